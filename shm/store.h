@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The user store: one table in a named shared-memory segment, read and
+ * written by many processes at once. Reads never block; a write is all or
+ * nothing whatever dies. The store knows no network and no message format:
+ * a user is a 16-byte id and a body of bytes.
+ */
+#ifndef ROSTERD_SHM_STORE_H
+#define ROSTERD_SHM_STORE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "shm/error.h"
+
+enum {
+    SHM_ID_SIZE = 16,       /* bytes of a user's id (a binary UUID) */
+    SHM_BODY_MAX = 4000,    /* most bytes of a user's body */
+    SHM_BATCH_MAX = 256,    /* most users that one insert commits */
+    SHM_SLOTS = 1024,       /* processes that can take part at once */
+};
+
+struct shm_store; /* this process's handle of a segment; see shm_store_open() */
+struct shm_actor; /* this process's place in the segment; see shm_actor_join() */
+
+struct shm_config {
+    const char *name;   /* of the segment, with a leading slash: "/rosterd" */
+    uint64_t size;      /* upper bound of its growth, bytes (reserved, not used) */
+    uint64_t max_users; /* rows beyond which an insert returns SHM_EFULL */
+};
+
+/** A user as a lookup or a cursor sees it. The pointers lead into the segment
+ * and are valid until the actor goes offline (shm_actor_offline), for a
+ * cursor's user also as long as its snapshot is open. */
+struct shm_user {
+    const uint8_t *id;   /* SHM_ID_SIZE bytes */
+    const uint8_t *body; /* as given to shm_users_insert() */
+    uint32_t body_len;
+    uint64_t seq;     /* creation order, from 1, never reused */
+    uint64_t version; /* the commit that wrote this body */
+};
+
+/* ---- the segment ---- */
+
+/**
+ * Creates the segment, or re-attaches to the one that an earlier owner left,
+ * with its users, after a check. The caller becomes the owner; so do the
+ * children that it forks: the owner lock falls with the last of them.
+ * @return SHM_OK; SHM_EOWNED (a live owner), SHM_ELAYOUT (another layout),
+ *   SHM_ECORRUPT, SHM_EPERM (made by or writable for somebody else),
+ *   SHM_ESPACE (/dev/shm), SHM_EBASE (address range taken), SHM_EINVAL (a
+ *   value of config, named in fault), SHM_ESYS. On error nothing is left
+ *   behind or changed, and fault says in one line what was wrong.
+ */
+int shm_store_open(struct shm_store **store, const struct shm_config *config,
+                   struct shm_fault *fault);
+
+/**
+ * Attaches as a tool, beside a live owner or to a dead server's segment,
+ * without taking the owner lock: for readers such as shm-inspect.
+ * @return as shm_store_open(), and SHM_ENOSEG where there is no such segment.
+ */
+int shm_store_attach(struct shm_store **store, const char *name, struct shm_fault *fault);
+
+/** Unmaps and forgets; the segment and its users stay. Actors must have left. */
+void shm_store_close(struct shm_store *store);
+
+/** Removes the segment and its counters. @return SHM_EOWNED under a live owner, SHM_ENOSEG. */
+int shm_store_unlink(const char *name, struct shm_fault *fault);
+
+/** One line of facts; every number is a snapshot, taken without a lock. */
+struct shm_info {
+    uint64_t users;        /* visible now */
+    uint64_t max_users;
+    uint64_t version;      /* commits so far */
+    uint64_t bytes_mapped; /* grown to, <= bytes_reserved */
+    uint64_t bytes_reserved;
+    uint64_t bytes_used;   /* by users, bodies and indexes */
+    uint64_t buckets;
+    uint64_t actors;       /* slots in use */
+    uint64_t created_at;   /* seconds since the epoch */
+    bool owned;            /* a server is attached */
+    char name[256];
+};
+void shm_store_info(struct shm_store *store, struct shm_info *info);
+
+/* ---- a process's part in it ---- */
+
+enum shm_actor_kind { SHM_ACTOR_MASTER = 1, SHM_ACTOR_WORKER, SHM_ACTOR_TOOL };
+
+/**
+ * Takes a slot for this process: call it after fork, in the thread that will
+ * use it. Holding the slot is what makes this process visible to reclaim, and
+ * its death is noticed through it.
+ * @param number the worker's number, for people
+ * @return SHM_ESLOTS where all SHM_SLOTS are taken, SHM_ESYS.
+ */
+int shm_actor_join(struct shm_actor **actor, struct shm_store *store, enum shm_actor_kind kind,
+                   unsigned number, struct shm_fault *fault);
+/** Gives the slot back; ends its snapshots. NULL is allowed. */
+void shm_actor_leave(struct shm_actor *actor);
+/** Frees what dead processes held in the segment (slots, pins, the writer lock); returns how
+ * many. The master calls it after each obituary. */
+unsigned shm_actor_reap(struct shm_store *store);
+/** This actor's slot, 0 <= slot < SHM_SLOTS: the row of its counters too. */
+unsigned shm_actor_slot(const struct shm_actor *actor);
+
+/**
+ * Opens this actor's read section, if it is not open: costs nothing when it
+ * is. Every function below that takes an actor does it by itself; close it
+ * with shm_actor_offline() before the process sleeps (the event loop's wait),
+ * else memory that others retire is not reclaimed while it sleeps.
+ */
+void shm_actor_online(struct shm_actor *actor);
+void shm_actor_offline(struct shm_actor *actor);
+
+/* ---- reading ---- */
+
+/** The newest body of the user with this id. @return SHM_OK, SHM_ENOENT */
+int shm_user_find(struct shm_actor *actor, const uint8_t id[SHM_ID_SIZE], struct shm_user *user);
+
+/** A frozen version of the whole table. Plain data, owned by the caller. */
+struct shm_snapshot {
+    uint64_t version;
+    uint32_t pin; /* index of the pin in the actor's slot */
+};
+/** @return SHM_OK, SHM_EPINS where this actor's pins are all in use */
+int shm_snapshot_begin(struct shm_actor *actor, struct shm_snapshot *snapshot);
+/** Once for each begin, by the same actor. Cursors on it are invalid from here on. */
+void shm_snapshot_end(struct shm_actor *actor, struct shm_snapshot *snapshot);
+
+/**
+ * A place in a snapshot, in creation order. It may rest for minutes between
+ * two steps, with the actor offline meanwhile. Plain data, no clean-up.
+ */
+struct shm_cursor {
+    struct shm_actor *actor;
+    const struct shm_snapshot *snapshot;
+    const void *at; /* the last node returned, NULL before the first */
+};
+/** Before the oldest user. */
+void shm_cursor_first(struct shm_cursor *cursor, struct shm_actor *actor,
+                      const struct shm_snapshot *snapshot);
+/** After the user created as number `seq` with this id, also where it is gone by now; in
+ * bounded steps. @return SHM_OK, SHM_EINVAL where seq was never given out */
+int shm_cursor_after(struct shm_cursor *cursor, struct shm_actor *actor,
+                     const struct shm_snapshot *snapshot, uint64_t seq,
+                     const uint8_t id[SHM_ID_SIZE]);
+/** Steps to the next user of the snapshot. @return false at the end (the cursor stays) */
+bool shm_cursor_next(struct shm_cursor *cursor, struct shm_user *user);
+/** Whether shm_cursor_next() would return one. */
+bool shm_cursor_more(const struct shm_cursor *cursor);
+
+/* ---- writing ---- */
+
+struct shm_new_user {
+    uint8_t id[SHM_ID_SIZE];
+    const uint8_t *body; /* copied; 1 to SHM_BODY_MAX bytes */
+    uint32_t body_len;
+};
+
+/**
+ * Inserts `count` (1 to SHM_BATCH_MAX) users in one commit: all of them or
+ * none, whatever dies. Never sleeps: tries the writer lock for about 50 us.
+ * @return SHM_OK; SHM_EBUSY (lock held by another, try later), SHM_EEXIST (an
+ *   id is there already; its index in *which), SHM_EFULL (max_users),
+ *   SHM_ESPACE (segment at its bound, or /dev/shm full), SHM_EINVAL (a body's
+ *   length; its index in *which). which may be NULL.
+ */
+int shm_users_insert(struct shm_actor *actor, const struct shm_new_user *users, size_t count,
+                     size_t *which);
+
+/* ---- checking ---- */
+
+struct shm_verify_report {
+    uint64_t users, bodies, free_blocks, bytes_used, bytes_free; /* what was seen */
+    uint64_t faults;                                             /* invariants broken */
+};
+/**
+ * Checks every invariant of the segment: header, lists, indexes, allocator,
+ * checksums. Treats the segment as hostile: no pointer is followed unchecked.
+ * @param on_fault called for each fault with one line; may be NULL
+ * @return SHM_OK or SHM_ECORRUPT
+ */
+int shm_store_verify(struct shm_store *store, struct shm_verify_report *report,
+                     void (*on_fault)(void *data, const char *line), void *data);
+
+#endif

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Memory that lives as long as its owner (a call): allocation is a pointer
+ * bump, freeing happens at once for all. The first bytes lie inside the owner,
+ * so an idle call costs no block. Not for several threads.
+ */
+#ifndef ROSTERD_GRPC_ARENA_H
+#define ROSTERD_GRPC_ARENA_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <protobuf-c/protobuf-c.h>
+
+struct grpc_arena_block;
+
+struct grpc_arena {
+    uint8_t *next, *end;
+    struct grpc_arena_block *blocks; /* malloc'ed, newest first */
+    uint8_t *first, *first_end;      /* the owner's own bytes, to start over */
+};
+
+/** @param first memory of the owner's, may be NULL with len 0 */
+void grpc_arena_init(struct grpc_arena *arena, void *first, size_t len);
+/** 16-byte aligned, not zeroed; NULL when memory is exhausted. */
+void *grpc_arena_alloc(struct grpc_arena *arena, size_t size);
+/** Frees all blocks; with wipe every byte that was handed out is overwritten first. */
+void grpc_arena_clear(struct grpc_arena *arena, bool wipe);
+/** For protobuf_c_message_unpack(): free is a no-op. data is the arena. */
+ProtobufCAllocator grpc_arena_allocator(struct grpc_arena *arena);
+
+#endif

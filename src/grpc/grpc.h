@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The gRPC runtime: calls of all four kinds over http2 streams, event-driven;
+ * nothing here blocks, and no callback may. Rules are those of gRPC's
+ * PROTOCOL-HTTP2 and statuscodes documents. Knows no service of its own.
+ */
+#ifndef ROSTERD_GRPC_GRPC_H
+#define ROSTERD_GRPC_GRPC_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <protobuf-c/protobuf-c.h>
+
+#include "grpc/arena.h"
+#include "grpc/status.h"
+#include "grpc/timer.h"
+#include "http2/http2.h"
+
+struct grpc_server; /* one per worker: services, interceptors, calls */
+struct grpc_call;
+
+enum grpc_kind { GRPC_UNARY, GRPC_CLIENT_STREAMING, GRPC_SERVER_STREAMING, GRPC_BIDI_STREAMING };
+
+/**
+ * What the author of a method writes. A call's callbacks come in the order
+ * on_open, on_message*, on_half_close, on_end, with on_writable in between
+ * where asked for; any of them may be NULL (nothing to do). For unary and
+ * server-streaming methods the runtime sees to it that on_message comes exactly
+ * once, before on_half_close. After grpc_call_finish() only on_end follows.
+ */
+struct grpc_method {
+    const char *name; /* "GetUser", as in the .proto */
+    const ProtobufCMessageDescriptor *request, *response;
+    size_t state_size; /* bytes of grpc_call_state(), zeroed when the call opens */
+    unsigned flags;    /* GRPC_METHOD_* */
+    void (*on_open)(struct grpc_call *call);
+    /** A request, decoded and its strings checked for UTF-8. It is the
+     * handler's to read and write until the callback returns, not longer. */
+    void (*on_message)(struct grpc_call *call, ProtobufCMessage *message);
+    void (*on_half_close)(struct grpc_call *call);
+    /** grpc_call_writable() is true again, as asked by grpc_call_want_write(). */
+    void (*on_writable)(struct grpc_call *call);
+    /** Exactly once for each on_open, last, whatever ended the call; the call's memory is
+     * reused after it. status is what the client was told, or GRPC_CANCELLED where it
+     * reset the call or was lost, or GRPC_DEADLINE_EXCEEDED. */
+    void (*on_end)(struct grpc_call *call, enum grpc_status status);
+};
+enum {
+    /** Requests hold secrets: their bytes are overwritten wherever the runtime keeps them, as
+     * soon as on_message returns. */
+    GRPC_METHOD_SECRET = 1,
+};
+
+struct grpc_service {
+    const char *name; /* "userservice.UserService" */
+    const struct grpc_method *methods;
+    size_t num_methods;
+};
+
+/** A step around every call; interceptors form an ordered chain. */
+struct grpc_interceptor {
+    /** GRPC_OK to go on; else the call ends with this status and *message (a static string),
+     * and the handler never hears of it. NULL: nothing to do at the start. Called for every
+     * request that names a path, known method or not, before anything else is told of it. */
+    enum grpc_status (*start)(struct grpc_call *call, void *data, const char **message);
+    /** Once for each call, before its memory goes; in reverse order. */
+    void (*end)(struct grpc_call *call, void *data, enum grpc_status status);
+    void *data;
+};
+
+struct grpc_config {
+    uint32_t max_message_size; /* bytes of one message; beyond: RESOURCE_EXHAUSTED */
+    struct http2_settings http2;
+};
+
+/* ---- the server ---- */
+
+struct grpc_server *grpc_server_create(h2o_loop_t *loop, const struct grpc_config *config);
+void grpc_server_destroy(struct grpc_server *server);
+/**
+ * Makes the service's methods callable. Kinds, paths and string fields are
+ * taken from a serialized google.protobuf.FileDescriptorSet, as protoc writes
+ * it, which must outlive the server.
+ * @return NULL, or what does not fit (a method of the .proto without an
+ *   implementation or the other way round, a message of another type); static
+ *   until the next call.
+ */
+const char *grpc_server_add_service(struct grpc_server *server, const struct grpc_service *service,
+                                    const uint8_t *descriptor_set, size_t len, void *data);
+/** Appends to the chain; the struct must outlive the server. */
+void grpc_server_add_interceptor(struct grpc_server *server,
+                                 const struct grpc_interceptor *interceptor);
+struct http2_context *grpc_server_http2(struct grpc_server *server);
+struct grpc_timers *grpc_server_timers(struct grpc_server *server);
+/** Drives the loop for one turn: waits at most max_wait_ms (-1: no bound) for events, handles
+ * them, fires timers. */
+void grpc_server_run_once(struct grpc_server *server, int32_t max_wait_ms);
+/** Graceful end: GOAWAYs go out, running calls finish. Done when grpc_server_calls() is 0. */
+void grpc_server_shutdown(struct grpc_server *server);
+size_t grpc_server_calls(const struct grpc_server *server);
+uint64_t grpc_server_now_ms(const struct grpc_server *server); /* the loop's clock */
+
+/** Methods in the order added, for counters: 0 <= index < count. The last index,
+ * grpc_server_method_count() - 1, stands for every unknown method. */
+size_t grpc_server_method_count(const struct grpc_server *server);
+const char *grpc_server_method_service(const struct grpc_server *server, size_t index);
+const char *grpc_server_method_name(const struct grpc_server *server, size_t index);
+enum grpc_kind grpc_server_method_kind(const struct grpc_server *server, size_t index);
+
+/* ---- a call ---- */
+
+void *grpc_call_state(struct grpc_call *call);        /* state_size bytes */
+void *grpc_call_service_data(struct grpc_call *call); /* as given to add_service */
+struct grpc_server *grpc_call_server(struct grpc_call *call);
+struct grpc_arena *grpc_call_arena(struct grpc_call *call);
+size_t grpc_call_method_index(const struct grpc_call *call);
+h2o_iovec_t grpc_call_path(const struct grpc_call *call);
+/** ms on grpc_server_now_ms()'s clock, UINT64_MAX where the client set none */
+uint64_t grpc_call_deadline(const struct grpc_call *call);
+/** "127.0.0.1:4711", "[::1]:4711" or "unix:"; valid as long as the call */
+const char *grpc_call_peer(struct grpc_call *call);
+uint64_t grpc_call_messages_in(const struct grpc_call *call);
+uint64_t grpc_call_messages_out(const struct grpc_call *call);
+
+/** The value of the first such request metadata; for a `-bin` name decoded from base64. base is
+ * NULL where there is none. Comma lists of -bin values: iterate with grpc_call_metadata_at().
+ * Valid as long as the call. */
+h2o_iovec_t grpc_call_metadata(struct grpc_call *call, const char *name);
+/** Each custom request metadata in order (comma lists of -bin split, decoded). @return false past the last */
+bool grpc_call_metadata_at(struct grpc_call *call, size_t index, h2o_iovec_t *name,
+                           h2o_iovec_t *value);
+/** Response metadata; copied; -bin values are given raw. Initial: only before the first message
+ * is sent (returns false after). */
+bool grpc_call_add_initial_metadata(struct grpc_call *call, const char *name, const void *value,
+                                    size_t len);
+bool grpc_call_add_trailing_metadata(struct grpc_call *call, const char *name, const void *value,
+                                     size_t len);
+
+/** Sends a message. It is packed at once; never fails while the call is open, but a
+ * producer must ask grpc_call_writable() before each message of a stream. */
+void grpc_call_send(struct grpc_call *call, const ProtobufCMessage *message);
+/** The same for `len` bytes that the caller writes, at once, where this points. */
+uint8_t *grpc_call_reserve(struct grpc_call *call, size_t len);
+/** Room for at least one more message before it would wait in memory. */
+bool grpc_call_writable(const struct grpc_call *call);
+void grpc_call_want_write(struct grpc_call *call);
+/** No more on_message until grpc_call_resume(): the client is held back by flow control. (A
+ * streaming call whose replies wait is held back by itself.) */
+void grpc_call_pause(struct grpc_call *call);
+void grpc_call_resume(struct grpc_call *call);
+/** Ends the call: waiting messages go out, then the trailers. message may be NULL; it is
+ * copied and percent-encoded. A second finish is ignored. */
+void grpc_call_finish(struct grpc_call *call, enum grpc_status status, const char *message);
+void grpc_call_finishf(struct grpc_call *call, enum grpc_status status, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+#endif
