@@ -38,20 +38,21 @@ struct http2_conn;
 struct http2_stream {
     struct http2_conn *conn;
     struct http2_stream *hash_next;
-    h2o_linklist_t turn;         /* in conn's queue of streams that wait to send */
-    uint8_t *pending;            /* accepted body bytes that windows or the buffer held back */
+    h2o_linklist_t turn; /* in conn's queue of senders; once closed, of the closed */
+    uint8_t *pending;    /* accepted body bytes that windows or the buffer held back */
     uint32_t pending_len, pending_off, pending_cap;
     uint32_t id;
-    int32_t send_window;         /* may be negative after SETTINGS, RFC 9113 6.9.2 */
-    uint32_t recv_window;        /* what the peer may still send */
-    uint32_t recv_unacked;       /* consumed, not yet credited to the peer */
-    uint64_t content_length;     /* still to come; UINT64_MAX where none was announced */
-    unsigned remote_closed : 1;  /* END_STREAM or RST_STREAM came */
-    unsigned local_closed : 1;   /* END_STREAM or RST_STREAM was queued */
+    int32_t send_window;        /* may be negative after SETTINGS, RFC 9113 6.9.2 */
+    uint32_t recv_window;       /* what the peer may still send */
+    uint32_t recv_held;         /* delivered to the handler, not yet consumed */
+    uint32_t recv_unacked;      /* consumed, not yet credited to the peer */
+    uint64_t content_length;    /* still to come; UINT64_MAX where none was announced */
+    unsigned remote_closed : 1; /* END_STREAM or RST_STREAM came */
+    unsigned local_closed : 1;  /* END_STREAM or RST_STREAM was queued */
     unsigned want_write : 1;
-    unsigned reserved : 1;
-    unsigned reset : 1;          /* either side reset it */
-    uint32_t error;              /* for on_close */
+    unsigned closed : 1; /* on_close is due */
+    unsigned reset : 1;  /* either side reset it */
+    uint32_t error;      /* for on_close */
 };
 
 /** A request's header section. All of it is valid only during on_request. */
@@ -59,7 +60,7 @@ struct http2_request {
     h2o_iovec_t method, authority, path; /* base NULL where absent */
     const h2o_header_t *fields;          /* in order; names in lower case */
     size_t num_fields;
-    bool end_stream;      /* there is no body */
+    bool end_stream;       /* there is no body */
     bool fields_too_large; /* over max_header_list_size: fields may be cut short */
 };
 
@@ -158,7 +159,8 @@ static inline size_t http2_stream_pending(const struct http2_stream *stream)
 {
     return stream->pending_len - stream->pending_off;
 }
-/** on_writable once, when pending is 0 and room is not; streams take turns. */
+/** on_writable once: as soon as pending is 0 where bytes wait now, else when
+ * there is room. Streams take turns. */
 void http2_stream_want_write(struct http2_stream *stream);
 /** Ends the response by a trailer section. Only while http2_stream_pending() is 0.
  * Where the peer has not ended its side, RST_STREAM NO_ERROR follows (RFC 9113 8.1). */

@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the files of http2/ share: the connection's state and the functions
+ * between them. Not for anybody else.
+ */
+#ifndef ROSTERD_HTTP2_CONN_H
+#define ROSTERD_HTTP2_CONN_H
+
+#include "http2/http2.h"
+
+#include <h2o/http2.h>
+#include <h2o/http2_internal.h>
+
+#include "http2/hpack_encode.h"
+
+enum {
+    /* Receive windows. A stream's bounds what one stalled handler keeps in memory, the
+     * connection's what all of them do; both are announced. */
+    HTTP2_STREAM_WINDOW = 256 * 1024,
+    HTTP2_CONN_WINDOW = 1024 * 1024,
+    /* A turn's output goes to the socket when it has this much; bodies stop there. */
+    HTTP2_OUT_TARGET = 64 * 1024,
+    /* Unsent output beyond this stops the reading of the connection. */
+    HTTP2_OUT_MAX = 512 * 1024,
+    /* What one stream sends before the next one's turn. */
+    HTTP2_TURN_QUANTUM = 16 * 1024,
+    /* Output after which a connection lets the loop serve the others. */
+    HTTP2_YIELD_BYTES = 256 * 1024,
+    /* The peer's SETTINGS_MAX_FRAME_SIZE is at least this; more is not used. */
+    HTTP2_FRAME_MAX = 16 * 1024,
+    /* One read of a socket. */
+    HTTP2_READ_SIZE = 128 * 1024,
+    /* A compressed header block beyond this ends the connection. */
+    HTTP2_BLOCK_MAX = 64 * 1024,
+    HTTP2_FIELDS_MAX = 256,
+    /* How long a failed connection's input is drained, so that its GOAWAY is
+     * not lost to a TCP reset; and how long a drain waits for the PING. */
+    HTTP2_LINGER_MS = 1000,
+    /* Of how many of the newest stream ids we remember how they closed. */
+    HTTP2_CLOSED_MEMORY = 1024,
+};
+
+enum http2_conn_state {
+    HTTP2_CONN_PREFACE,  /* nothing valid came yet */
+    HTTP2_CONN_SETTINGS, /* the preface came, SETTINGS must be next */
+    HTTP2_CONN_OPEN,
+    HTTP2_CONN_CLOSING, /* the last words are being written; input is thrown away */
+    HTTP2_CONN_LOST,    /* to be destroyed at the end of the callback */
+};
+
+/* How a closed stream closed: decides what a late frame on it means (RFC 9113 5.1). */
+enum http2_closed { HTTP2_CLOSED_ENDED = 0, HTTP2_CLOSED_BY_US = 1, HTTP2_CLOSED_BY_PEER = 2 };
+
+struct http2_conn {
+    struct http2_context *context;
+    h2o_socket_t *sock;
+    h2o_linklist_t link; /* in context->conns */
+    enum http2_conn_state state;
+    uint8_t busy; /* inside one of our callbacks: settle comes at its end */
+    unsigned reading_stopped : 1;
+    unsigned draining : 1; /* the first GOAWAY was sent */
+    unsigned drained : 1;  /* the last one was */
+    unsigned writing : 1;
+    unsigned yielded : 1;   /* waits for the loop before it goes on sending */
+    unsigned shut : 1;      /* our side of the socket is shut down */
+    unsigned lingering : 1; /* the linger timer runs */
+
+    h2o_http2_settings_t peer;
+    h2o_hpack_header_table_t decoder;
+    struct hpack_encoder encoder;
+
+    struct http2_stream **buckets; /* by id / 2 */
+    uint32_t num_buckets, num_streams;
+    uint32_t last_id;   /* the highest that the peer opened */
+    uint32_t goaway_id; /* streams above it are not served any more */
+    uint8_t closed_how[HTTP2_CLOSED_MEMORY / 4];
+
+    h2o_linklist_t turns;  /* streams with something to send, in order of their turns */
+    h2o_linklist_t closed; /* streams whose on_close is due */
+    int64_t send_window;
+    uint32_t recv_window, recv_unacked;
+    uint32_t budget; /* what the running callback may still send: a turn */
+
+    uint8_t *carry; /* the head of a frame whose rest has not come */
+    size_t carry_len;
+    uint8_t *block; /* a header block under CONTINUATION */
+    size_t block_len;
+    uint32_t block_stream;
+    bool block_end_stream;
+    bool block_self_dependent; /* its priority is a stream error, RFC 7540 5.3.1 */
+
+    h2o_buffer_t *out, *out_in_flight;
+    size_t data_frame;                /* offset + 1 in out of the DATA frame that may grow */
+    struct http2_stream *data_stream; /* whose it is */
+    size_t written_since_yield;
+
+    h2o_timeout_entry_t flush_timer, linger_timer;
+};
+
+struct http2_context {
+    h2o_loop_t *loop;
+    const struct http2_handler *handler;
+    struct http2_settings settings;
+    struct http2_counts counts;
+    h2o_linklist_t conns;
+    h2o_timeout_t zero_timeout, linger_timeout;
+    h2o_buffer_prototype_t out_prototype;
+    h2o_mem_recycle_t streams; /* of handler->stream_size */
+    h2o_req_t scratch;         /* what the HPACK decoder decodes into */
+    h2o_header_t fields[HTTP2_FIELDS_MAX];
+    uint8_t *input; /* one read, after the carried-over head of its first frame */
+};
+
+/* conn.c */
+/** GOAWAY with the error, then the connection closes; its streams get on_close. */
+void http2_conn_fail(struct http2_conn *conn, enum http2_error error, const char *why);
+/** The socket is of no use any more. */
+void http2_conn_lost(struct http2_conn *conn);
+/** Has what was queued outside of a read or write callback flushed in this turn of the loop. */
+void http2_conn_touch(struct http2_conn *conn);
+/** Writes what is queued, unless a write is under way. */
+void http2_conn_start_write(struct http2_conn *conn);
+void http2_conn_drain(struct http2_conn *conn);
+void http2_conn_drain_finish(struct http2_conn *conn);
+/** Frees it at once; for http2_context_destroy(). */
+void http2_conn_destroy(struct http2_conn *conn);
+struct http2_conn *http2_conn_create(struct http2_context *context, h2o_socket_t *sock);
+
+/* frames.c */
+/** Handles every whole frame in src; returns how many bytes were used. */
+size_t http2_frames_handle(struct http2_conn *conn, uint8_t *src, size_t len);
+
+/* headers.c */
+void http2_headers_handle(struct http2_conn *conn, const h2o_http2_frame_t *frame);
+void http2_continuation_handle(struct http2_conn *conn, const h2o_http2_frame_t *frame);
+
+/* stream.c */
+struct http2_stream *http2_stream_find(struct http2_conn *conn, uint32_t id);
+struct http2_stream *http2_stream_open(struct http2_conn *conn, uint32_t id);
+/** Forgets an open stream that the handler never heard of. */
+void http2_stream_forget(struct http2_stream *stream);
+/** Both sides are done or one reset: on_close is due. */
+void http2_stream_closed(struct http2_stream *stream);
+void http2_streams_reap(struct http2_conn *conn);
+void http2_streams_lose(struct http2_conn *conn);
+enum http2_closed http2_closed_get(const struct http2_conn *conn, uint32_t id);
+void http2_closed_set(struct http2_conn *conn, uint32_t id, enum http2_closed how);
+void http2_conn_credit(struct http2_conn *conn, size_t len);
+
+/* output.c */
+/** Room for len more bytes at the end of out; out's size is the caller's to advance. */
+uint8_t *http2_out_room(struct http2_conn *conn, size_t len);
+void http2_out_rst_stream(struct http2_conn *conn, uint32_t id, enum http2_error error);
+/** Lets streams send, in turns, while windows and buffer have room. */
+void http2_out_pump(struct http2_conn *conn);
+/** Puts a stream with something to send into the queue, unless its window is closed. */
+void http2_out_enqueue(struct http2_stream *stream);
+
+static inline void http2_out_close_data(struct http2_conn *conn)
+{
+    conn->data_frame = 0;
+}
+
+#endif

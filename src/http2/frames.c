@@ -1,0 +1,354 @@
+/* SPDX-License-Identifier: MIT */
+/* Every frame of RFC 9113 6 as a server receives it, and the scope of each error. */
+#include "http2/conn.h"
+
+#include <string.h>
+
+static void fail(struct http2_conn *conn, int libh2o_error, const char *why)
+{
+    enum http2_error error = libh2o_error < 0 && libh2o_error > -H2O_HTTP2_ERROR_MAX
+                                 ? (enum http2_error) - libh2o_error
+                                 : HTTP2_PROTOCOL_ERROR;
+    http2_conn_fail(conn, error, why != NULL ? why : "malformed frame");
+}
+
+/* A stream error: told to the peer, and to the handler where it knows the stream. */
+static void stream_error(struct http2_conn *conn, uint32_t id, enum http2_error error)
+{
+    struct http2_stream *stream = http2_stream_find(conn, id);
+    if (stream != NULL)
+        http2_stream_reset(stream, error);
+    else
+        http2_out_rst_stream(conn, id, error);
+}
+
+static bool is_idle(const struct http2_conn *conn, uint32_t id)
+{
+    return (id & 1) == 0 || id > conn->last_id;
+}
+
+/* ---- DATA ---- */
+
+/* For a stream that is gone the connection's window is given back at once. */
+static void data_on_closed(struct http2_conn *conn, uint32_t id, uint32_t len)
+{
+    http2_conn_credit(conn, len);
+    if (id > conn->goaway_id)
+        return;
+    switch (http2_closed_get(conn, id)) {
+    case HTTP2_CLOSED_BY_US:
+        return; /* it was on its way when our RST_STREAM was */
+    case HTTP2_CLOSED_BY_PEER:
+        http2_out_rst_stream(conn, id, HTTP2_STREAM_CLOSED);
+        return;
+    case HTTP2_CLOSED_ENDED:
+        http2_conn_fail(conn, HTTP2_STREAM_CLOSED, "DATA after END_STREAM");
+    }
+}
+
+/* RFC 9113 8.1.1: a content-length must be the sum of the DATA. */
+static bool content_length_fits(struct http2_stream *stream, size_t len, bool end_stream)
+{
+    if (stream->content_length == UINT64_MAX)
+        return true;
+    if (len > stream->content_length)
+        return false;
+    stream->content_length -= len;
+    return !end_stream || stream->content_length == 0;
+}
+
+static void end_remote(struct http2_stream *stream)
+{
+    stream->remote_closed = 1;
+    if (stream->local_closed)
+        http2_stream_closed(stream);
+}
+
+static void deliver(struct http2_stream *stream, const h2o_http2_frame_t *frame,
+                    const h2o_http2_data_payload_t *payload)
+{
+    bool end_stream = (frame->flags & H2O_HTTP2_FRAME_FLAG_END_STREAM) != 0;
+    if (!content_length_fits(stream, payload->length, end_stream)) {
+        http2_stream_reset(stream, HTTP2_PROTOCOL_ERROR);
+        return;
+    }
+    stream->recv_window -= frame->length;
+    stream->recv_held += frame->length;
+    if (end_stream)
+        end_remote(stream);
+    if (payload->length != frame->length)
+        http2_stream_consume(stream, frame->length - payload->length); /* the padding */
+    if (payload->length == 0 && !end_stream)
+        return;
+    stream->conn->budget = HTTP2_OUT_TARGET;
+    stream->conn->context->handler->on_data(stream, (uint8_t *)(uintptr_t)payload->data,
+                                            payload->length, end_stream);
+}
+
+static void handle_data(struct http2_conn *conn, const h2o_http2_frame_t *frame)
+{
+    h2o_http2_data_payload_t payload;
+    const char *why = NULL;
+    int ret = h2o_http2_decode_data_payload(&payload, frame, &why);
+    if (ret != 0) {
+        fail(conn, ret, why);
+        return;
+    }
+    if (is_idle(conn, frame->stream_id)) {
+        http2_conn_fail(conn, HTTP2_PROTOCOL_ERROR, "DATA on an idle stream");
+        return;
+    }
+    if (frame->length > conn->recv_window) {
+        http2_conn_fail(conn, HTTP2_FLOW_CONTROL_ERROR, "DATA over the connection's window");
+        return;
+    }
+    conn->recv_window -= frame->length;
+    struct http2_stream *stream = http2_stream_find(conn, frame->stream_id);
+    if (stream == NULL) {
+        data_on_closed(conn, frame->stream_id, frame->length);
+    } else if (stream->remote_closed) {
+        http2_conn_credit(conn, frame->length);
+        http2_stream_reset(stream, HTTP2_STREAM_CLOSED);
+    } else if (frame->length > stream->recv_window) {
+        http2_conn_credit(conn, frame->length);
+        http2_stream_reset(stream, HTTP2_FLOW_CONTROL_ERROR);
+    } else {
+        deliver(stream, frame, &payload);
+    }
+}
+
+/* ---- SETTINGS, RFC 9113 6.5 ---- */
+
+/* 6.9.2: a new initial window moves the window of every open stream. */
+static bool move_windows(struct http2_conn *conn, int64_t delta)
+{
+    for (uint32_t i = 0; i != conn->num_buckets; i++) {
+        for (struct http2_stream *stream = conn->buckets[i]; stream != NULL;
+             stream = stream->hash_next) {
+            int64_t window = stream->send_window + delta;
+            if (window > INT32_MAX)
+                return false;
+            stream->send_window = (int32_t)window;
+            if (window > 0 && (stream->want_write || http2_stream_pending(stream) != 0))
+                http2_out_enqueue(stream);
+        }
+    }
+    return true;
+}
+
+static void handle_settings(struct http2_conn *conn, const h2o_http2_frame_t *frame)
+{
+    const char *why = NULL;
+    if (frame->stream_id != 0) {
+        http2_conn_fail(conn, HTTP2_PROTOCOL_ERROR, "SETTINGS on a stream");
+        return;
+    }
+    if ((frame->flags & H2O_HTTP2_FRAME_FLAG_ACK) != 0) {
+        if (frame->length != 0)
+            http2_conn_fail(conn, HTTP2_FRAME_SIZE_ERROR, "SETTINGS ACK with a payload");
+        return;
+    }
+    uint32_t initial_window = conn->peer.initial_window_size;
+    int ret = h2o_http2_update_peer_settings(&conn->peer, frame->payload, frame->length, &why);
+    if (ret != 0) {
+        fail(conn, ret, why);
+        return;
+    }
+    hpack_encoder_resize(&conn->encoder, conn->peer.header_table_size);
+    if (!move_windows(conn, (int64_t)conn->peer.initial_window_size - initial_window)) {
+        http2_conn_fail(conn, HTTP2_FLOW_CONTROL_ERROR, "SETTINGS overflow a stream's window");
+        return;
+    }
+    http2_out_close_data(conn);
+    uint8_t *dst = http2_out_room(conn, H2O_HTTP2_FRAME_HEADER_SIZE);
+    h2o_http2_encode_frame_header(dst, 0, H2O_HTTP2_FRAME_TYPE_SETTINGS, H2O_HTTP2_FRAME_FLAG_ACK,
+                                  0);
+    conn->out->size += H2O_HTTP2_FRAME_HEADER_SIZE;
+}
+
+/* ---- the small ones ---- */
+
+static void handle_window_update(struct http2_conn *conn, const h2o_http2_frame_t *frame)
+{
+    h2o_http2_window_update_payload_t payload;
+    const char *why = NULL;
+    int of_stream = 0;
+    if (frame->stream_id != 0 && is_idle(conn, frame->stream_id)) {
+        http2_conn_fail(conn, HTTP2_PROTOCOL_ERROR, "WINDOW_UPDATE on an idle stream");
+        return;
+    }
+    int ret = h2o_http2_decode_window_update_payload(&payload, frame, &why, &of_stream);
+    if (ret != 0) {
+        if (of_stream)
+            stream_error(conn, frame->stream_id, (enum http2_error) - ret);
+        else
+            fail(conn, ret, why);
+        return;
+    }
+    if (frame->stream_id == 0) {
+        conn->send_window += payload.window_size_increment;
+        if (conn->send_window > INT32_MAX)
+            http2_conn_fail(conn, HTTP2_FLOW_CONTROL_ERROR, "the connection's window overflows");
+        return;
+    }
+    struct http2_stream *stream = http2_stream_find(conn, frame->stream_id);
+    if (stream == NULL)
+        return;
+    int64_t window = (int64_t)stream->send_window + payload.window_size_increment;
+    if (window > INT32_MAX) {
+        http2_stream_reset(stream, HTTP2_FLOW_CONTROL_ERROR);
+        return;
+    }
+    stream->send_window = (int32_t)window;
+    if (window > 0 && (stream->want_write || http2_stream_pending(stream) != 0))
+        http2_out_enqueue(stream);
+}
+
+static void handle_rst_stream(struct http2_conn *conn, const h2o_http2_frame_t *frame)
+{
+    h2o_http2_rst_stream_payload_t payload;
+    const char *why = NULL;
+    int ret = h2o_http2_decode_rst_stream_payload(&payload, frame, &why);
+    if (ret != 0) {
+        fail(conn, ret, why);
+        return;
+    }
+    if (is_idle(conn, frame->stream_id)) {
+        http2_conn_fail(conn, HTTP2_PROTOCOL_ERROR, "RST_STREAM on an idle stream");
+        return;
+    }
+    conn->context->counts.resets_in++;
+    struct http2_stream *stream = http2_stream_find(conn, frame->stream_id);
+    http2_closed_set(conn, frame->stream_id, HTTP2_CLOSED_BY_PEER);
+    if (stream == NULL)
+        return;
+    stream->reset = 1;
+    stream->error = payload.error_code;
+    stream->local_closed = stream->remote_closed = 1;
+    http2_stream_closed(stream);
+}
+
+/* Priorities are not used (RFC 9113 5.3.2 deprecates them), but checked: a
+ * stream that depends on itself is an error in RFC 7540 5.3.1. */
+static void handle_priority(struct http2_conn *conn, const h2o_http2_frame_t *frame)
+{
+    h2o_http2_priority_t payload;
+    const char *why = NULL;
+    int ret = h2o_http2_decode_priority_payload(&payload, frame, &why);
+    if (ret == H2O_HTTP2_ERROR_FRAME_SIZE && !is_idle(conn, frame->stream_id))
+        stream_error(conn, frame->stream_id, HTTP2_FRAME_SIZE_ERROR); /* 6.3 */
+    else if (ret != 0)
+        fail(conn, ret, why);
+    else if (payload.dependency == frame->stream_id && is_idle(conn, frame->stream_id))
+        http2_conn_fail(conn, HTTP2_PROTOCOL_ERROR, "a stream depends on itself");
+    else if (payload.dependency == frame->stream_id)
+        stream_error(conn, frame->stream_id, HTTP2_PROTOCOL_ERROR);
+}
+
+static void handle_ping(struct http2_conn *conn, const h2o_http2_frame_t *frame)
+{
+    h2o_http2_ping_payload_t payload;
+    const char *why = NULL;
+    int ret = h2o_http2_decode_ping_payload(&payload, frame, &why);
+    if (ret != 0) {
+        fail(conn, ret, why);
+        return;
+    }
+    if ((frame->flags & H2O_HTTP2_FRAME_FLAG_ACK) != 0) {
+        if (conn->draining)
+            http2_conn_drain_finish(conn);
+        return;
+    }
+    http2_out_close_data(conn);
+    h2o_http2_encode_ping_frame(&conn->out, 1, payload.data);
+}
+
+static void handle_goaway(struct http2_conn *conn, const h2o_http2_frame_t *frame)
+{
+    h2o_http2_goaway_payload_t payload;
+    const char *why = NULL;
+    int ret = h2o_http2_decode_goaway_payload(&payload, frame, &why);
+    if (ret != 0)
+        fail(conn, ret, why);
+    /* We open no streams, so there is nothing to stop; the peer closes when it is done. */
+}
+
+static void handle_frame(struct http2_conn *conn, const h2o_http2_frame_t *frame)
+{
+    switch (frame->type) {
+    case H2O_HTTP2_FRAME_TYPE_DATA:
+        handle_data(conn, frame);
+        return;
+    case H2O_HTTP2_FRAME_TYPE_HEADERS:
+        http2_headers_handle(conn, frame);
+        return;
+    case H2O_HTTP2_FRAME_TYPE_PRIORITY:
+        handle_priority(conn, frame);
+        return;
+    case H2O_HTTP2_FRAME_TYPE_RST_STREAM:
+        handle_rst_stream(conn, frame);
+        return;
+    case H2O_HTTP2_FRAME_TYPE_SETTINGS:
+        handle_settings(conn, frame);
+        return;
+    case H2O_HTTP2_FRAME_TYPE_PUSH_PROMISE:
+        http2_conn_fail(conn, HTTP2_PROTOCOL_ERROR, "PUSH_PROMISE from a client");
+        return;
+    case H2O_HTTP2_FRAME_TYPE_PING:
+        handle_ping(conn, frame);
+        return;
+    case H2O_HTTP2_FRAME_TYPE_GOAWAY:
+        handle_goaway(conn, frame);
+        return;
+    case H2O_HTTP2_FRAME_TYPE_WINDOW_UPDATE:
+        handle_window_update(conn, frame);
+        return;
+    case H2O_HTTP2_FRAME_TYPE_CONTINUATION:
+        http2_continuation_handle(conn, frame);
+        return;
+    default:
+        return; /* 5.5: unknown types are ignored */
+    }
+}
+
+/* What may not come now, whatever is in it. @return why not, or NULL */
+static const char *out_of_order(struct http2_conn *conn, const h2o_http2_frame_t *frame)
+{
+    if (conn->state == HTTP2_CONN_SETTINGS) {
+        if (frame->type != H2O_HTTP2_FRAME_TYPE_SETTINGS ||
+            (frame->flags & H2O_HTTP2_FRAME_FLAG_ACK) != 0)
+            return "the first frame is not SETTINGS";
+        conn->state = HTTP2_CONN_OPEN;
+    }
+    if (conn->block_stream != 0 && frame->type != H2O_HTTP2_FRAME_TYPE_CONTINUATION)
+        return "a header block is interrupted";
+    return NULL;
+}
+
+size_t http2_frames_handle(struct http2_conn *conn, uint8_t *src, size_t len)
+{
+    size_t used = 0;
+    while (conn->state < HTTP2_CONN_CLOSING) {
+        h2o_http2_frame_t frame;
+        const char *why = NULL;
+        ssize_t ret =
+            h2o_http2_decode_frame(&frame, src + used, len - used, &H2O_HTTP2_SETTINGS_HOST, &why);
+        if (ret == H2O_HTTP2_ERROR_INCOMPLETE)
+            break;
+        if (ret < 0) {
+            fail(conn, (int)ret, "a frame over SETTINGS_MAX_FRAME_SIZE");
+            break;
+        }
+        used += (size_t)ret;
+        frame.stream_id &= INT32_MAX; /* 4.1: the reserved bit is ignored */
+        if ((why = out_of_order(conn, &frame)) != NULL) {
+            http2_conn_fail(conn, HTTP2_PROTOCOL_ERROR, why);
+            break;
+        }
+        handle_frame(conn, &frame);
+        http2_streams_reap(conn);
+        if (conn->out->size >= HTTP2_OUT_TARGET)
+            http2_conn_start_write(conn);
+    }
+    return used;
+}

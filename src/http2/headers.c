@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: MIT */
+/* HEADERS and CONTINUATION: from a header block to a request or a trailer section. */
+#include "http2/conn.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "http2/hpack_scan.h"
+
+/* What a block was found to be. */
+enum block_fault {
+    BLOCK_GOOD,
+    BLOCK_MALFORMED, /* a stream error, RFC 9113 8.1.1: the table is in step */
+    BLOCK_BROKEN,    /* the table may be out of step: the connection cannot go on */
+};
+
+struct block {
+    bool trailers;
+    int pseudo; /* H2O_HPACK_PARSE_HEADERS_*_EXISTS */
+    bool regular_seen;
+    bool too_large;
+    size_t list_size;       /* RFC 9113 6.5.2 */
+    size_t content_length;  /* SIZE_MAX: none */
+    enum http2_error error; /* of a broken one */
+};
+
+static void clear_scratch(struct http2_context *context)
+{
+    h2o_req_t *req = &context->scratch;
+    h2o_mem_clear_pool(&req->pool);
+    memset(&req->input, 0, sizeof(req->input));
+    req->headers.entries = context->fields;
+    req->headers.size = 0;
+    req->headers.capacity = HTTP2_FIELDS_MAX;
+}
+
+static size_t pseudo_size(const h2o_req_t *req)
+{
+    /* names are 5 to 10 bytes; :scheme is kept as a pointer, its value is at most "https" or so */
+    return req->input.method.len + req->input.path.len + req->input.authority.len + 5 + 29 + 4 * 32;
+}
+
+static void count_field(struct http2_context *context, struct block *block)
+{
+    h2o_req_t *req = &context->scratch;
+    const h2o_header_t *field = &req->headers.entries[req->headers.size - 1];
+    block->list_size += field->name->len + field->value.len + 32;
+    if (block->list_size > context->settings.max_header_list_size ||
+        req->headers.size == HTTP2_FIELDS_MAX) {
+        /* decoding goes on for the table's sake, but nothing more is kept */
+        block->too_large = true;
+        req->headers.size--;
+    }
+}
+
+static enum block_fault decode_field(struct http2_conn *conn, const uint8_t *src,
+                                     const struct hpack_field_shape *shape, struct block *block)
+{
+    h2o_req_t *req = &conn->context->scratch;
+    size_t had_fields = req->headers.size, content_length = SIZE_MAX,
+           table_start = conn->decoder.entry_start_index;
+    int had_pseudo = block->pseudo;
+    const char *why = NULL;
+    int ret =
+        h2o_hpack_parse_headers(req, &conn->decoder, src, shape->len,
+                                block->regular_seen || block->trailers ? NULL : &block->pseudo,
+                                &content_length, NULL, &why);
+    if (block->pseudo == had_pseudo)
+        block->regular_seen = true;
+    if (content_length != SIZE_MAX)
+        block->content_length = content_length;
+    if (req->headers.size != had_fields)
+        count_field(conn->context, block);
+    if (ret == 0)
+        return BLOCK_GOOD;
+    if (ret == H2O_HTTP2_ERROR_INVALID_HEADER_CHAR)
+        return BLOCK_MALFORMED;
+    if (ret == H2O_HTTP2_ERROR_PROTOCOL &&
+        (!shape->indexing || table_start != conn->decoder.entry_start_index))
+        return BLOCK_MALFORMED;
+    block->error = ret == H2O_HTTP2_ERROR_PROTOCOL ? HTTP2_PROTOCOL_ERROR : HTTP2_COMPRESSION_ERROR;
+    return BLOCK_BROKEN;
+}
+
+static enum block_fault apply_size_update(struct http2_conn *conn, const uint8_t *src, size_t len)
+{
+    /* libh2o's decoder wants a field behind an update; an indexed `:path: /` without a place for
+     * pseudo-header fields is read and refused, after the update was done */
+    uint8_t bytes[16];
+    size_t content_length;
+    const char *why = NULL;
+    if (len >= sizeof(bytes))
+        return BLOCK_BROKEN;
+    memcpy(bytes, src, len);
+    bytes[len] = 0x84;
+    int ret = h2o_hpack_parse_headers(&conn->context->scratch, &conn->decoder, bytes, len + 1, NULL,
+                                      &content_length, NULL, &why);
+    return ret == H2O_HTTP2_ERROR_PROTOCOL ? BLOCK_GOOD : BLOCK_BROKEN;
+}
+
+static enum block_fault decode_block(struct http2_conn *conn, const uint8_t *src, size_t len,
+                                     struct block *block)
+{
+    const uint8_t *end = src + len;
+    enum block_fault worst = BLOCK_GOOD;
+    bool first = true;
+    block->content_length = SIZE_MAX;
+    block->error = HTTP2_COMPRESSION_ERROR;
+    clear_scratch(conn->context);
+    while (src != end) {
+        struct hpack_field_shape shape;
+        enum block_fault fault = BLOCK_GOOD;
+        switch (hpack_scan_next(src, end, &shape)) {
+        case HPACK_SCAN_FIELD:
+            fault = decode_field(conn, src, &shape, block);
+            first = false;
+            break;
+        case HPACK_SCAN_UPDATE:
+            fault = first ? apply_size_update(conn, src, shape.len) : BLOCK_BROKEN;
+            break;
+        case HPACK_SCAN_EMPTY_NAME:
+            block->error = HTTP2_PROTOCOL_ERROR;
+            return BLOCK_BROKEN;
+        case HPACK_SCAN_MALFORMED:
+            return BLOCK_BROKEN;
+        }
+        if (fault == BLOCK_BROKEN)
+            return fault;
+        if (fault == BLOCK_MALFORMED)
+            worst = fault;
+        src += shape.len;
+    }
+    return worst;
+}
+
+/* RFC 9113 8.3.1: what a request must have. */
+static bool is_request(const struct http2_context *context, const struct block *block)
+{
+    const int needed = H2O_HPACK_PARSE_HEADERS_METHOD_EXISTS |
+                       H2O_HPACK_PARSE_HEADERS_SCHEME_EXISTS | H2O_HPACK_PARSE_HEADERS_PATH_EXISTS;
+    return (block->pseudo & needed) == needed && context->scratch.input.path.len != 0;
+}
+
+static void start_request(struct http2_conn *conn, uint32_t id, bool end_stream,
+                          struct block *block)
+{
+    struct http2_context *context = conn->context;
+    h2o_req_t *req = &context->scratch;
+    if (block->list_size + pseudo_size(req) > context->settings.max_header_list_size)
+        block->too_large = true;
+    struct http2_request request = {.method = req->input.method,
+                                    .authority = req->input.authority,
+                                    .path = req->input.path,
+                                    .fields = req->headers.entries,
+                                    .num_fields = req->headers.size,
+                                    .end_stream = end_stream,
+                                    .fields_too_large = block->too_large};
+    struct http2_stream *stream = http2_stream_open(conn, id);
+    if (block->content_length != SIZE_MAX)
+        stream->content_length = block->content_length;
+    stream->remote_closed = end_stream;
+    conn->budget = HTTP2_OUT_TARGET;
+    context->handler->on_request(stream, &request);
+}
+
+static void refuse(struct http2_conn *conn, uint32_t id, enum http2_error error)
+{
+    http2_out_rst_stream(conn, id, error);
+    http2_closed_set(conn, id, HTTP2_CLOSED_BY_US);
+}
+
+static void handle_request(struct http2_conn *conn, uint32_t id, bool end_stream,
+                           struct block *block, enum block_fault fault)
+{
+    conn->last_id = id;
+    if (id > conn->goaway_id)
+        return; /* the GOAWAY has told that it is not served; the table is in step */
+    http2_closed_set(conn, id, HTTP2_CLOSED_ENDED);
+    bool length_fits =
+        !end_stream || block->content_length == SIZE_MAX || block->content_length == 0;
+    if (fault != BLOCK_GOOD || !length_fits || !is_request(conn->context, block))
+        refuse(conn, id, HTTP2_PROTOCOL_ERROR);
+    else if (conn->num_streams >= conn->context->settings.max_concurrent_streams)
+        refuse(conn, id, HTTP2_REFUSED_STREAM);
+    else
+        start_request(conn, id, end_stream, block);
+}
+
+static void handle_trailers(struct http2_stream *stream, bool end_stream, struct block *block,
+                            enum block_fault fault)
+{
+    struct http2_context *context = stream->conn->context;
+    bool length_fits = stream->content_length == UINT64_MAX || stream->content_length == 0;
+    if (fault != BLOCK_GOOD || !end_stream || !length_fits || block->too_large) {
+        http2_stream_reset(stream, HTTP2_PROTOCOL_ERROR);
+        return;
+    }
+    stream->remote_closed = 1;
+    stream->conn->budget = HTTP2_OUT_TARGET;
+    context->handler->on_trailers(stream, context->scratch.headers.entries,
+                                  context->scratch.headers.size);
+}
+
+/* A whole block. It is decoded in any case: the table must stay in step. */
+static void handle_block(struct http2_conn *conn, uint32_t id, bool end_stream, const uint8_t *src,
+                         size_t len)
+{
+    struct http2_stream *stream = http2_stream_find(conn, id);
+    struct block block = {.trailers = stream != NULL};
+    enum block_fault fault = decode_block(conn, src, len, &block);
+    if (fault == BLOCK_GOOD && conn->block_self_dependent)
+        fault = BLOCK_MALFORMED;
+    if (fault == BLOCK_BROKEN)
+        http2_conn_fail(conn, block.error, "a header block that cannot be decoded");
+    else if (stream != NULL && stream->remote_closed)
+        http2_stream_reset(stream, HTTP2_STREAM_CLOSED);
+    else if (stream != NULL)
+        handle_trailers(stream, end_stream, &block, fault);
+    else if (id > conn->last_id)
+        handle_request(conn, id, end_stream, &block, fault);
+    else if (http2_closed_get(conn, id) == HTTP2_CLOSED_ENDED)
+        http2_conn_fail(conn, HTTP2_STREAM_CLOSED, "HEADERS on a closed stream");
+    else if (http2_closed_get(conn, id) == HTTP2_CLOSED_BY_PEER)
+        http2_out_rst_stream(conn, id, HTTP2_STREAM_CLOSED);
+}
+
+static void append_block(struct http2_conn *conn, const uint8_t *bytes, size_t len)
+{
+    if (conn->block_len + len > HTTP2_BLOCK_MAX) {
+        http2_conn_fail(conn, HTTP2_ENHANCE_YOUR_CALM, "a header block without end");
+        return;
+    }
+    if (len == 0)
+        return;
+    conn->block = h2o_mem_realloc(conn->block, conn->block_len + len);
+    memcpy(conn->block + conn->block_len, bytes, len);
+    conn->block_len += len;
+}
+
+void http2_headers_handle(struct http2_conn *conn, const h2o_http2_frame_t *frame)
+{
+    h2o_http2_headers_payload_t payload;
+    const char *why = NULL;
+    int ret = h2o_http2_decode_headers_payload(&payload, frame, &why);
+    if (ret != 0 || (frame->stream_id & 1) == 0) {
+        http2_conn_fail(conn, HTTP2_PROTOCOL_ERROR, why != NULL ? why : "malformed HEADERS");
+        return;
+    }
+    conn->block_self_dependent = (frame->flags & H2O_HTTP2_FRAME_FLAG_PRIORITY) != 0 &&
+                                 payload.priority.dependency == frame->stream_id;
+    bool end_stream = (frame->flags & H2O_HTTP2_FRAME_FLAG_END_STREAM) != 0;
+    if ((frame->flags & H2O_HTTP2_FRAME_FLAG_END_HEADERS) != 0) {
+        handle_block(conn, frame->stream_id, end_stream, payload.headers, payload.headers_len);
+        return;
+    }
+    conn->block_stream = frame->stream_id;
+    conn->block_end_stream = end_stream;
+    append_block(conn, payload.headers, payload.headers_len);
+}
+
+void http2_continuation_handle(struct http2_conn *conn, const h2o_http2_frame_t *frame)
+{
+    if (conn->block_stream == 0 || frame->stream_id != conn->block_stream) {
+        http2_conn_fail(conn, HTTP2_PROTOCOL_ERROR, "CONTINUATION out of place");
+        return;
+    }
+    append_block(conn, frame->payload, frame->length);
+    if ((frame->flags & H2O_HTTP2_FRAME_FLAG_END_HEADERS) == 0 || conn->state >= HTTP2_CONN_CLOSING)
+        return;
+    conn->block_stream = 0;
+    handle_block(conn, frame->stream_id, conn->block_end_stream, conn->block, conn->block_len);
+    free(conn->block);
+    conn->block = NULL;
+    conn->block_len = 0;
+}

@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: MIT */
+/* The streams of a connection: table, opening, closing, receive windows. */
+#include "http2/conn.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Ids of open streams lie close together, so their number modulo the table's size
+ * spreads them perfectly. */
+static struct http2_stream **bucket(struct http2_conn *conn, uint32_t id)
+{
+    return &conn->buckets[(id >> 1) & (conn->num_buckets - 1)];
+}
+
+struct http2_stream *http2_stream_find(struct http2_conn *conn, uint32_t id)
+{
+    struct http2_stream *stream = *bucket(conn, id);
+    while (stream != NULL && stream->id != id)
+        stream = stream->hash_next;
+    return stream;
+}
+
+static void grow_table(struct http2_conn *conn)
+{
+    uint32_t old_num = conn->num_buckets;
+    struct http2_stream **old = conn->buckets;
+    struct http2_stream **grown = calloc(old_num * 2, sizeof(struct http2_stream *));
+    if (grown == NULL)
+        return; /* longer chains serve as well */
+    conn->buckets = grown;
+    conn->num_buckets = old_num * 2;
+    for (uint32_t i = 0; i != old_num; i++) {
+        struct http2_stream *next;
+        for (struct http2_stream *stream = old[i]; stream != NULL; stream = next) {
+            next = stream->hash_next;
+            struct http2_stream **to = bucket(conn, stream->id);
+            stream->hash_next = *to;
+            *to = stream;
+        }
+    }
+    free(old);
+}
+
+struct http2_stream *http2_stream_open(struct http2_conn *conn, uint32_t id)
+{
+    struct http2_context *context = conn->context;
+    if (conn->num_streams == conn->num_buckets)
+        grow_table(conn);
+    struct http2_stream *stream =
+        h2o_mem_alloc_recycle(&context->streams, context->handler->stream_size);
+    struct http2_stream **to = bucket(conn, id);
+    *stream = (struct http2_stream){
+        .conn = conn,
+        .hash_next = *to,
+        .id = id,
+        .send_window = (int32_t)conn->peer.initial_window_size,
+        .recv_window = HTTP2_STREAM_WINDOW,
+        .content_length = UINT64_MAX,
+    };
+    *to = stream;
+    conn->num_streams++;
+    context->counts.streams_opened++;
+    context->counts.streams_open++;
+    return stream;
+}
+
+static void remove_from_table(struct http2_stream *stream)
+{
+    struct http2_stream **at = bucket(stream->conn, stream->id);
+    while (*at != stream)
+        at = &(*at)->hash_next;
+    *at = stream->hash_next;
+    stream->conn->num_streams--;
+    stream->conn->context->counts.streams_open--;
+}
+
+static void free_stream(struct http2_stream *stream)
+{
+    free(stream->pending);
+    h2o_mem_free_recycle(&stream->conn->context->streams, stream);
+}
+
+void http2_stream_forget(struct http2_stream *stream)
+{
+    remove_from_table(stream);
+    free_stream(stream);
+}
+
+void http2_stream_closed(struct http2_stream *stream)
+{
+    struct http2_conn *conn = stream->conn;
+    if (stream->closed)
+        return;
+    stream->closed = 1;
+    stream->want_write = 0;
+    stream->pending_off = stream->pending_len;
+    if (conn->data_stream == stream)
+        http2_out_close_data(conn);
+    if (h2o_linklist_is_linked(&stream->turn))
+        h2o_linklist_unlink(&stream->turn);
+    remove_from_table(stream);
+    h2o_linklist_insert(&conn->closed, &stream->turn);
+    http2_conn_touch(conn);
+}
+
+void http2_streams_reap(struct http2_conn *conn)
+{
+    const struct http2_handler *handler = conn->context->handler;
+    while (!h2o_linklist_is_empty(&conn->closed)) {
+        struct http2_stream *stream =
+            H2O_STRUCT_FROM_MEMBER(struct http2_stream, turn, conn->closed.next);
+        h2o_linklist_unlink(&stream->turn);
+        http2_conn_credit(conn, stream->recv_held);
+        handler->on_close(stream, !stream->reset, stream->error);
+        free_stream(stream);
+    }
+}
+
+void http2_streams_lose(struct http2_conn *conn)
+{
+    for (uint32_t i = 0; i != conn->num_buckets; i++) {
+        struct http2_stream *stream;
+        while ((stream = conn->buckets[i]) != NULL) {
+            stream->reset = 1;
+            stream->error = HTTP2_CONNECT_ERROR;
+            stream->local_closed = stream->remote_closed = 1;
+            http2_stream_closed(stream);
+        }
+    }
+}
+
+/* ---- how they closed ---- */
+
+enum http2_closed http2_closed_get(const struct http2_conn *conn, uint32_t id)
+{
+    uint32_t n = id >> 1;
+    if ((conn->last_id >> 1) - n >= HTTP2_CLOSED_MEMORY)
+        return HTTP2_CLOSED_BY_PEER; /* long ago: the milder answer */
+    n %= HTTP2_CLOSED_MEMORY;
+    return (conn->closed_how[n / 4] >> (n % 4 * 2)) & 3;
+}
+
+void http2_closed_set(struct http2_conn *conn, uint32_t id, enum http2_closed how)
+{
+    uint32_t n = (id >> 1) % HTTP2_CLOSED_MEMORY;
+    uint8_t *byte = &conn->closed_how[n / 4];
+    *byte = (uint8_t)((*byte & ~(3u << (n % 4 * 2))) | ((unsigned)how << (n % 4 * 2)));
+}
+
+/* ---- receive windows, RFC 9113 6.9 ---- */
+
+void http2_conn_credit(struct http2_conn *conn, size_t len)
+{
+    conn->recv_unacked += (uint32_t)len;
+    if (conn->recv_unacked < HTTP2_CONN_WINDOW / 2 || conn->state != HTTP2_CONN_OPEN)
+        return;
+    http2_out_close_data(conn);
+    h2o_http2_encode_window_update_frame(&conn->out, 0, (int32_t)conn->recv_unacked);
+    conn->recv_window += conn->recv_unacked;
+    conn->recv_unacked = 0;
+    http2_conn_touch(conn);
+}
+
+void http2_stream_consume(struct http2_stream *stream, size_t len)
+{
+    struct http2_conn *conn = stream->conn;
+    assert(len <= stream->recv_held);
+    stream->recv_held -= (uint32_t)len;
+    stream->recv_unacked += (uint32_t)len;
+    http2_conn_credit(conn, len);
+    if (stream->remote_closed || stream->recv_unacked < HTTP2_STREAM_WINDOW / 2)
+        return;
+    http2_out_close_data(conn);
+    h2o_http2_encode_window_update_frame(&conn->out, stream->id, (int32_t)stream->recv_unacked);
+    stream->recv_window += stream->recv_unacked;
+    stream->recv_unacked = 0;
+    http2_conn_touch(conn);
+}
