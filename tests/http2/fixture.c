@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: MIT */
+#include "fixture.h"
+
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+struct fixture fixture;
+
+static const struct http2_field type = {"content-type", "text/plain", 12, 10, 1};
+static const struct http2_field trailer = {"x-end", "yes", 5, 3, 2};
+
+void fixture_finish(struct test_stream *stream)
+{
+    stream->ending = true;
+    if (http2_stream_pending(&stream->http2) != 0)
+        http2_stream_want_write(&stream->http2);
+    else
+        http2_stream_send_trailers(&stream->http2, &trailer, 1);
+}
+
+static void flood(struct test_stream *stream)
+{
+    size_t room;
+    while (stream->to_send != 0 && (room = http2_stream_room(&stream->http2)) != 0) {
+        size_t len = stream->to_send < 100 ? stream->to_send : 100;
+        memset(http2_stream_reserve(&stream->http2, len), 'f', len);
+        stream->to_send -= len;
+    }
+    if (stream->to_send == 0)
+        fixture_finish(stream);
+    else
+        http2_stream_want_write(&stream->http2);
+}
+
+static void note_fields(const struct http2_request *request)
+{
+    size_t used = 0;
+    fixture.fields[0] = '\0';
+    for (size_t i = 0; i != request->num_fields && used < sizeof(fixture.fields); i++)
+        used +=
+            (size_t)snprintf(fixture.fields + used, sizeof(fixture.fields) - used, "%.*s: %.*s\n",
+                             (int)request->fields[i].name->len, request->fields[i].name->base,
+                             (int)request->fields[i].value.len, request->fields[i].value.base);
+}
+
+static void on_request(struct http2_stream *http2, const struct http2_request *request)
+{
+    struct test_stream *stream = (struct test_stream *)http2;
+    stream->to_send = 0;
+    stream->echo = stream->hold = stream->ending = false;
+    fixture.requests++;
+    fixture.too_large += request->fields_too_large;
+    fixture.last = stream;
+    note_fields(request);
+    char path[64];
+    snprintf(path, sizeof(path), "%.*s", (int)request->path.len, request->path.base);
+    if (strcmp(path, "/hold") == 0) {
+        stream->hold = true;
+        return;
+    }
+    http2_stream_send_headers(http2, 200, &type, 1, false);
+    if (strncmp(path, "/body/", 6) == 0) {
+        size_t len = strtoul(path + 6, NULL, 10);
+        memset(http2_stream_reserve(http2, len), 'b', len);
+        fixture_finish(stream);
+    } else if (strncmp(path, "/flood/", 7) == 0) {
+        stream->to_send = strtoul(path + 7, NULL, 10);
+        flood(stream);
+    } else if (strcmp(path, "/early") == 0 || request->end_stream) {
+        fixture_finish(stream);
+    } else {
+        stream->echo = true;
+    }
+}
+
+static void on_data(struct http2_stream *http2, uint8_t *data, size_t len, bool end_stream)
+{
+    struct test_stream *stream = (struct test_stream *)http2;
+    if (fixture.data_bytes < sizeof(fixture.data))
+        memcpy(fixture.data + fixture.data_bytes, data,
+               len < sizeof(fixture.data) - fixture.data_bytes
+                   ? len
+                   : sizeof(fixture.data) - fixture.data_bytes);
+    fixture.data_bytes += len;
+    if (stream->hold)
+        return;
+    http2_stream_consume(http2, len);
+    if (stream->echo && len != 0)
+        memcpy(http2_stream_reserve(http2, len), data, len);
+    if (stream->echo && end_stream)
+        fixture_finish(stream);
+}
+
+static void on_trailers(struct http2_stream *http2, const h2o_header_t *fields, size_t num)
+{
+    (void)fields;
+    fixture.trailers += (unsigned)num;
+    fixture_finish((struct test_stream *)http2);
+}
+
+static void on_writable(struct http2_stream *http2)
+{
+    struct test_stream *stream = (struct test_stream *)http2;
+    if (stream->ending)
+        fixture_finish(stream);
+    else
+        flood(stream);
+}
+
+static void on_close(struct http2_stream *http2, bool complete, uint32_t error)
+{
+    (void)http2;
+    fixture.closes++;
+    fixture.completes += complete;
+    fixture.last_error = error;
+}
+
+static const struct http2_handler handler = {.stream_size = sizeof(struct test_stream),
+                                             .on_request = on_request,
+                                             .on_data = on_data,
+                                             .on_trailers = on_trailers,
+                                             .on_writable = on_writable,
+                                             .on_close = on_close};
+static const struct http2_settings settings = {.max_concurrent_streams = 20,
+                                               .max_header_list_size = 8192};
+
+int fixture_setup(void **state)
+{
+    (void)state;
+    signal(SIGPIPE, SIG_IGN);
+    memset(&fixture, 0, sizeof(fixture));
+    fixture.loop = h2o_evloop_create();
+    fixture.context = http2_context_create(fixture.loop, &handler, &settings);
+    return 0;
+}
+
+int fixture_teardown(void **state)
+{
+    (void)state;
+    http2_context_destroy(fixture.context);
+    assert_int_equal(fixture.requests, fixture.closes); /* every stream told exactly once */
+    h2o_evloop_run(fixture.loop, 0);
+    h2o_evloop_destroy(fixture.loop);
+    return 0;
+}

@@ -1,0 +1,657 @@
+/* SPDX-License-Identifier: MIT */
+/* The protocol as a client sees it: streams, windows, turns, errors and their scope, the end. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "fixture.h"
+
+static void expect_rst(struct peer *peer, uint32_t id, uint32_t error)
+{
+    struct peer_frame frame;
+    peer_expect(peer, NGHTTP2_RST_STREAM, &frame);
+    assert_int_equal(frame.stream_id, id);
+    assert_int_equal(peer_u32(frame.payload), error);
+}
+
+static void expect_goaway(struct peer *peer, uint32_t error)
+{
+    struct peer_frame frame;
+    peer_expect(peer, NGHTTP2_GOAWAY, &frame);
+    assert_int_equal(peer_u32(frame.payload + 4), error);
+    peer_expect_eof(peer);
+}
+
+/* A whole answer of `len` body bytes. */
+static void expect_answer(struct peer *peer, uint32_t id, size_t len)
+{
+    struct peer_frame frame;
+    peer_expect(peer, NGHTTP2_HEADERS, &frame);
+    assert_int_equal(frame.stream_id, id);
+    assert_non_null(strstr(peer->fields, ":status: 200\n"));
+    while (len != 0) {
+        peer_expect(peer, NGHTTP2_DATA, &frame);
+        assert_int_equal(frame.stream_id, id);
+        assert_true(frame.len <= len);
+        len -= frame.len;
+    }
+    peer_expect(peer, NGHTTP2_HEADERS, &frame);
+    assert_int_equal(frame.stream_id, id);
+    assert_true(frame.flags & NGHTTP2_FLAG_END_STREAM);
+    assert_string_equal(peer->fields, "x-end: yes\n");
+}
+
+static void request_is_answered_with_trailers(void **state)
+{
+    (void)state;
+    struct peer *peer = peer_connect(fixture.context, true);
+    peer_request(peer, 1, true, "/body/5", "x-a", "b", NULL);
+    expect_answer(peer, 1, 5);
+    assert_string_equal(fixture.fields, "x-a: b\n");
+    assert_int_equal(fixture.completes, 1);
+    peer_close(peer);
+}
+
+static void conversation_fed_byte_by_byte_is_the_same(void **state)
+{
+    (void)state;
+    struct peer *peer = peer_connect(fixture.context, false);
+    size_t len;
+    uint8_t *block = peer_block(peer, &len, "/echo", "x-a", "b", NULL);
+    uint8_t all[256];
+    size_t n = NGHTTP2_CLIENT_MAGIC_LEN;
+    memcpy(all, NGHTTP2_CLIENT_MAGIC, n);
+    memcpy(all + n, "\0\0\0\x04\0\0\0\0\0", 9); /* SETTINGS */
+    memcpy(all + n + 9, (uint8_t[]){0, 0, (uint8_t)len, 1, 4, 0, 0, 0, 1}, 9);
+    memcpy(all + n + 18, block, len);
+    memcpy(all + n + 18 + len, "\0\0\x03\0\x01\0\0\0\x01xyz", 12);
+    n += 30 + len;
+    for (size_t i = 0; i != n; i++) {
+        peer_send(peer, all + i, 1);
+        peer_turn(peer);
+    }
+    expect_answer(peer, 1, 3);
+    assert_memory_equal(fixture.data, "xyz", 3);
+    free(block);
+    peer_close(peer);
+}
+
+static void header_block_may_be_cut_at_every_byte(void **state)
+{
+    (void)state;
+    struct peer *peer = peer_connect(fixture.context, true);
+    uint32_t id = 1;
+    size_t len = 100;
+    for (size_t cut = 0; cut < len; cut++, id += 2) {
+        uint8_t *block = peer_block(peer, &len, "/body/1", "x-secret", "value", NULL);
+        if (cut > len)
+            cut = len;
+        peer_frame(peer, NGHTTP2_HEADERS, NGHTTP2_FLAG_END_STREAM, id, block, cut);
+        peer_frame(peer, NGHTTP2_CONTINUATION, 0, id, NULL, 0);
+        peer_frame(peer, NGHTTP2_CONTINUATION, NGHTTP2_FLAG_END_HEADERS, id, block + cut,
+                   len - cut);
+        expect_answer(peer, id, 1);
+        assert_string_equal(fixture.fields, "x-secret: value\n");
+        free(block);
+    }
+    peer_close(peer);
+}
+
+static void small_writes_of_a_stream_share_a_frame(void **state)
+{
+    (void)state;
+    struct peer *peer = peer_connect(fixture.context, true);
+    struct peer_frame frame;
+    peer_request(peer, 1, true, "/flood/10000", NULL); /* 100 bytes at a time */
+    peer_expect(peer, NGHTTP2_HEADERS, &frame);
+    peer_expect(peer, NGHTTP2_DATA, &frame);
+    assert_int_equal(frame.len, 10000);
+    peer_close(peer);
+}
+
+static void interned_fields_cost_a_byte_after_the_first(void **state)
+{
+    (void)state;
+    struct peer *peer = peer_connect(fixture.context, true);
+    struct peer_frame frame;
+    for (uint32_t id = 1; id != 7; id += 2) {
+        peer_request(peer, id, true, "/early", NULL);
+        peer_expect(peer, NGHTTP2_HEADERS, &frame);
+        assert_string_equal(peer->fields, ":status: 200\ncontent-type: text/plain\n");
+        if (id != 1)
+            assert_int_equal(frame.len, 2);
+        peer_expect(peer, NGHTTP2_HEADERS, &frame);
+        assert_string_equal(peer->fields, "x-end: yes\n");
+        if (id != 1)
+            assert_int_equal(frame.len, 1);
+    }
+    peer_close(peer);
+}
+
+static void peer_header_table_is_respected_as_it_changes(void **state)
+{
+    (void)state;
+    struct peer *peer = peer_connect(fixture.context, true);
+    static const uint32_t sizes[] = {0, 4096, 100, 200, 65536};
+    uint32_t id = 1;
+    peer_request(peer, id, true, "/body/3", NULL);
+    expect_answer(peer, id, 3);
+    for (size_t i = 0; i != 5; i++) {
+        nghttp2_hd_inflate_change_table_size(peer->inflater, sizes[i]);
+        peer_settings(peer, NGHTTP2_SETTINGS_HEADER_TABLE_SIZE, sizes[i]);
+        for (int n = 0; n != 3; n++) {
+            id += 2;
+            peer_request(peer, id, true, "/body/3", NULL);
+            expect_answer(peer, id, 3); /* libnghttp2 checks the updates */
+        }
+    }
+    peer_close(peer);
+}
+
+/* ---- flow control towards the peer ---- */
+
+static void body_waits_for_the_stream_window(void **state)
+{
+    (void)state;
+    struct peer *peer = peer_connect(fixture.context, true);
+    struct peer_frame frame;
+    peer_settings(peer, NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, 10);
+    peer_request(peer, 1, true, "/body/25", NULL);
+    peer_expect(peer, NGHTTP2_HEADERS, &frame);
+    peer_expect(peer, NGHTTP2_DATA, &frame);
+    assert_int_equal(frame.len, 10);
+    peer_expect_quiet(peer);
+    peer_window_update(peer, 1, 5);
+    peer_expect(peer, NGHTTP2_DATA, &frame);
+    assert_int_equal(frame.len, 5);
+    peer_expect_quiet(peer);
+    peer_window_update(peer, 1, 10); /* exactly the rest: trailers need no window */
+    peer_expect(peer, NGHTTP2_DATA, &frame);
+    assert_int_equal(frame.len, 10);
+    peer_expect(peer, NGHTTP2_HEADERS, &frame);
+    assert_true(frame.flags & NGHTTP2_FLAG_END_STREAM);
+    peer_close(peer);
+}
+
+static void settings_move_the_window_of_open_streams_below_zero_and_back(void **state)
+{
+    (void)state;
+    struct peer *peer = peer_connect(fixture.context, true);
+    struct peer_frame frame;
+    peer_settings(peer, NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, 10);
+    peer_request(peer, 1, true, "/body/20", NULL);
+    peer_expect(peer, NGHTTP2_HEADERS, &frame);
+    peer_expect(peer, NGHTTP2_DATA, &frame);
+    peer_settings(peer, NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, 3); /* the window is -7 now */
+    peer_window_update(peer, 1, 7);
+    peer_expect_quiet(peer);
+    peer_settings(peer, NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, 4);
+    peer_expect(peer, NGHTTP2_DATA, &frame);
+    assert_int_equal(frame.len, 1);
+    peer_close(peer);
+}
+
+static void connection_window_holds_all_streams_and_lets_them_go_on(void **state)
+{
+    (void)state;
+    struct peer *peer = peer_connect(fixture.context, true);
+    struct peer_frame frame;
+    size_t got[2] = {0, 0};
+    unsigned ends = 0;
+    peer_settings(peer, NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, 1 << 30);
+    peer_request(peer, 1, true, "/flood/60000", NULL);
+    peer_request(peer, 3, true, "/flood/60000", NULL);
+    while (got[0] + got[1] != 65535) {
+        assert_true(peer_next(peer, &frame));
+        if (frame.type == NGHTTP2_DATA)
+            got[frame.stream_id / 2] += frame.len;
+        ends += peer_ends_stream(&frame);
+        assert_true(got[0] + got[1] <= 65535);
+    }
+    peer_expect_quiet(peer);
+    peer_window_update(peer, 0, 60000);
+    while (ends != 2) {
+        assert_true(peer_next(peer, &frame));
+        if (frame.type == NGHTTP2_DATA)
+            got[frame.stream_id / 2] += frame.len;
+        ends += peer_ends_stream(&frame);
+    }
+    assert_int_equal(got[0], 60000);
+    assert_int_equal(got[1], 60000);
+    peer_close(peer);
+}
+
+static void streams_take_turns(void **state)
+{
+    (void)state;
+    struct peer *peer = peer_connect(fixture.context, true);
+    struct peer_frame frame;
+    size_t got[4] = {0};
+    peer_settings(peer, NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, 1 << 30);
+    peer_window_update(peer, 0, 1 << 30);
+    for (uint32_t id = 1; id != 9; id += 2)
+        peer_request(peer, id, true, "/flood/2000000", NULL);
+    unsigned ends = 0;
+    while (ends == 0) {
+        assert_true(peer_next(peer, &frame));
+        if (frame.type == NGHTTP2_DATA)
+            got[frame.stream_id / 2] += frame.len;
+        ends += peer_ends_stream(&frame);
+    }
+    for (int i = 0; i != 4; i++) /* when the first is done, none is far behind */
+        assert_true(got[i] > 1700000);
+    peer_close(peer);
+}
+
+static void slow_reader_costs_constant_memory_and_delays_nobody(void **state)
+{
+    (void)state;
+    struct peer *slow = peer_connect(fixture.context, true);
+    struct peer *quick = peer_connect(fixture.context, true);
+    uint64_t before = http2_context_counts(fixture.context)->bytes_out;
+    peer_settings(slow, NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, INT32_MAX);
+    peer_window_update(slow, 0, 1 << 30);
+    peer_request(slow, 1, true, "/flood/100000000", NULL);
+    for (int i = 0; i != 100; i++)
+        peer_turn(slow);
+    /* produced: what the socket took, and at most two targets behind it */
+    size_t produced = 100000000 - fixture.last->to_send;
+    uint64_t written = http2_context_counts(fixture.context)->bytes_out - before;
+    assert_true(produced < written + 2 * 65536 + 16384);
+    assert_true(produced < 2000000);
+    for (uint32_t id = 1; id != 41; id += 2) {
+        peer_request(quick, id, true, "/body/100", NULL);
+        expect_answer(quick, id, 100);
+    }
+    struct peer_frame frame;
+    size_t got = 0;
+    while (got != 100000000) {
+        assert_true(peer_next(slow, &frame));
+        if (frame.type == NGHTTP2_DATA)
+            got += frame.len;
+    }
+    peer_close(slow);
+    peer_close(quick);
+}
+
+static void output_that_nobody_reads_stops_the_reading(void **state)
+{
+    (void)state;
+    struct peer *peer = peer_connect(fixture.context, true);
+    const struct http2_counts *counts = http2_context_counts(fixture.context);
+    static uint8_t pings[17 * 4096];
+    for (size_t i = 0; i != 4096; i++)
+        memcpy(pings + i * 17, "\0\0\x08\x06\0\0\0\0\0........", 17);
+    unsigned rounds = 0; /* up to 4 MB of questions */
+    while (rounds != 60 && peer_send(peer, pings, sizeof(pings)) == sizeof(pings))
+        rounds++;
+    assert_true(rounds < 60);
+    assert_true(counts->bytes_in < 3000000);
+    uint64_t quiet = counts->bytes_in;
+    peer_turn(peer);
+    assert_int_equal(counts->bytes_in, quiet);
+    struct peer_frame frame;
+    while (counts->bytes_in == quiet) /* reading brings it to life again */
+        assert_true(peer_next(peer, &frame));
+    peer_close(peer);
+}
+
+/* ---- flow control from the peer ---- */
+
+static void unconsumed_body_holds_the_peer_and_consumed_credits_it(void **state)
+{
+    (void)state;
+    struct peer *peer = peer_connect(fixture.context, true);
+    static uint8_t data[16384];
+    struct peer_frame frame;
+    peer_request(peer, 1, false, "/hold", NULL);
+    for (int i = 0; i != 16; i++)
+        peer_frame(peer, NGHTTP2_DATA, 0, 1, data, sizeof(data));
+    peer_turn(peer);
+    assert_int_equal(fixture.data_bytes, 262144);
+    http2_stream_consume(&fixture.last->http2, 262144);
+    do
+        assert_true(peer_next(peer, &frame));
+    while (frame.type != NGHTTP2_WINDOW_UPDATE || frame.stream_id != 1);
+    assert_int_equal(peer_u32(frame.payload), 262144);
+    peer_frame(peer, NGHTTP2_DATA, 0, 1, data, sizeof(data));
+    peer_turn(peer);
+    assert_int_equal(fixture.data_bytes, 262144 + 16384);
+    peer_close(peer);
+}
+
+static void body_over_the_stream_window_resets_the_stream_alone(void **state)
+{
+    (void)state;
+    struct peer *peer = peer_connect(fixture.context, true);
+    static uint8_t data[16384];
+    peer_request(peer, 1, false, "/hold", NULL);
+    for (int i = 0; i != 17; i++)
+        peer_frame(peer, NGHTTP2_DATA, 0, 1, data, sizeof(data));
+    expect_rst(peer, 1, NGHTTP2_FLOW_CONTROL_ERROR);
+    peer_request(peer, 3, true, "/body/1", NULL);
+    expect_answer(peer, 3, 1);
+    peer_close(peer);
+}
+
+static void window_of_streams_that_are_gone_comes_back(void **state)
+{
+    (void)state;
+    struct peer *peer = peer_connect(fixture.context, true);
+    static uint8_t data[8192];
+    struct peer_frame frame;
+    int64_t window = 1048576;
+    for (uint32_t id = 1; id != 601; id += 2) { /* 4.9 MB through a window of 1 MB */
+        bool held = id % 4 == 1; /* one way a handler never consumed it, the other way it is late */
+        peer_request(peer, id, false, held ? "/hold" : "/early", NULL);
+        peer_turn(peer);
+        assert_true(window >= 16384);
+        peer_frame(peer, NGHTTP2_DATA, 0, id, data, sizeof(data));
+        peer_frame(peer, NGHTTP2_DATA, 0, id, data, sizeof(data));
+        window -= 16384;
+        peer_frame(peer, NGHTTP2_RST_STREAM, 0, id, "\0\0\0\x08", 4);
+        peer_frame(peer, NGHTTP2_PING, 0, 0, "12345678", 8);
+        do {
+            assert_true(peer_next(peer, &frame));
+            if (frame.type == NGHTTP2_WINDOW_UPDATE && frame.stream_id == 0)
+                window += peer_u32(frame.payload);
+        } while (frame.type != NGHTTP2_PING);
+    }
+    peer_close(peer);
+}
+
+static void padding_is_credited_and_not_delivered(void **state)
+{
+    (void)state;
+    struct peer *peer = peer_connect(fixture.context, true);
+    peer_request(peer, 1, false, "/echo", NULL);
+    peer_frame(peer, NGHTTP2_DATA, NGHTTP2_FLAG_PADDED, 1,
+               "\x03"
+               "ab\0\0\0",
+               6);
+    peer_frame(peer, NGHTTP2_DATA, NGHTTP2_FLAG_PADDED | NGHTTP2_FLAG_END_STREAM, 1, "\0cd", 3);
+    expect_answer(peer, 1, 4);
+    assert_memory_equal(fixture.data, "abcd", 4);
+    peer_close(peer);
+}
+
+/* ---- errors and their scope ---- */
+
+static void malformed_request_costs_its_stream_alone(void **state)
+{
+    (void)state;
+    static const char *const bad[][2] = {{"te", "gzip"},
+                                         {"connection", "close"},
+                                         {"transfer-encoding", "chunked"},
+                                         {"content-length", "7"},
+                                         {"content-length", "x"},
+                                         {"x-a", "a\x01"},
+                                         {"x a", "b"}};
+    struct peer *peer = peer_connect(fixture.context, true);
+    uint32_t id = 1;
+    for (size_t i = 0; i != sizeof(bad) / sizeof(bad[0]); i++, id += 4) {
+        peer_request(peer, id, true, "/body/1", bad[i][0], bad[i][1], "x-after", "1", NULL);
+        expect_rst(peer, id, NGHTTP2_PROTOCOL_ERROR);
+        /* the next request refers to table entries of the bad one */
+        peer_request(peer, id + 2, true, "/body/1", "x-after", "1", NULL);
+        expect_answer(peer, id + 2, 1);
+        assert_string_equal(fixture.fields, "x-after: 1\n");
+    }
+    peer_close(peer);
+}
+
+static void self_dependent_stream_is_reset_alone(void **state)
+{
+    (void)state;
+    struct peer *peer = peer_connect(fixture.context, true);
+    size_t len;
+    uint8_t *block = peer_block(peer, &len, "/body/1", NULL);
+    uint8_t payload[256] = {0, 0, 0, 1, 15};
+    memcpy(payload + 5, block, len);
+    free(block);
+    peer_frame(peer, NGHTTP2_HEADERS,
+               NGHTTP2_FLAG_PRIORITY | NGHTTP2_FLAG_END_HEADERS | NGHTTP2_FLAG_END_STREAM, 1,
+               payload, len + 5);
+    expect_rst(peer, 1, NGHTTP2_PROTOCOL_ERROR);
+    peer_request(peer, 3, true, "/body/1", NULL);
+    expect_answer(peer, 3, 1);
+    peer_close(peer);
+}
+
+static void empty_field_name_never_reaches_the_decoder(void **state)
+{
+    (void)state;
+    struct peer *peer = peer_connect(fixture.context, true);
+    peer_frame(peer, NGHTTP2_HEADERS, NGHTTP2_FLAG_END_HEADERS | NGHTTP2_FLAG_END_STREAM, 1,
+               "\x83\x86\x84\x40\0\x01v", 7);
+    expect_goaway(peer, NGHTTP2_PROTOCOL_ERROR);
+    peer_close(peer);
+}
+
+static void broken_block_ends_the_connection(void **state)
+{
+    (void)state;
+    static const char *const blocks[] = {"\x80",         "\xff\xff\xff\xff\xff\x7f",
+                                         "\xc6",         "\x40\x05x",
+                                         "\x83\x20\x84", "\x3f\xe2\x1f\x84"};
+    static const size_t lens[] = {1, 6, 1, 3, 3, 4};
+    for (size_t i = 0; i != 6; i++) {
+        struct peer *peer = peer_connect(fixture.context, true);
+        peer_frame(peer, NGHTTP2_HEADERS, NGHTTP2_FLAG_END_HEADERS, 1, blocks[i], lens[i]);
+        expect_goaway(peer, NGHTTP2_COMPRESSION_ERROR);
+        peer_close(peer);
+    }
+}
+
+static void size_update_at_the_start_is_taken(void **state)
+{
+    (void)state;
+    struct peer *peer = peer_connect(fixture.context, true);
+    peer_request(peer, 1, true, "/body/1", "x-a", "1", NULL);
+    expect_answer(peer, 1, 1);
+    nghttp2_hd_deflate_change_table_size(peer->deflater, 0);
+    nghttp2_hd_deflate_change_table_size(peer->deflater, 256);
+    for (uint32_t id = 3; id != 11; id += 2) {
+        peer_request(peer, id, true, "/body/1", "x-a", "1", "x-b", "2", NULL);
+        expect_answer(peer, id, 1);
+        assert_string_equal(fixture.fields, "x-a: 1\nx-b: 2\n");
+    }
+    peer_close(peer);
+}
+
+static void header_list_over_the_limit_is_told_to_the_handler(void **state)
+{
+    (void)state;
+    struct peer *peer = peer_connect(fixture.context, true);
+    char *big = malloc(20001);
+    memset(big, 'x', 20000);
+    big[20000] = '\0';
+    size_t len;
+    uint8_t *block = peer_block(peer, &len, "/body/1", "x-big", big, NULL);
+    peer_frame(peer, NGHTTP2_HEADERS, NGHTTP2_FLAG_END_STREAM, 1, block, 10000);
+    peer_frame(peer, NGHTTP2_CONTINUATION, NGHTTP2_FLAG_END_HEADERS, 1, block + 10000, len - 10000);
+    expect_answer(peer, 1, 1);
+    assert_int_equal(fixture.too_large, 1);
+    assert_string_equal(fixture.fields, "");
+    peer_request(peer, 3, true, "/body/1", NULL);
+    expect_answer(peer, 3, 1);
+    assert_int_equal(fixture.too_large, 1);
+    free(block);
+    free(big);
+    peer_close(peer);
+}
+
+static void header_block_without_end_ends_the_connection(void **state)
+{
+    (void)state;
+    struct peer *peer = peer_connect(fixture.context, true);
+    static uint8_t junk[16384];
+    peer_frame(peer, NGHTTP2_HEADERS, 0, 1, junk, sizeof(junk));
+    for (int i = 0; i != 10; i++)
+        peer_frame(peer, NGHTTP2_CONTINUATION, 0, 1, junk, sizeof(junk));
+    expect_goaway(peer, NGHTTP2_ENHANCE_YOUR_CALM);
+    peer_close(peer);
+}
+
+static void streams_beyond_the_limit_are_refused(void **state)
+{
+    (void)state;
+    struct peer *peer = peer_connect(fixture.context, true);
+    for (uint32_t id = 1; id <= 41; id += 2)
+        peer_request(peer, id, false, "/hold", NULL);
+    expect_rst(peer, 41, NGHTTP2_REFUSED_STREAM);
+    peer_frame(peer, NGHTTP2_RST_STREAM, 0, 1, "\0\0\0\x08", 4);
+    peer_request(peer, 43, true, "/body/1", NULL);
+    expect_answer(peer, 43, 1);
+    assert_int_equal(fixture.last_error, 0);
+    peer_close(peer);
+}
+
+static void reset_by_the_peer_is_told_once(void **state)
+{
+    (void)state;
+    struct peer *peer = peer_connect(fixture.context, true);
+    peer_request(peer, 1, false, "/hold", NULL);
+    peer_frame(peer, NGHTTP2_RST_STREAM, 0, 1, "\0\0\0\x08", 4);
+    peer_turn(peer);
+    assert_int_equal(fixture.closes, 1);
+    assert_int_equal(fixture.completes, 0);
+    assert_int_equal(fixture.last_error, NGHTTP2_CANCEL);
+    peer_frame(peer, NGHTTP2_DATA, 0, 1, "x", 1);
+    expect_rst(peer, 1, NGHTTP2_STREAM_CLOSED);
+    assert_int_equal(fixture.closes, 1);
+    peer_close(peer);
+}
+
+static void lost_connection_closes_its_streams(void **state)
+{
+    (void)state;
+    struct peer *peer = peer_connect(fixture.context, true);
+    peer_request(peer, 1, false, "/hold", NULL);
+    peer_request(peer, 3, true, "/flood/10000000", NULL);
+    peer_turn(peer);
+    peer_close(peer);
+    assert_int_equal(fixture.closes, 2);
+    assert_int_equal(fixture.completes, 0);
+    assert_int_equal(fixture.last_error, HTTP2_CONNECT_ERROR);
+    assert_int_equal(http2_context_counts(fixture.context)->connections_open, 0);
+    assert_int_equal(http2_context_counts(fixture.context)->streams_open, 0);
+}
+
+static void answer_before_the_end_of_the_request_stops_it_without_blame(void **state)
+{
+    (void)state;
+    struct peer *peer = peer_connect(fixture.context, true);
+    peer_request(peer, 1, false, "/early", NULL);
+    expect_answer(peer, 1, 0);
+    expect_rst(peer, 1, NGHTTP2_NO_ERROR);
+    peer_frame(peer, NGHTTP2_DATA, 0, 1, "late", 4); /* was on its way */
+    peer_request(peer, 3, true, "/body/1", NULL);
+    expect_answer(peer, 3, 1);
+    assert_int_equal(fixture.completes, 2);
+    peer_close(peer);
+}
+
+static void trailers_of_a_request_end_it(void **state)
+{
+    (void)state;
+    struct peer *peer = peer_connect(fixture.context, true);
+    struct peer_frame frame;
+    peer_request(peer, 1, false, "/echo", NULL);
+    peer_frame(peer, NGHTTP2_HEADERS, NGHTTP2_FLAG_END_HEADERS | NGHTTP2_FLAG_END_STREAM, 1,
+               "\0\x03x-t\x01v", 7);
+    peer_expect(peer, NGHTTP2_HEADERS, &frame);
+    peer_expect(peer, NGHTTP2_HEADERS, &frame);
+    assert_true(frame.flags & NGHTTP2_FLAG_END_STREAM);
+    assert_int_equal(fixture.trailers, 1);
+    peer_close(peer);
+}
+
+static void http1_gets_an_answer_it_can_show(void **state)
+{
+    (void)state;
+    struct peer *peer = peer_connect(fixture.context, false);
+    char text[512] = "";
+    peer_send(peer, "GET / HTTP/1.1\r\nHost: x\r\n\r\n", 27);
+    peer_turn(peer);
+    assert_true(read(peer->fd, text, sizeof(text) - 1) > 0);
+    assert_int_equal(strncmp(text, "HTTP/1.1 505 ", 13), 0);
+    assert_int_equal(read(peer->fd, text, sizeof(text)), 0);
+    peer_close(peer);
+    static const char *const junk[] = {"\x16\x03\x01\x02", "SSH-2.0-x\r\n"};
+    for (int i = 0; i != 2; i++) {
+        peer = peer_connect(fixture.context, false);
+        peer_send(peer, junk[i], strlen(junk[i]));
+        expect_goaway(peer, NGHTTP2_PROTOCOL_ERROR);
+        peer_close(peer);
+    }
+}
+
+/* ---- the end ---- */
+
+static void shutdown_lets_running_streams_finish(void **state)
+{
+    (void)state;
+    struct peer *peer = peer_connect(fixture.context, true);
+    struct peer_frame frame;
+    peer_request(peer, 1, false, "/echo", NULL);
+    peer_expect(peer, NGHTTP2_HEADERS, &frame);
+    http2_context_shutdown(fixture.context);
+    peer_expect(peer, NGHTTP2_GOAWAY, &frame);
+    assert_int_equal(peer_u32(frame.payload), INT32_MAX);
+    peer_request(peer, 3, true, "/body/1", NULL); /* crossed the first GOAWAY: still served */
+    expect_answer(peer, 3, 1);
+    peer_frame(peer, NGHTTP2_PING, NGHTTP2_FLAG_ACK, 0, "drain\0\0\0", 8);
+    peer_expect(peer, NGHTTP2_GOAWAY, &frame);
+    assert_int_equal(peer_u32(frame.payload), 3);
+    peer_request(peer, 5, false, "/echo", NULL); /* too late, and of no consequence */
+    peer_frame(peer, NGHTTP2_DATA, NGHTTP2_FLAG_END_STREAM, 5, "x", 1);
+    peer_frame(peer, NGHTTP2_DATA, NGHTTP2_FLAG_END_STREAM, 1, "bye", 3);
+    peer_expect(peer, NGHTTP2_DATA, &frame);
+    assert_int_equal(frame.len, 3);
+    peer_expect(peer, NGHTTP2_HEADERS, &frame);
+    peer_expect_eof(peer);
+    assert_int_equal(fixture.requests, 2);
+    peer_close(peer);
+}
+
+int main(void)
+{
+#define T(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
+    static const struct CMUnitTest tests[] = {
+        T(request_is_answered_with_trailers),
+        T(conversation_fed_byte_by_byte_is_the_same),
+        T(header_block_may_be_cut_at_every_byte),
+        T(small_writes_of_a_stream_share_a_frame),
+        T(interned_fields_cost_a_byte_after_the_first),
+        T(peer_header_table_is_respected_as_it_changes),
+        T(body_waits_for_the_stream_window),
+        T(settings_move_the_window_of_open_streams_below_zero_and_back),
+        T(connection_window_holds_all_streams_and_lets_them_go_on),
+        T(streams_take_turns),
+        T(slow_reader_costs_constant_memory_and_delays_nobody),
+        T(output_that_nobody_reads_stops_the_reading),
+        T(unconsumed_body_holds_the_peer_and_consumed_credits_it),
+        T(body_over_the_stream_window_resets_the_stream_alone),
+        T(window_of_streams_that_are_gone_comes_back),
+        T(padding_is_credited_and_not_delivered),
+        T(malformed_request_costs_its_stream_alone),
+        T(self_dependent_stream_is_reset_alone),
+        T(empty_field_name_never_reaches_the_decoder),
+        T(broken_block_ends_the_connection),
+        T(size_update_at_the_start_is_taken),
+        T(header_list_over_the_limit_is_told_to_the_handler),
+        T(header_block_without_end_ends_the_connection),
+        T(streams_beyond_the_limit_are_refused),
+        T(reset_by_the_peer_is_told_once),
+        T(lost_connection_closes_its_streams),
+        T(answer_before_the_end_of_the_request_stops_it_without_blame),
+        T(trailers_of_a_request_end_it),
+        T(http1_gets_an_answer_it_can_show),
+        T(shutdown_lets_running_streams_finish),
+    };
+    return cmocka_run_group_tests_name("http2", tests, NULL, NULL);
+}
