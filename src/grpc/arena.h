@@ -19,12 +19,25 @@ struct grpc_arena {
     uint8_t *next, *end;
     struct grpc_arena_block *blocks; /* malloc'ed, newest first */
     uint8_t *first, *first_end;      /* the owner's own bytes, to start over */
+    bool exhausted;                  /* an allocation failed since the last clear */
 };
 
-/** @param first memory of the owner's, may be NULL with len 0 */
+enum { GRPC_ARENA_ALIGN = 16 };
+
+/** @param first memory of the owner's, aligned to GRPC_ARENA_ALIGN, may be NULL with len 0 */
 void grpc_arena_init(struct grpc_arena *arena, void *first, size_t len);
+/** The slow half of grpc_arena_alloc(): a further block. */
+void *grpc_arena_alloc_block(struct grpc_arena *arena, size_t size);
 /** 16-byte aligned, not zeroed; NULL when memory is exhausted. */
-void *grpc_arena_alloc(struct grpc_arena *arena, size_t size);
+static inline void *grpc_arena_alloc(struct grpc_arena *arena, size_t size)
+{
+    /* Block ends are aligned, so what fits unrounded fits rounded. */
+    if (size > (size_t)(arena->end - arena->next))
+        return grpc_arena_alloc_block(arena, size);
+    void *p = arena->next;
+    arena->next += (size + GRPC_ARENA_ALIGN - 1) & ~(size_t)(GRPC_ARENA_ALIGN - 1);
+    return p;
+}
 /** Frees all blocks; with wipe every byte that was handed out is overwritten first. */
 void grpc_arena_clear(struct grpc_arena *arena, bool wipe);
 /** For protobuf_c_message_unpack(): free is a no-op. data is the arena. */

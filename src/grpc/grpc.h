@@ -65,7 +65,8 @@ struct grpc_interceptor {
      * and the handler never hears of it. NULL: nothing to do at the start. Called for every
      * request that names a path, known method or not, before anything else is told of it. */
     enum grpc_status (*start)(struct grpc_call *call, void *data, const char **message);
-    /** Once for each call, before its memory goes; in reverse order. */
+    /** Once for each call that reached this step of the chain (also where its start refused it),
+     * after on_end and before the call's memory goes; in reverse order. */
     void (*end)(struct grpc_call *call, void *data, enum grpc_status status);
     void *data;
 };
@@ -77,19 +78,22 @@ struct grpc_config {
 
 /* ---- the server ---- */
 
+/** The loop must outlive the server. @return NULL when memory is exhausted */
 struct grpc_server *grpc_server_create(h2o_loop_t *loop, const struct grpc_config *config);
+/** Closes all connections at once: calls end with GRPC_CANCELLED. */
 void grpc_server_destroy(struct grpc_server *server);
 /**
  * Makes the service's methods callable. Kinds, paths and string fields are
  * taken from a serialized google.protobuf.FileDescriptorSet, as protoc writes
- * it, which must outlive the server.
+ * it. The service and its methods must outlive the server. Before the first
+ * connection.
  * @return NULL, or what does not fit (a method of the .proto without an
- *   implementation or the other way round, a message of another type); static
- *   until the next call.
+ *   implementation or the other way round, a message of another type, a request
+ *   type that contains itself); valid until the next call. Nothing was added then.
  */
 const char *grpc_server_add_service(struct grpc_server *server, const struct grpc_service *service,
                                     const uint8_t *descriptor_set, size_t len, void *data);
-/** Appends to the chain; the struct must outlive the server. */
+/** Appends to the chain (at most 16); the struct must outlive the server. */
 void grpc_server_add_interceptor(struct grpc_server *server,
                                  const struct grpc_interceptor *interceptor);
 struct http2_context *grpc_server_http2(struct grpc_server *server);
@@ -99,8 +103,14 @@ struct grpc_timers *grpc_server_timers(struct grpc_server *server);
 void grpc_server_run_once(struct grpc_server *server, int32_t max_wait_ms);
 /** Graceful end: GOAWAYs go out, running calls finish. Done when grpc_server_calls() is 0. */
 void grpc_server_shutdown(struct grpc_server *server);
+/** Ends every open call, and each that still comes, with this status, as GRPC_UNAVAILABLE after a
+ * graceful end took too long. Replies that wait for a slow reader are cut off (RST_STREAM
+ * CANCEL). message is a static string. on_end follows from the loop. */
+void grpc_server_end_calls(struct grpc_server *server, enum grpc_status status,
+                           const char *message);
 size_t grpc_server_calls(const struct grpc_server *server);
-uint64_t grpc_server_now_ms(const struct grpc_server *server); /* the loop's clock */
+/** A monotonic clock, read at most once in a turn of the loop. */
+uint64_t grpc_server_now_ms(const struct grpc_server *server);
 
 /** Methods in the order added, for counters: 0 <= index < count. The last index,
  * grpc_server_method_count() - 1, stands for every unknown method. */
@@ -128,11 +138,14 @@ uint64_t grpc_call_messages_out(const struct grpc_call *call);
  * NULL where there is none. Comma lists of -bin values: iterate with grpc_call_metadata_at().
  * Valid as long as the call. */
 h2o_iovec_t grpc_call_metadata(struct grpc_call *call, const char *name);
-/** Each custom request metadata in order (comma lists of -bin split, decoded). @return false past the last */
+/** Each custom request metadata in order (comma lists of -bin split, decoded).
+ * @return false past the last */
 bool grpc_call_metadata_at(struct grpc_call *call, size_t index, h2o_iovec_t *name,
                            h2o_iovec_t *value);
-/** Response metadata; copied; -bin values are given raw. Initial: only before the first message
- * is sent (returns false after). */
+/** Response metadata; copied; -bin values are given raw. Initial: only before the response's
+ * headers went out, that is in an interceptor's start, in on_open, and for a single reply until
+ * it is sent. @return false after that, and for a name that HTTP/2 or gRPC does not allow (not
+ * lower case, grpc-*) or a text value outside printable ASCII */
 bool grpc_call_add_initial_metadata(struct grpc_call *call, const char *name, const void *value,
                                     size_t len);
 bool grpc_call_add_trailing_metadata(struct grpc_call *call, const char *name, const void *value,
@@ -146,12 +159,14 @@ uint8_t *grpc_call_reserve(struct grpc_call *call, size_t len);
 /** Room for at least one more message before it would wait in memory. */
 bool grpc_call_writable(const struct grpc_call *call);
 void grpc_call_want_write(struct grpc_call *call);
-/** No more on_message until grpc_call_resume(): the client is held back by flow control. (A
- * streaming call whose replies wait is held back by itself.) */
+/** No on_message and no on_half_close until grpc_call_resume(): the client is held back by flow
+ * control. (A bidirectional call whose replies wait is held back by itself.) Resumed outside of the
+ * call's own callbacks, they may come before grpc_call_resume() returns. */
 void grpc_call_pause(struct grpc_call *call);
 void grpc_call_resume(struct grpc_call *call);
-/** Ends the call: waiting messages go out, then the trailers. message may be NULL; it is
- * copied and percent-encoded. A second finish is ignored. */
+/** Ends the call: waiting messages go out, then the trailers. message (UTF-8) may be NULL; it is
+ * copied, percent-encoded and cut after 1,024 bytes. A second finish is ignored. GRPC_OK without
+ * the reply that a method with a single one owes becomes GRPC_INTERNAL. */
 void grpc_call_finish(struct grpc_call *call, enum grpc_status status, const char *message);
 void grpc_call_finishf(struct grpc_call *call, enum grpc_status status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

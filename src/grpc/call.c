@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: MIT */
+/* A call's life after it was opened: what http2 tells, how it ends, what it says of itself. */
+#include <arpa/inet.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "grpc/internal.h"
+#include "grpc/percent.h"
+#include "grpc/utf8.h"
+
+/** A status message longer than this would meet the header list limits of clients. */
+enum { MAX_STATUS_MESSAGE = 1024 };
+
+/* ---- what http2 tells ---- */
+
+void grpc_call_on_data(struct http2_stream *stream, uint8_t *data, size_t len, bool end_stream)
+{
+    struct grpc_call *call = grpc_call_of(stream);
+
+    if (end_stream)
+        call->remote_end = true;
+    grpc_receive(call, data, len);
+}
+
+void grpc_call_on_trailers(struct http2_stream *stream, const h2o_header_t *fields,
+                           size_t num_fields)
+{
+    struct grpc_call *call = grpc_call_of(stream);
+
+    /* gRPC's requests have no trailers; they end the body as END_STREAM does. */
+    (void)fields;
+    (void)num_fields;
+    call->remote_end = true;
+    grpc_receive(call, NULL, 0);
+}
+
+void grpc_call_on_writable(struct http2_stream *stream)
+{
+    struct grpc_call *call = grpc_call_of(stream);
+
+    if (call->ended)
+        return;
+    if (call->finished) {
+        if (http2_stream_pending(stream) == 0)
+            grpc_send_end(call);
+        else
+            http2_stream_want_write(stream);
+        return;
+    }
+    if (call->want_write) {
+        call->want_write = false;
+        call->busy = true;
+        if (call->entry->method->on_writable != NULL)
+            call->entry->method->on_writable(call);
+        call->busy = false;
+    }
+    grpc_receive(call, NULL, 0);
+}
+
+void grpc_call_on_close(struct http2_stream *stream, bool complete, uint32_t error)
+{
+    struct grpc_call *call = grpc_call_of(stream);
+    struct grpc_server *server = call->server;
+
+    (void)complete; /* ended tells what the client was told */
+    (void)error;
+    if (!call->is_call)
+        return;
+    grpc_timer_disarm(server->timers, &call->timer);
+    enum grpc_status status = call->ended ? call->status : GRPC_CANCELLED;
+    call->status = (uint8_t)status;
+    call->finished = call->ended = true;
+    if (call->opened && call->entry->method->on_end != NULL)
+        call->entry->method->on_end(call, status);
+    while (call->chain != 0) {
+        const struct grpc_interceptor *step = server->interceptors[--call->chain];
+        if (step->end != NULL)
+            step->end(call, step->data, status);
+    }
+    grpc_receive_discard(call);
+    grpc_arena_clear(&call->arena, false);
+    *call->prev = call->next;
+    if (call->next != NULL)
+        call->next->prev = call->prev;
+    server->num_calls--;
+}
+
+/* ---- how it ends ---- */
+
+/** Keeps the message for the trailers, encoded. */
+static void keep_message(struct grpc_call *call, const char *message)
+{
+    size_t len = strnlen(message, MAX_STATUS_MESSAGE + 4);
+
+    len = grpc_utf8_cut(message, len, MAX_STATUS_MESSAGE);
+    size_t encoded = grpc_percent_length(message, len);
+    if (encoded != 0)
+        call->message = grpc_arena_alloc(&call->arena, encoded);
+    if (call->message == NULL)
+        return; /* the status goes out without it */
+    grpc_percent_encode(call->message, message, len);
+    call->message_len = (uint32_t)encoded;
+}
+
+static void set_status(struct grpc_call *call, enum grpc_status status, const char *message)
+{
+    call->message = NULL;
+    call->message_len = 0;
+    if (status == GRPC_OK && !call->entry->streaming_reply && call->messages_out == 0) {
+        status = GRPC_INTERNAL;
+        message = "the method sent no reply";
+    }
+    call->finished = true;
+    call->status = (uint8_t)((unsigned)status < GRPC_NUM_STATUSES ? status : GRPC_UNKNOWN);
+    if (message != NULL && *message != '\0')
+        keep_message(call, message);
+    if (!call->busy) /* else the loop that runs the callback sees to it */
+        grpc_receive_discard(call);
+}
+
+void grpc_call_finish(struct grpc_call *call, enum grpc_status status, const char *message)
+{
+    if (call->finished)
+        return;
+    set_status(call, status, message);
+    if (http2_stream_pending(&call->stream) == 0 || call->stream.local_closed)
+        grpc_send_end(call);
+    else
+        http2_stream_want_write(&call->stream);
+}
+
+void grpc_call_finishf(struct grpc_call *call, enum grpc_status status, const char *format, ...)
+{
+    char message[MAX_STATUS_MESSAGE + 8];
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(message, sizeof(message), format, args);
+    va_end(args);
+    grpc_call_finish(call, status, message);
+}
+
+void grpc_call_cut(struct grpc_call *call, enum grpc_status status, const char *message)
+{
+    if (call->ended)
+        return;
+    set_status(call, status, message);
+    if (http2_stream_pending(&call->stream) == 0 || call->stream.local_closed)
+        grpc_send_end(call);
+    else
+        grpc_send_reset(call, HTTP2_CANCEL);
+}
+
+void grpc_call_deadline_passed(struct grpc_timer *timer)
+{
+    struct grpc_call *call =
+        (struct grpc_call *)((uint8_t *)timer - offsetof(struct grpc_call, timer));
+
+    grpc_call_cut(call, GRPC_DEADLINE_EXCEEDED, "deadline exceeded");
+}
+
+/* ---- what a method may ask and do ---- */
+
+void grpc_call_pause(struct grpc_call *call)
+{
+    call->paused = true;
+}
+
+void grpc_call_resume(struct grpc_call *call)
+{
+    if (!call->paused)
+        return;
+    call->paused = false;
+    grpc_receive(call, NULL, 0);
+}
+
+void *grpc_call_state(struct grpc_call *call)
+{
+    return call->state;
+}
+
+void *grpc_call_service_data(struct grpc_call *call)
+{
+    return call->entry->data;
+}
+
+struct grpc_server *grpc_call_server(struct grpc_call *call)
+{
+    return call->server;
+}
+
+struct grpc_arena *grpc_call_arena(struct grpc_call *call)
+{
+    return &call->arena;
+}
+
+size_t grpc_call_method_index(const struct grpc_call *call)
+{
+    return call->entry->method != NULL ? call->entry->index : call->server->methods.count;
+}
+
+h2o_iovec_t grpc_call_path(const struct grpc_call *call)
+{
+    return call->path;
+}
+
+uint64_t grpc_call_deadline(const struct grpc_call *call)
+{
+    return call->deadline;
+}
+
+uint64_t grpc_call_messages_in(const struct grpc_call *call)
+{
+    return call->messages_in;
+}
+
+uint64_t grpc_call_messages_out(const struct grpc_call *call)
+{
+    return call->messages_out;
+}
+
+static const char *format_peer(struct grpc_call *call)
+{
+    char host[INET6_ADDRSTRLEN], text[INET6_ADDRSTRLEN + 16];
+    struct sockaddr_storage address;
+    bool v6;
+    uint16_t port;
+
+    socklen_t len =
+        h2o_socket_getpeername(http2_conn_socket(call->stream.conn), (struct sockaddr *)&address);
+    if (len < sizeof(address.ss_family))
+        return "unknown";
+    if (address.ss_family == AF_UNIX)
+        return "unix:";
+    v6 = address.ss_family == AF_INET6;
+    if (v6) {
+        const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)&address;
+        inet_ntop(AF_INET6, &in6->sin6_addr, host, sizeof(host));
+        port = ntohs(in6->sin6_port);
+    } else {
+        const struct sockaddr_in *in = (const struct sockaddr_in *)&address;
+        inet_ntop(AF_INET, &in->sin_addr, host, sizeof(host));
+        port = ntohs(in->sin_port);
+    }
+    int text_len = snprintf(text, sizeof(text), v6 ? "[%s]:%u" : "%s:%u", host, port);
+    char *copy = grpc_arena_alloc(&call->arena, (size_t)text_len + 1);
+    return copy != NULL ? memcpy(copy, text, (size_t)text_len + 1) : "unknown";
+}
+
+const char *grpc_call_peer(struct grpc_call *call)
+{
+    if (call->peer == NULL)
+        call->peer = format_peer(call);
+    return call->peer;
+}

@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: MIT */
+#include "grpc/codec.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "grpc/descriptor.h"
+#include "grpc/utf8.h"
+
+#define TYPE_STRING  GOOGLE__PROTOBUF__FIELD_DESCRIPTOR_PROTO__TYPE__TYPE_STRING
+#define TYPE_MESSAGE GOOGLE__PROTOBUF__FIELD_DESCRIPTOR_PROTO__TYPE__TYPE_MESSAGE
+
+/** @return NULL, or why the field cannot be served; what holds no text is left out */
+static const char *add_field(struct grpc_codec *codec, struct grpc_codec **codecs,
+                             const Google__Protobuf__FileDescriptorSet *set,
+                             const Google__Protobuf__FieldDescriptorProto *proto)
+{
+    const struct grpc_codec *nested = NULL;
+    const char *why = NULL;
+
+    if (proto->type != TYPE_STRING && proto->type != TYPE_MESSAGE)
+        return NULL;
+    const ProtobufCFieldDescriptor *field =
+        protobuf_c_message_descriptor_get_field(codec->type, (unsigned)proto->number);
+    if (field == NULL)
+        return "a field of it is unknown to the C codec";
+    if (proto->type == TYPE_MESSAGE) {
+        if (field->type != PROTOBUF_C_TYPE_MESSAGE)
+            return "a field of it has another type in the C codec";
+        nested = grpc_codec_get(codecs, set, field->descriptor, &why);
+        if (nested == NULL)
+            return why;
+        if (nested->num_fields == 0)
+            return NULL;
+    } else if (field->type != PROTOBUF_C_TYPE_BYTES && field->type != PROTOBUF_C_TYPE_STRING) {
+        return "a field of it has another type in the C codec";
+    }
+    codec->fields[codec->num_fields++] = (struct grpc_text_field){.field = field, .nested = nested};
+    return NULL;
+}
+
+const struct grpc_codec *grpc_codec_get(struct grpc_codec **codecs,
+                                        const Google__Protobuf__FileDescriptorSet *set,
+                                        const ProtobufCMessageDescriptor *type, const char **why)
+{
+    for (struct grpc_codec *codec = *codecs; codec != NULL; codec = codec->next) {
+        if (codec->type != type)
+            continue;
+        *why = "it contains itself";
+        return codec->building ? NULL : codec;
+    }
+    const Google__Protobuf__DescriptorProto *proto = grpc_descriptor_message(set, type->name);
+    if (proto == NULL) {
+        *why = "the descriptor set lacks it";
+        return NULL;
+    }
+    struct grpc_codec *codec = calloc(1, sizeof(*codec));
+    if (codec != NULL)
+        codec->fields = calloc(proto->n_field + 1, sizeof(codec->fields[0]));
+    if (codec == NULL || codec->fields == NULL) {
+        free(codec);
+        *why = "out of memory";
+        return NULL;
+    }
+    codec->type = type;
+    codec->next = *codecs;
+    codec->building = true;
+    *codecs = codec;
+    for (size_t i = 0; i < proto->n_field; i++) {
+        *why = add_field(codec, codecs, set, proto->field[i]);
+        if (*why != NULL)
+            return NULL; /* stays marked: nobody may use it */
+    }
+    codec->building = false;
+    return codec;
+}
+
+void grpc_codecs_free(struct grpc_codec *codecs)
+{
+    for (struct grpc_codec *next; codecs != NULL; codecs = next) {
+        next = codecs->next;
+        free(codecs->fields);
+        free(codecs);
+    }
+}
+
+/** One value: `member` points to a ProtobufCBinaryData, char * or ProtobufCMessage *. */
+static bool check_value(const struct grpc_text_field *text, const void *member,
+                        struct grpc_field_name *where)
+{
+    if (text->nested != NULL) {
+        const ProtobufCMessage *const *message = member;
+        return *message == NULL || grpc_codec_check_text(text->nested, *message, where);
+    }
+    if (text->field->type == PROTOBUF_C_TYPE_BYTES) {
+        const ProtobufCBinaryData *bytes = member;
+        return grpc_utf8_valid(bytes->data, bytes->len);
+    }
+    const char *const *string = member;
+    return *string == NULL || grpc_utf8_valid((const uint8_t *)*string, strlen(*string));
+}
+
+static bool check_repeated(const struct grpc_text_field *text, const ProtobufCMessage *message,
+                           struct grpc_field_name *where)
+{
+    size_t count, size = sizeof(void *);
+    const uint8_t *values;
+
+    memcpy(&count, (const uint8_t *)message + text->field->quantifier_offset, sizeof(count));
+    memcpy(&values, (const uint8_t *)message + text->field->offset, sizeof(values));
+    if (text->field->type == PROTOBUF_C_TYPE_BYTES)
+        size = sizeof(ProtobufCBinaryData);
+    for (size_t i = 0; i < count; i++) {
+        if (!check_value(text, values + i * size, where))
+            return false;
+    }
+    return true;
+}
+
+/** Whether a member of a oneof is the one that is set. */
+static bool is_set(const ProtobufCFieldDescriptor *field, const ProtobufCMessage *message)
+{
+    uint32_t set;
+
+    if ((field->flags & PROTOBUF_C_FIELD_FLAG_ONEOF) == 0)
+        return true;
+    memcpy(&set, (const uint8_t *)message + field->quantifier_offset, sizeof(set));
+    return set == field->id;
+}
+
+bool grpc_codec_check_text(const struct grpc_codec *codec, const ProtobufCMessage *message,
+                           struct grpc_field_name *where)
+{
+    for (size_t i = 0; i < codec->num_fields; i++) {
+        const struct grpc_text_field *text = &codec->fields[i];
+        const ProtobufCFieldDescriptor *field = text->field;
+        bool valid;
+        if (field->label == PROTOBUF_C_LABEL_REPEATED)
+            valid = check_repeated(text, message, where);
+        else
+            valid = !is_set(field, message) ||
+                    check_value(text, (const uint8_t *)message + field->offset, where);
+        if (valid)
+            continue;
+        if (text->nested == NULL) /* else the inner check named it */
+            *where = (struct grpc_field_name){codec->type->name, field->name};
+        return false;
+    }
+    return true;
+}

@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: MIT */
+/* What the files of this folder share; nobody else includes it. */
+#ifndef ROSTERD_GRPC_INTERNAL_H
+#define ROSTERD_GRPC_INTERNAL_H
+
+#include <string.h>
+
+#include "grpc/codec.h"
+#include "grpc/grpc.h"
+
+/* ---- methods ---- */
+
+struct grpc_method_entry {
+    const struct grpc_method *method; /* NULL: stands for every unknown method */
+    const struct grpc_service *service;
+    void *data;
+    const struct grpc_codec *codec; /* of the request */
+    char *path;
+    size_t path_len;
+    size_t index;
+    enum grpc_kind kind;
+    bool single_request, streaming_reply; /* from kind */
+};
+
+struct grpc_methods {
+    struct grpc_method_entry **entries; /* in the order added */
+    size_t count;
+    struct grpc_method_entry **table; /* by path, open addressing */
+    size_t table_mask;                /* slots - 1; slots is a power of two */
+    struct grpc_codec *codecs;
+    char error[256];
+};
+
+/** As grpc_server_add_service(). */
+const char *grpc_methods_add(struct grpc_methods *methods, const struct grpc_service *service,
+                             const uint8_t *set, size_t len, void *data);
+/** @return NULL where no such method was added */
+const struct grpc_method_entry *grpc_methods_find(const struct grpc_methods *methods,
+                                                  const char *path, size_t len);
+void grpc_methods_free(struct grpc_methods *methods);
+
+/* ---- metadata ---- */
+
+/** A field of the request; texts end with a NUL that the lengths do not count. */
+struct grpc_metadata {
+    struct grpc_metadata *next;
+    const char *name, *value;
+    size_t name_len, value_len;
+};
+
+struct grpc_response_field {
+    struct grpc_response_field *next;
+    struct http2_field field;
+};
+
+enum grpc_metadata_result { GRPC_METADATA_KEPT, GRPC_METADATA_BAD_BINARY, GRPC_METADATA_NO_MEMORY };
+
+/** Appends one request field at **tail; a `-bin` one decoded, and split where it is a list. */
+enum grpc_metadata_result grpc_metadata_keep(struct grpc_arena *arena, struct grpc_metadata ***tail,
+                                             const h2o_header_t *field);
+
+/* ---- the server ---- */
+
+enum { GRPC_MAX_INTERCEPTORS = 16 };
+
+struct grpc_server {
+    h2o_loop_t *loop;
+    struct http2_context *http2;
+    struct http2_handler handler;
+    struct grpc_timers *timers;
+    struct grpc_call *calls; /* open ones */
+    size_t num_calls;
+    uint32_t max_message_size;
+    bool scratch_busy; /* a message lies in scratch: its on_message runs */
+    bool ended;        /* grpc_server_end_calls() was called */
+    enum grpc_status end_status;
+    const char *end_message;
+    uint64_t now;  /* 0: not read yet in this turn */
+    uint8_t *sink; /* what a call that has ended still writes goes here */
+    size_t sink_cap;
+    struct grpc_methods methods;
+    struct grpc_method_entry unknown;
+    const struct grpc_interceptor *interceptors[GRPC_MAX_INTERCEPTORS];
+    unsigned num_interceptors;
+    struct grpc_arena scratch; /* the message that on_message has */
+    ProtobufCAllocator scratch_allocator;
+    _Alignas(GRPC_ARENA_ALIGN) uint8_t scratch_memory[16 * 1024];
+};
+
+/* ---- a call ---- */
+
+/** An idle call's memory is what it costs: keep it small. */
+enum { GRPC_CALL_INLINE = 256 };
+
+/** Body bytes that could not be used where they came: the beginning of a
+ * message, or whatever comes while the call is held. */
+struct grpc_inbox {
+    uint8_t *bytes;
+    size_t off, len, cap; /* bytes[off] to bytes[off + len] are waiting */
+    size_t uncredited;    /* of them, the last so many are still owed to http2 */
+};
+
+struct grpc_call {
+    struct http2_stream stream; /* first: http2 allocates the whole */
+    /* Zeroed from here ... */
+    struct grpc_server *server;
+    const struct grpc_method_entry *entry;
+    struct grpc_call *next, **prev; /* among the server's open calls */
+    struct grpc_timer timer;        /* the deadline's */
+    uint64_t deadline;
+    h2o_iovec_t path;
+    void *state;
+    const char *peer;
+    struct grpc_metadata *metadata;
+    struct grpc_response_field *initial, *trailing;
+    char *message; /* grpc-message, encoded */
+    uint32_t message_len;
+    uint8_t status;       /* enum grpc_status, once finished */
+    uint8_t chain;        /* interceptors whose end is due */
+    unsigned is_call : 1; /* passed the checks that HTTP answers */
+    unsigned opened : 1;  /* on_end is due */
+    unsigned busy : 1;    /* a callback of the call's runs, or the loop that makes them */
+    unsigned paused : 1;
+    unsigned want_write : 1;
+    unsigned headers_sent : 1;
+    unsigned remote_end : 1;  /* the request's END_STREAM came */
+    unsigned half_closed : 1; /* on_half_close was made */
+    unsigned finished : 1;    /* status is set; only on_end follows */
+    unsigned ended : 1;       /* trailers or RST_STREAM went out */
+    unsigned unsupported_encoding : 1;
+    uint64_t messages_in, messages_out;
+    struct grpc_inbox inbox;
+    /* ... to here. */
+    struct grpc_arena arena;
+    _Alignas(GRPC_ARENA_ALIGN) uint8_t inline_memory[GRPC_CALL_INLINE];
+};
+
+static inline struct grpc_call *grpc_call_of(struct http2_stream *stream)
+{
+    return (struct grpc_call *)stream;
+}
+
+static inline bool grpc_call_secret(const struct grpc_call *call)
+{
+    return call->entry->method != NULL && (call->entry->method->flags & GRPC_METHOD_SECRET) != 0;
+}
+
+/** The http2 handler's on_request: checks, chain, on_open. */
+void grpc_request_open(struct http2_stream *stream, const struct http2_request *request);
+
+/**
+ * Takes body bytes: delivers the messages they complete, keeps the rest. Also
+ * without bytes, when something that held the call is gone. Gives back their
+ * window when they are used.
+ */
+void grpc_receive(struct grpc_call *call, uint8_t *data, size_t len);
+/** Frees the inbox, overwriting it where it may hold secrets. */
+void grpc_receive_discard(struct grpc_call *call);
+
+void grpc_send_headers(struct grpc_call *call);
+/** Ends the response: trailers, or trailers-only. Nothing may be waiting in the stream. */
+void grpc_send_end(struct grpc_call *call);
+/** What waits is dropped: RST_STREAM. */
+void grpc_send_reset(struct grpc_call *call, enum http2_error error);
+/** Memory for a message that nobody will read. */
+uint8_t *grpc_send_sink(struct grpc_server *server, size_t len);
+
+/** grpc_call_finish() at once, without waiting for a slow reader: what waits is cut off. */
+void grpc_call_cut(struct grpc_call *call, enum grpc_status status, const char *message);
+void grpc_call_deadline_passed(struct grpc_timer *timer);
+
+/* The http2 handler's other callbacks. */
+void grpc_call_on_data(struct http2_stream *stream, uint8_t *data, size_t len, bool end_stream);
+void grpc_call_on_trailers(struct http2_stream *stream, const h2o_header_t *fields,
+                           size_t num_fields);
+void grpc_call_on_writable(struct http2_stream *stream);
+void grpc_call_on_close(struct http2_stream *stream, bool complete, uint32_t error);
+
+#endif

@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: MIT */
+/* Custom metadata (gRPC PROTOCOL-HTTP2): out of requests, into responses. */
+#include "grpc/base64.h"
+#include "grpc/internal.h"
+
+static bool is_binary(const char *name, size_t len)
+{
+    return len >= 4 && memcmp(name + len - 4, "-bin", 4) == 0;
+}
+
+/* ---- of the request ---- */
+
+/** A record with room for its texts behind it, the name filled in. */
+static struct grpc_metadata *new_record(struct grpc_arena *arena, const h2o_iovec_t *name,
+                                        size_t value_cap)
+{
+    struct grpc_metadata *record =
+        grpc_arena_alloc(arena, sizeof(*record) + name->len + 1 + value_cap + 1);
+    if (record == NULL)
+        return NULL;
+    char *text = (char *)(record + 1);
+    memcpy(text, name->base, name->len);
+    text[name->len] = '\0';
+    record->next = NULL;
+    record->name = text;
+    record->name_len = name->len;
+    record->value = text + name->len + 1;
+    return record;
+}
+
+static void append(struct grpc_metadata ***tail, struct grpc_metadata *record, size_t value_len)
+{
+    ((char *)record->value)[value_len] = '\0';
+    record->value_len = value_len;
+    **tail = record;
+    *tail = &record->next;
+}
+
+static enum grpc_metadata_result keep_binary(struct grpc_arena *arena, struct grpc_metadata ***tail,
+                                             const h2o_iovec_t *name, const char *text, size_t len)
+{
+    size_t value_len;
+
+    while (len != 0 && (*text == ' ' || *text == '\t'))
+        text++, len--;
+    while (len != 0 && (text[len - 1] == ' ' || text[len - 1] == '\t'))
+        len--;
+    struct grpc_metadata *record = new_record(arena, name, grpc_base64_decoded_max(len));
+    if (record == NULL)
+        return GRPC_METADATA_NO_MEMORY;
+    if (!grpc_base64_decode((uint8_t *)record->value, &value_len, text, len))
+        return GRPC_METADATA_BAD_BINARY;
+    append(tail, record, value_len);
+    return GRPC_METADATA_KEPT;
+}
+
+enum grpc_metadata_result grpc_metadata_keep(struct grpc_arena *arena, struct grpc_metadata ***tail,
+                                             const h2o_header_t *field)
+{
+    const char *value = field->value.len != 0 ? field->value.base : "";
+    const char *end = value + field->value.len;
+
+    if (!is_binary(field->name->base, field->name->len)) {
+        struct grpc_metadata *record = new_record(arena, field->name, field->value.len);
+        if (record == NULL)
+            return GRPC_METADATA_NO_MEMORY;
+        memcpy((char *)record->value, value, field->value.len);
+        append(tail, record, field->value.len);
+        return GRPC_METADATA_KEPT;
+    }
+    for (;;) {
+        const char *comma = memchr(value, ',', (size_t)(end - value));
+        const char *item_end = comma != NULL ? comma : end;
+        enum grpc_metadata_result result =
+            keep_binary(arena, tail, field->name, value, (size_t)(item_end - value));
+        if (result != GRPC_METADATA_KEPT || comma == NULL)
+            return result;
+        value = comma + 1;
+    }
+}
+
+static h2o_iovec_t value_of(const struct grpc_metadata *record)
+{
+    return (h2o_iovec_t){.base = (char *)record->value, .len = record->value_len};
+}
+
+h2o_iovec_t grpc_call_metadata(struct grpc_call *call, const char *name)
+{
+    size_t len = strlen(name);
+
+    for (const struct grpc_metadata *m = call->metadata; m != NULL; m = m->next) {
+        if (m->name_len == len && memcmp(m->name, name, len) == 0)
+            return value_of(m);
+    }
+    return (h2o_iovec_t){.base = NULL};
+}
+
+bool grpc_call_metadata_at(struct grpc_call *call, size_t index, h2o_iovec_t *name,
+                           h2o_iovec_t *value)
+{
+    const struct grpc_metadata *m = call->metadata;
+
+    while (m != NULL && index-- != 0)
+        m = m->next;
+    if (m == NULL)
+        return false;
+    *name = (h2o_iovec_t){.base = (char *)m->name, .len = m->name_len};
+    *value = value_of(m);
+    return true;
+}
+
+/* ---- of the response ---- */
+
+/** Lower case as HTTP/2 demands, and not one of the names that gRPC keeps for itself. */
+static bool name_allowed(const char *name, size_t len)
+{
+    if (len == 0 || len > UINT16_MAX || strncmp(name, "grpc-", 5) == 0 ||
+        strcmp(name, "content-type") == 0 || strcmp(name, "te") == 0)
+        return false;
+    return strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_-.") == len;
+}
+
+static bool text_allowed(const char *text, size_t len)
+{
+    for (size_t i = 0; i < len; i++) {
+        if (text[i] < 0x20 || text[i] > 0x7e)
+            return false;
+    }
+    /* Space at the ends would not arrive (RFC 9113 8.2.1). */
+    return len == 0 || (text[0] != ' ' && text[len - 1] != ' ');
+}
+
+static bool add_field(struct grpc_call *call, struct grpc_response_field **list, const char *name,
+                      const void *value, size_t len)
+{
+    size_t name_len = strlen(name), value_len = len;
+    bool binary = is_binary(name, name_len);
+
+    if (!name_allowed(name, name_len) || len > UINT32_MAX / 2 ||
+        (!binary && !text_allowed(value, len)))
+        return false;
+    if (binary)
+        value_len = grpc_base64_encoded_length(len);
+    struct grpc_response_field *field =
+        grpc_arena_alloc(&call->arena, sizeof(*field) + name_len + value_len);
+    if (field == NULL)
+        return false;
+    char *text = (char *)(field + 1);
+    memcpy(text, name, name_len);
+    if (binary)
+        grpc_base64_encode(text + name_len, value, len);
+    else if (len != 0)
+        memcpy(text + name_len, value, len);
+    field->next = NULL;
+    field->field = (struct http2_field){.name = text,
+                                        .name_len = (uint16_t)name_len,
+                                        .value = text + name_len,
+                                        .value_len = (uint32_t)value_len};
+    while (*list != NULL)
+        list = &(*list)->next;
+    *list = field;
+    return true;
+}
+
+bool grpc_call_add_initial_metadata(struct grpc_call *call, const char *name, const void *value,
+                                    size_t len)
+{
+    return !call->headers_sent && !call->ended && add_field(call, &call->initial, name, value, len);
+}
+
+bool grpc_call_add_trailing_metadata(struct grpc_call *call, const char *name, const void *value,
+                                     size_t len)
+{
+    return !call->ended && add_field(call, &call->trailing, name, value, len);
+}

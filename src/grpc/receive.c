@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The request's body: messages out of bytes that come in any pieces. A message
+ * that lies whole in the bytes at hand is decoded where it is; else it is put
+ * together in the call's inbox. While the call is held (paused, or its replies
+ * wait for the client) nothing is delivered and the window of what comes is
+ * kept back, so the client stops by itself.
+ */
+#include <stdlib.h>
+
+#include "grpc/internal.h"
+
+enum { PREFIX = 5 };
+
+/** What may be done with the bytes at hand. */
+enum step {
+    STEP_INCOMPLETE, /* wait for more */
+    STEP_WAIT_END,   /* whole, but a single request counts only when the body ends */
+    STEP_MESSAGE,
+    STEP_FAILED, /* the call is finished */
+};
+
+static bool inbox_reserve(struct grpc_call *call, size_t more)
+{
+    struct grpc_inbox *inbox = &call->inbox;
+    size_t cap = inbox->cap != 0 ? inbox->cap : 256;
+
+    if (inbox->off != 0 && inbox->off + inbox->len + more > inbox->cap) {
+        memmove(inbox->bytes, inbox->bytes + inbox->off, inbox->len);
+        inbox->off = 0;
+    }
+    if (inbox->off + inbox->len + more <= inbox->cap)
+        return true;
+    while (cap < inbox->len + more)
+        cap *= 2;
+    /* Not realloc(), which would leave a copy of a secret behind. */
+    uint8_t *bytes = malloc(cap);
+    if (bytes == NULL)
+        return false;
+    if (inbox->len != 0)
+        memcpy(bytes, inbox->bytes + inbox->off, inbox->len);
+    if (grpc_call_secret(call) && inbox->bytes != NULL)
+        explicit_bzero(inbox->bytes, inbox->cap);
+    free(inbox->bytes);
+    inbox->bytes = bytes;
+    inbox->cap = cap;
+    inbox->off = 0;
+    return true;
+}
+
+static void inbox_append(struct grpc_call *call, uint8_t *data, size_t len)
+{
+    struct grpc_inbox *inbox = &call->inbox;
+
+    if (!inbox_reserve(call, len)) {
+        grpc_call_finish(call, GRPC_RESOURCE_EXHAUSTED, "out of memory");
+        return;
+    }
+    memcpy(inbox->bytes + inbox->off + inbox->len, data, len);
+    inbox->len += len;
+    if (grpc_call_secret(call))
+        explicit_bzero(data, len);
+}
+
+static void inbox_free(struct grpc_call *call)
+{
+    struct grpc_inbox *inbox = &call->inbox;
+
+    if (inbox->bytes == NULL)
+        return;
+    if (grpc_call_secret(call))
+        explicit_bzero(inbox->bytes, inbox->cap);
+    free(inbox->bytes);
+    inbox->bytes = NULL;
+    inbox->off = inbox->len = inbox->cap = 0;
+}
+
+/** Gives back the window of all bytes but the last `keep`. */
+static void settle_credit(struct grpc_call *call, size_t received, size_t keep)
+{
+    size_t owed = call->inbox.uncredited + received;
+
+    if (keep > owed)
+        keep = owed;
+    call->inbox.uncredited = keep;
+    if (owed != keep)
+        http2_stream_consume(&call->stream, owed - keep);
+}
+
+void grpc_receive_discard(struct grpc_call *call)
+{
+    inbox_free(call);
+    settle_credit(call, 0, 0);
+}
+
+static bool backed_up(const struct grpc_call *call)
+{
+    return call->entry->kind == GRPC_BIDI_STREAMING &&
+           (http2_stream_pending(&call->stream) != 0 || http2_stream_room(&call->stream) == 0);
+}
+
+/** Looks at the bytes of one message and what follows it. */
+static enum step judge(struct grpc_call *call, const uint8_t *bytes, size_t len, size_t *size)
+{
+    uint32_t length;
+
+    *size = PREFIX;
+    if (len < PREFIX)
+        return STEP_INCOMPLETE;
+    if (bytes[0] > 1) {
+        grpc_call_finishf(call, GRPC_INTERNAL, "bad compressed flag %u", bytes[0]);
+        return STEP_FAILED;
+    }
+    if (bytes[0] == 1) {
+        grpc_call_finish(call, GRPC_INTERNAL, "compressed message without a grpc-encoding");
+        return STEP_FAILED;
+    }
+    memcpy(&length, bytes + 1, sizeof(length));
+    length = __builtin_bswap32(length);
+    if (length > call->server->max_message_size) {
+        grpc_call_finishf(call, GRPC_RESOURCE_EXHAUSTED,
+                          "message of %u bytes is larger than the maximum of %u", length,
+                          call->server->max_message_size);
+        return STEP_FAILED;
+    }
+    *size = PREFIX + (size_t)length;
+    if (len < *size)
+        return STEP_INCOMPLETE;
+    if (!call->entry->single_request)
+        return STEP_MESSAGE;
+    if (len > *size || call->messages_in != 0) {
+        grpc_call_finish(call, GRPC_UNIMPLEMENTED, "more than one request message");
+        return STEP_FAILED;
+    }
+    return call->remote_end ? STEP_MESSAGE : STEP_WAIT_END;
+}
+
+static void tell_why(struct grpc_call *call, const struct grpc_arena *arena)
+{
+    if (arena->exhausted)
+        grpc_call_finish(call, GRPC_RESOURCE_EXHAUSTED, "out of memory");
+    else
+        grpc_call_finishf(call, GRPC_INTERNAL, "request does not parse as %s",
+                          call->entry->method->request->name);
+}
+
+/** Decodes a message into the arena and hands it to the method. */
+static void deliver_in(struct grpc_call *call, uint8_t *bytes, size_t len, struct grpc_arena *arena,
+                       ProtobufCAllocator *allocator)
+{
+    const struct grpc_method *method = call->entry->method;
+    bool secret = grpc_call_secret(call);
+    struct grpc_field_name where;
+
+    ProtobufCMessage *message = protobuf_c_message_unpack(method->request, allocator, len, bytes);
+    if (secret)
+        explicit_bzero(bytes, len);
+    if (message == NULL) {
+        tell_why(call, arena);
+    } else if (!grpc_codec_check_text(call->entry->codec, message, &where)) {
+        grpc_call_finishf(call, GRPC_INTERNAL, "field %s of %s is not valid UTF-8", where.field,
+                          where.message);
+    } else {
+        call->messages_in++;
+        if (method->on_message != NULL)
+            method->on_message(call, message);
+    }
+    grpc_arena_clear(arena, secret);
+}
+
+static void deliver(struct grpc_call *call, uint8_t *bytes, size_t len)
+{
+    struct grpc_server *server = call->server;
+
+    if (!server->scratch_busy) {
+        server->scratch_busy = true;
+        deliver_in(call, bytes, len, &server->scratch, &server->scratch_allocator);
+        server->scratch_busy = false;
+        return;
+    }
+    /* A callback of one call resumed another: the outer message must stay. */
+    struct grpc_arena arena;
+    grpc_arena_init(&arena, NULL, 0);
+    ProtobufCAllocator allocator = grpc_arena_allocator(&arena);
+    deliver_in(call, bytes, len, &arena, &allocator);
+}
+
+/** Goes on with the message that the inbox holds the beginning of. @return bytes used of data */
+static size_t fill_inbox(struct grpc_call *call, uint8_t *data, size_t len, enum step *step)
+{
+    struct grpc_inbox *inbox = &call->inbox;
+    size_t used = 0, size;
+
+    for (;;) {
+        *step = judge(call, inbox->bytes + inbox->off, inbox->len, &size);
+        size_t part = size - inbox->len;
+        if (*step != STEP_INCOMPLETE || used == len)
+            break;
+        if (part > len - used)
+            part = len - used;
+        inbox_append(call, data + used, part);
+        used += part;
+        if (call->finished) {
+            *step = STEP_FAILED;
+            break;
+        }
+    }
+    if (call->entry->single_request && used < len &&
+        (*step == STEP_MESSAGE || *step == STEP_WAIT_END)) {
+        grpc_call_finish(call, GRPC_UNIMPLEMENTED, "more than one request message");
+        *step = STEP_FAILED;
+    }
+    if (*step == STEP_MESSAGE) {
+        size_t at = inbox->off;
+        inbox->off += size;
+        inbox->len -= size;
+        deliver(call, inbox->bytes + at + PREFIX, size - PREFIX);
+        if (inbox->len == 0)
+            inbox_free(call);
+    }
+    return used;
+}
+
+/** Delivers what can be delivered. @return bytes used of data, the rest is to be kept */
+static size_t deliver_all(struct grpc_call *call, uint8_t *data, size_t len)
+{
+    size_t used = 0, size;
+    enum step step;
+
+    while (!call->finished && !call->paused && !backed_up(call)) {
+        if (call->inbox.len != 0) {
+            used += fill_inbox(call, data + used, len - used, &step);
+        } else {
+            if (used == len)
+                break;
+            step = judge(call, data + used, len - used, &size);
+            if (step == STEP_MESSAGE) {
+                deliver(call, data + used + PREFIX, size - PREFIX);
+                used += size;
+            }
+        }
+        if (step != STEP_MESSAGE)
+            break;
+    }
+    return used;
+}
+
+/** All that came has been delivered: is the body's end a good one? */
+static void take_end(struct grpc_call *call)
+{
+    const struct grpc_method *method = call->entry->method;
+
+    if (call->inbox.len != 0) {
+        grpc_call_finish(call, GRPC_INTERNAL, "the request ends inside a message");
+        return;
+    }
+    if (call->entry->single_request && call->messages_in == 0) {
+        grpc_call_finish(call, GRPC_UNIMPLEMENTED, "no request message");
+        return;
+    }
+    call->half_closed = true;
+    if (method->on_half_close != NULL)
+        method->on_half_close(call);
+}
+
+void grpc_receive(struct grpc_call *call, uint8_t *data, size_t len)
+{
+    size_t used = 0;
+
+    if (!call->finished && !call->busy) {
+        call->busy = true;
+        used = deliver_all(call, data, len);
+        if (!call->finished && used != len)
+            inbox_append(call, data + used, len - used);
+        if (!call->finished && call->remote_end && !call->half_closed && !call->paused &&
+            !backed_up(call))
+            take_end(call);
+        call->busy = false;
+    }
+    if (call->finished) {
+        if (grpc_call_secret(call) && len != 0)
+            explicit_bzero(data + used, len - used);
+        inbox_free(call);
+        settle_credit(call, len, 0);
+        return;
+    }
+    bool waits = backed_up(call);
+    settle_credit(call, len, call->paused || waits ? call->inbox.len : 0);
+    if (waits && (call->inbox.len != 0 || (call->remote_end && !call->half_closed)))
+        http2_stream_want_write(&call->stream);
+}

@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: MIT */
+/* From a request's header section to an open call, or to the answer that none was opened. */
+#include <strings.h>
+
+#include "grpc/internal.h"
+#include "grpc/timeout.h"
+
+/** What the header section says, read in one pass. */
+struct head {
+    bool content_type_fits, timeout_given, timeout_malformed, unsupported_encoding, has_metadata;
+    uint64_t timeout;
+};
+
+/** application/grpc or application/grpc+proto, and parameters: grpc-web and +json begin so too. */
+static bool content_type_fits(const char *value, size_t len)
+{
+    static const char grpc[] = "application/grpc", proto[] = "+proto";
+    size_t at = sizeof(grpc) - 1;
+
+    if (len < at || strncasecmp(value, grpc, at) != 0)
+        return false;
+    if (len - at >= sizeof(proto) - 1 && strncasecmp(value + at, proto, sizeof(proto) - 1) == 0)
+        at += sizeof(proto) - 1;
+    while (at < len && (value[at] == ' ' || value[at] == '\t'))
+        at++;
+    return at == len || value[at] == ';';
+}
+
+static bool is_text(const h2o_iovec_t *text, const char *expected, size_t len)
+{
+    return text->len == len && memcmp(text->base, expected, len) == 0;
+}
+#define IS(text, literal) is_text((text), (literal), sizeof(literal) - 1)
+
+/** Names that gRPC or HTTP uses itself; the others are metadata. */
+static bool is_reserved(const h2o_iovec_t *name)
+{
+    return name == &H2O_TOKEN_CONTENT_TYPE->buf || name == &H2O_TOKEN_TE->buf ||
+           name == &H2O_TOKEN_USER_AGENT->buf ||
+           (name->len >= 5 && memcmp(name->base, "grpc-", 5) == 0);
+}
+
+static void read_grpc_field(struct head *head, const h2o_header_t *field)
+{
+    if (IS(field->name, "grpc-timeout")) {
+        head->timeout_given = true;
+        if (!grpc_timeout_parse(field->value.base, field->value.len, &head->timeout))
+            head->timeout_malformed = true;
+    } else if (IS(field->name, "grpc-encoding")) {
+        head->unsupported_encoding = !IS(&field->value, "identity");
+    }
+}
+
+static void read_head(struct head *head, const struct http2_request *request)
+{
+    memset(head, 0, sizeof(*head));
+    for (size_t i = 0; i < request->num_fields; i++) {
+        const h2o_header_t *field = &request->fields[i];
+        if (!is_reserved(field->name))
+            head->has_metadata = true;
+        else if (field->name == &H2O_TOKEN_CONTENT_TYPE->buf)
+            head->content_type_fits = content_type_fits(field->value.base, field->value.len);
+        else
+            read_grpc_field(head, field);
+    }
+}
+
+/** What HTTP answers: no call, a status and a line of text. */
+static void reject(struct grpc_call *call, const struct http2_request *request, unsigned status,
+                   const char *text)
+{
+    static const struct http2_field text_plain = {
+        .name = "content-type", .name_len = 12, .value = "text/plain", .value_len = 10};
+    static const struct http2_field internal = {
+        .name = "grpc-status", .name_len = 11, .value = "13", .value_len = 2};
+    static const struct http2_field allow = {
+        .name = "allow", .name_len = 5, .value = "POST", .value_len = 4};
+    struct http2_field fields[3] = {text_plain, internal, allow};
+    bool head_only = IS(&request->method, "HEAD");
+    size_t len = strlen(text), num_fields = status == 415 ? 1 : status == 405 ? 3 : 2;
+
+    call->finished = call->ended = true;
+    http2_stream_send_headers(&call->stream, status, fields, num_fields, head_only);
+    if (head_only)
+        return;
+    memcpy(http2_stream_reserve(&call->stream, len), text, len);
+    http2_stream_end(&call->stream);
+}
+
+/** @return whether the request is gRPC's; else it has been answered */
+static bool is_grpc(struct grpc_call *call, const struct http2_request *request,
+                    const struct head *head)
+{
+    if (request->fields_too_large)
+        return true; /* what is missing may be the rest: told as a status */
+    if (!head->content_type_fits)
+        reject(call, request, 415,
+               "content-type must be application/grpc or "
+               "application/grpc+proto\n");
+    else if (!IS(&request->method, "POST"))
+        reject(call, request, 405, "gRPC calls are made by POST\n");
+    else if (head->timeout_malformed)
+        reject(call, request, 400, "grpc-timeout is malformed\n");
+    else
+        return true;
+    return false;
+}
+
+static void find_method(struct grpc_call *call, const struct http2_request *request)
+{
+    struct grpc_server *server = call->server;
+
+    call->entry = request->path.len == 0
+                      ? NULL
+                      : grpc_methods_find(&server->methods, request->path.base, request->path.len);
+    if (call->entry != NULL) {
+        call->path = (h2o_iovec_t){.base = call->entry->path, .len = call->entry->path_len};
+        return;
+    }
+    call->entry = &server->unknown;
+    char *copy = grpc_arena_alloc(&call->arena, request->path.len + 1);
+    if (copy == NULL || request->path.len == 0)
+        return;
+    memcpy(copy, request->path.base, request->path.len);
+    call->path = (h2o_iovec_t){.base = copy, .len = request->path.len};
+}
+
+static enum grpc_metadata_result
+keep_metadata(struct grpc_call *call, const struct http2_request *request, h2o_iovec_t *culprit)
+{
+    struct grpc_metadata **tail = &call->metadata;
+
+    for (size_t i = 0; i < request->num_fields; i++) {
+        const h2o_header_t *field = &request->fields[i];
+        if (is_reserved(field->name))
+            continue;
+        enum grpc_metadata_result result = grpc_metadata_keep(&call->arena, &tail, field);
+        if (result != GRPC_METADATA_KEPT) {
+            *culprit = *field->name;
+            return result;
+        }
+    }
+    return GRPC_METADATA_KEPT;
+}
+
+static enum grpc_status run_chain(struct grpc_call *call, const char **message)
+{
+    const struct grpc_server *server = call->server;
+
+    while (call->chain < server->num_interceptors) {
+        const struct grpc_interceptor *step = server->interceptors[call->chain++];
+        enum grpc_status status =
+            step->start == NULL ? GRPC_OK : step->start(call, step->data, message);
+        if (status != GRPC_OK)
+            return status;
+    }
+    return GRPC_OK;
+}
+
+/** Metadata, then the chain, then what is wrong with the request, in that order: nothing is told
+ * of a method before the chain let the call pass. */
+static void admit(struct grpc_call *call, const struct http2_request *request,
+                  const struct head *head)
+{
+    struct grpc_server *server = call->server;
+    enum grpc_metadata_result kept = GRPC_METADATA_KEPT;
+    h2o_iovec_t culprit = {.base = NULL};
+    const char *message = NULL;
+
+    if (head->has_metadata)
+        kept = keep_metadata(call, request, &culprit);
+    enum grpc_status status = run_chain(call, &message);
+    if (request->fields_too_large) /* the chain may have missed a field that was cut off */
+        grpc_call_finish(call, GRPC_RESOURCE_EXHAUSTED, "the request's header list is too large");
+    else if (status != GRPC_OK)
+        grpc_call_finish(call, status, message);
+    else if (server->ended)
+        grpc_call_finish(call, server->end_status, server->end_message);
+    else if (call->entry->method == NULL)
+        grpc_call_finishf(call, GRPC_UNIMPLEMENTED, "unknown method %.*s%s",
+                          call->path.len > 128 ? 128 : (int)call->path.len, call->path.base,
+                          call->path.len > 128 ? "..." : "");
+    else if (kept == GRPC_METADATA_NO_MEMORY)
+        grpc_call_finish(call, GRPC_RESOURCE_EXHAUSTED, "out of memory");
+    else if (kept == GRPC_METADATA_BAD_BINARY)
+        grpc_call_finishf(call, GRPC_INTERNAL, "metadata %.*s is not base64",
+                          culprit.len > 128 ? 128 : (int)culprit.len, culprit.base);
+    else if (head->unsupported_encoding) {
+        call->unsupported_encoding = true;
+        grpc_call_finish(call, GRPC_UNIMPLEMENTED, "unsupported grpc-encoding");
+    } else if (head->timeout_given && head->timeout == 0)
+        grpc_call_finish(call, GRPC_DEADLINE_EXCEEDED, "deadline exceeded");
+}
+
+static void open_method(struct grpc_call *call, const struct head *head)
+{
+    const struct grpc_method *method = call->entry->method;
+
+    if (head->timeout_given) {
+        call->deadline = grpc_server_now_ms(call->server) + head->timeout;
+        call->timer.expired = grpc_call_deadline_passed;
+        grpc_timer_arm(call->server->timers, &call->timer, call->deadline);
+    }
+    if (method->state_size != 0) {
+        call->state = grpc_arena_alloc(&call->arena, method->state_size);
+        if (call->state == NULL) {
+            grpc_call_finish(call, GRPC_RESOURCE_EXHAUSTED, "out of memory");
+            return;
+        }
+        memset(call->state, 0, method->state_size);
+    }
+    call->opened = true;
+    if (method->on_open != NULL)
+        method->on_open(call);
+    /* Some clients wait for the headers of a streaming reply before they go on. */
+    if (call->entry->streaming_reply && !call->finished && !call->headers_sent)
+        grpc_send_headers(call);
+}
+
+void grpc_request_open(struct http2_stream *stream, const struct http2_request *request)
+{
+    struct grpc_server *server = http2_context_handler(http2_conn_context(stream->conn))->data;
+    struct grpc_call *call = grpc_call_of(stream);
+    struct head head;
+
+    memset(&call->server, 0,
+           offsetof(struct grpc_call, arena) - offsetof(struct grpc_call, server));
+    call->server = server;
+    call->entry = &server->unknown;
+    call->deadline = UINT64_MAX;
+    call->remote_end = request->end_stream;
+    grpc_arena_init(&call->arena, call->inline_memory, sizeof(call->inline_memory));
+    read_head(&head, request);
+    if (!is_grpc(call, request, &head))
+        return;
+    call->is_call = true;
+    server->num_calls++;
+    call->next = server->calls;
+    call->prev = &server->calls;
+    if (call->next != NULL)
+        call->next->prev = &call->next;
+    server->calls = call;
+
+    find_method(call, request);
+    call->busy = true;
+    admit(call, request, &head);
+    if (!call->finished)
+        open_method(call, &head);
+    call->busy = false;
+    if (call->remote_end)
+        grpc_receive(call, NULL, 0);
+}

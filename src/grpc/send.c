@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: MIT */
+/* The response: headers, messages with their prefixes, trailers. */
+#include <stdlib.h>
+
+#include "grpc/internal.h"
+
+enum { PREFIX = 5, MAX_FIELDS = 24 };
+
+/* Numbers under which http2 knows fields that always are the same. */
+enum { INTERN_CONTENT_TYPE = 1, INTERN_STATUS = 2 };
+_Static_assert(INTERN_STATUS + GRPC_NUM_STATUSES - 1 <= HTTP2_INTERN_MAX, "one for each status");
+
+static const struct http2_field content_type = {.name = "content-type",
+                                                .name_len = 12,
+                                                .value = "application/grpc",
+                                                .value_len = 16,
+                                                .intern = INTERN_CONTENT_TYPE};
+static const struct http2_field accept_encoding = {
+    .name = "grpc-accept-encoding", .name_len = 20, .value = "identity", .value_len = 8};
+
+/** A header section being put together: on the stack, as long as it is small. */
+struct section {
+    struct http2_field *fields;
+    size_t count, cap;
+    struct http2_field few[MAX_FIELDS];
+};
+
+static size_t list_length(const struct grpc_response_field *list)
+{
+    size_t count = 0;
+
+    for (; list != NULL; list = list->next)
+        count++;
+    return count;
+}
+
+static void section_init(struct section *section, struct grpc_call *call, size_t count)
+{
+    section->fields = section->few;
+    section->count = 0;
+    section->cap = MAX_FIELDS;
+    if (count <= MAX_FIELDS)
+        return;
+    struct http2_field *many = grpc_arena_alloc(&call->arena, count * sizeof(*many));
+    if (many == NULL)
+        return; /* what does not fit is left out */
+    section->fields = many;
+    section->cap = count;
+}
+
+static void add(struct section *section, const struct http2_field *field)
+{
+    if (section->count < section->cap)
+        section->fields[section->count++] = *field;
+}
+
+static void add_list(struct section *section, const struct grpc_response_field *list)
+{
+    for (; list != NULL; list = list->next)
+        add(section, &list->field);
+}
+
+static void add_status(struct section *section, const struct grpc_call *call)
+{
+    static const char values[GRPC_NUM_STATUSES][3] = {
+        "0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "12", "13", "14", "15", "16"};
+
+    add(section, &(struct http2_field){.name = "grpc-status",
+                                       .name_len = 11,
+                                       .value = values[call->status],
+                                       .value_len = call->status < 10 ? 1 : 2,
+                                       .intern = (uint8_t)(INTERN_STATUS + call->status)});
+    if (call->message != NULL)
+        add(section, &(struct http2_field){.name = "grpc-message",
+                                           .name_len = 12,
+                                           .value = call->message,
+                                           .value_len = call->message_len});
+    if (call->unsupported_encoding)
+        add(section, &accept_encoding);
+    add_list(section, call->trailing);
+}
+
+void grpc_send_headers(struct grpc_call *call)
+{
+    call->headers_sent = true;
+    if (call->stream.local_closed)
+        return;
+    if (call->initial == NULL) {
+        http2_stream_send_headers(&call->stream, 200, &content_type, 1, false);
+        return;
+    }
+    struct section section;
+    section_init(&section, call, 1 + list_length(call->initial));
+    add(&section, &content_type);
+    add_list(&section, call->initial);
+    http2_stream_send_headers(&call->stream, 200, section.fields, section.count, false);
+}
+
+void grpc_send_end(struct grpc_call *call)
+{
+    struct section section;
+
+    /* Initial metadata is no trailer: it gets headers of its own. */
+    if (!call->headers_sent && call->initial != NULL)
+        grpc_send_headers(call);
+    call->ended = true;
+    if (call->stream.local_closed)
+        return;
+    section_init(&section, call, 4 + list_length(call->trailing));
+    if (call->headers_sent) {
+        add_status(&section, call);
+        http2_stream_send_trailers(&call->stream, section.fields, section.count);
+        return;
+    }
+    add(&section, &content_type);
+    add_status(&section, call);
+    call->headers_sent = true;
+    http2_stream_send_headers(&call->stream, 200, section.fields, section.count, true);
+}
+
+void grpc_send_reset(struct grpc_call *call, enum http2_error error)
+{
+    call->ended = true;
+    if (!call->stream.local_closed)
+        http2_stream_reset(&call->stream, error);
+}
+
+uint8_t *grpc_send_sink(struct grpc_server *server, size_t len)
+{
+    if (len > server->sink_cap) {
+        free(server->sink);
+        server->sink = malloc(len);
+        if (server->sink == NULL)
+            abort(); /* of a message that the caller holds in memory already */
+        server->sink_cap = len;
+    }
+    return server->sink;
+}
+
+uint8_t *grpc_call_reserve(struct grpc_call *call, size_t len)
+{
+    if (!call->finished && !call->entry->streaming_reply && call->messages_out != 0)
+        grpc_call_finish(call, GRPC_INTERNAL, "the method sent more than one reply");
+    if (!call->finished && len > UINT32_MAX)
+        grpc_call_finish(call, GRPC_INTERNAL, "the reply is too large");
+    if (call->finished || call->stream.local_closed)
+        return grpc_send_sink(call->server, len);
+    if (!call->headers_sent)
+        grpc_send_headers(call);
+    uint8_t *to = http2_stream_reserve(&call->stream, PREFIX + len);
+    uint32_t length = __builtin_bswap32((uint32_t)len);
+    to[0] = 0;
+    memcpy(to + 1, &length, sizeof(length));
+    call->messages_out++;
+    return to + PREFIX;
+}
+
+void grpc_call_send(struct grpc_call *call, const ProtobufCMessage *message)
+{
+    size_t len = protobuf_c_message_get_packed_size(message);
+
+    protobuf_c_message_pack(message, grpc_call_reserve(call, len));
+}
+
+bool grpc_call_writable(const struct grpc_call *call)
+{
+    return !call->finished && !call->stream.local_closed &&
+           http2_stream_pending(&call->stream) == 0 && http2_stream_room(&call->stream) != 0;
+}
+
+void grpc_call_want_write(struct grpc_call *call)
+{
+    if (call->finished || call->stream.local_closed)
+        return;
+    call->want_write = true;
+    http2_stream_want_write(&call->stream);
+}

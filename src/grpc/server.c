@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: MIT */
+/* One per worker: the services, the chain, the open calls, the loop's turn. */
+#include <stdlib.h>
+#include <time.h>
+
+#include "grpc/internal.h"
+
+struct grpc_server *grpc_server_create(h2o_loop_t *loop, const struct grpc_config *config)
+{
+    struct grpc_server *server = aligned_alloc(GRPC_ARENA_ALIGN, sizeof(*server));
+
+    if (server == NULL)
+        return NULL;
+    memset(server, 0, offsetof(struct grpc_server, scratch_memory));
+    server->loop = loop;
+    server->max_message_size = config->max_message_size;
+    server->handler = (struct http2_handler){
+        .stream_size = sizeof(struct grpc_call),
+        .on_request = grpc_request_open,
+        .on_data = grpc_call_on_data,
+        .on_trailers = grpc_call_on_trailers,
+        .on_writable = grpc_call_on_writable,
+        .on_close = grpc_call_on_close,
+        .data = server,
+    };
+    grpc_arena_init(&server->scratch, server->scratch_memory, sizeof(server->scratch_memory));
+    server->scratch_allocator = grpc_arena_allocator(&server->scratch);
+    server->timers = grpc_timers_create(grpc_server_now_ms(server));
+    if (server->timers != NULL)
+        server->http2 = http2_context_create(loop, &server->handler, &config->http2);
+    if (server->http2 == NULL) {
+        if (server->timers != NULL)
+            grpc_timers_destroy(server->timers);
+        free(server);
+        return NULL;
+    }
+    return server;
+}
+
+void grpc_server_destroy(struct grpc_server *server)
+{
+    http2_context_destroy(server->http2);
+    grpc_timers_destroy(server->timers);
+    grpc_arena_clear(&server->scratch, true);
+    grpc_methods_free(&server->methods);
+    free(server->sink);
+    free(server);
+}
+
+const char *grpc_server_add_service(struct grpc_server *server, const struct grpc_service *service,
+                                    const uint8_t *descriptor_set, size_t len, void *data)
+{
+    return grpc_methods_add(&server->methods, service, descriptor_set, len, data);
+}
+
+void grpc_server_add_interceptor(struct grpc_server *server,
+                                 const struct grpc_interceptor *interceptor)
+{
+    if (server->num_interceptors == GRPC_MAX_INTERCEPTORS)
+        abort(); /* the chain is fixed when the program is written */
+    server->interceptors[server->num_interceptors++] = interceptor;
+}
+
+struct http2_context *grpc_server_http2(struct grpc_server *server)
+{
+    return server->http2;
+}
+
+struct grpc_timers *grpc_server_timers(struct grpc_server *server)
+{
+    return server->timers;
+}
+
+/* A clock that nobody sets: libh2o's own is the time of day, and a correction
+ * of that would end every call that has a deadline, or none in time. */
+static uint64_t read_clock(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+uint64_t grpc_server_now_ms(const struct grpc_server *server)
+{
+    if (server->now == 0)
+        ((struct grpc_server *)server)->now = read_clock();
+    return server->now;
+}
+
+void grpc_server_run_once(struct grpc_server *server, int32_t max_wait_ms)
+{
+    int32_t wait = grpc_timers_wait(server->timers, read_clock());
+
+    if (wait < 0 || (max_wait_ms >= 0 && wait > max_wait_ms))
+        wait = max_wait_ms >= 0 ? max_wait_ms : INT32_MAX;
+    server->now = 0; /* read again when the wait is over and someone asks */
+    /* Not 0 where a signal came: the caller looks at that. */
+    (void)h2o_evloop_run(server->loop, wait);
+    server->now = read_clock();
+    grpc_timers_run(server->timers, server->now);
+}
+
+void grpc_server_shutdown(struct grpc_server *server)
+{
+    http2_context_shutdown(server->http2);
+}
+
+void grpc_server_end_calls(struct grpc_server *server, enum grpc_status status, const char *message)
+{
+    server->ended = true;
+    server->end_status = status;
+    server->end_message = message;
+    for (struct grpc_call *call = server->calls, *next; call != NULL; call = next) {
+        next = call->next;
+        grpc_call_cut(call, status, message);
+    }
+}
+
+size_t grpc_server_calls(const struct grpc_server *server)
+{
+    return server->num_calls;
+}
+
+size_t grpc_server_method_count(const struct grpc_server *server)
+{
+    return server->methods.count + 1;
+}
+
+const char *grpc_server_method_service(const struct grpc_server *server, size_t index)
+{
+    return index < server->methods.count ? server->methods.entries[index]->service->name
+                                         : "unknown";
+}
+
+const char *grpc_server_method_name(const struct grpc_server *server, size_t index)
+{
+    return index < server->methods.count ? server->methods.entries[index]->method->name : "unknown";
+}
+
+enum grpc_kind grpc_server_method_kind(const struct grpc_server *server, size_t index)
+{
+    return index < server->methods.count ? server->methods.entries[index]->kind : GRPC_UNARY;
+}

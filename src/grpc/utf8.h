@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: MIT */
+/* UTF-8 as RFC 3629 has it: no overlong forms, no surrogates, nothing beyond U+10FFFF. */
+#ifndef ROSTERD_GRPC_UTF8_H
+#define ROSTERD_GRPC_UTF8_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+bool grpc_utf8_valid(const uint8_t *text, size_t len);
+/** The most whole characters of valid `text` that fit into `max` bytes, in bytes. */
+size_t grpc_utf8_cut(const char *text, size_t len, size_t max);
+
+#endif
