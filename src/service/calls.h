@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: MIT */
+/* Between the files of UserService; nobody else includes this. */
+#ifndef ROSTERD_SERVICE_CALLS_H
+#define ROSTERD_SERVICE_CALLS_H
+
+#include "service/user.h"
+#include "service/user_service.h"
+
+struct user_service {
+    struct shm_store *store;
+    struct shm_actor *actor;
+    void (*note)(const char *line);
+    char full_text[96]; /* what a full table is told as */
+    struct uuid_source ids;
+    struct shm_new_user batch[SHM_BATCH_MAX]; /* one insert's users, empty between two calls */
+};
+
+/* A call that found the writer lock taken waits this long in all, then ends UNAVAILABLE. */
+enum { PARK_FIRST_MS = 1, PARK_LONGEST_MS = 32, PARK_TOTAL_MS = 1000 };
+
+/** A call that waits for its next try to write. The timer is the first member, so
+ * that the callback finds the call. */
+struct parking {
+    struct grpc_timer timer;
+    struct grpc_call *call;
+    uint64_t until; /* ms; 0: not parked */
+    uint32_t delay; /* ms until the next try */
+};
+/** Tries again soon by retry(); the second and later tries of one wait come ever slower.
+ * @return false where the call has waited for PARK_TOTAL_MS: give up */
+bool parking_enter(struct parking *parking, struct grpc_call *call,
+                   void (*retry)(struct grpc_timer *timer));
+/** The try came to an end, or the call did. */
+void parking_leave(struct parking *parking, struct grpc_call *call);
+
+/** Sends a user as the store has it. */
+void user_reply(struct grpc_call *call, const uint8_t *id, const uint8_t *body, size_t body_len);
+/** What a client is told of an insert that failed; text stays the service's. */
+enum grpc_status user_insert_status(const struct user_service *service, int error,
+                                    const char **text);
+int64_t user_clock_seconds(void);
+
+/* ---- create, user_create.c ---- */
+
+struct create_call {
+    struct parking parking;
+    struct shm_new_user user; /* while parked; its body lies in the call's arena */
+};
+void user_create_on_message(struct grpc_call *call, ProtobufCMessage *message);
+void user_create_on_end(struct grpc_call *call, enum grpc_status status);
+
+/* ---- list, user_list.c ---- */
+
+struct list_call {
+    struct shm_snapshot snapshot;
+    struct shm_cursor cursor;
+    uint32_t left; /* users still to send on this page */
+    bool open;     /* the snapshot is */
+};
+void user_list_on_message(struct grpc_call *call, ProtobufCMessage *message);
+void user_list_on_writable(struct grpc_call *call);
+void user_list_on_end(struct grpc_call *call, enum grpc_status status);
+
+/* ---- batch, user_batch.c ---- */
+
+struct batch_error {
+    const char *reason; /* static, or the service's */
+    uint32_t position;  /* of the request in the stream, from 0 */
+};
+struct batch_call {
+    struct parking parking;
+    /* Users that wait for their insert: {position, body length, body} one after the other.
+     * Given back with each insert, so that a stream that rests holds nothing. */
+    uint8_t *buffer;
+    uint32_t buffer_len, buffer_cap;
+    uint32_t waiting;  /* users in buffer, <= SHM_BATCH_MAX */
+    uint32_t position; /* of the next request */
+    uint32_t created;
+    uint32_t num_errors, errors_cap; /* in errors; num_errors stops at BATCH_ERRORS_MAX */
+    uint64_t more_errors;            /* beyond those */
+    struct batch_error *errors;
+    bool half_closed;
+};
+void user_batch_on_message(struct grpc_call *call, ProtobufCMessage *message);
+void user_batch_on_half_close(struct grpc_call *call);
+void user_batch_on_end(struct grpc_call *call, enum grpc_status status);
+
+#endif

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: MIT */
+#include "service/descriptors.h"
+
+/* The path is relative to the top build directory, where make runs the compiler. */
+__asm__(".pushsection .rodata\n"
+        ".balign 16\n"
+        ".globl rosterd_descriptor_set, rosterd_descriptor_set_end\n"
+        ".hidden rosterd_descriptor_set, rosterd_descriptor_set_end\n"
+        "rosterd_descriptor_set:\n"
+        ".incbin \"proto/descriptor_set.bin\"\n"
+        "rosterd_descriptor_set_end:\n"
+        ".popsection\n");
+
+extern const uint8_t rosterd_descriptor_set[], rosterd_descriptor_set_end[];
+
+const uint8_t *service_descriptors(size_t *len)
+{
+    *len = (size_t)(rosterd_descriptor_set_end - rosterd_descriptor_set);
+    return rosterd_descriptor_set;
+}

@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * BatchCreateUsers: users are collected and inserted up to SHM_BATCH_MAX in
+ * one commit. What was collected when a call is cancelled, expires or breaks
+ * off is inserted too, as if each request had been served when it came.
+ */
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "service/calls.h"
+
+enum {
+    BATCH_ERRORS_MAX = 1000,      /* lines told; then one "and N more" */
+    BATCH_BUFFER_MAX = 32 * 1024, /* bytes of a call that wait for their insert */
+    BATCH_BUFFER_FIRST = 1024,
+    ENTRY_HEAD = 2 * sizeof(uint32_t), /* position, body length */
+};
+
+static void add_error(struct batch_call *batch, uint32_t position, const char *reason)
+{
+    if (batch->num_errors == batch->errors_cap && batch->errors_cap < BATCH_ERRORS_MAX) {
+        uint32_t cap = batch->errors_cap == 0 ? 8 : batch->errors_cap * 2;
+        cap = cap < BATCH_ERRORS_MAX ? cap : BATCH_ERRORS_MAX;
+        struct batch_error *grown = realloc(batch->errors, cap * sizeof(*grown));
+        if (grown != NULL) {
+            batch->errors = grown;
+            batch->errors_cap = cap;
+        }
+    }
+    if (batch->num_errors == batch->errors_cap) {
+        batch->more_errors++;
+        return;
+    }
+    batch->errors[batch->num_errors++] =
+        (struct batch_error){.reason = reason, .position = position};
+}
+
+/* ---- the users that wait ---- */
+
+static bool append(struct batch_call *batch, uint32_t position,
+                   const Userservice__CreateUserRequest *request)
+{
+    if (batch->buffer_cap - batch->buffer_len < ENTRY_HEAD + USER_BODY_MAX) {
+        uint32_t cap = batch->buffer_cap == 0 ? BATCH_BUFFER_FIRST : batch->buffer_cap * 2;
+        uint8_t *grown = realloc(batch->buffer, cap);
+        if (grown == NULL)
+            return false;
+        batch->buffer = grown;
+        batch->buffer_cap = cap;
+    }
+    uint8_t *entry = batch->buffer + batch->buffer_len;
+    uint32_t len = (uint32_t)user_body_encode(entry + ENTRY_HEAD, request, user_clock_seconds());
+    memcpy(entry, &position, sizeof(position));
+    memcpy(entry + sizeof(position), &len, sizeof(len));
+    batch->buffer_len += ENTRY_HEAD + len;
+    batch->waiting++;
+    return true;
+}
+
+static bool is_full(const struct batch_call *batch)
+{
+    return batch->waiting == SHM_BATCH_MAX ||
+           batch->buffer_len > BATCH_BUFFER_MAX - (ENTRY_HEAD + USER_BODY_MAX);
+}
+
+static uint32_t position_of(const struct shm_new_user *user)
+{
+    uint32_t position;
+    memcpy(&position, user->body - ENTRY_HEAD, sizeof(position));
+    return position;
+}
+
+static void load_users(struct user_service *service, const struct batch_call *batch)
+{
+    const uint8_t *entry = batch->buffer;
+    for (uint32_t i = 0; i < batch->waiting; i++) {
+        struct shm_new_user *user = &service->batch[i];
+        uuid_random(&service->ids, user->id);
+        memcpy(&user->body_len, entry + sizeof(uint32_t), sizeof(user->body_len));
+        user->body = entry + ENTRY_HEAD;
+        entry += ENTRY_HEAD + user->body_len;
+    }
+}
+
+/* Forgets the first `done` users; the memory too when none is left. */
+static void drop_users(struct batch_call *batch, const struct shm_new_user *users, uint32_t done)
+{
+    batch->waiting -= done;
+    if (batch->waiting == 0) {
+        free(batch->buffer);
+        batch->buffer = NULL;
+        batch->buffer_len = batch->buffer_cap = 0;
+    } else if (done != 0) {
+        const uint8_t *rest = users[done].body - ENTRY_HEAD;
+        uint32_t gone = (uint32_t)(rest - batch->buffer);
+        batch->buffer_len -= gone;
+        memmove(batch->buffer, rest, batch->buffer_len);
+    }
+}
+
+/* Inserts what waits. An insert is all or nothing: where the table has room for a
+ * part only, halves find out which. @return SHM_OK when none waits, or SHM_EBUSY */
+static int insert_waiting(struct user_service *service, struct batch_call *batch)
+{
+    struct shm_new_user *users = service->batch;
+    uint32_t done = 0, chunk = batch->waiting;
+    int result = SHM_OK;
+    load_users(service, batch);
+    while (done < batch->waiting && result != SHM_EBUSY) {
+        uint32_t left = batch->waiting - done, count = chunk < left ? chunk : left;
+        size_t which = 0;
+        result = shm_users_insert(service->actor, users + done, count, &which);
+        if (result == SHM_OK) {
+            batch->created += count;
+            done += count;
+        } else if (result == SHM_EEXIST) {
+            uuid_random(&service->ids, users[done + which].id);
+        } else if (result != SHM_EBUSY && count > 1) {
+            chunk = (count + 1) / 2;
+        } else if (result != SHM_EBUSY) {
+            const char *text;
+            user_insert_status(service, result, &text);
+            add_error(batch, position_of(&users[done]), text);
+            done++;
+        }
+    }
+    drop_users(batch, users, done);
+    return result == SHM_EBUSY ? SHM_EBUSY : SHM_OK;
+}
+
+/* ---- the reply ---- */
+
+static int by_position(const void *a, const void *b)
+{
+    const struct batch_error *x = a, *y = b;
+    return (x->position > y->position) - (x->position < y->position);
+}
+
+static ProtobufCBinaryData format_line(struct grpc_arena *arena, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+static ProtobufCBinaryData format_line(struct grpc_arena *arena, const char *format, ...)
+{
+    char text[160];
+    va_list args;
+    va_start(args, format);
+    int len = vsnprintf(text, sizeof(text), format, args);
+    va_end(args);
+    size_t size = (size_t)len < sizeof(text) ? (size_t)len : sizeof(text) - 1;
+    ProtobufCBinaryData line = {.len = 0, .data = grpc_arena_alloc(arena, size)};
+    if (line.data != NULL) {
+        memcpy(line.data, text, size);
+        line.len = size;
+    }
+    return line;
+}
+
+static void finish(struct grpc_call *call)
+{
+    struct batch_call *batch = grpc_call_state(call);
+    struct grpc_arena *arena = grpc_call_arena(call);
+    Userservice__BatchResult result = USERSERVICE__BATCH_RESULT__INIT;
+    result.created = batch->created <= INT32_MAX ? (int32_t)batch->created : INT32_MAX;
+    size_t lines = batch->num_errors + (batch->more_errors != 0);
+    if (lines != 0) {
+        result.errors = grpc_arena_alloc(arena, lines * sizeof(*result.errors));
+        if (result.errors == NULL) {
+            grpc_call_finish(call, GRPC_RESOURCE_EXHAUSTED, "out of memory for the errors");
+            return;
+        }
+        qsort(batch->errors, batch->num_errors, sizeof(*batch->errors), by_position);
+        for (size_t i = 0; i < batch->num_errors; i++)
+            result.errors[i] =
+                format_line(arena, "%u: %s", batch->errors[i].position, batch->errors[i].reason);
+        if (batch->more_errors != 0)
+            result.errors[lines - 1] =
+                format_line(arena, "and %llu more", (unsigned long long)batch->more_errors);
+        result.n_errors = lines;
+    }
+    grpc_call_send(call, &result.base);
+    grpc_call_finish(call, GRPC_OK, NULL);
+}
+
+/* ---- the call ---- */
+
+static void retry(struct grpc_timer *timer);
+
+static void flush(struct grpc_call *call)
+{
+    struct user_service *service = grpc_call_service_data(call);
+    struct batch_call *batch = grpc_call_state(call);
+    bool paused = batch->parking.until != 0;
+    if (insert_waiting(service, batch) == SHM_EBUSY) {
+        if (!parking_enter(&batch->parking, call, retry)) {
+            batch->waiting = 0; /* the client is told that these are not there */
+            grpc_call_finishf(call, GRPC_UNAVAILABLE, "the table is busy; %u users were created",
+                              batch->created);
+        } else if (!paused) {
+            grpc_call_pause(call);
+        }
+        return;
+    }
+    parking_leave(&batch->parking, call);
+    if (batch->half_closed)
+        finish(call);
+    else if (paused)
+        grpc_call_resume(call);
+}
+
+static void retry(struct grpc_timer *timer)
+{
+    flush(((struct parking *)timer)->call);
+}
+
+void user_batch_on_message(struct grpc_call *call, ProtobufCMessage *message)
+{
+    struct batch_call *batch = grpc_call_state(call);
+    Userservice__CreateUserRequest *request = (Userservice__CreateUserRequest *)message;
+    const char *fault = user_check(request);
+    if (request->password.len != 0)
+        explicit_bzero(request->password.data, request->password.len);
+    uint32_t position = batch->position++;
+    if (fault != NULL)
+        add_error(batch, position, fault);
+    else if (!append(batch, position, request))
+        grpc_call_finishf(call, GRPC_RESOURCE_EXHAUSTED, "out of memory; %u users were created",
+                          batch->created);
+    else if (is_full(batch))
+        flush(call);
+}
+
+void user_batch_on_half_close(struct grpc_call *call)
+{
+    struct batch_call *batch = grpc_call_state(call);
+    batch->half_closed = true;
+    if (batch->parking.until == 0)
+        flush(call);
+}
+
+void user_batch_on_end(struct grpc_call *call, enum grpc_status status)
+{
+    struct user_service *service = grpc_call_service_data(call);
+    struct batch_call *batch = grpc_call_state(call);
+    parking_leave(&batch->parking, call);
+    if (batch->waiting != 0)
+        insert_waiting(service, batch);
+    if (status != GRPC_OK) {
+        char line[160];
+        snprintf(line, sizeof(line),
+                 "BatchCreateUsers ended %s after %u requests: %u users created, %llu refused, "
+                 "%u dropped",
+                 grpc_status_name(status), batch->position, batch->created,
+                 (unsigned long long)batch->num_errors + batch->more_errors, batch->waiting);
+        service->note(line);
+    }
+    free(batch->buffer);
+    free(batch->errors);
+}
