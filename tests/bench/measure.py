@@ -1,0 +1,263 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Measures rosterd beside a gRPC C++ server, interleaved in the same run.
+
+The servers are pinned to one core and the client to another. A figure is the
+server's CPU time (user and system, its whole process tree) for one call or
+message; the medians of the runs are compared. scripts/bench builds what this
+needs and calls it.
+"""
+import argparse
+import json
+import os
+import pathlib
+import platform
+import re
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+SERVER_CPU, CLIENT_CPU = "0", "1"
+USERS = 1_000_000
+
+
+def free_port():
+    """A port below the ephemeral range that nobody listens on."""
+    for port in range(21200, 32000):
+        with socket.socket() as s:
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                s.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise SystemExit("no free port")
+
+
+def tree(pid):
+    """The process and all below it."""
+    pids = [pid]
+    for p in pids:
+        for task in pathlib.Path(f"/proc/{p}/task").glob("*/children"):
+            pids += [int(c) for c in task.read_text().split()]
+    return pids
+
+
+def cpu_ns(pid):
+    """CPU time of a process tree; schedstat counts in nanoseconds where stat has ticks of 10 ms."""
+    total = 0
+    for p in tree(pid):
+        for task in pathlib.Path(f"/proc/{p}/task").iterdir():
+            total += int((task / "schedstat").read_text().split()[0])
+    return total
+
+
+def private_bytes(pid):
+    """What the tree holds alone: without the shared table."""
+    total = 0
+    for p in tree(pid):
+        for line in pathlib.Path(f"/proc/{p}/smaps_rollup").read_text().splitlines():
+            if line.startswith(("Private_Dirty", "Private_Clean")):
+                total += int(line.split()[1]) * 1024
+    return total
+
+
+class Server:
+    def __init__(self, name, argv, ready, port):
+        self.name, self.port = name, port
+        self.log = tempfile.NamedTemporaryFile("w+", suffix=".log")
+        self.process = subprocess.Popen(
+            ["taskset", "-c", SERVER_CPU, *argv], stdout=self.log, stderr=subprocess.STDOUT)
+        deadline = time.monotonic() + 60
+        while ready not in self.text():
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                raise SystemExit(f"{name} did not start:\n{self.text()}")
+            time.sleep(0.05)
+
+    def text(self):
+        return pathlib.Path(self.log.name).read_text()
+
+    def stop(self):
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(20)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+
+
+class Bench:
+    def __init__(self, args):
+        self.args = args
+        self.build = pathlib.Path(args.build)
+        self.segment = f"/rosterd-bench-{os.getpid()}"
+        self.tmp = tempfile.TemporaryDirectory()
+        self.servers = []
+        self.rows = []
+
+    def client(self, server, mode, *argv):
+        out = subprocess.run(
+            ["taskset", "-c", CLIENT_CPU, self.build / "tests/bench/client", mode, "127.0.0.1",
+             str(server.port), *map(str, argv)],
+            stdout=subprocess.PIPE, text=True, timeout=300)
+        if out.returncode != 0:
+            raise SystemExit(f"client {mode} failed on {server.name}: {out.stdout}")
+        return json.loads(out.stdout)
+
+    def h2load(self, server, calls, connections, streams):
+        body = pathlib.Path(self.tmp.name) / f"get-{server.name}"
+        message = b"\x0a\x24" + server.user_id.encode()
+        body.write_bytes(b"\0" + len(message).to_bytes(4, "big") + message)
+        out = subprocess.run(
+            ["taskset", "-c", CLIENT_CPU, "h2load", f"-n{calls}", f"-c{connections}",
+             f"-m{streams}", "-d", str(body), "-H", "te: trailers",
+             "-H", "content-type: application/grpc",
+             f"http://127.0.0.1:{server.port}/userservice.UserService/GetUser"],
+            stdout=subprocess.PIPE, text=True, timeout=300).stdout
+        if f"{calls} succeeded, 0 failed" not in out:
+            raise SystemExit(f"h2load failed on {server.name}:\n{out}")
+
+    def start(self):
+        port = free_port()
+        self.ours = Server("rosterd", [
+            str(self.build / "rosterd"), "--listen", f"127.0.0.1:{port}", "--workers", "1",
+            "--segment", self.segment, "--max-users", str(4 * USERS)], "Server started", port)
+        self.servers.append(self.ours)
+        for _ in range(USERS // 100_000):
+            self.client(self.ours, "batch", 100_000)
+        self.ours.user_id = self.client(self.ours, "list", 1)["first_id"]
+        port = free_port()
+        self.cpp = Server("gRPC C++", [
+            str(self.build / "tests/bench/peers/grpc_cpp_server"), f"127.0.0.1:{port}",
+            str(USERS)], "ready", port)
+        self.servers.append(self.cpp)
+        self.cpp.user_id = self.cpp.text().split()[0]
+
+    def stop(self):
+        for server in self.servers:
+            server.stop()
+        for name in (self.segment, self.segment + ".stats"):
+            pathlib.Path("/dev/shm" + name).unlink(missing_ok=True)
+
+    def us_per(self, server, units, load):
+        before = cpu_ns(server.process.pid)
+        load(server)
+        return (cpu_ns(server.process.pid) - before) / 1000 / units
+
+    def compare(self, title, target, units, load):
+        """A row: medians of interleaved runs. target: ours is at most 1/target of C++."""
+        figures = {self.ours: [], self.cpp: []}
+        for _ in range(self.args.runs):
+            for server, values in figures.items():
+                values.append(self.us_per(server, units, load))
+        ours, cpp = (statistics.median(figures[s]) for s in (self.ours, self.cpp))
+        self.row(title, f"{ours:.3f} us", f"{cpp:.2f} us", f"1/{cpp / ours:.1f}",
+                 f"1/{target}", cpp / ours >= target)
+
+    def row(self, *row):
+        self.rows.append(row)
+        print(f"{row[0]:52} {row[1]:>12} {row[2]:>12} {row[3]:>8}  target {row[4]:8} "
+              f"{'reached' if row[5] else 'MISSED'}", flush=True)
+
+    def latency(self):
+        n = 20000
+        probe = self.client(self.ours, "get", self.ours.user_id, "-n", n)
+        request, reply = (round(probe[k] / n) for k in ("wire_out", "wire_in"))
+        port = free_port()
+        echo = Server("echo", [str(self.build / "tests/bench/peers/echo_server"), str(port),
+                               str(request), str(reply)], "ready", port)
+        self.servers.append(echo)
+        p50 = {"ours": [], "cpp": [], "echo": []}
+        for _ in range(self.args.runs):
+            p50["ours"].append(self.client(self.ours, "get", self.ours.user_id, "-n", n)["p50_us"])
+            p50["cpp"].append(self.client(self.cpp, "get", self.cpp.user_id, "-n", n)["p50_us"])
+            p50["echo"].append(self.client(echo, "echo", request, reply, "-n", n)["p50_us"])
+        ours, cpp, bare = (statistics.median(p50[k]) for k in ("ours", "cpp", "echo"))
+        self.row("GetUser one at a time, p50, against gRPC C++", f"{ours:.1f} us", f"{cpp:.1f} us",
+                 f"{ours / cpp:.2f}", "0.65", ours / cpp <= 0.65)
+        self.row(f"  against an epoll echo of {request} and {reply} bytes", f"{ours:.1f} us",
+                 f"{bare:.1f} us", f"{ours / bare:.2f}", "1.6", ours / bare <= 1.6)
+
+    def idle_streams(self):
+        count = 2000
+        # what connections and allocators keep is there before the streams that are counted
+        def hold(n):
+            p = subprocess.Popen(
+                [self.build / "tests/bench/client", "idle", "127.0.0.1", str(self.ours.port),
+                 str(n), "-c", "4"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            p.stdout.readline()
+            return p
+        few = hold(4)
+        before = private_bytes(self.ours.process.pid)
+        many = hold(count)
+        each = (private_bytes(self.ours.process.pid) - before) / count
+        for p in (few, many):
+            p.stdin.close()
+            p.wait()
+        self.row("An idle Chat stream, worker's private memory", f"{each:.0f} bytes", "", "",
+                 "4096", each <= 4096)
+
+    def run(self):
+        scale = 4 if self.args.quick else 1
+        get, batch = 400_000 // scale, 100_000
+        self.compare("GetUser, h2load -c10 -m100, 1,000,000 users", 16, get,
+                     lambda s: self.h2load(s, get, 10, 100))
+        self.compare("  grpc-timeout and traceparent changing", 11, get,
+                     lambda s: self.client(s, "get", s.user_id, "-n", get, "-c10", "-m100", "-x"))
+        create = 100_000 // scale
+        self.compare("CreateUser 1x100", 8, create,
+                     lambda s: self.client(s, "create", "-n", create, "-m100"))
+        self.compare("BatchCreateUsers of 100,000, a message", 2, batch,
+                     lambda s: self.client(s, "batch", batch))
+        lists = 4
+        self.compare("ListUsers of 100,000, a message", 26, lists * batch,
+                     lambda s: self.client(s, "list", batch, "-n", lists))
+        self.compare("Chat pipelined, a message", 10, batch,
+                     lambda s: self.client(s, "chat", batch, "-m100"))
+        self.latency()
+        self.idle_streams()
+
+
+def machine():
+    cpu = re.search(r"model name\s*: (.*)", pathlib.Path("/proc/cpuinfo").read_text())
+    return (f"{os.cpu_count()} cores, {cpu.group(1) if cpu else platform.machine()}, "
+            f"Linux {platform.release()}")
+
+
+def write_document(path, rows, runs):
+    text = pathlib.Path(path).read_text()
+    lines = [f"Medians of {runs} interleaved runs on {machine()}.", "",
+             "| scenario | rosterd | peer | ratio | target | |", "| --- | --- | --- | --- | --- | --- |"]
+    lines += [f"| {r[0].strip()} | {r[1]} | {r[2]} | {r[3]} | {r[4]} | "
+              f"{'reached' if r[5] else 'missed'} |" for r in rows]
+    block = "<!-- bench -->\n" + "\n".join(lines) + "\n<!-- /bench -->"
+    text, n = re.subn(r"<!-- bench -->.*<!-- /bench -->", lambda _: block, text, flags=re.S)
+    if n != 1:
+        raise SystemExit(f"{path} has no place for the table")
+    pathlib.Path(path).write_text(text)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--build", required=True, help="the build folder")
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--quick", action="store_true", help="fewer calls a run")
+    parser.add_argument("--write", metavar="FILE", help="put the table into this document")
+    args = parser.parse_args()
+    bench = Bench(args)
+    try:
+        bench.start()
+        bench.run()
+    finally:
+        bench.stop()
+    if args.write:
+        write_document(args.write, bench.rows, args.runs)
+    return 0 if all(row[5] for row in bench.rows) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
