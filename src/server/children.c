@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: MIT */
+#include "server/children.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "server/log.h"
+
+enum {
+    HEALTHY_MS = 5000,      /* who lived this long did not die of its start */
+    BACKOFF_FIRST_MS = 100, /* before the second quick death's successor */
+    BACKOFF_LONGEST_MS = 10000,
+};
+
+bool children_open(struct children *children, const struct worker_config *config, unsigned count)
+{
+    void *boards = mmap(NULL, count * sizeof(struct board_line), PROT_READ | PROT_WRITE,
+                        MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (boards == MAP_FAILED)
+        return false;
+    *children = (struct children){.config = *config, .boards = boards, .count = count};
+    children->close_fd = -1;
+    children->all = calloc(count, sizeof(*children->all));
+    if (children->all == NULL) {
+        munmap(boards, count * sizeof(struct board_line));
+        return false;
+    }
+    for (unsigned i = 0; i < count; i++)
+        children->all[i].report_fd = -1;
+    return true;
+}
+
+void children_close(struct children *children)
+{
+    if (children->all == NULL)
+        return;
+    for (unsigned i = 0; i < children->count; i++)
+        if (children->all[i].report_fd >= 0)
+            close(children->all[i].report_fd);
+    munmap(children->boards, children->count * sizeof(struct board_line));
+    free(children->all);
+    children->all = NULL;
+}
+
+/* ---- fork ---- */
+
+static int run_child(struct children *children, unsigned number, int report_fd, pid_t master)
+{
+    /* a worker without a master would hold the segment and serve unsupervised */
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != master)
+        return 1;
+    if (children->close_fd >= 0)
+        close(children->close_fd);
+    for (unsigned i = 0; i < children->count; i++)
+        if (children->all[i].report_fd >= 0)
+            close(children->all[i].report_fd);
+    struct worker_config config = children->config;
+    config.number = number;
+    config.board = &children->boards[number].board;
+    config.report_fd = report_fd;
+    return worker_run(&config);
+}
+
+int children_spawn(struct children *children, unsigned number, uint64_t now)
+{
+    struct child *child = &children->all[number];
+    int report[2];
+    pid_t master = getpid();
+    if (pipe2(report, O_CLOEXEC) != 0)
+        return CHILDREN_NO_FORK;
+    memset(&children->boards[number], 0, sizeof(children->boards[number]));
+    children->boards[number].board.slot = SHM_SLOTS; /* none yet */
+    pid_t pid = fork();
+    if (pid == 0) {
+        close(report[0]);
+        return run_child(children, number, report[1], master);
+    }
+    int reason = errno;
+    close(report[1]);
+    if (pid < 0) {
+        close(report[0]);
+        errno = reason;
+        return CHILDREN_NO_FORK;
+    }
+    fcntl(report[0], F_SETFL, O_NONBLOCK);
+    child->pid = pid;
+    child->report_fd = report[0];
+    child->ready = false;
+    child->report[0] = '\0';
+    child->started_at = now;
+    return CHILDREN_SPAWNED;
+}
+
+/* ---- readiness ---- */
+
+size_t children_poll_set(const struct children *children, struct pollfd *fds)
+{
+    size_t count = 0;
+    for (unsigned i = 0; i < children->count; i++)
+        if (children->all[i].report_fd >= 0)
+            fds[count++] = (struct pollfd){.fd = children->all[i].report_fd, .events = POLLIN};
+    return count;
+}
+
+static void read_report(struct child *child)
+{
+    ssize_t got = read(child->report_fd, child->report, sizeof(child->report) - 1);
+    if (got < 0 && (errno == EAGAIN || errno == EINTR))
+        return;
+    child->report[got > 0 ? got : 0] = '\0';
+    child->ready = child->report[0] == WORKER_READY;
+    close(child->report_fd);
+    child->report_fd = -1;
+}
+
+void children_read_reports(struct children *children)
+{
+    for (unsigned i = 0; i < children->count; i++)
+        if (children->all[i].report_fd >= 0)
+            read_report(&children->all[i]);
+}
+
+bool children_all_ready(const struct children *children)
+{
+    for (unsigned i = 0; i < children->count; i++)
+        if (!children->all[i].ready)
+            return false;
+    return true;
+}
+
+unsigned children_running(const struct children *children)
+{
+    unsigned running = 0;
+    for (unsigned i = 0; i < children->count; i++)
+        running += children->all[i].pid != 0;
+    return running;
+}
+
+void children_signal(const struct children *children, int signal)
+{
+    for (unsigned i = 0; i < children->count; i++)
+        if (children->all[i].pid != 0)
+            kill(children->all[i].pid, signal);
+}
+
+/* ---- death ---- */
+
+int children_bury(struct children *children, pid_t pid)
+{
+    for (unsigned i = 0; i < children->count; i++) {
+        struct child *child = &children->all[i];
+        if (child->pid != pid)
+            continue;
+        if (child->report_fd >= 0)
+            read_report(child);
+        child->pid = 0;
+        child->ready = false;
+        return (int)i;
+    }
+    return -1;
+}
+
+void children_describe_end(char *text, size_t size, int status)
+{
+    if (WIFSIGNALED(status))
+        snprintf(text, size, "killed by signal %d (%s)%s", WTERMSIG(status),
+                 strsignal(WTERMSIG(status)), WCOREDUMP(status) ? ", core dumped" : "");
+    else
+        snprintf(text, size, "exited with status %d", WEXITSTATUS(status));
+}
+
+void children_obituary(struct children *children, unsigned number, pid_t pid, int status)
+{
+    const struct stats_board *board = &children->boards[number].board;
+    char end[128], last[160] = "";
+    children_describe_end(end, sizeof(end), status);
+    if (board->calls != 0)
+        snprintf(last, sizeof(last), ", the last one %s", stats_method_name(board->method));
+    log_error("worker %u (pid %d) %s; calls in flight: %u%s", number, (int)pid, end, board->calls,
+              last);
+    shm_actor_reap(children->config.store);
+    if (board->slot < SHM_SLOTS)
+        stats_clear_gauges(shm_counters_row(children->config.counters, board->slot));
+}
+
+void children_plan_respawn(struct children *children, unsigned number, uint64_t now)
+{
+    struct child *child = &children->all[number];
+    uint64_t delay = 0;
+    if (now - child->started_at >= HEALTHY_MS)
+        child->quick = 0;
+    else
+        child->quick++;
+    if (child->quick > 1) {
+        unsigned doublings = child->quick - 2 < 16 ? child->quick - 2 : 16;
+        delay = (uint64_t)BACKOFF_FIRST_MS << doublings;
+        delay = delay < BACKOFF_LONGEST_MS ? delay : BACKOFF_LONGEST_MS;
+        log_warning("worker %u dies young: the next one starts in %u ms", number, (unsigned)delay);
+    }
+    child->respawn_at = now + delay;
+}
+
+int children_respawn_wait(const struct children *children, uint64_t now)
+{
+    int wait = -1;
+    for (unsigned i = 0; i < children->count; i++) {
+        const struct child *child = &children->all[i];
+        if (child->pid != 0)
+            continue;
+        int due = child->respawn_at > now ? (int)(child->respawn_at - now) : 0;
+        wait = wait < 0 || due < wait ? due : wait;
+    }
+    return wait;
+}

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MIT */
+#include "server/units.h"
+
+#include <stddef.h>
+#include <string.h>
+
+struct unit {
+    const char *suffix;
+    uint64_t factor;
+};
+
+static bool parse(const char *text, const struct unit *units, size_t num_units, uint64_t *number)
+{
+    uint64_t value = 0;
+    size_t len = strspn(text, "0123456789");
+    if (len == 0)
+        return false;
+    for (size_t i = 0; i < len; i++)
+        if (__builtin_mul_overflow(value, 10, &value) ||
+            __builtin_add_overflow(value, (uint64_t)(text[i] - '0'), &value))
+            return false;
+    for (size_t i = 0; i < num_units; i++)
+        if (strcmp(text + len, units[i].suffix) == 0)
+            return !__builtin_mul_overflow(value, units[i].factor, number);
+    return false;
+}
+
+bool units_parse_count(const char *text, uint64_t *number)
+{
+    static const struct unit none[] = {{"", 1}};
+    return parse(text, none, 1, number);
+}
+
+bool units_parse_size(const char *text, uint64_t *bytes)
+{
+    static const struct unit sizes[] = {
+        {"", 1},
+        {"K", UINT64_C(1) << 10},
+        {"M", UINT64_C(1) << 20},
+        {"G", UINT64_C(1) << 30},
+        {"T", UINT64_C(1) << 40},
+    };
+    return parse(text, sizes, sizeof(sizes) / sizeof(sizes[0]), bytes);
+}
+
+bool units_parse_time(const char *text, uint64_t *ms)
+{
+    static const struct unit times[] = {
+        {"", 1000}, {"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000}, {"d", 86400000},
+    };
+    return parse(text, times, sizeof(times) / sizeof(times[0]), ms);
+}

@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: MIT */
+#include "server/worker.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "server/log.h"
+#include "service/user_service.h"
+
+enum {
+    ACCEPT_REST_MS = 100,  /* without descriptors or memory, accepting rests this long */
+    DRAIN_FLUSH_MS = 1000, /* after drain-timeout, for the last statuses to go out */
+};
+
+struct worker {
+    const struct worker_config *config;
+    h2o_loop_t *loop;
+    struct shm_actor *actor;
+    struct grpc_server *server;
+    struct user_service *users;
+    struct stats *stats;
+    h2o_socket_t *signals;
+    h2o_socket_t *listeners[LISTEN_MAX];
+    struct grpc_timer accept_again, drain_over;
+    bool accept_rests, draining, drain_expired, stop;
+};
+
+/* libh2o's callbacks bring their socket's data, timers nothing: a process has one worker */
+static struct worker the_worker;
+
+/* ---- accepting ---- */
+
+static void on_connection(h2o_socket_t *listener, const char *err);
+
+static void start_accepting(struct worker *worker)
+{
+    for (size_t i = 0; i < worker->config->listeners->count; i++)
+        h2o_socket_read_start(worker->listeners[i], on_connection);
+}
+
+static void on_accept_again(struct grpc_timer *timer)
+{
+    (void)timer;
+    the_worker.accept_rests = false;
+    start_accepting(&the_worker);
+}
+
+/* The listeners stay readable while accept fails: without a rest the loop would spin. */
+static void rest_from_accepting(struct worker *worker, int reason)
+{
+    if (worker->accept_rests)
+        return;
+    worker->accept_rests = true;
+    log_warning("accept: %s; new connections wait", strerror(reason));
+    for (size_t i = 0; i < worker->config->listeners->count; i++)
+        h2o_socket_read_stop(worker->listeners[i]);
+    worker->accept_again.expired = on_accept_again;
+    grpc_timer_arm(grpc_server_timers(worker->server), &worker->accept_again,
+                   grpc_server_now_ms(worker->server) + ACCEPT_REST_MS);
+}
+
+/* One connection each time, so that workers which wake together share what came. */
+static void on_connection(h2o_socket_t *listener, const char *err)
+{
+    struct worker *worker = listener->data;
+    const int on = 1;
+    if (err != NULL)
+        return;
+    int fd = accept4(h2o_socket_get_fd(listener), NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (fd < 0) {
+        if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
+            rest_from_accepting(worker, errno);
+        return; /* another worker was faster, or the client went away */
+    }
+    /* fails on a unix socket, which needs it not */
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+    h2o_socket_t *sock =
+        h2o_evloop_socket_create(worker->loop, fd, H2O_SOCKET_FLAG_IS_ACCEPTED_CONNECTION);
+    http2_accept(grpc_server_http2(worker->server), sock);
+}
+
+static void close_listeners(struct worker *worker)
+{
+    if (worker->server != NULL)
+        grpc_timer_disarm(grpc_server_timers(worker->server), &worker->accept_again);
+    for (size_t i = 0; i < worker->config->listeners->count; i++) {
+        if (worker->listeners[i] != NULL)
+            h2o_socket_close(worker->listeners[i]);
+        worker->listeners[i] = NULL;
+    }
+}
+
+/* ---- stopping ---- */
+
+static void on_drain_over(struct grpc_timer *timer)
+{
+    struct worker *worker = &the_worker;
+    if (worker->drain_expired) {
+        worker->stop = true;
+        return;
+    }
+    worker->drain_expired = true;
+    log_notice("drain-timeout: %zu calls are ended", grpc_server_calls(worker->server));
+    grpc_server_end_calls(worker->server, GRPC_UNAVAILABLE, "the server is shutting down");
+    grpc_timer_arm(grpc_server_timers(worker->server), timer,
+                   grpc_server_now_ms(worker->server) + DRAIN_FLUSH_MS);
+}
+
+static void drain(struct worker *worker)
+{
+    if (worker->draining)
+        return;
+    worker->draining = true;
+    close_listeners(worker);
+    grpc_server_shutdown(worker->server);
+    worker->drain_over.expired = on_drain_over;
+    grpc_timer_arm(grpc_server_timers(worker->server), &worker->drain_over,
+                   grpc_server_now_ms(worker->server) + worker->config->options->drain_timeout);
+}
+
+static void on_signal(h2o_socket_t *sock, const char *err)
+{
+    struct worker *worker = sock->data;
+    struct signalfd_siginfo info;
+    if (err != NULL)
+        return;
+    while (read(h2o_socket_get_fd(sock), &info, sizeof(info)) == (ssize_t)sizeof(info)) {
+        if (info.ssi_signo == SIGQUIT)
+            drain(worker);
+        else
+            worker->stop = true;
+    }
+}
+
+/* ---- start and end ---- */
+
+static bool fail(const struct worker *worker, const char *text)
+{
+    ssize_t written = write(worker->config->report_fd, text, strlen(text));
+    (void)written; /* the exit status says the same */
+    return false;
+}
+
+static bool watch_signals(struct worker *worker)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGQUIT);
+    int fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+    if (fd < 0)
+        return fail(worker, "signalfd failed");
+    worker->signals = h2o_evloop_socket_create(worker->loop, fd, H2O_SOCKET_FLAG_DONT_READ);
+    worker->signals->data = worker;
+    h2o_socket_read_start(worker->signals, on_signal);
+    return true;
+}
+
+static void note(const char *line)
+{
+    log_info("%s", line);
+}
+
+static bool start_server(struct worker *worker)
+{
+    const struct worker_config *config = worker->config;
+    const struct options *options = config->options;
+    const struct grpc_config settings = {
+        .max_message_size = (uint32_t)options->max_message_size,
+        .http2 = {.max_concurrent_streams = (uint32_t)options->max_concurrent_streams,
+                  .max_header_list_size = (uint32_t)options->max_header_size},
+    };
+    const struct user_service_config users = {config->store, worker->actor, note};
+    worker->loop = h2o_evloop_create();
+    worker->server = grpc_server_create(worker->loop, &settings);
+    worker->users = user_service_create(&users);
+    if (worker->server == NULL || worker->users == NULL)
+        return fail(worker, "out of memory");
+    const char *fault = user_service_add(worker->users, worker->server);
+    if (fault != NULL)
+        return fail(worker, fault);
+    worker->stats = stats_create(worker->server,
+                                 shm_counters_row(config->counters, shm_actor_slot(worker->actor)),
+                                 config->board);
+    return worker->stats != NULL || fail(worker, "out of memory");
+}
+
+static bool start(struct worker *worker)
+{
+    const struct worker_config *config = worker->config;
+    struct shm_fault fault;
+    if (shm_actor_join(&worker->actor, config->store, SHM_ACTOR_WORKER, config->number, &fault) !=
+        SHM_OK)
+        return fail(worker, fault.text);
+    __atomic_store_n(&config->board->slot, shm_actor_slot(worker->actor), __ATOMIC_RELAXED);
+    if (!start_server(worker) || !watch_signals(worker))
+        return false;
+    for (size_t i = 0; i < config->listeners->count; i++) {
+        worker->listeners[i] = h2o_evloop_socket_create(worker->loop, config->listeners->all[i].fd,
+                                                        H2O_SOCKET_FLAG_DONT_READ);
+        worker->listeners[i]->data = worker;
+    }
+    start_accepting(worker);
+    const char ready = WORKER_READY;
+    return write(config->report_fd, &ready, 1) == 1;
+}
+
+static bool is_done(const struct worker *worker)
+{
+    return worker->stop ||
+           (worker->draining &&
+            http2_context_counts(grpc_server_http2(worker->server))->connections_open == 0);
+}
+
+static void finish(struct worker *worker)
+{
+    if (worker->loop != NULL)
+        close_listeners(worker);
+    if (worker->signals != NULL)
+        h2o_socket_close(worker->signals);
+    if (worker->server != NULL) {
+        grpc_timer_disarm(grpc_server_timers(worker->server), &worker->drain_over);
+        grpc_server_destroy(worker->server);
+    }
+    stats_destroy(worker->stats);
+    user_service_destroy(worker->users);
+    shm_actor_leave(worker->actor);
+}
+
+int worker_run(const struct worker_config *config)
+{
+    struct worker *worker = &the_worker;
+    char name[16];
+    worker->config = config;
+    snprintf(name, sizeof(name), "rosterd-w%u", config->number);
+    prctl(PR_SET_NAME, name);
+    bool started = start(worker);
+    close(config->report_fd);
+    while (started && !is_done(worker)) {
+        grpc_server_run_once(worker->server, -1);
+        stats_fold(worker->stats);
+        shm_actor_offline(worker->actor);
+    }
+    finish(worker);
+    return started ? 0 : WORKER_EXIT_CONFIG;
+}

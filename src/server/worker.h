@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT */
+/* A worker process: one event loop that accepts connections and serves them. */
+#ifndef ROSTERD_SERVER_WORKER_H
+#define ROSTERD_SERVER_WORKER_H
+
+#include "server/listen.h"
+#include "server/options.h"
+#include "service/stats.h"
+#include "shm/counters.h"
+#include "shm/store.h"
+
+struct worker_config {
+    unsigned number; /* from 0, for people */
+    const struct options *options;
+    const struct listeners *listeners;
+    struct shm_store *store;
+    struct shm_counters *counters;
+    struct stats_board *board; /* shared with the master */
+    int report_fd;             /* towards the master: WORKER_READY, or why not */
+};
+
+/** The one byte that a worker reports once it accepts; anything else is a text that says why it
+ * cannot, and its exit status is then WORKER_EXIT_CONFIG. */
+#define WORKER_READY '\x06'
+/** The same would happen to the next one: do not respawn. */
+enum { WORKER_EXIT_CONFIG = 78 };
+
+/**
+ * Called in the forked child, with the signals that master_signals() names
+ * blocked. TERM and INT end it at once, QUIT when its calls are done.
+ * @return the process's exit status
+ */
+int worker_run(const struct worker_config *config);
+
+#endif
