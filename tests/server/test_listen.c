@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+
+#include <cmocka.h>
+
+#include "server/listen.h"
+
+static struct listen_address address;
+static char directory[64];
+
+static int make_directory(void **state)
+{
+    (void)state;
+    strcpy(directory, "/tmp/rosterd-listen-XXXXXX");
+    return mkdtemp(directory) != NULL ? 0 : -1;
+}
+
+static int remove_directory(void **state)
+{
+    (void)state;
+    return rmdir(directory);
+}
+
+static void ipv4_address_is_read(void **state)
+{
+    (void)state;
+    assert_true(listen_parse(&address, "192.0.2.7:8080"));
+    const struct sockaddr_in *in = (const struct sockaddr_in *)&address.addr;
+    assert_int_equal(in->sin_family, AF_INET);
+    assert_int_equal(in->sin_port, htons(8080));
+    assert_int_equal(in->sin_addr.s_addr, htonl(0xc0000207));
+    assert_int_equal(address.len, sizeof(*in));
+}
+
+static void ipv6_address_stands_in_brackets(void **state)
+{
+    (void)state;
+    static const uint8_t expected[16] = {0x20, 0x01, 0x0d, 0xb8, [15] = 1};
+    assert_true(listen_parse(&address, "[2001:db8::1]:0"));
+    const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)&address.addr;
+    assert_int_equal(in6->sin6_family, AF_INET6);
+    assert_int_equal(in6->sin6_port, 0);
+    assert_memory_equal(&in6->sin6_addr, expected, 16);
+}
+
+static void unix_path_is_read_whole(void **state)
+{
+    (void)state;
+    assert_true(listen_parse(&address, "unix:/run/a:b.sock"));
+    const struct sockaddr_un *un = (const struct sockaddr_un *)&address.addr;
+    assert_int_equal(un->sun_family, AF_UNIX);
+    assert_string_equal(un->sun_path, "/run/a:b.sock");
+}
+
+static void longest_unix_path_has_107_bytes(void **state)
+{
+    (void)state;
+    char text[128] = "unix:/";
+    memset(text + 6, 'x', 106);
+    assert_true(listen_parse(&address, text));
+    text[6 + 106] = 'x';
+    assert_false(listen_parse(&address, text));
+}
+
+static void anything_else_is_refused(void **state)
+{
+    (void)state;
+    static const char *const bad[] = {
+        "",
+        "50051",
+        ":50051",
+        "127.0.0.1",
+        "127.0.0.1:",
+        "127.0.0.1:x",
+        "127.0.0.1:65536",
+        "127.0.0.1:-1",
+        "127.0.0.1:123456",
+        "127.1:80",
+        "256.0.0.1:80",
+        "localhost:80",
+        "::1:80",
+        "[::1]",
+        "[::1]80",
+        "[::1:80",
+        "::1]:80",
+        "[]:80",
+        "[127.0.0.1]:80",
+        "unix:",
+        "UNIX:/x",
+        "127.0.0.1: 80",
+    };
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+        if (listen_parse(&address, bad[i]))
+            fail_msg("'%s' was taken for an address", bad[i]);
+}
+
+static void port_0_becomes_a_real_one_and_is_then_in_use(void **state)
+{
+    (void)state;
+    static struct listeners first, second;
+    char text[32];
+    assert_true(listen_parse(&address, "127.0.0.1:0"));
+    assert_int_equal(listeners_add(&first, &address, false), 1);
+    assert_true(first.all[0].port != 0);
+    snprintf(text, sizeof(text), "127.0.0.1:%u", first.all[0].port);
+    assert_true(listen_parse(&address, text));
+    assert_int_equal(listeners_add(&second, &address, false), -1);
+    assert_int_equal(errno, EADDRINUSE);
+    assert_int_equal(second.count, 0);
+    listeners_close(&first, true);
+    assert_int_equal(listeners_add(&second, &address, false), 1);
+    listeners_close(&second, true);
+}
+
+static void default_address_in_use_is_an_error_too(void **state)
+{
+    (void)state;
+    static struct listeners first, second;
+    char text[32];
+    assert_true(listen_parse(&address, "127.0.0.1:0"));
+    assert_int_equal(listeners_add(&first, &address, true), 1);
+    snprintf(text, sizeof(text), "127.0.0.1:%u", first.all[0].port);
+    assert_true(listen_parse(&address, text));
+    assert_int_equal(listeners_add(&second, &address, true), -1);
+    assert_int_equal(errno, EADDRINUSE);
+    listeners_close(&first, true);
+}
+
+static void only_a_default_address_that_the_host_lacks_is_skipped(void **state)
+{
+    (void)state;
+    static struct listeners listeners;
+    assert_true(listen_parse(&address, "192.0.2.1:1")); /* TEST-NET-1: nobody's */
+    assert_int_equal(listeners_add(&listeners, &address, true), 0);
+    assert_int_equal(listeners_add(&listeners, &address, false), -1);
+    assert_int_equal(errno, EADDRNOTAVAIL);
+}
+
+static void unix_address(const char *name)
+{
+    char text[128];
+    snprintf(text, sizeof(text), "unix:%s/%s", directory, name);
+    assert_true(listen_parse(&address, text));
+}
+
+static void live_servers_socket_file_is_left_alone(void **state)
+{
+    (void)state;
+    static struct listeners first, second;
+    unix_address("live");
+    assert_int_equal(listeners_add(&first, &address, false), 1);
+    assert_int_equal(listeners_add(&second, &address, false), -1);
+    assert_int_equal(errno, EADDRINUSE);
+    assert_int_equal(access(first.all[0].path, F_OK), 0);
+    char path[128];
+    strcpy(path, first.all[0].path);
+    listeners_close(&first, true);
+    assert_int_equal(access(path, F_OK), -1);
+}
+
+static void dead_servers_socket_file_is_replaced(void **state)
+{
+    (void)state;
+    static struct listeners first, second;
+    unix_address("dead");
+    assert_int_equal(listeners_add(&first, &address, false), 1);
+    listeners_close(&first, false); /* as a killed server leaves it */
+    assert_int_equal(listeners_add(&second, &address, false), 1);
+    listeners_close(&second, true);
+}
+
+static void file_that_is_no_socket_is_never_removed(void **state)
+{
+    (void)state;
+    static struct listeners listeners;
+    char path[128];
+    unix_address("file");
+    snprintf(path, sizeof(path), "%s/file", directory);
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    fclose(file);
+    assert_int_equal(listeners_add(&listeners, &address, false), -1);
+    assert_int_equal(errno, EADDRINUSE);
+    assert_int_equal(unlink(path), 0);
+}
+
+static void another_servers_file_at_our_path_stays(void **state)
+{
+    (void)state;
+    static struct listeners first, second;
+    char path[128];
+    unix_address("stolen");
+    assert_int_equal(listeners_add(&first, &address, false), 1);
+    strcpy(path, first.all[0].path);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(listeners_add(&second, &address, false), 1);
+    listeners_close(&first, true);
+    assert_int_equal(access(path, F_OK), 0);
+    listeners_close(&second, true);
+    assert_int_equal(access(path, F_OK), -1);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(ipv4_address_is_read),
+        cmocka_unit_test(ipv6_address_stands_in_brackets),
+        cmocka_unit_test(unix_path_is_read_whole),
+        cmocka_unit_test(longest_unix_path_has_107_bytes),
+        cmocka_unit_test(anything_else_is_refused),
+        cmocka_unit_test(port_0_becomes_a_real_one_and_is_then_in_use),
+        cmocka_unit_test(default_address_in_use_is_an_error_too),
+        cmocka_unit_test(only_a_default_address_that_the_host_lacks_is_skipped),
+        cmocka_unit_test(live_servers_socket_file_is_left_alone),
+        cmocka_unit_test(dead_servers_socket_file_is_replaced),
+        cmocka_unit_test(file_that_is_no_socket_is_never_removed),
+        cmocka_unit_test(another_servers_file_at_our_path_stays),
+    };
+    return cmocka_run_group_tests_name("listen", tests, make_directory, remove_directory);
+}
