@@ -41,7 +41,9 @@ void grpc_call_on_writable(struct http2_stream *stream)
     if (call->ended)
         return;
     if (call->finished) {
-        if (http2_stream_pending(stream) == 0)
+        if (http2_stream_pending(stream) == 0 && !call->is_call)
+            http2_stream_end(stream);
+        else if (http2_stream_pending(stream) == 0)
             grpc_send_end(call);
         else
             http2_stream_want_write(stream);
@@ -77,7 +79,7 @@ void grpc_call_on_close(struct http2_stream *stream, bool complete, uint32_t err
         if (step->end != NULL)
             step->end(call, step->data, status);
     }
-    grpc_receive_discard(call);
+    grpc_receive_free(call); /* http2 has taken its window back */
     grpc_arena_clear(&call->arena, false);
     *call->prev = call->next;
     if (call->next != NULL)

@@ -155,6 +155,8 @@ void grpc_request_open(struct http2_stream *stream, const struct http2_request *
  */
 void grpc_receive(struct grpc_call *call, uint8_t *data, size_t len);
 /** Frees the inbox, overwriting it where it may hold secrets. */
+void grpc_receive_free(struct grpc_call *call);
+/** The same, and gives its window back. */
 void grpc_receive_discard(struct grpc_call *call);
 
 void grpc_send_headers(struct grpc_call *call);

@@ -62,7 +62,7 @@ static void inbox_append(struct grpc_call *call, uint8_t *data, size_t len)
         explicit_bzero(data, len);
 }
 
-static void inbox_free(struct grpc_call *call)
+void grpc_receive_free(struct grpc_call *call)
 {
     struct grpc_inbox *inbox = &call->inbox;
 
@@ -89,14 +89,14 @@ static void settle_credit(struct grpc_call *call, size_t received, size_t keep)
 
 void grpc_receive_discard(struct grpc_call *call)
 {
-    inbox_free(call);
+    grpc_receive_free(call);
     settle_credit(call, 0, 0);
 }
 
+/** Replies wait in the stream: one at most, as nothing more is taken then. */
 static bool backed_up(const struct grpc_call *call)
 {
-    return call->entry->kind == GRPC_BIDI_STREAMING &&
-           (http2_stream_pending(&call->stream) != 0 || http2_stream_room(&call->stream) == 0);
+    return call->entry->kind == GRPC_BIDI_STREAMING && http2_stream_pending(&call->stream) != 0;
 }
 
 /** Looks at the bytes of one message and what follows it. */
@@ -216,7 +216,7 @@ static size_t fill_inbox(struct grpc_call *call, uint8_t *data, size_t len, enum
         inbox->len -= size;
         deliver(call, inbox->bytes + at + PREFIX, size - PREFIX);
         if (inbox->len == 0)
-            inbox_free(call);
+            grpc_receive_free(call);
     }
     return used;
 }
@@ -280,7 +280,7 @@ void grpc_receive(struct grpc_call *call, uint8_t *data, size_t len)
     if (call->finished) {
         if (grpc_call_secret(call) && len != 0)
             explicit_bzero(data + used, len - used);
-        inbox_free(call);
+        grpc_receive_free(call);
         settle_credit(call, len, 0);
         return;
     }

@@ -79,12 +79,15 @@ static void reject(struct grpc_call *call, const struct http2_request *request, 
     bool head_only = IS(&request->method, "HEAD");
     size_t len = strlen(text), num_fields = status == 415 ? 1 : status == 405 ? 3 : 2;
 
-    call->finished = call->ended = true;
+    call->finished = true;
     http2_stream_send_headers(&call->stream, status, fields, num_fields, head_only);
     if (head_only)
         return;
     memcpy(http2_stream_reserve(&call->stream, len), text, len);
-    http2_stream_end(&call->stream);
+    if (http2_stream_pending(&call->stream) != 0)
+        http2_stream_want_write(&call->stream);
+    else
+        http2_stream_end(&call->stream);
 }
 
 /** @return whether the request is gRPC's; else it has been answered */

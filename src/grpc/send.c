@@ -103,9 +103,9 @@ void grpc_send_end(struct grpc_call *call)
     /* Initial metadata is no trailer: it gets headers of its own. */
     if (!call->headers_sent && call->initial != NULL)
         grpc_send_headers(call);
-    call->ended = true;
     if (call->stream.local_closed)
-        return;
+        return; /* the client reset it and hears nothing more */
+    call->ended = true;
     section_init(&section, call, 4 + list_length(call->trailing));
     if (call->headers_sent) {
         add_status(&section, call);
@@ -120,9 +120,10 @@ void grpc_send_end(struct grpc_call *call)
 
 void grpc_send_reset(struct grpc_call *call, enum http2_error error)
 {
+    if (call->stream.local_closed)
+        return;
     call->ended = true;
-    if (!call->stream.local_closed)
-        http2_stream_reset(&call->stream, error);
+    http2_stream_reset(&call->stream, error);
 }
 
 uint8_t *grpc_send_sink(struct grpc_server *server, size_t len)

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A service for tests of the runtime: grpctest.Test. What a method does is said
+ * by the name of the item it gets:
+ *   fail N TEXT   finish with status N and TEXT
+ *   silent        finish with OK and no reply
+ *   twice         reply twice
+ *   hang          nothing; serve.call is left for the test
+ *   big N         reply with N bytes
+ *   metadata      reply with the request's metadata as tags
+ *   add           add initial and trailing metadata to the reply
+ *   pause         Talk: reply, then pause
+ * else the item is echoed. Produce sends `number` items of the size of `raw`;
+ * Collect replies with how many items came.
+ */
+#ifndef ROSTERD_TESTS_GRPC_SERVE_H
+#define ROSTERD_TESTS_GRPC_SERVE_H
+
+#include "client.h"
+#include "grpc/grpc.h"
+#include "tests/grpc/test_service.pb-c.h"
+
+struct serve {
+    h2o_loop_t *loop;
+    struct grpc_server *server;
+    struct peer *peer;
+    struct grpc_call *call; /* the newest */
+    unsigned opens, ends, starts, step_ends;
+    enum grpc_status status; /* the last that on_end got */
+    char log[1024];          /* what the callbacks were, a word each */
+    uint64_t produced;
+    bool open_pauses;               /* on_open pauses the call */
+    enum grpc_status refuse;        /* what the first step of the chain says */
+    const uint8_t *secret_in_place; /* the password in the arena, after on_message */
+};
+extern struct serve serve;
+
+int serve_setup(void **state);
+int serve_teardown(void **state);
+/** Turns the loop, with timers, until ms have passed. */
+void serve_for(unsigned ms);
+
+#endif
