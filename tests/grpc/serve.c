@@ -41,9 +41,13 @@ static void on_open(struct grpc_call *call)
     state->opened = true;
     serve.opens++;
     serve.call = call;
-    note("open");
     if (serve.open_pauses)
         grpc_call_pause(call);
+    if (serve.open_resumes)
+        grpc_call_resume(call);
+    if (serve.open_fails != GRPC_OK)
+        grpc_call_finish(call, serve.open_fails, "not today");
+    note("open"); /* last: what comes next must come after it */
 }
 
 static bool is(const Grpctest__Item *item, const char *word)
@@ -130,6 +134,11 @@ static void on_message(struct grpc_call *call, ProtobufCMessage *message)
     note("message");
     if (obey(call, (Grpctest__Item *)message))
         return;
+    if (is((Grpctest__Item *)message, "addfail")) {
+        assert_true(grpc_call_add_initial_metadata(call, "first", "1", 1));
+        grpc_call_finish(call, GRPC_NOT_FOUND, NULL);
+        return;
+    }
     if (is((Grpctest__Item *)message, "add")) {
         add_metadata(call);
         grpc_call_send(call, message);

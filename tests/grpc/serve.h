@@ -9,6 +9,7 @@
  *   big N         reply with N bytes
  *   metadata      reply with the request's metadata as tags
  *   add           add initial and trailing metadata to the reply
+ *   addfail       add initial metadata, then fail
  *   pause         Talk: reply, then pause
  * else the item is echoed. Produce sends `number` items of the size of `raw`;
  * Collect replies with how many items came.
@@ -29,7 +30,8 @@ struct serve {
     enum grpc_status status; /* the last that on_end got */
     char log[1024];          /* what the callbacks were, a word each */
     uint64_t produced;
-    bool open_pauses;               /* on_open pauses the call */
+    bool open_pauses, open_resumes; /* on_open pauses the call, and goes on */
+    enum grpc_status open_fails;    /* on_open ends the call */
     enum grpc_status refuse;        /* what the first step of the chain says */
     const uint8_t *secret_in_place; /* the password in the arena, after on_message */
 };

@@ -322,6 +322,18 @@ static void response_metadata_reaches_the_client(void **state)
     reply_free(&reply);
 }
 
+static void initial_metadata_of_a_failure_keeps_headers_of_its_own(void **state)
+{
+    struct reply reply;
+
+    (void)state;
+    client_open(PEER, 1, "/grpctest.Test/Unary", false);
+    send_named(1, "addfail", true);
+    client_read(PEER, 1, &reply);
+    assert_string_equal(reply_field(reply.headers, "first"), "1");
+    assert_string_equal(reply.trailers, "grpc-status: 5\n");
+}
+
 /* ---- streams ---- */
 
 static void a_client_stream_gets_one_reply_at_its_end(void **state)
@@ -522,6 +534,29 @@ static void a_unary_call_paused_at_its_start_waits(void **state)
     expect_status(1, 0, NULL);
 }
 
+static void nothing_is_delivered_before_on_open_returns(void **state)
+{
+    (void)state;
+    serve.open_pauses = serve.open_resumes = true;
+    client_open(PEER, 1, "/grpctest.Test/Collect", true);
+    expect_status(1, 0, NULL);
+    assert_string_equal(serve.log, "[ < open half end > ]");
+}
+
+static void a_stream_that_fails_as_it_opens_is_trailers_only(void **state)
+{
+    struct reply reply;
+
+    (void)state;
+    serve.open_fails = GRPC_FAILED_PRECONDITION;
+    client_open(PEER, 1, "/grpctest.Test/Talk", false);
+    send_named(1, "hello", true);
+    client_read(PEER, 1, &reply);
+    assert_string_equal(reply.headers, "");
+    assert_int_equal(reply_status(&reply), GRPC_FAILED_PRECONDITION);
+    assert_string_equal(serve.log, "[ < open end > ]");
+}
+
 /* ---- ends ---- */
 
 static void a_zero_timeout_is_exceeded_at_once(void **state)
@@ -720,6 +755,7 @@ int main(void)
         TEST(request_metadata_reaches_the_method),
         TEST(binary_metadata_that_is_not_base64_is_internal),
         TEST(response_metadata_reaches_the_client),
+        TEST(initial_metadata_of_a_failure_keeps_headers_of_its_own),
         TEST(a_client_stream_gets_one_reply_at_its_end),
         TEST(headers_of_a_streaming_reply_go_out_at_once),
         TEST(a_conversation_goes_back_and_forth),
@@ -729,6 +765,8 @@ int main(void)
         TEST(a_talker_that_does_not_read_is_held_back),
         TEST(a_paused_call_goes_on_where_it_stopped),
         TEST(a_unary_call_paused_at_its_start_waits),
+        TEST(nothing_is_delivered_before_on_open_returns),
+        TEST(a_stream_that_fails_as_it_opens_is_trailers_only),
         TEST(a_zero_timeout_is_exceeded_at_once),
         TEST(a_call_within_its_deadline_is_answered),
         TEST(a_deadline_that_passes_ends_the_method),

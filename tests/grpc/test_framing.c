@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "grpc/internal.h"
 #include "serve.h"
 
 #define PEER serve.peer
@@ -327,6 +328,45 @@ static void a_secret_is_overwritten_where_it_lay(void **state)
     free(frame);
 }
 
+/** As http2 would, with bytes that the test can look at afterwards. */
+static void deliver(uint8_t *bytes, size_t len, bool end)
+{
+    serve.call->stream.recv_held += (uint32_t)len;
+    serve.call->remote_end = end;
+    grpc_receive(serve.call, bytes, len);
+}
+
+static void expect_wiped(const uint8_t *bytes, size_t len)
+{
+    for (size_t i = 0; i < len; i++)
+        assert_int_equal(bytes[i], 0);
+}
+
+static void a_secret_is_overwritten_in_the_buffer_it_came_in(void **state)
+{
+    Grpctest__Item item = named("correct horse battery staple");
+    size_t len;
+
+    (void)state;
+    for (size_t cut = 0; cut < 30; cut += 10) {
+        uint8_t *frame = client_frame(&item.base, &len);
+        client_open(PEER, (uint32_t)(2 * cut + 1), "/grpctest.Test/Secret", false);
+        peer_turn(PEER);
+        if (cut != 0)
+            deliver(frame, cut, false);
+        deliver(frame + cut, len - cut, true);
+        expect_wiped(frame + 5, len - 5); /* behind the prefix */
+        free(frame);
+        client_open(PEER, (uint32_t)(2 * cut + 3), "/grpctest.Test/Secret", false);
+        frame = client_frame(&item.base, &len);
+        peer_turn(PEER);
+        grpc_call_finish(serve.call, GRPC_ABORTED, NULL);
+        deliver(frame, len, false); /* too late to be looked at */
+        expect_wiped(frame, len);
+        free(frame);
+    }
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, serve_setup, serve_teardown)
@@ -348,6 +388,7 @@ int main(void)
         TEST(a_single_request_of_two_messages_is_unimplemented),
         TEST(empty_messages_are_messages),
         TEST(a_secret_is_overwritten_where_it_lay),
+        TEST(a_secret_is_overwritten_in_the_buffer_it_came_in),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
