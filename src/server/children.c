@@ -60,9 +60,11 @@ static int run_child(struct children *children, unsigned number, int report_fd, 
         return 1;
     if (children->close_fd >= 0)
         close(children->close_fd);
-    for (unsigned i = 0; i < children->count; i++)
+    for (unsigned i = 0; i < children->count; i++) {
         if (children->all[i].report_fd >= 0)
             close(children->all[i].report_fd);
+        children->all[i].report_fd = -1;
+    }
     struct worker_config config = children->config;
     config.number = number;
     config.board = &children->boards[number].board;

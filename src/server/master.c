@@ -87,13 +87,13 @@ static bool open_segment(struct master *master)
     if (fd >= 0)
         close(fd);
     if (shm_store_open(&master->store, &config, &fault) != SHM_OK)
-        return fail(master, "segment: %s", fault.text);
+        return fail(master, "%s", fault.text);
     master->made_segment = !existed;
     const char *const *names = stats_names(&num_names);
     if (names == NULL)
         return fail(master, "out of memory");
     if (shm_counters_open(&master->counters, options->segment, names, num_names, &fault) != SHM_OK)
-        return fail(master, "segment: %s", fault.text);
+        return fail(master, "%s", fault.text);
     return true;
 }
 
@@ -166,14 +166,20 @@ static void stop(struct master *master, bool fast)
     children_signal(&master->children, fast ? SIGTERM : SIGQUIT);
 }
 
-static void close_all(struct master *master)
+/* In a worker too: what is closed here is this process's own view of it. */
+static void close_shared(struct master *master)
 {
     children_close(&master->children);
     free(master->fds);
-    listeners_close(&master->listeners, true);
     shm_counters_close(master->counters);
     if (master->store != NULL)
         shm_store_close(master->store);
+}
+
+static void close_all(struct master *master)
+{
+    listeners_close(&master->listeners, true);
+    close_shared(master);
     if (master->made_segment && !master->served) {
         struct shm_fault fault;
         shm_store_unlink(master->options->segment, &fault);
@@ -319,8 +325,10 @@ int master_run(const struct options *options)
     log_set_level((enum log_level)options->log_level);
     if (open_all(&master)) {
         int child_status = supervise(&master);
-        if (child_status != CHILDREN_SPAWNED)
-            return child_status; /* a worker that is done: what it shares is its master's */
+        if (child_status != CHILDREN_SPAWNED) {
+            close_shared(&master);
+            return child_status;
+        }
         if (master.served)
             log_notice("Server stopped");
     }
