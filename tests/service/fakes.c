@@ -1,0 +1,290 @@
+/* SPDX-License-Identifier: MIT */
+#include "tests/service/fakes.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+struct fake_store fake_store;
+uint64_t fake_now;
+char fake_note[256];
+
+struct grpc_server {
+    struct grpc_timers *timers;
+    struct user_service *users;
+    const struct grpc_service *service;
+    void *data;
+};
+
+static void note(const char *line)
+{
+    snprintf(fake_note, sizeof(fake_note), "%s", line);
+}
+
+struct grpc_server *fake_server_create(void)
+{
+    static const struct user_service_config config = {.note = note};
+    struct grpc_server *server = calloc(1, sizeof(*server));
+    assert_non_null(server);
+    fake_store = (struct fake_store){.room = UINT64_MAX};
+    fake_now = 1000;
+    fake_note[0] = '\0';
+    server->timers = grpc_timers_create(fake_now);
+    server->users = user_service_create(&config);
+    assert_null(user_service_add(server->users, server));
+    return server;
+}
+
+void fake_server_destroy(struct grpc_server *server)
+{
+    assert_int_equal(fake_store.snapshots, 0);
+    assert_int_equal(grpc_timers_wait(server->timers, fake_now), -1); /* none is armed */
+    user_service_destroy(server->users);
+    grpc_timers_destroy(server->timers);
+    free(server);
+}
+
+void fake_pass(struct grpc_server *server, unsigned ms)
+{
+    for (unsigned i = 0; i < ms; i++)
+        grpc_timers_run(server->timers, ++fake_now);
+}
+
+struct grpc_call *fake_call_open(struct grpc_server *server, const char *method)
+{
+    struct grpc_call *call = calloc(1, sizeof(*call));
+    assert_non_null(call);
+    for (size_t i = 0; i < server->service->num_methods; i++)
+        if (strcmp(server->service->methods[i].name, method) == 0)
+            call->method = &server->service->methods[i];
+    assert_non_null(call->method);
+    call->server = server;
+    call->writable = UINT32_MAX;
+    call->state = calloc(1, call->method->state_size + 1);
+    grpc_arena_init(&call->arena, NULL, 0);
+    if (call->method->on_open != NULL)
+        call->method->on_open(call);
+    return call;
+}
+
+void fake_call_end(struct grpc_call *call, enum grpc_status status)
+{
+    if (call->method->on_end != NULL)
+        call->method->on_end(call, status);
+    grpc_arena_clear(&call->arena, true);
+    free(call->state);
+    free(call);
+}
+
+/* ---- the runtime ---- */
+
+const char *grpc_server_add_service(struct grpc_server *server, const struct grpc_service *service,
+                                    const uint8_t *descriptor_set, size_t len, void *data)
+{
+    assert_non_null(descriptor_set);
+    assert_true(len > 0);
+    server->service = service;
+    server->data = data;
+    return NULL;
+}
+
+struct grpc_timers *grpc_server_timers(struct grpc_server *server)
+{
+    return server->timers;
+}
+
+uint64_t grpc_server_now_ms(const struct grpc_server *server)
+{
+    (void)server;
+    return fake_now;
+}
+
+void *grpc_call_state(struct grpc_call *call)
+{
+    return call->state;
+}
+
+void *grpc_call_service_data(struct grpc_call *call)
+{
+    return call->server->data;
+}
+
+struct grpc_server *grpc_call_server(struct grpc_call *call)
+{
+    return call->server;
+}
+
+struct grpc_arena *grpc_call_arena(struct grpc_call *call)
+{
+    return &call->arena;
+}
+
+uint8_t *grpc_call_reserve(struct grpc_call *call, size_t len)
+{
+    assert_int_equal(call->finishes, 0);
+    assert_true(len <= sizeof(call->out));
+    call->messages++;
+    call->writable -= call->writable != UINT32_MAX;
+    call->out_len = len;
+    return call->out;
+}
+
+void grpc_call_send(struct grpc_call *call, const ProtobufCMessage *message)
+{
+    protobuf_c_message_pack(message,
+                            grpc_call_reserve(call, protobuf_c_message_get_packed_size(message)));
+}
+
+bool grpc_call_writable(const struct grpc_call *call)
+{
+    return call->writable != 0;
+}
+
+void grpc_call_want_write(struct grpc_call *call)
+{
+    call->wants_write = true;
+}
+
+void grpc_call_pause(struct grpc_call *call)
+{
+    assert_false(call->paused);
+    call->paused = true;
+}
+
+void grpc_call_resume(struct grpc_call *call)
+{
+    assert_true(call->paused);
+    call->paused = false;
+}
+
+bool grpc_call_add_trailing_metadata(struct grpc_call *call, const char *name, const void *value,
+                                     size_t len)
+{
+    assert_string_equal(name, "next-page-token");
+    assert_true(len < sizeof(call->token));
+    memcpy(call->token, value, len);
+    return true;
+}
+
+void grpc_call_finish(struct grpc_call *call, enum grpc_status status, const char *message)
+{
+    if (call->finishes++ != 0)
+        return;
+    call->status = status;
+    snprintf(call->message, sizeof(call->message), "%s", message != NULL ? message : "");
+}
+
+void grpc_call_finishf(struct grpc_call *call, enum grpc_status status, const char *format, ...)
+{
+    char text[1024];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof(text), format, args);
+    va_end(args);
+    grpc_call_finish(call, status, text);
+}
+
+/* ---- the store ---- */
+
+const char *shm_strerror(int error)
+{
+    (void)error;
+    return "a fault";
+}
+
+void shm_store_info(struct shm_store *store, struct shm_info *info)
+{
+    (void)store;
+    *info = (struct shm_info){.max_users = 12345};
+}
+
+int shm_users_insert(struct shm_actor *actor, const struct shm_new_user *users, size_t count,
+                     size_t *which)
+{
+    (void)actor;
+    fake_store.inserts++;
+    assert_in_range(count, 1, SHM_BATCH_MAX);
+    for (size_t i = 0; i < count; i++)
+        assert_in_range(users[i].body_len, 1, SHM_BODY_MAX);
+    if (fake_store.busy != 0) {
+        fake_store.busy--;
+        return SHM_EBUSY;
+    }
+    if (fake_store.collide != 0) {
+        fake_store.collide--;
+        if (which != NULL)
+            *which = count - 1;
+        return SHM_EEXIST;
+    }
+    if (count > fake_store.room)
+        return SHM_EFULL;
+    fake_store.room -= count;
+    fake_store.users += count;
+    fake_store.largest = count > fake_store.largest ? (unsigned)count : fake_store.largest;
+    return SHM_OK;
+}
+
+int shm_user_find(struct shm_actor *actor, const uint8_t id[SHM_ID_SIZE], struct shm_user *user)
+{
+    (void)actor;
+    static const uint8_t body[] = "body";
+    if (id[0] == 0)
+        return SHM_ENOENT;
+    *user = (struct shm_user){.id = id, .body = body, .body_len = 4, .seq = 1};
+    return SHM_OK;
+}
+
+int shm_snapshot_begin(struct shm_actor *actor, struct shm_snapshot *snapshot)
+{
+    (void)actor;
+    if (fake_store.pins_taken)
+        return SHM_EPINS;
+    fake_store.snapshots++;
+    snapshot->version = fake_store.users;
+    return SHM_OK;
+}
+
+void shm_snapshot_end(struct shm_actor *actor, struct shm_snapshot *snapshot)
+{
+    (void)actor;
+    (void)snapshot;
+    assert_true(fake_store.snapshots > 0);
+    fake_store.snapshots--;
+}
+
+void shm_cursor_first(struct shm_cursor *cursor, struct shm_actor *actor,
+                      const struct shm_snapshot *snapshot)
+{
+    *cursor = (struct shm_cursor){.actor = actor, .snapshot = snapshot, .at = NULL};
+}
+
+int shm_cursor_after(struct shm_cursor *cursor, struct shm_actor *actor,
+                     const struct shm_snapshot *snapshot, uint64_t seq,
+                     const uint8_t id[SHM_ID_SIZE])
+{
+    (void)id;
+    *cursor = (struct shm_cursor){.actor = actor, .snapshot = snapshot, .at = (void *)seq};
+    return seq <= fake_store.users ? SHM_OK : SHM_EINVAL;
+}
+
+bool shm_cursor_more(const struct shm_cursor *cursor)
+{
+    return (uintptr_t)cursor->at < cursor->snapshot->version;
+}
+
+bool shm_cursor_next(struct shm_cursor *cursor, struct shm_user *user)
+{
+    static uint8_t id[SHM_ID_SIZE], body[32];
+    if (!shm_cursor_more(cursor))
+        return false;
+    uint64_t seq = (uintptr_t)cursor->at + 1;
+    cursor->at = (void *)seq;
+    int len = snprintf((char *)body, sizeof(body), "%llu", (unsigned long long)seq);
+    *user = (struct shm_user){.id = id, .body = body, .body_len = (uint32_t)len, .seq = seq};
+    return true;
+}

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A runtime and a store that do as a test tells them, under the handlers of
+ * UserService: lock contention, a full table, a slow reader, all on demand.
+ */
+#ifndef ROSTERD_TESTS_SERVICE_FAKES_H
+#define ROSTERD_TESTS_SERVICE_FAKES_H
+
+#include "grpc/grpc.h"
+#include "service/user_service.h"
+#include "shm/store.h"
+
+struct grpc_call {
+    struct grpc_server *server;
+    const struct grpc_method *method;
+    void *state;
+    struct grpc_arena arena;
+    /* what the handler did */
+    uint8_t out[1 << 20]; /* the last message */
+    size_t out_len;
+    unsigned messages; /* sent */
+    unsigned finishes;
+    enum grpc_status status; /* of the first finish */
+    char message[1200];
+    char token[64]; /* next-page-token */
+    bool paused, wants_write;
+    unsigned writable; /* how many messages there is room for */
+};
+
+struct fake_store {
+    unsigned busy;      /* so many inserts find the lock taken */
+    uint64_t room;      /* users that still fit */
+    unsigned inserts;   /* that were tried */
+    unsigned largest;   /* users of one insert */
+    uint64_t users;     /* in the table; the n-th has sequence number n and body "n" */
+    unsigned snapshots; /* open */
+    unsigned collide;   /* so many inserts find their last id taken */
+    bool pins_taken;
+};
+extern struct fake_store fake_store;
+extern uint64_t fake_now;
+extern char fake_note[256]; /* the last line noted */
+
+struct grpc_server *fake_server_create(void);
+void fake_server_destroy(struct grpc_server *server);
+/** Time goes by, a millisecond at a time; timers fire. */
+void fake_pass(struct grpc_server *server, unsigned ms);
+struct grpc_call *fake_call_open(struct grpc_server *server, const char *method);
+/** The call's end, as the runtime tells it; frees it. */
+void fake_call_end(struct grpc_call *call, enum grpc_status status);
+
+#endif

@@ -1,0 +1,524 @@
+/* SPDX-License-Identifier: MIT */
+/* How the handlers meet contention, a full table, slow readers and sudden ends. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "proto/user_service.pb-c.h"
+#include "tests/service/fakes.h"
+
+static struct grpc_server *server;
+
+static int open_server(void **state)
+{
+    (void)state;
+    server = fake_server_create();
+    return 0;
+}
+
+static int close_server(void **state)
+{
+    (void)state;
+    fake_server_destroy(server);
+    return 0;
+}
+
+static ProtobufCBinaryData text(const char *from)
+{
+    return (ProtobufCBinaryData){.len = strlen(from), .data = (uint8_t *)from};
+}
+
+static void send_create(struct grpc_call *call, const char *username)
+{
+    char password[] = "hunter2";
+    Userservice__CreateUserRequest request = USERSERVICE__CREATE_USER_REQUEST__INIT;
+    request.username = text(username);
+    request.password = text(password);
+    call->method->on_message(call, &request.base);
+    static const char zeros[sizeof(password)];
+    assert_memory_equal(password, zeros, sizeof(password)); /* whatever came of it */
+}
+
+static struct grpc_call *create(const char *username)
+{
+    struct grpc_call *call = fake_call_open(server, "CreateUser");
+    send_create(call, username);
+    return call;
+}
+
+/* ---- CreateUser ---- */
+
+static void user_is_created_at_once_where_the_lock_is_free(void **state)
+{
+    (void)state;
+    struct grpc_call *call = create("alice");
+    assert_int_equal(call->status, GRPC_OK);
+    assert_int_equal(call->messages, 1);
+    Userservice__User *user = userservice__user__unpack(NULL, call->out_len, call->out);
+    assert_non_null(user);
+    assert_int_equal(user->id.len, 36);
+    assert_memory_equal(user->username.data, "alice", 5);
+    assert_true(user->created_at > 1700000000);
+    assert_int_equal(user->n_roles, 1);
+    assert_memory_equal(user->roles[0].data, "user", 4);
+    userservice__user__free_unpacked(user, NULL);
+    fake_call_end(call, GRPC_OK);
+}
+
+static void refused_request_is_wiped_too(void **state)
+{
+    (void)state;
+    struct grpc_call *call = create("");
+    assert_int_equal(call->status, GRPC_INVALID_ARGUMENT);
+    assert_int_equal(fake_store.inserts, 0);
+    fake_call_end(call, GRPC_INVALID_ARGUMENT);
+}
+
+static void taken_id_is_replaced_by_another(void **state)
+{
+    (void)state;
+    fake_store.collide = 2;
+    struct grpc_call *call = create("alice");
+    assert_int_equal(call->status, GRPC_OK);
+    assert_int_equal(fake_store.inserts, 3);
+    fake_call_end(call, GRPC_OK);
+}
+
+static void creation_waits_for_the_lock_without_blocking(void **state)
+{
+    (void)state;
+    fake_store.busy = 3;
+    struct grpc_call *call = create("alice");
+    assert_int_equal(call->finishes, 0);
+    fake_pass(server, 100);
+    assert_int_equal(call->status, GRPC_OK);
+    assert_int_equal(call->finishes, 1);
+    assert_int_equal(fake_store.users, 1);
+    assert_non_null(memmem(call->out, call->out_len, "alice", 5));
+    fake_call_end(call, GRPC_OK);
+}
+
+static void creation_gives_up_after_a_second(void **state)
+{
+    (void)state;
+    fake_store.busy = UINT32_MAX;
+    struct grpc_call *call = create("alice");
+    fake_pass(server, 999);
+    assert_int_equal(call->finishes, 0);
+    fake_pass(server, 100);
+    assert_int_equal(call->finishes, 1);
+    assert_int_equal(call->status, GRPC_UNAVAILABLE);
+    assert_in_range(fake_store.inserts, 10, 100); /* neither idle nor a busy loop */
+    fake_call_end(call, GRPC_UNAVAILABLE);
+}
+
+static void cancelled_creation_stops_waiting(void **state)
+{
+    (void)state;
+    fake_store.busy = UINT32_MAX;
+    struct grpc_call *call = create("alice");
+    fake_pass(server, 5);
+    fake_call_end(call, GRPC_CANCELLED);
+    unsigned tried = fake_store.inserts;
+    fake_pass(server, 100);
+    assert_int_equal(fake_store.inserts, tried);
+}
+
+static void full_table_names_its_bound(void **state)
+{
+    (void)state;
+    fake_store.room = 0;
+    struct grpc_call *call = create("alice");
+    assert_int_equal(call->status, GRPC_RESOURCE_EXHAUSTED);
+    assert_string_equal(call->message, "the table is full (max-users 12345)");
+    fake_call_end(call, GRPC_RESOURCE_EXHAUSTED);
+}
+
+/* ---- GetUser ---- */
+
+static void assert_not_found(const char *id, size_t len, const char *expected)
+{
+    struct grpc_call *call = fake_call_open(server, "GetUser");
+    Userservice__GetUserRequest request = USERSERVICE__GET_USER_REQUEST__INIT;
+    request.id = (ProtobufCBinaryData){.len = len, .data = (uint8_t *)id};
+    call->method->on_message(call, &request.base);
+    assert_int_equal(call->status, GRPC_NOT_FOUND);
+    assert_string_equal(call->message, expected);
+    fake_call_end(call, GRPC_NOT_FOUND);
+}
+
+static void unknown_id_is_shown(void **state)
+{
+    (void)state;
+    assert_not_found("", 0, "User  not found");
+    assert_not_found("bob", 3, "User bob not found");
+    assert_not_found("00000000-0000-4000-8000-000000000000", 36,
+                     "User 00000000-0000-4000-8000-000000000000 not found");
+}
+
+static void long_id_is_cut_at_a_character(void **state)
+{
+    (void)state;
+    char id[400], expected[400];
+    memset(id, 'x', sizeof(id));
+    snprintf(expected, sizeof(expected), "User %.128s not found", id);
+    assert_not_found(id, 128, expected);
+    snprintf(expected, sizeof(expected), "User %.128s... not found", id);
+    assert_not_found(id, 129, expected);
+    memcpy(id + 126, "\xf0\x9f\x98\x80", 4); /* reaches over the 128th byte */
+    snprintf(expected, sizeof(expected), "User %.126s... not found", id);
+    assert_not_found(id, 200, expected);
+}
+
+/* ---- ListUsers ---- */
+
+static struct grpc_call *list(int32_t page_size, const char *token, unsigned writable)
+{
+    struct grpc_call *call = fake_call_open(server, "ListUsers");
+    Userservice__ListUsersRequest request = USERSERVICE__LIST_USERS_REQUEST__INIT;
+    request.page_size = page_size;
+    request.page_token = text(token);
+    call->writable = writable;
+    call->method->on_message(call, &request.base);
+    return call;
+}
+
+static void page_size_0_is_10(void **state)
+{
+    (void)state;
+    fake_store.users = 11;
+    struct grpc_call *call = list(0, "", UINT32_MAX);
+    assert_int_equal(call->messages, 10);
+    assert_int_equal(strlen(call->token), 40);
+    fake_call_end(call, GRPC_OK);
+}
+
+static void full_last_page_has_no_next_token(void **state)
+{
+    (void)state;
+    fake_store.users = 10;
+    struct grpc_call *call = list(10, "", UINT32_MAX);
+    assert_int_equal(call->messages, 10);
+    assert_string_equal(call->token, "");
+    fake_call_end(call, GRPC_OK);
+    call = list(11, "", UINT32_MAX);
+    assert_int_equal(call->messages, 10);
+    assert_string_equal(call->token, "");
+    fake_call_end(call, GRPC_OK);
+}
+
+static void token_continues_after_its_user(void **state)
+{
+    (void)state;
+    fake_store.users = 7;
+    struct grpc_call *first = list(3, "", UINT32_MAX);
+    struct grpc_call *second = list(3, first->token, UINT32_MAX);
+    assert_int_equal(second->messages, 3);
+    assert_memory_equal(second->out + 38, "6", 1);
+    struct grpc_call *third = list(3, second->token, UINT32_MAX);
+    assert_int_equal(third->messages, 1);
+    assert_memory_equal(third->out + 38, "7", 1);
+    assert_string_equal(third->token, "");
+    fake_call_end(first, GRPC_OK);
+    fake_call_end(second, GRPC_OK);
+    fake_call_end(third, GRPC_OK);
+}
+
+static void empty_table_is_an_empty_page(void **state)
+{
+    (void)state;
+    struct grpc_call *call = list(0, "", UINT32_MAX);
+    assert_int_equal(call->status, GRPC_OK);
+    assert_int_equal(call->finishes, 1);
+    assert_int_equal(call->messages, 0);
+    fake_call_end(call, GRPC_OK);
+}
+
+static void bad_arguments_hold_no_snapshot(void **state)
+{
+    (void)state;
+    struct grpc_call *call = list(-1, "", UINT32_MAX);
+    assert_int_equal(call->status, GRPC_INVALID_ARGUMENT);
+    assert_string_equal(call->message, "page_size is negative");
+    fake_call_end(call, GRPC_INVALID_ARGUMENT);
+    call = list(0, "garbage", UINT32_MAX);
+    assert_int_equal(call->status, GRPC_INVALID_ARGUMENT);
+    assert_int_equal(fake_store.snapshots, 0);
+    fake_call_end(call, GRPC_INVALID_ARGUMENT);
+}
+
+static void token_of_another_table_is_refused(void **state)
+{
+    (void)state;
+    fake_store.users = 100;
+    struct grpc_call *call = list(50, "", UINT32_MAX);
+    fake_store.users = 3;
+    struct grpc_call *other = list(50, call->token, UINT32_MAX);
+    assert_int_equal(other->status, GRPC_INVALID_ARGUMENT);
+    fake_call_end(call, GRPC_OK);
+    fake_call_end(other, GRPC_INVALID_ARGUMENT);
+}
+
+static void slow_reader_is_waited_for_on_the_same_snapshot(void **state)
+{
+    (void)state;
+    fake_store.users = 5;
+    struct grpc_call *call = list(100, "", 2);
+    assert_int_equal(call->messages, 2);
+    assert_true(call->wants_write);
+    assert_int_equal(call->finishes, 0);
+    assert_int_equal(fake_store.snapshots, 1);
+    fake_store.users = 50;
+    call->writable = 2;
+    call->method->on_writable(call);
+    assert_int_equal(call->messages, 4);
+    call->writable = 2;
+    call->method->on_writable(call);
+    assert_int_equal(call->messages, 5);
+    assert_int_equal(call->status, GRPC_OK);
+    assert_int_equal(call->finishes, 1);
+    assert_int_equal(fake_store.snapshots, 0); /* before the client has read it all */
+    fake_call_end(call, GRPC_OK);
+}
+
+static void cancelled_listing_lets_its_snapshot_go(void **state)
+{
+    (void)state;
+    fake_store.users = 5;
+    struct grpc_call *call = list(100, "", 2);
+    assert_int_equal(fake_store.snapshots, 1);
+    fake_call_end(call, GRPC_CANCELLED);
+    assert_int_equal(fake_store.snapshots, 0);
+}
+
+static void listing_without_a_free_pin_is_refused(void **state)
+{
+    (void)state;
+    fake_store.pins_taken = true;
+    struct grpc_call *call = list(0, "", UINT32_MAX);
+    assert_int_equal(call->status, GRPC_RESOURCE_EXHAUSTED);
+    fake_call_end(call, GRPC_RESOURCE_EXHAUSTED);
+}
+
+/* ---- BatchCreateUsers ---- */
+
+static Userservice__BatchResult *result_of(const struct grpc_call *call)
+{
+    assert_int_equal(call->status, GRPC_OK);
+    assert_int_equal(call->messages, 1);
+    Userservice__BatchResult *result =
+        userservice__batch_result__unpack(NULL, call->out_len, call->out);
+    assert_non_null(result);
+    return result;
+}
+
+static void assert_line(const Userservice__BatchResult *result, size_t index, const char *expected)
+{
+    assert_true(index < result->n_errors);
+    assert_int_equal(result->errors[index].len, strlen(expected));
+    assert_memory_equal(result->errors[index].data, expected, strlen(expected));
+}
+
+static void batch_is_inserted_256_at_a_time(void **state)
+{
+    (void)state;
+    struct grpc_call *call = fake_call_open(server, "BatchCreateUsers");
+    for (unsigned i = 0; i < 600; i++)
+        send_create(call, "u");
+    assert_int_equal(fake_store.users, 512);
+    assert_int_equal(fake_store.largest, 256);
+    call->method->on_half_close(call);
+    assert_int_equal(fake_store.inserts, 3);
+    Userservice__BatchResult *result = result_of(call);
+    assert_int_equal(result->created, 600);
+    assert_int_equal(result->n_errors, 0);
+    userservice__batch_result__free_unpacked(result, NULL);
+    fake_call_end(call, GRPC_OK);
+}
+
+static void long_users_fill_a_batch_by_bytes(void **state)
+{
+    (void)state;
+    char username[256];
+    memset(username, 'x', 255);
+    username[255] = '\0';
+    struct grpc_call *call = fake_call_open(server, "BatchCreateUsers");
+    for (unsigned i = 0; i < 200; i++)
+        send_create(call, username);
+    assert_in_range(fake_store.users, 100, 199); /* what waits is bounded by bytes too */
+    call->method->on_half_close(call);
+    assert_int_equal(fake_store.users, 200);
+    fake_call_end(call, GRPC_OK);
+}
+
+static void empty_batch_creates_nothing(void **state)
+{
+    (void)state;
+    struct grpc_call *call = fake_call_open(server, "BatchCreateUsers");
+    call->method->on_half_close(call);
+    Userservice__BatchResult *result = result_of(call);
+    assert_int_equal(result->created, 0);
+    assert_int_equal(fake_store.inserts, 0);
+    userservice__batch_result__free_unpacked(result, NULL);
+    fake_call_end(call, GRPC_OK);
+}
+
+static void bad_requests_are_told_by_position(void **state)
+{
+    (void)state;
+    struct grpc_call *call = fake_call_open(server, "BatchCreateUsers");
+    send_create(call, "a");
+    send_create(call, "");
+    send_create(call, "b");
+    send_create(call, "");
+    call->method->on_half_close(call);
+    Userservice__BatchResult *result = result_of(call);
+    assert_int_equal(result->created, 2);
+    assert_int_equal(result->n_errors, 2);
+    assert_line(result, 0, "1: username is required");
+    assert_line(result, 1, "3: username is required");
+    userservice__batch_result__free_unpacked(result, NULL);
+    fake_call_end(call, GRPC_OK);
+}
+
+static void errors_stop_at_1000_lines_and_one_more(void **state)
+{
+    (void)state;
+    for (unsigned bad = 1000; bad <= 1001; bad++) {
+        struct grpc_call *call = fake_call_open(server, "BatchCreateUsers");
+        for (unsigned i = 0; i < bad; i++)
+            send_create(call, "");
+        call->method->on_half_close(call);
+        Userservice__BatchResult *result = result_of(call);
+        assert_int_equal(result->n_errors, bad);
+        assert_line(result, 999, "999: username is required");
+        if (bad > 1000)
+            assert_line(result, 1000, "and 1 more");
+        userservice__batch_result__free_unpacked(result, NULL);
+        fake_call_end(call, GRPC_OK);
+    }
+}
+
+static void table_that_fills_up_takes_what_fits(void **state)
+{
+    (void)state;
+    fake_store.room = 301;
+    struct grpc_call *call = fake_call_open(server, "BatchCreateUsers");
+    send_create(call, "");
+    for (unsigned i = 0; i < 310; i++)
+        send_create(call, "u");
+    send_create(call, "");
+    call->method->on_half_close(call);
+    Userservice__BatchResult *result = result_of(call);
+    assert_int_equal(result->created, 301);
+    assert_int_equal(result->n_errors, 11);
+    assert_line(result, 0, "0: username is required");
+    assert_line(result, 1, "302: the table is full (max-users 12345)");
+    assert_line(result, 9, "310: the table is full (max-users 12345)");
+    assert_line(result, 10, "311: username is required");
+    userservice__batch_result__free_unpacked(result, NULL);
+    fake_call_end(call, GRPC_OK);
+}
+
+static void batch_that_waits_for_the_lock_holds_its_client_back(void **state)
+{
+    (void)state;
+    fake_store.busy = 4;
+    struct grpc_call *call = fake_call_open(server, "BatchCreateUsers");
+    for (unsigned i = 0; i < 256; i++)
+        send_create(call, "u");
+    assert_true(call->paused);
+    fake_pass(server, 100);
+    assert_false(call->paused);
+    assert_int_equal(fake_store.users, 256);
+    send_create(call, "u");
+    fake_store.busy = 2;
+    call->method->on_half_close(call);
+    assert_int_equal(call->finishes, 0);
+    fake_pass(server, 100);
+    Userservice__BatchResult *result = result_of(call);
+    assert_int_equal(result->created, 257);
+    userservice__batch_result__free_unpacked(result, NULL);
+    fake_call_end(call, GRPC_OK);
+}
+
+static void batch_gives_up_after_a_second_and_says_what_is_there(void **state)
+{
+    (void)state;
+    struct grpc_call *call = fake_call_open(server, "BatchCreateUsers");
+    for (unsigned i = 0; i < 300; i++)
+        send_create(call, "u");
+    fake_store.busy = UINT32_MAX;
+    call->method->on_half_close(call);
+    fake_pass(server, 1100);
+    assert_int_equal(call->status, GRPC_UNAVAILABLE);
+    assert_string_equal(call->message, "the table is busy; 256 users were created");
+    fake_store.busy = 0;
+    fake_call_end(call, GRPC_UNAVAILABLE);
+    assert_int_equal(fake_store.users, 256); /* as the client was told */
+}
+
+static void cancelled_batch_keeps_what_came_and_counts_it(void **state)
+{
+    (void)state;
+    struct grpc_call *call = fake_call_open(server, "BatchCreateUsers");
+    for (unsigned i = 0; i < 300; i++)
+        send_create(call, i % 100 == 0 ? "" : "u");
+    fake_call_end(call, GRPC_CANCELLED);
+    assert_int_equal(fake_store.users, 297);
+    assert_string_equal(fake_note, "BatchCreateUsers ended Cancelled after 300 requests: 297 users "
+                                   "created, 3 refused, 0 dropped");
+}
+
+static void batch_cancelled_while_it_waits_drops_what_it_cannot_insert(void **state)
+{
+    (void)state;
+    fake_store.busy = UINT32_MAX;
+    struct grpc_call *call = fake_call_open(server, "BatchCreateUsers");
+    for (unsigned i = 0; i < 256; i++)
+        send_create(call, "u");
+    fake_call_end(call, GRPC_DEADLINE_EXCEEDED);
+    assert_string_equal(fake_note, "BatchCreateUsers ended DeadlineExceeded after 256 requests: 0 "
+                                   "users created, 0 refused, 256 dropped");
+}
+
+#define test(name) cmocka_unit_test_setup_teardown(name, open_server, close_server)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        test(user_is_created_at_once_where_the_lock_is_free),
+        test(refused_request_is_wiped_too),
+        test(taken_id_is_replaced_by_another),
+        test(creation_waits_for_the_lock_without_blocking),
+        test(creation_gives_up_after_a_second),
+        test(cancelled_creation_stops_waiting),
+        test(full_table_names_its_bound),
+        test(unknown_id_is_shown),
+        test(long_id_is_cut_at_a_character),
+        test(page_size_0_is_10),
+        test(full_last_page_has_no_next_token),
+        test(token_continues_after_its_user),
+        test(empty_table_is_an_empty_page),
+        test(bad_arguments_hold_no_snapshot),
+        test(token_of_another_table_is_refused),
+        test(slow_reader_is_waited_for_on_the_same_snapshot),
+        test(cancelled_listing_lets_its_snapshot_go),
+        test(listing_without_a_free_pin_is_refused),
+        test(batch_is_inserted_256_at_a_time),
+        test(long_users_fill_a_batch_by_bytes),
+        test(empty_batch_creates_nothing),
+        test(bad_requests_are_told_by_position),
+        test(errors_stop_at_1000_lines_and_one_more),
+        test(table_that_fills_up_takes_what_fits),
+        test(batch_that_waits_for_the_lock_holds_its_client_back),
+        test(batch_gives_up_after_a_second_and_says_what_is_there),
+        test(cancelled_batch_keeps_what_came_and_counts_it),
+        test(batch_cancelled_while_it_waits_drops_what_it_cannot_insert),
+    };
+    return cmocka_run_group_tests_name("calls", tests, NULL, NULL);
+}
