@@ -126,9 +126,14 @@ static void read_report(struct child *child)
 
 void children_read_reports(struct children *children)
 {
-    for (unsigned i = 0; i < children->count; i++)
-        if (children->all[i].report_fd >= 0)
-            read_report(&children->all[i]);
+    for (unsigned i = 0; i < children->count; i++) {
+        struct child *child = &children->all[i];
+        if (child->report_fd < 0)
+            continue;
+        read_report(child);
+        if (child->ready)
+            log_info("worker %u (pid %d) accepts", i, (int)child->pid);
+    }
 }
 
 bool children_all_ready(const struct children *children)

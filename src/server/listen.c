@@ -105,6 +105,7 @@ static int bind_unix(int fd, const struct listen_address *address, struct listen
         return -1;
     struct stat st;
     strcpy(listener->path, un->sun_path);
+    strcpy(listener->text, address->text);
     listener->unix_socket = true;
     if (lstat(listener->path, &st) == 0) {
         listener->dev = st.st_dev;
@@ -127,6 +128,9 @@ static int bind_tcp(int fd, const struct listen_address *address, struct listene
         return -1;
     listener->port = ntohs(addr->sa_family == AF_INET6 ? ((struct sockaddr_in6 *)&bound)->sin6_port
                                                        : ((struct sockaddr_in *)&bound)->sin_port);
+    int host = (int)(strrchr(address->text, ':') - address->text);
+    snprintf(listener->text, sizeof(listener->text), "%.*s:%u", host, address->text,
+             listener->port);
     return 0;
 }
 

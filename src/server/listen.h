@@ -23,8 +23,9 @@ bool listen_parse(struct listen_address *address, const char *text);
 
 struct listener {
     int fd;
-    uint16_t port;    /* the real one; 0 for a unix socket */
-    bool unix_socket; /* then: */
+    char text[sizeof(struct sockaddr_un) + 8]; /* the address, with the real port */
+    uint16_t port;                             /* the real one; 0 for a unix socket */
+    bool unix_socket;                          /* then: */
     char path[sizeof(struct sockaddr_un)];
     dev_t dev; /* the socket file that was made, to remove no other */
     ino_t ino;

@@ -143,13 +143,17 @@ static void log_started(struct master *master)
 {
     master->phase = SERVING;
     master->served = true;
+    const struct listener *tcp = NULL;
     for (size_t i = 0; i < master->listeners.count; i++) {
-        if (master->listeners.all[i].unix_socket)
-            continue;
-        log_notice("Server started on port %u", master->listeners.all[i].port);
-        return;
+        const struct listener *listener = &master->listeners.all[i];
+        log_info("listening on %s", listener->text);
+        if (tcp == NULL && !listener->unix_socket)
+            tcp = listener;
     }
-    log_notice("Server started on unix:%s", master->listeners.all[0].path);
+    if (tcp != NULL)
+        log_notice("Server started on port %u", tcp->port);
+    else
+        log_notice("Server started on %s", master->listeners.all[0].text);
 }
 
 /* ---- stop ---- */

@@ -14,8 +14,9 @@
 #include "service/user_service.h"
 
 enum {
-    ACCEPT_REST_MS = 100,  /* without descriptors or memory, accepting rests this long */
-    DRAIN_FLUSH_MS = 1000, /* after drain-timeout, for the last statuses to go out */
+    ACCEPT_REST_MS = 100,   /* without descriptors or memory, accepting rests this long */
+    ACCEPT_WARN_MS = 10000, /* and is logged this often */
+    DRAIN_FLUSH_MS = 1000,  /* after drain-timeout, for the last statuses to go out */
 };
 
 struct worker {
@@ -28,6 +29,7 @@ struct worker {
     h2o_socket_t *signals;
     h2o_socket_t *listeners[LISTEN_MAX];
     struct grpc_timer accept_again, drain_over;
+    uint64_t accept_warn_at; /* ms */
     bool accept_rests, draining, drain_expired, stop;
 };
 
@@ -57,12 +59,15 @@ static void rest_from_accepting(struct worker *worker, int reason)
     if (worker->accept_rests)
         return;
     worker->accept_rests = true;
-    log_warning("accept: %s; new connections wait", strerror(reason));
+    uint64_t now = grpc_server_now_ms(worker->server);
+    if (now >= worker->accept_warn_at) {
+        log_warning("accept: %s; new connections wait", strerror(reason));
+        worker->accept_warn_at = now + ACCEPT_WARN_MS;
+    }
     for (size_t i = 0; i < worker->config->listeners->count; i++)
         h2o_socket_read_stop(worker->listeners[i]);
     worker->accept_again.expired = on_accept_again;
-    grpc_timer_arm(grpc_server_timers(worker->server), &worker->accept_again,
-                   grpc_server_now_ms(worker->server) + ACCEPT_REST_MS);
+    grpc_timer_arm(grpc_server_timers(worker->server), &worker->accept_again, now + ACCEPT_REST_MS);
 }
 
 /* One connection each time, so that workers which wake together share what came. */

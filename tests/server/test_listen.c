@@ -114,6 +114,7 @@ static void port_0_becomes_a_real_one_and_is_then_in_use(void **state)
     assert_int_equal(listeners_add(&first, &address, false), 1);
     assert_true(first.all[0].port != 0);
     snprintf(text, sizeof(text), "127.0.0.1:%u", first.all[0].port);
+    assert_string_equal(first.all[0].text, text);
     assert_true(listen_parse(&address, text));
     assert_int_equal(listeners_add(&second, &address, false), -1);
     assert_int_equal(errno, EADDRINUSE);
