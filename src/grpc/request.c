@@ -17,8 +17,10 @@ static bool content_type_fits(const char *value, size_t len)
     static const char grpc[] = "application/grpc", proto[] = "+proto";
     size_t at = sizeof(grpc) - 1;
 
-    if (len < at || strncasecmp(value, grpc, at) != 0)
+    if (len < at || (memcmp(value, grpc, at) != 0 && strncasecmp(value, grpc, at) != 0))
         return false;
+    if (len == at)
+        return true;
     if (len - at >= sizeof(proto) - 1 && strncasecmp(value + at, proto, sizeof(proto) - 1) == 0)
         at += sizeof(proto) - 1;
     while (at < len && (value[at] == ' ' || value[at] == '\t'))

@@ -139,6 +139,8 @@ static void on_message(struct grpc_call *call, ProtobufCMessage *message)
         grpc_call_finish(call, GRPC_NOT_FOUND, NULL);
         return;
     }
+    if (is((Grpctest__Item *)message, "wake") && serve.waiting != NULL)
+        grpc_call_resume(serve.waiting);
     if (is((Grpctest__Item *)message, "add")) {
         add_metadata(call);
         grpc_call_send(call, message);
@@ -213,8 +215,10 @@ static void talk_message(struct grpc_call *call, ProtobufCMessage *message)
     note("message");
     if (obey(call, (Grpctest__Item *)message))
         return;
-    if (is((Grpctest__Item *)message, "pause"))
+    if (is((Grpctest__Item *)message, "pause")) {
+        serve.waiting = call;
         grpc_call_pause(call);
+    }
     grpc_call_send(call, message);
 }
 
@@ -229,6 +233,8 @@ static void on_end(struct grpc_call *call, enum grpc_status status)
     assert_true(((struct state *)grpc_call_state(call))->opened);
     serve.ends++;
     serve.status = status;
+    if (serve.waiting == call)
+        serve.waiting = NULL;
     note("end");
     /* No use, no harm. */
     grpc_call_finish(call, GRPC_OK, NULL);

@@ -11,6 +11,7 @@
  *   add           add initial and trailing metadata to the reply
  *   addfail       add initial metadata, then fail
  *   pause         Talk: reply, then pause
+ *   wake          resume the call that paused last, then echo
  * else the item is echoed. Produce sends `number` items of the size of `raw`;
  * Collect replies with how many items came.
  */
@@ -25,7 +26,8 @@ struct serve {
     h2o_loop_t *loop;
     struct grpc_server *server;
     struct peer *peer;
-    struct grpc_call *call; /* the newest */
+    struct grpc_call *call;    /* the newest */
+    struct grpc_call *waiting; /* paused by its message */
     unsigned opens, ends, starts, step_ends;
     enum grpc_status status; /* the last that on_end got */
     char log[1024];          /* what the callbacks were, a word each */

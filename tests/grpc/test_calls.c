@@ -534,6 +534,26 @@ static void a_unary_call_paused_at_its_start_waits(void **state)
     expect_status(1, 0, NULL);
 }
 
+static void a_call_resumed_within_another_leaves_its_message_alone(void **state)
+{
+    struct reply reply;
+
+    (void)state;
+    client_open(PEER, 1, "/grpctest.Test/Talk", false);
+    send_named(1, "pause", false);
+    send_named(1, "fills the arena that messages are decoded into", true);
+    peer_turn(PEER);
+    client_open(PEER, 3, "/grpctest.Test/Unary", false);
+    send_named(3, "wake, and this text must be the same after it", true);
+    client_read(PEER, 3, &reply);
+    Grpctest__Item *item = (Grpctest__Item *)reply_message(&reply, 0, &grpctest__item__descriptor);
+    assert_int_equal(item->name.len, 45);
+    assert_memory_equal(item->name.data, "wake, and this text must be the same after it", 45);
+    protobuf_c_message_free_unpacked(&item->base, NULL);
+    reply_free(&reply);
+    assert_non_null(strstr(serve.log, "message half end >"));
+}
+
 static void nothing_is_delivered_before_on_open_returns(void **state)
 {
     (void)state;
@@ -765,6 +785,7 @@ int main(void)
         TEST(a_talker_that_does_not_read_is_held_back),
         TEST(a_paused_call_goes_on_where_it_stopped),
         TEST(a_unary_call_paused_at_its_start_waits),
+        TEST(a_call_resumed_within_another_leaves_its_message_alone),
         TEST(nothing_is_delivered_before_on_open_returns),
         TEST(a_stream_that_fails_as_it_opens_is_trailers_only),
         TEST(a_zero_timeout_is_exceeded_at_once),

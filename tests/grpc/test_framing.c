@@ -367,6 +367,70 @@ static void a_secret_is_overwritten_in_the_buffer_it_came_in(void **state)
     }
 }
 
+/** One step of a client that means no good. @return whether the stream goes on */
+static bool random_step(uint32_t id, const uint8_t *good, size_t len)
+{
+    uint8_t bytes[64];
+    size_t part = (size_t)random() % sizeof(bytes);
+    bool end = random() % 16 == 0;
+
+    for (size_t i = 0; i < part; i++)
+        bytes[i] = (uint8_t)(random() % 3 == 0 ? random() : 0);
+    switch (random() % 8) {
+    case 0:
+        client_data(PEER, id, bytes, part, end);
+        return !end;
+    case 1:
+        peer_frame(PEER, NGHTTP2_RST_STREAM, 0, id, "\0\0\0\010", 4);
+        return false;
+    case 2:
+        if (serve.waiting != NULL)
+            grpc_call_resume(serve.waiting);
+        return true;
+    case 3:
+        serve_for(1);
+        return true;
+    default: /* whole, or where one was cut before, somewhere in it */
+        part = random() % 3 == 0 ? (size_t)random() % len : len;
+        client_data(PEER, id, good, part, false);
+        client_data(PEER, id, good + part, len - part, end);
+        return !end;
+    }
+}
+
+/** What is asserted: nothing but what the sanitizers see, and that each call ends once. */
+static void random_clients_do_no_harm(void **state)
+{
+    static const char *const paths[] = {"/grpctest.Test/Unary", "/grpctest.Test/Secret",
+                                        "/grpctest.Test/Collect", "/grpctest.Test/Produce",
+                                        "/grpctest.Test/Talk"};
+    static const char *const names[] = {"pause", "wake", "hang", "fail 3 no", "hello", "big 70000"};
+    struct peer_frame frame;
+    uint32_t id = 1;
+
+    (void)state;
+    srandom(3);
+    for (unsigned i = 0; i < 700; i++, id += 2) {
+        Grpctest__Item item = named(names[random() % 6]);
+        size_t len;
+        uint8_t *good = client_frame(&item.base, &len);
+        client_open(PEER, id, paths[random() % 5], false, "grpc-timeout",
+                    random() % 2 == 0 ? "3m" : "1H");
+        serve.log[0] = '\0';
+        while (random_step(id, good, len))
+            ;
+        free(good);
+        while (recv(PEER->fd, &frame, 1, MSG_PEEK | MSG_DONTWAIT) == 1 && peer_next(PEER, &frame))
+            ;
+        if (PEER->eof || i % 50 == 49) { /* late frames for a closed stream may cost the rest */
+            peer_close(PEER);
+            serve.peer = peer_connect(grpc_server_http2(serve.server), true);
+            id = (uint32_t)-1;
+        }
+    }
+    assert_true(serve.opens > 500); /* they were calls, not refused connections */
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, serve_setup, serve_teardown)
@@ -388,6 +452,7 @@ int main(void)
         TEST(a_single_request_of_two_messages_is_unimplemented),
         TEST(empty_messages_are_messages),
         TEST(a_secret_is_overwritten_where_it_lay),
+        TEST(random_clients_do_no_harm),
         TEST(a_secret_is_overwritten_in_the_buffer_it_came_in),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
