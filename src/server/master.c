@@ -201,10 +201,10 @@ static int spawn(struct master *master, unsigned number)
     if (result != CHILDREN_NO_FORK)
         return result;
     if (master->phase == STARTING) {
-        fail(master, "workers: fork: %s", strerror(errno));
+        fail(master, "workers: cannot start one: %s", strerror(errno));
         stop(master, true);
     } else {
-        log_error("fork: %s", strerror(errno));
+        log_error("worker %u cannot be started: %s", number, strerror(errno));
         children_plan_respawn(&master->children, number, now_ms());
     }
     return CHILDREN_SPAWNED;
@@ -242,7 +242,7 @@ static void on_child_end(struct master *master, pid_t pid, int status)
     unsigned number = (unsigned)found;
     bool clean = WIFEXITED(status) && WEXITSTATUS(status) == 0;
     if (master->phase == STOPPING) {
-        if (!clean)
+        if (!clean && master->served)
             children_obituary(&master->children, number, pid, status);
         return;
     }
@@ -307,6 +307,8 @@ static int supervise(struct master *master)
         int result = spawn_due(master);
         if (result != CHILDREN_SPAWNED)
             return result;
+        if (master->phase == STOPPING && children_running(&master->children) == 0)
+            break; /* a first fork failed */
         size_t count = children_poll_set(&master->children, master->fds + 1);
         master->fds[0] = (struct pollfd){.fd = master->signal_fd, .events = POLLIN};
         poll(master->fds, count + 1, next_wait(master));
