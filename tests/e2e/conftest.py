@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: MIT
+import os
+
+import pytest
+
+from harness import Rosterd
+
+
+@pytest.fixture(scope="module")
+def server():
+    """A server that the tests of a module share: none of them may end it."""
+    with Rosterd() as rosterd:
+        yield rosterd
+
+
+@pytest.fixture
+def stub(server):
+    return server.stub()
+
+
+@pytest.fixture
+def start():
+    """Starts servers of a test's own; they are gone after it."""
+    started = []
+
+    def starter(*options, **settings):
+        started.append(Rosterd(*options, **settings))
+        return started[-1]
+    yield starter
+    for rosterd in started:
+        rosterd.clean()
+    for rosterd in started:
+        rosterd.check_sanitizer()
+
+
+@pytest.fixture(autouse=True)
+def nothing_crashes(request):
+    """A test that shares a server leaves it with the very workers that it found."""
+    if "server" not in request.fixturenames:
+        yield
+        return
+    rosterd = request.getfixturevalue("server")
+    before = rosterd.worker_pids()
+    yield
+    assert rosterd.process.poll() is None, rosterd.log()
+    assert rosterd.worker_pids() == before, rosterd.log()
+
+
+def pytest_report_header():
+    return f"rosterd: {os.environ['ROSTERD']}"

@@ -1,0 +1,261 @@
+# SPDX-License-Identifier: MIT
+"""A rosterd of a test's own: started, waited for, and always cleaned up."""
+import contextlib
+import glob
+import itertools
+import json
+import os
+import pathlib
+import random
+import re
+import signal
+import socket
+import subprocess
+import time
+
+import grpc
+
+import user_service_pb2 as pb
+import user_service_pb2_grpc as pb_grpc
+
+ROSTERD = os.environ["ROSTERD"]
+SHM_INSPECT = os.environ["SHM_INSPECT"]
+OUT = pathlib.Path(os.environ["E2E_OUT"])
+PROTO = os.environ["E2E_PROTO"]
+START_SECONDS = 30  # an instrumented build on a busy machine
+_number = itertools.count(1)
+
+
+def is_sanitized():
+    """Built with AddressSanitizer: slower, and with memory of its own."""
+    with open(ROSTERD, "rb") as program:
+        return b"__asan_init" in program.read()
+
+
+SANITIZED = is_sanitized()
+
+
+def free_port():
+    """Below 32768, where no outgoing connection takes it meanwhile."""
+    while True:
+        port = random.randrange(20000, 32000)
+        with socket.socket() as four, socket.socket(socket.AF_INET6) as six:
+            try:
+                four.bind(("127.0.0.1", port))
+                with contextlib.suppress(OSError):  # no IPv6 here
+                    six.bind(("::1", port))
+            except OSError:
+                continue
+            return port
+
+
+def wait_for(condition, seconds=10.0, what="condition"):
+    """The first true value of condition()."""
+    end = time.monotonic() + seconds
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > end:
+            raise AssertionError(f"not within {seconds} s: {what}")
+        time.sleep(0.01)
+
+
+def children(pid):
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
+            return [int(word) for word in file.read().split()]
+    return []
+
+
+def resident(pid):
+    """Private resident bytes: what the process costs besides the shared segment."""
+    with open(f"/proc/{pid}/status", encoding="ascii") as file:
+        return int(re.search(r"^RssAnon:\s+(\d+) kB", file.read(), re.M).group(1)) * 1024
+
+
+def cpu_seconds(pid):
+    with open(f"/proc/{pid}/stat", encoding="ascii") as file:
+        fields = file.read().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+class Rosterd:
+    """One master with its workers. Use as a context manager."""
+
+    def __init__(self, *options, workers=2, listen=None, segment=None, start=True):
+        number = next(_number)
+        self.port = free_port()
+        self.listen = listen or [f"127.0.0.1:{self.port}"]
+        self.segment = segment or f"/rosterd-e2e-{os.getpid()}-{number}"
+        self.options = list(options)
+        self.workers = workers
+        self.log_path = OUT / f"rosterd-{number}.log"
+        self.sanitizer = OUT / f"sanitizer-{number}"
+        self.process = None
+        self.channels = []
+        if start:
+            try:
+                self.start()
+            except BaseException:
+                self.clean()
+                raise
+
+    # ---- its life ----
+
+    def command(self):
+        command = [ROSTERD]
+        for address in self.listen:
+            command += ["--listen", address]
+        if self.workers:
+            command += ["--workers", str(self.workers)]
+        return command + ["--segment", self.segment] + self.options
+
+    def spawn(self):
+        """Without waiting for it to serve."""
+        env = dict(os.environ, UBSAN_OPTIONS=f"print_stacktrace=1:log_path={self.sanitizer}",
+                   ASAN_OPTIONS=f"log_path={self.sanitizer}:quarantine_size_mb=4")
+        log = open(self.log_path, "ab")
+        with log:
+            # should the tests be killed, the server is to go as well
+            self.process = subprocess.Popen(
+                ["setpriv", "--pdeathsig", "TERM", *self.command()], env=env,
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+
+    def start(self):
+        skip = len(self.log())
+        self.spawn()
+
+        def started():
+            if self.process.poll() is not None:
+                raise AssertionError(f"rosterd exited {self.process.returncode}: {self.log()}")
+            return re.search(r"Server started on port \d+", self.log()[skip:])
+        wait_for(started, START_SECONDS, "Server started on port")
+        return self
+
+    def stop(self, how=signal.SIGTERM, seconds=20):
+        """Ends it; @return its exit status, after a look for what it left behind."""
+        workers = self.worker_pids()
+        self.process.send_signal(how)
+        status = self.process.wait(seconds)
+        for pid in workers:
+            wait_for(lambda p=pid: not os.path.exists(f"/proc/{p}"), 5, f"worker {pid} gone")
+        self.check_sanitizer()
+        return status
+
+    def kill_all(self):
+        """-9 for master and workers: nobody gets to tidy up."""
+        pids = [self.process.pid, *self.worker_pids()]
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGSTOP)  # none may replace another meanwhile
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self.process.wait(10)
+        for pid in pids[1:]:
+            wait_for(lambda p=pid: not os.path.exists(f"/proc/{p}"), 5, f"worker {pid} gone")
+
+    def clean(self):
+        for channel in self.channels:
+            channel.close()
+        if self.process and self.process.poll() is None:
+            self.kill_all()
+        for path in self.shm_files():
+            os.unlink(path)
+        for address in self.listen:
+            if address.startswith("unix:"):
+                pathlib.Path(address[5:]).unlink(missing_ok=True)
+
+    def check_sanitizer(self):
+        reports = [pathlib.Path(path).read_text() for path in glob.glob(f"{self.sanitizer}.*")]
+        assert not reports, "\n".join(reports)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, *_):
+        try:
+            if self.process and self.process.poll() is None and kind is None:
+                assert self.stop() == 0, f"exit status {self.process.returncode}: {self.log()}"
+            self.check_sanitizer()
+        finally:
+            self.clean()
+
+    # ---- what is to be seen of it ----
+
+    def log(self):
+        return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
+
+    def wait_log(self, pattern, seconds=10):
+        return wait_for(lambda: re.search(pattern, self.log()), seconds,
+                        f"{pattern!r} in the log:\n{self.log()}")
+
+    def worker_pids(self):
+        return children(self.process.pid)
+
+    def shm_files(self):
+        return [path for path in glob.glob(f"/dev/shm/*{self.segment[1:]}*")
+                if re.search(re.escape(self.segment[1:]) + r"($|\D)", path)]
+
+    def inspect(self, *arguments, status=0):
+        done = subprocess.run([SHM_INSPECT, "--segment", self.segment, "--json", *arguments],
+                              capture_output=True, text=True, timeout=60)
+        assert done.returncode == status, done
+        return json.loads(done.stdout) if done.stdout.lstrip().startswith(("{", "[")) else done
+
+    # ---- clients of it ----
+
+    def target(self):
+        address = self.listen[0]
+        return address if not address.startswith("0.0.0.0") else f"127.0.0.1:{self.port}"
+
+    def channel(self, *options, target=None):
+        """A connection of its own, not shared with another channel."""
+        channel = grpc.insecure_channel(
+            target or self.target(),
+            [("grpc.use_local_subchannel_pool", 1), ("grpc.enable_http_proxy", 0), *options])
+        self.channels.append(channel)
+        return channel
+
+    def stub(self, *options, target=None):
+        return pb_grpc.UserServiceStub(self.channel(*options, target=target))
+
+    def connect(self):
+        address = self.target()
+        if address.startswith("unix:"):
+            sock = socket.socket(socket.AF_UNIX)
+            sock.connect(address[5:])
+            return sock
+        return socket.create_connection(("127.0.0.1", self.port), 10)
+
+
+def requests(count, prefix="user"):
+    for i in range(count):
+        yield pb.CreateUserRequest(username=f"{prefix}{i:07}", email=f"{prefix}{i:07}@example.org",
+                                   password="correct horse")
+
+
+def failure(call):
+    """The RpcError that call() must end with."""
+    try:
+        reply = call()
+    except grpc.RpcError as error:
+        return error
+    raise AssertionError(f"no error, but {reply!r:.200}")
+
+
+def expect(call, code, text=None):
+    error = failure(call)
+    assert error.code() == code, f"{error.code()} {error.details()}"
+    if text is not None:
+        assert text in error.details(), error.details()
+    return error
+
+
+def read_all(stub, page_size, **metadata):
+    """One listing: its users and the token that it ended with."""
+    call = stub.ListUsers(pb.ListUsersRequest(page_size=page_size, **metadata), timeout=100)
+    users = list(call)
+    token = dict(call.trailing_metadata()).get("next-page-token", "")
+    return users, token
