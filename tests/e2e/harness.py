@@ -129,8 +129,8 @@ class Rosterd:
         def started():
             if self.process.poll() is not None:
                 raise AssertionError(f"rosterd exited {self.process.returncode}: {self.log()}")
-            return re.search(r"Server started on port \d+", self.log()[skip:])
-        wait_for(started, START_SECONDS, "Server started on port")
+            return re.search(r"Server started on (port \d+|unix:)", self.log()[skip:])
+        wait_for(started, START_SECONDS, "Server started")
         return self
 
     def stop(self, how=signal.SIGTERM, seconds=20):

@@ -145,11 +145,9 @@ def test_request_metadata_of_any_kind_is_accepted(stub):
     assert call.code() == grpc.StatusCode.OK
 
 
-def test_unary_without_deadline_with_one_and_with_one_gone(stub):
+def test_unary_without_deadline_and_with_one(stub):
     user = create(stub)
     assert stub.GetUser(pb.GetUserRequest(id=user.id), timeout=5) == user
-    error = failure(lambda: stub.GetUser(pb.GetUserRequest(id=user.id), timeout=1e-9))
-    assert error.code() == grpc.StatusCode.DEADLINE_EXCEEDED
 
 
 # ---- BatchCreateUsers ----
