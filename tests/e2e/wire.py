@@ -96,6 +96,7 @@ class Wire:
             + payload
 
     def send(self, data):
+        self.sock.settimeout(20)
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             self.sock.sendall(data)
 
