@@ -105,6 +105,7 @@ static bool block_signals(struct master *master)
     for (size_t i = 0; i < sizeof(handled) / sizeof(handled[0]); i++)
         sigaddset(&set, handled[i]);
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGCHLD, SIG_DFL); /* ignored by who started us, dead children would be lost */
     sigprocmask(SIG_BLOCK, &set, NULL);
     master->signal_fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
     return master->signal_fd >= 0 || fail(master, "signalfd: %s", strerror(errno));
