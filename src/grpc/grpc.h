@@ -161,7 +161,8 @@ bool grpc_call_writable(const struct grpc_call *call);
 void grpc_call_want_write(struct grpc_call *call);
 /** No on_message and no on_half_close until grpc_call_resume(): the client is held back by flow
  * control. (A bidirectional call whose replies wait is held back by itself.) Resumed outside of the
- * call's own callbacks, they may come before grpc_call_resume() returns. */
+ * call's own callbacks, they may come before grpc_call_resume() returns: resume a queue of calls
+ * from a timer, not each from the one before it. */
 void grpc_call_pause(struct grpc_call *call);
 void grpc_call_resume(struct grpc_call *call);
 /** Ends the call: waiting messages go out, then the trailers. message (UTF-8) may be NULL; it is
