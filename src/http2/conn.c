@@ -332,6 +332,14 @@ void http2_conn_fail(struct http2_conn *conn, enum http2_error error, const char
     http2_conn_touch(conn);
 }
 
+bool http2_conn_spend(struct http2_conn *conn, int32_t cost)
+{
+    if (http2_calm_spend(&conn->calm, cost, h2o_now(conn->context->loop)))
+        return true;
+    http2_conn_fail(conn, HTTP2_ENHANCE_YOUR_CALM, "too many frames that do nothing");
+    return false;
+}
+
 /* RFC 9113 6.8: first a GOAWAY that refuses nothing, then, once a PING shows that the peer
  * has seen it, one that says which streams are the last. */
 void http2_conn_drain(struct http2_conn *conn)
@@ -400,6 +408,7 @@ struct http2_conn *http2_conn_create(struct http2_context *context, h2o_socket_t
         .send_window = 65535,
         .recv_window = HTTP2_CONN_WINDOW,
         .budget = HTTP2_TURN_QUANTUM,
+        .calm.credit = HTTP2_CREDIT_MAX,
         .flush_timer.cb = on_flush_timeout,
         .linger_timer.cb = on_linger_timeout,
     };

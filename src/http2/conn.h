@@ -11,6 +11,7 @@
 #include <h2o/http2.h>
 #include <h2o/http2_internal.h>
 
+#include "http2/calm.h"
 #include "http2/hpack_encode.h"
 
 enum {
@@ -74,6 +75,7 @@ struct http2_conn {
     uint32_t last_id;   /* the highest that the peer opened */
     uint32_t goaway_id; /* streams above it are not served any more */
     uint8_t closed_how[HTTP2_CLOSED_MEMORY / 4];
+    struct http2_calm calm;
 
     h2o_linklist_t turns;  /* streams with something to send, in order of their turns */
     h2o_linklist_t closed; /* streams whose on_close is due */
@@ -114,6 +116,9 @@ struct http2_context {
 /* conn.c */
 /** GOAWAY with the error, then the connection closes; its streams get on_close. */
 void http2_conn_fail(struct http2_conn *conn, enum http2_error error, const char *why);
+/** Takes the cost of a frame that does nothing from the peer's credit; may fail the connection.
+ * @return whether it goes on */
+bool http2_conn_spend(struct http2_conn *conn, int32_t cost);
 /** The socket is of no use any more. */
 void http2_conn_lost(struct http2_conn *conn);
 /** Has what was queued outside of a read or write callback flushed in this turn of the loop. */

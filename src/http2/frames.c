@@ -12,9 +12,12 @@ static void fail(struct http2_conn *conn, int libh2o_error, const char *why)
     http2_conn_fail(conn, error, why != NULL ? why : "malformed frame");
 }
 
-/* A stream error: told to the peer, and to the handler where it knows the stream. */
+/* A stream error: told to the peer, and to the handler where it knows the stream. It counts as a
+ * reset by the peer would: the peer made us send it. */
 static void stream_error(struct http2_conn *conn, uint32_t id, enum http2_error error)
 {
+    if (!http2_conn_spend(conn, HTTP2_COST_RESET))
+        return;
     struct http2_stream *stream = http2_stream_find(conn, id);
     if (stream != NULL)
         http2_stream_reset(stream, error);
@@ -39,7 +42,7 @@ static void data_on_closed(struct http2_conn *conn, uint32_t id, uint32_t len)
     case HTTP2_CLOSED_BY_US:
         return; /* it was on its way when our RST_STREAM was */
     case HTTP2_CLOSED_BY_PEER:
-        http2_out_rst_stream(conn, id, HTTP2_STREAM_CLOSED);
+        stream_error(conn, id, HTTP2_STREAM_CLOSED);
         return;
     case HTTP2_CLOSED_ENDED:
         http2_conn_fail(conn, HTTP2_STREAM_CLOSED, "DATA after END_STREAM");
@@ -69,7 +72,8 @@ static void deliver(struct http2_stream *stream, const h2o_http2_frame_t *frame,
 {
     bool end_stream = (frame->flags & H2O_HTTP2_FRAME_FLAG_END_STREAM) != 0;
     if (!content_length_fits(stream, payload->length, end_stream)) {
-        http2_stream_reset(stream, HTTP2_PROTOCOL_ERROR);
+        http2_conn_credit(stream->conn, frame->length);
+        stream_error(stream->conn, stream->id, HTTP2_PROTOCOL_ERROR);
         return;
     }
     stream->recv_window -= frame->length;
@@ -78,8 +82,10 @@ static void deliver(struct http2_stream *stream, const h2o_http2_frame_t *frame,
         end_remote(stream);
     if (payload->length != frame->length)
         http2_stream_consume(stream, frame->length - payload->length); /* the padding */
-    if (payload->length == 0 && !end_stream)
+    if (payload->length == 0 && !end_stream) {
+        http2_conn_spend(stream->conn, HTTP2_COST_EMPTY);
         return;
+    }
     stream->conn->budget = HTTP2_OUT_TARGET;
     stream->conn->context->handler->on_data(stream, (uint8_t *)(uintptr_t)payload->data,
                                             payload->length, end_stream);
@@ -108,10 +114,10 @@ static void handle_data(struct http2_conn *conn, const h2o_http2_frame_t *frame)
         data_on_closed(conn, frame->stream_id, frame->length);
     } else if (stream->remote_closed) {
         http2_conn_credit(conn, frame->length);
-        http2_stream_reset(stream, HTTP2_STREAM_CLOSED);
+        stream_error(conn, stream->id, HTTP2_STREAM_CLOSED);
     } else if (frame->length > stream->recv_window) {
         http2_conn_credit(conn, frame->length);
-        http2_stream_reset(stream, HTTP2_FLOW_CONTROL_ERROR);
+        stream_error(conn, stream->id, HTTP2_FLOW_CONTROL_ERROR);
     } else {
         deliver(stream, frame, &payload);
     }
@@ -146,8 +152,12 @@ static void handle_settings(struct http2_conn *conn, const h2o_http2_frame_t *fr
     if ((frame->flags & H2O_HTTP2_FRAME_FLAG_ACK) != 0) {
         if (frame->length != 0)
             http2_conn_fail(conn, HTTP2_FRAME_SIZE_ERROR, "SETTINGS ACK with a payload");
+        else
+            http2_conn_spend(conn, HTTP2_COST_FRAME);
         return;
     }
+    if (!http2_conn_spend(conn, HTTP2_COST_SETTINGS))
+        return;
     uint32_t initial_window = conn->peer.initial_window_size;
     int ret = h2o_http2_update_peer_settings(&conn->peer, frame->payload, frame->length, &why);
     if (ret != 0) {
@@ -173,6 +183,8 @@ static void handle_window_update(struct http2_conn *conn, const h2o_http2_frame_
     h2o_http2_window_update_payload_t payload;
     const char *why = NULL;
     int of_stream = 0;
+    if (!http2_conn_spend(conn, HTTP2_COST_FRAME))
+        return;
     if (frame->stream_id != 0 && is_idle(conn, frame->stream_id)) {
         http2_conn_fail(conn, HTTP2_PROTOCOL_ERROR, "WINDOW_UPDATE on an idle stream");
         return;
@@ -196,7 +208,7 @@ static void handle_window_update(struct http2_conn *conn, const h2o_http2_frame_
         return;
     int64_t window = (int64_t)stream->send_window + payload.window_size_increment;
     if (window > INT32_MAX) {
-        http2_stream_reset(stream, HTTP2_FLOW_CONTROL_ERROR);
+        stream_error(conn, stream->id, HTTP2_FLOW_CONTROL_ERROR);
         return;
     }
     stream->send_window = (int32_t)window;
@@ -218,6 +230,8 @@ static void handle_rst_stream(struct http2_conn *conn, const h2o_http2_frame_t *
         return;
     }
     conn->context->counts.resets_in++;
+    if (!http2_conn_spend(conn, HTTP2_COST_RESET))
+        return;
     struct http2_stream *stream = http2_stream_find(conn, frame->stream_id);
     http2_closed_set(conn, frame->stream_id, HTTP2_CLOSED_BY_PEER);
     if (stream == NULL)
@@ -234,6 +248,8 @@ static void handle_priority(struct http2_conn *conn, const h2o_http2_frame_t *fr
 {
     h2o_http2_priority_t payload;
     const char *why = NULL;
+    if (!http2_conn_spend(conn, HTTP2_COST_FRAME))
+        return;
     int ret = h2o_http2_decode_priority_payload(&payload, frame, &why);
     if (ret == H2O_HTTP2_ERROR_FRAME_SIZE && !is_idle(conn, frame->stream_id))
         stream_error(conn, frame->stream_id, HTTP2_FRAME_SIZE_ERROR); /* 6.3 */
@@ -257,6 +273,11 @@ static void handle_ping(struct http2_conn *conn, const h2o_http2_frame_t *frame)
     if ((frame->flags & H2O_HTTP2_FRAME_FLAG_ACK) != 0) {
         if (conn->draining)
             http2_conn_drain_finish(conn);
+        http2_conn_spend(conn, HTTP2_COST_FRAME);
+        return;
+    }
+    if (!http2_calm_ping(&conn->calm, conn->num_streams == 0, h2o_now(conn->context->loop))) {
+        http2_conn_fail(conn, HTTP2_ENHANCE_YOUR_CALM, "too_many_pings"); /* A8's own words */
         return;
     }
     http2_out_close_data(conn);
@@ -307,7 +328,8 @@ static void handle_frame(struct http2_conn *conn, const h2o_http2_frame_t *frame
         http2_continuation_handle(conn, frame);
         return;
     default:
-        return; /* 5.5: unknown types are ignored */
+        http2_conn_spend(conn, HTTP2_COST_FRAME); /* 5.5: unknown types are ignored */
+        return;
     }
 }
 

@@ -165,8 +165,9 @@ static void start_request(struct http2_conn *conn, uint32_t id, bool end_stream,
 
 static void refuse(struct http2_conn *conn, uint32_t id, enum http2_error error)
 {
-    http2_out_rst_stream(conn, id, error);
     http2_closed_set(conn, id, HTTP2_CLOSED_BY_US);
+    if (http2_conn_spend(conn, HTTP2_COST_RESET))
+        http2_out_rst_stream(conn, id, error);
 }
 
 static void handle_request(struct http2_conn *conn, uint32_t id, bool end_stream,
@@ -186,13 +187,19 @@ static void handle_request(struct http2_conn *conn, uint32_t id, bool end_stream
         start_request(conn, id, end_stream, block);
 }
 
+static void refuse_more(struct http2_stream *stream, enum http2_error error)
+{
+    if (http2_conn_spend(stream->conn, HTTP2_COST_RESET))
+        http2_stream_reset(stream, error);
+}
+
 static void handle_trailers(struct http2_stream *stream, bool end_stream, struct block *block,
                             enum block_fault fault)
 {
     struct http2_context *context = stream->conn->context;
     bool length_fits = stream->content_length == UINT64_MAX || stream->content_length == 0;
     if (fault != BLOCK_GOOD || !end_stream || !length_fits || block->too_large) {
-        http2_stream_reset(stream, HTTP2_PROTOCOL_ERROR);
+        refuse_more(stream, HTTP2_PROTOCOL_ERROR);
         return;
     }
     stream->remote_closed = 1;
@@ -213,7 +220,7 @@ static void handle_block(struct http2_conn *conn, uint32_t id, bool end_stream, 
     if (fault == BLOCK_BROKEN)
         http2_conn_fail(conn, block.error, "a header block that cannot be decoded");
     else if (stream != NULL && stream->remote_closed)
-        http2_stream_reset(stream, HTTP2_STREAM_CLOSED);
+        refuse_more(stream, HTTP2_STREAM_CLOSED);
     else if (stream != NULL)
         handle_trailers(stream, end_stream, &block, fault);
     else if (id > conn->last_id)
@@ -221,7 +228,7 @@ static void handle_block(struct http2_conn *conn, uint32_t id, bool end_stream, 
     else if (http2_closed_get(conn, id) == HTTP2_CLOSED_ENDED)
         http2_conn_fail(conn, HTTP2_STREAM_CLOSED, "HEADERS on a closed stream");
     else if (http2_closed_get(conn, id) == HTTP2_CLOSED_BY_PEER)
-        http2_out_rst_stream(conn, id, HTTP2_STREAM_CLOSED);
+        refuse(conn, id, HTTP2_STREAM_CLOSED);
 }
 
 static void append_block(struct http2_conn *conn, const uint8_t *bytes, size_t len)
@@ -264,8 +271,12 @@ void http2_continuation_handle(struct http2_conn *conn, const h2o_http2_frame_t 
         http2_conn_fail(conn, HTTP2_PROTOCOL_ERROR, "CONTINUATION out of place");
         return;
     }
+    bool end_headers = (frame->flags & H2O_HTTP2_FRAME_FLAG_END_HEADERS) != 0;
+    if (!http2_conn_spend(conn,
+                          frame->length == 0 && !end_headers ? HTTP2_COST_EMPTY : HTTP2_COST_FRAME))
+        return;
     append_block(conn, frame->payload, frame->length);
-    if ((frame->flags & H2O_HTTP2_FRAME_FLAG_END_HEADERS) == 0 || conn->state >= HTTP2_CONN_CLOSING)
+    if (!end_headers || conn->state >= HTTP2_CONN_CLOSING)
         return;
     conn->block_stream = 0;
     handle_block(conn, frame->stream_id, conn->block_end_stream, conn->block, conn->block_len);

@@ -58,6 +58,7 @@ static void send_block(struct http2_stream *stream, unsigned status,
     struct http2_conn *conn = stream->conn;
     size_t bound = hpack_encode_bound(fields, num_fields);
     http2_out_close_data(conn);
+    http2_calm_forgive_pings(&conn->calm);
     if (bound > HTTP2_FRAME_MAX) {
         uint8_t *block = h2o_mem_alloc(bound);
         size_t len = hpack_encode(&conn->encoder, block, status, fields, num_fields);
@@ -130,6 +131,8 @@ static uint8_t *grow_frame(struct http2_conn *conn, struct http2_stream *stream,
 static uint8_t *new_frame(struct http2_conn *conn, struct http2_stream *stream, size_t len)
 {
     uint8_t *dst = http2_out_room(conn, H2O_HTTP2_FRAME_HEADER_SIZE + len);
+    http2_calm_earn(&conn->calm);
+    http2_calm_forgive_pings(&conn->calm);
     conn->data_frame = conn->out->size + 1;
     conn->data_stream = stream;
     conn->out->size += H2O_HTTP2_FRAME_HEADER_SIZE + len;

@@ -474,14 +474,15 @@ int main(int argc, char **argv)
     if (argc < 4)
         return usage();
     run.mode = argv[1];
-    const char *host = argv[2], *port = argv[3], *arg = argc > 4 ? argv[4] : "";
+    const char *host = argv[2], *port = argv[3], *arg = argc > 4 ? argv[4] : "",
+               *second = argc > 5 ? argv[5] : "";
     parse_options(argc, argv);
     run.id = arg;
     run.count = strtoull(arg, NULL, 10);
     run.latencies = malloc(sizeof(uint64_t) * (run.calls + 1));
     uint64_t start = now_ns();
     if (strcmp(run.mode, "echo") == 0) {
-        echo(host, port, run.count, argc > 5 ? strtoull(argv[5], NULL, 10) : run.count);
+        echo(host, port, run.count, strtoull(second, NULL, 10));
     } else {
         if (path()[0] == '\0')
             return usage();

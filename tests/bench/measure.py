@@ -103,7 +103,7 @@ class Bench:
         out = subprocess.run(
             ["taskset", "-c", CLIENT_CPU, self.build / "tests/bench/client", mode, "127.0.0.1",
              str(server.port), *map(str, argv)],
-            stdout=subprocess.PIPE, text=True, timeout=300)
+            stdout=subprocess.PIPE, text=True, timeout=120)
         if out.returncode != 0:
             raise SystemExit(f"client {mode} failed on {server.name}: {out.stdout}")
         return json.loads(out.stdout)
@@ -117,14 +117,14 @@ class Bench:
              f"-m{streams}", "-d", str(body), "-H", "te: trailers",
              "-H", "content-type: application/grpc",
              f"http://127.0.0.1:{server.port}/userservice.UserService/GetUser"],
-            stdout=subprocess.PIPE, text=True, timeout=300).stdout
+            stdout=subprocess.PIPE, text=True, timeout=120).stdout
         if f"{calls} succeeded, 0 failed" not in out:
             raise SystemExit(f"h2load failed on {server.name}:\n{out}")
 
     def start(self):
         port = free_port()
         self.ours = Server("rosterd", [
-            str(self.build / "rosterd"), "--listen", f"127.0.0.1:{port}", "--workers", "1",
+            str(self.build / "src/server/rosterd"), "--listen", f"127.0.0.1:{port}", "--workers", "1",
             "--segment", self.segment, "--max-users", str(4 * USERS)], "Server started", port)
         self.servers.append(self.ours)
         for _ in range(USERS // 100_000):

@@ -213,6 +213,11 @@ bool peer_next(struct peer *peer, struct peer_frame *frame)
     return next_within(peer, frame, 200, 5);
 }
 
+bool peer_next_now(struct peer *peer, struct peer_frame *frame)
+{
+    return next_within(peer, frame, 2, 0);
+}
+
 void peer_expect(struct peer *peer, uint8_t type, struct peer_frame *frame)
 {
     while (peer_next(peer, frame)) {

@@ -45,6 +45,8 @@ void peer_window_update(struct peer *peer, uint32_t stream_id, uint32_t incremen
 void peer_turn(struct peer *peer);
 /** The next frame, turning the loop for up to a second. @return false at the end */
 bool peer_next(struct peer *peer, struct peer_frame *frame);
+/** The next frame that is there, without waiting. */
+bool peer_next_now(struct peer *peer, struct peer_frame *frame);
 /** Skips to the next frame of this type; SETTINGS, PING and WINDOW_UPDATE are skipped, anything
  * else in between fails the test. */
 void peer_expect(struct peer *peer, uint8_t type, struct peer_frame *frame);

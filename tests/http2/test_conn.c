@@ -282,19 +282,27 @@ static void output_that_nobody_reads_stops_the_reading(void **state)
     (void)state;
     struct peer *peer = peer_connect(fixture.context, true);
     const struct http2_counts *counts = http2_context_counts(fixture.context);
-    static uint8_t pings[17 * 4096];
-    for (size_t i = 0; i != 4096; i++)
-        memcpy(pings + i * 17, "\0\0\x08\x06\0\0\0\0\0........", 17);
-    unsigned rounds = 0; /* up to 4 MB of questions */
-    while (rounds != 60 && peer_send(peer, pings, sizeof(pings)) == sizeof(pings))
-        rounds++;
-    assert_true(rounds < 60);
-    assert_true(counts->bytes_in < 3000000);
-    uint64_t quiet = counts->bytes_in;
-    peer_turn(peer);
-    assert_int_equal(counts->bytes_in, quiet);
+    peer_settings(peer, NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, 1 << 30);
+    peer_window_update(peer, 0, 1 << 30);
+    peer_request(peer, 1, true, "/body/1000", NULL);
+    /* from the second on, a request is these bytes; the answers of 20,000 are 20 MB */
+    size_t len;
+    uint8_t *block = peer_block(peer, &len, "/body/1000", NULL);
+    uint32_t id = 3;
+    uint64_t before;
+    do {
+        before = counts->streams_opened;
+        for (int i = 0; i != 200; i++, id += 2)
+            peer_frame(peer, NGHTTP2_HEADERS, NGHTTP2_FLAG_END_HEADERS | NGHTTP2_FLAG_END_STREAM,
+                       id, block, len);
+        peer_turn(peer);
+    } while (counts->streams_opened != before && id < 40000);
+    free(block);
+    assert_true(counts->bytes_out < 2000000);
+    assert_true(id < 20000);
+    uint64_t stopped = counts->bytes_in;
     struct peer_frame frame;
-    while (counts->bytes_in == quiet) /* reading brings it to life again */
+    while (counts->bytes_in == stopped) /* reading brings it to life again */
         assert_true(peer_next(peer, &frame));
     peer_close(peer);
 }
@@ -496,6 +504,116 @@ static void header_block_without_end_ends_the_connection(void **state)
     peer_close(peer);
 }
 
+/* Sends the same thing until the server has enough of it. @return how often */
+static unsigned flood_by(uint8_t type, uint8_t flags, uint32_t id, const char *payload, size_t len,
+                         const char *words)
+{
+    struct peer *peer = peer_connect(fixture.context, true);
+    struct peer_frame frame = {.type = 0};
+    unsigned sent = 0;
+    if (id != 0)
+        peer_request(peer, id, false, "/hold", NULL);
+    if (type == NGHTTP2_CONTINUATION)
+        peer_frame(peer, NGHTTP2_HEADERS, 0, id + 2, NULL, 0);
+    while (sent < 100000 && frame.type != NGHTTP2_GOAWAY) {
+        for (int i = 0; i != 100; i++, sent++)
+            peer_frame(peer, type, flags, type == NGHTTP2_CONTINUATION ? id + 2 : id, payload, len);
+        peer_turn(peer);
+        while (peer_next_now(peer, &frame) && frame.type != NGHTTP2_GOAWAY)
+            ;
+    }
+    assert_int_equal(frame.type, NGHTTP2_GOAWAY);
+    assert_int_equal(peer_u32(frame.payload + 4), NGHTTP2_ENHANCE_YOUR_CALM);
+    assert_int_equal(frame.len - 8, strlen(words));
+    assert_memory_equal(frame.payload + 8, words, strlen(words));
+    peer_expect_eof(peer);
+    peer_close(peer);
+    return sent;
+}
+
+static void floods_of_frames_that_do_nothing_end_the_connection(void **state)
+{
+    (void)state;
+    static const char words[] = "too many frames that do nothing";
+    assert_true(flood_by(NGHTTP2_SETTINGS, 0, 0, NULL, 0, words) < 1000);
+    assert_true(flood_by(NGHTTP2_SETTINGS, NGHTTP2_FLAG_ACK, 0, NULL, 0, words) < 5000);
+    assert_true(flood_by(NGHTTP2_PING, NGHTTP2_FLAG_ACK, 0, "12345678", 8, words) < 5000);
+    assert_true(flood_by(NGHTTP2_WINDOW_UPDATE, 0, 0, "\0\0\0\1", 4, words) < 5000);
+    assert_true(flood_by(NGHTTP2_WINDOW_UPDATE, 0, 1, "\0\0\0\1", 4, words) < 5000);
+    assert_true(flood_by(NGHTTP2_PRIORITY, 0, 1, "\0\0\0\3\0", 5, words) < 5000);
+    assert_true(flood_by(NGHTTP2_DATA, 0, 1, NULL, 0, words) < 2000);
+    assert_true(flood_by(NGHTTP2_CONTINUATION, 0, 1, NULL, 0, words) < 2000);
+    assert_true(flood_by(99, 0, 0, NULL, 0, words) < 5000);
+}
+
+static void rapid_reset_ends_the_connection(void **state)
+{
+    (void)state;
+    /* by the peer's own RST_STREAM, and by frames that make the server send it */
+    static const struct {
+        uint8_t type;
+        const char *payload;
+        uint8_t len;
+    } ways[] = {{NGHTTP2_RST_STREAM, "\0\0\0\x08", 4},
+                {NGHTTP2_WINDOW_UPDATE, "\0\0\0\0", 4},
+                {NGHTTP2_PRIORITY, "\0", 1}};
+    for (size_t i = 0; i != 3; i++) {
+        struct peer *peer = peer_connect(fixture.context, true);
+        struct peer_frame frame = {.type = 0};
+        uint32_t id = 1;
+        for (; id < 10000 && frame.type != NGHTTP2_GOAWAY; id += 2) {
+            peer_request(peer, id, false, "/hold", NULL);
+            peer_frame(peer, ways[i].type, 0, id, ways[i].payload, ways[i].len);
+            if (id % 50 == 1)
+                peer_turn(peer);
+            while (peer_next_now(peer, &frame) && frame.type != NGHTTP2_GOAWAY)
+                ;
+        }
+        assert_int_equal(frame.type, NGHTTP2_GOAWAY);
+        assert_int_equal(peer_u32(frame.payload + 4), NGHTTP2_ENHANCE_YOUR_CALM);
+        assert_true(id > 600); /* a client that cancels some hundred calls at once may */
+        peer_close(peer);
+    }
+}
+
+static void pings_have_two_strikes_until_something_is_sent(void **state)
+{
+    (void)state;
+    struct peer *peer = peer_connect(fixture.context, true);
+    struct peer_frame frame;
+    for (uint32_t id = 1; id != 21; id += 2) { /* three are fine each time, as A8 counts */
+        for (int i = 0; i != 3; i++) {
+            peer_frame(peer, NGHTTP2_PING, 0, 0, "12345678", 8);
+            do
+                assert_true(peer_next(peer, &frame));
+            while (frame.type != NGHTTP2_PING);
+            assert_true(frame.flags & NGHTTP2_FLAG_ACK);
+            assert_memory_equal(frame.payload, "12345678", 8);
+        }
+        peer_request(peer, id, true, "/body/1", NULL);
+        expect_answer(peer, id, 1);
+    }
+    peer_close(peer);
+    assert_int_equal(flood_by(NGHTTP2_PING, 0, 0, "12345678", 8, "too_many_pings"), 100);
+}
+
+static void window_updates_that_follow_data_are_never_too_many(void **state)
+{
+    (void)state;
+    struct peer *peer = peer_connect(fixture.context, true);
+    struct peer_frame frame;
+    peer_request(peer, 1, true, "/flood/100000000", NULL);
+    for (size_t got = 0; got != 100000000;) { /* two for each DATA, as browsers and grpc do */
+        assert_true(peer_next(peer, &frame));
+        if (frame.type != NGHTTP2_DATA)
+            continue;
+        got += frame.len;
+        peer_window_update(peer, 1, frame.len);
+        peer_window_update(peer, 0, frame.len);
+    }
+    peer_close(peer);
+}
+
 static void streams_beyond_the_limit_are_refused(void **state)
 {
     (void)state;
@@ -645,6 +763,10 @@ int main(void)
         T(size_update_at_the_start_is_taken),
         T(header_list_over_the_limit_is_told_to_the_handler),
         T(header_block_without_end_ends_the_connection),
+        T(floods_of_frames_that_do_nothing_end_the_connection),
+        T(rapid_reset_ends_the_connection),
+        T(pings_have_two_strikes_until_something_is_sent),
+        T(window_updates_that_follow_data_are_never_too_many),
         T(streams_beyond_the_limit_are_refused),
         T(reset_by_the_peer_is_told_once),
         T(lost_connection_closes_its_streams),

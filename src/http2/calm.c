@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT */
+#include "http2/calm.h"
+
+/* The clock may be set back: then nothing is refilled until it moves on. */
+static void refill(struct http2_calm *calm, uint64_t now_ms)
+{
+    if (calm->refilled_ms == 0 || now_ms < calm->refilled_ms) {
+        calm->refilled_ms = now_ms;
+        return;
+    }
+    uint64_t credit = (now_ms - calm->refilled_ms) * HTTP2_CREDIT_PER_SECOND / 1000;
+    if (credit == 0)
+        return;
+    calm->refilled_ms = now_ms;
+    if (credit > (uint64_t)(HTTP2_CREDIT_MAX - calm->credit))
+        calm->credit = HTTP2_CREDIT_MAX;
+    else
+        calm->credit += (int32_t)credit;
+}
+
+bool http2_calm_spend(struct http2_calm *calm, int32_t cost, uint64_t now_ms)
+{
+    if (calm->credit < HTTP2_CREDIT_MAX)
+        refill(calm, now_ms);
+    else
+        calm->refilled_ms = now_ms;
+    calm->credit -= cost;
+    return calm->credit >= 0;
+}
+
+bool http2_calm_ping(struct http2_calm *calm, bool idle, uint64_t now_ms)
+{
+    uint64_t interval = idle ? HTTP2_PING_INTERVAL_IDLE_MS : HTTP2_PING_INTERVAL_MS;
+    bool early = calm->ping_ms != 0 && now_ms - calm->ping_ms < interval;
+    calm->ping_ms = now_ms;
+    if (early)
+        calm->strikes++;
+    return calm->strikes <= HTTP2_PING_STRIKES;
+}

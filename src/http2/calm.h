@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a peer may do that costs us and does nothing: resets, pings, settings,
+ * window updates, empty frames. RFC 9113 10.5 leaves the bounds to the server;
+ * gRPC's A8 gives those of PING. Beyond them the connection ends with
+ * ENHANCE_YOUR_CALM.
+ *
+ * Each such frame takes from a credit; time refills it, and so does each DATA
+ * frame that we send, for an honest client's window updates follow those.
+ */
+#ifndef ROSTERD_HTTP2_CALM_H
+#define ROSTERD_HTTP2_CALM_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum {
+    HTTP2_CREDIT_MAX = 2048,       /* also what a connection starts with */
+    HTTP2_CREDIT_PER_SECOND = 256, /* a client that cancels 128 calls a second for ever is fine */
+    HTTP2_CREDIT_PER_DATA = 4,     /* two windows to update, and as much again to spare */
+
+    HTTP2_COST_FRAME = 1,    /* WINDOW_UPDATE, PRIORITY, CONTINUATION, an ACK, an unknown type */
+    HTTP2_COST_EMPTY = 4,    /* DATA or CONTINUATION without a byte and without an end */
+    HTTP2_COST_RESET = 2,    /* RST_STREAM, and the errors that make us send one */
+    HTTP2_COST_SETTINGS = 8, /* walks all streams, and wants an ACK */
+
+    /* A8: between two pings, unless we sent HEADERS or DATA meanwhile. */
+    HTTP2_PING_INTERVAL_MS = 5 * 60 * 1000,
+    HTTP2_PING_INTERVAL_IDLE_MS = 2 * 60 * 60 * 1000, /* while no stream is open */
+    HTTP2_PING_STRIKES = 2,
+};
+
+struct http2_calm {
+    uint64_t refilled_ms; /* 0: never */
+    uint64_t ping_ms;     /* of the last one; 0: none since we sent something */
+    int32_t credit;
+    uint8_t strikes;
+};
+
+/** @return false: the credit is used up */
+bool http2_calm_spend(struct http2_calm *calm, int32_t cost, uint64_t now_ms);
+/** @return false: one ping too many */
+bool http2_calm_ping(struct http2_calm *calm, bool idle, uint64_t now_ms);
+
+/** We sent DATA. */
+static inline void http2_calm_earn(struct http2_calm *calm)
+{
+    if (calm->credit < HTTP2_CREDIT_MAX)
+        calm->credit += HTTP2_CREDIT_PER_DATA;
+}
+
+/** We sent HEADERS or DATA. */
+static inline void http2_calm_forgive_pings(struct http2_calm *calm)
+{
+    calm->ping_ms = 0;
+    calm->strikes = 0;
+}
+
+#endif
