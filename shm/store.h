@@ -15,10 +15,10 @@
 #include "shm/error.h"
 
 enum {
-    SHM_ID_SIZE = 16,       /* bytes of a user's id (a binary UUID) */
-    SHM_BODY_MAX = 4000,    /* most bytes of a user's body */
-    SHM_BATCH_MAX = 256,    /* most users that one insert commits */
-    SHM_SLOTS = 1024,       /* processes that can take part at once */
+    SHM_ID_SIZE = 16,    /* bytes of a user's id (a binary UUID) */
+    SHM_BODY_MAX = 4000, /* most bytes of a user's body */
+    SHM_BATCH_MAX = 256, /* most users that one insert commits */
+    SHM_SLOTS = 1024,    /* processes that can take part at once */
 };
 
 struct shm_store; /* this process's handle of a segment; see shm_store_open() */
@@ -71,16 +71,16 @@ int shm_store_unlink(const char *name, struct shm_fault *fault);
 
 /** One line of facts; every number is a snapshot, taken without a lock. */
 struct shm_info {
-    uint64_t users;        /* visible now */
+    uint64_t users; /* visible now */
     uint64_t max_users;
     uint64_t version;      /* commits so far */
     uint64_t bytes_mapped; /* grown to, <= bytes_reserved */
     uint64_t bytes_reserved;
-    uint64_t bytes_used;   /* by users, bodies and indexes */
+    uint64_t bytes_used; /* by users, bodies and indexes */
     uint64_t buckets;
-    uint64_t actors;       /* slots in use */
-    uint64_t created_at;   /* seconds since the epoch */
-    bool owned;            /* a server is attached */
+    uint64_t actors;     /* slots in use */
+    uint64_t created_at; /* seconds since the epoch */
+    bool owned;          /* a server is attached */
     char name[256];
 };
 void shm_store_info(struct shm_store *store, struct shm_info *info);
@@ -137,7 +137,7 @@ void shm_snapshot_end(struct shm_actor *actor, struct shm_snapshot *snapshot);
 struct shm_cursor {
     struct shm_actor *actor;
     const struct shm_snapshot *snapshot;
-    const void *at; /* the last node returned, NULL before the first */
+    const void *at; /* the next user to return, NULL at the end */
 };
 /** Before the oldest user. */
 void shm_cursor_first(struct shm_cursor *cursor, struct shm_actor *actor,
@@ -181,7 +181,10 @@ struct shm_verify_report {
  * Checks every invariant of the segment: header, lists, indexes, allocator,
  * checksums. Treats the segment as hostile: no pointer is followed unchecked.
  * @param on_fault called for each fault with one line; may be NULL
- * @return SHM_OK or SHM_ECORRUPT
+ * A live segment is copied under the writer lock first, so writers wait for the
+ * copy (some 100 ms a million users) and it takes as much memory again.
+ * @return SHM_OK or SHM_ECORRUPT; SHM_EBUSY where the lock could not be had in a
+ *   second, SHM_ESYS (memory)
  */
 int shm_store_verify(struct shm_store *store, struct shm_verify_report *report,
                      void (*on_fault)(void *data, const char *line), void *data);

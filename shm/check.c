@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Is this file a segment that we may map? Read with pread, never through a
+ * mapping: a short file or a hole must be an error here, not a SIGBUS.
+ */
+#include "config.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "shm/log.h"
+#include "shm/verify.h"
+
+#define MAGIC "rosterd\n"
+
+void shm_header_fill(struct shm_header *header)
+{
+    memcpy(header->magic, MAGIC, sizeof(header->magic));
+    header->layout = shm_layout_hash();
+    header->base = SHM_BASE;
+    header->check = shm_header_check(header);
+}
+
+int shm_check_header(const struct shm_header *header, const char *name, struct shm_fault *fault)
+{
+    if (memcmp(header->magic, MAGIC, sizeof(header->magic)) != 0)
+        return shm_fail(fault, SHM_ECORRUPT, "segment %s: it is no rosterd segment (bad magic)",
+                        name);
+    if (header->layout != shm_layout_hash())
+        return shm_fail(fault, SHM_ELAYOUT,
+                        "segment %s: it has another layout (%016llx, this build's is %016llx): "
+                        "unlink it or start the build that made it",
+                        name, (unsigned long long)header->layout,
+                        (unsigned long long)shm_layout_hash());
+    if (header->check != shm_header_check(header))
+        return shm_fail(fault, SHM_ECORRUPT, "segment %s: corrupt, its header's checksum is wrong",
+                        name);
+    uint64_t buckets = header->buckets;
+    if (header->base != SHM_BASE || header->buckets_at != SHM_BUCKETS_AT || buckets == 0 ||
+        (buckets & (buckets - 1)) != 0 || buckets > UINT64_C(1) << 40 ||
+        header->arena_at != shm_round_up(SHM_BUCKETS_AT + 8 * buckets, SHM_HUGE))
+        return shm_fail(fault, SHM_ECORRUPT, "segment %s: corrupt, its header's sizes are wrong",
+                        name);
+    return SHM_OK;
+}
+
+/* Bytes of the file that must have memory: all but the slots that nobody used. */
+static uint64_t memory_needed(const struct shm_header *header, const struct shm_control *control)
+{
+    return SHM_FEED_END + control->slots_ready * sizeof(struct shm_slot) +
+           shm_round_up(8 * header->buckets, SHM_PAGE) +
+           (control->arena_end - SHM_BASE - header->arena_at);
+}
+
+static int check_control(const struct shm_header *header, const struct shm_control *control,
+                         const struct stat *st, const char *name, struct shm_fault *fault)
+{
+    uint64_t end = control->arena_end - SHM_BASE;
+    if (control->arena_end < SHM_BASE || end < header->arena_at || end > control->limit ||
+        end % SHM_PAGE != 0 || control->limit > UINT64_C(1) << 45 ||
+        control->slots_ready > SHM_SLOTS)
+        return shm_fail(fault, SHM_ECORRUPT, "segment %s: corrupt, its control page is wrong",
+                        name);
+    if ((uint64_t)st->st_size < end ||
+        (uint64_t)st->st_blocks * 512 < memory_needed(header, control))
+        return shm_fail(fault, SHM_ECORRUPT,
+                        "segment %s: corrupt, its file is shorter than it says", name);
+    return SHM_OK;
+}
+
+/* A dead holder may have sealed a change of the words looked at here. */
+static int read_log(int fd, struct shm_control *control)
+{
+    struct shm_log *log = malloc(sizeof(*log));
+    if (log == NULL)
+        return SHM_ESYS;
+    int rc = pread(fd, log, sizeof(*log), SHM_LOG_AT) == sizeof(*log) ? SHM_OK : SHM_ECORRUPT;
+    if (rc == SHM_OK && log->state == SHM_LOG_SEALED && log->count <= SHM_LOG_MAX)
+        for (uint64_t i = 0; i < log->count; i++) {
+            uint64_t at = log->entry[i].offset - SHM_CONTROL_AT;
+            if (at % 8 == 0 && at <= sizeof(*control) - 8)
+                memcpy((char *)control + at, &log->entry[i].value, 8);
+        }
+    free(log);
+    return rc;
+}
+
+int shm_check_file(int fd, const char *name, struct shm_geometry *geometry, struct shm_fault *fault)
+{
+    struct shm_header *header = malloc(sizeof(*header) + sizeof(struct shm_control));
+    struct shm_control *control = (struct shm_control *)(header + 1);
+    struct stat st;
+    int rc = SHM_OK;
+    if (header == NULL || fstat(fd, &st) != 0)
+        rc = shm_fail(fault, SHM_ESYS, "segment %s: %s", name, strerror(errno));
+    else if (pread(fd, header, sizeof(*header), 0) != sizeof(*header))
+        rc = shm_fail(fault, SHM_ECORRUPT, "segment %s: corrupt, it is shorter than its header",
+                      name);
+    if (rc == SHM_OK)
+        rc = shm_check_header(header, name, fault);
+    if (rc == SHM_OK && (pread(fd, control, sizeof(*control), SHM_CONTROL_AT) != sizeof(*control) ||
+                         read_log(fd, control) != SHM_OK))
+        rc = shm_fail(fault, SHM_ECORRUPT, "segment %s: corrupt, it is shorter than its log", name);
+    if (rc == SHM_OK)
+        rc = check_control(header, control, &st, name, fault);
+    if (rc == SHM_OK)
+        *geometry = (struct shm_geometry){.limit = control->limit,
+                                          .arena_end = control->arena_end,
+                                          .slots_ready = control->slots_ready,
+                                          .users = control->users};
+    free(header);
+    return rc;
+}

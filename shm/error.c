@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: MIT */
+#include "config.h"
+
+#include "shm/error.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "shm/internal.h"
+
+const char *shm_strerror(int error)
+{
+    switch (error) {
+    case SHM_OK:
+        return "no error";
+    case SHM_ENOENT:
+        return "no such user";
+    case SHM_EEXIST:
+        return "exists already";
+    case SHM_EBUSY:
+        return "the writer lock is held by another process";
+    case SHM_EFULL:
+        return "the table has reached max-users";
+    case SHM_ESPACE:
+        return "no space: the segment is at its bound or /dev/shm is full";
+    case SHM_EINVAL:
+        return "invalid argument";
+    case SHM_ESLOTS:
+        return "no free slot in the segment";
+    case SHM_EPINS:
+        return "too many snapshots are open in this process";
+    case SHM_ENOSEG:
+        return "no such segment";
+    case SHM_EOWNED:
+        return "a live server owns the segment";
+    case SHM_ELAYOUT:
+        return "the segment has another layout";
+    case SHM_ECORRUPT:
+        return "the segment is corrupt";
+    case SHM_EPERM:
+        return "the segment belongs to, or is writable for, somebody else";
+    case SHM_EBASE:
+        return "the segment's address range is taken in this process";
+    case SHM_ESYS:
+        return "a system call failed";
+    default:
+        return "unknown error";
+    }
+}
+
+int shm_fail(struct shm_fault *fault, int error, const char *format, ...)
+{
+    if (fault != NULL) {
+        va_list args;
+        va_start(args, format);
+        vsnprintf(fault->text, sizeof(fault->text), format, args);
+        va_end(args);
+    }
+    return error;
+}

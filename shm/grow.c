@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Growth of the arena: memory first, outside the lock, then a transaction that
+ * moves arena_end over it. A death in between leaves a file that is longer
+ * than it says; the next growth allocates the same range again.
+ */
+#include "config.h"
+
+#include <sys/mman.h>
+
+#include "shm/log.h"
+
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25
+#endif
+
+static int publish(struct shm_store *store, uint64_t old, uint64_t end)
+{
+    struct shm_txn txn;
+    int rc = shm_writer_lock(store);
+    if (rc != SHM_OK)
+        return rc;
+    if (shm_control()->arena_end == old) { /* else another was faster: as good */
+        shm_txn_begin(&txn);
+        shm_txn_word(&txn, &shm_control()->arena_end, end);
+        shm_txn_seal(&txn, 0);
+        shm_txn_apply(&txn);
+    }
+    shm_writer_unlock();
+    return SHM_OK;
+}
+
+int shm_grow(struct shm_store *store)
+{
+    uint64_t old = __atomic_load_n(&shm_control()->arena_end, __ATOMIC_ACQUIRE);
+    uint64_t bound = SHM_BASE + store->size;
+    uint64_t end = shm_round_up(old + 1, SHM_HUGE);
+    if (end > bound)
+        end = bound;
+    if (end <= old)
+        return SHM_ESPACE;
+    int rc = shm_file_allocate(store->fd, old - SHM_BASE, end - old, NULL);
+    if (rc != SHM_OK)
+        return rc;
+    /* One huge page for all processes at once, where the kernel can: fewer page
+     * faults and TLB misses. Only what has just been allocated is touched. */
+    if (end - old == SHM_HUGE)
+        (void)madvise((void *)(uintptr_t)old, SHM_HUGE, MADV_COLLAPSE);
+    SHM_POINT("allocated");
+    return publish(store, old, end);
+}

@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: MIT */
+/* What the library's files share: the handles and the paths between the files. */
+#ifndef ROSTERD_SHM_INTERNAL_H
+#define ROSTERD_SHM_INTERNAL_H
+
+#include <stdbool.h>
+#include <string.h>
+
+#include "shm/layout.h"
+
+struct shm_store {
+    int fd;
+    bool owner;    /* by descriptor: true in the owner's forked children, too */
+    bool readonly; /* the arena is mapped so: a tool */
+    uint64_t size; /* bytes mapped from SHM_BASE */
+    char name[256];
+};
+
+/** Scratch of one insert, so that the stack stays small. */
+struct shm_batch {
+    uint64_t hash[SHM_BATCH_MAX];
+    uint32_t check[SHM_BATCH_MAX];
+    struct shm_node *node[SHM_BATCH_MAX];
+    struct shm_tower *tower[SHM_BATCH_MAX];
+    /* the batch's own nodes by bucket: open addressing, stamped to save the clearing */
+    struct {
+        uint64_t bucket, stamp;
+        struct shm_node *node;
+    } pending[4 * SHM_BATCH_MAX];
+    uint64_t stamp;
+};
+
+/** One transaction being built; see log.h. */
+struct shm_txn {
+    struct shm_log *log;
+    size_t count;
+    size_t links; /* entries before this one are what the list calls write */
+    uint64_t loaded, dirty;
+    uint64_t alloc[SHM_ALLOC_WORDS];
+    struct shm_tower **index_tail[SHM_LEVELS];
+    unsigned index_height; /* levels of index_tail that changed */
+};
+
+struct shm_actor {
+    struct shm_slot *slot;
+    struct cds_hlist_head *buckets;
+    uint64_t bucket_mask;
+    bool online;
+    uint8_t pins_free; /* entries of pin_free */
+    uint8_t pin_last;  /* the newest pin begun */
+    unsigned number;   /* of the slot */
+    struct shm_store *store;
+    uint8_t pin_free[SHM_PINS];
+    struct shm_txn txn;
+    struct shm_batch batch;
+};
+
+static inline struct shm_header *shm_header(void)
+{
+    return (struct shm_header *)(uintptr_t)SHM_BASE;
+}
+
+static inline struct shm_control *shm_control(void)
+{
+    return (struct shm_control *)(uintptr_t)(SHM_BASE + SHM_CONTROL_AT);
+}
+
+static inline struct shm_log *shm_log(void)
+{
+    return (struct shm_log *)(uintptr_t)(SHM_BASE + SHM_LOG_AT);
+}
+
+static inline struct shm_feed_entry *shm_feed(void)
+{
+    return (struct shm_feed_entry *)(uintptr_t)(SHM_BASE + SHM_FEED_AT);
+}
+
+static inline struct shm_slot *shm_slot(unsigned i)
+{
+    return (struct shm_slot *)(uintptr_t)(SHM_BASE + SHM_SLOTS_AT) + i;
+}
+
+static inline uint64_t shm_round_up(uint64_t n, uint64_t to)
+{
+    return (n + to - 1) / to * to;
+}
+
+/** Fills fault, where there is one, and returns error: `return shm_fail(...)`. */
+int shm_fail(struct shm_fault *fault, int error, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* file.c: the file under the segment */
+enum shm_access { SHM_AS_OWNER, SHM_AS_TOOL };
+int shm_file_path(char path[300], const char *name, struct shm_fault *fault);
+int shm_file_open(int *fd, const char *name, enum shm_access access, struct shm_fault *fault);
+/** A file without a name yet, sealed off from others; nothing is left of it if we die. */
+int shm_file_create(int *fd, const char *name, struct shm_fault *fault);
+/** Gives it its name. @return SHM_EEXIST where somebody was faster */
+int shm_file_publish(int fd, const char *name, struct shm_fault *fault);
+/** Gives [at, at + length) memory. @return SHM_ESPACE, SHM_ESYS */
+int shm_file_allocate(int fd, uint64_t at, uint64_t length, struct shm_fault *fault);
+bool shm_file_linked(int fd);
+
+/* owner.c */
+/** Takes the owner lock for this descriptor. @return SHM_EOWNED, SHM_ESYS */
+int shm_owner_take(int fd, const char *name, struct shm_fault *fault);
+bool shm_owner_present(const struct shm_store *store);
+uint64_t shm_pid_namespace(void);
+
+/* check.c: is this file a segment that we may map and change? */
+struct shm_geometry {
+    uint64_t limit, arena_end, slots_ready, users;
+};
+void shm_header_fill(struct shm_header *header);
+int shm_check_header(const struct shm_header *header, const char *name, struct shm_fault *fault);
+int shm_check_file(int fd, const char *name, struct shm_geometry *geometry,
+                   struct shm_fault *fault);
+/** Every invariant, on a private copy: a corrupt segment is left as it was. */
+int shm_check_contents(int fd, const char *name, const struct shm_geometry *geometry,
+                       struct shm_fault *fault);
+
+/* lock.c */
+/** @return SHM_OK, SHM_EBUSY after some 50 us, SHM_ECORRUPT */
+int shm_writer_lock(struct shm_store *store);
+void shm_writer_unlock(void);
+/** Whether a dead process held it; it is recovered then. */
+bool shm_writer_reap(struct shm_store *store);
+/** A robust, process-shared mutex. */
+int shm_mutex_init(pthread_mutex_t *mutex);
+
+/* slot.c */
+void shm_slots_init(unsigned from, unsigned to);
+
+/* grow.c */
+/** Makes the arena one step larger. @return SHM_ESPACE, SHM_EBUSY, SHM_ESYS */
+int shm_grow(struct shm_store *store);
+
+/* tower.c */
+unsigned shm_tower_height(uint64_t hash); /* 0: none */
+/** The node of the last tower at or before seq, or NULL. */
+struct shm_node *shm_tower_find(uint64_t seq);
+
+/* Points where the tests' build kills the process. */
+#ifdef SHM_TEST_HOOKS
+extern void (*shm_test_hook)(const char *point);
+#define SHM_POINT(name)                                                                            \
+    do {                                                                                           \
+        if (shm_test_hook != NULL)                                                                 \
+            shm_test_hook(name);                                                                   \
+    } while (0)
+#else
+#define SHM_POINT(name)                                                                            \
+    do {                                                                                           \
+    } while (0)
+#endif
+
+#endif

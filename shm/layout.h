@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The shared layout: every struct that lies in the segment. It is a contract
+ * between builds: shm_layout_hash() covers each size and offset here, and a
+ * segment with another hash is refused. docs/store.md has the byte map.
+ *
+ * Pointers in here are plain addresses: every process maps the segment at
+ * SHM_BASE. Words that a transaction changes are 8 bytes and 8-aligned, for
+ * the redo log knows nothing smaller.
+ */
+#ifndef ROSTERD_SHM_LAYOUT_H
+#define ROSTERD_SHM_LAYOUT_H
+
+#include <pthread.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <urcu/hlist.h>
+#include <urcu/list.h>
+
+#include "shm/store.h"
+
+#define SHM_BASE  UINT64_C(0x7e9000000000)
+#define SHM_NEVER UINT64_MAX /* `died` of what lives */
+#define SHM_HUGE  (UINT64_C(2) << 20)
+
+enum {
+    SHM_PAGE = 4096,
+    SHM_LINE = 64,
+    SHM_SECRET_SIZE = 192, /* as XXH3_64bits_withSecret() likes it */
+    SHM_LOG_MAX = 5372,    /* entries: see the sum in log.h */
+    SHM_FEED_SIZE = 16384, /* entries of the ring, a power of two */
+    SHM_PINS = 124,        /* a slot */
+    SHM_LEVELS = 12,       /* of the sparse index */
+    SHM_EXTENT = 64 << 10, /* what nodes and blocks take from the arena at a time */
+    SHM_CLASSES = 56,      /* size classes of blocks: see alloc.c */
+    SHM_SLOTS_STEP = 16,   /* slots made at a time */
+};
+
+/* ---- page 0: written once, before the segment has a name ---- */
+
+struct shm_header {
+    char magic[8];
+    uint64_t layout; /* shm_layout_hash() */
+    uint64_t base;
+    uint64_t created_at; /* seconds since the epoch */
+    uint64_t buckets_at; /* offset of the array of struct cds_hlist_head */
+    uint64_t buckets;    /* a power of two */
+    uint64_t arena_at;   /* offset */
+    uint64_t reserved0;
+    uint8_t secret[SHM_SECRET_SIZE]; /* keys the hash, against chosen ids */
+    uint8_t reserved[SHM_PAGE - 64 - SHM_SECRET_SIZE - 8];
+    uint64_t check; /* over all before it */
+};
+_Static_assert(sizeof(struct shm_header) == SHM_PAGE, "page 0");
+
+/* ---- records ---- */
+
+/* A block of a body's or a tower's size starts with `link`. While the block is
+ * free it leads to the next free one, while it is retired to the next retired
+ * one; building a record in a free block leaves it alone, so that a death
+ * before the commit point leaves the free list whole. */
+
+/** One version of a user, newest first. */
+struct shm_body {
+    struct shm_body *link; /* next free or retired; see above */
+    struct shm_body *prev; /* the older version */
+    struct shm_node *node; /* whose; NULL where the node went first */
+    uint64_t born;         /* the commit that made it */
+    uint64_t died;         /* the commit that replaced or deleted it */
+    uint64_t token;        /* its grace period, once retired */
+    uint32_t check;        /* over born, length and bytes */
+    uint16_t length;       /* of bytes */
+    uint16_t state;        /* enum shm_body_state */
+    uint8_t bytes[];
+};
+_Static_assert(sizeof(struct shm_body) == 56, "a body's head");
+
+enum shm_body_state {
+    SHM_BODY_LIVE = 1,
+    SHM_BODY_REPLACED, /* retired by an update, still in the chain */
+    SHM_BODY_DELETED,  /* the newest of a deleted user: stands for its node too */
+    SHM_BODY_UNLINKED, /* out of the chain, waits for a second grace period */
+};
+
+/** A user's identity: line 0 is what a lookup reads, line 1 what a listing reads. */
+struct shm_node {
+    struct cds_hlist_node by_id;
+    uint64_t hash;
+    uint8_t id[SHM_ID_SIZE];
+    struct shm_body *body; /* the newest */
+    uint64_t seq;          /* creation order, from 1 */
+    uint32_t check;        /* over id, seq, born, hash */
+    uint32_t state;        /* enum shm_node_state */
+
+    struct cds_list_head order; /* by seq */
+    uint64_t born;
+    uint64_t died;                   /* free node: the next free one */
+    struct cds_hlist_node unique[2]; /* by user name, by e-mail */
+};
+_Static_assert(sizeof(struct shm_node) == 128, "two lines a user");
+_Static_assert(offsetof(struct shm_node, order) == SHM_LINE, "a lookup reads one line");
+
+enum shm_node_state { SHM_NODE_LIVE = 1, SHM_NODE_UNLINKED };
+
+/** An entry of the sparse index by seq: one user in sixteen has one. */
+struct shm_tower {
+    struct shm_body *link; /* next free */
+    struct shm_node *node;
+    uint64_t seq;    /* of node */
+    uint64_t height; /* of next, 1 to SHM_LEVELS */
+    struct shm_tower *next[];
+};
+_Static_assert(sizeof(struct shm_tower) == 32, "a tower's head");
+
+/* ---- control pages ---- */
+
+/** Retired bodies, oldest first. Changed under the writer lock, by the log. */
+struct shm_queue {
+    struct shm_body *head, *tail;
+    uint64_t count, bytes;
+};
+_Static_assert(sizeof(struct shm_queue) == 32, "a queue");
+
+/** One unique index; buckets is NULL where there is none. */
+struct shm_unique {
+    struct cds_hlist_head *buckets;
+    uint64_t count; /* of buckets, a power of two */
+    uint64_t field; /* what of the body it is over; the service's number */
+    uint64_t secret_at;
+};
+_Static_assert(sizeof(struct shm_unique) == 32, "a unique index");
+
+/** The allocator's words. The first SHM_CLASSES are heads of free lists. */
+enum shm_alloc_word {
+    SHM_ALLOC_NODE_FREE = SHM_CLASSES, /* linked through died */
+    SHM_ALLOC_NODE_CUR,                /* the unused rest of the nodes' extent */
+    SHM_ALLOC_NODE_END,
+    SHM_ALLOC_BLOCK_CUR, /* and of the blocks' */
+    SHM_ALLOC_BLOCK_END,
+    SHM_ALLOC_ARENA_CUR,  /* the first extent never used */
+    SHM_ALLOC_BYTES_USED, /* nodes and blocks that are not free */
+    SHM_ALLOC_RESERVED,
+    SHM_ALLOC_WORDS,
+};
+_Static_assert(SHM_ALLOC_WORDS == 64, "a transaction keeps a bit for each");
+
+struct shm_control {
+    /* read by everybody, written once a commit */
+    uint64_t version;       /* commits so far */
+    uint64_t gp;            /* grace periods so far, from 1 */
+    uint64_t slots_ready;   /* slots that have memory: [0, slots_ready) */
+    uint64_t pid_namespace; /* of the owner: robust mutexes need one for all */
+    uint64_t reserved0[4];
+
+    pthread_mutex_t writer; /* robust, process-shared */
+    uint8_t pad0[SHM_LINE - sizeof(pthread_mutex_t)];
+
+    /* under the writer lock from here on; readers of the feed and tools look, too */
+    uint64_t users;
+    uint64_t seq;       /* the last given out */
+    uint64_t feed_head; /* entries ever written to the feed */
+    uint64_t arena_end; /* address: what lies below has memory */
+    uint64_t max_users;
+    uint64_t limit; /* bytes of address space, the bound of arena_end */
+    uint64_t reserved1[2];
+
+    struct cds_list_head order; /* users by seq */
+    uint64_t reserved2[6];
+
+    uint64_t alloc[SHM_ALLOC_WORDS];
+
+    struct shm_tower *index[SHM_LEVELS];       /* the sparse index: first of each level */
+    struct shm_tower **index_tail[SHM_LEVELS]; /* the next[] word to append to */
+
+    struct shm_queue retired;  /* waiting for the readers of their time */
+    struct shm_queue unlinked; /* waiting for those who may still hold a pointer */
+    struct shm_unique unique[2];
+
+    uint8_t reserved[SHM_PAGE - 4 * SHM_LINE - 8 * SHM_ALLOC_WORDS - 16 * SHM_LEVELS - 128];
+};
+_Static_assert(sizeof(struct shm_control) == SHM_PAGE, "one control page");
+_Static_assert(offsetof(struct shm_control, users) == 2 * SHM_LINE, "a mutex fits a line");
+
+struct shm_log_entry {
+    uint64_t offset; /* of the word, from SHM_BASE */
+    uint64_t value;
+};
+
+enum shm_log_state { SHM_LOG_IDLE = 0, SHM_LOG_SEALED = 1 };
+
+struct shm_log {
+    uint64_t state;
+    uint64_t count;
+    uint64_t reserved[6];
+    struct shm_log_entry entry[SHM_LOG_MAX];
+};
+_Static_assert(sizeof(struct shm_log) == 64 + 16 * SHM_LOG_MAX, "the redo log");
+
+enum shm_feed_kind { SHM_FEED_CREATED = 1, SHM_FEED_UPDATED, SHM_FEED_DELETED };
+
+struct shm_feed_entry {
+    uint64_t version;
+    uint64_t kind;
+    uint8_t id[SHM_ID_SIZE];
+};
+_Static_assert(sizeof(struct shm_feed_entry) == 32, "two a line");
+
+/** A snapshot's hold on its version. Only the slot's process writes version and count. */
+struct shm_pin {
+    uint64_t version;
+    uint64_t count;        /* snapshots that share it; 0: free, if held is NULL */
+    struct shm_body *held; /* retired, and kept for this pin; by the log */
+    uint64_t held_bytes;
+};
+_Static_assert(sizeof(struct shm_pin) == 32, "two a line");
+
+struct shm_slot {
+    pthread_mutex_t life; /* robust: held while the process lives */
+    uint8_t pad0[48 - sizeof(pthread_mutex_t)];
+    uint32_t state; /* 0 free, 1 taken */
+    uint32_t pid;   /* for people: liveness is the mutex */
+    uint32_t kind;  /* enum shm_actor_kind */
+    uint32_t number;
+
+    uint64_t ctr; /* 0 offline, else the gp seen when it went online */
+    uint64_t started_at;
+    uint64_t reserved[6];
+
+    struct shm_pin pins[SHM_PINS];
+};
+_Static_assert(offsetof(struct shm_slot, pins) == 128, "two lines a slot's head");
+_Static_assert(sizeof(struct shm_slot) == SHM_PAGE, "a page a slot");
+
+/* ---- where things lie: offsets from SHM_BASE ---- */
+
+enum {
+    SHM_CONTROL_AT = SHM_PAGE,
+    SHM_LOG_AT = 2 * SHM_PAGE,
+    SHM_FEED_AT = 24 * SHM_PAGE,
+    SHM_FEED_END = SHM_FEED_AT + SHM_FEED_SIZE * 32, /* memory ends here, up to the slots */
+    SHM_SLOTS_AT = 1 << 20,
+    SHM_BUCKETS_AT = 6 << 20,
+};
+_Static_assert(SHM_LOG_AT + sizeof(struct shm_log) <= SHM_FEED_AT, "the log ends before the feed");
+_Static_assert(SHM_FEED_END <= SHM_SLOTS_AT && SHM_FEED_END % SHM_PAGE == 0,
+               "the feed ends before the slots");
+_Static_assert(SHM_SLOTS_AT + SHM_SLOTS * sizeof(struct shm_slot) <= SHM_BUCKETS_AT,
+               "the slots end before the buckets");
+_Static_assert(sizeof(void *) == 8 && sizeof(pthread_mutex_t) <= 48, "a 64-bit machine");
+
+uint64_t shm_layout_hash(void);
+uint64_t shm_header_check(const struct shm_header *header);
+
+#endif

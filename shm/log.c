@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: MIT */
+/* Physical redo; the argument is in log.h. */
+#include "config.h"
+
+#include "shm/log.h"
+
+#include <assert.h>
+
+static uint64_t *word_at(uint64_t offset)
+{
+    return (uint64_t *)(uintptr_t)(SHM_BASE + offset);
+}
+
+static void log_allocator(struct shm_txn *txn)
+{
+    uint64_t *words = shm_control()->alloc;
+    for (uint64_t dirty = txn->dirty; dirty != 0; dirty &= dirty - 1) {
+        int i = __builtin_ctzll(dirty);
+        shm_txn_word(txn, &words[i], txn->alloc[i]);
+    }
+    for (unsigned level = 0; level < txn->index_height; level++)
+        shm_txn_pointer(txn, &shm_control()->index_tail[level], txn->index_tail[level]);
+}
+
+void shm_txn_seal(struct shm_txn *txn, uint64_t version)
+{
+    log_allocator(txn);
+    if (version != 0)
+        shm_txn_word(txn, &shm_control()->version, version);
+    assert(txn->count <= SHM_LOG_MAX);
+    txn->log->count = txn->count;
+    SHM_POINT("before seal");
+    __atomic_store_n(&txn->log->state, SHM_LOG_SEALED, __ATOMIC_RELEASE);
+    SHM_POINT("sealed");
+}
+
+#ifdef SHM_DEBUG_CHECKS
+/* The list calls wrote what the log says: the last entry of each word holds. */
+static void check_links(const struct shm_txn *txn)
+{
+    const struct shm_log_entry *entry = txn->log->entry;
+    for (size_t i = 0; i < txn->links; i++) {
+        size_t last = i;
+        for (size_t j = i + 1; j < txn->links; j++)
+            if (entry[j].offset == entry[i].offset)
+                last = j;
+        assert(*word_at(entry[i].offset) == entry[last].value);
+    }
+}
+#endif
+
+static void replay(struct shm_log *log)
+{
+    for (uint64_t i = 0; i < log->count; i++) {
+        if (i == log->count / 2)
+            SHM_POINT("half replayed");
+        __atomic_store_n(word_at(log->entry[i].offset), log->entry[i].value, __ATOMIC_RELEASE);
+    }
+    SHM_POINT("replayed");
+    __atomic_store_n(&log->state, SHM_LOG_IDLE, __ATOMIC_RELEASE);
+}
+
+void shm_txn_apply(struct shm_txn *txn)
+{
+#ifdef SHM_DEBUG_CHECKS
+    check_links(txn);
+#endif
+    replay(txn->log);
+}
+
+bool shm_log_sane(const struct shm_log *log, uint64_t size)
+{
+    if (log->state != SHM_LOG_IDLE && log->state != SHM_LOG_SEALED)
+        return false;
+    if (log->state == SHM_LOG_IDLE)
+        return true;
+    if (log->count > SHM_LOG_MAX)
+        return false;
+    for (uint64_t i = 0; i < log->count; i++) {
+        uint64_t offset = log->entry[i].offset;
+        if (offset % 8 != 0 || offset < SHM_CONTROL_AT || offset > size - 8)
+            return false;
+    }
+    return true;
+}
+
+int shm_log_recover(struct shm_log *log, uint64_t size)
+{
+    if (!shm_log_sane(log, size))
+        return SHM_ECORRUPT;
+    if (log->state == SHM_LOG_SEALED)
+        replay(log);
+    return SHM_OK;
+}
