@@ -68,6 +68,15 @@ def children(pid):
     return []
 
 
+def gone(pid):
+    """Ended; whether init has already taken note of it is not our matter."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="ascii") as file:
+            return file.read().rpartition(")")[2].split()[0] in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+
+
 def resident(pid):
     """Private resident bytes: what the process costs besides the shared segment."""
     with open(f"/proc/{pid}/status", encoding="ascii") as file:
@@ -139,7 +148,7 @@ class Rosterd:
         self.process.send_signal(how)
         status = self.process.wait(seconds)
         for pid in workers:
-            wait_for(lambda p=pid: not os.path.exists(f"/proc/{p}"), 5, f"worker {pid} gone")
+            wait_for(lambda p=pid: gone(p), 5, f"worker {pid} gone")
         self.check_sanitizer()
         return status
 
@@ -154,7 +163,7 @@ class Rosterd:
                 os.kill(pid, signal.SIGKILL)
         self.process.wait(10)
         for pid in pids[1:]:
-            wait_for(lambda p=pid: not os.path.exists(f"/proc/{p}"), 5, f"worker {pid} gone")
+            wait_for(lambda p=pid: gone(p), 5, f"worker {pid} gone")
 
     def clean(self):
         for channel in self.channels:

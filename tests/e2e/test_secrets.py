@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: MIT
+"""A password's bytes must be found nowhere once its call is over."""
+import re
+
+import grpc
+
+import user_service_pb2 as pb
+from harness import SANITIZED, expect
+from wire import Wire, message
+
+SECRET = "Zq7-hunter2-correct-horse-battery-"
+
+
+def memory(pid):
+    """All of a process that it can read itself: what a core of it would hold, and more."""
+    with open(f"/proc/{pid}/maps", encoding="ascii") as maps, \
+            open(f"/proc/{pid}/mem", "rb", buffering=0) as mem:
+        for line in maps:
+            start, end, mode, name = re.match(r"(\w+)-(\w+) (\S+) \S+ \S+ \d+ *(.*)", line).groups()
+            start, end = int(start, 16), int(end, 16)
+            # the segment is looked at as a file; reserved address space has nothing in it
+            if "r" not in mode or name.startswith(("[v", "/dev/shm")):
+                continue
+            at = start
+            while at < end:
+                try:
+                    mem.seek(at)
+                    chunk = mem.read(min(end - at, 16 << 20))
+                except (OSError, ValueError, OverflowError):
+                    break
+                if not chunk:
+                    break
+                yield name or hex(start), chunk
+                at += len(chunk)
+
+
+def found_in(rosterd):
+    needle, places = SECRET.encode(), []
+    for path in rosterd.shm_files():
+        with open(path, "rb") as file:
+            if needle in file.read():
+                places.append(path)
+    if needle in rosterd.log().encode():
+        places.append("log")
+    if not SANITIZED:  # whose freed memory is kept as it was, on purpose
+        for pid in [rosterd.process.pid, *rosterd.worker_pids()]:
+            places += [f"memory of {pid}: {where}" for where, chunk in memory(pid)
+                       if needle in chunk]
+    return places
+
+
+def passwords(count, **more):
+    return (pb.CreateUserRequest(username=f"u{i}", password=f"{SECRET}{i:06}", **more)
+            for i in range(count))
+
+
+def test_search_finds_what_is_there(start):
+    """A check of this file's own means: a name is in the segment, a chat in memory."""
+    rosterd = start()
+    rosterd.stub().CreateUser(pb.CreateUserRequest(username=SECRET))
+    assert found_in(rosterd)
+
+
+def test_password_of_a_created_user_is_nowhere(start):
+    rosterd = start()
+    stub = rosterd.stub()
+    for request in passwords(20):
+        reply = stub.CreateUser(request)
+        assert SECRET.encode() not in reply.SerializeToString()
+    assert found_in(rosterd) == []
+
+
+def test_password_of_a_refused_user_is_nowhere(start):
+    rosterd = start("--max-users", "1")
+    stub = rosterd.stub()
+    stub.CreateUser(pb.CreateUserRequest(username="first"))
+    for more, code in (({"email": "bad"}, grpc.StatusCode.INVALID_ARGUMENT),
+                       ({}, grpc.StatusCode.RESOURCE_EXHAUSTED)):
+        for request in passwords(5, **more):
+            expect(lambda r=request: stub.CreateUser(r), code)
+    expect(lambda: stub.CreateUser(pb.CreateUserRequest(username="x", password=SECRET * 100)),
+           grpc.StatusCode.INVALID_ARGUMENT, "password")
+    assert found_in(rosterd) == []
+
+
+def test_passwords_of_a_batch_are_nowhere(start):
+    rosterd = start()
+    stub = rosterd.stub()
+    assert stub.BatchCreateUsers(passwords(5000)).created == 5000
+    assert stub.BatchCreateUsers(passwords(50, email="bad")).created == 0
+    assert found_in(rosterd) == []
+
+
+def test_password_split_over_frames_is_nowhere(start):
+    rosterd = start()
+    body = message(next(passwords(1)))
+    with Wire(rosterd.connect()) as wire:
+        for size in (1, 7, 30):
+            stream = wire.open("CreateUser")
+            for at in range(0, len(body), size):
+                wire.data(stream, body[at:at + size], end=at + size >= len(body))
+                wire.ping()
+            assert wire.wait(stream).grpc_status == 0
+        assert found_in(rosterd) == []
+
+
+def test_password_of_a_call_that_never_ended_well_is_nowhere(start):
+    rosterd = start()
+    body = message(next(passwords(1)))
+    with Wire(rosterd.connect()) as wire:
+        for broken in (body + b"\0", body * 2, b"\x02" + body[1:], body[:-3]):
+            assert wire.call("CreateUser", broken).grpc_status in (12, 13)
+        bad = body[5:] + b"\x0a\x01\xff"
+        assert wire.call("CreateUser", message(bad)).grpc_status == 13
+        for how in ("reset", "lost"):
+            stream = wire.open("CreateUser")
+            wire.data(stream, body[:-2], end=False)
+            wire.ping()
+            if how == "reset":
+                wire.send_frame(3, 0, stream, bytes([0, 0, 0, 8]))
+                wire.ping()
+    with Wire(rosterd.connect()) as other:
+        assert other.call("GetUser", message(pb.GetUserRequest(id="x"))).grpc_status == 5
+    assert found_in(rosterd) == []
