@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * shm-inspect: looks into a user segment from the command line, beside a live
+ * server or after its death. What it reads was written by clients and may have
+ * been damaged since: nothing of it is trusted.
+ */
+#ifndef ROSTERD_INSPECT_INSPECT_H
+#define ROSTERD_INSPECT_INSPECT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "shm/error.h"
+#include "shm/store.h"
+
+enum inspect_exit {
+    INSPECT_DONE = 0,
+    INSPECT_FAILED = 1, /* not found, a failed check, a failed system call */
+    INSPECT_USAGE = 2,
+    INSPECT_NO_SEGMENT = 3,
+    INSPECT_BAD_SEGMENT = 4, /* of another layout, or corrupt */
+};
+
+/* Bytes; main() gives it to stdout. */
+enum { INSPECT_STDOUT_BUFFER = 256 * 1024 };
+
+struct inspect_options {
+    char *const *argv;   /* the whole command line */
+    const char *segment; /* "/rosterd" */
+    bool json;
+    bool all;       /* stats: counters that are zero too */
+    uint64_t limit; /* list: at most so many; UINT64_MAX: all */
+    uint64_t after; /* list: only users with a greater sequence number */
+    const char *id; /* get: as typed */
+};
+
+/* The commands. Each prints its result on stdout, a fault on stderr. */
+enum inspect_exit inspect_status(const struct inspect_options *options);
+enum inspect_exit inspect_verify(const struct inspect_options *options);
+enum inspect_exit inspect_stats(const struct inspect_options *options);
+enum inspect_exit inspect_unlink(const struct inspect_options *options);
+enum inspect_exit inspect_list(const struct inspect_options *options);
+enum inspect_exit inspect_get(const struct inspect_options *options);
+
+/**
+ * Attaches to the segment of the options. Where something of this process happens to lie at the
+ * segment's address, the program starts over, which places it anew.
+ * @return INSPECT_DONE, or what the command returns: the reason has been told
+ */
+enum inspect_exit inspect_attach(struct shm_store **store, const struct inspect_options *options);
+
+/** Prints `shm-inspect: MESSAGE` as one line on stderr, made safe for a terminal. @return `code` */
+enum inspect_exit inspect_fail(enum inspect_exit code, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/** The same for what the store said. */
+enum inspect_exit inspect_fail_store(int error, const struct shm_fault *fault);
+
+/**
+ * Writes out what stdout has gathered. A reader that went away (EPIPE) ends the command without
+ * a word; any other error is told.
+ * @return whether to go on; where not, *code is what the command returns
+ */
+bool inspect_flush(enum inspect_exit *code);
+
+#endif

@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: MIT */
+#include "tests/inspect/tool.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+/* `make check` runs where the tree was built. */
+static const char tool_path[] = "src/inspect/shm-inspect";
+
+enum { ARGS_MAX = 16 };
+
+static void collect_args(char *argv[ARGS_MAX], const char *first, va_list args)
+{
+    int n = 0;
+
+    argv[n++] = (char *)tool_path;
+    for (const char *arg = first; arg != NULL; arg = va_arg(args, const char *)) {
+        assert_true(n < ARGS_MAX - 1);
+        argv[n++] = (char *)arg;
+    }
+    argv[n] = NULL;
+}
+
+static char *read_all(FILE *file, size_t *len)
+{
+    fseek(file, 0, SEEK_END);
+    *len = (size_t)ftell(file);
+    rewind(file);
+    char *text = malloc(*len + 1);
+    assert_non_null(text);
+    assert_int_equal(fread(text, 1, *len, file), *len);
+    text[*len] = '\0';
+    fclose(file);
+    return text;
+}
+
+static struct tool_result run(int out_fd, char *argv[])
+{
+    struct tool_result result;
+    FILE *out = tmpfile(), *err = tmpfile();
+    size_t err_len;
+    int status;
+
+    assert_non_null(out);
+    assert_non_null(err);
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        dup2(out_fd >= 0 ? out_fd : fileno(out), STDOUT_FILENO);
+        dup2(fileno(err), STDERR_FILENO);
+        execv(argv[0], argv);
+        _exit(127);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    result.exit = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+    result.out = read_all(out, &result.out_len);
+    result.err = read_all(err, &err_len);
+    return result;
+}
+
+struct tool_result tool_run(const char *first, ...)
+{
+    char *argv[ARGS_MAX];
+    va_list args;
+
+    va_start(args, first);
+    collect_args(argv, first, args);
+    va_end(args);
+    return run(-1, argv);
+}
+
+struct tool_result tool_run_into(int fd, const char *first, ...)
+{
+    char *argv[ARGS_MAX];
+    va_list args;
+
+    va_start(args, first);
+    collect_args(argv, first, args);
+    va_end(args);
+    return run(fd, argv);
+}
+
+void tool_free(struct tool_result *result)
+{
+    free(result->out);
+    free(result->err);
+}
+
+void tool_assert_failed(const struct tool_result *result, int code, const char *what)
+{
+    static const char start[] = "shm-inspect: ";
+    const char *newline = strchr(result->err, '\n');
+
+    if (result->exit != code || strncmp(result->err, start, sizeof(start) - 1) != 0 ||
+        newline == NULL || newline[1] != '\0' || strstr(result->err, what) == NULL)
+        fail_msg("exit %d, wanted %d; stderr, which should be a line with \"%s\": %s", result->exit,
+                 code, what, result->err);
+}
+
+const char *segment_name(void)
+{
+    static char name[64];
+
+    if (name[0] == '\0')
+        snprintf(name, sizeof(name), "/rosterd-test-inspect-%d", (int)getpid());
+    return name;
+}
+
+void segment_remove(void)
+{
+    char path[128];
+
+    snprintf(path, sizeof(path), "/dev/shm%s", segment_name());
+    unlink(path);
+    snprintf(path, sizeof(path), "/dev/shm%s.stats", segment_name());
+    unlink(path);
+}
+
+static struct shm_store *opened;
+
+struct shm_store *segment_open(void)
+{
+    struct shm_config config = {
+        .name = segment_name(), .size = UINT64_C(1) << 30, .max_users = 100000};
+    struct shm_store *store;
+    struct shm_fault fault = {{0}};
+
+    if (shm_store_open(&store, &config, &fault) != SHM_OK)
+        fail_msg("%s", fault.text);
+    opened = store;
+    return store;
+}
+
+void segment_close(void)
+{
+    shm_store_close(opened);
+    opened = NULL;
+}
+
+void segment_insert_body(struct shm_store *store, uint8_t id, const void *body, size_t len)
+{
+    struct shm_new_user user = {.body = body, .body_len = (uint32_t)len};
+    struct shm_actor *actor;
+    struct shm_fault fault = {{0}};
+
+    memset(user.id, id, sizeof(user.id));
+    if (shm_actor_join(&actor, store, SHM_ACTOR_WORKER, 0, &fault) != SHM_OK)
+        fail_msg("%s", fault.text);
+    assert_int_equal(shm_users_insert(actor, &user, 1, NULL), SHM_OK);
+    shm_actor_leave(actor);
+}
+
+void segment_insert(struct shm_store *store, uint8_t id, const Userservice__User *user)
+{
+    uint8_t body[SHM_BODY_MAX];
+
+    assert_true(userservice__user__get_packed_size(user) <= sizeof(body));
+    segment_insert_body(store, id, body, userservice__user__pack(user, body));
+}
+
+Userservice__User user_make(ProtobufCBinaryData username, ProtobufCBinaryData email,
+                            int64_t created_at)
+{
+    static ProtobufCBinaryData roles[] = {{4, (uint8_t *)"user"}, {5, (uint8_t *)"admin"}};
+    Userservice__User user = USERSERVICE__USER__INIT;
+
+    user.username = username;
+    user.email = email;
+    user.created_at = created_at;
+    user.n_roles = 2;
+    user.roles = roles;
+    return user;
+}
+
+void segment_insert_three(struct shm_store *store)
+{
+    Userservice__User ada = user_make(BYTES("ada"), BYTES("ada@example.org"), 1700000000);
+    Userservice__User bob = user_make(BYTES("bob"), BYTES(""), 1700000001);
+    Userservice__User zoe = user_make(BYTES("Zo\xC3\xAB"), BYTES("z@example.org"), 1700000002);
+
+    segment_insert(store, 1, &ada);
+    segment_insert(store, 2, &bob);
+    segment_insert(store, 3, &zoe);
+}
+
+int segment_setup_three(void **state)
+{
+    struct shm_store *store = segment_open();
+
+    (void)state;
+    segment_insert_three(store);
+    segment_close();
+    return 0;
+}
+
+int segment_teardown(void **state)
+{
+    (void)state;
+    segment_close(); /* a test that failed left it open */
+    segment_remove();
+    return 0;
+}
+
+struct json_object *json_parse(const char *text)
+{
+    struct json_object *value = json_tokener_parse(text);
+
+    if (value == NULL)
+        fail_msg("no JSON: %s", text);
+    return value;
+}
+
+struct json_object *json_field(struct json_object *object, const char *key)
+{
+    struct json_object *value;
+
+    if (!json_object_object_get_ex(object, key, &value))
+        fail_msg("no \"%s\" in %s", key, json_object_to_json_string(object));
+    return value;
+}
+
+const char *json_string_field(struct json_object *object, const char *key)
+{
+    assert_int_equal(json_object_get_type(json_field(object, key)), json_type_string);
+    return json_object_get_string(json_field(object, key));
+}
+
+uint64_t json_number_field(struct json_object *object, const char *key)
+{
+    assert_int_equal(json_object_get_type(json_field(object, key)), json_type_int);
+    return json_object_get_uint64(json_field(object, key));
+}
