@@ -73,6 +73,7 @@ struct grpc_interceptor {
 
 struct grpc_config {
     uint32_t max_message_size; /* bytes of one message; beyond: RESOURCE_EXHAUSTED */
+    uint32_t busy_poll_us;     /* see poll.h; 0: never */
     struct http2_settings http2;
 };
 

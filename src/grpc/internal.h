@@ -7,6 +7,7 @@
 
 #include "grpc/codec.h"
 #include "grpc/grpc.h"
+#include "grpc/poll.h"
 
 /* ---- methods ---- */
 
@@ -68,6 +69,7 @@ struct grpc_server {
     struct http2_context *http2;
     struct http2_handler handler;
     struct grpc_timers *timers;
+    struct grpc_poll poll;
     struct grpc_call *calls; /* open ones */
     size_t num_calls;
     uint32_t max_message_size;

@@ -14,6 +14,7 @@ struct grpc_server *grpc_server_create(h2o_loop_t *loop, const struct grpc_confi
     memset(server, 0, offsetof(struct grpc_server, scratch_memory));
     server->loop = loop;
     server->max_message_size = config->max_message_size;
+    grpc_poll_init(&server->poll, config->busy_poll_us);
     server->handler = (struct http2_handler){
         .stream_size = sizeof(struct grpc_call),
         .on_request = grpc_request_open,
@@ -95,8 +96,8 @@ void grpc_server_run_once(struct grpc_server *server, int32_t max_wait_ms)
     if (wait < 0 || (max_wait_ms >= 0 && wait > max_wait_ms))
         wait = max_wait_ms >= 0 ? max_wait_ms : INT32_MAX;
     server->now = 0; /* read again when the wait is over and someone asks */
-    /* Not 0 where a signal came: the caller looks at that. */
-    (void)h2o_evloop_run(server->loop, wait);
+    /* A signal ends the wait early: the caller looks at that. */
+    grpc_poll_turn(&server->poll, server->http2, wait);
     server->now = read_clock();
     grpc_timers_run(server->timers, server->now);
 }

@@ -47,6 +47,8 @@ static const struct option options_table[] = {
      "largest request header list"},
     {"max-concurrent-streams", OPTION_COUNT, AT(max_concurrent_streams), 1, 1000000, "1024",
      "from 1 to 1000000", "calls at once on one connection"},
+    {"busy-poll", OPTION_COUNT, AT(busy_poll), 0, 1000, "50", "from 0 to 1000",
+     "microseconds to look for the next request after one that came alone; 0: never"},
     {"drain-timeout", OPTION_TIME, AT(drain_timeout), 0, 86400000, "30s", "from 0s to 1d",
      "how long a graceful stop (QUIT) waits for running calls"},
     {"log-level", OPTION_LOG_LEVEL, AT(log_level), 0, 0, "info", NULL,

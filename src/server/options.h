@@ -23,6 +23,7 @@ struct options {
     uint64_t max_message_size;       /* bytes */
     uint64_t max_header_size;        /* bytes, as RFC 9113 10.5.1 counts them */
     uint64_t max_concurrent_streams; /* per connection */
+    uint64_t busy_poll;              /* microseconds */
     uint64_t drain_timeout;          /* ms */
     uint64_t log_level;              /* enum log_level */
 };

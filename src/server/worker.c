@@ -179,6 +179,7 @@ static bool start_server(struct worker *worker)
     const struct options *options = config->options;
     const struct grpc_config settings = {
         .max_message_size = (uint32_t)options->max_message_size,
+        .busy_poll_us = (uint32_t)options->busy_poll,
         .http2 = {.max_concurrent_streams = (uint32_t)options->max_concurrent_streams,
                   .max_header_list_size = (uint32_t)options->max_header_size},
     };

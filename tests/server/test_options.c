@@ -204,6 +204,8 @@ static void help_shows_every_option_with_its_default(void **state)
         "--max-message-size SIZE",
         "--max-header-size SIZE",
         "--max-concurrent-streams N",
+        "--busy-poll N",
+        "(default 50)",
         "--drain-timeout TIME",
         "(default 30s)",
         "--log-level LEVEL",

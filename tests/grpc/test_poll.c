@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: MIT */
+/* When the loop polls instead of sleeping, and that it stops. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <time.h>
+
+#include <cmocka.h>
+
+#include "../http2/fixture.h"
+#include "grpc/poll.h"
+
+enum { LONG_US = 1000000 }; /* a bound that no turn of these tests reaches by itself */
+
+static double seconds(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+static struct peer *connect_and_settle(struct grpc_poll *poll, uint32_t bound_us)
+{
+    struct peer *peer = peer_connect(fixture.context, true);
+    peer_turn(peer);
+    grpc_poll_init(poll, bound_us);
+    grpc_poll_turn(poll, fixture.context, 0); /* takes over the counts */
+    return peer;
+}
+
+static void lone_request_makes_the_next_turn_poll(void **state)
+{
+    (void)state;
+    struct grpc_poll poll;
+    struct peer *peer = connect_and_settle(&poll, LONG_US);
+    assert_false(poll.eager);
+    peer_request(peer, 1, true, "/body/1", NULL);
+    grpc_poll_turn(&poll, fixture.context, 1000);
+    assert_true(poll.eager);
+    peer_request(peer, 3, true, "/body/1", NULL);
+    double start = seconds();
+    grpc_poll_turn(&poll, fixture.context, 1000); /* found by polling */
+    assert_true(seconds() - start < 0.9);
+    assert_true(poll.eager);
+    assert_int_equal(fixture.requests, 2);
+    peer_close(peer);
+}
+
+static void poll_that_finds_nothing_is_bounded_and_the_last(void **state)
+{
+    (void)state;
+    struct grpc_poll poll;
+    struct peer *peer = connect_and_settle(&poll, LONG_US);
+    peer_request(peer, 1, true, "/body/1", NULL);
+    grpc_poll_turn(&poll, fixture.context, 1000);
+    assert_true(poll.eager);
+    poll.bound_ns = 2000000;
+    clock_t cpu = clock();
+    grpc_poll_turn(&poll, fixture.context, 300);
+    assert_false(poll.eager);
+    for (int i = 0; i != 3; i++)
+        grpc_poll_turn(&poll, fixture.context, 100);
+    assert_false(poll.eager);
+    /* 600 ms of waiting cost 2 ms of polling, not their own length */
+    assert_true((double)(clock() - cpu) / CLOCKS_PER_SEC < 0.1);
+    peer_close(peer);
+}
+
+static void many_requests_in_a_turn_never_poll(void **state)
+{
+    (void)state;
+    struct grpc_poll poll;
+    struct peer *peer = connect_and_settle(&poll, LONG_US);
+    peer_request(peer, 1, true, "/body/1", NULL);
+    peer_request(peer, 3, true, "/body/1", NULL);
+    grpc_poll_turn(&poll, fixture.context, 1000);
+    assert_int_equal(fixture.requests, 2);
+    assert_false(poll.eager);
+    peer_close(peer);
+}
+
+static void what_is_no_request_never_polls(void **state)
+{
+    (void)state;
+    struct grpc_poll poll;
+    struct peer *peer = connect_and_settle(&poll, LONG_US);
+    peer_settings(peer, NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, 1000);
+    grpc_poll_turn(&poll, fixture.context, 1000);
+    assert_false(poll.eager);
+    peer_close(peer);
+}
+
+static void bound_of_zero_never_polls(void **state)
+{
+    (void)state;
+    struct grpc_poll poll;
+    struct peer *peer = connect_and_settle(&poll, 0);
+    peer_request(peer, 1, true, "/body/1", NULL);
+    grpc_poll_turn(&poll, fixture.context, 1000);
+    assert_int_equal(fixture.requests, 1);
+    assert_false(poll.eager);
+    peer_close(peer);
+}
+
+int main(void)
+{
+#define T(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
+    static const struct CMUnitTest tests[] = {
+        T(lone_request_makes_the_next_turn_poll),
+        T(poll_that_finds_nothing_is_bounded_and_the_last),
+        T(many_requests_in_a_turn_never_poll),
+        T(what_is_no_request_never_polls),
+        T(bound_of_zero_never_polls),
+    };
+    return cmocka_run_group_tests_name("poll", tests, NULL, NULL);
+}
