@@ -113,10 +113,10 @@ void text_print_json(FILE *out, struct json_object *value)
     size_t len;
     const char *text = json_object_to_json_string_length(
         value, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE, &len);
-    const uint8_t *at = (const uint8_t *)text, *end = at + len;
 
     if (text == NULL)
         abort(); /* out of memory */
+    const uint8_t *at = (const uint8_t *)text, *end = at + len;
     /* json-c escapes C0 alone. What else is unsafe can stand only inside a string, where its
      * escape means the same. */
     while (at < end) {
