@@ -206,10 +206,10 @@ static int build_all(struct shm_actor *actor, const struct shm_new_user *users, 
         }
     }
     log_order(actor, count);
+    shm_txn_links_end(txn); /* towers have no list call: apply's release stores publish them */
     for (size_t i = 0; i < count; i++)
         if (actor->batch.tower[i] != NULL)
             log_tower(txn, actor->batch.tower[i]);
-    shm_txn_links_end(txn);
     for (size_t i = 0; i < count; i++)
         shm_feed_write(control->feed_head + i, control->version + 1, SHM_FEED_CREATED, users[i].id);
     shm_txn_word(txn, &control->feed_head, control->feed_head + count);

@@ -283,7 +283,8 @@ static void check_queue(struct verify *v, const struct shm_queue *queue, const c
 {
     uint64_t count = 0;
     const struct shm_body *last = NULL;
-    for (const struct shm_body *p = queue->head; p != NULL && count < queue->count; count++) {
+    const struct shm_body *p = queue->head;
+    for (; p != NULL && count < queue->count; count++) {
         const struct shm_body *body = at(v, p, sizeof(*body), GRANULE);
         if (body == NULL || (body->state == SHM_BODY_UNLINKED && claim_body(v, p, 0) == NULL)) {
             fault(v, "the queue of %s blocks is broken", name);
@@ -292,7 +293,7 @@ static void check_queue(struct verify *v, const struct shm_queue *queue, const c
         last = p;
         p = body->link;
     }
-    if (count != queue->count || last != queue->tail)
+    if (count != queue->count || last != queue->tail || p != NULL)
         fault(v, "the queue of %s blocks is wrong", name);
 }
 

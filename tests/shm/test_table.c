@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: MIT */
+/* Insert, lookup, snapshots and listings in one process. */
+#include "config.h"
+
+#include "tests/shm/support.h"
+
+#include <stdlib.h>
+
+#include "shm/hash.h"
+
+static void inserted_user_is_found(void **state)
+{
+    struct fixture *f = *state;
+    uint8_t unknown[SHM_ID_SIZE];
+    struct shm_user user;
+    users_insert(f->actor, 0, 300, 1);
+    for (uint64_t n = 0; n < 300; n++)
+        user_check(f->actor, n);
+    user_id(unknown, 300);
+    assert_int_equal(shm_user_find(f->actor, unknown, &user), SHM_ENOENT);
+    segment_check(f->store, 300);
+}
+
+static void sequence_and_version_grow_by_commit(void **state)
+{
+    struct fixture *f = *state;
+    struct shm_user user;
+    uint8_t id[SHM_ID_SIZE];
+    users_insert(f->actor, 0, 1, 1);
+    users_insert(f->actor, 1, 11, 10);
+    user_id(id, 10);
+    assert_int_equal(shm_user_find(f->actor, id, &user), SHM_OK);
+    assert_int_equal(user.seq, 11);
+    assert_int_equal(user.version, 2);
+}
+
+static void every_body_length_is_kept(void **state)
+{
+    struct fixture *f = *state;
+    uint64_t n = 0;
+    for (uint32_t length = 1; length <= SHM_BODY_MAX; length += 37, n++)
+        assert_int_equal(user_insert(f->actor, n, length), SHM_OK);
+    assert_int_equal(user_insert(f->actor, n, SHM_BODY_MAX), SHM_OK);
+    assert_int_equal(user_insert(f->actor, n + 1, SHM_BODY_MAX + 1), SHM_EINVAL);
+    assert_int_equal(user_insert(f->actor, n + 1, 0), SHM_EINVAL);
+    segment_check(f->store, n + 1);
+}
+
+static void batch_with_a_known_id_inserts_none(void **state)
+{
+    struct fixture *f = *state;
+    struct shm_new_user users[5];
+    struct shm_user user;
+    size_t which = 99;
+    users_insert(f->actor, 0, 1, 1);
+    for (size_t i = 0; i < 5; i++) {
+        user_id(users[i].id, i == 3 ? 0 : 100 + i);
+        users[i].body = (const uint8_t *)"x";
+        users[i].body_len = 1;
+    }
+    assert_int_equal(shm_users_insert(f->actor, users, 5, &which), SHM_EEXIST);
+    assert_int_equal(which, 3);
+    assert_int_equal(shm_user_find(f->actor, users[0].id, &user), SHM_ENOENT);
+    segment_check(f->store, 1);
+}
+
+static void batch_with_an_id_twice_inserts_none(void **state)
+{
+    struct fixture *f = *state;
+    struct shm_new_user users[SHM_BATCH_MAX];
+    size_t which = 0;
+    for (size_t i = 0; i < SHM_BATCH_MAX; i++) {
+        user_id(users[i].id, i == 200 ? 7 : i);
+        users[i].body = (const uint8_t *)"x";
+        users[i].body_len = 1;
+    }
+    assert_int_equal(shm_users_insert(f->actor, users, SHM_BATCH_MAX, &which), SHM_EEXIST);
+    assert_int_equal(which, 200);
+    assert_int_equal(shm_users_insert(f->actor, users, 0, NULL), SHM_EINVAL);
+    assert_int_equal(shm_users_insert(f->actor, users, SHM_BATCH_MAX + 1, NULL), SHM_EINVAL);
+    segment_check(f->store, 0);
+}
+
+static void full_table_refuses_and_keeps_what_is_there(void **state)
+{
+    struct fixture *f = *state;
+    users_insert(f->actor, 0, 1000, 250);
+    assert_int_equal(user_insert(f->actor, 1000, 8), SHM_EFULL);
+    user_check(f->actor, 999);
+    segment_check(f->store, 1000);
+}
+
+static void listing_does_not_see_later_users(void **state)
+{
+    struct fixture *f = *state;
+    struct shm_snapshot snapshot;
+    struct shm_cursor cursor;
+    struct shm_user user;
+    users_insert(f->actor, 0, 100, 7);
+    assert_int_equal(shm_snapshot_begin(f->actor, &snapshot), SHM_OK);
+    shm_cursor_first(&cursor, f->actor, &snapshot);
+    for (uint64_t n = 0; n < 100; n++) {
+        assert_true(shm_cursor_more(&cursor));
+        assert_true(shm_cursor_next(&cursor, &user));
+        assert_int_equal(user.seq, n + 1);
+        shm_actor_offline(f->actor);
+        users_insert(f->actor, 100 + n, 101 + n, 1);
+    }
+    assert_false(shm_cursor_more(&cursor));
+    assert_false(shm_cursor_next(&cursor, &user));
+    assert_false(shm_cursor_next(&cursor, &user));
+    shm_snapshot_end(f->actor, &snapshot);
+}
+
+static void listing_of_an_empty_table_is_empty(void **state)
+{
+    struct fixture *f = *state;
+    struct shm_snapshot snapshot;
+    struct shm_cursor cursor;
+    struct shm_user user;
+    shm_snapshot_begin(f->actor, &snapshot);
+    shm_cursor_first(&cursor, f->actor, &snapshot);
+    users_insert(f->actor, 0, 1, 1);
+    assert_false(shm_cursor_next(&cursor, &user));
+    shm_snapshot_end(f->actor, &snapshot);
+}
+
+static uint64_t seq_after(struct fixture *f, const struct shm_snapshot *snapshot, uint64_t seq,
+                          uint64_t n)
+{
+    struct shm_cursor cursor;
+    struct shm_user user;
+    uint8_t id[SHM_ID_SIZE];
+    user_id(id, n);
+    assert_int_equal(shm_cursor_after(&cursor, f->actor, snapshot, seq, id), SHM_OK);
+    return shm_cursor_next(&cursor, &user) ? user.seq : 0;
+}
+
+static void page_continues_after_each_user_there_or_gone(void **state)
+{
+    struct fixture *f = *state;
+    struct shm_snapshot snapshot;
+    users_insert(f->actor, 0, 900, 256);
+    shm_snapshot_begin(f->actor, &snapshot);
+    users_insert(f->actor, 900, 950, 50);
+    for (uint64_t seq = 1; seq < 900; seq++) {
+        assert_int_equal(seq_after(f, &snapshot, seq, seq - 1), seq + 1);
+        /* an id that is gone: the index by sequence has to find the place */
+        assert_int_equal(seq_after(f, &snapshot, seq, 5000), seq + 1);
+    }
+    assert_int_equal(seq_after(f, &snapshot, 900, 899), 0);
+    assert_int_equal(seq_after(f, &snapshot, 930, 929), 0);
+    shm_snapshot_end(f->actor, &snapshot);
+}
+
+static void page_after_a_number_never_given_out_is_refused(void **state)
+{
+    struct fixture *f = *state;
+    struct shm_snapshot snapshot;
+    struct shm_cursor cursor;
+    uint8_t id[SHM_ID_SIZE] = {0};
+    users_insert(f->actor, 0, 3, 1);
+    shm_snapshot_begin(f->actor, &snapshot);
+    assert_int_equal(shm_cursor_after(&cursor, f->actor, &snapshot, 0, id), SHM_EINVAL);
+    assert_int_equal(shm_cursor_after(&cursor, f->actor, &snapshot, 4, id), SHM_EINVAL);
+    assert_int_equal(shm_cursor_after(&cursor, f->actor, &snapshot, UINT64_MAX, id), SHM_EINVAL);
+    shm_snapshot_end(f->actor, &snapshot);
+}
+
+static void snapshots_of_one_version_share_a_pin(void **state)
+{
+    struct fixture *f = *state;
+    static struct shm_snapshot snapshots[1000];
+    for (size_t i = 0; i < 1000; i++)
+        assert_int_equal(shm_snapshot_begin(f->actor, &snapshots[i]), SHM_OK);
+    for (size_t i = 0; i < 1000; i++) {
+        assert_int_equal(snapshots[i].pin, snapshots[0].pin);
+        shm_snapshot_end(f->actor, &snapshots[i]);
+    }
+    assert_int_equal(f->actor->slot->pins[snapshots[0].pin].count, 0);
+}
+
+static void pins_run_out_and_come_back(void **state)
+{
+    struct fixture *f = *state;
+    struct shm_snapshot snapshots[SHM_PINS + 1];
+    for (int round = 0; round < 2; round++) {
+        uint64_t from = (uint64_t)round * 200;
+        for (size_t i = 0; i < SHM_PINS; i++) {
+            users_insert(f->actor, from + i, from + i + 1, 1);
+            assert_int_equal(shm_snapshot_begin(f->actor, &snapshots[i]), SHM_OK);
+        }
+        users_insert(f->actor, from + SHM_PINS, from + SHM_PINS + 1, 1);
+        assert_int_equal(shm_snapshot_begin(f->actor, &snapshots[SHM_PINS]), SHM_EPINS);
+        shm_snapshot_end(f->actor, &snapshots[5]);
+        assert_int_equal(shm_snapshot_begin(f->actor, &snapshots[5]), SHM_OK);
+        for (size_t i = 0; i < SHM_PINS; i++)
+            shm_snapshot_end(f->actor, &snapshots[i]);
+    }
+}
+
+static void feed_has_every_user_in_order(void **state)
+{
+    struct fixture *f = *state;
+    uint8_t id[SHM_ID_SIZE];
+    users_insert(f->actor, 0, 30, 10);
+    assert_int_equal(shm_control()->feed_head, 30);
+    for (uint64_t n = 0; n < 30; n++) {
+        user_id(id, n);
+        assert_int_equal(shm_feed()[n].version, n / 10 + 1);
+        assert_int_equal(shm_feed()[n].kind, SHM_FEED_CREATED);
+        assert_memory_equal(shm_feed()[n].id, id, SHM_ID_SIZE);
+    }
+}
+
+static void a_small_user_costs_at_most_256_bytes(void **state)
+{
+    struct fixture *f = *state;
+    struct shm_info before, after;
+    /* 52 bytes: a name of 12, an e-mail of 24, created_at and the role "user" on the wire */
+    shm_store_info(f->store, &before);
+    for (uint64_t n = 0; n < 1000; n++)
+        assert_int_equal(user_insert(f->actor, n, 52), SHM_OK);
+    shm_store_info(f->store, &after);
+    /* bytes_used counts 1,024 buckets for these 1,000 from the start */
+    assert_true(after.bytes_used <= 256 * 1000);
+    assert_true(before.bytes_used == 8 * 1024);
+}
+
+int main(void)
+{
+#define WITH(test) cmocka_unit_test_setup_teardown(test, fixture_setup, fixture_teardown)
+    const struct CMUnitTest tests[] = {
+        WITH(inserted_user_is_found),
+        WITH(sequence_and_version_grow_by_commit),
+        WITH(every_body_length_is_kept),
+        WITH(batch_with_a_known_id_inserts_none),
+        WITH(batch_with_an_id_twice_inserts_none),
+        WITH(full_table_refuses_and_keeps_what_is_there),
+        WITH(listing_does_not_see_later_users),
+        WITH(listing_of_an_empty_table_is_empty),
+        WITH(page_continues_after_each_user_there_or_gone),
+        WITH(page_after_a_number_never_given_out_is_refused),
+        WITH(snapshots_of_one_version_share_a_pin),
+        WITH(pins_run_out_and_come_back),
+        WITH(feed_has_every_user_in_order),
+        WITH(a_small_user_costs_at_most_256_bytes),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
