@@ -4,8 +4,10 @@
 #include <sched.h>
 #include <time.h>
 
-/* More than this in one turn is no lone small request. */
-enum { SMALL_REQUEST = 1024 };
+enum {
+    SMALL_REQUEST = 1024, /* bytes; more in one turn is no lone small request */
+    HOLDOFF = 16,
+};
 
 void grpc_poll_init(struct grpc_poll *poll, uint32_t bound_us)
 {
@@ -33,6 +35,22 @@ static bool poll_until(struct grpc_poll *poll, const struct http2_counts *counts
     return false;
 }
 
+/* Was it a turn that promises another such request soon? */
+static void note_turn(struct grpc_poll *poll, const struct http2_counts *counts, uint64_t took_ns)
+{
+    uint64_t bytes = counts->bytes_in - poll->bytes_in;
+    uint64_t streams = counts->streams_opened - poll->streams;
+
+    poll->bytes_in = counts->bytes_in;
+    poll->streams = counts->streams_opened;
+    poll->eager =
+        bytes != 0 && bytes < SMALL_REQUEST && streams == 1 && took_ns < 2 * poll->bound_ns;
+    if (poll->eager && poll->holdoff != 0) {
+        poll->holdoff--;
+        poll->eager = false;
+    }
+}
+
 void grpc_poll_turn(struct grpc_poll *poll, struct http2_context *http2, int32_t wait_ms)
 {
     const struct http2_counts *counts = http2_context_counts(http2);
@@ -43,12 +61,11 @@ void grpc_poll_turn(struct grpc_poll *poll, struct http2_context *http2, int32_t
         return;
     }
     uint64_t start = now_ns();
-    if (!poll->eager || wait_ms == 0 || !poll_until(poll, counts, loop, start + poll->bound_ns))
+    bool polled = poll->eager && wait_ms != 0;
+    bool found = polled && poll_until(poll, counts, loop, start + poll->bound_ns);
+    if (!found)
         (void)h2o_evloop_run(loop, wait_ms);
-    uint64_t bytes = counts->bytes_in - poll->bytes_in;
-    uint64_t streams = counts->streams_opened - poll->streams;
-    poll->bytes_in = counts->bytes_in;
-    poll->streams = counts->streams_opened;
-    poll->eager =
-        bytes != 0 && bytes < SMALL_REQUEST && streams == 1 && now_ns() - start < poll->bound_ns;
+    if (polled && !found)
+        poll->holdoff = HOLDOFF;
+    note_turn(poll, counts, now_ns() - start);
 }

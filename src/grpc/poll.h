@@ -6,9 +6,11 @@
  * waking it; looking again for some microseconds answers in less than half.
  *
  * Polling begins only after a turn of the loop that handled one small request
- * which came within the bound, and a poll that finds nothing ends it: so an
- * idle server polls once for the bound and sleeps, and a busy one, whose turns
- * bring many requests, never does.
+ * which came within twice the bound (half of that is how long sleeping and
+ * waking take), and a poll that finds nothing ends it, for the next requests
+ * too: so a server whose client is gone polls once and sleeps, one whose
+ * clients are slower hardly polls, and a busy one, whose turns bring many
+ * requests, never does.
  */
 #ifndef ROSTERD_GRPC_POLL_H
 #define ROSTERD_GRPC_POLL_H
@@ -21,6 +23,7 @@
 struct grpc_poll {
     uint64_t bound_ns; /* 0: never */
     bool eager;        /* the last turn was of the kind that is worth it */
+    uint8_t holdoff;   /* such turns to let pass, after a poll in vain */
     uint64_t bytes_in, streams;
 };
 

@@ -60,6 +60,10 @@ static void poll_that_finds_nothing_is_bounded_and_the_last(void **state)
     for (int i = 0; i != 3; i++)
         grpc_poll_turn(&poll, fixture.context, 100);
     assert_false(poll.eager);
+    peer_request(peer, 3, true, "/body/1", NULL); /* one poll in vain: not at once again */
+    grpc_poll_turn(&poll, fixture.context, 1000);
+    assert_int_equal(fixture.requests, 2);
+    assert_false(poll.eager);
     /* 600 ms of waiting cost 2 ms of polling, not their own length */
     assert_true((double)(clock() - cpu) / CLOCKS_PER_SEC < 0.1);
     peer_close(peer);
