@@ -102,28 +102,35 @@ static void verify_print_json(const struct shm_verify_report *report, struct jso
     json_object_put(object);
 }
 
+static void verify_print_text(const struct shm_verify_report *report)
+{
+    printf("%" PRIu64 " users, %" PRIu64 " bodies, %" PRIu64 " bytes used, %" PRIu64
+           " bytes free in %" PRIu64 " blocks: %" PRIu64 " %s\n",
+           report->users, report->bodies, report->bytes_used, report->bytes_free,
+           report->free_blocks, report->faults, report->faults == 1 ? "fault" : "faults");
+}
+
 enum inspect_exit inspect_verify(const struct inspect_options *options)
 {
     struct shm_store *store;
     struct shm_verify_report report = {0};
     enum inspect_exit code = inspect_attach(&store, options);
-    int error;
 
     if (code != INSPECT_DONE)
         return code;
-    if (options->json) {
-        struct json_object *lines = json_object_new_array();
-        error = shm_store_verify(store, &report, fault_keep, lines);
-        verify_print_json(&report, lines);
-    } else {
-        error = shm_store_verify(store, &report, fault_print, NULL);
-        printf("%" PRIu64 " users, %" PRIu64 " bodies, %" PRIu64 " bytes used, %" PRIu64
-               " bytes free in %" PRIu64 " blocks: %" PRIu64 " %s\n",
-               report.users, report.bodies, report.bytes_used, report.bytes_free,
-               report.free_blocks, report.faults, report.faults == 1 ? "fault" : "faults");
-    }
+    struct json_object *lines = options->json ? json_object_new_array() : NULL;
+    int error = shm_store_verify(store, &report, options->json ? fault_keep : fault_print, lines);
     shm_store_close(store);
-    if (error == SHM_OK && report.faults == 0)
+    if (error != SHM_OK && error != SHM_ECORRUPT) {
+        json_object_put(lines);
+        return inspect_fail(INSPECT_FAILED, "%s: it could not be checked: %s", options->segment,
+                            shm_strerror(error));
+    }
+    if (options->json)
+        verify_print_json(&report, lines);
+    else
+        verify_print_text(&report);
+    if (error == SHM_OK)
         return INSPECT_DONE;
     return inspect_fail(INSPECT_FAILED, "%s: %" PRIu64 " of the segment's invariants are broken",
                         options->segment, report.faults);
