@@ -41,8 +41,8 @@ void grpc_call_on_writable(struct http2_stream *stream)
     if (call->ended)
         return;
     if (call->finished) {
-        if (http2_stream_pending(stream) == 0 && !call->is_call)
-            http2_stream_end(stream);
+        if (!call->is_call)
+            grpc_request_end_rejected(call);
         else if (http2_stream_pending(stream) == 0)
             grpc_send_end(call);
         else

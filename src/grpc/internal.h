@@ -120,6 +120,7 @@ struct grpc_call {
     uint8_t status;       /* enum grpc_status, once finished */
     uint8_t chain;        /* interceptors whose end is due */
     unsigned is_call : 1; /* passed the checks that HTTP answers */
+    unsigned foreign : 1; /* no call, and not gRPC's content-type either */
     unsigned opened : 1;  /* on_end is due */
     unsigned busy : 1;    /* a callback of the call's runs, or the loop that makes them */
     unsigned paused : 1;
@@ -149,6 +150,8 @@ static inline bool grpc_call_secret(const struct grpc_call *call)
 
 /** The http2 handler's on_request: checks, chain, on_open. */
 void grpc_request_open(struct http2_stream *stream, const struct http2_request *request);
+/** Ends the response to a request that was no call, as soon as that is due. */
+void grpc_request_end_rejected(struct grpc_call *call);
 
 /**
  * Takes body bytes: delivers the messages they complete, keeps the rest. Also

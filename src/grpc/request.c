@@ -67,7 +67,21 @@ static void read_head(struct head *head, const struct http2_request *request)
     }
 }
 
-/** What HTTP answers: no call, a status and a line of text. */
+void grpc_request_end_rejected(struct grpc_call *call)
+{
+    if (call->ended || call->stream.local_closed || (call->foreign && !call->remote_end))
+        return;
+    if (http2_stream_pending(&call->stream) != 0) {
+        http2_stream_want_write(&call->stream);
+        return;
+    }
+    call->ended = true;
+    http2_stream_end(&call->stream);
+}
+
+/** What HTTP answers: no call, a status and a line of text. Both go out at once. Where the client
+ * does not speak gRPC, END_STREAM follows the request's: until then the stream is open to be told
+ * what is wrong with the rest of it (RFC 9113 8.1.1). */
 static void reject(struct grpc_call *call, const struct http2_request *request, unsigned status,
                    const char *text)
 {
@@ -83,13 +97,12 @@ static void reject(struct grpc_call *call, const struct http2_request *request, 
 
     call->finished = true;
     http2_stream_send_headers(&call->stream, status, fields, num_fields, head_only);
+    call->foreign = status == 415;
+    call->ended = head_only;
     if (head_only)
         return;
     memcpy(http2_stream_reserve(&call->stream, len), text, len);
-    if (http2_stream_pending(&call->stream) != 0)
-        http2_stream_want_write(&call->stream);
-    else
-        http2_stream_end(&call->stream);
+    grpc_request_end_rejected(call);
 }
 
 /** @return whether the request is gRPC's; else it has been answered */
