@@ -384,6 +384,7 @@ void http2_conn_destroy(struct http2_conn *conn)
     h2o_linklist_unlink(&conn->link);
     h2o_socket_close(conn->sock);
     h2o_hpack_dispose_header_table(&conn->decoder);
+    http2_memo_forget(&conn->memo);
     h2o_buffer_dispose(&conn->out);
     if (conn->out_in_flight != NULL)
         h2o_buffer_dispose(&conn->out_in_flight);

@@ -13,6 +13,7 @@
 
 #include "http2/calm.h"
 #include "http2/hpack_encode.h"
+#include "http2/memo.h"
 
 enum {
     /* Receive windows. A stream's bounds what one stalled handler keeps in memory, the
@@ -69,6 +70,7 @@ struct http2_conn {
     h2o_http2_settings_t peer;
     h2o_hpack_header_table_t decoder;
     struct hpack_encoder encoder;
+    struct http2_memo memo;
 
     struct http2_stream **buckets; /* by id / 2 */
     uint32_t num_buckets, num_streams;

@@ -19,6 +19,7 @@ struct block {
     int pseudo; /* H2O_HPACK_PARSE_HEADERS_*_EXISTS */
     bool regular_seen;
     bool too_large;
+    bool table_changed;
     size_t list_size;       /* RFC 9113 6.5.2 */
     size_t content_length;  /* SIZE_MAX: none */
     enum http2_error error; /* of a broken one */
@@ -112,10 +113,12 @@ static enum block_fault decode_block(struct http2_conn *conn, const uint8_t *src
         enum block_fault fault = BLOCK_GOOD;
         switch (hpack_scan_next(src, end, &shape)) {
         case HPACK_SCAN_FIELD:
+            block->table_changed |= shape.indexing;
             fault = decode_field(conn, src, &shape, block);
             first = false;
             break;
         case HPACK_SCAN_UPDATE:
+            block->table_changed = true;
             fault = first ? apply_size_update(conn, src, shape.len) : BLOCK_BROKEN;
             break;
         case HPACK_SCAN_EMPTY_NAME:
@@ -141,26 +144,18 @@ static bool is_request(const struct http2_context *context, const struct block *
     return (block->pseudo & needed) == needed && context->scratch.input.path.len != 0;
 }
 
-static void start_request(struct http2_conn *conn, uint32_t id, bool end_stream,
-                          struct block *block)
+static void describe(struct http2_context *context, struct block *block,
+                     struct http2_request *request)
 {
-    struct http2_context *context = conn->context;
-    h2o_req_t *req = &context->scratch;
+    const h2o_req_t *req = &context->scratch;
     if (block->list_size + pseudo_size(req) > context->settings.max_header_list_size)
         block->too_large = true;
-    struct http2_request request = {.method = req->input.method,
-                                    .authority = req->input.authority,
-                                    .path = req->input.path,
-                                    .fields = req->headers.entries,
-                                    .num_fields = req->headers.size,
-                                    .end_stream = end_stream,
-                                    .fields_too_large = block->too_large};
-    struct http2_stream *stream = http2_stream_open(conn, id);
-    if (block->content_length != SIZE_MAX)
-        stream->content_length = block->content_length;
-    stream->remote_closed = end_stream;
-    conn->budget = HTTP2_OUT_TARGET;
-    context->handler->on_request(stream, &request);
+    *request = (struct http2_request){.method = req->input.method,
+                                      .authority = req->input.authority,
+                                      .path = req->input.path,
+                                      .fields = req->headers.entries,
+                                      .num_fields = req->headers.size,
+                                      .fields_too_large = block->too_large};
 }
 
 static void refuse(struct http2_conn *conn, uint32_t id, enum http2_error error)
@@ -170,21 +165,46 @@ static void refuse(struct http2_conn *conn, uint32_t id, enum http2_error error)
         http2_out_rst_stream(conn, id, error);
 }
 
-static void handle_request(struct http2_conn *conn, uint32_t id, bool end_stream,
-                           struct block *block, enum block_fault fault)
+/* A new stream. @param request NULL: it is malformed */
+static void open_request(struct http2_conn *conn, uint32_t id, bool end_stream,
+                         const struct http2_request *request, size_t content_length)
 {
     conn->last_id = id;
     if (id > conn->goaway_id)
         return; /* the GOAWAY has told that it is not served; the table is in step */
     http2_closed_set(conn, id, HTTP2_CLOSED_ENDED);
-    bool length_fits =
-        !end_stream || block->content_length == SIZE_MAX || block->content_length == 0;
-    if (fault != BLOCK_GOOD || !length_fits || !is_request(conn->context, block))
+    bool length_fits = !end_stream || content_length == SIZE_MAX || content_length == 0;
+    if (request == NULL || !length_fits) {
         refuse(conn, id, HTTP2_PROTOCOL_ERROR);
-    else if (conn->num_streams >= conn->context->settings.max_concurrent_streams)
+        return;
+    }
+    if (conn->num_streams >= conn->context->settings.max_concurrent_streams) {
         refuse(conn, id, HTTP2_REFUSED_STREAM);
-    else
-        start_request(conn, id, end_stream, block);
+        return;
+    }
+    struct http2_request whole = *request;
+    whole.end_stream = end_stream;
+    struct http2_stream *stream = http2_stream_open(conn, id);
+    if (content_length != SIZE_MAX)
+        stream->content_length = content_length;
+    stream->remote_closed = end_stream;
+    conn->budget = HTTP2_OUT_TARGET;
+    conn->context->handler->on_request(stream, &whole);
+}
+
+static void handle_request(struct http2_conn *conn, uint32_t id, bool end_stream,
+                           const uint8_t *src, size_t len, struct block *block,
+                           enum block_fault fault)
+{
+    struct http2_request request;
+    if (fault != BLOCK_GOOD || !is_request(conn->context, block)) {
+        open_request(conn, id, end_stream, NULL, SIZE_MAX);
+        return;
+    }
+    describe(conn->context, block, &request);
+    if (!block->table_changed && !block->too_large)
+        http2_memo_note(&conn->memo, src, len, &request, block->content_length);
+    open_request(conn, id, end_stream, &request, block->content_length);
 }
 
 static void refuse_more(struct http2_stream *stream, enum http2_error error)
@@ -212,9 +232,18 @@ static void handle_trailers(struct http2_stream *stream, bool end_stream, struct
 static void handle_block(struct http2_conn *conn, uint32_t id, bool end_stream, const uint8_t *src,
                          size_t len)
 {
+    if (id > conn->last_id && !conn->block_self_dependent) {
+        const struct http2_request *known = http2_memo_find(&conn->memo, src, len);
+        if (known != NULL) {
+            open_request(conn, id, end_stream, known, conn->memo.content_length);
+            return;
+        }
+    }
     struct http2_stream *stream = http2_stream_find(conn, id);
     struct block block = {.trailers = stream != NULL};
     enum block_fault fault = decode_block(conn, src, len, &block);
+    if (block.table_changed)
+        http2_memo_forget(&conn->memo);
     if (fault == BLOCK_GOOD && conn->block_self_dependent)
         fault = BLOCK_MALFORMED;
     if (fault == BLOCK_BROKEN)
@@ -224,7 +253,7 @@ static void handle_block(struct http2_conn *conn, uint32_t id, bool end_stream, 
     else if (stream != NULL)
         handle_trailers(stream, end_stream, &block, fault);
     else if (id > conn->last_id)
-        handle_request(conn, id, end_stream, &block, fault);
+        handle_request(conn, id, end_stream, src, len, &block, fault);
     else if (http2_closed_get(conn, id) == HTTP2_CLOSED_ENDED)
         http2_conn_fail(conn, HTTP2_STREAM_CLOSED, "HEADERS on a closed stream");
     else if (http2_closed_get(conn, id) == HTTP2_CLOSED_BY_PEER)

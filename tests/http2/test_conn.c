@@ -44,6 +44,15 @@ static void expect_answer(struct peer *peer, uint32_t id, size_t len)
     assert_string_equal(peer->fields, "x-end: yes\n");
 }
 
+/* What /hold says when the request ends by trailers: nothing was sent before. */
+static void expect_trailers_only_end(struct peer *peer)
+{
+    struct peer_frame frame;
+    peer_expect(peer, NGHTTP2_HEADERS, &frame);
+    assert_int_equal(frame.stream_id, 1);
+    assert_true(peer_ends_stream(&frame));
+}
+
 static void request_is_answered_with_trailers(void **state)
 {
     (void)state;
@@ -470,6 +479,122 @@ static void size_update_at_the_start_is_taken(void **state)
     peer_close(peer);
 }
 
+/* ---- blocks that come again ---- */
+
+static void send_block(struct peer *peer, uint32_t id, const char *block, size_t len)
+{
+    struct peer_frame frame;
+    peer_frame(peer, NGHTTP2_HEADERS, NGHTTP2_FLAG_END_HEADERS | NGHTTP2_FLAG_END_STREAM, id, block,
+               len);
+    peer_expect(peer, NGHTTP2_HEADERS, &frame);
+    peer_expect(peer, NGHTTP2_HEADERS, &frame);
+    assert_int_equal(frame.stream_id, id);
+}
+
+/* The same bytes, with whatever changes the table in between: by then they mean something else. */
+static void block_that_comes_again_is_read_in_the_table_of_its_time(void **state)
+{
+    (void)state;
+    static const char newest[] = "\x83\x86\x84\xbe"; /* POST http / and the newest entry */
+    enum { BY_REQUEST, BY_TRAILERS, BY_MALFORMED, BY_REFUSED, BY_CLOSED, WAYS };
+    for (int way = 0; way != WAYS; way++) {
+        struct peer *peer = peer_connect(fixture.context, true);
+        struct peer_frame frame;
+        uint32_t id = 1;
+        peer_frame(peer, NGHTTP2_HEADERS, NGHTTP2_FLAG_END_HEADERS, id, "\x83\x86\x44\x05/hold", 9);
+        for (uint32_t more = 3; way == BY_REFUSED && more <= 39; more += 2, id = more - 2)
+            peer_frame(peer, NGHTTP2_HEADERS, NGHTTP2_FLAG_END_HEADERS, more,
+                       "\x83\x86\x04\x05/hold", 9);
+        if (way == BY_REFUSED) /* room for one: the repeated block's */
+            peer_frame(peer, NGHTTP2_RST_STREAM, 0, 39, "\0\0\0\x08", 4);
+        id += 2;
+        send_block(peer, id,
+                   "\x83\x86\x84\x40\x03x-a\x01"
+                   "1",
+                   10);
+        for (int n = 0; n != 4; n++) {
+            send_block(peer, id += 2, newest, 4);
+            assert_string_equal(fixture.fields, "x-a: 1\n");
+        }
+        id += 2;
+        if (way == BY_REQUEST) {
+            send_block(peer, id,
+                       "\x83\x86\x84\x40\x03x-b\x01"
+                       "2",
+                       10);
+        } else if (way == BY_TRAILERS) {
+            peer_frame(peer, NGHTTP2_HEADERS, NGHTTP2_FLAG_END_HEADERS | NGHTTP2_FLAG_END_STREAM, 1,
+                       "\x40\x03x-b\x01"
+                       "2",
+                       7);
+        } else if (way == BY_MALFORMED) {
+            peer_frame(peer, NGHTTP2_HEADERS, NGHTTP2_FLAG_END_HEADERS | NGHTTP2_FLAG_END_STREAM,
+                       id,
+                       "\x83\x86\x40\x03x-b\x01"
+                       "2",
+                       9); /* no path */
+            expect_rst(peer, id, NGHTTP2_PROTOCOL_ERROR);
+        } else if (way == BY_REFUSED) {
+            peer_frame(peer, NGHTTP2_HEADERS, NGHTTP2_FLAG_END_HEADERS, id, "\x83\x86\x04\x05/hold",
+                       9);
+            id += 2;
+            peer_frame(peer, NGHTTP2_HEADERS, NGHTTP2_FLAG_END_HEADERS, id,
+                       "\x83\x86\x84\x40\x03x-b\x01"
+                       "2",
+                       10);
+            expect_rst(peer, id, NGHTTP2_REFUSED_STREAM);
+            peer_frame(peer, NGHTTP2_RST_STREAM, 0, 1, "\0\0\0\x08", 4);
+        } else {
+            peer_frame(peer, NGHTTP2_RST_STREAM, 0, 1, "\0\0\0\x08", 4);
+            peer_frame(peer, NGHTTP2_HEADERS, NGHTTP2_FLAG_END_HEADERS | NGHTTP2_FLAG_END_STREAM, 1,
+                       "\x40\x03x-b\x01"
+                       "2",
+                       7);
+            expect_rst(peer, 1, NGHTTP2_STREAM_CLOSED);
+        }
+        if (way == BY_TRAILERS)
+            expect_trailers_only_end(peer);
+        send_block(peer, id += 2, newest, 4);
+        assert_string_equal(fixture.fields, "x-b: 2\n");
+        /* an update to nothing evicts it: the index leads nowhere */
+        send_block(peer, id += 2, newest, 4);
+        send_block(peer, id += 2, "\x20\x83\x86\x84", 4);
+        peer_frame(peer, NGHTTP2_HEADERS, NGHTTP2_FLAG_END_HEADERS | NGHTTP2_FLAG_END_STREAM,
+                   id + 2, newest, 4);
+        while (peer_next(peer, &frame) && frame.type != NGHTTP2_GOAWAY)
+            ;
+        assert_int_equal(frame.type, NGHTTP2_GOAWAY);
+        assert_int_equal(peer_u32(frame.payload + 4), NGHTTP2_COMPRESSION_ERROR);
+        peer_close(peer);
+    }
+}
+
+/* Random requests, many of them repeated, from an encoder that indexes, evicts and resizes. */
+static void handler_sees_what_was_sent_however_often_it_comes(void **state)
+{
+    (void)state;
+    struct peer *peer = peer_connect(fixture.context, true);
+    unsigned seed = 7;
+    char name[3][16] = {"x-a", "x-b", "x-c"}, value[3][64] = {"1", "2", "3"}, expected[256];
+    for (uint32_t id = 1; id != 20001; id += 2) {
+        unsigned dice = (unsigned)rand_r(&seed) % 100;
+        if (dice < 25)
+            snprintf(value[dice % 3], sizeof(value[0]), "%0*u", 1 + rand_r(&seed) % 40,
+                     (unsigned)rand_r(&seed) % 5);
+        if (dice < 5)
+            snprintf(name[dice % 3], sizeof(name[0]), "x-%u", (unsigned)rand_r(&seed) % 100);
+        if (dice == 99)
+            nghttp2_hd_deflate_change_table_size(peer->deflater, (size_t)(rand_r(&seed) % 2) * 200);
+        peer_request(peer, id, true, "/body/1", name[0], value[0], name[1], value[1], "te",
+                     "trailers", name[2], value[2], NULL);
+        expect_answer(peer, id, 1);
+        snprintf(expected, sizeof(expected), "%s: %s\n%s: %s\nte: trailers\n%s: %s\n", name[0],
+                 value[0], name[1], value[1], name[2], value[2]);
+        assert_string_equal(fixture.fields, expected);
+    }
+    peer_close(peer);
+}
+
 static void header_list_over_the_limit_is_told_to_the_handler(void **state)
 {
     (void)state;
@@ -761,6 +886,8 @@ int main(void)
         T(empty_field_name_never_reaches_the_decoder),
         T(broken_block_ends_the_connection),
         T(size_update_at_the_start_is_taken),
+        T(block_that_comes_again_is_read_in_the_table_of_its_time),
+        T(handler_sees_what_was_sent_however_often_it_comes),
         T(header_list_over_the_limit_is_told_to_the_handler),
         T(header_block_without_end_ends_the_connection),
         T(floods_of_frames_that_do_nothing_end_the_connection),
