@@ -575,7 +575,7 @@ static void handler_sees_what_was_sent_however_often_it_comes(void **state)
     (void)state;
     struct peer *peer = peer_connect(fixture.context, true);
     unsigned seed = 7;
-    char name[3][16] = {"x-a", "x-b", "x-c"}, value[3][64] = {"1", "2", "3"}, expected[256];
+    char name[3][16] = {"x-a", "x-b", "x-c"}, value[3][64] = {"1", "2", "3"}, expected[512];
     for (uint32_t id = 1; id != 20001; id += 2) {
         unsigned dice = (unsigned)rand_r(&seed) % 100;
         if (dice < 25)
