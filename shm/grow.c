@@ -14,6 +14,13 @@
 #define MADV_COLLAPSE 25
 #endif
 
+void shm_collapse(uint64_t at, uint64_t end)
+{
+    for (at = shm_round_up(at, SHM_HUGE); at + SHM_HUGE <= end; at += SHM_HUGE)
+        if (madvise((void *)(uintptr_t)at, SHM_HUGE, MADV_COLLAPSE) != 0)
+            return; /* an old kernel, or no huge page to be had */
+}
+
 static int publish(struct shm_store *store, uint64_t old, uint64_t end)
 {
     struct shm_txn txn;
@@ -42,10 +49,8 @@ int shm_grow(struct shm_store *store)
     int rc = shm_file_allocate(store->fd, old - SHM_BASE, end - old, NULL);
     if (rc != SHM_OK)
         return rc;
-    /* One huge page for all processes at once, where the kernel can: fewer page
-     * faults and TLB misses. Only what has just been allocated is touched. */
-    if (end - old == SHM_HUGE)
-        (void)madvise((void *)(uintptr_t)old, SHM_HUGE, MADV_COLLAPSE);
+    /* Only what has just been allocated is touched. */
+    shm_collapse(old, end);
     SHM_POINT("allocated");
     return publish(store, old, end);
 }

@@ -63,11 +63,13 @@ static struct shm_node **pending(struct shm_batch *batch, uint64_t bucket)
     }
 }
 
+/* A node of this batch counts whatever its `died` says: recycled, it still links the free list. */
 static bool id_in_chain(const struct cds_hlist_node *at, const uint8_t *id)
 {
     for (; at != NULL; at = at->next) {
         const struct shm_node *node = caa_container_of(at, struct shm_node, by_id);
-        if (memcmp(node->id, id, SHM_ID_SIZE) == 0 && node->died == SHM_NEVER)
+        if (memcmp(node->id, id, SHM_ID_SIZE) == 0 &&
+            (node->died == SHM_NEVER || node->born > shm_control()->version))
             return true;
     }
     return false;

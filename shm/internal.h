@@ -134,6 +134,9 @@ void shm_slots_init(unsigned from, unsigned to);
 /* grow.c */
 /** Makes the arena one step larger. @return SHM_ESPACE, SHM_EBUSY, SHM_ESYS */
 int shm_grow(struct shm_store *store);
+/** Puts the whole huge pages of [at, end), which has memory, into one each, for all processes
+ * at once: fewer page faults and TLB misses. Best done before the memory is used. */
+void shm_collapse(uint64_t at, uint64_t end);
 
 /* tower.c */
 unsigned shm_tower_height(uint64_t hash); /* 0: none */

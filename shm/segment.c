@@ -120,6 +120,8 @@ static int build(struct shm_store *store, const struct shm_config *config, struc
         rc = map(store, fault);
     if (rc != SHM_OK)
         return rc;
+    shm_collapse(SHM_BASE + SHM_BUCKETS_AT, SHM_BASE + SHM_BUCKETS_AT + 8 * buckets);
+    shm_collapse(SHM_BASE + arena_at, SHM_BASE + end);
     rc = fill_header(buckets);
     if (rc == SHM_OK)
         rc = fill_control(config, end);

@@ -261,9 +261,8 @@ static void check_level(struct verify *v, unsigned level)
     uint64_t count = 0, seq = 0;
     uint64_t tail = SHM_CONTROL_AT + offsetof(struct shm_control, index) + 8 * level;
     for (const struct shm_tower *p = v->control->index[level]; p != NULL; count++) {
-        bool good = level == 0 ? claim_tower(v, p)
-                               : at(v, p, sizeof(*p), GRANULE) != NULL && get(v, v->tower, p);
-        const struct shm_tower *tower = (const void *)(v->image + offset_of(p));
+        const struct shm_tower *tower = at(v, p, sizeof(*p), GRANULE);
+        bool good = tower != NULL && (level == 0 ? claim_tower(v, p) : get(v, v->tower, p));
         if (!good || tower->height <= level || tower->seq <= seq) {
             fault(v, "the index by sequence is broken on level %u after user %llu", level,
                   (unsigned long long)seq);

@@ -6,7 +6,7 @@
 
 #include <stdlib.h>
 
-#include "shm/hash.h"
+#include "shm/alloc.h"
 
 static void inserted_user_is_found(void **state)
 {
@@ -64,18 +64,24 @@ static void batch_with_a_known_id_inserts_none(void **state)
     segment_check(f->store, 1);
 }
 
-static void batch_with_an_id_twice_inserts_none(void **state)
+static void batch_with_an_id_twice_fails(struct fixture *f)
 {
-    struct fixture *f = *state;
     struct shm_new_user users[SHM_BATCH_MAX];
     size_t which = 0;
     for (size_t i = 0; i < SHM_BATCH_MAX; i++) {
-        user_id(users[i].id, i == 200 ? 7 : i);
+        user_id(users[i].id, i == 200 ? 707 : 700 + i);
         users[i].body = (const uint8_t *)"x";
         users[i].body_len = 1;
     }
     assert_int_equal(shm_users_insert(f->actor, users, SHM_BATCH_MAX, &which), SHM_EEXIST);
     assert_int_equal(which, 200);
+}
+
+static void batch_with_an_id_twice_inserts_none(void **state)
+{
+    struct fixture *f = *state;
+    struct shm_new_user users[1];
+    batch_with_an_id_twice_fails(f);
     assert_int_equal(shm_users_insert(f->actor, users, 0, NULL), SHM_EINVAL);
     assert_int_equal(shm_users_insert(f->actor, users, SHM_BATCH_MAX + 1, NULL), SHM_EINVAL);
     segment_check(f->store, 0);
@@ -199,6 +205,44 @@ static void pins_run_out_and_come_back(void **state)
     }
 }
 
+/* What a reclaim will do: memory comes back through the free lists. */
+static void free_some(size_t nodes, size_t blocks)
+{
+    uint64_t *alloc = shm_control()->alloc;
+    unsigned class = shm_class_of(sizeof(struct shm_body) + 64);
+    for (size_t i = 0; i < nodes; i++) {
+        struct shm_node *node = (void *)(uintptr_t)alloc[SHM_ALLOC_NODE_CUR];
+        memset(node, 0xa5, sizeof(*node));
+        node->died = alloc[SHM_ALLOC_NODE_FREE];
+        alloc[SHM_ALLOC_NODE_FREE] = (uintptr_t)node;
+        alloc[SHM_ALLOC_NODE_CUR] += sizeof(*node);
+    }
+    for (size_t i = 0; i < blocks; i++) {
+        struct shm_body *body = (void *)(uintptr_t)alloc[SHM_ALLOC_BLOCK_CUR];
+        memset(body, 0xa5, shm_class_size(class));
+        body->link = (void *)(uintptr_t)alloc[class];
+        alloc[class] = (uintptr_t)body;
+        alloc[SHM_ALLOC_BLOCK_CUR] += shm_class_size(class);
+    }
+}
+
+static void freed_memory_is_used_again(void **state)
+{
+    struct fixture *f = *state;
+    struct shm_verify_report report;
+    users_insert(f->actor, 0, 10, 10);
+    free_some(100, 80);
+    segment_check(f->store, 10);
+    batch_with_an_id_twice_fails(f);
+    segment_check(f->store, 10);
+    users_insert(f->actor, 10, 160, 50);
+    shm_store_verify(f->store, &report, NULL, NULL);
+    assert_int_equal(report.free_blocks, 0);
+    for (uint64_t n = 0; n < 160; n++)
+        user_check(f->actor, n);
+    segment_check(f->store, 160);
+}
+
 static void feed_has_every_user_in_order(void **state)
 {
     struct fixture *f = *state;
@@ -243,6 +287,7 @@ int main(void)
         WITH(page_after_a_number_never_given_out_is_refused),
         WITH(snapshots_of_one_version_share_a_pin),
         WITH(pins_run_out_and_come_back),
+        WITH(freed_memory_is_used_again),
         WITH(feed_has_every_user_in_order),
         WITH(a_small_user_costs_at_most_256_bytes),
     };
