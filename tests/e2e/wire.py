@@ -138,7 +138,7 @@ class Wire:
         self.data(stream, body)
         return self.wait(stream)
 
-    def upload(self, stream, body):
+    def upload(self, stream, body, seconds=20):
         """Sends a long body as the windows allow; the only body on this connection."""
         self.wait_ready()
         initial = {0: 65535, stream: self.settings.get(INITIAL_WINDOW_SIZE, 65535)}
@@ -152,7 +152,7 @@ class Wire:
             chunk = body[sent:sent + min(room, 16384)]
             sent += len(chunk)
             self.data(stream, chunk, end=sent == len(body))
-        return self.wait(stream)
+        return self.wait(stream, seconds)
 
     # ---- receiving ----
 
