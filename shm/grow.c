@@ -46,11 +46,14 @@ int shm_grow(struct shm_store *store)
         end = bound;
     if (end <= old)
         return SHM_ESPACE;
+    /* One huge page for all processes at once, where the kernel can: fewer page faults and TLB
+     * misses. Asked for while the range is a hole, it is cleared and not copied; what the kernel
+     * would not do so is allocated in small pages. Nothing is touched before it has memory. */
+    if (end - old == SHM_HUGE && shm_file_extend(store->fd, end - SHM_BASE))
+        (void)madvise((void *)(uintptr_t)old, SHM_HUGE, MADV_COLLAPSE);
     int rc = shm_file_allocate(store->fd, old - SHM_BASE, end - old, NULL);
     if (rc != SHM_OK)
         return rc;
-    /* Only what has just been allocated is touched. */
-    shm_collapse(old, end);
     SHM_POINT("allocated");
     return publish(store, old, end);
 }

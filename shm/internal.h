@@ -99,6 +99,8 @@ int shm_file_create(int *fd, const char *name, struct shm_fault *fault);
 int shm_file_publish(int fd, const char *name, struct shm_fault *fault);
 /** Gives [at, at + length) memory. @return SHM_ESPACE, SHM_ESYS */
 int shm_file_allocate(int fd, uint64_t at, uint64_t length, struct shm_fault *fault);
+/** Makes the file at least this long, by a hole. */
+bool shm_file_extend(int fd, uint64_t size);
 bool shm_file_linked(int fd);
 
 /* owner.c */
