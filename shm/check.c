@@ -91,10 +91,12 @@ static int read_log(int fd, struct shm_control *control)
 int shm_check_file(int fd, const char *name, struct shm_geometry *geometry, struct shm_fault *fault)
 {
     struct shm_header *header = malloc(sizeof(*header) + sizeof(struct shm_control));
+    if (header == NULL)
+        return shm_fail(fault, SHM_ESYS, "segment %s: out of memory", name);
     struct shm_control *control = (struct shm_control *)(header + 1);
     struct stat st;
     int rc = SHM_OK;
-    if (header == NULL || fstat(fd, &st) != 0)
+    if (fstat(fd, &st) != 0)
         rc = shm_fail(fault, SHM_ESYS, "segment %s: %s", name, strerror(errno));
     else if (pread(fd, header, sizeof(*header), 0) != sizeof(*header))
         rc = shm_fail(fault, SHM_ECORRUPT, "segment %s: corrupt, it is shorter than its header",

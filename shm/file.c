@@ -111,8 +111,7 @@ int shm_file_allocate(int fd, uint64_t at, uint64_t length, struct shm_fault *fa
 bool shm_file_extend(int fd, uint64_t size)
 {
     struct stat st;
-    return fstat(fd, &st) == 0 &&
-           ((uint64_t)st.st_size >= size || ftruncate(fd, (off_t)size) == 0);
+    return fstat(fd, &st) == 0 && ((uint64_t)st.st_size >= size || ftruncate(fd, (off_t)size) == 0);
 }
 
 bool shm_file_linked(int fd)

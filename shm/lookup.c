@@ -46,6 +46,7 @@ int shm_user_find(struct shm_actor *actor, const uint8_t id[SHM_ID_SIZE], struct
     {
         if (!same_id(node->id, id))
             continue;
+        /* cppcheck-suppress uninitvar ; it does not see that the loop's macro sets node */
         const struct shm_body *body = body_at(node, version);
         if (body == NULL)
             continue;

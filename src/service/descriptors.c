@@ -15,6 +15,7 @@ extern const uint8_t rosterd_descriptor_set[], rosterd_descriptor_set_end[];
 
 const uint8_t *service_descriptors(size_t *len)
 {
-    *len = (size_t)(rosterd_descriptor_set_end - rosterd_descriptor_set);
+    /* two symbols, one object: the assembler put them around it */
+    *len = (uintptr_t)rosterd_descriptor_set_end - (uintptr_t)rosterd_descriptor_set;
     return rosterd_descriptor_set;
 }
