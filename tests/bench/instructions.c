@@ -21,21 +21,15 @@
 #include <unistd.h>
 #include <valgrind/callgrind.h>
 
-#include "service/stats.h"
-#include "service/user_service.h"
-#include "shm/counters.h"
+#include "worker.h"
 
-enum { USERS = 10000, ROUND = 100, PART = 64 * 1024, FRAME = 16384, WARM_UP = 2000 };
-
-struct worker {
-    h2o_loop_t *loop;
-    struct shm_store *store;
-    struct shm_actor *actor;
-    struct shm_counters *counters;
-    struct user_service *service;
-    struct grpc_server *server;
-    struct stats *stats;
-    struct stats_board board;
+enum {
+    USERS = 10000,
+    MAX_USERS = 1000000,
+    ROUND = 100,
+    PART = 64 * 1024,
+    FRAME = 16384,
+    WARM_UP = 2000
 };
 
 struct client {
@@ -47,89 +41,12 @@ struct client {
     uint64_t replies; /* trailers that came */
 };
 
-static uint8_t first_id[SHM_ID_SIZE];
-
-static void die(const char *what, const char *why)
-{
-    fprintf(stderr, "instructions: %s: %s\n", what, why);
-    exit(1);
-}
-
-/* ---- the worker ---- */
-
-static void note(const char *line)
-{
-    (void)line;
-}
-
-static void fill(struct worker *worker)
-{
-    uint64_t random = 1;
-    for (unsigned i = 0; i != USERS; i++) {
-        char body[128];
-        /* username, email, created_at and one role, in wire format */
-        int len = snprintf(body, sizeof(body),
-                           "\x12\x0cuser%08u\x1a\x18user%08u@example.com\x20\x80\xf0\xb8\xce\x06"
-                           "\x2a\x04user",
-                           i, i);
-        struct shm_new_user user = {.body = (const uint8_t *)body, .body_len = (uint32_t)len};
-        for (unsigned b = 0; b != SHM_ID_SIZE; b++) {
-            random = random * 6364136223846793005u + 1442695040888963407u;
-            user.id[b] = (uint8_t)(random >> 56);
-        }
-        user.id[6] = (uint8_t)((user.id[6] & 0x0f) | 0x40);
-        user.id[8] = (uint8_t)((user.id[8] & 0x3f) | 0x80);
-        if (i == USERS / 2)
-            memcpy(first_id, user.id, SHM_ID_SIZE);
-        if (shm_users_insert(worker->actor, &user, 1, NULL) != SHM_OK)
-            die("insert", "failed");
-    }
-}
-
-static void start(struct worker *worker, const char *segment)
-{
-    struct shm_fault fault;
-    struct shm_config config = {.name = segment, .size = 1u << 30, .max_users = 1000000};
-    size_t num_names;
-    const char *const *names = stats_names(&num_names);
-    if (shm_store_open(&worker->store, &config, &fault) != SHM_OK ||
-        shm_actor_join(&worker->actor, worker->store, SHM_ACTOR_WORKER, 0, &fault) != SHM_OK ||
-        shm_counters_open(&worker->counters, segment, names, num_names, &fault) != SHM_OK)
-        die("segment", fault.text);
-    worker->loop = h2o_evloop_create();
-    struct grpc_config grpc = {.max_message_size = 4 << 20, .http2 = {1024, 8192}};
-    struct user_service_config service = {worker->store, worker->actor, note};
-    worker->server = grpc_server_create(worker->loop, &grpc);
-    worker->service = user_service_create(&service);
-    const char *why = user_service_add(worker->service, worker->server);
-    if (why != NULL)
-        die("service", why);
-    worker->stats = stats_create(worker->server,
-                                 shm_counters_row(worker->counters, shm_actor_slot(worker->actor)),
-                                 &worker->board);
-    fill(worker);
-}
-
-static void end(struct worker *worker, const char *segment)
-{
-    struct shm_fault fault;
-    grpc_server_destroy(worker->server);
-    stats_destroy(worker->stats);
-    user_service_destroy(worker->service);
-    shm_counters_close(worker->counters);
-    shm_actor_leave(worker->actor);
-    shm_store_close(worker->store);
-    h2o_evloop_destroy(worker->loop);
-    if (shm_store_unlink(segment, &fault) != SHM_OK)
-        die("unlink", fault.text);
-}
-
 /* ---- the conversation ---- */
 
 static uint8_t *frame(struct client *client, uint8_t type, uint8_t flags, uint32_t id, size_t len)
 {
     if (client->out_len + 9 + len > sizeof(client->out))
-        die("conversation", "longer than its buffer");
+        worker_die("conversation", "longer than its buffer");
     uint8_t *at = client->out + client->out_len;
     uint8_t head[9] = {
         (uint8_t)(len >> 16), (uint8_t)(len >> 8), (uint8_t)len,       type,       flags,
@@ -188,7 +105,7 @@ static size_t build_message(uint8_t *dst, const char *kind, uint64_t number, uin
     snprintf(email, sizeof(email), "%s@example.com", name);
     if (strncmp(kind, "get", 3) == 0) {
         char id[37];
-        const uint8_t *b = first_id;
+        const uint8_t *b = worker_known_id;
         snprintf(id, sizeof(id),
                  "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", b[0], b[1],
                  b[2], b[3], b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11], b[12], b[13], b[14],
@@ -222,7 +139,7 @@ static void count_replies(struct client *client)
             if (len - used < size)
                 break;
             if (at[3] == NGHTTP2_RST_STREAM || at[3] == NGHTTP2_GOAWAY)
-                die("server", "it reset a stream or the connection");
+                worker_die("server", "it reset a stream or the connection");
             client->replies += at[3] == NGHTTP2_HEADERS && (at[4] & NGHTTP2_FLAG_END_STREAM) != 0;
         }
         memmove(in, in + used, len - used);
@@ -239,7 +156,7 @@ static void exchange(struct client *client, struct worker *worker, bool count)
         if (part != 0) {
             ssize_t n = send(client->fd, client->out + sent, part, MSG_NOSIGNAL);
             if (n < 0 && errno != EAGAIN)
-                die("send", strerror(errno));
+                worker_die("send", strerror(errno));
             sent += n > 0 ? (size_t)n : 0;
             idle = 0;
         } else {
@@ -248,9 +165,7 @@ static void exchange(struct client *client, struct worker *worker, bool count)
         uint64_t had = http2_context_counts(grpc_server_http2(worker->server))->bytes_out;
         if (count)
             CALLGRIND_TOGGLE_COLLECT;
-        grpc_server_run_once(worker->server, 0);
-        stats_fold(worker->stats);
-        shm_actor_offline(worker->actor);
+        worker_turn(worker);
         if (count)
             CALLGRIND_TOGGLE_COLLECT;
         count_replies(client);
@@ -305,14 +220,14 @@ static void talk(struct client *client, struct worker *worker, const char *kind,
     uint64_t had = client->replies;
     (unary ? do_unary : do_stream)(client, worker, kind, calls, count);
     if (client->replies - had != (unary ? calls : 1))
-        die(kind, "not all replies came");
+        worker_die(kind, "not all replies came");
 }
 
 static void greet(struct client *client, struct worker *worker)
 {
     int fds[2];
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds) != 0)
-        die("socketpair", strerror(errno));
+        worker_die("socketpair", strerror(errno));
     client->fd = fds[0];
     client->next_id = 1;
     nghttp2_hd_deflate_new(&client->deflater, 4096);
@@ -336,13 +251,13 @@ int main(int argc, char **argv)
     char segment[64];
     uint64_t calls = strtoull(argv[2], NULL, 10);
     snprintf(segment, sizeof(segment), "/rosterd-instructions-%d", (int)getpid());
-    start(&worker, segment);
+    worker_start(&worker, segment, USERS, MAX_USERS);
     greet(&client, &worker);
     talk(&client, &worker, argv[1], WARM_UP, false);
     talk(&client, &worker, argv[1], calls, true);
     close(client.fd);
     nghttp2_hd_deflate_del(client.deflater);
-    end(&worker, segment);
+    worker_end(&worker, segment);
     printf("%" PRIu64 "\n", client.replies);
     return 0;
 }

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: MIT */
+#include "worker.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+uint8_t worker_known_id[SHM_ID_SIZE];
+
+void worker_die(const char *what, const char *why)
+{
+    fprintf(stderr, "%s: %s\n", what, why);
+    exit(1);
+}
+
+static void note(const char *line)
+{
+    (void)line;
+}
+
+static void fill(struct worker *worker, unsigned users)
+{
+    uint64_t random = 1;
+    for (unsigned i = 0; i != users; i++) {
+        char body[128];
+        /* username, email, created_at and one role, in wire format */
+        int len = snprintf(body, sizeof(body),
+                           "\x12\x0cuser%08u\x1a\x18user%08u@example.com\x20\x80\xf0\xb8\xce\x06"
+                           "\x2a\x04user",
+                           i, i);
+        struct shm_new_user user = {.body = (const uint8_t *)body, .body_len = (uint32_t)len};
+        for (unsigned b = 0; b != SHM_ID_SIZE; b++) {
+            random = random * 6364136223846793005u + 1442695040888963407u;
+            user.id[b] = (uint8_t)(random >> 56);
+        }
+        user.id[6] = (uint8_t)((user.id[6] & 0x0f) | 0x40);
+        user.id[8] = (uint8_t)((user.id[8] & 0x3f) | 0x80);
+        if (i == users / 2)
+            memcpy(worker_known_id, user.id, SHM_ID_SIZE);
+        if (shm_users_insert(worker->actor, &user, 1, NULL) != SHM_OK)
+            worker_die("insert", "failed");
+    }
+}
+
+void worker_start(struct worker *worker, const char *segment, unsigned users, uint64_t max_users)
+{
+    struct shm_fault fault;
+    struct shm_config config = {.name = segment, .size = 1u << 30, .max_users = max_users};
+    size_t num_names;
+    const char *const *names = stats_names(&num_names);
+    if (shm_store_open(&worker->store, &config, &fault) != SHM_OK ||
+        shm_actor_join(&worker->actor, worker->store, SHM_ACTOR_WORKER, 0, &fault) != SHM_OK ||
+        shm_counters_open(&worker->counters, segment, names, num_names, &fault) != SHM_OK)
+        worker_die("segment", fault.text);
+    worker->loop = h2o_evloop_create();
+    struct grpc_config grpc = {.max_message_size = 4 << 20, .http2 = {1024, 8192}};
+    struct user_service_config service = {worker->store, worker->actor, note};
+    worker->server = grpc_server_create(worker->loop, &grpc);
+    worker->service = user_service_create(&service);
+    const char *why = user_service_add(worker->service, worker->server);
+    if (why != NULL)
+        worker_die("service", why);
+    worker->stats = stats_create(worker->server,
+                                 shm_counters_row(worker->counters, shm_actor_slot(worker->actor)),
+                                 &worker->board);
+    fill(worker, users);
+}
+
+void worker_end(struct worker *worker, const char *segment)
+{
+    struct shm_fault fault;
+    grpc_server_destroy(worker->server);
+    stats_destroy(worker->stats);
+    user_service_destroy(worker->service);
+    shm_counters_close(worker->counters);
+    shm_actor_leave(worker->actor);
+    shm_store_close(worker->store);
+    h2o_evloop_destroy(worker->loop);
+    if (shm_store_unlink(segment, &fault) != SHM_OK)
+        worker_die("unlink", fault.text);
+}
+
+void worker_turn(struct worker *worker)
+{
+    grpc_server_run_once(worker->server, 0);
+    stats_fold(worker->stats);
+    shm_actor_offline(worker->actor);
+}

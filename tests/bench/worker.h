@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A whole worker inside this process, without its sockets: loop, runtime,
+ * service, store, counters. For programs that count or attack what it does.
+ */
+#ifndef ROSTERD_TESTS_BENCH_WORKER_H
+#define ROSTERD_TESTS_BENCH_WORKER_H
+
+#include "service/stats.h"
+#include "service/user_service.h"
+#include "shm/counters.h"
+
+struct worker {
+    h2o_loop_t *loop;
+    struct shm_store *store;
+    struct shm_actor *actor;
+    struct shm_counters *counters;
+    struct user_service *service;
+    struct grpc_server *server;
+    struct stats *stats;
+    struct stats_board board;
+};
+
+/** The id of one of the users that worker_start() made. */
+extern uint8_t worker_known_id[SHM_ID_SIZE];
+
+/** Creates the segment, with `users` users of known ids in it. Ends the process on failure. */
+void worker_start(struct worker *worker, const char *segment, unsigned users, uint64_t max_users);
+/** One turn of its loop, without waiting. */
+void worker_turn(struct worker *worker);
+/** Frees all and removes the segment. */
+void worker_end(struct worker *worker, const char *segment);
+
+void worker_die(const char *what, const char *why) __attribute__((noreturn));
+
+#endif

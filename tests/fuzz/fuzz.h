@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: MIT */
+/* What libFuzzer calls; standalone.c calls it where libFuzzer is not there. */
+#ifndef ROSTERD_TESTS_FUZZ_FUZZ_H
+#define ROSTERD_TESTS_FUZZ_FUZZ_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/** @param data a copy of exactly len bytes @return 0 */
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
+
+#endif
