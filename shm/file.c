@@ -108,12 +108,6 @@ int shm_file_allocate(int fd, uint64_t at, uint64_t length, struct shm_fault *fa
     return shm_fail(fault, SHM_ESYS, "fallocate in " DIRECTORY ": %s", strerror(errno));
 }
 
-bool shm_file_extend(int fd, uint64_t size)
-{
-    struct stat st;
-    return fstat(fd, &st) == 0 && ((uint64_t)st.st_size >= size || ftruncate(fd, (off_t)size) == 0);
-}
-
 bool shm_file_linked(int fd)
 {
     struct stat st;

@@ -171,9 +171,8 @@ static int build_user(struct shm_actor *actor, const struct shm_new_user *user, 
     int rc = log_bucket(actor, node, many);
     if (rc == SHM_OK)
         rc = build_tower(txn, &batch->tower[i], node);
-    if (rc == SHM_OK && recycled)
-        shm_txn_word(txn, &node->died, SHM_NEVER);
-    else if (!recycled)
+    batch->recycled[i] = recycled;
+    if (!recycled)
         node->died = SHM_NEVER;
     return rc;
 }
@@ -209,9 +208,12 @@ static int build_all(struct shm_actor *actor, const struct shm_new_user *users, 
     }
     log_order(actor, count);
     shm_txn_links_end(txn); /* towers have no list call: apply's release stores publish them */
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < count; i++) {
+        if (actor->batch.recycled[i])
+            shm_txn_word(txn, &actor->batch.node[i]->died, SHM_NEVER);
         if (actor->batch.tower[i] != NULL)
             log_tower(txn, actor->batch.tower[i]);
+    }
     for (size_t i = 0; i < count; i++)
         shm_feed_write(control->feed_head + i, control->version + 1, SHM_FEED_CREATED, users[i].id);
     shm_txn_word(txn, &control->feed_head, control->feed_head + count);

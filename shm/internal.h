@@ -22,6 +22,7 @@ struct shm_batch {
     uint32_t check[SHM_BATCH_MAX];
     struct shm_node *node[SHM_BATCH_MAX];
     struct shm_tower *tower[SHM_BATCH_MAX];
+    bool recycled[SHM_BATCH_MAX]; /* node[i] comes from the free list */
     /* the batch's own nodes by bucket: open addressing, stamped to save the clearing */
     struct {
         uint64_t bucket, stamp;
@@ -99,8 +100,6 @@ int shm_file_create(int *fd, const char *name, struct shm_fault *fault);
 int shm_file_publish(int fd, const char *name, struct shm_fault *fault);
 /** Gives [at, at + length) memory. @return SHM_ESPACE, SHM_ESYS */
 int shm_file_allocate(int fd, uint64_t at, uint64_t length, struct shm_fault *fault);
-/** Makes the file at least this long, by a hole. */
-bool shm_file_extend(int fd, uint64_t size);
 bool shm_file_linked(int fd);
 
 /* owner.c */
@@ -136,9 +135,8 @@ void shm_slots_init(unsigned from, unsigned to);
 /* grow.c */
 /** Makes the arena one step larger. @return SHM_ESPACE, SHM_EBUSY, SHM_ESYS */
 int shm_grow(struct shm_store *store);
-/** Puts the whole huge pages of [at, end), which has memory, into one each, for all processes
- * at once: fewer page faults and TLB misses. Best done before the memory is used. */
-void shm_collapse(uint64_t at, uint64_t end);
+/** Gives [at, at + length) of the mapped file memory, in huge pages where it can. */
+int shm_allocate_huge(int fd, uint64_t at, uint64_t length, struct shm_fault *fault);
 
 /* tower.c */
 unsigned shm_tower_height(uint64_t hash); /* 0: none */

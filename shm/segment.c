@@ -98,37 +98,45 @@ static int fill_control(const struct shm_config *config, uint64_t arena_end)
     return shm_mutex_init(&control->writer);
 }
 
-/* Memory, contents, mapping: the file has no name yet, so a failure leaves nothing. */
-static int build(struct shm_store *store, const struct shm_config *config, struct shm_fault *fault)
+/* Everything below SHM_BUCKETS_AT is small; what follows takes huge pages. */
+static int allocate(struct shm_store *store, uint64_t buckets, uint64_t end,
+                    struct shm_fault *fault)
 {
-    uint64_t buckets = bucket_count(config->max_users);
     uint64_t arena_at = arena_offset(buckets);
-    uint64_t end = arena_at + SHM_HUGE;
-    store->size = config->size / SHM_PAGE * SHM_PAGE;
-    if (end > store->size)
-        end = store->size;
     int rc = shm_file_allocate(store->fd, 0, SHM_FEED_END, fault);
     if (rc == SHM_OK)
         rc = shm_file_allocate(store->fd, SHM_SLOTS_AT, SHM_SLOTS_STEP * sizeof(struct shm_slot),
                                fault);
     if (rc == SHM_OK)
-        rc = shm_file_allocate(store->fd, SHM_BUCKETS_AT, shm_round_up(8 * buckets, SHM_PAGE),
+        rc = shm_allocate_huge(store->fd, SHM_BUCKETS_AT, shm_round_up(8 * buckets, SHM_PAGE),
                                fault);
     if (rc == SHM_OK)
-        rc = shm_file_allocate(store->fd, arena_at, end - arena_at, fault);
-    if (rc == SHM_OK)
-        rc = map(store, fault);
+        rc = shm_allocate_huge(store->fd, arena_at, end - arena_at, fault);
+    return rc;
+}
+
+/* Mapping, memory, contents: the file has no name yet, so a failure leaves nothing. */
+static int build(struct shm_store *store, const struct shm_config *config, struct shm_fault *fault)
+{
+    uint64_t buckets = bucket_count(config->max_users);
+    uint64_t end = arena_offset(buckets) + SHM_HUGE;
+    store->size = config->size / SHM_PAGE * SHM_PAGE;
+    if (end > store->size)
+        end = store->size;
+    int rc = map(store, fault);
     if (rc != SHM_OK)
         return rc;
-    shm_collapse(SHM_BASE + SHM_BUCKETS_AT, SHM_BASE + SHM_BUCKETS_AT + 8 * buckets);
-    shm_collapse(SHM_BASE + arena_at, SHM_BASE + end);
-    rc = fill_header(buckets);
-    if (rc == SHM_OK)
-        rc = fill_control(config, end);
-    if (rc != SHM_OK) {
-        shm_fail(fault, rc, "segment %s: cannot initialise it: %s", store->name, strerror(errno));
-        unmap(store);
+    rc = allocate(store, buckets, end, fault);
+    if (rc == SHM_OK) {
+        rc = fill_header(buckets);
+        if (rc == SHM_OK)
+            rc = fill_control(config, end);
+        if (rc != SHM_OK)
+            shm_fail(fault, rc, "segment %s: cannot initialise it: %s", store->name,
+                     strerror(errno));
     }
+    if (rc != SHM_OK)
+        unmap(store);
     return rc;
 }
 

@@ -202,7 +202,7 @@ static void stopped_writer_delays_no_reader_and_writers_get_busy(void **state)
     double start = seconds();
     for (uint64_t i = 0; i < 20; i++)
         assert_int_equal(user_insert(f->actor, 200, 8), SHM_EBUSY);
-    assert_true(seconds() - start < 0.5); /* 20 times 50 us, and a busy machine */
+    assert_true(seconds() - start < 2.0); /* 20 times 50 us, and a busy machine */
     user_check(f->actor, 9);
     kill(pid, SIGCONT);
     assert_int_equal(waitpid(pid, &status, 0), pid);
