@@ -9,7 +9,8 @@
  *   client list    HOST PORT SIZE  [-n CALLS] [-c CONNECTIONS] [-m STREAMS]
  *   client batch   HOST PORT COUNT [-n CALLS]
  *   client chat    HOST PORT COUNT [-m MESSAGES_UNDER_WAY] [-c CONNECTIONS]
- *   client idle    HOST PORT COUNT [-c CONNECTIONS]: Chat streams, until stdin ends
+ *   client idle    HOST PORT COUNT [-c CONNECTIONS]: Chat streams that rest after a message,
+ *                 until stdin ends
  *   client echo    HOST PORT REQUEST_BYTES REPLY_BYTES [-n CALLS]: no HTTP at all
  *
  * -x: grpc-timeout and traceparent are other ones in each call.
@@ -120,7 +121,7 @@ static void build_message(struct call *call)
         at[len++] = 8;
         for (uint64_t v = run.count; v != 0; v >>= 7)
             at[len++] = (uint8_t)((v & 127) | (v > 127 ? 128 : 0));
-    } else if (strcmp(run.mode, "chat") == 0) {
+    } else if (strcmp(run.mode, "chat") == 0 || strcmp(run.mode, "idle") == 0) {
         len = put_string(at, 1, "bench");
         len += put_string(at + len, 2, "hello, is anybody there?");
     } else {
@@ -206,7 +207,7 @@ static void start_call(struct conn *conn)
         fields[num++] = nv("traceparent", trace);
     }
     bool many = strcmp(run.mode, "batch") == 0 || strcmp(run.mode, "chat") == 0;
-    call->to_send = strcmp(run.mode, "idle") == 0 ? 0 : many ? run.count : 1;
+    call->to_send = many ? run.count : 1;
     call->started_ns = now_ns();
     nghttp2_data_provider body = {.source.ptr = call, .read_callback = read_body};
     if (nghttp2_submit_request(conn->session, NULL, fields, num, &body, call) < 0)
@@ -386,8 +387,14 @@ static void hold_idle_streams(void)
 {
     for (uint64_t i = 0; i != run.count; i++)
         start_call(&run.conns[i % run.connections]);
-    for (int i = 0; i != 50; i++)
+    uint64_t deadline = now_ns() + 30000000000u;
+    while (run.messages != run.count && now_ns() < deadline)
         turn(20);
+    if (run.messages != run.count) {
+        fprintf(stderr, "client: %" PRIu64 " of %" PRIu64 " streams answered\n", run.messages,
+                run.count);
+        exit(1);
+    }
     printf("open\n");
     fflush(stdout);
     fcntl(0, F_SETFL, O_NONBLOCK);

@@ -21,7 +21,8 @@ import sys
 import tempfile
 import time
 
-SERVER_CPU, CLIENT_CPU = "0", "1"
+CPUS = [str(cpu) for cpu in sorted(os.sched_getaffinity(0))]
+SERVER_CPU, CLIENT_CPU = CPUS[0], CPUS[-1]
 USERS = 1_000_000
 
 
@@ -75,6 +76,7 @@ class Server:
         deadline = time.monotonic() + 60
         while ready not in self.text():
             if self.process.poll() is not None or time.monotonic() > deadline:
+                self.stop()
                 raise SystemExit(f"{name} did not start:\n{self.text()}")
             time.sleep(0.05)
 
@@ -121,12 +123,16 @@ class Bench:
         if f"{calls} succeeded, 0 failed" not in out:
             raise SystemExit(f"h2load failed on {server.name}:\n{out}")
 
-    def start(self):
+    def rosterd(self, segment):
         port = free_port()
-        self.ours = Server("rosterd", [
-            str(self.build / "src/server/rosterd"), "--listen", f"127.0.0.1:{port}", "--workers", "1",
-            "--segment", self.segment, "--max-users", str(4 * USERS)], "Server started", port)
-        self.servers.append(self.ours)
+        server = Server("rosterd", [
+            str(self.build / "src/server/rosterd"), "--listen", f"127.0.0.1:{port}", "--workers",
+            "1", "--segment", segment, "--max-users", str(4 * USERS)], "Server started", port)
+        self.servers.append(server)
+        return server
+
+    def start(self):
+        self.ours = self.rosterd(self.segment)
         for _ in range(USERS // 100_000):
             self.client(self.ours, "batch", 100_000)
         self.ours.user_id = self.client(self.ours, "list", 1)["first_id"]
@@ -140,8 +146,8 @@ class Bench:
     def stop(self):
         for server in self.servers:
             server.stop()
-        for name in (self.segment, self.segment + ".stats"):
-            pathlib.Path("/dev/shm" + name).unlink(missing_ok=True)
+        for path in pathlib.Path("/dev/shm").glob(self.segment[1:] + "*"):
+            path.unlink()
 
     def us_per(self, server, units, load):
         before = cpu_ns(server.process.pid)
@@ -182,22 +188,26 @@ class Bench:
         self.row(f"  against an epoll echo of {request} and {reply} bytes", f"{ours:.1f} us",
                  f"{bare:.1f} us", f"{ours / bare:.2f}", "1.6", ours / bare <= 1.6)
 
+    def hold_streams(self, server, count):
+        """Opens Chat streams that rest after one message; returns the client that holds them."""
+        client = subprocess.Popen(
+            [self.build / "tests/bench/client", "idle", "127.0.0.1", str(server.port), str(count),
+             "-c", "4"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        if client.stdout.readline() != "open\n":
+            raise SystemExit(f"{count} Chat streams could not be opened")
+        return client
+
     def idle_streams(self):
-        count = 2000
-        # what connections and allocators keep is there before the streams that are counted
-        def hold(n):
-            p = subprocess.Popen(
-                [self.build / "tests/bench/client", "idle", "127.0.0.1", str(self.ours.port),
-                 str(n), "-c", "4"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-            p.stdout.readline()
-            return p
-        few = hold(4)
-        before = private_bytes(self.ours.process.pid)
-        many = hold(count)
-        each = (private_bytes(self.ours.process.pid) - before) / count
-        for p in (few, many):
-            p.stdin.close()
-            p.wait()
+        # a server of its own: one that was loaded before has memory to reuse
+        server, count = self.rosterd(self.segment + "-idle"), 2000
+        # what the first call and the first connections bring for good is no stream's
+        few = self.hold_streams(server, 4)
+        before = private_bytes(server.process.pid)
+        many = self.hold_streams(server, count)
+        each = (private_bytes(server.process.pid) - before) / count
+        for client in (few, many):
+            client.stdin.close()
+            client.wait()
         self.row("An idle Chat stream, worker's private memory", f"{each:.0f} bytes", "", "",
                  "4096", each <= 4096)
 
@@ -248,6 +258,8 @@ def main():
     parser.add_argument("--quick", action="store_true", help="fewer calls a run")
     parser.add_argument("--write", metavar="FILE", help="put the table into this document")
     args = parser.parse_args()
+    if len(CPUS) < 2:
+        raise SystemExit("two CPUs are needed, one for the servers and one for the client")
     bench = Bench(args)
     try:
         bench.start()
