@@ -24,14 +24,24 @@ static void unlink_created(void)
         (void)shm_store_unlink(created, &fault);
 }
 
+static void on_abort(int signal)
+{
+    char path[300];
+    if (getpid() == creator && shm_file_path(path, created, NULL) == SHM_OK)
+        unlink(path);
+    (void)signal;
+}
+
 int fixture_setup(void **state)
 {
     static int count;
     struct fixture *f = calloc(1, sizeof(*f));
     snprintf(f->name, sizeof(f->name), "/rosterd-test-%ld-%d", (long)getpid(), count++);
     f->config = (struct shm_config){.name = f->name, .size = 256 << 20, .max_users = 1000};
-    if (creator == 0)
+    if (creator == 0) {
         atexit(unlink_created);
+        signal(SIGABRT, on_abort);
+    }
     creator = getpid();
     memcpy(created, f->name, sizeof(created));
     *state = f;
