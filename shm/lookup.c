@@ -36,17 +36,16 @@ static const struct shm_body *body_at(const struct shm_node *node, uint64_t vers
 
 int shm_user_find(struct shm_actor *actor, const uint8_t id[SHM_ID_SIZE], struct shm_user *user)
 {
-    const struct shm_node *node;
     struct cds_hlist_node *pos;
     shm_grace_online(actor);
     struct cds_hlist_head *bucket =
         &actor->buckets[shm_hash_id(shm_header(), id) & actor->bucket_mask];
     uint64_t version = shm_version();
-    cds_hlist_for_each_entry_rcu(node, pos, bucket, by_id)
-    {
+    /* cds_hlist_for_each_entry_rcu() would step from NULL to its entry at the end */
+    for (pos = rcu_dereference(bucket->next); pos != NULL; pos = rcu_dereference(pos->next)) {
+        const struct shm_node *node = caa_container_of(pos, struct shm_node, by_id);
         if (!same_id(node->id, id))
             continue;
-        /* cppcheck-suppress uninitvar ; it does not see that the loop's macro sets node */
         const struct shm_body *body = body_at(node, version);
         if (body == NULL)
             continue;
