@@ -94,14 +94,14 @@ class Rosterd:
     """One master with its workers. Use as a context manager."""
 
     def __init__(self, *options, workers=2, listen=None, segment=None, start=True):
-        number = next(_number)
+        name = f"{os.getpid()}-{next(_number)}"  # two runs of pytest share the directory
         self.port = free_port()
         self.listen = listen or [f"127.0.0.1:{self.port}"]
-        self.segment = segment or f"/rosterd-e2e-{os.getpid()}-{number}"
+        self.segment = segment or f"/rosterd-e2e-{name}"
         self.options = list(options)
         self.workers = workers
-        self.log_path = OUT / f"rosterd-{number}.log"
-        self.sanitizer = OUT / f"sanitizer-{number}"
+        self.log_path = OUT / f"rosterd-{name}.log"
+        self.sanitizer = OUT / f"sanitizer-{name}"
         self.process = None
         self.channels = []
         if start:
