@@ -63,6 +63,14 @@ int shm_store_open(struct shm_store **store, const struct shm_config *config,
  */
 int shm_store_attach(struct shm_store **store, const char *name, struct shm_fault *fault);
 
+/**
+ * What to do about SHM_EBASE: about once in a thousand starts the randomised
+ * address space has something where the segment must lie. Executes this
+ * program again, with the same arguments, up to three times in a row.
+ * @return only where that is of no use; the fault of the failed call stands
+ */
+void shm_exec_again(char *const argv[]);
+
 /** Unmaps and forgets; the segment and its users stay. Actors must have left. */
 void shm_store_close(struct shm_store *store);
 

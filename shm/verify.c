@@ -380,7 +380,7 @@ static bool check_control(struct verify *v, uint64_t size)
     const struct shm_control *control = v->control;
     uint64_t cur = control->alloc[SHM_ALLOC_ARENA_CUR];
     if (control->arena_end - SHM_BASE > size || cur > control->arena_end ||
-        cur - SHM_BASE < v->header->arena_at || cur % SHM_EXTENT != 0 ||
+        cur < SHM_BASE + v->header->arena_at || cur % SHM_EXTENT != 0 ||
         control->slots_ready > SHM_SLOTS || control->slots_ready % SHM_SLOTS_STEP != 0) {
         fault(v, "the control page's bounds are wrong");
         return false;

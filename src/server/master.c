@@ -86,7 +86,10 @@ static bool open_segment(struct master *master)
     bool existed = fd >= 0 || errno != ENOENT;
     if (fd >= 0)
         close(fd);
-    if (shm_store_open(&master->store, &config, &fault) != SHM_OK)
+    int error = shm_store_open(&master->store, &config, &fault);
+    if (error == SHM_EBASE)
+        shm_exec_again(options->argv);
+    if (error != SHM_OK)
         return fail(master, "%s", fault.text);
     master->made_segment = !existed;
     const char *const *names = stats_names(&num_names);

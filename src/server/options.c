@@ -37,7 +37,7 @@ static const struct option options_table[] = {
      "worker processes; default: the CPUs this process may use"},
     {"segment", OPTION_SEGMENT, AT(segment), 0, 0, "/rosterd", NULL,
      "name of the shared-memory segment that holds the users"},
-    {"segment-size", OPTION_SIZE, AT(segment_size), MIB, 16 * TIB, "16G", "from 1M to 16T",
+    {"segment-size", OPTION_SIZE, AT(segment_size), 16 * MIB, 16 * TIB, "16G", "from 16M to 16T",
      "bound of the segment's growth; address space is reserved, memory is not"},
     {"max-users", OPTION_COUNT, AT(max_users), 1, UINT32_MAX, "1000000", "from 1 to 4294967295",
      "users the table takes before it is full"},
@@ -202,6 +202,7 @@ enum options_result options_parse(struct options *options, int argc, char *const
                                   struct options_fault *fault)
 {
     set_defaults(options);
+    options->argv = argv;
     for (int i = 1; i < argc;) {
         if (strcmp(argv[i], "--help") == 0)
             return OPTIONS_HELP;

@@ -13,6 +13,7 @@
 #include "server/log.h"
 
 struct options {
+    char *const *argv; /* as main got them, to start over with */
     struct listen_address listen[LISTEN_MAX];
     uint64_t num_listen;
     bool default_listen; /* nobody asked for these: what the host lacks is skipped */

@@ -116,7 +116,7 @@ static void bad_size_and_time_say_how_to_write_one(void **state)
 {
     (void)state;
     assert_refused("--segment-size=huge", "segment-size: 'huge' is not a size such as 64K, 4M or "
-                                          "16G, from 1M to 16T");
+                                          "16G, from 16M to 16T");
     assert_refused("--max-message-size=2G", "max-message-size: '2G' is not a size such as 64K, 4M "
                                             "or 16G, from 1K to 1G");
     assert_refused("--max-header-size=1", "max-header-size: '1' is not a size such as 64K, 4M or "
