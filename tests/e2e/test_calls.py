@@ -7,7 +7,7 @@ import grpc
 import pytest
 
 import user_service_pb2 as pb
-from harness import expect, failure, read_all, requests
+from harness import expect, failure, read_all, requests, wait_for
 
 INVALID = grpc.StatusCode.INVALID_ARGUMENT
 INTERNAL = grpc.StatusCode.INTERNAL
@@ -210,7 +210,8 @@ def test_batch_cancelled_midway_keeps_what_was_created(start):
                 time.sleep(0.01)
         call = stub.BatchCreateUsers.future(half())
         end = time.monotonic() + 20
-        # whole commits of a batch are to be seen while it runs, or at its end
+        # it commits 256 at a time, and what is left at its end
+        wait_for(lambda: len(read_all(stub, 2000)[0]) >= 768, 20, "commits of the batch")
         time.sleep(1)
         call.cancel()
         gate.append(1)

@@ -312,10 +312,10 @@ def test_segment_is_its_owners_alone(start):
 
 # ---- starting ----
 
-def test_starts_within_a_second(start):
+def test_starts_within_two_seconds(start):
     started = time.monotonic()
     start()
-    assert time.monotonic() - started < (10 if SANITIZED else 1)
+    assert time.monotonic() - started < (10 if SANITIZED else 2)
 
 
 def test_every_worker_serves(start):
