@@ -48,7 +48,7 @@ static void free_rest(struct shm_txn *txn, uint64_t at, uint64_t end)
     while (at < end) {
         uint64_t rest = end - at;
         unsigned class = rest >= 4096 ? SHM_CLASSES - 1 : shm_class_of(rest);
-        if (shm_class_size(class) > rest)
+        if (class != 0 && shm_class_size(class) > rest)
             class --;
         *first_word(at) = shm_alloc_get(txn, class);
         shm_alloc_set(txn, class, at);

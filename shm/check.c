@@ -90,7 +90,7 @@ static int read_log(int fd, struct shm_control *control)
 
 int shm_check_file(int fd, const char *name, struct shm_geometry *geometry, struct shm_fault *fault)
 {
-    struct shm_header *header = malloc(sizeof(*header) + sizeof(struct shm_control));
+    struct shm_header *header = calloc(1, sizeof(*header) + sizeof(struct shm_control));
     if (header == NULL)
         return shm_fail(fault, SHM_ESYS, "segment %s: out of memory", name);
     struct shm_control *control = (struct shm_control *)(header + 1);

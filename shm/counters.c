@@ -196,7 +196,7 @@ int shm_counters_open(struct shm_counters **out, const char *name, const char *c
 int shm_counters_attach(struct shm_counters **out, const char *name, struct shm_fault *fault)
 {
     char stats[300];
-    struct stats_header header;
+    struct stats_header header = {0};
     int rc = stats_name(stats, name, fault);
     if (rc != SHM_OK)
         return rc;

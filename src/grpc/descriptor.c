@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "grpc/descriptor.h"
 
+#include <assert.h>
 #include <string.h>
 
 /** Takes `part` and a dot off the front of name. @return NULL where it does not begin so */
@@ -8,6 +9,7 @@ static const char *after(const char *name, const char *part)
 {
     size_t len = part != NULL ? strlen(part) : 0;
 
+    assert(name != NULL);
     if (len == 0)
         return name;
     return strncmp(name, part, len) == 0 && name[len] == '.' ? name + len + 1 : NULL;

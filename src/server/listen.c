@@ -104,8 +104,8 @@ static int bind_unix(int fd, const struct listen_address *address, struct listen
     if (result != 0)
         return -1;
     struct stat st;
-    strcpy(listener->path, un->sun_path);
-    strcpy(listener->text, address->text);
+    snprintf(listener->path, sizeof(listener->path), "%s", un->sun_path);
+    snprintf(listener->text, sizeof(listener->text), "%s", address->text);
     listener->unix_socket = true;
     if (lstat(listener->path, &st) == 0) {
         listener->dev = st.st_dev;
@@ -122,12 +122,15 @@ static int bind_tcp(int fd, const struct listen_address *address, struct listene
     /* so that 0.0.0.0:80 and [::]:80 can be listened on side by side */
     if (addr->sa_family == AF_INET6)
         setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on));
-    struct sockaddr_storage bound;
+    union {
+        struct sockaddr any;
+        struct sockaddr_in in;
+        struct sockaddr_in6 in6;
+    } bound = {.in6 = {0}};
     socklen_t len = sizeof(bound);
-    if (bind(fd, addr, address->len) != 0 || getsockname(fd, (struct sockaddr *)&bound, &len) != 0)
+    if (bind(fd, addr, address->len) != 0 || getsockname(fd, &bound.any, &len) != 0)
         return -1;
-    listener->port = ntohs(addr->sa_family == AF_INET6 ? ((struct sockaddr_in6 *)&bound)->sin6_port
-                                                       : ((struct sockaddr_in *)&bound)->sin_port);
+    listener->port = ntohs(addr->sa_family == AF_INET6 ? bound.in6.sin6_port : bound.in.sin_port);
     int host = (int)(strrchr(address->text, ':') - address->text);
     snprintf(listener->text, sizeof(listener->text), "%.*s:%u", host, address->text,
              listener->port);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "server/options.h"
 
+#include <assert.h>
 #include <string.h>
 
 #include "server/cpus.h"
@@ -79,6 +80,8 @@ static bool set_number(struct options *options, const struct option *option, con
         [OPTION_TIME] = {units_parse_time, "a time such as 500ms, 30s or 5m,"},
     };
     uint64_t number;
+    assert(option->type == OPTION_COUNT || option->type == OPTION_SIZE ||
+           option->type == OPTION_TIME);
     if (!kinds[option->type].parse(value, &number) || number < option->min || number > option->max)
         return fail(fault, option, value, kinds[option->type].expected);
     memcpy((char *)options + option->at, &number, sizeof(number));
