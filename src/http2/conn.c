@@ -8,14 +8,9 @@
  * disappears under a callback that is still running. Output that a handler
  * queues from elsewhere (a timer) is settled by a zero time-out in the same
  * turn of the loop.
- *
- * Plain sockets are read here and not by libh2o: one read of a shared buffer a
- * turn, no buffer for an idle connection, and the bytes of a secret lie in one
- * place, where they can be overwritten.
  */
 #include "http2/conn.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -38,125 +33,6 @@ static void stop_reading(struct http2_conn *conn)
         h2o_socket_read_stop(conn->sock);
         conn->reading_stopped = 1;
     }
-}
-
-static void keep_carry(struct http2_conn *conn, uint8_t *bytes, size_t len)
-{
-    if (len == 0)
-        return;
-    conn->carry = h2o_mem_alloc(len);
-    memcpy(conn->carry, bytes, len);
-    conn->carry_len = len;
-    explicit_bzero(bytes, len); /* may be half of a secret, and nobody will look at it here */
-}
-
-static size_t take_carry(struct http2_conn *conn, uint8_t *dst)
-{
-    size_t len = conn->carry_len;
-    if (len == 0)
-        return 0;
-    memcpy(dst, conn->carry, len);
-    explicit_bzero(conn->carry, len);
-    free(conn->carry);
-    conn->carry = NULL;
-    conn->carry_len = 0;
-    return len;
-}
-
-/* The bytes that came, behind those carried over. @return false: nothing more will come */
-static bool read_input(struct http2_conn *conn, size_t *len)
-{
-    uint8_t *input = conn->context->input;
-    size_t carried = take_carry(conn, input);
-    ssize_t n;
-    if (conn->sock->ssl != NULL) {
-        /* libh2o decrypted into its own buffer; what does not fit now waits there */
-        h2o_buffer_t *src = conn->sock->input;
-        n = (ssize_t)(src->size < HTTP2_READ_SIZE ? src->size : HTTP2_READ_SIZE);
-        memcpy(input + carried, src->bytes, (size_t)n);
-        explicit_bzero(src->bytes, (size_t)n);
-        h2o_buffer_consume(&conn->sock->input, (size_t)n);
-    } else {
-        do
-            n = read(h2o_socket_get_fd(conn->sock), input + carried, HTTP2_READ_SIZE);
-        while (n < 0 && errno == EINTR);
-        if (n == 0 || (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK))
-            return false;
-        if (n < 0)
-            n = 0;
-    }
-    conn->context->counts.bytes_in += (uint64_t)n;
-    *len = carried + (size_t)n;
-    return true;
-}
-
-/* Not our preface. HTTP/1 deserves an answer that its client can show.
- * @return bytes used, 0 to wait for the rest of what may be a request line */
-static size_t refuse_preface(struct http2_conn *conn, const uint8_t *src, size_t len)
-{
-    static const char text[] = "HTTP/1.1 505 HTTP Version Not Supported\r\nConnection: close\r\n"
-                               "Content-Type: text/plain\r\nContent-Length: 37\r\n\r\n"
-                               "This port speaks HTTP/2 (gRPC) only.\n";
-    enum { REQUEST_LINE_MAX = 2048 };
-    const uint8_t *line_end = memchr(src, '\n', len);
-    bool may_be_method = src[0] >= 'A' && src[0] <= 'Z';
-    if (line_end == NULL && may_be_method && len < REQUEST_LINE_MAX)
-        return 0;
-    size_t line = line_end != NULL ? (size_t)(line_end - src) : 0;
-    if (memmem(src, line, " HTTP/1.", 8) == NULL) {
-        http2_conn_fail(conn, HTTP2_PROTOCOL_ERROR, "not the HTTP/2 connection preface");
-        return len;
-    }
-    memcpy(http2_out_room(conn, sizeof(text) - 1), text, sizeof(text) - 1);
-    conn->out->size += sizeof(text) - 1;
-    conn->state = HTTP2_CONN_CLOSING;
-    return len;
-}
-
-static void send_preface(struct http2_conn *conn)
-{
-    const struct http2_settings *settings = &conn->context->settings;
-    const struct {
-        uint16_t id;
-        uint32_t value;
-    } values[] = {{H2O_HTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, settings->max_concurrent_streams},
-                  {H2O_HTTP2_SETTINGS_INITIAL_WINDOW_SIZE, HTTP2_STREAM_WINDOW},
-                  {H2O_HTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, settings->max_header_list_size}};
-    size_t num = sizeof(values) / sizeof(values[0]);
-    uint8_t *dst = http2_out_room(conn, H2O_HTTP2_FRAME_HEADER_SIZE + 6 * num);
-    uint8_t *end = h2o_http2_encode_frame_header(dst, 6 * num, H2O_HTTP2_FRAME_TYPE_SETTINGS, 0, 0);
-    for (size_t i = 0; i != num; i++) {
-        *end++ = (uint8_t)(values[i].id >> 8);
-        *end++ = (uint8_t)values[i].id;
-        end = h2o_http2_encode32u(end, values[i].value);
-    }
-    conn->out->size += (size_t)(end - dst);
-    h2o_http2_encode_window_update_frame(&conn->out, 0, HTTP2_CONN_WINDOW - 65535);
-}
-
-/* @return bytes used, 0 to wait for more */
-static size_t handle_preface(struct http2_conn *conn, const uint8_t *src, size_t len)
-{
-    static const char preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-    size_t whole = sizeof(preface) - 1;
-    if (memcmp(src, preface, len < whole ? len : whole) != 0)
-        return refuse_preface(conn, src, len);
-    if (len < whole)
-        return 0;
-    send_preface(conn);
-    conn->state = HTTP2_CONN_SETTINGS;
-    return whole;
-}
-
-static void handle_input(struct http2_conn *conn, uint8_t *src, size_t len)
-{
-    size_t used = 0;
-    if (conn->state == HTTP2_CONN_PREFACE && len != 0)
-        used = handle_preface(conn, src, len);
-    if (conn->state == HTTP2_CONN_SETTINGS || conn->state == HTTP2_CONN_OPEN)
-        used += http2_frames_handle(conn, src + used, len - used);
-    if (conn->state < HTTP2_CONN_CLOSING)
-        keep_carry(conn, src + used, len - used);
 }
 
 /* ---- writing ---- */
@@ -293,13 +169,13 @@ static void on_read(h2o_socket_t *sock, const char *err)
     size_t len;
     conn_enter(conn);
     conn->written_since_yield = 0;
-    if (err != NULL || !read_input(conn, &len))
+    if (err != NULL || !http2_input_read(conn, &len))
         http2_conn_lost(conn);
     else
-        handle_input(conn, conn->context->input, len);
+        http2_input_handle(conn, conn->context->input, len);
     while (sock->ssl != NULL && sock->input->size != 0 && conn->state != HTTP2_CONN_LOST &&
-           read_input(conn, &len))
-        handle_input(conn, conn->context->input, len);
+           http2_input_read(conn, &len))
+        http2_input_handle(conn, conn->context->input, len);
     conn_settle(conn);
 }
 
@@ -388,9 +264,7 @@ void http2_conn_destroy(struct http2_conn *conn)
     h2o_buffer_dispose(&conn->out);
     if (conn->out_in_flight != NULL)
         h2o_buffer_dispose(&conn->out_in_flight);
-    if (conn->carry != NULL)
-        explicit_bzero(conn->carry, conn->carry_len);
-    free(conn->carry);
+    http2_input_drop(conn);
     free(conn->block);
     free(conn->buckets);
     free(conn);

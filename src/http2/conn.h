@@ -133,6 +133,15 @@ void http2_conn_drain_finish(struct http2_conn *conn);
 void http2_conn_destroy(struct http2_conn *conn);
 struct http2_conn *http2_conn_create(struct http2_context *context, h2o_socket_t *sock);
 
+/* input.c */
+/** Reads once, behind what was carried over, into the context's input. @return false: nothing more
+ * will come */
+bool http2_input_read(struct http2_conn *conn, size_t *len);
+/** Preface and frames; what is not whole is carried over, and overwritten where it was. */
+void http2_input_handle(struct http2_conn *conn, uint8_t *src, size_t len);
+/** Overwrites and frees what was carried over. */
+void http2_input_drop(struct http2_conn *conn);
+
 /* frames.c */
 /** Handles every whole frame in src; returns how many bytes were used. */
 size_t http2_frames_handle(struct http2_conn *conn, uint8_t *src, size_t len);
