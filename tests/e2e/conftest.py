@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 import os
+import signal
 
 import pytest
 
@@ -44,6 +45,13 @@ def nothing_crashes(request):
     yield
     assert rosterd.process.poll() is None, rosterd.log()
     assert rosterd.worker_pids() == before, rosterd.log()
+
+
+def pytest_configure():
+    """Whoever ends the tests early still gets the servers and segments cleaned up."""
+    def interrupted(*_):
+        raise KeyboardInterrupt
+    signal.signal(signal.SIGTERM, interrupted)
 
 
 def pytest_report_header():
