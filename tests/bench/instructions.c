@@ -257,7 +257,7 @@ int main(int argc, char **argv)
     talk(&client, &worker, argv[1], calls, true);
     close(client.fd);
     nghttp2_hd_deflate_del(client.deflater);
-    worker_end(&worker, segment);
+    worker_end(&worker);
     printf("%" PRIu64 "\n", client.replies);
     return 0;
 }

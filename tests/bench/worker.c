@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 uint8_t worker_known_id[SHM_ID_SIZE];
 
@@ -52,6 +53,11 @@ void worker_start(struct worker *worker, const char *segment, unsigned users, ui
         shm_actor_join(&worker->actor, worker->store, SHM_ACTOR_WORKER, 0, &fault) != SHM_OK ||
         shm_counters_open(&worker->counters, segment, names, num_names, &fault) != SHM_OK)
         worker_die("segment", fault.text);
+    /* the mappings are enough: whatever ends this process, no name is left behind */
+    char stats[80];
+    snprintf(stats, sizeof(stats), "%s.stats", segment);
+    shm_unlink(segment);
+    shm_unlink(stats);
     worker->loop = h2o_evloop_create();
     struct grpc_config grpc = {.max_message_size = 4 << 20, .http2 = {1024, 8192}};
     struct user_service_config service = {worker->store, worker->actor, note};
@@ -66,9 +72,8 @@ void worker_start(struct worker *worker, const char *segment, unsigned users, ui
     fill(worker, users);
 }
 
-void worker_end(struct worker *worker, const char *segment)
+void worker_end(struct worker *worker)
 {
-    struct shm_fault fault;
     grpc_server_destroy(worker->server);
     stats_destroy(worker->stats);
     user_service_destroy(worker->service);
@@ -76,8 +81,6 @@ void worker_end(struct worker *worker, const char *segment)
     shm_actor_leave(worker->actor);
     shm_store_close(worker->store);
     h2o_evloop_destroy(worker->loop);
-    if (shm_store_unlink(segment, &fault) != SHM_OK)
-        worker_die("unlink", fault.text);
 }
 
 void worker_turn(struct worker *worker)

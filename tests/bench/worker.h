@@ -24,12 +24,13 @@ struct worker {
 /** The id of one of the users that worker_start() made. */
 extern uint8_t worker_known_id[SHM_ID_SIZE];
 
-/** Creates the segment, with `users` users of known ids in it. Ends the process on failure. */
+/** Creates the segment, with `users` users of known ids in it, and takes its name away again. Ends
+ * the process on failure. */
 void worker_start(struct worker *worker, const char *segment, unsigned users, uint64_t max_users);
 /** One turn of its loop, without waiting. */
 void worker_turn(struct worker *worker);
-/** Frees all and removes the segment. */
-void worker_end(struct worker *worker, const char *segment);
+/** Frees all, the segment with it. */
+void worker_end(struct worker *worker);
 
 void worker_die(const char *what, const char *why) __attribute__((noreturn));
 

@@ -14,15 +14,15 @@
 #include "tests/bench/worker.h"
 
 static struct worker worker;
-static char segment[64];
 
 static void stop(void)
 {
-    worker_end(&worker, segment);
+    worker_end(&worker);
 }
 
 static void start(void)
 {
+    char segment[64];
     snprintf(segment, sizeof(segment), "/rosterd-fuzz-%d", (int)getpid());
     worker_start(&worker, segment, 100, 5000);
     atexit(stop);
