@@ -51,7 +51,12 @@ enum http2_conn_state {
 };
 
 /* How a closed stream closed: decides what a late frame on it means (RFC 9113 5.1). */
-enum http2_closed { HTTP2_CLOSED_ENDED = 0, HTTP2_CLOSED_BY_US = 1, HTTP2_CLOSED_BY_PEER = 2 };
+enum http2_closed {
+    HTTP2_CLOSED_ENDED = 0,
+    HTTP2_CLOSED_BY_US = 1,
+    HTTP2_CLOSED_BY_PEER = 2,
+    HTTP2_CLOSED_SKIPPED = 3, /* a later stream was opened first: RFC 9113 5.1.1 */
+};
 
 struct http2_conn {
     struct http2_context *context;

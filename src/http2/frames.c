@@ -45,7 +45,8 @@ static void data_on_closed(struct http2_conn *conn, uint32_t id, uint32_t len)
         stream_error(conn, id, HTTP2_STREAM_CLOSED);
         return;
     case HTTP2_CLOSED_ENDED:
-        http2_conn_fail(conn, HTTP2_STREAM_CLOSED, "DATA after END_STREAM");
+    case HTTP2_CLOSED_SKIPPED:
+        http2_conn_fail(conn, HTTP2_STREAM_CLOSED, "DATA on a closed stream");
     }
 }
 

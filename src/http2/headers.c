@@ -165,10 +165,21 @@ static void refuse(struct http2_conn *conn, uint32_t id, enum http2_error error)
         http2_out_rst_stream(conn, id, error);
 }
 
+/* Opening a stream closes all idle ones below it. */
+static void skip_streams(struct http2_conn *conn, uint32_t id)
+{
+    uint32_t at = conn->last_id == 0 ? 1 : conn->last_id + 2;
+    if (id - at > 2 * HTTP2_CLOSED_MEMORY)
+        at = id - 2 * HTTP2_CLOSED_MEMORY;
+    for (; at != id; at += 2)
+        http2_closed_set(conn, at, HTTP2_CLOSED_SKIPPED);
+}
+
 /* A new stream. @param request NULL: it is malformed */
 static void open_request(struct http2_conn *conn, uint32_t id, bool end_stream,
                          const struct http2_request *request, size_t content_length)
 {
+    skip_streams(conn, id);
     conn->last_id = id;
     if (id > conn->goaway_id)
         return; /* the GOAWAY has told that it is not served; the table is in step */
@@ -228,6 +239,22 @@ static void handle_trailers(struct http2_stream *stream, bool end_stream, struct
                                   context->scratch.headers.size);
 }
 
+static void headers_on_closed(struct http2_conn *conn, uint32_t id)
+{
+    switch (http2_closed_get(conn, id)) {
+    case HTTP2_CLOSED_BY_US:
+        return; /* it was on its way when our RST_STREAM was */
+    case HTTP2_CLOSED_BY_PEER:
+        refuse(conn, id, HTTP2_STREAM_CLOSED);
+        return;
+    case HTTP2_CLOSED_ENDED:
+        http2_conn_fail(conn, HTTP2_STREAM_CLOSED, "HEADERS on a closed stream");
+        return;
+    case HTTP2_CLOSED_SKIPPED:
+        http2_conn_fail(conn, HTTP2_PROTOCOL_ERROR, "a stream identifier that goes back");
+    }
+}
+
 /* A whole block. It is decoded in any case: the table must stay in step. */
 static void handle_block(struct http2_conn *conn, uint32_t id, bool end_stream, const uint8_t *src,
                          size_t len)
@@ -254,10 +281,8 @@ static void handle_block(struct http2_conn *conn, uint32_t id, bool end_stream, 
         handle_trailers(stream, end_stream, &block, fault);
     else if (id > conn->last_id)
         handle_request(conn, id, end_stream, src, len, &block, fault);
-    else if (http2_closed_get(conn, id) == HTTP2_CLOSED_ENDED)
-        http2_conn_fail(conn, HTTP2_STREAM_CLOSED, "HEADERS on a closed stream");
-    else if (http2_closed_get(conn, id) == HTTP2_CLOSED_BY_PEER)
-        refuse(conn, id, HTTP2_STREAM_CLOSED);
+    else
+        headers_on_closed(conn, id);
 }
 
 static void append_block(struct http2_conn *conn, const uint8_t *bytes, size_t len)

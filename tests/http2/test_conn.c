@@ -769,6 +769,30 @@ static void reset_by_the_peer_is_told_once(void **state)
     peer_close(peer);
 }
 
+static void stream_identifier_is_used_once_and_never_goes_back(void **state)
+{
+    (void)state;
+    static const uint32_t next[] = {3, 2051, 4099, 5}; /* the last one ended */
+    for (int i = 0; i != 4; i++) {
+        struct peer *peer = peer_connect(fixture.context, true);
+        peer_request(peer, 5, true, "/body/1", NULL);
+        expect_answer(peer, 5, 1);
+        peer_request(peer, 5001, true, "/body/1", NULL);
+        expect_answer(peer, 5001, 1);
+        bool again = next[i] == 5;
+        if (again) { /* in memory only while it is among the newest */
+            peer_request(peer, 5003, true, "/body/1", NULL);
+            expect_answer(peer, 5003, 1);
+        }
+        peer_request(peer, again ? 5003 : next[i], true, "/body/1", NULL);
+        if (next[i] < 5001 - 2 * 1024 && !again)
+            expect_rst(peer, next[i], NGHTTP2_STREAM_CLOSED); /* forgotten: the milder answer */
+        else
+            expect_goaway(peer, again ? NGHTTP2_STREAM_CLOSED : NGHTTP2_PROTOCOL_ERROR);
+        peer_close(peer);
+    }
+}
+
 static void lost_connection_closes_its_streams(void **state)
 {
     (void)state;
@@ -896,6 +920,7 @@ int main(void)
         T(window_updates_that_follow_data_are_never_too_many),
         T(streams_beyond_the_limit_are_refused),
         T(reset_by_the_peer_is_told_once),
+        T(stream_identifier_is_used_once_and_never_goes_back),
         T(lost_connection_closes_its_streams),
         T(answer_before_the_end_of_the_request_stops_it_without_blame),
         T(trailers_of_a_request_end_it),
