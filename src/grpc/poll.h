@@ -3,7 +3,7 @@
  * Busy polling, for one kind of traffic only: a client that asks one small
  * thing, waits for the answer, and asks the next at once. There, most of the
  * time between two calls is the kernel putting this process to sleep and
- * waking it; looking again for some microseconds answers in less than half.
+ * waking it; looking again for some microseconds answers much sooner.
  *
  * Polling begins only after a turn of the loop that handled one small request
  * which came within twice the bound (half of that is how long sleeping and
