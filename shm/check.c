@@ -38,34 +38,29 @@ int shm_check_header(const struct shm_header *header, const char *name, struct s
     if (header->check != shm_header_check(header))
         return shm_fail(fault, SHM_ECORRUPT, "segment %s: corrupt, its header's checksum is wrong",
                         name);
-    uint64_t buckets = header->buckets;
-    if (header->base != SHM_BASE || header->buckets_at != SHM_BUCKETS_AT || buckets == 0 ||
-        (buckets & (buckets - 1)) != 0 || buckets > UINT64_C(1) << 40 ||
-        header->arena_at != shm_round_up(SHM_BUCKETS_AT + 8 * buckets, SHM_HUGE))
-        return shm_fail(fault, SHM_ECORRUPT, "segment %s: corrupt, its header's sizes are wrong",
+    if (header->base != SHM_BASE)
+        return shm_fail(fault, SHM_ECORRUPT, "segment %s: corrupt, its header's base is wrong",
                         name);
     return SHM_OK;
 }
 
 /* Bytes of the file that must have memory: all but the slots that nobody used. */
-static uint64_t memory_needed(const struct shm_header *header, const struct shm_control *control)
+static uint64_t memory_needed(const struct shm_control *control)
 {
-    return SHM_FEED_END + control->slots_ready * sizeof(struct shm_slot) +
-           shm_round_up(8 * header->buckets, SHM_PAGE) +
-           (control->arena_end - SHM_BASE - header->arena_at);
+    return SHM_CONTROL_END + control->slots_ready * sizeof(struct shm_slot) +
+           (control->arena_end - SHM_BASE - SHM_ARENA_AT);
 }
 
-static int check_control(const struct shm_header *header, const struct shm_control *control,
-                         const struct stat *st, const char *name, struct shm_fault *fault)
+static int check_control(const struct shm_control *control, const struct stat *st, const char *name,
+                         struct shm_fault *fault)
 {
     uint64_t end = control->arena_end - SHM_BASE;
-    if (control->arena_end < SHM_BASE || end < header->arena_at || end > control->limit ||
+    if (control->arena_end < SHM_BASE || end < SHM_ARENA_AT || end > control->limit ||
         end % SHM_PAGE != 0 || control->limit > UINT64_C(1) << 45 ||
         control->slots_ready > SHM_SLOTS)
         return shm_fail(fault, SHM_ECORRUPT, "segment %s: corrupt, its control page is wrong",
                         name);
-    if ((uint64_t)st->st_size < end ||
-        (uint64_t)st->st_blocks * 512 < memory_needed(header, control))
+    if ((uint64_t)st->st_size < end || (uint64_t)st->st_blocks * 512 < memory_needed(control))
         return shm_fail(fault, SHM_ECORRUPT,
                         "segment %s: corrupt, its file is shorter than it says", name);
     return SHM_OK;
@@ -107,7 +102,7 @@ int shm_check_file(int fd, const char *name, struct shm_geometry *geometry, stru
                          read_log(fd, control) != SHM_OK))
         rc = shm_fail(fault, SHM_ECORRUPT, "segment %s: corrupt, it is shorter than its log", name);
     if (rc == SHM_OK)
-        rc = check_control(header, control, &st, name, fault);
+        rc = check_control(control, &st, name, fault);
     if (rc == SHM_OK)
         *geometry = (struct shm_geometry){.limit = control->limit,
                                           .arena_end = control->arena_end,

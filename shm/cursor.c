@@ -73,13 +73,15 @@ int shm_cursor_after(struct shm_cursor *cursor, struct shm_actor *actor,
     return SHM_OK;
 }
 
-bool shm_cursor_next(struct shm_cursor *cursor, struct shm_user *user)
+int shm_cursor_next(struct shm_cursor *cursor, struct shm_user *user)
 {
     const struct shm_node *node = cursor->at;
     uint64_t version = cursor->snapshot->version;
-    if (node == NULL)
-        return false;
     shm_grace_online(cursor->actor);
+    if (shm_snapshot_revoked(cursor->actor, cursor->snapshot))
+        return SHM_EREVOKED;
+    if (node == NULL)
+        return SHM_ENOENT;
     const struct shm_body *body = rcu_dereference(node->body);
     while (body->born > version)
         body = rcu_dereference(body->prev);
@@ -93,7 +95,7 @@ bool shm_cursor_next(struct shm_cursor *cursor, struct shm_user *user)
     user->seq = node->seq;
     user->version = body->born;
     cursor->at = settle(rcu_dereference(node->order.next), version);
-    return true;
+    return SHM_OK;
 }
 
 bool shm_cursor_more(const struct shm_cursor *cursor)

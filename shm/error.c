@@ -22,7 +22,7 @@ const char *shm_strerror(int error)
     case SHM_EFULL:
         return "the table has reached max-users";
     case SHM_ESPACE:
-        return "no space: the segment is at its bound or /dev/shm is full";
+        return "/dev/shm is full";
     case SHM_EINVAL:
         return "invalid argument";
     case SHM_ESLOTS:
@@ -43,6 +43,14 @@ const char *shm_strerror(int error)
         return "the segment's address range is taken in this process";
     case SHM_ESYS:
         return "a system call failed";
+    case SHM_ELIMIT:
+        return "the segment is at its bound (segment-size)";
+    case SHM_EKEY:
+        return "another user has this unique key";
+    case SHM_EREVOKED:
+        return "the snapshot kept too much from being freed";
+    case SHM_ERESYNC:
+        return "the change feed has gone on without this follower";
     default:
         return "unknown error";
     }

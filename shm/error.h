@@ -9,7 +9,7 @@ enum shm_error {
     SHM_EEXIST = -2,   /* there already */
     SHM_EBUSY = -3,    /* the writer lock is held by another: try later */
     SHM_EFULL = -4,    /* max_users reached */
-    SHM_ESPACE = -5,   /* the segment's bound or /dev/shm */
+    SHM_ESPACE = -5,   /* /dev/shm is full */
     SHM_EINVAL = -6,   /* an argument */
     SHM_ESLOTS = -7,   /* no free slot */
     SHM_EPINS = -8,    /* no free pin in this slot */
@@ -17,9 +17,13 @@ enum shm_error {
     SHM_EOWNED = -10,  /* a live server owns it */
     SHM_ELAYOUT = -11, /* made by a build of another layout */
     SHM_ECORRUPT = -12,
-    SHM_EPERM = -13, /* somebody else's, or writable for somebody else */
-    SHM_EBASE = -14, /* the fixed address range is taken in this process */
-    SHM_ESYS = -15,  /* a system call failed; the fault has its errno's text */
+    SHM_EPERM = -13,    /* somebody else's, or writable for somebody else */
+    SHM_EBASE = -14,    /* the fixed address range is taken in this process */
+    SHM_ESYS = -15,     /* a system call failed; the fault has its errno's text */
+    SHM_ELIMIT = -16,   /* the segment's own bound */
+    SHM_EKEY = -17,     /* another user has this unique key */
+    SHM_EREVOKED = -18, /* the snapshot kept too much from being freed */
+    SHM_ERESYNC = -19,  /* a follower of the feed fell behind */
 };
 
 /** Why a call failed, for a person: one line without a newline. */

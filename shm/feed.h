@@ -16,7 +16,7 @@
 
 #include "shm/internal.h"
 
-static inline void shm_feed_write(uint64_t n, uint64_t version, enum shm_feed_kind kind,
+static inline void shm_feed_write(uint64_t n, uint64_t version, enum shm_change_kind kind,
                                   const uint8_t id[SHM_ID_SIZE])
 {
     struct shm_feed_entry *entry = &shm_feed()[n % SHM_FEED_SIZE];

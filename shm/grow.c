@@ -80,7 +80,7 @@ int shm_grow(struct shm_store *store)
     if (end > bound)
         end = bound;
     if (end <= old)
-        return SHM_ESPACE;
+        return SHM_ELIMIT;
     int rc = shm_allocate_huge(store->fd, old - SHM_BASE, end - old, NULL);
     if (rc != SHM_OK)
         return rc;

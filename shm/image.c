@@ -70,10 +70,9 @@ static void copy_segment(uint8_t *image, uint64_t size)
     uint64_t used = control->alloc[SHM_ALLOC_ARENA_CUR] - SHM_BASE;
     copy_range(image, SHM_SLOTS_AT, SHM_SLOTS_AT + control->slots_ready * sizeof(struct shm_slot));
     __atomic_thread_fence(__ATOMIC_ACQUIRE);
-    copy_range(image, 0, SHM_FEED_END);
-    copy_range(image, SHM_BUCKETS_AT, SHM_BUCKETS_AT + 8 * shm_header()->buckets);
-    if (used >= shm_header()->arena_at && used <= size)
-        copy_range(image, shm_header()->arena_at, used);
+    copy_range(image, 0, SHM_DIRTY_AT);
+    if (used >= SHM_ARENA_AT && used <= size)
+        copy_range(image, SHM_ARENA_AT, used);
 }
 
 static int lock_patiently(struct shm_store *store)
@@ -88,8 +87,7 @@ static int lock_patiently(struct shm_store *store)
 
 static int take_image(struct shm_store *store, uint8_t *image, uint64_t size)
 {
-    uint64_t arena_at = shm_header()->arena_at;
-    (void)madvise(image + arena_at, size - arena_at, MADV_POPULATE_WRITE);
+    (void)madvise(image + SHM_ARENA_AT, size - SHM_ARENA_AT, MADV_POPULATE_WRITE);
     int rc = lock_patiently(store);
     if (rc != SHM_OK)
         return rc;

@@ -27,14 +27,14 @@ static inline struct cds_hlist_head *bucket_of(struct shm_actor *actor, uint64_t
 
 /* Before the lock: whatever needs no shared state. */
 static int prepare(struct shm_actor *actor, const struct shm_new_user *users, size_t count,
-                   size_t *which)
+                   struct shm_conflict *conflict)
 {
     struct shm_batch *batch = &actor->batch;
     if (count == 0 || count > SHM_BATCH_MAX)
         return SHM_EINVAL;
     for (size_t i = 0; i < count; i++) {
         if (users[i].body_len == 0 || users[i].body_len > SHM_BODY_MAX) {
-            *which = i;
+            conflict->which = i;
             return SHM_EINVAL;
         }
         batch->hash[i] = shm_hash_id(shm_header(), users[i].id);
@@ -79,7 +79,7 @@ static void fill_body(struct shm_body *body, struct shm_node *node, const struct
                       uint32_t check, uint64_t version)
 {
     body->prev = NULL;
-    body->node = node;
+    body->from = &node->body;
     body->born = version;
     body->died = SHM_NEVER;
     body->token = 0;
@@ -191,7 +191,7 @@ static void log_order(struct shm_actor *actor, size_t count)
 }
 
 static int build_all(struct shm_actor *actor, const struct shm_new_user *users, size_t count,
-                     size_t *which)
+                     struct shm_conflict *conflict)
 {
     struct shm_control *control = shm_control();
     struct shm_txn *txn = &actor->txn;
@@ -202,7 +202,7 @@ static int build_all(struct shm_actor *actor, const struct shm_new_user *users, 
     for (size_t i = 0; i < count; i++) {
         int rc = build_user(actor, &users[i], i, count > 1);
         if (rc != SHM_OK) {
-            *which = i;
+            conflict->which = i;
             return rc;
         }
     }
@@ -215,7 +215,7 @@ static int build_all(struct shm_actor *actor, const struct shm_new_user *users, 
             log_tower(txn, actor->batch.tower[i]);
     }
     for (size_t i = 0; i < count; i++)
-        shm_feed_write(control->feed_head + i, control->version + 1, SHM_FEED_CREATED, users[i].id);
+        shm_feed_write(control->feed_head + i, control->version + 1, SHM_CREATED, users[i].id);
     shm_txn_word(txn, &control->feed_head, control->feed_head + count);
     shm_txn_word(txn, &control->seq, control->seq + count);
     shm_txn_word(txn, &control->users, control->users + count);
@@ -242,9 +242,9 @@ static void publish(struct shm_actor *actor, size_t count)
 }
 
 static int insert_locked(struct shm_actor *actor, const struct shm_new_user *users, size_t count,
-                         size_t *which)
+                         struct shm_conflict *conflict)
 {
-    int rc = build_all(actor, users, count, which);
+    int rc = build_all(actor, users, count, conflict);
     if (rc != SHM_OK)
         return rc;
     shm_txn_seal(&actor->txn, shm_control()->version + 1);
@@ -255,20 +255,21 @@ static int insert_locked(struct shm_actor *actor, const struct shm_new_user *use
 }
 
 int shm_users_insert(struct shm_actor *actor, const struct shm_new_user *users, size_t count,
-                     size_t *which)
+                     struct shm_conflict *conflict)
 {
-    size_t ignored;
-    if (which == NULL)
-        which = &ignored;
+    struct shm_conflict ignored;
+    if (conflict == NULL)
+        conflict = &ignored;
+    *conflict = (struct shm_conflict){0};
     if (actor->store->readonly)
         return SHM_EINVAL;
-    int rc = prepare(actor, users, count, which);
+    int rc = prepare(actor, users, count, conflict);
     while (rc == SHM_OK) {
         rc = shm_writer_lock(actor->store);
         if (rc != SHM_OK)
             return rc;
         SHM_POINT("locked");
-        rc = insert_locked(actor, users, count, which);
+        rc = insert_locked(actor, users, count, conflict);
         shm_writer_unlock();
         if (rc != SHM_ESPACE)
             return rc;

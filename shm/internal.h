@@ -12,6 +12,7 @@ struct shm_store {
     int fd;
     bool owner;    /* by descriptor: true in the owner's forked children, too */
     bool readonly; /* the arena is mapped so: a tool */
+    shm_key_of *key_of;
     uint64_t size; /* bytes mapped from SHM_BASE */
     char name[256];
 };
@@ -133,7 +134,7 @@ int shm_mutex_init(pthread_mutex_t *mutex);
 void shm_slots_init(unsigned from, unsigned to);
 
 /* grow.c */
-/** Makes the arena one step larger. @return SHM_ESPACE, SHM_EBUSY, SHM_ESYS */
+/** Makes the arena one step larger. @return SHM_ELIMIT, SHM_ESPACE, SHM_EBUSY, SHM_ESYS */
 int shm_grow(struct shm_store *store);
 /** Gives [at, at + length) of the mapped file memory, in huge pages where it can. */
 int shm_allocate_huge(int fd, uint64_t at, uint64_t length, struct shm_fault *fault);

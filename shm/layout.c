@@ -9,7 +9,7 @@
 #define FIELD(type, field) offsetof(struct type, field), sizeof(((struct type *)0)->field)
 
 /* What no size or offset shows: raise it when a field's meaning or an order changes. */
-enum { LAYOUT_REVISION = 1 };
+enum { LAYOUT_REVISION = 2 };
 
 static const uint64_t shape[] = {
     LAYOUT_REVISION,
@@ -25,7 +25,8 @@ static const uint64_t shape[] = {
     SHM_LOG_AT,
     SHM_FEED_AT,
     SHM_SLOTS_AT,
-    SHM_BUCKETS_AT,
+    SHM_DIRTY_AT,
+    SHM_ARENA_AT,
     SHM_SLOTS,
     SHM_BODY_MAX,
     sizeof(pthread_mutex_t),
@@ -37,16 +38,13 @@ static const uint64_t shape[] = {
     FIELD(shm_header, layout),
     FIELD(shm_header, base),
     FIELD(shm_header, created_at),
-    FIELD(shm_header, buckets_at),
-    FIELD(shm_header, buckets),
-    FIELD(shm_header, arena_at),
     FIELD(shm_header, secret),
     FIELD(shm_header, check),
 
     sizeof(struct shm_body),
     FIELD(shm_body, link),
     FIELD(shm_body, prev),
-    FIELD(shm_body, node),
+    FIELD(shm_body, from),
     FIELD(shm_body, born),
     FIELD(shm_body, died),
     FIELD(shm_body, token),
@@ -81,17 +79,21 @@ static const uint64_t shape[] = {
     FIELD(shm_queue, count),
     FIELD(shm_queue, bytes),
 
-    sizeof(struct shm_unique),
-    FIELD(shm_unique, buckets),
-    FIELD(shm_unique, count),
-    FIELD(shm_unique, field),
-    FIELD(shm_unique, secret_at),
+    sizeof(struct shm_table),
+    FIELD(shm_table, buckets),
+    FIELD(shm_table, count),
+
+    sizeof(struct shm_rebuild),
+    FIELD(shm_rebuild, to),
+    FIELD(shm_rebuild, what),
+    FIELD(shm_rebuild, done),
 
     sizeof(struct shm_control),
     FIELD(shm_control, version),
     FIELD(shm_control, gp),
     FIELD(shm_control, slots_ready),
     FIELD(shm_control, pid_namespace),
+    FIELD(shm_control, tracker),
     FIELD(shm_control, writer),
     FIELD(shm_control, users),
     FIELD(shm_control, seq),
@@ -99,13 +101,19 @@ static const uint64_t shape[] = {
     FIELD(shm_control, arena_end),
     FIELD(shm_control, max_users),
     FIELD(shm_control, limit),
+    FIELD(shm_control, grace),
     FIELD(shm_control, order),
+    FIELD(shm_control, ids),
+    FIELD(shm_control, unique),
     FIELD(shm_control, alloc),
     FIELD(shm_control, index),
     FIELD(shm_control, index_tail),
     FIELD(shm_control, retired),
     FIELD(shm_control, unlinked),
-    FIELD(shm_control, unique),
+    FIELD(shm_control, held_count),
+    FIELD(shm_control, held_bytes),
+    FIELD(shm_control, held_max),
+    FIELD(shm_control, rebuild),
 
     sizeof(struct shm_log),
     FIELD(shm_log, state),
@@ -123,8 +131,11 @@ static const uint64_t shape[] = {
     sizeof(struct shm_pin),
     FIELD(shm_pin, version),
     FIELD(shm_pin, count),
+    FIELD(shm_pin, started),
     FIELD(shm_pin, held),
+    FIELD(shm_pin, held_count),
     FIELD(shm_pin, held_bytes),
+    FIELD(shm_pin, revoked),
 
     sizeof(struct shm_slot),
     FIELD(shm_slot, life),
@@ -134,6 +145,7 @@ static const uint64_t shape[] = {
     FIELD(shm_slot, number),
     FIELD(shm_slot, ctr),
     FIELD(shm_slot, started_at),
+    FIELD(shm_slot, pins_high),
     FIELD(shm_slot, pins),
 };
 

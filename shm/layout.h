@@ -30,7 +30,7 @@ enum {
     SHM_SECRET_SIZE = 192, /* as XXH3_64bits_withSecret() likes it */
     SHM_LOG_MAX = 5372,    /* entries: see the sum in log.h */
     SHM_FEED_SIZE = 16384, /* entries of the ring, a power of two */
-    SHM_PINS = 124,        /* a slot */
+    SHM_PINS = 126,        /* a slot */
     SHM_LEVELS = 12,       /* of the sparse index */
     SHM_EXTENT = 64 << 10, /* what nodes and blocks take from the arena at a time */
     SHM_CLASSES = 56,      /* size classes of blocks: see alloc.c */
@@ -44,10 +44,7 @@ struct shm_header {
     uint64_t layout; /* shm_layout_hash() */
     uint64_t base;
     uint64_t created_at; /* seconds since the epoch */
-    uint64_t buckets_at; /* offset of the array of struct cds_hlist_head */
-    uint64_t buckets;    /* a power of two */
-    uint64_t arena_at;   /* offset */
-    uint64_t reserved0;
+    uint64_t reserved0[4];
     uint8_t secret[SHM_SECRET_SIZE]; /* keys the hash, against chosen ids */
     uint8_t reserved[SHM_PAGE - 64 - SHM_SECRET_SIZE - 8];
     uint64_t check; /* over all before it */
@@ -63,15 +60,15 @@ _Static_assert(sizeof(struct shm_header) == SHM_PAGE, "page 0");
 
 /** One version of a user, newest first. */
 struct shm_body {
-    struct shm_body *link; /* next free or retired; see above */
-    struct shm_body *prev; /* the older version */
-    struct shm_node *node; /* whose; NULL where the node went first */
-    uint64_t born;         /* the commit that made it */
-    uint64_t died;         /* the commit that replaced or deleted it */
-    uint64_t token;        /* its grace period, once retired */
-    uint32_t check;        /* over born, length and bytes */
-    uint16_t length;       /* of bytes */
-    uint16_t state;        /* enum shm_body_state */
+    struct shm_body *link;  /* next free, retired or held; see above */
+    struct shm_body *prev;  /* the older version */
+    struct shm_body **from; /* the word that leads here: its node's body, a newer one's prev */
+    uint64_t born;          /* the commit that made it */
+    uint64_t died;          /* the commit that replaced or deleted it */
+    uint64_t token;         /* its grace period, once retired */
+    uint32_t check;         /* over born, length and bytes */
+    uint16_t length;        /* of bytes */
+    uint16_t state;         /* enum shm_body_state */
     uint8_t bytes[];
 };
 _Static_assert(sizeof(struct shm_body) == 56, "a body's head");
@@ -81,6 +78,7 @@ enum shm_body_state {
     SHM_BODY_REPLACED, /* retired by an update, still in the chain */
     SHM_BODY_DELETED,  /* the newest of a deleted user: stands for its node too */
     SHM_BODY_UNLINKED, /* out of the chain, waits for a second grace period */
+    SHM_BODY_LAST,     /* was DELETED, out of the chain with its node (`from`) and tower */
 };
 
 /** A user's identity: line 0 is what a lookup reads, line 1 what a listing reads. */
@@ -93,7 +91,7 @@ struct shm_node {
     uint32_t check;        /* over id, seq, born, hash */
     uint32_t state;        /* enum shm_node_state */
 
-    struct cds_list_head order; /* by seq */
+    struct cds_list_head order; /* by seq; unlinked: prev is its tower or NULL */
     uint64_t born;
     uint64_t died;                   /* free node: the next free one */
     struct cds_hlist_node unique[2]; /* by user name, by e-mail */
@@ -122,14 +120,19 @@ struct shm_queue {
 };
 _Static_assert(sizeof(struct shm_queue) == 32, "a queue");
 
-/** One unique index; buckets is NULL where there is none. */
-struct shm_unique {
+/** The array of a hash table: a run of the arena's extents. NULL and 0: there is none. */
+struct shm_table {
     struct cds_hlist_head *buckets;
     uint64_t count; /* of buckets, a power of two */
-    uint64_t field; /* what of the body it is over; the service's number */
-    uint64_t secret_at;
 };
-_Static_assert(sizeof(struct shm_unique) == 32, "a unique index");
+
+/** How far a table has been built by a take-over that may be killed; see rebuild.c. */
+struct shm_rebuild {
+    struct shm_table to; /* NULL: none is under way */
+    uint64_t what;       /* enum shm_rebuild_what */
+    uint64_t done;       /* old buckets moved, or the last seq in the index */
+};
+enum shm_rebuild_what { SHM_REBUILD_IDS = 0, SHM_REBUILD_UNIQUE /* + the key's number */ };
 
 /** The allocator's words. The first SHM_CLASSES are heads of free lists. */
 enum shm_alloc_word {
@@ -138,9 +141,9 @@ enum shm_alloc_word {
     SHM_ALLOC_NODE_END,
     SHM_ALLOC_BLOCK_CUR, /* and of the blocks' */
     SHM_ALLOC_BLOCK_END,
-    SHM_ALLOC_ARENA_CUR,  /* the first extent never used */
-    SHM_ALLOC_BYTES_USED, /* nodes and blocks that are not free */
-    SHM_ALLOC_RESERVED,
+    SHM_ALLOC_ARENA_CUR,   /* the first extent never used */
+    SHM_ALLOC_BYTES_USED,  /* nodes and blocks that are not free */
+    SHM_ALLOC_EXTENT_FREE, /* extents that a smaller table left, linked through word 0 */
     SHM_ALLOC_WORDS,
 };
 _Static_assert(SHM_ALLOC_WORDS == 64, "a transaction keeps a bit for each");
@@ -151,7 +154,8 @@ struct shm_control {
     uint64_t gp;            /* grace periods so far, from 1 */
     uint64_t slots_ready;   /* slots that have memory: [0, slots_ready) */
     uint64_t pid_namespace; /* of the owner: robust mutexes need one for all */
-    uint64_t reserved0[4];
+    uint64_t tracker;       /* 0, or 1 + the slot that wants the dirty map written; see dirty.h */
+    uint64_t reserved0[3];
 
     pthread_mutex_t writer; /* robust, process-shared */
     uint8_t pad0[SHM_LINE - sizeof(pthread_mutex_t)];
@@ -163,10 +167,12 @@ struct shm_control {
     uint64_t arena_end; /* address: what lies below has memory */
     uint64_t max_users;
     uint64_t limit; /* bytes of address space, the bound of arena_end */
-    uint64_t reserved1[2];
+    uint64_t grace; /* a token: its grace period and all before have passed. A hint, not logged */
+    uint64_t reserved1;
 
     struct cds_list_head order; /* users by seq */
-    uint64_t reserved2[6];
+    struct shm_table ids;
+    struct shm_table unique[SHM_KEYS];
 
     uint64_t alloc[SHM_ALLOC_WORDS];
 
@@ -175,12 +181,17 @@ struct shm_control {
 
     struct shm_queue retired;  /* waiting for the readers of their time */
     struct shm_queue unlinked; /* waiting for those who may still hold a pointer */
-    struct shm_unique unique[2];
+    uint64_t held_count;       /* bodies that only pins keep: the sum over all pins */
+    uint64_t held_bytes;
+    uint64_t held_max; /* bytes; beyond, the oldest pin is revoked */
+    uint64_t reserved2;
+    struct shm_rebuild rebuild;
 
     uint8_t reserved[SHM_PAGE - 4 * SHM_LINE - 8 * SHM_ALLOC_WORDS - 16 * SHM_LEVELS - 128];
 };
 _Static_assert(sizeof(struct shm_control) == SHM_PAGE, "one control page");
 _Static_assert(offsetof(struct shm_control, users) == 2 * SHM_LINE, "a mutex fits a line");
+_Static_assert(offsetof(struct shm_control, alloc) == 4 * SHM_LINE, "tables fill a line");
 
 struct shm_log_entry {
     uint64_t offset; /* of the word, from SHM_BASE */
@@ -197,23 +208,26 @@ struct shm_log {
 };
 _Static_assert(sizeof(struct shm_log) == 64 + 16 * SHM_LOG_MAX, "the redo log");
 
-enum shm_feed_kind { SHM_FEED_CREATED = 1, SHM_FEED_UPDATED, SHM_FEED_DELETED };
-
 struct shm_feed_entry {
     uint64_t version;
-    uint64_t kind;
+    uint64_t kind; /* enum shm_change_kind */
     uint8_t id[SHM_ID_SIZE];
 };
 _Static_assert(sizeof(struct shm_feed_entry) == 32, "two a line");
 
-/** A snapshot's hold on its version. Only the slot's process writes version and count. */
+/** A snapshot's hold on its version: a line, of which the slot's process writes
+ * the first half and reclaim the second. */
 struct shm_pin {
     uint64_t version;
-    uint64_t count;        /* snapshots that share it; 0: free, if held is NULL */
+    uint64_t count;   /* snapshots that share it; 0: free, if held is NULL */
+    uint64_t started; /* ms of CLOCK_MONOTONIC, of the first of them */
+    uint64_t reserved0;
+
     struct shm_body *held; /* retired, and kept for this pin; by the log */
-    uint64_t held_bytes;
+    uint64_t held_count, held_bytes;
+    uint64_t revoked; /* 0, or the token after whose grace period this pin keeps nothing */
 };
-_Static_assert(sizeof(struct shm_pin) == 32, "two a line");
+_Static_assert(sizeof(struct shm_pin) == SHM_LINE, "a line");
 
 struct shm_slot {
     pthread_mutex_t life; /* robust: held while the process lives */
@@ -225,12 +239,13 @@ struct shm_slot {
 
     uint64_t ctr; /* 0 offline, else the gp seen when it went online */
     uint64_t started_at;
-    uint64_t reserved[6];
+    uint64_t pins_high; /* pins ever used, of all the slot's processes: [0, pins_high) */
+    uint64_t reserved[5];
 
     struct shm_pin pins[SHM_PINS];
 };
 _Static_assert(offsetof(struct shm_slot, pins) == 128, "two lines a slot's head");
-_Static_assert(sizeof(struct shm_slot) == SHM_PAGE, "a page a slot");
+_Static_assert(sizeof(struct shm_slot) == 2 * SHM_PAGE, "two pages a slot");
 
 /* ---- where things lie: offsets from SHM_BASE ---- */
 
@@ -238,15 +253,17 @@ enum {
     SHM_CONTROL_AT = SHM_PAGE,
     SHM_LOG_AT = 2 * SHM_PAGE,
     SHM_FEED_AT = 24 * SHM_PAGE,
-    SHM_FEED_END = SHM_FEED_AT + SHM_FEED_SIZE * 32, /* memory ends here, up to the slots */
+    SHM_DIRTY_AT = SHM_FEED_AT + SHM_FEED_SIZE * 32, /* a bitmap of pages; see dirty.h */
+    SHM_DIRTY_BITS = 1 << 20,
+    SHM_CONTROL_END = SHM_DIRTY_AT + SHM_DIRTY_BITS / 8, /* no memory, up to the slots */
     SHM_SLOTS_AT = 1 << 20,
-    SHM_BUCKETS_AT = 6 << 20,
+    SHM_ARENA_AT = 10 << 20,
 };
 _Static_assert(SHM_LOG_AT + sizeof(struct shm_log) <= SHM_FEED_AT, "the log ends before the feed");
-_Static_assert(SHM_FEED_END <= SHM_SLOTS_AT && SHM_FEED_END % SHM_PAGE == 0,
-               "the feed ends before the slots");
-_Static_assert(SHM_SLOTS_AT + SHM_SLOTS * sizeof(struct shm_slot) <= SHM_BUCKETS_AT,
-               "the slots end before the buckets");
+_Static_assert(SHM_CONTROL_END <= SHM_SLOTS_AT && SHM_CONTROL_END % SHM_PAGE == 0,
+               "the dirty map ends before the slots");
+_Static_assert(SHM_SLOTS_AT + SHM_SLOTS * sizeof(struct shm_slot) <= SHM_ARENA_AT,
+               "the slots end before the arena");
 _Static_assert(sizeof(void *) == 8 && sizeof(pthread_mutex_t) <= 48, "a 64-bit machine");
 
 uint64_t shm_layout_hash(void);

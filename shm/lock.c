@@ -52,7 +52,7 @@ static int recover(struct shm_store *store)
     uint64_t size = shm_control()->arena_end - SHM_BASE;
     int rc = size <= store->size ? shm_log_recover(shm_log(), size) : SHM_ECORRUPT;
     if (store->readonly)
-        mprotect((void *)(uintptr_t)(SHM_BASE + SHM_BUCKETS_AT), store->size - SHM_BUCKETS_AT,
+        mprotect((void *)(uintptr_t)(SHM_BASE + SHM_ARENA_AT), store->size - SHM_ARENA_AT,
                  PROT_READ);
     if (rc == SHM_OK)
         pthread_mutex_consistent(&shm_control()->writer);

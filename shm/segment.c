@@ -15,19 +15,22 @@
 #define MAP_FIXED_NOREPLACE 0x100000
 #endif
 
-enum { RACES_MAX = 16, MIN_BUCKETS = 1024 };
+enum { RACES_MAX = 16, MIN_BUCKETS = 8192 };
 
+/* At most 4/3 users a bucket: a lookup meets 1.7 nodes at worst, and buckets stay
+ * under 11 bytes a user. */
 static uint64_t bucket_count(uint64_t max_users)
 {
     uint64_t n = MIN_BUCKETS;
-    while (n < max_users)
+    while (n / 3 * 4 < max_users)
         n *= 2;
     return n;
 }
 
-static uint64_t arena_offset(uint64_t buckets)
+/* The bytes of a table: whole extents. */
+static uint64_t table_size(uint64_t buckets)
 {
-    return shm_round_up(SHM_BUCKETS_AT + buckets * sizeof(struct cds_hlist_head), SHM_HUGE);
+    return shm_round_up(buckets * sizeof(struct cds_hlist_head), SHM_EXTENT);
 }
 
 static int check_config(const struct shm_config *config, struct shm_fault *fault)
@@ -35,7 +38,7 @@ static int check_config(const struct shm_config *config, struct shm_fault *fault
     if (config->max_users == 0 || config->max_users > UINT64_C(1) << 32)
         return shm_fail(fault, SHM_EINVAL, "max-users %llu: must be 1 to %llu",
                         (unsigned long long)config->max_users, 1ULL << 32);
-    uint64_t least = arena_offset(bucket_count(config->max_users)) + 4 * SHM_EXTENT;
+    uint64_t least = SHM_ARENA_AT + table_size(bucket_count(config->max_users)) + 4 * SHM_EXTENT;
     if (config->size < least || config->size > UINT64_C(1) << 44)
         return shm_fail(fault, SHM_EINVAL,
                         "segment-size %llu: must be %llu to %llu bytes for %llu users",
@@ -69,20 +72,22 @@ static void unmap(struct shm_store *store)
     munmap((void *)(uintptr_t)SHM_BASE, store->size);
 }
 
-static int fill_header(uint64_t buckets)
+static uint64_t held_max(const struct shm_config *config)
+{
+    return config->snapshot_max_bytes != 0 ? config->snapshot_max_bytes : UINT64_C(256) << 20;
+}
+
+static int fill_header(void)
 {
     struct shm_header *header = shm_header();
     if (getrandom(header->secret, sizeof(header->secret), 0) != sizeof(header->secret))
         return SHM_ESYS;
     header->created_at = (uint64_t)time(NULL);
-    header->buckets_at = SHM_BUCKETS_AT;
-    header->buckets = buckets;
-    header->arena_at = arena_offset(buckets);
     shm_header_fill(header);
     return SHM_OK;
 }
 
-static int fill_control(const struct shm_config *config, uint64_t arena_end)
+static int fill_control(const struct shm_config *config, uint64_t buckets, uint64_t arena_end)
 {
     struct shm_control *control = shm_control();
     control->gp = 1;
@@ -90,7 +95,10 @@ static int fill_control(const struct shm_config *config, uint64_t arena_end)
     control->arena_end = SHM_BASE + arena_end;
     control->max_users = config->max_users;
     control->limit = config->size / SHM_PAGE * SHM_PAGE;
-    control->alloc[SHM_ALLOC_ARENA_CUR] = SHM_BASE + shm_header()->arena_at;
+    control->held_max = held_max(config);
+    control->ids.buckets = (struct cds_hlist_head *)(uintptr_t)(SHM_BASE + SHM_ARENA_AT);
+    control->ids.count = buckets;
+    control->alloc[SHM_ALLOC_ARENA_CUR] = SHM_BASE + SHM_ARENA_AT + table_size(buckets);
     CDS_INIT_LIST_HEAD(&control->order);
     for (unsigned level = 0; level < SHM_LEVELS; level++)
         control->index_tail[level] = &control->index[level];
@@ -98,20 +106,15 @@ static int fill_control(const struct shm_config *config, uint64_t arena_end)
     return shm_mutex_init(&control->writer);
 }
 
-/* Everything below SHM_BUCKETS_AT is small; what follows takes huge pages. */
-static int allocate(struct shm_store *store, uint64_t buckets, uint64_t end,
-                    struct shm_fault *fault)
+/* Everything below the arena is small; what follows takes huge pages. */
+static int allocate(struct shm_store *store, uint64_t end, struct shm_fault *fault)
 {
-    uint64_t arena_at = arena_offset(buckets);
-    int rc = shm_file_allocate(store->fd, 0, SHM_FEED_END, fault);
+    int rc = shm_file_allocate(store->fd, 0, SHM_CONTROL_END, fault);
     if (rc == SHM_OK)
         rc = shm_file_allocate(store->fd, SHM_SLOTS_AT, SHM_SLOTS_STEP * sizeof(struct shm_slot),
                                fault);
     if (rc == SHM_OK)
-        rc = shm_allocate_huge(store->fd, SHM_BUCKETS_AT, shm_round_up(8 * buckets, SHM_PAGE),
-                               fault);
-    if (rc == SHM_OK)
-        rc = shm_allocate_huge(store->fd, arena_at, end - arena_at, fault);
+        rc = shm_allocate_huge(store->fd, SHM_ARENA_AT, end - SHM_ARENA_AT, fault);
     return rc;
 }
 
@@ -119,18 +122,18 @@ static int allocate(struct shm_store *store, uint64_t buckets, uint64_t end,
 static int build(struct shm_store *store, const struct shm_config *config, struct shm_fault *fault)
 {
     uint64_t buckets = bucket_count(config->max_users);
-    uint64_t end = arena_offset(buckets) + SHM_HUGE;
+    uint64_t end = shm_round_up(SHM_ARENA_AT + table_size(buckets) + SHM_HUGE / 2, SHM_HUGE);
     store->size = config->size / SHM_PAGE * SHM_PAGE;
     if (end > store->size)
         end = store->size;
     int rc = map(store, fault);
     if (rc != SHM_OK)
         return rc;
-    rc = allocate(store, buckets, end, fault);
+    rc = allocate(store, end, fault);
     if (rc == SHM_OK) {
-        rc = fill_header(buckets);
+        rc = fill_header();
         if (rc == SHM_OK)
-            rc = fill_control(config, end);
+            rc = fill_control(config, buckets, end);
         if (rc != SHM_OK)
             shm_fail(fault, rc, "segment %s: cannot initialise it: %s", store->name,
                      strerror(errno));
@@ -197,6 +200,7 @@ static int take_over(struct shm_store *store, const struct shm_config *config,
     if (rc == SHM_OK) {
         shm_control()->limit = store->size;
         shm_control()->max_users = config->max_users;
+        shm_control()->held_max = held_max(config);
         shm_control()->pid_namespace = shm_pid_namespace();
         shm_writer_unlock();
         shm_actor_reap(store);
@@ -245,6 +249,7 @@ int shm_store_open(struct shm_store **out, const struct shm_config *config, stru
     if (store == NULL)
         return rc;
     store->owner = true;
+    store->key_of = config->key_of;
     for (int races = 0; races < RACES_MAX; races++) {
         rc = reattach(store, config, fault);
         if (rc != SHM_ENOSEG)
@@ -260,7 +265,7 @@ int shm_store_open(struct shm_store **out, const struct shm_config *config, stru
     return rc;
 }
 
-static int attach(struct shm_store *store, struct shm_fault *fault)
+static int attach(struct shm_store *store, enum shm_attach_mode mode, struct shm_fault *fault)
 {
     struct shm_geometry geometry;
     int rc = shm_check_file(store->fd, store->name, &geometry, fault);
@@ -277,21 +282,25 @@ static int attach(struct shm_store *store, struct shm_fault *fault)
                         "do not hold",
                         store->name);
     }
-    /* Only the control pages are a tool's to write: its slot, the locks. */
-    store->readonly = mprotect((void *)(uintptr_t)(SHM_BASE + SHM_BUCKETS_AT),
-                               store->size - SHM_BUCKETS_AT, PROT_READ) == 0;
+    /* Only the control pages are a reading tool's to write: its slot, the locks. */
+    if (mode == SHM_ATTACH_WRITE)
+        return SHM_OK;
+    store->readonly = mprotect((void *)(uintptr_t)(SHM_BASE + SHM_ARENA_AT),
+                               store->size - SHM_ARENA_AT, PROT_READ) == 0;
     return SHM_OK;
 }
 
-int shm_store_attach(struct shm_store **out, const char *name, struct shm_fault *fault)
+int shm_store_attach(struct shm_store **out, const char *name, enum shm_attach_mode mode,
+                     shm_key_of *key_of, struct shm_fault *fault)
 {
     int rc;
     struct shm_store *store = new_store(name, &rc, fault);
     if (store == NULL)
         return rc;
+    store->key_of = key_of;
     rc = shm_file_open(&store->fd, name, SHM_AS_TOOL, fault);
     if (rc == SHM_OK) {
-        rc = attach(store, fault);
+        rc = attach(store, mode, fault);
         if (rc != SHM_OK)
             close(store->fd);
     }
@@ -342,9 +351,22 @@ void shm_store_info(struct shm_store *store, struct shm_info *info)
     info->version = __atomic_load_n(&control->version, __ATOMIC_ACQUIRE);
     info->bytes_mapped = __atomic_load_n(&control->arena_end, __ATOMIC_RELAXED) - SHM_BASE;
     info->bytes_reserved = __atomic_load_n(&control->limit, __ATOMIC_RELAXED);
-    info->buckets = shm_header()->buckets;
+    info->buckets = control->ids.count;
     info->bytes_used = __atomic_load_n(&control->alloc[SHM_ALLOC_BYTES_USED], __ATOMIC_RELAXED) +
-                       info->buckets * sizeof(struct cds_hlist_head);
+                       table_size(control->ids.count);
+    for (unsigned key = 0; key < SHM_KEYS; key++)
+        if (control->unique[key].buckets != NULL) {
+            info->unique |= 1u << key;
+            info->bytes_used += table_size(control->unique[key].count);
+        }
+    info->bytes_free = info->bytes_mapped - SHM_ARENA_AT - info->bytes_used;
+    info->retired_count = __atomic_load_n(&control->retired.count, __ATOMIC_RELAXED) +
+                          __atomic_load_n(&control->unlinked.count, __ATOMIC_RELAXED);
+    info->retired_bytes = __atomic_load_n(&control->retired.bytes, __ATOMIC_RELAXED) +
+                          __atomic_load_n(&control->unlinked.bytes, __ATOMIC_RELAXED);
+    info->held_count = __atomic_load_n(&control->held_count, __ATOMIC_RELAXED);
+    info->held_bytes = __atomic_load_n(&control->held_bytes, __ATOMIC_RELAXED);
+    info->snapshot_max_bytes = control->held_max;
     uint64_t ready = __atomic_load_n(&control->slots_ready, __ATOMIC_ACQUIRE);
     for (unsigned i = 0; i < ready && i < SHM_SLOTS; i++)
         info->actors += __atomic_load_n(&shm_slot(i)->state, __ATOMIC_RELAXED) != 0;

@@ -107,8 +107,8 @@ static void fill(struct shm_actor *actor, struct shm_store *store, unsigned i)
     actor->store = store;
     actor->number = i;
     actor->slot = shm_slot(i);
-    actor->buckets = (struct cds_hlist_head *)(uintptr_t)(SHM_BASE + SHM_BUCKETS_AT);
-    actor->bucket_mask = shm_header()->buckets - 1;
+    actor->buckets = shm_control()->ids.buckets;
+    actor->bucket_mask = shm_control()->ids.count - 1;
 }
 
 int shm_actor_join(struct shm_actor **out, struct shm_store *store, enum shm_actor_kind kind,

@@ -12,6 +12,8 @@
  */
 #include "config.h"
 
+#include <time.h>
+
 #include "shm/grace.h"
 
 static void collect_free_pins(struct shm_actor *actor)
@@ -23,19 +25,32 @@ static void collect_free_pins(struct shm_actor *actor)
     }
 }
 
+static uint64_t now_ms(void)
+{
+    struct timespec ts;
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &ts);
+    return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+}
+
 int shm_snapshot_begin(struct shm_actor *actor, struct shm_snapshot *snapshot)
 {
     shm_grace_online(actor);
     uint64_t version = shm_version();
     struct shm_pin *pin = &actor->slot->pins[actor->pin_last];
-    if (pin->count == 0 || pin->version != version) {
+    if (pin->count == 0 || pin->version != version ||
+        __atomic_load_n(&pin->revoked, __ATOMIC_RELAXED) != 0) {
         if (actor->pins_free == 0)
             collect_free_pins(actor);
         if (actor->pins_free == 0)
             return SHM_EPINS;
         actor->pin_last = actor->pin_free[--actor->pins_free];
         pin = &actor->slot->pins[actor->pin_last];
+        pin->started = now_ms();
+        __atomic_store_n(&pin->revoked, 0, __ATOMIC_RELAXED);
         __atomic_store_n(&pin->version, version, __ATOMIC_RELAXED);
+        if (actor->slot->pins_high <= actor->pin_last)
+            __atomic_store_n(&actor->slot->pins_high, actor->pin_last + UINT64_C(1),
+                             __ATOMIC_RELAXED);
     }
     __atomic_store_n(&pin->count, pin->count + 1, __ATOMIC_RELEASE);
     snapshot->version = version;
@@ -50,4 +65,9 @@ void shm_snapshot_end(struct shm_actor *actor, struct shm_snapshot *snapshot)
     /* a pin that still holds retired blocks is free when a reclaim has taken them */
     if (pin->count == 0 && __atomic_load_n(&pin->held, __ATOMIC_ACQUIRE) == NULL)
         actor->pin_free[actor->pins_free++] = (uint8_t)snapshot->pin;
+}
+
+bool shm_snapshot_revoked(const struct shm_actor *actor, const struct shm_snapshot *snapshot)
+{
+    return __atomic_load_n(&actor->slot->pins[snapshot->pin].revoked, __ATOMIC_ACQUIRE) != 0;
 }

@@ -19,15 +19,35 @@ enum {
     SHM_BODY_MAX = 4000, /* most bytes of a user's body */
     SHM_BATCH_MAX = 256, /* most users that one insert commits */
     SHM_SLOTS = 1024,    /* processes that can take part at once */
+    SHM_KEYS = 2,        /* unique indexes that a segment may have beside the id's */
+    SHM_KEY_MAX = 256,   /* most bytes of a unique key */
 };
 
 struct shm_store; /* this process's handle of a segment; see shm_store_open() */
 struct shm_actor; /* this process's place in the segment; see shm_actor_join() */
 
+/**
+ * What of a body is its key number `key`, 0 <= key < SHM_KEYS: the store knows no
+ * message format. Pure: two bodies collide where their keys are byte for byte the
+ * same, so a case-insensitive key is folded here.
+ * @param out takes at most SHM_KEY_MAX bytes
+ * @return the key's length; 0: this body has none, and never collides
+ */
+typedef uint32_t shm_key_of(unsigned key, const uint8_t *body, uint32_t body_len, uint8_t *out);
+
 struct shm_config {
     const char *name;   /* of the segment, with a leading slash: "/rosterd" */
     uint64_t size;      /* upper bound of its growth, bytes (reserved, not used) */
     uint64_t max_users; /* rows beyond which an insert returns SHM_EFULL */
+    unsigned unique;    /* bit k: key k is unique; an index of it is kept */
+    shm_key_of *key_of; /* NULL only where unique is 0 */
+    /* bytes of replaced and deleted users that snapshots may keep from being freed; beyond,
+     * the oldest ends with SHM_EREVOKED. 0: 256 MiB */
+    uint64_t snapshot_max_bytes;
+    /* called now and then while shm_store_open() checks or rebuilds a large segment: what it
+     * does, and how much of it is done, 0 to 100. May be NULL */
+    void (*progress)(void *data, const char *what, unsigned percent);
+    void *progress_data;
 };
 
 /** A user as a lookup or a cursor sees it. The pointers lead into the segment
@@ -47,21 +67,34 @@ struct shm_user {
  * Creates the segment, or re-attaches to the one that an earlier owner left,
  * with its users, after a check. The caller becomes the owner; so do the
  * children that it forks: the owner lock falls with the last of them.
+ * A larger max_users than it was made for makes larger tables; another `unique`
+ * drops and makes indexes. That is done in steps, each under the log: who dies in
+ * it leaves a segment that the next owner goes on with.
  * @return SHM_OK; SHM_EOWNED (a live owner), SHM_ELAYOUT (another layout),
  *   SHM_ECORRUPT, SHM_EPERM (made by or writable for somebody else),
- *   SHM_ESPACE (/dev/shm), SHM_EBASE (address range taken), SHM_EINVAL (a
- *   value of config, named in fault), SHM_ESYS. On error nothing is left
- *   behind or changed, and fault says in one line what was wrong.
+ *   SHM_ESPACE (/dev/shm), SHM_ELIMIT (size), SHM_EBASE (address range taken),
+ *   SHM_EEXIST (users that share a key which `unique` wants to be unique; the
+ *   first are named), SHM_EBUSY (a tool is writing), SHM_EINVAL (a value of
+ *   config, named in fault), SHM_ESYS. On error nothing is left behind or changed,
+ *   and fault says in one line what was wrong.
  */
 int shm_store_open(struct shm_store **store, const struct shm_config *config,
                    struct shm_fault *fault);
 
+enum shm_attach_mode {
+    SHM_ATTACH_READ,  /* the arena is mapped read-only */
+    SHM_ATTACH_WRITE, /* a starting server waits until this store is closed */
+};
 /**
  * Attaches as a tool, beside a live owner or to a dead server's segment,
- * without taking the owner lock: for readers such as shm-inspect.
- * @return as shm_store_open(), and SHM_ENOSEG where there is no such segment.
+ * without taking the owner lock: for tools such as shm-inspect.
+ * @param key_of as in struct shm_config: needed to write to a segment with unique keys and to
+ *   look up by them; else NULL
+ * @return as shm_store_open(), and SHM_ENOSEG where there is no such segment; SHM_EBUSY where a
+ *   server is checking or rebuilding it just now
  */
-int shm_store_attach(struct shm_store **store, const char *name, struct shm_fault *fault);
+int shm_store_attach(struct shm_store **store, const char *name, enum shm_attach_mode mode,
+                     shm_key_of *key_of, struct shm_fault *fault);
 
 /**
  * What to do about SHM_EBASE: about once in a thousand starts the randomised
@@ -77,6 +110,13 @@ void shm_store_close(struct shm_store *store);
 /** Removes the segment and its counters. @return SHM_EOWNED under a live owner, SHM_ENOSEG. */
 int shm_store_unlink(const char *name, struct shm_fault *fault);
 
+/**
+ * Moves the segment aside, with its counters, so that the next open makes an empty one:
+ * nothing is deleted. @param moved_to where it is now, "/NAME.20261123T063000Z"
+ * @return SHM_EOWNED under a live owner, SHM_ENOSEG, SHM_ESYS
+ */
+int shm_store_set_aside(const char *name, char moved_to[256], struct shm_fault *fault);
+
 /** One line of facts; every number is a snapshot, taken without a lock. */
 struct shm_info {
     uint64_t users; /* visible now */
@@ -85,7 +125,12 @@ struct shm_info {
     uint64_t bytes_mapped; /* grown to, <= bytes_reserved */
     uint64_t bytes_reserved;
     uint64_t bytes_used; /* by users, bodies and indexes */
+    uint64_t bytes_free; /* of what is mapped: room for more without growing */
     uint64_t buckets;
+    unsigned unique;                       /* bit k: key k */
+    uint64_t retired_count, retired_bytes; /* bodies that wait for a grace period */
+    uint64_t held_count, held_bytes;       /* bodies that only snapshots keep */
+    uint64_t snapshot_max_bytes;
     uint64_t actors;     /* slots in use */
     uint64_t created_at; /* seconds since the epoch */
     bool owned;          /* a server is attached */
@@ -123,10 +168,25 @@ unsigned shm_actor_slot(const struct shm_actor *actor);
 void shm_actor_online(struct shm_actor *actor);
 void shm_actor_offline(struct shm_actor *actor);
 
+/**
+ * Housekeeping that somebody should do beside the writers, who do a little of it with each
+ * write: frees what readers are done with, reaps the dead who are in its way, and gives the arena
+ * memory ahead of those who need it. The master does.
+ * @return after how many ms to call again: few while there is work, else up to 500
+ */
+unsigned shm_maintain(struct shm_actor *actor);
+
 /* ---- reading ---- */
 
 /** The newest body of the user with this id. @return SHM_OK, SHM_ENOENT */
 int shm_user_find(struct shm_actor *actor, const uint8_t id[SHM_ID_SIZE], struct shm_user *user);
+/**
+ * The newest body of the user with this value of a unique key.
+ * @param value as the store's key_of gives it (folded)
+ * @return SHM_OK, SHM_ENOENT, SHM_EINVAL where the segment has no index of this key
+ */
+int shm_user_find_key(struct shm_actor *actor, unsigned key, const uint8_t *value, uint32_t len,
+                      struct shm_user *user);
 
 /** A frozen version of the whole table. Plain data, owned by the caller. */
 struct shm_snapshot {
@@ -137,6 +197,12 @@ struct shm_snapshot {
 int shm_snapshot_begin(struct shm_actor *actor, struct shm_snapshot *snapshot);
 /** Once for each begin, by the same actor. Cursors on it are invalid from here on. */
 void shm_snapshot_end(struct shm_actor *actor, struct shm_snapshot *snapshot);
+/**
+ * Whether the snapshot still stands. Snapshots together may keep snapshot_max_bytes of replaced
+ * and deleted users from being freed; past that the oldest is revoked, wherever its process is and
+ * whether or not it runs. To be ended all the same.
+ */
+bool shm_snapshot_revoked(const struct shm_actor *actor, const struct shm_snapshot *snapshot);
 
 /**
  * A place in a snapshot, in creation order. It may rest for minutes between
@@ -155,10 +221,35 @@ void shm_cursor_first(struct shm_cursor *cursor, struct shm_actor *actor,
 int shm_cursor_after(struct shm_cursor *cursor, struct shm_actor *actor,
                      const struct shm_snapshot *snapshot, uint64_t seq,
                      const uint8_t id[SHM_ID_SIZE]);
-/** Steps to the next user of the snapshot. @return false at the end (the cursor stays) */
-bool shm_cursor_next(struct shm_cursor *cursor, struct shm_user *user);
-/** Whether shm_cursor_next() would return one. */
+/** Steps to the next user of the snapshot. @return SHM_OK, SHM_ENOENT at the end (the cursor
+ * stays), SHM_EREVOKED: what the listing still needs may be gone */
+int shm_cursor_next(struct shm_cursor *cursor, struct shm_user *user);
+/** Whether there is a next one. */
 bool shm_cursor_more(const struct shm_cursor *cursor);
+
+/* ---- following ---- */
+
+enum shm_change_kind { SHM_CREATED = 1, SHM_UPDATED, SHM_DELETED };
+
+struct shm_change {
+    uint64_t version; /* changes of one commit share it */
+    enum shm_change_kind kind;
+    uint8_t id[SHM_ID_SIZE];
+};
+/** A place in the change feed. Plain data, no clean-up; costs writers nothing. */
+struct shm_follower {
+    uint64_t next; /* entry */
+};
+/** Before the first change after `version`. @return SHM_OK; SHM_ERESYNC where the ring has lost
+ * some of them, or version is yet to come */
+int shm_feed_follow(struct shm_actor *actor, struct shm_follower *follower, uint64_t version);
+/**
+ * The next change. @return SHM_OK; SHM_ENOENT where there is none yet; SHM_ERESYNC: this follower
+ * fell behind. It begins a snapshot, reports the whole table from it and goes on from the
+ * snapshot's version, so that a delete is never missed.
+ */
+int shm_feed_next(struct shm_actor *actor, struct shm_follower *follower,
+                  struct shm_change *change);
 
 /* ---- writing ---- */
 
@@ -168,22 +259,45 @@ struct shm_new_user {
     uint32_t body_len;
 };
 
+/** Why a write was refused, where one user of it is to blame. */
+struct shm_conflict {
+    size_t which; /* index of the user in the call */
+    unsigned key; /* SHM_EKEY: the unique key that another user has */
+};
+
 /**
  * Inserts `count` (1 to SHM_BATCH_MAX) users in one commit: all of them or
  * none, whatever dies. Never sleeps: tries the writer lock for about 50 us.
+ * @param conflict may be NULL
  * @return SHM_OK; SHM_EBUSY (lock held by another, try later), SHM_EEXIST (an
- *   id is there already; its index in *which), SHM_EFULL (max_users),
- *   SHM_ESPACE (segment at its bound, or /dev/shm full), SHM_EINVAL (a body's
- *   length; its index in *which). which may be NULL.
+ *   id is there already), SHM_EKEY (a unique key is), SHM_EFULL (max_users),
+ *   SHM_ELIMIT (the segment's bound), SHM_ESPACE (/dev/shm is full),
+ *   SHM_EINVAL (a body's length, a tool that attached to read). Of SHM_EEXIST,
+ *   SHM_EKEY and SHM_EINVAL, conflict says which user.
  */
 int shm_users_insert(struct shm_actor *actor, const struct shm_new_user *users, size_t count,
-                     size_t *which);
+                     struct shm_conflict *conflict);
+
+/**
+ * Gives `count` (1 to SHM_BATCH_MAX) users a new body each, in one commit. Snapshots keep seeing
+ * the old one, which is freed after the last of them and a grace period. Never sleeps.
+ * @return as shm_users_insert(); SHM_ENOENT where a user is not there; SHM_EINVAL also where one
+ *   occurs twice, or where its body changes a unique key (delete it and insert it instead: a
+ *   node is in an index once, so a key cannot have two values for two snapshots)
+ */
+int shm_users_update(struct shm_actor *actor, const struct shm_new_user *users, size_t count,
+                     struct shm_conflict *conflict);
+
+/** Deletes `count` (1 to SHM_BATCH_MAX) users in one commit. As shm_users_update(). */
+int shm_users_delete(struct shm_actor *actor, const uint8_t (*ids)[SHM_ID_SIZE], size_t count,
+                     struct shm_conflict *conflict);
 
 /* ---- checking ---- */
 
 struct shm_verify_report {
     uint64_t users, bodies, free_blocks, bytes_used, bytes_free; /* what was seen */
-    uint64_t faults;                                             /* invariants broken */
+    uint64_t bytes_tables; /* hash tables; used, free and tables are all of the arena */
+    uint64_t faults;       /* invariants broken */
 };
 /**
  * Checks every invariant of the segment: header, lists, indexes, allocator,

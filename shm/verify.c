@@ -51,7 +51,7 @@ static uint64_t offset_of(const void *pointer)
 
 static const void *bucket_address(const struct verify *v, uint64_t i)
 {
-    return (const void *)(uintptr_t)(SHM_BASE + v->header->buckets_at + 8 * i);
+    return &v->control->ids.buckets[i];
 }
 
 static const void *order_address(void)
@@ -116,14 +116,14 @@ static const struct shm_body *claim_body(struct verify *v, const struct shm_body
 }
 
 static void check_body(struct verify *v, const struct shm_body *body, const struct shm_node *node,
-                       const struct shm_node *owner, uint64_t died)
+                       struct shm_body *const *from, uint64_t died)
 {
     unsigned long long seq = node->seq;
     uint32_t bytes = shm_check_bytes(body->bytes, body->length);
     if (body->check != shm_check_body(bytes, body->born))
         fault(v, "user %llu: a body's checksum is wrong", seq);
-    if (body->node != owner)
-        fault(v, "user %llu: a body says it is another user's", seq);
+    if (body->from != from)
+        fault(v, "user %llu: a body's back link is wrong", seq);
     if (body->born < node->born || body->born > v->control->version || body->died != died)
         fault(v, "user %llu: a body's versions are wrong", seq);
     if (died == SHM_NEVER && body->state != SHM_BODY_LIVE)
@@ -136,14 +136,16 @@ static void check_bodies(struct verify *v, const struct shm_node *node,
                          const struct shm_node *owner)
 {
     uint64_t died = node->died;
+    struct shm_body *const *from = &owner->body;
     if (node->body == NULL)
         fault(v, "user %llu: it has no body", (unsigned long long)node->seq);
     for (const struct shm_body *p = node->body; p != NULL;) {
         const struct shm_body *body = claim_body(v, p, node->seq);
         if (body == NULL)
             return;
-        check_body(v, body, node, owner, died);
+        check_body(v, body, node, from, died);
         died = body->born;
+        from = &p->prev;
         p = body->prev;
     }
 }
@@ -203,7 +205,7 @@ static void check_order(struct verify *v)
 
 static uint64_t check_bucket(struct verify *v, uint64_t i)
 {
-    const struct cds_hlist_head *buckets = (const void *)(v->image + v->header->buckets_at);
+    const struct cds_hlist_head *buckets = at(v, v->control->ids.buckets, 0, SHM_EXTENT);
     const void *prev = bucket_address(v, i);
     uint64_t count = 0;
     for (const struct cds_hlist_node *p = buckets[i].next; p != NULL; count++) {
@@ -216,7 +218,7 @@ static uint64_t check_bucket(struct verify *v, uint64_t i)
         if ((const void *)node->by_id.prev != prev)
             fault(v, "bucket %llu: user %llu's back link is wrong", (unsigned long long)i,
                   (unsigned long long)node->seq);
-        if ((node->hash & (v->header->buckets - 1)) != i)
+        if ((node->hash & (v->control->ids.count - 1)) != i)
             fault(v, "bucket %llu: user %llu belongs elsewhere", (unsigned long long)i,
                   (unsigned long long)node->seq);
         prev = p;
@@ -225,10 +227,26 @@ static uint64_t check_bucket(struct verify *v, uint64_t i)
     return count;
 }
 
+/* Claims the extents of a table. @return whether its buckets may be looked at */
+static bool claim_table(struct verify *v, const struct shm_table *table)
+{
+    uint64_t size = shm_round_up(8 * table->count, SHM_EXTENT);
+    if (table->count == 0 || (table->count & (table->count - 1)) != 0 ||
+        table->count > UINT64_C(1) << 40 || at(v, table->buckets, size, SHM_EXTENT) == NULL ||
+        !mark(v, table->buckets, size)) {
+        fault(v, "a hash table's place is wrong");
+        return false;
+    }
+    v->report->bytes_tables += size;
+    return true;
+}
+
 static void check_buckets(struct verify *v)
 {
     uint64_t count = 0;
-    for (uint64_t i = 0; i < v->header->buckets; i++)
+    if (!claim_table(v, &v->control->ids))
+        return;
+    for (uint64_t i = 0; i < v->control->ids.count; i++)
         count += check_bucket(v, i);
     if (count != v->nodes)
         fault(v, "%llu users are in the hash table, %llu in the order list",
@@ -331,6 +349,7 @@ static void check_allocator(struct verify *v)
         check_free(v, class, shm_class_size(class), 0, GRANULE);
     check_free(v, SHM_ALLOC_NODE_FREE, sizeof(struct shm_node), offsetof(struct shm_node, died),
                SHM_LINE);
+    check_free(v, SHM_ALLOC_EXTENT_FREE, SHM_EXTENT, 0, SHM_EXTENT);
     check_rest(v, SHM_ALLOC_NODE_CUR, SHM_ALLOC_NODE_END, "nodes");
     check_rest(v, SHM_ALLOC_BLOCK_CUR, SHM_ALLOC_BLOCK_END, "blocks");
     if (v->marked != v->granules)
@@ -352,7 +371,7 @@ static void check_feed(struct verify *v)
     for (uint64_t n = head > keep ? head - keep : 0; n < head; n++) {
         const struct shm_feed_entry *entry = &ring[n % SHM_FEED_SIZE];
         if (entry->version < last || entry->version > v->control->version || entry->kind == 0 ||
-            entry->kind > SHM_FEED_DELETED) {
+            entry->kind > SHM_DELETED) {
             fault(v, "the change feed's entry %llu is wrong", (unsigned long long)n);
             return;
         }
@@ -380,7 +399,7 @@ static bool check_control(struct verify *v, uint64_t size)
     const struct shm_control *control = v->control;
     uint64_t cur = control->alloc[SHM_ALLOC_ARENA_CUR];
     if (control->arena_end - SHM_BASE > size || cur > control->arena_end ||
-        cur < SHM_BASE + v->header->arena_at || cur % SHM_EXTENT != 0 ||
+        cur < SHM_BASE + SHM_ARENA_AT || cur % SHM_EXTENT != 0 ||
         control->slots_ready > SHM_SLOTS || control->slots_ready % SHM_SLOTS_STEP != 0) {
         fault(v, "the control page's bounds are wrong");
         return false;
@@ -420,7 +439,7 @@ int shm_verify_image(const uint8_t *image, uint64_t size, struct shm_verify_repo
     if (shm_check_header(v.header, "image", &why) != SHM_OK)
         fault(&v, "%s", why.text);
     else if (check_control(&v, size)) {
-        v.from = v.header->arena_at;
+        v.from = SHM_ARENA_AT;
         v.to = v.control->alloc[SHM_ALLOC_ARENA_CUR] - SHM_BASE;
         v.granules = (v.to - v.from) / GRANULE;
         size_t words = v.granules / 64 + 1;

@@ -4,7 +4,7 @@
 enum inspect_exit inspect_attach(struct shm_store **store, const struct inspect_options *options)
 {
     struct shm_fault fault = {{0}};
-    int error = shm_store_attach(store, options->segment, &fault);
+    int error = shm_store_attach(store, options->segment, SHM_ATTACH_READ, NULL, &fault);
 
     if (error == SHM_OK)
         return INSPECT_DONE;

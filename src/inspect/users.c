@@ -208,7 +208,8 @@ static enum inspect_exit list_users(const struct view *view, struct shm_cursor *
     uint64_t last = view->options->after;
     struct shm_user user;
 
-    for (uint64_t n = 0; n < view->options->limit && shm_cursor_next(cursor, &user); n++) {
+    for (uint64_t n = 0; n < view->options->limit && shm_cursor_next(cursor, &user) == SHM_OK;
+         n++) {
         /* Rising numbers also see to it that a list bent into a ring has an end. */
         if (user.seq <= last)
             return inspect_fail(INSPECT_BAD_SEGMENT,

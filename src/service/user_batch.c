@@ -109,13 +109,13 @@ static int insert_waiting(struct user_service *service, struct batch_call *batch
     load_users(service, batch);
     while (done < batch->waiting && result != SHM_EBUSY) {
         uint32_t left = batch->waiting - done, count = chunk < left ? chunk : left;
-        size_t which = 0;
-        result = shm_users_insert(service->actor, users + done, count, &which);
+        struct shm_conflict conflict;
+        result = shm_users_insert(service->actor, users + done, count, &conflict);
         if (result == SHM_OK) {
             batch->created += count;
             done += count;
         } else if (result == SHM_EEXIST) {
-            uuid_random(&service->ids, users[done + which].id);
+            uuid_random(&service->ids, users[done + conflict.which].id);
         } else if (result != SHM_EBUSY && count > 1) {
             chunk = (count + 1) / 2;
         } else if (result != SHM_EBUSY) {

@@ -38,7 +38,7 @@ void user_list_on_writable(struct grpc_call *call)
     struct list_call *list = grpc_call_state(call);
     while (grpc_call_writable(call)) {
         struct shm_user user;
-        if (!shm_cursor_next(&list->cursor, &user)) {
+        if (shm_cursor_next(&list->cursor, &user) != SHM_OK) {
             finish(call);
             return;
         }

@@ -31,8 +31,11 @@ enum grpc_status user_insert_status(const struct user_service *service, int erro
     case SHM_EFULL:
         *text = service->full_text;
         return GRPC_RESOURCE_EXHAUSTED;
+    case SHM_ELIMIT:
+        *text = "no memory for another user: segment-size is reached";
+        return GRPC_RESOURCE_EXHAUSTED;
     case SHM_ESPACE:
-        *text = "no memory for another user: segment-size is reached or /dev/shm is full";
+        *text = "no memory for another user: /dev/shm is full";
         return GRPC_RESOURCE_EXHAUSTED;
     case SHM_EBUSY:
         *text = "the table is busy, try again";

@@ -204,7 +204,7 @@ void shm_store_info(struct shm_store *store, struct shm_info *info)
 }
 
 int shm_users_insert(struct shm_actor *actor, const struct shm_new_user *users, size_t count,
-                     size_t *which)
+                     struct shm_conflict *conflict)
 {
     (void)actor;
     fake_store.inserts++;
@@ -217,8 +217,8 @@ int shm_users_insert(struct shm_actor *actor, const struct shm_new_user *users, 
     }
     if (fake_store.collide != 0) {
         fake_store.collide--;
-        if (which != NULL)
-            *which = count - 1;
+        if (conflict != NULL)
+            conflict->which = count - 1;
         return SHM_EEXIST;
     }
     if (count > fake_store.room)
@@ -277,14 +277,21 @@ bool shm_cursor_more(const struct shm_cursor *cursor)
     return (uintptr_t)cursor->at < cursor->snapshot->version;
 }
 
-bool shm_cursor_next(struct shm_cursor *cursor, struct shm_user *user)
+int shm_cursor_next(struct shm_cursor *cursor, struct shm_user *user)
 {
     static uint8_t id[SHM_ID_SIZE], body[32];
     if (!shm_cursor_more(cursor))
-        return false;
+        return SHM_ENOENT;
     uint64_t seq = (uintptr_t)cursor->at + 1;
     cursor->at = (void *)seq;
     int len = snprintf((char *)body, sizeof(body), "%llu", (unsigned long long)seq);
     *user = (struct shm_user){.id = id, .body = body, .body_len = (uint32_t)len, .seq = seq};
-    return true;
+    return SHM_OK;
+}
+
+bool shm_snapshot_revoked(const struct shm_actor *actor, const struct shm_snapshot *snapshot)
+{
+    (void)actor;
+    (void)snapshot;
+    return false;
 }

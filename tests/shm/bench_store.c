@@ -86,7 +86,7 @@ static void list(struct shm_actor *actor, uint64_t users)
     double start = now();
     shm_snapshot_begin(actor, &snapshot);
     shm_cursor_first(&cursor, actor, &snapshot);
-    for (; shm_cursor_next(&cursor, &user); seen++)
+    for (; shm_cursor_next(&cursor, &user) == SHM_OK; seen++)
         memcpy(out + seen % 32 * 64, user.body, user.body_len);
     shm_snapshot_end(actor, &snapshot);
     printf("%-28s %8.1f ns a user\n", "listing, with a copy", (now() - start) / (double)seen);

@@ -252,19 +252,19 @@ static void segment_at_its_bound_refuses_and_stays_whole(void **state)
     struct fixture *f = *state;
     fixture_close(f);
     assert_int_equal(shm_store_unlink(f->name, NULL), SHM_OK);
-    f->config.size = 13 << 20; /* the arena starts at 8 MiB */
+    f->config.size = 16 << 20; /* the arena starts at 10 MiB, with a table of 1 MiB */
     f->config.max_users = 100000;
     assert_int_equal(fixture_reopen(f), SHM_OK);
     uint64_t n = 0;
     int rc;
     while ((rc = user_insert(f->actor, n, 3000)) == SHM_OK)
         n++;
-    assert_int_equal(rc, SHM_ESPACE);
+    assert_int_equal(rc, SHM_ELIMIT);
     assert_true(n > 1300); /* 5 MiB of 3 KiB and a node each, less an extent */
     segment_check(f->store, n);
     while ((rc = user_insert(f->actor, n, 1)) == SHM_OK)
         n++; /* what is left of extents still serves small ones */
-    assert_int_equal(rc, SHM_ESPACE);
+    assert_int_equal(rc, SHM_ELIMIT);
     segment_check(f->store, n);
 }
 
@@ -276,7 +276,7 @@ static void tool_attaches_beside_the_owner(struct fixture *f, int expected)
     struct shm_verify_report report;
     munmap((void *)(uintptr_t)SHM_BASE, f->store->size);
     close(f->store->fd);
-    if (shm_store_attach(&tool, f->name, &f->fault) != SHM_OK)
+    if (shm_store_attach(&tool, f->name, SHM_ATTACH_READ, NULL, &f->fault) != SHM_OK)
         _exit(1);
     if (shm_actor_join(&actor, tool, SHM_ACTOR_TOOL, 0, &f->fault) != SHM_OK)
         _exit(2);
@@ -306,13 +306,16 @@ static void tool_reads_a_dead_servers_segment(void **state)
     struct shm_info info;
     users_insert(f->actor, 0, 40, 4);
     fixture_close(f);
-    assert_int_equal(shm_store_attach(&f->store, f->name, &f->fault), SHM_OK);
+    assert_int_equal(shm_store_attach(&f->store, f->name, SHM_ATTACH_READ, NULL, &f->fault),
+                     SHM_OK);
     assert_int_equal(shm_actor_join(&f->actor, f->store, SHM_ACTOR_TOOL, 0, &f->fault), SHM_OK);
     shm_store_info(f->store, &info);
     assert_false(info.owned);
     user_check(f->actor, 39);
     struct shm_store *none;
-    assert_int_equal(shm_store_attach(&none, "/rosterd-test-none", &f->fault), SHM_ENOSEG);
+    assert_int_equal(
+        shm_store_attach(&none, "/rosterd-test-none", SHM_ATTACH_READ, NULL, &f->fault),
+        SHM_ENOSEG);
 }
 
 static void all_slots_taken_is_an_error(void **state)
@@ -381,7 +384,7 @@ static void verify_notices_flipped_bits(void **state)
         &node->order.next,
         &node->order.prev,
         &node->body->prev,
-        &node->body->node,
+        &node->body->from,
         &node->body->born,
         &node->body->died,
         &node->body->check,
