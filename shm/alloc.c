@@ -3,6 +3,7 @@
 #include "config.h"
 
 #include "shm/alloc.h"
+#include "shm/log.h"
 
 static uint64_t *first_word(uint64_t block)
 {
@@ -116,4 +117,24 @@ void *shm_alloc_block(struct shm_txn *txn, uint64_t size)
     }
     shm_alloc_set(txn, SHM_ALLOC_BYTES_USED, shm_alloc_get(txn, SHM_ALLOC_BYTES_USED) + bytes);
     return (void *)(uintptr_t)block;
+}
+
+static void count_freed(struct shm_txn *txn, uint64_t bytes)
+{
+    shm_alloc_set(txn, SHM_ALLOC_BYTES_USED, shm_alloc_get(txn, SHM_ALLOC_BYTES_USED) - bytes);
+}
+
+void shm_free_node(struct shm_txn *txn, struct shm_node *node)
+{
+    shm_txn_word(txn, &node->died, shm_alloc_get(txn, SHM_ALLOC_NODE_FREE));
+    shm_alloc_set(txn, SHM_ALLOC_NODE_FREE, (uint64_t)(uintptr_t)node);
+    count_freed(txn, sizeof(*node));
+}
+
+void shm_free_block(struct shm_txn *txn, void *block, uint64_t size)
+{
+    unsigned class = shm_class_of(size);
+    shm_txn_word(txn, block, shm_alloc_get(txn, class));
+    shm_alloc_set(txn, class, (uint64_t)(uintptr_t)block);
+    count_freed(txn, shm_class_size(class));
 }

@@ -39,4 +39,8 @@ struct shm_node *shm_alloc_node(struct shm_txn *txn, bool *recycled);
 /** A block of at least this size. Its first word must not be written. NULL as above. */
 void *shm_alloc_block(struct shm_txn *txn, uint64_t size);
 
+/** Gives a node or a block (of the size that it was asked for) back. */
+void shm_free_node(struct shm_txn *txn, struct shm_node *node);
+void shm_free_block(struct shm_txn *txn, void *block, uint64_t size);
+
 #endif

@@ -22,6 +22,7 @@ struct shm_batch {
     uint64_t hash[SHM_BATCH_MAX];
     uint32_t check[SHM_BATCH_MAX];
     struct shm_node *node[SHM_BATCH_MAX];
+    struct shm_body *body[SHM_BATCH_MAX]; /* of an update */
     struct shm_tower *tower[SHM_BATCH_MAX];
     bool recycled[SHM_BATCH_MAX]; /* node[i] comes from the free list */
     /* the batch's own nodes by bucket: open addressing, stamped to save the clearing */
@@ -40,14 +41,20 @@ struct shm_txn {
     uint64_t loaded, dirty;
     uint64_t alloc[SHM_ALLOC_WORDS];
     struct shm_tower **index_tail[SHM_LEVELS];
-    unsigned index_height; /* levels of index_tail that changed */
+    unsigned index_height;     /* levels of index_tail that changed */
+    unsigned queues;           /* bit q: queue[q] is loaded, and changes */
+    struct shm_queue queue[2]; /* enum shm_queue_name */
+    uint64_t gp;               /* its new value; 0: it stays */
 };
+
+enum shm_queue_name { SHM_RETIRED, SHM_UNLINKED };
 
 struct shm_actor {
     struct shm_slot *slot;
     struct cds_hlist_head *buckets;
     uint64_t bucket_mask;
     bool online;
+    size_t retired;    /* by this actor since it last reclaimed */
     uint8_t pins_free; /* entries of pin_free */
     uint8_t pin_last;  /* the newest pin begun */
     unsigned number;   /* of the slot */
@@ -132,6 +139,15 @@ int shm_mutex_init(pthread_mutex_t *mutex);
 
 /* slot.c */
 void shm_slots_init(unsigned from, unsigned to);
+unsigned shm_slots_ready(void);
+/** Whether nobody lives in the slot; what a dead process left in it is cleared then. */
+bool shm_slot_dead(struct shm_slot *slot);
+
+/* reclaim.c */
+/** Under the writer lock: up to `max` steps of one block each. @return steps done */
+unsigned shm_reclaim(struct shm_actor *actor, unsigned max);
+/** What a writer does after a commit that retired so many: the same, now and then. */
+void shm_reclaim_some(struct shm_actor *actor, size_t retired);
 
 /* grow.c */
 /** Makes the arena one step larger. @return SHM_ELIMIT, SHM_ESPACE, SHM_EBUSY, SHM_ESYS */

@@ -22,11 +22,27 @@ static void log_allocator(struct shm_txn *txn)
         shm_txn_pointer(txn, &shm_control()->index_tail[level], txn->index_tail[level]);
 }
 
+static void log_queues(struct shm_txn *txn)
+{
+    struct shm_queue *words[] = {&shm_control()->retired, &shm_control()->unlinked};
+    for (unsigned q = 0; q < 2; q++) {
+        if ((txn->queues >> q & 1) == 0)
+            continue;
+        shm_txn_pointer(txn, &words[q]->head, txn->queue[q].head);
+        shm_txn_pointer(txn, &words[q]->tail, txn->queue[q].tail);
+        shm_txn_word(txn, &words[q]->count, txn->queue[q].count);
+        shm_txn_word(txn, &words[q]->bytes, txn->queue[q].bytes);
+    }
+}
+
 void shm_txn_seal(struct shm_txn *txn, uint64_t version)
 {
     log_allocator(txn);
+    log_queues(txn);
     if (version != 0)
         shm_txn_word(txn, &shm_control()->version, version);
+    if (txn->gp != 0) /* after version: who sees a token passed sees what retired its block */
+        shm_txn_word(txn, &shm_control()->gp, txn->gp);
     assert(txn->count <= SHM_LOG_MAX);
     txn->log->count = txn->count;
     SHM_POINT("before seal");

@@ -11,7 +11,7 @@
  * write words that are logged (and in the new records what is there already),
  * apply writes all of them again in log order, and so does recovery. Entries
  * are absolute values, so doing it twice, or half and then whole, is the same.
- * `version` and `gp` come last: a reader who sees them sees the rest.
+ * `version` and then `gp` come last: a reader who sees one sees the rest.
  *
  * Room: an insert of SHM_BATCH_MAX users logs at most, a user: its bucket, the
  * former first node's prev, a recycled node's died, two unique indexes of two words
@@ -35,6 +35,8 @@ static inline void shm_txn_begin(struct shm_txn *txn)
     txn->loaded = 0;
     txn->dirty = 0;
     txn->index_height = 0;
+    txn->queues = 0;
+    txn->gp = 0;
 }
 
 static inline void shm_txn_word(struct shm_txn *txn, const void *word, uint64_t value)

@@ -50,7 +50,21 @@ static bool try_slot(struct shm_slot *slot, bool *dead)
     return rc == 0 || *dead;
 }
 
-static unsigned slots_ready(void)
+bool shm_slot_dead(struct shm_slot *slot)
+{
+#ifdef SHM_MUTANT_NO_REAP
+    (void)slot;
+    return false;
+#else
+    bool dead;
+    if (!try_slot(slot, &dead))
+        return false;
+    pthread_mutex_unlock(&slot->life);
+    return true;
+#endif
+}
+
+unsigned shm_slots_ready(void)
 {
     uint64_t ready = __atomic_load_n(&shm_control()->slots_ready, __ATOMIC_ACQUIRE);
     return ready < SHM_SLOTS ? (unsigned)ready : SHM_SLOTS;
@@ -67,7 +81,7 @@ static int make_slots(struct shm_store *store, unsigned ready)
     }
     if (rc != SHM_OK)
         return rc;
-    if (slots_ready() == ready && ready < SHM_SLOTS) {
+    if (shm_slots_ready() == ready && ready < SHM_SLOTS) {
         unsigned to = ready + SHM_SLOTS_STEP;
         rc = shm_file_allocate(store->fd, SHM_SLOTS_AT + ready * sizeof(struct shm_slot),
                                SHM_SLOTS_STEP * sizeof(struct shm_slot), NULL);
@@ -88,7 +102,7 @@ static int find_slot(struct shm_store *store, unsigned *number)
     bool dead;
     unsigned from = 0;
     for (;;) {
-        unsigned ready = slots_ready();
+        unsigned ready = shm_slots_ready();
         for (; from < ready; from++)
             if (try_slot(shm_slot(from), &dead)) {
                 *number = from;
@@ -148,7 +162,8 @@ void shm_actor_leave(struct shm_actor *actor)
 unsigned shm_actor_reap(struct shm_store *store)
 {
     unsigned reaped = shm_writer_reap(store) ? 1 : 0;
-    unsigned ready = slots_ready();
+#ifndef SHM_MUTANT_NO_REAP
+    unsigned ready = shm_slots_ready();
     for (unsigned i = 0; i < ready; i++) {
         bool dead;
         struct shm_slot *slot = shm_slot(i);
@@ -157,6 +172,7 @@ unsigned shm_actor_reap(struct shm_store *store)
         reaped += dead ? 1 : 0;
         pthread_mutex_unlock(&slot->life);
     }
+#endif
     return reaped;
 }
 
