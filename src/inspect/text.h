@@ -12,7 +12,7 @@
 
 #include <json-c/json.h>
 
-enum { TEXT_UUID_LEN = 36, TEXT_UUID_BYTES = 16, TEXT_TIME_SIZE = 32 };
+enum { TEXT_TIME_SIZE = 32 };
 
 /**
  * Takes one code point off the front of `len` (at least 1) bytes of UTF-8.
@@ -36,10 +36,5 @@ struct json_object *text_json_string(const void *bytes, size_t len);
 
 /** RFC 3339 in UTC, as 2026-01-31T23:59:59Z; outside of its years 0 to 9999 the plain number. */
 void text_time_format(char text[TEXT_TIME_SIZE], int64_t seconds);
-
-/** The lower-case 8-4-4-4-12 form, with a final NUL. */
-void text_uuid_format(char text[TEXT_UUID_LEN + 1], const uint8_t uuid[TEXT_UUID_BYTES]);
-/** Accepts that form, in either case. @return 0, or -1 where it is none */
-int text_uuid_parse(uint8_t uuid[TEXT_UUID_BYTES], const char *text);
 
 #endif

@@ -12,6 +12,7 @@
 #include "inspect/text.h"
 #include "proto/user_service.pb-c.h"
 #include "shm/store.h"
+#include "user/uuid.h"
 
 /* One user's line is far shorter than the other half of stdout's buffer (see main.c), even with
  * each byte of a body escaped: stdio never writes by itself, and so never inside a read section,
@@ -95,11 +96,11 @@ static Userservice__User *user_decode(const struct shm_user *user)
 
 static void user_print_json(const struct shm_user *user, const Userservice__User *message)
 {
-    char id[TEXT_UUID_LEN + 1];
+    char id[UUID_TEXT_SIZE + 1];
     struct json_object *object = json_object_new_object();
     struct json_object *roles = json_object_new_array();
 
-    text_uuid_format(id, user->id);
+    uuid_to_string(id, user->id);
     json_object_object_add(object, "id", json_object_new_string(id));
     json_object_object_add(object, "username",
                            text_json_string(message->username.data, message->username.len));
@@ -127,9 +128,9 @@ static void roles_print(const Userservice__User *message)
 /* Columns are parted by tabs, which text_print() lets through nowhere else. */
 static void user_print_line(const struct shm_user *user, const Userservice__User *message)
 {
-    char id[TEXT_UUID_LEN + 1], created[TEXT_TIME_SIZE];
+    char id[UUID_TEXT_SIZE + 1], created[TEXT_TIME_SIZE];
 
-    text_uuid_format(id, user->id);
+    uuid_to_string(id, user->id);
     text_time_format(created, message->created_at);
     printf("%" PRIu64 "\t%s\t%s\t", user->seq, id, created);
     text_print(stdout, message->username.data, message->username.len);
@@ -142,9 +143,9 @@ static void user_print_line(const struct shm_user *user, const Userservice__User
 
 static void user_print_block(const struct shm_user *user, const Userservice__User *message)
 {
-    char id[TEXT_UUID_LEN + 1], created[TEXT_TIME_SIZE];
+    char id[UUID_TEXT_SIZE + 1], created[TEXT_TIME_SIZE];
 
-    text_uuid_format(id, user->id);
+    uuid_to_string(id, user->id);
     text_time_format(created, message->created_at);
     printf("id        %s\nusername  ", id);
     text_print(stdout, message->username.data, message->username.len);
@@ -163,8 +164,8 @@ static enum inspect_exit user_print(const struct shm_user *user, user_printer *p
     Userservice__User *message = user_decode(user);
 
     if (message == NULL) {
-        char id[TEXT_UUID_LEN + 1];
-        text_uuid_format(id, user->id);
+        char id[UUID_TEXT_SIZE + 1];
+        uuid_to_string(id, user->id);
         return inspect_fail(INSPECT_BAD_SEGMENT, "user %s: its body is no User message", id);
     }
     print(user, message);
@@ -181,7 +182,7 @@ enum inspect_exit inspect_get(const struct inspect_options *options)
 
     if (code != INSPECT_DONE)
         return code;
-    if (text_uuid_parse(id, options->id) != 0)
+    if (!uuid_from_string(id, options->id))
         code = inspect_fail(INSPECT_FAILED, "no user %s: an id is a UUID", options->id);
     else if (shm_user_find(view.actor, id, &user) != SHM_OK)
         code = inspect_fail(INSPECT_FAILED, "no user %s in %s", options->id, options->segment);

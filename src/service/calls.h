@@ -3,7 +3,7 @@
 #ifndef ROSTERD_SERVICE_CALLS_H
 #define ROSTERD_SERVICE_CALLS_H
 
-#include "service/user.h"
+#include "service/user_request.h"
 #include "service/user_service.h"
 
 struct user_service {

@@ -11,7 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "service/uuid.h"
+#include "user/uuid.h"
 
 enum { PAGE_TOKEN_SIZE = 40 }; /* characters, without a NUL */
 

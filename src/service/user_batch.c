@@ -41,7 +41,7 @@ static void add_error(struct batch_call *batch, uint32_t position, const char *r
 static bool append(struct batch_call *batch, uint32_t position,
                    const Userservice__CreateUserRequest *request)
 {
-    if (batch->buffer_cap - batch->buffer_len < ENTRY_HEAD + USER_BODY_MAX) {
+    if (batch->buffer_cap - batch->buffer_len < ENTRY_HEAD + USER_REQUEST_BODY_MAX) {
         uint32_t cap = batch->buffer_cap == 0 ? BATCH_BUFFER_FIRST : batch->buffer_cap * 2;
         uint8_t *grown = realloc(batch->buffer, cap);
         if (grown == NULL)
@@ -50,7 +50,7 @@ static bool append(struct batch_call *batch, uint32_t position,
         batch->buffer_cap = cap;
     }
     uint8_t *entry = batch->buffer + batch->buffer_len;
-    uint32_t len = (uint32_t)user_body_encode(entry + ENTRY_HEAD, request, user_clock_seconds());
+    uint32_t len = (uint32_t)user_request_encode(entry + ENTRY_HEAD, request, user_clock_seconds());
     memcpy(entry, &position, sizeof(position));
     memcpy(entry + sizeof(position), &len, sizeof(len));
     batch->buffer_len += ENTRY_HEAD + len;
@@ -61,7 +61,7 @@ static bool append(struct batch_call *batch, uint32_t position,
 static bool is_full(const struct batch_call *batch)
 {
     return batch->waiting == SHM_BATCH_MAX ||
-           batch->buffer_len > BATCH_BUFFER_MAX - (ENTRY_HEAD + USER_BODY_MAX);
+           batch->buffer_len > BATCH_BUFFER_MAX - (ENTRY_HEAD + USER_REQUEST_BODY_MAX);
 }
 
 static uint32_t position_of(const struct shm_new_user *user)
@@ -216,7 +216,7 @@ void user_batch_on_message(struct grpc_call *call, ProtobufCMessage *message)
 {
     struct batch_call *batch = grpc_call_state(call);
     Userservice__CreateUserRequest *request = (Userservice__CreateUserRequest *)message;
-    const char *fault = user_check(request);
+    const char *fault = user_request_check(request);
     if (request->password.len != 0)
         explicit_bzero(request->password.data, request->password.len);
     uint32_t position = batch->position++;

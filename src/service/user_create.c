@@ -76,7 +76,7 @@ void user_create_on_message(struct grpc_call *call, ProtobufCMessage *message)
 {
     struct user_service *service = grpc_call_service_data(call);
     Userservice__CreateUserRequest *request = (Userservice__CreateUserRequest *)message;
-    const char *fault = user_check(request);
+    const char *fault = user_request_check(request);
     /* nothing here needs it: whether a user may log in is not this service's matter */
     if (request->password.len != 0)
         explicit_bzero(request->password.data, request->password.len);
@@ -84,9 +84,9 @@ void user_create_on_message(struct grpc_call *call, ProtobufCMessage *message)
         grpc_call_finish(call, GRPC_INVALID_ARGUMENT, fault);
         return;
     }
-    uint8_t body[USER_BODY_MAX];
+    uint8_t body[USER_REQUEST_BODY_MAX];
     struct shm_new_user user = {.body = body};
-    user.body_len = (uint32_t)user_body_encode(body, request, user_clock_seconds());
+    user.body_len = (uint32_t)user_request_encode(body, request, user_clock_seconds());
     uuid_random(&service->ids, user.id);
     int result = insert_one(service, &user);
     if (result == SHM_EBUSY)

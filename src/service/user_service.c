@@ -7,7 +7,7 @@
 
 #include "service/calls.h"
 #include "service/descriptors.h"
-#include "service/wire.h"
+#include "user/wire.h"
 
 int64_t user_clock_seconds(void)
 {

@@ -100,42 +100,6 @@ static void json_strings_are_escaped_and_well_formed(void **state)
     ASSERT_JSON("\xFF\xC3\xAB", "\"\xEF\xBF\xBD\xC3\xAB\"");
 }
 
-static void uuid_survives_the_way_to_text_and_back(void **state)
-{
-    (void)state;
-    static const uint8_t uuid[TEXT_UUID_BYTES] = {0x00, 0x11, 0x22, 0x33, 0x44, 0x55, 0x46, 0x77,
-                                                  0x88, 0x99, 0xAA, 0xBB, 0xCC, 0xDD, 0xEE, 0xFF};
-    uint8_t parsed[TEXT_UUID_BYTES];
-    char text[TEXT_UUID_LEN + 1];
-
-    text_uuid_format(text, uuid);
-    assert_string_equal(text, "00112233-4455-4677-8899-aabbccddeeff");
-    assert_int_equal(text_uuid_parse(parsed, text), 0);
-    assert_memory_equal(parsed, uuid, sizeof(uuid));
-    assert_int_equal(text_uuid_parse(parsed, "00112233-4455-4677-8899-AABBCCDDEEFF"), 0);
-    assert_memory_equal(parsed, uuid, sizeof(uuid));
-}
-
-static void what_is_no_uuid_is_refused(void **state)
-{
-    (void)state;
-    static const char *const bad[] = {
-        "",
-        "00112233",
-        "00112233-4455-4677-8899-aabbccddeef",
-        "00112233-4455-4677-8899-aabbccddeefff",
-        "0011223344556677-8899-aabbccddeeff0-",
-        "00112233-4455-4677-8899-aabbccddeefg",
-        "00112233-4455-4677-8899-aabbccddeef\xC3",
-        "--------------------------------------",
-        "{0112233-4455-4677-8899-aabbccddeeff}",
-    };
-    uint8_t parsed[TEXT_UUID_BYTES];
-
-    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
-        assert_int_equal(text_uuid_parse(parsed, bad[i]), -1);
-}
-
 static void times_outside_of_the_calendar_stay_numbers(void **state)
 {
     (void)state;
@@ -163,8 +127,6 @@ int main(void)
         cmocka_unit_test(what_moves_a_cursor_or_forges_a_line_is_escaped),
         cmocka_unit_test(ill_formed_utf8_is_replaced_by_maximal_subparts),
         cmocka_unit_test(json_strings_are_escaped_and_well_formed),
-        cmocka_unit_test(uuid_survives_the_way_to_text_and_back),
-        cmocka_unit_test(what_is_no_uuid_is_refused),
         cmocka_unit_test(times_outside_of_the_calendar_stay_numbers),
     };
 

@@ -3,12 +3,13 @@
  * Random UUIDs (RFC 9562, version 4) and their text. Text is 36 characters,
  * written in lower case and read in either (RFC 9562 4).
  */
-#ifndef ROSTERD_SERVICE_UUID_H
-#define ROSTERD_SERVICE_UUID_H
+#ifndef ROSTERD_USER_UUID_H
+#define ROSTERD_USER_UUID_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 enum { UUID_SIZE = 16, UUID_TEXT_SIZE = 36 };
 
@@ -28,5 +29,17 @@ void uuid_random(struct uuid_source *source, uint8_t uuid[UUID_SIZE]);
 void uuid_format(char *text, const uint8_t uuid[UUID_SIZE]);
 /** @return false where the text is not a UUID in its one canonical shape */
 bool uuid_parse(uint8_t uuid[UUID_SIZE], const uint8_t *text, size_t len);
+
+/* The same for C strings. */
+static inline void uuid_to_string(char text[UUID_TEXT_SIZE + 1], const uint8_t uuid[UUID_SIZE])
+{
+    uuid_format(text, uuid);
+    text[UUID_TEXT_SIZE] = '\0';
+}
+
+static inline bool uuid_from_string(uint8_t uuid[UUID_SIZE], const char *text)
+{
+    return uuid_parse(uuid, (const uint8_t *)text, strlen(text));
+}
 
 #endif

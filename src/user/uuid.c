@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "service/uuid.h"
+#include "user/uuid.h"
 
 #include <errno.h>
 #include <stdio.h>

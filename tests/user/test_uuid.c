@@ -6,7 +6,7 @@
 
 #include <cmocka.h>
 
-#include "service/uuid.h"
+#include "user/uuid.h"
 
 static const char canonical[] = "00112233-4455-4677-8899-aabbccddeeff";
 static const uint8_t binary[UUID_SIZE] = {0x00, 0x11, 0x22, 0x33, 0x44, 0x55, 0x46, 0x77,

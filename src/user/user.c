@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: MIT */
+#include "user/user.h"
+
+#include "user/wire.h"
+
+/* A field's tag: its number and wire type (protobuf.dev, Encoding). */
+enum {
+    TAG_USERNAME = 0x12,
+    TAG_EMAIL = 0x1a,
+    TAG_CREATED_AT = 0x20,
+    TAG_ROLES = 0x2a,
+};
+
+/* ---- which texts make a user ---- */
+
+static bool has_nul(struct user_text text)
+{
+    return text.len != 0 && memchr(text.data, 0, text.len) != NULL;
+}
+
+static const char *check_email(struct user_text email)
+{
+    if (email.len == 0)
+        return NULL;
+    if (email.len > USER_EMAIL_MAX)
+        return "email is longer than 254 bytes";
+    if (has_nul(email))
+        return "email contains U+0000";
+    const uint8_t *end = email.data + email.len;
+    const uint8_t *at = memchr(email.data, '@', email.len);
+    if (at == NULL || at == email.data || at + 1 == end ||
+        memchr(at + 1, '@', (size_t)(end - at) - 1) != NULL)
+        return "email must have one @ with text on both sides";
+    return NULL;
+}
+
+const char *user_check(const struct user_fields *fields)
+{
+    if (fields->username.len == 0)
+        return "username is required";
+    if (fields->username.len > USER_USERNAME_MAX)
+        return "username is longer than 255 bytes";
+    if (has_nul(fields->username))
+        return "username contains U+0000";
+    return check_email(fields->email);
+}
+
+static const char *check_role(struct user_text role)
+{
+    if (role.len == 0)
+        return "a role is empty";
+    if (role.len > USER_ROLE_MAX)
+        return "a role is longer than 64 bytes";
+    for (size_t i = 0; i < role.len; i++)
+        if (role.data[i] < 0x20 || role.data[i] == 0x7f || role.data[i] == ',')
+            return "a role contains a comma or a control character";
+    return NULL;
+}
+
+const char *user_check_roles(const struct user_fields *fields)
+{
+    if (fields->num_roles > USER_ROLES_MAX)
+        return "there are more than 32 roles";
+    for (size_t i = 0; i < fields->num_roles; i++) {
+        const struct user_text role = fields->roles[i];
+        const char *fault = check_role(role);
+        if (fault != NULL)
+            return fault;
+        for (size_t k = 0; k < i; k++)
+            if (role.len == fields->roles[k].len &&
+                memcmp(role.data, fields->roles[k].data, role.len) == 0)
+                return "a role is named twice";
+    }
+    return NULL;
+}
+
+/* ---- bodies ---- */
+
+size_t user_body_encode(uint8_t *out, const struct user_fields *fields)
+{
+    uint8_t *p = wire_put_bytes(out, TAG_USERNAME, fields->username.data, fields->username.len);
+    if (fields->email.len != 0)
+        p = wire_put_bytes(p, TAG_EMAIL, fields->email.data, fields->email.len);
+    if (fields->created_at != 0) {
+        *p++ = TAG_CREATED_AT;
+        p = wire_put_varint(p, (uint64_t)fields->created_at);
+    }
+    for (size_t i = 0; i < fields->num_roles; i++)
+        p = wire_put_bytes(p, TAG_ROLES, fields->roles[i].data, fields->roles[i].len);
+    return (size_t)(p - out);
+}
+
+bool user_body_decode(struct user_fields *fields, struct user_text roles[USER_ROLES_MAX],
+                      const uint8_t *body, size_t body_len)
+{
+    struct wire_reader reader = {.at = body, .end = body + body_len};
+    struct wire_field field;
+    *fields = (struct user_fields){.roles = roles};
+    while (wire_next(&reader, &field)) {
+        const struct user_text text = {.data = field.bytes, .len = field.value};
+        switch (field.tag) {
+        case TAG_USERNAME:
+            fields->username = text;
+            break;
+        case TAG_EMAIL:
+            fields->email = text;
+            break;
+        case TAG_CREATED_AT:
+            fields->created_at = (int64_t)field.value;
+            break;
+        case TAG_ROLES:
+            if (fields->num_roles == USER_ROLES_MAX)
+                return false;
+            roles[fields->num_roles++] = text;
+            break;
+        default:
+            break;
+        }
+    }
+    return reader.at == reader.end;
+}
+
+/* ---- keys ---- */
+
+const char *user_key_name(unsigned key)
+{
+    return key == USER_KEY_USERNAME ? "username" : "email";
+}
+
+static void fold_domain(uint8_t *email, size_t len)
+{
+    uint8_t *at = memrchr(email, '@', len), *end = email + len;
+    if (at == NULL)
+        return;
+    for (; at < end; at++)
+        if (*at >= 'A' && *at <= 'Z')
+            *at = (uint8_t)(*at + ('a' - 'A'));
+}
+
+uint32_t user_key_of_text(unsigned key, struct user_text text, uint8_t *out)
+{
+    if (text.len == 0 || text.len > USER_KEY_MAX)
+        return 0;
+    memcpy(out, text.data, text.len);
+    if (key == USER_KEY_EMAIL)
+        fold_domain(out, text.len);
+    return (uint32_t)text.len;
+}
+
+uint32_t user_key_of(unsigned key, const uint8_t *body, uint32_t body_len, uint8_t *out)
+{
+    const uint64_t tag = key == USER_KEY_USERNAME ? TAG_USERNAME : TAG_EMAIL;
+    struct wire_reader reader = {.at = body, .end = body + body_len};
+    struct wire_field field;
+    /* the body's own writer puts each field once, by rising number */
+    while (wire_next(&reader, &field) && field.tag <= tag)
+        if (field.tag == tag)
+            return user_key_of_text(key, (struct user_text){field.bytes, field.value}, out);
+    return 0;
+}
