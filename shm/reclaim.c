@@ -188,23 +188,20 @@ static struct shm_pin *find_pin(struct reclaim *r, uint64_t born, uint64_t died)
 
 /* ---- steps ---- */
 
-/* Where a block comes from: the queue's head or a pin's list. */
-static struct shm_body *take(struct shm_txn *txn, struct shm_pin *source)
+/* The first of the queue, or of a pin's list, leaves it. */
+static void take(struct shm_txn *txn, const struct shm_body *body, struct shm_pin *source)
 {
     if (source == NULL) {
-        struct shm_body *body = shm_control()->retired.head;
         shm_queue_pop(txn, SHM_RETIRED);
-        return body;
+        return;
     }
     struct shm_control *control = shm_control();
-    struct shm_body *body = source->held;
     uint64_t bytes = shm_retired_bytes(body, (enum shm_body_state)body->state);
     shm_txn_pointer(txn, &source->held, body->link);
     shm_txn_word(txn, &source->held_count, source->held_count - 1);
     shm_txn_word(txn, &source->held_bytes, source->held_bytes - bytes);
     shm_txn_word(txn, &control->held_count, control->held_count - 1);
     shm_txn_word(txn, &control->held_bytes, control->held_bytes - bytes);
-    return body;
 }
 
 static void hold(struct shm_txn *txn, struct shm_body *body, struct shm_pin *pin,
@@ -221,7 +218,7 @@ static void hold(struct shm_txn *txn, struct shm_body *body, struct shm_pin *pin
     shm_txn_word(txn, &control->held_bytes, control->held_bytes + (source == NULL ? bytes : 0));
 }
 
-static void unlink_body(struct shm_txn *txn, struct shm_body *body)
+static void log_body(struct shm_txn *txn, struct shm_body *body)
 {
     shm_txn_pointer(txn, body->from, body->prev);
     if (body->prev != NULL)
@@ -262,9 +259,9 @@ static bool in_index(const struct shm_node *node, unsigned key)
     return shm_control()->unique[key].buckets != NULL && node->unique[key].prev != NULL;
 }
 
-static void unlink_node(struct shm_txn *txn, struct shm_body *body)
+/* The words that the list calls of unlink_lists() will write. */
+static void log_lists(struct shm_txn *txn, const struct shm_node *node)
 {
-    struct shm_node *node = shm_node_of(body);
     log_hlist_del(txn, &node->by_id);
     for (unsigned key = 0; key < SHM_KEYS; key++)
         if (in_index(node, key))
@@ -272,6 +269,10 @@ static void unlink_node(struct shm_txn *txn, struct shm_body *body)
     shm_txn_pointer(txn, &node->order.prev->next, node->order.next);
     shm_txn_pointer(txn, &node->order.next->prev, node->order.prev);
     shm_txn_links_end(txn);
+}
+
+static void log_node(struct shm_txn *txn, struct shm_node *node, struct shm_body *body)
+{
     struct shm_tower *tower = log_tower_del(txn, node);
     shm_txn_pointer(txn, &node->order.prev, tower); /* readers go by next alone */
     shm_txn_word(txn, &node->check, (uint64_t)SHM_NODE_UNLINKED << 32 | node->check);
@@ -293,19 +294,22 @@ static void unlink_lists(struct shm_node *node)
 static void settle(struct reclaim *r, struct shm_pin *source)
 {
     struct shm_txn *txn = &r->actor->txn;
-    shm_txn_begin(txn);
-    struct shm_body *body = take(txn, source);
+    struct shm_body *body = source != NULL ? source->held : shm_control()->retired.head;
     struct shm_node *node = body->state == SHM_BODY_DELETED ? shm_node_of(body) : NULL;
     struct shm_pin *pin = find_pin(r, node != NULL ? node->born : body->born, body->died);
+    bool unlinks = pin == NULL && node != NULL && body->prev == NULL;
+    shm_txn_begin(txn);
+    if (unlinks)
+        log_lists(txn, node);
+    take(txn, body, source);
     if (pin != NULL)
         hold(txn, body, pin, source);
     else if (node == NULL)
-        unlink_body(txn, body);
-    else if (body->prev != NULL) /* an older version is on its way, from an ended pin's list */
+        log_body(txn, body);
+    else if (unlinks)
+        log_node(txn, node, body);
+    else /* an older version is on its way, from an ended pin's list */
         shm_queue_push(txn, SHM_RETIRED, body, SHM_BODY_DELETED, body->token);
-    else
-        unlink_node(txn, body);
-    bool unlinks = pin == NULL && node != NULL && body->prev == NULL;
     shm_txn_seal(txn, 0);
     if (unlinks)
         unlink_lists(node);
