@@ -153,6 +153,8 @@ int shm_actor_join(struct shm_actor **actor, struct shm_store *store, enum shm_a
                    unsigned number, struct shm_fault *fault);
 /** Gives the slot back; ends its snapshots. NULL is allowed. */
 void shm_actor_leave(struct shm_actor *actor);
+/** In a forked child: forgets the place that its parent has. The parent's slot is left alone. */
+void shm_actor_abandon(struct shm_actor *actor);
 /** Frees what dead processes held in the segment (slots, pins, the writer lock); returns how
  * many. The master calls it after each obituary. */
 unsigned shm_actor_reap(struct shm_store *store);

@@ -24,6 +24,8 @@ struct master {
     const struct options *options;
     struct listeners listeners;
     struct shm_store *store;
+    struct shm_actor *actor;
+    uint64_t maintain_at; /* ms: the table's next housekeeping */
     struct shm_counters *counters;
     struct children children;
     struct pollfd *fds;
@@ -92,6 +94,8 @@ static bool open_segment(struct master *master)
     if (error != SHM_OK)
         return fail(master, "%s", fault.text);
     master->made_segment = !existed;
+    if (shm_actor_join(&master->actor, master->store, SHM_ACTOR_MASTER, 0, &fault) != SHM_OK)
+        return fail(master, "%s", fault.text);
     const char *const *names = stats_names(&num_names);
     if (names == NULL)
         return fail(master, "out of memory");
@@ -186,6 +190,7 @@ static void close_shared(struct master *master)
 
 static void close_all(struct master *master)
 {
+    shm_actor_leave(master->actor);
     listeners_close(&master->listeners, true);
     close_shared(master);
     if (master->made_segment && !master->served) {
@@ -299,9 +304,17 @@ static void read_signals(struct master *master)
 static int next_wait(const struct master *master)
 {
     uint64_t now = now_ms();
-    if (master->phase != STOPPING)
-        return children_respawn_wait(&master->children, now);
-    return master->kill_at > now ? (int)(master->kill_at - now) : 0;
+    int wait = master->maintain_at > now ? (int)(master->maintain_at - now) : 0;
+    int other = master->phase != STOPPING ? children_respawn_wait(&master->children, now)
+                : master->kill_at > now   ? (int)(master->kill_at - now)
+                                          : 0;
+    return other >= 0 && other < wait ? other : wait;
+}
+
+static void maintain(struct master *master)
+{
+    if (now_ms() >= master->maintain_at)
+        master->maintain_at = now_ms() + shm_maintain(master->actor);
 }
 
 /* @return CHILDREN_SPAWNED when the server has ended; in a child its exit status */
@@ -318,6 +331,7 @@ static int supervise(struct master *master)
         poll(master->fds, count + 1, next_wait(master));
         children_read_reports(&master->children);
         read_signals(master);
+        maintain(master);
         if (master->phase == STARTING && children_all_ready(&master->children))
             log_started(master);
         if (master->phase == STOPPING && now_ms() >= master->kill_at) {
@@ -336,6 +350,7 @@ int master_run(const struct options *options)
     if (open_all(&master)) {
         int child_status = supervise(&master);
         if (child_status != CHILDREN_SPAWNED) {
+            shm_actor_abandon(master.actor);
             close_shared(&master);
             return child_status;
         }
