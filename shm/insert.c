@@ -261,6 +261,7 @@ int shm_users_insert(struct shm_actor *actor, const struct shm_new_user *users, 
     if (conflict == NULL)
         conflict = &ignored;
     *conflict = (struct shm_conflict){0};
+    unsigned tries = 0;
     if (actor->store->readonly)
         return SHM_EINVAL;
     int rc = prepare(actor, users, count, conflict);
@@ -273,7 +274,7 @@ int shm_users_insert(struct shm_actor *actor, const struct shm_new_user *users, 
         shm_writer_unlock();
         if (rc != SHM_ESPACE)
             return rc;
-        rc = shm_grow(actor->store);
+        rc = shm_make_room(actor, &tries);
     }
     return rc;
 }

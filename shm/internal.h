@@ -149,6 +149,11 @@ unsigned shm_reclaim(struct shm_actor *actor, unsigned max);
 /** What a writer does after a commit that retired so many: the same, now and then. */
 void shm_reclaim_some(struct shm_actor *actor, size_t retired);
 
+/* maintain.c */
+/** After an allocation that found nothing: grows the arena or, at its bound, frees what nobody
+ * needs any more. @return SHM_OK to try again; SHM_ELIMIT, SHM_ESPACE, SHM_EBUSY, SHM_ESYS */
+int shm_make_room(struct shm_actor *actor, unsigned *tries);
+
 /* grow.c */
 /** Makes the arena one step larger. @return SHM_ELIMIT, SHM_ESPACE, SHM_EBUSY, SHM_ESYS */
 int shm_grow(struct shm_store *store);

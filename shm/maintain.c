@@ -7,9 +7,23 @@
 enum {
     STEPS_A_HOLD = 64,
     HOLDS = 64,
+    ROOM_TRIES = 4,
     BUSY_MS = 20,
     IDLE_MS = 500,
 };
+
+int shm_make_room(struct shm_actor *actor, unsigned *tries)
+{
+    int rc = shm_grow(actor->store);
+    if ((rc != SHM_ELIMIT && rc != SHM_ESPACE) || (*tries)++ == ROOM_TRIES)
+        return rc;
+    int locked = shm_writer_lock(actor->store);
+    if (locked != SHM_OK)
+        return locked;
+    unsigned steps = shm_reclaim(actor, STEPS_A_HOLD);
+    shm_writer_unlock();
+    return steps != 0 ? SHM_OK : rc;
+}
 
 unsigned shm_maintain(struct shm_actor *actor)
 {

@@ -111,6 +111,7 @@ int shm_users_update(struct shm_actor *actor, const struct shm_new_user *users, 
     if (conflict == NULL)
         conflict = &ignored;
     *conflict = (struct shm_conflict){0};
+    unsigned tries = 0;
     int rc = prepare(actor, users, count, conflict);
     while (rc == SHM_OK) {
         rc = shm_writer_lock(actor->store);
@@ -121,7 +122,7 @@ int shm_users_update(struct shm_actor *actor, const struct shm_new_user *users, 
         shm_writer_unlock();
         if (rc != SHM_ESPACE)
             return rc;
-        rc = shm_grow(actor->store);
+        rc = shm_make_room(actor, &tries);
     }
     return rc;
 }

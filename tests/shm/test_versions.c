@@ -341,6 +341,32 @@ static void many_updates_of_few_users_take_little_memory(void **state)
     segment_check(f->store, 10);
 }
 
+static void full_segment_still_takes_updates(void **state)
+{
+    struct fixture *f = *state;
+    struct shm_info info;
+    fixture_close(f);
+    assert_int_equal(shm_store_unlink(f->name, NULL), SHM_OK);
+    f->config.size = 16 << 20;
+    f->config.max_users = 100000;
+    assert_int_equal(fixture_reopen(f), SHM_OK);
+    fill(f->actor, 100);
+    uint64_t n = 1000;
+    while (user_insert(f->actor, n, 64) == SHM_OK)
+        n++;
+    assert_int_equal(user_insert(f->actor, n, 64), SHM_ELIMIT);
+    shm_store_info(f->store, &info);
+    assert_int_equal(info.bytes_mapped, f->config.size);
+    assert_int_equal(delete_one(f->actor, 1), SHM_OK); /* takes no memory, and gives some back */
+    shm_actor_offline(f->actor);
+    for (uint64_t i = 0; i < 1000; i++) {
+        assert_int_equal(update(f->actor, 2, i), SHM_OK);
+        shm_actor_offline(f->actor);
+    }
+    assert_int_equal(value_of(f->actor, 2), 999);
+    segment_check(f->store, 100 + n - 1000 - 1);
+}
+
 static void online_reader_keeps_what_it_may_see(void **state)
 {
     struct fixture *f = *state;
@@ -527,6 +553,7 @@ int main(void)
         WITH(batch_is_all_or_nothing),
         WITH(bodies_of_other_sizes_replace_each_other),
         WITH(many_updates_of_few_users_take_little_memory),
+        WITH(full_segment_still_takes_updates),
         WITH(online_reader_keeps_what_it_may_see),
         WITH(snapshot_that_keeps_too_much_is_revoked),
         WITH(the_dead_keep_nothing_and_the_stopped_are_waited_for),
