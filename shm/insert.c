@@ -14,11 +14,9 @@
 #include <urcu/rculist.h>
 
 #include "shm/alloc.h"
+#include "shm/chain.h"
 #include "shm/feed.h"
-#include "shm/hash.h"
-#include "shm/log.h"
-
-enum { PENDING = 4 * SHM_BATCH_MAX };
+#include "shm/unique.h"
 
 static inline struct cds_hlist_head *bucket_of(struct shm_actor *actor, uint64_t hash)
 {
@@ -42,34 +40,19 @@ static int prepare(struct shm_actor *actor, const struct shm_new_user *users, si
     }
     for (size_t i = 0; i < count; i++)
         batch->check[i] = shm_check_bytes(users[i].body, users[i].body_len);
+    int rc = actor->unique != 0 ? shm_unique_prepare(actor, users, count) : SHM_OK;
     if (count > 1)
         for (size_t i = 0; i < count; i++)
             __builtin_prefetch(
                 __atomic_load_n(&bucket_of(actor, batch->hash[i])->next, __ATOMIC_RELAXED), 1);
-    return SHM_OK;
+    return rc;
 }
 
-/* Where this batch remembers the first node of a bucket that it changed. */
-static struct shm_node **pending(struct shm_batch *batch, uint64_t bucket)
-{
-    for (uint64_t i = bucket % PENDING;; i = (i + 1) % PENDING) {
-        if (batch->pending[i].stamp != batch->stamp) {
-            batch->pending[i].stamp = batch->stamp;
-            batch->pending[i].bucket = bucket;
-            batch->pending[i].node = NULL;
-        }
-        if (batch->pending[i].bucket == bucket)
-            return &batch->pending[i].node;
-    }
-}
-
-/* A node of this batch counts whatever its `died` says: recycled, it still links the free list. */
 static bool id_in_chain(const struct cds_hlist_node *at, const uint8_t *id)
 {
     for (; at != NULL; at = at->next) {
         const struct shm_node *node = caa_container_of(at, struct shm_node, by_id);
-        if (memcmp(node->id, id, SHM_ID_SIZE) == 0 &&
-            (node->died == SHM_NEVER || node->born > shm_control()->version))
+        if (memcmp(node->id, id, SHM_ID_SIZE) == 0 && shm_chain_lives(node))
             return true;
     }
     return false;
@@ -105,22 +88,11 @@ static void fill_node(struct shm_node *node, const uint8_t *id, uint64_t hash, u
 static int log_bucket(struct shm_actor *actor, struct shm_node *node, bool many)
 {
     struct cds_hlist_head *bucket = bucket_of(actor, node->hash);
-    struct shm_node **mine = NULL;
-    struct cds_hlist_node *first = bucket->next;
-    if (many) {
-        mine = pending(&actor->batch, node->hash & actor->bucket_mask);
-        if (*mine != NULL)
-            first = &(*mine)->by_id;
-    }
+    struct cds_hlist_node **mine = many ? shm_chain_pending(&actor->batch, bucket) : NULL;
+    struct cds_hlist_node *first = shm_chain_first(bucket, mine);
     if (id_in_chain(first, node->id))
         return SHM_EEXIST;
-    node->by_id.next = first;
-    node->by_id.prev = (struct cds_hlist_node *)bucket;
-    if (first != NULL)
-        shm_txn_pointer(&actor->txn, &first->prev, &node->by_id);
-    shm_txn_pointer(&actor->txn, &bucket->next, &node->by_id);
-    if (mine != NULL)
-        *mine = node;
+    shm_chain_log_add(&actor->txn, bucket, first, &node->by_id, mine);
     return SHM_OK;
 }
 
@@ -152,7 +124,8 @@ static void log_tower(struct shm_txn *txn, struct shm_tower *tower)
     }
 }
 
-static int build_user(struct shm_actor *actor, const struct shm_new_user *user, size_t i, bool many)
+static int build_user(struct shm_actor *actor, const struct shm_new_user *user, size_t i, bool many,
+                      unsigned *key)
 {
     struct shm_txn *txn = &actor->txn;
     struct shm_batch *batch = &actor->batch;
@@ -169,6 +142,8 @@ static int build_user(struct shm_actor *actor, const struct shm_new_user *user, 
     node->body = body;
     batch->node[i] = node;
     int rc = log_bucket(actor, node, many);
+    if (rc == SHM_OK && actor->unique != 0)
+        rc = shm_unique_log(actor, i, many, key);
     if (rc == SHM_OK)
         rc = build_tower(txn, &batch->tower[i], node);
     batch->recycled[i] = recycled;
@@ -200,7 +175,7 @@ static int build_all(struct shm_actor *actor, const struct shm_new_user *users, 
     actor->batch.stamp++;
     shm_txn_begin(txn);
     for (size_t i = 0; i < count; i++) {
-        int rc = build_user(actor, &users[i], i, count > 1);
+        int rc = build_user(actor, &users[i], i, count > 1, &conflict->key);
         if (rc != SHM_OK) {
             conflict->which = i;
             return rc;
@@ -232,6 +207,8 @@ static void publish(struct shm_actor *actor, size_t count)
         if (i == count / 2)
             SHM_POINT("half published");
     }
+    if (actor->unique != 0)
+        shm_unique_publish(actor, count);
     if (count == 1) {
         cds_list_add_tail_rcu(&node[0]->order, order);
     } else {

@@ -17,6 +17,8 @@ struct shm_store {
     char name[256];
 };
 
+enum { SHM_PENDING = 8 * SHM_BATCH_MAX }; /* a batch changes at most 3 buckets a user */
+
 /** Scratch of one insert, so that the stack stays small. */
 struct shm_batch {
     uint64_t hash[SHM_BATCH_MAX];
@@ -25,11 +27,11 @@ struct shm_batch {
     struct shm_body *body[SHM_BATCH_MAX]; /* of an update */
     struct shm_tower *tower[SHM_BATCH_MAX];
     bool recycled[SHM_BATCH_MAX]; /* node[i] comes from the free list */
-    /* the batch's own nodes by bucket: open addressing, stamped to save the clearing */
+    /* what buckets will lead to (chain.h): open addressing, stamped to save the clearing */
     struct {
         uint64_t bucket, stamp;
-        struct shm_node *node;
-    } pending[4 * SHM_BATCH_MAX];
+        struct cds_hlist_node *first;
+    } pending[SHM_PENDING];
     uint64_t stamp;
 };
 
@@ -54,10 +56,13 @@ struct shm_actor {
     struct cds_hlist_head *buckets;
     uint64_t bucket_mask;
     bool online;
-    size_t retired;    /* by this actor since it last reclaimed */
-    uint8_t pins_free; /* entries of pin_free */
-    uint8_t pin_last;  /* the newest pin begun */
-    unsigned number;   /* of the slot */
+    unsigned unique;                   /* bit k: by_key[k] is there */
+    struct shm_table by_key[SHM_KEYS]; /* control.unique, which lies in a line that writers use */
+    struct shm_keys *keys;             /* NULL where unique is 0 */
+    size_t retired;                    /* by this actor since it last reclaimed */
+    uint8_t pins_free;                 /* entries of pin_free */
+    uint8_t pin_last;                  /* the newest pin begun */
+    unsigned number;                   /* of the slot */
     struct shm_store *store;
     uint8_t pin_free[SHM_PINS];
     struct shm_txn txn;

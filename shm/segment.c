@@ -33,12 +33,22 @@ static uint64_t table_size(uint64_t buckets)
     return shm_round_up(buckets * sizeof(struct cds_hlist_head), SHM_EXTENT);
 }
 
+/* The bytes of all tables: by id, and by each unique key. */
+static uint64_t tables_size(const struct shm_config *config)
+{
+    unsigned tables = 1 + (unsigned)__builtin_popcount(config->unique);
+    return tables * table_size(bucket_count(config->max_users));
+}
+
 static int check_config(const struct shm_config *config, struct shm_fault *fault)
 {
+    if (config->unique >> SHM_KEYS != 0 || (config->unique != 0 && config->key_of == NULL))
+        return shm_fail(fault, SHM_EINVAL, "unique %#x: there are %d keys, told by key_of",
+                        config->unique, SHM_KEYS);
     if (config->max_users == 0 || config->max_users > UINT64_C(1) << 32)
         return shm_fail(fault, SHM_EINVAL, "max-users %llu: must be 1 to %llu",
                         (unsigned long long)config->max_users, 1ULL << 32);
-    uint64_t least = SHM_ARENA_AT + table_size(bucket_count(config->max_users)) + 4 * SHM_EXTENT;
+    uint64_t least = SHM_ARENA_AT + tables_size(config) + 4 * SHM_EXTENT;
     if (config->size < least || config->size > UINT64_C(1) << 44)
         return shm_fail(fault, SHM_EINVAL,
                         "segment-size %llu: must be %llu to %llu bytes for %llu users",
@@ -87,6 +97,15 @@ static int fill_header(void)
     return SHM_OK;
 }
 
+/* The file is all zeros: so are empty buckets. */
+static void fill_table(struct shm_table *table, uint64_t buckets)
+{
+    uint64_t *arena_cur = &shm_control()->alloc[SHM_ALLOC_ARENA_CUR];
+    table->buckets = (struct cds_hlist_head *)(uintptr_t)*arena_cur;
+    table->count = buckets;
+    *arena_cur += table_size(buckets);
+}
+
 static int fill_control(const struct shm_config *config, uint64_t buckets, uint64_t arena_end)
 {
     struct shm_control *control = shm_control();
@@ -96,9 +115,11 @@ static int fill_control(const struct shm_config *config, uint64_t buckets, uint6
     control->max_users = config->max_users;
     control->limit = config->size / SHM_PAGE * SHM_PAGE;
     control->held_max = held_max(config);
-    control->ids.buckets = (struct cds_hlist_head *)(uintptr_t)(SHM_BASE + SHM_ARENA_AT);
-    control->ids.count = buckets;
-    control->alloc[SHM_ALLOC_ARENA_CUR] = SHM_BASE + SHM_ARENA_AT + table_size(buckets);
+    control->alloc[SHM_ALLOC_ARENA_CUR] = SHM_BASE + SHM_ARENA_AT;
+    fill_table(&control->ids, buckets);
+    for (unsigned key = 0; key < SHM_KEYS; key++)
+        if ((config->unique >> key & 1) != 0)
+            fill_table(&control->unique[key], buckets);
     CDS_INIT_LIST_HEAD(&control->order);
     for (unsigned level = 0; level < SHM_LEVELS; level++)
         control->index_tail[level] = &control->index[level];
@@ -122,7 +143,7 @@ static int allocate(struct shm_store *store, uint64_t end, struct shm_fault *fau
 static int build(struct shm_store *store, const struct shm_config *config, struct shm_fault *fault)
 {
     uint64_t buckets = bucket_count(config->max_users);
-    uint64_t end = shm_round_up(SHM_ARENA_AT + table_size(buckets) + SHM_HUGE / 2, SHM_HUGE);
+    uint64_t end = shm_round_up(SHM_ARENA_AT + tables_size(config) + SHM_HUGE / 2, SHM_HUGE);
     store->size = config->size / SHM_PAGE * SHM_PAGE;
     if (end > store->size)
         end = store->size;

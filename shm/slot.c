@@ -19,6 +19,7 @@
 
 #include "shm/grace.h"
 #include "shm/log.h"
+#include "shm/unique.h"
 
 void shm_slots_init(unsigned from, unsigned to)
 {
@@ -133,8 +134,11 @@ int shm_actor_join(struct shm_actor **out, struct shm_store *store, enum shm_act
     if (actor == NULL)
         return shm_fail(fault, SHM_ESYS, "segment %s: out of memory", store->name);
     memset(actor, 0, sizeof(*actor));
-    int rc = find_slot(store, &i);
+    int rc = shm_unique_join(actor);
+    if (rc == SHM_OK)
+        rc = find_slot(store, &i);
     if (rc != SHM_OK) {
+        shm_unique_leave(actor);
         free(actor);
         return shm_fail(fault, rc, "segment %s: cannot join: %s", store->name, shm_strerror(rc));
     }
@@ -156,6 +160,7 @@ void shm_actor_leave(struct shm_actor *actor)
         return;
     clear(actor->slot);
     pthread_mutex_unlock(&actor->slot->life);
+    shm_unique_leave(actor);
     free(actor);
 }
 

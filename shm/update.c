@@ -12,8 +12,8 @@
 #include <urcu/pointer.h>
 
 #include "shm/feed.h"
-#include "shm/hash.h"
 #include "shm/retire.h"
+#include "shm/unique.h"
 
 static int prepare(struct shm_actor *actor, const struct shm_new_user *users, size_t count,
                    struct shm_conflict *conflict)
@@ -59,6 +59,18 @@ static void log_old(struct shm_txn *txn, struct shm_body *body, struct shm_body 
     shm_queue_push(txn, SHM_RETIRED, body, SHM_BODY_REPLACED, token);
 }
 
+static int check_keys(struct shm_actor *actor, const struct shm_new_user *users, size_t count,
+                      struct shm_conflict *conflict)
+{
+    int rc = SHM_OK;
+    for (size_t i = 0; i < count && rc == SHM_OK; i++) {
+        conflict->which = i;
+        rc = shm_unique_unchanged(actor, actor->batch.node[i]->body, users[i].body,
+                                  users[i].body_len, &conflict->key);
+    }
+    return rc;
+}
+
 static int build_all(struct shm_actor *actor, const struct shm_new_user *users, size_t count,
                      struct shm_conflict *conflict)
 {
@@ -66,6 +78,8 @@ static int build_all(struct shm_actor *actor, const struct shm_new_user *users, 
     struct shm_txn *txn = &actor->txn;
     struct shm_batch *batch = &actor->batch;
     int rc = shm_find_targets(actor, users[0].id, sizeof(*users), count, conflict);
+    if (rc == SHM_OK && actor->unique != 0)
+        rc = check_keys(actor, users, count, conflict);
     if (rc != SHM_OK)
         return rc;
     shm_txn_begin(txn);
