@@ -5,10 +5,13 @@
  * than it says; the next growth allocates the same range again.
  *
  * Memory comes in huge pages where the kernel can: fewer page faults and TLB
- * misses, for all processes at once. MADV_COLLAPSE is asked for while the range is
- * a hole, so that it is cleared and not copied. But that call waits for every CPU to
- * drain its lists: mostly some ms, on a busy machine 200 were seen. A writer has an
- * event loop to run, so a process that waited long asks no more for a while.
+ * misses, for all processes at once, and cheaper to get than as many small ones.
+ * MADV_COLLAPSE is asked for while each huge page is a hole but for one page of it, so that
+ * it is cleared and not copied; a range that is a hole altogether it refuses (EINVAL). But that
+ * call waits for every CPU to drain its lists: mostly it takes some 0.1 ms a huge page, on a
+ * busy machine 200 ms were seen. So the master grows the arena ahead of the writers, who have
+ * an event loop to run: one that has to do it itself spends at most a tenth of its time in that
+ * call, and takes small pages else.
  */
 #include "config.h"
 
@@ -21,39 +24,52 @@
 #define MADV_COLLAPSE 25
 #endif
 
-enum { COLLAPSE_LONG_MS = 20, COLLAPSE_PAUSE_MS = 10000 };
+enum { COLLAPSE_SHARE = 10, COLLAPSE_FAILED_MS = 10000 };
 
-static int64_t now_ms(void)
+/* One step of growth: a sixteenth of what there is, in whole huge pages, at most eight of them. */
+enum { STEP_SHARE = 16, STEP_HUGE_MAX = 8, STEPS_AHEAD = 2 };
+
+static int64_t now_us(void)
 {
     struct timespec ts;
     clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+    return (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
 }
 
-/* Fills one huge page of a hole, if the kernel likes: what it does not do the
- * caller allocates. */
-static void collapse(uint64_t at)
+/* Fills the huge pages, if the kernel likes: what it does not do the caller allocates. */
+static void collapse(uint64_t at, uint64_t length, bool hurry)
 {
-    static int64_t not_before;
-    int64_t start = now_ms();
-    if (start < not_before)
+    static int64_t not_before, failed_before;
+    int64_t start = now_us();
+    if (start < failed_before || (hurry && start < not_before))
         return;
-    bool done = madvise((void *)(uintptr_t)(SHM_BASE + at), SHM_HUGE, MADV_COLLAPSE) == 0;
-    int64_t end = now_ms();
-    if (!done || end - start > COLLAPSE_LONG_MS)
-        not_before = end + COLLAPSE_PAUSE_MS;
+    bool done = madvise((void *)(uintptr_t)(SHM_BASE + at), length, MADV_COLLAPSE) == 0;
+    int64_t end = now_us();
+    not_before = end + (end - start) * COLLAPSE_SHARE;
+    if (!done)
+        failed_before = end + COLLAPSE_FAILED_MS * INT64_C(1000);
+}
+
+static int allocate(int fd, uint64_t at, uint64_t length, bool hurry, struct shm_fault *fault)
+{
+    uint64_t end = at + length, from = shm_round_up(at, SHM_HUGE), to = end / SHM_HUGE * SHM_HUGE;
+    int rc = SHM_OK;
+    for (uint64_t page = from; page < to && rc == SHM_OK; page += SHM_HUGE)
+        rc = shm_file_allocate(fd, page, SHM_PAGE, fault);
+    /* The last page makes the file long enough. (Not ftruncate: another process may
+     * have grown it further meanwhile, and would be cut off.) */
+    if (rc == SHM_OK)
+        rc = shm_file_allocate(fd, end - SHM_PAGE, SHM_PAGE, fault);
+    if (rc != SHM_OK)
+        return rc;
+    if (from < to)
+        collapse(from, to - from, hurry);
+    return shm_file_allocate(fd, at, length, fault);
 }
 
 int shm_allocate_huge(int fd, uint64_t at, uint64_t length, struct shm_fault *fault)
 {
-    uint64_t end = at + length;
-    /* The last page makes the file long enough. (Not ftruncate: another process may
-     * have grown it further meanwhile, and would be cut off.) */
-    int rc = shm_file_allocate(fd, end - SHM_PAGE, SHM_PAGE, fault);
-    for (uint64_t page = shm_round_up(at, SHM_HUGE); page + SHM_HUGE <= end; page += SHM_HUGE)
-        if (rc == SHM_OK)
-            collapse(page);
-    return rc == SHM_OK ? shm_file_allocate(fd, at, length, fault) : rc;
+    return allocate(fd, at, length, false, fault);
 }
 
 static int publish(struct shm_store *store, uint64_t old, uint64_t end)
@@ -72,18 +88,52 @@ static int publish(struct shm_store *store, uint64_t old, uint64_t end)
     return SHM_OK;
 }
 
-int shm_grow(struct shm_store *store)
+static uint64_t step_of(uint64_t arena)
+{
+    uint64_t step = shm_round_up(arena / STEP_SHARE + 1, SHM_HUGE);
+    return step < STEP_HUGE_MAX * SHM_HUGE ? step : STEP_HUGE_MAX * SHM_HUGE;
+}
+
+static int grow(struct shm_store *store, bool hurry)
 {
     uint64_t old = __atomic_load_n(&shm_control()->arena_end, __ATOMIC_ACQUIRE);
     uint64_t bound = SHM_BASE + store->size;
-    uint64_t end = shm_round_up(old + 1, SHM_HUGE);
-    if (end > bound)
-        end = bound;
-    if (end <= old)
-        return SHM_ELIMIT;
-    int rc = shm_allocate_huge(store->fd, old - SHM_BASE, end - old, NULL);
-    if (rc != SHM_OK)
-        return rc;
-    SHM_POINT("allocated");
-    return publish(store, old, end);
+    uint64_t step = step_of(old - SHM_BASE);
+    int rc = SHM_ESPACE;
+    /* where the whole step finds no room, the least may */
+    for (bool least = false; rc == SHM_ESPACE && !least; step = SHM_HUGE) {
+        uint64_t end = (old + step) / SHM_HUGE * SHM_HUGE;
+        least = step == SHM_HUGE;
+        if (end > bound)
+            end = bound;
+        if (end <= old)
+            return SHM_ELIMIT;
+        rc = allocate(store->fd, old - SHM_BASE, end - old, hurry, NULL);
+        if (rc == SHM_OK) {
+            SHM_POINT("allocated");
+            rc = publish(store, old, end);
+        }
+    }
+    return rc;
+}
+
+int shm_grow(struct shm_store *store)
+{
+    return grow(store, true);
+}
+
+bool shm_grow_ahead(struct shm_store *store)
+{
+    const struct shm_control *control = shm_control();
+    uint64_t end = __atomic_load_n(&control->arena_end, __ATOMIC_ACQUIRE);
+    uint64_t used = __atomic_load_n(&control->alloc[SHM_ALLOC_ARENA_CUR], __ATOMIC_RELAXED);
+    bool grown = false;
+    for (int steps = 0; steps < STEPS_AHEAD && end - used < STEPS_AHEAD * step_of(end - SHM_BASE);
+         steps++) {
+        if (grow(store, false) != SHM_OK)
+            break;
+        grown = true;
+        end = __atomic_load_n(&control->arena_end, __ATOMIC_ACQUIRE);
+    }
+    return grown;
 }

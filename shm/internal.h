@@ -162,6 +162,8 @@ int shm_make_room(struct shm_actor *actor, unsigned *tries);
 /* grow.c */
 /** Makes the arena one step larger. @return SHM_ELIMIT, SHM_ESPACE, SHM_EBUSY, SHM_ESYS */
 int shm_grow(struct shm_store *store);
+/** Gives the arena room ahead of the writers, where it has little. @return whether it did */
+bool shm_grow_ahead(struct shm_store *store);
 /** Gives [at, at + length) of the mapped file memory, in huge pages where it can. */
 int shm_allocate_huge(int fd, uint64_t at, uint64_t length, struct shm_fault *fault);
 

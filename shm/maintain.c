@@ -44,5 +44,7 @@ unsigned shm_maintain(struct shm_actor *actor)
         if (steps < STEPS_A_HOLD)
             break;
     }
+    if (shm_grow_ahead(actor->store))
+        work = true;
     return work ? BUSY_MS : IDLE_MS;
 }

@@ -56,6 +56,8 @@ static void insert(struct shm_actor *actor, uint64_t from, uint64_t to, size_t s
         if (rc != SHM_OK)
             die("insert", shm_strerror(rc));
         n += count;
+        if (n % (1 << 14) < count)
+            shm_maintain(actor); /* as the master does */
     }
 }
 
