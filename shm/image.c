@@ -49,7 +49,9 @@ int shm_check_contents(int fd, const char *name, const struct shm_geometry *geom
         return shm_fail(fault, SHM_ESYS, "segment %s: cannot map it: %s", name, strerror(errno));
     (void)madvise(image, size, MADV_DONTDUMP);
     replay_on(image, size);
-    int rc = shm_verify_image(image, size, &report, first_fault, &first);
+    const struct shm_image source = {
+        .bytes = image, .size = size, .on_fault = first_fault, .data = &first};
+    int rc = shm_verify_image(&source, &report);
     munmap(image, size);
     if (rc == SHM_OK)
         return rc;
@@ -111,8 +113,13 @@ int shm_store_verify(struct shm_store *store, struct shm_verify_report *report,
         if (image == MAP_FAILED)
             return SHM_ESYS;
         int rc = take_image(store, image, size);
+        const struct shm_image source = {.bytes = image,
+                                         .size = size,
+                                         .key_of = store->key_of,
+                                         .on_fault = on_fault,
+                                         .data = data};
         if (rc == SHM_OK)
-            rc = shm_verify_image(image, size, report, on_fault, data);
+            rc = shm_verify_image(&source, report);
         munmap(image, size);
         if (rc != SHM_EBUSY)
             return rc;

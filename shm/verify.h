@@ -1,12 +1,21 @@
 /* SPDX-License-Identifier: MIT */
-/* The checks of a whole segment, on a copy that may lie anywhere and say anything. */
+/* The checks of a whole segment, on an image that may lie anywhere and say anything. */
 #ifndef ROSTERD_SHM_VERIFY_H
 #define ROSTERD_SHM_VERIFY_H
 
 #include "shm/internal.h"
 
-/** @param image bytes [0, size) of a segment whose header has been checked */
-int shm_verify_image(const uint8_t *image, uint64_t size, struct shm_verify_report *report,
-                     void (*on_fault)(void *data, const char *line), void *data);
+struct shm_image {
+    const uint8_t *bytes; /* of a segment; what is a hole there is not looked at */
+    uint64_t size;
+    shm_key_of *key_of; /* NULL: which keys users have is not checked */
+    void (*on_fault)(void *data, const char *line);
+    void *data;
+    void (*progress)(void *data, const char *what, unsigned percent);
+    void *progress_data;
+};
+
+/** @return SHM_OK, SHM_ECORRUPT, SHM_ESYS (memory) */
+int shm_verify_image(const struct shm_image *image, struct shm_verify_report *report);
 
 #endif
