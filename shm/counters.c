@@ -203,7 +203,7 @@ int shm_counters_attach(struct shm_counters **out, const char *name, struct shm_
     struct shm_counters *counters = calloc(1, sizeof(*counters));
     if (counters == NULL)
         return shm_fail(fault, SHM_ESYS, "segment %s: out of memory", stats);
-    rc = shm_file_open(&counters->fd, stats, SHM_AS_TOOL, fault);
+    rc = shm_file_open(&counters->fd, stats, SHM_AS_READER, fault);
     if (rc == SHM_OK) {
         rc = check_file(counters->fd, &header, stats, fault);
         if (rc == SHM_OK)

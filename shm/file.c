@@ -28,12 +28,14 @@ int shm_file_path(char path[300], const char *name, struct shm_fault *fault)
     return SHM_OK;
 }
 
-static int check_rights(const struct stat *st, const char *name, enum shm_access access,
+static int check_rights(int fd, const struct stat *st, const char *name, enum shm_access access,
                         struct shm_fault *fault)
 {
     uid_t uid = geteuid();
     if (!S_ISREG(st->st_mode))
         return shm_fail(fault, SHM_EPERM, "segment %s: it is no regular file", name);
+    if (access == SHM_AS_READER && !shm_file_writable(fd))
+        return SHM_OK; /* whoever made it: its locks are not taken, its contents not trusted */
     if (st->st_uid != uid && !(access == SHM_AS_TOOL && uid == 0))
         return shm_fail(fault, SHM_EPERM, "segment %s: it belongs to user %u, this is user %u",
                         name, (unsigned)st->st_uid, (unsigned)uid);
@@ -50,7 +52,10 @@ int shm_file_open(int *fd, const char *name, enum shm_access access, struct shm_
     int rc = shm_file_path(path, name, fault);
     if (rc != SHM_OK)
         return rc;
-    *fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+    enum { FLAGS = O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY };
+    *fd = open(path, O_RDWR | FLAGS);
+    if (*fd < 0 && errno == EACCES && access == SHM_AS_READER)
+        *fd = open(path, O_RDONLY | FLAGS);
     if (*fd < 0 && errno == ENOENT)
         return shm_fail(fault, SHM_ENOSEG, "segment %s: there is none", name);
     if (*fd < 0 && (errno == EACCES || errno == EPERM || errno == ELOOP || errno == EISDIR))
@@ -58,7 +63,7 @@ int shm_file_open(int *fd, const char *name, enum shm_access access, struct shm_
     if (*fd < 0)
         return shm_fail(fault, SHM_ESYS, "segment %s: cannot open it: %s", name, strerror(errno));
     struct stat st;
-    rc = fstat(*fd, &st) == 0 ? check_rights(&st, name, access, fault)
+    rc = fstat(*fd, &st) == 0 ? check_rights(*fd, &st, name, access, fault)
                               : shm_fail(fault, SHM_ESYS, "segment %s: %s", name, strerror(errno));
     if (rc != SHM_OK)
         close(*fd);
@@ -112,4 +117,9 @@ bool shm_file_linked(int fd)
 {
     struct stat st;
     return fstat(fd, &st) == 0 && st.st_nlink > 0;
+}
+
+bool shm_file_writable(int fd)
+{
+    return (fcntl(fd, F_GETFL) & O_ACCMODE) == O_RDWR;
 }

@@ -12,6 +12,7 @@ struct shm_store {
     int fd;
     bool owner;    /* by descriptor: true in the owner's forked children, too */
     bool readonly; /* the arena is mapped so: a tool */
+    bool locked_out; /* all of it is, for want of the right to write: no slot, no lock */
     shm_key_of *key_of;
     uint64_t size; /* bytes mapped from SHM_BASE */
     char name[256];
@@ -104,7 +105,11 @@ int shm_fail(struct shm_fault *fault, int error, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
 /* file.c: the file under the segment */
-enum shm_access { SHM_AS_OWNER, SHM_AS_TOOL };
+enum shm_access {
+    SHM_AS_OWNER,
+    SHM_AS_TOOL,
+    SHM_AS_READER, /* a tool that makes do with a descriptor to read from; see shm_file_writable() */
+};
 int shm_file_path(char path[300], const char *name, struct shm_fault *fault);
 int shm_file_open(int *fd, const char *name, enum shm_access access, struct shm_fault *fault);
 /** A file without a name yet, sealed off from others; nothing is left of it if we die. */
@@ -114,6 +119,8 @@ int shm_file_publish(int fd, const char *name, struct shm_fault *fault);
 /** Gives [at, at + length) memory. @return SHM_ESPACE, SHM_ESYS */
 int shm_file_allocate(int fd, uint64_t at, uint64_t length, struct shm_fault *fault);
 bool shm_file_linked(int fd);
+/** How it has been opened. */
+bool shm_file_writable(int fd);
 
 /* owner.c */
 /** Takes the owner lock for this descriptor. @return SHM_EOWNED, SHM_ESYS */

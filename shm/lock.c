@@ -77,6 +77,8 @@ static int try_once(struct shm_store *store)
 
 int shm_writer_lock(struct shm_store *store)
 {
+    if (store->locked_out)
+        return SHM_EPERM;
     int rc = try_once(store);
     if (rc != SHM_EBUSY)
         return rc;

@@ -60,7 +60,8 @@ static int check_config(const struct shm_config *config, struct shm_fault *fault
 static int map(struct shm_store *store, struct shm_fault *fault)
 {
     void *base = (void *)(uintptr_t)SHM_BASE;
-    void *at = mmap(base, store->size, PROT_READ | PROT_WRITE,
+    int prot = store->locked_out ? PROT_READ : PROT_READ | PROT_WRITE;
+    void *at = mmap(base, store->size, prot,
                     MAP_SHARED | MAP_NORESERVE | MAP_FIXED_NOREPLACE, store->fd, 0);
     if (at == base) {
         (void)madvise(base, store->size, MADV_DONTDUMP);
@@ -296,7 +297,8 @@ static int attach(struct shm_store *store, enum shm_attach_mode mode, struct shm
     rc = map(store, fault);
     if (rc != SHM_OK)
         return rc;
-    if (shm_owner_present(store) && shm_control()->pid_namespace != shm_pid_namespace()) {
+    if (!store->locked_out && shm_owner_present(store) &&
+        shm_control()->pid_namespace != shm_pid_namespace()) {
         unmap(store);
         return shm_fail(fault, SHM_EPERM,
                         "segment %s: its server runs in another pid namespace, where its locks "
@@ -304,7 +306,7 @@ static int attach(struct shm_store *store, enum shm_attach_mode mode, struct shm
                         store->name);
     }
     /* Only the control pages are a reading tool's to write: its slot, the locks. */
-    if (mode == SHM_ATTACH_WRITE)
+    if (mode == SHM_ATTACH_WRITE || store->locked_out)
         return SHM_OK;
     store->readonly = mprotect((void *)(uintptr_t)(SHM_BASE + SHM_ARENA_AT),
                                store->size - SHM_ARENA_AT, PROT_READ) == 0;
@@ -319,8 +321,10 @@ int shm_store_attach(struct shm_store **out, const char *name, enum shm_attach_m
     if (store == NULL)
         return rc;
     store->key_of = key_of;
-    rc = shm_file_open(&store->fd, name, SHM_AS_TOOL, fault);
+    rc = shm_file_open(&store->fd, name, mode == SHM_ATTACH_READ ? SHM_AS_READER : SHM_AS_TOOL,
+                       fault);
     if (rc == SHM_OK) {
+        store->locked_out = store->readonly = !shm_file_writable(store->fd);
         rc = attach(store, mode, fault);
         if (rc != SHM_OK)
             close(store->fd);

@@ -130,6 +130,9 @@ int shm_actor_join(struct shm_actor **out, struct shm_store *store, enum shm_act
                    unsigned number, struct shm_fault *fault)
 {
     unsigned i = 0;
+    if (store->locked_out)
+        return shm_fail(fault, SHM_EPERM, "segment %s: cannot join without the right to write it",
+                        store->name);
     struct shm_actor *actor = aligned_alloc(SHM_LINE, shm_round_up(sizeof(*actor), SHM_LINE));
     if (actor == NULL)
         return shm_fail(fault, SHM_ESYS, "segment %s: out of memory", store->name);

@@ -82,7 +82,9 @@ int shm_store_open(struct shm_store **store, const struct shm_config *config,
                    struct shm_fault *fault);
 
 enum shm_attach_mode {
-    SHM_ATTACH_READ,  /* the arena is mapped read-only */
+    /* The arena is mapped read-only. Without the right to write the file all of it is: such a store
+     * has no actors, and is for shm/careful.h and shm_store_info() alone. */
+    SHM_ATTACH_READ,
     SHM_ATTACH_WRITE, /* a starting server waits until this store is closed */
 };
 /**
@@ -147,7 +149,8 @@ enum shm_actor_kind { SHM_ACTOR_MASTER = 1, SHM_ACTOR_WORKER, SHM_ACTOR_TOOL };
  * use it. Holding the slot is what makes this process visible to reclaim, and
  * its death is noticed through it.
  * @param number the worker's number, for people
- * @return SHM_ESLOTS where all SHM_SLOTS are taken, SHM_ESYS.
+ * @return SHM_ESLOTS where all SHM_SLOTS are taken, SHM_EPERM without the right to write the
+ *   segment (see SHM_ATTACH_READ), SHM_ESYS.
  */
 int shm_actor_join(struct shm_actor **actor, struct shm_store *store, enum shm_actor_kind kind,
                    unsigned number, struct shm_fault *fault);
@@ -308,7 +311,7 @@ struct shm_verify_report {
  * A live segment is copied under the writer lock first, so writers wait for the
  * copy (some 100 ms a million users) and it takes as much memory again.
  * @return SHM_OK or SHM_ECORRUPT; SHM_EBUSY where the lock could not be had in a
- *   second, SHM_ESYS (memory)
+ *   second, SHM_EPERM without the right to write the segment, SHM_ESYS (memory)
  */
 int shm_store_verify(struct shm_store *store, struct shm_verify_report *report,
                      void (*on_fault)(void *data, const char *line), void *data);

@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Words that others write are read by single atomic loads, each once: what has been
+ * tested is what is used. A body's bytes are copied as they come; a copy that was
+ * torn by a writer has a wrong checksum, or is caught by the second look.
+ */
+#include "config.h"
+
+#include "shm/careful_walk.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+#include "shm/hash.h"
+
+/* One commit takes a body from its user, another gives it to the same user again: where there was
+ * no more than one, what leads to the same body has led there all the time. */
+enum { COMMITS_MAX = 1 };
+
+int careful_bad(struct careful *c, const char *format, ...)
+{
+    char what[256];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(what, sizeof(what), format, args);
+    va_end(args);
+    return shm_fail(c->fault, SHM_ECORRUPT, "segment %s: corrupt: %s (see: verify)", c->store->name,
+                    what);
+}
+
+static uint64_t load(const void *word)
+{
+    return __atomic_load_n((const uint64_t *)word, __ATOMIC_ACQUIRE);
+}
+
+static const void *load_pointer(const void *word)
+{
+    return (const void *)(uintptr_t)load(word);
+}
+
+/* The arena may have grown since; past the file's end there is nothing but SIGBUS. */
+static void look_at_end(struct careful *c)
+{
+    struct stat st;
+    uint64_t end = load(&shm_control()->arena_end) - SHM_BASE;
+    if (end == c->end || end > c->store->size || fstat(c->store->fd, &st) != 0 ||
+        (uint64_t)st.st_size < end)
+        return;
+    c->end = end;
+}
+
+static bool in_arena(const struct careful *c, uint64_t offset, uint64_t size)
+{
+    return offset >= SHM_ARENA_AT && offset <= c->end && size <= c->end - offset;
+}
+
+bool careful_may_read(struct careful *c, const void *pointer, uint64_t size, uint64_t align)
+{
+    uint64_t offset = (uint64_t)(uintptr_t)pointer - SHM_BASE;
+    if (offset % align != 0)
+        return false;
+    if (!in_arena(c, offset, size))
+        look_at_end(c);
+    return in_arena(c, offset, size);
+}
+
+int careful_node(struct careful *c, const void *pointer, const char *from,
+                 struct careful_node *node)
+{
+    const struct shm_node *at = pointer;
+    if (!careful_may_read(c, at, sizeof(*at), SHM_LINE))
+        return careful_bad(c, "a pointer in %s leads nowhere", from);
+    uint64_t id[2] = {load(at->id), load(at->id + 8)};
+    struct shm_node copy = {
+        .hash = load(&at->hash), .seq = load(&at->seq), .born = load(&at->born)};
+    uint64_t check = load(&at->check);
+    memcpy(copy.id, id, sizeof(id));
+    memcpy(node->id, id, sizeof(id));
+    node->at = at;
+    node->hash = copy.hash;
+    node->seq = copy.seq;
+    node->born = copy.born;
+    node->check = (uint32_t)check; /* and state: one word, see layout.h */
+    node->state = (uint32_t)(check >> 32);
+    node->died = load(&at->died);
+    node->next = load_pointer(&at->order.next);
+    if (node->check != shm_check_node(&copy) || node->seq == 0)
+        return careful_bad(c, "in %s: user number %llu: its checksum is wrong", from,
+                           (unsigned long long)node->seq);
+    return SHM_OK;
+}
+
+bool careful_node_stands(const struct careful_node *node)
+{
+    const struct shm_node *at = node->at;
+    __atomic_thread_fence(__ATOMIC_ACQUIRE);
+    return load(&at->check) == ((uint64_t)SHM_NODE_LIVE << 32 | node->check) &&
+           load(&at->seq) == node->seq && load(&at->born) == node->born;
+}
+
+/* ---- bodies ---- */
+
+struct body_copy {
+    const struct shm_body *at;
+    uint64_t born, died;
+    uint32_t check;
+    uint32_t length;
+};
+
+static int copy_head(struct careful *c, const struct careful_node *node, const void *pointer,
+                     struct body_copy *copy)
+{
+    const struct shm_body *at = pointer;
+    unsigned long long seq = node->seq;
+    if (!careful_may_read(c, at, sizeof(*at), 16))
+        return careful_bad(c, "user number %llu: its body's pointer leads nowhere", seq);
+    uint64_t word = load(&at->check); /* with length and state */
+    copy->at = at;
+    copy->check = (uint32_t)word;
+    copy->length = (uint32_t)(word >> 32 & UINT16_MAX);
+    copy->born = load(&at->born);
+    copy->died = load(&at->died);
+    if (copy->length == 0 || copy->length > SHM_BODY_MAX ||
+        !careful_may_read(c, at, sizeof(*at) + copy->length, 16))
+        return careful_bad(c, "user number %llu: its body's length is wrong", seq);
+    return SHM_OK;
+}
+
+/* A body's `from` leads back to its node, by way of newer bodies; a pointer to
+ * another user's body would have passed all other tests. Each is younger than
+ * the one before it, so this ends. */
+static bool belongs(struct careful *c, const struct body_copy *copy,
+                    const struct careful_node *node)
+{
+    const struct shm_body *body = copy->at;
+    uint64_t born = copy->born;
+    for (;;) {
+        const void *from = load_pointer(&body->from);
+        if (from == (const void *)&node->at->body)
+            return true;
+        body = (const void *)((uintptr_t)from - offsetof(struct shm_body, prev));
+        if (!careful_may_read(c, body, sizeof(*body), 16))
+            return false;
+        uint64_t newer = load(&body->born);
+        if (newer <= born)
+            return false;
+        born = newer;
+    }
+}
+
+/* The youngest body that is not too young. Ages fall along the chain, so it ends. */
+static int find_body(struct careful *c, const struct careful_node *node, uint64_t version,
+                     struct body_copy *copy)
+{
+    unsigned long long seq = node->seq;
+    const void *word = &node->at->body;
+    uint64_t last = UINT64_MAX;
+    for (;;) {
+        const void *pointer = load_pointer(word);
+        if (pointer == NULL && last == UINT64_MAX)
+            return careful_bad(c, "user number %llu: it has no body", seq);
+        if (pointer == NULL)
+            return SHM_ENOENT; /* not born yet */
+        int rc = copy_head(c, node, pointer, copy);
+        if (rc != SHM_OK)
+            return rc;
+        if (copy->born >= last || copy->born < node->born || !belongs(c, copy, node))
+            return careful_bad(c, "user number %llu: its chain of bodies is broken", seq);
+        if (copy->born <= version)
+            return SHM_OK;
+        last = copy->born;
+        word = &copy->at->prev;
+    }
+}
+
+static bool same_body(const struct body_copy *a, const struct body_copy *b)
+{
+    return a->at == b->at && a->born == b->born && a->check == b->check && a->length == b->length;
+}
+
+/* Without protection: what has been copied still leads from the node to the body, and
+ * it cannot have been used for something else and back meanwhile. */
+static bool still_stands(struct careful *c, const struct careful_node *node, uint64_t version,
+                         const struct body_copy *copy, uint64_t commits)
+{
+    struct body_copy again;
+    __atomic_thread_fence(__ATOMIC_ACQUIRE);
+    return find_body(c, node, version, &again) == SHM_OK && same_body(copy, &again) &&
+           careful_node_stands(node) && load(&shm_control()->version) - commits <= COMMITS_MAX;
+}
+
+int careful_record(struct careful *c, const struct careful_node *node, uint64_t version,
+                   struct shm_record *record)
+{
+    struct body_copy copy;
+    uint64_t commits = load(&shm_control()->version);
+    int rc = find_body(c, node, version, &copy);
+    if (rc != SHM_OK)
+        return rc;
+    if (version >= copy.died)
+        return SHM_ENOENT;
+    memcpy(record->id, node->id, SHM_ID_SIZE);
+    record->seq = node->seq;
+    record->version = copy.born;
+    record->body_len = copy.length;
+    memcpy(record->body, copy.at->bytes, copy.length);
+    if (copy.check != shm_check_body(shm_check_bytes(record->body, copy.length), copy.born))
+        return careful_bad(c, "user number %llu: its body's checksum is wrong",
+                           (unsigned long long)node->seq);
+    if (!c->protected && !still_stands(c, node, version, &copy, commits))
+        return SHM_EBUSY;
+    return SHM_OK;
+}
+
+/* ---- the index by sequence ---- */
+
+static int step_tower(struct careful *c, const struct shm_tower *tower, unsigned level,
+                      uint64_t last)
+{
+    uint64_t size = sizeof(*tower) + (level + 1) * sizeof(tower);
+    if (!careful_may_read(c, tower, size, 16) || load(&tower->height) <= level ||
+        load(&tower->height) > SHM_LEVELS || load(&tower->seq) <= last)
+        return careful_bad(c, "the index by sequence number is broken after number %llu",
+                           (unsigned long long)last);
+    return SHM_OK;
+}
+
+int careful_locate(struct careful *c, uint64_t seq, const struct shm_node **found)
+{
+    const void *next = shm_control()->index; /* an array of pointers, one a level */
+    uint64_t last = 0;
+    *found = NULL;
+    for (unsigned level = SHM_LEVELS; level-- > 0;) {
+        for (;;) {
+            const struct shm_tower *tower = load_pointer((const uint64_t *)next + level);
+            if (tower == NULL)
+                break;
+            int rc = step_tower(c, tower, level, last);
+            if (rc != SHM_OK)
+                return rc;
+            uint64_t at = load(&tower->seq);
+            if (at > seq)
+                break;
+            last = at;
+            *found = load_pointer(&tower->node);
+            next = tower->next;
+        }
+    }
+    return SHM_OK;
+}
