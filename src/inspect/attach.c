@@ -12,3 +12,29 @@ enum inspect_exit inspect_attach(struct shm_store **store, const struct inspect_
         shm_exec_again(options->argv);
     return inspect_fail_store(error, &fault);
 }
+
+enum inspect_exit inspect_view_open(struct inspect_view *view,
+                                    const struct inspect_options *options)
+{
+    struct shm_fault fault = {{0}};
+    enum inspect_exit code = inspect_attach(&view->store, options);
+
+    if (code != INSPECT_DONE)
+        return code;
+    int error = shm_reader_open(&view->reader, view->store, &fault);
+    if (error != SHM_OK) {
+        shm_store_close(view->store);
+        return inspect_fail_store(error, &fault);
+    }
+    const char *why = shm_reader_unprotected(view->reader);
+    if (why != NULL)
+        inspect_fail(INSPECT_DONE, "unprotected: %s; users are read one by one, not as a snapshot",
+                     why);
+    return INSPECT_DONE;
+}
+
+void inspect_view_close(struct inspect_view *view)
+{
+    shm_reader_close(view->reader);
+    shm_store_close(view->store);
+}

@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "shm/careful.h"
 #include "shm/error.h"
 #include "shm/store.h"
 
@@ -24,20 +25,29 @@ enum inspect_exit {
 /* Bytes; main() gives it to stdout. */
 enum { INSPECT_STDOUT_BUFFER = 256 * 1024 };
 
+enum { INSPECT_OPERANDS = 2 }; /* at most, of one command */
+
 struct inspect_options {
     char *const *argv;   /* the whole command line */
     const char *segment; /* "/rosterd" */
     bool json;
-    bool all;       /* stats: counters that are zero too */
-    uint64_t limit; /* list: at most so many; UINT64_MAX: all */
-    uint64_t after; /* list: only users with a greater sequence number */
-    const char *id; /* get: as typed */
+    bool all;                               /* stats: counters that are zero too */
+    uint64_t limit;                         /* list, tail: at most so many; UINT64_MAX: all */
+    uint64_t after;                         /* list: only users with a greater sequence number */
+    const char *username;                   /* get: instead of the id, or NULL */
+    uint64_t from;                          /* tail: changes after this version */
+    bool from_now;                          /* tail: no version was given */
+    const char *operands[INSPECT_OPERANDS]; /* as typed; NULL: left out */
 };
 
 /* The commands. Each prints its result on stdout, a fault on stderr. */
 enum inspect_exit inspect_status(const struct inspect_options *options);
 enum inspect_exit inspect_verify(const struct inspect_options *options);
 enum inspect_exit inspect_stats(const struct inspect_options *options);
+enum inspect_exit inspect_workers(const struct inspect_options *options);
+enum inspect_exit inspect_readers(const struct inspect_options *options);
+enum inspect_exit inspect_watch(const struct inspect_options *options);
+enum inspect_exit inspect_tail(const struct inspect_options *options);
 enum inspect_exit inspect_unlink(const struct inspect_options *options);
 enum inspect_exit inspect_list(const struct inspect_options *options);
 enum inspect_exit inspect_get(const struct inspect_options *options);
@@ -48,6 +58,16 @@ enum inspect_exit inspect_get(const struct inspect_options *options);
  * @return INSPECT_DONE, or what the command returns: the reason has been told
  */
 enum inspect_exit inspect_attach(struct shm_store **store, const struct inspect_options *options);
+
+/** A segment that is read from: reading commands take it for hostile. */
+struct inspect_view {
+    struct shm_store *store;
+    struct shm_reader *reader;
+};
+/** As inspect_attach(). A reader without protection is told of, once, on stderr. */
+enum inspect_exit inspect_view_open(struct inspect_view *view,
+                                    const struct inspect_options *options);
+void inspect_view_close(struct inspect_view *view);
 
 /** Prints `shm-inspect: MESSAGE` as one line on stderr, made safe for a terminal. @return `code` */
 enum inspect_exit inspect_fail(enum inspect_exit code, const char *format, ...)

@@ -19,40 +19,60 @@ static const char usage[] =
     "  list [--limit N] [--after SEQ]\n"
     "                               users in the order of creation, a line each, from one\n"
     "                               snapshot; N of them, after sequence number SEQ\n"
-    "  get ID                       one user\n"
+    "  get ID | --username NAME     one user; those of this name\n"
     "  verify                       check every invariant of the segment\n"
     "  stats [--all]                the servers' counters, with --all those at zero too\n"
     "  unlink                       remove a segment that no server holds, with its users\n"
     "\n"
     "Options:\n"
     "  --segment NAME               default /rosterd\n"
-    "  --json                       print JSON; list and get: one object a line\n"
+    "  --json                       print JSON; of users, changes and screens an object a line\n"
     "  --help, --version\n"
     "\n"
     "Exit status: 0 done, 1 not found or a failed check, 2 usage, 3 no such segment,\n"
     "4 a segment of another layout or corrupt.\n";
 
-enum option_bit { OPT_LIMIT = 1, OPT_AFTER = 2, OPT_ALL = 4 };
+enum option_bit {
+    OPT_LIMIT = 1 << 0,
+    OPT_AFTER = 1 << 1,
+    OPT_ALL = 1 << 2,
+    OPT_USERNAME = 1 << 3,
+    OPT_FROM = 1 << 4,
+};
 
 struct command {
     const char *name;
-    const char *operand; /* NULL: none */
-    unsigned allowed;    /* option_bits, beside --segment and --json */
+    const char *operands[INSPECT_OPERANDS]; /* in brackets: may be left out */
+    unsigned allowed;                       /* option_bits, beside --segment and --json */
     enum inspect_exit (*run)(const struct inspect_options *options);
 };
 
 static const struct command commands[] = {
-    {"status", NULL, 0, inspect_status},     {"list", NULL, OPT_LIMIT | OPT_AFTER, inspect_list},
-    {"get", "ID", 0, inspect_get},           {"verify", NULL, 0, inspect_verify},
-    {"stats", NULL, OPT_ALL, inspect_stats}, {"unlink", NULL, 0, inspect_unlink},
+    {"status", {NULL}, 0, inspect_status},
+    {"list", {NULL}, OPT_LIMIT | OPT_AFTER, inspect_list},
+    {"get", {"ID"}, OPT_USERNAME, inspect_get},
+    {"verify", {NULL}, 0, inspect_verify},
+    {"stats", {NULL}, OPT_ALL, inspect_stats},
+    {"unlink", {NULL}, 0, inspect_unlink},
 };
 
+/* A long option's value is also its getopt result. */
 static const struct option long_options[] = {
     {"segment", required_argument, NULL, 's'}, {"json", no_argument, NULL, 'j'},
     {"limit", required_argument, NULL, 'l'},   {"after", required_argument, NULL, 'a'},
-    {"all", no_argument, NULL, 'A'},           {"help", no_argument, NULL, 'h'},
+    {"all", no_argument, NULL, 'A'},           {"username", required_argument, NULL, 'u'},
+    {"from", required_argument, NULL, 'f'},    {"help", no_argument, NULL, 'h'},
     {"version", no_argument, NULL, 'v'},       {NULL, 0, NULL, 0},
 };
+
+static const struct {
+    unsigned bit;
+    const char *name;
+} option_names[] = {{OPT_LIMIT, "--limit"},
+                    {OPT_AFTER, "--after"},
+                    {OPT_ALL, "--all"},
+                    {OPT_USERNAME, "--username"},
+                    {OPT_FROM, "--from"}};
 
 static uint64_t parse_number(const char *option, const char *text)
 {
@@ -83,43 +103,45 @@ static _Noreturn void fail_option(int result, char *const *argv)
     exit(inspect_fail(INSPECT_USAGE, "unknown option -%c (see --help)", optopt));
 }
 
-/* @return the option_bits seen */
-static unsigned parse_options(int argc, char **argv, struct inspect_options *options)
+static _Noreturn void print_and_exit(const char *text)
 {
-    unsigned seen = 0;
-    int result;
+    fputs(text, stdout);
+    exit(fflush(stdout) == 0 ? INSPECT_DONE : INSPECT_FAILED);
+}
 
-    while ((result = getopt_long(argc, argv, ":", long_options, NULL)) != -1) {
-        switch (result) {
-        case 's':
-            options->segment = optarg;
-            break;
-        case 'j':
-            options->json = true;
-            break;
-        case 'l':
-            options->limit = parse_number("limit", optarg);
-            seen |= OPT_LIMIT;
-            break;
-        case 'a':
-            options->after = parse_number("after", optarg);
-            seen |= OPT_AFTER;
-            break;
-        case 'A':
-            options->all = true;
-            seen |= OPT_ALL;
-            break;
-        case 'h':
-            fputs(usage, stdout);
-            exit(fflush(stdout) == 0 ? INSPECT_DONE : INSPECT_FAILED);
-        case 'v':
-            puts("shm-inspect " PACKAGE_VERSION);
-            exit(fflush(stdout) == 0 ? INSPECT_DONE : INSPECT_FAILED);
-        default:
-            fail_option(result, argv);
-        }
+/* @return the option's bit */
+static unsigned take_option(int result, char *const *argv, struct inspect_options *options)
+{
+    switch (result) {
+    case 's':
+        options->segment = optarg;
+        return 0;
+    case 'j':
+        options->json = true;
+        return 0;
+    case 'l':
+        options->limit = parse_number("limit", optarg);
+        return OPT_LIMIT;
+    case 'a':
+        options->after = parse_number("after", optarg);
+        return OPT_AFTER;
+    case 'A':
+        options->all = true;
+        return OPT_ALL;
+    case 'u':
+        options->username = optarg;
+        return OPT_USERNAME;
+    case 'f':
+        options->from = parse_number("from", optarg);
+        options->from_now = false;
+        return OPT_FROM;
+    case 'h':
+        print_and_exit(usage);
+    case 'v':
+        print_and_exit("shm-inspect " PACKAGE_VERSION "\n");
+    default:
+        fail_option(result, argv);
     }
-    return seen;
 }
 
 static const struct command *find_command(const char *name)
@@ -135,34 +157,41 @@ static const struct command *find_command(const char *name)
 
 static void check_options(const struct command *command, unsigned seen)
 {
-    static const struct {
-        unsigned bit;
-        const char *name;
-    } names[] = {{OPT_LIMIT, "--limit"}, {OPT_AFTER, "--after"}, {OPT_ALL, "--all"}};
-
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-        if (seen & names[i].bit & ~command->allowed)
-            exit(inspect_fail(INSPECT_USAGE, "%s does not go with %s", names[i].name,
+    for (size_t i = 0; i < sizeof(option_names) / sizeof(option_names[0]); i++) {
+        if (seen & option_names[i].bit & ~command->allowed)
+            exit(inspect_fail(INSPECT_USAGE, "%s does not go with %s", option_names[i].name,
                               command->name));
     }
 }
 
-int main(int argc, char **argv)
+static void take_operands(const struct command *command, char *const *argv, unsigned seen,
+                          struct inspect_options *options)
 {
-    struct inspect_options options = {.argv = argv, .segment = "/rosterd", .limit = UINT64_MAX};
-    unsigned seen = parse_options(argc, argv, &options);
-    const struct command *command = find_command(argv[optind]);
-
-    check_options(command, seen);
-    argv += optind + 1;
-    if (command->operand != NULL) {
-        if (*argv == NULL)
-            return inspect_fail(INSPECT_USAGE, "%s: %s is missing", command->name,
-                                command->operand);
-        options.id = *argv++;
+    for (size_t i = 0; i < INSPECT_OPERANDS && command->operands[i] != NULL; i++) {
+        const char *what = command->operands[i];
+        if (seen & OPT_USERNAME) /* stands for the ID */
+            break;
+        if (*argv == NULL && what[0] != '[')
+            exit(inspect_fail(INSPECT_USAGE, "%s: %s is missing", command->name, what));
+        if (*argv != NULL)
+            options->operands[i] = *argv++;
     }
     if (*argv != NULL)
-        return inspect_fail(INSPECT_USAGE, "%s: one argument too many: %s", command->name, *argv);
+        exit(inspect_fail(INSPECT_USAGE, "%s: one argument too many: %s", command->name, *argv));
+}
+
+int main(int argc, char **argv)
+{
+    struct inspect_options options = {
+        .argv = argv, .segment = "/rosterd", .limit = UINT64_MAX, .from_now = true};
+    unsigned seen = 0;
+    int result;
+
+    while ((result = getopt_long(argc, argv, ":", long_options, NULL)) != -1)
+        seen |= take_option(result, argv, &options);
+    const struct command *command = find_command(argv[optind]);
+    check_options(command, seen);
+    take_operands(command, argv + optind + 1, seen, &options);
 
     signal(SIGPIPE, SIG_IGN); /* a reader that had enough must not cost us our clean-up */
     static char buffer[INSPECT_STDOUT_BUFFER];

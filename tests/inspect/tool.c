@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "tests/inspect/tool.h"
 
+#include <grp.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -42,6 +43,15 @@ static char *read_all(FILE *file, size_t *len)
     return text;
 }
 
+/* nobody: owns no segment, and may write none */
+static bool as_nobody;
+enum { NOBODY = 65534, DEADLINE_S = 60 };
+
+void tool_as_nobody(bool yes)
+{
+    as_nobody = yes;
+}
+
 static struct tool_result run(int out_fd, char *argv[])
 {
     struct tool_result result;
@@ -56,6 +66,9 @@ static struct tool_result run(int out_fd, char *argv[])
     if (pid == 0) {
         dup2(out_fd >= 0 ? out_fd : fileno(out), STDOUT_FILENO);
         dup2(fileno(err), STDERR_FILENO);
+        alarm(DEADLINE_S); /* a tool that goes in circles ends with 128 + SIGALRM */
+        if (as_nobody && (setgroups(0, NULL) != 0 || setgid(NOBODY) != 0 || setuid(NOBODY) != 0))
+            _exit(126);
         execv(argv[0], argv);
         _exit(127);
     }

@@ -3,6 +3,7 @@
 #ifndef ROSTERD_TESTS_INSPECT_TOOL_H
 #define ROSTERD_TESTS_INSPECT_TOOL_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -22,6 +23,8 @@ struct tool_result {
 struct tool_result tool_run(const char *first, ...) __attribute__((sentinel));
 /** The same with stdout already open at `fd`; out stays empty. */
 struct tool_result tool_run_into(int fd, const char *first, ...) __attribute__((sentinel));
+/** Whether it runs as user nobody from now on; needs root. */
+void tool_as_nobody(bool yes);
 void tool_free(struct tool_result *result);
 /** Asserts status and that stderr is one `shm-inspect: ` line with `what` in it. */
 void tool_assert_failed(const struct tool_result *result, int code, const char *what);
