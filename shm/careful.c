@@ -337,6 +337,17 @@ int shm_reader_begin(struct shm_reader *reader, uint64_t after, struct shm_fault
     return SHM_OK;
 }
 
+int shm_reader_rewind(struct shm_reader *reader, struct shm_fault *fault)
+{
+    struct careful_node head = {.at = NULL};
+    if (reader->actor == NULL || !reader->listing)
+        return SHM_EINVAL;
+    struct careful *c = start(reader, fault);
+    reader->last = 0;
+    reader->broken = false;
+    return rest_on_next(reader, c, &head);
+}
+
 uint64_t shm_reader_version(const struct shm_reader *reader)
 {
     return reader->version;

@@ -50,6 +50,9 @@ int shm_reader_find(struct shm_reader *reader, const uint8_t id[SHM_ID_SIZE],
  * @return SHM_OK; SHM_EINVAL where `after` was never given out; SHM_EPINS; SHM_ECORRUPT
  */
 int shm_reader_begin(struct shm_reader *reader, uint64_t after, struct shm_fault *fault);
+/** Begins the same listing of the same table anew, from the oldest user; for a protected reader
+ * whose listing has not failed. @return SHM_OK; SHM_EINVAL for others; SHM_ECORRUPT */
+int shm_reader_rewind(struct shm_reader *reader, struct shm_fault *fault);
 /** The version that the listing is of; unprotected: users born later are left out. */
 uint64_t shm_reader_version(const struct shm_reader *reader);
 /**

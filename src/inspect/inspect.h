@@ -37,7 +37,10 @@ struct inspect_options {
     const char *username;                   /* get: instead of the id, or NULL */
     uint64_t from;                          /* tail: changes after this version */
     bool from_now;                          /* tail: no version was given */
+    const char *output;                     /* dump: a file, NULL for stdout */
+    bool keep_going;                        /* load: past lines that are refused */
     const char *operands[INSPECT_OPERANDS]; /* as typed; NULL: left out */
+    char *const *all_operands;              /* also those of a command that takes any number */
 };
 
 /* The commands. Each prints its result on stdout, a fault on stderr. */
@@ -51,6 +54,10 @@ enum inspect_exit inspect_tail(const struct inspect_options *options);
 enum inspect_exit inspect_unlink(const struct inspect_options *options);
 enum inspect_exit inspect_list(const struct inspect_options *options);
 enum inspect_exit inspect_get(const struct inspect_options *options);
+enum inspect_exit inspect_dump(const struct inspect_options *options);
+enum inspect_exit inspect_load(const struct inspect_options *options);
+enum inspect_exit inspect_delete(const struct inspect_options *options);
+enum inspect_exit inspect_set_roles(const struct inspect_options *options);
 
 /**
  * Attaches to the segment of the options. Where something of this process happens to lie at the

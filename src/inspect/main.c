@@ -22,6 +22,11 @@ static const char usage[] =
     "  get ID | --username NAME     one user; those of this name\n"
     "  verify                       check every invariant of the segment\n"
     "  stats [--all]                the servers' counters, with --all those at zero too\n"
+    "  dump [--output FILE]         all users as JSON lines, from one snapshot, for load\n"
+    "  load [--keep-going] FILE     insert or update the users of such lines (-: of standard\n"
+    "                               input); loaded again, it goes on where it ended\n"
+    "  delete ID...                 delete users\n"
+    "  set-roles ID ROLE,...        give a user these roles, '' for none\n"
     "  unlink                       remove a segment that no server holds, with its users\n"
     "\n"
     "Options:\n"
@@ -38,11 +43,14 @@ enum option_bit {
     OPT_ALL = 1 << 2,
     OPT_USERNAME = 1 << 3,
     OPT_FROM = 1 << 4,
+    OPT_OUTPUT = 1 << 5,
+    OPT_KEEP_GOING = 1 << 6,
 };
 
 struct command {
     const char *name;
-    const char *operands[INSPECT_OPERANDS]; /* in brackets: may be left out */
+    const char *operands[INSPECT_OPERANDS]; /* in brackets: may be left out,
+ with dots: and repeated */
     unsigned allowed;                       /* option_bits, beside --segment and --json */
     enum inspect_exit (*run)(const struct inspect_options *options);
 };
@@ -53,6 +61,10 @@ static const struct command commands[] = {
     {"get", {"ID"}, OPT_USERNAME, inspect_get},
     {"verify", {NULL}, 0, inspect_verify},
     {"stats", {NULL}, OPT_ALL, inspect_stats},
+    {"dump", {NULL}, OPT_OUTPUT, inspect_dump},
+    {"load", {"FILE"}, OPT_KEEP_GOING, inspect_load},
+    {"delete", {"ID", "[ID]..."}, 0, inspect_delete},
+    {"set-roles", {"ID", "ROLE,..."}, 0, inspect_set_roles},
     {"unlink", {NULL}, 0, inspect_unlink},
 };
 
@@ -61,18 +73,18 @@ static const struct option long_options[] = {
     {"segment", required_argument, NULL, 's'}, {"json", no_argument, NULL, 'j'},
     {"limit", required_argument, NULL, 'l'},   {"after", required_argument, NULL, 'a'},
     {"all", no_argument, NULL, 'A'},           {"username", required_argument, NULL, 'u'},
-    {"from", required_argument, NULL, 'f'},    {"help", no_argument, NULL, 'h'},
+    {"from", required_argument, NULL, 'f'},    {"output", required_argument, NULL, 'o'},
+    {"keep-going", no_argument, NULL, 'k'},    {"help", no_argument, NULL, 'h'},
     {"version", no_argument, NULL, 'v'},       {NULL, 0, NULL, 0},
 };
 
 static const struct {
     unsigned bit;
     const char *name;
-} option_names[] = {{OPT_LIMIT, "--limit"},
-                    {OPT_AFTER, "--after"},
-                    {OPT_ALL, "--all"},
-                    {OPT_USERNAME, "--username"},
-                    {OPT_FROM, "--from"}};
+} option_names[] = {
+    {OPT_LIMIT, "--limit"},          {OPT_AFTER, "--after"}, {OPT_ALL, "--all"},
+    {OPT_USERNAME, "--username"},    {OPT_FROM, "--from"},   {OPT_OUTPUT, "--output"},
+    {OPT_KEEP_GOING, "--keep-going"}};
 
 static uint64_t parse_number(const char *option, const char *text)
 {
@@ -135,6 +147,12 @@ static unsigned take_option(int result, char *const *argv, struct inspect_option
         options->from = parse_number("from", optarg);
         options->from_now = false;
         return OPT_FROM;
+    case 'o':
+        options->output = optarg;
+        return OPT_OUTPUT;
+    case 'k':
+        options->keep_going = true;
+        return OPT_KEEP_GOING;
     case 'h':
         print_and_exit(usage);
     case 'v':
@@ -167,6 +185,9 @@ static void check_options(const struct command *command, unsigned seen)
 static void take_operands(const struct command *command, char *const *argv, unsigned seen,
                           struct inspect_options *options)
 {
+    bool any_number = false;
+
+    options->all_operands = argv;
     for (size_t i = 0; i < INSPECT_OPERANDS && command->operands[i] != NULL; i++) {
         const char *what = command->operands[i];
         if (seen & OPT_USERNAME) /* stands for the ID */
@@ -175,8 +196,9 @@ static void take_operands(const struct command *command, char *const *argv, unsi
             exit(inspect_fail(INSPECT_USAGE, "%s: %s is missing", command->name, what));
         if (*argv != NULL)
             options->operands[i] = *argv++;
+        any_number = strstr(what, "]...") != NULL;
     }
-    if (*argv != NULL)
+    if (*argv != NULL && !any_number)
         exit(inspect_fail(INSPECT_USAGE, "%s: one argument too many: %s", command->name, *argv));
 }
 

@@ -9,6 +9,8 @@
 
 enum { REPLACEMENT = 0xFFFD };
 
+static const char replacement_utf8[] = "\xEF\xBF\xBD";
+
 /* The bounds that the second byte has after each lead byte (Unicode 3.9, table 3-7). They shut
  * out overlong forms, surrogates and what lies beyond U+10FFFF. */
 static size_t sequence_length(uint8_t lead, uint8_t *low, uint8_t *high)
@@ -60,6 +62,20 @@ size_t text_next(const uint8_t *bytes, size_t len, uint32_t *code)
     return need;
 }
 
+bool text_is_utf8(const void *bytes, size_t len)
+{
+    const uint8_t *text = bytes;
+
+    for (size_t at = 0, used; at < len; at += used) {
+        uint32_t code;
+        used = text_next(text + at, len - at, &code);
+        /* U+FFFD may also stand there as itself */
+        if (code == REPLACEMENT && (used != 3 || memcmp(text + at, replacement_utf8, 3) != 0))
+            return false;
+    }
+    return true;
+}
+
 /* Whether a terminal or a reader's eye could be misled by it. */
 static bool is_unsafe(uint32_t code)
 {
@@ -86,8 +102,6 @@ static void print_escaped(FILE *out, uint32_t code)
         fprintf(out, code < 0x100 ? "\\x%02x" : "\\u%04x", (unsigned)code);
     }
 }
-
-static const char replacement_utf8[] = "\xEF\xBF\xBD";
 
 void text_print(FILE *out, const void *bytes, size_t len)
 {

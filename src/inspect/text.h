@@ -6,6 +6,7 @@
 #ifndef ROSTERD_INSPECT_TEXT_H
 #define ROSTERD_INSPECT_TEXT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -20,6 +21,9 @@ enum { TEXT_TIME_SIZE = 32 };
  * @return the bytes used, 1 to 4
  */
 size_t text_next(const uint8_t *bytes, size_t len, uint32_t *code);
+
+/** Whether all of it is well-formed UTF-8. */
+bool text_is_utf8(const void *bytes, size_t len);
 
 /**
  * Prints bytes on one line: control characters, line separators, characters

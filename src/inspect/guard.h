@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: MIT */
+/* What may end a command from outside: a damaged segment, a signal to stop. */
+#ifndef ROSTERD_INSPECT_GUARD_H
+#define ROSTERD_INSPECT_GUARD_H
+
+#include <stdbool.h>
+
+/**
+ * The write path follows the segment's pointers unchecked for the sake of its speed. From here
+ * on a pointer that leads nowhere and a list that has no end (2 seconds of computing with no
+ * guard_progress() between) end this process with one line and INSPECT_BAD_SEGMENT; what it held
+ * in the segment is recovered by the next one, as after any death.
+ */
+void guard_damage(void);
+void guard_progress(void);
+
+/** From here on INT, TERM and HUP do not end this process, but guard_stopped() tells of them. */
+void guard_stop(void);
+bool guard_stopped(void);
+
+#endif
