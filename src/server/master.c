@@ -79,8 +79,10 @@ static bool open_listeners(struct master *master)
 static bool open_segment(struct master *master)
 {
     const struct options *options = master->options;
-    const struct shm_config config = {
-        .name = options->segment, .size = options->segment_size, .max_users = options->max_users};
+    const struct shm_config config = {.name = options->segment,
+                                      .size = options->segment_size,
+                                      .max_users = options->max_users,
+                                      .snapshot_max_bytes = options->snapshot_max_bytes};
     struct shm_fault fault;
     size_t num_names;
     /* where the start fails later, a segment that it made goes again */

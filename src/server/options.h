@@ -21,6 +21,8 @@ struct options {
     const char *segment;
     uint64_t segment_size; /* bytes */
     uint64_t max_users;
+    uint64_t snapshot_max_age; /* ms */
+    uint64_t snapshot_max_bytes;
     uint64_t max_message_size;       /* bytes */
     uint64_t max_header_size;        /* bytes, as RFC 9113 10.5.1 counts them */
     uint64_t max_concurrent_streams; /* per connection */

@@ -183,7 +183,12 @@ static bool start_server(struct worker *worker)
         .http2 = {.max_concurrent_streams = (uint32_t)options->max_concurrent_streams,
                   .max_header_list_size = (uint32_t)options->max_header_size},
     };
-    const struct user_service_config users = {config->store, worker->actor, note};
+    const struct user_service_config users = {
+        .store = config->store,
+        .actor = worker->actor,
+        .note = note,
+        .snapshot_max_age = options->snapshot_max_age,
+    };
     worker->loop = h2o_evloop_create();
     worker->server = grpc_server_create(worker->loop, &settings);
     worker->users = user_service_create(&users);

@@ -4,7 +4,18 @@
 #define ROSTERD_SERVICE_CALLS_H
 
 #include "service/user_request.h"
+#include <urcu/list.h>
+
 #include "service/user_service.h"
+
+/** The listings that wait for their clients to read, and what ends those that wait too long. */
+struct listings {
+    struct grpc_timer sweep; /* armed while there are any */
+    struct cds_list_head waiting;
+    uint64_t max_age;       /* ms */
+    char old_text[128];     /* what a listing past it is told */
+    char revoked_text[128]; /* and one whose snapshot was revoked */
+};
 
 struct user_service {
     struct shm_store *store;
@@ -12,6 +23,7 @@ struct user_service {
     void (*note)(const char *line);
     char full_text[96]; /* what a full table is told as */
     struct uuid_source ids;
+    struct listings listings;
     struct shm_new_user batch[SHM_BATCH_MAX]; /* one insert's users, empty between two calls */
 };
 
@@ -52,6 +64,9 @@ void user_create_on_end(struct grpc_call *call, enum grpc_status status);
 /* ---- list, user_list.c ---- */
 
 struct list_call {
+    struct grpc_call *call;       /* NULL until it waits for its client */
+    struct cds_list_head waiting; /* among the service's listings */
+    uint64_t until;               /* ms; snapshot-max-age after its begin */
     struct shm_snapshot snapshot;
     struct shm_cursor cursor;
     uint32_t left; /* users still to send on this page */
@@ -60,6 +75,7 @@ struct list_call {
 void user_list_on_message(struct grpc_call *call, ProtobufCMessage *message);
 void user_list_on_writable(struct grpc_call *call);
 void user_list_on_end(struct grpc_call *call, enum grpc_status status);
+void listings_init(struct listings *listings, uint64_t max_age, uint64_t max_bytes);
 
 /* ---- batch, user_batch.c ---- */
 

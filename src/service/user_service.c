@@ -178,6 +178,7 @@ struct user_service *user_service_create(const struct user_service_config *confi
     shm_store_info(config->store, &info);
     snprintf(service->full_text, sizeof(service->full_text), "the table is full (max-users %llu)",
              (unsigned long long)info.max_users);
+    listings_init(&service->listings, config->snapshot_max_age, info.snapshot_max_bytes);
     return service;
 }
 

@@ -17,6 +17,7 @@ struct user_service_config {
     struct shm_actor *actor; /* this process's; every call reads and writes through it */
     /** Told one line about what an operator should know; never holds a request's text. */
     void (*note)(const char *line);
+    uint64_t snapshot_max_age; /* ms; a listing that takes longer ends ABORTED */
 };
 
 /** After fork. All of config's pointers must outlive it. */

@@ -46,6 +46,8 @@ static void defaults_are_those_of_the_manual(void **state)
     assert_string_equal(options.segment, "/rosterd");
     assert_int_equal(options.segment_size, UINT64_C(16) << 30);
     assert_int_equal(options.max_users, 1000000);
+    assert_int_equal(options.snapshot_max_age, 600000);
+    assert_int_equal(options.snapshot_max_bytes, 256 << 20);
     assert_int_equal(options.max_message_size, 4 << 20);
     assert_int_equal(options.max_header_size, 8192);
     assert_int_equal(options.max_concurrent_streams, 1024);
@@ -121,6 +123,10 @@ static void bad_size_and_time_say_how_to_write_one(void **state)
                                             "or 16G, from 1K to 1G");
     assert_refused("--max-header-size=1", "max-header-size: '1' is not a size such as 64K, 4M or "
                                           "16G, from 1K to 1M");
+    assert_refused("--snapshot-max-bytes=1K", "snapshot-max-bytes: '1K' is not a size such as 64K, "
+                                              "4M or 16G, from 1M to 1T");
+    assert_refused("--snapshot-max-age=500ms", "snapshot-max-age: '500ms' is not a time such as "
+                                               "500ms, 30s or 5m, from 1s to 1d");
     assert_refused("--drain-timeout=soon", "drain-timeout: 'soon' is not a time such as 500ms, "
                                            "30s or 5m, from 0s to 1d");
 }
@@ -201,6 +207,10 @@ static void help_shows_every_option_with_its_default(void **state)
         "--segment-size SIZE",
         "(default 16G)",
         "--max-users N",
+        "--snapshot-max-age TIME",
+        "(default 10m)",
+        "--snapshot-max-bytes SIZE",
+        "(default 256M)",
         "--max-message-size SIZE",
         "--max-header-size SIZE",
         "--max-concurrent-streams N",

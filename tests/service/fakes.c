@@ -28,7 +28,7 @@ static void note(const char *line)
 
 struct grpc_server *fake_server_create(void)
 {
-    static const struct user_service_config config = {.note = note};
+    static const struct user_service_config config = {.note = note, .snapshot_max_age = 600000};
     struct grpc_server *server = calloc(1, sizeof(*server));
     assert_non_null(server);
     fake_store = (struct fake_store){.room = UINT64_MAX};
@@ -200,7 +200,7 @@ const char *shm_strerror(int error)
 void shm_store_info(struct shm_store *store, struct shm_info *info)
 {
     (void)store;
-    *info = (struct shm_info){.max_users = 12345};
+    *info = (struct shm_info){.max_users = 12345, .snapshot_max_bytes = 256 << 20};
 }
 
 int shm_users_insert(struct shm_actor *actor, const struct shm_new_user *users, size_t count,
@@ -280,6 +280,8 @@ bool shm_cursor_more(const struct shm_cursor *cursor)
 int shm_cursor_next(struct shm_cursor *cursor, struct shm_user *user)
 {
     static uint8_t id[SHM_ID_SIZE], body[32];
+    if (fake_store.revoked)
+        return SHM_EREVOKED;
     if (!shm_cursor_more(cursor))
         return SHM_ENOENT;
     uint64_t seq = (uintptr_t)cursor->at + 1;
@@ -293,5 +295,5 @@ bool shm_snapshot_revoked(const struct shm_actor *actor, const struct shm_snapsh
 {
     (void)actor;
     (void)snapshot;
-    return false;
+    return fake_store.revoked;
 }

@@ -36,6 +36,7 @@ struct fake_store {
     unsigned snapshots; /* open */
     unsigned collide;   /* so many inserts find their last id taken */
     bool pins_taken;
+    bool revoked; /* every snapshot is */
 };
 extern struct fake_store fake_store;
 extern uint64_t fake_now;

@@ -304,6 +304,106 @@ static void listing_without_a_free_pin_is_refused(void **state)
     fake_call_end(call, GRPC_RESOURCE_EXHAUSTED);
 }
 
+static void assert_aborted(const struct grpc_call *call, const char *expected)
+{
+    assert_int_equal(call->finishes, 1);
+    assert_int_equal(call->status, GRPC_ABORTED);
+    assert_string_equal(call->message, expected);
+}
+
+static const char too_old[] = "the listing's snapshot is older than snapshot-max-age (10m)";
+static const char too_much[] =
+    "the listing's snapshot kept more than snapshot-max-bytes (256M) of changed users in memory";
+
+static void listing_that_nobody_reads_ends_at_its_age(void **state)
+{
+    (void)state;
+    fake_store.users = 5;
+    struct grpc_call *call = list(100, "", 2);
+    fake_pass(server, 599999);
+    assert_int_equal(call->finishes, 0);
+    fake_pass(server, 300);
+    assert_aborted(call, too_old);
+    assert_int_equal(fake_store.snapshots, 0); /* at once, not when the client reads */
+    assert_int_equal(grpc_timers_wait(grpc_server_timers(server), fake_now), -1);
+    fake_call_end(call, GRPC_ABORTED);
+}
+
+static void listing_that_is_read_slowly_ends_at_its_age_too(void **state)
+{
+    (void)state;
+    fake_store.users = 5000;
+    struct grpc_call *call = list(5000, "", 2);
+    for (int i = 0; i < 599; i++) {
+        fake_pass(server, 1000);
+        assert_int_equal(call->finishes, 0);
+        call->writable = 2;
+        call->method->on_writable(call);
+    }
+    assert_int_equal(call->messages, 1200);
+    fake_pass(server, 1300);
+    assert_aborted(call, too_old);
+    fake_call_end(call, GRPC_ABORTED);
+}
+
+static void each_listing_has_its_own_age(void **state)
+{
+    (void)state;
+    fake_store.users = 5;
+    struct grpc_call *first = list(100, "", 2);
+    fake_pass(server, 300000);
+    struct grpc_call *second = list(100, "", 2);
+    fake_pass(server, 300300);
+    assert_aborted(first, too_old);
+    assert_int_equal(second->finishes, 0);
+    fake_pass(server, 300000);
+    assert_aborted(second, too_old);
+    fake_call_end(first, GRPC_ABORTED);
+    fake_call_end(second, GRPC_ABORTED);
+}
+
+static void revoked_listings_end_though_nobody_reads(void **state)
+{
+    (void)state;
+    fake_store.users = 5;
+    struct grpc_call *calls[3];
+    for (int i = 0; i < 3; i++)
+        calls[i] = list(100, "", 2);
+    fake_call_end(calls[1], GRPC_CANCELLED);
+    fake_pass(server, 1000);
+    assert_int_equal(calls[0]->finishes, 0);
+    fake_store.revoked = true;
+    fake_pass(server, 300);
+    assert_int_equal(fake_store.snapshots, 0);
+    assert_aborted(calls[0], too_much);
+    assert_aborted(calls[2], too_much);
+    fake_call_end(calls[0], GRPC_ABORTED);
+    fake_call_end(calls[2], GRPC_ABORTED);
+}
+
+static void revoked_listing_ends_as_soon_as_it_goes_on(void **state)
+{
+    (void)state;
+    fake_store.users = 5;
+    struct grpc_call *call = list(100, "", 2);
+    fake_store.revoked = true;
+    call->writable = 2;
+    call->method->on_writable(call);
+    assert_int_equal(call->messages, 2);
+    assert_aborted(call, too_much);
+    fake_call_end(call, GRPC_ABORTED);
+}
+
+static void listing_that_need_not_wait_arms_no_timer(void **state)
+{
+    (void)state;
+    fake_store.users = 5;
+    struct grpc_call *call = list(3, "", 3);
+    assert_int_equal(call->status, GRPC_OK);
+    assert_int_equal(grpc_timers_wait(grpc_server_timers(server), fake_now), -1);
+    fake_call_end(call, GRPC_OK);
+}
+
 /* ---- BatchCreateUsers ---- */
 
 static Userservice__BatchResult *result_of(const struct grpc_call *call)
@@ -509,6 +609,12 @@ int main(void)
         test(slow_reader_is_waited_for_on_the_same_snapshot),
         test(cancelled_listing_lets_its_snapshot_go),
         test(listing_without_a_free_pin_is_refused),
+        test(listing_that_nobody_reads_ends_at_its_age),
+        test(listing_that_is_read_slowly_ends_at_its_age_too),
+        test(each_listing_has_its_own_age),
+        test(revoked_listings_end_though_nobody_reads),
+        test(revoked_listing_ends_as_soon_as_it_goes_on),
+        test(listing_that_need_not_wait_arms_no_timer),
         test(batch_is_inserted_256_at_a_time),
         test(long_users_fill_a_batch_by_bytes),
         test(empty_batch_creates_nothing),
