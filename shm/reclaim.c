@@ -57,6 +57,7 @@ struct reclaim {
     struct shm_pin *source[SOURCES]; /* ended, and still hold blocks */
     struct shm_pin *oldest;          /* of those who hold something */
     bool revoking;                   /* one has been revoked and still holds something */
+    bool stuck; /* the queue's head waits for an older version in a list not seen here */
 };
 
 /* ---- grace periods ---- */
@@ -308,8 +309,10 @@ static void settle(struct reclaim *r, struct shm_pin *source)
         log_body(txn, body);
     else if (unlinks)
         log_node(txn, node, body);
-    else /* an older version is on its way, from an ended pin's list */
+    else { /* an older version is on its way, from an ended pin's list */
         shm_queue_push(txn, SHM_RETIRED, body, SHM_BODY_DELETED, body->token);
+        r->stuck = source == NULL;
+    }
     shm_txn_seal(txn, 0);
     if (unlinks)
         unlink_lists(node);
@@ -381,17 +384,19 @@ static struct shm_pin *next_source(struct reclaim *r)
     return NULL;
 }
 
-/* @return whether there was something to do */
+/* Lists of ended pins come before the queue, for its head may wait for what is in
+ * one. @return whether there was something to do */
 static bool step(struct reclaim *r)
 {
     const struct shm_control *control = shm_control();
     struct shm_pin *source;
     if (control->unlinked.head != NULL && has_passed(r, control->unlinked.head->token))
         free_one(r);
-    else if (control->retired.head != NULL && has_passed(r, control->retired.head->token))
-        settle(r, NULL);
     else if ((source = next_source(r)) != NULL)
         settle(r, source);
+    else if (control->retired.head != NULL && !r->stuck &&
+             has_passed(r, control->retired.head->token))
+        settle(r, NULL);
     else
         return false;
     return true;
@@ -403,7 +408,7 @@ unsigned shm_reclaim(struct shm_actor *actor, unsigned max)
     struct reclaim r;
     unsigned done = 0;
     r.actor = actor;
-    r.looked = r.seen = r.all = r.revoking = false;
+    r.looked = r.seen = r.all = r.revoking = r.stuck = false;
     r.num_pins = r.num_sources = 0;
     r.oldest = NULL;
     while (done < max && step(&r))

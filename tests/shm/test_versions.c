@@ -183,6 +183,36 @@ static void deleted_id_can_be_created_again(void **state)
     segment_check(f->store, 10);
 }
 
+/* Each version of a user is kept by another snapshot; they end in every order. */
+static void versions_kept_by_many_snapshots_go_in_any_order(void **state)
+{
+    enum { N = 12 };
+    struct fixture *f = *state;
+    struct shm_snapshot snapshots[N];
+    for (unsigned order = 0; order < 30; order++) {
+        fill(f->actor, 3);
+        for (unsigned i = 0; i < N; i++) {
+            assert_int_equal(shm_snapshot_begin(f->actor, &snapshots[i]), SHM_OK);
+            assert_int_equal(update(f->actor, 1, i), SHM_OK);
+            drain(f->actor);
+        }
+        assert_int_equal(delete_one(f->actor, 1), SHM_OK);
+        assert_int_equal(delete_one(f->actor, 0), SHM_OK);
+        assert_int_equal(delete_one(f->actor, 2), SHM_OK);
+        drain(f->actor);
+        for (unsigned i = 0; i < N; i++) {
+            shm_snapshot_end(f->actor, &snapshots[(i * 5 + order) % N]);
+            if (order % 3 == 0)
+                drain(f->actor);
+            if (i == N / 2)
+                segment_check(f->store, 0);
+        }
+        drain(f->actor);
+        assert_nothing_waits(f);
+        segment_check(f->store, 0);
+    }
+}
+
 static void paused_cursor_goes_on_past_deleted_users(void **state)
 {
     struct fixture *f = *state;
@@ -548,6 +578,7 @@ int main(void)
         WITH(update_shows_at_once_and_snapshots_see_the_old),
         WITH(deleted_user_is_gone_and_snapshots_see_him),
         WITH(deleted_id_can_be_created_again),
+        WITH(versions_kept_by_many_snapshots_go_in_any_order),
         WITH(paused_cursor_goes_on_past_deleted_users),
         WITH(page_token_of_a_deleted_user_goes_on_with_the_next),
         WITH(batch_is_all_or_nothing),
