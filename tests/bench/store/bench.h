@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The store beside other tables, in one run: the parties, what they are asked to do, and the
+ * records that all of them hold. User n, 0 <= n < users, has the same 16-byte id and the same
+ * 52-byte body with each; the body begins with n and ends with ~n, and whoever looks a user up
+ * reads both, so a lookup is not done before the body is there, and a wrong one is noticed.
+ */
+#ifndef ROSTERD_TESTS_BENCH_STORE_H
+#define ROSTERD_TESTS_BENCH_STORE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+enum {
+    BENCH_ID = 16,
+    BENCH_BODY = 52,    /* n, a name, an e-mail, ~n */
+    BENCH_NAME = 12,    /* bytes, from 8 */
+    BENCH_EMAIL = 24,   /* bytes, from 20 */
+    BENCH_SECTION = 64, /* lookups in one read section: a turn of an event loop */
+};
+
+enum bench_op {
+    BENCH_LOOKUP,   /* random users */
+    BENCH_INSERT,   /* the next users, one at a time */
+    BENCH_SNAPSHOT, /* begin and end */
+    BENCH_UPDATE,   /* random users, one at a time */
+    BENCH_DELETE,   /* the users of a permutation, one at a time */
+    BENCH_RECLAIM,  /* what updates and deletes left; per body, 0 where there is nothing */
+    BENCH_WRITE,    /* updates until told to stop */
+    BENCH_ENTER,    /* a read section, until ... */
+    BENCH_EXIT,
+    BENCH_BYTES,      /* used by the table a user: not ns */
+    BENCH_FILE_BYTES, /* the same, of the file's memory */
+    BENCH_OPEN_MS,    /* wall time that open() took */
+};
+
+/** Set by the caller while a BENCH_WRITE runs; shared by all processes. */
+extern volatile int *bench_stop;
+
+/**
+ * One that takes part. All functions are called in the party's own process, `role` 0 the one
+ * that makes the table, 1 another that uses it.
+ */
+struct bench_party {
+    const char *name;
+    bool pinned; /* its process, to the CPU of its role */
+    /** Makes the table with the users [0, loaded), made for `users`; role 1: finds it. */
+    void (*open)(const char *file, unsigned role, uint64_t users, uint64_t loaded);
+    /** @return ns of CPU time for each of count operations; for the last ops what they say */
+    double (*run)(enum bench_op op, uint64_t count);
+    void (*close)(void);
+};
+extern const struct bench_party bench_store, bench_store_unique, bench_store_again, bench_lfht,
+    bench_lmdb;
+
+/** Removes what the party left in /dev/shm, whatever became of its processes. */
+void bench_store_remove(const char *file);
+void bench_lmdb_remove(const char *file);
+
+_Noreturn void bench_die(const char *what, const char *why);
+/** CPU time of this thread, ns. */
+double bench_now(void);
+void bench_pin(unsigned cpu); /* 0: the first that this process may use, 1: the last */
+
+static inline uint64_t bench_mix(uint64_t n)
+{
+    n = (n ^ (n >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+    n = (n ^ (n >> 27)) * UINT64_C(0x94d049bb133111eb);
+    return n ^ (n >> 31);
+}
+
+static inline void bench_id(uint8_t id[BENCH_ID], uint64_t n)
+{
+    uint64_t words[2] = {bench_mix((n + 1) * UINT64_C(0x9e3779b97f4a7c15)), bench_mix(~n)};
+    memcpy(id, words, sizeof(words));
+}
+
+/** Below `users` < 2^32; the state is the caller's. */
+static inline uint64_t bench_random(uint64_t *state, uint64_t users)
+{
+    *state ^= *state << 13;
+    *state ^= *state >> 7;
+    *state ^= *state << 17;
+    return ((*state >> 32) * users) >> 32;
+}
+
+static inline void bench_body(uint8_t body[BENCH_BODY], uint64_t n)
+{
+    uint64_t bits = n, mixed = bench_mix(n), last = ~n;
+    memcpy(body, &n, sizeof(n));
+    for (int i = 0; i < BENCH_NAME; i++, bits >>= 4)
+        body[8 + i] = (uint8_t)('a' + bits % 16);
+    memcpy(body + 20, "@example.com", BENCH_NAME);
+    for (int i = BENCH_NAME; i < BENCH_EMAIL; i++, mixed >>= 4)
+        body[20 + i] = (uint8_t)('a' + mixed % 16);
+    memcpy(body + BENCH_BODY - 8, &last, sizeof(last));
+}
+
+static inline bool bench_body_is(const uint8_t *body, uint64_t n)
+{
+    uint64_t first, last;
+    memcpy(&first, body, sizeof(first));
+    memcpy(&last, body + BENCH_BODY - 8, sizeof(last));
+    return first == n && last == ~n;
+}
+
+#endif
