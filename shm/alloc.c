@@ -3,6 +3,7 @@
 #include "config.h"
 
 #include "shm/alloc.h"
+#include "shm/dirty.h"
 #include "shm/log.h"
 
 static uint64_t *first_word(uint64_t block)
@@ -56,13 +57,15 @@ static void free_rest(struct shm_txn *txn, uint64_t at, uint64_t end)
         unsigned class = rest >= 4096 ? SHM_CLASSES - 1 : shm_class_of(rest);
         if (class != 0 && shm_class_size(class) > rest)
             class --;
+        if (txn->tracked)
+            shm_dirty_mark(first_word(at), sizeof(uint64_t));
         *first_word(at) = shm_alloc_get(txn, class);
         shm_alloc_set(txn, class, at);
         at += shm_class_size(class);
     }
 }
 
-struct shm_node *shm_alloc_node(struct shm_txn *txn, bool *recycled)
+static struct shm_node *take_node(struct shm_txn *txn, bool *recycled)
 {
     uint64_t used = shm_alloc_get(txn, SHM_ALLOC_BYTES_USED) + sizeof(struct shm_node);
     struct shm_node *node = (struct shm_node *)(uintptr_t)shm_alloc_get(txn, SHM_ALLOC_NODE_FREE);
@@ -82,6 +85,14 @@ struct shm_node *shm_alloc_node(struct shm_txn *txn, bool *recycled)
     shm_alloc_set(txn, SHM_ALLOC_NODE_CUR, at + sizeof(struct shm_node));
     shm_alloc_set(txn, SHM_ALLOC_BYTES_USED, used);
     return (struct shm_node *)(uintptr_t)at;
+}
+
+struct shm_node *shm_alloc_node(struct shm_txn *txn, bool *recycled)
+{
+    struct shm_node *node = take_node(txn, recycled);
+    if (node != NULL && txn->tracked)
+        shm_dirty_mark(node, sizeof(*node));
+    return node;
 }
 
 /* Room for `size` more bytes at BLOCK_CUR, or 0. */
@@ -115,6 +126,8 @@ void *shm_alloc_block(struct shm_txn *txn, uint64_t size)
             return NULL;
         shm_alloc_set(txn, SHM_ALLOC_BLOCK_CUR, block + bytes);
     }
+    if (txn->tracked)
+        shm_dirty_mark((void *)(uintptr_t)block, bytes);
     shm_alloc_set(txn, SHM_ALLOC_BYTES_USED, shm_alloc_get(txn, SHM_ALLOC_BYTES_USED) + bytes);
     return (void *)(uintptr_t)block;
 }

@@ -14,6 +14,7 @@
 #ifndef ROSTERD_SHM_FEED_H
 #define ROSTERD_SHM_FEED_H
 
+#include "shm/dirty.h"
 #include "shm/internal.h"
 
 static inline void shm_feed_write(uint64_t n, uint64_t version, enum shm_change_kind kind,
@@ -22,6 +23,8 @@ static inline void shm_feed_write(uint64_t n, uint64_t version, enum shm_change_
     struct shm_feed_entry *entry = &shm_feed()[n % SHM_FEED_SIZE];
     uint64_t words[2];
     memcpy(words, id, sizeof(words));
+    if (shm_dirty_wanted())
+        shm_dirty_mark(entry, sizeof(*entry));
     __atomic_thread_fence(__ATOMIC_RELEASE);
     __atomic_store_n(&entry->version, version, __ATOMIC_RELAXED);
     __atomic_store_n(&entry->kind, kind, __ATOMIC_RELAXED);

@@ -48,6 +48,7 @@ struct shm_txn {
     unsigned queues;           /* bit q: queue[q] is loaded, and changes */
     struct shm_queue queue[2]; /* enum shm_queue_name */
     uint64_t gp;               /* its new value; 0: it stays */
+    bool tracked;              /* what it changes is marked: dirty.h */
 };
 
 enum shm_queue_name { SHM_RETIRED, SHM_UNLINKED };
@@ -136,9 +137,9 @@ void shm_header_fill(struct shm_header *header);
 int shm_check_header(const struct shm_header *header, const char *name, struct shm_fault *fault);
 int shm_check_file(int fd, const char *name, struct shm_geometry *geometry,
                    struct shm_fault *fault);
-/** Every invariant, on a private copy: a corrupt segment is left as it was. */
-int shm_check_contents(int fd, const char *name, const struct shm_geometry *geometry,
-                       struct shm_fault *fault);
+/** Every invariant; a corrupt segment is left as it was. */
+int shm_check_contents(int fd, const struct shm_config *config,
+                       const struct shm_geometry *geometry, struct shm_fault *fault);
 
 /* lock.c */
 /** @return SHM_OK, SHM_EBUSY after some 50 us, SHM_ECORRUPT */

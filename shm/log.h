@@ -21,6 +21,7 @@
 #ifndef ROSTERD_SHM_LOG_H
 #define ROSTERD_SHM_LOG_H
 
+#include "shm/dirty.h"
 #include "shm/internal.h"
 
 _Static_assert(SHM_BATCH_MAX *(7 + SHM_LEVELS) + 2 + SHM_ALLOC_WORDS + SHM_LEVELS + 12 <=
@@ -37,11 +38,14 @@ static inline void shm_txn_begin(struct shm_txn *txn)
     txn->index_height = 0;
     txn->queues = 0;
     txn->gp = 0;
+    txn->tracked = shm_dirty_wanted();
 }
 
 static inline void shm_txn_word(struct shm_txn *txn, const void *word, uint64_t value)
 {
     struct shm_log_entry *entry = &txn->log->entry[txn->count++];
+    if (txn->tracked)
+        shm_dirty_mark(word, sizeof(value));
     entry->offset = (uint64_t)(uintptr_t)word - SHM_BASE;
     entry->value = value;
 }

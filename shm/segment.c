@@ -213,7 +213,7 @@ static int take_over(struct shm_store *store, const struct shm_config *config,
     if (rc == SHM_OK)
         rc = adopt_config(store, config, &geometry, fault);
     if (rc == SHM_OK)
-        rc = shm_check_contents(store->fd, store->name, &geometry, fault);
+        rc = shm_check_contents(store->fd, config, &geometry, fault);
     if (rc == SHM_OK)
         rc = map(store, fault);
     if (rc != SHM_OK)

@@ -303,15 +303,17 @@ struct shm_verify_report {
     uint64_t users, bodies, free_blocks, bytes_used, bytes_free; /* what was seen */
     uint64_t bytes_tables; /* hash tables; used, free and tables are all of the arena */
     uint64_t faults;       /* invariants broken */
+    uint64_t pages_locked; /* most pages copied in one hold of the writer lock */
 };
 /**
  * Checks every invariant of the segment: header, lists, indexes, allocator,
  * checksums. Treats the segment as hostile: no pointer is followed unchecked.
  * @param on_fault called for each fault with one line; may be NULL
- * A live segment is copied under the writer lock first, so writers wait for the
- * copy (some 100 ms a million users) and it takes as much memory again.
+ * What is checked is a copy of the segment, which takes as much memory again. It is made beside
+ * the writers, who wait for some 50 us of it at a time.
  * @return SHM_OK or SHM_ECORRUPT; SHM_EBUSY where the lock could not be had in a
- *   second, SHM_EPERM without the right to write the segment, SHM_ESYS (memory)
+ *   second, another process is verifying, or writers change more than can be copied;
+ *   SHM_EPERM without the right to write the segment, SHM_ESLOTS, SHM_ESYS (memory)
  */
 int shm_store_verify(struct shm_store *store, struct shm_verify_report *report,
                      void (*on_fault)(void *data, const char *line), void *data);
