@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "server/children.h"
+#include "user/user.h"
 
 enum { KILL_AFTER_MS = 5000 }; /* a worker that does not stop in this time is killed */
 
@@ -76,13 +77,20 @@ static bool open_listeners(struct master *master)
            fail(master, "listen: this host has neither 127.0.0.1 nor [::1]");
 }
 
+_Static_assert((int)USER_KEYS == SHM_KEYS && (int)USER_KEY_MAX == SHM_KEY_MAX,
+               "the store's keys are a user's");
+
 static bool open_segment(struct master *master)
 {
     const struct options *options = master->options;
-    const struct shm_config config = {.name = options->segment,
-                                      .size = options->segment_size,
-                                      .max_users = options->max_users,
-                                      .snapshot_max_bytes = options->snapshot_max_bytes};
+    const struct shm_config config = {
+        .name = options->segment,
+        .size = options->segment_size,
+        .max_users = options->max_users,
+        .unique = (unsigned)options->unique,
+        .key_of = user_key_of,
+        .snapshot_max_bytes = options->snapshot_max_bytes,
+    };
     struct shm_fault fault;
     size_t num_names;
     /* where the start fails later, a segment that it made goes again */

@@ -6,6 +6,7 @@
 
 #include "server/cpus.h"
 #include "server/units.h"
+#include "user/user.h"
 
 enum option_type {
     OPTION_LISTEN,
@@ -13,6 +14,7 @@ enum option_type {
     OPTION_SIZE,
     OPTION_TIME,
     OPTION_SEGMENT,
+    OPTION_UNIQUE,
     OPTION_LOG_LEVEL,
 };
 
@@ -42,6 +44,8 @@ static const struct option options_table[] = {
      "bound of the segment's growth; address space is reserved, memory is not"},
     {"max-users", OPTION_COUNT, AT(max_users), 1, UINT32_MAX, "1000000", "from 1 to 4294967295",
      "users the table takes before it is full"},
+    {"unique", OPTION_UNIQUE, AT(unique), 0, 0, "none", NULL,
+     "what no two users may share: none, username, email or username,email"},
     {"snapshot-max-age", OPTION_TIME, AT(snapshot_max_age), 1000, 86400000, "10m", "from 1s to 1d",
      "a listing that takes longer ends ABORTED"},
     {"snapshot-max-bytes", OPTION_SIZE, AT(snapshot_max_bytes), MIB, TIB, "256M", "from 1M to 1T",
@@ -118,6 +122,29 @@ static bool set_segment(struct options *options, const struct option *option, co
     return true;
 }
 
+static bool set_unique(struct options *options, const struct option *option, const char *value,
+                       struct options_fault *fault)
+{
+    enum { USERNAME = 1 << USER_KEY_USERNAME, EMAIL = 1 << USER_KEY_EMAIL };
+    static const struct {
+        const char *value;
+        uint64_t keys;
+    } choices[] = {
+        {"none", 0},
+        {"username", USERNAME},
+        {"email", EMAIL},
+        {"username,email", USERNAME | EMAIL},
+        {"email,username", USERNAME | EMAIL},
+    };
+    for (size_t i = 0; i < sizeof(choices) / sizeof(choices[0]); i++) {
+        if (strcmp(value, choices[i].value) == 0) {
+            options->unique = choices[i].keys;
+            return true;
+        }
+    }
+    return fail(fault, option, value, "one of none, username, email and username,email");
+}
+
 static bool set_log_level(struct options *options, const struct option *option, const char *value,
                           struct options_fault *fault)
 {
@@ -138,6 +165,8 @@ static bool set_value(struct options *options, const struct option *option, cons
         return add_listen(options, option, value, fault);
     case OPTION_SEGMENT:
         return set_segment(options, option, value, fault);
+    case OPTION_UNIQUE:
+        return set_unique(options, option, value, fault);
     case OPTION_LOG_LEVEL:
         return set_log_level(options, option, value, fault);
     default:
@@ -229,6 +258,7 @@ void options_print_help(FILE *out)
     static const char *const kinds[] = {
         [OPTION_LISTEN] = "ADDRESS", [OPTION_COUNT] = "N",      [OPTION_SIZE] = "SIZE",
         [OPTION_TIME] = "TIME",      [OPTION_SEGMENT] = "NAME", [OPTION_LOG_LEVEL] = "LEVEL",
+        [OPTION_UNIQUE] = "KEYS",
     };
     fputs("Usage: rosterd [--OPTION VALUE]...\n"
           "Serves userservice.UserService over gRPC from one table in shared memory.\n\n",

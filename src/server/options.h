@@ -21,6 +21,7 @@ struct options {
     const char *segment;
     uint64_t segment_size; /* bytes */
     uint64_t max_users;
+    uint64_t unique;           /* bit k: no two users share key k (enum user_key) */
     uint64_t snapshot_max_age; /* ms */
     uint64_t snapshot_max_bytes;
     uint64_t max_message_size;       /* bytes */

@@ -46,6 +46,7 @@ static void defaults_are_those_of_the_manual(void **state)
     assert_string_equal(options.segment, "/rosterd");
     assert_int_equal(options.segment_size, UINT64_C(16) << 30);
     assert_int_equal(options.max_users, 1000000);
+    assert_int_equal(options.unique, 0);
     assert_int_equal(options.snapshot_max_age, 600000);
     assert_int_equal(options.snapshot_max_bytes, 256 << 20);
     assert_int_equal(options.max_message_size, 4 << 20);
@@ -150,6 +151,38 @@ static void bad_address_segment_and_level_say_what_is_expected(void **state)
                    "log-level: 'loud' is not a level: error, warning, notice, info or debug");
 }
 
+static void unique_is_no_key_one_or_both(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *value;
+        uint64_t keys;
+    } good[] = {{"--unique=none", 0},
+                {"--unique=username", 1},
+                {"--unique=email", 2},
+                {"--unique=username,email", 3},
+                {"--unique=email,username", 3}};
+    for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+        assert_int_equal(parse(good[i].value, NULL), OPTIONS_RUN);
+        assert_int_equal(options.unique, good[i].keys);
+    }
+    static const char *const bad[] = {"",
+                                      "id",
+                                      "Username",
+                                      "username,",
+                                      "username, email",
+                                      "none,email",
+                                      "username,username",
+                                      "username email"};
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        char argument[64], expected[200];
+        snprintf(argument, sizeof(argument), "--unique=%s", bad[i]);
+        snprintf(expected, sizeof(expected),
+                 "unique: '%s' is not one of none, username, email and username,email", bad[i]);
+        assert_refused(argument, expected);
+    }
+}
+
 static void limits_themselves_are_allowed(void **state)
 {
     (void)state;
@@ -207,6 +240,8 @@ static void help_shows_every_option_with_its_default(void **state)
         "--segment-size SIZE",
         "(default 16G)",
         "--max-users N",
+        "--unique KEYS",
+        "(default none)",
         "--snapshot-max-age TIME",
         "(default 10m)",
         "--snapshot-max-bytes SIZE",
@@ -288,6 +323,7 @@ int main(void)
         cmocka_unit_test(bad_count_names_option_value_and_what_is_expected),
         cmocka_unit_test(bad_size_and_time_say_how_to_write_one),
         cmocka_unit_test(bad_address_segment_and_level_say_what_is_expected),
+        cmocka_unit_test(unique_is_no_key_one_or_both),
         cmocka_unit_test(limits_themselves_are_allowed),
         cmocka_unit_test(more_addresses_than_fit_are_refused),
         cmocka_unit_test(long_bad_argument_is_cut),
