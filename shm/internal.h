@@ -150,6 +150,10 @@ bool shm_writer_reap(struct shm_store *store);
 /** A robust, process-shared mutex. */
 int shm_mutex_init(pthread_mutex_t *mutex);
 
+/* segment.c */
+/** The bytes of a hash table: whole extents. */
+uint64_t shm_table_size(uint64_t buckets);
+
 /* slot.c */
 void shm_slots_init(unsigned from, unsigned to);
 unsigned shm_slots_ready(void);

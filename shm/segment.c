@@ -28,7 +28,7 @@ static uint64_t bucket_count(uint64_t max_users)
 }
 
 /* The bytes of a table: whole extents. */
-static uint64_t table_size(uint64_t buckets)
+uint64_t shm_table_size(uint64_t buckets)
 {
     return shm_round_up(buckets * sizeof(struct cds_hlist_head), SHM_EXTENT);
 }
@@ -37,7 +37,7 @@ static uint64_t table_size(uint64_t buckets)
 static uint64_t tables_size(const struct shm_config *config)
 {
     unsigned tables = 1 + (unsigned)__builtin_popcount(config->unique);
-    return tables * table_size(bucket_count(config->max_users));
+    return tables * shm_table_size(bucket_count(config->max_users));
 }
 
 static int check_config(const struct shm_config *config, struct shm_fault *fault)
@@ -104,7 +104,7 @@ static void fill_table(struct shm_table *table, uint64_t buckets)
     uint64_t *arena_cur = &shm_control()->alloc[SHM_ALLOC_ARENA_CUR];
     table->buckets = (struct cds_hlist_head *)(uintptr_t)*arena_cur;
     table->count = buckets;
-    *arena_cur += table_size(buckets);
+    *arena_cur += shm_table_size(buckets);
 }
 
 static int fill_control(const struct shm_config *config, uint64_t buckets, uint64_t arena_end)
@@ -365,37 +365,4 @@ int shm_store_unlink(const char *name, struct shm_fault *fault)
     }
     close(fd);
     return rc;
-}
-
-void shm_store_info(struct shm_store *store, struct shm_info *info)
-{
-    const struct shm_control *control = shm_control();
-    memset(info, 0, sizeof(*info));
-    info->users = __atomic_load_n(&control->users, __ATOMIC_RELAXED);
-    info->max_users = __atomic_load_n(&control->max_users, __ATOMIC_RELAXED);
-    info->version = __atomic_load_n(&control->version, __ATOMIC_ACQUIRE);
-    info->bytes_mapped = __atomic_load_n(&control->arena_end, __ATOMIC_RELAXED) - SHM_BASE;
-    info->bytes_reserved = __atomic_load_n(&control->limit, __ATOMIC_RELAXED);
-    info->buckets = control->ids.count;
-    info->bytes_used = __atomic_load_n(&control->alloc[SHM_ALLOC_BYTES_USED], __ATOMIC_RELAXED) +
-                       table_size(control->ids.count);
-    for (unsigned key = 0; key < SHM_KEYS; key++)
-        if (control->unique[key].buckets != NULL) {
-            info->unique |= 1u << key;
-            info->bytes_used += table_size(control->unique[key].count);
-        }
-    info->bytes_free = info->bytes_mapped - SHM_ARENA_AT - info->bytes_used;
-    info->retired_count = __atomic_load_n(&control->retired.count, __ATOMIC_RELAXED) +
-                          __atomic_load_n(&control->unlinked.count, __ATOMIC_RELAXED);
-    info->retired_bytes = __atomic_load_n(&control->retired.bytes, __ATOMIC_RELAXED) +
-                          __atomic_load_n(&control->unlinked.bytes, __ATOMIC_RELAXED);
-    info->held_count = __atomic_load_n(&control->held_count, __ATOMIC_RELAXED);
-    info->held_bytes = __atomic_load_n(&control->held_bytes, __ATOMIC_RELAXED);
-    info->snapshot_max_bytes = control->held_max;
-    uint64_t ready = __atomic_load_n(&control->slots_ready, __ATOMIC_ACQUIRE);
-    for (unsigned i = 0; i < ready && i < SHM_SLOTS; i++)
-        info->actors += __atomic_load_n(&shm_slot(i)->state, __ATOMIC_RELAXED) != 0;
-    info->created_at = shm_header()->created_at;
-    info->owned = shm_owner_present(store);
-    memcpy(info->name, store->name, sizeof(info->name));
 }

@@ -136,13 +136,45 @@ struct shm_info {
     uint64_t actors;     /* slots in use */
     uint64_t created_at; /* seconds since the epoch */
     bool owned;          /* a server is attached */
+    bool rebuilding;     /* tables are half made: a server does so just now, or died in it */
     char name[256];
 };
 void shm_store_info(struct shm_store *store, struct shm_info *info);
 
-/* ---- a process's part in it ---- */
-
 enum shm_actor_kind { SHM_ACTOR_MASTER = 1, SHM_ACTOR_WORKER, SHM_ACTOR_TOOL };
+
+/** A process that takes part. */
+struct shm_slot_info {
+    unsigned slot;
+    enum shm_actor_kind kind; /* what the segment says: a damaged one may say anything */
+    unsigned number;          /* as given to shm_actor_join() */
+    uint32_t pid;
+    uint64_t started_at;             /* seconds since the epoch */
+    bool alive;                      /* false: it died, and nobody has cleared its slot yet */
+    bool online;                     /* in a read section */
+    uint64_t behind;                 /* online: grace periods that have begun since */
+    uint64_t snapshots;              /* open, on all its pins */
+    uint64_t held_count, held_bytes; /* bodies that only those keep */
+};
+/** The first slot in use from slot *from on; *from goes past it. Start with 0.
+ * @return false where there is no more */
+bool shm_slot_next(struct shm_store *store, unsigned *from, struct shm_slot_info *info);
+
+/** A version that snapshots hold on to. */
+struct shm_pin_info {
+    struct shm_slot_info holder; /* without snapshots and held_*; pid 0: it has left */
+    unsigned pin;                /* in the slot */
+    uint64_t version;
+    uint64_t behind;                 /* commits since */
+    uint64_t age_ms;                 /* of the first snapshot that shares it */
+    uint64_t snapshots;              /* that share it; 0: ended, and its bodies not yet freed */
+    uint64_t held_count, held_bytes; /* bodies that only this pin keeps */
+    bool revoked;                    /* it kept too much: what it kept is freed */
+};
+/** The next pin in use; as shm_slot_next(). *from is no slot's number. */
+bool shm_pin_next(struct shm_store *store, unsigned *from, struct shm_pin_info *info);
+
+/* ---- a process's part in it ---- */
 
 /**
  * Takes a slot for this process: call it after fork, in the thread that will

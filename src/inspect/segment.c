@@ -8,13 +8,20 @@
 #include "inspect/text.h"
 #include "shm/counters.h"
 #include "shm/store.h"
+#include "user/user.h"
 
 /* A JSON report keeps this many faults; text has no bound, for it streams. */
 enum { JSON_FAULTS_MAX = 1000 };
 
-static void put_number(struct json_object *object, const char *key, uint64_t value)
+static struct json_object *unique_object(unsigned unique)
 {
-    json_object_object_add(object, key, json_object_new_uint64(value));
+    struct json_object *names = json_object_new_array();
+
+    for (unsigned key = 0; key < USER_KEYS; key++) {
+        if (unique >> key & 1)
+            json_object_array_add(names, json_object_new_string(user_key_name(key)));
+    }
+    return names;
 }
 
 static void status_print_json(const struct shm_info *info)
@@ -24,15 +31,23 @@ static void status_print_json(const struct shm_info *info)
     json_object_object_add(object, "name",
                            text_json_string(info->name, strnlen(info->name, sizeof(info->name))));
     json_object_object_add(object, "owned", json_object_new_boolean(info->owned));
-    put_number(object, "users", info->users);
-    put_number(object, "max_users", info->max_users);
-    put_number(object, "version", info->version);
-    put_number(object, "actors", info->actors);
-    put_number(object, "buckets", info->buckets);
-    put_number(object, "bytes_used", info->bytes_used);
-    put_number(object, "bytes_mapped", info->bytes_mapped);
-    put_number(object, "bytes_reserved", info->bytes_reserved);
-    put_number(object, "created_at", info->created_at);
+    text_json_number(object, "users", info->users);
+    text_json_number(object, "max_users", info->max_users);
+    text_json_number(object, "version", info->version);
+    text_json_number(object, "actors", info->actors);
+    text_json_number(object, "buckets", info->buckets);
+    text_json_number(object, "bytes_used", info->bytes_used);
+    text_json_number(object, "bytes_free", info->bytes_free);
+    text_json_number(object, "bytes_mapped", info->bytes_mapped);
+    text_json_number(object, "bytes_reserved", info->bytes_reserved);
+    json_object_object_add(object, "unique", unique_object(info->unique));
+    text_json_number(object, "retired_bodies", info->retired_count);
+    text_json_number(object, "retired_bytes", info->retired_bytes);
+    text_json_number(object, "held_bodies", info->held_count);
+    text_json_number(object, "held_bytes", info->held_bytes);
+    text_json_number(object, "snapshot_max_bytes", info->snapshot_max_bytes);
+    json_object_object_add(object, "rebuilding", json_object_new_boolean(info->rebuilding));
+    text_json_number(object, "created_at", info->created_at);
     text_print_json(stdout, object);
     json_object_put(object);
 }
@@ -50,9 +65,22 @@ static void status_print_text(const struct shm_info *info)
     printf("version         %" PRIu64 "\n", info->version);
     printf("actors          %" PRIu64 " of %d slots\n", info->actors, SHM_SLOTS);
     printf("buckets         %" PRIu64 "\n", info->buckets);
+    fputs("unique         ", stdout);
+    for (unsigned key = 0; key < USER_KEYS; key++) {
+        if (info->unique >> key & 1)
+            printf(" %s", user_key_name(key));
+    }
+    printf(info->unique == 0 ? " nothing but the id\n" : "\n");
     printf("bytes used      %" PRIu64 "\n", info->bytes_used);
+    printf("bytes free      %" PRIu64 "\n", info->bytes_free);
     printf("bytes mapped    %" PRIu64 "\n", info->bytes_mapped);
     printf("bytes reserved  %" PRIu64 "\n", info->bytes_reserved);
+    printf("retired         %" PRIu64 " bodies, %" PRIu64 " bytes\n", info->retired_count,
+           info->retired_bytes);
+    printf("snapshots keep  %" PRIu64 " bodies, %" PRIu64 " bytes of at most %" PRIu64 "\n",
+           info->held_count, info->held_bytes, info->snapshot_max_bytes);
+    if (info->rebuilding)
+        puts("rebuild         not finished: a server makes new hash tables, or died in it");
 }
 
 enum inspect_exit inspect_status(const struct inspect_options *options)
@@ -91,12 +119,12 @@ static void verify_print_json(const struct shm_verify_report *report, struct jso
 {
     struct json_object *object = json_object_new_object();
 
-    put_number(object, "faults", report->faults);
-    put_number(object, "users", report->users);
-    put_number(object, "bodies", report->bodies);
-    put_number(object, "free_blocks", report->free_blocks);
-    put_number(object, "bytes_used", report->bytes_used);
-    put_number(object, "bytes_free", report->bytes_free);
+    text_json_number(object, "faults", report->faults);
+    text_json_number(object, "users", report->users);
+    text_json_number(object, "bodies", report->bodies);
+    text_json_number(object, "free_blocks", report->free_blocks);
+    text_json_number(object, "bytes_used", report->bytes_used);
+    text_json_number(object, "bytes_free", report->bytes_free);
     json_object_object_add(object, "fault_lines", lines);
     text_print_json(stdout, object);
     json_object_put(object);
@@ -141,7 +169,7 @@ static void stats_print_json(const struct shm_counters *counters)
     struct json_object *object = json_object_new_object();
 
     for (size_t i = 0; i < shm_counters_count(counters); i++)
-        put_number(object, shm_counters_name(counters, i), shm_counters_sum(counters, i));
+        text_json_number(object, shm_counters_name(counters, i), shm_counters_sum(counters, i));
     text_print_json(stdout, object);
     json_object_put(object);
 }

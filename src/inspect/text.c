@@ -167,6 +167,11 @@ struct json_object *text_json_string(const void *bytes, size_t len)
     return string;
 }
 
+void text_json_number(struct json_object *object, const char *key, uint64_t value)
+{
+    json_object_object_add(object, key, json_object_new_uint64(value));
+}
+
 void text_time_format(char text[TEXT_TIME_SIZE], int64_t seconds)
 {
     static const int64_t year_0 = -62167219200, year_10000 = 253402300800;

@@ -38,6 +38,8 @@ void text_print_json(FILE *out, struct json_object *value);
 /** A JSON string of the bytes, ill-formed UTF-8 replaced; the caller's to put. */
 struct json_object *text_json_string(const void *bytes, size_t len);
 
+void text_json_number(struct json_object *object, const char *key, uint64_t value);
+
 /** RFC 3339 in UTC, as 2026-01-31T23:59:59Z; outside of its years 0 to 9999 the plain number. */
 void text_time_format(char text[TEXT_TIME_SIZE], int64_t seconds);
 
