@@ -21,6 +21,8 @@ static const char usage[] =
     "                               snapshot; N of them, after sequence number SEQ\n"
     "  get ID | --username NAME     one user; those of this name\n"
     "  verify                       check every invariant of the segment\n"
+    "  workers                      the processes that take part\n"
+    "  readers                      the snapshots that are open, and what they keep\n"
     "  stats [--all]                the servers' counters, with --all those at zero too\n"
     "  dump [--output FILE]         all users as JSON lines, from one snapshot, for load\n"
     "  load [--keep-going] FILE     insert or update the users of such lines (-: of standard\n"
@@ -60,6 +62,8 @@ static const struct command commands[] = {
     {"list", {NULL}, OPT_LIMIT | OPT_AFTER, inspect_list},
     {"get", {"ID"}, OPT_USERNAME, inspect_get},
     {"verify", {NULL}, 0, inspect_verify},
+    {"workers", {NULL}, 0, inspect_workers},
+    {"readers", {NULL}, 0, inspect_readers},
     {"stats", {NULL}, OPT_ALL, inspect_stats},
     {"dump", {NULL}, OPT_OUTPUT, inspect_dump},
     {"load", {"FILE"}, OPT_KEEP_GOING, inspect_load},
