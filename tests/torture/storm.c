@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: MIT */
+/* What the processes of the storm have in common. */
+#include "config.h"
+
+#include "tests/torture/storm.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "shm/hash.h"
+
+struct storm *storm;
+struct model storm_model;
+struct shm_store *storm_store;
+
+/* A body says by itself what it is: who reads freed or half-written memory sees it. */
+struct body {
+    uint64_t check; /* over all after it */
+    uint32_t length;
+    uint32_t writer, op;
+    struct model_change is;
+    uint32_t reserved;
+    uint8_t fill[];
+};
+
+static uint64_t random_state = 1;
+
+void storm_seed(uint64_t seed)
+{
+    random_state = seed * UINT64_C(0x9e3779b97f4a7c15) | 1;
+}
+
+uint64_t storm_random(uint64_t below)
+{
+    random_state ^= random_state << 13;
+    random_state ^= random_state >> 7;
+    random_state ^= random_state << 17;
+    return (random_state * UINT64_C(0x2545f4914f6cdd1d) >> 33) % below;
+}
+
+double storm_seconds(void)
+{
+    struct timespec ts;
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
+}
+
+void storm_beat(unsigned worker)
+{
+    atomic_fetch_add_explicit(&storm->beats[worker], 1, memory_order_relaxed);
+}
+
+void storm_fail(const char *format, ...)
+{
+    int first = 0;
+    if (atomic_compare_exchange_strong(&storm->failed, &first, 1)) {
+        va_list args;
+        va_start(args, format);
+        vsnprintf(storm->failure, sizeof(storm->failure), format, args);
+        va_end(args);
+        atomic_store(&storm->failed, 2);
+    }
+    _exit(1);
+}
+
+/* ---- ids, keys, bodies ---- */
+
+void storm_id(uint8_t id[SHM_ID_SIZE], uint32_t n)
+{
+    uint64_t words[2] = {(n + 1) * UINT64_C(0x9e3779b97f4a7c15), n};
+    memcpy(id, words, sizeof(words));
+}
+
+uint32_t storm_key(unsigned key, uint32_t value, uint8_t *out)
+{
+    if (key == 1 && value == 0)
+        return 0;
+    /* not all of one length */
+    return (uint32_t)sprintf((char *)out, key == 0 ? "user%u" : "mail.%u@example.com", value);
+}
+
+uint32_t storm_key_of(unsigned key, const uint8_t *bytes, uint32_t length, uint8_t *out)
+{
+    struct body body;
+    if (length < sizeof(body))
+        return 0;
+    memcpy(&body, bytes, sizeof(body));
+    return storm_key(key, key == 0 ? body.is.name : body.is.email, out);
+}
+
+uint32_t storm_body(uint8_t bytes[SHM_BODY_MAX], const struct storm_op *op, size_t i)
+{
+    struct body *body = (void *)bytes;
+    uint64_t fill = storm_random(64) == 0   ? storm_random(SHM_BODY_MAX - sizeof(*body) + 1)
+                    : storm_random(16) == 0 ? storm_random(600)
+                                            : storm_random(160);
+    *body = (struct body){.length = (uint32_t)(sizeof(*body) + fill),
+                          .writer = op->head.writer,
+                          .op = op->head.op,
+                          .is = op->change[i]};
+    memset(body->fill, (int)(op->head.op + i), fill);
+    body->check = XXH3_64bits(&body->length, body->length - sizeof(body->check));
+    return body->length;
+}
+
+void storm_read(const struct shm_user *user, struct model_row *row)
+{
+    struct body body;
+    if (user->body_len < sizeof(body))
+        storm_fail("a body of %u bytes, which nobody wrote", user->body_len);
+    memcpy(&body, user->body, sizeof(body));
+    if (body.length != user->body_len ||
+        body.check !=
+            XXH3_64bits(user->body + sizeof(body.check), user->body_len - sizeof(body.check)))
+        storm_fail("a body was changed under its reader: seq %llu, version %llu, of %u bytes,"
+                   " says %u; first word %llx",
+                   (unsigned long long)user->seq, (unsigned long long)user->version, user->body_len,
+                   body.length, (unsigned long long)body.check);
+    *row = (struct model_row){.seq = user->seq,
+                              .version = user->version,
+                              .writer = body.writer,
+                              .op = body.op,
+                              .is = body.is,
+                              .there = true};
+}
+
+bool storm_same(const struct model_row *a, const struct model_row *b)
+{
+    if (!a->there || !b->there)
+        return a->there == b->there;
+    return a->seq == b->seq && a->version == b->version && a->writer == b->writer &&
+           a->op == b->op && memcmp(&a->is, &b->is, sizeof(a->is)) == 0;
+}
+
+const char *storm_row_text(const struct model_row *row)
+{
+    static char text[4][160];
+    static unsigned next;
+    char *out = text[next++ % 4];
+    if (row == NULL || !row->there)
+        return "nobody";
+    snprintf(out, sizeof(text[0]), "user %u (seq %llu, version %llu, writer %u, op %u, amount %d)",
+             row->is.id, (unsigned long long)row->seq, (unsigned long long)row->version,
+             row->writer, row->op, row->is.amount);
+    return out;
+}
+
+/* ---- the store ---- */
+
+uint64_t storm_version(void)
+{
+    return __atomic_load_n(&shm_control()->version, __ATOMIC_ACQUIRE);
+}
+
+void storm_replay(struct model *model, uint64_t version)
+{
+    if (version < model->version)
+        storm_fail("version went back from %llu to %llu", (unsigned long long)model->version,
+                   (unsigned long long)version);
+    while (model->version < version) {
+        const char *wrong = model_step(model, &storm->ledger);
+        if (wrong != NULL) {
+            const struct model_commit *commit = ledger_commit(&storm->ledger, model->version);
+            storm_fail("commit %llu (writer %u, op %u, kind %u, %u users) %s",
+                       (unsigned long long)model->version, commit->writer, commit->op, commit->kind,
+                       commit->count, wrong);
+        }
+    }
+}
+
+struct shm_actor *storm_join(enum shm_actor_kind kind, unsigned number)
+{
+    struct shm_fault fault;
+    struct shm_actor *actor;
+    if (shm_actor_join(&actor, storm_store, kind, number, &fault) != SHM_OK)
+        storm_fail("%s", fault.text);
+    return actor;
+}

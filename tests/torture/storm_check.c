@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: MIT */
+/* What has to hold when a round is over and whoever was in it has left or is dead. */
+#include "config.h"
+
+#include "tests/torture/storm.h"
+
+#include <stdio.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { RECLAIM_SECONDS = 10, BYTES_OF_TEXT = 400 };
+
+static void first_fault(void *data, const char *line)
+{
+    char *text = data;
+    if (text[0] == '\0')
+        snprintf(text, BYTES_OF_TEXT, "%s", line);
+}
+
+static void verify(const char *when, bool reclaimed)
+{
+    struct shm_verify_report report;
+    char text[BYTES_OF_TEXT] = "";
+    const struct shm_control *control = shm_control();
+    int rc = shm_store_verify(storm_store, &report, first_fault, text);
+    if (rc != SHM_OK)
+        storm_fail("verify %s: %s; %llu faults, first: %s", when, shm_strerror(rc),
+                   (unsigned long long)report.faults, text);
+    if (report.users != storm_model.users)
+        storm_fail("verify %s counts %llu users, and there are %llu", when,
+                   (unsigned long long)report.users, (unsigned long long)storm_model.users);
+    uint64_t arena = control->arena_end - SHM_BASE - SHM_ARENA_AT;
+    if (report.bytes_used + report.bytes_free + report.bytes_tables != arena)
+        storm_fail("verify %s: %llu bytes used, %llu free and %llu of tables are not the arena's"
+                   " %llu",
+                   when, (unsigned long long)report.bytes_used,
+                   (unsigned long long)report.bytes_free, (unsigned long long)report.bytes_tables,
+                   (unsigned long long)arena);
+    if (reclaimed && report.bodies != report.users)
+        storm_fail("verify %s: %llu bodies of %llu users", when, (unsigned long long)report.bodies,
+                   (unsigned long long)report.users);
+}
+
+/* Nobody reads and nobody has a snapshot: what was retired has to go. */
+static void reclaim(struct shm_actor *actor)
+{
+    const struct shm_control *control = shm_control();
+    double until = storm_seconds() + RECLAIM_SECONDS;
+    while (control->retired.count + control->unlinked.count + control->held_count != 0) {
+        shm_maintain(actor);
+        shm_actor_offline(actor);
+        if (storm_seconds() > until)
+            storm_fail("reclaim stands: %llu bodies retired, %llu unlinked, %llu held by pins",
+                       (unsigned long long)control->retired.count,
+                       (unsigned long long)control->unlinked.count,
+                       (unsigned long long)control->held_count);
+        usleep(200);
+    }
+    if (control->retired.bytes + control->unlinked.bytes + control->held_bytes != 0)
+        storm_fail("nothing is retired, and it has %llu bytes",
+                   (unsigned long long)(control->retired.bytes + control->unlinked.bytes +
+                                        control->held_bytes));
+}
+
+static void check(void)
+{
+    /* a dead writer's sealed commit is one, from here on */
+    (void)shm_actor_reap(storm_store);
+    struct shm_actor *actor = storm_join(SHM_ACTOR_MASTER, 0);
+    storm_replay(&storm_model, storm_version());
+    verify("with what the dead left", false);
+    storm_check_table(actor);
+    storm_check_feed(actor);
+    reclaim(actor);
+    storm_check_table(actor);
+    verify("after reclaim", true);
+    shm_actor_leave(actor);
+}
+
+/* In a process of its own: a broken table may make it crash or hang. */
+void storm_check(void)
+{
+    int status;
+    pid_t pid = storm_fork();
+    if (pid == 0) {
+        alarm(60);
+        check();
+        _exit(0);
+    }
+    waitpid(pid, &status, 0);
+    if (status != 0)
+        storm_fail("the check after a round ended with %s %d",
+                   WIFSIGNALED(status) ? "signal" : "status",
+                   WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
+    storm_replay(&storm_model, storm_version());
+}

@@ -1,0 +1,360 @@
+/* SPDX-License-Identifier: MIT */
+/* The readers of the storm: lookups, listings that rest, followers; and the master. */
+#include "config.h"
+
+#include "tests/torture/storm.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+enum { LISTINGS = 6 };
+
+/* ---- lookups ---- */
+
+static bool as_model(const struct model_row *found, const struct model_row *expected)
+{
+    static const struct model_row nobody;
+    return storm_same(found, expected != NULL ? expected : &nobody);
+}
+
+static const struct model_row *expected_row(int key, uint32_t value)
+{
+    return key < 0 ? &storm_model.row[value] : model_by_key(&storm_model, (unsigned)key, value);
+}
+
+/* What was found is what the model has at some version from its own up to now. */
+static void check_found(int key, uint32_t value, const struct model_row *found)
+{
+    uint64_t from = storm_model.version, to = storm_version();
+    struct model_row before = {0};
+    if (expected_row(key, value) != NULL)
+        before = *expected_row(key, value);
+    while (!as_model(found, expected_row(key, value))) {
+        if (storm_model.version >= to)
+            storm_fail("a lookup of %s %u found %s; at version %llu it is %s, at %llu %s",
+                       key < 0    ? "id"
+                       : key == 0 ? "name"
+                                  : "e-mail",
+                       value, storm_row_text(found), (unsigned long long)from,
+                       storm_row_text(&before), (unsigned long long)to,
+                       storm_row_text(expected_row(key, value)));
+        storm_replay(&storm_model, storm_model.version + 1);
+    }
+}
+
+static int find(struct shm_actor *actor, int key, uint32_t value, struct shm_user *user)
+{
+    uint8_t bytes[SHM_KEY_MAX];
+    if (key < 0) {
+        storm_id(bytes, value);
+        return shm_user_find(actor, bytes, user);
+    }
+    return shm_user_find_key(actor, (unsigned)key, bytes, storm_key((unsigned)key, value, bytes),
+                             user);
+}
+
+static void lookup(struct shm_actor *actor, int key, uint32_t value)
+{
+    struct shm_user user;
+    struct model_row row = {0};
+    storm_replay(&storm_model, storm_version());
+    if (key >= 0 && (storm_model.unique & 1U << key) == 0)
+        return;
+    int rc = find(actor, key, value, &user);
+    if (rc != SHM_OK && rc != SHM_ENOENT)
+        storm_fail("a lookup returns \"%s\"", shm_strerror(rc));
+    if (rc == SHM_OK) {
+        storm_read(&user, &row);
+        uint8_t id[SHM_ID_SIZE];
+        storm_id(id, row.is.id);
+        if (memcmp(id, user.id, SHM_ID_SIZE) != 0)
+            storm_fail("the body of user %u is under another id", row.is.id);
+    }
+    check_found(key, value, &row);
+    if (rc == SHM_OK && storm_random(16) == 0) {
+        usleep((useconds_t)storm_random(2000)); /* inside the read section */
+        storm_read(&user, &row);
+    }
+    atomic_fetch_add(&storm->lookups, 1);
+}
+
+/* ---- listings ---- */
+
+/* A snapshot, and what it has to show. */
+struct listing {
+    bool open;
+    struct shm_snapshot snapshot;
+    struct shm_cursor cursor;
+    uint32_t count, next;
+    bool whole; /* nothing was left out: the sum has to be right */
+    int64_t sum;
+    uint16_t order[MODEL_IDS];
+    struct model at;
+};
+
+static void listing_begin(struct shm_actor *actor, struct listing *listing)
+{
+    int rc = shm_snapshot_begin(actor, &listing->snapshot);
+    if (rc == SHM_EPINS) /* those of the last that still hold something: see snapshot.c */
+        return;
+    if (rc != SHM_OK)
+        storm_fail("a snapshot returns \"%s\"", shm_strerror(rc));
+    storm_replay(&storm_model, listing->snapshot.version);
+    listing->at = storm_model;
+    listing->count = model_order(&listing->at, listing->order);
+    listing->next = 0;
+    listing->sum = 0;
+    listing->whole = true;
+    listing->open = true;
+    shm_cursor_first(&listing->cursor, actor, &listing->snapshot);
+}
+
+static void listing_end(struct shm_actor *actor, struct listing *listing)
+{
+    shm_snapshot_end(actor, &listing->snapshot);
+    listing->open = false;
+}
+
+static void check_end(const struct listing *listing)
+{
+    if (listing->next != listing->count)
+        storm_fail("a listing at version %llu ends after %u of %u users; next is %s",
+                   (unsigned long long)listing->at.version, listing->next, listing->count,
+                   storm_row_text(&listing->at.row[listing->order[listing->next]]));
+    if (listing->whole && listing->sum != MODEL_SUM)
+        storm_fail("the amounts of a listing at version %llu make %lld and not %d",
+                   (unsigned long long)listing->at.version, (long long)listing->sum, MODEL_SUM);
+}
+
+/* @return false at the end */
+static bool listing_step(struct listing *listing)
+{
+    struct shm_user user;
+    struct model_row row;
+    bool more = shm_cursor_more(&listing->cursor);
+    int rc = shm_cursor_next(&listing->cursor, &user);
+    if (rc == SHM_EREVOKED && storm->revokes) {
+        atomic_fetch_add(&storm->revoked, 1);
+        return false;
+    }
+    if (rc != SHM_OK && rc != SHM_ENOENT)
+        storm_fail("a listing's step returns \"%s\"", shm_strerror(rc));
+    if (more != (rc == SHM_OK))
+        storm_fail("a cursor says that there is %s, and the next step that there is not",
+                   more ? "more" : "no more");
+    if (rc == SHM_ENOENT) {
+        check_end(listing);
+        atomic_fetch_add(&storm->listings, 1);
+        return false;
+    }
+    storm_read(&user, &row);
+    const struct model_row *expected =
+        listing->next < listing->count ? &listing->at.row[listing->order[listing->next]] : NULL;
+    if (!as_model(&row, expected))
+        storm_fail("number %u of a listing at version %llu is %s and should be %s", listing->next,
+                   (unsigned long long)listing->at.version, storm_row_text(&row),
+                   storm_row_text(expected));
+    listing->next++;
+    listing->sum += row.is.amount;
+    return true;
+}
+
+/* As the next page does: by token, also of a user who is gone since. */
+static void listing_seek(struct shm_actor *actor, struct listing *listing)
+{
+    uint32_t id = (uint32_t)storm_random(MODEL_IDS);
+    uint64_t seq = storm_random(2) == 0 && listing->count > 0
+                       ? listing->at.row[listing->order[storm_random(listing->count)]].seq
+                       : 1 + storm_random(listing->at.seq);
+    uint8_t bytes[SHM_ID_SIZE];
+    for (uint32_t i = 0; i < MODEL_IDS; i++)
+        if (listing->at.row[i].seq == seq)
+            id = i;
+    storm_id(bytes, id);
+    listing->whole = false;
+    int rc = shm_cursor_after(&listing->cursor, actor, &listing->snapshot, seq, bytes);
+    if (rc != SHM_OK)
+        storm_fail("a listing after seq %llu of %llu returns \"%s\"", (unsigned long long)seq,
+                   (unsigned long long)listing->at.seq, shm_strerror(rc));
+    for (listing->next = 0; listing->next < listing->count; listing->next++)
+        if (listing->at.row[listing->order[listing->next]].seq > seq)
+            return;
+}
+
+static void list_some(struct shm_actor *actor, struct listing *listing)
+{
+    if (!listing->open)
+        return listing_begin(actor, listing);
+    if (storm_random(16) == 0)
+        listing_seek(actor, listing);
+    for (uint64_t steps = storm_random(120); steps > 0; steps--)
+        if (!listing_step(listing))
+            return listing_end(actor, listing);
+    if (storm_random(64) == 0)
+        listing_end(actor, listing);
+}
+
+/* ---- processes ---- */
+
+static void look_up_some(struct shm_actor *actor)
+{
+    for (uint64_t n = 1 + storm_random(30); n > 0; n--) {
+        uint64_t what = storm_random(4);
+        if (what < 2)
+            lookup(actor, -1, (uint32_t)storm_random(MODEL_IDS));
+        else
+            lookup(actor, (int)what - 2, 1 + (uint32_t)storm_random(MODEL_IDS - 1));
+    }
+}
+
+void storm_reader(unsigned worker, unsigned number)
+{
+    static struct listing listings[LISTINGS];
+    struct shm_actor *actor = storm_join(SHM_ACTOR_WORKER, worker);
+    (void)number;
+    while (atomic_load(&storm->stop) == 0) {
+        storm_beat(worker);
+        for (uint64_t n = storm_random(4); n > 0; n--) {
+            if (storm_random(2) == 0)
+                look_up_some(actor);
+            else
+                list_some(actor, &listings[storm_random(LISTINGS)]);
+        }
+        shm_actor_offline(actor);
+        if (storm_random(4) == 0)
+            usleep((useconds_t)storm_random(1000));
+    }
+    shm_actor_leave(actor); /* ends its snapshots, too */
+    _exit(0);
+}
+
+/* ---- followers ---- */
+
+/* A place between two changes: number i of the commit after `version` comes next. */
+struct place {
+    uint64_t version;
+    uint32_t i;
+};
+
+static void check_change(const struct shm_change *change, struct place *place)
+{
+    uint8_t id[SHM_ID_SIZE];
+    struct ledger *ledger = &storm->ledger;
+    const struct model_commit *commit = ledger_commit(ledger, place->version + 1);
+    if (change->version == place->version + 1 && place->i < commit->count) {
+        storm_id(id, ledger_change(ledger, commit->first + place->i)->id);
+        if (change->kind == commit->kind && memcmp(id, change->id, SHM_ID_SIZE) == 0) {
+            if (++place->i == commit->count)
+                *place = (struct place){.version = place->version + 1};
+            return;
+        }
+    }
+    storm_fail("the feed says version %llu, kind %u; number %u of version %llu was of kind %u",
+               (unsigned long long)change->version, change->kind, place->i,
+               (unsigned long long)place->version + 1, commit->kind);
+}
+
+static void resync(struct shm_actor *actor, struct shm_follower *follower, struct place *place)
+{
+    struct shm_snapshot snapshot;
+    atomic_fetch_add(&storm->resyncs, 1);
+    do {
+        if (shm_snapshot_begin(actor, &snapshot) != SHM_OK)
+            storm_fail("no pin for a follower's snapshot");
+        *place = (struct place){.version = snapshot.version};
+        shm_snapshot_end(actor, &snapshot);
+    } while (shm_feed_follow(actor, follower, snapshot.version) == SHM_ERESYNC);
+}
+
+/* All that there is just now. */
+static void follow(struct shm_actor *actor, struct shm_follower *follower, struct place *place)
+{
+    struct shm_change change;
+    int rc;
+    while ((rc = shm_feed_next(actor, follower, &change)) == SHM_OK) {
+        check_change(&change, place);
+        atomic_fetch_add(&storm->changes_read, 1);
+    }
+    if (rc == SHM_ERESYNC)
+        resync(actor, follower, place);
+    else if (rc != SHM_ENOENT)
+        storm_fail("the feed returns \"%s\"", shm_strerror(rc));
+    else if (place->i != 0)
+        storm_fail("a follower sees %u users of version %llu", place->i,
+                   (unsigned long long)place->version + 1);
+}
+
+void storm_follower(unsigned worker, unsigned number)
+{
+    struct shm_actor *actor = storm_join(SHM_ACTOR_WORKER, worker);
+    struct shm_follower follower;
+    struct place place = {.version = storm_model.version};
+    (void)number;
+    if (shm_feed_follow(actor, &follower, place.version) != SHM_OK)
+        resync(actor, &follower, &place);
+    while (atomic_load(&storm->stop) == 0) {
+        storm_beat(worker);
+        follow(actor, &follower, &place);
+        shm_actor_offline(actor);
+        usleep((useconds_t)(storm_random(64) == 0 ? storm_random(50000) : storm_random(500)));
+    }
+    shm_actor_leave(actor);
+    _exit(0);
+}
+
+void storm_master(unsigned worker, unsigned number)
+{
+    struct shm_actor *actor = storm_join(SHM_ACTOR_MASTER, number);
+    shm_test_hook = storm_hook;
+    storm_op.head.count = 0; /* it commits nothing */
+    while (atomic_load(&storm->stop) == 0) {
+        storm_beat(worker);
+        unsigned ms = shm_maintain(actor);
+        if (storm_random(16) == 0)
+            shm_actor_reap(storm_store);
+        shm_actor_offline(actor);
+        usleep((useconds_t)storm_random(ms < 3 ? 1000 * ms + 1 : 3000));
+    }
+    shm_actor_leave(actor);
+    _exit(0);
+}
+
+/* ---- after a round ---- */
+
+void storm_check_table(struct shm_actor *actor)
+{
+    static struct listing listing;
+    listing_begin(actor, &listing);
+    if (!listing.open)
+        storm_fail("no pin for a snapshot of the table");
+    while (listing_step(&listing)) {
+    }
+    listing_end(actor, &listing);
+    for (uint32_t i = 0; i < MODEL_IDS; i++) {
+        lookup(actor, -1, i);
+        lookup(actor, 0, i);
+        lookup(actor, 1, i + 1);
+    }
+    shm_actor_offline(actor);
+}
+
+void storm_check_feed(struct shm_actor *actor)
+{
+    struct shm_follower follower;
+    struct place place = {.version = storm_version()};
+    uint64_t changes = 0;
+    while (place.version > 0) {
+        changes += ledger_commit(&storm->ledger, place.version)->count;
+        if (changes + 2 * SHM_BATCH_MAX > SHM_FEED_SIZE) /* the ring has one before, too */
+            break;
+        place.version--;
+    }
+    if (shm_feed_follow(actor, &follower, place.version) != SHM_OK)
+        storm_fail("the feed has lost what followed version %llu",
+                   (unsigned long long)place.version);
+    follow(actor, &follower, &place);
+    if (place.version != storm_version())
+        storm_fail("the feed ends at version %llu of %llu", (unsigned long long)place.version,
+                   (unsigned long long)storm_version());
+    shm_actor_offline(actor);
+}
