@@ -19,7 +19,6 @@
 
 #include "shm/careful_walk.h"
 #include "shm/grace.h"
-#include "shm/hash.h"
 
 /* An unprotected reader's: what is still wrong after so many looks, the last of them
  * spread over a while, is no change under its eyes. */
@@ -146,62 +145,30 @@ static bool look_again(const struct shm_reader *reader, int rc, unsigned *looks)
     return true;
 }
 
+static int too_fast(struct careful *c)
+{
+    return careful_bad(c, "a user changes too fast to be read unprotected, or is broken");
+}
+
 /* ---- lookup ---- */
 
-/* A hash table whose place may be believed; count 0: there is none. */
-static int read_table(struct careful *c, const struct shm_table *in_segment,
-                      struct shm_table *table)
+/* Unprotected, a chain that changes under our eyes may lead past who is looked for: nobody is
+ * found only where nothing has changed, or time and again. */
+struct moment {
+    uint64_t version, gp;
+};
+
+static struct moment look_at_clock(void)
 {
-    table->buckets = __atomic_load_n(&in_segment->buckets, __ATOMIC_ACQUIRE);
-    table->count = __atomic_load_n(&in_segment->count, __ATOMIC_ACQUIRE);
-    if (table->count == 0 || (table->count & (table->count - 1)) != 0 ||
-        table->count > UINT64_C(1) << 40 ||
-        !careful_may_read(c, table->buckets, table->count * 8, SHM_EXTENT))
-        return careful_bad(c, "a hash table's place is wrong");
-    return SHM_OK;
+    uint64_t gp = __atomic_load_n(&shm_control()->gp, __ATOMIC_ACQUIRE);
+    return (struct moment){shm_version(), gp};
 }
 
-/* One node of a chain, and whether it is who is looked for. @return SHM_ENOENT: it is not */
-static int try_node(struct careful *c, const struct careful_node *node,
-                    const uint8_t id[SHM_ID_SIZE], uint64_t version, struct shm_record *record)
+static bool look_for(struct shm_reader *reader, int rc, struct moment before, unsigned *looks)
 {
-    if (memcmp(node->id, id, SHM_ID_SIZE) != 0)
-        return SHM_ENOENT;
-    return careful_record(c, node, version, record);
-}
-
-static int find_once(struct careful *c, const uint8_t id[SHM_ID_SIZE], struct shm_record *record)
-{
-    struct shm_table table;
-    uint64_t version = shm_version();
-    uint64_t hash = shm_hash_id(shm_header(), id), steps = 0, power = 1;
-    int rc = read_table(c, &shm_control()->ids, &table);
-    if (rc != SHM_OK)
-        return rc;
-    const void *const *word = (const void *const *)&table.buckets[hash & (table.count - 1)];
-    const void *tortoise = NULL;
-    for (;;) {
-        struct careful_node node;
-        const void *next = __atomic_load_n(word, __ATOMIC_ACQUIRE);
-        if (next == NULL)
-            return SHM_ENOENT;
-        if (next == tortoise)
-            return careful_bad(c, "a chain of the hash table has no end");
-        rc = careful_node(c, next, "the hash table", &node);
-        if (rc == SHM_OK && ((node.hash ^ hash) & (table.count - 1)) != 0)
-            rc = careful_bad(c, "user number %llu is in the wrong chain of the hash table",
-                             (unsigned long long)node.seq);
-        if (rc == SHM_OK)
-            rc = try_node(c, &node, id, version, record);
-        if (rc != SHM_ENOENT)
-            return rc;
-        if (++steps == power) {
-            tortoise = next;
-            power *= 2;
-            steps = 0;
-        }
-        word = (const void *const *)&node.at->by_id.next;
-    }
+    struct moment now = look_at_clock();
+    bool moved = before.version != now.version || before.gp != now.gp;
+    return look_again(reader, rc == SHM_ENOENT && moved ? SHM_EBUSY : rc, looks);
 }
 
 int shm_reader_find(struct shm_reader *reader, const uint8_t id[SHM_ID_SIZE],
@@ -209,11 +176,30 @@ int shm_reader_find(struct shm_reader *reader, const uint8_t id[SHM_ID_SIZE],
 {
     struct careful *c = start(reader, fault);
     unsigned looks = 0;
+    struct moment before;
     int rc;
     do {
-        rc = find_once(c, id, record);
-    } while (look_again(reader, rc, &looks));
-    return rc;
+        before = look_at_clock();
+        rc = careful_find(c, id, record);
+    } while (look_for(reader, rc, before, &looks));
+    return rc == SHM_EBUSY ? too_fast(c) : rc;
+}
+
+int shm_reader_find_key(struct shm_reader *reader, unsigned key, const uint8_t *value, uint32_t len,
+                        struct shm_record *record, struct shm_fault *fault)
+{
+    struct careful *c = start(reader, fault);
+    unsigned looks = 0;
+    struct moment before;
+    int rc;
+    if (key >= SHM_KEYS || reader->store->key_of == NULL ||
+        __atomic_load_n(&shm_control()->unique[key].count, __ATOMIC_ACQUIRE) == 0)
+        return SHM_EINVAL;
+    do {
+        before = look_at_clock();
+        rc = careful_find_key(c, key, value, len, record);
+    } while (look_for(reader, rc, before, &looks));
+    return rc == SHM_EBUSY ? too_fast(c) : rc;
 }
 
 /* ---- listing ---- */

@@ -44,6 +44,12 @@ struct shm_actor *shm_reader_actor(struct shm_reader *reader);
 int shm_reader_find(struct shm_reader *reader, const uint8_t id[SHM_ID_SIZE],
                     struct shm_record *record, struct shm_fault *fault);
 
+/** The user with this value of a unique key, as the store's key_of gives it.
+ * @return as above; SHM_EINVAL where the segment has no index of this key, or the store no key_of
+ */
+int shm_reader_find_key(struct shm_reader *reader, unsigned key, const uint8_t *value, uint32_t len,
+                        struct shm_record *record, struct shm_fault *fault);
+
 /**
  * Begins a listing in creation order, of the table as it is now; ends the one before it.
  * @param after only users with a greater sequence number; 0: all

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "inspect/inspect.h"
+#include "user/user.h"
 
 enum inspect_exit inspect_attach(struct shm_store **store, const struct inspect_options *options)
 {
     struct shm_fault fault = {{0}};
-    int error = shm_store_attach(store, options->segment, SHM_ATTACH_READ, NULL, &fault);
+    int error = shm_store_attach(store, options->segment, SHM_ATTACH_READ, user_key_of, &fault);
 
     if (error == SHM_OK)
         return INSPECT_DONE;

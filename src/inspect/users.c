@@ -99,8 +99,9 @@ static bool visit_named(void *data, const struct shm_record *record, enum inspec
     return true;
 }
 
-static enum inspect_exit get_by_name(const struct inspect_view *view,
-                                     const struct inspect_options *options)
+/* By a scan: names are not unique, and those who have one are in no index. */
+static enum inspect_exit scan_for_name(const struct inspect_view *view,
+                                       const struct inspect_options *options)
 {
     struct name_search search = {options->username,
                                  options->json ? show_user_json : show_user_block, 0};
@@ -114,6 +115,29 @@ static enum inspect_exit get_by_name(const struct inspect_view *view,
         return inspect_fail(INSPECT_FAILED, "no user named %s in %s", options->username,
                             options->segment);
     return code;
+}
+
+static enum inspect_exit get_by_name(const struct inspect_view *view,
+                                     const struct inspect_options *options)
+{
+    struct user_text name = {(const uint8_t *)options->username, strlen(options->username)};
+    uint8_t key[USER_KEY_MAX];
+    struct shm_record record;
+    struct shm_fault fault = {{0}};
+
+    if (name.len > USER_USERNAME_MAX)
+        return inspect_fail(INSPECT_FAILED, "no user has a name of more than %d bytes",
+                            USER_USERNAME_MAX);
+    uint32_t len = user_key_of_text(USER_KEY_USERNAME, name, key);
+    int error = shm_reader_find_key(view->reader, USER_KEY_USERNAME, key, len, &record, &fault);
+    if (error == SHM_EINVAL)
+        return scan_for_name(view, options);
+    if (error == SHM_ENOENT)
+        return inspect_fail(INSPECT_FAILED, "no user named %s in %s", options->username,
+                            options->segment);
+    if (error != SHM_OK)
+        return inspect_fail_store(error, &fault);
+    return print_record(&record, options->json ? show_user_json : show_user_block);
 }
 
 enum inspect_exit inspect_get(const struct inspect_options *options)

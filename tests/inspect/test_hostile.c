@@ -101,6 +101,19 @@ static void a_chain_of_the_hash_table_in_a_ring_ends(void **state)
     segment_close();
 }
 
+/* Brent's tortoise: the chain goes round among nodes that belong in it. */
+static void a_ring_of_who_belongs_there_ends(void **state)
+{
+    (void)state;
+    segment_insert_three(segment_open());
+    struct shm_node *node = nth(2);
+    node->by_id.next = &node->by_id;
+    control()->ids.buckets[node->hash & (control()->ids.count - 1)].next = &node->by_id;
+    node->body->died = control()->version; /* deleted: a lookup goes on past it */
+    assert_corrupt("get", ID_2, "has no end");
+    segment_close();
+}
+
 static void a_hash_table_out_of_place_is_named(void **state)
 {
     (void)state;
@@ -288,6 +301,7 @@ int main(void)
         BARE(a_flipped_bit_of_a_body_is_named_and_the_others_are_listed),
         BARE(bodies_in_a_ring_end),
         BARE(a_chain_of_the_hash_table_in_a_ring_ends),
+        BARE(a_ring_of_who_belongs_there_ends),
         BARE(a_hash_table_out_of_place_is_named),
         BARE(a_broken_index_is_named),
         BARE(a_lock_that_is_none_is_not_taken),

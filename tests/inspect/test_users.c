@@ -13,6 +13,14 @@
 
 #include "shm/layout.h"
 #include "tests/inspect/tool.h"
+#include "user/user.h"
+
+static struct shm_node *first_node(void)
+{
+    return caa_container_of(
+        ((struct shm_control *)(uintptr_t)(SHM_BASE + SHM_CONTROL_AT))->order.next, struct shm_node,
+        order);
+}
 
 /* ---- list ---- */
 
@@ -198,6 +206,58 @@ static void get_of_nobody_ends_with_1(void **state)
     }
 }
 
+static void get_by_name_prints_all_who_have_it(void **state)
+{
+    struct shm_store *store = segment_open();
+    Userservice__User bob = user_make(BYTES("bob"), BYTES("b@example.org"), 1);
+
+    (void)state;
+    segment_insert_three(store);
+    segment_insert(store, 7, &bob);
+    segment_close();
+    struct tool_result got = tool_run(ON_SEGMENT, "--json", "get", "--username", "bob", NULL);
+    assert_int_equal(got.exit, 0);
+    char *second = strchr(got.out, '\n') + 1;
+    assert_non_null(strstr(second, "07070707-"));
+    *second = '\0';
+    assert_non_null(strstr(got.out, ID_2));
+    tool_free(&got);
+    got = tool_run(ON_SEGMENT, "get", "--username", "ada", NULL);
+    assert_int_equal(got.exit, 0);
+    assert_memory_equal(got.out, "id        " ID_1 "\n", 10 + 36 + 1);
+    tool_free(&got);
+    got = tool_run(ON_SEGMENT, "get", "--username", "ad", NULL);
+    tool_assert_failed(&got, 1, "no user named ad ");
+    tool_free(&got);
+}
+
+static void get_by_name_goes_by_the_index(void **state)
+{
+    struct shm_config config = {.name = segment_name(),
+                                .size = UINT64_C(1) << 30,
+                                .max_users = 1000,
+                                .unique = 1u << USER_KEY_USERNAME,
+                                .key_of = user_key_of};
+    struct shm_store *store;
+    struct shm_fault fault = {{0}};
+
+    (void)state;
+    if (shm_store_open(&store, &config, &fault) != SHM_OK)
+        fail_msg("%s", fault.text);
+    segment_insert_three(store);
+    /* whoever is listed first is damaged: a scan would not get by unnoticed */
+    first_node()->body->bytes[0] ^= 1;
+    struct tool_result got = tool_run(ON_SEGMENT, "get", "--username", "Zo\xC3\xAB", NULL);
+    assert_string_equal(got.err, "");
+    assert_int_equal(got.exit, 0);
+    assert_non_null(strstr(got.out, ID_3));
+    tool_free(&got);
+    got = tool_run(ON_SEGMENT, "get", "--username", "zoe", NULL);
+    tool_assert_failed(&got, 1, "no user named zoe ");
+    tool_free(&got);
+    shm_store_close(store);
+}
+
 /* ---- hostile contents ---- */
 
 static void what_a_client_stored_cannot_reach_the_terminal(void **state)
@@ -245,13 +305,6 @@ static void a_body_that_is_no_user_is_told_and_the_others_are_listed(void **stat
 }
 
 /* ---- a damaged table ---- */
-
-static struct shm_node *first_node(void)
-{
-    return caa_container_of(
-        ((struct shm_control *)(uintptr_t)(SHM_BASE + SHM_CONTROL_AT))->order.next, struct shm_node,
-        order);
-}
 
 /* Runs the tool on a table whose first node was damaged. */
 static void assert_list_finds(const char *what)
@@ -310,6 +363,8 @@ int main(void)
         ON_THREE(output_that_cannot_be_written_is_an_error),
         ON_THREE(get_prints_the_one_user),
         ON_THREE(get_of_nobody_ends_with_1),
+        BARE(get_by_name_prints_all_who_have_it),
+        BARE(get_by_name_goes_by_the_index),
         BARE(what_a_client_stored_cannot_reach_the_terminal),
         BARE(a_pointer_to_nowhere_ends_the_list),
         BARE(users_in_a_ring_end_the_list),
