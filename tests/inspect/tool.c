@@ -52,28 +52,42 @@ void tool_as_nobody(bool yes)
     as_nobody = yes;
 }
 
-static struct tool_result run(int out_fd, char *argv[])
+static pid_t start(const int fds[3], char *argv[])
 {
-    struct tool_result result;
-    FILE *out = tmpfile(), *err = tmpfile();
-    size_t err_len;
-    int status;
-
-    assert_non_null(out);
-    assert_non_null(err);
     pid_t pid = fork();
+
     assert_true(pid >= 0);
     if (pid == 0) {
-        dup2(out_fd >= 0 ? out_fd : fileno(out), STDOUT_FILENO);
-        dup2(fileno(err), STDERR_FILENO);
+        for (int fd = 0; fd < 3; fd++)
+            if (fds[fd] >= 0)
+                dup2(fds[fd], fd);
         alarm(DEADLINE_S); /* a tool that goes in circles ends with 128 + SIGALRM */
         if (as_nobody && (setgroups(0, NULL) != 0 || setgid(NOBODY) != 0 || setuid(NOBODY) != 0))
             _exit(126);
         execv(argv[0], argv);
         _exit(127);
     }
+    return pid;
+}
+
+int tool_wait(pid_t pid)
+{
+    int status;
+
     assert_int_equal(waitpid(pid, &status, 0), pid);
-    result.exit = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+static struct tool_result run(int out_fd, char *argv[])
+{
+    struct tool_result result;
+    FILE *out = tmpfile(), *err = tmpfile();
+    size_t err_len;
+
+    assert_non_null(out);
+    assert_non_null(err);
+    int fds[3] = {-1, out_fd >= 0 ? out_fd : fileno(out), fileno(err)};
+    result.exit = tool_wait(start(fds, argv));
     result.out = read_all(out, &result.out_len);
     result.err = read_all(err, &err_len);
     return result;
@@ -99,6 +113,18 @@ struct tool_result tool_run_into(int fd, const char *first, ...)
     collect_args(argv, first, args);
     va_end(args);
     return run(fd, argv);
+}
+
+pid_t tool_start(int in_fd, int out_fd, int err_fd, const char *first, ...)
+{
+    const int fds[3] = {in_fd, out_fd, err_fd};
+    char *argv[ARGS_MAX];
+    va_list args;
+
+    va_start(args, first);
+    collect_args(argv, first, args);
+    va_end(args);
+    return start(fds, argv);
 }
 
 void tool_free(struct tool_result *result)
@@ -141,11 +167,15 @@ static struct shm_store *opened;
 
 struct shm_store *segment_open(void)
 {
-    struct shm_config config = {
-        .name = segment_name(), .size = UINT64_C(1) << 30, .max_users = 100000};
+    return segment_open_as((struct shm_config){.size = UINT64_C(1) << 30, .max_users = 100000});
+}
+
+struct shm_store *segment_open_as(struct shm_config config)
+{
     struct shm_store *store;
     struct shm_fault fault = {{0}};
 
+    config.name = segment_name();
     if (shm_store_open(&store, &config, &fault) != SHM_OK)
         fail_msg("%s", fault.text);
     opened = store;

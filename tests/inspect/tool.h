@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include <json-c/json.h>
 
@@ -23,6 +24,11 @@ struct tool_result {
 struct tool_result tool_run(const char *first, ...) __attribute__((sentinel));
 /** The same with stdout already open at `fd`; out stays empty. */
 struct tool_result tool_run_into(int fd, const char *first, ...) __attribute__((sentinel));
+/** Starts it beside the test; stdin, stdout and stderr are these descriptors, -1 the test's own. */
+pid_t tool_start(int in_fd, int out_fd, int err_fd, const char *first, ...)
+    __attribute__((sentinel));
+/** Waits for its end. @return its status, or 128 + the signal that killed it */
+int tool_wait(pid_t pid);
 /** Whether it runs as user nobody from now on; needs root. */
 void tool_as_nobody(bool yes);
 void tool_free(struct tool_result *result);
@@ -34,6 +40,8 @@ const char *segment_name(void);
 void segment_remove(void);
 /** Creates it, or takes it over, as a server does; an owner until segment_close(). */
 struct shm_store *segment_open(void);
+/** The same with the given config, whose name is set. */
+struct shm_store *segment_open_as(struct shm_config config);
 /** Ends the ownership; nothing where none is open. */
 void segment_close(void);
 
