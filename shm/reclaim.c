@@ -35,157 +35,20 @@
 #include <urcu/rcuhlist.h>
 #include <urcu/rculist.h>
 
-#include "shm/grace.h"
+#include "shm/readers.h"
 #include "shm/retire.h"
+#include "shm/unique.h"
 
 enum {
-    ENOUGH = 64,     /* bodies that a writer retires between two looks at all slots */
-    STEPS = 160,     /* a look: two for each of those, and some of what is left from earlier */
-    PINS_SEEN = 256, /* more than that are looked up one by one */
-    SOURCES = 8,
+    ENOUGH = 64, /* bodies that a writer retires between two looks at all slots */
+    STEPS = 160, /* a look: two for each of those, and some of what is left from earlier */
 };
 
 struct reclaim {
     struct shm_actor *actor;
-    bool looked, seen, all; /* looked at the slots; seen the pins; seen them all */
-    unsigned num_pins, num_sources;
-    struct pin_seen {
-        uint64_t version;
-        struct shm_pin *pin;
-        struct shm_slot *slot;
-    } pins[PINS_SEEN];
-    struct shm_pin *source[SOURCES]; /* ended, and still hold blocks */
-    struct shm_pin *oldest;          /* of those who hold something */
-    bool revoking;                   /* one has been revoked and still holds something */
+    struct shm_readers readers;
     bool stuck; /* the queue's head waits for an older version in a list not seen here */
 };
-
-/* ---- grace periods ---- */
-
-/* Which tokens have passed: up to the least ctr of all who are online. */
-static void look_at_slots(struct reclaim *r)
-{
-    r->looked = true;
-    cmm_smp_mb(); /* pairs with a reader's xchg: see grace.h, 3 */
-    uint64_t passed = shm_control()->gp;
-    unsigned ready = shm_slots_ready();
-    for (unsigned i = 0; i < ready; i++) {
-        uint64_t ctr = __atomic_load_n(&shm_slot(i)->ctr, __ATOMIC_ACQUIRE);
-        if (ctr != 0 && ctr < passed && !shm_slot_dead(shm_slot(i)))
-            passed = ctr;
-    }
-    __atomic_store_n(&shm_control()->grace, passed, __ATOMIC_RELAXED);
-}
-
-static bool has_passed(struct reclaim *r, uint64_t token)
-{
-#ifdef SHM_MUTANT_NO_GRACE
-    (void)r;
-    (void)token;
-    return true;
-#else
-    if (token > shm_control()->grace && !r->looked)
-        look_at_slots(r);
-    return token <= shm_control()->grace;
-#endif
-}
-
-/* ---- pins ---- */
-
-static bool has_ended(struct reclaim *r, const struct shm_pin *pin)
-{
-    uint64_t revoked = __atomic_load_n(&pin->revoked, __ATOMIC_RELAXED);
-    return __atomic_load_n(&pin->count, __ATOMIC_ACQUIRE) == 0 ||
-           (revoked != 0 && has_passed(r, revoked));
-}
-
-static void see_pin(struct reclaim *r, struct shm_slot *slot, struct shm_pin *pin)
-{
-    if (has_ended(r, pin)) {
-        if (pin->held != NULL && r->num_sources < SOURCES)
-            r->source[r->num_sources++] = pin;
-        return;
-    }
-    uint64_t version = __atomic_load_n(&pin->version, __ATOMIC_RELAXED);
-    if (pin->held != NULL && pin->revoked != 0)
-        r->revoking = true;
-    else if (pin->held != NULL && (r->oldest == NULL || version < r->oldest->version))
-        r->oldest = pin;
-    if (r->num_pins < PINS_SEEN)
-        r->pins[r->num_pins++] = (struct pin_seen){version, pin, slot};
-    else
-        r->all = false;
-}
-
-static unsigned pins_high(const struct shm_slot *slot)
-{
-    uint64_t high = __atomic_load_n(&slot->pins_high, __ATOMIC_ACQUIRE);
-    return high < SHM_PINS ? (unsigned)high : SHM_PINS;
-}
-
-static void see_pins(struct reclaim *r)
-{
-    r->seen = r->all = true;
-    unsigned ready = shm_slots_ready();
-    for (unsigned i = 0; i < ready; i++) {
-        struct shm_slot *slot = shm_slot(i);
-        unsigned high = pins_high(slot);
-        for (unsigned p = 0; p < high; p++)
-            see_pin(r, slot, &slot->pins[p]);
-    }
-}
-
-/* Two pins, and the versions between which a block is needed: the older pin, if it needs it. */
-static void prefer(struct pin_seen *best, const struct pin_seen *other, uint64_t born,
-                   uint64_t died)
-{
-    if (other->version >= born && other->version < died &&
-        (best->pin == NULL || other->version < best->version))
-        *best = *other;
-}
-
-static struct pin_seen oldest_between(struct reclaim *r, uint64_t born, uint64_t died)
-{
-    struct pin_seen best = {0};
-    for (unsigned i = 0; i < r->num_pins; i++)
-        prefer(&best, &r->pins[i], born, died);
-    unsigned ready = r->all ? 0 : shm_slots_ready();
-    for (unsigned i = 0; i < ready; i++) {
-        struct shm_slot *slot = shm_slot(i);
-        unsigned high = pins_high(slot);
-        for (unsigned p = 0; p < high; p++) {
-            struct pin_seen one = {slot->pins[p].version, &slot->pins[p], slot};
-            if (!has_ended(r, &slot->pins[p]))
-                prefer(&best, &one, born, died);
-        }
-    }
-    return best;
-}
-
-/* The oldest pin that needs what lived in [born, died), or NULL. */
-static struct shm_pin *find_pin(struct reclaim *r, uint64_t born, uint64_t died)
-{
-#ifdef SHM_MUTANT_NO_PINS
-    (void)r;
-    (void)born;
-    (void)died;
-    return NULL;
-#else
-    for (;;) {
-        if (!r->seen)
-            see_pins(r);
-        struct pin_seen best = oldest_between(r, born, died);
-        /* a dead process's pin keeps nothing: its slot is cleared, and we look again */
-        if (best.pin == NULL || !shm_slot_dead(best.slot))
-            return best.pin;
-        if (!has_ended(r, best.pin)) /* taken over by a live process just now */
-            return best.pin;
-        r->seen = false;
-        r->num_pins = r->num_sources = 0;
-        r->oldest = NULL;
-    }
-#endif
-}
 
 /* ---- steps ---- */
 
@@ -255,9 +118,10 @@ static struct shm_tower *log_tower_del(struct shm_txn *txn, const struct shm_nod
     return tower;
 }
 
+/* Links that an index left which is no more are nothing. */
 static bool in_index(const struct shm_node *node, unsigned key)
 {
-    return shm_control()->unique[key].buckets != NULL && node->unique[key].prev != NULL;
+    return shm_control()->unique[key].buckets != NULL && shm_unique_linked(node, key);
 }
 
 /* The words that the list calls of unlink_lists() will write. */
@@ -297,7 +161,8 @@ static void settle(struct reclaim *r, struct shm_pin *source)
     struct shm_txn *txn = &r->actor->txn;
     struct shm_body *body = source != NULL ? source->held : shm_control()->retired.head;
     struct shm_node *node = body->state == SHM_BODY_DELETED ? shm_node_of(body) : NULL;
-    struct shm_pin *pin = find_pin(r, node != NULL ? node->born : body->born, body->died);
+    struct shm_pin *pin =
+        shm_readers_pin(&r->readers, node != NULL ? node->born : body->born, body->died);
     bool unlinks = pin == NULL && node != NULL && body->prev == NULL;
     shm_txn_begin(txn);
     if (unlinks)
@@ -362,26 +227,13 @@ static void free_one(struct reclaim *r)
 static void revoke_oldest(struct reclaim *r)
 {
     struct shm_txn *txn = &r->actor->txn;
-    if (r->revoking || r->oldest == NULL)
+    struct shm_pin *pin = shm_readers_to_revoke(&r->readers);
+    if (pin == NULL)
         return;
     shm_txn_begin(txn);
-    shm_txn_word(txn, &r->oldest->revoked, shm_txn_token(txn));
+    shm_txn_word(txn, &pin->revoked, shm_txn_token(txn));
     shm_txn_seal(txn, 0);
     shm_txn_apply(txn);
-    r->revoking = true;
-}
-
-static struct shm_pin *next_source(struct reclaim *r)
-{
-    if (shm_control()->held_count != 0 && !r->seen)
-        see_pins(r);
-    while (r->num_sources != 0) {
-        struct shm_pin *pin = r->source[r->num_sources - 1];
-        if (pin->held != NULL)
-            return pin;
-        r->num_sources--;
-    }
-    return NULL;
 }
 
 /* Lists of ended pins come before the queue, for its head may wait for what is in
@@ -390,12 +242,13 @@ static bool step(struct reclaim *r)
 {
     const struct shm_control *control = shm_control();
     struct shm_pin *source;
-    if (control->unlinked.head != NULL && has_passed(r, control->unlinked.head->token))
+    if (control->unlinked.head != NULL &&
+        shm_readers_passed(&r->readers, control->unlinked.head->token))
         free_one(r);
-    else if ((source = next_source(r)) != NULL)
+    else if ((source = shm_readers_source(&r->readers)) != NULL)
         settle(r, source);
     else if (control->retired.head != NULL && !r->stuck &&
-             has_passed(r, control->retired.head->token))
+             shm_readers_passed(&r->readers, control->retired.head->token))
         settle(r, NULL);
     else
         return false;
@@ -408,17 +261,12 @@ unsigned shm_reclaim(struct shm_actor *actor, unsigned max)
     struct reclaim r;
     unsigned done = 0;
     r.actor = actor;
-    r.looked = r.seen = r.all = r.revoking = r.stuck = false;
-    r.num_pins = r.num_sources = 0;
-    r.oldest = NULL;
+    r.stuck = false;
+    shm_readers_init(&r.readers);
     while (done < max && step(&r))
         done++;
-    if (control->held_bytes > control->held_max) {
-        r.num_pins = r.num_sources = 0;
-        r.oldest = NULL;
-        see_pins(&r); /* what was held a moment ago counts */
+    if (control->held_bytes > control->held_max)
         revoke_oldest(&r);
-    }
     return done;
 }
 
