@@ -3,9 +3,9 @@
 #ifndef ROSTERD_SERVICE_CALLS_H
 #define ROSTERD_SERVICE_CALLS_H
 
-#include "service/user_request.h"
 #include <urcu/list.h>
 
+#include "service/user_request.h"
 #include "service/user_service.h"
 
 /** The listings that wait for their clients to read, and what ends those that wait too long. */
@@ -45,11 +45,26 @@ bool parking_enter(struct parking *parking, struct grpc_call *call,
 /** The try came to an end, or the call did. */
 void parking_leave(struct parking *parking, struct grpc_call *call);
 
+enum {
+    USER_SHOWN_MAX = 128, /* bytes of a client's text in a status text */
+    USER_SHOWN_SIZE = USER_SHOWN_MAX + 3,
+    USER_TAKEN_SIZE = USER_SHOWN_SIZE + 32,
+};
+
 /** Sends a user as the store has it. */
 void user_reply(struct grpc_call *call, const uint8_t *id, const uint8_t *body, size_t body_len);
 /** What a client is told of an insert that failed; text stays the service's. */
 enum grpc_status user_insert_status(const struct user_service *service, int error,
                                     const char **text);
+/**
+ * Copies what a client sent into a status text: at most USER_SHOWN_MAX bytes of it, cut at a
+ * character and with "..." behind. A status text is a C string: U+0000 becomes a '?'.
+ * @param out at least USER_SHOWN_SIZE bytes; not terminated
+ * @return where the next character goes
+ */
+char *user_show(char *out, const uint8_t *text, size_t len);
+/** "username 'ann' is taken": what a client is told of SHM_EKEY. */
+void user_taken_text(char text[USER_TAKEN_SIZE], const struct shm_new_user *user, unsigned key);
 int64_t user_clock_seconds(void);
 
 /* ---- create, user_create.c ---- */
@@ -80,8 +95,9 @@ void listings_init(struct listings *listings, uint64_t max_age, uint64_t max_byt
 /* ---- batch, user_batch.c ---- */
 
 struct batch_error {
-    const char *reason; /* static, or the service's */
-    uint32_t position;  /* of the request in the stream, from 0 */
+    const char *reason; /* static, or the service's; or this error's own, then it is `owned` */
+    char *owned;
+    uint32_t position; /* of the request in the stream, from 0 */
 };
 struct batch_call {
     struct parking parking;
@@ -90,6 +106,7 @@ struct batch_call {
     uint8_t *buffer;
     uint32_t buffer_len, buffer_cap;
     uint32_t waiting;  /* users in buffer, <= SHM_BATCH_MAX */
+    uint32_t chunk;    /* of those, how many to try first; 0: all */
     uint32_t position; /* of the next request */
     uint32_t created;
     uint32_t num_errors, errors_cap; /* in errors; num_errors stops at BATCH_ERRORS_MAX */

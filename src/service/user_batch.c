@@ -17,7 +17,8 @@ enum {
     ENTRY_HEAD = 2 * sizeof(uint32_t), /* position, body length */
 };
 
-static void add_error(struct batch_call *batch, uint32_t position, const char *reason)
+/* @param owned NULL, or the reason itself, which becomes the batch's */
+static void add_error(struct batch_call *batch, uint32_t position, const char *reason, char *owned)
 {
     if (batch->num_errors == batch->errors_cap && batch->errors_cap < BATCH_ERRORS_MAX) {
         uint32_t cap = batch->errors_cap == 0 ? 8 : batch->errors_cap * 2;
@@ -30,10 +31,20 @@ static void add_error(struct batch_call *batch, uint32_t position, const char *r
     }
     if (batch->num_errors == batch->errors_cap) {
         batch->more_errors++;
+        free(owned);
         return;
     }
     batch->errors[batch->num_errors++] =
-        (struct batch_error){.reason = reason, .position = position};
+        (struct batch_error){.reason = reason, .owned = owned, .position = position};
+}
+
+static void add_taken(struct batch_call *batch, uint32_t position, const struct shm_new_user *user,
+                      unsigned key)
+{
+    char text[USER_TAKEN_SIZE];
+    user_taken_text(text, user, key);
+    char *owned = strdup(text);
+    add_error(batch, position, owned != NULL ? owned : "its name or e-mail is taken", owned);
 }
 
 /* ---- the users that wait ---- */
@@ -99,33 +110,72 @@ static void drop_users(struct batch_call *batch, const struct shm_new_user *user
     }
 }
 
-/* Inserts what waits. An insert is all or nothing: where the table has room for a
- * part only, halves find out which. @return SHM_OK when none waits, or SHM_EBUSY */
+struct inserting {
+    uint32_t done;             /* users that are in the table or refused */
+    uint32_t count;            /* tried just now */
+    uint32_t chunk, chunk_max; /* to try next, at most */
+};
+
+/* Takes note of what became of what was tried, and says how many to try next. */
+static void settle(struct user_service *service, struct batch_call *batch, struct inserting *now,
+                   int result, const struct shm_conflict *conflict)
+{
+    struct shm_new_user *first = &service->batch[now->done];
+    switch (result) {
+    case SHM_OK:
+        batch->created += now->count;
+        now->done += now->count;
+        now->chunk = 2 * now->count < now->chunk_max ? 2 * now->count : now->chunk_max;
+        return;
+    case SHM_EBUSY:
+        return;
+    case SHM_EEXIST:
+        uuid_random(&service->ids, first[conflict->which].id);
+        return;
+    case SHM_EKEY:
+        if (conflict->which != 0) {
+            now->chunk = (uint32_t)conflict->which;
+            return;
+        }
+        now->chunk = (now->count + 1) / 2;
+        add_taken(batch, position_of(first), first, conflict->key);
+        now->done++;
+        return;
+    default:
+        if (now->count > 1) {
+            now->chunk = now->chunk_max = (now->count + 1) / 2;
+            return;
+        }
+        const char *text;
+        user_insert_status(service, result, &text);
+        add_error(batch, position_of(first), text, NULL);
+        now->done++;
+    }
+}
+
+/*
+ * Inserts what waits. An insert is all or nothing. Where the table has room for a
+ * part only, halves find out which. Where a user's name is taken, those before it
+ * go in first, so that of two in one batch the first has the name; then it
+ * stands first itself, and is left out. What is tried next is half of what failed
+ * and twice what worked, so however many are taken, the work stays in
+ * proportion to the users. @return SHM_OK when none waits, or SHM_EBUSY
+ */
 static int insert_waiting(struct user_service *service, struct batch_call *batch)
 {
-    struct shm_new_user *users = service->batch;
-    uint32_t done = 0, chunk = batch->waiting;
+    struct inserting now = {.chunk = batch->chunk != 0 ? batch->chunk : batch->waiting,
+                            .chunk_max = batch->waiting};
     int result = SHM_OK;
     load_users(service, batch);
-    while (done < batch->waiting && result != SHM_EBUSY) {
-        uint32_t left = batch->waiting - done, count = chunk < left ? chunk : left;
+    while (now.done < batch->waiting && result != SHM_EBUSY) {
+        uint32_t left = batch->waiting - now.done;
         struct shm_conflict conflict;
-        result = shm_users_insert(service->actor, users + done, count, &conflict);
-        if (result == SHM_OK) {
-            batch->created += count;
-            done += count;
-        } else if (result == SHM_EEXIST) {
-            uuid_random(&service->ids, users[done + conflict.which].id);
-        } else if (result != SHM_EBUSY && count > 1) {
-            chunk = (count + 1) / 2;
-        } else if (result != SHM_EBUSY) {
-            const char *text;
-            user_insert_status(service, result, &text);
-            add_error(batch, position_of(&users[done]), text);
-            done++;
-        }
+        now.count = now.chunk < left ? now.chunk : left;
+        result = shm_users_insert(service->actor, &service->batch[now.done], now.count, &conflict);
+        settle(service, batch, &now, result, &conflict);
     }
-    drop_users(batch, users, done);
+    batch->chunk = result == SHM_EBUSY ? now.chunk : 0; /* what was learned is kept */
+    drop_users(batch, service->batch, now.done);
     return result == SHM_EBUSY ? SHM_EBUSY : SHM_OK;
 }
 
@@ -141,7 +191,7 @@ static ProtobufCBinaryData format_line(struct grpc_arena *arena, const char *for
     __attribute__((format(printf, 2, 3)));
 static ProtobufCBinaryData format_line(struct grpc_arena *arena, const char *format, ...)
 {
-    char text[160];
+    char text[USER_TAKEN_SIZE + 32];
     va_list args;
     va_start(args, format);
     int len = vsnprintf(text, sizeof(text), format, args);
@@ -190,7 +240,10 @@ static void flush(struct grpc_call *call)
     struct user_service *service = grpc_call_service_data(call);
     struct batch_call *batch = grpc_call_state(call);
     bool paused = batch->parking.until != 0;
+    uint32_t before = batch->waiting;
     if (insert_waiting(service, batch) == SHM_EBUSY) {
+        if (batch->waiting < before)
+            parking_leave(&batch->parking, call); /* it got on: its wait starts anew */
         if (!parking_enter(&batch->parking, call, retry)) {
             batch->waiting = 0; /* the client is told that these are not there */
             grpc_call_finishf(call, GRPC_UNAVAILABLE, "the table is busy; %u users were created",
@@ -221,7 +274,7 @@ void user_batch_on_message(struct grpc_call *call, ProtobufCMessage *message)
         explicit_bzero(request->password.data, request->password.len);
     uint32_t position = batch->position++;
     if (fault != NULL)
-        add_error(batch, position, fault);
+        add_error(batch, position, fault, NULL);
     else if (!append(batch, position, request))
         grpc_call_finishf(call, GRPC_RESOURCE_EXHAUSTED, "out of memory; %u users were created",
                           batch->created);
@@ -254,5 +307,7 @@ void user_batch_on_end(struct grpc_call *call, enum grpc_status status)
         service->note(line);
     }
     free(batch->buffer);
+    for (uint32_t i = 0; i < batch->num_errors; i++)
+        free(batch->errors[i].owned);
     free(batch->errors);
 }

@@ -27,19 +27,27 @@ void parking_leave(struct parking *parking, struct grpc_call *call)
     grpc_timer_disarm(grpc_server_timers(grpc_call_server(call)), &parking->timer);
 }
 
-static int insert_one(struct user_service *service, struct shm_new_user *user)
+static int insert_one(struct user_service *service, struct shm_new_user *user, unsigned *key)
 {
-    int result = shm_users_insert(service->actor, user, 1, NULL);
+    struct shm_conflict conflict;
+    int result = shm_users_insert(service->actor, user, 1, &conflict);
     while (result == SHM_EEXIST) { /* once in 2^61 users or so */
         uuid_random(&service->ids, user->id);
-        result = shm_users_insert(service->actor, user, 1, NULL);
+        result = shm_users_insert(service->actor, user, 1, &conflict);
     }
+    *key = conflict.key;
     return result;
 }
 
-static void reply(struct grpc_call *call, const struct shm_new_user *user, int result)
+static void reply(struct grpc_call *call, const struct shm_new_user *user, int result, unsigned key)
 {
     const char *text;
+    char taken[USER_TAKEN_SIZE];
+    if (result == SHM_EKEY) {
+        user_taken_text(taken, user, key);
+        grpc_call_finish(call, GRPC_ALREADY_EXISTS, taken);
+        return;
+    }
     enum grpc_status status = user_insert_status(grpc_call_service_data(call), result, &text);
     if (status == GRPC_OK)
         user_reply(call, user->id, user->body, user->body_len);
@@ -51,10 +59,11 @@ static void retry(struct grpc_timer *timer)
     struct parking *parking = (struct parking *)timer;
     struct grpc_call *call = parking->call;
     struct create_call *create = grpc_call_state(call);
-    int result = insert_one(grpc_call_service_data(call), &create->user);
+    unsigned key;
+    int result = insert_one(grpc_call_service_data(call), &create->user, &key);
     if (result == SHM_EBUSY && parking_enter(parking, call, retry))
         return;
-    reply(call, &create->user, result);
+    reply(call, &create->user, result, key);
 }
 
 /* The body is on the handler's stack until here. */
@@ -88,11 +97,12 @@ void user_create_on_message(struct grpc_call *call, ProtobufCMessage *message)
     struct shm_new_user user = {.body = body};
     user.body_len = (uint32_t)user_request_encode(body, request, user_clock_seconds());
     uuid_random(&service->ids, user.id);
-    int result = insert_one(service, &user);
+    unsigned key;
+    int result = insert_one(service, &user, &key);
     if (result == SHM_EBUSY)
         park(call, &user);
     else
-        reply(call, &user, result);
+        reply(call, &user, result, key);
 }
 
 void user_create_on_end(struct grpc_call *call, enum grpc_status status)

@@ -46,24 +46,38 @@ enum grpc_status user_insert_status(const struct user_service *service, int erro
     }
 }
 
+char *user_show(char *out, const uint8_t *text, size_t len)
+{
+    size_t shown = len;
+    if (shown > USER_SHOWN_MAX) {
+        shown = USER_SHOWN_MAX;
+        while (shown > 0 && (text[shown] & 0xc0) == 0x80)
+            shown--;
+    }
+    for (size_t i = 0; i < shown; i++)
+        *out++ = text[i] != 0 ? (char)text[i] : '?';
+    return shown < len ? mempcpy(out, "...", 3) : out;
+}
+
+void user_taken_text(char text[USER_TAKEN_SIZE], const struct shm_new_user *user, unsigned key)
+{
+    struct user_fields fields = {0};
+    struct user_text roles[USER_ROLES_MAX];
+    user_body_decode(&fields, roles, user->body, user->body_len); /* we wrote it */
+    struct user_text value = key == USER_KEY_EMAIL ? fields.email : fields.username;
+    int len = snprintf(text, USER_TAKEN_SIZE, "%s '", user_key_name(key));
+    char *p = user_show(text + len, value.data, value.len);
+    memcpy(p, "' is taken", sizeof("' is taken"));
+}
+
 /* ---- GetUser ---- */
 
-enum { ID_SHOWN_MAX = 128 };
-
-/* "User <id> not found"; an id that is no UUID may hold anything, of any length. */
+/* An id that is no UUID may hold anything, of any length. */
 static void finish_not_found(struct grpc_call *call, const ProtobufCBinaryData *id)
 {
-    char text[ID_SHOWN_MAX + 32] = "User ";
-    char *p = text + strlen(text);
-    size_t len = id->len;
-    if (len > ID_SHOWN_MAX) {
-        len = ID_SHOWN_MAX;
-        while (len > 0 && (id->data[len] & 0xc0) == 0x80)
-            len--;
-    }
-    for (size_t i = 0; i < len; i++)
-        *p++ = id->data[i] != 0 ? (char)id->data[i] : '?'; /* a status text is a C string */
-    snprintf(p, sizeof(text) - (size_t)(p - text), "%s not found", len < id->len ? "..." : "");
+    char text[USER_SHOWN_SIZE + 32] = "User ";
+    char *p = user_show(text + strlen(text), id->data, id->len);
+    memcpy(p, " not found", sizeof(" not found"));
     grpc_call_finish(call, GRPC_NOT_FOUND, text);
 }
 

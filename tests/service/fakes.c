@@ -10,6 +10,8 @@
 
 #include <cmocka.h>
 
+#include "user/user.h"
+
 struct fake_store fake_store;
 uint64_t fake_now;
 char fake_note[256];
@@ -203,6 +205,39 @@ void shm_store_info(struct shm_store *store, struct shm_info *info)
     *info = (struct shm_info){.max_users = 12345, .snapshot_max_bytes = 256 << 20};
 }
 
+/* User names in the table, where they are unique. */
+static struct {
+    uint32_t len;
+    uint8_t bytes[SHM_KEY_MAX];
+} names[4096];
+static unsigned num_names;
+
+static bool has_name(const uint8_t *name, uint32_t len, unsigned num)
+{
+    for (unsigned i = 0; i < num; i++)
+        if (names[i].len == len && memcmp(names[i].bytes, name, len) == 0)
+            return true;
+    return false;
+}
+
+static int take_names(const struct shm_new_user *users, size_t count, struct shm_conflict *conflict)
+{
+    if (fake_store.users == 0)
+        num_names = 0;
+    for (size_t i = 0; i < count; i++) {
+        unsigned at = num_names + (unsigned)i;
+        assert_in_range(at, 0, sizeof(names) / sizeof(names[0]) - 1);
+        names[at].len =
+            user_key_of(USER_KEY_USERNAME, users[i].body, users[i].body_len, names[at].bytes);
+        if (has_name(names[at].bytes, names[at].len, at)) {
+            *conflict = (struct shm_conflict){.which = i, .key = USER_KEY_USERNAME};
+            return SHM_EKEY;
+        }
+    }
+    num_names += (unsigned)count;
+    return SHM_OK;
+}
+
 int shm_users_insert(struct shm_actor *actor, const struct shm_new_user *users, size_t count,
                      struct shm_conflict *conflict)
 {
@@ -215,14 +250,19 @@ int shm_users_insert(struct shm_actor *actor, const struct shm_new_user *users, 
         fake_store.busy--;
         return SHM_EBUSY;
     }
+    if (fake_store.busy_by_turns && fake_store.inserts % 2 != 0)
+        return SHM_EBUSY;
     if (fake_store.collide != 0) {
         fake_store.collide--;
         if (conflict != NULL)
             conflict->which = count - 1;
         return SHM_EEXIST;
     }
+    fake_store.submitted += count;
     if (count > fake_store.room)
         return SHM_EFULL;
+    if (fake_store.unique && take_names(users, count, conflict) != SHM_OK)
+        return SHM_EKEY;
     fake_store.room -= count;
     fake_store.users += count;
     fake_store.largest = count > fake_store.largest ? (unsigned)count : fake_store.largest;

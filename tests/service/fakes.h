@@ -29,6 +29,7 @@ struct grpc_call {
 
 struct fake_store {
     unsigned busy;      /* so many inserts find the lock taken */
+    bool busy_by_turns; /* every second one does */
     uint64_t room;      /* users that still fit */
     unsigned inserts;   /* that were tried */
     unsigned largest;   /* users of one insert */
@@ -36,7 +37,9 @@ struct fake_store {
     unsigned snapshots; /* open */
     unsigned collide;   /* so many inserts find their last id taken */
     bool pins_taken;
-    bool revoked; /* every snapshot is */
+    bool unique;        /* user names are */
+    uint64_t submitted; /* users of all inserts, whatever came of them */
+    bool revoked;       /* every snapshot is */
 };
 extern struct fake_store fake_store;
 extern uint64_t fake_now;

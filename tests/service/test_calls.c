@@ -138,6 +138,55 @@ static void full_table_names_its_bound(void **state)
     fake_call_end(call, GRPC_RESOURCE_EXHAUSTED);
 }
 
+static void assert_taken(const char *username, const char *expected)
+{
+    struct grpc_call *call = create(username);
+    assert_int_equal(call->status, GRPC_ALREADY_EXISTS);
+    assert_string_equal(call->message, expected);
+    assert_int_equal(call->messages, 0);
+    fake_call_end(call, GRPC_ALREADY_EXISTS);
+}
+
+static void taken_username_is_named(void **state)
+{
+    (void)state;
+    fake_store.unique = true;
+    fake_call_end(create("alice"), GRPC_OK);
+    assert_taken("alice", "username 'alice' is taken");
+    assert_int_equal(fake_store.users, 1);
+}
+
+static void long_taken_username_is_cut_at_a_character(void **state)
+{
+    (void)state;
+    char username[256] = "", expected[256];
+    fake_store.unique = true;
+    memset(username, 'x', 127);
+    strcat(username, "\xc3\xa4\xc3\xb6");
+    fake_call_end(create(username), GRPC_OK);
+    snprintf(expected, sizeof(expected), "username '%.127s...' is taken", username);
+    assert_taken(username, expected);
+    memset(username, 'y', 255);
+    fake_call_end(create(username), GRPC_OK);
+    snprintf(expected, sizeof(expected), "username '%.128s...' is taken", username);
+    assert_taken(username, expected);
+}
+
+static void name_can_be_taken_while_a_creation_waits(void **state)
+{
+    (void)state;
+    fake_store.unique = true;
+    fake_store.busy = 2;
+    struct grpc_call *late = create("alice");
+    assert_int_equal(late->finishes, 0);
+    fake_store.busy = 0;
+    fake_call_end(create("alice"), GRPC_OK);
+    fake_pass(server, 100);
+    assert_int_equal(late->status, GRPC_ALREADY_EXISTS);
+    assert_string_equal(late->message, "username 'alice' is taken");
+    fake_call_end(late, GRPC_ALREADY_EXISTS);
+}
+
 /* ---- GetUser ---- */
 
 static void assert_not_found(const char *id, size_t len, const char *expected)
@@ -524,6 +573,112 @@ static void table_that_fills_up_takes_what_fits(void **state)
     fake_call_end(call, GRPC_OK);
 }
 
+static struct grpc_call *batch_of(unsigned count, unsigned (*name)(unsigned i))
+{
+    char username[16];
+    struct grpc_call *call = fake_call_open(server, "BatchCreateUsers");
+    for (unsigned i = 0; i < count; i++) {
+        snprintf(username, sizeof(username), "u%u", name(i));
+        send_create(call, username);
+    }
+    call->method->on_half_close(call);
+    return call;
+}
+
+static unsigned own(unsigned i)
+{
+    return i;
+}
+
+static unsigned same(unsigned i)
+{
+    (void)i;
+    return 7;
+}
+
+static unsigned paired(unsigned i)
+{
+    return i / 2;
+}
+
+static unsigned every_second_is_new(unsigned i)
+{
+    return i % 2 == 0 ? i / 2 : 1000 + i;
+}
+
+static unsigned one_in_a_hundred_is_old(unsigned i)
+{
+    return i % 100 == 99 ? i : 1000 + i;
+}
+
+static void batch_leaves_out_those_whose_names_are_taken(void **state)
+{
+    (void)state;
+    fake_store.unique = true;
+    fake_call_end(create("b"), GRPC_OK);
+    struct grpc_call *call = fake_call_open(server, "BatchCreateUsers");
+    static const char *const names[] = {"a", "b", "c", "", "c", "b", "d", "a"};
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+        send_create(call, names[i]);
+    call->method->on_half_close(call);
+    Userservice__BatchResult *result = result_of(call);
+    assert_int_equal(result->created, 3); /* the first a, the first c, d */
+    assert_int_equal(result->n_errors, 5);
+    assert_line(result, 0, "1: username 'b' is taken");
+    assert_line(result, 1, "3: username is required");
+    assert_line(result, 2, "4: username 'c' is taken");
+    assert_line(result, 3, "5: username 'b' is taken");
+    assert_line(result, 4, "7: username 'a' is taken");
+    userservice__batch_result__free_unpacked(result, NULL);
+    fake_call_end(call, GRPC_OK);
+}
+
+/* However they are mixed: what is handed to the store stays below four times the users. */
+static void taken_names_cost_no_more_tries_than_users(void **state)
+{
+    (void)state;
+    static const struct {
+        unsigned (*name)(unsigned i);
+        unsigned created;
+    } cases[] = {{own, 156},
+                 {same, 0},
+                 {paired, 28},
+                 {every_second_is_new, 128 + 28},
+                 {one_in_a_hundred_is_old, 255}};
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        fake_store.users = 0;
+        fake_store.unique = true;
+        fake_call_end(batch_of(100, own), GRPC_OK);
+        fake_store.submitted = 0;
+        struct grpc_call *call = batch_of(256, cases[i].name);
+        Userservice__BatchResult *result = result_of(call);
+        assert_int_equal(result->created, cases[i].created);
+        assert_int_equal(result->created + (int)result->n_errors, 256);
+        assert_in_range(fake_store.submitted, 256, 4 * 256);
+        userservice__batch_result__free_unpacked(result, NULL);
+        fake_call_end(call, GRPC_OK);
+    }
+}
+
+static void taken_users_of_a_batch_that_waits_are_told_once(void **state)
+{
+    (void)state;
+    fake_store.unique = true;
+    fake_store.busy_by_turns = true; /* far more often than a call waits for in all */
+    struct grpc_call *call = batch_of(100, paired);
+    fake_pass(server, 10000);
+    Userservice__BatchResult *result = result_of(call);
+    assert_int_equal(result->created, 50);
+    assert_int_equal(result->n_errors, 50);
+    for (unsigned i = 0; i < 50; i++) {
+        char line[64];
+        snprintf(line, sizeof(line), "%u: username 'u%u' is taken", 2 * i + 1, i);
+        assert_line(result, i, line);
+    }
+    userservice__batch_result__free_unpacked(result, NULL);
+    fake_call_end(call, GRPC_OK);
+}
+
 static void batch_that_waits_for_the_lock_holds_its_client_back(void **state)
 {
     (void)state;
@@ -598,6 +753,9 @@ int main(void)
         test(creation_gives_up_after_a_second),
         test(cancelled_creation_stops_waiting),
         test(full_table_names_its_bound),
+        test(taken_username_is_named),
+        test(long_taken_username_is_cut_at_a_character),
+        test(name_can_be_taken_while_a_creation_waits),
         test(unknown_id_is_shown),
         test(long_id_is_cut_at_a_character),
         test(page_size_0_is_10),
@@ -621,6 +779,9 @@ int main(void)
         test(bad_requests_are_told_by_position),
         test(errors_stop_at_1000_lines_and_one_more),
         test(table_that_fills_up_takes_what_fits),
+        test(batch_leaves_out_those_whose_names_are_taken),
+        test(taken_names_cost_no_more_tries_than_users),
+        test(taken_users_of_a_batch_that_waits_are_told_once),
         test(batch_that_waits_for_the_lock_holds_its_client_back),
         test(batch_gives_up_after_a_second_and_says_what_is_there),
         test(cancelled_batch_keeps_what_came_and_counts_it),
