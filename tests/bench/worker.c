@@ -60,7 +60,8 @@ void worker_start(struct worker *worker, const char *segment, unsigned users, ui
     shm_unlink(stats);
     worker->loop = h2o_evloop_create();
     struct grpc_config grpc = {.max_message_size = 4 << 20, .http2 = {1024, 8192}};
-    struct user_service_config service = {worker->store, worker->actor, note};
+    struct user_service_config service = {
+        .store = worker->store, .actor = worker->actor, .note = note, .snapshot_max_age = 600000};
     worker->server = grpc_server_create(worker->loop, &grpc);
     worker->service = user_service_create(&service);
     const char *why = user_service_add(worker->service, worker->server);
