@@ -44,10 +44,14 @@ enum inspect_exit inspect_fail_store(int error, const struct shm_fault *fault)
 
 bool inspect_flush(enum inspect_exit *code)
 {
-    if (fflush(stdout) == 0 && !ferror(stdout))
+    static enum inspect_exit failed; /* told once, though a command's last flush is main()'s */
+    static bool over;
+
+    if (!over && fflush(stdout) == 0 && !ferror(stdout))
         return true;
-    *code = INSPECT_DONE;
-    if (errno != EPIPE)
-        *code = inspect_fail(INSPECT_FAILED, "cannot write: %s", strerror(errno));
+    if (!over && errno != EPIPE)
+        failed = inspect_fail(INSPECT_FAILED, "cannot write: %s", strerror(errno));
+    over = true;
+    *code = failed;
     return false;
 }
