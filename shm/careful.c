@@ -118,7 +118,7 @@ struct shm_actor *shm_reader_actor(struct shm_reader *reader)
     return reader->actor;
 }
 
-static void end_listing(struct shm_reader *reader)
+void shm_reader_end(struct shm_reader *reader)
 {
     if (reader->listing && reader->actor != NULL)
         shm_snapshot_end(reader->actor, &reader->snapshot);
@@ -130,7 +130,7 @@ void shm_reader_close(struct shm_reader *reader)
 {
     if (reader == NULL)
         return;
-    end_listing(reader);
+    shm_reader_end(reader);
     shm_actor_leave(reader->actor);
     free(reader);
 }
@@ -302,14 +302,14 @@ static int begin_protected(struct shm_reader *reader, struct careful *c)
     if (rc == SHM_OK)
         rc = rest_on_next(reader, c, &node);
     if (rc != SHM_OK)
-        end_listing(reader);
+        shm_reader_end(reader);
     return rc;
 }
 
 int shm_reader_begin(struct shm_reader *reader, uint64_t after, struct shm_fault *fault)
 {
     struct careful *c = start(reader, fault);
-    end_listing(reader);
+    shm_reader_end(reader);
     if (after > __atomic_load_n(&shm_control()->seq, __ATOMIC_ACQUIRE))
         return SHM_EINVAL;
     reader->last = after;

@@ -67,6 +67,8 @@ uint64_t shm_reader_version(const struct shm_reader *reader);
  * over; SHM_ECORRUPT: call again for what follows, as far as that can be found
  */
 int shm_reader_next(struct shm_reader *reader, struct shm_record *record, struct shm_fault *fault);
+/** Ends the listing, where there is one: what it kept may be freed. */
+void shm_reader_end(struct shm_reader *reader);
 /** Before the caller sleeps or waits for output. The listing stays where it is. */
 void shm_reader_rest(struct shm_reader *reader);
 

@@ -136,6 +136,7 @@ struct shm_info {
     uint64_t actors;     /* slots in use */
     uint64_t created_at; /* seconds since the epoch */
     bool owned;          /* a server is attached */
+    bool replaced;       /* the name leads to another segment by now, or to none */
     bool rebuilding;     /* tables are half made: a server does so just now, or died in it */
     char name[256];
 };
@@ -278,7 +279,8 @@ struct shm_follower {
     uint64_t next; /* entry */
 };
 /** Before the first change after `version`. @return SHM_OK; SHM_ERESYNC where the ring has lost
- * some of them, or version is yet to come */
+ * some of them, or version is yet to come
+ * @param actor may be NULL, here and below: the feed needs no slot */
 int shm_feed_follow(struct shm_actor *actor, struct shm_follower *follower, uint64_t version);
 /**
  * The next change. @return SHM_OK; SHM_ENOENT where there is none yet; SHM_ERESYNC: this follower

@@ -22,8 +22,11 @@ enum inspect_exit {
     INSPECT_BAD_SEGMENT = 4, /* of another layout, or corrupt */
 };
 
-/* Bytes; main() gives it to stdout. */
-enum { INSPECT_STDOUT_BUFFER = 256 * 1024 };
+/* Bytes; main() gives it to stdout. One user's line is far shorter than half of it, even with each
+ * byte of a body escaped: who flushes past that half keeps stdio from writing by itself, and so
+ * inside a read section, where a pipe that nobody empties would hold up the reclaiming of memory.
+ */
+enum { INSPECT_STDOUT_BUFFER = 256 * 1024, INSPECT_FLUSH_AT = INSPECT_STDOUT_BUFFER / 2 };
 
 enum { INSPECT_OPERANDS = 2 }; /* at most, of one command */
 

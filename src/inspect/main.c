@@ -24,6 +24,9 @@ static const char usage[] =
     "  workers                      the processes that take part\n"
     "  readers                      the snapshots that are open, and what they keep\n"
     "  stats [--all]                the servers' counters, with --all those at zero too\n"
+    "  tail [--from VERSION] [--limit N]\n"
+    "                               follow the changes, a line each, from now on or after\n"
+    "                               VERSION; N of them\n"
     "  dump [--output FILE]         all users as JSON lines, from one snapshot, for load\n"
     "  load [--keep-going] FILE     insert or update the users of such lines (-: of standard\n"
     "                               input); loaded again, it goes on where it ended\n"
@@ -65,6 +68,7 @@ static const struct command commands[] = {
     {"workers", {NULL}, 0, inspect_workers},
     {"readers", {NULL}, 0, inspect_readers},
     {"stats", {NULL}, OPT_ALL, inspect_stats},
+    {"tail", {NULL}, OPT_FROM | OPT_LIMIT, inspect_tail},
     {"dump", {NULL}, OPT_OUTPUT, inspect_dump},
     {"load", {"FILE"}, OPT_KEEP_GOING, inspect_load},
     {"delete", {"ID", "[ID]..."}, 0, inspect_delete},

@@ -8,11 +8,6 @@
 #include "inspect/inspect.h"
 #include "inspect/show.h"
 
-/* One user's line is far shorter than the other half of stdout's buffer (see main.c), even with
- * each byte of a body escaped: stdio never writes by itself, and so never inside a read section,
- * where a pipe that nobody empties would hold up the reclaiming of memory. */
-enum { FLUSH_AT = INSPECT_STDOUT_BUFFER / 2 };
-
 static enum inspect_exit print_record(const struct shm_record *record, show_printer *print)
 {
     struct show_user user;
@@ -66,7 +61,7 @@ static enum inspect_exit each_user(const struct inspect_view *view, user_visitor
             code = inspect_fail_store(error, &fault);
         else if (!visit(data, &record, &code))
             return code;
-        if (__fpending(stdout) < FLUSH_AT)
+        if (__fpending(stdout) < INSPECT_FLUSH_AT)
             continue;
         enum inspect_exit stopped;
         shm_reader_rest(view->reader);

@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 #include "tests/inspect/tool.h"
 
+#include <fcntl.h>
 #include <grp.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -58,6 +61,7 @@ static pid_t start(const int fds[3], char *argv[])
 
     assert_true(pid >= 0);
     if (pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
         for (int fd = 0; fd < 3; fd++)
             if (fds[fd] >= 0)
                 dup2(fds[fd], fd);
@@ -125,6 +129,47 @@ pid_t tool_start(int in_fd, int out_fd, int err_fd, const char *first, ...)
     collect_args(argv, first, args);
     va_end(args);
     return start(fds, argv);
+}
+
+void tool_follow(struct tool_running *tool, const char *first, ...)
+{
+    char *argv[ARGS_MAX];
+    va_list args;
+    int ends[2];
+
+    va_start(args, first);
+    collect_args(argv, first, args);
+    va_end(args);
+    assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+    tool->err = tmpfile();
+    tool->out = fdopen(ends[0], "r");
+    assert_non_null(tool->err);
+    assert_non_null(tool->out);
+    const int fds[3] = {-1, ends[1], fileno(tool->err)};
+    tool->pid = start(fds, argv);
+    close(ends[1]);
+}
+
+const char *tool_line(struct tool_running *tool)
+{
+    static char line[4096];
+
+    if (fgets(line, sizeof(line), tool->out) == NULL)
+        return NULL;
+    line[strcspn(line, "\n")] = '\0';
+    return line;
+}
+
+struct tool_result tool_end(struct tool_running *tool)
+{
+    struct tool_result result = {.out = NULL};
+    size_t err_len;
+
+    if (tool->out != NULL)
+        fclose(tool->out);
+    result.exit = tool_wait(tool->pid);
+    result.err = read_all(tool->err, &err_len);
+    return result;
 }
 
 void tool_free(struct tool_result *result)

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <sys/types.h>
 
 #include <json-c/json.h>
@@ -32,6 +33,17 @@ int tool_wait(pid_t pid);
 /** Whether it runs as user nobody from now on; needs root. */
 void tool_as_nobody(bool yes);
 void tool_free(struct tool_result *result);
+/** One whose lines are read while it runs. */
+struct tool_running {
+    pid_t pid;
+    FILE *out; /* the pipe that it writes to; who closes it early sets it to NULL */
+    FILE *err;
+};
+void tool_follow(struct tool_running *tool, const char *first, ...) __attribute__((sentinel));
+/** Its next line, without the newline, until the next call; NULL: it has ended. */
+const char *tool_line(struct tool_running *tool);
+/** Waits for its end; result.out stays NULL. What it still writes nobody reads. */
+struct tool_result tool_end(struct tool_running *tool);
 /** Asserts status and that stderr is one `shm-inspect: ` line with `what` in it. */
 void tool_assert_failed(const struct tool_result *result, int code, const char *what);
 
