@@ -36,12 +36,7 @@ uint64_t shm_class_size(unsigned class)
 /* The next extent of the arena, or 0. */
 static uint64_t take_extent(struct shm_txn *txn)
 {
-    uint64_t at = shm_alloc_get(txn, SHM_ALLOC_EXTENT_FREE);
-    if (at != 0) {
-        shm_alloc_set(txn, SHM_ALLOC_EXTENT_FREE, *first_word(at));
-        return at;
-    }
-    at = shm_alloc_get(txn, SHM_ALLOC_ARENA_CUR);
+    uint64_t at = shm_alloc_get(txn, SHM_ALLOC_ARENA_CUR);
     if (at + SHM_EXTENT > shm_control()->arena_end)
         return 0;
     shm_alloc_set(txn, SHM_ALLOC_ARENA_CUR, at + SHM_EXTENT);

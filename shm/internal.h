@@ -126,6 +126,11 @@ bool shm_file_writable(int fd);
 /* owner.c */
 /** Takes the owner lock for this descriptor. @return SHM_EOWNED, SHM_ESYS */
 int shm_owner_take(int fd, const char *name, struct shm_fault *fault);
+/** A tool that writes, beside others of its kind. @return SHM_EBUSY while an owner attaches */
+int shm_guest_enter(int fd, const char *name, struct shm_fault *fault);
+/** No tool may write from here on. Waits up to a second for those who do. @return SHM_EBUSY */
+int shm_guests_exclude(int fd, const char *name, struct shm_fault *fault);
+void shm_guests_admit(int fd);
 bool shm_owner_present(const struct shm_store *store);
 uint64_t shm_pid_namespace(void);
 
@@ -144,6 +149,8 @@ int shm_check_contents(int fd, const struct shm_config *config,
 /* lock.c */
 /** @return SHM_OK, SHM_EBUSY after some 50 us, SHM_ECORRUPT */
 int shm_writer_lock(struct shm_store *store);
+/** The same for who has time: up to a second. */
+int shm_writer_wait(struct shm_store *store);
 void shm_writer_unlock(void);
 /** Whether a dead process held it; it is recovered then. */
 bool shm_writer_reap(struct shm_store *store);
@@ -153,6 +160,17 @@ int shm_mutex_init(pthread_mutex_t *mutex);
 /* segment.c */
 /** The bytes of a hash table: whole extents. */
 uint64_t shm_table_size(uint64_t buckets);
+uint64_t shm_bucket_count(uint64_t max_users);
+uint64_t shm_held_max(const struct shm_config *config);
+struct shm_store *shm_store_new(const char *name, int *rc, struct shm_fault *fault);
+int shm_segment_map(struct shm_store *store, struct shm_fault *fault);
+void shm_segment_unmap(struct shm_store *store);
+int shm_check_unique(const struct shm_config *config, struct shm_fault *fault);
+
+/* takeover.c */
+/** @return as shm_store_open(); SHM_ENOSEG where there is none */
+int shm_take_over(struct shm_store *store, const struct shm_config *config,
+                  struct shm_fault *fault);
 
 /* slot.c */
 void shm_slots_init(unsigned from, unsigned to);

@@ -130,9 +130,13 @@ struct shm_table {
 struct shm_rebuild {
     struct shm_table to; /* NULL: none is under way */
     uint64_t what;       /* enum shm_rebuild_what */
-    uint64_t done;       /* old buckets moved, or the last seq in the index */
+    uint64_t done;       /* old buckets moved, the last seq in the index, or extents freed */
 };
-enum shm_rebuild_what { SHM_REBUILD_IDS = 0, SHM_REBUILD_UNIQUE /* + the key's number */ };
+enum shm_rebuild_what {
+    SHM_REBUILD_IDS = 0,
+    SHM_REBUILD_UNIQUE,    /* + the key's number */
+    SHM_REBUILD_FREE = 16, /* `to` is a table that is not used any more */
+};
 
 /** The allocator's words. The first SHM_CLASSES are heads of free lists. */
 enum shm_alloc_word {
@@ -141,9 +145,9 @@ enum shm_alloc_word {
     SHM_ALLOC_NODE_END,
     SHM_ALLOC_BLOCK_CUR, /* and of the blocks' */
     SHM_ALLOC_BLOCK_END,
-    SHM_ALLOC_ARENA_CUR,   /* the first extent never used */
-    SHM_ALLOC_BYTES_USED,  /* nodes and blocks that are not free */
-    SHM_ALLOC_EXTENT_FREE, /* extents that a smaller table left, linked through word 0 */
+    SHM_ALLOC_ARENA_CUR,  /* the first extent never used */
+    SHM_ALLOC_BYTES_USED, /* nodes and blocks that are not free */
+    SHM_ALLOC_RESERVED,
     SHM_ALLOC_WORDS,
 };
 _Static_assert(SHM_ALLOC_WORDS == 64, "a transaction keeps a bit for each");

@@ -27,13 +27,10 @@
 #include "shm/verify.h"
 
 enum {
-    LOCK_TRIES = 1000,
-    LOCK_PAUSE_US = 1000,
     ROUNDS = 8,
     BITE = 64, /* pages: some 20 us */
     BITES = 20000,
     TURN_NS = 10000, /* between two bites */
-    EAGER = 20,      /* spins for the lock before the first pause */
     MAP_WORDS = SHM_DIRTY_BITS / 64,
 };
 
@@ -128,17 +125,6 @@ static void copy_all(struct copy *copy)
         copy_range(copy, SHM_ARENA_AT, end);
 }
 
-static int lock_patiently(struct shm_store *store)
-{
-    int rc = shm_writer_lock(store);
-    for (int tries = 0; rc == SHM_EBUSY && tries < LOCK_TRIES; tries++) {
-        if (tries >= EAGER)
-            usleep(LOCK_PAUSE_US);
-        rc = shm_writer_lock(store);
-    }
-    return rc;
-}
-
 /* Under the lock. @return whether the image is the segment's state now */
 static bool finish(struct copy *copy)
 {
@@ -162,7 +148,7 @@ static bool finish(struct copy *copy)
 /* @return SHM_OK: finished; SHM_EBUSY: not yet */
 static int try_finish(struct shm_store *store, struct copy *copy)
 {
-    int rc = lock_patiently(store);
+    int rc = shm_writer_wait(store);
     if (rc != SHM_OK)
         return rc;
     rc = finish(copy) ? SHM_OK : SHM_EBUSY;
@@ -172,7 +158,7 @@ static int try_finish(struct shm_store *store, struct copy *copy)
 
 static int bite(struct shm_store *store, struct copy *copy)
 {
-    int rc = lock_patiently(store);
+    int rc = shm_writer_wait(store);
     if (rc != SHM_OK)
         return rc;
     take_map(copy);
@@ -229,7 +215,7 @@ static int copy_live(struct shm_store *store, struct copy *copy)
 static int track(struct shm_store *store, const struct shm_actor *actor)
 {
     struct shm_control *control = shm_control();
-    int rc = lock_patiently(store);
+    int rc = shm_writer_wait(store);
     if (rc != SHM_OK)
         return rc;
     uint64_t other = __atomic_load_n(&control->tracker, __ATOMIC_RELAXED);

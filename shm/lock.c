@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <sys/mman.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <urcu/arch.h>
 
@@ -16,6 +17,7 @@
 #include "shm/log.h"
 
 enum { LOCK_NS = 50 * 1000, TRIES_A_LOOK = 16, RELAX = 16 };
+enum { WAIT_TRIES = 1000, EAGER_TRIES = 20, WAIT_PAUSE_US = 1000 };
 
 int shm_mutex_init(pthread_mutex_t *mutex)
 {
@@ -93,6 +95,17 @@ int shm_writer_lock(struct shm_store *store)
         }
     } while (now_ns() < until);
     return SHM_EBUSY;
+}
+
+int shm_writer_wait(struct shm_store *store)
+{
+    int rc = shm_writer_lock(store);
+    for (int tries = 0; rc == SHM_EBUSY && tries < WAIT_TRIES; tries++) {
+        if (tries >= EAGER_TRIES)
+            usleep(WAIT_PAUSE_US);
+        rc = shm_writer_lock(store);
+    }
+    return rc;
 }
 
 void shm_writer_unlock(void)

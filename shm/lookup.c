@@ -44,13 +44,10 @@ static inline void fill(struct shm_user *user, const struct shm_node *node,
     user->version = body->born;
 }
 
-int shm_user_find(struct shm_actor *actor, const uint8_t id[SHM_ID_SIZE], struct shm_user *user)
+static int find_in(const struct cds_hlist_head *bucket, const uint8_t id[SHM_ID_SIZE],
+                   uint64_t version, struct shm_user *user)
 {
     struct cds_hlist_node *pos;
-    shm_grace_online(actor);
-    struct cds_hlist_head *bucket =
-        &actor->buckets[shm_hash_id(shm_header(), id) & actor->bucket_mask];
-    uint64_t version = shm_version();
     /* cds_hlist_for_each_entry_rcu() would step from NULL to its entry at the end */
     for (pos = rcu_dereference(bucket->next); pos != NULL; pos = rcu_dereference(pos->next)) {
         const struct shm_node *node = caa_container_of(pos, struct shm_node, by_id);
@@ -65,6 +62,65 @@ int shm_user_find(struct shm_actor *actor, const uint8_t id[SHM_ID_SIZE], struct
     return SHM_ENOENT;
 }
 
+/* Without the table: right, not fast. */
+static int find_in_order(const uint8_t id[SHM_ID_SIZE], uint64_t version, struct shm_user *user)
+{
+    const struct cds_list_head *end = &shm_control()->order;
+    for (const struct cds_list_head *at = rcu_dereference(end->next); at != end;
+         at = rcu_dereference(at->next)) {
+        const struct shm_node *node = caa_container_of(at, struct shm_node, order);
+        const struct shm_body *body = same_id(node->id, id) ? body_at(node, version) : NULL;
+        if (body == NULL)
+            continue;
+        fill(user, node, body);
+        return SHM_OK;
+    }
+    return SHM_ENOENT;
+}
+
+/* A tool that reads may be here when a new owner moves the ids to a larger table
+ * (rebuild.c). In the middle of that a chain may lead us elsewhere, so only what is found is
+ * sure: what is not is looked for in the list. The table that it was is not freed
+ * while we are online. */
+static int find_as_tool(const uint8_t id[SHM_ID_SIZE], struct shm_user *user)
+{
+    const struct shm_control *control = shm_control();
+    uint64_t version = shm_version();
+    uint64_t count = __atomic_load_n(&control->ids.count, __ATOMIC_ACQUIRE);
+    struct cds_hlist_head *buckets = rcu_dereference(control->ids.buckets);
+    bool moving = __atomic_load_n(&control->rebuild.to.buckets, __ATOMIC_ACQUIRE) != NULL;
+    int rc = SHM_ENOENT;
+    if (!moving)
+        rc = find_in(&buckets[shm_hash_id(shm_header(), id) & (count - 1)], id, version, user);
+    if (rc == SHM_OK)
+        return rc;
+    moving = moving || __atomic_load_n(&control->rebuild.to.buckets, __ATOMIC_ACQUIRE) != NULL ||
+             rcu_dereference(control->ids.buckets) != buckets;
+    return moving ? find_in_order(id, version, user) : rc;
+}
+
+int shm_user_find(struct shm_actor *actor, const uint8_t id[SHM_ID_SIZE], struct shm_user *user)
+{
+    shm_grace_online(actor);
+    if (actor->buckets == NULL)
+        return find_as_tool(id, user);
+    struct cds_hlist_head *bucket =
+        &actor->buckets[shm_hash_id(shm_header(), id) & actor->bucket_mask];
+    return find_in(bucket, id, shm_version(), user);
+}
+
+/* A table's count is written after its buckets, so it is read before them. */
+static struct shm_table index_of(const struct shm_actor *actor, unsigned key)
+{
+    const struct shm_table *now = &shm_control()->unique[key];
+    struct shm_table table;
+    if (actor->buckets != NULL)
+        return actor->by_key[key];
+    table.count = __atomic_load_n(&now->count, __ATOMIC_ACQUIRE);
+    table.buckets = rcu_dereference(now->buckets);
+    return table;
+}
+
 /* The same walk over an index of keys. A deleted user's node stays in its chain for a while, beside
  * that of the user who has the key now: the rule of versions picks one here too. */
 int shm_user_find_key(struct shm_actor *actor, unsigned key, const uint8_t *value, uint32_t len,
@@ -73,13 +129,17 @@ int shm_user_find_key(struct shm_actor *actor, unsigned key, const uint8_t *valu
     struct cds_hlist_node *pos;
     shm_key_of *key_of = actor->store->key_of;
     uint8_t other[SHM_KEY_MAX];
-    if (key >= SHM_KEYS || (actor->unique >> key & 1) == 0 || key_of == NULL)
+    struct shm_table table;
+    if (key >= SHM_KEYS || key_of == NULL)
         return SHM_EINVAL;
     if (len == 0 || len > SHM_KEY_MAX)
         return SHM_ENOENT;
     shm_grace_online(actor);
+    table = index_of(actor, key);
+    if (table.count == 0 || table.buckets == NULL)
+        return SHM_EINVAL;
     struct cds_hlist_head *bucket =
-        shm_unique_bucket(&actor->by_key[key], shm_unique_hash(shm_header(), key, value, len));
+        shm_unique_bucket(&table, shm_unique_hash(shm_header(), key, value, len));
     uint64_t version = shm_version();
     for (pos = rcu_dereference(bucket->next); pos != NULL; pos = rcu_dereference(pos->next)) {
         const struct shm_node *node = shm_unique_node(pos, key);

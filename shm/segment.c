@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The segment's life: built whole, found again, mapped, unlinked. */
+/* The segment's life: built whole, or taken over (takeover.c), and mapped. */
 #include "config.h"
 
 #include <errno.h>
@@ -19,7 +19,7 @@ enum { RACES_MAX = 16, MIN_BUCKETS = 8192 };
 
 /* At most 4/3 users a bucket: a lookup meets 1.7 nodes at worst, and buckets stay
  * under 11 bytes a user. */
-static uint64_t bucket_count(uint64_t max_users)
+uint64_t shm_bucket_count(uint64_t max_users)
 {
     uint64_t n = MIN_BUCKETS;
     while (n / 3 * 4 < max_users)
@@ -37,14 +37,22 @@ uint64_t shm_table_size(uint64_t buckets)
 static uint64_t tables_size(const struct shm_config *config)
 {
     unsigned tables = 1 + (unsigned)__builtin_popcount(config->unique);
-    return tables * shm_table_size(bucket_count(config->max_users));
+    return tables * shm_table_size(shm_bucket_count(config->max_users));
 }
 
-static int check_config(const struct shm_config *config, struct shm_fault *fault)
+int shm_check_unique(const struct shm_config *config, struct shm_fault *fault)
 {
     if (config->unique >> SHM_KEYS != 0 || (config->unique != 0 && config->key_of == NULL))
         return shm_fail(fault, SHM_EINVAL, "unique %#x: there are %d keys, told by key_of",
                         config->unique, SHM_KEYS);
+    return SHM_OK;
+}
+
+static int check_config(const struct shm_config *config, struct shm_fault *fault)
+{
+    int rc = shm_check_unique(config, fault);
+    if (rc != SHM_OK)
+        return rc;
     if (config->max_users == 0 || config->max_users > UINT64_C(1) << 32)
         return shm_fail(fault, SHM_EINVAL, "max-users %llu: must be 1 to %llu",
                         (unsigned long long)config->max_users, 1ULL << 32);
@@ -57,12 +65,12 @@ static int check_config(const struct shm_config *config, struct shm_fault *fault
     return SHM_OK;
 }
 
-static int map(struct shm_store *store, struct shm_fault *fault)
+int shm_segment_map(struct shm_store *store, struct shm_fault *fault)
 {
     void *base = (void *)(uintptr_t)SHM_BASE;
     int prot = store->locked_out ? PROT_READ : PROT_READ | PROT_WRITE;
-    void *at = mmap(base, store->size, prot,
-                    MAP_SHARED | MAP_NORESERVE | MAP_FIXED_NOREPLACE, store->fd, 0);
+    void *at = mmap(base, store->size, prot, MAP_SHARED | MAP_NORESERVE | MAP_FIXED_NOREPLACE,
+                    store->fd, 0);
     if (at == base) {
         (void)madvise(base, store->size, MADV_DONTDUMP);
         return SHM_OK;
@@ -78,12 +86,12 @@ static int map(struct shm_store *store, struct shm_fault *fault)
         base, error == EEXIST ? "the address range is taken in this process" : strerror(error));
 }
 
-static void unmap(struct shm_store *store)
+void shm_segment_unmap(struct shm_store *store)
 {
     munmap((void *)(uintptr_t)SHM_BASE, store->size);
 }
 
-static uint64_t held_max(const struct shm_config *config)
+uint64_t shm_held_max(const struct shm_config *config)
 {
     return config->snapshot_max_bytes != 0 ? config->snapshot_max_bytes : UINT64_C(256) << 20;
 }
@@ -115,7 +123,7 @@ static int fill_control(const struct shm_config *config, uint64_t buckets, uint6
     control->arena_end = SHM_BASE + arena_end;
     control->max_users = config->max_users;
     control->limit = config->size / SHM_PAGE * SHM_PAGE;
-    control->held_max = held_max(config);
+    control->held_max = shm_held_max(config);
     control->alloc[SHM_ALLOC_ARENA_CUR] = SHM_BASE + SHM_ARENA_AT;
     fill_table(&control->ids, buckets);
     for (unsigned key = 0; key < SHM_KEYS; key++)
@@ -143,12 +151,12 @@ static int allocate(struct shm_store *store, uint64_t end, struct shm_fault *fau
 /* Mapping, memory, contents: the file has no name yet, so a failure leaves nothing. */
 static int build(struct shm_store *store, const struct shm_config *config, struct shm_fault *fault)
 {
-    uint64_t buckets = bucket_count(config->max_users);
+    uint64_t buckets = shm_bucket_count(config->max_users);
     uint64_t end = shm_round_up(SHM_ARENA_AT + tables_size(config) + SHM_HUGE / 2, SHM_HUGE);
     store->size = config->size / SHM_PAGE * SHM_PAGE;
     if (end > store->size)
         end = store->size;
-    int rc = map(store, fault);
+    int rc = shm_segment_map(store, fault);
     if (rc != SHM_OK)
         return rc;
     rc = allocate(store, end, fault);
@@ -161,7 +169,7 @@ static int build(struct shm_store *store, const struct shm_config *config, struc
                      strerror(errno));
     }
     if (rc != SHM_OK)
-        unmap(store);
+        shm_segment_unmap(store);
     return rc;
 }
 
@@ -179,77 +187,14 @@ static int create(struct shm_store *store, const struct shm_config *config, stru
         shm_control()->pid_namespace = shm_pid_namespace();
         rc = shm_file_publish(store->fd, store->name, fault);
         if (rc != SHM_OK)
-            unmap(store);
+            shm_segment_unmap(store);
     }
     if (rc != SHM_OK)
         close(store->fd);
     return rc;
 }
 
-/* The values that a re-attach may change. Nobody else writes them: we own the segment. */
-static int adopt_config(struct shm_store *store, const struct shm_config *config,
-                        const struct shm_geometry *geometry, struct shm_fault *fault)
-{
-    uint64_t size = config->size / SHM_PAGE * SHM_PAGE;
-    if (config->max_users < geometry->users || config->max_users == 0 ||
-        config->max_users > UINT64_C(1) << 32)
-        return shm_fail(fault, SHM_EINVAL, "max-users %llu: segment %s holds %llu users already",
-                        (unsigned long long)config->max_users, store->name,
-                        (unsigned long long)geometry->users);
-    if (size < geometry->arena_end - SHM_BASE || size > UINT64_C(1) << 44)
-        return shm_fail(fault, SHM_EINVAL,
-                        "segment-size %llu: segment %s has grown to %llu bytes already",
-                        (unsigned long long)config->size, store->name,
-                        (unsigned long long)(geometry->arena_end - SHM_BASE));
-    store->size = size;
-    return SHM_OK;
-}
-
-static int take_over(struct shm_store *store, const struct shm_config *config,
-                     struct shm_fault *fault)
-{
-    struct shm_geometry geometry;
-    int rc = shm_check_file(store->fd, store->name, &geometry, fault);
-    if (rc == SHM_OK)
-        rc = adopt_config(store, config, &geometry, fault);
-    if (rc == SHM_OK)
-        rc = shm_check_contents(store->fd, config, &geometry, fault);
-    if (rc == SHM_OK)
-        rc = map(store, fault);
-    if (rc != SHM_OK)
-        return rc;
-    rc = shm_writer_lock(store); /* recovers what a dead writer left */
-    if (rc == SHM_OK) {
-        shm_control()->limit = store->size;
-        shm_control()->max_users = config->max_users;
-        shm_control()->held_max = held_max(config);
-        shm_control()->pid_namespace = shm_pid_namespace();
-        shm_writer_unlock();
-        shm_actor_reap(store);
-        return SHM_OK;
-    }
-    unmap(store);
-    return shm_fail(fault, rc, "segment %s: cannot take its writer lock: %s", store->name,
-                    shm_strerror(rc));
-}
-
-static int reattach(struct shm_store *store, const struct shm_config *config,
-                    struct shm_fault *fault)
-{
-    int rc = shm_file_open(&store->fd, store->name, SHM_AS_OWNER, fault);
-    if (rc != SHM_OK)
-        return rc;
-    rc = shm_owner_take(store->fd, store->name, fault);
-    if (rc == SHM_OK && !shm_file_linked(store->fd)) /* unlinked between open and lock */
-        rc = shm_fail(fault, SHM_ENOSEG, "segment %s: it was removed just now", store->name);
-    if (rc == SHM_OK)
-        rc = take_over(store, config, fault);
-    if (rc != SHM_OK)
-        close(store->fd);
-    return rc;
-}
-
-static struct shm_store *new_store(const char *name, int *rc, struct shm_fault *fault)
+struct shm_store *shm_store_new(const char *name, int *rc, struct shm_fault *fault)
 {
     char path[300];
     *rc = shm_file_path(path, name, fault);
@@ -267,13 +212,13 @@ static struct shm_store *new_store(const char *name, int *rc, struct shm_fault *
 int shm_store_open(struct shm_store **out, const struct shm_config *config, struct shm_fault *fault)
 {
     int rc;
-    struct shm_store *store = new_store(config->name, &rc, fault);
+    struct shm_store *store = shm_store_new(config->name, &rc, fault);
     if (store == NULL)
         return rc;
     store->owner = true;
     store->key_of = config->key_of;
     for (int races = 0; races < RACES_MAX; races++) {
-        rc = reattach(store, config, fault);
+        rc = shm_take_over(store, config, fault);
         if (rc != SHM_ENOSEG)
             break;
         rc = create(store, config, fault);
@@ -287,82 +232,11 @@ int shm_store_open(struct shm_store **out, const struct shm_config *config, stru
     return rc;
 }
 
-static int attach(struct shm_store *store, enum shm_attach_mode mode, struct shm_fault *fault)
-{
-    struct shm_geometry geometry;
-    int rc = shm_check_file(store->fd, store->name, &geometry, fault);
-    if (rc != SHM_OK)
-        return rc;
-    store->size = geometry.limit;
-    rc = map(store, fault);
-    if (rc != SHM_OK)
-        return rc;
-    if (!store->locked_out && shm_owner_present(store) &&
-        shm_control()->pid_namespace != shm_pid_namespace()) {
-        unmap(store);
-        return shm_fail(fault, SHM_EPERM,
-                        "segment %s: its server runs in another pid namespace, where its locks "
-                        "do not hold",
-                        store->name);
-    }
-    /* Only the control pages are a reading tool's to write: its slot, the locks. */
-    if (mode == SHM_ATTACH_WRITE || store->locked_out)
-        return SHM_OK;
-    store->readonly = mprotect((void *)(uintptr_t)(SHM_BASE + SHM_ARENA_AT),
-                               store->size - SHM_ARENA_AT, PROT_READ) == 0;
-    return SHM_OK;
-}
-
-int shm_store_attach(struct shm_store **out, const char *name, enum shm_attach_mode mode,
-                     shm_key_of *key_of, struct shm_fault *fault)
-{
-    int rc;
-    struct shm_store *store = new_store(name, &rc, fault);
-    if (store == NULL)
-        return rc;
-    store->key_of = key_of;
-    rc = shm_file_open(&store->fd, name, mode == SHM_ATTACH_READ ? SHM_AS_READER : SHM_AS_TOOL,
-                       fault);
-    if (rc == SHM_OK) {
-        store->locked_out = store->readonly = !shm_file_writable(store->fd);
-        rc = attach(store, mode, fault);
-        if (rc != SHM_OK)
-            close(store->fd);
-    }
-    if (rc == SHM_OK)
-        *out = store;
-    else
-        free(store);
-    return rc;
-}
-
 void shm_store_close(struct shm_store *store)
 {
     if (store == NULL)
         return;
-    unmap(store);
+    shm_segment_unmap(store);
     close(store->fd);
     free(store);
-}
-
-int shm_store_unlink(const char *name, struct shm_fault *fault)
-{
-    char path[300];
-    int fd;
-    int rc = shm_file_open(&fd, name, SHM_AS_TOOL, fault);
-    if (rc != SHM_OK)
-        return rc;
-    rc = shm_owner_take(fd, name, fault);
-    if (rc == SHM_OK && !shm_file_linked(fd))
-        rc = shm_fail(fault, SHM_ENOSEG, "segment %s: it was removed just now", name);
-    if (rc == SHM_OK)
-        rc = shm_file_path(path, name, fault);
-    if (rc == SHM_OK && unlink(path) != 0)
-        rc = shm_fail(fault, SHM_ESYS, "segment %s: cannot unlink it: %s", name, strerror(errno));
-    if (rc == SHM_OK) {
-        memcpy(path + strlen(path), ".stats", sizeof(".stats"));
-        (void)unlink(path);
-    }
-    close(fd);
-    return rc;
 }

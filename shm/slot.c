@@ -125,7 +125,8 @@ static void fill(struct shm_actor *actor, struct shm_store *store, unsigned i)
     actor->store = store;
     actor->number = i;
     actor->slot = shm_slot(i);
-    actor->buckets = shm_control()->ids.buckets;
+    /* a reading tool may be here when tables move: it looks each time */
+    actor->buckets = store->readonly ? NULL : shm_control()->ids.buckets;
     actor->bucket_mask = shm_control()->ids.count - 1;
 }
 

@@ -173,8 +173,13 @@ static int check_arena(struct verify *v)
     v->from = SHM_ARENA_AT;
     v->to = v->control->alloc[SHM_ALLOC_ARENA_CUR] - SHM_BASE;
     v->threads = v->to - v->from >= SPREAD_FROM ? count_cpus() : 1;
-    for (unsigned key = 0; key < SHM_KEYS; key++)
-        v->index[key] = v->control->unique[key].buckets != NULL;
+    const struct shm_rebuild *rebuild = &v->control->rebuild;
+    for (unsigned key = 0; key < SHM_KEYS; key++) {
+        if (v->control->unique[key].buckets != NULL)
+            v->indexed[key] = UINT64_MAX;
+        else if (rebuild->to.buckets != NULL && rebuild->what == SHM_REBUILD_UNIQUE + key)
+            v->indexed[key] = rebuild->done;
+    }
     v->work = 2 * v->control->users + v->control->ids.count / 8 + 1;
     size_t granules = (v->to - v->from) / VERIFY_GRANULE / 64 + 1;
     size_t nodes = (v->to - v->from) / VERIFY_NODE / 64 + 1;

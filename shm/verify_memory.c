@@ -153,8 +153,6 @@ static struct free_list free_list(uint64_t i)
     if (i == SHM_ALLOC_NODE_FREE)
         return (struct free_list){SHM_ALLOC_NODE_FREE, sizeof(struct shm_node), VERIFY_NODE,
                                   offsetof(struct shm_node, died)};
-    if (i == SHM_CLASSES + 1)
-        return (struct free_list){SHM_ALLOC_EXTENT_FREE, SHM_EXTENT, SHM_EXTENT, 0};
     return (struct free_list){(unsigned)i, shm_class_size((unsigned)i), VERIFY_GRANULE, 0};
 }
 
@@ -196,10 +194,12 @@ static void check_rest(struct verify *v, unsigned cur, unsigned end, const char 
 void verify_allocator(struct verify *v)
 {
     const struct shm_control *control = v->control;
-    struct verify_pieces pieces = {.count = SHM_CLASSES + 2};
+    struct verify_pieces pieces = {.count = SHM_CLASSES + 1};
     verify_spread(v, &pieces, check_free);
     check_rest(v, SHM_ALLOC_NODE_CUR, SHM_ALLOC_NODE_END, "nodes");
     check_rest(v, SHM_ALLOC_BLOCK_CUR, SHM_ALLOC_BLOCK_END, "blocks");
+    if (control->alloc[SHM_ALLOC_RESERVED] != 0)
+        verify_fault(v, "the allocator's reserved word is in use");
     v->sum.bytes_free += control->arena_end - control->alloc[SHM_ALLOC_ARENA_CUR];
     uint64_t granules = (v->to - v->from) / VERIFY_GRANULE;
     if (v->sum.marked != granules)

@@ -26,7 +26,7 @@ struct verify {
     const struct shm_control *control;
     uint64_t from, to; /* offsets of the arena's used part */
     unsigned threads;
-    bool index[SHM_KEYS]; /* there is one of this key */
+    uint64_t indexed[SHM_KEYS]; /* the index of this key has the users up to this seq; 0: none */
     /* bitmaps; several threads set bits */
     uint64_t *taken;   /* a bit a granule: it belongs to something */
     uint64_t *retired; /* a granule: a retired body starts here, in no list yet */

@@ -44,13 +44,14 @@ static const char *name_of(const struct part *part)
     return names[part->which];
 }
 
-/* Moved buckets of the old table are empty, those of the new one that are not moved yet, too. */
+/* Moved buckets of the old table are empty, those of the new one that are not moved yet, too;
+ * the one that is being moved may be in both. */
 static bool may_hold(const struct part *part, uint64_t bucket)
 {
     if (part->old_count == 0)
         return true;
-    bool moved = (bucket & (part->old_count - 1)) < part->old_done;
-    return moved == part->is_new;
+    uint64_t old = bucket & (part->old_count - 1);
+    return old == part->old_done || (old < part->old_done) == part->is_new;
 }
 
 /* The newest body, which has been checked with its chain. */
@@ -155,14 +156,21 @@ static void check_ranges(struct verify *v, struct verify_tally *tally, struct ve
     }
 }
 
+/* @return 0 where its count makes no sense */
+static uint64_t table_size(const struct shm_table *table)
+{
+    if (table->count == 0 || (table->count & (table->count - 1)) != 0 ||
+        table->count > UINT64_C(1) << 40)
+        return 0;
+    return shm_table_size(table->count);
+}
+
 /* Claims the extents of a table, and checks all its chains. */
 static void check_part(struct verify *v, const struct part *part)
 {
     const struct shm_table *table = part->table;
-    uint64_t size = shm_round_up(8 * table->count, SHM_EXTENT);
-    if (table->count == 0 || (table->count & (table->count - 1)) != 0 ||
-        table->count > UINT64_C(1) << 40 ||
-        verify_at(v, table->buckets, size, SHM_EXTENT) == NULL ||
+    uint64_t size = table_size(table);
+    if (size == 0 || verify_at(v, table->buckets, size, SHM_EXTENT) == NULL ||
         !verify_mark(v, &v->sum, table->buckets, size)) {
         verify_fault(v, "%s: its place is wrong", name_of(part));
         return;
@@ -173,20 +181,74 @@ static void check_part(struct verify *v, const struct part *part)
     verify_spread(v, &pieces, check_ranges);
 }
 
-void verify_tables(struct verify *v)
+static void check_ids(struct verify *v)
 {
     const struct shm_control *control = v->control;
-    check_part(v, &(struct part){.table = &control->ids});
+    struct part old = {.table = &control->ids};
+    if (control->rebuild.to.buckets != NULL && control->rebuild.what == SHM_REBUILD_IDS) {
+        struct part new = {.table = &control->rebuild.to,
+                           .old_count = control->ids.count,
+                           .old_done = control->rebuild.done,
+                           .is_new = true};
+        old.old_count = new.old_count;
+        old.old_done = new.old_done;
+        if (control->rebuild.to.count <= control->ids.count ||
+            control->rebuild.done > control->ids.count)
+            verify_fault(v, "the move to a larger hash table makes no sense");
+        check_part(v, &new);
+    }
+    check_part(v, &old);
     if (v->sum.linked[IDS] != v->sum.nodes)
         verify_fault(v, "%llu users are in the hash table, %llu in the order list",
                      (unsigned long long)v->sum.linked[IDS], (unsigned long long)v->sum.nodes);
-    for (unsigned k = 0; k < SHM_KEYS; k++) {
-        if (control->unique[k].buckets == NULL && control->unique[k].count == 0)
-            continue;
-        check_part(v, &(struct part){.table = &control->unique[k], .which = 1 + k});
-        if (v->sum.linked[1 + k] != v->sum.keyed[k])
-            verify_fault(v, "%llu users are in unique index %u, %llu say so",
-                         (unsigned long long)v->sum.linked[1 + k], k,
-                         (unsigned long long)v->sum.keyed[k]);
+}
+
+static void check_index(struct verify *v, unsigned key)
+{
+    const struct shm_control *control = v->control;
+    const struct shm_table *table = &control->unique[key];
+    if (table->buckets == NULL && table->count == 0) {
+        if (v->indexed[key] == 0 && (control->rebuild.to.buckets == NULL ||
+                                     control->rebuild.what != SHM_REBUILD_UNIQUE + key))
+            return;
+        table = &control->rebuild.to;
     }
+    check_part(v, &(struct part){.table = table, .which = 1 + key});
+    if (v->sum.linked[1 + key] != v->sum.keyed[key])
+        verify_fault(v, "%llu users are in unique index %u, %llu say so",
+                     (unsigned long long)v->sum.linked[1 + key], key,
+                     (unsigned long long)v->sum.keyed[key]);
+}
+
+/* A table on its way to the free nodes: the rest of it, from its beginning. */
+static void check_leftover(struct verify *v)
+{
+    const struct shm_rebuild *rebuild = &v->control->rebuild;
+    const struct shm_table *to = &rebuild->to;
+    if (to->buckets == NULL) {
+        if (to->count != 0 || rebuild->what != 0 || rebuild->done != 0)
+            verify_fault(v, "the state of a rebuild is wrong");
+        return;
+    }
+    if (rebuild->what != SHM_REBUILD_FREE) {
+        if (rebuild->what >= SHM_REBUILD_UNIQUE + SHM_KEYS)
+            verify_fault(v, "the state of a rebuild is wrong");
+        return;
+    }
+    uint64_t size = table_size(to);
+    uint64_t freed = rebuild->done * SHM_EXTENT;
+    if (size == 0 || rebuild->done >= size / SHM_EXTENT ||
+        verify_at(v, to->buckets, size - freed, SHM_EXTENT) == NULL ||
+        !verify_mark(v, &v->sum, to->buckets, size - freed))
+        verify_fault(v, "the place of a former table is wrong");
+    else
+        v->sum.bytes_tables += size - freed;
+}
+
+void verify_tables(struct verify *v)
+{
+    check_ids(v);
+    for (unsigned key = 0; key < SHM_KEYS; key++)
+        check_index(v, key);
+    check_leftover(v);
 }

@@ -125,7 +125,7 @@ static void check_keys(struct verify *v, struct verify_tally *tally, const struc
 {
     uint8_t bytes[SHM_KEY_MAX];
     for (unsigned key = 0; key < SHM_KEYS; key++) {
-        if (!v->index[key])
+        if (node->seq > v->indexed[key])
             continue;
         bool linked = node->unique[key].prev != NULL;
         tally->keyed[key] += linked;

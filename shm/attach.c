@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: MIT */
+/* Tools, beside a live owner or at a dead server's segment. */
+#include "config.h"
+
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "shm/rebuild.h"
+
+static int attach(struct shm_store *store, enum shm_attach_mode mode, struct shm_fault *fault)
+{
+    struct shm_geometry geometry;
+    if (mode == SHM_ATTACH_WRITE) {
+        int busy = shm_guest_enter(store->fd, store->name, fault);
+        if (busy != SHM_OK)
+            return busy;
+    }
+    int rc = shm_check_file(store->fd, store->name, &geometry, fault);
+    if (rc != SHM_OK)
+        return rc;
+    store->size = geometry.limit;
+    rc = shm_segment_map(store, fault);
+    if (rc != SHM_OK)
+        return rc;
+    if (!store->locked_out && shm_owner_present(store) &&
+        shm_control()->pid_namespace != shm_pid_namespace()) {
+        shm_segment_unmap(store);
+        return shm_fail(fault, SHM_EPERM,
+                        "segment %s: its server runs in another pid namespace, where its locks "
+                        "do not hold",
+                        store->name);
+    }
+    if (mode == SHM_ATTACH_WRITE && shm_rebuild_unfinished()) {
+        shm_segment_unmap(store);
+        return shm_fail(fault, SHM_EBUSY,
+                        "segment %s: its server died while it rebuilt the tables: start it, to "
+                        "finish that",
+                        store->name);
+    }
+    /* Only the control pages are a reading tool's to write: its slot, the locks. */
+    if (mode == SHM_ATTACH_WRITE || store->locked_out)
+        return SHM_OK;
+    store->readonly = mprotect((void *)(uintptr_t)(SHM_BASE + SHM_ARENA_AT),
+                               store->size - SHM_ARENA_AT, PROT_READ) == 0;
+    return SHM_OK;
+}
+
+int shm_store_attach(struct shm_store **out, const char *name, enum shm_attach_mode mode,
+                     shm_key_of *key_of, struct shm_fault *fault)
+{
+    int rc;
+    struct shm_store *store = shm_store_new(name, &rc, fault);
+    if (store == NULL)
+        return rc;
+    store->key_of = key_of;
+    rc = shm_file_open(&store->fd, name, mode == SHM_ATTACH_READ ? SHM_AS_READER : SHM_AS_TOOL,
+                       fault);
+    if (rc == SHM_OK) {
+        store->locked_out = store->readonly = !shm_file_writable(store->fd);
+        rc = attach(store, mode, fault);
+        if (rc != SHM_OK)
+            close(store->fd);
+    }
+    if (rc == SHM_OK)
+        *out = store;
+    else
+        free(store);
+    return rc;
+}

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: MIT */
+/* The end of a segment's name: unlinked, or moved aside. */
+#include "config.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "shm/internal.h"
+
+#define STATS ".stats"
+enum { NAMES_MAX = 100 }; /* tried, where some are taken */
+
+/* As an owner would, so that nobody serves or writes it. What it holds is not looked at. */
+static int open_alone(int *fd, char path[300], const char *name, struct shm_fault *fault)
+{
+    int rc = shm_file_open(fd, name, SHM_AS_TOOL, fault);
+    if (rc != SHM_OK)
+        return rc;
+    rc = shm_owner_take(*fd, name, fault);
+    if (rc == SHM_OK)
+        rc = shm_guests_exclude(*fd, name, fault);
+    if (rc == SHM_OK && !shm_file_linked(*fd))
+        rc = shm_fail(fault, SHM_ENOSEG, "segment %s: it was removed just now", name);
+    if (rc == SHM_OK)
+        rc = shm_file_path(path, name, fault);
+    if (rc != SHM_OK)
+        close(*fd);
+    return rc;
+}
+
+int shm_store_unlink(const char *name, struct shm_fault *fault)
+{
+    char path[300];
+    int fd;
+    int rc = open_alone(&fd, path, name, fault);
+    if (rc != SHM_OK)
+        return rc;
+    if (unlink(path) != 0)
+        rc = shm_fail(fault, SHM_ESYS, "segment %s: cannot unlink it: %s", name, strerror(errno));
+    if (rc == SHM_OK) {
+        memcpy(path + strlen(path), STATS, sizeof(STATS));
+        (void)unlink(path);
+    }
+    close(fd);
+    return rc;
+}
+
+/* NAME.20261123T063000Z, and -1, -2... behind it for those who come again within the second. */
+static int rename_aside(const char *path, const char *name, char moved_to[256],
+                        struct shm_fault *fault)
+{
+    char stamp[32];
+    char target[600];
+    time_t now = time(NULL);
+    struct tm utc;
+    gmtime_r(&now, &utc);
+    strftime(stamp, sizeof(stamp), "%Y%m%dT%H%M%SZ", &utc);
+    for (int i = 0; i < NAMES_MAX; i++) {
+        int len = i == 0 ? snprintf(moved_to, 256, "%s.%s", name, stamp)
+                         : snprintf(moved_to, 256, "%s.%s-%d", name, stamp, i);
+        if (len >= 256)
+            return shm_fail(fault, SHM_EINVAL, "segment %s: its name is too long for another",
+                            name);
+        /* beside it: the path ends with the name, slash and all */
+        snprintf(target, sizeof(target), "%.*s%s", (int)(strlen(path) - strlen(name)), path,
+                 moved_to);
+        if (renameat2(AT_FDCWD, path, AT_FDCWD, target, RENAME_NOREPLACE) == 0)
+            return SHM_OK;
+        if (errno != EEXIST)
+            break;
+    }
+    return shm_fail(fault, SHM_ESYS, "segment %s: cannot move it to %s: %s", name, moved_to,
+                    strerror(errno));
+}
+
+int shm_store_set_aside(const char *name, char moved_to[256], struct shm_fault *fault)
+{
+    char path[300];
+    char target[600];
+    int fd;
+    int rc = open_alone(&fd, path, name, fault);
+    if (rc != SHM_OK)
+        return rc;
+    rc = rename_aside(path, name, moved_to, fault);
+    if (rc == SHM_OK) {
+        snprintf(target, sizeof(target), "%.*s%s" STATS, (int)(strlen(path) - strlen(name)), path,
+                 moved_to);
+        memcpy(path + strlen(path), STATS, sizeof(STATS));
+        (void)rename(path, target); /* counters alone: there may be none */
+    }
+    close(fd);
+    return rc;
+}

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A new owner takes the segment over that an earlier one left. Nothing of it changes
+ * before all of it has been checked and the new configuration fits it; then the log
+ * of a dead writer is finished, and the tables are made what the configuration
+ * says (rebuild.c). Tools that write are kept out meanwhile, readers are not.
+ */
+#include "config.h"
+
+#include <unistd.h>
+
+#include "shm/rebuild.h"
+
+/* What a re-attach may change, as far as it can be told before the segment is mapped. */
+static int adopt_config(struct shm_store *store, const struct shm_config *config,
+                        const struct shm_geometry *geometry, struct shm_fault *fault)
+{
+    uint64_t size = config->size / SHM_PAGE * SHM_PAGE;
+    int rc = shm_check_unique(config, fault);
+    if (rc != SHM_OK)
+        return rc;
+    if (config->max_users < geometry->users || config->max_users == 0 ||
+        config->max_users > UINT64_C(1) << 32)
+        return shm_fail(fault, SHM_EINVAL, "max-users %llu: segment %s holds %llu users already",
+                        (unsigned long long)config->max_users, store->name,
+                        (unsigned long long)geometry->users);
+    if (size < geometry->arena_end - SHM_BASE || size > UINT64_C(1) << 44)
+        return shm_fail(fault, SHM_EINVAL,
+                        "segment-size %llu: segment %s has grown to %llu bytes already",
+                        (unsigned long long)config->size, store->name,
+                        (unsigned long long)(geometry->arena_end - SHM_BASE));
+    store->size = size;
+    return SHM_OK;
+}
+
+static void write_config(struct shm_store *store, const struct shm_config *config)
+{
+    struct shm_control *control = shm_control();
+    __atomic_store_n(&control->limit, store->size, __ATOMIC_RELAXED);
+    control->max_users = config->max_users;
+    control->held_max = shm_held_max(config);
+    control->pid_namespace = shm_pid_namespace();
+}
+
+static int recover(struct shm_store *store, struct shm_fault *fault)
+{
+    int rc = shm_writer_wait(store);
+    if (rc != SHM_OK)
+        return shm_fail(fault, rc, "segment %s: cannot take its writer lock: %s", store->name,
+                        shm_strerror(rc));
+    shm_writer_unlock();
+    shm_actor_reap(store);
+    return SHM_OK;
+}
+
+static int adopt(struct shm_store *store, const struct shm_config *config, struct shm_fault *fault)
+{
+    int rc = recover(store, fault);
+    if (rc == SHM_OK)
+        rc = shm_rebuild_check(store, config, fault);
+    if (rc != SHM_OK)
+        return rc;
+    uint64_t max_users = shm_control()->max_users;
+    write_config(store, config);
+    rc = shm_rebuild(store, config, fault);
+    if (rc != SHM_OK && shm_control()->users <= max_users)
+        shm_control()->max_users = max_users; /* its tables stay as large as they were */
+    return rc;
+}
+
+static int take_over(struct shm_store *store, const struct shm_config *config,
+                     struct shm_fault *fault)
+{
+    struct shm_geometry geometry;
+    int rc = shm_check_file(store->fd, store->name, &geometry, fault);
+    if (rc == SHM_OK)
+        rc = adopt_config(store, config, &geometry, fault);
+    if (rc == SHM_OK)
+        rc = shm_check_contents(store->fd, config, &geometry, fault);
+    if (rc == SHM_OK)
+        rc = shm_segment_map(store, fault);
+    if (rc != SHM_OK)
+        return rc;
+    rc = adopt(store, config, fault);
+    if (rc != SHM_OK)
+        shm_segment_unmap(store);
+    return rc;
+}
+
+int shm_take_over(struct shm_store *store, const struct shm_config *config, struct shm_fault *fault)
+{
+    int rc = shm_file_open(&store->fd, store->name, SHM_AS_OWNER, fault);
+    if (rc != SHM_OK)
+        return rc;
+    rc = shm_owner_take(store->fd, store->name, fault);
+    if (rc == SHM_OK && !shm_file_linked(store->fd)) /* unlinked between open and lock */
+        rc = shm_fail(fault, SHM_ENOSEG, "segment %s: it was removed just now", store->name);
+    if (rc == SHM_OK)
+        rc = shm_guests_exclude(store->fd, store->name, fault);
+    if (rc == SHM_OK)
+        rc = take_over(store, config, fault);
+    if (rc != SHM_OK)
+        close(store->fd);
+    else
+        shm_guests_admit(store->fd);
+    return rc;
+}
