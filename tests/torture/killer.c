@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The trials: each operation killed at its positions, a survivor after each.
+ * Usage: killer [CASE]...
+ * KILLER_TRIALS=N: at most N positions of each case, evenly spread; 0: all of them, and the cases
+ * that take a million steps, too.
+ * Ends with `killer: N positions, N kills, N lost`.
+ */
+#include "config.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "tests/torture/killer.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/personality.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { TRIALS_DEFAULT = 200, FAILURES_SHOWN = 5, SURVIVOR_S = 60, CASES_MAX = 64 };
+
+static struct world *world;
+static uint64_t total_positions, total_kills, total_lost;
+extern char __executable_start;
+
+static void unlink_segment(void)
+{
+    char path[300];
+    if (world != NULL && shm_file_path(path, world->name, NULL) == SHM_OK)
+        unlink(path);
+}
+
+static void on_signal(int number)
+{
+    unlink_segment();
+    signal(number, SIG_DFL);
+    raise(number);
+}
+
+/* ---- children that are not stepped ---- */
+
+static void run_open(struct world *w)
+{
+    struct shm_fault fault;
+    if (shm_store_open(&world_store, &w->config, &fault) != SHM_OK)
+        world_fail(w, "cannot open it: %s", fault.text);
+}
+
+/* @return whether it ended well */
+static bool in_child(void (*run)(struct world *w), struct world *w)
+{
+    int status;
+    pid_t parent = getpid();
+    w->why[0] = '\0';
+    fflush(NULL);
+    pid_t pid = fork();
+    if (pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        if (getppid() != parent)
+            _exit(99);
+        alarm(SURVIVOR_S);
+        run(w);
+        _exit(0);
+    }
+    bool ended = pid > 0 && waitpid(pid, &status, 0) == pid;
+    if (ended && status != 0 && w->why[0] == '\0')
+        snprintf(w->why, sizeof(w->why), "it ended with status %#x", (unsigned)status);
+    return ended && status == 0;
+}
+
+static uint64_t survivor_version;
+static unsigned survivor_way;
+
+static void survive(struct world *w)
+{
+    world_survive(w, survivor_version, survivor_way);
+}
+
+/* ---- a case ---- */
+
+static unsigned trials_wanted(void)
+{
+    const char *text = getenv("KILLER_TRIALS");
+    return text != NULL ? (unsigned)atoi(text) : TRIALS_DEFAULT;
+}
+
+static bool lost(const struct killer_case *kase, const struct trace *trace, size_t i,
+                 const char *why)
+{
+    const struct position *at = &trace->at[i];
+    print_error("%s: killed at position %zu of %zu (%s, program + %#llx, arrival %u, step %u): "
+                "%s\n",
+                kase->name, i, trace->count, at->sealed ? "sealed" : "not sealed",
+                (unsigned long long)(at->ip - (uint64_t)(uintptr_t)&__executable_start),
+                at->arrivals, at->steps, why);
+    return false;
+}
+
+static bool try_position(const struct killer_case *kase, const struct trace *trace, size_t i,
+                         struct image *image)
+{
+    const struct position *at = &trace->at[i];
+    if (!trace_kill_at(trace, at, kase, world, image))
+        return lost(kase, trace, i, "the child did not get there a second time");
+    total_kills++;
+    survivor_version = at->version;
+    survivor_way = (unsigned)(i % WORLD_WAYS);
+    if (!in_child(survive, world))
+        return lost(kase, trace, i, world->why);
+    return true;
+}
+
+/* Its steps take version on, never back, and end with all commits. */
+static void check_commits(const struct killer_case *kase, const struct trace *trace)
+{
+    for (size_t i = 1; i < trace->count; i++)
+        if (trace->at[i].version < trace->at[i - 1].version)
+            fail_msg("%s: position %zu takes a commit back", kase->name, i);
+    assert_int_equal(trace->at[trace->count - 1].version, world->version + world->commits);
+}
+
+static void try_all(const struct killer_case *kase, struct image *image)
+{
+    struct trace trace;
+    assert_true(trace_record(&trace, kase, world, image));
+    check_commits(kase, &trace);
+    unsigned wanted = trials_wanted(), failed = 0;
+    size_t tried = wanted == 0 || wanted > trace.count ? trace.count : wanted;
+    for (size_t k = 0; k < tried && failed < FAILURES_SHOWN; k++) {
+        size_t i = tried == 1 ? 0 : k * (trace.count - 1) / (tried - 1);
+        failed += try_position(kase, &trace, i, image) ? 0 : 1;
+    }
+    print_message("%s: %llu steps, %zu positions, %zu tried\n", kase->name,
+                  (unsigned long long)trace.steps, trace.count, tried);
+    total_positions += tried;
+    total_lost += failed;
+    trace_free(&trace);
+    assert_int_equal(failed, 0);
+}
+
+/* The case begins with what another one's death left. */
+static void kill_first(const struct killer_case *kase, struct image *image)
+{
+    struct trace trace;
+    size_t sealed[2] = {0, 0};
+    assert_true(trace_record(&trace, kase->after, world, image));
+    for (size_t i = 0; i < trace.count; i++) {
+        if (!trace.at[i].sealed)
+            continue;
+        sealed[0] = sealed[0] == 0 ? i : sealed[0];
+        sealed[1] = i;
+    }
+    assert_int_not_equal(sealed[0], 0);
+    size_t at = sealed[0] + (sealed[1] - sealed[0]) * kase->after_percent / 100;
+    while (!trace.at[at].sealed) /* between two transactions */
+        at++;
+    assert_true(trace_kill_at(&trace, &trace.at[at], kase->after, world, image));
+    assert_true(image_sealed(image));
+    image_save(image);
+    trace_free(&trace);
+}
+
+static void create_world(const struct killer_case *kase)
+{
+    memset(world, 0, sizeof(*world));
+    snprintf(world->name, sizeof(world->name), "/rosterd-killer-%ld", (long)getpid());
+    world->big = kase->big;
+    world->config = (struct shm_config){.name = world->name,
+                                        .size = kase->size != 0 ? kase->size : 12 << 20,
+                                        .max_users = 2 * KILLER_USERS,
+                                        .unique = 3,
+                                        .key_of = world_key_of};
+    if (kase->configure != NULL)
+        kase->configure(&world->config);
+}
+
+static void run_case(void **state)
+{
+    const struct killer_case *kase = *state;
+    const struct killer_case *first = kase->after != NULL ? kase->after : kase;
+    struct image image;
+    struct shm_fault fault;
+    create_world(first);
+    unlink_segment();
+    /* a child makes it: what a process remembers of its growth is not the same for all */
+    assert_true(in_child(run_open, world));
+    assert_int_equal(shm_store_open(&world_store, &world->config, &fault), SHM_OK);
+    if (!in_child(first->prepare, world))
+        fail_msg("%s: %s", first->name, world->why);
+    image_open(&image, world);
+    image_save(&image);
+    world->version = image_control(&image)->version;
+    if (first->expect != NULL)
+        first->expect(world);
+    if (kase->after != NULL) {
+        kill_first(kase, &image);
+        if (kase->expect != NULL)
+            kase->expect(world);
+    }
+    if (kase->opens) {
+        shm_store_close(world_store);
+        world_store = NULL;
+        if (kase->reconfigure != NULL)
+            kase->reconfigure(&world->config);
+    }
+    try_all(kase, &image);
+    image_close(&image);
+}
+
+static int clean_up(void **state)
+{
+    (void)state;
+    shm_store_close(world_store);
+    world_store = NULL;
+    unlink_segment();
+    return 0;
+}
+
+/* Addresses that are the same in the next run, and symbols that are bound: positions that
+ * a person may compare. */
+static void settle(char **argv)
+{
+    int now = personality(0xffffffff);
+    if (now == -1 || (now & ADDR_NO_RANDOMIZE) != 0 ||
+        personality((unsigned long)now | ADDR_NO_RANDOMIZE) == -1)
+        return;
+    setenv("LD_BIND_NOW", "1", 1);
+    execv("/proc/self/exe", argv);
+}
+
+static size_t choose_cases(struct CMUnitTest *tests, int argc, char **argv)
+{
+    size_t count = 0;
+    for (size_t i = 0; killer_cases[i] != NULL && count < CASES_MAX; i++) {
+        bool chosen = argc == 1 && (trace_all || !killer_cases[i]->slow);
+        for (int a = 1; a < argc; a++)
+            chosen = chosen || strcmp(argv[a], killer_cases[i]->name) == 0;
+        if (chosen)
+            tests[count++] =
+                (struct CMUnitTest){.name = killer_cases[i]->name,
+                                    .test_func = run_case,
+                                    .teardown_func = clean_up,
+                                    .initial_state = (void *)(uintptr_t)killer_cases[i]};
+    }
+    return count;
+}
+
+int main(int argc, char **argv)
+{
+    struct CMUnitTest tests[CASES_MAX];
+    settle(argv);
+    world = mmap(NULL, sizeof(*world), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (world == MAP_FAILED)
+        return 2;
+    signal(SIGTERM, on_signal);
+    signal(SIGINT, on_signal);
+    signal(SIGABRT, on_signal);
+    trace_all = trials_wanted() == 0;
+    size_t count = choose_cases(tests, argc, argv);
+    if (count == 0) {
+        fprintf(stderr, "killer: no such case\n");
+        return 2;
+    }
+    int failed = _cmocka_run_group_tests("killer", tests, count, NULL, NULL);
+    printf("killer: %llu positions, %llu kills, %llu lost\n", (unsigned long long)total_positions,
+           (unsigned long long)total_kills, (unsigned long long)total_lost);
+    return failed != 0;
+}
