@@ -53,6 +53,7 @@ static bool has_ended(struct shm_readers *r, const struct shm_pin *pin)
 static void see_pin(struct shm_readers *r, struct shm_slot *slot, struct shm_pin *pin)
 {
     if (has_ended(r, pin)) {
+        r->revoking = r->revoking || pin->held != NULL; /* room is being made */
         if (pin->held != NULL && r->num_sources < SHM_SOURCES)
             r->source[r->num_sources++] = pin;
         return;

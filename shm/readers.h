@@ -25,7 +25,7 @@ struct shm_readers {
     struct shm_pin_seen pins[SHM_PINS_SEEN];
     struct shm_pin *source[SHM_SOURCES]; /* ended, and still hold blocks */
     struct shm_pin *oldest;              /* of those who hold something */
-    bool revoking;                       /* one has been revoked and still holds something */
+    bool revoking;                       /* one has ended or been revoked, and holds something */
 };
 
 /* All under the writer lock. */
