@@ -21,6 +21,7 @@ import wire
 
 ROSTERD = os.environ["ROSTERD"]
 SHM_INSPECT = os.environ["SHM_INSPECT"]
+WRITER = os.environ["WRITER"]
 OUT = pathlib.Path(os.environ["E2E_OUT"])
 PROTO = os.environ["E2E_PROTO"]
 START_SECONDS = 30  # an instrumented build on a busy machine
@@ -238,6 +239,16 @@ class Rosterd:
             sock.connect(address[5:])
             return sock
         return socket.create_connection(("127.0.0.1", self.port), 10)
+
+
+def writer(rosterd, command, *arguments, rate=0):
+    """What tests/e2e/writer says after it has written to the server's segment."""
+    if command == "update":
+        arguments += (rate,)
+    done = subprocess.run([WRITER, rosterd.segment, command, *map(str, arguments)],
+                          capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done
+    return json.loads(done.stdout)
 
 
 def requests(count, prefix="user"):

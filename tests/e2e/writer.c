@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A process that writes beside a server, for the end-to-end tests:
+ *   writer SEGMENT info
+ *   writer SEGMENT update FIRST COUNT UPDATES RATE
+ *       gives the COUNT users after the first FIRST a new role in turn, UPDATES times in
+ *       all, RATE a second (0: at full speed), and says what memory that took at most
+ *   writer SEGMENT stop POINT
+ *   writer SEGMENT kill POINT
+ *       takes the writer lock for a batch of new users, and stops or dies at this point
+ *       of its commit (those of the library's test hooks)
+ * What it has to say is one line of JSON.
+ */
+#include "config.h"
+
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "shm/internal.h"
+#include "user/user.h"
+
+enum {
+    CHUNK = 64, /* updates between two looks at memory and clock */
+    BATCH = 20, /* users of the commit that stops or dies */
+};
+
+void (*shm_test_hook)(const char *point);
+
+static struct shm_store *store;
+static struct shm_actor *actor;
+
+static void fail(const char *what, const char *why)
+{
+    fprintf(stderr, "writer: %s: %s\n", what, why);
+    exit(1);
+}
+
+static uint64_t number(const char *text)
+{
+    char *end;
+    uint64_t value = strtoull(text, &end, 10);
+    if (*text == '\0' || *end != '\0')
+        fail(text, "is no number");
+    return value;
+}
+
+static void attach(const char *segment, enum shm_attach_mode mode, char **argv)
+{
+    struct shm_fault fault;
+    int rc = shm_store_attach(&store, segment, mode, user_key_of, &fault);
+    if (rc == SHM_EBASE)
+        shm_exec_again(argv);
+    if (rc != SHM_OK)
+        fail(segment, fault.text);
+    if (mode == SHM_ATTACH_WRITE &&
+        shm_actor_join(&actor, store, SHM_ACTOR_TOOL, 0, &fault) != SHM_OK)
+        fail(segment, fault.text);
+}
+
+static void pause_ns(long ns)
+{
+    nanosleep(&(struct timespec){.tv_nsec = ns}, NULL);
+}
+
+/* ---- memory ---- */
+
+struct memory {
+    uint64_t bytes_used, held_count, held_bytes, retired_bytes;
+};
+
+static struct memory memory_now(void)
+{
+    struct shm_info info;
+    shm_store_info(store, &info);
+    return (struct memory){info.bytes_used, info.held_count, info.held_bytes, info.retired_bytes};
+}
+
+static uint64_t larger(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
+static void note(struct memory *most)
+{
+    struct memory now = memory_now();
+    most->bytes_used = larger(most->bytes_used, now.bytes_used);
+    most->held_count = larger(most->held_count, now.held_count);
+    most->held_bytes = larger(most->held_bytes, now.held_bytes);
+    most->retired_bytes = larger(most->retired_bytes, now.retired_bytes);
+}
+
+static void print(const char *name, const struct memory *memory, const char *end)
+{
+    printf("\"%s\": {\"bytes_used\": %" PRIu64 ", \"held_count\": %" PRIu64
+           ", \"held_bytes\": %" PRIu64 ", \"retired_bytes\": %" PRIu64 "}%s",
+           name, memory->bytes_used, memory->held_count, memory->held_bytes, memory->retired_bytes,
+           end);
+}
+
+/* ---- update ---- */
+
+struct target {
+    uint8_t id[SHM_ID_SIZE];
+    uint16_t len;
+    uint8_t body[USER_BODY_MAX];
+};
+
+static struct target *find_targets(uint64_t first, uint64_t count)
+{
+    struct target *targets = calloc(count, sizeof(*targets));
+    struct shm_snapshot snapshot;
+    struct shm_cursor cursor;
+    struct shm_user user;
+    if (targets == NULL || shm_snapshot_begin(actor, &snapshot) != SHM_OK)
+        fail("listing", "no memory or no pin");
+    shm_cursor_first(&cursor, actor, &snapshot);
+    for (uint64_t n = 0; n < first + count; n++) {
+        if (shm_cursor_next(&cursor, &user) != SHM_OK || user.body_len > USER_BODY_MAX)
+            fail("listing", "there are not so many users");
+        if (n < first)
+            continue;
+        struct target *target = &targets[n - first];
+        memcpy(target->id, user.id, SHM_ID_SIZE);
+        memcpy(target->body, user.body, user.body_len);
+        target->len = (uint16_t)user.body_len;
+    }
+    shm_snapshot_end(actor, &snapshot);
+    shm_actor_offline(actor);
+    return targets;
+}
+
+static void update(const struct target *target, uint64_t round)
+{
+    struct user_fields fields;
+    struct user_text roles[USER_ROLES_MAX];
+    char role[32];
+    uint8_t body[USER_BODY_MAX];
+    int rc;
+    if (!user_body_decode(&fields, roles, target->body, target->len))
+        fail("body", "is no user");
+    snprintf(role, sizeof(role), "round%" PRIu64, round);
+    roles[0] = (struct user_text){(const uint8_t *)role, strlen(role)};
+    fields.roles = roles;
+    fields.num_roles = 1;
+    struct shm_new_user user = {.body = body,
+                                .body_len = (uint32_t)user_body_encode(body, &fields)};
+    memcpy(user.id, target->id, SHM_ID_SIZE);
+    while ((rc = shm_users_update(actor, &user, 1, NULL)) == SHM_EBUSY)
+        pause_ns(100000);
+    shm_actor_offline(actor);
+    if (rc != SHM_OK)
+        fail("update", shm_strerror(rc));
+}
+
+static void update_many(uint64_t first, uint64_t count, uint64_t updates, uint64_t rate)
+{
+    struct memory before = memory_now(), most = before, after;
+    struct target *targets = find_targets(first, count);
+    for (uint64_t n = 0; n < updates; n++) {
+        update(&targets[n % count], n / count);
+        if (n % CHUNK != CHUNK - 1)
+            continue;
+        note(&most);
+        if (rate != 0)
+            pause_ns((long)(CHUNK * UINT64_C(1000000000) / rate));
+    }
+    after = memory_now();
+    free(targets);
+    printf("{");
+    print("before", &before, ", ");
+    print("most", &most, ", ");
+    print("after", &after, "}\n");
+}
+
+/* ---- in the middle of a commit ---- */
+
+static const char *the_point;
+static int the_signal;
+
+static void at_point(const char *point)
+{
+    if (strcmp(point, the_point) != 0)
+        return;
+    printf("{\"at\": \"%s\"}\n", point);
+    fflush(stdout);
+    kill(getpid(), the_signal);
+}
+
+static void insert_batch(void)
+{
+    static uint8_t bodies[BATCH][USER_BODY_NO_ROLES_MAX];
+    struct shm_new_user users[BATCH];
+    struct uuid_source ids = {0};
+    char name[32];
+    int rc;
+    for (size_t i = 0; i < BATCH; i++) {
+        snprintf(name, sizeof(name), "writer%zu", i);
+        const struct user_fields fields = {.username = {(const uint8_t *)name, strlen(name)}};
+        uuid_random(&ids, users[i].id);
+        users[i].body = bodies[i];
+        users[i].body_len = (uint32_t)user_body_encode(bodies[i], &fields);
+    }
+    while ((rc = shm_users_insert(actor, users, BATCH, NULL)) == SHM_EBUSY)
+        pause_ns(100000);
+    if (rc != SHM_OK)
+        fail("insert", shm_strerror(rc));
+}
+
+int main(int argc, char **argv)
+{
+    const char *command = argc > 2 ? argv[2] : "";
+    if (strcmp(command, "info") == 0 && argc == 3) {
+        attach(argv[1], SHM_ATTACH_READ, argv);
+        struct memory now = memory_now();
+        printf("{");
+        print("now", &now, "}\n");
+    } else if (strcmp(command, "update") == 0 && argc == 7) {
+        attach(argv[1], SHM_ATTACH_WRITE, argv);
+        update_many(number(argv[3]), number(argv[4]), number(argv[5]), number(argv[6]));
+    } else if ((strcmp(command, "stop") == 0 || strcmp(command, "kill") == 0) && argc == 4) {
+        attach(argv[1], SHM_ATTACH_WRITE, argv);
+        the_point = argv[3];
+        the_signal = command[0] == 's' ? SIGSTOP : SIGKILL;
+        shm_test_hook = at_point;
+        insert_batch();
+    } else {
+        fail("usage", "see tests/e2e/writer.c");
+    }
+    shm_actor_leave(actor);
+    shm_store_close(store);
+    return 0;
+}
