@@ -27,15 +27,12 @@ void parking_leave(struct parking *parking, struct grpc_call *call)
     grpc_timer_disarm(grpc_server_timers(grpc_call_server(call)), &parking->timer);
 }
 
-static int insert_one(struct user_service *service, struct shm_new_user *user, unsigned *key)
+static inline int insert_one(struct user_service *service, struct shm_new_user *user,
+                             struct shm_conflict *conflict)
 {
-    struct shm_conflict conflict;
-    int result = shm_users_insert(service->actor, user, 1, &conflict);
-    while (result == SHM_EEXIST) { /* once in 2^61 users or so */
-        uuid_random(&service->ids, user->id);
-        result = shm_users_insert(service->actor, user, 1, &conflict);
-    }
-    *key = conflict.key;
+    int result;
+    while ((result = shm_users_insert(service->actor, user, 1, conflict)) == SHM_EEXIST)
+        uuid_random(&service->ids, user->id); /* once in 2^61 users or so */
     return result;
 }
 
@@ -59,11 +56,11 @@ static void retry(struct grpc_timer *timer)
     struct parking *parking = (struct parking *)timer;
     struct grpc_call *call = parking->call;
     struct create_call *create = grpc_call_state(call);
-    unsigned key;
-    int result = insert_one(grpc_call_service_data(call), &create->user, &key);
+    struct shm_conflict conflict;
+    int result = insert_one(grpc_call_service_data(call), &create->user, &conflict);
     if (result == SHM_EBUSY && parking_enter(parking, call, retry))
         return;
-    reply(call, &create->user, result, key);
+    reply(call, &create->user, result, conflict.key);
 }
 
 /* The body is on the handler's stack until here. */
@@ -97,12 +94,12 @@ void user_create_on_message(struct grpc_call *call, ProtobufCMessage *message)
     struct shm_new_user user = {.body = body};
     user.body_len = (uint32_t)user_request_encode(body, request, user_clock_seconds());
     uuid_random(&service->ids, user.id);
-    unsigned key;
-    int result = insert_one(service, &user, &key);
+    struct shm_conflict conflict;
+    int result = insert_one(service, &user, &conflict);
     if (result == SHM_EBUSY)
         park(call, &user);
     else
-        reply(call, &user, result, key);
+        reply(call, &user, result, conflict.key);
 }
 
 void user_create_on_end(struct grpc_call *call, enum grpc_status status)
