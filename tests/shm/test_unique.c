@@ -491,6 +491,25 @@ static void recycled_nodes_are_linked_by_the_keys_of_their_new_users(void **stat
     }
 }
 
+/* A recycled node's `died` links the free list until the commit: it is no death. */
+static void key_twice_in_a_batch_of_recycled_nodes_is_refused(void **state)
+{
+    struct fixture *f = *state;
+    struct shm_conflict conflict;
+    struct person twice[] = {{11, "p", ""}, {12, "q", ""}, {13, "p", ""}};
+    assert_int_equal(insert_range(f->actor, 0, 10, 10), SHM_OK);
+    for (uint64_t n = 0; n < 10; n++)
+        assert_int_equal(delete (f->actor, n), SHM_OK);
+    reclaim_all(f);
+    assert_true(shm_control()->alloc[SHM_ALLOC_NODE_FREE] != 0);
+    assert_int_equal(insert_people(f->actor, twice, 3, &conflict), SHM_EKEY);
+    assert_int_equal(conflict.which, 2);
+    twice[2] = (struct person){11, "r", ""};
+    assert_int_equal(insert_people(f->actor, twice, 3, &conflict), SHM_EEXIST);
+    assert_int_equal(conflict.which, 2);
+    segment_check(f->store, 0);
+}
+
 /* ---- processes ---- */
 
 static const char *kill_point;
@@ -654,6 +673,7 @@ int main(void)
         WITH(update_that_changes_a_key_is_refused),
         WITH(deleted_users_keys_are_free_at_once),
         WITH(recycled_nodes_are_linked_by_the_keys_of_their_new_users),
+        WITH(key_twice_in_a_batch_of_recycled_nodes_is_refused),
         cmocka_unit_test(killed_writer_of_one_leaves_its_keys_or_nothing),
         cmocka_unit_test(killed_writer_of_a_batch_leaves_its_keys_or_nothing),
         WITH(each_name_goes_to_one_of_two_processes),
