@@ -24,6 +24,7 @@ static const char usage[] =
     "  workers                      the processes that take part\n"
     "  readers                      the snapshots that are open, and what they keep\n"
     "  stats [--all]                the servers' counters, with --all those at zero too\n"
+    "  watch [INTERVAL]             all that on a live screen, anew each INTERVAL seconds\n"
     "  tail [--from VERSION] [--limit N]\n"
     "                               follow the changes, a line each, from now on or after\n"
     "                               VERSION; N of them\n"
@@ -68,6 +69,7 @@ static const struct command commands[] = {
     {"workers", {NULL}, 0, inspect_workers},
     {"readers", {NULL}, 0, inspect_readers},
     {"stats", {NULL}, OPT_ALL, inspect_stats},
+    {"watch", {"[INTERVAL]"}, 0, inspect_watch},
     {"tail", {NULL}, OPT_FROM | OPT_LIMIT, inspect_tail},
     {"dump", {NULL}, OPT_OUTPUT, inspect_dump},
     {"load", {"FILE"}, OPT_KEEP_GOING, inspect_load},

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include <errno.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "inspect/inspect.h"
 #include "inspect/text.h"
@@ -54,4 +56,11 @@ bool inspect_flush(enum inspect_exit *code)
     over = true;
     *code = failed;
     return false;
+}
+
+bool inspect_sleep(int ms)
+{
+    struct pollfd out = {.fd = STDOUT_FILENO}; /* no events: errors and hang-ups alone */
+
+    return poll(&out, 1, ms) != 1 || (out.revents & (POLLERR | POLLHUP)) == 0;
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "inspect/inspect.h"
+#include "inspect/status.h"
 #include "inspect/text.h"
 #include "shm/counters.h"
 #include "shm/store.h"
@@ -24,7 +25,7 @@ static struct json_object *unique_object(unsigned unique)
     return names;
 }
 
-static void status_print_json(const struct shm_info *info)
+struct json_object *status_object(const struct shm_info *info)
 {
     struct json_object *object = json_object_new_object();
 
@@ -48,6 +49,13 @@ static void status_print_json(const struct shm_info *info)
     text_json_number(object, "snapshot_max_bytes", info->snapshot_max_bytes);
     json_object_object_add(object, "rebuilding", json_object_new_boolean(info->rebuilding));
     text_json_number(object, "created_at", info->created_at);
+    return object;
+}
+
+static void status_print_json(const struct shm_info *info)
+{
+    struct json_object *object = status_object(info);
+
     text_print_json(stdout, object);
     json_object_put(object);
 }

@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* tail: follows the change feed, a line a change. */
 #include <inttypes.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdio_ext.h>
-#include <unistd.h>
 
 #include "inspect/guard.h"
 #include "inspect/inspect.h"
@@ -166,14 +164,6 @@ static bool catch_up(struct tail *tail, bool *any)
     return false;
 }
 
-/* @return false where nobody reads what we write any more */
-static bool sleep_ms(int ms)
-{
-    struct pollfd out = {.fd = STDOUT_FILENO}; /* no events: errors and hang-ups alone */
-
-    return poll(&out, 1, ms) != 1 || (out.revents & (POLLERR | POLLHUP)) == 0;
-}
-
 static enum inspect_exit follow(struct tail *tail)
 {
     struct shm_info info;
@@ -183,7 +173,7 @@ static enum inspect_exit follow(struct tail *tail)
     while (catch_up(tail, &any)) {
         shm_reader_rest(tail->view.reader);
         ms = any ? SLEEP_MIN : 2 * ms < SLEEP_MAX ? 2 * ms : SLEEP_MAX;
-        if (!sleep_ms(ms) || guard_stopped())
+        if (!inspect_sleep(ms) || guard_stopped())
             break;
         if (ms < SLEEP_MAX)
             continue;
