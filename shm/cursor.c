@@ -30,6 +30,9 @@ static const struct shm_node *entry(const struct cds_list_head *at)
 /* The first node from `at` on that the version shows, or NULL. */
 static const struct shm_node *settle(const struct cds_list_head *at, uint64_t version)
 {
+#ifdef SHM_MUTANT_NO_VISIBILITY
+    version = SHM_NEVER - 1;
+#endif
     const struct cds_list_head *end = &shm_control()->order;
     for (; at != end; at = rcu_dereference(at->next)) {
         const struct shm_node *node = entry(at);
@@ -83,6 +86,7 @@ int shm_cursor_next(struct shm_cursor *cursor, struct shm_user *user)
     if (node == NULL)
         return SHM_ENOENT;
     const struct shm_body *body = rcu_dereference(node->body);
+    SHM_POINT("reading");
     while (body->born > version)
         body = rcu_dereference(body->prev);
     __builtin_prefetch(node + AHEAD);

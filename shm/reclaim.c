@@ -236,14 +236,23 @@ static void revoke_oldest(struct reclaim *r)
     shm_txn_apply(txn);
 }
 
+static bool may_free(struct reclaim *r, const struct shm_body *unlinked)
+{
+#ifdef SHM_MUTANT_NO_SECOND_GRACE
+    (void)r;
+    return unlinked != NULL;
+#else
+    return unlinked != NULL && shm_readers_passed(&r->readers, unlinked->token);
+#endif
+}
+
 /* Lists of ended pins come before the queue, for its head may wait for what is in
  * one. @return whether there was something to do */
 static bool step(struct reclaim *r)
 {
     const struct shm_control *control = shm_control();
     struct shm_pin *source;
-    if (control->unlinked.head != NULL &&
-        shm_readers_passed(&r->readers, control->unlinked.head->token))
+    if (may_free(r, control->unlinked.head))
         free_one(r);
     else if ((source = shm_readers_source(&r->readers)) != NULL)
         settle(r, source);

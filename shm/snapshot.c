@@ -36,6 +36,10 @@ int shm_snapshot_begin(struct shm_actor *actor, struct shm_snapshot *snapshot)
 {
     shm_grace_online(actor);
     uint64_t version = shm_version();
+#ifdef SHM_MUTANT_LATE_PIN
+    shm_grace_offline(actor);
+#endif
+    SHM_POINT("version loaded");
     struct shm_pin *pin = &actor->slot->pins[actor->pin_last];
     if (pin->count == 0 || pin->version != version ||
         __atomic_load_n(&pin->revoked, __ATOMIC_RELAXED) != 0) {

@@ -80,6 +80,18 @@ noreturn void storm_writer(unsigned worker, unsigned number);
 noreturn void storm_reader(unsigned worker, unsigned number);
 noreturn void storm_follower(unsigned worker, unsigned number);
 noreturn void storm_master(unsigned worker, unsigned number);
+/** One listing from a snapshot, which may rest between its parts. */
+void storm_list_begin(struct shm_actor *actor);
+bool storm_list_some(uint32_t steps); /* false: it has ended */
+void storm_list_end(struct shm_actor *actor);
+/** A follower's place: number i of the commit after `version` comes next. */
+struct storm_place {
+    struct shm_follower follower;
+    uint64_t version;
+    uint32_t i;
+};
+void storm_follow_begin(struct shm_actor *actor, struct storm_place *place); /* from now on */
+void storm_follow(struct shm_actor *actor, struct storm_place *place);       /* all that there is */
 /** All users, and each by id and by keys, are as the model has them at this version. */
 void storm_check_table(struct shm_actor *actor);
 /** What the feed's ring has are the last commits, in their order. */

@@ -8,7 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { RECLAIM_SECONDS = 10, BYTES_OF_TEXT = 400 };
+enum { RECLAIM_SECONDS = 5, BYTES_OF_TEXT = 400 };
 
 static void first_fault(void *data, const char *line)
 {

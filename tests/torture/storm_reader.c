@@ -196,6 +196,14 @@ static void list_some(struct shm_actor *actor, struct listing *listing)
 
 /* ---- processes ---- */
 
+/* The library's hook: a reader that is slow inside its section, and inside the calls. */
+static void dawdle(const char *point)
+{
+    (void)point;
+    if (storm_random(200) == 0)
+        usleep((useconds_t)storm_random(4000));
+}
+
 static void look_up_some(struct shm_actor *actor)
 {
     for (uint64_t n = 1 + storm_random(30); n > 0; n--) {
@@ -211,6 +219,7 @@ void storm_reader(unsigned worker, unsigned number)
 {
     static struct listing listings[LISTINGS];
     struct shm_actor *actor = storm_join(SHM_ACTOR_WORKER, worker);
+    shm_test_hook = dawdle;
     (void)number;
     while (atomic_load(&storm->stop) == 0) {
         storm_beat(worker);
@@ -230,13 +239,7 @@ void storm_reader(unsigned worker, unsigned number)
 
 /* ---- followers ---- */
 
-/* A place between two changes: number i of the commit after `version` comes next. */
-struct place {
-    uint64_t version;
-    uint32_t i;
-};
-
-static void check_change(const struct shm_change *change, struct place *place)
+static void check_change(const struct shm_change *change, struct storm_place *place)
 {
     uint8_t id[SHM_ID_SIZE];
     struct ledger *ledger = &storm->ledger;
@@ -244,8 +247,10 @@ static void check_change(const struct shm_change *change, struct place *place)
     if (change->version == place->version + 1 && place->i < commit->count) {
         storm_id(id, ledger_change(ledger, commit->first + place->i)->id);
         if (change->kind == commit->kind && memcmp(id, change->id, SHM_ID_SIZE) == 0) {
-            if (++place->i == commit->count)
-                *place = (struct place){.version = place->version + 1};
+            if (++place->i == commit->count) {
+                place->i = 0;
+                place->version++;
+            }
             return;
         }
     }
@@ -254,29 +259,29 @@ static void check_change(const struct shm_change *change, struct place *place)
                (unsigned long long)place->version + 1, commit->kind);
 }
 
-static void resync(struct shm_actor *actor, struct shm_follower *follower, struct place *place)
+static void resync(struct shm_actor *actor, struct storm_place *place)
 {
     struct shm_snapshot snapshot;
     atomic_fetch_add(&storm->resyncs, 1);
     do {
         if (shm_snapshot_begin(actor, &snapshot) != SHM_OK)
             storm_fail("no pin for a follower's snapshot");
-        *place = (struct place){.version = snapshot.version};
+        place->i = 0;
+        place->version = snapshot.version;
         shm_snapshot_end(actor, &snapshot);
-    } while (shm_feed_follow(actor, follower, snapshot.version) == SHM_ERESYNC);
+    } while (shm_feed_follow(actor, &place->follower, snapshot.version) == SHM_ERESYNC);
 }
 
-/* All that there is just now. */
-static void follow(struct shm_actor *actor, struct shm_follower *follower, struct place *place)
+void storm_follow(struct shm_actor *actor, struct storm_place *place)
 {
     struct shm_change change;
     int rc;
-    while ((rc = shm_feed_next(actor, follower, &change)) == SHM_OK) {
+    while ((rc = shm_feed_next(actor, &place->follower, &change)) == SHM_OK) {
         check_change(&change, place);
         atomic_fetch_add(&storm->changes_read, 1);
     }
     if (rc == SHM_ERESYNC)
-        resync(actor, follower, place);
+        resync(actor, place);
     else if (rc != SHM_ENOENT)
         storm_fail("the feed returns \"%s\"", shm_strerror(rc));
     else if (place->i != 0)
@@ -287,14 +292,14 @@ static void follow(struct shm_actor *actor, struct shm_follower *follower, struc
 void storm_follower(unsigned worker, unsigned number)
 {
     struct shm_actor *actor = storm_join(SHM_ACTOR_WORKER, worker);
-    struct shm_follower follower;
-    struct place place = {.version = storm_model.version};
+    struct storm_place place = {.version = storm_model.version};
+    shm_test_hook = dawdle;
     (void)number;
-    if (shm_feed_follow(actor, &follower, place.version) != SHM_OK)
-        resync(actor, &follower, &place);
+    if (shm_feed_follow(actor, &place.follower, place.version) != SHM_OK)
+        resync(actor, &place);
     while (atomic_load(&storm->stop) == 0) {
         storm_beat(worker);
-        follow(actor, &follower, &place);
+        storm_follow(actor, &place);
         shm_actor_offline(actor);
         usleep((useconds_t)(storm_random(64) == 0 ? storm_random(50000) : storm_random(500)));
     }
@@ -319,17 +324,44 @@ void storm_master(unsigned worker, unsigned number)
     _exit(0);
 }
 
-/* ---- after a round ---- */
+/* ---- one at a time, for scenes and after a round ---- */
+
+static struct listing the_listing;
+
+void storm_list_begin(struct shm_actor *actor)
+{
+    listing_begin(actor, &the_listing);
+    if (!the_listing.open)
+        storm_fail("no pin for a snapshot of the table");
+}
+
+bool storm_list_some(uint32_t steps)
+{
+    while (steps-- > 0)
+        if (!listing_step(&the_listing))
+            return false;
+    return true;
+}
+
+void storm_list_end(struct shm_actor *actor)
+{
+    while (listing_step(&the_listing)) {
+    }
+    listing_end(actor, &the_listing);
+}
+
+void storm_follow_begin(struct shm_actor *actor, struct storm_place *place)
+{
+    place->version = storm_version();
+    place->i = 0;
+    if (shm_feed_follow(actor, &place->follower, place->version) != SHM_OK)
+        storm_fail("the feed has lost what follows now");
+}
 
 void storm_check_table(struct shm_actor *actor)
 {
-    static struct listing listing;
-    listing_begin(actor, &listing);
-    if (!listing.open)
-        storm_fail("no pin for a snapshot of the table");
-    while (listing_step(&listing)) {
-    }
-    listing_end(actor, &listing);
+    storm_list_begin(actor);
+    storm_list_end(actor);
     for (uint32_t i = 0; i < MODEL_IDS; i++) {
         lookup(actor, -1, i);
         lookup(actor, 0, i);
@@ -340,8 +372,7 @@ void storm_check_table(struct shm_actor *actor)
 
 void storm_check_feed(struct shm_actor *actor)
 {
-    struct shm_follower follower;
-    struct place place = {.version = storm_version()};
+    struct storm_place place = {.version = storm_version()};
     uint64_t changes = 0;
     while (place.version > 0) {
         changes += ledger_commit(&storm->ledger, place.version)->count;
@@ -349,10 +380,10 @@ void storm_check_feed(struct shm_actor *actor)
             break;
         place.version--;
     }
-    if (shm_feed_follow(actor, &follower, place.version) != SHM_OK)
+    if (shm_feed_follow(actor, &place.follower, place.version) != SHM_OK)
         storm_fail("the feed has lost what followed version %llu",
                    (unsigned long long)place.version);
-    follow(actor, &follower, &place);
+    storm_follow(actor, &place);
     if (place.version != storm_version())
         storm_fail("the feed ends at version %llu of %llu", (unsigned long long)place.version,
                    (unsigned long long)storm_version());
