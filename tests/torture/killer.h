@@ -35,10 +35,11 @@ extern struct shm_store *world_store;
 /** Shared by the killer and all its children. */
 struct world {
     char name[64];
-    struct shm_config config;
-    bool big;         /* bodies are as large as can be */
-    uint64_t version; /* before the operation */
-    unsigned commits; /* from there to the operation's end */
+    struct shm_config config; /* what it is opened with */
+    struct shm_config made;   /* what it was made with: another owner may ask for that again */
+    bool big;                 /* bodies are as large as can be */
+    uint64_t version;         /* before the operation */
+    unsigned commits;         /* from there to the operation's end */
     uint32_t salt[KILLER_USERS];
     /* each user's generation after so many commits of the operation; 0: there is none */
     uint8_t state[KILLER_STATES][KILLER_USERS];

@@ -228,6 +228,26 @@ static void small_cap(struct shm_config *config)
     config->snapshot_max_bytes = 64;
 }
 
+static void no_index(struct shm_config *config)
+{
+    config->unique = 0;
+}
+
+static void one_index(struct shm_config *config)
+{
+    config->unique = 1;
+}
+
+static void both_indexes(struct shm_config *config)
+{
+    config->unique = 3;
+}
+
+static void more_users(struct shm_config *config)
+{
+    config->max_users = 12000; /* twice the buckets */
+}
+
 /* ---- the operations ---- */
 
 static void insert_one(struct world *w)
@@ -432,6 +452,16 @@ CASE(recovery_of_a_growth, .after = &growth_by_an_insert, .after_percent = 10, .
 CASE(attach_to_a_dead_servers_segment, .prepare = fill_and_die, .run = attach, .opens = true);
 CASE(attach_to_a_sealed_log, .after = &insert_of_a_batch, .after_percent = 60, .run = attach,
      .opens = true);
+CASE(rebuild_with_more_buckets, .prepare = fill, .configure = no_index, .reconfigure = more_users,
+     .run = attach, .opens = true);
+CASE(rebuild_with_new_indexes, .prepare = fill, .configure = no_index, .reconfigure = both_indexes,
+     .run = attach, .opens = true);
+CASE(rebuild_without_an_index, .prepare = fill, .reconfigure = one_index, .run = attach,
+     .opens = true);
+CASE(rebuild_of_everything, .prepare = fill_and_die, .reconfigure = more_users, .run = attach,
+     .opens = true, .slow = true);
+CASE(rebuild_after_a_killed_one, .after = &rebuild_with_more_buckets, .after_percent = 50,
+     .reconfigure = more_users, .run = attach, .opens = true);
 
 const struct killer_case *const killer_cases[] = {
     &insert_of_one,
@@ -463,5 +493,10 @@ const struct killer_case *const killer_cases[] = {
     &recovery_of_a_growth,
     &attach_to_a_dead_servers_segment,
     &attach_to_a_sealed_log,
+    &rebuild_with_more_buckets,
+    &rebuild_with_new_indexes,
+    &rebuild_without_an_index,
+    &rebuild_of_everything,
+    &rebuild_after_a_killed_one,
     NULL,
 };

@@ -252,11 +252,21 @@ static void check_drains(struct world *w, struct shm_actor *actor)
                (unsigned long long)control->held_count);
 }
 
-void world_survive(struct world *w, uint64_t version, unsigned way)
+static void open_store(struct world *w, const struct shm_config *config)
 {
     struct shm_fault fault;
-    if (world_store == NULL && shm_store_open(&world_store, &w->config, &fault) != SHM_OK)
+    if (shm_store_open(&world_store, config, &fault) != SHM_OK)
         world_fail(w, "cannot open it: %s", fault.text);
+    for (unsigned key = 0; key < SHM_KEYS; key++)
+        world_check(w, (shm_control()->unique[key].buckets != NULL) ==
+                           ((config->unique >> key & 1) != 0));
+    world_check(w, shm_control()->rebuild.to.buckets == NULL);
+}
+
+void world_survive(struct world *w, uint64_t version, unsigned way)
+{
+    if (world_store == NULL)
+        open_store(w, way == 1 ? &w->made : &w->config);
     if (way == 0)
         shm_actor_reap(world_store);
     struct shm_actor *actor = world_join(w);
