@@ -32,7 +32,7 @@ int shm_check_header(const struct shm_header *header, const char *name, struct s
     if (header->layout != shm_layout_hash())
         return shm_fail(fault, SHM_ELAYOUT,
                         "segment %s: it has another layout (%016llx, this build's is %016llx): "
-                        "unlink it or start the build that made it",
+                        "the build that made it can serve it",
                         name, (unsigned long long)header->layout,
                         (unsigned long long)shm_layout_hash());
     if (header->check != shm_header_check(header))

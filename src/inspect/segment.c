@@ -133,6 +133,7 @@ static void verify_print_json(const struct shm_verify_report *report, struct jso
     text_json_number(object, "free_blocks", report->free_blocks);
     text_json_number(object, "bytes_used", report->bytes_used);
     text_json_number(object, "bytes_free", report->bytes_free);
+    text_json_number(object, "bytes_tables", report->bytes_tables);
     json_object_object_add(object, "fault_lines", lines);
     text_print_json(stdout, object);
     json_object_put(object);

@@ -80,9 +80,40 @@ static bool open_listeners(struct master *master)
 _Static_assert((int)USER_KEYS == SHM_KEYS && (int)USER_KEY_MAX == SHM_KEY_MAX,
                "the store's keys are a user's");
 
+/* What a large segment's check or rebuild is at: about each second, from the second one on. */
+struct progress {
+    const char *segment;
+    uint64_t told_at;
+};
+
+static void log_progress(void *data, const char *what, unsigned percent)
+{
+    enum { TELL_MS = 1000 };
+    struct progress *progress = data;
+    if (now_ms() < progress->told_at + TELL_MS)
+        return;
+    progress->told_at = now_ms();
+    log_notice("%s segment %s: %u %%", what, progress->segment, percent);
+}
+
+static bool set_segment_aside(struct master *master)
+{
+    char moved_to[256];
+    struct shm_fault fault;
+    int error = shm_store_set_aside(master->options->segment, moved_to, &fault);
+    if (error == SHM_OK)
+        log_notice("segment %s: moved aside to %s", master->options->segment, moved_to);
+    else if (error == SHM_ENOSEG)
+        log_notice("segment %s: there is none to move aside", master->options->segment);
+    else
+        return fail(master, "%s", fault.text);
+    return true;
+}
+
 static bool open_segment(struct master *master)
 {
     const struct options *options = master->options;
+    struct progress progress = {.segment = options->segment, .told_at = now_ms()};
     const struct shm_config config = {
         .name = options->segment,
         .size = options->segment_size,
@@ -90,9 +121,13 @@ static bool open_segment(struct master *master)
         .unique = (unsigned)options->unique,
         .key_of = user_key_of,
         .snapshot_max_bytes = options->snapshot_max_bytes,
+        .progress = log_progress,
+        .progress_data = &progress,
     };
     struct shm_fault fault;
     size_t num_names;
+    if (options->segment_reset && !set_segment_aside(master))
+        return false;
     /* where the start fails later, a segment that it made goes again */
     int fd = shm_open(options->segment, O_RDONLY | O_CLOEXEC, 0);
     bool existed = fd >= 0 || errno != ENOENT;
@@ -101,6 +136,9 @@ static bool open_segment(struct master *master)
     int error = shm_store_open(&master->store, &config, &fault);
     if (error == SHM_EBASE)
         shm_exec_again(options->argv);
+    if (error == SHM_ECORRUPT || error == SHM_ELAYOUT)
+        return fail(master, "%s; --segment-reset moves it aside and starts with an empty one",
+                    fault.text);
     if (error != SHM_OK)
         return fail(master, "%s", fault.text);
     master->made_segment = !existed;

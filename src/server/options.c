@@ -244,6 +244,11 @@ enum options_result options_parse(struct options *options, int argc, char *const
             return OPTIONS_HELP;
         if (strcmp(argv[i], "--version") == 0)
             return OPTIONS_VERSION;
+        if (strcmp(argv[i], "--segment-reset") == 0) {
+            options->segment_reset = true;
+            i++;
+            continue;
+        }
         int used = parse_argument(options, argc - i, argv + i, fault);
         if (used == 0)
             return OPTIONS_BAD;
@@ -272,7 +277,9 @@ void options_print_help(FILE *out)
             fprintf(out, " (default %s)", option->value);
         fputc('\n', out);
     }
-    fputs("  --help                           print this and exit\n"
+    fputs("  --segment-reset                  move the segment aside and start with an empty one; "
+          "nothing is deleted\n"
+          "  --help                           print this and exit\n"
           "  --version                        print the version and exit\n\n"
           "Sizes take K, M, G or T (powers of 1024); times ms, s, m, h or d (a bare number is "
           "seconds).\n"

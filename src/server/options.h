@@ -6,6 +6,7 @@
 #ifndef ROSTERD_SERVER_OPTIONS_H
 #define ROSTERD_SERVER_OPTIONS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 
@@ -30,6 +31,7 @@ struct options {
     uint64_t busy_poll;              /* microseconds */
     uint64_t drain_timeout;          /* ms */
     uint64_t log_level;              /* enum log_level */
+    bool segment_reset;              /* move the segment aside, start with an empty one */
 };
 
 enum options_result {
