@@ -1,0 +1,251 @@
+# SPDX-License-Identifier: MIT
+"""shm-inspect watch on a terminal: what the screen shows, and that the terminal is given back."""
+import contextlib
+import fcntl
+import os
+import pty
+import re
+import select
+import signal
+import struct
+import termios
+import time
+
+import pyte
+import pytest
+
+from harness import SHM_INSPECT, pb, wait_for
+
+
+class Terminal:
+    """A command on a pseudo-terminal, and the screen that it draws."""
+
+    def __init__(self, *command, lines=24, columns=140, term="linux", env=()):
+        self.screen = pyte.Screen(columns, lines)
+        self.stream = pyte.ByteStream(self.screen)
+        self.bytes = b""
+        master, slave = pty.openpty()
+        self.resize(lines, columns, master)
+        self.before = termios.tcgetattr(slave)
+        self.pid = os.fork()
+        if self.pid == 0:
+            os.setsid()
+            fcntl.ioctl(slave, termios.TIOCSCTTY, 0)
+            for fd in range(3):
+                os.dup2(slave, fd)
+            os.closerange(3, 256)
+            os.execve(command[0], command, {**os.environ, "TERM": term, **dict(env)})
+        self.master, self.slave = master, slave
+        self.status = None
+
+    def resize(self, lines, columns, master=None):
+        self.screen.resize(lines, columns)
+        fcntl.ioctl(self.master if master is None else master, termios.TIOCSWINSZ,
+                    struct.pack("HHHH", lines, columns, 0, 0))
+
+    def pump(self, seconds=0.05):
+        if select.select([self.master], [], [], seconds)[0]:
+            with contextlib.suppress(OSError):
+                data = os.read(self.master, 65536)
+                self.bytes += data
+                self.stream.feed(data)
+
+    def text(self):
+        return "\n".join(self.screen.display)
+
+    def wait(self, pattern, seconds=20):
+        """Until the screen shows it."""
+        def shown():
+            self.pump()
+            return re.search(pattern, self.text())
+        try:
+            return wait_for(shown, seconds, pattern)
+        except AssertionError as error:
+            raise AssertionError(f"{error} on:\n{self.text()}") from None
+
+    def press(self, keys):
+        os.write(self.master, keys)
+
+    def end(self, seconds=20):
+        """Waits for its end; @return the wait status."""
+        def ended():
+            self.pump()
+            pid, self.status = os.waitpid(self.pid, os.WNOHANG)
+            return pid
+        wait_for(ended, seconds, "the end of the command")
+        while select.select([self.master], [], [], 0)[0]:
+            self.pump()
+        return self.status
+
+    def is_restored(self):
+        """The modes as they were, the cursor shown, the former screen back."""
+        return termios.tcgetattr(self.slave) == self.before
+
+    def close(self):
+        if self.status is None:
+            os.kill(self.pid, signal.SIGKILL)
+            os.waitpid(self.pid, 0)
+        os.close(self.master)
+        os.close(self.slave)
+
+
+@pytest.fixture
+def watch():
+    opened = []
+
+    def starter(rosterd, *arguments, **settings):
+        opened.append(Terminal(SHM_INSPECT, "--segment", rosterd.segment, "watch", *arguments,
+                               **settings))
+        return opened[-1]
+    yield starter
+    for terminal in opened:
+        terminal.close()
+
+
+def test_the_screen_shows_segment_workers_and_counters(start, watch):
+    rosterd = start()
+    stub = rosterd.stub()
+    user = stub.CreateUser(pb.CreateUserRequest(username="ada"))
+    terminal = watch(rosterd, "0.2")
+    terminal.wait(re.escape(rosterd.segment) + r".*server: attached.*every 0\.2 s")
+    terminal.wait(r"users +\[.*\] .* 1 of 1000000")
+    terminal.wait(r"memory +\[#*\.*\]")
+    terminal.wait(r"version +1 ")
+    terminal.wait(r"master +0 +%d " % rosterd.process.pid)
+    for pid in rosterd.worker_pids():
+        terminal.wait(r"worker +\d+ +%d (online|offline)" % pid)
+    terminal.wait(r" 1 .* grpc_server_started_total unary userservice\.UserService CreateUser")
+    assert "ListUsers" not in terminal.text()  # at zero
+    end = time.monotonic() + 2
+    while time.monotonic() < end:
+        stub.GetUser(pb.GetUserRequest(id=user.id))
+        terminal.pump(0)
+    assert re.search(r"[1-9]\d*\.\d +[1-9]\d*\.\d +[1-9]\d*\.\d  grpc_server_started_total unary "
+                     r"userservice\.UserService GetUser", terminal.text()), terminal.text()
+    terminal.press(b"q")
+    assert terminal.end() == 0
+    assert terminal.is_restored()
+
+
+def test_keys_scroll_show_zeros_and_change_the_interval(start, watch):
+    rosterd = start()
+    terminal = watch(rosterd, "0.4")
+    terminal.wait(r"z: show zero counters")
+    assert "ListUsers" not in terminal.text()
+    terminal.press(b"z")
+    terminal.wait(r"z: hide zero counters")
+    terminal.wait(r"grpc_server_started_total unary userservice\.UserService GetUser")
+    assert "slot kind" in terminal.text()
+    terminal.press(b"\x1b[6~")  # page down
+    wait_for(lambda: terminal.pump() or "slot kind" not in terminal.text(), what="scrolled")
+    assert "users " in terminal.text()  # the head stays
+    terminal.press(b"\x1b[4~")  # end
+    terminal.wait(r"rosterd_resets_sent_total")
+    terminal.press(b"\x1b[1~")  # home
+    terminal.wait(r"slot kind")
+    terminal.press(b"\x1b[B")  # down by one
+    wait_for(lambda: terminal.pump() or "slot kind" not in terminal.text(), what="scrolled")
+    assert re.search(r"master +0", terminal.text())
+    terminal.press(b"\x1b[A")
+    terminal.wait(r"slot kind")
+    terminal.press(b"\x1b[C\x1b[C")  # right: names by 8 characters each
+    terminal.wait(r"0\.0  ted_total unary ")
+    terminal.press(b"\x1b[D\x1b[D\x1b[D")
+    terminal.wait(r"0\.0  grpc_server_started_total unary ")
+    terminal.press(b"+")
+    terminal.wait(r"every 0\.8 s")
+    terminal.press(b"--")
+    terminal.wait(r"every 0\.2 s")
+    for _ in range(20):
+        terminal.press(b"-")
+    terminal.wait(r"every 0\.1 s")
+    terminal.press(b"q")
+    assert terminal.end() == 0
+
+
+def test_the_screen_follows_the_windows_size(start, watch):
+    rosterd = start()
+    terminal = watch(rosterd, "60")
+    terminal.wait(r"q quit")
+    terminal.resize(10, 60)
+    wait_for(lambda: terminal.pump() or terminal.screen.display[9].startswith(" q quit"),
+             what="drawn anew, a minute before its time")
+    for lines, columns in ((3, 20), (1, 1), (40, 200)):
+        terminal.resize(lines, columns)
+        terminal.pump(0.3)
+    wait_for(lambda: terminal.pump() or terminal.screen.display[39].startswith(" q quit"),
+             what="drawn anew")
+    terminal.press(b"q")
+    assert terminal.end() == 0
+
+
+def test_the_server_may_die_and_another_take_its_place(start, watch):
+    rosterd = start()
+    rosterd.stub().CreateUser(pb.CreateUserRequest(username="ada"))
+    terminal = watch(rosterd, "0.2")
+    terminal.wait(r"server: attached")
+    rosterd.kill_all()
+    terminal.wait(r"server: none")
+    terminal.wait(r"worker .* dead ")
+    terminal.wait(r" 1 of 1000000")
+    rosterd.start()
+    terminal.wait(r"server: attached")
+    terminal.wait(r"worker .* (online|offline) ")
+    rosterd.stop()
+    rosterd.inspect("unlink")
+    terminal.wait(r"segment %s: (it was removed|there is none)" % re.escape(rosterd.segment))
+    rosterd.start()
+    terminal.wait(r"server: attached")
+    terminal.wait(r" 0 of 1000000")
+    terminal.press(b"q")
+    assert terminal.end() == 0
+
+
+@pytest.mark.parametrize("how", ["INT", "TERM", "HUP", "QUIT", "SEGV", "ABRT", "ALRM"])
+def test_each_signal_that_can_be_caught_gives_the_terminal_back(start, watch, how):
+    rosterd = start()
+    # ASan would rather have the signals of a fault itself
+    terminal = watch(rosterd, "60", term="xterm",
+                     env={"ASAN_OPTIONS": "allow_user_segv_handler=1"}.items())
+    wait_for(lambda: terminal.pump() or b"q quit" in terminal.bytes, what="a screen")
+    assert b"\x1b[?1049h" in terminal.bytes
+    assert not terminal.is_restored()
+    number = getattr(signal, "SIG" + how)
+    os.kill(terminal.pid, number)
+    status = terminal.end()
+    if how in ("INT", "TERM", "HUP"):
+        assert status == 0
+    else:
+        assert os.WTERMSIG(status) == number
+    assert terminal.is_restored()
+    last = terminal.bytes[terminal.bytes.rindex(b"\x1b[?1049h"):]
+    assert b"\x1b[?1049l" in last  # the screen of before
+    assert last.rindex(b"\x1b[?25h") > last.rindex(b"\x1b[?25l")  # and the cursor
+
+
+def test_control_c_ends_it(start, watch):
+    rosterd = start()
+    terminal = watch(rosterd, "60")
+    terminal.wait(r"q quit")
+    terminal.press(b"\x03")
+    assert terminal.end() == 0
+    assert terminal.is_restored()
+
+
+def test_a_terminal_that_is_unknown_is_refused(start, watch):
+    rosterd = start()
+    terminal = watch(rosterd, term="no-such-terminal")
+    assert os.WEXITSTATUS(terminal.end()) == 2
+    assert "no-such-terminal" in terminal.text()
+    assert terminal.is_restored()
+
+
+def test_a_terminal_that_goes_away_ends_it(start, watch):
+    rosterd = start()
+    terminal = watch(rosterd, "60")
+    terminal.wait(r"q quit")
+    os.close(terminal.slave)
+    os.close(terminal.master)
+    terminal.master, terminal.slave = os.openpty()  # for close()
+    wait_for(lambda: os.waitpid(terminal.pid, os.WNOHANG)[0], 20, "the end of the command")
+    terminal.status = 0
