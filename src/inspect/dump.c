@@ -46,8 +46,9 @@ static enum inspect_exit count_users(struct dump *dump)
         error = shm_reader_next(dump->reader, &dump->user, &fault);
         if (error != SHM_OK)
             break;
-        if (++dump->users % REST_EVERY == 0)
-            shm_reader_rest(dump->reader);
+        if (++dump->users % REST_EVERY != 0)
+            continue;
+        shm_reader_rest(dump->reader);
         if (guard_stopped())
             return inspect_fail(INSPECT_FAILED, "interrupted");
     }
@@ -153,11 +154,11 @@ static enum inspect_exit run(struct dump *dump)
     int error = shm_reader_begin(dump->reader, 0, &fault);
     if (error != SHM_OK)
         return fail_read(dump, error, &fault);
+    if (dump->options->output != NULL)
+        guard_stop(); /* nothing half written is to stay */
     enum inspect_exit code = sink_open(&dump->sink, dump->options->output);
     if (code != INSPECT_DONE)
         return code;
-    if (dump->options->output != NULL)
-        guard_stop(); /* nothing half written is to stay */
     code = dump_into_sink(dump);
     if (code != INSPECT_DONE) {
         sink_abandon(&dump->sink);

@@ -188,7 +188,8 @@ static enum inspect_exit build_body(struct change *change, const struct shm_user
 
     if (good) {
         memcpy(change->old_body, user->body, user->body_len);
-        good = user_body_decode(&fields, change->old_roles, change->old_body, user->body_len);
+        good = user_body_decode(&fields, change->old_roles, change->old_body, user->body_len) &&
+               fields.username.len != 0;
     }
     if (!good)
         return inspect_fail(INSPECT_BAD_SEGMENT,

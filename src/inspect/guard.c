@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "inspect/guard.h"
 
+#include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stddef.h>
+#include <sys/signalfd.h>
 #include <sys/time.h>
 #include <unistd.h>
 
@@ -41,24 +44,38 @@ void guard_damage(void)
     guard_progress();
 }
 
-static volatile sig_atomic_t stopped;
-
-static void stop(int signal_number)
-{
-    (void)signal_number;
-    stopped = 1;
-}
+/* Blocked, and seen by poll() like input: no moment is left in which one could be missed. */
+static int signals = -1;
 
 void guard_stop(void)
 {
-    struct sigaction action = {.sa_handler = stop}; /* no SA_RESTART: a read() is to end */
+    sigset_t set;
 
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
-    sigaction(SIGHUP, &action, NULL);
+    sigemptyset(&set);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGHUP);
+    signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    if (signals >= 0) /* else they end us as ever */
+        sigprocmask(SIG_BLOCK, &set, NULL);
 }
 
 bool guard_stopped(void)
 {
-    return stopped != 0;
+    struct pollfd entry = {.fd = signals, .events = POLLIN};
+
+    return poll(&entry, 1, 0) == 1;
+}
+
+bool guard_readable(int fd)
+{
+    struct pollfd entries[] = {{.fd = fd, .events = POLLIN}, {.fd = signals, .events = POLLIN}};
+
+    guard_progress(); /* all that was read before has been worked off */
+    if (poll(entries, 2, -1) < 0)
+        return false;
+    if (entries[1].revents == 0)
+        return true;
+    errno = EINTR;
+    return false;
 }

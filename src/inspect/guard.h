@@ -14,8 +14,11 @@
 void guard_damage(void);
 void guard_progress(void);
 
-/** From here on INT, TERM and HUP do not end this process, but guard_stopped() tells of them. */
+/** From here on INT, TERM and HUP wait for guard_stopped() and guard_readable() to see them. */
 void guard_stop(void);
 bool guard_stopped(void);
+/** Waits until there is something to read or such a signal. @return false: the signal; errno is
+ * EINTR then, or what else was wrong */
+bool guard_readable(int fd);
 
 #endif

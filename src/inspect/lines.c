@@ -12,6 +12,8 @@ static bool fill(struct lines *lines)
         lines->end -= lines->at;
         lines->at = 0;
     }
+    if (lines->wait != NULL && !lines->wait(lines->fd))
+        return false;
     ssize_t got = read(lines->fd, lines->buffer + lines->end, sizeof(lines->buffer) - lines->end);
     if (got < 0)
         return false;

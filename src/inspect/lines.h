@@ -9,14 +9,15 @@
 
 enum { LINES_BUFFER_SIZE = 256 << 10 }; /* bytes */
 
-/** Start with all zero but fd and longest. */
+/** Start with all zero but fd, longest and, where wanted, wait. */
 struct lines {
     int fd;
-    size_t longest;  /* bytes of a line without its newline, < LINES_BUFFER_SIZE */
-    uint64_t number; /* of the last line returned, from 1 */
-    uint64_t bytes;  /* read so far */
-    size_t at, end;  /* what of the buffer is not yet returned */
-    bool at_end;     /* of the file */
+    bool (*wait)(int fd); /* called before each read(); false: give up, errno says why */
+    size_t longest;       /* bytes of a line without its newline, < LINES_BUFFER_SIZE */
+    uint64_t number;      /* of the last line returned, from 1 */
+    uint64_t bytes;       /* read so far */
+    size_t at, end;       /* what of the buffer is not yet returned */
+    bool at_end;          /* of the file */
     char buffer[LINES_BUFFER_SIZE];
 };
 
@@ -24,7 +25,7 @@ enum lines_result {
     LINES_READ,
     LINES_LONG, /* too long; skipped */
     LINES_END,
-    LINES_FAILED, /* errno says why; EINTR: a signal came while there was nothing to read */
+    LINES_FAILED, /* errno says why */
 };
 
 /** @param line not terminated; valid until the next call */

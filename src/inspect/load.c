@@ -181,8 +181,6 @@ static bool take_lines(struct load *load)
     bool go_on = true;
 
     while (go_on) {
-        if (guard_stopped())
-            return end(load, INSPECT_FAILED, "interrupted");
         switch (lines_next(&load->lines, &line, &len)) {
         case LINES_READ:
             go_on = take_line(load, line, len);
@@ -239,6 +237,7 @@ static bool open_file(struct load *load, const char *path)
 
     load->name = path;
     load->lines.longest = RECORD_LINE_MAX;
+    load->lines.wait = guard_readable;
     if (strcmp(path, "-") == 0) {
         load->name = "stdin";
         load->lines.fd = STDIN_FILENO;

@@ -48,14 +48,15 @@ void record_print_trailer(FILE *out, uint64_t users)
 /* Whether these fields are all that the body holds, byte for byte. */
 static bool is_whole(const struct user_fields *fields, const uint8_t *body, uint32_t body_len)
 {
-    /* a body without a user name becomes longer by its tag and length */
-    uint8_t again[SHM_BODY_MAX + 2];
+    uint8_t again[SHM_BODY_MAX];
 
     return user_body_encode(again, fields) == body_len && memcmp(again, body, body_len) == 0;
 }
 
 static const char *check_stored(const struct user_fields *fields)
 {
+    if (fields->username.len == 0)
+        return "it has no username";
     if (!text_is_utf8(fields->username.data, fields->username.len))
         return "its username is not UTF-8";
     if (!text_is_utf8(fields->email.data, fields->email.len))

@@ -162,6 +162,7 @@ static void what_json_cannot_hold_is_not_printed(void **state)
                         6, &reason));
     assert_string_equal(reason, "its body has more in it than a user's fields");
     assert_null(printed((const uint8_t *)"", 0, &reason));
+    assert_string_equal(reason, "it has no username");
 }
 
 #define USER(fields) "{\"id\":\"" ID "\"," fields "}"
