@@ -4,6 +4,7 @@
  * segment's bytes or the process's hold on a lock differ from the position before.
  *
  * killer_world.c  the segment, what its users should be, and what a survivor checks
+ * killer_fill.c   users in every state
  * killer_image.c  the segment's bytes, kept and restored
  * killer_trace.c  a child, stepped by ptrace
  * killer_cases.c  the operations
@@ -71,6 +72,24 @@ int world_update(struct world *w, struct shm_actor *actor, unsigned n, unsigned 
                  unsigned generation);
 int world_delete(struct world *w, struct shm_actor *actor, unsigned n, unsigned count);
 struct shm_actor *world_join(struct world *w);
+
+/* Users of most segments: 0 to 89, of whom some have been replaced; 90 to 99 have been deleted,
+ * so that there are free blocks. 100 and up are for the operations. */
+enum {
+    WORLD_TOWER = 20,               /* has an entry in the index by sequence, of two levels */
+    WORLD_NEW = 100,                /* and some after it are chosen, for towers and chains */
+    WORLD_LARGE = KILLER_BIG + 100, /* users who need more arena */
+};
+void world_fill(struct world *w);
+/** And retired: replaced bodies, one of them twice, and deleted users with a tower and without. */
+void world_fill_and_retire(struct world *w);
+/** And processes that died: in a read section, with snapshots that hold retired blocks. */
+void world_fill_and_die(struct world *w);
+/** To where the next user needs more arena. */
+void world_fill_arena(struct world *w);
+void world_fill_plainly(struct world *w);
+/** Housekeeping until there is no more to do. */
+void world_drain(struct shm_actor *actor);
 
 /** After one commit more, `count` users from n on will be of this generation. */
 void world_expect(struct world *w, unsigned n, unsigned count, unsigned generation);
