@@ -399,7 +399,7 @@ static void lookup_by_key_gives_the_newest_body(void **state)
     struct shm_user user;
     assert_int_equal(insert(f->actor, 1, "ann", "ann@a"), SHM_OK);
     for (int i = 0; i < 5; i++) {
-        char note[16];
+        char note[32];
         snprintf(note, sizeof(note), "note %d", i);
         assert_int_equal(update(f->actor, 1, "ann", "ann@a", note, NULL), SHM_OK);
         assert_int_equal(find(f->actor, MAIL, "ann@a", &user), SHM_OK);
