@@ -94,7 +94,8 @@ uint32_t storm_key_of(unsigned key, const uint8_t *bytes, uint32_t length, uint8
 uint32_t storm_body(uint8_t bytes[SHM_BODY_MAX], const struct storm_op *op, size_t i)
 {
     struct body *body = (void *)bytes;
-    uint64_t fill = storm_random(64) == 0   ? storm_random(SHM_BODY_MAX - sizeof(*body) + 1)
+    uint64_t fill = storm_random(storm->large ? 2 : 64) == 0
+                        ? storm_random(SHM_BODY_MAX - sizeof(*body) + 1)
                     : storm_random(16) == 0 ? storm_random(600)
                                             : storm_random(160);
     *body = (struct body){.length = (uint32_t)(sizeof(*body) + fill),
@@ -178,4 +179,34 @@ struct shm_actor *storm_join(enum shm_actor_kind kind, unsigned number)
     if (shm_actor_join(&actor, storm_store, kind, number, &fault) != SHM_OK)
         storm_fail("%s", fault.text);
     return actor;
+}
+
+void storm_maybe_tool(enum shm_attach_mode mode)
+{
+    struct shm_fault fault;
+    if (storm_random(4) != 0)
+        return;
+    shm_store_close(storm_store); /* this process's part of it */
+    if (shm_store_attach(&storm_store, storm_name, mode, storm_key_of, &fault) != SHM_OK)
+        storm_fail("a tool cannot attach: %s", fault.text);
+    atomic_fetch_add(&storm->tools, 1);
+}
+
+static void first_fault(void *data, const char *line)
+{
+    char *text = data;
+    if (text[0] == '\0')
+        snprintf(text, 400, "%s", line);
+}
+
+void storm_verify_live(void)
+{
+    struct shm_verify_report report;
+    char text[400] = "";
+    int rc = shm_store_verify(storm_store, &report, first_fault, text);
+    if (rc != SHM_OK && rc != SHM_EBUSY)
+        storm_fail("verify of the live segment: %s; %llu faults, first: %s", shm_strerror(rc),
+                   (unsigned long long)report.faults, text);
+    if (rc == SHM_OK)
+        atomic_fetch_add(&storm->verified, 1);
 }

@@ -25,7 +25,9 @@ struct storm {
     /* for the summary */
     _Atomic uint64_t kills, commits, refusals, busy, lookups, listings, revoked, resyncs;
     _Atomic uint64_t changes_read, attaches, attaches_killed, rounds;
-    bool revokes; /* this round's snapshots may be revoked: held_max is small */
+    _Atomic uint64_t verified, tools, full, duplicates;
+    bool revokes; /* this segment's snapshots may be revoked: held_max is small */
+    bool large;   /* its bodies are large, so that the arena grows and comes to its bound */
     struct ledger ledger;
 };
 
@@ -62,6 +64,10 @@ uint32_t storm_body(uint8_t bytes[SHM_BODY_MAX], const struct storm_op *op, size
 void storm_read(const struct shm_user *user, struct model_row *row);
 bool storm_same(const struct model_row *a, const struct model_row *b);
 const char *storm_row_text(const struct model_row *row); /* one of four static buffers */
+/** Now and then, to be called after the fork: attaches anew, as a tool does. */
+void storm_maybe_tool(enum shm_attach_mode mode);
+/** Checks the live segment, as shm-inspect verify does. */
+void storm_verify_live(void);
 struct shm_actor *storm_join(enum shm_actor_kind kind, unsigned number);
 
 /* ---- storm_writer.c ---- */

@@ -39,9 +39,18 @@ static void reopen(int expected)
 {
     struct shm_fault fault;
     int rc = shm_store_open(&storm_store, &config, &fault);
+    if (rc == SHM_ELIMIT && storm->large) { /* no room for larger tables: so as it was */
+        config.max_users = storm_model.max_users;
+        config.unique = 0; /* one that was killed may have dropped an index: its room is used */
+        rc = shm_store_open(&storm_store, &config, &fault);
+        expected = SHM_OK;
+    }
     if (rc != expected)
-        storm_fail("opening the segment: %s, not \"%s\"", rc == SHM_OK ? "works" : fault.text,
-                   shm_strerror(expected));
+        storm_fail("opening the segment for %llu users, unique %u: %s, not \"%s\"",
+                   (unsigned long long)config.max_users, config.unique,
+                   rc == SHM_OK ? "works" : fault.text, shm_strerror(expected));
+    if (rc != SHM_OK)
+        return;
     storm_model.max_users = config.max_users;
     storm_model.unique = config.unique;
     atomic_fetch_add(&storm->attaches, 1);
@@ -69,7 +78,7 @@ static void create_accounts(void)
 void storm_open(uint64_t max_users, unsigned unique, uint64_t snapshot_max_bytes)
 {
     config = (struct shm_config){.name = storm_name,
-                                 .size = 256 << 20,
+                                 .size = storm->large ? 13 << 20 : 256 << 20,
                                  .max_users = max_users,
                                  .unique = unique,
                                  .key_of = storm_key_of,
@@ -81,6 +90,15 @@ void storm_open(uint64_t max_users, unsigned unique, uint64_t snapshot_max_bytes
     create_accounts();
 }
 
+/* The next owner wants another size or other keys. What the killed ones wanted does not count. */
+static void want_another_table(bool keys)
+{
+    if (storm_random(2) == 0)
+        config.max_users = storm_random(4) == 0 ? 300000 : 500 + storm_random(20000);
+    if (keys)
+        config.unique = (unsigned)storm_random(4);
+}
+
 static void new_segment(void)
 {
     struct shm_fault fault;
@@ -90,6 +108,7 @@ static void new_segment(void)
             storm_fail("%s", fault.text);
     }
     uint64_t max_users = storm_random(2) == 0 ? 1000 : MODEL_IDS - storm_random(200);
+    storm->large = storm_random(3) == 0;
     storm_open(max_users, (unsigned)storm_random(4), storm_random(3) == 0 ? SMALL_HELD : 0);
 }
 
@@ -221,7 +240,7 @@ static void attach_and_die(void)
         struct shm_fault fault;
         struct shm_store *store;
         int rc = shm_store_open(&store, &config, &fault);
-        if (rc != SHM_OK)
+        if (rc != SHM_OK && !(rc == SHM_ELIMIT && storm->large))
             storm_fail("attaching: %s", fault.text);
         pause();
     }
@@ -235,12 +254,31 @@ static void attach_and_die(void)
     atomic_fetch_add(&storm->attaches_killed, 1);
 }
 
-static void attach_again(void)
+static bool keys_collide(void)
+{
+    for (unsigned key = 0; key < SHM_KEYS; key++)
+        if ((config.unique >> key & 1) != 0 && model_collides(&storm_model, key))
+            return true;
+    return false;
+}
+
+/* known: nothing is under way, so the model knows what the next owner finds */
+static void attach_again(bool known)
 {
     shm_store_close(storm_store);
     storm_store = NULL;
-    for (uint64_t n = storm_random(3); n > 0; n--)
+    for (uint64_t n = storm_random(3); n > 0; n--) {
+        want_another_table(known);
+        if (known && keys_collide())
+            config.unique = 0;
         attach_and_die();
+    }
+    want_another_table(known);
+    if (known && keys_collide()) {
+        reopen(SHM_EEXIST);
+        atomic_fetch_add(&storm->duplicates, 1);
+        config.unique = 0;
+    }
     reopen(SHM_OK);
 }
 
@@ -258,7 +296,7 @@ static void strike(void)
     uint64_t what = storm_random(100);
     if (what < 3) {
         kill_all();
-        attach_again();
+        attach_again(false);
     } else if (what < 15) {
         /* one that holds the writer lock delays the others, no more */
         stop_one((unsigned)storm_random(STORM_WORKERS));
@@ -323,7 +361,7 @@ void storm_storm(void)
         new_segment();
         for (int i = 0; i < ROUNDS_A_SEGMENT && !enough(started); i++) {
             run_round(started);
-            attach_again();
+            attach_again(true);
         }
     }
     shm_store_close(storm_store);

@@ -217,6 +217,7 @@ static void look_up_some(struct shm_actor *actor)
 void storm_reader(unsigned worker, unsigned number)
 {
     static struct listing listings[LISTINGS];
+    storm_maybe_tool(SHM_ATTACH_READ);
     struct shm_actor *actor = storm_join(SHM_ACTOR_WORKER, worker);
     shm_test_hook = dawdle;
     (void)number;
@@ -231,6 +232,8 @@ void storm_reader(unsigned worker, unsigned number)
         shm_actor_offline(actor);
         if (storm_random(4) == 0)
             usleep((useconds_t)storm_random(1000));
+        if (storm_random(200) == 0)
+            storm_verify_live();
     }
     shm_actor_leave(actor); /* ends its snapshots, too */
     _exit(0);

@@ -124,6 +124,10 @@ static void check_refused(int rc, const struct shm_conflict *conflict)
         storm_fail("writer %u was told \"%s\" and version %llu was committed", storm_op.head.writer,
                    shm_strerror(rc), (unsigned long long)storm_op.noted);
     atomic_fetch_add(&storm->refusals, 1);
+    if (rc == SHM_ELIMIT && storm->large) { /* snapshots keep it full */
+        atomic_fetch_add(&storm->full, 1);
+        return;
+    }
     for (;;) {
         if (model_refuses(&storm_model, &storm_op.head, storm_op.change, rc, conflict))
             return;
@@ -287,6 +291,7 @@ static void choose(uint32_t writer)
 
 void storm_writer(unsigned worker, unsigned number)
 {
+    storm_maybe_tool(SHM_ATTACH_WRITE);
     struct shm_actor *actor = storm_join(SHM_ACTOR_WORKER, worker);
     shm_test_hook = storm_hook;
     /* The last one with this number may have died in a commit: it is finished first, for
