@@ -39,7 +39,7 @@ static binary_id *parse_ids(char *const *operands, size_t *count)
 
     while (operands[given] != NULL)
         given++;
-    binary_id *ids = calloc(given, sizeof(*ids));
+    binary_id *ids = calloc(given + 1, sizeof(*ids));
     if (ids == NULL)
         abort(); /* out of memory */
     for (size_t i = 0; i < given; i++) {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* delete and set-roles, run as processes on segments with and without a server. */
+#include <fcntl.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -321,6 +322,66 @@ static void a_stopped_lock_holder_ends_a_change_with_an_error(void **state)
     assert_verify_passes();
 }
 
+static void assert_no_writing(const char *what)
+{
+    assert_fails(tool_run(ON_SEGMENT, "set-roles", ID_1, "a", NULL), 1, what);
+    assert_fails(tool_run(ON_SEGMENT, "delete", ID_1, NULL), 1, what);
+    assert_fails(tool_run(ON_SEGMENT, "load", file_path(), NULL), 1, what);
+}
+
+static void while_a_server_starts_nothing_is_written(void **state)
+{
+    struct shm_store *store = segment_open();
+
+    (void)state;
+    segment_insert_three(store);
+    file_write("");
+    assert_int_equal(shm_guests_exclude(store->fd, store->name, NULL), SHM_OK);
+    assert_no_writing("a server is checking it, to take it over");
+    assert_ada_is(ADA("\"user\",\"admin\"")); /* reading goes on */
+    shm_guests_admit(store->fd);
+    assert_prints(tool_run(ON_SEGMENT, "delete", ID_1, NULL), ID_1 " is deleted\n");
+}
+
+static void after_an_unfinished_rebuild_nothing_is_written(void **state)
+{
+    struct shm_store *store = segment_open();
+
+    (void)state;
+    segment_insert_three(store);
+    file_write("");
+    shm_control()->rebuild.to = shm_control()->ids;
+    assert_no_writing("its server died while it rebuilt the tables: start it, to finish that");
+    shm_control()->rebuild.to = (struct shm_table){0};
+    assert_prints(tool_run(ON_SEGMENT, "delete", ID_1, NULL), ID_1 " is deleted\n");
+}
+
+/* The other way round: who takes the table over must not have it change under its eyes. */
+static void while_a_load_is_at_work_no_server_takes_over(void **state)
+{
+    struct shm_config config = {
+        .name = segment_name(), .size = UINT64_C(1) << 30, .max_users = 100000};
+    struct shm_fault fault = {{0}};
+    struct shm_store *store;
+    char byte;
+    int in[2], err[2];
+
+    (void)state;
+    assert_int_equal(pipe2(in, O_CLOEXEC), 0);
+    assert_int_equal(pipe2(err, O_CLOEXEC), 0);
+    pid_t pid = tool_start(in[0], err[1], err[1], ON_SEGMENT, "load", "--keep-going", "-", NULL);
+    close(in[0]);
+    close(err[1]);
+    assert_int_equal(write(in[1], "x\n", 2), 2);
+    assert_int_equal(read(err[0], &byte, 1), 1); /* it has refused that: so it is at work */
+    assert_int_equal(shm_store_open(&store, &config, &fault), SHM_EBUSY);
+    assert_non_null(strstr(fault.text, "shm-inspect load"));
+    close(in[1]);
+    assert_int_equal(tool_wait(pid), 1);
+    close(err[0]);
+    segment_open();
+}
+
 static int teardown(void **state)
 {
     file_remove();
@@ -344,6 +405,9 @@ int main(void)
         TEST(unique_fields_stay_as_they_are),
         TEST(a_paused_listing_sees_the_table_as_it_was),
         TEST(a_stopped_lock_holder_ends_a_change_with_an_error),
+        TEST(while_a_server_starts_nothing_is_written),
+        TEST(after_an_unfinished_rebuild_nothing_is_written),
+        ON_THREE(while_a_load_is_at_work_no_server_takes_over),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
