@@ -349,18 +349,27 @@ static void every_user_of_a_full_table_is_found_by_each_key(void **state)
 static struct shm_actor *reader;
 static unsigned times_hooked;
 
+/* Points of one commit of the store, while all of it but `version` may be there. */
+static bool is_before_the_commit_is_seen(const char *point)
+{
+    static const char *const points[] = {"before seal",  "sealed",    "half published",
+                                         "half indexed", "published", "half replayed"};
+    for (size_t i = 0; i < sizeof(points) / sizeof(*points); i++)
+        if (strcmp(point, points[i]) == 0)
+            return true;
+    return false;
+}
+
 static void look_for_uncommitted(const char *point)
 {
-    if (strcmp(point, "locked") == 0 || strcmp(point, "applied") == 0)
-        return;
-    if (strcmp(point, "replayed") == 0) { /* version is the last word */
+    if (is_before_the_commit_is_seen(point)) {
+        times_hooked++;
+        assert_not_found(reader, NAME, "eve");
+        assert_not_found(reader, MAIL, "eve@a");
+    } else if (strcmp(point, "replayed") == 0) { /* version is the last word */
         assert_found(reader, NAME, "eve", 2);
         assert_found(reader, MAIL, "eve@a", 2);
-        return;
     }
-    times_hooked++;
-    assert_not_found(reader, NAME, "eve");
-    assert_not_found(reader, MAIL, "eve@a");
 }
 
 static void lookup_by_key_sees_commits_alone(void **state)
@@ -372,7 +381,7 @@ static void lookup_by_key_sees_commits_alone(void **state)
     shm_test_hook = look_for_uncommitted;
     assert_int_equal(insert(f->actor, 2, "eve", "eve@a"), SHM_OK);
     shm_test_hook = NULL;
-    assert_true(times_hooked >= 5);
+    assert_int_equal(times_hooked, 6);
     assert_found(reader, NAME, "eve", 2);
     shm_actor_leave(reader);
 }
