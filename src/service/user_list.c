@@ -96,13 +96,13 @@ static void on_sweep(struct grpc_timer *timer)
 {
     struct listings *listings = caa_container_of(timer, struct listings, sweep);
     struct cds_list_head old, revoked;
-    struct list_call *list, *next;
+    struct cds_list_head *at, *next;
     CDS_INIT_LIST_HEAD(&old);
     CDS_INIT_LIST_HEAD(&revoked);
-    cds_list_for_each_entry_safe(list, next, &listings->waiting, waiting)
+    cds_list_for_each_safe(at, next, &listings->waiting)
     {
-        const struct user_service *service = grpc_call_service_data(list->call);
-        bool gone = shm_snapshot_revoked(service->actor, &list->snapshot);
+        struct list_call *list = cds_list_entry(at, struct list_call, waiting);
+        bool gone = shm_snapshot_revoked(list->cursor.actor, &list->snapshot);
         if (gone || list->until <= grpc_server_now_ms(grpc_call_server(list->call)))
             cds_list_move(&list->waiting, gone ? &revoked : &old);
     }

@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: MIT
+"""No room for another user: the call says which bound was met, reads go on,
+and so do writes as soon as there is room."""
+import subprocess
+
+import grpc
+import pytest
+
+import user_service_pb2 as pb
+from harness import Rosterd, expect, read_all, requests, wait_for
+
+EXHAUSTED = grpc.StatusCode.RESOURCE_EXHAUSTED
+PRIVATE_SHM = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c",
+               'mount -t tmpfs -o size=$0 tmpfs /dev/shm && exec "$@"']
+
+
+class TinyShm(Rosterd):
+    """With a /dev/shm of its own, of so many bytes, which goes when it does."""
+    size = "8m"
+
+    def command(self):
+        return [*PRIVATE_SHM, self.size, *super().command()]
+
+
+def can_mount():
+    return subprocess.run([*PRIVATE_SHM, "1m", "true"], capture_output=True, check=False,
+                          timeout=20).returncode == 0
+
+
+def create(stub, name="one-more"):
+    return stub.CreateUser(pb.CreateUserRequest(username=name), timeout=20)
+
+
+def fill_up(stub, text, created=0):
+    """Batches beside what was created until one does not fit; @return all users. What fits is
+    there, and for each other the text says why not."""
+    for batch in range(1000):
+        result = stub.BatchCreateUsers(requests(1000, f"b{batch}-"), timeout=60)
+        created += result.created
+        if result.errors:
+            break
+    assert result.created + len(result.errors) == 1000 and len(result.errors) > 0
+    assert all(error.endswith(": " + text) for error in result.errors), result.errors[0]
+    users, _ = read_all(stub, 10**6)
+    assert len(users) == created
+    return users
+
+
+def check_reads(stub, users):
+    assert read_all(stub, 10**6)[0] == users
+    for user in users[::997]:
+        assert stub.GetUser(pb.GetUserRequest(id=user.id)) == user
+
+
+def delete(rosterd, users):
+    rosterd.inspect("delete", *(user.id for user in users))
+
+
+def test_full_table_names_its_bound_and_a_deletion_makes_room(start):
+    rosterd = start("--max-users", "500")
+    stub = rosterd.stub()
+    users = fill_up(stub, "the table is full (max-users 500)")
+    assert len(users) == 500
+    expect(lambda: create(stub), EXHAUSTED, "the table is full (max-users 500)")
+    check_reads(stub, users)
+    delete(rosterd, users[:1])
+    create(stub)
+    expect(lambda: create(stub), EXHAUSTED, "max-users 500")
+    assert rosterd.stop() == 0
+
+
+def test_full_table_names_the_bound_that_it_was_started_with_last(start):
+    first = start("--max-users", "500")
+    users = fill_up(first.stub(), "the table is full (max-users 500)")
+    assert first.stop() == 0
+    second = start("--max-users", "700", segment=first.segment)
+    stub = second.stub()
+    check_reads(stub, users)
+    assert len(fill_up(stub, "the table is full (max-users 700)", 500)) == 700
+    expect(lambda: create(stub), EXHAUSTED, "the table is full (max-users 700)")
+    assert second.stop() == 0
+
+
+def test_segment_at_its_size_says_so_and_deletions_make_room(start):
+    rosterd = start("--segment-size", "16M", "--max-users", "200000")
+    stub = rosterd.stub()
+    text = "no memory for another user: segment-size is reached"
+    users = fill_up(stub, text)
+    assert len(users) > 5000
+    expect(lambda: [create(stub, "x" * 200) for _ in range(1000)], EXHAUSTED, text)
+    check_reads(stub, read_all(stub, 10**6)[0])
+    delete(rosterd, users[:300])
+    wait_for(lambda: rosterd.inspect("status")["retired_bytes"] == 0, 10, "their memory free")
+    for request in requests(100, "bb-"):  # of the same size as those
+        stub.CreateUser(request, timeout=20)
+    assert rosterd.inspect("verify")["faults"] == 0
+    assert rosterd.stop() == 0
+
+
+def test_full_dev_shm_says_so_and_reads_go_on():
+    if not can_mount():
+        pytest.skip("this host lets nobody have a /dev/shm of his own")
+    with TinyShm("--segment-size", "1G", "--max-users", "50000") as rosterd:
+        stub = rosterd.stub()
+        text = "no memory for another user: /dev/shm is full"
+        users = fill_up(stub, text)
+        assert len(users) > 5000
+        expect(lambda: [create(stub, "x" * 200) for _ in range(1000)], EXHAUSTED, text)
+        check_reads(stub, read_all(stub, 10**6)[0])
+        assert len(rosterd.worker_pids()) == 2  # nobody met SIGBUS
