@@ -347,7 +347,8 @@ struct shm_verify_report {
  * the writers, who wait for some 50 us of it at a time.
  * @return SHM_OK or SHM_ECORRUPT; SHM_EBUSY where the lock could not be had in a
  *   second, another process is verifying, or writers change more than can be copied;
- *   SHM_EPERM without the right to write the segment, SHM_ESLOTS, SHM_ESYS (memory)
+ *   SHM_EPERM without the right to write the segment; as shm_actor_join(), for it takes
+ *   a slot; SHM_ESYS (memory)
  */
 int shm_store_verify(struct shm_store *store, struct shm_verify_report *report,
                      void (*on_fault)(void *data, const char *line), void *data);

@@ -1,0 +1,501 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * No space left on /dev/shm, at each point where the store asks for memory: a clean error, nothing
+ * left behind, no SIGBUS, and all is well when there is space again. A small file system is
+ * mounted over /dev/shm, for this program alone; and fallocate() is made to fail by itself.
+ */
+#include "config.h"
+
+#include "tests/shm/support.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include "shm/counters.h"
+
+enum { PAGE = 4096, ENOUGH_MB = 64, BIG_BODY = 3000, FIRST = 100000 };
+
+/* ---- fallocate() that fails ---- */
+
+static unsigned calls, fail_at; /* fail_at 0: never */
+static int fail_errno;
+static bool fail_once; /* else from that call on */
+
+int __real_fallocate(int fd, int mode, off_t offset, off_t length);
+int __wrap_fallocate(int fd, int mode, off_t offset, off_t length);
+
+int __wrap_fallocate(int fd, int mode, off_t offset, off_t length)
+{
+    calls++;
+    if (fail_at != 0 && (fail_once ? calls == fail_at : calls >= fail_at)) {
+        errno = fail_errno;
+        return -1;
+    }
+    return __real_fallocate(fd, mode, offset, length);
+}
+
+static void fail_from(unsigned call, int error, bool once)
+{
+    calls = 0;
+    fail_at = call;
+    fail_errno = error;
+    fail_once = once;
+}
+
+/* ---- a small /dev/shm ---- */
+
+static bool mounts; /* we may */
+
+static void write_file(const char *path, const char *text)
+{
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    if (fd >= 0) {
+        if (write(fd, text, strlen(text)) < 0)
+            perror(path);
+        close(fd);
+    }
+}
+
+/* A mount table of our own: as root at once, else as the root of a user namespace. */
+static bool enter_namespace(void)
+{
+    char map[64];
+    unsigned uid = getuid(), gid = getgid();
+    if (unshare(CLONE_NEWNS) != 0) {
+        if (unshare(CLONE_NEWUSER | CLONE_NEWNS) != 0)
+            return false;
+        write_file("/proc/self/setgroups", "deny");
+        snprintf(map, sizeof(map), "%u %u 1", uid, uid);
+        write_file("/proc/self/uid_map", map);
+        snprintf(map, sizeof(map), "%u %u 1", gid, gid);
+        write_file("/proc/self/gid_map", map);
+    }
+    return mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
+           mount("tmpfs", "/dev/shm", "tmpfs", 0, "mode=1777") == 0;
+}
+
+/* The whole file system's size, whatever is in it. */
+static void set_size(uint64_t bytes)
+{
+    char options[64];
+    snprintf(options, sizeof(options), "size=%llu", (unsigned long long)bytes);
+    if (mount("tmpfs", "/dev/shm", "tmpfs", MS_REMOUNT, options) != 0)
+        fail_msg("cannot make /dev/shm %s: %s", options, strerror(errno));
+}
+
+static uint64_t bytes_used(void)
+{
+    struct statvfs st;
+    assert_int_equal(statvfs("/dev/shm", &st), 0);
+    return (uint64_t)(st.f_blocks - st.f_bfree) * st.f_frsize;
+}
+
+/* Nothing is left to take. */
+static void set_full(void)
+{
+    set_size(bytes_used() > 0 ? bytes_used() : PAGE);
+}
+
+static unsigned entries(const char *path)
+{
+    unsigned count = 0;
+    DIR *dir = opendir(path);
+    assert_non_null(dir);
+    while (readdir(dir) != NULL)
+        count++;
+    closedir(dir);
+    return count - 2;
+}
+
+/* Every page below the arena's end has memory of its own: else reading it now is SIGBUS. */
+static void touch_all(void)
+{
+    const volatile uint64_t *at = (const volatile uint64_t *)(uintptr_t)SHM_BASE;
+    uint64_t sum = 0;
+    for (uint64_t offset = 0; offset < SHM_CONTROL_END; offset += PAGE)
+        sum += at[offset / 8];
+    uint64_t slots = shm_control()->slots_ready * sizeof(struct shm_slot);
+    for (uint64_t offset = 0; offset < slots; offset += PAGE)
+        sum += at[(SHM_SLOTS_AT + offset) / 8];
+    for (uint64_t offset = SHM_ARENA_AT; offset < shm_control()->arena_end - SHM_BASE;
+         offset += PAGE)
+        sum += at[offset / 8];
+    (void)sum;
+}
+
+static int setup(void **state)
+{
+    fail_from(0, 0, false);
+    if (mounts)
+        set_size((uint64_t)ENOUGH_MB << 20);
+    return fixture_setup(state);
+}
+
+static int teardown(void **state)
+{
+    fail_from(0, 0, false);
+    if (mounts)
+        set_size((uint64_t)ENOUGH_MB << 20);
+    return fixture_teardown(state);
+}
+
+static void need_mounts(void)
+{
+    if (!mounts) {
+        print_message("no right to mount anything, not even in a user namespace\n");
+        skip();
+    }
+}
+
+/* Large bodies until the store refuses. @return how many went in */
+static uint64_t fill(struct fixture *f, uint64_t from, int expected)
+{
+    uint64_t n = from;
+    int rc;
+    while ((rc = user_insert(f->actor, n, BIG_BODY)) == SHM_OK || rc == SHM_EBUSY)
+        n += rc == SHM_OK ? 1 : 0;
+    assert_int_equal(rc, expected);
+    return n - from;
+}
+
+/* The table works, as far as it needs no more memory. */
+static void check_reads(struct fixture *f, uint64_t users)
+{
+    struct shm_snapshot snapshot;
+    struct shm_cursor cursor;
+    struct shm_user user;
+    uint64_t count = 0;
+    touch_all();
+    user_check(f->actor, 5);
+    assert_int_equal(shm_snapshot_begin(f->actor, &snapshot), SHM_OK);
+    shm_cursor_first(&cursor, f->actor, &snapshot);
+    while (shm_cursor_next(&cursor, &user) == SHM_OK)
+        count++;
+    shm_snapshot_end(f->actor, &snapshot);
+    shm_actor_offline(f->actor);
+    assert_int_equal(count, users);
+    segment_check(f->store, users);
+}
+
+static void delete_some(struct fixture *f, uint64_t from, uint64_t count)
+{
+    for (uint64_t n = from; n < from + count; n++) {
+        uint8_t id[1][SHM_ID_SIZE];
+        user_id(id[0], n);
+        assert_int_equal(shm_users_delete(f->actor, (const uint8_t(*)[SHM_ID_SIZE])id, 1, NULL),
+                         SHM_OK);
+    }
+    shm_actor_offline(f->actor);
+    for (int i = 0; i < 10; i++)
+        shm_maintain(f->actor);
+}
+
+/* ---- creation ---- */
+
+static void check_creation(struct fixture *f, int rc, unsigned fds, bool enough)
+{
+    if (enough || rc == SHM_OK) {
+        assert_int_equal(rc, SHM_OK);
+        touch_all();
+        shm_store_close(f->store);
+        f->store = NULL;
+        assert_int_equal(shm_store_unlink(f->name, &f->fault), SHM_OK);
+    } else {
+        if (rc != SHM_ESPACE)
+            fail_msg("creation returns %d: %s", rc, f->fault.text);
+        assert_non_null(strstr(f->fault.text, "No space left"));
+    }
+    assert_int_equal(entries("/dev/shm"), 0);
+    assert_int_equal(entries("/proc/self/fd"), fds);
+    assert_int_equal(bytes_used(), 0);
+}
+
+/* Page by page, from one to enough. */
+static void creation_in_too_little_space_leaves_nothing(void **state)
+{
+    struct fixture *f = *state;
+    need_mounts();
+    fixture_close(f);
+    shm_store_unlink(f->name, &f->fault);
+    unsigned fds = entries("/proc/self/fd"), refused = 0;
+    bool enough = false;
+    for (uint64_t size = PAGE; size < 8 << 20; size += PAGE) {
+        set_size(size);
+        int rc = shm_store_open(&f->store, &f->config, &f->fault);
+        check_creation(f, rc, fds, enough);
+        refused += rc != SHM_OK;
+        enough = rc == SHM_OK;
+        if (enough)
+            size += 100 * PAGE; /* from here on it is all the same */
+    }
+    assert_true(enough);
+    assert_true(refused > 100);
+}
+
+/* fallocate's call number n fails, for each n. */
+static void creation_without_an_allocation_leaves_nothing(void **state)
+{
+    struct fixture *f = *state;
+    need_mounts();
+    fixture_close(f);
+    shm_store_unlink(f->name, &f->fault);
+    unsigned fds = entries("/proc/self/fd"), n = 0;
+    for (int rc = SHM_ESPACE; rc == SHM_ESPACE && n < 100;) {
+        n++;
+        fail_from(n, ENOSPC, n % 2 == 0);
+        rc = shm_store_open(&f->store, &f->config, &f->fault);
+        check_creation(f, rc, fds, false);
+    }
+    assert_true(n > 3 && n < 100);
+}
+
+static void interrupted_allocation_is_tried_again(void **state)
+{
+    struct fixture *f = *state;
+    fixture_close(f);
+    shm_store_unlink(f->name, &f->fault);
+    for (unsigned n = 1; n < 6; n++) {
+        fail_from(n, EINTR, true);
+        assert_int_equal(shm_store_open(&f->store, &f->config, &f->fault), SHM_OK);
+        shm_store_close(f->store);
+        f->store = NULL;
+        shm_store_unlink(f->name, &f->fault);
+    }
+}
+
+/* ---- growth ---- */
+
+static void full_dev_shm_refuses_inserts_and_serves_reads(void **state)
+{
+    struct fixture *f = *state;
+    need_mounts();
+    f->config.max_users = 100000;
+    fixture_close(f);
+    assert_int_equal(fixture_reopen(f), SHM_OK);
+    users_insert(f->actor, 0, 50, 10);
+    set_size(bytes_used() + (5 << 20)); /* grows some, not by whole steps */
+    uint64_t users = 50 + fill(f, FIRST, SHM_ESPACE);
+    assert_true(users > 500);
+    set_full();
+    check_reads(f, users);
+    /* what others delete makes room, without growth */
+    delete_some(f, FIRST, 100);
+    uint64_t again = fill(f, 2 * FIRST, SHM_ESPACE);
+    assert_true(again >= 90);
+    check_reads(f, users - 100 + again);
+    set_size((uint64_t)ENOUGH_MB << 20);
+    for (uint64_t n = 0; n < 2000; n++)
+        assert_int_equal(user_insert(f->actor, 3 * FIRST + n, BIG_BODY), SHM_OK);
+    check_reads(f, users - 100 + again + 2000);
+}
+
+static void update_and_delete_in_a_full_dev_shm_are_whole_or_refused(void **state)
+{
+    struct fixture *f = *state;
+    need_mounts();
+    uint8_t body[SHM_BODY_MAX] = {1};
+    struct shm_new_user update = {.body = body, .body_len = BIG_BODY};
+    f->config.max_users = 100000;
+    fixture_close(f);
+    assert_int_equal(fixture_reopen(f), SHM_OK);
+    users_insert(f->actor, 0, 50, 10);
+    set_full();
+    uint64_t users = 50 + fill(f, FIRST, SHM_ESPACE);
+    struct shm_snapshot snapshot; /* keeps the old bodies, so that updates need memory */
+    assert_int_equal(shm_snapshot_begin(f->actor, &snapshot), SHM_OK);
+    shm_actor_offline(f->actor);
+    int rc = SHM_OK;
+    for (uint64_t n = FIRST; rc == SHM_OK && n < FIRST + users - 50; n++) {
+        user_id(update.id, n);
+        rc = shm_users_update(f->actor, &update, 1, NULL);
+        shm_actor_offline(f->actor);
+    }
+    assert_int_equal(rc, SHM_ESPACE);
+    check_reads(f, users);
+    delete_some(f, FIRST, 10); /* needs none */
+    check_reads(f, users - 10);
+    shm_snapshot_end(f->actor, &snapshot);
+    for (int i = 0; i < 50; i++)
+        shm_maintain(f->actor);
+    user_id(update.id, FIRST + 20);
+    assert_int_equal(shm_users_update(f->actor, &update, 1, NULL), SHM_OK);
+    check_reads(f, users - 10);
+}
+
+/* Every call of fallocate that growth makes, failing once and for good. */
+static void growth_without_an_allocation_is_refused_and_works_again(void **state)
+{
+    struct fixture *f = *state;
+    uint64_t users = 10, next = FIRST;
+    f->config.max_users = 100000;
+    fixture_close(f);
+    assert_int_equal(fixture_reopen(f), SHM_OK);
+    users_insert(f->actor, 0, 10, 10);
+    for (unsigned n = 1; n <= 8; n++) {
+        fail_from(n, ENOSPC, false);
+        uint64_t went_in = fill(f, next, SHM_ESPACE);
+        check_reads(f, users + went_in);
+        users += went_in;
+        next += went_in;
+        fail_from(n, ENOSPC, true);
+        for (int i = 0; i < 900; i++, next++, users++) { /* 2 MiB and more: one that grows less */
+            int rc = user_insert(f->actor, next, BIG_BODY);
+            if (rc == SHM_ESPACE)
+                rc = user_insert(f->actor, next, BIG_BODY);
+            assert_int_equal(rc, SHM_OK);
+        }
+        check_reads(f, users);
+    }
+}
+
+static void maintenance_in_a_full_dev_shm_harms_nothing(void **state)
+{
+    struct fixture *f = *state;
+    users_insert(f->actor, 0, 50, 10);
+    for (unsigned n = 1; n < 5; n++) {
+        fail_from(n, n % 2 == 0 ? ENOSPC : ENOMEM, false);
+        for (int i = 0; i < 10; i++)
+            shm_maintain(f->actor);
+        check_reads(f, 50);
+    }
+}
+
+/* ---- slots ---- */
+
+static void join_without_memory_for_its_slot_fails_cleanly(void **state)
+{
+    struct fixture *f = *state;
+    struct shm_actor *actors[SHM_SLOTS_STEP + 1];
+    users_insert(f->actor, 0, 10, 10);
+    for (int i = 1; i < SHM_SLOTS_STEP; i++)
+        assert_int_equal(
+            shm_actor_join(&actors[i], f->store, SHM_ACTOR_WORKER, (unsigned)i, &f->fault), SHM_OK);
+    fail_from(1, ENOSPC, false);
+    assert_int_equal(
+        shm_actor_join(&actors[SHM_SLOTS_STEP], f->store, SHM_ACTOR_WORKER, 99, &f->fault),
+        SHM_ESPACE);
+    assert_non_null(strstr(f->fault.text, "full"));
+    assert_int_equal(shm_control()->slots_ready, SHM_SLOTS_STEP);
+    touch_all(); /* (a verify takes a slot) */
+    user_check(f->actor, 5);
+    if (mounts) { /* for good, too */
+        fail_from(0, 0, false);
+        set_full();
+        assert_int_equal(
+            shm_actor_join(&actors[SHM_SLOTS_STEP], f->store, SHM_ACTOR_WORKER, 99, &f->fault),
+            SHM_ESPACE);
+        touch_all();
+        user_check(f->actor, 5);
+        set_size((uint64_t)ENOUGH_MB << 20);
+    }
+    fail_from(0, 0, false);
+    assert_int_equal(
+        shm_actor_join(&actors[SHM_SLOTS_STEP], f->store, SHM_ACTOR_WORKER, 99, &f->fault), SHM_OK);
+    for (int i = 1; i <= SHM_SLOTS_STEP; i++)
+        shm_actor_leave(actors[i]);
+    check_reads(f, 10);
+}
+
+/* ---- the next owner's tables ---- */
+
+static void larger_tables_without_memory_leave_the_segment_as_it_was(void **state)
+{
+    struct fixture *f = *state;
+    need_mounts();
+    users_insert(f->actor, 0, 50, 10);
+    set_full();
+    for (unsigned i = 0; i < 2; i++) {
+        fixture_close(f);
+        f->config.max_users = 3000000; /* 4 Mi buckets of 8 bytes */
+        assert_int_equal(shm_store_open(&f->store, &f->config, &f->fault), SHM_ESPACE);
+        assert_true(strlen(f->fault.text) > 10);
+        f->config.max_users = 1000;
+        assert_int_equal(fixture_reopen(f), SHM_OK);
+        check_reads(f, 50);
+        set_size(bytes_used() + (3 << 20)); /* and once with some of what it takes */
+    }
+    set_size((uint64_t)ENOUGH_MB << 20);
+    fixture_close(f);
+    f->config.max_users = 3000000;
+    assert_int_equal(fixture_reopen(f), SHM_OK);
+    check_reads(f, 50);
+}
+
+static void each_allocation_of_larger_tables_may_fail(void **state)
+{
+    struct fixture *f = *state;
+    users_insert(f->actor, 0, 50, 10);
+    unsigned n = 0;
+    int rc;
+    do {
+        fixture_close(f);
+        fail_from(++n, ENOSPC, false);
+        f->config.max_users = 1000000;
+        rc = shm_store_open(&f->store, &f->config, &f->fault);
+        fail_from(0, 0, false);
+        if (rc == SHM_OK)
+            break;
+        assert_int_equal(rc, SHM_ESPACE);
+        f->config.max_users = 1000;
+        assert_int_equal(fixture_reopen(f), SHM_OK);
+        check_reads(f, 50);
+    } while (n < 200);
+    assert_int_equal(rc, SHM_OK);
+    assert_true(n > 1);
+    assert_int_equal(shm_actor_join(&f->actor, f->store, SHM_ACTOR_MASTER, 0, &f->fault), SHM_OK);
+    check_reads(f, 50);
+}
+
+/* ---- the counters' segment ---- */
+
+static void counters_without_memory_cost_the_users_nothing(void **state)
+{
+    static const char *const names[] = {"one", "two"};
+    struct fixture *f = *state;
+    struct shm_counters *counters;
+    char stats[128];
+    snprintf(stats, sizeof(stats), "/dev/shm%s.stats", f->name);
+    users_insert(f->actor, 0, 10, 10);
+    fail_from(1, ENOSPC, false);
+    assert_int_equal(shm_counters_open(&counters, f->name, names, 2, &f->fault), SHM_ESPACE);
+    assert_int_not_equal(access(stats, F_OK), 0);
+    fail_from(0, 0, false);
+    if (mounts) {
+        set_full();
+        assert_int_equal(shm_counters_open(&counters, f->name, names, 2, &f->fault), SHM_ESPACE);
+        assert_int_not_equal(access(stats, F_OK), 0);
+        check_reads(f, 10);
+        set_size((uint64_t)ENOUGH_MB << 20);
+    }
+    assert_int_equal(shm_counters_open(&counters, f->name, names, 2, &f->fault), SHM_OK);
+    shm_counters_close(counters);
+    check_reads(f, 10);
+}
+
+int main(void)
+{
+    mounts = enter_namespace();
+#define TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        TEST(creation_in_too_little_space_leaves_nothing),
+        TEST(creation_without_an_allocation_leaves_nothing),
+        TEST(interrupted_allocation_is_tried_again),
+        TEST(full_dev_shm_refuses_inserts_and_serves_reads),
+        TEST(update_and_delete_in_a_full_dev_shm_are_whole_or_refused),
+        TEST(growth_without_an_allocation_is_refused_and_works_again),
+        TEST(maintenance_in_a_full_dev_shm_harms_nothing),
+        TEST(join_without_memory_for_its_slot_fails_cleanly),
+        TEST(larger_tables_without_memory_leave_the_segment_as_it_was),
+        TEST(each_allocation_of_larger_tables_may_fail),
+        TEST(counters_without_memory_cost_the_users_nothing),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
