@@ -114,6 +114,8 @@ struct image {
 void image_open(struct image *image, const struct world *w);
 void image_save(struct image *image);
 void image_restore(struct image *image);
+/** Whether all its bytes are as when saved. */
+bool image_is_as_saved(const struct image *image);
 void image_close(struct image *image);
 static inline struct shm_control *image_control(const struct image *image)
 {

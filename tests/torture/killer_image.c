@@ -78,6 +78,18 @@ void image_restore(struct image *image)
                 memcpy(image->map + at, image->bytes + at, SHM_PAGE);
 }
 
+bool image_is_as_saved(const struct image *image)
+{
+    struct stat st;
+    uint64_t piece[3][2];
+    pieces(image, piece);
+    bool same = fstat(image->fd, &st) == 0 && (uint64_t)st.st_size == image->size;
+    for (int i = 0; i < 3 && same; i++)
+        same = memcmp(image->map + piece[i][0], image->bytes + piece[i][0],
+                      piece[i][1] - piece[i][0]) == 0;
+    return same;
+}
+
 void image_close(struct image *image)
 {
     munmap(image->map, image->map_size);

@@ -1,0 +1,400 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One bit of a dead server's segment is wrong: shm_store_open() refuses it and leaves
+ * it byte for byte as it is, or shm_store_verify() finds it; or the byte is unused, or in
+ * a field that docs/store.md lists as one that is not checked.
+ * FLIPS=all: every bit of every byte of the control pages, and more of the rest.
+ */
+#include "config.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "tests/torture/flips.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { LISTED_MAX = 64, DATA_BYTES = 1000, SHOWN = 40 };
+
+static struct world *world;
+static struct image image;
+static struct flips_map map;
+static bool all;
+static uint64_t tried, found, missed_listed, missed_unused, missed_else;
+static char listed[LISTED_MAX][64];
+static bool listed_missed[LISTED_MAX];
+static unsigned num_listed;
+
+/* ---- the list ---- */
+
+/* The first column of the table in the section of docs/store.md. */
+static void read_list(void)
+{
+    char path[4096], line[1024];
+    bool inside = false;
+    const char *srcdir = getenv("srcdir");
+    snprintf(path, sizeof(path), "%s/docs/store.md", srcdir != NULL ? srcdir : "..");
+    FILE *file = fopen(path, "r");
+    if (file == NULL)
+        fail_msg("%s: no such file", path);
+    while (fgets(line, sizeof(line), file) != NULL) {
+        if (strncmp(line, "## ", 3) == 0)
+            inside = strcmp(line, "## Fields that verify does not check\n") == 0;
+        char *end = inside && strncmp(line, "| `", 3) == 0 ? strchr(line + 3, '`') : NULL;
+        if (end == NULL)
+            continue;
+        assert_true(num_listed < LISTED_MAX && end - line - 3 < 64);
+        *end = '\0';
+        memcpy(listed[num_listed++], line + 3, (size_t)(end - line - 2));
+    }
+    fclose(file);
+}
+
+static bool is_listed(const char *name)
+{
+    for (unsigned i = 0; i < num_listed; i++)
+        if (strcmp(listed[i], name) == 0) {
+            listed_missed[i] = true;
+            return true;
+        }
+    return false;
+}
+
+/* ---- the segment ---- */
+
+static void unlink_segment(void)
+{
+    char path[300];
+    if (world != NULL && shm_file_path(path, world->name, NULL) == SHM_OK)
+        unlink(path);
+}
+
+/* In both queues, in a dead process's hold, with nodes and towers among them. */
+static void fill_all(struct world *w)
+{
+    struct shm_snapshot snapshot;
+    struct shm_actor *reader = world_join(w), *blocker = world_join(w), *actor = world_join(w);
+    const struct shm_control *control = shm_control();
+    world_fill(w);
+    world_check(w, shm_snapshot_begin(reader, &snapshot) == SHM_OK);
+    shm_actor_offline(reader);
+    world_check(w, world_update(w, actor, 10, 3, 2) == SHM_OK);
+    world_check(w, world_delete(w, actor, WORLD_TOWER, 2) == SHM_OK);
+    for (int i = 0; i < 4; i++)
+        shm_maintain(actor);
+    world_check(w, control->held_count == 5);
+    world_check(w, world_update(w, actor, 10, 2, 3) == SHM_OK);
+    world_check(w, world_insert(w, actor, WORLD_NEW, 3, 1) == SHM_OK);
+    world_check(w, world_delete(w, actor, WORLD_NEW + 1, 2) == SHM_OK);
+    shm_actor_online(blocker); /* from here on nothing is freed */
+    shm_maintain(actor);
+    world_check(w, control->unlinked.count == 4);
+    world_check(w, world_update(w, actor, 50, 2, 4) == SHM_OK);
+    world_check(w, world_delete(w, actor, 60, 2) == SHM_OK);
+    world_check(w, control->retired.count == 4);
+}
+
+static void in_child(void (*run)(struct world *w))
+{
+    int status;
+    fflush(NULL);
+    pid_t pid = fork();
+    if (pid == 0) {
+        struct shm_fault fault;
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        if (shm_store_open(&world_store, &world->config, &fault) != SHM_OK)
+            world_fail(world, "%s", fault.text);
+        run(world);
+        _exit(0);
+    }
+    if (waitpid(pid, &status, 0) != pid || status != 0)
+        fail_msg("the segment is not made: %s", world->why);
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    snprintf(world->name, sizeof(world->name), "/rosterd-flips-%ld", (long)getpid());
+    world->config = (struct shm_config){.name = world->name,
+                                        .size = 12 << 20,
+                                        .max_users = 2 * KILLER_USERS,
+                                        .unique = 3,
+                                        .key_of = world_key_of};
+    in_child(fill_all);
+    image_open(&image, world);
+    image_save(&image);
+    flips_map_make(&map, image.bytes, image.size);
+    read_list();
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    flips_map_free(&map);
+    image_close(&image);
+    unlink_segment();
+    return 0;
+}
+
+/* ---- one flip ---- */
+
+/* @return whether it was found; asserts that what is refused is left as it was */
+static bool is_found(uint64_t offset, uint8_t bits)
+{
+    struct shm_store *store;
+    struct shm_fault fault = {.text = ""};
+    image_restore(&image);
+    image.map[offset] ^= bits;
+    if (shm_store_open(&store, &world->config, &fault) != SHM_OK) {
+        image.map[offset] ^= bits;
+        if (!image_is_as_saved(&image))
+            fail_msg("offset %llu: refused (%s), but not left as it was",
+                     (unsigned long long)offset, fault.text);
+        return true;
+    }
+    struct shm_verify_report report;
+    int rc = shm_store_verify(store, &report, NULL, NULL);
+    shm_store_close(store);
+    return rc != SHM_OK;
+}
+
+static void flip(uint64_t offset, uint8_t bits)
+{
+    const char *name = flips_name_at(&map, offset);
+    tried++;
+    if (is_found(offset, bits))
+        found++;
+    else if (name[0] == '\0')
+        missed_unused++;
+    else if (is_listed(name))
+        missed_listed++;
+    else if (missed_else++ < SHOWN)
+        print_error("a flip of bits %#x at offset %llu, in %s, is not found\n", bits,
+                    (unsigned long long)offset, name);
+}
+
+static uint64_t random_state = 1; /* the same flips in each short round */
+
+static uint64_t random_next(void)
+{
+    uint64_t state = random_state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+    random_state = state;
+    return state >> 24;
+}
+
+static void flip_at(uint64_t offset)
+{
+    if (!all) {
+        flip(offset, (uint8_t)(1u << random_next() % 8));
+        return;
+    }
+    for (unsigned bit = 0; bit < 8; bit++)
+        flip(offset, (uint8_t)(1u << bit));
+}
+
+static void flip_range(uint64_t from, uint64_t size, uint64_t every)
+{
+    for (uint64_t at = from; at < from + size; at += all ? 1 : every)
+        flip_at(at);
+}
+
+static void report(uint64_t before)
+{
+    print_message("%llu flips so far: %llu found, %llu in unused bytes, %llu in listed fields\n",
+                  (unsigned long long)tried, (unsigned long long)found,
+                  (unsigned long long)missed_unused, (unsigned long long)missed_listed);
+    assert_int_equal(missed_else, before);
+}
+
+/* ---- tests ---- */
+
+static void the_fields_that_are_listed_exist(void **state)
+{
+    (void)state;
+    assert_true(num_listed != 0);
+    for (unsigned i = 0; i < num_listed; i++)
+        if (!flips_name_known(listed[i]))
+            fail_msg("docs/store.md lists %s, which there is not", listed[i]);
+}
+
+static void a_whole_segment_is_taken(void **state)
+{
+    (void)state;
+    image_restore(&image);
+    assert_false(is_found(SHM_ARENA_AT, 0));
+}
+
+static void a_flip_of_the_header_is_found(void **state)
+{
+    uint64_t before = missed_else;
+    (void)state;
+    flip_range(0, offsetof(struct shm_header, reserved), 1);
+    flip_range(offsetof(struct shm_header, reserved), sizeof(struct shm_header) - 300, 16);
+    report(before);
+}
+
+static void a_flip_of_the_control_page_is_found_or_listed(void **state)
+{
+    uint64_t before = missed_else;
+    (void)state;
+    flip_range(SHM_CONTROL_AT, offsetof(struct shm_control, reserved), 1);
+    flip_range(SHM_CONTROL_AT + offsetof(struct shm_control, reserved),
+               SHM_PAGE - offsetof(struct shm_control, reserved), 16);
+    report(before);
+}
+
+static void a_flip_of_the_empty_log_is_found_or_listed(void **state)
+{
+    uint64_t before = missed_else;
+    (void)state;
+    flip_range(SHM_LOG_AT, offsetof(struct shm_log, entry), 1);
+    flip_range(SHM_LOG_AT + offsetof(struct shm_log, entry), 64 * sizeof(struct shm_log_entry), 7);
+    report(before);
+}
+
+static void a_flip_of_a_slot_or_pin_is_found_or_listed(void **state)
+{
+    uint64_t before = missed_else;
+    uint64_t pins = offsetof(struct shm_slot, pins);
+    (void)state;
+    for (uint64_t i = 0; i < 4; i++)
+        flip_range(SHM_SLOTS_AT + i * sizeof(struct shm_slot), pins, i < 2 ? 1 : 3);
+    flip_range(SHM_SLOTS_AT + pins, sizeof(struct shm_pin), 1);
+    flip_range(SHM_SLOTS_AT + pins + 125 * sizeof(struct shm_pin), sizeof(struct shm_pin), 1);
+    report(before);
+}
+
+static void a_flip_of_the_feed_is_found_or_listed(void **state)
+{
+    uint64_t before = missed_else;
+    uint64_t used = image_control(&image)->feed_head * sizeof(struct shm_feed_entry);
+    (void)state;
+    flip_range(SHM_FEED_AT, used, 17);
+    report(before);
+}
+
+/* Of them half anywhere, half in users. */
+static void a_flip_of_the_data_is_found_or_listed(void **state)
+{
+    uint64_t before = missed_else;
+    const struct shm_control *control =
+        (const struct shm_control *)(const void *)(image.bytes + SHM_CONTROL_AT);
+    uint64_t used = control->alloc[SHM_ALLOC_ARENA_CUR] - SHM_BASE - SHM_ARENA_AT;
+    (void)state;
+    for (int i = 0; i < (all ? 10 : 1) * DATA_BYTES; i++) {
+        uint64_t offset;
+        do {
+            offset = SHM_ARENA_AT + random_next() % used;
+        } while (i % 2 == 0 && (flips_kind_at(&map, offset) == FLIPS_UNUSED ||
+                                flips_kind_at(&map, offset) == FLIPS_TABLE));
+        flip(offset, (uint8_t)(1u << random_next() % 8));
+    }
+    report(before);
+}
+
+/* ---- a sealed log ---- */
+
+static struct shm_actor *writer;
+
+static void join(struct world *w)
+{
+    writer = world_join(w);
+}
+
+static void insert(struct world *w)
+{
+    world_check(w, world_insert(w, writer, WORLD_NEW + 3, 2, 1) == SHM_OK);
+}
+
+static void seal(struct world *w)
+{
+    static const struct killer_case kase = {.name = "seal", .before = join, .run = insert};
+    struct shm_fault fault;
+    struct trace trace;
+    size_t i = 0;
+    image_restore(&image);
+    assert_int_equal(shm_store_open(&world_store, &w->config, &fault), SHM_OK);
+    assert_true(trace_record(&trace, &kase, w, &image));
+    while (i < trace.count && !trace.at[i].sealed)
+        i++;
+    assert_true(i < trace.count && trace_kill_at(&trace, &trace.at[i], &kase, w, &image));
+    trace_free(&trace);
+    image_save(&image);
+    shm_store_close(world_store);
+}
+
+/* The word that an entry is about may be one that is not checked, or unused. */
+static bool is_unchecked(uint64_t word)
+{
+    const char *name = word < image.size ? flips_name_at(&map, word) : "out of bounds";
+    return name[0] == '\0' || is_listed(name);
+}
+
+static void flip_entry(const struct shm_log_entry *entry, uint64_t at, uint8_t bits)
+{
+    struct shm_log_entry flipped = *entry;
+    uint64_t offset = (uint64_t)((const uint8_t *)entry - image.bytes) + at;
+    ((uint8_t *)&flipped)[at] ^= bits;
+    tried++;
+    if (is_found(offset, bits))
+        found++;
+    else if (is_unchecked(entry->offset) && is_unchecked(flipped.offset))
+        missed_listed++;
+    else if (missed_else++ < SHOWN)
+        print_error("a flip in the log of the word in %s to %#llx = %#llx is not found\n",
+                    flips_name_at(&map, entry->offset), (unsigned long long)flipped.offset,
+                    (unsigned long long)flipped.value);
+}
+
+static void a_flip_of_a_sealed_log_is_found_or_of_a_listed_word(void **state)
+{
+    uint64_t before = missed_else;
+    (void)state;
+    seal(world);
+    const struct shm_log *log = (const struct shm_log *)(const void *)(image.bytes + SHM_LOG_AT);
+    assert_int_equal(log->state, SHM_LOG_SEALED);
+    flip_range(SHM_LOG_AT + offsetof(struct shm_log, count), sizeof(log->count), 1);
+    for (uint64_t i = 0; i < log->count; i++)
+        for (uint64_t at = 0; at < sizeof(log->entry[i]); at++)
+            for (unsigned bit = 0; bit < 8; bit++)
+                if (all || bit == random_next() % 8)
+                    flip_entry(&log->entry[i], at, (uint8_t)(1u << bit));
+    report(before);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_fields_that_are_listed_exist),
+        cmocka_unit_test(a_whole_segment_is_taken),
+        cmocka_unit_test(a_flip_of_the_header_is_found),
+        cmocka_unit_test(a_flip_of_the_control_page_is_found_or_listed),
+        cmocka_unit_test(a_flip_of_the_empty_log_is_found_or_listed),
+        cmocka_unit_test(a_flip_of_a_slot_or_pin_is_found_or_listed),
+        cmocka_unit_test(a_flip_of_the_feed_is_found_or_listed),
+        cmocka_unit_test(a_flip_of_the_data_is_found_or_listed),
+        cmocka_unit_test(a_flip_of_a_sealed_log_is_found_or_of_a_listed_word),
+    };
+    const char *text = getenv("FLIPS");
+    all = text != NULL && strcmp(text, "all") == 0;
+    world = mmap(NULL, sizeof(*world), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (world == MAP_FAILED)
+        return 2;
+    if (all)
+        random_state = (uint64_t)time(NULL);
+    printf("seed %llu\n", (unsigned long long)random_state);
+    atexit(unlink_segment);
+    return cmocka_run_group_tests_name("flips", tests, setup, teardown);
+}
