@@ -67,6 +67,11 @@ bool guard_stopped(void)
     return poll(&entry, 1, 0) == 1;
 }
 
+int guard_fd(void)
+{
+    return signals;
+}
+
 bool guard_readable(int fd)
 {
     struct pollfd entries[] = {{.fd = fd, .events = POLLIN}, {.fd = signals, .events = POLLIN}};

@@ -17,6 +17,10 @@ void guard_progress(void);
 /** From here on INT, TERM and HUP wait for guard_stopped() and guard_readable() to see them. */
 void guard_stop(void);
 bool guard_stopped(void);
+/** For a poll() of one's own: readable where such a signal has come; -1: guard_stop() was not
+ * called.
+ */
+int guard_fd(void);
 /** Waits until there is something to read or such a signal. @return false: the signal; errno is
  * EINTR then, or what else was wrong */
 bool guard_readable(int fd);

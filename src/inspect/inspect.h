@@ -93,7 +93,8 @@ enum inspect_exit inspect_fail_store(int error, const struct shm_fault *fault);
  */
 bool inspect_flush(enum inspect_exit *code);
 
-/** Sleeps, or is woken by a signal. @return false where nobody reads stdout any more */
+/** Sleeps, or is woken by a signal that guard_stop() waits for. @return false where nobody reads
+ * stdout any more */
 bool inspect_sleep(int ms);
 
 #endif

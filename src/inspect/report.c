@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "inspect/guard.h"
 #include "inspect/inspect.h"
 #include "inspect/text.h"
 
@@ -60,7 +61,8 @@ bool inspect_flush(enum inspect_exit *code)
 
 bool inspect_sleep(int ms)
 {
-    struct pollfd out = {.fd = STDOUT_FILENO}; /* no events: errors and hang-ups alone */
+    struct pollfd ends[2] = {{.fd = STDOUT_FILENO}, /* no events: errors and hang-ups alone */
+                             {.fd = guard_fd(), .events = POLLIN}};
 
-    return poll(&out, 1, ms) != 1 || (out.revents & (POLLERR | POLLHUP)) == 0;
+    return poll(ends, 2, ms) <= 0 || (ends[0].revents & (POLLERR | POLLHUP)) == 0;
 }

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "inspect/actors.h"
+#include "inspect/guard.h"
 #include "inspect/text.h"
 
 enum { HEAD_LINES = 6, FOOT_LINES = 1, LINE_MAX_BYTES = 512, SHIFT = 8, SHIFT_MAX = 256 };
@@ -54,6 +55,20 @@ static void add_leave(const char *capability)
         strcpy(leave_bytes + len, bytes);
 }
 
+static sigset_t waiting; /* the signals that are blocked while we wait for a key */
+
+/* A new size comes by a signal. It is let in while we wait alone: one that came just before would
+ * not wake us. */
+static void hold_resize(void)
+{
+    sigset_t resize;
+
+    sigemptyset(&resize);
+    sigaddset(&resize, SIGWINCH);
+    sigprocmask(SIG_BLOCK, &resize, &waiting);
+    sigdelset(&waiting, SIGWINCH);
+}
+
 static void catch_signals(void)
 {
     static const int numbers[] = {SIGSEGV, SIGBUS,  SIGFPE,  SIGILL,  SIGABRT, SIGQUIT,
@@ -71,11 +86,16 @@ static void catch_signals(void)
 enum inspect_exit screen_open(void)
 {
     const char *type = getenv("TERM");
+    int known;
 
     setlocale(LC_CTYPE, "");
     if (tcgetattr(STDOUT_FILENO, &terminal_before) != 0)
         return inspect_fail(INSPECT_USAGE, "watch: stdout is no terminal (see --json)");
-    view.terminal = newterm(NULL, stdout, stdin);
+    /* newterm() would leave memory behind where it fails */
+    if (setupterm(NULL, STDOUT_FILENO, &known) == OK) {
+        del_curterm(cur_term);
+        view.terminal = newterm(NULL, stdout, stdin);
+    }
     if (view.terminal == NULL)
         return inspect_fail(INSPECT_USAGE, "watch: cannot use a terminal of type '%s' (see --json)",
                             type != NULL ? type : "");
@@ -86,6 +106,7 @@ enum inspect_exit screen_open(void)
     nodelay(stdscr, true);
     curs_set(0);
     catch_signals();
+    hold_resize();
     return INSPECT_DONE;
 }
 
@@ -332,16 +353,19 @@ static enum screen_key take_key(int key)
 
 enum screen_key screen_wait(int ms)
 {
-    struct pollfd ends[2] = {{.fd = view.no_keys ? -1 : STDIN_FILENO, .events = POLLIN},
-                             {.fd = STDOUT_FILENO}};
-    int ready = poll(ends, 2, ms);
+    struct pollfd ends[3] = {{.fd = view.no_keys ? -1 : STDIN_FILENO, .events = POLLIN},
+                             {.fd = STDOUT_FILENO},
+                             {.fd = guard_fd(), .events = POLLIN}};
+    struct timespec wait = {ms / 1000, ms % 1000 * 1000000L};
+    int ready = ppoll(ends, 3, &wait, &waiting);
 
-    if (ready > 0 && (ends[1].revents & (POLLERR | POLLHUP)) != 0)
+    if (ready > 0 && ((ends[1].revents & (POLLERR | POLLHUP)) != 0 || ends[2].revents != 0))
         return SCREEN_QUIT;
     int key = getch();
     if (key == ERR && ready > 0 && ends[0].revents != 0)
         view.no_keys = true; /* stdin is readable and has nothing: its end */
     if (key != ERR)
         return take_key(key);
-    return ready < 0 ? SCREEN_AGAIN : SCREEN_NONE; /* a signal: perhaps from the screen's stop */
+    return ready < 0 ? SCREEN_AGAIN
+                     : SCREEN_NONE; /* a signal, such as that of a screen that was stopped */
 }

@@ -17,7 +17,7 @@ enum screen_key {
     SCREEN_AGAIN, /* to be drawn again: a key has changed the view, or the window its size */
     SCREEN_FASTER,
     SCREEN_SLOWER,
-    SCREEN_QUIT, /* also where the terminal has gone */
+    SCREEN_QUIT, /* also where the terminal has gone, or a signal to stop has come */
 };
 /** Waits for a key, a signal or the time, whatever is first. */
 enum screen_key screen_wait(int ms);

@@ -149,7 +149,7 @@ static bool handle_keys(const struct sampler *sampler, double *interval, uint64_
         if (ms_until(due) == 0)
             return true;
         enum screen_key key = screen_wait(ms_until(due));
-        if (key == SCREEN_QUIT || guard_stopped())
+        if (key == SCREEN_QUIT)
             return false;
         if (key == SCREEN_FASTER)
             change_interval(interval, 0.5);
