@@ -173,6 +173,7 @@ void shm_actor_leave(struct shm_actor *actor)
 
 void shm_actor_abandon(struct shm_actor *actor)
 {
+    shm_unique_leave(actor);
     free(actor);
 }
 

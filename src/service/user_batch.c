@@ -17,8 +17,7 @@ enum {
     ENTRY_HEAD = 2 * sizeof(uint32_t), /* position, body length */
 };
 
-/* @param owned NULL, or the reason itself, which becomes the batch's */
-static void add_error(struct batch_call *batch, uint32_t position, const char *reason, char *owned)
+static void add_error(struct batch_call *batch, uint32_t position, const char *reason)
 {
     if (batch->num_errors == batch->errors_cap && batch->errors_cap < BATCH_ERRORS_MAX) {
         uint32_t cap = batch->errors_cap == 0 ? 8 : batch->errors_cap * 2;
@@ -31,20 +30,10 @@ static void add_error(struct batch_call *batch, uint32_t position, const char *r
     }
     if (batch->num_errors == batch->errors_cap) {
         batch->more_errors++;
-        free(owned);
         return;
     }
     batch->errors[batch->num_errors++] =
-        (struct batch_error){.reason = reason, .owned = owned, .position = position};
-}
-
-static void add_taken(struct batch_call *batch, uint32_t position, const struct shm_new_user *user,
-                      unsigned key)
-{
-    char text[USER_TAKEN_SIZE];
-    user_taken_text(text, user, key);
-    char *owned = strdup(text);
-    add_error(batch, position, owned != NULL ? owned : "its name or e-mail is taken", owned);
+        (struct batch_error){.reason = reason, .position = position};
 }
 
 /* ---- the users that wait ---- */
@@ -110,6 +99,21 @@ static void drop_users(struct batch_call *batch, const struct shm_new_user *user
     }
 }
 
+static void add_taken(struct grpc_call *call, const struct shm_new_user *user, unsigned key)
+{
+    struct batch_call *batch = grpc_call_state(call);
+    const char *reason = "its username or email is taken";
+    if (batch->num_errors < BATCH_ERRORS_MAX) { /* else nobody reads it */
+        char text[USER_TAKEN_SIZE];
+        user_taken_text(text, user, key);
+        size_t size = strlen(text) + 1;
+        char *kept = grpc_arena_alloc(grpc_call_arena(call), size);
+        if (kept != NULL)
+            reason = memcpy(kept, text, size);
+    }
+    add_error(batch, position_of(user), reason);
+}
+
 struct inserting {
     uint32_t done;             /* users that are in the table or refused */
     uint32_t count;            /* tried just now */
@@ -117,9 +121,11 @@ struct inserting {
 };
 
 /* Takes note of what became of what was tried, and says how many to try next. */
-static void settle(struct user_service *service, struct batch_call *batch, struct inserting *now,
-                   int result, const struct shm_conflict *conflict)
+static void settle(struct grpc_call *call, struct inserting *now, int result,
+                   const struct shm_conflict *conflict)
 {
+    struct user_service *service = grpc_call_service_data(call);
+    struct batch_call *batch = grpc_call_state(call);
     struct shm_new_user *first = &service->batch[now->done];
     switch (result) {
     case SHM_OK:
@@ -138,7 +144,7 @@ static void settle(struct user_service *service, struct batch_call *batch, struc
             return;
         }
         now->chunk = (now->count + 1) / 2;
-        add_taken(batch, position_of(first), first, conflict->key);
+        add_taken(call, first, conflict->key);
         now->done++;
         return;
     default:
@@ -148,7 +154,7 @@ static void settle(struct user_service *service, struct batch_call *batch, struc
         }
         const char *text;
         user_insert_status(service, result, &text);
-        add_error(batch, position_of(first), text, NULL);
+        add_error(batch, position_of(first), text);
         now->done++;
     }
 }
@@ -161,8 +167,10 @@ static void settle(struct user_service *service, struct batch_call *batch, struc
  * and twice what worked, so however many are taken, the work stays in
  * proportion to the users. @return SHM_OK when none waits, or SHM_EBUSY
  */
-static int insert_waiting(struct user_service *service, struct batch_call *batch)
+static int insert_waiting(struct grpc_call *call)
 {
+    struct user_service *service = grpc_call_service_data(call);
+    struct batch_call *batch = grpc_call_state(call);
     struct inserting now = {.chunk = batch->chunk != 0 ? batch->chunk : batch->waiting,
                             .chunk_max = batch->waiting};
     int result = SHM_OK;
@@ -172,7 +180,7 @@ static int insert_waiting(struct user_service *service, struct batch_call *batch
         struct shm_conflict conflict;
         now.count = now.chunk < left ? now.chunk : left;
         result = shm_users_insert(service->actor, &service->batch[now.done], now.count, &conflict);
-        settle(service, batch, &now, result, &conflict);
+        settle(call, &now, result, &conflict);
     }
     batch->chunk = result == SHM_EBUSY ? now.chunk : 0; /* what was learned is kept */
     drop_users(batch, service->batch, now.done);
@@ -237,11 +245,10 @@ static void retry(struct grpc_timer *timer);
 
 static void flush(struct grpc_call *call)
 {
-    struct user_service *service = grpc_call_service_data(call);
     struct batch_call *batch = grpc_call_state(call);
     bool paused = batch->parking.until != 0;
     uint32_t before = batch->waiting;
-    if (insert_waiting(service, batch) == SHM_EBUSY) {
+    if (insert_waiting(call) == SHM_EBUSY) {
         if (batch->waiting < before)
             parking_leave(&batch->parking, call); /* it got on: its wait starts anew */
         if (!parking_enter(&batch->parking, call, retry)) {
@@ -274,7 +281,7 @@ void user_batch_on_message(struct grpc_call *call, ProtobufCMessage *message)
         explicit_bzero(request->password.data, request->password.len);
     uint32_t position = batch->position++;
     if (fault != NULL)
-        add_error(batch, position, fault, NULL);
+        add_error(batch, position, fault);
     else if (!append(batch, position, request))
         grpc_call_finishf(call, GRPC_RESOURCE_EXHAUSTED, "out of memory; %u users were created",
                           batch->created);
@@ -296,7 +303,7 @@ void user_batch_on_end(struct grpc_call *call, enum grpc_status status)
     struct batch_call *batch = grpc_call_state(call);
     parking_leave(&batch->parking, call);
     if (batch->waiting != 0)
-        insert_waiting(service, batch);
+        insert_waiting(call);
     if (status != GRPC_OK) {
         char line[160];
         snprintf(line, sizeof(line),
@@ -307,7 +314,5 @@ void user_batch_on_end(struct grpc_call *call, enum grpc_status status)
         service->note(line);
     }
     free(batch->buffer);
-    for (uint32_t i = 0; i < batch->num_errors; i++)
-        free(batch->errors[i].owned);
     free(batch->errors);
 }
