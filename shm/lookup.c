@@ -25,14 +25,17 @@ static inline bool same_id(const uint8_t *a, const uint8_t *b)
     return x[0] == y[0] && x[1] == y[1];
 }
 
-/* The body of this version, or NULL where it is deleted or not born yet. */
-static const struct shm_body *body_at(const struct shm_node *node, uint64_t version)
+/* The body of this version, or NULL where it is deleted or not born yet. Its head and its bytes
+ * lie on two lines or three, so the next one is asked for along with the first. */
+static inline __attribute__((always_inline)) const struct shm_body *
+body_at(const struct shm_node *node, uint64_t version)
 {
 #ifdef SHM_MUTANT_NO_VISIBILITY
     version = SHM_NEVER - 1;
 #endif
     const struct shm_body *body = rcu_dereference(node->body);
     SHM_POINT("reading");
+    __builtin_prefetch((const uint8_t *)body + SHM_LINE);
     while (body != NULL && body->born > version)
         body = rcu_dereference(body->prev);
     return body != NULL && shm_visible(body->born, &body->died, version) ? body : NULL;
@@ -48,8 +51,9 @@ static inline void fill(struct shm_user *user, const struct shm_node *node,
     user->version = body->born;
 }
 
-static int find_in(const struct cds_hlist_head *bucket, const uint8_t id[SHM_ID_SIZE],
-                   uint64_t version, struct shm_user *user)
+static inline __attribute__((always_inline)) int find_in(const struct cds_hlist_head *bucket,
+                                                         const uint8_t id[SHM_ID_SIZE],
+                                                         uint64_t version, struct shm_user *user)
 {
     struct cds_hlist_node *pos;
     /* cds_hlist_for_each_entry_rcu() would step from NULL to its entry at the end */
@@ -86,7 +90,8 @@ static int find_in_order(const uint8_t id[SHM_ID_SIZE], uint64_t version, struct
  * (rebuild.c). In the middle of that a chain may lead us elsewhere, so only what is found is
  * sure: what is not is looked for in the list. The table that it was is not freed
  * while we are online. */
-static int find_as_tool(const uint8_t id[SHM_ID_SIZE], struct shm_user *user)
+static __attribute__((noinline, cold)) int find_as_tool(const uint8_t id[SHM_ID_SIZE],
+                                                        struct shm_user *user)
 {
     const struct shm_control *control = shm_control();
     uint64_t version = shm_version();
@@ -106,7 +111,7 @@ static int find_as_tool(const uint8_t id[SHM_ID_SIZE], struct shm_user *user)
 int shm_user_find(struct shm_actor *actor, const uint8_t id[SHM_ID_SIZE], struct shm_user *user)
 {
     shm_grace_online(actor);
-    if (actor->buckets == NULL)
+    if (caa_unlikely(actor->buckets == NULL))
         return find_as_tool(id, user);
     struct cds_hlist_head *bucket =
         &actor->buckets[shm_hash_id(shm_header(), id) & actor->bucket_mask];

@@ -238,17 +238,22 @@ def machine():
             f"Linux {platform.release()}")
 
 
-def write_document(path, rows, runs):
+def put_table(path, name, lines):
+    """Puts the lines between the document's marks of this name."""
     text = pathlib.Path(path).read_text()
+    block = f"<!-- {name} -->\n" + "\n".join(lines) + f"\n<!-- /{name} -->"
+    text, n = re.subn(f"<!-- {name} -->.*<!-- /{name} -->", lambda _: block, text, flags=re.S)
+    if n != 1:
+        raise SystemExit(f"{path} has no place for the table")
+    pathlib.Path(path).write_text(text)
+
+
+def write_document(path, rows, runs):
     lines = [f"Medians of {runs} interleaved runs on {machine()}.", "",
              "| scenario | rosterd | peer | ratio | target | |", "| --- | --- | --- | --- | --- | --- |"]
     lines += [f"| {r[0].strip()} | {r[1]} | {r[2]} | {r[3]} | {r[4]} | "
               f"{'reached' if r[5] else 'missed'} |" for r in rows]
-    block = "<!-- bench -->\n" + "\n".join(lines) + "\n<!-- /bench -->"
-    text, n = re.subn(r"<!-- bench -->.*<!-- /bench -->", lambda _: block, text, flags=re.S)
-    if n != 1:
-        raise SystemExit(f"{path} has no place for the table")
-    pathlib.Path(path).write_text(text)
+    put_table(path, "bench", lines)
 
 
 def main():

@@ -19,6 +19,7 @@ enum {
     BENCH_NAME = 12,    /* bytes, from 8 */
     BENCH_EMAIL = 24,   /* bytes, from 20 */
     BENCH_SECTION = 64, /* lookups in one read section: a turn of an event loop */
+    BENCH_BATCH = 512,  /* a multiple of it */
 };
 
 enum bench_op {
@@ -48,7 +49,8 @@ struct bench_party {
     bool pinned; /* its process, to the CPU of its role */
     /** Makes the table with the users [0, loaded), made for `users`; role 1: finds it. */
     void (*open)(const char *file, unsigned role, uint64_t users, uint64_t loaded);
-    /** @return ns of CPU time for each of count operations; for the last ops what they say */
+    /** @return ns of CPU time for each of count operations (lookups: a multiple of BENCH_BATCH);
+     * for the last ops what they say */
     double (*run)(enum bench_op op, uint64_t count);
     void (*close)(void);
 };
@@ -84,6 +86,20 @@ static inline uint64_t bench_random(uint64_t *state, uint64_t users)
     *state ^= *state >> 7;
     *state ^= *state << 17;
     return ((*state >> 32) * users) >> 32;
+}
+
+/** Users to look up, made ahead of the lookups: no party's time has a part of it. */
+struct bench_batch {
+    uint8_t id[BENCH_BATCH][BENCH_ID];
+    uint64_t n[BENCH_BATCH];
+};
+
+static inline void bench_batch_fill(struct bench_batch *batch, uint64_t *state, uint64_t users)
+{
+    for (int i = 0; i < BENCH_BATCH; i++) {
+        batch->n[i] = bench_random(state, users);
+        bench_id(batch->id[i], batch->n[i]);
+    }
 }
 
 static inline void bench_body(uint8_t body[BENCH_BODY], uint64_t n)

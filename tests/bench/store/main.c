@@ -20,8 +20,8 @@ enum { ROUNDS_MAX = 99, PARTIES = 3 };
 
 /* operations a round */
 enum {
-    LOOKUPS = 500000,
-    SLOW_LOOKUPS = 200000, /* LMDB's */
+    LOOKUPS = 1000 * BENCH_BATCH,
+    SLOW_LOOKUPS = 400 * BENCH_BATCH, /* LMDB's */
     INSERTS = 20000,
     SNAPSHOTS = 1000000,
     WRITES = 50000, /* updates and deletes */

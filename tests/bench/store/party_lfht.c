@@ -68,29 +68,37 @@ static void open_table(const char *file, unsigned role, uint64_t max, uint64_t l
     urcu_qsbr_unregister_thread();
 }
 
-static void *look_up(void *data)
+/* @return ns */
+static double look_up_batch(const struct bench_batch *batch)
 {
-    static uint64_t seed = 77;
-    struct worker *worker = data;
     struct cds_lfht_iter iter;
-    uint8_t id[BENCH_ID];
-    uint64_t state = UINT64_C(88172645463325252) + __atomic_fetch_add(&seed, 1, __ATOMIC_RELAXED);
-    bench_pin(worker->cpu);
-    urcu_qsbr_register_thread();
     double start = bench_now();
-    for (uint64_t i = 0; i < worker->count; i++) {
-        uint64_t n = bench_random(&state, users);
-        bench_id(id, n);
+    for (int i = 0; i < BENCH_BATCH; i++) {
         urcu_qsbr_read_lock();
-        cds_lfht_lookup(table, hash_of(id), match, id, &iter);
+        cds_lfht_lookup(table, hash_of(batch->id[i]), match, batch->id[i], &iter);
         struct cds_lfht_node *node = cds_lfht_iter_get_node(&iter);
-        if (node == NULL || !bench_body_is(caa_container_of(node, struct record, node)->body, n))
+        if (node == NULL ||
+            !bench_body_is(caa_container_of(node, struct record, node)->body, batch->n[i]))
             bench_die("cds_lfht", "a user is missing or wrong");
         urcu_qsbr_read_unlock();
         if (i % BENCH_SECTION == BENCH_SECTION - 1)
             urcu_qsbr_quiescent_state();
     }
-    worker->ns = (bench_now() - start) / (double)worker->count;
+    return bench_now() - start;
+}
+
+static void *look_up(void *data)
+{
+    static uint64_t seed = 77;
+    struct worker *worker = data;
+    struct bench_batch batch;
+    uint64_t state = UINT64_C(88172645463325252) + __atomic_fetch_add(&seed, 1, __ATOMIC_RELAXED);
+    bench_pin(worker->cpu);
+    urcu_qsbr_register_thread();
+    for (uint64_t done = 0; done < worker->count; done += BENCH_BATCH) {
+        bench_batch_fill(&batch, &state, users);
+        worker->ns += look_up_batch(&batch) / (double)worker->count;
+    }
     urcu_qsbr_unregister_thread();
     return NULL;
 }

@@ -112,20 +112,22 @@ static void open_unique(const char *file, unsigned role, uint64_t users, uint64_
 
 static double lookup(uint64_t count)
 {
+    static struct bench_batch batch;
     struct shm_user user;
-    uint8_t id[BENCH_ID];
-    double start = bench_now();
-    for (uint64_t i = 0; i < count; i++) {
-        uint64_t n = bench_random(&random_state, next_user);
-        bench_id(id, n);
-        if (shm_user_find(actor, id, &user) != SHM_OK || user.body_len != BENCH_BODY ||
-            !bench_body_is(user.body, n))
-            bench_die("lookup", "a user is missing or wrong");
-        if (i % BENCH_SECTION == BENCH_SECTION - 1)
-            shm_actor_offline(actor);
+    double ns = 0;
+    for (uint64_t done = 0; done < count; done += BENCH_BATCH) {
+        bench_batch_fill(&batch, &random_state, next_user);
+        double start = bench_now();
+        for (int i = 0; i < BENCH_BATCH; i++) {
+            if (shm_user_find(actor, batch.id[i], &user) != SHM_OK || user.body_len != BENCH_BODY ||
+                !bench_body_is(user.body, batch.n[i]))
+                bench_die("lookup", "a user is missing or wrong");
+            if (i % BENCH_SECTION == BENCH_SECTION - 1)
+                shm_actor_offline(actor);
+        }
+        ns += bench_now() - start;
     }
-    shm_actor_offline(actor);
-    return (bench_now() - start) / (double)count;
+    return ns / (double)count;
 }
 
 static double insert(uint64_t count)
