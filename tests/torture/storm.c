@@ -181,11 +181,9 @@ struct shm_actor *storm_join(enum shm_actor_kind kind, unsigned number)
     return actor;
 }
 
-void storm_maybe_tool(enum shm_attach_mode mode)
+void storm_become_tool(enum shm_attach_mode mode)
 {
     struct shm_fault fault;
-    if (storm_random(4) != 0)
-        return;
     shm_store_close(storm_store); /* this process's part of it */
     if (shm_store_attach(&storm_store, storm_name, mode, storm_key_of, &fault) != SHM_OK)
         storm_fail("a tool cannot attach: %s", fault.text);

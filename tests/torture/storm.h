@@ -13,13 +13,21 @@
 #include "shm/internal.h"
 #include "tests/torture/model.h"
 
-enum { STORM_READERS = 3, STORM_WORKERS = MODEL_WRITERS + STORM_READERS + 2 };
+enum {
+    STORM_READERS = 3,
+    /* the workers' numbers; writers and readers first */
+    STORM_TOOL = MODEL_WRITERS + STORM_READERS, /* a reader that may see the next owner come */
+    STORM_FOLLOWER,
+    STORM_MASTER,
+    STORM_WORKERS,
+};
 
 /** What all processes of the storm share, beside the segment. */
 struct storm {
     _Atomic int stop; /* leave when you can */
     _Atomic int failed;
     char failure[1024];
+    _Atomic pid_t tool; /* who has attached as one and has let go of the owner's descriptor */
     _Atomic uint64_t beats[STORM_WORKERS]; /* a worker that does not move hangs */
     _Atomic uint32_t ops[MODEL_WRITERS + 1];
     /* for the summary */
@@ -64,8 +72,8 @@ uint32_t storm_body(uint8_t bytes[SHM_BODY_MAX], const struct storm_op *op, size
 void storm_read(const struct shm_user *user, struct model_row *row);
 bool storm_same(const struct model_row *a, const struct model_row *b);
 const char *storm_row_text(const struct model_row *row); /* one of four static buffers */
-/** Now and then, to be called after the fork: attaches anew, as a tool does. */
-void storm_maybe_tool(enum shm_attach_mode mode);
+/** To be called after the fork: attaches anew, as a tool does. */
+void storm_become_tool(enum shm_attach_mode mode);
 /** Checks the live segment, as shm-inspect verify does. */
 void storm_verify_live(void);
 struct shm_actor *storm_join(enum shm_actor_kind kind, unsigned number);
@@ -79,13 +87,14 @@ void storm_op_begin(uint32_t writer, enum shm_change_kind kind);
 void storm_op_add(uint32_t id, uint32_t name, uint32_t email, int32_t amount);
 /** Does it until the store has a lock to spare, checks the answer; @return it */
 int storm_op_do(struct shm_actor *actor);
-noreturn void storm_writer(unsigned worker, unsigned number);
+noreturn void storm_writer(unsigned worker);
 
 /* ---- storm_reader.c ---- */
 
-noreturn void storm_reader(unsigned worker, unsigned number);
-noreturn void storm_follower(unsigned worker, unsigned number);
-noreturn void storm_master(unsigned worker, unsigned number);
+noreturn void storm_reader(unsigned worker);
+noreturn void storm_tool(unsigned worker);
+noreturn void storm_follower(unsigned worker);
+noreturn void storm_master(unsigned worker);
 /** One listing from a snapshot, which may rest between its parts. */
 void storm_list_begin(struct shm_actor *actor);
 bool storm_list_some(uint32_t steps); /* false: it has ended */

@@ -131,30 +131,23 @@ pid_t storm_fork(void)
     return pid;
 }
 
-static const char *role(unsigned i)
-{
-    static char text[32];
-    snprintf(text, sizeof(text), "%s %u",
-             i < MODEL_WRITERS                   ? "writer"
-             : i < MODEL_WRITERS + STORM_READERS ? "reader"
-             : i == STORM_WORKERS - 1            ? "master"
-                                                 : "follower",
-             i);
-    return text;
-}
+static const struct {
+    const char *name;
+    void (*run)(unsigned worker);
+} roles[STORM_WORKERS] = {
+    [0 ... MODEL_WRITERS - 1] = {"writer", storm_writer},
+    [MODEL_WRITERS... STORM_TOOL - 1] = {"reader", storm_reader},
+    [STORM_TOOL] = {"tool", storm_tool},
+    [STORM_FOLLOWER] = {"follower", storm_follower},
+    [STORM_MASTER] = {"master", storm_master},
+};
 
 static void start(unsigned i)
 {
     storm_replay(&storm_model, storm_version());
     pid_t pid = storm_fork();
     if (pid == 0) {
-        if (i < MODEL_WRITERS)
-            storm_writer(i, i);
-        if (i < MODEL_WRITERS + STORM_READERS)
-            storm_reader(i, i);
-        if (i == STORM_WORKERS - 1)
-            storm_master(i, i);
-        storm_follower(i, i);
+        roles[i].run(i);
     }
     workers[i].pid = pid;
     workers[i].stopped = false;
@@ -167,9 +160,9 @@ static void ended(unsigned i, int status, bool killed)
     if (killed && WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL)
         atomic_fetch_add(&storm->kills, 1);
     else if (WIFSIGNALED(status))
-        storm_fail("%s crashed with signal %d", role(i), WTERMSIG(status));
+        storm_fail("%s %u crashed with signal %d", roles[i].name, i, WTERMSIG(status));
     else if (WEXITSTATUS(status) != 0)
-        storm_fail("%s ended with status %d", role(i), WEXITSTATUS(status));
+        storm_fail("%s %u ended with status %d", roles[i].name, i, WEXITSTATUS(status));
 }
 
 static void kill_one(unsigned i)
@@ -185,12 +178,19 @@ static void bury(unsigned i)
         ended(i, status, true);
 }
 
-static void kill_all(void)
+static void kill_all_but(unsigned survivor)
 {
     for (unsigned i = 0; i < STORM_WORKERS; i++)
-        kill_one(i);
+        if (i != survivor)
+            kill_one(i);
     for (unsigned i = 0; i < STORM_WORKERS; i++)
-        bury(i);
+        if (i != survivor)
+            bury(i);
+}
+
+static void kill_all(void)
+{
+    kill_all_but(STORM_WORKERS);
 }
 
 static void stop_one(unsigned i)
@@ -227,7 +227,7 @@ static void look_after(double now)
             workers[i].beaten = now;
         workers[i].beats = beats;
         if (now - workers[i].beaten > HANGS_AFTER)
-            storm_fail("%s hangs", role(i));
+            storm_fail("%s %u hangs", roles[i].name, i);
     }
 }
 
@@ -262,9 +262,19 @@ static bool keys_collide(void)
     return false;
 }
 
+/* A tool that lives on has the owner's descriptor until it has attached by itself. */
+static void wait_for_tool(void)
+{
+    while (workers[STORM_TOOL].pid != 0 && atomic_load(&storm->tool) != workers[STORM_TOOL].pid) {
+        usleep(100);
+        look_after(storm_seconds());
+    }
+}
+
 /* known: nothing is under way, so the model knows what the next owner finds */
 static void attach_again(bool known)
 {
+    wait_for_tool();
     shm_store_close(storm_store);
     storm_store = NULL;
     for (uint64_t n = storm_random(3); n > 0; n--) {
@@ -295,7 +305,8 @@ static void strike(void)
 {
     uint64_t what = storm_random(100);
     if (what < 3) {
-        kill_all();
+        continue_those_due(INFINITY); /* it would be waited for */
+        kill_all_but(storm_random(2) == 0 ? STORM_TOOL : STORM_WORKERS);
         attach_again(false);
     } else if (what < 15) {
         /* one that holds the writer lock delays the others, no more */
@@ -361,7 +372,11 @@ void storm_storm(void)
         new_segment();
         for (int i = 0; i < ROUNDS_A_SEGMENT && !enough(started); i++) {
             run_round(started);
+            if (storm_random(2) == 0)
+                start(STORM_TOOL);
             attach_again(true);
+            kill_one(STORM_TOOL);
+            bury(STORM_TOOL);
         }
     }
     shm_store_close(storm_store);

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { LISTINGS = 6 };
+enum { LISTINGS = SHM_PINS + 2 }; /* at once, of one reader: mostly fewer */
 
 /* ---- lookups ---- */
 
@@ -214,29 +214,56 @@ static void look_up_some(struct shm_actor *actor)
     }
 }
 
-void storm_reader(unsigned worker, unsigned number)
+static struct shm_actor *leave_and_join(struct shm_actor *actor, unsigned worker,
+                                        struct listing *listings)
+{
+    shm_actor_leave(actor); /* ends its snapshots, too */
+    for (unsigned i = 0; i < LISTINGS; i++)
+        listings[i].open = false;
+    return storm_join(SHM_ACTOR_WORKER, worker);
+}
+
+noreturn static void read_on(unsigned worker)
 {
     static struct listing listings[LISTINGS];
-    storm_maybe_tool(SHM_ATTACH_READ);
+    uint64_t open = storm_random(4) == 0 ? LISTINGS : 6;
     struct shm_actor *actor = storm_join(SHM_ACTOR_WORKER, worker);
     shm_test_hook = dawdle;
-    (void)number;
     while (atomic_load(&storm->stop) == 0) {
         storm_beat(worker);
         for (uint64_t n = storm_random(4); n > 0; n--) {
             if (storm_random(2) == 0)
                 look_up_some(actor);
             else
-                list_some(actor, &listings[storm_random(LISTINGS)]);
+                list_some(actor, &listings[storm_random(open)]);
         }
         shm_actor_offline(actor);
         if (storm_random(4) == 0)
             usleep((useconds_t)storm_random(1000));
         if (storm_random(200) == 0)
             storm_verify_live();
+        if (storm_random(200) == 0)
+            actor = leave_and_join(actor, worker, listings);
     }
-    shm_actor_leave(actor); /* ends its snapshots, too */
+    shm_actor_leave(actor);
     _exit(0);
+}
+
+void storm_reader(unsigned worker)
+{
+    if (storm_random(4) == 0)
+        storm_become_tool(SHM_ATTACH_READ);
+    read_on(worker);
+}
+
+void storm_tool(unsigned worker)
+{
+    storm_become_tool(SHM_ATTACH_READ);
+    /* what the next owner will allow, it cannot know */
+    storm_model.unique = 0;
+    storm_model.max_users = UINT64_MAX;
+    atomic_store(&storm->tool, getpid());
+    read_on(worker);
 }
 
 /* ---- followers ---- */
@@ -291,12 +318,11 @@ void storm_follow(struct shm_actor *actor, struct storm_place *place)
                    (unsigned long long)place->version + 1);
 }
 
-void storm_follower(unsigned worker, unsigned number)
+void storm_follower(unsigned worker)
 {
     struct shm_actor *actor = storm_join(SHM_ACTOR_WORKER, worker);
     struct storm_place place = {.version = storm_model.version};
     shm_test_hook = dawdle;
-    (void)number;
     if (shm_feed_follow(actor, &place.follower, place.version) != SHM_OK)
         resync(actor, &place);
     while (atomic_load(&storm->stop) == 0) {
@@ -309,9 +335,9 @@ void storm_follower(unsigned worker, unsigned number)
     _exit(0);
 }
 
-void storm_master(unsigned worker, unsigned number)
+void storm_master(unsigned worker)
 {
-    struct shm_actor *actor = storm_join(SHM_ACTOR_MASTER, number);
+    struct shm_actor *actor = storm_join(SHM_ACTOR_MASTER, worker);
     shm_test_hook = storm_hook;
     storm_op.head.count = 0; /* it commits nothing */
     while (atomic_load(&storm->stop) == 0) {

@@ -289,9 +289,10 @@ static void choose(uint32_t writer)
     }
 }
 
-void storm_writer(unsigned worker, unsigned number)
+void storm_writer(unsigned worker)
 {
-    storm_maybe_tool(SHM_ATTACH_WRITE);
+    if (storm_random(4) == 0)
+        storm_become_tool(SHM_ATTACH_WRITE);
     struct shm_actor *actor = storm_join(SHM_ACTOR_WORKER, worker);
     shm_test_hook = storm_hook;
     /* The last one with this number may have died in a commit: it is finished first, for
@@ -302,7 +303,7 @@ void storm_writer(unsigned worker, unsigned number)
     while (atomic_load(&storm->stop) == 0) {
         storm_beat(worker);
         storm_replay(&storm_model, storm_version());
-        choose(number);
+        choose(worker);
         if (storm_op.head.count != 0)
             storm_op_do(actor);
         if (storm_random(8) == 0)
