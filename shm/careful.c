@@ -145,64 +145,7 @@ static bool look_again(const struct shm_reader *reader, int rc, unsigned *looks)
     return true;
 }
 
-static int too_fast(struct careful *c)
-{
-    return careful_bad(c, "a user changes too fast to be read unprotected, or is broken");
-}
-
-/* ---- lookup ---- */
-
-/* Unprotected, a chain that changes under our eyes may lead past who is looked for: nobody is
- * found only where nothing has changed, or time and again. */
-struct moment {
-    uint64_t version, gp;
-};
-
-static struct moment look_at_clock(void)
-{
-    uint64_t gp = __atomic_load_n(&shm_control()->gp, __ATOMIC_ACQUIRE);
-    return (struct moment){shm_version(), gp};
-}
-
-static bool look_for(struct shm_reader *reader, int rc, struct moment before, unsigned *looks)
-{
-    struct moment now = look_at_clock();
-    bool moved = before.version != now.version || before.gp != now.gp;
-    return look_again(reader, rc == SHM_ENOENT && moved ? SHM_EBUSY : rc, looks);
-}
-
-int shm_reader_find(struct shm_reader *reader, const uint8_t id[SHM_ID_SIZE],
-                    struct shm_record *record, struct shm_fault *fault)
-{
-    struct careful *c = start(reader, fault);
-    unsigned looks = 0;
-    struct moment before;
-    int rc;
-    do {
-        before = look_at_clock();
-        rc = careful_find(c, id, record);
-    } while (look_for(reader, rc, before, &looks));
-    return rc == SHM_EBUSY ? too_fast(c) : rc;
-}
-
-int shm_reader_find_key(struct shm_reader *reader, unsigned key, const uint8_t *value, uint32_t len,
-                        struct shm_record *record, struct shm_fault *fault)
-{
-    struct careful *c = start(reader, fault);
-    unsigned looks = 0;
-    struct moment before;
-    int rc;
-    if (key >= SHM_KEYS || reader->store->key_of == NULL ||
-        __atomic_load_n(&shm_control()->unique[key].count, __ATOMIC_ACQUIRE) == 0)
-        return SHM_EINVAL;
-    do {
-        before = look_at_clock();
-        rc = careful_find_key(c, key, value, len, record);
-    } while (look_for(reader, rc, before, &looks));
-    return rc == SHM_EBUSY ? too_fast(c) : rc;
-}
-
-/* ---- listing ---- */
+/* ---- the list of users ---- */
 
 static const void *list_head(void)
 {
@@ -279,6 +222,104 @@ static int settle(struct careful *c, struct careful_node *node, uint64_t after, 
     } while (node->at != NULL && (node->seq <= after || !shows(node, version)));
     return SHM_OK;
 }
+
+/* ---- lookup ---- */
+
+/* A take-over moves users from one table to another, or died in that: they are in neither as they
+ * should, but in the list. */
+static bool is_rebuilding(void)
+{
+    return __atomic_load_n(&shm_control()->rebuild.to.buckets, __ATOMIC_ACQUIRE) != NULL;
+}
+
+static int find_by_list(struct careful *c, const uint8_t id[SHM_ID_SIZE], struct shm_record *record)
+{
+    uint64_t version = shm_version();
+    struct careful_node node = {.at = NULL};
+    for (;;) {
+        int rc = settle(c, &node, 0, version, version);
+        if (rc == SHM_OK && node.at == NULL)
+            return SHM_ENOENT;
+        if (rc == SHM_OK && memcmp(node.id, id, SHM_ID_SIZE) == 0)
+            rc = careful_record(c, &node, version, record);
+        if (rc != SHM_OK)
+            return rc;
+        if (memcmp(node.id, id, SHM_ID_SIZE) == 0)
+            return SHM_OK;
+    }
+}
+
+/* What a chain led to while it was taken apart is no news. */
+static int find_anywhere(struct careful *c, const uint8_t id[SHM_ID_SIZE],
+                         struct shm_record *record)
+{
+    const struct shm_control *control = shm_control();
+    const void *buckets = __atomic_load_n(&control->ids.buckets, __ATOMIC_ACQUIRE);
+    bool moving = is_rebuilding();
+    int rc = moving ? SHM_ENOENT : careful_find(c, id, record);
+    if (rc == SHM_OK)
+        return rc;
+    moving = moving || is_rebuilding() ||
+             __atomic_load_n(&control->ids.buckets, __ATOMIC_ACQUIRE) != buckets;
+    return moving ? find_by_list(c, id, record) : rc;
+}
+
+static int too_fast(struct careful *c)
+{
+    return careful_bad(c, "a user changes too fast to be read unprotected, or is broken");
+}
+
+/* Unprotected, a chain that changes under our eyes may lead past who is looked for: nobody is
+ * found only where nothing has changed, or time and again. */
+struct moment {
+    uint64_t version, gp;
+};
+
+static struct moment look_at_clock(void)
+{
+    uint64_t gp = __atomic_load_n(&shm_control()->gp, __ATOMIC_ACQUIRE);
+    return (struct moment){shm_version(), gp};
+}
+
+static bool look_for(struct shm_reader *reader, int rc, struct moment before, unsigned *looks)
+{
+    struct moment now = look_at_clock();
+    bool moved = before.version != now.version || before.gp != now.gp;
+    return look_again(reader, rc == SHM_ENOENT && moved ? SHM_EBUSY : rc, looks);
+}
+
+int shm_reader_find(struct shm_reader *reader, const uint8_t id[SHM_ID_SIZE],
+                    struct shm_record *record, struct shm_fault *fault)
+{
+    struct careful *c = start(reader, fault);
+    unsigned looks = 0;
+    struct moment before;
+    int rc;
+    do {
+        before = look_at_clock();
+        rc = find_anywhere(c, id, record);
+    } while (look_for(reader, rc, before, &looks));
+    return rc == SHM_EBUSY ? too_fast(c) : rc;
+}
+
+int shm_reader_find_key(struct shm_reader *reader, unsigned key, const uint8_t *value, uint32_t len,
+                        struct shm_record *record, struct shm_fault *fault)
+{
+    struct careful *c = start(reader, fault);
+    unsigned looks = 0;
+    struct moment before;
+    int rc;
+    if (key >= SHM_KEYS || reader->store->key_of == NULL || is_rebuilding() ||
+        __atomic_load_n(&shm_control()->unique[key].count, __ATOMIC_ACQUIRE) == 0)
+        return SHM_EINVAL;
+    do {
+        before = look_at_clock();
+        rc = careful_find_key(c, key, value, len, record);
+    } while (look_for(reader, rc, before, &looks));
+    return rc == SHM_EBUSY ? too_fast(c) : rc;
+}
+
+/* ---- listing ---- */
 
 /* Protected: stands on the next user to return. */
 static int rest_on_next(struct shm_reader *reader, struct careful *c, struct careful_node *from)

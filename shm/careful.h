@@ -45,8 +45,8 @@ int shm_reader_find(struct shm_reader *reader, const uint8_t id[SHM_ID_SIZE],
                     struct shm_record *record, struct shm_fault *fault);
 
 /** The user with this value of a unique key, as the store's key_of gives it.
- * @return as above; SHM_EINVAL where the segment has no index of this key, or the store no key_of
- */
+ * @return as above; SHM_EINVAL where the segment has no index of this key, or rebuilds one, or the
+ *   store has no key_of */
 int shm_reader_find_key(struct shm_reader *reader, unsigned key, const uint8_t *value, uint32_t len,
                         struct shm_record *record, struct shm_fault *fault);
 

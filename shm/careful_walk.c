@@ -184,7 +184,7 @@ static bool same_body(const struct body_copy *a, const struct body_copy *b)
 static bool still_stands(struct careful *c, const struct careful_node *node, uint64_t version,
                          const struct body_copy *copy, uint64_t commits)
 {
-    struct body_copy again;
+    struct body_copy again = {0};
     __atomic_thread_fence(__ATOMIC_ACQUIRE);
     return find_body(c, node, version, &again) == SHM_OK && same_body(copy, &again) &&
            careful_node_stands(node) && load(&shm_control()->version) - commits <= COMMITS_MAX;
@@ -193,7 +193,7 @@ static bool still_stands(struct careful *c, const struct careful_node *node, uin
 int careful_record(struct careful *c, const struct careful_node *node, uint64_t version,
                    struct shm_record *record)
 {
-    struct body_copy copy;
+    struct body_copy copy = {0};
     uint64_t commits = load(&shm_control()->version);
     int rc = find_body(c, node, version, &copy);
     if (rc != SHM_OK)

@@ -52,7 +52,7 @@ static void add_leave(const char *capability)
     size_t len = strlen(leave_bytes);
 
     if (bytes != NULL && bytes != (const char *)-1 && len + strlen(bytes) < sizeof(leave_bytes))
-        strcpy(leave_bytes + len, bytes);
+        memcpy(leave_bytes + len, bytes, strlen(bytes) + 1);
 }
 
 static sigset_t waiting; /* the signals that are blocked while we wait for a key */

@@ -145,6 +145,27 @@ static void a_lock_that_is_none_is_not_taken(void **state)
     segment_close();
 }
 
+/* Who died in a rebuild left users in neither table as they should be. */
+static void while_tables_are_rebuilt_users_are_found_by_the_list(void **state)
+{
+    (void)state;
+    segment_insert_three(segment_open());
+    control()->rebuild.to = control()->ids; /* any; its `done` says that all have been moved */
+    memset(control()->ids.buckets, 0, control()->ids.count * sizeof(*control()->ids.buckets));
+    struct tool_result got = tool_run(ON_SEGMENT, "get", ID_2, NULL);
+    assert_string_equal(got.err, "");
+    assert_int_equal(got.exit, 0);
+    assert_non_null(strstr(got.out, "username  bob\n"));
+    tool_free(&got);
+    got = tool_run(ON_SEGMENT, "get", "09090909-0909-0909-0909-090909090909", NULL);
+    tool_assert_failed(&got, 1, "no user 09090909");
+    tool_free(&got);
+    got = tool_run(ON_SEGMENT, "status", NULL);
+    assert_non_null(strstr(got.out, "rebuild         not finished"));
+    tool_free(&got);
+    segment_close();
+}
+
 /* ---- many at random ---- */
 
 /* xorshift: the same damage in each run, so that what fails can be looked at */
@@ -305,6 +326,7 @@ int main(void)
         BARE(a_hash_table_out_of_place_is_named),
         BARE(a_broken_index_is_named),
         BARE(a_lock_that_is_none_is_not_taken),
+        BARE(while_tables_are_rebuilt_users_are_found_by_the_list),
         BARE(no_damaged_word_crashes_or_hangs_a_reading_command),
         BARE(who_may_not_write_reads_unprotected),
         BARE(who_finds_no_slot_reads_unprotected),
