@@ -311,8 +311,10 @@ struct shm_conflict {
  * @return SHM_OK; SHM_EBUSY (lock held by another, try later), SHM_EEXIST (an
  *   id is there already), SHM_EKEY (a unique key is), SHM_EFULL (max_users),
  *   SHM_ELIMIT (the segment's bound), SHM_ESPACE (/dev/shm is full),
- *   SHM_EINVAL (a body's length, a tool that attached to read). Of SHM_EEXIST,
- *   SHM_EKEY and SHM_EINVAL, conflict says which user.
+ *   SHM_EINVAL (a body's length, a tool that attached to read, or without the
+ *   key_of that the segment's unique keys need). Of SHM_EEXIST, SHM_EKEY and SHM_EINVAL, conflict
+ *   says which user. Where several users of a batch are refused for a key, it is the first of them:
+ *   those before it may be inserted.
  */
 int shm_users_insert(struct shm_actor *actor, const struct shm_new_user *users, size_t count,
                      struct shm_conflict *conflict);
