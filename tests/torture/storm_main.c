@@ -44,6 +44,16 @@ static uint64_t number(const char *text)
     return value;
 }
 
+static char path[300]; /* of the segment */
+
+/* Interrupted: those in the storm die with us, and the segment goes. */
+static void on_signal(int signal)
+{
+    if (!keep)
+        unlink(path);
+    _exit(128 + signal);
+}
+
 static struct storm *share(void)
 {
     void *at = mmap(NULL, sizeof(struct storm), PROT_READ | PROT_WRITE,
@@ -94,6 +104,9 @@ static bool run(const struct storm_scene *scene)
     fflush(stdout);
     pid_t pid = storm_fork();
     if (pid == 0) {
+        signal(SIGINT, SIG_DFL);
+        signal(SIGTERM, SIG_DFL);
+        signal(SIGHUP, SIG_DFL);
         storm_seed(storm_options.seed);
         scene->run();
         _exit(0);
@@ -172,6 +185,11 @@ int main(int argc, char **argv)
     parse(argc, argv);
     prctl(PR_SET_CHILD_SUBREAPER, 1);
     snprintf(storm_name, sizeof(storm_name), "/rosterd-storm-%ld", (long)getpid());
+    if (shm_file_path(path, storm_name, NULL) != SHM_OK)
+        return 1;
+    signal(SIGINT, on_signal);
+    signal(SIGTERM, on_signal);
+    signal(SIGHUP, on_signal);
     for (const struct storm_scene *scene = storm_scenes; scene->name != NULL; scene++) {
         if (!named(argc, argv, scene->name))
             continue;
