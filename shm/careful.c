@@ -154,7 +154,7 @@ static const void *list_head(void)
 
 static const void *order_entry(const void *link)
 {
-    return (const char *)link - offsetof(struct shm_node, order);
+    return (const void *)((uintptr_t)link - offsetof(struct shm_node, order));
 }
 
 /* Whether the unprotected step over this link, made a moment ago, was one. */

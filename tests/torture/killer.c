@@ -26,7 +26,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { TRIALS_DEFAULT = 200, FAILURES_SHOWN = 5, SURVIVOR_S = 60, CASES_MAX = 64 };
+enum { TRIALS_DEFAULT = 100, FAILURES_SHOWN = 5, SURVIVOR_S = 60, CASES_MAX = 64 };
 
 static struct world *world;
 static uint64_t total_positions, total_kills, total_lost;
