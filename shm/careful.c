@@ -145,6 +145,33 @@ static bool look_again(const struct shm_reader *reader, int rc, unsigned *looks)
     return true;
 }
 
+struct moment {
+    uint64_t version, gp;
+};
+
+static struct moment look_at_clock(void)
+{
+    uint64_t gp = __atomic_load_n(&shm_control()->gp, __ATOMIC_ACQUIRE);
+    return (struct moment){shm_version(), gp};
+}
+
+static bool has_passed(struct moment before)
+{
+    struct moment now = look_at_clock();
+    return before.version != now.version || before.gp != now.gp;
+}
+
+/* What unprotected looks, the first of them at `before`, could not make out. */
+static int give_up(struct careful *c, struct moment before, uint64_t seq)
+{
+    if (!has_passed(before))
+        return careful_bad(c, "the list of users is broken after number %llu",
+                           (unsigned long long)seq);
+    return shm_fail(c->fault, SHM_EBUSY,
+                    "segment %s: users change too fast to be read unprotected, after number %llu",
+                    c->store->name, (unsigned long long)seq);
+}
+
 /* ---- the list of users ---- */
 
 static const void *list_head(void)
@@ -264,28 +291,11 @@ static int find_anywhere(struct careful *c, const uint8_t id[SHM_ID_SIZE],
     return moving ? find_by_list(c, id, record) : rc;
 }
 
-static int too_fast(struct careful *c)
-{
-    return careful_bad(c, "a user changes too fast to be read unprotected, or is broken");
-}
-
 /* Unprotected, a chain that changes under our eyes may lead past who is looked for: nobody is
  * found only where nothing has changed, or time and again. */
-struct moment {
-    uint64_t version, gp;
-};
-
-static struct moment look_at_clock(void)
-{
-    uint64_t gp = __atomic_load_n(&shm_control()->gp, __ATOMIC_ACQUIRE);
-    return (struct moment){shm_version(), gp};
-}
-
 static bool look_for(struct shm_reader *reader, int rc, struct moment before, unsigned *looks)
 {
-    struct moment now = look_at_clock();
-    bool moved = before.version != now.version || before.gp != now.gp;
-    return look_again(reader, rc == SHM_ENOENT && moved ? SHM_EBUSY : rc, looks);
+    return look_again(reader, rc == SHM_ENOENT && has_passed(before) ? SHM_EBUSY : rc, looks);
 }
 
 int shm_reader_find(struct shm_reader *reader, const uint8_t id[SHM_ID_SIZE],
@@ -293,13 +303,13 @@ int shm_reader_find(struct shm_reader *reader, const uint8_t id[SHM_ID_SIZE],
 {
     struct careful *c = start(reader, fault);
     unsigned looks = 0;
-    struct moment before;
+    struct moment first = look_at_clock(), before;
     int rc;
     do {
         before = look_at_clock();
         rc = find_anywhere(c, id, record);
     } while (look_for(reader, rc, before, &looks));
-    return rc == SHM_EBUSY ? too_fast(c) : rc;
+    return rc == SHM_EBUSY ? give_up(c, first, 0) : rc;
 }
 
 int shm_reader_find_key(struct shm_reader *reader, unsigned key, const uint8_t *value, uint32_t len,
@@ -307,7 +317,7 @@ int shm_reader_find_key(struct shm_reader *reader, unsigned key, const uint8_t *
 {
     struct careful *c = start(reader, fault);
     unsigned looks = 0;
-    struct moment before;
+    struct moment first = look_at_clock(), before;
     int rc;
     if (key >= SHM_KEYS || reader->store->key_of == NULL || is_rebuilding() ||
         __atomic_load_n(&shm_control()->unique[key].count, __ATOMIC_ACQUIRE) == 0)
@@ -316,7 +326,7 @@ int shm_reader_find_key(struct shm_reader *reader, unsigned key, const uint8_t *
         before = look_at_clock();
         rc = careful_find_key(c, key, value, len, record);
     } while (look_for(reader, rc, before, &looks));
-    return rc == SHM_EBUSY ? too_fast(c) : rc;
+    return rc == SHM_EBUSY ? give_up(c, first, 0) : rc;
 }
 
 /* ---- listing ---- */
@@ -429,13 +439,13 @@ static int next_of_unprotected(struct shm_reader *reader, struct careful *c,
 {
     unsigned looks = 0;
     uint64_t passed;
+    struct moment before = look_at_clock();
     int rc;
     do {
         rc = next_unprotected(reader, c, record, &passed);
     } while (look_again(reader, rc, &looks));
     if (rc == SHM_EBUSY) {
-        rc = careful_bad(c, "the list of users changes too fast, or is broken, after number %llu",
-                         (unsigned long long)reader->last);
+        rc = give_up(c, before, reader->last);
         passed = reader->last;
     }
     if (rc != SHM_OK && passed == reader->last)

@@ -160,8 +160,8 @@ static int find_body(struct careful *c, const struct careful_node *node, uint64_
         const void *pointer = load_pointer(word);
         if (pointer == NULL && last == UINT64_MAX)
             return careful_bad(c, "user number %llu: it has no body", seq);
-        if (pointer == NULL)
-            return SHM_ENOENT; /* not born yet */
+        if (pointer == NULL) /* not born yet; or the body of that version has been freed since */
+            return c->protected || node->born > version ? SHM_ENOENT : SHM_EBUSY;
         int rc = copy_head(c, node, pointer, copy);
         if (rc != SHM_OK)
             return rc;
