@@ -21,8 +21,11 @@ static void unlink_created(void)
 {
     char path[300];
     /* not shm_store_unlink(), which refuses where the failed test still has it open */
-    if (getpid() == creator && shm_file_path(path, created, NULL) == SHM_OK)
-        unlink(path);
+    if (getpid() != creator || shm_file_path(path, created, NULL) != SHM_OK)
+        return;
+    unlink(path);
+    memcpy(path + strlen(path), ".stats", sizeof(".stats"));
+    unlink(path);
 }
 
 static void on_abort(int signal)
