@@ -8,14 +8,14 @@
  *
  * Writers may change pages faster than they are copied. So after some rounds, or where
  * a round was of no use, the rest is copied in bites under the lock: a writer
- * waits for a bite, which is short, and gets a turn between two.
+ * waits for a bite, which is short, and gets a turn between two. (Not by sched_yield(): on a
+ * busy machine we would be back when they have changed everything again.)
  *
  * Slots change without the lock, each by its own process. Only what the log changes there must
  * fit the rest; of the other words, an older state passes the same checks.
  */
 #include "config.h"
 
-#include <sched.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <time.h>
@@ -28,7 +28,9 @@
 
 enum {
     ROUNDS = 8,
-    BITE = 64, /* pages: some 20 us */
+    BITE = 64,        /* pages: some 20 us */
+    PATIENCE = 1000,  /* bites; from then on they are larger */
+    LARGE_BITE = 256, /* pages: some 100 us */
     BITES = 20000,
     TURN_NS = 10000, /* between two bites */
     MAP_WORDS = SHM_DIRTY_BITS / 64,
@@ -156,7 +158,7 @@ static int try_finish(struct shm_store *store, struct copy *copy)
     return rc;
 }
 
-static int bite(struct shm_store *store, struct copy *copy)
+static int bite(struct shm_store *store, struct copy *copy, uint64_t size)
 {
     int rc = shm_writer_wait(store);
     if (rc != SHM_OK)
@@ -164,7 +166,7 @@ static int bite(struct shm_store *store, struct copy *copy)
     take_map(copy);
     uint64_t pages = 0;
     if (copy->left > BITE)
-        pages = copy_marked(copy, BITE);
+        pages = copy_marked(copy, size);
     else
         rc = finish(copy) ? SHM_OK : SHM_EBUSY;
     shm_writer_unlock();
@@ -183,7 +185,6 @@ static uint64_t now_ns(void)
 static void give_turn(void)
 {
     uint64_t until = now_ns() + TURN_NS;
-    sched_yield();
     while (now_ns() < until)
         caa_cpu_relax();
 }
@@ -203,7 +204,7 @@ static int copy_live(struct shm_store *store, struct copy *copy)
     }
     for (int i = 0; i < BITES && rc == SHM_EBUSY && used_end() <= copy->size; i++) {
         copy_new_slots(copy);
-        rc = bite(store, copy);
+        rc = bite(store, copy, i < PATIENCE ? BITE : LARGE_BITE);
         give_turn();
     }
     return rc;

@@ -346,7 +346,7 @@ struct shm_verify_report {
  * checksums. Treats the segment as hostile: no pointer is followed unchecked.
  * @param on_fault called for each fault with one line; may be NULL
  * What is checked is a copy of the segment, which takes as much memory again. It is made beside
- * the writers, who wait for some 50 us of it at a time.
+ * the writers, who wait for some 50 us of it at a time, where they are very busy for some 200.
  * @return SHM_OK or SHM_ECORRUPT; SHM_EBUSY where the lock could not be had in a
  *   second, another process is verifying, or writers change more than can be copied;
  *   SHM_EPERM without the right to write the segment; as shm_actor_join(), for it takes
