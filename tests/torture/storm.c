@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "shm/hash.h"
+#include "shm/unique.h"
 
 struct storm *storm;
 struct model storm_model;
@@ -70,7 +71,7 @@ void storm_fail(const char *format, ...)
 
 void storm_id(uint8_t id[SHM_ID_SIZE], uint32_t n)
 {
-    uint64_t words[2] = {(n + 1) * UINT64_C(0x9e3779b97f4a7c15), n};
+    uint64_t words[2] = {storm->id_salt[n % MODEL_IDS] * UINT64_C(0x9e3779b97f4a7c15), n};
     memcpy(id, words, sizeof(words));
 }
 
@@ -79,7 +80,35 @@ uint32_t storm_key(unsigned key, uint32_t value, uint8_t *out)
     if (key == 1 && value == 0)
         return 0;
     /* not all of one length */
-    return (uint32_t)sprintf((char *)out, key == 0 ? "user%u" : "mail.%u@example.com", value);
+    return (uint32_t)sprintf((char *)out, key == 0 ? "user%u.%u" : "mail.%u.%u@example.com", value,
+                             storm->key_salt[key][value % (MODEL_IDS + 1)]);
+}
+
+void storm_choose_ids(void)
+{
+    enum {
+        LOW = 8191
+    }; /* the buckets of the smallest table: the secret of the hash is known here */
+    uint64_t few = UINT64_C(1) << (2 + storm_random(8));
+    for (uint32_t n = 0; n < MODEL_IDS; n++) {
+        uint8_t id[SHM_ID_SIZE];
+        uint64_t hash;
+        bool tower = storm_random(3) == 0;
+        do {
+            storm->id_salt[n]++;
+            storm_id(id, n);
+            hash = shm_hash_id(shm_header(), id);
+        } while ((hash & LOW) >= few || (tower && shm_tower_height(hash) == 0));
+    }
+    for (unsigned key = 0; key < SHM_KEYS; key++)
+        for (uint32_t value = key; value <= MODEL_IDS; value++) {
+            uint8_t bytes[SHM_KEY_MAX];
+            uint32_t length;
+            do {
+                storm->key_salt[key][value]++;
+                length = storm_key(key, value, bytes);
+            } while ((shm_unique_hash(shm_header(), key, bytes, length) & LOW) >= few);
+        }
 }
 
 uint32_t storm_key_of(unsigned key, const uint8_t *bytes, uint32_t length, uint8_t *out)

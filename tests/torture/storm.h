@@ -34,6 +34,9 @@ struct storm {
     _Atomic uint64_t kills, commits, refusals, busy, lookups, listings, revoked, resyncs;
     _Atomic uint64_t changes_read, attaches, attaches_killed, rounds;
     _Atomic uint64_t verified, tools, full, duplicates;
+    /* chosen for each segment: see storm_choose_ids() */
+    uint64_t id_salt[MODEL_IDS];
+    uint32_t key_salt[SHM_KEYS][MODEL_IDS + 1];
     bool revokes; /* this segment's snapshots may be revoked: held_max is small */
     bool large;   /* its bodies are large, so that the arena grows and comes to its bound */
     struct ledger ledger;
@@ -59,6 +62,8 @@ double storm_seconds(void);
 void storm_beat(unsigned worker);
 /** Says what was wrong, once for all processes, and ends this one. */
 noreturn void storm_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/** Ids and keys that share few buckets, so that chains are long, and many with towers. */
+void storm_choose_ids(void);
 void storm_id(uint8_t id[SHM_ID_SIZE], uint32_t n);
 /** Its key's bytes, as storm_key_of() has them. @return length */
 uint32_t storm_key(unsigned key, uint32_t value, uint8_t *out);

@@ -87,6 +87,7 @@ void storm_open(uint64_t max_users, unsigned unique, uint64_t snapshot_max_bytes
     memset(storm->ledger.commit, 0, sizeof(storm->ledger.commit));
     model_init(&storm_model, max_users, unique);
     reopen(SHM_OK);
+    storm_choose_ids();
     create_accounts();
 }
 
@@ -301,10 +302,38 @@ static void start_missing(void)
             start(i);
 }
 
+/* More processes than there are slots yet: some die while they make slots. */
+static void crowd(void)
+{
+    enum { CROWD = SHM_SLOTS_STEP + 4 };
+    pid_t pids[CROWD];
+    for (unsigned i = 0; i < CROWD; i++) {
+        pids[i] = storm_fork();
+        if (pids[i] == 0) {
+            struct shm_actor *actor = storm_join(SHM_ACTOR_WORKER, i);
+            storm_list_begin(actor);
+            if (storm_random(2) == 0)
+                shm_actor_offline(actor);
+            pause();
+        }
+    }
+    usleep((useconds_t)storm_random(10000));
+    for (unsigned i = 0; i < CROWD; i++) {
+        int status;
+        kill(pids[i], SIGKILL);
+        waitpid(pids[i], &status, 0);
+        if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGKILL)
+            storm_fail("one of a crowd ended with wait status %#x", (unsigned)status);
+        atomic_fetch_add(&storm->kills, 1);
+    }
+}
+
 static void strike(void)
 {
     uint64_t what = storm_random(100);
-    if (what < 3) {
+    if (what == 99) {
+        crowd();
+    } else if (what < 3) {
         continue_those_due(INFINITY); /* it would be waited for */
         kill_all_but(storm_random(2) == 0 ? STORM_TOOL : STORM_WORKERS);
         attach_again(false);
