@@ -20,8 +20,9 @@
 
 static void a_missing_segment_ends_every_command_with_3(void **state)
 {
-    static const char *const commands[][2] = {{"status"}, {"list"},  {"get", ID_1},
-                                              {"verify"}, {"stats"}, {"unlink"}};
+    static const char *const commands[][2] = {
+        {"status"}, {"list"},    {"get", ID_1}, {"verify"}, {"stats"},
+        {"unlink"}, {"workers"}, {"readers"},   {"tail"},   {"watch", "--json"}};
 
     (void)state;
     for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
@@ -82,8 +83,9 @@ static void help_and_version_need_no_segment(void **state)
     assert_int_equal(help.exit, 0);
     assert_string_equal(help.err, "");
     for (const char *const *word =
-             (const char *const[]){"status", "list", "get", "verify", "stats", "unlink",
-                                   "--segment", "--json", "--limit", "--after", "--all", NULL};
+             (const char *const[]){"status", "list", "get", "verify", "stats", "unlink", "workers",
+                                   "readers", "watch", "tail", "--from", "--username", "--segment",
+                                   "--json", "--limit", "--after", "--all", NULL};
          *word != NULL; word++)
         assert_non_null(strstr(help.out, *word));
     assert_int_equal(version.exit, 0);
