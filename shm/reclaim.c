@@ -32,6 +32,8 @@
  */
 #include "config.h"
 
+#include <assert.h>
+
 #include <urcu/rcuhlist.h>
 #include <urcu/rculist.h>
 
@@ -111,6 +113,7 @@ static struct shm_tower *log_tower_del(struct shm_txn *txn, const struct shm_nod
         if (level >= height)
             continue;
         tower = next[level];
+        assert(tower != NULL); /* a node of this height has one */
         shm_txn_pointer(txn, &next[level], tower->next[level]);
         if (shm_control()->index_tail[level] == &tower->next[level])
             shm_txn_pointer(txn, &shm_control()->index_tail[level], &next[level]);

@@ -38,8 +38,8 @@ static void clear(struct shm_slot *slot)
     __atomic_store_n(&slot->ctr, 0, __ATOMIC_RELEASE);
     __atomic_store_n(&slot->state, 0, __ATOMIC_RELEASE);
     uint64_t tracker = UINT64_C(1) + (uint64_t)(slot - shm_slot(0)); /* a verify ends: dirty.h */
-    (void)__atomic_compare_exchange_n(&shm_control()->tracker, &tracker, 0, false,
-                                      __ATOMIC_RELEASE, __ATOMIC_RELAXED);
+    (void)__atomic_compare_exchange_n(&shm_control()->tracker, &tracker, 0, false, __ATOMIC_RELEASE,
+                                      __ATOMIC_RELAXED);
 }
 
 /* @return whether the slot is ours now; *dead: a process had died in it */
