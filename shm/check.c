@@ -51,6 +51,28 @@ static uint64_t memory_needed(const struct shm_control *control)
            (control->arena_end - SHM_BASE - SHM_ARENA_AT);
 }
 
+/* What a tool or a reader will follow without another look. */
+static bool table_fits(const struct shm_table *table, uint64_t arena_end)
+{
+    uint64_t at = (uint64_t)(uintptr_t)table->buckets;
+    uint64_t from = SHM_BASE + SHM_ARENA_AT;
+    return table->count != 0 && (table->count & (table->count - 1)) == 0 &&
+           table->count <= UINT64_C(1) << 40 && at % SHM_EXTENT == 0 && at >= from &&
+           at <= arena_end && shm_table_size(table->count) <= arena_end - at;
+}
+
+static bool tables_fit(const struct shm_control *control)
+{
+    const struct shm_table *others[SHM_KEYS + 1] = {&control->rebuild.to};
+    for (unsigned key = 0; key < SHM_KEYS; key++)
+        others[1 + key] = &control->unique[key];
+    for (unsigned i = 0; i < SHM_KEYS + 1; i++)
+        if ((others[i]->buckets != NULL || others[i]->count != 0) &&
+            !table_fits(others[i], control->arena_end))
+            return false;
+    return table_fits(&control->ids, control->arena_end);
+}
+
 static int check_control(const struct shm_control *control, const struct stat *st, const char *name,
                          struct shm_fault *fault)
 {
@@ -59,6 +81,9 @@ static int check_control(const struct shm_control *control, const struct stat *s
         end % SHM_PAGE != 0 || control->limit > UINT64_C(1) << 45 ||
         control->slots_ready > SHM_SLOTS)
         return shm_fail(fault, SHM_ECORRUPT, "segment %s: corrupt, its control page is wrong",
+                        name);
+    if (!tables_fit(control))
+        return shm_fail(fault, SHM_ECORRUPT, "segment %s: corrupt, a hash table's place is wrong",
                         name);
     if ((uint64_t)st->st_size < end || (uint64_t)st->st_blocks * 512 < memory_needed(control))
         return shm_fail(fault, SHM_ECORRUPT,

@@ -78,20 +78,20 @@ static void larger_max_users_makes_a_larger_table(void **state)
     struct shm_verify_report report;
     make(f, USERS, 0);
     users_insert(f->actor, 0, USERS, 100);
-    assert_int_equal(shm_control()->ids.count, 8192);
+    assert_int_equal(shm_control()->ids.count, shm_bucket_count(USERS));
     f->config.max_users = 300000;
     reopen(f);
-    assert_int_equal(shm_control()->ids.count, 262144);
+    assert_int_equal(shm_control()->ids.count, shm_bucket_count(300000));
     check_all(f, USERS);
     users_insert(f->actor, USERS, 2 * USERS, 100);
     check_all(f, 2 * USERS);
     assert_int_equal(shm_store_verify(f->store, &report, NULL, NULL), SHM_OK);
-    assert_int_equal(report.bytes_tables, 262144 * 8);
+    assert_int_equal(report.bytes_tables, shm_table_size(shm_bucket_count(300000)));
     assert_int_equal(report.bytes_used + report.bytes_free + report.bytes_tables,
                      shm_control()->arena_end - SHM_BASE - SHM_ARENA_AT);
     f->config.max_users = 50000; /* smaller: the tables stay */
     reopen(f);
-    assert_int_equal(shm_control()->ids.count, 262144);
+    assert_int_equal(shm_control()->ids.count, shm_bucket_count(300000));
     check_all(f, 2 * USERS);
 }
 
@@ -160,7 +160,7 @@ static void other_unique_builds_and_drops_indexes(void **state)
     check_key(f, 0, 2 * USERS - 1, SHM_OK);
     f->config.max_users = 300000; /* the indexes grow with it */
     reopen(f);
-    assert_int_equal(shm_control()->unique[1].count, 262144);
+    assert_int_equal(shm_control()->unique[1].count, shm_bucket_count(300000));
     check_key(f, 0, 2 * USERS - 1, SHM_OK);
     f->config.unique = 0;
     reopen(f);
@@ -183,7 +183,7 @@ static void shared_keys_are_named_and_nothing_changes(void **state)
     f->config.unique = 0;
     f->config.max_users = USERS;
     assert_int_equal(fixture_reopen(f), SHM_OK);
-    assert_int_equal(shm_control()->ids.count, 8192);
+    assert_int_equal(shm_control()->ids.count, shm_bucket_count(USERS));
     check_all(f, USERS);
 }
 
@@ -245,9 +245,10 @@ static void rebuild_killed_at_every_step(void **state, const char *point, unsign
         status = in_child(open_and_die, f, 0);
         check_as_a_tool(f, 2000);
         assert_int_equal(fixture_reopen(f), SHM_OK);
-        assert_int_equal(shm_control()->ids.count, 32768);
+        assert_int_equal(shm_control()->ids.count, shm_bucket_count(40000));
         for (unsigned key = 0; key < SHM_KEYS; key++)
-            assert_int_equal(shm_control()->unique[key].count, (to >> key & 1) != 0 ? 32768 : 0);
+            assert_int_equal(shm_control()->unique[key].count,
+                             (to >> key & 1) != 0 ? shm_bucket_count(40000) : 0);
         check_all(f, 2000);
         check_key(f, 1, 1999, (to & 2) != 0 ? SHM_OK : SHM_EINVAL);
         fixture_teardown(state);
