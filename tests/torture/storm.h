@@ -33,7 +33,7 @@ struct storm {
     /* for the summary */
     _Atomic uint64_t kills, commits, refusals, busy, lookups, listings, revoked, resyncs;
     _Atomic uint64_t changes_read, attaches, attaches_killed, rounds;
-    _Atomic uint64_t verified, tools, full, duplicates;
+    _Atomic uint64_t verified, careful, tools, full, duplicates;
     /* chosen for each segment: see storm_choose_ids() */
     uint64_t id_salt[MODEL_IDS];
     uint32_t key_salt[SHM_KEYS][MODEL_IDS + 1];
@@ -98,12 +98,24 @@ noreturn void storm_writer(unsigned worker);
 
 noreturn void storm_reader(unsigned worker);
 noreturn void storm_tool(unsigned worker);
-noreturn void storm_follower(unsigned worker);
-noreturn void storm_master(unsigned worker);
+/** What was found by id (key -1) or key is what the model has at a version from its own to now. */
+void storm_check_found(int key, uint32_t value, const struct model_row *found);
+/** The library's hook: a reader that is slow inside its section, and inside the calls. */
+void storm_dawdle(const char *point);
+
 /** One listing from a snapshot, which may rest between its parts. */
 void storm_list_begin(struct shm_actor *actor);
 bool storm_list_some(uint32_t steps); /* false: it has ended */
 void storm_list_end(struct shm_actor *actor);
+/** All users, and each by id and by keys, are as the model has them at this version. */
+void storm_check_table(struct shm_actor *actor);
+
+/* ---- storm_others.c ---- */
+
+/** Once, all users and some of them by id, as shm-inspect does. */
+void storm_read_carefully(void);
+noreturn void storm_follower(unsigned worker);
+noreturn void storm_master(unsigned worker);
 /** A follower's place: number i of the commit after `version` comes next. */
 struct storm_place {
     struct shm_follower follower;
@@ -112,8 +124,6 @@ struct storm_place {
 };
 void storm_follow_begin(struct shm_actor *actor, struct storm_place *place); /* from now on */
 void storm_follow(struct shm_actor *actor, struct storm_place *place);       /* all that there is */
-/** All users, and each by id and by keys, are as the model has them at this version. */
-void storm_check_table(struct shm_actor *actor);
 /** What the feed's ring has are the last commits, in their order. */
 void storm_check_feed(struct shm_actor *actor);
 
@@ -123,7 +133,8 @@ void storm_check_feed(struct shm_actor *actor);
  * what was retired is freed, for nobody holds it. */
 void storm_check(void);
 
-/* ---- storm_kill.c, storm_scenes.c: what storm_main.c runs, in a process of its own ---- */
+/* ---- storm_kill.c, storm_scenes.c, storm_commits.c: what storm_main.c runs, in a process of its
+ * own ---- */
 
 struct storm_options {
     uint64_t kills; /* enough for a storm */

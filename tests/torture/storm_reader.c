@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The readers of the storm: lookups, listings that rest, followers; and the master. */
+/* The readers of the storm: lookups, and listings that rest. */
 #include "config.h"
 
 #include "tests/torture/storm.h"
@@ -23,7 +23,7 @@ static const struct model_row *expected_row(int key, uint32_t value)
 }
 
 /* What was found is what the model has at some version from its own up to now. */
-static void check_found(int key, uint32_t value, const struct model_row *found)
+void storm_check_found(int key, uint32_t value, const struct model_row *found)
 {
     uint64_t from = storm_model.version, to = storm_version();
     struct model_row before = {0};
@@ -70,7 +70,7 @@ static void lookup(struct shm_actor *actor, int key, uint32_t value)
         if (memcmp(id, user.id, SHM_ID_SIZE) != 0)
             storm_fail("the body of user %u is under another id", row.is.id);
     }
-    check_found(key, value, &row);
+    storm_check_found(key, value, &row);
     if (rc == SHM_OK && storm_random(16) == 0) {
         usleep((useconds_t)storm_random(2000)); /* inside the read section */
         storm_read(&user, &row);
@@ -196,8 +196,7 @@ static void list_some(struct shm_actor *actor, struct listing *listing)
 
 /* ---- processes ---- */
 
-/* The library's hook: a reader that is slow inside its section, and inside the calls. */
-static void dawdle(const char *point)
+void storm_dawdle(const char *point)
 {
     if (storm_random(strcmp(point, "reading") == 0 ? 200 : 20) == 0)
         usleep((useconds_t)storm_random(4000));
@@ -228,7 +227,7 @@ noreturn static void read_on(unsigned worker)
     static struct listing listings[LISTINGS];
     uint64_t open = storm_random(4) == 0 ? LISTINGS : 6;
     struct shm_actor *actor = storm_join(SHM_ACTOR_WORKER, worker);
-    shm_test_hook = dawdle;
+    shm_test_hook = storm_dawdle;
     while (atomic_load(&storm->stop) == 0) {
         storm_beat(worker);
         for (uint64_t n = storm_random(4); n > 0; n--) {
@@ -242,6 +241,8 @@ noreturn static void read_on(unsigned worker)
             usleep((useconds_t)storm_random(1000));
         if (storm_random(200) == 0)
             storm_verify_live();
+        if (storm_random(100) == 0)
+            storm_read_carefully();
         if (storm_random(200) == 0)
             actor = leave_and_join(actor, worker, listings);
     }
@@ -264,92 +265,6 @@ void storm_tool(unsigned worker)
     storm_model.max_users = UINT64_MAX;
     atomic_store(&storm->tool, getpid());
     read_on(worker);
-}
-
-/* ---- followers ---- */
-
-static void check_change(const struct shm_change *change, struct storm_place *place)
-{
-    uint8_t id[SHM_ID_SIZE];
-    struct ledger *ledger = &storm->ledger;
-    const struct model_commit *commit = ledger_commit(ledger, place->version + 1);
-    if (change->version == place->version + 1 && place->i < commit->count) {
-        storm_id(id, ledger_change(ledger, commit->first + place->i)->id);
-        if (change->kind == commit->kind && memcmp(id, change->id, SHM_ID_SIZE) == 0) {
-            if (++place->i == commit->count) {
-                place->i = 0;
-                place->version++;
-            }
-            return;
-        }
-    }
-    storm_fail("the feed says version %llu, kind %u; number %u of version %llu was of kind %u",
-               (unsigned long long)change->version, change->kind, place->i,
-               (unsigned long long)place->version + 1, commit->kind);
-}
-
-static void resync(struct shm_actor *actor, struct storm_place *place)
-{
-    struct shm_snapshot snapshot;
-    atomic_fetch_add(&storm->resyncs, 1);
-    do {
-        if (shm_snapshot_begin(actor, &snapshot) != SHM_OK)
-            storm_fail("no pin for a follower's snapshot");
-        place->i = 0;
-        place->version = snapshot.version;
-        shm_snapshot_end(actor, &snapshot);
-    } while (shm_feed_follow(actor, &place->follower, snapshot.version) == SHM_ERESYNC);
-}
-
-void storm_follow(struct shm_actor *actor, struct storm_place *place)
-{
-    struct shm_change change;
-    int rc;
-    while ((rc = shm_feed_next(actor, &place->follower, &change)) == SHM_OK) {
-        check_change(&change, place);
-        atomic_fetch_add(&storm->changes_read, 1);
-    }
-    if (rc == SHM_ERESYNC)
-        resync(actor, place);
-    else if (rc != SHM_ENOENT)
-        storm_fail("the feed returns \"%s\"", shm_strerror(rc));
-    else if (place->i != 0)
-        storm_fail("a follower sees %u users of version %llu", place->i,
-                   (unsigned long long)place->version + 1);
-}
-
-void storm_follower(unsigned worker)
-{
-    struct shm_actor *actor = storm_join(SHM_ACTOR_WORKER, worker);
-    struct storm_place place = {.version = storm_model.version};
-    shm_test_hook = dawdle;
-    if (shm_feed_follow(actor, &place.follower, place.version) != SHM_OK)
-        resync(actor, &place);
-    while (atomic_load(&storm->stop) == 0) {
-        storm_beat(worker);
-        storm_follow(actor, &place);
-        shm_actor_offline(actor);
-        usleep((useconds_t)(storm_random(64) == 0 ? storm_random(50000) : storm_random(500)));
-    }
-    shm_actor_leave(actor);
-    _exit(0);
-}
-
-void storm_master(unsigned worker)
-{
-    struct shm_actor *actor = storm_join(SHM_ACTOR_MASTER, worker);
-    shm_test_hook = storm_hook;
-    storm_op.head.count = 0; /* it commits nothing */
-    while (atomic_load(&storm->stop) == 0) {
-        storm_beat(worker);
-        unsigned ms = shm_maintain(actor);
-        if (storm_random(16) == 0)
-            shm_actor_reap(storm_store);
-        shm_actor_offline(actor);
-        usleep((useconds_t)storm_random(ms < 3 ? 1000 * ms + 1 : 3000));
-    }
-    shm_actor_leave(actor);
-    _exit(0);
 }
 
 /* ---- one at a time, for scenes and after a round ---- */
@@ -378,14 +293,6 @@ void storm_list_end(struct shm_actor *actor)
     listing_end(actor, &the_listing);
 }
 
-void storm_follow_begin(struct shm_actor *actor, struct storm_place *place)
-{
-    place->version = storm_version();
-    place->i = 0;
-    if (shm_feed_follow(actor, &place->follower, place->version) != SHM_OK)
-        storm_fail("the feed has lost what follows now");
-}
-
 void storm_check_table(struct shm_actor *actor)
 {
     storm_list_begin(actor);
@@ -395,25 +302,5 @@ void storm_check_table(struct shm_actor *actor)
         lookup(actor, 0, i);
         lookup(actor, 1, i + 1);
     }
-    shm_actor_offline(actor);
-}
-
-void storm_check_feed(struct shm_actor *actor)
-{
-    struct storm_place place = {.version = storm_version()};
-    uint64_t changes = 0;
-    while (place.version > 0) {
-        changes += ledger_commit(&storm->ledger, place.version)->count;
-        if (changes + 2 * SHM_BATCH_MAX > SHM_FEED_SIZE) /* the ring has one before, too */
-            break;
-        place.version--;
-    }
-    if (shm_feed_follow(actor, &place.follower, place.version) != SHM_OK)
-        storm_fail("the feed has lost what followed version %llu",
-                   (unsigned long long)place.version);
-    storm_follow(actor, &place);
-    if (place.version != storm_version())
-        storm_fail("the feed ends at version %llu of %llu", (unsigned long long)place.version,
-                   (unsigned long long)storm_version());
     shm_actor_offline(actor);
 }
