@@ -95,7 +95,7 @@ int shm_cursor_next(struct shm_cursor *cursor, struct shm_user *user)
     __builtin_prefetch((const char *)body + (size_t)AHEAD * BODY_GUESS + SHM_LINE);
     user->id = node->id;
     user->body = body->bytes;
-    user->body_len = body->length;
+    user->body_len = shm_body_length(body);
     user->seq = node->seq;
     user->version = body->born;
     cursor->at = settle(rcu_dereference(node->order.next), version);

@@ -56,6 +56,12 @@ static inline uint64_t shm_version(void)
     return __atomic_load_n(&shm_control()->version, __ATOMIC_ACQUIRE);
 }
 
+/* It never changes, but shares its word with the state, which the log stores whole. */
+static inline uint32_t shm_body_length(const struct shm_body *body)
+{
+    return __atomic_load_n(&body->length, __ATOMIC_RELAXED);
+}
+
 static inline bool shm_visible(uint64_t born, const uint64_t *died, uint64_t version)
 {
     return born <= version && version < __atomic_load_n(died, __ATOMIC_RELAXED);

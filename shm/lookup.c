@@ -46,7 +46,7 @@ static inline void fill(struct shm_user *user, const struct shm_node *node,
 {
     user->id = node->id;
     user->body = body->bytes;
-    user->body_len = body->length;
+    user->body_len = shm_body_length(body);
     user->seq = node->seq;
     user->version = body->born;
 }

@@ -18,6 +18,7 @@
 #ifndef ROSTERD_SHM_UNIQUE_H
 #define ROSTERD_SHM_UNIQUE_H
 
+#include "shm/grace.h"
 #include "shm/hash.h"
 #include "shm/internal.h"
 
@@ -54,7 +55,7 @@ static inline struct cds_hlist_head *shm_unique_bucket(const struct shm_table *t
 static inline uint32_t shm_unique_key(shm_key_of *key_of, unsigned key, const struct shm_body *body,
                                       uint8_t out[SHM_KEY_MAX])
 {
-    uint32_t len = key_of(key, body->bytes, body->length, out);
+    uint32_t len = key_of(key, body->bytes, shm_body_length(body), out);
     return len <= SHM_KEY_MAX ? len : 0;
 }
 

@@ -301,7 +301,7 @@ CASE(rebuild_without_an_index, .prepare = world_fill, .reconfigure = one_index, 
 CASE(rebuild_of_everything, .prepare = world_fill_and_die, .reconfigure = more_users, .run = attach,
      .opens = true, .slow = true);
 CASE(rebuild_after_a_killed_one, .after = &rebuild_with_more_buckets, .after_percent = 50,
-     .reconfigure = more_users, .run = attach, .opens = true);
+     .reconfigure = more_users, .run = attach, .opens = true, .slow = true);
 
 const struct killer_case *const killer_cases[] = {
     &insert_of_one,
