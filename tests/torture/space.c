@@ -6,103 +6,18 @@
  */
 #include "config.h"
 
-#include "tests/shm/support.h"
+#include "tests/torture/space.h"
 
 #include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mount.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "shm/counters.h"
 
 enum { PAGE = 4096, ENOUGH_MB = 64, BIG_BODY = 3000, FIRST = 100000 };
-
-/* ---- fallocate() that fails ---- */
-
-static unsigned calls, fail_at; /* fail_at 0: never */
-static int fail_errno;
-static bool fail_once; /* else from that call on */
-
-int __real_fallocate(int fd, int mode, off_t offset, off_t length);
-int __wrap_fallocate(int fd, int mode, off_t offset, off_t length);
-
-int __wrap_fallocate(int fd, int mode, off_t offset, off_t length)
-{
-    calls++;
-    if (fail_at != 0 && (fail_once ? calls == fail_at : calls >= fail_at)) {
-        errno = fail_errno;
-        return -1;
-    }
-    return __real_fallocate(fd, mode, offset, length);
-}
-
-static void fail_from(unsigned call, int error, bool once)
-{
-    calls = 0;
-    fail_at = call;
-    fail_errno = error;
-    fail_once = once;
-}
-
-/* ---- a small /dev/shm ---- */
-
-static bool mounts; /* we may */
-
-static void write_file(const char *path, const char *text)
-{
-    int fd = open(path, O_WRONLY | O_CLOEXEC);
-    if (fd >= 0) {
-        if (write(fd, text, strlen(text)) < 0)
-            perror(path);
-        close(fd);
-    }
-}
-
-/* A mount table of our own: as root at once, else as the root of a user namespace. */
-static bool enter_namespace(void)
-{
-    char map[64];
-    unsigned uid = getuid(), gid = getgid();
-    if (unshare(CLONE_NEWNS) != 0) {
-        if (unshare(CLONE_NEWUSER | CLONE_NEWNS) != 0)
-            return false;
-        write_file("/proc/self/setgroups", "deny");
-        snprintf(map, sizeof(map), "%u %u 1", uid, uid);
-        write_file("/proc/self/uid_map", map);
-        snprintf(map, sizeof(map), "%u %u 1", gid, gid);
-        write_file("/proc/self/gid_map", map);
-    }
-    return mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
-           mount("tmpfs", "/dev/shm", "tmpfs", 0, "mode=1777") == 0;
-}
-
-/* The whole file system's size, whatever is in it. */
-static void set_size(uint64_t bytes)
-{
-    char options[64];
-    snprintf(options, sizeof(options), "size=%llu", (unsigned long long)bytes);
-    if (mount("tmpfs", "/dev/shm", "tmpfs", MS_REMOUNT, options) != 0)
-        fail_msg("cannot make /dev/shm %s: %s", options, strerror(errno));
-}
-
-static uint64_t bytes_used(void)
-{
-    struct statvfs st;
-    assert_int_equal(statvfs("/dev/shm", &st), 0);
-    return (uint64_t)(st.f_blocks - st.f_bfree) * st.f_frsize;
-}
-
-/* Nothing is left to take. */
-static void set_full(void)
-{
-    set_size(bytes_used() > 0 ? bytes_used() : PAGE);
-}
 
 static unsigned entries(const char *path)
 {
@@ -133,23 +48,23 @@ static void touch_all(void)
 
 static int setup(void **state)
 {
-    fail_from(0, 0, false);
-    if (mounts)
-        set_size((uint64_t)ENOUGH_MB << 20);
+    space_fail_from(0, 0, false);
+    if (space_mounts)
+        space_set_size((uint64_t)ENOUGH_MB << 20);
     return fixture_setup(state);
 }
 
 static int teardown(void **state)
 {
-    fail_from(0, 0, false);
-    if (mounts)
-        set_size((uint64_t)ENOUGH_MB << 20);
+    space_fail_from(0, 0, false);
+    if (space_mounts)
+        space_set_size((uint64_t)ENOUGH_MB << 20);
     return fixture_teardown(state);
 }
 
 static void need_mounts(void)
 {
-    if (!mounts) {
+    if (!space_mounts) {
         print_message("no right to mount anything, not even in a user namespace\n");
         skip();
     }
@@ -215,7 +130,7 @@ static void check_creation(struct fixture *f, int rc, unsigned fds, bool enough)
     }
     assert_int_equal(entries("/dev/shm"), 0);
     assert_int_equal(entries("/proc/self/fd"), fds);
-    assert_int_equal(bytes_used(), 0);
+    assert_int_equal(space_used(), 0);
 }
 
 /* Page by page, from one to enough. */
@@ -228,7 +143,7 @@ static void creation_in_too_little_space_leaves_nothing(void **state)
     unsigned fds = entries("/proc/self/fd"), refused = 0;
     bool enough = false;
     for (uint64_t size = PAGE; size < 8 << 20; size += PAGE) {
-        set_size(size);
+        space_set_size(size);
         int rc = shm_store_open(&f->store, &f->config, &f->fault);
         check_creation(f, rc, fds, enough);
         refused += rc != SHM_OK;
@@ -250,7 +165,7 @@ static void creation_without_an_allocation_leaves_nothing(void **state)
     unsigned fds = entries("/proc/self/fd"), n = 0;
     for (int rc = SHM_ESPACE; rc == SHM_ESPACE && n < 100;) {
         n++;
-        fail_from(n, ENOSPC, n % 2 == 0);
+        space_fail_from(n, ENOSPC, n % 2 == 0);
         rc = shm_store_open(&f->store, &f->config, &f->fault);
         check_creation(f, rc, fds, false);
     }
@@ -263,7 +178,7 @@ static void interrupted_allocation_is_tried_again(void **state)
     fixture_close(f);
     shm_store_unlink(f->name, &f->fault);
     for (unsigned n = 1; n < 6; n++) {
-        fail_from(n, EINTR, true);
+        space_fail_from(n, EINTR, true);
         assert_int_equal(shm_store_open(&f->store, &f->config, &f->fault), SHM_OK);
         shm_store_close(f->store);
         f->store = NULL;
@@ -281,17 +196,17 @@ static void full_dev_shm_refuses_inserts_and_serves_reads(void **state)
     fixture_close(f);
     assert_int_equal(fixture_reopen(f), SHM_OK);
     users_insert(f->actor, 0, 50, 10);
-    set_size(bytes_used() + (5 << 20)); /* grows some, not by whole steps */
+    space_set_size(space_used() + (5 << 20)); /* grows some, not by whole steps */
     uint64_t users = 50 + fill(f, FIRST, SHM_ESPACE);
     assert_true(users > 500);
-    set_full();
+    space_set_full();
     check_reads(f, users);
     /* what others delete makes room, without growth */
     delete_some(f, FIRST, 100);
     uint64_t again = fill(f, 2 * FIRST, SHM_ESPACE);
     assert_true(again >= 90);
     check_reads(f, users - 100 + again);
-    set_size((uint64_t)ENOUGH_MB << 20);
+    space_set_size((uint64_t)ENOUGH_MB << 20);
     for (uint64_t n = 0; n < 2000; n++)
         assert_int_equal(user_insert(f->actor, 3 * FIRST + n, BIG_BODY), SHM_OK);
     check_reads(f, users - 100 + again + 2000);
@@ -307,7 +222,7 @@ static void update_and_delete_in_a_full_dev_shm_are_whole_or_refused(void **stat
     fixture_close(f);
     assert_int_equal(fixture_reopen(f), SHM_OK);
     users_insert(f->actor, 0, 50, 10);
-    set_full();
+    space_set_full();
     uint64_t users = 50 + fill(f, FIRST, SHM_ESPACE);
     struct shm_snapshot snapshot; /* keeps the old bodies, so that updates need memory */
     assert_int_equal(shm_snapshot_begin(f->actor, &snapshot), SHM_OK);
@@ -340,12 +255,12 @@ static void growth_without_an_allocation_is_refused_and_works_again(void **state
     assert_int_equal(fixture_reopen(f), SHM_OK);
     users_insert(f->actor, 0, 10, 10);
     for (unsigned n = 1; n <= 8; n++) {
-        fail_from(n, ENOSPC, false);
+        space_fail_from(n, ENOSPC, false);
         uint64_t went_in = fill(f, next, SHM_ESPACE);
         check_reads(f, users + went_in);
         users += went_in;
         next += went_in;
-        fail_from(n, ENOSPC, true);
+        space_fail_from(n, ENOSPC, true);
         for (int i = 0; i < 900; i++, next++, users++) { /* 2 MiB and more: one that grows less */
             int rc = user_insert(f->actor, next, BIG_BODY);
             if (rc == SHM_ESPACE)
@@ -361,7 +276,7 @@ static void maintenance_in_a_full_dev_shm_harms_nothing(void **state)
     struct fixture *f = *state;
     users_insert(f->actor, 0, 50, 10);
     for (unsigned n = 1; n < 5; n++) {
-        fail_from(n, n % 2 == 0 ? ENOSPC : ENOMEM, false);
+        space_fail_from(n, n % 2 == 0 ? ENOSPC : ENOMEM, false);
         for (int i = 0; i < 10; i++)
             shm_maintain(f->actor);
         check_reads(f, 50);
@@ -378,7 +293,7 @@ static void join_without_memory_for_its_slot_fails_cleanly(void **state)
     for (int i = 1; i < SHM_SLOTS_STEP; i++)
         assert_int_equal(
             shm_actor_join(&actors[i], f->store, SHM_ACTOR_WORKER, (unsigned)i, &f->fault), SHM_OK);
-    fail_from(1, ENOSPC, false);
+    space_fail_from(1, ENOSPC, false);
     assert_int_equal(
         shm_actor_join(&actors[SHM_SLOTS_STEP], f->store, SHM_ACTOR_WORKER, 99, &f->fault),
         SHM_ESPACE);
@@ -386,17 +301,17 @@ static void join_without_memory_for_its_slot_fails_cleanly(void **state)
     assert_int_equal(shm_control()->slots_ready, SHM_SLOTS_STEP);
     touch_all(); /* (a verify takes a slot) */
     user_check(f->actor, 5);
-    if (mounts) { /* for good, too */
-        fail_from(0, 0, false);
-        set_full();
+    if (space_mounts) { /* for good, too */
+        space_fail_from(0, 0, false);
+        space_set_full();
         assert_int_equal(
             shm_actor_join(&actors[SHM_SLOTS_STEP], f->store, SHM_ACTOR_WORKER, 99, &f->fault),
             SHM_ESPACE);
         touch_all();
         user_check(f->actor, 5);
-        set_size((uint64_t)ENOUGH_MB << 20);
+        space_set_size((uint64_t)ENOUGH_MB << 20);
     }
-    fail_from(0, 0, false);
+    space_fail_from(0, 0, false);
     assert_int_equal(
         shm_actor_join(&actors[SHM_SLOTS_STEP], f->store, SHM_ACTOR_WORKER, 99, &f->fault), SHM_OK);
     for (int i = 1; i <= SHM_SLOTS_STEP; i++)
@@ -411,7 +326,7 @@ static void larger_tables_without_memory_leave_the_segment_as_it_was(void **stat
     struct fixture *f = *state;
     need_mounts();
     users_insert(f->actor, 0, 50, 10);
-    set_full();
+    space_set_full();
     for (unsigned i = 0; i < 2; i++) {
         fixture_close(f);
         f->config.max_users = 3000000; /* 4 Mi buckets of 8 bytes */
@@ -420,9 +335,9 @@ static void larger_tables_without_memory_leave_the_segment_as_it_was(void **stat
         f->config.max_users = 1000;
         assert_int_equal(fixture_reopen(f), SHM_OK);
         check_reads(f, 50);
-        set_size(bytes_used() + (3 << 20)); /* and once with some of what it takes */
+        space_set_size(space_used() + (3 << 20)); /* and once with some of what it takes */
     }
-    set_size((uint64_t)ENOUGH_MB << 20);
+    space_set_size((uint64_t)ENOUGH_MB << 20);
     fixture_close(f);
     f->config.max_users = 3000000;
     assert_int_equal(fixture_reopen(f), SHM_OK);
@@ -437,10 +352,10 @@ static void each_allocation_of_larger_tables_may_fail(void **state)
     int rc;
     do {
         fixture_close(f);
-        fail_from(++n, ENOSPC, false);
+        space_fail_from(++n, ENOSPC, false);
         f->config.max_users = 1000000;
         rc = shm_store_open(&f->store, &f->config, &f->fault);
-        fail_from(0, 0, false);
+        space_fail_from(0, 0, false);
         if (rc == SHM_OK)
             break;
         assert_int_equal(rc, SHM_ESPACE);
@@ -464,16 +379,16 @@ static void counters_without_memory_cost_the_users_nothing(void **state)
     char stats[128];
     snprintf(stats, sizeof(stats), "/dev/shm%s.stats", f->name);
     users_insert(f->actor, 0, 10, 10);
-    fail_from(1, ENOSPC, false);
+    space_fail_from(1, ENOSPC, false);
     assert_int_equal(shm_counters_open(&counters, f->name, names, 2, &f->fault), SHM_ESPACE);
     assert_int_not_equal(access(stats, F_OK), 0);
-    fail_from(0, 0, false);
-    if (mounts) {
-        set_full();
+    space_fail_from(0, 0, false);
+    if (space_mounts) {
+        space_set_full();
         assert_int_equal(shm_counters_open(&counters, f->name, names, 2, &f->fault), SHM_ESPACE);
         assert_int_not_equal(access(stats, F_OK), 0);
         check_reads(f, 10);
-        set_size((uint64_t)ENOUGH_MB << 20);
+        space_set_size((uint64_t)ENOUGH_MB << 20);
     }
     assert_int_equal(shm_counters_open(&counters, f->name, names, 2, &f->fault), SHM_OK);
     shm_counters_close(counters);
@@ -482,7 +397,7 @@ static void counters_without_memory_cost_the_users_nothing(void **state)
 
 int main(void)
 {
-    mounts = enter_namespace();
+    space_enter();
 #define TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
     const struct CMUnitTest tests[] = {
         TEST(creation_in_too_little_space_leaves_nothing),

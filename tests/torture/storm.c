@@ -201,6 +201,19 @@ void storm_replay(struct model *model, uint64_t version)
     }
 }
 
+void storm_check_acknowledged(void)
+{
+    uint64_t version = storm_version();
+    for (uint64_t v = version + 1; v < version + LEDGER_COMMITS / 2; v++) {
+        const struct model_commit *commit = ledger_commit(&storm->ledger, v);
+        if (atomic_load(&commit->acknowledged) == v)
+            storm_fail("version %llu was acknowledged to writer %u, and the segment is at %llu",
+                       (unsigned long long)v, commit->writer, (unsigned long long)version);
+        if (commit->count == 0)
+            break; /* nobody came so far */
+    }
+}
+
 struct shm_actor *storm_join(enum shm_actor_kind kind, unsigned number)
 {
     struct shm_fault fault;

@@ -73,6 +73,8 @@ uint64_t storm_version(void);
 void storm_replay(struct model *model, uint64_t version);
 /** The body of the op's user i. @return its length */
 uint32_t storm_body(uint8_t bytes[SHM_BODY_MAX], const struct storm_op *op, size_t i);
+/** Fails where a version after the segment's was acknowledged to its writer. */
+void storm_check_acknowledged(void);
 /** Reads a body, wherever it lies, and fails where it is not what some writer wrote. */
 void storm_read(const struct shm_user *user, struct model_row *row);
 bool storm_same(const struct model_row *a, const struct model_row *b);

@@ -67,6 +67,7 @@ static void check(void)
     /* a dead writer's sealed commit is one, from here on */
     (void)shm_actor_reap(storm_store);
     struct shm_actor *actor = storm_join(SHM_ACTOR_MASTER, 0);
+    storm_check_acknowledged();
     storm_replay(&storm_model, storm_version());
     verify("with what the dead left", false);
     storm_check_table(actor);

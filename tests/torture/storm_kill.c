@@ -51,6 +51,7 @@ static void reopen(int expected)
                    rc == SHM_OK ? "works" : fault.text, shm_strerror(expected));
     if (rc != SHM_OK)
         return;
+    storm_check_acknowledged();
     storm_model.max_users = config.max_users;
     storm_model.unique = config.unique;
     atomic_fetch_add(&storm->attaches, 1);
