@@ -49,7 +49,7 @@ int shm_snapshot_begin(struct shm_actor *actor, struct shm_snapshot *snapshot)
             return SHM_EPINS;
         actor->pin_last = actor->pin_free[--actor->pins_free];
         pin = &actor->slot->pins[actor->pin_last];
-        pin->started = now_ms();
+        __atomic_store_n(&pin->started, now_ms(), __ATOMIC_RELAXED); /* a verify may look */
         __atomic_store_n(&pin->revoked, 0, __ATOMIC_RELAXED);
         __atomic_store_n(&pin->version, version, __ATOMIC_RELAXED);
         if (actor->slot->pins_high <= actor->pin_last)

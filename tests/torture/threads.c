@@ -46,6 +46,12 @@ const char *__tsan_default_suppressions(void)
 {
     return "race:copy_range\n";
 }
+/* Long enough to say who read it. */
+const char *__tsan_default_options(void);
+const char *__tsan_default_options(void)
+{
+    return "history_size=7";
+}
 
 static void must(bool ok, const char *what)
 {
