@@ -414,7 +414,8 @@ static int make_all(struct rebuild *r, uint64_t buckets)
 
 int shm_rebuild(struct shm_store *store, const struct shm_config *config, struct shm_fault *fault)
 {
-    struct rebuild r = {.store = store, .config = config, .fault = fault};
+    struct rebuild r = {
+        .store = store, .config = config, .fault = fault, .txn = {.log = shm_log()}};
     r.batch = calloc(1, sizeof(*r.batch));
     if (r.batch == NULL)
         return shm_fail(fault, SHM_ESYS, "segment %s: out of memory", store->name);

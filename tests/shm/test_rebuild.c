@@ -390,6 +390,23 @@ static void reading_tool_finds_everybody_while_tables_move(void **state)
     close(pipe_fd[1]);
 }
 
+static void tool_grows_a_dead_servers_segment(void **state)
+{
+    struct fixture *f = *state;
+    make(f, 100000, 0);
+    users_insert(f->actor, 0, 100, 10);
+    fixture_close(f);
+    assert_int_equal(shm_store_attach(&f->store, f->name, SHM_ATTACH_WRITE, key_of, &f->fault),
+                     SHM_OK);
+    assert_int_equal(shm_actor_join(&f->actor, f->store, SHM_ACTOR_TOOL, 0, &f->fault), SHM_OK);
+    uint64_t end = shm_control()->arena_end;
+    users_insert(f->actor, 100, 30000, 100);
+    assert_true(shm_control()->arena_end > end);
+    fixture_close(f);
+    assert_int_equal(fixture_reopen(f), SHM_OK);
+    check_all(f, 30000);
+}
+
 /* ---- set aside ---- */
 
 static void segment_set_aside_keeps_its_users(void **state)
@@ -450,6 +467,7 @@ int main(void)
         WITH(writing_tool_keeps_a_new_owner_out),
         WITH(tool_that_would_write_is_refused_while_an_owner_checks),
         WITH(reading_tool_finds_everybody_while_tables_move),
+        WITH(tool_grows_a_dead_servers_segment),
         WITH(segment_set_aside_keeps_its_users),
         WITH(garbage_is_set_aside_too),
     };
