@@ -149,6 +149,7 @@ void storm_open(uint64_t max_users, unsigned unique, uint64_t snapshot_max_bytes
 /** A new process: joins nothing by itself. Dies with its parent. */
 pid_t storm_fork(void);
 void storm_storm(void);
+void owner_killed_while_it_creates_leaves_nothing_or_all(void);
 
 struct storm_scene {
     const char *name;

@@ -76,7 +76,7 @@ static void create_accounts(void)
     shm_actor_leave(actor);
 }
 
-void storm_open(uint64_t max_users, unsigned unique, uint64_t snapshot_max_bytes)
+static void configure(uint64_t max_users, unsigned unique, uint64_t snapshot_max_bytes)
 {
     config = (struct shm_config){.name = storm_name,
                                  .size = storm->large ? 13 << 20 : 256 << 20,
@@ -87,6 +87,11 @@ void storm_open(uint64_t max_users, unsigned unique, uint64_t snapshot_max_bytes
     storm->revokes = snapshot_max_bytes != 0;
     memset(storm->ledger.commit, 0, sizeof(storm->ledger.commit));
     model_init(&storm_model, max_users, unique);
+}
+
+void storm_open(uint64_t max_users, unsigned unique, uint64_t snapshot_max_bytes)
+{
+    configure(max_users, unique, snapshot_max_bytes);
     reopen(SHM_OK);
     storm_choose_ids();
     create_accounts();
@@ -235,7 +240,7 @@ static void look_after(double now)
 
 /* ---- the next owner ---- */
 
-static void attach_and_die(void)
+static void attach_and_die(uint64_t within_us)
 {
     pid_t pid = storm_fork();
     if (pid == 0) {
@@ -246,7 +251,7 @@ static void attach_and_die(void)
             storm_fail("attaching: %s", fault.text);
         pause();
     }
-    usleep((useconds_t)storm_random(4000));
+    usleep((useconds_t)storm_random(within_us));
     kill(pid, SIGKILL);
     int status;
     waitpid(pid, &status, 0);
@@ -283,7 +288,7 @@ static void attach_again(bool known)
         want_another_table(known);
         if (known && keys_collide())
             config.unique = 0;
-        attach_and_die();
+        attach_and_die(4000);
     }
     want_another_table(known);
     if (known && keys_collide()) {
@@ -292,6 +297,33 @@ static void attach_again(bool known)
         config.unique = 0;
     }
     reopen(SHM_OK);
+}
+
+/* Creating it goes through the same calls. */
+void owner_killed_while_it_creates_leaves_nothing_or_all(void)
+{
+    enum { TIMES = 100 };
+    unsigned made = 0;
+    configure(1000, 3, 0);
+    for (int i = 0; i < TIMES; i++) {
+        struct shm_fault fault;
+        char path[300];
+        attach_and_die(i % 2 == 0 ? 1000 : 20000);
+        if (shm_file_path(path, storm_name, &fault) != SHM_OK)
+            storm_fail("%s", fault.text);
+        if (access(path, F_OK) != 0)
+            continue;
+        made++;
+        reopen(SHM_OK); /* checks all of it */
+        if (storm_version() != 0 || shm_control()->users != 0)
+            storm_fail("a new segment is not empty");
+        storm_verify_live();
+        shm_store_close(storm_store);
+        if (shm_store_unlink(storm_name, &fault) != SHM_OK)
+            storm_fail("%s", fault.text);
+    }
+    if (made == 0 || made == TIMES)
+        storm_fail("of %d owners %u were killed too late or too early", (int)TIMES, made);
 }
 
 /* ---- rounds ---- */
