@@ -4,9 +4,12 @@
 
 #include "tests/torture/storm.h"
 
+#include <errno.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -249,4 +252,21 @@ void storm_verify_live(void)
                    (unsigned long long)report.faults, text);
     if (rc == SHM_OK)
         atomic_fetch_add(&storm->verified, 1);
+}
+
+pid_t storm_fork(void)
+{
+    pid_t parent = getpid();
+    uint64_t seed = storm_random(UINT32_MAX);
+    fflush(NULL);
+    pid_t pid = fork();
+    if (pid < 0)
+        storm_fail("fork: %s", strerror(errno));
+    if (pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        if (getppid() != parent)
+            _exit(1);
+        storm_seed(seed);
+    }
+    return pid;
 }

@@ -83,6 +83,8 @@ const char *storm_row_text(const struct model_row *row); /* one of four static b
 void storm_become_tool(enum shm_attach_mode mode);
 /** Checks the live segment, as shm-inspect verify does. */
 void storm_verify_live(void);
+/** A new process: joins nothing by itself. Dies with its parent. */
+pid_t storm_fork(void);
 struct shm_actor *storm_join(enum shm_actor_kind kind, unsigned number);
 
 /* ---- storm_writer.c ---- */
@@ -135,6 +137,18 @@ void storm_check_feed(struct shm_actor *actor);
  * what was retired is freed, for nobody holds it. */
 void storm_check(void);
 
+/* ---- storm_owner.c ---- */
+
+extern char storm_name[64]; /* of the segment */
+/** A new one, with the accounts in it. */
+void storm_open(uint64_t max_users, unsigned unique, uint64_t snapshot_max_bytes);
+/** The same with some size, keys and cap; the one before is removed. */
+void storm_new_segment(void);
+/** Owners come, are killed in it, and one stays, who may want other tables. All others but the tool
+ * have ended.
+ * @param known nothing is under way, so the model knows what the next owner finds */
+void storm_attach_again(bool known);
+
 /* ---- storm_kill.c, storm_scenes.c, storm_commits.c: what storm_main.c runs, in a process of its
  * own ---- */
 
@@ -144,10 +158,10 @@ struct storm_options {
     uint64_t seed;
 };
 extern struct storm_options storm_options;
-extern char storm_name[64]; /* of the segment */
-void storm_open(uint64_t max_users, unsigned unique, uint64_t snapshot_max_bytes);
-/** A new process: joins nothing by itself. Dies with its parent. */
-pid_t storm_fork(void);
+/** The tool's process, or 0. */
+pid_t storm_tool_pid(void);
+/** A tool that lives on has the owner's descriptor until it has attached by itself. */
+void storm_wait_for_tool(void);
 void storm_storm(void);
 void owner_killed_while_it_creates_leaves_nothing_or_all(void);
 

@@ -4,12 +4,8 @@
 
 #include "tests/torture/storm.h"
 
-#include <errno.h>
 #include <math.h>
 #include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -17,11 +13,9 @@ enum {
     KILLS_A_ROUND = 80,
     ROUNDS_A_SEGMENT = 6,
     HANGS_AFTER = 20, /* seconds */
-    SMALL_HELD = 64 << 10,
 };
 
 struct storm_options storm_options;
-char storm_name[64];
 
 static struct {
     pid_t pid;
@@ -31,112 +25,7 @@ static struct {
     double beaten; /* when beats last changed */
 } workers[STORM_WORKERS];
 
-static struct shm_config config;
-
-/* ---- the segment ---- */
-
-static void reopen(int expected)
-{
-    struct shm_fault fault;
-    int rc = shm_store_open(&storm_store, &config, &fault);
-    if (rc == SHM_ELIMIT && storm->large) { /* no room for larger tables: so as it was */
-        config.max_users = storm_model.max_users;
-        config.unique = 0; /* one that was killed may have dropped an index: its room is used */
-        rc = shm_store_open(&storm_store, &config, &fault);
-        expected = SHM_OK;
-    }
-    if (rc != expected)
-        storm_fail("opening the segment for %llu users, unique %u: %s, not \"%s\"",
-                   (unsigned long long)config.max_users, config.unique,
-                   rc == SHM_OK ? "works" : fault.text, shm_strerror(expected));
-    if (rc != SHM_OK)
-        return;
-    storm_check_acknowledged();
-    storm_model.max_users = config.max_users;
-    storm_model.unique = config.unique;
-    atomic_fetch_add(&storm->attaches, 1);
-}
-
-/* The first users: all that is ever added to the sum of amounts. */
-static void create_accounts(void)
-{
-    struct shm_actor *actor = storm_join(SHM_ACTOR_MASTER, 0);
-    shm_test_hook = storm_hook;
-    for (uint32_t writer = 0; writer < MODEL_WRITERS; writer++) {
-        storm_op_begin(MODEL_PARENT, SHM_CREATED);
-        for (uint32_t i = 0; i < MODEL_ACCOUNTS; i++) {
-            uint32_t id = writer * MODEL_ACCOUNTS + i;
-            storm_op_add(id, id, id + 1, MODEL_AMOUNT);
-        }
-        if (storm_op_do(actor) != SHM_OK)
-            storm_fail("the first users cannot be created");
-    }
-    storm_op.head.count = 0;
-    shm_test_hook = NULL;
-    shm_actor_leave(actor);
-}
-
-static void configure(uint64_t max_users, unsigned unique, uint64_t snapshot_max_bytes)
-{
-    config = (struct shm_config){.name = storm_name,
-                                 .size = storm->large ? 13 << 20 : 256 << 20,
-                                 .max_users = max_users,
-                                 .unique = unique,
-                                 .key_of = storm_key_of,
-                                 .snapshot_max_bytes = snapshot_max_bytes};
-    storm->revokes = snapshot_max_bytes != 0;
-    memset(storm->ledger.commit, 0, sizeof(storm->ledger.commit));
-    model_init(&storm_model, max_users, unique);
-}
-
-void storm_open(uint64_t max_users, unsigned unique, uint64_t snapshot_max_bytes)
-{
-    configure(max_users, unique, snapshot_max_bytes);
-    reopen(SHM_OK);
-    storm_choose_ids();
-    create_accounts();
-}
-
-/* The next owner wants another size or other keys. What the killed ones wanted does not count. */
-static void want_another_table(bool keys)
-{
-    if (storm_random(2) == 0)
-        config.max_users = storm_random(4) == 0 ? 300000 : 500 + storm_random(20000);
-    if (keys)
-        config.unique = (unsigned)storm_random(4);
-}
-
-static void new_segment(void)
-{
-    struct shm_fault fault;
-    if (storm_store != NULL) {
-        shm_store_close(storm_store);
-        if (shm_store_unlink(storm_name, &fault) != SHM_OK)
-            storm_fail("%s", fault.text);
-    }
-    uint64_t max_users = storm_random(2) == 0 ? 1000 : MODEL_IDS - storm_random(200);
-    storm->large = storm_random(3) == 0;
-    storm_open(max_users, (unsigned)storm_random(4), storm_random(3) == 0 ? SMALL_HELD : 0);
-}
-
 /* ---- processes ---- */
-
-pid_t storm_fork(void)
-{
-    pid_t parent = getpid();
-    uint64_t seed = storm_random(UINT32_MAX);
-    fflush(NULL);
-    pid_t pid = fork();
-    if (pid < 0)
-        storm_fail("fork: %s", strerror(errno));
-    if (pid == 0) {
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
-        if (getppid() != parent)
-            _exit(1);
-        storm_seed(seed);
-    }
-    return pid;
-}
 
 static const struct {
     const char *name;
@@ -238,92 +127,17 @@ static void look_after(double now)
     }
 }
 
-/* ---- the next owner ---- */
-
-static void attach_and_die(uint64_t within_us)
+pid_t storm_tool_pid(void)
 {
-    pid_t pid = storm_fork();
-    if (pid == 0) {
-        struct shm_fault fault;
-        struct shm_store *store;
-        int rc = shm_store_open(&store, &config, &fault);
-        if (rc != SHM_OK && !(rc == SHM_ELIMIT && storm->large))
-            storm_fail("attaching: %s", fault.text);
-        pause();
-    }
-    usleep((useconds_t)storm_random(within_us));
-    kill(pid, SIGKILL);
-    int status;
-    waitpid(pid, &status, 0);
-    if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGKILL)
-        storm_fail("who attached ended with wait status %#x", (unsigned)status);
-    atomic_fetch_add(&storm->kills, 1);
-    atomic_fetch_add(&storm->attaches_killed, 1);
+    return workers[STORM_TOOL].pid;
 }
 
-static bool keys_collide(void)
-{
-    for (unsigned key = 0; key < SHM_KEYS; key++)
-        if ((config.unique >> key & 1) != 0 && model_collides(&storm_model, key))
-            return true;
-    return false;
-}
-
-/* A tool that lives on has the owner's descriptor until it has attached by itself. */
-static void wait_for_tool(void)
+void storm_wait_for_tool(void)
 {
     while (workers[STORM_TOOL].pid != 0 && atomic_load(&storm->tool) != workers[STORM_TOOL].pid) {
         usleep(100);
         look_after(storm_seconds());
     }
-}
-
-/* known: nothing is under way, so the model knows what the next owner finds */
-static void attach_again(bool known)
-{
-    wait_for_tool();
-    shm_store_close(storm_store);
-    storm_store = NULL;
-    for (uint64_t n = storm_random(3); n > 0; n--) {
-        want_another_table(known);
-        if (known && keys_collide())
-            config.unique = 0;
-        attach_and_die(4000);
-    }
-    want_another_table(known);
-    if (known && keys_collide()) {
-        reopen(SHM_EEXIST);
-        atomic_fetch_add(&storm->duplicates, 1);
-        config.unique = 0;
-    }
-    reopen(SHM_OK);
-}
-
-/* Creating it goes through the same calls. */
-void owner_killed_while_it_creates_leaves_nothing_or_all(void)
-{
-    enum { TIMES = 100 };
-    unsigned made = 0;
-    configure(1000, 3, 0);
-    for (int i = 0; i < TIMES; i++) {
-        struct shm_fault fault;
-        char path[300];
-        attach_and_die(i % 2 == 0 ? 1000 : 20000);
-        if (shm_file_path(path, storm_name, &fault) != SHM_OK)
-            storm_fail("%s", fault.text);
-        if (access(path, F_OK) != 0)
-            continue;
-        made++;
-        reopen(SHM_OK); /* checks all of it */
-        if (storm_version() != 0 || shm_control()->users != 0)
-            storm_fail("a new segment is not empty");
-        storm_verify_live();
-        shm_store_close(storm_store);
-        if (shm_store_unlink(storm_name, &fault) != SHM_OK)
-            storm_fail("%s", fault.text);
-    }
-    if (made == 0 || made == TIMES)
-        storm_fail("of %d owners %u were killed too late or too early", (int)TIMES, made);
 }
 
 /* ---- rounds ---- */
@@ -369,7 +183,7 @@ static void strike(void)
     } else if (what < 3) {
         continue_those_due(INFINITY); /* it would be waited for */
         kill_all_but(storm_random(2) == 0 ? STORM_TOOL : STORM_WORKERS);
-        attach_again(false);
+        storm_attach_again(false);
     } else if (what < 15) {
         /* one that holds the writer lock delays the others, no more */
         stop_one((unsigned)storm_random(STORM_WORKERS));
@@ -431,12 +245,12 @@ void storm_storm(void)
 {
     double started = storm_seconds();
     while (!enough(started)) {
-        new_segment();
+        storm_new_segment();
         for (int i = 0; i < ROUNDS_A_SEGMENT && !enough(started); i++) {
             run_round(started);
             if (storm_random(2) == 0)
                 start(STORM_TOOL);
-            attach_again(true);
+            storm_attach_again(true);
             kill_one(STORM_TOOL);
             bury(STORM_TOOL);
         }

@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: MIT */
+/* The owners of the storm's segment: each takes over what the killed ones left. */
+#include "config.h"
+
+#include "tests/torture/storm.h"
+
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { SMALL_HELD = 64 << 10 };
+
+char storm_name[64];
+static struct shm_config config;
+
+/* ---- the segment ---- */
+
+/* A tool that reads the old tables is waited for, a second: on a busy machine that is not long. */
+static int open_store(struct shm_store **store, struct shm_fault *fault)
+{
+    enum { TRIES = 10 };
+    int rc = SHM_EBUSY;
+    for (int i = 0; i < TRIES && rc == SHM_EBUSY; i++) {
+        rc = shm_store_open(store, &config, fault);
+        if (storm_tool_pid() == 0)
+            break;
+    }
+    return rc;
+}
+
+static void reopen(int expected)
+{
+    struct shm_fault fault;
+    int rc = open_store(&storm_store, &fault);
+    if (rc == SHM_ELIMIT && storm->large) { /* no room for larger tables: so as it was */
+        config.max_users = storm_model.max_users;
+        config.unique = 0; /* one that was killed may have dropped an index: its room is used */
+        rc = open_store(&storm_store, &fault);
+        expected = SHM_OK;
+    }
+    if (rc != expected)
+        storm_fail("opening the segment for %llu users, unique %u: %s, not \"%s\"",
+                   (unsigned long long)config.max_users, config.unique,
+                   rc == SHM_OK ? "works" : fault.text, shm_strerror(expected));
+    if (rc != SHM_OK)
+        return;
+    storm_check_acknowledged();
+    storm_model.max_users = config.max_users;
+    storm_model.unique = config.unique;
+    atomic_fetch_add(&storm->attaches, 1);
+}
+
+/* The first users: all that is ever added to the sum of amounts. */
+static void create_accounts(void)
+{
+    struct shm_actor *actor = storm_join(SHM_ACTOR_MASTER, 0);
+    shm_test_hook = storm_hook;
+    for (uint32_t writer = 0; writer < MODEL_WRITERS; writer++) {
+        storm_op_begin(MODEL_PARENT, SHM_CREATED);
+        for (uint32_t i = 0; i < MODEL_ACCOUNTS; i++) {
+            uint32_t id = writer * MODEL_ACCOUNTS + i;
+            storm_op_add(id, id, id + 1, MODEL_AMOUNT);
+        }
+        if (storm_op_do(actor) != SHM_OK)
+            storm_fail("the first users cannot be created");
+    }
+    storm_op.head.count = 0;
+    shm_test_hook = NULL;
+    shm_actor_leave(actor);
+}
+
+static void configure(uint64_t max_users, unsigned unique, uint64_t snapshot_max_bytes)
+{
+    config = (struct shm_config){.name = storm_name,
+                                 .size = storm->large ? 13 << 20 : 256 << 20,
+                                 .max_users = max_users,
+                                 .unique = unique,
+                                 .key_of = storm_key_of,
+                                 .snapshot_max_bytes = snapshot_max_bytes};
+    storm->revokes = snapshot_max_bytes != 0;
+    memset(storm->ledger.commit, 0, sizeof(storm->ledger.commit));
+    model_init(&storm_model, max_users, unique);
+}
+
+void storm_open(uint64_t max_users, unsigned unique, uint64_t snapshot_max_bytes)
+{
+    configure(max_users, unique, snapshot_max_bytes);
+    reopen(SHM_OK);
+    storm_choose_ids();
+    create_accounts();
+}
+
+/* The next owner wants another size or other keys. What the killed ones wanted does not count. */
+static void want_another_table(bool keys)
+{
+    if (storm_random(2) == 0)
+        config.max_users = storm_random(4) == 0 ? 300000 : 500 + storm_random(20000);
+    if (keys)
+        config.unique = (unsigned)storm_random(4);
+}
+
+void storm_new_segment(void)
+{
+    struct shm_fault fault;
+    if (storm_store != NULL) {
+        shm_store_close(storm_store);
+        if (shm_store_unlink(storm_name, &fault) != SHM_OK)
+            storm_fail("%s", fault.text);
+    }
+    uint64_t max_users = storm_random(2) == 0 ? 1000 : MODEL_IDS - storm_random(200);
+    storm->large = storm_random(3) == 0;
+    storm_open(max_users, (unsigned)storm_random(4), storm_random(3) == 0 ? SMALL_HELD : 0);
+}
+
+/* ---- the next owner ---- */
+
+static void attach_and_die(uint64_t within_us)
+{
+    pid_t pid = storm_fork();
+    if (pid == 0) {
+        struct shm_fault fault;
+        struct shm_store *store;
+        int rc = open_store(&store, &fault);
+        if (rc != SHM_OK && !(rc == SHM_ELIMIT && storm->large))
+            storm_fail("attaching: %s", fault.text);
+        pause();
+    }
+    usleep((useconds_t)storm_random(within_us));
+    kill(pid, SIGKILL);
+    int status;
+    waitpid(pid, &status, 0);
+    if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGKILL)
+        storm_fail("who attached ended with wait status %#x", (unsigned)status);
+    atomic_fetch_add(&storm->kills, 1);
+    atomic_fetch_add(&storm->attaches_killed, 1);
+}
+
+static bool keys_collide(void)
+{
+    for (unsigned key = 0; key < SHM_KEYS; key++)
+        if ((config.unique >> key & 1) != 0 && model_collides(&storm_model, key))
+            return true;
+    return false;
+}
+
+void storm_attach_again(bool known)
+{
+    storm_wait_for_tool();
+    shm_store_close(storm_store);
+    storm_store = NULL;
+    for (uint64_t n = storm_random(3); n > 0; n--) {
+        want_another_table(known);
+        if (known && keys_collide())
+            config.unique = 0;
+        attach_and_die(4000);
+    }
+    want_another_table(known);
+    if (known && keys_collide()) {
+        reopen(SHM_EEXIST);
+        atomic_fetch_add(&storm->duplicates, 1);
+        config.unique = 0;
+    }
+    reopen(SHM_OK);
+}
+
+/* Creating it goes through the same calls. */
+void owner_killed_while_it_creates_leaves_nothing_or_all(void)
+{
+    enum { TIMES = 100 };
+    unsigned made = 0;
+    configure(1000, 3, 0);
+    for (int i = 0; i < TIMES; i++) {
+        struct shm_fault fault;
+        char path[300];
+        attach_and_die(i % 2 == 0 ? 1000 : 20000);
+        if (shm_file_path(path, storm_name, &fault) != SHM_OK)
+            storm_fail("%s", fault.text);
+        if (access(path, F_OK) != 0)
+            continue;
+        made++;
+        reopen(SHM_OK); /* checks all of it */
+        if (storm_version() != 0 || shm_control()->users != 0)
+            storm_fail("a new segment is not empty");
+        storm_verify_live();
+        shm_store_close(storm_store);
+        if (shm_store_unlink(storm_name, &fault) != SHM_OK)
+            storm_fail("%s", fault.text);
+    }
+    if (made == 0 || made == TIMES)
+        storm_fail("of %d owners %u were killed too late or too early", (int)TIMES, made);
+}
