@@ -18,6 +18,7 @@
 
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -36,7 +37,10 @@ enum {
     MAP_WORDS = SHM_DIRTY_BITS / 64,
 };
 
+#define ROOM (UINT64_C(256) << 20)
+
 struct copy {
+    int fd; /* of the segment */
     uint8_t *image;
     uint64_t size;       /* of image: bytes of address space */
     uint64_t slots;      /* copied: [0, slots) */
@@ -62,6 +66,23 @@ static void copy_range(struct copy *copy, uint64_t from, uint64_t to)
 static uint64_t used_end(void)
 {
     return load(&shm_control()->alloc[SHM_ALLOC_ARENA_CUR]) - SHM_BASE;
+}
+
+/* What there is to copy, as far as the file has it: the control page may be damaged. */
+static uint64_t copy_end(const struct copy *copy)
+{
+    struct stat st;
+    uint64_t end = used_end() < copy->size ? used_end() : copy->size;
+    uint64_t file = fstat(copy->fd, &st) == 0 ? (uint64_t)st.st_size / SHM_PAGE * SHM_PAGE : 0;
+    return end < file ? end : file;
+}
+
+/* Whether the arena has grown beyond the copy. (What lies beyond the arena is damage: to be
+ * reported, not waited for.) */
+static bool outgrown(const struct copy *copy)
+{
+    uint64_t end = load(&shm_control()->arena_end) - SHM_BASE;
+    return used_end() > copy->size && used_end() <= end;
 }
 
 /* ---- the map ---- */
@@ -93,7 +114,7 @@ static void copy_bit(struct copy *copy, uint64_t bit, uint64_t slots_end, uint64
 /* Copies up to `max` of what is left. @return how many */
 static uint64_t copy_marked(struct copy *copy, uint64_t max)
 {
-    uint64_t done = 0, end = used_end() < copy->size ? used_end() : copy->size;
+    uint64_t done = 0, end = copy_end(copy);
     uint64_t slots_end = SHM_SLOTS_AT + copy->slots * sizeof(struct shm_slot);
     for (size_t i = 0; i < MAP_WORDS && done < max && copy->left > 0; i++)
         while (copy->map[i] != 0 && done < max) {
@@ -120,10 +141,10 @@ static void copy_new_slots(struct copy *copy)
 
 static void copy_all(struct copy *copy)
 {
-    uint64_t end = used_end();
+    uint64_t end = copy_end(copy);
     copy_new_slots(copy);
     copy_range(copy, 0, SHM_DIRTY_AT);
-    if (end > SHM_ARENA_AT && end <= copy->size)
+    if (end > SHM_ARENA_AT)
         copy_range(copy, SHM_ARENA_AT, end);
 }
 
@@ -131,7 +152,7 @@ static void copy_all(struct copy *copy)
 static bool finish(struct copy *copy)
 {
     take_map(copy);
-    if (used_end() > copy->size || copy->left > BITE)
+    if (outgrown(copy) || copy->left > BITE)
         return false;
     uint64_t ready = shm_control()->slots_ready;
     if (ready > copy->slots && ready <= SHM_SLOTS)
@@ -196,13 +217,13 @@ static int copy_live(struct shm_store *store, struct copy *copy)
     copy_all(copy);
     for (int round = 0; round < ROUNDS && rc == SHM_EBUSY; round++) {
         rc = try_finish(store, copy);
-        if (rc != SHM_EBUSY || copy->left > before / 4 * 3 || used_end() > copy->size)
+        if (rc != SHM_EBUSY || copy->left > before / 4 * 3 || outgrown(copy))
             break;
         before = copy->left;
         copy_new_slots(copy);
         copy_marked(copy, UINT64_MAX);
     }
-    for (int i = 0; i < BITES && rc == SHM_EBUSY && used_end() <= copy->size; i++) {
+    for (int i = 0; i < BITES && rc == SHM_EBUSY && !outgrown(copy); i++) {
         copy_new_slots(copy);
         rc = bite(store, copy, i < PATIENCE ? BITE : LARGE_BITE);
         give_turn();
@@ -249,11 +270,13 @@ int shm_store_verify(struct shm_store *store, struct shm_verify_report *report,
     memset(report, 0, sizeof(*report));
     if (store->locked_out)
         return SHM_EPERM;
-    /* room for what is added meanwhile: address space costs nothing */
-    uint64_t limit = load(&shm_control()->limit);
+    /* with room for what is added meanwhile */
+    uint64_t limit = load(&shm_control()->arena_end) - SHM_BASE;
+    if (limit < store->size)
+        limit = shm_round_up(limit + limit / 2 + ROOM, SHM_PAGE);
     if (limit < SHM_ARENA_AT || limit > store->size)
         limit = store->size;
-    struct copy copy = {.size = limit, .map = calloc(MAP_WORDS, sizeof(uint64_t))};
+    struct copy copy = {.fd = store->fd, .size = limit, .map = calloc(MAP_WORDS, sizeof(uint64_t))};
     copy.image = mmap(NULL, limit, PROT_READ | PROT_WRITE,
                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     int rc = SHM_ESYS;

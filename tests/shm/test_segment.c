@@ -401,6 +401,7 @@ static void verify_notices_flipped_bits(void **state)
         &control->version,
         &control->alloc[SHM_ALLOC_BYTES_USED],
         &control->alloc[SHM_ALLOC_BLOCK_CUR],
+        &control->alloc[SHM_ALLOC_ARENA_CUR],
         &control->alloc[SHM_ALLOC_NODE_CUR],
         &control->alloc[3],
         &control->retired.head,
