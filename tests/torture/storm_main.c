@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -186,6 +187,8 @@ int main(int argc, char **argv)
     int failed = 0;
     parse(argc, argv);
     prctl(PR_SET_CHILD_SUBREAPER, 1);
+    if (!keep) /* mutants crash by the dozen */
+        setrlimit(RLIMIT_CORE, &(struct rlimit){0});
     snprintf(storm_name, sizeof(storm_name), "/rosterd-storm-%ld", (long)getpid());
     if (shm_file_path(path, storm_name, NULL) != SHM_OK)
         return 1;
