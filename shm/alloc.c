@@ -60,41 +60,11 @@ static void free_rest(struct shm_txn *txn, uint64_t at, uint64_t end)
     }
 }
 
-static struct shm_node *take_node(struct shm_txn *txn, bool *recycled)
-{
-    uint64_t used = shm_alloc_get(txn, SHM_ALLOC_BYTES_USED) + sizeof(struct shm_node);
-    struct shm_node *node = (struct shm_node *)(uintptr_t)shm_alloc_get(txn, SHM_ALLOC_NODE_FREE);
-    *recycled = node != NULL;
-    if (node != NULL) {
-        shm_alloc_set(txn, SHM_ALLOC_NODE_FREE, node->died);
-        shm_alloc_set(txn, SHM_ALLOC_BYTES_USED, used);
-        return node;
-    }
-    uint64_t at = shm_alloc_get(txn, SHM_ALLOC_NODE_CUR);
-    if (at == shm_alloc_get(txn, SHM_ALLOC_NODE_END)) {
-        at = take_extent(txn);
-        if (at == 0)
-            return NULL;
-        shm_alloc_set(txn, SHM_ALLOC_NODE_END, at + SHM_EXTENT);
-    }
-    shm_alloc_set(txn, SHM_ALLOC_NODE_CUR, at + sizeof(struct shm_node));
-    shm_alloc_set(txn, SHM_ALLOC_BYTES_USED, used);
-    return (struct shm_node *)(uintptr_t)at;
-}
-
-struct shm_node *shm_alloc_node(struct shm_txn *txn, bool *recycled)
-{
-    struct shm_node *node = take_node(txn, recycled);
-    if (node != NULL && txn->tracked)
-        shm_dirty_mark(node, sizeof(*node));
-    return node;
-}
-
-/* Room for `size` more bytes at BLOCK_CUR, or 0. */
+/* Room for `size` more bytes at CUR, or 0. */
 static uint64_t make_room(struct shm_txn *txn, uint64_t size)
 {
-    uint64_t at = shm_alloc_get(txn, SHM_ALLOC_BLOCK_CUR);
-    uint64_t end = shm_alloc_get(txn, SHM_ALLOC_BLOCK_END);
+    uint64_t at = shm_alloc_get(txn, SHM_ALLOC_CUR);
+    uint64_t end = shm_alloc_get(txn, SHM_ALLOC_END);
     if (end - at >= size)
         return at;
     uint64_t extent = take_extent(txn);
@@ -104,8 +74,34 @@ static uint64_t make_room(struct shm_txn *txn, uint64_t size)
         free_rest(txn, at, end);
         at = extent;
     }
-    shm_alloc_set(txn, SHM_ALLOC_BLOCK_END, extent + SHM_EXTENT);
+    shm_alloc_set(txn, SHM_ALLOC_END, extent + SHM_EXTENT);
     return at;
+}
+
+static struct shm_node *take_node(struct shm_txn *txn, bool *recycled)
+{
+    uint64_t used = shm_alloc_get(txn, SHM_ALLOC_BYTES_USED) + sizeof(struct shm_node);
+    struct shm_node *node = (struct shm_node *)(uintptr_t)shm_alloc_get(txn, SHM_ALLOC_NODE_FREE);
+    *recycled = node != NULL;
+    if (node != NULL) {
+        shm_alloc_set(txn, SHM_ALLOC_NODE_FREE, node->died);
+    } else {
+        uint64_t at = make_room(txn, sizeof(*node));
+        if (at == 0)
+            return NULL;
+        shm_alloc_set(txn, SHM_ALLOC_CUR, at + sizeof(*node));
+        node = (struct shm_node *)(uintptr_t)at;
+    }
+    shm_alloc_set(txn, SHM_ALLOC_BYTES_USED, used);
+    return node;
+}
+
+struct shm_node *shm_alloc_node(struct shm_txn *txn, bool *recycled)
+{
+    struct shm_node *node = take_node(txn, recycled);
+    if (node != NULL && txn->tracked)
+        shm_dirty_mark(node, sizeof(*node));
+    return node;
 }
 
 void *shm_alloc_block(struct shm_txn *txn, uint64_t size)
@@ -119,7 +115,7 @@ void *shm_alloc_block(struct shm_txn *txn, uint64_t size)
         block = make_room(txn, bytes);
         if (block == 0)
             return NULL;
-        shm_alloc_set(txn, SHM_ALLOC_BLOCK_CUR, block + bytes);
+        shm_alloc_set(txn, SHM_ALLOC_CUR, block + bytes);
     }
     if (txn->tracked)
         shm_dirty_mark((void *)(uintptr_t)block, bytes);

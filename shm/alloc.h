@@ -2,9 +2,9 @@
 /*
  * The arena's allocator. Its whole state is 64 words in the control page,
  * changed through the transaction's copy: an allocation that does not commit
- * never happened. Nodes and blocks (bodies, towers) each fill extents of
- * their own from the front, so that users created in sequence lie in sequence;
- * what is freed goes to a list by size and is taken from there first.
+ * never happened. Nodes and blocks (bodies, towers) fill extents from the
+ * front as they come, so that a user's first body lies behind its node, and users created in
+ * sequence lie in sequence; what is freed goes to a list by size and is taken from there first.
  */
 #ifndef ROSTERD_SHM_ALLOC_H
 #define ROSTERD_SHM_ALLOC_H

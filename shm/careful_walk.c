@@ -69,7 +69,7 @@ int careful_node(struct careful *c, const void *pointer, const char *from,
                  struct careful_node *node)
 {
     const struct shm_node *at = pointer;
-    if (!careful_may_read(c, at, sizeof(*at), SHM_LINE))
+    if (!careful_may_read(c, at, sizeof(*at), SHM_GRANULE))
         return careful_bad(c, "a pointer in %s leads nowhere", from);
     uint64_t id[2] = {load(at->id), load(at->id + 8)};
     struct shm_node copy = {

@@ -20,7 +20,7 @@
 
 /* Users created in sequence lie in sequence, a node and a body each: what comes
  * a few users later is asked for now. A prefetch of no memory is nothing. */
-enum { AHEAD = 6, BODY_GUESS = 112 };
+enum { AHEAD = 6, USER_GUESS = sizeof(struct shm_node) + 112 };
 
 static const struct shm_node *entry(const struct cds_list_head *at)
 {
@@ -89,10 +89,8 @@ int shm_cursor_next(struct shm_cursor *cursor, struct shm_user *user)
     SHM_POINT("reading");
     while (body->born > version)
         body = rcu_dereference(body->prev);
-    __builtin_prefetch(node + AHEAD);
-    __builtin_prefetch(&node[AHEAD].order);
-    __builtin_prefetch((const char *)body + (size_t)AHEAD * BODY_GUESS);
-    __builtin_prefetch((const char *)body + (size_t)AHEAD * BODY_GUESS + SHM_LINE);
+    for (unsigned at = 0; at < USER_GUESS; at += SHM_LINE)
+        __builtin_prefetch((const char *)node + (size_t)AHEAD * USER_GUESS + at);
     user->id = node->id;
     user->body = body->bytes;
     user->body_len = shm_body_length(body);

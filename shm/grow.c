@@ -26,8 +26,9 @@
 
 enum { COLLAPSE_SHARE = 10, COLLAPSE_FAILED_MS = 10000 };
 
-/* One step of growth: a sixteenth of what there is, in whole huge pages, at most eight of them. */
-enum { STEP_SHARE = 16, STEP_HUGE_MAX = 8, STEPS_AHEAD = 2 };
+/* One step of growth: a sixteenth of what there is, in whole huge pages, at most four of them.
+ * The master keeps one ahead. */
+enum { STEP_SHARE = 16, STEP_HUGE_MAX = 4, STEPS_AHEAD = 1 };
 
 static int64_t now_us(void)
 {

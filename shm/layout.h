@@ -27,12 +27,13 @@
 enum {
     SHM_PAGE = 4096,
     SHM_LINE = 64,
+    SHM_GRANULE = 16,      /* nodes and blocks are multiples of it, and so are their addresses */
     SHM_SECRET_SIZE = 192, /* as XXH3_64bits_withSecret() likes it */
     SHM_LOG_MAX = 5372,    /* entries: see the sum in log.h */
     SHM_FEED_SIZE = 16384, /* entries of the ring, a power of two */
     SHM_PINS = 126,        /* a slot */
     SHM_LEVELS = 12,       /* of the sparse index */
-    SHM_EXTENT = 64 << 10, /* what nodes and blocks take from the arena at a time */
+    SHM_EXTENT = 64 << 10, /* what is taken from the arena at a time */
     SHM_CLASSES = 56,      /* size classes of blocks: see alloc.c */
     SHM_SLOTS_STEP = 16,   /* slots made at a time */
 };
@@ -81,27 +82,29 @@ enum shm_body_state {
     SHM_BODY_LAST,     /* was DELETED, out of the chain with its node (`from`) and tower */
 };
 
-/** A user's identity: line 0 is what a lookup reads, line 1 what a listing reads. */
+/**
+ * A user's identity. Its first body lies behind it where the allocator could do so: a lookup
+ * reads the end of the node and the body, side by side, and asks for both at once.
+ */
 struct shm_node {
-    struct cds_hlist_node by_id;
-    uint64_t hash;
-    uint8_t id[SHM_ID_SIZE];
-    struct shm_body *body; /* the newest */
-    uint64_t seq;          /* creation order, from 1 */
-    uint32_t check;        /* over id, seq, born, hash */
-    uint32_t state;        /* enum shm_node_state */
-
     struct cds_list_head order; /* by seq; unlinked: prev is its tower or NULL */
     uint64_t born;
     uint64_t died;                   /* free node: the next free one */
     struct cds_hlist_node unique[2]; /* by user name, by e-mail */
+    uint64_t hash;
+    uint32_t check; /* over id, seq, born, hash */
+    uint32_t state; /* enum shm_node_state */
+    uint64_t seq;   /* creation order, from 1 */
+    struct cds_hlist_node by_id;
+    uint8_t id[SHM_ID_SIZE];
+    struct shm_body *body; /* the newest */
 };
-_Static_assert(sizeof(struct shm_node) == 128, "two lines a user");
-_Static_assert(offsetof(struct shm_node, order) == SHM_LINE, "a lookup reads one line");
+_Static_assert(sizeof(struct shm_node) == 128 && sizeof(struct shm_node) % SHM_GRANULE == 0,
+               "nodes and blocks lie side by side");
 
 enum shm_node_state { SHM_NODE_LIVE = 1, SHM_NODE_UNLINKED };
 
-/** An entry of the sparse index by seq: one user in sixteen has one. */
+/** An entry of the sparse index by seq: one user in 64 has one. */
 struct shm_tower {
     struct shm_body *link; /* next free */
     struct shm_node *node;
@@ -141,16 +144,15 @@ enum shm_rebuild_what {
 /** The allocator's words. The first SHM_CLASSES are heads of free lists. */
 enum shm_alloc_word {
     SHM_ALLOC_NODE_FREE = SHM_CLASSES, /* linked through died */
-    SHM_ALLOC_NODE_CUR,                /* the unused rest of the nodes' extent */
-    SHM_ALLOC_NODE_END,
-    SHM_ALLOC_BLOCK_CUR, /* and of the blocks' */
-    SHM_ALLOC_BLOCK_END,
+    SHM_ALLOC_CUR,                     /* the unused rest of the current extent */
+    SHM_ALLOC_END,
     SHM_ALLOC_ARENA_CUR,  /* the first extent never used */
     SHM_ALLOC_BYTES_USED, /* nodes and blocks that are not free */
-    SHM_ALLOC_RESERVED,
-    SHM_ALLOC_WORDS,
+    SHM_ALLOC_RESERVED,   /* from here on: 0 */
+    SHM_ALLOC_WORDS = 64,
 };
-_Static_assert(SHM_ALLOC_WORDS == 64, "a transaction keeps a bit for each");
+_Static_assert(SHM_ALLOC_RESERVED < SHM_ALLOC_WORDS && SHM_ALLOC_WORDS <= 64,
+               "a transaction keeps a bit for each");
 
 struct shm_control {
     /* read by everybody, written once a commit */

@@ -17,12 +17,12 @@
 
 enum { RACES_MAX = 16, MIN_BUCKETS = 8192 };
 
-/* At most 4/3 users a bucket: a lookup meets 1.7 nodes at worst, and buckets stay
- * under 11 bytes a user. */
+/* At most a user a bucket: a lookup meets 1.5 nodes at worst, and buckets take 8 to 16
+ * bytes a user. */
 uint64_t shm_bucket_count(uint64_t max_users)
 {
     uint64_t n = MIN_BUCKETS;
-    while (n / 3 * 4 < max_users)
+    while (n < max_users)
         n *= 2;
     return n;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The sparse index by seq: a skip list over one user in sixteen, so that a page
- * token whose user is gone goes on in bounded steps (log n, then some sixteen).
+ * The sparse index by seq: a skip list over one user in 64, so that a page
+ * token whose user is gone goes on in bounded steps (log n, then some 64).
  * Who has a tower, and how high, comes from the keyed hash of the id: no choice
  * of ids, nor of users deleted, can make a long stretch without one.
  *
@@ -19,7 +19,7 @@
 unsigned shm_tower_height(uint64_t hash)
 {
     unsigned height = 1;
-    if (hash >> 60 != 0)
+    if (hash >> 58 != 0)
         return 0;
     for (hash >>= 32; (hash & 3) == 0 && height < SHM_LEVELS; hash >>= 2)
         height++;

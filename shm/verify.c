@@ -182,7 +182,7 @@ static int check_arena(struct verify *v)
     }
     v->work = 2 * v->control->users + v->control->ids.count / 8 + 1;
     size_t granules = (v->to - v->from) / VERIFY_GRANULE / 64 + 1;
-    size_t nodes = (v->to - v->from) / VERIFY_NODE / 64 + 1;
+    size_t nodes = (v->to - v->from) / VERIFY_GRANULE / 64 + 1;
     uint64_t *maps = calloc(3 * granules + nodes, sizeof(*maps));
     if (maps == NULL)
         return SHM_ESYS;

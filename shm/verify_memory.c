@@ -76,7 +76,7 @@ static void check_pins(struct verify *v)
 static bool claim_node(struct verify *v, const struct shm_body *p, const struct shm_body *body)
 {
     const struct shm_node *owner = shm_node_of(body);
-    const struct shm_node *node = verify_at(v, owner, sizeof(*node), VERIFY_NODE);
+    const struct shm_node *node = verify_at(v, owner, sizeof(*node), VERIFY_GRANULE);
     if (node == NULL || !verify_mark(v, &v->sum, owner, sizeof(*node)))
         return false;
     v->sum.bytes_used += sizeof(*node);
@@ -151,7 +151,7 @@ struct free_list {
 static struct free_list free_list(uint64_t i)
 {
     if (i == SHM_ALLOC_NODE_FREE)
-        return (struct free_list){SHM_ALLOC_NODE_FREE, sizeof(struct shm_node), VERIFY_NODE,
+        return (struct free_list){SHM_ALLOC_NODE_FREE, sizeof(struct shm_node), VERIFY_GRANULE,
                                   offsetof(struct shm_node, died)};
     return (struct free_list){(unsigned)i, shm_class_size((unsigned)i), VERIFY_GRANULE, 0};
 }
@@ -177,16 +177,16 @@ static void check_free(struct verify *v, struct verify_tally *tally, struct veri
     }
 }
 
-static void check_rest(struct verify *v, unsigned cur, unsigned end, const char *name)
+static void check_rest(struct verify *v)
 {
-    uint64_t from = v->control->alloc[cur], to = v->control->alloc[end];
+    uint64_t from = v->control->alloc[SHM_ALLOC_CUR], to = v->control->alloc[SHM_ALLOC_END];
     const void *p = (const void *)(uintptr_t)from;
     if (from == 0 && to == 0)
         return;
     if (to < from || to - from > 16 * SHM_EXTENT || to % SHM_EXTENT != 0 ||
         verify_at(v, p, to - from, VERIFY_GRANULE) == NULL ||
         !verify_mark(v, &v->sum, p, to - from))
-        verify_fault(v, "the rest of the extent of %s is wrong", name);
+        verify_fault(v, "the rest of the current extent is wrong");
     else
         v->sum.bytes_free += to - from;
 }
@@ -196,10 +196,10 @@ void verify_allocator(struct verify *v)
     const struct shm_control *control = v->control;
     struct verify_pieces pieces = {.count = SHM_CLASSES + 1};
     verify_spread(v, &pieces, check_free);
-    check_rest(v, SHM_ALLOC_NODE_CUR, SHM_ALLOC_NODE_END, "nodes");
-    check_rest(v, SHM_ALLOC_BLOCK_CUR, SHM_ALLOC_BLOCK_END, "blocks");
-    if (control->alloc[SHM_ALLOC_RESERVED] != 0)
-        verify_fault(v, "the allocator's reserved word is in use");
+    check_rest(v);
+    for (unsigned word = SHM_ALLOC_RESERVED; word < SHM_ALLOC_WORDS; word++)
+        if (control->alloc[word] != 0)
+            verify_fault(v, "the allocator's reserved words are in use");
     v->sum.bytes_free += control->arena_end - control->alloc[SHM_ALLOC_ARENA_CUR];
     uint64_t granules = (v->to - v->from) / VERIFY_GRANULE;
     if (v->sum.marked != granules)

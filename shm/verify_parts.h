@@ -6,8 +6,7 @@
 #include "shm/verify.h"
 
 enum {
-    VERIFY_GRANULE = 16,
-    VERIFY_NODE = sizeof(struct shm_node), /* nodes are aligned to their size */
+    VERIFY_GRANULE = SHM_GRANULE,
 };
 
 /** What one thread has seen. */
@@ -31,7 +30,7 @@ struct verify {
     uint64_t *taken;   /* a bit a granule: it belongs to something */
     uint64_t *retired; /* a granule: a retired body starts here, in no list yet */
     uint64_t *tower;   /* a granule: a tower of level 0 starts here */
-    uint64_t *node;    /* a bit VERIFY_NODE bytes: a node of the order list */
+    uint64_t *node;    /* a granule: a node of the order list starts here */
     struct verify_tally sum;
     pthread_mutex_t lock; /* of sum, the report and on_fault */
     struct shm_verify_report *report;

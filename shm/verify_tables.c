@@ -85,10 +85,10 @@ static bool check_node(struct verify *v, const struct part *part, struct chain *
 {
     size_t offset = link_offset(part);
     const struct shm_node *owner = (const void *)((uintptr_t)chain->at - offset);
-    const struct shm_node *node = verify_at(v, owner, sizeof(*node), VERIFY_NODE);
+    const struct shm_node *node = verify_at(v, owner, sizeof(*node), VERIFY_GRANULE);
     unsigned long long bucket = chain->bucket;
     bool known;
-    if (node == NULL || !verify_get(v->node, verify_bit(v, owner, VERIFY_NODE))) {
+    if (node == NULL || !verify_get(v->node, verify_bit(v, owner, VERIFY_GRANULE))) {
         verify_fault(v, "%s, bucket %llu: its chain is broken", name_of(part), bucket);
         return false;
     }

@@ -244,14 +244,14 @@ static bool step(struct verify *v, struct verify_tally *tally, struct walk *walk
         return false;
     struct piece *piece = walk->piece;
     const struct shm_node *owner = owner_of(walk->next);
-    const struct shm_node *node = verify_at(v, owner, sizeof(*node), VERIFY_NODE);
+    const struct shm_node *node = verify_at(v, owner, sizeof(*node), VERIFY_GRANULE);
     if (node == NULL || !verify_mark(v, tally, owner, sizeof(*node))) {
         verify_fault(v, "after user %llu: the order list is broken",
                      (unsigned long long)piece->end.seq);
         piece->broken = true;
         return false;
     }
-    verify_set(v->node, verify_bit(v, owner, VERIFY_NODE));
+    verify_set(v->node, verify_bit(v, owner, VERIFY_GRANULE));
     prefetch(v, node->body, 2);
     prefetch(v, owner_of(node->order.next), 2);
     check_node(v, node);
@@ -331,7 +331,7 @@ static uint64_t cut(const struct verify *v, unsigned level, struct piece *pieces
         if (tower == NULL || tower->height <= level || tower->height > SHM_LEVELS ||
             tower->seq <= seq)
             break;
-        const struct shm_node *node = verify_at(v, tower->node, sizeof(*node), VERIFY_NODE);
+        const struct shm_node *node = verify_at(v, tower->node, sizeof(*node), VERIFY_GRANULE);
         if (node == NULL || node->seq != tower->seq)
             break;
         if (&tower->node->order != pieces[0].start)

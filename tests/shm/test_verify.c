@@ -83,6 +83,15 @@ static void leave_waiting(struct fixture *f, uint64_t turn)
         update(f->actor, n);
 }
 
+/* A user who stays, and has a tower. */
+static uint64_t towering(void)
+{
+    uint64_t n = 3 * USERS;
+    while (!has_tower(n))
+        n++;
+    return n;
+}
+
 /* Live, replaced, held, deleted and unlinked bodies, free nodes and blocks, two indexes. */
 static void fill(struct fixture *f)
 {
@@ -93,6 +102,7 @@ static void fill(struct fixture *f)
     f->config.key_of = key_of;
     assert_int_equal(fixture_reopen(f), SHM_OK);
     users_insert(f->actor, 0, USERS, 50);
+    users_insert(f->actor, towering(), towering() + 1, 1);
     users_insert(f->actor, USERS, 2 * USERS, 50);
     for (uint64_t n = 0; n < 60; n++)
         delete_user(f->actor, n);
@@ -263,10 +273,7 @@ static void every_flipped_bit_of_a_user_is_found(void **state)
     static const struct field tower[] = {FIELD(shm_tower, link)};
     fill(f);
     struct copy copy = copy_segment();
-    uint64_t n = 300;
-    while (!has_tower(n))
-        n++;
-    const struct shm_node *node = node_of(f, n);
+    const struct shm_node *node = node_of(f, towering());
     flip_each(&copy, offset(node), offset(node + 1), 1, "a node");
     flip_body(&copy, node->body, live, 1, "a body");
     const struct shm_body *held = NULL;
@@ -292,7 +299,8 @@ static void deleted_users_nodes_on_their_way_are_checked(void **state)
         if (node == NULL)
             continue;
         flip_each(&copy, offset(&body->from), offset(&body->from) + 8, 7, "a last body's node");
-        flip_each(&copy, offset(node->id), offset(&node->order), 13, "an unlinked node");
+        flip_each(&copy, offset(&node->hash), offset(&node->by_id), 13, "an unlinked node");
+        flip_each(&copy, offset(node->id), offset(node + 1), 13, "an unlinked node");
         flip_each(&copy, offset(&node->order.prev), offset(&node->order.prev) + 8, 7,
                   "an unlinked node's tower");
         towers += node->order.prev != NULL;

@@ -130,7 +130,15 @@ void world_fill_and_die(struct world *w)
     shm_actor_online(actor); /* and dies so, in this process's slot */
 }
 
-/* To where the next user needs more arena: first by large bodies, then by what still fits. */
+/* Bytes that a user takes at most, with node, body and tower. */
+enum { LARGE_MOST = 4096 + 256, SMALL_MOST = 512 };
+
+static uint64_t left(const struct shm_control *control)
+{
+    return control->alloc[SHM_ALLOC_END] - control->alloc[SHM_ALLOC_CUR];
+}
+
+/* To where the next users need more arena: first by large bodies, then by what still fits. */
 void world_fill_arena(struct world *w)
 {
     const struct shm_control *control = shm_control();
@@ -141,15 +149,13 @@ void world_fill_arena(struct world *w)
         world_check(w, n < KILLER_BIG && world_insert(w, actor, n, 1, 1) == SHM_OK);
         w->state[0][n] = 1;
     }
-    uint64_t left = control->alloc[SHM_ALLOC_BLOCK_END] - control->alloc[SHM_ALLOC_BLOCK_CUR];
-    for (; left >= 4096; left -= 4096, n++) {
+    for (; left(control) >= LARGE_MOST; n++) {
         world_check(w, n < KILLER_BIG && world_insert(w, actor, n, 1, 1) == SHM_OK);
         w->state[0][n] = 1;
     }
-    for (n = KILLER_BIG; left >= 256; n++) { /* more than any of them takes */
+    for (n = KILLER_BIG; left(control) >= SMALL_MOST; n++) {
         world_check(w, n < KILLER_FRESH && world_insert(w, actor, n, 1, 1) == SHM_OK);
         w->state[0][n] = 1;
-        left = control->alloc[SHM_ALLOC_BLOCK_END] - control->alloc[SHM_ALLOC_BLOCK_CUR];
     }
     world_check(w, control->arena_end == end && n <= WORLD_LARGE);
     shm_actor_leave(actor);
