@@ -10,8 +10,8 @@
 
 struct shm_store {
     int fd;
-    bool owner;    /* by descriptor: true in the owner's forked children, too */
-    bool readonly; /* the arena is mapped so: a tool */
+    bool owner;      /* by descriptor: true in the owner's forked children, too */
+    bool readonly;   /* the arena is mapped so: a tool */
     bool locked_out; /* all of it is, for want of the right to write: no slot, no lock */
     shm_key_of *key_of;
     uint64_t size; /* bytes mapped from SHM_BASE */
@@ -109,7 +109,8 @@ int shm_fail(struct shm_fault *fault, int error, const char *format, ...)
 enum shm_access {
     SHM_AS_OWNER,
     SHM_AS_TOOL,
-    SHM_AS_READER, /* a tool that makes do with a descriptor to read from; see shm_file_writable() */
+    SHM_AS_READER, /* a tool that makes do with a descriptor to read from; see shm_file_writable()
+                    */
 };
 int shm_file_path(char path[300], const char *name, struct shm_fault *fault);
 int shm_file_open(int *fd, const char *name, enum shm_access access, struct shm_fault *fault);
@@ -143,8 +144,8 @@ int shm_check_header(const struct shm_header *header, const char *name, struct s
 int shm_check_file(int fd, const char *name, struct shm_geometry *geometry,
                    struct shm_fault *fault);
 /** Every invariant; a corrupt segment is left as it was. */
-int shm_check_contents(int fd, const struct shm_config *config,
-                       const struct shm_geometry *geometry, struct shm_fault *fault);
+int shm_check_contents(int fd, const struct shm_config *config, const struct shm_geometry *geometry,
+                       struct shm_fault *fault);
 
 /* lock.c */
 /** @return SHM_OK, SHM_EBUSY after some 50 us, SHM_ECORRUPT */

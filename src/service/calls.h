@@ -96,7 +96,7 @@ void listings_init(struct listings *listings, uint64_t max_age, uint64_t max_byt
 
 struct batch_error {
     const char *reason; /* static, the service's, or in the call's arena */
-    uint32_t position; /* of the request in the stream, from 0 */
+    uint32_t position;  /* of the request in the stream, from 0 */
 };
 struct batch_call {
     struct parking parking;

@@ -58,7 +58,7 @@ static void check_survivor(struct fixture *f, size_t point, uint64_t count)
 {
     struct shm_user user;
     uint8_t id[SHM_ID_SIZE];
-    users_insert(f->actor, 500, 510, 5); /* takes the dead one's lock */
+    users_insert(f->actor, 500, 510, 5);           /* takes the dead one's lock */
     assert_int_equal(shm_actor_reap(f->store), 1); /* its slot; the lock is recovered */
     segment_check(f->store, 110 + (points[point].committed ? count : 0));
     for (uint64_t n = 100; n < 100 + count; n++) {
