@@ -81,7 +81,7 @@ int shm_cursor_next(struct shm_cursor *cursor, struct shm_user *user)
     const struct shm_node *node = cursor->at;
     uint64_t version = cursor->snapshot->version;
     shm_grace_online(cursor->actor);
-    if (shm_snapshot_revoked(cursor->actor, cursor->snapshot))
+    if (shm_is_revoked(cursor->actor, cursor->snapshot))
         return SHM_EREVOKED;
     if (node == NULL)
         return SHM_ENOENT;

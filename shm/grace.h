@@ -67,4 +67,11 @@ static inline bool shm_visible(uint64_t born, const uint64_t *died, uint64_t ver
     return born <= version && version < __atomic_load_n(died, __ATOMIC_RELAXED);
 }
 
+/* Inside an online section: shm_snapshot_revoked(), in line. The argument is reclaim.c's. */
+static inline bool shm_is_revoked(const struct shm_actor *actor,
+                                  const struct shm_snapshot *snapshot)
+{
+    return __atomic_load_n(&actor->slot->pins[snapshot->pin].revoked, __ATOMIC_ACQUIRE) != 0;
+}
+
 #endif

@@ -73,5 +73,5 @@ void shm_snapshot_end(struct shm_actor *actor, struct shm_snapshot *snapshot)
 
 bool shm_snapshot_revoked(const struct shm_actor *actor, const struct shm_snapshot *snapshot)
 {
-    return __atomic_load_n(&actor->slot->pins[snapshot->pin].revoked, __ATOMIC_ACQUIRE) != 0;
+    return shm_is_revoked(actor, snapshot);
 }
