@@ -139,8 +139,8 @@ struct killer_case {
     void (*before)(struct world *w);
     /** What is stepped; world_check()s that it worked. */
     void (*run)(struct world *w);
-    bool opens; /* run opens the store itself, as the next owner */
-    bool slow;  /* takes a million steps and more: only where all positions are tried */
+    bool opens;    /* run opens the store itself, as the next owner */
+    unsigned slow; /* 1: takes a million steps under sanitizers; 2: anywhere */
     bool big;
     uint64_t size; /* of the segment; 0: as small as can be */
     /** What the segment is made with, and what it is opened with later. May be NULL. */

@@ -277,7 +277,7 @@ CASE(join_that_makes_slots, .prepare = world_fill, .before = join_sixteen, .run 
 CASE(leave_with_a_snapshot, .prepare = world_fill, .before = join_and_pin, .run = leave);
 CASE(snapshot_begin_and_end, .prepare = world_fill, .before = join, .run = snapshots);
 CASE(reap_of_the_dead, .prepare = world_fill_and_die, .run = reap);
-CASE(verify_of_a_live_segment, .prepare = world_fill, .run = verify, .slow = true);
+CASE(verify_of_a_live_segment, .prepare = world_fill, .run = verify, .slow = 2);
 CASE(recovery_of_what_was_just_sealed, .after = &insert_of_a_batch, .expect = expect_another,
      .before = join, .run = insert_another);
 CASE(recovery_of_what_was_half_published, .after = &insert_of_a_batch, .after_percent = 30,
@@ -293,15 +293,15 @@ CASE(attach_to_a_dead_servers_segment, .prepare = world_fill_and_die, .run = att
 CASE(attach_to_a_sealed_log, .after = &insert_of_a_batch, .after_percent = 60, .run = attach,
      .opens = true);
 CASE(rebuild_with_more_buckets, .prepare = world_fill, .configure = no_index,
-     .reconfigure = more_users, .run = attach, .opens = true);
+     .reconfigure = more_users, .run = attach, .opens = true, .slow = 1);
 CASE(rebuild_with_new_indexes, .prepare = world_fill, .configure = no_index,
-     .reconfigure = both_indexes, .run = attach, .opens = true);
+     .reconfigure = both_indexes, .run = attach, .opens = true, .slow = 1);
 CASE(rebuild_without_an_index, .prepare = world_fill, .reconfigure = one_index, .run = attach,
      .opens = true);
 CASE(rebuild_of_everything, .prepare = world_fill_and_die, .reconfigure = more_users, .run = attach,
-     .opens = true, .slow = true);
+     .opens = true, .slow = 2);
 CASE(rebuild_after_a_killed_one, .after = &rebuild_with_more_buckets, .after_percent = 50,
-     .reconfigure = more_users, .run = attach, .opens = true, .slow = true);
+     .reconfigure = more_users, .run = attach, .opens = true, .slow = 2);
 
 const struct killer_case *const killer_cases[] = {
     &insert_of_one,
