@@ -26,20 +26,19 @@
 #include "shm/verify.h"
 #include "tests/torture/killer.h"
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__clang__)
-#if defined(__has_feature)
+#ifdef __has_feature
 #if __has_feature(address_sanitizer)
 #define POISONS 1
 #endif
 #elif defined(__SANITIZE_ADDRESS__)
 #define POISONS 1
 #endif
-#endif
 #ifdef POISONS
 #include <sanitizer/asan_interface.h>
+#include <sanitizer/common_interface_defs.h>
 #else
-#define ASAN_POISON_MEMORY_REGION(at, size)   ((void)(at), (void)(size))
-#define ASAN_UNPOISON_MEMORY_REGION(at, size) ((void)(at), (void)(size))
+#define ASAN_POISON_MEMORY_REGION(at, size)     ((void)(at), (void)(size))
+#define __sanitizer_set_death_callback(unlinks) ((void)(unlinks))
 #endif
 
 enum { CHANGE = 11, CHANGES_MAX = 64, RECORDS_MAX = 4096, FOUND_MAX = 256 };
@@ -58,6 +57,7 @@ static void unlink_segment(void)
 static void die(const char *what)
 {
     fprintf(stderr, "segment: %s\n", what);
+    unlink_segment();
     abort();
 }
 
@@ -99,6 +99,7 @@ static void start(void)
     if (pid < 0 || waitpid(pid, &status, 0) != pid || status != 0)
         die("there is no segment to begin with");
     atexit(unlink_segment);
+    __sanitizer_set_death_callback(unlink_segment);
     image_open(&image, world);
     image_save(&image);
     copy = malloc(image.size);
