@@ -26,9 +26,9 @@
 
 enum { COLLAPSE_SHARE = 10, COLLAPSE_FAILED_MS = 10000 };
 
-/* One step of growth: a sixteenth of what there is, in whole huge pages, at most four of them.
- * The master keeps one ahead. */
-enum { STEP_SHARE = 16, STEP_HUGE_MAX = 4, STEPS_AHEAD = 1 };
+/* One step of growth: a sixteenth of what there is, in whole huge pages, at most two of them.
+ * The master keeps two steps ahead, no more: what is ahead is nobody's yet. */
+enum { STEP_SHARE = 16, STEP_HUGE_MAX = 2, STEPS_AHEAD = 2 };
 
 static int64_t now_us(void)
 {

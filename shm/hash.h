@@ -8,9 +8,15 @@
 
 #include "shm/layout.h"
 
+static inline uint64_t shm_hash_keyed(const uint8_t secret[SHM_SECRET_SIZE],
+                                      const uint8_t id[SHM_ID_SIZE])
+{
+    return XXH3_64bits_withSecret(id, SHM_ID_SIZE, secret, SHM_SECRET_SIZE);
+}
+
 static inline uint64_t shm_hash_id(const struct shm_header *header, const uint8_t id[SHM_ID_SIZE])
 {
-    return XXH3_64bits_withSecret(id, SHM_ID_SIZE, header->secret, SHM_SECRET_SIZE);
+    return shm_hash_keyed(header->secret, id);
 }
 
 static inline uint32_t shm_fold(uint64_t hash)

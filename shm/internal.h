@@ -57,6 +57,7 @@ struct shm_actor {
     struct shm_slot *slot;
     struct cds_hlist_head *buckets;
     uint64_t bucket_mask;
+    uint8_t secret[SHM_SECRET_SIZE]; /* the header's, on lines of our own */
     bool online;
     unsigned unique;                   /* bit k: by_key[k] is there */
     struct shm_table by_key[SHM_KEYS]; /* control.unique, which lies in a line that writers use */

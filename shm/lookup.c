@@ -122,7 +122,7 @@ int shm_user_find(struct shm_actor *actor, const uint8_t id[SHM_ID_SIZE], struct
     if (caa_unlikely(actor->buckets == NULL))
         return find_as_tool(id, user);
     struct cds_hlist_head *bucket =
-        &actor->buckets[shm_hash_id(shm_header(), id) & actor->bucket_mask];
+        &actor->buckets[shm_hash_keyed(actor->secret, id) & actor->bucket_mask];
     return find_in(bucket, id, shm_version(), user);
 }
 

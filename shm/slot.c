@@ -128,6 +128,7 @@ static void fill(struct shm_actor *actor, struct shm_store *store, unsigned i)
     /* a reading tool may be here when tables move: it looks each time */
     actor->buckets = store->readonly ? NULL : shm_control()->ids.buckets;
     actor->bucket_mask = shm_control()->ids.count - 1;
+    memcpy(actor->secret, shm_header()->secret, sizeof(actor->secret));
 }
 
 int shm_actor_join(struct shm_actor **out, struct shm_store *store, enum shm_actor_kind kind,

@@ -55,7 +55,7 @@ struct bench_party {
     void (*close)(void);
 };
 extern const struct bench_party bench_store, bench_store_unique, bench_store_again, bench_lfht,
-    bench_lmdb;
+    bench_lfht_sized, bench_lmdb;
 
 /** Removes what the party left in /dev/shm, whatever became of its processes. */
 void bench_store_remove(const char *file);

@@ -27,13 +27,13 @@ enum {
     WRITES = 50000, /* updates and deletes */
 };
 
-enum figure { STORE, LFHT, LMDB, INSERT, SNAPSHOT, ALONE, DISTURBED, WRITER, FIGURES };
+enum figure { STORE, LFHT, LFHT_SIZED, LMDB, INSERT, SNAPSHOT, ALONE, DISTURBED, WRITER, FIGURES };
 
 /* One size of table: its processes, and what they took. */
 struct table {
     uint64_t users;
     char store_file[64], lmdb_file[64];
-    struct runner store[2], lfht, lmdb[2];
+    struct runner store[2], lfht, sized, lmdb[2];
     double ns[FIGURES][ROUNDS_MAX];
 };
 
@@ -51,6 +51,7 @@ static void clean_up(void)
             runner_kill(&tables[i].lmdb[k]);
         }
         runner_kill(&tables[i].lfht);
+        runner_kill(&tables[i].sized);
         bench_store_remove(tables[i].store_file);
         bench_lmdb_remove(tables[i].lmdb_file);
     }
@@ -67,6 +68,7 @@ static int compare(const void *a, const void *b)
     return (*x > *y) - (*x < *y);
 }
 
+/* Of the rounds: values has as many. */
 static double median_of(double *values)
 {
     qsort(values, rounds, sizeof(*values), compare);
@@ -88,7 +90,7 @@ static void row(const char *what, double ours, double other, const char *unit, d
         verdict = good ? "ok" : "MISSED";
         missed = missed || !good;
     }
-    printf("%s\t%.*f %s\t", what, ours < 100 ? 1 : 0, ours, unit);
+    printf("%s\t%.*f %s\t", what, ours < 100 || *unit == 'b' ? 1 : 0, ours, unit);
     if (other > 0)
         printf("%.*f %s\t%.2f\t", other < 100 ? 1 : 0, other, unit, ratio);
     else
@@ -120,6 +122,7 @@ static void start(struct table *table)
     for (unsigned role = 0; role < 2; role++)
         runner_start(&table->store[role], &bench_store, table->store_file, role, n, loaded);
     runner_start(&table->lfht, &bench_lfht, "", 0, n, n);
+    runner_start(&table->sized, &bench_lfht_sized, "", 0, n, n);
     for (unsigned role = 0; role < 2; role++)
         runner_start(&table->lmdb[role], &bench_lmdb, table->lmdb_file, role, n, n);
 }
@@ -137,6 +140,7 @@ static void round_of(struct table *table, unsigned i)
     const struct runner *store = table->store;
     table->ns[STORE][i] = both(store, BENCH_LOOKUP, LOOKUPS);
     table->ns[LFHT][i] = runner_do(&table->lfht, BENCH_LOOKUP, LOOKUPS);
+    table->ns[LFHT_SIZED][i] = runner_do(&table->sized, BENCH_LOOKUP, LOOKUPS);
     table->ns[LMDB][i] = both(table->lmdb, BENCH_LOOKUP, SLOW_LOOKUPS);
     table->ns[INSERT][i] = runner_do(&store[0], BENCH_INSERT, INSERTS);
     table->ns[SNAPSHOT][i] = runner_do(&store[0], BENCH_SNAPSHOT, SNAPSHOTS);
@@ -156,6 +160,8 @@ static void lookups(struct table *table)
     uint64_t n = table->users;
     row(sized("lookup from two processes, beside cds_lfht in one", n), ours, median(table, LFHT),
         "ns", 0.5);
+    row(sized("the same, cds_lfht with all buckets from the start", n), ours,
+        median(table, LFHT_SIZED), "ns", 0.5);
     row(sized("lookup from two processes, beside LMDB", n), ours, median(table, LMDB), "ns", 0.2);
     row(sized("insert, one at a time, beside a lookup", n), median(table, INSERT), ours, "ns", 4);
     row(sized("snapshot begin and end, beside a lookup", n), median(table, SNAPSHOT), ours, "ns",
@@ -168,7 +174,7 @@ static void lookups(struct table *table)
 static void writes(struct table *table)
 {
     const struct runner *store = table->store;
-    double ns[4][ROUNDS_MAX];
+    double ns[4][ROUNDS_MAX] = {0};
     for (unsigned i = 0; i < rounds; i++) {
         ns[0][i] = runner_do(&store[0], BENCH_UPDATE, WRITES);
         (void)runner_do(&store[0], BENCH_RECLAIM, 0);
@@ -191,6 +197,7 @@ static void writes(struct table *table)
 static void stop_peers(struct table *table)
 {
     runner_stop(&table->lfht);
+    runner_stop(&table->sized);
     for (int k = 0; k < 2; k++)
         runner_stop(&table->lmdb[k]);
     bench_lmdb_remove(table->lmdb_file);
@@ -211,7 +218,7 @@ static void memory(struct table *table)
     row(sized("memory a user, in use", n), runner_do(&table->store[0], BENCH_BYTES, 0), 0, "bytes",
         256);
     stop_store(table);
-    double ms[ROUNDS_MAX];
+    double ms[ROUNDS_MAX] = {0};
     for (unsigned i = 0; i < rounds; i++) {
         runner_start(&extra, &bench_store_again, table->store_file, 0, n, 0);
         ms[i] = runner_do(&extra, BENCH_OPEN_MS, 0);

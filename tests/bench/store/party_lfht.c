@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * liburcu's lock-free hash table, in one process, two threads. What is best for it: the record
- * lies in the node, as many buckets as users from the start, in one array (max_nr_buckets is
- * given, so the table takes its mmap layout), nothing to count or resize, and its fastest
- * flavour, QSBR, with a quiescent state after each section. Nodes come from malloc, as in
- * its examples.
+ * liburcu's lock-free hash table, in one process, two threads: as its examples make it, one
+ * bucket that becomes as many as are needed (AUTO_RESIZE, ACCOUNTING), and with what is best for
+ * lookups, as many buckets as users from the start, in one array (max_nr_buckets is given, so the
+ * table takes its mmap layout) and nothing to count or resize. Both have the record in the
+ * node, nodes from malloc, and its fastest flavour, QSBR, with a quiescent state after each
+ * section.
  */
 #include "config.h"
 
@@ -45,7 +46,38 @@ static int match(struct cds_lfht_node *node, const void *id)
     return memcmp(caa_container_of(node, struct record, node)->id, id, BENCH_ID) == 0;
 }
 
-static void open_table(const char *file, unsigned role, uint64_t max, uint64_t loaded)
+static void load(uint64_t loaded)
+{
+    if (table == NULL)
+        bench_die("cds_lfht", "cannot make a table");
+    urcu_qsbr_register_thread();
+    for (users = 0; users < loaded; users++) {
+        struct record *record = malloc(sizeof(*record));
+        if (record == NULL) {
+            bench_die("cds_lfht", "out of memory");
+            return;
+        }
+        cds_lfht_node_init(&record->node);
+        bench_id(record->id, users);
+        bench_body(record->body, users);
+        cds_lfht_add(table, hash_of(record->id), &record->node);
+        if (users % BENCH_SECTION == 0)
+            urcu_qsbr_quiescent_state(); /* a resize waits for that */
+    }
+    urcu_qsbr_unregister_thread();
+}
+
+static void open_growing(const char *file, unsigned role, uint64_t max, uint64_t loaded)
+{
+    (void)file;
+    (void)role;
+    (void)max;
+    table = cds_lfht_new_flavor(1, 1, 0, CDS_LFHT_AUTO_RESIZE | CDS_LFHT_ACCOUNTING,
+                                &urcu_qsbr_flavor, NULL);
+    load(loaded);
+}
+
+static void open_sized(const char *file, unsigned role, uint64_t max, uint64_t loaded)
 {
     (void)file;
     (void)role;
@@ -53,19 +85,7 @@ static void open_table(const char *file, unsigned role, uint64_t max, uint64_t l
     while (buckets < max)
         buckets *= 2;
     table = cds_lfht_new_flavor(buckets, buckets, buckets, 0, &urcu_qsbr_flavor, NULL);
-    if (table == NULL)
-        bench_die("cds_lfht", "cannot make a table");
-    urcu_qsbr_register_thread();
-    for (users = 0; users < loaded; users++) {
-        struct record *record = malloc(sizeof(*record));
-        if (record == NULL)
-            bench_die("cds_lfht", "out of memory");
-        cds_lfht_node_init(&record->node);
-        bench_id(record->id, users);
-        bench_body(record->body, users);
-        cds_lfht_add(table, hash_of(record->id), &record->node);
-    }
-    urcu_qsbr_unregister_thread();
+    load(loaded);
 }
 
 /* @return ns */
@@ -122,4 +142,5 @@ static void close_table(void)
     /* the process ends, and its memory with it */
 }
 
-const struct bench_party bench_lfht = {"cds_lfht", true, open_table, run, close_table};
+const struct bench_party bench_lfht = {"cds_lfht", true, open_growing, run, close_table};
+const struct bench_party bench_lfht_sized = {"cds_lfht, sized", true, open_sized, run, close_table};
