@@ -103,10 +103,15 @@ static const struct field gone_node_fields[] = {
     GONE(shm_node, unique),
     {"an unlinked shm_node", 0, sizeof(struct shm_node)},
     END};
-static const struct field gone_body_fields[] = {
-    GONE(shm_body, prev), GONE(shm_body, from), {"an unlinked shm_body", 0, 1 << 16}, END};
-static const struct field last_body_fields[] = {
-    GONE(shm_body, prev), {"a deleted user's last shm_body", 0, 1 << 16}, END};
+static const struct field gone_body_fields[] = {GONE(shm_body, prev),
+                                                GONE(shm_body, from),
+                                                FIELD(shm_body, token),
+                                                {"an unlinked shm_body", 0, 1 << 16},
+                                                END};
+static const struct field last_body_fields[] = {GONE(shm_body, prev),
+                                                FIELD(shm_body, token),
+                                                {"a deleted user's last shm_body", 0, 1 << 16},
+                                                END};
 static const struct field gone_tower_fields[] = {
     {"links of unlinked records", 0, 8},
     {"links of unlinked records", offsetof(struct shm_tower, next), 8 * SHM_LEVELS},
