@@ -104,6 +104,22 @@ struct shm_node *shm_alloc_node(struct shm_txn *txn, bool *recycled)
     return node;
 }
 
+/* A larger free block's front, or 0. Its rest is free blocks of other classes from the
+ * commit on; until then only its first word counts, and that is left alone. */
+static uint64_t split_larger(struct shm_txn *txn, unsigned class)
+{
+    uint64_t bytes = shm_class_size(class);
+    while (++class < SHM_CLASSES) {
+        uint64_t block = shm_alloc_get(txn, class);
+        if (block == 0)
+            continue;
+        shm_alloc_set(txn, class, *first_word(block));
+        free_rest(txn, block + bytes, block + shm_class_size(class));
+        return block;
+    }
+    return 0;
+}
+
 void *shm_alloc_block(struct shm_txn *txn, uint64_t size)
 {
     unsigned class = shm_class_of(size);
@@ -113,9 +129,12 @@ void *shm_alloc_block(struct shm_txn *txn, uint64_t size)
         shm_alloc_set(txn, class, *first_word(block));
     } else {
         block = make_room(txn, bytes);
+        if (block != 0)
+            shm_alloc_set(txn, SHM_ALLOC_CUR, block + bytes);
+        else if (txn->at_bound)
+            block = split_larger(txn, class);
         if (block == 0)
             return NULL;
-        shm_alloc_set(txn, SHM_ALLOC_CUR, block + bytes);
     }
     if (txn->tracked)
         shm_dirty_mark((void *)(uintptr_t)block, bytes);

@@ -239,6 +239,7 @@ int shm_users_insert(struct shm_actor *actor, const struct shm_new_user *users, 
         conflict = &ignored;
     *conflict = (struct shm_conflict){0};
     unsigned tries = 0;
+    actor->txn.at_bound = false;
     if (actor->store->readonly)
         return SHM_EINVAL;
     int rc = prepare(actor, users, count, conflict);

@@ -39,6 +39,7 @@ struct shm_batch {
 /** One transaction being built; see log.h. */
 struct shm_txn {
     struct shm_log *log;
+    bool at_bound; /* the arena cannot grow: free blocks may be split. Set before it begins */
     size_t count;
     size_t links; /* entries before this one are what the list calls write */
     uint64_t loaded, dirty;

@@ -17,12 +17,14 @@ int shm_make_room(struct shm_actor *actor, unsigned *tries)
     int rc = shm_grow(actor->store);
     if ((rc != SHM_ELIMIT && rc != SHM_ESPACE) || (*tries)++ == ROOM_TRIES)
         return rc;
+    bool splits = !actor->txn.at_bound;
+    actor->txn.at_bound = true;
     int locked = shm_writer_lock(actor->store);
     if (locked != SHM_OK)
         return locked;
     unsigned steps = shm_reclaim(actor, STEPS_A_HOLD);
     shm_writer_unlock();
-    return steps != 0 ? SHM_OK : rc;
+    return steps != 0 || splits ? SHM_OK : rc;
 }
 
 unsigned shm_maintain(struct shm_actor *actor)

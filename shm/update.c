@@ -126,6 +126,7 @@ int shm_users_update(struct shm_actor *actor, const struct shm_new_user *users, 
         conflict = &ignored;
     *conflict = (struct shm_conflict){0};
     unsigned tries = 0;
+    actor->txn.at_bound = false;
     int rc = prepare(actor, users, count, conflict);
     while (rc == SHM_OK) {
         rc = shm_writer_lock(actor->store);

@@ -397,6 +397,31 @@ static void full_segment_still_takes_updates(void **state)
     segment_check(f->store, 100 + n - 1000 - 1);
 }
 
+/* What large users leave serves small ones, and the index entries of any user. */
+static void full_segment_splits_free_blocks(void **state)
+{
+    struct fixture *f = *state;
+    fixture_close(f);
+    assert_int_equal(shm_store_unlink(f->name, NULL), SHM_OK);
+    f->config.size = 16 << 20;
+    f->config.max_users = 100000;
+    assert_int_equal(fixture_reopen(f), SHM_OK);
+    uint64_t n = 0;
+    while (user_insert(f->actor, n, 1000) == SHM_OK)
+        n++;
+    while (user_insert(f->actor, n, 1) == SHM_OK)
+        n++;
+    assert_int_equal(user_insert(f->actor, n, 1), SHM_ELIMIT);
+    for (uint64_t i = 0; i < 300; i++)
+        assert_int_equal(delete_one(f->actor, i), SHM_OK);
+    shm_actor_offline(f->actor);
+    drain(f->actor);
+    assert_nothing_waits(f);
+    for (uint64_t i = 0; i < 300; i++) /* some 100 bytes each: there are nodes for 300 */
+        assert_int_equal(user_insert(f->actor, n + 1 + i, 52), SHM_OK);
+    segment_check(f->store, n);
+}
+
 static void online_reader_keeps_what_it_may_see(void **state)
 {
     struct fixture *f = *state;
@@ -585,6 +610,7 @@ int main(void)
         WITH(bodies_of_other_sizes_replace_each_other),
         WITH(many_updates_of_few_users_take_little_memory),
         WITH(full_segment_still_takes_updates),
+        WITH(full_segment_splits_free_blocks),
         WITH(online_reader_keeps_what_it_may_see),
         WITH(snapshot_that_keeps_too_much_is_revoked),
         WITH(the_dead_keep_nothing_and_the_stopped_are_waited_for),
