@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * liburcu's lock-free hash table, in one process, two threads: as its examples make it, one
- * bucket that becomes as many as are needed (AUTO_RESIZE, ACCOUNTING), and with what is best for
- * lookups, as many buckets as users from the start, in one array (max_nr_buckets is given, so the
+ * liburcu's lock-free hash table, in one process, two threads, with as many buckets as users
+ * from the start: one that may grow and shrink (AUTO_RESIZE, ACCOUNTING, its own layout of
+ * memory), and one with what is best for lookups, one array (max_nr_buckets is given, so the
  * table takes its mmap layout) and nothing to count or resize. Both have the record in the
  * node, nodes from malloc, and its fastest flavour, QSBR, with a quiescent state after each
  * section.
@@ -67,12 +67,19 @@ static void load(uint64_t loaded)
     urcu_qsbr_unregister_thread();
 }
 
+static unsigned long buckets_for(uint64_t max)
+{
+    unsigned long buckets = 1;
+    while (buckets < max)
+        buckets *= 2;
+    return buckets;
+}
+
 static void open_growing(const char *file, unsigned role, uint64_t max, uint64_t loaded)
 {
     (void)file;
     (void)role;
-    (void)max;
-    table = cds_lfht_new_flavor(1, 1, 0, CDS_LFHT_AUTO_RESIZE | CDS_LFHT_ACCOUNTING,
+    table = cds_lfht_new_flavor(buckets_for(max), 1, 0, CDS_LFHT_AUTO_RESIZE | CDS_LFHT_ACCOUNTING,
                                 &urcu_qsbr_flavor, NULL);
     load(loaded);
 }
@@ -81,9 +88,7 @@ static void open_sized(const char *file, unsigned role, uint64_t max, uint64_t l
 {
     (void)file;
     (void)role;
-    unsigned long buckets = 1;
-    while (buckets < max)
-        buckets *= 2;
+    unsigned long buckets = buckets_for(max);
     table = cds_lfht_new_flavor(buckets, buckets, buckets, 0, &urcu_qsbr_flavor, NULL);
     load(loaded);
 }
