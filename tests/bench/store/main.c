@@ -22,7 +22,6 @@ enum { ROUNDS_MAX = 99, PARTIES = 3 };
 enum {
     LOOKUPS = 1000 * BENCH_BATCH,
     SLOW_LOOKUPS = 400 * BENCH_BATCH, /* LMDB's */
-    FEW_LOOKUPS = 20 * BENCH_BATCH,   /* of a cds_lfht that may have too few buckets for ever */
     INSERTS = 20000,
     SNAPSHOTS = 1000000,
     WRITES = 50000, /* updates and deletes */
@@ -140,7 +139,7 @@ static void round_of(struct table *table, unsigned i)
 {
     const struct runner *store = table->store;
     table->ns[STORE][i] = both(store, BENCH_LOOKUP, LOOKUPS);
-    table->ns[LFHT][i] = runner_do(&table->lfht, BENCH_LOOKUP, FEW_LOOKUPS);
+    table->ns[LFHT][i] = runner_do(&table->lfht, BENCH_LOOKUP, LOOKUPS);
     table->ns[LFHT_SIZED][i] = runner_do(&table->sized, BENCH_LOOKUP, LOOKUPS);
     table->ns[LMDB][i] = both(table->lmdb, BENCH_LOOKUP, SLOW_LOOKUPS);
     table->ns[INSERT][i] = runner_do(&store[0], BENCH_INSERT, INSERTS);
