@@ -73,7 +73,9 @@ static int search_chain(struct careful *c, const struct search *search, const vo
             return SHM_ENOENT;
         if (next == tortoise)
             return careful_bad(c, "a chain of a hash table has no end");
-        int rc = careful_node(c, next - search->link, "a hash table", &node);
+        /* as a number: whatever a damaged word leads to, careful_node() judges it */
+        const void *at = (const void *)((uintptr_t)next - search->link);
+        int rc = careful_node(c, at, "a hash table", &node);
         if (rc == SHM_OK)
             rc = search->id != NULL ? try_id(c, search, &node, record)
                                     : try_key(c, search, &node, record);

@@ -68,7 +68,7 @@ void grpc_call_on_close(struct http2_stream *stream, bool complete, uint32_t err
     (void)error;
     if (!call->is_call)
         return;
-    grpc_timer_disarm(server->timers, &call->timer);
+    http2_timer_disarm(server->timers, &call->timer);
     enum grpc_status status = call->ended ? call->status : GRPC_CANCELLED;
     call->status = (uint8_t)status;
     call->finished = call->ended = true;
@@ -153,7 +153,7 @@ void grpc_call_cut(struct grpc_call *call, enum grpc_status status, const char *
         grpc_send_reset(call, HTTP2_CANCEL);
 }
 
-void grpc_call_deadline_passed(struct grpc_timer *timer)
+void grpc_call_deadline_passed(struct http2_timer *timer)
 {
     struct grpc_call *call =
         (struct grpc_call *)((uint8_t *)timer - offsetof(struct grpc_call, timer));
@@ -219,6 +219,61 @@ uint64_t grpc_call_messages_in(const struct grpc_call *call)
 uint64_t grpc_call_messages_out(const struct grpc_call *call)
 {
     return call->messages_out;
+}
+
+uint64_t grpc_call_bytes_in(const struct grpc_call *call)
+{
+    return call->bytes_in;
+}
+
+uint64_t grpc_call_bytes_out(const struct grpc_call *call)
+{
+    return call->bytes_out;
+}
+
+uint64_t grpc_call_started_ns(const struct grpc_call *call)
+{
+    return call->started_ns;
+}
+
+uint64_t grpc_call_duration_ns(struct grpc_call *call)
+{
+    if (call->duration_ns == 0)
+        call->duration_ns = grpc_server_read_clock_ns(call->server) - call->started_ns;
+    return call->duration_ns;
+}
+
+h2o_iovec_t grpc_call_status_message(const struct grpc_call *call)
+{
+    return (h2o_iovec_t){.base = call->message, .len = call->message_len};
+}
+
+void *grpc_call_interceptor_state(struct grpc_call *call,
+                                  const struct grpc_interceptor *interceptor)
+{
+    const struct grpc_server *server = call->server;
+
+    for (unsigned i = 0; i < server->num_interceptors; i++)
+        if (server->interceptors[i] == interceptor)
+            return call->interceptor_state + server->interceptor_state_at[i];
+    return NULL;
+}
+
+bool grpc_call_set_identity(struct grpc_call *call, const char *name, size_t len)
+{
+    char *copy = grpc_arena_alloc(&call->arena, len + 1);
+
+    if (copy == NULL)
+        return false;
+    memcpy(copy, name, len);
+    copy[len] = '\0';
+    call->identity = copy;
+    return true;
+}
+
+const char *grpc_call_identity(const struct grpc_call *call)
+{
+    return call->identity;
 }
 
 static const char *format_peer(struct grpc_call *call)

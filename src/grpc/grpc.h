@@ -15,8 +15,8 @@
 
 #include "grpc/arena.h"
 #include "grpc/status.h"
-#include "grpc/timer.h"
 #include "http2/http2.h"
+#include "http2/timer.h"
 
 struct grpc_server; /* one per worker: services, interceptors, calls */
 struct grpc_call;
@@ -59,7 +59,8 @@ struct grpc_service {
     size_t num_methods;
 };
 
-/** A step around every call; interceptors form an ordered chain. */
+/** A step around every call; interceptors form an ordered chain, and the first one added is the
+ * outermost: it sees how every other one decided. */
 struct grpc_interceptor {
     /** GRPC_OK to go on; else the call ends with this status and *message (a static string),
      * and the handler never hears of it. NULL: nothing to do at the start. Called for every
@@ -69,11 +70,17 @@ struct grpc_interceptor {
      * after on_end and before the call's memory goes; in reverse order. */
     void (*end)(struct grpc_call *call, void *data, enum grpc_status status);
     void *data;
+    size_t state_size; /* bytes of grpc_call_interceptor_state(), zeroed when the call opens */
 };
 
+/* Message encodings besides identity, as bits. */
+enum { GRPC_COMPRESS_GZIP = 1, GRPC_COMPRESS_DEFLATE = 2 };
+
 struct grpc_config {
-    uint32_t max_message_size; /* bytes of one message; beyond: RESOURCE_EXHAUSTED */
-    uint32_t busy_poll_us;     /* see poll.h; 0: never */
+    uint32_t max_message_size;     /* bytes of one message; beyond: RESOURCE_EXHAUSTED */
+    unsigned compression;          /* GRPC_COMPRESS_*: what replies may be encoded with */
+    uint32_t compression_min_size; /* bytes of a reply from which on it is compressed */
+    uint32_t busy_poll_us;         /* see poll.h; 0: never */
     struct http2_settings http2;
 };
 
@@ -98,7 +105,7 @@ const char *grpc_server_add_service(struct grpc_server *server, const struct grp
 void grpc_server_add_interceptor(struct grpc_server *server,
                                  const struct grpc_interceptor *interceptor);
 struct http2_context *grpc_server_http2(struct grpc_server *server);
-struct grpc_timers *grpc_server_timers(struct grpc_server *server);
+struct http2_timers *grpc_server_timers(struct grpc_server *server);
 /** Drives the loop for one turn: waits at most max_wait_ms (-1: no bound) for events, handles
  * them, fires timers. */
 void grpc_server_run_once(struct grpc_server *server, int32_t max_wait_ms);
@@ -134,6 +141,22 @@ uint64_t grpc_call_deadline(const struct grpc_call *call);
 const char *grpc_call_peer(struct grpc_call *call);
 uint64_t grpc_call_messages_in(const struct grpc_call *call);
 uint64_t grpc_call_messages_out(const struct grpc_call *call);
+/** Bytes of those messages with their prefixes, as they are on the wire. */
+uint64_t grpc_call_bytes_in(const struct grpc_call *call);
+uint64_t grpc_call_bytes_out(const struct grpc_call *call);
+/** CLOCK_MONOTONIC, ns. A call starts when the turn of the loop in which it came began, or when the
+ * call before it in that turn ended: one reading of the clock a call is enough. */
+uint64_t grpc_call_started_ns(const struct grpc_call *call);
+/** Only in an interceptor's end: from start until now, the same for all of the chain. */
+uint64_t grpc_call_duration_ns(struct grpc_call *call);
+/** grpc-message as the client was told it, percent-encoded; base NULL where it was none. */
+h2o_iovec_t grpc_call_status_message(const struct grpc_call *call);
+/** This interceptor's state_size bytes. */
+void *grpc_call_interceptor_state(struct grpc_call *call,
+                                  const struct grpc_interceptor *interceptor);
+/** Who calls, as an interceptor found out, for others to tell; copied. NULL: nobody knows. */
+bool grpc_call_set_identity(struct grpc_call *call, const char *name, size_t len);
+const char *grpc_call_identity(const struct grpc_call *call);
 
 /** The value of the first such request metadata; for a `-bin` name decoded from base64. base is
  * NULL where there is none. Comma lists of -bin values: iterate with grpc_call_metadata_at().

@@ -68,7 +68,7 @@ struct grpc_server {
     h2o_loop_t *loop;
     struct http2_context *http2;
     struct http2_handler handler;
-    struct grpc_timers *timers;
+    struct http2_timers *timers;
     struct grpc_poll poll;
     struct grpc_call *calls; /* open ones */
     size_t num_calls;
@@ -77,17 +77,23 @@ struct grpc_server {
     bool ended;        /* grpc_server_end_calls() was called */
     enum grpc_status end_status;
     const char *end_message;
-    uint64_t now;  /* 0: not read yet in this turn */
     uint8_t *sink; /* what a call that has ended still writes goes here */
     size_t sink_cap;
     struct grpc_methods methods;
     struct grpc_method_entry unknown;
     const struct grpc_interceptor *interceptors[GRPC_MAX_INTERCEPTORS];
+    size_t interceptor_state_at[GRPC_MAX_INTERCEPTORS]; /* in a call's interceptor_state */
+    size_t interceptor_state_size;                      /* of all together */
     unsigned num_interceptors;
+    uint64_t clock_ns;         /* 0: not read yet in this turn */
     struct grpc_arena scratch; /* the message that on_message has */
     ProtobufCAllocator scratch_allocator;
     _Alignas(GRPC_ARENA_ALIGN) uint8_t scratch_memory[16 * 1024];
 };
+
+/** The clock of this turn, in ns: read once, and again by grpc_server_read_clock_ns(). */
+uint64_t grpc_server_clock_ns(struct grpc_server *server);
+uint64_t grpc_server_read_clock_ns(struct grpc_server *server);
 
 /* ---- a call ---- */
 
@@ -108,7 +114,7 @@ struct grpc_call {
     struct grpc_server *server;
     const struct grpc_method_entry *entry;
     struct grpc_call *next, **prev; /* among the server's open calls */
-    struct grpc_timer timer;        /* the deadline's */
+    struct http2_timer timer;       /* the deadline's */
     uint64_t deadline;
     h2o_iovec_t path;
     void *state;
@@ -131,7 +137,10 @@ struct grpc_call {
     unsigned finished : 1;    /* status is set; only on_end follows */
     unsigned ended : 1;       /* trailers or RST_STREAM went out */
     unsigned unsupported_encoding : 1;
-    uint64_t messages_in, messages_out;
+    uint64_t messages_in, messages_out, bytes_in, bytes_out;
+    uint64_t started_ns, duration_ns; /* the latter 0: not known yet */
+    uint8_t *interceptor_state;       /* of the whole chain */
+    const char *identity;
     struct grpc_inbox inbox;
     /* ... to here. */
     struct grpc_arena arena;
@@ -174,7 +183,7 @@ uint8_t *grpc_send_sink(struct grpc_server *server, size_t len);
 
 /** grpc_call_finish() at once, without waiting for a slow reader: what waits is cut off. */
 void grpc_call_cut(struct grpc_call *call, enum grpc_status status, const char *message);
-void grpc_call_deadline_passed(struct grpc_timer *timer);
+void grpc_call_deadline_passed(struct http2_timer *timer);
 
 /* The http2 handler's other callbacks. */
 void grpc_call_on_data(struct http2_stream *stream, uint8_t *data, size_t len, bool end_stream);

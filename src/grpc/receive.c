@@ -162,6 +162,7 @@ static void deliver_in(struct grpc_call *call, uint8_t *bytes, size_t len, struc
                           where.message);
     } else {
         call->messages_in++;
+        call->bytes_in += PREFIX + len;
         if (method->on_message != NULL)
             method->on_message(call, message);
     }

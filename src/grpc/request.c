@@ -161,6 +161,20 @@ keep_metadata(struct grpc_call *call, const struct http2_request *request, h2o_i
     return GRPC_METADATA_KEPT;
 }
 
+/** Makes room for what the interceptors keep of a call. @return false: out of memory */
+static bool open_chain(struct grpc_call *call)
+{
+    size_t size = call->server->interceptor_state_size;
+
+    if (size == 0)
+        return true;
+    call->interceptor_state = grpc_arena_alloc(&call->arena, size);
+    if (call->interceptor_state == NULL)
+        return false;
+    memset(call->interceptor_state, 0, size);
+    return true;
+}
+
 static enum grpc_status run_chain(struct grpc_call *call, const char **message)
 {
     const struct grpc_server *server = call->server;
@@ -187,7 +201,11 @@ static void admit(struct grpc_call *call, const struct http2_request *request,
 
     if (head->has_metadata)
         kept = keep_metadata(call, request, &culprit);
-    enum grpc_status status = run_chain(call, &message);
+    enum grpc_status status = GRPC_RESOURCE_EXHAUSTED;
+    if (open_chain(call))
+        status = run_chain(call, &message);
+    else
+        message = "out of memory";
     if (request->fields_too_large) /* the chain may have missed a field that was cut off */
         grpc_call_finish(call, GRPC_RESOURCE_EXHAUSTED, "the request's header list is too large");
     else if (status != GRPC_OK)
@@ -217,7 +235,7 @@ static void open_method(struct grpc_call *call, const struct head *head)
     if (head->timeout_given) {
         call->deadline = grpc_server_now_ms(call->server) + head->timeout;
         call->timer.expired = grpc_call_deadline_passed;
-        grpc_timer_arm(call->server->timers, &call->timer, call->deadline);
+        http2_timer_arm(call->server->timers, &call->timer, call->deadline);
     }
     if (method->state_size != 0) {
         call->state = grpc_arena_alloc(&call->arena, method->state_size);
@@ -252,6 +270,7 @@ void grpc_request_open(struct http2_stream *stream, const struct http2_request *
     if (!is_grpc(call, request, &head))
         return;
     call->is_call = true;
+    call->started_ns = grpc_server_clock_ns(server);
     server->num_calls++;
     call->next = server->calls;
     call->prev = &server->calls;

@@ -153,6 +153,7 @@ uint8_t *grpc_call_reserve(struct grpc_call *call, size_t len)
     to[0] = 0;
     memcpy(to + 1, &length, sizeof(length));
     call->messages_out++;
+    call->bytes_out += PREFIX + len;
     return to + PREFIX;
 }
 

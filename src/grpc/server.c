@@ -5,6 +5,16 @@
 
 #include "grpc/internal.h"
 
+/* A clock that nobody sets: libh2o's own is the time of day, and a correction
+ * of that would end every call that has a deadline, or none in time. */
+static uint64_t read_clock_ns(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
 struct grpc_server *grpc_server_create(h2o_loop_t *loop, const struct grpc_config *config)
 {
     struct grpc_server *server = aligned_alloc(GRPC_ARENA_ALIGN, sizeof(*server));
@@ -26,12 +36,13 @@ struct grpc_server *grpc_server_create(h2o_loop_t *loop, const struct grpc_confi
     };
     grpc_arena_init(&server->scratch, server->scratch_memory, sizeof(server->scratch_memory));
     server->scratch_allocator = grpc_arena_allocator(&server->scratch);
-    server->timers = grpc_timers_create(grpc_server_now_ms(server));
+    server->timers = http2_timers_create(read_clock_ns() / 1000000);
     if (server->timers != NULL)
-        server->http2 = http2_context_create(loop, &server->handler, &config->http2);
+        server->http2 =
+            http2_context_create(loop, server->timers, &server->handler, &config->http2);
     if (server->http2 == NULL) {
         if (server->timers != NULL)
-            grpc_timers_destroy(server->timers);
+            http2_timers_destroy(server->timers);
         free(server);
         return NULL;
     }
@@ -41,7 +52,7 @@ struct grpc_server *grpc_server_create(h2o_loop_t *loop, const struct grpc_confi
 void grpc_server_destroy(struct grpc_server *server)
 {
     http2_context_destroy(server->http2);
-    grpc_timers_destroy(server->timers);
+    http2_timers_destroy(server->timers);
     grpc_arena_clear(&server->scratch, true);
     grpc_methods_free(&server->methods);
     free(server->sink);
@@ -59,6 +70,9 @@ void grpc_server_add_interceptor(struct grpc_server *server,
 {
     if (server->num_interceptors == GRPC_MAX_INTERCEPTORS)
         abort(); /* the chain is fixed when the program is written */
+    size_t align = _Alignof(max_align_t);
+    server->interceptor_state_at[server->num_interceptors] = server->interceptor_state_size;
+    server->interceptor_state_size += (interceptor->state_size + align - 1) / align * align;
     server->interceptors[server->num_interceptors++] = interceptor;
 }
 
@@ -67,39 +81,41 @@ struct http2_context *grpc_server_http2(struct grpc_server *server)
     return server->http2;
 }
 
-struct grpc_timers *grpc_server_timers(struct grpc_server *server)
+struct http2_timers *grpc_server_timers(struct grpc_server *server)
 {
     return server->timers;
 }
 
-/* A clock that nobody sets: libh2o's own is the time of day, and a correction
- * of that would end every call that has a deadline, or none in time. */
-static uint64_t read_clock(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
 uint64_t grpc_server_now_ms(const struct grpc_server *server)
 {
-    if (server->now == 0)
-        ((struct grpc_server *)server)->now = read_clock();
-    return server->now;
+    return http2_timers_now(server->timers);
+}
+
+uint64_t grpc_server_clock_ns(struct grpc_server *server)
+{
+    if (server->clock_ns == 0)
+        server->clock_ns = read_clock_ns();
+    return server->clock_ns;
+}
+
+uint64_t grpc_server_read_clock_ns(struct grpc_server *server)
+{
+    return server->clock_ns = read_clock_ns();
 }
 
 void grpc_server_run_once(struct grpc_server *server, int32_t max_wait_ms)
 {
-    int32_t wait = grpc_timers_wait(server->timers, read_clock());
+    http2_timers_stale(server->timers);
+    int32_t wait = http2_timers_wait(server->timers, http2_timers_now(server->timers));
 
     if (wait < 0 || (max_wait_ms >= 0 && wait > max_wait_ms))
         wait = max_wait_ms >= 0 ? max_wait_ms : INT32_MAX;
-    server->now = 0; /* read again when the wait is over and someone asks */
+    http2_timers_stale(server->timers); /* read again when the wait is over and someone asks */
+    server->clock_ns = 0;
     /* A signal ends the wait early: the caller looks at that. */
     grpc_poll_turn(&server->poll, server->http2, wait);
-    server->now = read_clock();
-    grpc_timers_run(server->timers, server->now);
+    http2_timers_stale(server->timers);
+    http2_timers_run(server->timers, http2_timers_now(server->timers));
 }
 
 void grpc_server_shutdown(struct grpc_server *server)

@@ -210,7 +210,7 @@ void http2_conn_fail(struct http2_conn *conn, enum http2_error error, const char
 
 bool http2_conn_spend(struct http2_conn *conn, int32_t cost)
 {
-    if (http2_calm_spend(&conn->calm, cost, h2o_now(conn->context->loop)))
+    if (http2_calm_spend(&conn->calm, cost, http2_timers_now(conn->context->timers)))
         return true;
     http2_conn_fail(conn, HTTP2_ENHANCE_YOUR_CALM, "too many frames that do nothing");
     return false;
@@ -301,11 +301,16 @@ struct http2_conn *http2_conn_create(struct http2_context *context, h2o_socket_t
     return conn;
 }
 
+void http2_conn_start(struct http2_conn *conn)
+{
+    if (conn->sock->ssl == NULL)
+        h2o_socket_dont_read(conn->sock, 1);
+    h2o_socket_read_start(conn->sock, on_read);
+}
+
 void http2_accept(struct http2_context *context, h2o_socket_t *sock)
 {
     struct http2_conn *conn = http2_conn_create(context, sock);
     sock->data = conn;
-    if (sock->ssl == NULL)
-        h2o_socket_dont_read(sock, 1);
-    h2o_socket_read_start(sock, on_read);
+    http2_conn_start(conn);
 }

@@ -8,6 +8,8 @@
 
 #include "http2/http2.h"
 
+#include <string.h>
+
 #include <h2o/http2.h>
 #include <h2o/http2_internal.h>
 
@@ -108,6 +110,7 @@ struct http2_conn {
 
 struct http2_context {
     h2o_loop_t *loop;
+    struct http2_timers *timers;
     const struct http2_handler *handler;
     struct http2_settings settings;
     struct http2_counts counts;
@@ -137,6 +140,9 @@ void http2_conn_drain_finish(struct http2_conn *conn);
 /** Frees it at once; for http2_context_destroy(). */
 void http2_conn_destroy(struct http2_conn *conn);
 struct http2_conn *http2_conn_create(struct http2_context *context, h2o_socket_t *sock);
+
+/** Reads from now on: the socket is connected, and TLS has been spoken where it is to be. */
+void http2_conn_start(struct http2_conn *conn);
 
 /* input.c */
 /** Reads once, behind what was carried over, into the context's input. @return false: nothing more

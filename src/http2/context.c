@@ -4,11 +4,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct http2_context *http2_context_create(h2o_loop_t *loop, const struct http2_handler *handler,
+struct http2_context *http2_context_create(h2o_loop_t *loop, struct http2_timers *timers,
+                                           const struct http2_handler *handler,
                                            const struct http2_settings *settings)
 {
     struct http2_context *context = h2o_mem_alloc(sizeof(*context));
-    *context = (struct http2_context){.loop = loop, .handler = handler, .settings = *settings};
+    *context = (struct http2_context){
+        .loop = loop, .timers = timers, .handler = handler, .settings = *settings};
     /* Page-aligned, so that it can be left out of core dumps: requests hold secrets. */
     size_t input_size = HTTP2_FRAME_MAX + H2O_HTTP2_FRAME_HEADER_SIZE + HTTP2_READ_SIZE;
     context->input = h2o_mem_alloc(input_size);

@@ -277,7 +277,8 @@ static void handle_ping(struct http2_conn *conn, const h2o_http2_frame_t *frame)
         http2_conn_spend(conn, HTTP2_COST_FRAME);
         return;
     }
-    if (!http2_calm_ping(&conn->calm, conn->num_streams == 0, h2o_now(conn->context->loop))) {
+    if (!http2_calm_ping(&conn->calm, conn->num_streams == 0,
+                         http2_timers_now(conn->context->timers))) {
         http2_conn_fail(conn, HTTP2_ENHANCE_YOUR_CALM, "too_many_pings"); /* A8's own words */
         return;
     }

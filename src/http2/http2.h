@@ -13,6 +13,9 @@
 
 #include <h2o.h>
 
+#include "http2/limits.h"
+#include "http2/timer.h"
+
 /* RFC 9113 7. */
 enum http2_error {
     HTTP2_NO_ERROR = 0x0,
@@ -91,9 +94,18 @@ struct http2_handler {
     void *data;
 };
 
+/** Of a connection. Times are ms; for those that gRPC's A8 and A9 name, 0 is "never". */
 struct http2_settings {
     uint32_t max_concurrent_streams; /* announced; beyond: REFUSED_STREAM */
     uint32_t max_header_list_size;   /* announced; RFC 9113 10.5.1 bytes */
+    uint64_t handshake_timeout;      /* from accept to the end of the first SETTINGS; 0: never */
+    uint64_t max_age;                /* then GOAWAY "max_age"; +-10 % by chance */
+    uint64_t max_age_grace;          /* and closed so much later; 0: when its streams end */
+    uint64_t max_idle;               /* without a stream, then GOAWAY "max_idle" */
+    uint64_t keepalive_time;         /* without a byte from the peer, then PING */
+    uint64_t keepalive_timeout;      /* of that PING's answer; then the connection is lost */
+    uint64_t ping_min_time;          /* between the peer's pings; 0: A8's five minutes */
+    bool ping_without_streams;       /* that often with no stream open, too */
 };
 
 /** Counts of one context, plain and monotonic except the open ones. */
@@ -103,10 +115,13 @@ struct http2_counts {
     uint64_t bytes_in, bytes_out;
     uint64_t protocol_errors; /* connections that ended by a GOAWAY with an error */
     uint64_t resets_in, resets_out;
+    uint64_t limit_hits[HTTP2_NUM_LIMITS];
 };
 
-/** Ends with http2_context_destroy(); loop and handler must outlive it. */
-struct http2_context *http2_context_create(h2o_loop_t *loop, const struct http2_handler *handler,
+/** Ends with http2_context_destroy(); loop, timers and handler must outlive it. The caller runs the
+ * timers, with their clock read after each wait of the loop. */
+struct http2_context *http2_context_create(h2o_loop_t *loop, struct http2_timers *timers,
+                                           const struct http2_handler *handler,
                                            const struct http2_settings *settings);
 /** Closes all connections at once (their streams get on_close). */
 void http2_context_destroy(struct http2_context *context);
@@ -118,6 +133,9 @@ const struct http2_handler *http2_context_handler(const struct http2_context *co
 
 /** Takes over a connected socket (its data and on_close are http2's from now on). */
 void http2_accept(struct http2_context *context, h2o_socket_t *sock);
+/** The same, after a TLS handshake as a server with `ssl` that chooses `h2` by ALPN; both have
+ * handshake_timeout together. A peer that chooses nothing else than h2 is closed. */
+void http2_accept_tls(struct http2_context *context, h2o_socket_t *sock, SSL_CTX *ssl);
 
 /* ---- connections ---- */
 struct http2_context *http2_conn_context(const struct http2_conn *conn);

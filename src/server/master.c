@@ -65,8 +65,8 @@ static bool fail(struct master *master, const char *format, ...)
 static bool open_listeners(struct master *master)
 {
     const struct options *options = master->options;
-    for (size_t i = 0; i < options->num_listen; i++) {
-        const struct listen_address *address = &options->listen[i];
+    for (size_t i = 0; i < options->listen.count; i++) {
+        const struct listen_address *address = &options->listen.all[i];
         int added = listeners_add(&master->listeners, address, options->default_listen);
         if (added < 0)
             return fail(master, "listen: %s: %s", address->text, strerror(errno));

@@ -28,7 +28,7 @@ struct worker {
     struct stats *stats;
     h2o_socket_t *signals;
     h2o_socket_t *listeners[LISTEN_MAX];
-    struct grpc_timer accept_again, drain_over;
+    struct http2_timer accept_again, drain_over;
     uint64_t accept_warn_at; /* ms */
     bool accept_rests, draining, drain_expired, stop;
 };
@@ -46,7 +46,7 @@ static void start_accepting(struct worker *worker)
         h2o_socket_read_start(worker->listeners[i], on_connection);
 }
 
-static void on_accept_again(struct grpc_timer *timer)
+static void on_accept_again(struct http2_timer *timer)
 {
     (void)timer;
     the_worker.accept_rests = false;
@@ -67,7 +67,8 @@ static void rest_from_accepting(struct worker *worker, int reason)
     for (size_t i = 0; i < worker->config->listeners->count; i++)
         h2o_socket_read_stop(worker->listeners[i]);
     worker->accept_again.expired = on_accept_again;
-    grpc_timer_arm(grpc_server_timers(worker->server), &worker->accept_again, now + ACCEPT_REST_MS);
+    http2_timer_arm(grpc_server_timers(worker->server), &worker->accept_again,
+                    now + ACCEPT_REST_MS);
 }
 
 /* One connection each time, so that workers which wake together share what came. */
@@ -93,7 +94,7 @@ static void on_connection(h2o_socket_t *listener, const char *err)
 static void close_listeners(struct worker *worker)
 {
     if (worker->server != NULL)
-        grpc_timer_disarm(grpc_server_timers(worker->server), &worker->accept_again);
+        http2_timer_disarm(grpc_server_timers(worker->server), &worker->accept_again);
     for (size_t i = 0; i < worker->config->listeners->count; i++) {
         if (worker->listeners[i] != NULL)
             h2o_socket_close(worker->listeners[i]);
@@ -103,7 +104,7 @@ static void close_listeners(struct worker *worker)
 
 /* ---- stopping ---- */
 
-static void on_drain_over(struct grpc_timer *timer)
+static void on_drain_over(struct http2_timer *timer)
 {
     struct worker *worker = &the_worker;
     if (worker->drain_expired) {
@@ -113,8 +114,8 @@ static void on_drain_over(struct grpc_timer *timer)
     worker->drain_expired = true;
     log_notice("drain-timeout: %zu calls are ended", grpc_server_calls(worker->server));
     grpc_server_end_calls(worker->server, GRPC_UNAVAILABLE, "the server is shutting down");
-    grpc_timer_arm(grpc_server_timers(worker->server), timer,
-                   grpc_server_now_ms(worker->server) + DRAIN_FLUSH_MS);
+    http2_timer_arm(grpc_server_timers(worker->server), timer,
+                    grpc_server_now_ms(worker->server) + DRAIN_FLUSH_MS);
 }
 
 static void drain(struct worker *worker)
@@ -125,8 +126,8 @@ static void drain(struct worker *worker)
     close_listeners(worker);
     grpc_server_shutdown(worker->server);
     worker->drain_over.expired = on_drain_over;
-    grpc_timer_arm(grpc_server_timers(worker->server), &worker->drain_over,
-                   grpc_server_now_ms(worker->server) + worker->config->options->drain_timeout);
+    http2_timer_arm(grpc_server_timers(worker->server), &worker->drain_over,
+                    grpc_server_now_ms(worker->server) + worker->config->options->drain_timeout);
 }
 
 static void on_signal(h2o_socket_t *sock, const char *err)
@@ -168,6 +169,12 @@ static bool watch_signals(struct worker *worker)
     return true;
 }
 
+/* http2 has 0 for what never ends. */
+static uint64_t lifetime(uint64_t option)
+{
+    return option == OPTIONS_NEVER ? 0 : option;
+}
+
 static void note(const char *line)
 {
     log_info("%s", line);
@@ -179,9 +186,19 @@ static bool start_server(struct worker *worker)
     const struct options *options = config->options;
     const struct grpc_config settings = {
         .max_message_size = (uint32_t)options->max_message_size,
+        .compression = (unsigned)options->compression,
+        .compression_min_size = (uint32_t)options->compression_min_size,
         .busy_poll_us = (uint32_t)options->busy_poll,
         .http2 = {.max_concurrent_streams = (uint32_t)options->max_concurrent_streams,
-                  .max_header_list_size = (uint32_t)options->max_header_size},
+                  .max_header_list_size = (uint32_t)options->max_header_size,
+                  .handshake_timeout = options->handshake_timeout,
+                  .max_age = lifetime(options->max_connection_age),
+                  .max_age_grace = lifetime(options->max_connection_age_grace),
+                  .max_idle = lifetime(options->max_connection_idle),
+                  .keepalive_time = lifetime(options->keepalive_time),
+                  .keepalive_timeout = options->keepalive_timeout,
+                  .ping_min_time = options->keepalive_min_time,
+                  .ping_without_streams = options->keepalive_without_calls != 0},
     };
     const struct user_service_config users = {
         .store = config->store,
@@ -237,7 +254,7 @@ static void finish(struct worker *worker)
     if (worker->signals != NULL)
         h2o_socket_close(worker->signals);
     if (worker->server != NULL) {
-        grpc_timer_disarm(grpc_server_timers(worker->server), &worker->drain_over);
+        http2_timer_disarm(grpc_server_timers(worker->server), &worker->drain_over);
         grpc_server_destroy(worker->server);
     }
     stats_destroy(worker->stats);

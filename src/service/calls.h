@@ -10,7 +10,7 @@
 
 /** The listings that wait for their clients to read, and what ends those that wait too long. */
 struct listings {
-    struct grpc_timer sweep; /* armed while there are any */
+    struct http2_timer sweep; /* armed while there are any */
     struct cds_list_head waiting;
     uint64_t max_age;       /* ms */
     char old_text[128];     /* what a listing past it is told */
@@ -33,7 +33,7 @@ enum { PARK_FIRST_MS = 1, PARK_LONGEST_MS = 32, PARK_TOTAL_MS = 1000 };
 /** A call that waits for its next try to write. The timer is the first member, so
  * that the callback finds the call. */
 struct parking {
-    struct grpc_timer timer;
+    struct http2_timer timer;
     struct grpc_call *call;
     uint64_t until; /* ms; 0: not parked */
     uint32_t delay; /* ms until the next try */
@@ -41,7 +41,7 @@ struct parking {
 /** Tries again soon by retry(); the second and later tries of one wait come ever slower.
  * @return false where the call has waited for PARK_TOTAL_MS: give up */
 bool parking_enter(struct parking *parking, struct grpc_call *call,
-                   void (*retry)(struct grpc_timer *timer));
+                   void (*retry)(struct http2_timer *timer));
 /** The try came to an end, or the call did. */
 void parking_leave(struct parking *parking, struct grpc_call *call);
 

@@ -241,7 +241,7 @@ static void finish(struct grpc_call *call)
 
 /* ---- the call ---- */
 
-static void retry(struct grpc_timer *timer);
+static void retry(struct http2_timer *timer);
 
 static void flush(struct grpc_call *call)
 {
@@ -267,7 +267,7 @@ static void flush(struct grpc_call *call)
         grpc_call_resume(call);
 }
 
-static void retry(struct grpc_timer *timer)
+static void retry(struct http2_timer *timer)
 {
     flush(((struct parking *)timer)->call);
 }

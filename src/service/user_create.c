@@ -3,7 +3,7 @@
 #include "service/calls.h"
 
 bool parking_enter(struct parking *parking, struct grpc_call *call,
-                   void (*retry)(struct grpc_timer *timer))
+                   void (*retry)(struct http2_timer *timer))
 {
     struct grpc_server *server = grpc_call_server(call);
     uint64_t now = grpc_server_now_ms(server);
@@ -17,14 +17,14 @@ bool parking_enter(struct parking *parking, struct grpc_call *call,
     } else if (parking->delay < PARK_LONGEST_MS) {
         parking->delay *= 2;
     }
-    grpc_timer_arm(grpc_server_timers(server), &parking->timer, now + parking->delay);
+    http2_timer_arm(grpc_server_timers(server), &parking->timer, now + parking->delay);
     return true;
 }
 
 void parking_leave(struct parking *parking, struct grpc_call *call)
 {
     parking->until = 0;
-    grpc_timer_disarm(grpc_server_timers(grpc_call_server(call)), &parking->timer);
+    http2_timer_disarm(grpc_server_timers(grpc_call_server(call)), &parking->timer);
 }
 
 static inline int insert_one(struct user_service *service, struct shm_new_user *user,
@@ -51,7 +51,7 @@ static void reply(struct grpc_call *call, const struct shm_new_user *user, int r
     grpc_call_finish(call, status, text);
 }
 
-static void retry(struct grpc_timer *timer)
+static void retry(struct http2_timer *timer)
 {
     struct parking *parking = (struct parking *)timer;
     struct grpc_call *call = parking->call;

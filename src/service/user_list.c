@@ -25,8 +25,8 @@ static struct listings *listings_of(struct grpc_call *call)
 static void arm_sweep(struct grpc_call *call)
 {
     struct grpc_server *server = grpc_call_server(call);
-    grpc_timer_arm(grpc_server_timers(server), &listings_of(call)->sweep,
-                   grpc_server_now_ms(server) + SWEEP_MS);
+    http2_timer_arm(grpc_server_timers(server), &listings_of(call)->sweep,
+                    grpc_server_now_ms(server) + SWEEP_MS);
 }
 
 static void start_waiting(struct grpc_call *call)
@@ -51,7 +51,7 @@ static void stop_waiting(struct grpc_call *call)
     list->call = NULL;
     cds_list_del(&list->waiting);
     if (cds_list_empty(&listings->waiting))
-        grpc_timer_disarm(grpc_server_timers(grpc_call_server(call)), &listings->sweep);
+        http2_timer_disarm(grpc_server_timers(grpc_call_server(call)), &listings->sweep);
 }
 
 /* ---- the end of a listing ---- */
@@ -92,7 +92,7 @@ static void end_all(struct cds_list_head *ended, const char *text)
         finish(cds_list_first_entry(ended, struct list_call, waiting)->call, GRPC_ABORTED, text);
 }
 
-static void on_sweep(struct grpc_timer *timer)
+static void on_sweep(struct http2_timer *timer)
 {
     struct listings *listings = caa_container_of(timer, struct listings, sweep);
     struct cds_list_head old, revoked;

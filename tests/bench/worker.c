@@ -59,7 +59,9 @@ void worker_start(struct worker *worker, const char *segment, unsigned users, ui
     shm_unlink(segment);
     shm_unlink(stats);
     worker->loop = h2o_evloop_create();
-    struct grpc_config grpc = {.max_message_size = 4 << 20, .http2 = {1024, 8192}};
+    struct grpc_config grpc = {
+        .max_message_size = 4 << 20,
+        .http2 = {.max_concurrent_streams = 1024, .max_header_list_size = 8192}};
     struct user_service_config service = {
         .store = worker->store, .actor = worker->actor, .note = note, .snapshot_max_age = 600000};
     worker->server = grpc_server_create(worker->loop, &grpc);

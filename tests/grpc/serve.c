@@ -289,8 +289,8 @@ static void second_end(struct grpc_call *call, void *data, enum grpc_status stat
     note(">");
 }
 
-static const struct grpc_interceptor first = {first_start, first_end, &serve};
-static const struct grpc_interceptor second = {second_start, second_end, NULL};
+static const struct grpc_interceptor first = {first_start, first_end, &serve, 0};
+static const struct grpc_interceptor second = {second_start, second_end, NULL, 0};
 
 int serve_setup(void **state)
 {

@@ -70,7 +70,8 @@ int main(int argc, char **argv)
                                                  .on_trailers = on_trailers,
                                                  .on_writable = on_writable,
                                                  .on_close = on_close};
-    static const struct http2_settings settings = {100, 8192};
+    static const struct http2_settings settings = {.max_concurrent_streams = 100,
+                                                   .max_header_list_size = 8192};
     struct sockaddr_in addr = {.sin_family = AF_INET,
                                .sin_port = htons((uint16_t)(argc > 1 ? atoi(argv[1]) : 0)),
                                .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
@@ -86,9 +87,13 @@ int main(int argc, char **argv)
     fflush(stdout);
     h2o_loop_t *loop = h2o_evloop_create();
     h2o_socket_t *listener = h2o_evloop_socket_create(loop, fd, H2O_SOCKET_FLAG_DONT_READ);
-    listener->data = http2_context_create(loop, &handler, &settings);
+    struct http2_timers *timers = http2_timers_create(0);
+    listener->data = http2_context_create(loop, timers, &handler, &settings);
     h2o_socket_read_start(listener, on_accept);
-    while (getppid() != 1)
-        h2o_evloop_run(loop, 1000);
+    while (getppid() != 1) {
+        h2o_evloop_run(loop, 100);
+        http2_timers_stale(timers);
+        http2_timers_run(timers, http2_timers_now(timers));
+    }
     return 0;
 }

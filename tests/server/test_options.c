@@ -38,10 +38,10 @@ static void defaults_are_those_of_the_manual(void **state)
 {
     (void)state;
     assert_int_equal(parse(NULL), OPTIONS_RUN);
-    assert_int_equal(options.num_listen, 2);
+    assert_int_equal(options.listen.count, 2);
     assert_true(options.default_listen);
-    assert_string_equal(options.listen[0].text, "127.0.0.1:50051");
-    assert_string_equal(options.listen[1].text, "[::1]:50051");
+    assert_string_equal(options.listen.all[0].text, "127.0.0.1:50051");
+    assert_string_equal(options.listen.all[1].text, "[::1]:50051");
     assert_int_equal(options.workers, cpus_usable(""));
     assert_string_equal(options.segment, "/rosterd");
     assert_int_equal(options.segment_size, UINT64_C(16) << 30);
@@ -73,16 +73,16 @@ static void last_value_counts_but_listen_adds(void **state)
                            "--listen=unix:/run/r.sock", NULL),
                      OPTIONS_RUN);
     assert_int_equal(options.workers, 4);
-    assert_int_equal(options.num_listen, 2);
+    assert_int_equal(options.listen.count, 2);
     assert_false(options.default_listen);
-    assert_string_equal(options.listen[1].text, "unix:/run/r.sock");
+    assert_string_equal(options.listen.all[1].text, "unix:/run/r.sock");
 }
 
 static void unknown_option_is_named(void **state)
 {
     (void)state;
-    assert_refused("--tls-key", "unknown option '--tls-key'");
-    assert_refused("--tls-key=/etc/key", "unknown option '--tls-key'");
+    assert_refused("--tls-kay", "unknown option '--tls-kay'");
+    assert_refused("--tls-kay=/etc/key", "unknown option '--tls-kay'");
     assert_refused("--worker=3", "unknown option '--worker'");
     assert_refused("--workersx=3", "unknown option '--workersx'");
     assert_refused("--", "unknown option '--'");
@@ -148,7 +148,7 @@ static void bad_address_segment_and_level_say_what_is_expected(void **state)
         assert_refused(argument, expected);
     }
     assert_refused("--log-level=loud",
-                   "log-level: 'loud' is not a level: error, warning, notice, info or debug");
+                   "log-level: 'loud' is not one of error, warning, notice, info or debug");
 }
 
 static void unique_is_no_key_one_or_both(void **state)
@@ -178,7 +178,7 @@ static void unique_is_no_key_one_or_both(void **state)
         char argument[64], expected[200];
         snprintf(argument, sizeof(argument), "--unique=%s", bad[i]);
         snprintf(expected, sizeof(expected),
-                 "unique: '%s' is not one of none, username, email and username,email", bad[i]);
+                 "unique: '%s' is not one of none, username, email or username,email", bad[i]);
         assert_refused(argument, expected);
     }
 }

@@ -8,33 +8,50 @@
  * lower level is due before all of a higher one: the next expiry is the first
  * bit of the first non-empty bitmap.
  */
-#include "grpc/timer.h"
+#include "http2/timer.h"
 
 #include <stdlib.h>
+#include <time.h>
 
 enum { BITS = 6, SLOTS = 1 << BITS, LEVELS = (64 + BITS - 1) / BITS };
 
-struct grpc_timers {
+struct http2_timers {
     uint64_t elapsed;
+    uint64_t now;              /* 0: to be read */
     uint64_t occupied[LEVELS]; /* a bit for each slot that is not empty */
-    struct grpc_timer *slots[LEVELS * SLOTS];
-    struct grpc_timer *due; /* armed for a time that had passed already */
+    struct http2_timer *slots[LEVELS * SLOTS];
+    struct http2_timer *due; /* armed for a time that had passed already */
 };
 
-struct grpc_timers *grpc_timers_create(uint64_t now_ms)
+struct http2_timers *http2_timers_create(uint64_t now_ms)
 {
-    struct grpc_timers *timers = calloc(1, sizeof(*timers));
+    struct http2_timers *timers = calloc(1, sizeof(*timers));
     if (timers != NULL)
         timers->elapsed = now_ms;
     return timers;
 }
 
-void grpc_timers_destroy(struct grpc_timers *timers)
+void http2_timers_destroy(struct http2_timers *timers)
 {
     free(timers);
 }
 
-static void list_add(struct grpc_timer **head, struct grpc_timer *timer)
+uint64_t http2_timers_now(struct http2_timers *timers)
+{
+    if (timers->now == 0) {
+        struct timespec now;
+        clock_gettime(CLOCK_MONOTONIC, &now);
+        timers->now = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+    }
+    return timers->now;
+}
+
+void http2_timers_stale(struct http2_timers *timers)
+{
+    timers->now = 0;
+}
+
+static void list_add(struct http2_timer **head, struct http2_timer *timer)
 {
     timer->next = *head;
     timer->prev = head;
@@ -43,7 +60,7 @@ static void list_add(struct grpc_timer **head, struct grpc_timer *timer)
     *head = timer;
 }
 
-static void list_remove(struct grpc_timer *timer)
+static void list_remove(struct http2_timer *timer)
 {
     *timer->prev = timer->next;
     if (timer->next != NULL)
@@ -51,7 +68,7 @@ static void list_remove(struct grpc_timer *timer)
     timer->prev = NULL;
 }
 
-static void insert(struct grpc_timers *timers, struct grpc_timer *timer)
+static void insert(struct http2_timers *timers, struct http2_timer *timer)
 {
     if (timer->at <= timers->elapsed) {
         list_add(&timers->due, timer);
@@ -64,18 +81,18 @@ static void insert(struct grpc_timers *timers, struct grpc_timer *timer)
     timers->occupied[level] |= UINT64_C(1) << slot;
 }
 
-void grpc_timer_arm(struct grpc_timers *timers, struct grpc_timer *timer, uint64_t at_ms)
+void http2_timer_arm(struct http2_timers *timers, struct http2_timer *timer, uint64_t at_ms)
 {
-    grpc_timer_disarm(timers, timer);
+    http2_timer_disarm(timers, timer);
     timer->at = at_ms;
     insert(timers, timer);
 }
 
-void grpc_timer_disarm(struct grpc_timers *timers, struct grpc_timer *timer)
+void http2_timer_disarm(struct http2_timers *timers, struct http2_timer *timer)
 {
     if (timer->prev == NULL)
         return;
-    struct grpc_timer **head = timer->prev;
+    struct http2_timer **head = timer->prev;
     list_remove(timer);
     /* Where it was the only one of a slot, prev was the slot itself. */
     uintptr_t offset = (uintptr_t)head - (uintptr_t)timers->slots;
@@ -86,7 +103,7 @@ void grpc_timer_disarm(struct grpc_timers *timers, struct grpc_timer *timer)
 }
 
 /** The time at which the first slot that is not empty begins. */
-static bool next_slot(const struct grpc_timers *timers, size_t *index, uint64_t *at)
+static bool next_slot(const struct http2_timers *timers, size_t *index, uint64_t *at)
 {
     for (unsigned level = 0; level < LEVELS; level++) {
         if (timers->occupied[level] == 0)
@@ -102,7 +119,7 @@ static bool next_slot(const struct grpc_timers *timers, size_t *index, uint64_t 
 }
 
 /** Moves a list to a head of the caller's: callbacks may change any list. */
-static void take_list(struct grpc_timer **from, struct grpc_timer **to)
+static void take_list(struct http2_timer **from, struct http2_timer **to)
 {
     *to = *from;
     *from = NULL;
@@ -110,18 +127,18 @@ static void take_list(struct grpc_timer **from, struct grpc_timer **to)
         (*to)->prev = to;
 }
 
-static void fire_all(struct grpc_timer **list)
+static void fire_all(struct http2_timer **list)
 {
     while (*list != NULL) {
-        struct grpc_timer *timer = *list;
+        struct http2_timer *timer = *list;
         list_remove(timer);
         timer->expired(timer);
     }
 }
 
-void grpc_timers_run(struct grpc_timers *timers, uint64_t now_ms)
+void http2_timers_run(struct http2_timers *timers, uint64_t now_ms)
 {
-    struct grpc_timer *list;
+    struct http2_timer *list;
     size_t index;
     uint64_t at;
 
@@ -131,9 +148,9 @@ void grpc_timers_run(struct grpc_timers *timers, uint64_t now_ms)
         timers->elapsed = at;
         take_list(&timers->slots[index], &list);
         timers->occupied[index / SLOTS] &= ~(UINT64_C(1) << (index % SLOTS));
-        struct grpc_timer *fire = NULL;
+        struct http2_timer *fire = NULL;
         while (list != NULL) {
-            struct grpc_timer *timer = list;
+            struct http2_timer *timer = list;
             list_remove(timer);
             if (timer->at <= at)
                 list_add(&fire, timer);
@@ -146,7 +163,7 @@ void grpc_timers_run(struct grpc_timers *timers, uint64_t now_ms)
         timers->elapsed = now_ms;
 }
 
-int32_t grpc_timers_wait(const struct grpc_timers *timers, uint64_t now_ms)
+int32_t http2_timers_wait(const struct http2_timers *timers, uint64_t now_ms)
 {
     size_t index;
     uint64_t at;
