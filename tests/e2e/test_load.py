@@ -31,7 +31,7 @@ def test_load_that_was_not_alone_says_what_does_not_add_up(server):
     stub, over = server.stub(), threading.Event()
 
     def disturb():
-        while not over.is_set():
+        while not over.wait(0.05):
             list(stub.ListUsers(pb.ListUsersRequest(page_size=1)))
 
     other = threading.Thread(target=disturb)
