@@ -153,25 +153,34 @@ static bool fail(struct options_fault *fault, const struct option *option, const
     return false;
 }
 
+static bool parse_number(const struct option *option, const char *value, uint64_t *number)
+{
+    switch (option->type) {
+    case OPTION_SIZE:
+        return units_parse_size(value, number);
+    case OPTION_TIME:
+    case OPTION_LIFETIME:
+        return units_parse_time(value, number);
+    default:
+        return units_parse_count(value, number);
+    }
+}
+
 static bool set_number(struct options *options, const struct option *option, const char *value,
                        struct options_fault *fault)
 {
-    static const struct {
-        bool (*parse)(const char *text, uint64_t *number);
-        const char *expected;
-    } kinds[] = {
-        [OPTION_COUNT] = {units_parse_count, "a whole number"},
-        [OPTION_SIZE] = {units_parse_size, "a size such as 64K, 4M or 16G,"},
-        [OPTION_TIME] = {units_parse_time, "a time such as 500ms, 30s or 5m,"},
-        [OPTION_LIFETIME] = {units_parse_time, "a time such as 500ms, 30s or 5m,"},
+    static const char *const expected[] = {
+        [OPTION_COUNT] = "a whole number",
+        [OPTION_SIZE] = "a size such as 64K, 4M or 16G,",
+        [OPTION_TIME] = "a time such as 500ms, 30s or 5m,",
+        [OPTION_LIFETIME] = "a time such as 500ms, 30s or 5m,",
     };
     uint64_t number;
     assert(option->type >= OPTION_COUNT && option->type <= OPTION_LIFETIME);
     if (option->type == OPTION_LIFETIME && strcmp(value, "never") == 0)
         number = OPTIONS_NEVER;
-    else if (!kinds[option->type].parse(value, &number) || number < option->min ||
-             number > option->max)
-        return fail(fault, option, value, kinds[option->type].expected);
+    else if (!parse_number(option, value, &number) || number < option->min || number > option->max)
+        return fail(fault, option, value, expected[option->type]);
     memcpy((char *)options + option->at, &number, sizeof(number));
     return true;
 }
