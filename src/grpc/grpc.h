@@ -195,5 +195,9 @@ void grpc_call_resume(struct grpc_call *call);
 void grpc_call_finish(struct grpc_call *call, enum grpc_status status, const char *message);
 void grpc_call_finishf(struct grpc_call *call, enum grpc_status status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+/** The same with details (google.rpc.Status in grpc-status-details-bin): a message of a type that
+ * clients know, such as google.rpc.BadRequest. Kept small by the caller: clients bound headers. */
+void grpc_call_finish_detail(struct grpc_call *call, enum grpc_status status, const char *message,
+                             const ProtobufCMessage *detail);
 
 #endif

@@ -130,15 +130,12 @@ static bool text_allowed(const char *text, size_t len)
     return len == 0 || (text[0] != ' ' && text[len - 1] != ' ');
 }
 
-static bool add_field(struct grpc_call *call, struct grpc_response_field **list, const char *name,
-                      const void *value, size_t len)
+bool grpc_metadata_respond(struct grpc_call *call, struct grpc_response_field **list,
+                           const char *name, const void *value, size_t len)
 {
     size_t name_len = strlen(name), value_len = len;
     bool binary = is_binary(name, name_len);
 
-    if (!name_allowed(name, name_len) || len > UINT32_MAX / 2 ||
-        (!binary && !text_allowed(value, len)))
-        return false;
     if (binary)
         value_len = grpc_base64_encoded_length(len);
     struct grpc_response_field *field =
@@ -160,6 +157,16 @@ static bool add_field(struct grpc_call *call, struct grpc_response_field **list,
         list = &(*list)->next;
     *list = field;
     return true;
+}
+
+static bool add_field(struct grpc_call *call, struct grpc_response_field **list, const char *name,
+                      const void *value, size_t len)
+{
+    size_t name_len = strlen(name);
+
+    return name_allowed(name, name_len) && len <= UINT32_MAX / 2 &&
+           (is_binary(name, name_len) || text_allowed(value, len)) &&
+           grpc_metadata_respond(call, list, name, value, len);
 }
 
 bool grpc_call_add_initial_metadata(struct grpc_call *call, const char *name, const void *value,

@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "server/log.h"
-#include "service/user_service.h"
+#include "service/services.h"
 
 enum {
     ACCEPT_REST_MS = 100,   /* without descriptors or memory, accepting rests this long */
@@ -24,7 +24,7 @@ struct worker {
     h2o_loop_t *loop;
     struct shm_actor *actor;
     struct grpc_server *server;
-    struct user_service *users;
+    struct services *services;
     struct stats *stats;
     h2o_socket_t *signals;
     h2o_socket_t *listeners[LISTEN_MAX];
@@ -124,6 +124,7 @@ static void drain(struct worker *worker)
         return;
     worker->draining = true;
     close_listeners(worker);
+    health_drain(services_health(worker->services));
     grpc_server_shutdown(worker->server);
     worker->drain_over.expired = on_drain_over;
     http2_timer_arm(grpc_server_timers(worker->server), &worker->drain_over,
@@ -208,11 +209,11 @@ static bool start_server(struct worker *worker)
     };
     worker->loop = h2o_evloop_create();
     worker->server = grpc_server_create(worker->loop, &settings);
-    worker->users = user_service_create(&users);
-    if (worker->server == NULL || worker->users == NULL)
+    if (worker->server == NULL)
         return fail(worker, "out of memory");
-    const char *fault = user_service_add(worker->users, worker->server);
-    if (fault != NULL)
+    const char *fault;
+    worker->services = services_create(worker->server, &users, &fault);
+    if (worker->services == NULL)
         return fail(worker, fault);
     worker->stats = stats_create(worker->server,
                                  shm_counters_row(config->counters, shm_actor_slot(worker->actor)),
@@ -258,7 +259,7 @@ static void finish(struct worker *worker)
         grpc_server_destroy(worker->server);
     }
     stats_destroy(worker->stats);
-    user_service_destroy(worker->users);
+    services_destroy(worker->services);
     shm_actor_leave(worker->actor);
 }
 

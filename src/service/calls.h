@@ -53,6 +53,9 @@ enum {
 
 /** Sends a user as the store has it. */
 void user_reply(struct grpc_call *call, const uint8_t *id, const uint8_t *body, size_t body_len);
+/** Ends the call with a field violation (google.rpc.BadRequest) for clients that unpack it. The
+ * text's first word is the name of the request's field. */
+void user_refuse(struct grpc_call *call, enum grpc_status status, const char *text);
 /** What a client is told of an insert that failed; text stays the service's. */
 enum grpc_status user_insert_status(const struct user_service *service, int error,
                                     const char **text);

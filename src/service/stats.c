@@ -7,11 +7,8 @@
 
 #include "proto/google/protobuf/descriptor.pb-c.h"
 #include "service/descriptors.h"
-#include "service/user_service.h"
+#include "service/services.h"
 #include "shm/counters.h"
-
-static const struct grpc_service *const services[] = {&user_service_table};
-enum { NUM_SERVICES = sizeof(services) / sizeof(services[0]) };
 
 /* A row: for each method, and last for all unknown ones together, three counts and one for
  * each status; then the transport's. */
@@ -72,16 +69,17 @@ static char *format_text(const char *format, ...)
 
 static bool make_labels(void)
 {
-    size_t len, count = 1, at = 0;
+    size_t len, num_services, count = 1, at = 0;
+    const struct grpc_service *const *services = services_all(&num_services);
     const uint8_t *bytes = service_descriptors(&len);
     Google__Protobuf__FileDescriptorSet *set =
         google__protobuf__file_descriptor_set__unpack(NULL, len, bytes);
-    for (size_t s = 0; s < NUM_SERVICES; s++)
+    for (size_t s = 0; s < num_services; s++)
         count += services[s]->num_methods;
     labels = calloc(count, sizeof(*labels));
     if (set == NULL || labels == NULL)
         return false;
-    for (size_t s = 0; s < NUM_SERVICES; s++) {
+    for (size_t s = 0; s < num_services; s++) {
         for (size_t m = 0; m < services[s]->num_methods; m++, at++) {
             const char *service = services[s]->name, *method = services[s]->methods[m].name;
             labels[at] = (struct method_label){service, method, find_type(set, service, method),

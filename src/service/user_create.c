@@ -42,7 +42,7 @@ static void reply(struct grpc_call *call, const struct shm_new_user *user, int r
     char taken[USER_TAKEN_SIZE];
     if (result == SHM_EKEY) {
         user_taken_text(taken, user, key);
-        grpc_call_finish(call, GRPC_ALREADY_EXISTS, taken);
+        user_refuse(call, GRPC_ALREADY_EXISTS, taken);
         return;
     }
     enum grpc_status status = user_insert_status(grpc_call_service_data(call), result, &text);
@@ -87,7 +87,7 @@ void user_create_on_message(struct grpc_call *call, ProtobufCMessage *message)
     if (request->password.len != 0)
         explicit_bzero(request->password.data, request->password.len);
     if (fault != NULL) {
-        grpc_call_finish(call, GRPC_INVALID_ARGUMENT, fault);
+        user_refuse(call, GRPC_INVALID_ARGUMENT, fault);
         return;
     }
     uint8_t body[USER_REQUEST_BODY_MAX];

@@ -158,7 +158,7 @@ void user_list_on_message(struct grpc_call *call, ProtobufCMessage *message)
     struct list_call *list = grpc_call_state(call);
     const Userservice__ListUsersRequest *request = (Userservice__ListUsersRequest *)message;
     if (request->page_size < 0) {
-        grpc_call_finish(call, GRPC_INVALID_ARGUMENT, "page_size is negative");
+        user_refuse(call, GRPC_INVALID_ARGUMENT, "page_size is negative");
         return;
     }
     int result = shm_snapshot_begin(service->actor, &list->snapshot);
@@ -172,7 +172,8 @@ void user_list_on_message(struct grpc_call *call, ProtobufCMessage *message)
     list->left = request->page_size == 0 ? PAGE_DEFAULT : (uint32_t)request->page_size;
     const char *fault = start_cursor(list, service->actor, &request->page_token);
     if (fault != NULL) {
-        finish(call, GRPC_INVALID_ARGUMENT, fault);
+        release(call);
+        user_refuse(call, GRPC_INVALID_ARGUMENT, fault);
         return;
     }
     user_list_on_writable(call);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "proto/google/rpc/error_details.pb-c.h"
 #include "service/calls.h"
 #include "service/descriptors.h"
 #include "user/wire.h"
@@ -19,6 +20,20 @@ int64_t user_clock_seconds(void)
 void user_reply(struct grpc_call *call, const uint8_t *id, const uint8_t *body, size_t body_len)
 {
     user_encode(grpc_call_reserve(call, USER_ID_FIELD_SIZE + body_len), id, body, body_len);
+}
+
+void user_refuse(struct grpc_call *call, enum grpc_status status, const char *text)
+{
+    Google__Rpc__BadRequest__FieldViolation violation =
+        GOOGLE__RPC__BAD_REQUEST__FIELD_VIOLATION__INIT;
+    Google__Rpc__BadRequest__FieldViolation *all[] = {&violation};
+    Google__Rpc__BadRequest bad = GOOGLE__RPC__BAD_REQUEST__INIT;
+    uint8_t *bytes = (uint8_t *)(uintptr_t)text; /* they are only read */
+    violation.field = (ProtobufCBinaryData){.len = strcspn(text, " "), .data = bytes};
+    violation.description = (ProtobufCBinaryData){.len = strlen(text), .data = bytes};
+    bad.n_field_violations = 1;
+    bad.field_violations = all;
+    grpc_call_finish_detail(call, status, text, &bad.base);
 }
 
 enum grpc_status user_insert_status(const struct user_service *service, int error,

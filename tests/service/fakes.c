@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "proto/google/rpc/error_details.pb-c.h"
 #include "user/user.h"
 
 struct fake_store fake_store;
@@ -189,6 +190,20 @@ void grpc_call_finishf(struct grpc_call *call, enum grpc_status status, const ch
     vsnprintf(text, sizeof(text), format, args);
     va_end(args);
     grpc_call_finish(call, status, text);
+}
+
+void grpc_call_finish_detail(struct grpc_call *call, enum grpc_status status, const char *message,
+                             const ProtobufCMessage *detail)
+{
+    const Google__Rpc__BadRequest *bad = (const Google__Rpc__BadRequest *)detail;
+    assert_ptr_equal(detail->descriptor, &google__rpc__bad_request__descriptor);
+    assert_int_equal(bad->n_field_violations, 1);
+    const Google__Rpc__BadRequest__FieldViolation *violation = bad->field_violations[0];
+    assert_int_equal(violation->description.len, strlen(message));
+    assert_memory_equal(violation->description.data, message, strlen(message));
+    snprintf(call->field, sizeof(call->field), "%.*s", (int)violation->field.len,
+             (const char *)violation->field.data);
+    grpc_call_finish(call, status, message);
 }
 
 /* ---- the store ---- */

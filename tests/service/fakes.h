@@ -22,6 +22,7 @@ struct grpc_call {
     unsigned finishes;
     enum grpc_status status; /* of the first finish */
     char message[1200];
+    char field[64]; /* of its field violation */
     char token[64]; /* next-page-token */
     bool paused, wants_write;
     unsigned writable; /* how many messages there is room for */

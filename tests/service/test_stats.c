@@ -44,7 +44,7 @@ static void names_are_unique(void **state)
     (void)state;
     size_t count;
     const char *const *names = stats_names(&count);
-    assert_int_equal(count, 6 * (3 + GRPC_NUM_STATUSES) + 9);
+    assert_int_equal(count, 11 * (3 + GRPC_NUM_STATUSES) + 9);
     for (size_t i = 0; i < count; i++)
         for (size_t k = 0; k < i; k++)
             assert_string_not_equal(names[i], names[k]);
@@ -73,7 +73,8 @@ static void methods_have_paths_for_the_obituary(void **state)
     size_t count;
     assert_non_null(stats_names(&count));
     assert_string_equal(stats_method_name(0), "/userservice.UserService/GetUser");
-    assert_string_equal(stats_method_name(5), "unknown");
+    assert_string_equal(stats_method_name(5), "/grpc.health.v1.Health/Check");
+    assert_string_equal(stats_method_name(10), "unknown");
     assert_string_equal(stats_method_name(1000), "unknown");
 }
 

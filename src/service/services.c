@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: MIT */
+#include "service/services.h"
+
+#include <stdlib.h>
+
+#include "service/descriptors.h"
+#include "service/reflection.h"
+
+static const struct grpc_service *const all[] = {
+    &user_service_table,
+    &health_table,
+    &reflection_table,
+    &reflection_v1alpha_table,
+};
+enum { NUM_SERVICES = sizeof(all) / sizeof(all[0]) };
+
+struct services {
+    struct user_service *users;
+    struct health *health;
+    struct reflection *reflection;
+};
+
+const struct grpc_service *const *services_all(size_t *count)
+{
+    *count = NUM_SERVICES;
+    return all;
+}
+
+static const char *add(struct services *services, struct grpc_server *server,
+                       const struct user_service_config *config)
+{
+    const char *names[NUM_SERVICES], *why;
+    size_t len;
+    const uint8_t *set = service_descriptors(&len);
+    for (size_t i = 0; i < NUM_SERVICES; i++)
+        names[i] = all[i]->name;
+    services->users = user_service_create(config);
+    services->health = health_create(names, NUM_SERVICES);
+    services->reflection = reflection_create(set, len, names, NUM_SERVICES);
+    if (services->users == NULL || services->health == NULL || services->reflection == NULL)
+        return "out of memory";
+    if ((why = user_service_add(services->users, server)) == NULL &&
+        (why = health_add(services->health, server)) == NULL)
+        why = reflection_add(services->reflection, server);
+    return why;
+}
+
+struct services *services_create(struct grpc_server *server,
+                                 const struct user_service_config *config, const char **why)
+{
+    struct services *services = calloc(1, sizeof(*services));
+    *why = services == NULL ? "out of memory" : add(services, server, config);
+    if (*why == NULL)
+        return services;
+    services_destroy(services);
+    return NULL;
+}
+
+void services_destroy(struct services *services)
+{
+    if (services == NULL)
+        return;
+    user_service_destroy(services->users);
+    health_destroy(services->health);
+    reflection_destroy(services->reflection);
+    free(services);
+}
+
+struct health *services_health(struct services *services)
+{
+    return services->health;
+}
