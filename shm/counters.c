@@ -251,3 +251,14 @@ uint64_t shm_counters_sum(const struct shm_counters *counters, size_t index)
             __ATOMIC_RELAXED);
     return sum;
 }
+
+void shm_counters_sum_all(const struct shm_counters *counters, uint64_t *sums)
+{
+    memset(sums, 0, counters->count * sizeof(*sums));
+    for (unsigned slot = 0; slot < SHM_SLOTS; slot++) {
+        const uint64_t *row =
+            (const uint64_t *)(const void *)(counters->rows + slot * counters->stride);
+        for (size_t i = 0; i < counters->count; i++)
+            sums[i] += __atomic_load_n(&row[i], __ATOMIC_RELAXED);
+    }
+}

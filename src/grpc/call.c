@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* A call's life after it was opened: what http2 tells, how it ends, what it says of itself. */
-#include <arpa/inet.h>
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -276,37 +275,7 @@ const char *grpc_call_identity(const struct grpc_call *call)
     return call->identity;
 }
 
-static const char *format_peer(struct grpc_call *call)
-{
-    char host[INET6_ADDRSTRLEN], text[INET6_ADDRSTRLEN + 16];
-    struct sockaddr_storage address;
-    bool v6;
-    uint16_t port;
-
-    socklen_t len =
-        h2o_socket_getpeername(http2_conn_socket(call->stream.conn), (struct sockaddr *)&address);
-    if (len < sizeof(address.ss_family))
-        return "unknown";
-    if (address.ss_family == AF_UNIX)
-        return "unix:";
-    v6 = address.ss_family == AF_INET6;
-    if (v6) {
-        const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)&address;
-        inet_ntop(AF_INET6, &in6->sin6_addr, host, sizeof(host));
-        port = ntohs(in6->sin6_port);
-    } else {
-        const struct sockaddr_in *in = (const struct sockaddr_in *)&address;
-        inet_ntop(AF_INET, &in->sin_addr, host, sizeof(host));
-        port = ntohs(in->sin_port);
-    }
-    int text_len = snprintf(text, sizeof(text), v6 ? "[%s]:%u" : "%s:%u", host, port);
-    char *copy = grpc_arena_alloc(&call->arena, (size_t)text_len + 1);
-    return copy != NULL ? memcpy(copy, text, (size_t)text_len + 1) : "unknown";
-}
-
 const char *grpc_call_peer(struct grpc_call *call)
 {
-    if (call->peer == NULL)
-        call->peer = format_peer(call);
-    return call->peer;
+    return http2_conn_peer(call->stream.conn);
 }

@@ -137,7 +137,7 @@ size_t grpc_call_method_index(const struct grpc_call *call);
 h2o_iovec_t grpc_call_path(const struct grpc_call *call);
 /** ms on grpc_server_now_ms()'s clock, UINT64_MAX where the client set none */
 uint64_t grpc_call_deadline(const struct grpc_call *call);
-/** "127.0.0.1:4711", "[::1]:4711" or "unix:"; valid as long as the call */
+/** "127.0.0.1:4711", "[::1]:4711" or "unix:"; valid as long as the connection */
 const char *grpc_call_peer(struct grpc_call *call);
 uint64_t grpc_call_messages_in(const struct grpc_call *call);
 uint64_t grpc_call_messages_out(const struct grpc_call *call);

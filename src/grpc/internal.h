@@ -121,7 +121,6 @@ struct grpc_call {
     uint64_t deadline;
     h2o_iovec_t path;
     void *state;
-    const char *peer;
     struct grpc_metadata *metadata;
     struct grpc_response_field *initial, *trailing;
     char *message; /* grpc-message, encoded */

@@ -6,7 +6,9 @@
  * ENHANCE_YOUR_CALM.
  *
  * Each such frame takes from a credit; time refills it, and so does each DATA
- * frame that we send, for an honest client's window updates follow those.
+ * frame that we send, for an honest client's window updates follow those, and each
+ * request that we answer to its end: gRPC C++ sends a window update with each call,
+ * also where the answer is a status alone.
  */
 #ifndef ROSTERD_HTTP2_CALM_H
 #define ROSTERD_HTTP2_CALM_H
@@ -17,7 +19,7 @@
 enum {
     HTTP2_CREDIT_MAX = 2048,       /* also what a connection starts with */
     HTTP2_CREDIT_PER_SECOND = 256, /* a client that cancels 128 calls a second for ever is fine */
-    HTTP2_CREDIT_PER_DATA = 4,     /* two windows to update, and as much again to spare */
+    HTTP2_CREDIT_PER_DATA = 4,     /* or answer: two windows to update, and as much again to spare */
 
     HTTP2_COST_FRAME = 1,    /* WINDOW_UPDATE, PRIORITY, CONTINUATION, an ACK, an unknown type */
     HTTP2_COST_EMPTY = 4,    /* DATA or CONTINUATION without a byte and without an end */
@@ -42,7 +44,7 @@ bool http2_calm_spend(struct http2_calm *calm, int32_t cost, uint64_t now_ms);
 /** @return false: one ping too many */
 bool http2_calm_ping(struct http2_calm *calm, bool idle, uint64_t now_ms);
 
-/** We sent DATA. */
+/** We sent DATA, or the end of an answer. */
 static inline void http2_calm_earn(struct http2_calm *calm)
 {
     if (calm->credit < HTTP2_CREDIT_MAX)

@@ -267,6 +267,7 @@ void http2_conn_destroy(struct http2_conn *conn)
     http2_input_drop(conn);
     free(conn->block);
     free(conn->buckets);
+    free(conn->peer_text);
     free(conn);
     context->counts.connections_open--;
 }

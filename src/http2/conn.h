@@ -106,6 +106,7 @@ struct http2_conn {
     size_t written_since_yield;
 
     h2o_timeout_entry_t flush_timer, linger_timer;
+    char *peer_text; /* NULL until somebody asked */
 };
 
 struct http2_context {

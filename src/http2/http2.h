@@ -140,6 +140,8 @@ void http2_accept_tls(struct http2_context *context, h2o_socket_t *sock, SSL_CTX
 /* ---- connections ---- */
 struct http2_context *http2_conn_context(const struct http2_conn *conn);
 h2o_socket_t *http2_conn_socket(const struct http2_conn *conn);
+/** "127.0.0.1:4711", "[::1]:4711", "unix:" or "unknown"; valid as long as the connection */
+const char *http2_conn_peer(struct http2_conn *conn);
 
 /* ---- sending on a stream ---- */
 

@@ -59,6 +59,8 @@ static void send_block(struct http2_stream *stream, unsigned status,
     size_t bound = hpack_encode_bound(fields, num_fields);
     http2_out_close_data(conn);
     http2_calm_forgive_pings(&conn->calm);
+    if (end_stream)
+        http2_calm_earn(&conn->calm);
     if (bound > HTTP2_FRAME_MAX) {
         uint8_t *block = h2o_mem_alloc(bound);
         size_t len = hpack_encode(&conn->encoder, block, status, fields, num_fields);

@@ -23,7 +23,9 @@ enum phase { STARTING, SERVING, STOPPING };
 
 struct master {
     const struct options *options;
-    struct listeners listeners;
+    struct listeners listeners, web_listeners;
+    struct auth *auth;
+    int access_log_fd;
     struct shm_store *store;
     struct shm_actor *actor;
     uint64_t maintain_at; /* ms: the table's next housekeeping */
@@ -62,19 +64,58 @@ static bool fail(struct master *master, const char *format, ...)
 
 /* ---- start ---- */
 
-static bool open_listeners(struct master *master)
+static bool add_listeners(struct master *master, struct listeners *listeners, const char *option,
+                          const struct listen_addresses *addresses, bool optional)
 {
-    const struct options *options = master->options;
-    for (size_t i = 0; i < options->listen.count; i++) {
-        const struct listen_address *address = &options->listen.all[i];
-        int added = listeners_add(&master->listeners, address, options->default_listen);
+    for (size_t i = 0; i < addresses->count; i++) {
+        const struct listen_address *address = &addresses->all[i];
+        int added = listeners_add(listeners, address, optional);
         if (added < 0)
-            return fail(master, "listen: %s: %s", address->text, strerror(errno));
+            return fail(master, "%s: %s: %s", option, address->text, strerror(errno));
         if (added == 0)
             log_notice("%s is left out: %s", address->text, strerror(errno));
     }
+    return true;
+}
+
+static bool open_listeners(struct master *master)
+{
+    const struct options *options = master->options;
+    if (!add_listeners(master, &master->listeners, "listen", &options->listen,
+                       options->default_listen) ||
+        !add_listeners(master, &master->web_listeners, "metrics-listen", &options->metrics_listen,
+                       false))
+        return false;
     return master->listeners.count != 0 ||
            fail(master, "listen: this host has neither 127.0.0.1 nor [::1]");
+}
+
+static bool open_tokens(struct master *master)
+{
+    struct auth_report report;
+    if (master->options->auth_token_file == NULL)
+        return true;
+    master->auth = auth_load(master->options->auth_token_file, &report);
+    if (master->auth == NULL)
+        return fail(master, "auth-token-file: %s", report.fault);
+    if (report.warning[0] != '\0')
+        log_warning("auth-token-file: %s", report.warning);
+    log_info("auth-token-file: %zu tokens", auth_count(master->auth));
+    return true;
+}
+
+/* Appended to, so that the lines of all workers stay whole. */
+static bool open_access_log(struct master *master)
+{
+    const char *path = master->options->access_log_file;
+    if (!master->options->access_log)
+        return true;
+    master->access_log_fd = path == NULL
+                                ? fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 0)
+                                : open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
+    return master->access_log_fd >= 0 ||
+           fail(master, "access-log-file: %s: %s", path == NULL ? "standard error" : path,
+                strerror(errno));
 }
 
 _Static_assert((int)USER_KEYS == SHM_KEYS && (int)USER_KEY_MAX == SHM_KEY_MAX,
@@ -179,11 +220,15 @@ static void raise_descriptor_limit(void)
 static bool open_all(struct master *master)
 {
     raise_descriptor_limit();
-    if (!block_signals(master) || !open_listeners(master) || !open_segment(master))
+    if (!block_signals(master) || !open_tokens(master) || !open_access_log(master) ||
+        !open_listeners(master) || !open_segment(master))
         return false;
     const struct worker_config config = {
         .options = master->options,
         .listeners = &master->listeners,
+        .web_listeners = &master->web_listeners,
+        .auth = master->auth,
+        .access_log_fd = master->access_log_fd,
         .store = master->store,
         .counters = master->counters,
     };
@@ -206,6 +251,8 @@ static void log_started(struct master *master)
         if (tcp == NULL && !listener->unix_socket)
             tcp = listener;
     }
+    for (size_t i = 0; i < master->web_listeners.count; i++)
+        log_info("metrics on %s", master->web_listeners.all[i].text);
     if (tcp != NULL)
         log_notice("Server started on port %u", tcp->port);
     else
@@ -245,6 +292,10 @@ static void close_all(struct master *master)
         struct shm_fault fault;
         shm_store_unlink(master->options->segment, &fault);
     }
+    listeners_close(&master->web_listeners, true);
+    auth_free(master->auth);
+    if (master->access_log_fd >= 0)
+        close(master->access_log_fd);
     if (master->signal_fd >= 0)
         close(master->signal_fd);
 }
@@ -393,7 +444,7 @@ static int supervise(struct master *master)
 
 int master_run(const struct options *options)
 {
-    struct master master = {.options = options, .signal_fd = -1};
+    struct master master = {.options = options, .signal_fd = -1, .access_log_fd = -1};
     log_set_level((enum log_level)options->log_level);
     if (open_all(&master)) {
         int child_status = supervise(&master);

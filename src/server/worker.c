@@ -11,12 +11,17 @@
 #include <unistd.h>
 
 #include "server/log.h"
+#include "server/web.h"
+#include "service/access_log.h"
+#include "service/chain.h"
 #include "service/services.h"
 
 enum {
-    ACCEPT_REST_MS = 100,   /* without descriptors or memory, accepting rests this long */
-    ACCEPT_WARN_MS = 10000, /* and is logged this often */
-    DRAIN_FLUSH_MS = 1000,  /* after drain-timeout, for the last statuses to go out */
+    ACCEPT_REST_MS = 100,    /* without descriptors or memory, accepting rests this long */
+    ACCEPT_WARN_MS = 10000,  /* and is logged this often */
+    DRAIN_FLUSH_MS = 1000,   /* after drain-timeout, for the last statuses to go out */
+    LOG_RING_SIZE = 1 << 20, /* lines that wait: touched as far as they ever did */
+    LOG_FLUSH_MS = 1000,     /* at the end, for the last lines */
 };
 
 struct worker {
@@ -26,6 +31,8 @@ struct worker {
     struct grpc_server *server;
     struct services *services;
     struct stats *stats;
+    struct access_log *access_log;
+    struct chain *chain;
     h2o_socket_t *signals;
     h2o_socket_t *listeners[LISTEN_MAX];
     struct http2_timer accept_again, drain_over;
@@ -124,6 +131,7 @@ static void drain(struct worker *worker)
         return;
     worker->draining = true;
     close_listeners(worker);
+    web_drain();
     health_drain(services_health(worker->services));
     grpc_server_shutdown(worker->server);
     worker->drain_over.expired = on_drain_over;
@@ -181,6 +189,25 @@ static void note(const char *line)
     log_info("%s", line);
 }
 
+static bool open_chain(struct worker *worker)
+{
+    const struct worker_config *config = worker->config;
+    if (config->access_log_fd >= 0) {
+        bool json = config->options->log_format == LOG_FORMAT_JSON;
+        worker->access_log = access_log_create(config->access_log_fd, json, LOG_RING_SIZE);
+        if (worker->access_log == NULL)
+            return false;
+    }
+    const struct chain_config chain = {
+        .server = worker->server,
+        .stats = worker->stats,
+        .access_log = worker->access_log,
+        .auth = config->auth,
+    };
+    worker->chain = chain_create(&chain);
+    return worker->chain != NULL;
+}
+
 static bool start_server(struct worker *worker)
 {
     const struct worker_config *config = worker->config;
@@ -218,7 +245,7 @@ static bool start_server(struct worker *worker)
     worker->stats = stats_create(worker->server,
                                  shm_counters_row(config->counters, shm_actor_slot(worker->actor)),
                                  config->board);
-    return worker->stats != NULL || fail(worker, "out of memory");
+    return (worker->stats != NULL && open_chain(worker)) || fail(worker, "out of memory");
 }
 
 static bool start(struct worker *worker)
@@ -236,6 +263,8 @@ static bool start(struct worker *worker)
                                                         H2O_SOCKET_FLAG_DONT_READ);
         worker->listeners[i]->data = worker;
     }
+    if (!web_open(worker->loop, config->web_listeners, config->counters, config->store))
+        return fail(worker, "out of memory");
     start_accepting(worker);
     const char ready = WORKER_READY;
     return write(config->report_fd, &ready, 1) == 1;
@@ -248,17 +277,32 @@ static bool is_done(const struct worker *worker)
             http2_context_counts(grpc_server_http2(worker->server))->connections_open == 0);
 }
 
+static void account(struct worker *worker)
+{
+    struct stats_own own = {0};
+    if (worker->access_log != NULL) {
+        access_log_flush(worker->access_log);
+        own.access_log_dropped = access_log_dropped(worker->access_log);
+    }
+    stats_fold(worker->stats, &own);
+}
+
 static void finish(struct worker *worker)
 {
     if (worker->loop != NULL)
         close_listeners(worker);
+    web_close();
     if (worker->signals != NULL)
         h2o_socket_close(worker->signals);
     if (worker->server != NULL) {
         http2_timer_disarm(grpc_server_timers(worker->server), &worker->drain_over);
+        if (worker->stats != NULL)
+            account(worker);
         grpc_server_destroy(worker->server);
     }
+    chain_destroy(worker->chain);
     stats_destroy(worker->stats);
+    access_log_destroy(worker->access_log, LOG_FLUSH_MS);
     services_destroy(worker->services);
     shm_actor_leave(worker->actor);
 }
@@ -274,7 +318,7 @@ int worker_run(const struct worker_config *config)
     close(config->report_fd);
     while (started && !is_done(worker)) {
         grpc_server_run_once(worker->server, -1);
-        stats_fold(worker->stats);
+        account(worker);
         shm_actor_offline(worker->actor);
     }
     finish(worker);

@@ -5,6 +5,7 @@
 
 #include "server/listen.h"
 #include "server/options.h"
+#include "service/auth.h"
 #include "service/stats.h"
 #include "shm/counters.h"
 #include "shm/store.h"
@@ -13,6 +14,9 @@ struct worker_config {
     unsigned number; /* from 0, for people */
     const struct options *options;
     const struct listeners *listeners;
+    const struct listeners *web_listeners; /* of /metrics and its like; may be none */
+    const struct auth *auth;               /* NULL: whoever comes may call */
+    int access_log_fd;                     /* -1: no access log */
     struct shm_store *store;
     struct shm_counters *counters;
     struct stats_board *board; /* shared with the master */

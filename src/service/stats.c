@@ -6,19 +6,33 @@
 #include <string.h>
 
 #include "proto/google/protobuf/descriptor.pb-c.h"
+#include "service/chain.h"
 #include "service/descriptors.h"
 #include "service/services.h"
 #include "shm/counters.h"
 
-/* A row: for each method, and last for all unknown ones together, three counts and one for
- * each status; then the transport's. */
-enum { STARTED, RECEIVED, SENT, HANDLED, PER_METHOD = HANDLED + GRPC_NUM_STATUSES };
-
-enum transport_index {
-#define X(field, kind, name, text) AT_##field,
-    STATS_TRANSPORT(X)
+/* A row: for each method, and last for all unknown ones together, its counts, one count for
+ * each status, and the histogram; then the transport's, the limits' and the server's own. */
+enum method_index {
+#define X(id, name, text) id,
+    STATS_METHOD(X)
 #undef X
-        NUM_TRANSPORT
+        NANOSECONDS,
+    HANDLED,
+    BUCKETS = HANDLED + GRPC_NUM_STATUSES,
+#define X(ns, seconds) +1
+    NUM_BUCKETS = 0 STATS_BUCKETS(X),
+#undef X
+    PER_METHOD = BUCKETS + NUM_BUCKETS
+};
+
+/* behind the methods */
+enum server_index {
+#define X(field, kind, name, text) AT_##field,
+    STATS_TRANSPORT(X) STATS_OWN(X)
+#undef X
+        AT_LIMITS,
+    PER_SERVER = AT_LIMITS + HTTP2_NUM_LIMITS
 };
 
 struct method_label {
@@ -97,25 +111,48 @@ static bool make_labels(void)
 static bool name_method(const char **names, const struct method_label *label)
 {
     static const char *const counts[] = {
-        [STARTED] = "grpc_server_started_total",
-        [RECEIVED] = "grpc_server_msg_received_total",
-        [SENT] = "grpc_server_msg_sent_total",
+#define X(id, name, text) [id] = name,
+        STATS_METHOD(X)
+#undef X
+        [NANOSECONDS] = STATS_NANOSECONDS,
     };
-    static const char format[] =
-        "%s{grpc_type=\"%s\",grpc_service=\"%s\",grpc_method=\"%s\"%s%s%s}";
-    bool complete = true;
-    for (size_t i = 0; i < HANDLED; i++) {
-        names[i] =
-            format_text(format, counts[i], label->type, label->service, label->method, "", "", "");
-        complete = complete && names[i] != NULL;
-    }
-    for (size_t i = 0; i < GRPC_NUM_STATUSES; i++) {
-        names[HANDLED + i] = format_text(format, "grpc_server_handled_total", label->type,
-                                         label->service, label->method, ",grpc_code=\"",
-                                         grpc_status_name((enum grpc_status)i), "\"");
-        complete = complete && names[HANDLED + i] != NULL;
-    }
+    static const char *const bounds[] = {
+#define X(ns, seconds) seconds,
+        STATS_BUCKETS(X)
+#undef X
+    };
+    static const char labels_format[] = "grpc_type=\"%s\",grpc_service=\"%s\",grpc_method=\"%s\"";
+    char *common = format_text(labels_format, label->type, label->service, label->method);
+    bool complete = common != NULL;
+    for (size_t i = 0; complete && i < HANDLED; i++)
+        complete = (names[i] = format_text("%s{%s}", counts[i], common)) != NULL;
+    for (size_t i = 0; complete && i < GRPC_NUM_STATUSES; i++)
+        complete =
+            (names[HANDLED + i] = format_text("%s{%s,grpc_code=\"%s\"}", STATS_HANDLED, common,
+                                              grpc_status_name((enum grpc_status)i))) != NULL;
+    for (size_t i = 0; complete && i < NUM_BUCKETS; i++)
+        complete = (names[BUCKETS + i] = format_text("%s_bucket{%s,le=\"%s\"}", STATS_HISTOGRAM,
+                                                     common, bounds[i])) != NULL;
+    free(common);
     return complete;
+}
+
+static bool name_server(const char **names)
+{
+    static const char *const limits[] = {
+#define X(id, label) [HTTP2_LIMIT_##id] = label,
+        HTTP2_LIMITS(X)
+#undef X
+    };
+#define X(field, kind, name, text) names[AT_##field] = name;
+    STATS_TRANSPORT(X)
+    STATS_OWN(X)
+#undef X
+    for (size_t i = 0; i < HTTP2_NUM_LIMITS; i++)
+        if ((names[AT_LIMITS + i] = format_text("%s{limit=\"%s\"}", STATS_LIMITS, limits[i])) ==
+            NULL)
+            return false;
+    return true;
 }
 
 const char *const *stats_names(size_t *count)
@@ -124,20 +161,35 @@ const char *const *stats_names(size_t *count)
     if (names == NULL) {
         if (!make_labels())
             return NULL;
-        const char **made = calloc(num_methods * PER_METHOD + NUM_TRANSPORT, sizeof(*made));
+        const char **made = calloc(num_methods * PER_METHOD + PER_SERVER, sizeof(*made));
         if (made == NULL)
             return NULL;
         for (size_t m = 0; m < num_methods; m++)
             if (!name_method(made + m * PER_METHOD, &labels[m]))
                 return NULL;
-        const char **transport = made + num_methods * PER_METHOD;
-#define X(field, kind, name, text) transport[AT_##field] = name;
-        STATS_TRANSPORT(X)
-#undef X
+        if (!name_server(made + num_methods * PER_METHOD))
+            return NULL;
         names = made;
     }
-    *count = num_methods * PER_METHOD + NUM_TRANSPORT;
+    *count = num_methods * PER_METHOD + PER_SERVER;
     return names;
+}
+
+const struct stats_family *stats_families(size_t *count)
+{
+    enum { COUNTER, GAUGE };
+    static const struct stats_family families[] = {
+#define X(id, name, text) {name, text, false},
+        STATS_METHOD(X)
+#undef X
+            {STATS_HANDLED, "Calls that ended, by their status.", false},
+#define X(field, kind, name, text) {name, text, (kind) == GAUGE},
+        STATS_TRANSPORT(X) STATS_OWN(X)
+#undef X
+            {STATS_LIMITS, "How often a limit was met, by its name.", false},
+    };
+    *count = sizeof(families) / sizeof(families[0]);
+    return families;
 }
 
 const char *stats_method_name(size_t index)
@@ -152,7 +204,7 @@ struct stats {
     uint64_t *row;
     struct stats_board *board;
     struct http2_counts folded;
-    struct grpc_interceptor interceptor;
+    struct stats_own folded_own;
     uint32_t place_of[]; /* the runtime's method index -> ours */
 };
 
@@ -167,15 +219,38 @@ static enum grpc_status on_start(struct grpc_call *call, void *data, const char 
     return GRPC_OK;
 }
 
+/* From the first bucket that holds it to the last: they are few. */
+static void observe(uint64_t *buckets, uint64_t ns)
+{
+    static const uint64_t bounds[] = {
+#define X(ns, seconds) ns,
+        STATS_BUCKETS(X)
+#undef X
+    };
+    size_t i = 0;
+    while (ns > bounds[i])
+        i++;
+    for (; i < NUM_BUCKETS; i++)
+        shm_counter_add(&buckets[i], 1);
+}
+
 static void on_end(struct grpc_call *call, void *data, enum grpc_status status)
 {
     struct stats *stats = data;
     size_t method = stats->place_of[grpc_call_method_index(call)];
     uint64_t *counts = stats->row + method * PER_METHOD;
+    uint64_t ns = grpc_call_duration_ns(call);
     shm_counter_add(&counts[HANDLED + status], 1);
     shm_counter_add(&counts[RECEIVED], grpc_call_messages_in(call));
     shm_counter_add(&counts[SENT], grpc_call_messages_out(call));
+    shm_counter_add(&counts[NANOSECONDS], ns);
+    observe(&counts[BUCKETS], ns);
     __atomic_store_n(&stats->board->calls, stats->board->calls - 1, __ATOMIC_RELAXED);
+}
+
+void stats_step(struct grpc_interceptor *step, const struct chain_config *config)
+{
+    *step = (struct grpc_interceptor){.start = on_start, .end = on_end, .data = config->stats};
 }
 
 static uint32_t find_place(const struct grpc_server *server, size_t index)
@@ -204,31 +279,39 @@ struct stats *stats_create(struct grpc_server *server, uint64_t *row, struct sta
     for (size_t i = 0; i < count; i++)
         stats->place_of[i] = find_place(server, i);
     stats_clear_gauges(row);
-    stats->interceptor = (struct grpc_interceptor){.start = on_start, .end = on_end, .data = stats};
-    grpc_server_add_interceptor(server, &stats->interceptor);
     return stats;
 }
 
-void stats_fold(struct stats *stats)
+void stats_fold(struct stats *stats, const struct stats_own *own)
 {
     const struct http2_counts *now = http2_context_counts(grpc_server_http2(stats->server));
-    uint64_t *transport = stats->row + num_methods * PER_METHOD;
+    uint64_t *counts = stats->row + num_methods * PER_METHOD;
     /* a row counts on from its last owner; a gauge may fall, and the sum wraps back */
 #define X(field, kind, name, text)                                                                 \
-    shm_counter_add(&transport[AT_##field], now->field - stats->folded.field);
+    shm_counter_add(&counts[AT_##field], now->field - stats->folded.field);
     STATS_TRANSPORT(X)
 #undef X
+#define X(field, kind, name, text)                                                                 \
+    shm_counter_add(&counts[AT_##field], own->field - stats->folded_own.field);
+    STATS_OWN(X)
+#undef X
+    if (memcmp(now->limit_hits, stats->folded.limit_hits, sizeof(now->limit_hits)) != 0)
+        for (size_t i = 0; i < HTTP2_NUM_LIMITS; i++)
+            shm_counter_add(&counts[AT_LIMITS + i],
+                            now->limit_hits[i] - stats->folded.limit_hits[i]);
     stats->folded = *now;
+    stats->folded_own = *own;
 }
 
 void stats_clear_gauges(uint64_t *row)
 {
     enum { COUNTER, GAUGE };
-    uint64_t *transport = row + num_methods * PER_METHOD;
+    uint64_t *counts = row + num_methods * PER_METHOD;
 #define X(field, kind, name, text)                                                                 \
-    if (kind == GAUGE)                                                                             \
-        __atomic_store_n(&transport[AT_##field], 0, __ATOMIC_RELAXED);
+    if ((kind) == GAUGE)                                                                           \
+        __atomic_store_n(&counts[AT_##field], 0, __ATOMIC_RELAXED);
     STATS_TRANSPORT(X)
+    STATS_OWN(X)
 #undef X
 }
 

@@ -72,12 +72,17 @@ void worker_start(struct worker *worker, const char *segment, unsigned users, ui
     worker->stats = stats_create(worker->server,
                                  shm_counters_row(worker->counters, shm_actor_slot(worker->actor)),
                                  &worker->board);
+    const struct chain_config chain = {.server = worker->server, .stats = worker->stats};
+    worker->chain = chain_create(&chain);
+    if (worker->chain == NULL)
+        worker_die("chain", "out of memory");
     fill(worker, users);
 }
 
 void worker_end(struct worker *worker)
 {
     grpc_server_destroy(worker->server);
+    chain_destroy(worker->chain);
     stats_destroy(worker->stats);
     user_service_destroy(worker->service);
     shm_counters_close(worker->counters);
@@ -89,6 +94,6 @@ void worker_end(struct worker *worker)
 void worker_turn(struct worker *worker)
 {
     grpc_server_run_once(worker->server, 0);
-    stats_fold(worker->stats);
+    stats_fold(worker->stats, &(struct stats_own){0});
     shm_actor_offline(worker->actor);
 }

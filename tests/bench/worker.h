@@ -6,6 +6,7 @@
 #ifndef ROSTERD_TESTS_BENCH_WORKER_H
 #define ROSTERD_TESTS_BENCH_WORKER_H
 
+#include "service/chain.h"
 #include "service/stats.h"
 #include "service/user_service.h"
 #include "shm/counters.h"
@@ -18,6 +19,7 @@ struct worker {
     struct user_service *service;
     struct grpc_server *server;
     struct stats *stats;
+    struct chain *chain;
     struct stats_board board;
 };
 

@@ -7,7 +7,7 @@ import grpc
 import pytest
 
 import user_service_pb2 as pb
-from harness import expect, failure, read_all, requests, wait_for
+from harness import SANITIZED, expect, failure, read_all, requests, wait_for
 
 INVALID = grpc.StatusCode.INVALID_ARGUMENT
 INTERNAL = grpc.StatusCode.INTERNAL
@@ -56,6 +56,16 @@ def test_unknown_id_is_not_found_by_name(stub, id):
     error = failure(lambda: stub.GetUser(pb.GetUserRequest(id=id)))
     assert error.code() == grpc.StatusCode.NOT_FOUND
     assert error.details() == f"User {id} not found"
+
+
+def test_errors_one_after_the_other_never_end_the_connection(start):
+    """grpcio sends a WINDOW_UPDATE with each call, also where the reply has no body to make up for."""
+    rosterd = start(workers=1)
+    stub = rosterd.stub()
+    for _ in range(600 if SANITIZED else 6000):
+        expect(lambda: stub.GetUser(pb.GetUserRequest(id="x")), grpc.StatusCode.NOT_FOUND)
+    stats = rosterd.inspect("stats")
+    assert stats["rosterd_connections_accepted_total"] == 1
 
 
 def test_id_of_128_bytes_is_shown_whole(stub):

@@ -739,6 +739,22 @@ static void window_updates_that_follow_data_are_never_too_many(void **state)
     peer_close(peer);
 }
 
+static void window_updates_that_follow_answers_without_a_body_are_never_too_many(void **state)
+{
+    (void)state;
+    struct peer *peer = peer_connect(fixture.context, true);
+    struct peer_frame frame;
+    for (uint32_t id = 1; id < 20001; id += 2) { /* one a call and one beside, as gRPC C++ does */
+        peer_request(peer, id, true, "/early", NULL);
+        peer_window_update(peer, 0, 5);
+        peer_window_update(peer, 0, 5);
+        do
+            assert_true(peer_next(peer, &frame));
+        while (frame.type != NGHTTP2_HEADERS || !peer_ends_stream(&frame));
+    }
+    peer_close(peer);
+}
+
 static void streams_beyond_the_limit_are_refused(void **state)
 {
     (void)state;
@@ -916,6 +932,7 @@ int main(void)
         T(rapid_reset_ends_the_connection),
         T(pings_have_two_strikes_until_something_is_sent),
         T(window_updates_that_follow_data_are_never_too_many),
+        T(window_updates_that_follow_answers_without_a_body_are_never_too_many),
         T(streams_beyond_the_limit_are_refused),
         T(reset_by_the_peer_is_told_once),
         T(stream_identifier_is_used_once_and_never_goes_back),

@@ -1,0 +1,238 @@
+# SPDX-License-Identifier: MIT
+"""What Prometheus scrapes, and what probes ask for over HTTP."""
+import http.client
+import os
+import re
+import signal
+import socket
+import subprocess
+import threading
+
+import grpc
+import pytest
+
+import user_service_pb2 as pb
+from harness import Rosterd, expect, free_port, wait_for
+
+
+def serve(**settings):
+    port = free_port()
+    rosterd = Rosterd("--metrics-listen", f"127.0.0.1:{port}", "--drain-timeout", "60s", **settings)
+    rosterd.metrics_port = port
+    return rosterd
+
+
+@pytest.fixture(scope="module")
+def server():
+    with serve() as rosterd:
+        yield rosterd
+
+
+def get(rosterd, path, verb="GET", body=None):
+    """Status, headers, body."""
+    connection = http.client.HTTPConnection("127.0.0.1", rosterd.metrics_port, timeout=20)
+    try:
+        connection.request(verb, path, body)
+        response = connection.getresponse()
+        headers = {name.lower(): value for name, value in response.getheaders()}
+        return response.status, headers, response.read().decode()
+    finally:
+        connection.close()
+
+
+def samples(rosterd):
+    """{name with labels: value}, after a look at the whole text's form."""
+    status, headers, text = get(rosterd, "/metrics")
+    assert status == 200
+    assert headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
+    found, family = {}, None
+    for line in text.splitlines():
+        if line.startswith("# TYPE "):
+            family = line.split()[2]
+        elif not line.startswith("#"):
+            name, value = line.rsplit(" ", 1)
+            assert name.startswith(family) and name not in found, line
+            found[name] = float(value)
+    return found
+
+
+def labels(method, service="userservice.UserService", kind="unary"):
+    return f'{{grpc_type="{kind}",grpc_service="{service}",grpc_method="{method}"'
+
+
+def grown(rosterd, before, name):
+    return samples(rosterd)[name] - before.get(name, 0)
+
+
+def settled(rosterd, name, value):
+    """Counts of a turn come at its end: wait for them."""
+    return wait_for(lambda: samples(rosterd)[name] == value, 10, f"{name} {value}")
+
+
+def test_promtool_finds_nothing_to_complain_of(server, stub):
+    stub.CreateUser(pb.CreateUserRequest(username="ada"))
+    text = get(server, "/metrics")[2]
+    done = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True,
+                          text=True, timeout=60)
+    assert done.returncode == 0 and not done.stdout + done.stderr, done
+
+
+def test_calls_are_counted_by_method_and_code(server, stub):
+    before = samples(server)
+    for i in range(10):
+        stub.CreateUser(pb.CreateUserRequest(username=f"user{i}"))
+        expect(lambda: stub.CreateUser(pb.CreateUserRequest()), grpc.StatusCode.INVALID_ARGUMENT)
+    list(stub.ListUsers(pb.ListUsersRequest(page_size=5)))
+    list(stub.Chat(iter([pb.ChatMessage(text="x")] * 3)))
+    expect(lambda: server.channel().unary_unary("/no.body/Home")(b""),
+           grpc.StatusCode.UNIMPLEMENTED)
+    create, listing = labels("CreateUser"), labels("ListUsers", kind="server_stream")
+    chat, unknown = labels("Chat", kind="bidi_stream"), labels("unknown", "unknown", "unknown")
+    for name, growth in {
+            f"grpc_server_started_total{create}}}": 20,
+            f'grpc_server_handled_total{create},grpc_code="OK"}}': 10,
+            f'grpc_server_handled_total{create},grpc_code="InvalidArgument"}}': 10,
+            f"grpc_server_msg_received_total{create}}}": 20,
+            f"grpc_server_msg_sent_total{create}}}": 10,
+            f"grpc_server_msg_sent_total{listing}}}": 5,
+            f"grpc_server_msg_received_total{chat}}}": 3,
+            f"grpc_server_msg_sent_total{chat}}}": 3,
+            f'grpc_server_handled_total{unknown},grpc_code="Unimplemented"}}': 1,
+            f"grpc_server_handling_seconds_count{create}}}": 20}.items():
+        assert grown(server, before, name) == growth, name
+
+
+def test_durations_fill_the_histogram(server, stub):
+    chat = labels("Chat", kind="bidi_stream")
+    before = samples(server)
+    held = threading.Event()
+
+    def lasting():
+        yield pb.ChatMessage(text="a")
+        held.wait(0.3)
+    list(stub.Chat(lasting()))
+    after = samples(server)
+
+    def growth(name):
+        return after[name] - before[name]
+    bounds = [name for name in after if name.startswith(f"grpc_server_handling_seconds_bucket{chat}")]
+    values = [growth(name) for name in bounds]
+    assert values == sorted(values) and values[-1] == 1 and len(values) == 20
+    assert growth(f'grpc_server_handling_seconds_bucket{chat},le="0.25"}}') == 0
+    assert growth(f'grpc_server_handling_seconds_bucket{chat},le="10"}}') == 1
+    assert 0.29 < growth(f"grpc_server_handling_seconds_sum{chat}}}") < 10
+    assert growth(f"grpc_server_handling_seconds_count{chat}}}") == 1
+
+
+def test_connections_and_streams_that_are_open_are_gauges():
+    with serve(workers=2) as rosterd:
+        settled(rosterd, "rosterd_connections_open", 0)
+        sockets = [rosterd.connect() for _ in range(5)]
+        settled(rosterd, "rosterd_connections_open", 5)
+        for sock in sockets:
+            sock.close()
+        settled(rosterd, "rosterd_connections_open", 0)
+        assert samples(rosterd)["rosterd_connections_accepted_total"] == 5
+
+
+def test_the_table_is_told(server, stub):
+    before = samples(server)
+    stub.CreateUser(pb.CreateUserRequest(username="one more"))
+    assert grown(server, before, "rosterd_users") == 1
+    assert grown(server, before, "rosterd_commits_total") == 1
+    assert before["rosterd_users_max"] == 1000000
+    assert 0 < before["rosterd_segment_used_bytes"] <= before["rosterd_segment_mapped_bytes"]
+
+
+def test_counts_outlive_a_worker():
+    with serve(workers=1) as rosterd:
+        stub = rosterd.stub(("grpc.enable_retries", 0))
+        for i in range(7):
+            stub.CreateUser(pb.CreateUserRequest(username=f"user{i}"))
+        name = f'grpc_server_handled_total{labels("CreateUser")},grpc_code="OK"}}'
+        settled(rosterd, name, 7)
+        (pid,) = rosterd.worker_pids()
+        os.kill(pid, signal.SIGKILL)
+        wait_for(lambda: [p for p in rosterd.worker_pids() if p != pid], 10, "another worker")
+        rosterd.wait_log(r"(?s)accepts.*accepts")
+        after = samples(rosterd)
+        assert after[name] == 7 and after["rosterd_connections_open"] == 0
+
+
+def test_shm_inspect_shows_the_same(server, stub):
+    stub.CreateUser(pb.CreateUserRequest(username="same"))
+    scraped, shown = samples(server), server.inspect("stats")
+    own = ("rosterd_users", "rosterd_segment", "rosterd_snapshots", "rosterd_processes",
+           "rosterd_commits", "grpc_server_handling_seconds_sum", "grpc_server_handling_seconds_count")
+    nanoseconds = "rosterd_handling_nanoseconds_total"
+    assert {name for name in shown if not name.startswith(nanoseconds)} == {
+        name for name in scraped if not name.startswith(own)}
+    create = f'grpc_server_handled_total{labels("CreateUser")},grpc_code="OK"}}'
+    assert shown[create] == scraped[create] > 0
+
+
+def test_health_and_readiness():
+    rosterd = serve(workers=1)
+    try:
+        assert get(rosterd, "/healthz")[::2] == (200, "ok\n")
+        assert get(rosterd, "/readyz")[::2] == (200, "ready\n")
+        held = threading.Event()
+        chat = rosterd.stub().Chat(m for m in iter(lambda: held.wait(30) or None, None))
+        wait_for(lambda: samples(rosterd)["rosterd_streams_open"] == 1, 10, "the call")
+        rosterd.process.send_signal(signal.SIGQUIT)
+        wait_for(lambda: get(rosterd, "/readyz")[::2] == (503, "draining\n"), 10, "not ready")
+        assert get(rosterd, "/healthz")[0] == 200
+        chat.cancel()
+        held.set()
+        wait_for(lambda: rosterd.process.poll() is not None, 10, "the end")
+    finally:
+        rosterd.clean()
+
+
+def test_other_requests_are_told_what_is_wrong(server):
+    assert get(server, "/")[0] == 404
+    assert get(server, "/metricsx")[0] == 404
+    assert get(server, "/metrics/x")[0] == 404
+    status, headers, _ = get(server, "/metrics", "POST", "x=1")
+    assert status == 405 and headers["allow"] == "GET, HEAD"
+    assert get(server, "/healthz")[1]["content-length"] == "3"
+    assert get(server, "/healthz", "HEAD")[::2] == (200, "")
+    assert get(server, "/healthz", "POST", "x" * 100000)[0] in (405, 413)
+
+
+@pytest.mark.parametrize("garbage", [b"\0" * 100, b"GET\r\n\r\n", b"GET / HTTP/9.9\r\n" * 50,
+                                     b"GET /" + b"a" * 200000, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"])
+def test_garbage_costs_nothing(server, garbage):
+    with socket.create_connection(("127.0.0.1", server.metrics_port), 10) as sock:
+        try:
+            sock.sendall(garbage)
+            sock.shutdown(socket.SHUT_WR)
+            while sock.recv(65536):
+                pass
+        except ConnectionError:
+            pass
+    assert get(server, "/healthz")[0] == 200
+
+
+def test_connections_that_say_nothing_leave_room_for_others(server):
+    silent = [socket.create_connection(("127.0.0.1", server.metrics_port), 10) for _ in range(300)]
+    try:
+        # each worker keeps 64 of them: the others are closed, and so may this one be at first
+        def answered():
+            try:
+                return get(server, "/healthz")[0] == 200
+            except (ConnectionError, http.client.HTTPException):
+                return False
+        wait_for(answered, 30, "an answer once the silent ones have timed out")
+    finally:
+        for sock in silent:
+            sock.close()
+
+
+def test_an_address_in_use_ends_the_start(server):
+    from harness import ROSTERD
+    done = subprocess.run([ROSTERD, "--listen", f"127.0.0.1:{free_port()}", "--segment",
+                           f"/rosterd-e2e-{os.getpid()}-nometrics",
+                           "--metrics-listen", f"127.0.0.1:{server.metrics_port}"],
+                          capture_output=True, text=True, timeout=30)
+    assert done.returncode == 1 and re.search("metrics-listen: .* in use", done.stderr), done

@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: MIT */
+/* What a token file may hold, and who is let in by it. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "service/auth.h"
+
+static char path[] = "/tmp/rosterd-test-auth-XXXXXX";
+static struct auth_report report;
+
+static void write_file(const void *text, size_t len)
+{
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    assert_int_equal(fwrite(text, 1, len, file), len);
+    assert_int_equal(fclose(file), 0);
+    assert_int_equal(chmod(path, 0600), 0);
+}
+
+static struct auth *load(const char *text)
+{
+    write_file(text, strlen(text));
+    return auth_load(path, &report);
+}
+
+static const char *name_of(const struct auth *auth, const char *value)
+{
+    const char *name = auth_find(auth, value, strlen(value));
+    return name != NULL ? name : "nobody";
+}
+
+static void each_token_has_its_name(void **state)
+{
+    (void)state;
+    struct auth *auth = load("# the team's\n\n  aaaaaaaaaaaaaaaaaaaaaaaa \t ops  \r\n"
+                             "bbbbbbbbbbbbbbbbbbbbbbbb ci\nbbbbbbbbbbbbbbbbbbbbbbbc ci");
+    assert_non_null(auth);
+    assert_string_equal(report.warning, "");
+    assert_int_equal(auth_count(auth), 3);
+    assert_string_equal(name_of(auth, "Bearer aaaaaaaaaaaaaaaaaaaaaaaa"), "ops");
+    assert_string_equal(name_of(auth, "Bearer bbbbbbbbbbbbbbbbbbbbbbbb"), "ci");
+    assert_string_equal(name_of(auth, "Bearer bbbbbbbbbbbbbbbbbbbbbbbc"), "ci");
+    auth_free(auth);
+}
+
+static void scheme_has_no_case_and_any_number_of_spaces(void **state)
+{
+    (void)state;
+    struct auth *auth = load("secretsecretsecret me\n");
+    assert_string_equal(name_of(auth, "bearer secretsecretsecret"), "me");
+    assert_string_equal(name_of(auth, "BEARER   secretsecretsecret"), "me");
+    auth_free(auth);
+}
+
+static void whatever_differs_is_nobody(void **state)
+{
+    static const char *const values[] = {"",
+                                         "Bearer",
+                                         "Bearer ",
+                                         "Bearer  ",
+                                         "secretsecretsecret",
+                                         "Bearersecretsecretsecret",
+                                         "Bearer secretsecretsecre",
+                                         "Bearer secretsecretsecrett",
+                                         "Bearer Secretsecretsecret",
+                                         "Bearer secretsecretsecret ",
+                                         "Basic secretsecretsecret",
+                                         "Bearer me",
+                                         "Bearer secretsecretsecret,Bearer x",
+                                         "Bearer\tsecretsecretsecret"};
+    (void)state;
+    struct auth *auth = load("secretsecretsecret me\n");
+    for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++)
+        assert_string_equal(name_of(auth, values[i]), "nobody");
+    assert_null(auth_find(auth, "Bearer secretsecretsecret\0", 26));
+    auth_free(auth);
+}
+
+static void tokens_of_any_length_are_found_among_thousands(void **state)
+{
+    (void)state;
+    size_t size = 8 << 20, len = 0;
+    char *text = malloc(size), *value = malloc(AUTH_TOKEN_MAX + 32);
+    for (int i = 1; i <= 2000; i++) {
+        len += (size_t)sprintf(text + len, "%0*d token-%d\n", 16 + i, i, i);
+    }
+    len += (size_t)sprintf(text + len, "%0*d longest\n", AUTH_TOKEN_MAX, 7);
+    write_file(text, len);
+    struct auth *auth = auth_load(path, &report);
+    assert_non_null(auth);
+    assert_int_equal(auth_count(auth), 2001);
+    for (int i = 1; i <= 2000; i++) {
+        char name[32];
+        sprintf(name, "token-%d", i);
+        sprintf(value, "Bearer %0*d", 16 + i, i);
+        assert_string_equal(name_of(auth, value), name);
+        value[7] = '1'; /* its first character, and then its last */
+        assert_string_equal(name_of(auth, value), "nobody");
+        value[7] = '0';
+        value[strlen(value) - 1] ^= 1;
+        assert_string_equal(name_of(auth, value), "nobody");
+    }
+    sprintf(value, "Bearer %0*d", AUTH_TOKEN_MAX, 7);
+    assert_string_equal(name_of(auth, value), "longest");
+    sprintf(value, "Bearer %0*d", AUTH_TOKEN_MAX + 1, 7);
+    assert_string_equal(name_of(auth, value), "nobody");
+    auth_free(auth);
+    free(value);
+    free(text);
+}
+
+static void fault_names_the_file_the_line_and_what_was_expected(void **state)
+{
+    static const struct {
+        const char *text, *fault;
+    } cases[] = {
+        {"", "there is no token in it"},
+        {"# nothing\n\n", "there is no token in it"},
+        {"goodgoodgoodgood ok\nalone\n", " line 2: the token has no name: TOKEN NAME"},
+        {"a b c\n", " line 1: more than a token and a name: TOKEN NAME"},
+        {"\n\xc3\xa4 b\n", " line 2: a token is visible ASCII"},
+        {"a\x01 b\n", " line 1: a token is visible ASCII"},
+        {"a \xc3\xa4\n", " line 1: a name is visible ASCII"},
+        {"same one\nother two\nsame three\n", " line 3: the token is there already"},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        assert_null(load(cases[i].text));
+        assert_non_null(strstr(report.fault, path));
+        assert_non_null(strstr(report.fault, cases[i].fault));
+        assert_null(strstr(report.fault, "same")); /* a token is told nobody */
+    }
+}
+
+static void overlong_token_or_name_is_refused(void **state)
+{
+    (void)state;
+    char text[AUTH_TOKEN_MAX + 32];
+    sprintf(text, "%0*d x\n", AUTH_TOKEN_MAX + 1, 1);
+    assert_null(load(text));
+    assert_non_null(strstr(report.fault, "the token is longer than 4096 bytes"));
+    sprintf(text, "token %0*d\n", AUTH_NAME_MAX + 1, 1);
+    assert_null(load(text));
+    assert_non_null(strstr(report.fault, "the name is longer than 64 bytes"));
+}
+
+static void what_is_no_file_is_refused(void **state)
+{
+    (void)state;
+    assert_null(auth_load("/nonexistent/tokens", &report));
+    assert_string_equal(report.fault, "/nonexistent/tokens: No such file or directory");
+    assert_null(auth_load("/tmp", &report));
+    assert_string_equal(report.fault, "/tmp: it is no regular file");
+}
+
+static void file_that_others_may_read_is_warned_of(void **state)
+{
+    (void)state;
+    write_file("secretsecretsecret me\n", 22);
+    chmod(path, 0640);
+    struct auth *auth = auth_load(path, &report);
+    assert_string_equal(report.warning, "");
+    auth_free(auth);
+    chmod(path, 0644);
+    auth = auth_load(path, &report);
+    assert_non_null(strstr(report.warning, "every user of this machine may read the tokens"));
+    auth_free(auth);
+}
+
+static void short_token_is_warned_of(void **state)
+{
+    (void)state;
+    struct auth *auth = load("secretsecretsecret me\nhunter2 you\n");
+    assert_non_null(strstr(report.warning, "the token of line 2 has fewer than 16 characters"));
+    assert_null(strstr(report.warning, "hunter2"));
+    auth_free(auth);
+}
+
+static void reload_replaces_all_or_nothing(void **state)
+{
+    (void)state;
+    struct auth *auth = load("oldoldoldoldoldold one\n");
+    write_file("newnewnewnewnewnew two\nbroken\n", 31);
+    assert_false(auth_reload(auth, &report));
+    assert_non_null(strstr(report.fault, "line 2"));
+    assert_string_equal(name_of(auth, "Bearer oldoldoldoldoldold"), "one");
+    assert_string_equal(name_of(auth, "Bearer newnewnewnewnewnew"), "nobody");
+    write_file("newnewnewnewnewnew two\n", 23);
+    assert_true(auth_reload(auth, &report));
+    assert_string_equal(name_of(auth, "Bearer oldoldoldoldoldold"), "nobody");
+    assert_string_equal(name_of(auth, "Bearer newnewnewnewnewnew"), "two");
+    auth_free(auth);
+}
+
+static int make_path(void **state)
+{
+    (void)state;
+    int fd = mkstemp(path);
+    return fd < 0 ? -1 : close(fd);
+}
+
+static int remove_path(void **state)
+{
+    (void)state;
+    return unlink(path);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(each_token_has_its_name),
+        cmocka_unit_test(scheme_has_no_case_and_any_number_of_spaces),
+        cmocka_unit_test(whatever_differs_is_nobody),
+        cmocka_unit_test(tokens_of_any_length_are_found_among_thousands),
+        cmocka_unit_test(fault_names_the_file_the_line_and_what_was_expected),
+        cmocka_unit_test(overlong_token_or_name_is_refused),
+        cmocka_unit_test(what_is_no_file_is_refused),
+        cmocka_unit_test(file_that_others_may_read_is_warned_of),
+        cmocka_unit_test(short_token_is_warned_of),
+        cmocka_unit_test(reload_replaces_all_or_nothing),
+    };
+    return cmocka_run_group_tests(tests, make_path, remove_path);
+}
