@@ -258,16 +258,9 @@ void *grpc_call_interceptor_state(struct grpc_call *call,
     return NULL;
 }
 
-bool grpc_call_set_identity(struct grpc_call *call, const char *name, size_t len)
+void grpc_call_set_identity(struct grpc_call *call, const char *name)
 {
-    char *copy = grpc_arena_alloc(&call->arena, len + 1);
-
-    if (copy == NULL)
-        return false;
-    memcpy(copy, name, len);
-    copy[len] = '\0';
-    call->identity = copy;
-    return true;
+    call->identity = name;
 }
 
 const char *grpc_call_identity(const struct grpc_call *call)

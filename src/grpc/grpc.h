@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include <protobuf-c/protobuf-c.h>
 
@@ -154,14 +155,19 @@ h2o_iovec_t grpc_call_status_message(const struct grpc_call *call);
 /** This interceptor's state_size bytes. */
 void *grpc_call_interceptor_state(struct grpc_call *call,
                                   const struct grpc_interceptor *interceptor);
-/** Who calls, as an interceptor found out, for others to tell; copied. NULL: nobody knows. */
-bool grpc_call_set_identity(struct grpc_call *call, const char *name, size_t len);
+/** Who calls, as an interceptor found out, for others to tell; not copied, so it must stay until
+ * the call has ended. NULL: nobody knows. */
+void grpc_call_set_identity(struct grpc_call *call, const char *name);
 const char *grpc_call_identity(const struct grpc_call *call);
 
 /** The value of the first such request metadata; for a `-bin` name decoded from base64. base is
  * NULL where there is none. Comma lists of -bin values: iterate with grpc_call_metadata_at().
  * Valid as long as the call. */
-h2o_iovec_t grpc_call_metadata(struct grpc_call *call, const char *name);
+h2o_iovec_t grpc_call_metadata_of(struct grpc_call *call, const char *name, size_t len);
+static inline h2o_iovec_t grpc_call_metadata(struct grpc_call *call, const char *name)
+{
+    return grpc_call_metadata_of(call, name, strlen(name));
+}
 /** Each custom request metadata in order (comma lists of -bin split, decoded).
  * @return false past the last */
 bool grpc_call_metadata_at(struct grpc_call *call, size_t index, h2o_iovec_t *name,

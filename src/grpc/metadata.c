@@ -84,10 +84,8 @@ static h2o_iovec_t value_of(const struct grpc_metadata *record)
     return (h2o_iovec_t){.base = (char *)record->value, .len = record->value_len};
 }
 
-h2o_iovec_t grpc_call_metadata(struct grpc_call *call, const char *name)
+h2o_iovec_t grpc_call_metadata_of(struct grpc_call *call, const char *name, size_t len)
 {
-    size_t len = strlen(name);
-
     for (const struct grpc_metadata *m = call->metadata; m != NULL; m = m->next) {
         if (m->name_len == len && memcmp(m->name, name, len) == 0)
             return value_of(m);

@@ -19,7 +19,7 @@
 enum {
     HTTP2_CREDIT_MAX = 2048,       /* also what a connection starts with */
     HTTP2_CREDIT_PER_SECOND = 256, /* a client that cancels 128 calls a second for ever is fine */
-    HTTP2_CREDIT_PER_DATA = 4,     /* or answer: two windows to update, and as much again to spare */
+    HTTP2_CREDIT_PER_DATA = 4, /* or answer: two windows to update, and as much again to spare */
 
     HTTP2_COST_FRAME = 1,    /* WINDOW_UPDATE, PRIORITY, CONTINUATION, an ACK, an unknown type */
     HTTP2_COST_EMPTY = 4,    /* DATA or CONTINUATION without a byte and without an end */

@@ -9,16 +9,19 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <search.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+/* in this file: a call into the library is as long as the hash of a token */
+#define XXH_INLINE_ALL
 #include <xxhash.h>
 
 #include "service/chain.h"
@@ -27,12 +30,11 @@
 enum { FILE_MAX = 16 << 20, SHORT_TOKEN = 16, SECRET_SIZE = 192 };
 _Static_assert((int)SECRET_SIZE >= (int)XXH3_SECRET_SIZE_MIN, "xxhash needs so much");
 
-struct entry {
+struct token {
     uint64_t hash;
     uint32_t token_at; /* in text; NUL bytes follow up to a whole number of words */
     uint32_t token_len;
-    uint32_t name_at; /* in text; ends with a NUL */
-    uint32_t used;
+    const char *name; /* the auth's; NULL: an empty slot */
 };
 
 /* One mapping, which core dumps leave out: head, slots, text. */
@@ -40,7 +42,7 @@ struct table {
     size_t size;  /* of the mapping */
     size_t count; /* tokens */
     size_t mask;  /* slots - 1 */
-    struct entry *slots;
+    struct token *slots;
     char *text;
     uint8_t secret[SECRET_SIZE];
 };
@@ -48,6 +50,7 @@ struct table {
 struct auth {
     char *path;
     struct table *table;
+    void *names; /* tree of strings: what a call was told stays true after a reload */
 };
 
 /* ---- looking one up ---- */
@@ -57,30 +60,36 @@ static uint64_t hash_of(const struct table *table, const char *token, size_t len
     return XXH3_64bits_withSecret(token, len, table->secret, SECRET_SIZE);
 }
 
-/* Every word of both, whatever they hold; the compiler may not end it early. */
+/* Every word of both, whatever they hold; the compiler may not end it early. The last one overlaps
+ * the one before it. */
 static bool same(const char *a, const char *b, size_t len)
 {
-    uint64_t difference = 0;
+    uint64_t difference = 0, x = 0, y = 0;
     size_t i = 0;
-    for (; i + 8 <= len; i += 8) {
-        uint64_t x, y;
+    for (; i + 8 < len; i += 8) {
         memcpy(&x, a + i, 8);
         memcpy(&y, b + i, 8);
         difference |= x ^ y;
         __asm__("" : "+r"(difference));
     }
-    for (; i < len; i++) {
-        difference |= (uint64_t)(uint8_t)(a[i] ^ b[i]);
-        __asm__("" : "+r"(difference));
+    if (len >= 8) {
+        memcpy(&x, a + len - 8, 8);
+        memcpy(&y, b + len - 8, 8);
+    } else {
+        memcpy(&x, a, len);
+        memcpy(&y, b, len);
     }
+    difference |= x ^ y;
+    __asm__("" : "+r"(difference));
     return difference == 0;
 }
 
-static const struct entry *find(const struct table *table, const char *token, size_t len)
+static const struct token *find(const struct table *table, const char *token, size_t len)
 {
     uint64_t hash = hash_of(table, token, len);
-    for (size_t at = hash & table->mask; table->slots[at].used; at = (at + 1) & table->mask) {
-        const struct entry *entry = &table->slots[at];
+    for (size_t at = hash & table->mask; table->slots[at].name != NULL;
+         at = (at + 1) & table->mask) {
+        const struct token *entry = &table->slots[at];
         if (entry->hash == hash && entry->token_len == len &&
             same(table->text + entry->token_at, token, len))
             return entry;
@@ -88,18 +97,31 @@ static const struct entry *find(const struct table *table, const char *token, si
     return NULL;
 }
 
+/* "Bearer" and a space, in any case: a letter with its bit of case set has no other origin. */
+static bool is_bearer(const char *value, size_t len)
+{
+    static const char scheme[8] = "bearer ";
+    uint64_t given, expected, cases, seven;
+    if (len < sizeof(given))
+        return false;
+    memcpy(&given, value, sizeof(given));
+    memcpy(&expected, scheme, sizeof(expected));
+    memcpy(&cases, "\x20\x20\x20\x20\x20\x20\0\0", sizeof(cases));
+    memcpy(&seven, "\xff\xff\xff\xff\xff\xff\xff\0", sizeof(seven));
+    return (((given | cases) ^ expected) & seven) == 0;
+}
+
 const char *auth_find(const struct auth *auth, const char *value, size_t len)
 {
-    static const char scheme[] = "Bearer";
-    size_t at = sizeof(scheme) - 1;
-    if (len <= at || value[at] != ' ' || strncasecmp(value, scheme, at) != 0)
+    size_t at = 7;
+    if (!is_bearer(value, len))
         return NULL;
     while (at < len && value[at] == ' ')
         at++;
     if (at == len || len - at > AUTH_TOKEN_MAX)
         return NULL;
-    const struct entry *entry = find(auth->table, value + at, len - at);
-    return entry == NULL ? NULL : auth->table->text + entry->name_at;
+    const struct token *entry = find(auth->table, value + at, len - at);
+    return entry == NULL ? NULL : entry->name;
 }
 
 size_t auth_count(const struct auth *auth)
@@ -113,6 +135,7 @@ struct reading {
     const char *path;
     struct auth_report *report;
     struct table *table;
+    void **names;
     size_t line;
     size_t text_len;
 };
@@ -173,21 +196,38 @@ static uint32_t keep(struct reading *reading, const char *text, size_t len)
     return at;
 }
 
+static int by_text(const void *a, const void *b)
+{
+    return strcmp(a, b);
+}
+
+/* The one string of this text, which lives as long as the auth. */
+static const char *keep_name(struct reading *reading, const char *name, size_t len)
+{
+    char *copy = strndup(name, len);
+    char **node = copy == NULL ? NULL : tsearch(copy, reading->names, by_text);
+    if (node == NULL || *node != copy)
+        free(copy);
+    return node == NULL ? NULL : *node;
+}
+
 static bool add(struct reading *reading, const char *token, size_t token_len, const char *name,
                 size_t name_len)
 {
     struct table *table = reading->table;
     if (find(table, token, token_len) != NULL)
         return fail(reading, "the token is there already");
+    const char *kept = keep_name(reading, name, name_len);
+    if (kept == NULL)
+        return fail(reading, "out of memory");
     uint64_t hash = hash_of(table, token, token_len);
     size_t at = hash & table->mask;
-    while (table->slots[at].used)
+    while (table->slots[at].name != NULL)
         at = (at + 1) & table->mask;
-    table->slots[at] = (struct entry){.hash = hash,
+    table->slots[at] = (struct token){.hash = hash,
                                       .token_at = keep(reading, token, token_len),
                                       .token_len = (uint32_t)token_len,
-                                      .name_at = keep(reading, name, name_len),
-                                      .used = 1};
+                                      .name = kept};
     table->count++;
     if (token_len < SHORT_TOKEN)
         warn(reading, "the token of line %zu has fewer than %d characters", reading->line,
@@ -239,7 +279,7 @@ static struct table *map_table(size_t file_size)
     size_t slots = 16;
     while (slots < file_size / 2) /* tokens are a quarter of it at most: "t n\n" */
         slots *= 2;
-    size_t head = (sizeof(struct table) + 63) & ~(size_t)63, texts = slots * sizeof(struct entry);
+    size_t head = (sizeof(struct table) + 63) & ~(size_t)63, texts = slots * sizeof(struct token);
     /* "t n\n" becomes 16 bytes */
     size_t size = head + texts + 4 * file_size + 64;
     struct table *table =
@@ -249,7 +289,7 @@ static struct table *map_table(size_t file_size)
     madvise(table, size, MADV_DONTDUMP);
     table->size = size;
     table->mask = slots - 1;
-    table->slots = (struct entry *)(void *)((char *)table + head);
+    table->slots = (struct token *)(void *)((char *)table + head);
     table->text = (char *)table->slots + texts;
     return table;
 }
@@ -313,9 +353,9 @@ static bool read_fd(struct reading *reading, int fd)
     return done;
 }
 
-static struct table *load(const char *path, struct auth_report *report)
+static struct table *load(const char *path, void **names, struct auth_report *report)
 {
-    struct reading reading = {.path = path, .report = report};
+    struct reading reading = {.path = path, .report = report, .names = names};
     report->fault[0] = report->warning[0] = '\0';
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0) {
@@ -332,25 +372,22 @@ static struct table *load(const char *path, struct auth_report *report)
 
 struct auth *auth_load(const char *path, struct auth_report *report)
 {
-    struct table *table = load(path, report);
-    if (table == NULL)
-        return NULL;
     struct auth *auth = calloc(1, sizeof(*auth));
-    char *copy = strdup(path);
-    if (auth == NULL || copy == NULL) {
+    if (auth == NULL || (auth->path = strdup(path)) == NULL) {
         snprintf(report->fault, sizeof(report->fault), "out of memory");
-        unmap(table);
         free(auth);
-        free(copy);
         return NULL;
     }
-    *auth = (struct auth){.path = copy, .table = table};
-    return auth;
+    auth->table = load(path, &auth->names, report);
+    if (auth->table != NULL)
+        return auth;
+    auth_free(auth);
+    return NULL;
 }
 
 bool auth_reload(struct auth *auth, struct auth_report *report)
 {
-    struct table *table = load(auth->path, report);
+    struct table *table = load(auth->path, &auth->names, report);
     if (table == NULL)
         return false;
     unmap(auth->table);
@@ -363,6 +400,7 @@ void auth_free(struct auth *auth)
     if (auth == NULL)
         return;
     unmap(auth->table);
+    tdestroy(auth->names, free);
     free(auth->path);
     free(auth);
 }
@@ -375,7 +413,7 @@ static enum grpc_status on_start(struct grpc_call *call, void *data, const char 
     h2o_iovec_t value = grpc_call_metadata(call, "authorization");
     const char *name = value.base == NULL ? NULL : auth_find(config->auth, value.base, value.len);
     if (name != NULL) {
-        grpc_call_set_identity(call, name, strlen(name));
+        grpc_call_set_identity(call, name);
         return GRPC_OK;
     }
     if (grpc_server_method_service(config->server, grpc_call_method_index(call)) ==

@@ -36,7 +36,8 @@ bool auth_reload(struct auth *auth, struct auth_report *report);
 void auth_free(struct auth *auth);
 
 size_t auth_count(const struct auth *auth);
-/** @return the name of the token that an authorization field brings, or NULL */
+/** @return the name of the token that an authorization field brings, valid as long as the auth, or
+ * NULL */
 const char *auth_find(const struct auth *auth, const char *value, size_t len);
 
 #endif

@@ -67,7 +67,7 @@ struct stats_own {
 
 #define STATS_HANDLED   "grpc_server_handled_total"
 #define STATS_HISTOGRAM "grpc_server_handling_seconds"
-#define STATS_LIMITS "rosterd_limits_hit_total"
+#define STATS_LIMITS    "rosterd_limits_hit_total"
 /* the histogram's sum, which Prometheus wants in seconds: counters are whole numbers */
 #define STATS_NANOSECONDS "rosterd_handling_nanoseconds_total"
 

@@ -8,7 +8,10 @@
  * Usage: instructions KIND CALLS, under
  *   valgrind --tool=callgrind --collect-atstart=no
  * KIND: get, get-changing, create, batch, list or chat; for the last three
- * CALLS counts messages. On stdout: how many replies came.
+ * CALLS counts messages. Or get with another chain around it: get-bare without
+ * counters, get-log with the access log, get-token with a token checked, get-metadata
+ * with the token sent and not checked, get-wrong-first and get-wrong-last with a
+ * token whose first or last byte is wrong. On stdout: how many replies came.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -62,8 +65,16 @@ static nghttp2_nv nv(const char *name, const char *value)
                         strlen(value), NGHTTP2_NV_FLAG_NONE};
 }
 
-static void put_headers(struct client *client, const char *method, bool changing)
+static void put_headers(struct client *client, const char *method, const char *kind)
 {
+    bool changing = strcmp(kind, "get-changing") == 0;
+    char token[] = "Bearer " WORKER_TOKEN;
+    if (strcmp(kind, "get-wrong-first") == 0)
+        token[7] ^= 1;
+    if (strcmp(kind, "get-wrong-last") == 0)
+        token[sizeof(token) - 2] ^= 1;
+    bool authorized = strcmp(kind, "get-token") == 0 || strcmp(kind, "get-metadata") == 0 ||
+                      strncmp(kind, "get-wrong", 9) == 0;
     char path[64], timeout[16], trace[64];
     snprintf(path, sizeof(path), "/userservice.UserService/%s", method);
     snprintf(timeout, sizeof(timeout), "%uu", 9000000 + client->next_id);
@@ -77,11 +88,13 @@ static void put_headers(struct client *client, const char *method, bool changing
                            nv("te", "trailers"),
                            nv("content-type", "application/grpc"),
                            nv("user-agent", "rosterd-bench/1"),
-                           nv("grpc-timeout", timeout),
+                           changing ? nv("grpc-timeout", timeout) : nv("authorization", token),
                            nv("traceparent", trace)};
     uint8_t block[1024];
-    ssize_t len =
-        nghttp2_hd_deflate_hd(client->deflater, block, sizeof(block), fields, changing ? 9 : 7);
+    ssize_t len = nghttp2_hd_deflate_hd(client->deflater, block, sizeof(block), fields,
+                                        changing     ? 9
+                                        : authorized ? 8
+                                                     : 7);
     memcpy(frame(client, NGHTTP2_HEADERS, NGHTTP2_FLAG_END_HEADERS, client->next_id, (size_t)len),
            block, (size_t)len);
 }
@@ -138,7 +151,9 @@ static void count_replies(struct client *client)
             size = 9 + ((size_t)at[0] << 16 | (size_t)at[1] << 8 | at[2]);
             if (len - used < size)
                 break;
-            if (at[3] == NGHTTP2_RST_STREAM || at[3] == NGHTTP2_GOAWAY)
+            /* an answer before the request's end is followed by NO_ERROR */
+            bool reset = at[3] == NGHTTP2_RST_STREAM && memcmp(at + 9, "\0\0\0\0", 4) != 0;
+            if (reset || at[3] == NGHTTP2_GOAWAY)
                 worker_die("server", "it reset a stream or the connection");
             client->replies += at[3] == NGHTTP2_HEADERS && (at[4] & NGHTTP2_FLAG_END_STREAM) != 0;
         }
@@ -183,7 +198,7 @@ static void do_unary(struct client *client, struct worker *worker, const char *k
         for (unsigned i = 0; i != ROUND && done != calls; i++, done++, client->next_id += 2) {
             uint8_t message[256];
             size_t len = build_message(message, kind, done, calls);
-            put_headers(client, method, strcmp(kind, "get-changing") == 0);
+            put_headers(client, method, kind);
             memcpy(frame(client, NGHTTP2_DATA, NGHTTP2_FLAG_END_STREAM, client->next_id, len),
                    message, len);
         }
@@ -196,7 +211,7 @@ static void do_stream(struct client *client, struct worker *worker, const char *
                       uint64_t messages, bool count)
 {
     bool chat = strcmp(kind, "chat") == 0, list = strcmp(kind, "list") == 0;
-    put_headers(client, chat ? "Chat" : list ? "ListUsers" : "BatchCreateUsers", false);
+    put_headers(client, chat ? "Chat" : list ? "ListUsers" : "BatchCreateUsers", kind);
     uint8_t body[FRAME];
     size_t used = 0;
     for (uint64_t i = 0; i != (list ? 1 : messages); i++) {
@@ -240,18 +255,29 @@ static void greet(struct client *client, struct worker *worker)
     exchange(client, worker, false);
 }
 
+static unsigned parts_of(const char *kind)
+{
+    if (strcmp(kind, "get-bare") == 0)
+        return 0;
+    if (strcmp(kind, "get-log") == 0)
+        return WORKER_METRICS | WORKER_LOG;
+    if (strcmp(kind, "get-token") == 0 || strncmp(kind, "get-wrong", 9) == 0)
+        return WORKER_METRICS | WORKER_TOKENS;
+    return WORKER_METRICS;
+}
+
 int main(int argc, char **argv)
 {
     static struct worker worker;
     static struct client client;
     if (argc != 3) {
-        fputs("usage: instructions get|get-changing|create|batch|list|chat CALLS\n", stderr);
+        fputs("usage: instructions KIND CALLS\n", stderr);
         return 2;
     }
     char segment[64];
     uint64_t calls = strtoull(argv[2], NULL, 10);
     snprintf(segment, sizeof(segment), "/rosterd-instructions-%d", (int)getpid());
-    worker_start(&worker, segment, USERS, MAX_USERS);
+    worker_start(&worker, segment, USERS, MAX_USERS, parts_of(argv[1]));
     greet(&client, &worker);
     talk(&client, &worker, argv[1], WARM_UP, false);
     talk(&client, &worker, argv[1], calls, true);

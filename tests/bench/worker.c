@@ -1,10 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 #include "worker.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
+
+#include "service/access_log.h"
+#include "service/auth.h"
 
 uint8_t worker_known_id[SHM_ID_SIZE];
 
@@ -43,7 +48,43 @@ static void fill(struct worker *worker, unsigned users)
     }
 }
 
-void worker_start(struct worker *worker, const char *segment, unsigned users, uint64_t max_users)
+static void load_tokens(struct worker *worker)
+{
+    char path[] = "/tmp/rosterd-tokens-XXXXXX";
+    struct auth_report report;
+    FILE *file = fdopen(mkstemp(path), "w");
+    if (file == NULL)
+        worker_die(path, "cannot be made");
+    for (int i = 0; i < 999; i++)
+        fprintf(file, "%040d-%d others\n", i, i);
+    fputs(WORKER_TOKEN " bench\n", file);
+    fclose(file);
+    worker->auth = auth_load(path, &report);
+    unlink(path);
+    if (worker->auth == NULL)
+        worker_die("tokens", report.fault);
+}
+
+static void open_chain(struct worker *worker, unsigned parts)
+{
+    if (parts & WORKER_TOKENS)
+        load_tokens(worker);
+    if (parts & WORKER_LOG)
+        worker->access_log =
+            access_log_create(open("/dev/null", O_WRONLY | O_CLOEXEC), false, 1 << 20);
+    const struct chain_config chain = {
+        .server = worker->server,
+        .stats = parts & WORKER_METRICS ? worker->stats : NULL,
+        .access_log = worker->access_log,
+        .auth = worker->auth,
+    };
+    worker->chain = chain_create(&chain);
+    if (worker->chain == NULL)
+        worker_die("chain", "out of memory");
+}
+
+void worker_start(struct worker *worker, const char *segment, unsigned users, uint64_t max_users,
+                  unsigned parts)
 {
     struct shm_fault fault;
     struct shm_config config = {.name = segment, .size = 1u << 30, .max_users = max_users};
@@ -72,10 +113,7 @@ void worker_start(struct worker *worker, const char *segment, unsigned users, ui
     worker->stats = stats_create(worker->server,
                                  shm_counters_row(worker->counters, shm_actor_slot(worker->actor)),
                                  &worker->board);
-    const struct chain_config chain = {.server = worker->server, .stats = worker->stats};
-    worker->chain = chain_create(&chain);
-    if (worker->chain == NULL)
-        worker_die("chain", "out of memory");
+    open_chain(worker, parts);
     fill(worker, users);
 }
 
@@ -83,6 +121,8 @@ void worker_end(struct worker *worker)
 {
     grpc_server_destroy(worker->server);
     chain_destroy(worker->chain);
+    access_log_destroy(worker->access_log, 1000);
+    auth_free(worker->auth);
     stats_destroy(worker->stats);
     user_service_destroy(worker->service);
     shm_counters_close(worker->counters);
@@ -94,6 +134,8 @@ void worker_end(struct worker *worker)
 void worker_turn(struct worker *worker)
 {
     grpc_server_run_once(worker->server, 0);
+    if (worker->access_log != NULL)
+        access_log_flush(worker->access_log);
     stats_fold(worker->stats, &(struct stats_own){0});
     shm_actor_offline(worker->actor);
 }

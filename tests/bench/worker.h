@@ -20,15 +20,23 @@ struct worker {
     struct grpc_server *server;
     struct stats *stats;
     struct chain *chain;
+    struct access_log *access_log;
+    struct auth *auth;
     struct stats_board board;
 };
 
 /** The id of one of the users that worker_start() made. */
 extern uint8_t worker_known_id[SHM_ID_SIZE];
 
+/* What stands in the chain. */
+enum { WORKER_METRICS = 1, WORKER_LOG = 2, WORKER_TOKENS = 4 };
+/** The token that a worker with WORKER_TOKENS knows, one of a thousand. */
+#define WORKER_TOKEN "0123456789abcdefghijklmnopqrstuvwxyz-token"
+
 /** Creates the segment, with `users` users of known ids in it, and takes its name away again. Ends
  * the process on failure. */
-void worker_start(struct worker *worker, const char *segment, unsigned users, uint64_t max_users);
+void worker_start(struct worker *worker, const char *segment, unsigned users, uint64_t max_users,
+                  unsigned parts);
 /** One turn of its loop, without waiting. */
 void worker_turn(struct worker *worker);
 /** Frees all, the segment with it. */

@@ -24,7 +24,7 @@ static void start(void)
 {
     char segment[64];
     snprintf(segment, sizeof(segment), "/rosterd-fuzz-%d", (int)getpid());
-    worker_start(&worker, segment, 100, 5000);
+    worker_start(&worker, segment, 100, 5000, WORKER_METRICS);
     atexit(stop);
 }
 
