@@ -28,10 +28,9 @@ bool http2_calm_spend(struct http2_calm *calm, int32_t cost, uint64_t now_ms)
     return calm->credit >= 0;
 }
 
-bool http2_calm_ping(struct http2_calm *calm, bool idle, uint64_t now_ms)
+bool http2_calm_ping(struct http2_calm *calm, uint64_t interval_ms, uint64_t now_ms)
 {
-    uint64_t interval = idle ? HTTP2_PING_INTERVAL_IDLE_MS : HTTP2_PING_INTERVAL_MS;
-    bool early = calm->ping_ms != 0 && now_ms - calm->ping_ms < interval;
+    bool early = calm->ping_ms != 0 && now_ms - calm->ping_ms < interval_ms;
     calm->ping_ms = now_ms;
     if (early)
         calm->strikes++;

@@ -16,21 +16,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum {
-    HTTP2_CREDIT_MAX = 2048,       /* also what a connection starts with */
-    HTTP2_CREDIT_PER_SECOND = 256, /* a client that cancels 128 calls a second for ever is fine */
-    HTTP2_CREDIT_PER_DATA = 4, /* or answer: two windows to update, and as much again to spare */
-
-    HTTP2_COST_FRAME = 1,    /* WINDOW_UPDATE, PRIORITY, CONTINUATION, an ACK, an unknown type */
-    HTTP2_COST_EMPTY = 4,    /* DATA or CONTINUATION without a byte and without an end */
-    HTTP2_COST_RESET = 2,    /* RST_STREAM, and the errors that make us send one */
-    HTTP2_COST_SETTINGS = 8, /* walks all streams, and wants an ACK */
-
-    /* A8: between two pings, unless we sent HEADERS or DATA meanwhile. */
-    HTTP2_PING_INTERVAL_MS = 5 * 60 * 1000,
-    HTTP2_PING_INTERVAL_IDLE_MS = 2 * 60 * 60 * 1000, /* while no stream is open */
-    HTTP2_PING_STRIKES = 2,
-};
+#include "http2/limits.h"
 
 struct http2_calm {
     uint64_t refilled_ms; /* 0: never */
@@ -41,8 +27,9 @@ struct http2_calm {
 
 /** @return false: the credit is used up */
 bool http2_calm_spend(struct http2_calm *calm, int32_t cost, uint64_t now_ms);
-/** @return false: one ping too many */
-bool http2_calm_ping(struct http2_calm *calm, bool idle, uint64_t now_ms);
+/** @param interval_ms that must lie between two pings
+ * @return false: one ping too many */
+bool http2_calm_ping(struct http2_calm *calm, uint64_t interval_ms, uint64_t now_ms);
 
 /** We sent DATA, or the end of an answer. */
 static inline void http2_calm_earn(struct http2_calm *calm)

@@ -95,6 +95,8 @@ static bool may_read(const struct http2_conn *conn)
 static void adjust_reading(struct http2_conn *conn)
 {
     if (!may_read(conn)) {
+        if (!conn->reading_stopped)
+            http2_conn_limit(conn, HTTP2_LIMIT_PENDING_OUTPUT);
         stop_reading(conn);
     } else if (conn->reading_stopped) {
         h2o_socket_read_start(conn->sock, on_read);
@@ -169,6 +171,8 @@ static void on_read(h2o_socket_t *sock, const char *err)
     size_t len;
     conn_enter(conn);
     conn->written_since_yield = 0;
+    conn->read_ms = http2_timers_now(conn->context->timers);
+    conn->ping_ms = 0;
     if (err != NULL || !http2_input_read(conn, &len))
         http2_conn_lost(conn);
     else
@@ -195,7 +199,7 @@ static uint32_t last_served(const struct http2_conn *conn)
     return conn->last_id < conn->goaway_id ? conn->last_id : conn->goaway_id;
 }
 
-void http2_conn_fail(struct http2_conn *conn, enum http2_error error, const char *why)
+void http2_conn_end(struct http2_conn *conn, enum http2_error error, const char *why)
 {
     if (conn->state >= HTTP2_CONN_CLOSING)
         return;
@@ -203,22 +207,36 @@ void http2_conn_fail(struct http2_conn *conn, enum http2_error error, const char
     http2_out_close_data(conn);
     h2o_http2_encode_goaway_frame(&conn->out, last_served(conn), -(int)error, debug);
     conn->state = HTTP2_CONN_CLOSING;
-    conn->context->counts.protocol_errors++;
     http2_streams_lose(conn);
     http2_conn_touch(conn);
 }
 
-bool http2_conn_spend(struct http2_conn *conn, int32_t cost)
+void http2_conn_fail(struct http2_conn *conn, enum http2_error error, const char *why)
+{
+    if (conn->state >= HTTP2_CONN_CLOSING)
+        return;
+    conn->context->counts.protocol_errors++;
+    http2_conn_end(conn, error, why);
+}
+
+void http2_conn_limit(struct http2_conn *conn, enum http2_limit limit)
+{
+    conn->context->counts.limit_hits[limit]++;
+}
+
+bool http2_conn_spend(struct http2_conn *conn, int32_t cost, enum http2_limit limit)
 {
     if (http2_calm_spend(&conn->calm, cost, http2_timers_now(conn->context->timers)))
         return true;
+    if (conn->state < HTTP2_CONN_CLOSING)
+        http2_conn_limit(conn, limit);
     http2_conn_fail(conn, HTTP2_ENHANCE_YOUR_CALM, "too many frames that do nothing");
     return false;
 }
 
 /* RFC 9113 6.8: first a GOAWAY that refuses nothing, then, once a PING shows that the peer
  * has seen it, one that says which streams are the last. */
-void http2_conn_drain(struct http2_conn *conn)
+void http2_conn_drain(struct http2_conn *conn, const char *why)
 {
     static const uint8_t ping[8] = "drain";
     if (conn->draining || conn->state >= HTTP2_CONN_CLOSING)
@@ -229,8 +247,9 @@ void http2_conn_drain(struct http2_conn *conn)
         http2_conn_touch(conn);
         return;
     }
+    conn->drain_why = why;
     http2_out_close_data(conn);
-    h2o_http2_encode_goaway_frame(&conn->out, INT32_MAX, 0, h2o_iovec_init(NULL, 0));
+    h2o_http2_encode_goaway_frame(&conn->out, INT32_MAX, 0, h2o_iovec_init(why, strlen(why)));
     h2o_http2_encode_ping_frame(&conn->out, 0, ping);
     h2o_timeout_link(conn->context->loop, &conn->context->linger_timeout, &conn->linger_timer);
     http2_conn_touch(conn);
@@ -244,7 +263,8 @@ void http2_conn_drain_finish(struct http2_conn *conn)
     conn->goaway_id = conn->last_id;
     h2o_timeout_unlink(&conn->linger_timer);
     http2_out_close_data(conn);
-    h2o_http2_encode_goaway_frame(&conn->out, conn->last_id, 0, h2o_iovec_init(NULL, 0));
+    h2o_http2_encode_goaway_frame(&conn->out, conn->last_id, 0,
+                                  h2o_iovec_init(conn->drain_why, strlen(conn->drain_why)));
     http2_conn_touch(conn);
 }
 
@@ -255,6 +275,7 @@ void http2_conn_destroy(struct http2_conn *conn)
     conn->state = HTTP2_CONN_LOST;
     http2_streams_lose(conn);
     http2_streams_reap(conn);
+    http2_life_end(conn);
     h2o_timeout_unlink(&conn->flush_timer);
     h2o_timeout_unlink(&conn->linger_timer);
     h2o_linklist_unlink(&conn->link);
@@ -299,6 +320,7 @@ struct http2_conn *http2_conn_create(struct http2_context *context, h2o_socket_t
     h2o_linklist_insert(&context->conns, &conn->link);
     context->counts.connections_accepted++;
     context->counts.connections_open++;
+    http2_life_begin(conn);
     return conn;
 }
 

@@ -18,28 +18,12 @@
 #include "http2/memo.h"
 
 enum {
-    /* Receive windows. A stream's bounds what one stalled handler keeps in memory, the
-     * connection's what all of them do; both are announced. */
-    HTTP2_STREAM_WINDOW = 256 * 1024,
-    HTTP2_CONN_WINDOW = 1024 * 1024,
     /* A turn's output goes to the socket when it has this much; bodies stop there. */
     HTTP2_OUT_TARGET = 64 * 1024,
-    /* Unsent output beyond this stops the reading of the connection. */
-    HTTP2_OUT_MAX = 512 * 1024,
     /* What one stream sends before the next one's turn. */
     HTTP2_TURN_QUANTUM = 16 * 1024,
-    /* Output after which a connection lets the loop serve the others. */
-    HTTP2_YIELD_BYTES = 256 * 1024,
     /* The peer's SETTINGS_MAX_FRAME_SIZE is at least this; more is not used. */
     HTTP2_FRAME_MAX = 16 * 1024,
-    /* One read of a socket. */
-    HTTP2_READ_SIZE = 128 * 1024,
-    /* A compressed header block beyond this ends the connection. */
-    HTTP2_BLOCK_MAX = 64 * 1024,
-    HTTP2_FIELDS_MAX = 256,
-    /* How long a failed connection's input is drained, so that its GOAWAY is
-     * not lost to a TCP reset; and how long a drain waits for the PING. */
-    HTTP2_LINGER_MS = 1000,
     /* Of how many of the newest stream ids we remember how they closed. */
     HTTP2_CLOSED_MEMORY = 1024,
 };
@@ -73,6 +57,13 @@ struct http2_conn {
     unsigned yielded : 1;   /* waits for the loop before it goes on sending */
     unsigned shut : 1;      /* our side of the socket is shut down */
     unsigned lingering : 1; /* the linger timer runs */
+    unsigned aged : 1;      /* max_age has passed */
+
+    struct http2_timer life_timer;
+    /* ms; partial: 0 while no frame or header block is incomplete; ping: of a keepalive that
+     * nothing has answered, else 0 */
+    uint64_t accepted_ms, read_ms, idle_ms, partial_ms, ping_ms, age_at_ms;
+    const char *drain_why; /* GOAWAY's debug data */
 
     h2o_http2_settings_t peer;
     h2o_hpack_header_table_t decoder;
@@ -129,14 +120,19 @@ struct http2_context {
 void http2_conn_fail(struct http2_conn *conn, enum http2_error error, const char *why);
 /** Takes the cost of a frame that does nothing from the peer's credit; may fail the connection.
  * @return whether it goes on */
-bool http2_conn_spend(struct http2_conn *conn, int32_t cost);
+bool http2_conn_spend(struct http2_conn *conn, int32_t cost, enum http2_limit limit);
+/** Counts that the peer has met a limit. */
+void http2_conn_limit(struct http2_conn *conn, enum http2_limit limit);
+/** As http2_conn_fail(), where it is not the peer's fault. */
+void http2_conn_end(struct http2_conn *conn, enum http2_error error, const char *why);
 /** The socket is of no use any more. */
 void http2_conn_lost(struct http2_conn *conn);
 /** Has what was queued outside of a read or write callback flushed in this turn of the loop. */
 void http2_conn_touch(struct http2_conn *conn);
 /** Writes what is queued, unless a write is under way. */
 void http2_conn_start_write(struct http2_conn *conn);
-void http2_conn_drain(struct http2_conn *conn);
+/** @param why GOAWAY's debug data, a static string; may be empty */
+void http2_conn_drain(struct http2_conn *conn, const char *why);
 void http2_conn_drain_finish(struct http2_conn *conn);
 /** Frees it at once; for http2_context_destroy(). */
 void http2_conn_destroy(struct http2_conn *conn);
@@ -174,6 +170,15 @@ void http2_streams_lose(struct http2_conn *conn);
 enum http2_closed http2_closed_get(const struct http2_conn *conn, uint32_t id);
 void http2_closed_set(struct http2_conn *conn, uint32_t id, enum http2_closed how);
 void http2_conn_credit(struct http2_conn *conn, size_t len);
+
+/* life.c */
+/** The connection was made: its times run. */
+void http2_life_begin(struct http2_conn *conn);
+/** It is open now: other times than those of a handshake. */
+void http2_life_open(struct http2_conn *conn);
+void http2_life_end(struct http2_conn *conn);
+/** Input was handled. @param progress a whole frame was in it */
+void http2_life_partial(struct http2_conn *conn, bool progress);
 
 /* output.c */
 /** Room for len more bytes at the end of out; out's size is the caller's to advance. */

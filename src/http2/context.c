@@ -58,7 +58,7 @@ void http2_context_shutdown(struct http2_context *context)
     while (link != &context->conns) {
         struct http2_conn *conn = H2O_STRUCT_FROM_MEMBER(struct http2_conn, link, link);
         link = link->next;
-        http2_conn_drain(conn);
+        http2_conn_drain(conn, "");
     }
 }
 

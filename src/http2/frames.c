@@ -16,7 +16,7 @@ static void fail(struct http2_conn *conn, int libh2o_error, const char *why)
  * reset by the peer would: the peer made us send it. */
 static void stream_error(struct http2_conn *conn, uint32_t id, enum http2_error error)
 {
-    if (!http2_conn_spend(conn, HTTP2_COST_RESET))
+    if (!http2_conn_spend(conn, HTTP2_COST_RESET, HTTP2_LIMIT_RESETS))
         return;
     struct http2_stream *stream = http2_stream_find(conn, id);
     if (stream != NULL)
@@ -84,7 +84,7 @@ static void deliver(struct http2_stream *stream, const h2o_http2_frame_t *frame,
     if (payload->length != frame->length)
         http2_stream_consume(stream, frame->length - payload->length); /* the padding */
     if (payload->length == 0 && !end_stream) {
-        http2_conn_spend(stream->conn, HTTP2_COST_EMPTY);
+        http2_conn_spend(stream->conn, HTTP2_COST_EMPTY, HTTP2_LIMIT_EMPTY_FRAMES);
         return;
     }
     stream->conn->budget = HTTP2_OUT_TARGET;
@@ -154,10 +154,10 @@ static void handle_settings(struct http2_conn *conn, const h2o_http2_frame_t *fr
         if (frame->length != 0)
             http2_conn_fail(conn, HTTP2_FRAME_SIZE_ERROR, "SETTINGS ACK with a payload");
         else
-            http2_conn_spend(conn, HTTP2_COST_FRAME);
+            http2_conn_spend(conn, HTTP2_COST_FRAME, HTTP2_LIMIT_OTHER_FRAMES);
         return;
     }
-    if (!http2_conn_spend(conn, HTTP2_COST_SETTINGS))
+    if (!http2_conn_spend(conn, HTTP2_COST_SETTINGS, HTTP2_LIMIT_SETTINGS))
         return;
     uint32_t initial_window = conn->peer.initial_window_size;
     int ret = h2o_http2_update_peer_settings(&conn->peer, frame->payload, frame->length, &why);
@@ -184,7 +184,7 @@ static void handle_window_update(struct http2_conn *conn, const h2o_http2_frame_
     h2o_http2_window_update_payload_t payload;
     const char *why = NULL;
     int of_stream = 0;
-    if (!http2_conn_spend(conn, HTTP2_COST_FRAME))
+    if (!http2_conn_spend(conn, HTTP2_COST_FRAME, HTTP2_LIMIT_WINDOW_UPDATES))
         return;
     if (frame->stream_id != 0 && is_idle(conn, frame->stream_id)) {
         http2_conn_fail(conn, HTTP2_PROTOCOL_ERROR, "WINDOW_UPDATE on an idle stream");
@@ -231,7 +231,7 @@ static void handle_rst_stream(struct http2_conn *conn, const h2o_http2_frame_t *
         return;
     }
     conn->context->counts.resets_in++;
-    if (!http2_conn_spend(conn, HTTP2_COST_RESET))
+    if (!http2_conn_spend(conn, HTTP2_COST_RESET, HTTP2_LIMIT_RESETS))
         return;
     struct http2_stream *stream = http2_stream_find(conn, frame->stream_id);
     http2_closed_set(conn, frame->stream_id, HTTP2_CLOSED_BY_PEER);
@@ -249,7 +249,7 @@ static void handle_priority(struct http2_conn *conn, const h2o_http2_frame_t *fr
 {
     h2o_http2_priority_t payload;
     const char *why = NULL;
-    if (!http2_conn_spend(conn, HTTP2_COST_FRAME))
+    if (!http2_conn_spend(conn, HTTP2_COST_FRAME, HTTP2_LIMIT_OTHER_FRAMES))
         return;
     int ret = h2o_http2_decode_priority_payload(&payload, frame, &why);
     if (ret == H2O_HTTP2_ERROR_FRAME_SIZE && !is_idle(conn, frame->stream_id))
@@ -260,6 +260,14 @@ static void handle_priority(struct http2_conn *conn, const h2o_http2_frame_t *fr
         http2_conn_fail(conn, HTTP2_PROTOCOL_ERROR, "a stream depends on itself");
     else if (payload.dependency == frame->stream_id)
         stream_error(conn, frame->stream_id, HTTP2_PROTOCOL_ERROR);
+}
+
+static uint64_t ping_interval(const struct http2_conn *conn)
+{
+    const struct http2_settings *settings = &conn->context->settings;
+    if (conn->num_streams == 0 && !settings->ping_without_streams)
+        return HTTP2_PING_INTERVAL_IDLE_MS;
+    return settings->ping_min_time != 0 ? settings->ping_min_time : HTTP2_PING_INTERVAL_MS;
 }
 
 static void handle_ping(struct http2_conn *conn, const h2o_http2_frame_t *frame)
@@ -274,11 +282,12 @@ static void handle_ping(struct http2_conn *conn, const h2o_http2_frame_t *frame)
     if ((frame->flags & H2O_HTTP2_FRAME_FLAG_ACK) != 0) {
         if (conn->draining)
             http2_conn_drain_finish(conn);
-        http2_conn_spend(conn, HTTP2_COST_FRAME);
+        http2_conn_spend(conn, HTTP2_COST_FRAME, HTTP2_LIMIT_OTHER_FRAMES);
         return;
     }
-    if (!http2_calm_ping(&conn->calm, conn->num_streams == 0,
+    if (!http2_calm_ping(&conn->calm, ping_interval(conn),
                          http2_timers_now(conn->context->timers))) {
+        http2_conn_limit(conn, HTTP2_LIMIT_PINGS);
         http2_conn_fail(conn, HTTP2_ENHANCE_YOUR_CALM, "too_many_pings"); /* A8's own words */
         return;
     }
@@ -330,7 +339,8 @@ static void handle_frame(struct http2_conn *conn, const h2o_http2_frame_t *frame
         http2_continuation_handle(conn, frame);
         return;
     default:
-        http2_conn_spend(conn, HTTP2_COST_FRAME); /* 5.5: unknown types are ignored */
+        http2_conn_spend(conn, HTTP2_COST_FRAME,
+                         HTTP2_LIMIT_OTHER_FRAMES); /* 5.5: unknown types are ignored */
         return;
     }
 }
@@ -343,6 +353,7 @@ static const char *out_of_order(struct http2_conn *conn, const h2o_http2_frame_t
             (frame->flags & H2O_HTTP2_FRAME_FLAG_ACK) != 0)
             return "the first frame is not SETTINGS";
         conn->state = HTTP2_CONN_OPEN;
+        http2_life_open(conn);
     }
     if (conn->block_stream != 0 && frame->type != H2O_HTTP2_FRAME_TYPE_CONTINUATION)
         return "a header block is interrupted";

@@ -161,7 +161,7 @@ static void describe(struct http2_context *context, struct block *block,
 static void refuse(struct http2_conn *conn, uint32_t id, enum http2_error error)
 {
     http2_closed_set(conn, id, HTTP2_CLOSED_BY_US);
-    if (http2_conn_spend(conn, HTTP2_COST_RESET))
+    if (http2_conn_spend(conn, HTTP2_COST_RESET, HTTP2_LIMIT_RESETS))
         http2_out_rst_stream(conn, id, error);
 }
 
@@ -190,6 +190,7 @@ static void open_request(struct http2_conn *conn, uint32_t id, bool end_stream,
         return;
     }
     if (conn->num_streams >= conn->context->settings.max_concurrent_streams) {
+        http2_conn_limit(conn, HTTP2_LIMIT_CONCURRENT_STREAMS);
         refuse(conn, id, HTTP2_REFUSED_STREAM);
         return;
     }
@@ -213,6 +214,8 @@ static void handle_request(struct http2_conn *conn, uint32_t id, bool end_stream
         return;
     }
     describe(conn->context, block, &request);
+    if (block->too_large)
+        http2_conn_limit(conn, HTTP2_LIMIT_HEADER_LIST);
     if (!block->table_changed && !block->too_large)
         http2_memo_note(&conn->memo, src, len, &request, block->content_length);
     open_request(conn, id, end_stream, &request, block->content_length);
@@ -220,7 +223,7 @@ static void handle_request(struct http2_conn *conn, uint32_t id, bool end_stream
 
 static void refuse_more(struct http2_stream *stream, enum http2_error error)
 {
-    if (http2_conn_spend(stream->conn, HTTP2_COST_RESET))
+    if (http2_conn_spend(stream->conn, HTTP2_COST_RESET, HTTP2_LIMIT_RESETS))
         http2_stream_reset(stream, error);
 }
 
@@ -287,7 +290,9 @@ static void handle_block(struct http2_conn *conn, uint32_t id, bool end_stream, 
 
 static void append_block(struct http2_conn *conn, const uint8_t *bytes, size_t len)
 {
-    if (conn->block_len + len > HTTP2_BLOCK_MAX) {
+    size_t max = 2 * (size_t)conn->context->settings.max_header_list_size;
+    if (conn->block_len + len > (max > HTTP2_BLOCK_MAX ? max : HTTP2_BLOCK_MAX)) {
+        http2_conn_limit(conn, HTTP2_LIMIT_HEADER_BLOCK);
         http2_conn_fail(conn, HTTP2_ENHANCE_YOUR_CALM, "a header block without end");
         return;
     }
@@ -326,8 +331,9 @@ void http2_continuation_handle(struct http2_conn *conn, const h2o_http2_frame_t 
         return;
     }
     bool end_headers = (frame->flags & H2O_HTTP2_FRAME_FLAG_END_HEADERS) != 0;
-    if (!http2_conn_spend(conn,
-                          frame->length == 0 && !end_headers ? HTTP2_COST_EMPTY : HTTP2_COST_FRAME))
+    bool empty = frame->length == 0 && !end_headers;
+    if (!http2_conn_spend(conn, empty ? HTTP2_COST_EMPTY : HTTP2_COST_FRAME,
+                          empty ? HTTP2_LIMIT_EMPTY_FRAMES : HTTP2_LIMIT_OTHER_FRAMES))
         return;
     append_block(conn, frame->payload, frame->length);
     if (!end_headers || conn->state >= HTTP2_CONN_CLOSING)

@@ -124,8 +124,11 @@ void http2_input_handle(struct http2_conn *conn, uint8_t *src, size_t len)
         used = handle_preface(conn, src, len);
     if (conn->state == HTTP2_CONN_SETTINGS || conn->state == HTTP2_CONN_OPEN)
         used += http2_frames_handle(conn, src + used, len - used);
-    if (conn->state < HTTP2_CONN_CLOSING)
-        keep_carry(conn, src + used, len - used);
+    if (conn->state >= HTTP2_CONN_CLOSING)
+        return;
+    keep_carry(conn, src + used, len - used);
+    if (conn->carry_len != 0 || conn->block_stream != 0 || conn->partial_ms != 0)
+        http2_life_partial(conn, used != 0);
 }
 
 void http2_input_drop(struct http2_conn *conn)

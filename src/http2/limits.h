@@ -15,7 +15,6 @@
     X(HEADER_BLOCK, "header_block")                                                                \
     X(HEADER_TIME, "header_time")                                                                  \
     X(HANDSHAKE_TIME, "handshake_timeout")                                                         \
-    X(CONNECTION_MEMORY, "connection_memory")                                                      \
     X(PENDING_OUTPUT, "pending_output")                                                            \
     X(RESETS, "resets")                                                                            \
     X(PINGS, "pings")                                                                              \
@@ -32,6 +31,62 @@ enum http2_limit {
     HTTP2_LIMITS(X)
 #undef X
         HTTP2_NUM_LIMITS
+};
+
+enum {
+    /* ---- memory of a connection: its windows, output, header block and streams ---- */
+
+    /* Receive windows. A stream's bounds what one stalled handler keeps in memory, the
+     * connection's what all of them do; both are announced. */
+    HTTP2_STREAM_WINDOW = 256 * 1024,
+    HTTP2_CONN_WINDOW = 1024 * 1024,
+    /* Unsent output beyond this stops the reading of the connection: whoever asks for more than
+     * it reads is not listened to. */
+    HTTP2_OUT_MAX = 512 * 1024,
+    /* Output that the kernel takes and has not sent (TCP_NOTSENT_LOWAT): without it a peer that
+     * reads nothing has megabytes of the kernel's memory. */
+    HTTP2_UNSENT_MAX = 128 * 1024,
+    /* A compressed header block beyond this, or twice max_header_list_size where that is more,
+     * ends the connection as it arrives: a smaller one is decoded for the table's sake, and
+     * told as a status. */
+    HTTP2_BLOCK_MAX = 64 * 1024,
+    /* Fields of a request that are kept; each costs 32 bytes of the header list (RFC 9113 6.5.2),
+     * so 8 KiB of it hold no more. */
+    HTTP2_FIELDS_MAX = 256,
+
+    /* ---- time ---- */
+
+    /* For the rest of a frame, or of a header block over CONTINUATION: 16 KiB come in time at
+     * 5 kbit/s, and a slow loris does not stay. */
+    HTTP2_FRAME_TIME_MS = 30 * 1000,
+    /* How long a failed connection's input is drained, so that its GOAWAY is
+     * not lost to a TCP reset; and how long a drain waits for the PING. */
+    HTTP2_LINGER_MS = 1000,
+    /* The kernel gives a peer that acknowledges nothing so long at least (tcp_retries2). */
+    HTTP2_KERNEL_GIVES_UP_MS = 15 * 60 * 1000,
+
+    /* ---- work of a turn, so that a connection does not keep others waiting ---- */
+
+    /* One read of a socket, and all that a turn handles of it. */
+    HTTP2_READ_SIZE = 128 * 1024,
+    /* Output after which a connection lets the loop serve the others. */
+    HTTP2_YIELD_BYTES = 256 * 1024,
+
+    /* ---- frames that cost us and do nothing: calm.h ---- */
+
+    HTTP2_CREDIT_MAX = 2048,       /* also what a connection starts with */
+    HTTP2_CREDIT_PER_SECOND = 256, /* a client that cancels 128 calls a second for ever is fine */
+    HTTP2_CREDIT_PER_DATA = 4, /* or answer: two windows to update, and as much again to spare */
+
+    HTTP2_COST_FRAME = 1,    /* WINDOW_UPDATE, PRIORITY, CONTINUATION, an ACK, an unknown type */
+    HTTP2_COST_EMPTY = 4,    /* DATA or CONTINUATION without a byte and without an end */
+    HTTP2_COST_RESET = 2,    /* RST_STREAM, and the errors that make us send one */
+    HTTP2_COST_SETTINGS = 8, /* walks all streams, and wants an ACK */
+
+    /* A8: between two pings, unless we sent HEADERS or DATA meanwhile. */
+    HTTP2_PING_INTERVAL_MS = 5 * 60 * 1000,
+    HTTP2_PING_INTERVAL_IDLE_MS = 2 * 60 * 60 * 1000, /* while no stream is open */
+    HTTP2_PING_STRIKES = 2,
 };
 
 #endif

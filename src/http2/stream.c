@@ -70,7 +70,8 @@ static void remove_from_table(struct http2_stream *stream)
     while (*at != stream)
         at = &(*at)->hash_next;
     *at = stream->hash_next;
-    stream->conn->num_streams--;
+    if (--stream->conn->num_streams == 0)
+        stream->conn->idle_ms = http2_timers_now(stream->conn->context->timers);
     stream->conn->context->counts.streams_open--;
 }
 

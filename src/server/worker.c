@@ -221,11 +221,14 @@ static bool start_server(struct worker *worker)
                   .max_header_list_size = (uint32_t)options->max_header_size,
                   .handshake_timeout = options->handshake_timeout,
                   .max_age = lifetime(options->max_connection_age),
-                  .max_age_grace = lifetime(options->max_connection_age_grace),
+                  .max_age_grace = options->max_connection_age_grace == 0
+                                       ? 1 /* at once */
+                                       : lifetime(options->max_connection_age_grace),
                   .max_idle = lifetime(options->max_connection_idle),
                   .keepalive_time = lifetime(options->keepalive_time),
                   .keepalive_timeout = options->keepalive_timeout,
-                  .ping_min_time = options->keepalive_min_time,
+                  .ping_min_time =
+                      options->keepalive_min_time == 0 ? 1 /* any */ : options->keepalive_min_time,
                   .ping_without_streams = options->keepalive_without_calls != 0},
     };
     const struct user_service_config users = {

@@ -79,7 +79,7 @@ def test_a_line_says_it_all(log):
     assert line["bytes_out"] > 40
     assert line["request_id"] == "abc-123" and line["trace_id"] == TRACE
     assert line["token"] is None
-    assert 20 < line["deadline_left"] <= 30
+    assert 20 < line["deadline_left"] < 31  # grpcio rounds its time-out up
 
 
 def test_streams_are_counted_whole(log):

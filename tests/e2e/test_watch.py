@@ -140,7 +140,7 @@ def test_keys_scroll_show_zeros_and_change_the_interval(start, watch):
     wait_for(lambda: terminal.pump() or "slot kind" not in terminal.text(), what="scrolled")
     assert "users " in terminal.text()  # the head stays
     terminal.press(b"\x1b[4~")  # end
-    terminal.wait(r"rosterd_resets_sent_total")
+    terminal.wait(r"rosterd_limits_hit_total keepalive_timeout")
     terminal.press(b"\x1b[1~")  # home
     terminal.wait(r"slot kind")
     terminal.press(b"\x1b[B")  # down by one

@@ -75,9 +75,11 @@ class Wire:
         self.input = b""
         self.streams = {}
         self.settings = {}
-        self.acks = self.pongs = 0
+        self.acks = self.pings = self.pongs = 0
         self.room = {}  # send windows, as upload() uses them
         self.goaway = None  # (code, debug data, last stream)
+        self.goaways = []
+        self.answer_pings = True
         self.closed = False
         self.credit = credit
         self.block = None
@@ -214,12 +216,15 @@ class Wire:
         elif kind == PING and flags & ACK:
             self.pongs += 1
         elif kind == PING:
-            self.send_frame(PING, ACK, 0, payload)
+            self.pings += 1
+            if self.answer_pings:
+                self.send_frame(PING, ACK, 0, payload)
         elif kind == WINDOW_UPDATE:
             self.room[number] = self.room.get(number, 0) + int.from_bytes(payload, "big")
         elif kind == GOAWAY:
             last, code = struct.unpack(">II", payload[:8])
             self.goaway = (code, payload[8:], last)
+            self.goaways.append(self.goaway)
 
     def window(self, stream, increment):
         self.send_frame(WINDOW_UPDATE, 0, stream, struct.pack(">I", increment))
