@@ -272,3 +272,8 @@ const char *grpc_call_peer(struct grpc_call *call)
 {
     return http2_conn_peer(call->stream.conn);
 }
+
+const char *grpc_call_peer_subject(struct grpc_call *call)
+{
+    return http2_conn_subject(call->stream.conn);
+}

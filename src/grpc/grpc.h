@@ -118,6 +118,8 @@ void grpc_server_shutdown(struct grpc_server *server);
 void grpc_server_end_calls(struct grpc_server *server, enum grpc_status status,
                            const char *message);
 size_t grpc_server_calls(const struct grpc_server *server);
+/** How many messages were refused for max_message_size. */
+uint64_t grpc_server_oversized(const struct grpc_server *server);
 /** A monotonic clock, read at most once in a turn of the loop. */
 uint64_t grpc_server_now_ms(const struct grpc_server *server);
 
@@ -140,6 +142,8 @@ h2o_iovec_t grpc_call_path(const struct grpc_call *call);
 uint64_t grpc_call_deadline(const struct grpc_call *call);
 /** "127.0.0.1:4711", "[::1]:4711" or "unix:"; valid as long as the connection */
 const char *grpc_call_peer(struct grpc_call *call);
+/** The subject of the client's certificate (RFC 2253), or NULL */
+const char *grpc_call_peer_subject(struct grpc_call *call);
 uint64_t grpc_call_messages_in(const struct grpc_call *call);
 uint64_t grpc_call_messages_out(const struct grpc_call *call);
 /** Bytes of those messages with their prefixes, as they are on the wire. */

@@ -76,6 +76,7 @@ struct grpc_server {
     struct grpc_call *calls; /* open ones */
     size_t num_calls;
     uint32_t max_message_size;
+    uint64_t oversized;
     bool scratch_busy; /* a message lies in scratch: its on_message runs */
     bool ended;        /* grpc_server_end_calls() was called */
     enum grpc_status end_status;

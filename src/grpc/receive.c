@@ -118,6 +118,7 @@ static enum step judge(struct grpc_call *call, const uint8_t *bytes, size_t len,
     memcpy(&length, bytes + 1, sizeof(length));
     length = __builtin_bswap32(length);
     if (length > call->server->max_message_size) {
+        call->server->oversized++;
         grpc_call_finishf(call, GRPC_RESOURCE_EXHAUSTED,
                           "message of %u bytes is larger than the maximum of %u", length,
                           call->server->max_message_size);

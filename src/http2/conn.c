@@ -289,6 +289,7 @@ void http2_conn_destroy(struct http2_conn *conn)
     free(conn->block);
     free(conn->buckets);
     free(conn->peer_text);
+    free(conn->subject);
     free(conn);
     context->counts.connections_open--;
 }
@@ -329,6 +330,9 @@ void http2_conn_start(struct http2_conn *conn)
     if (conn->sock->ssl == NULL)
         h2o_socket_dont_read(conn->sock, 1);
     h2o_socket_read_start(conn->sock, on_read);
+    /* what came together with the handshake's end is decrypted by now, and no event tells of it */
+    if (conn->sock->ssl != NULL && conn->sock->input->size != 0)
+        on_read(conn->sock, NULL);
 }
 
 void http2_accept(struct http2_context *context, h2o_socket_t *sock)

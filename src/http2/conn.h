@@ -98,6 +98,7 @@ struct http2_conn {
 
     h2o_timeout_entry_t flush_timer, linger_timer;
     char *peer_text; /* NULL until somebody asked */
+    char *subject;   /* of its certificate */
 };
 
 struct http2_context {

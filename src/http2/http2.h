@@ -115,6 +115,7 @@ struct http2_counts {
     uint64_t bytes_in, bytes_out;
     uint64_t protocol_errors; /* connections that ended by a GOAWAY with an error */
     uint64_t resets_in, resets_out;
+    uint64_t tls_failures; /* handshakes that failed */
     uint64_t limit_hits[HTTP2_NUM_LIMITS];
 };
 
@@ -131,17 +132,23 @@ const struct http2_counts *http2_context_counts(const struct http2_context *cont
 h2o_loop_t *http2_context_loop(const struct http2_context *context);
 const struct http2_handler *http2_context_handler(const struct http2_context *context);
 
-/** Takes over a connected socket (its data and on_close are http2's from now on). */
+/** Takes over a connected socket (its data is http2's from now on; its
+ * on_close stays the caller's). */
 void http2_accept(struct http2_context *context, h2o_socket_t *sock);
-/** The same, after a TLS handshake as a server with `ssl` that chooses `h2` by ALPN; both have
- * handshake_timeout together. A peer that chooses nothing else than h2 is closed. */
+/** The same, after a TLS handshake as a server with `ssl`, which http2_tls_prepare() has seen; both
+ * have handshake_timeout together. */
 void http2_accept_tls(struct http2_context *context, h2o_socket_t *sock, SSL_CTX *ssl);
+/** Sets what HTTP/2 wants of TLS (RFC 9113 9.2): 1.2 or later, ALPN h2 and nothing else, its cipher
+ * suites, no renegotiation. The context's info callback is http2's. */
+bool http2_tls_prepare(SSL_CTX *ssl);
 
 /* ---- connections ---- */
 struct http2_context *http2_conn_context(const struct http2_conn *conn);
 h2o_socket_t *http2_conn_socket(const struct http2_conn *conn);
 /** "127.0.0.1:4711", "[::1]:4711", "unix:" or "unknown"; valid as long as the connection */
 const char *http2_conn_peer(struct http2_conn *conn);
+/** The subject of the peer's certificate (RFC 2253), as long as the connection; NULL: none */
+const char *http2_conn_subject(const struct http2_conn *conn);
 
 /* ---- sending on a stream ---- */
 

@@ -195,6 +195,7 @@ void children_obituary(struct children *children, unsigned number, pid_t pid, in
     log_error("worker %u (pid %d) %s; calls in flight: %u%s", number, (int)pid, end, board->calls,
               last);
     shm_actor_reap(children->config.store);
+    admission_forget(children->config.admission, number);
     if (board->slot < SHM_SLOTS)
         stats_clear_gauges(shm_counters_row(children->config.counters, board->slot));
 }

@@ -26,6 +26,8 @@ struct master {
     struct listeners listeners, web_listeners;
     struct auth *auth;
     int access_log_fd;
+    struct tls *tls;
+    struct admission *admission;
     struct shm_store *store;
     struct shm_actor *actor;
     uint64_t maintain_at; /* ms: the table's next housekeeping */
@@ -102,6 +104,27 @@ static bool open_tokens(struct master *master)
         log_warning("auth-token-file: %s", report.warning);
     log_info("auth-token-file: %zu tokens", auth_count(master->auth));
     return true;
+}
+
+static bool open_tls(struct master *master)
+{
+    struct tls_report report;
+    if (master->options->tls_certificates.count == 0)
+        return true;
+    master->tls = tls_load(master->options, &report);
+    if (master->tls == NULL)
+        return fail(master, "%s", report.fault);
+    if (report.warning[0] != '\0')
+        log_warning("%s", report.warning);
+    return true;
+}
+
+static bool open_admission(struct master *master)
+{
+    const struct options *options = master->options;
+    master->admission = admission_create((unsigned)options->workers, options->max_connections,
+                                         options->max_connections_per_address);
+    return master->admission != NULL || fail(master, "max-connections: %s", strerror(errno));
 }
 
 /* Appended to, so that the lines of all workers stay whole. */
@@ -220,8 +243,9 @@ static void raise_descriptor_limit(void)
 static bool open_all(struct master *master)
 {
     raise_descriptor_limit();
-    if (!block_signals(master) || !open_tokens(master) || !open_access_log(master) ||
-        !open_listeners(master) || !open_segment(master))
+    if (!block_signals(master) || !open_tokens(master) || !open_tls(master) ||
+        !open_admission(master) || !open_access_log(master) || !open_listeners(master) ||
+        !open_segment(master))
         return false;
     const struct worker_config config = {
         .options = master->options,
@@ -229,6 +253,8 @@ static bool open_all(struct master *master)
         .web_listeners = &master->web_listeners,
         .auth = master->auth,
         .access_log_fd = master->access_log_fd,
+        .tls = master->tls,
+        .admission = master->admission,
         .store = master->store,
         .counters = master->counters,
     };
@@ -294,6 +320,8 @@ static void close_all(struct master *master)
     }
     listeners_close(&master->web_listeners, true);
     auth_free(master->auth);
+    tls_free(master->tls);
+    admission_destroy(master->admission);
     if (master->access_log_fd >= 0)
         close(master->access_log_fd);
     if (master->signal_fd >= 0)
@@ -414,6 +442,8 @@ static void maintain(struct master *master)
 {
     if (now_ms() >= master->maintain_at)
         master->maintain_at = now_ms() + shm_maintain(master->actor);
+    if (master->tls != NULL)
+        tls_forget_old_secrets(master->tls);
 }
 
 /* @return CHILDREN_SPAWNED when the server has ended; in a child its exit status */

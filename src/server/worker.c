@@ -5,6 +5,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
@@ -37,6 +38,7 @@ struct worker {
     h2o_socket_t *listeners[LISTEN_MAX];
     struct http2_timer accept_again, drain_over;
     uint64_t accept_warn_at; /* ms */
+    struct stats_own own;
     bool accept_rests, draining, drain_expired, stop;
 };
 
@@ -78,24 +80,79 @@ static void rest_from_accepting(struct worker *worker, int reason)
                     now + ACCEPT_REST_MS);
 }
 
+/* ---- who may come ---- */
+
+struct guest {
+    struct admission_pass pass;
+};
+
+static void on_gone(void *data)
+{
+    const struct worker_config *config = the_worker.config;
+    struct guest *guest = data;
+    admission_leave(config->admission, config->number, &guest->pass);
+    free(guest);
+}
+
+/* @return NULL: it may not, and is counted */
+static struct guest *admit(struct worker *worker, const struct sockaddr *address)
+{
+    const struct worker_config *config = worker->config;
+    struct guest *guest = malloc(sizeof(*guest));
+    if (guest == NULL)
+        return NULL;
+    switch (admission_enter(config->admission, config->number, address, &guest->pass)) {
+    case ADMISSION_GRANTED:
+        return guest;
+    case ADMISSION_FULL:
+        worker->own.connections++;
+        break;
+    case ADMISSION_ADDRESS_FULL:
+        worker->own.connections_of_address++;
+        break;
+    }
+    free(guest);
+    return NULL;
+}
+
+static void serve(struct worker *worker, int fd, const struct sockaddr *address,
+                  struct guest *guest)
+{
+    const int on = 1;
+    bool tcp = address->sa_family != AF_UNIX;
+    if (tcp)
+        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+    h2o_socket_t *sock =
+        h2o_evloop_socket_create(worker->loop, fd, H2O_SOCKET_FLAG_IS_ACCEPTED_CONNECTION);
+    sock->on_close.cb = on_gone;
+    sock->on_close.data = guest;
+    /* a unix socket stays on this machine, and its file has a mode */
+    if (worker->config->tls != NULL && tcp)
+        http2_accept_tls(grpc_server_http2(worker->server), sock, tls_context(worker->config->tls));
+    else
+        http2_accept(grpc_server_http2(worker->server), sock);
+}
+
 /* One connection each time, so that workers which wake together share what came. */
 static void on_connection(h2o_socket_t *listener, const char *err)
 {
     struct worker *worker = listener->data;
-    const int on = 1;
+    struct sockaddr_storage address = {.ss_family = AF_UNIX};
+    socklen_t len = sizeof(address);
     if (err != NULL)
         return;
-    int fd = accept4(h2o_socket_get_fd(listener), NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    int fd = accept4(h2o_socket_get_fd(listener), (struct sockaddr *)&address, &len,
+                     SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd < 0) {
         if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
             rest_from_accepting(worker, errno);
         return; /* another worker was faster, or the client went away */
     }
-    /* fails on a unix socket, which needs it not */
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-    h2o_socket_t *sock =
-        h2o_evloop_socket_create(worker->loop, fd, H2O_SOCKET_FLAG_IS_ACCEPTED_CONNECTION);
-    http2_accept(grpc_server_http2(worker->server), sock);
+    struct guest *guest = admit(worker, (const struct sockaddr *)&address);
+    if (guest == NULL)
+        close(fd);
+    else
+        serve(worker, fd, (const struct sockaddr *)&address, guest);
 }
 
 static void close_listeners(struct worker *worker)
@@ -282,12 +339,13 @@ static bool is_done(const struct worker *worker)
 
 static void account(struct worker *worker)
 {
-    struct stats_own own = {0};
+    struct stats_own *own = &worker->own;
+    own->message_size = grpc_server_oversized(worker->server);
     if (worker->access_log != NULL) {
         access_log_flush(worker->access_log);
-        own.access_log_dropped = access_log_dropped(worker->access_log);
+        own->access_log_dropped = access_log_dropped(worker->access_log);
     }
-    stats_fold(worker->stats, &own);
+    stats_fold(worker->stats, own);
 }
 
 static void finish(struct worker *worker)

@@ -3,8 +3,10 @@
 #ifndef ROSTERD_SERVER_WORKER_H
 #define ROSTERD_SERVER_WORKER_H
 
+#include "server/admission.h"
 #include "server/listen.h"
 #include "server/options.h"
+#include "server/tls.h"
 #include "service/auth.h"
 #include "service/stats.h"
 #include "shm/counters.h"
@@ -17,6 +19,8 @@ struct worker_config {
     const struct listeners *web_listeners; /* of /metrics and its like; may be none */
     const struct auth *auth;               /* NULL: whoever comes may call */
     int access_log_fd;                     /* -1: no access log */
+    struct tls *tls;                       /* NULL: plain */
+    struct admission *admission;
     struct shm_store *store;
     struct shm_counters *counters;
     struct stats_board *board; /* shared with the master */

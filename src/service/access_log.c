@@ -16,12 +16,14 @@ enum {
     PEER_LIMIT = 160,
     ID_LIMIT = 256,
     NAME_LIMIT = 128,
+    SUBJECT_LIMIT = 512,
     /* the rest: keys, numbers, time */
     REST_LIMIT = 512,
     TRACE_ID_LEN = 32,
     REQUEST_ID_LEN = 32,
 };
-_Static_assert(METHOD_LIMIT + MESSAGE_LIMIT + PEER_LIMIT + ID_LIMIT + 2 * NAME_LIMIT + REST_LIMIT <=
+_Static_assert(METHOD_LIMIT + MESSAGE_LIMIT + PEER_LIMIT + ID_LIMIT + NAME_LIMIT + SUBJECT_LIMIT +
+                       REST_LIMIT <=
                    ACCESS_LOG_LINE_MAX,
                "a line fits");
 
@@ -344,6 +346,8 @@ static void on_end(struct grpc_call *call, void *data, enum grpc_status status)
     put_trace(&line, call);
     KEY(&line, "token");
     put_value(&line, text_of(grpc_call_identity(call)), NAME_LIMIT);
+    KEY(&line, "subject");
+    put_value(&line, text_of(grpc_call_peer_subject(call)), SUBJECT_LIMIT);
     KEY(&line, "deadline_left");
     put_deadline(&line, call, now);
     line.out = line.json ? PUT(line.out, "}\n") : PUT(line.out, "\n");

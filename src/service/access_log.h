@@ -13,6 +13,7 @@
  *   request_id    the client's x-request-id, or one that is made here
  *   trace_id      of traceparent (W3C Trace Context)
  *   token         the name of the client's token
+ *   subject       of the client's certificate (RFC 2253)
  *   deadline_left seconds that were left, negative past it
  *
  * What there is none of is - as text and null as JSON. As text a value that is not all visible

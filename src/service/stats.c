@@ -31,7 +31,10 @@ enum server_index {
 #define X(field, kind, name, text) AT_##field,
     STATS_TRANSPORT(X) STATS_OWN(X)
 #undef X
-        AT_LIMITS,
+#define X(field, label) AT_##field,
+        STATS_OWN_LIMITS(X)
+#undef X
+            AT_LIMITS,
     PER_SERVER = AT_LIMITS + HTTP2_NUM_LIMITS
 };
 
@@ -147,6 +150,9 @@ static bool name_server(const char **names)
 #define X(field, kind, name, text) names[AT_##field] = name;
     STATS_TRANSPORT(X)
     STATS_OWN(X)
+#undef X
+#define X(field, label) names[AT_##field] = STATS_LIMITS "{limit=\"" label "\"}";
+    STATS_OWN_LIMITS(X)
 #undef X
     for (size_t i = 0; i < HTTP2_NUM_LIMITS; i++)
         if ((names[AT_LIMITS + i] = format_text("%s{limit=\"%s\"}", STATS_LIMITS, limits[i])) ==
@@ -324,6 +330,9 @@ void stats_fold(struct stats *stats, const struct stats_own *own)
 #define X(field, kind, name, text)                                                                 \
     shm_counter_add(&counts[AT_##field], own->field - stats->folded_own.field);
     STATS_OWN(X)
+#undef X
+#define X(field, label) shm_counter_add(&counts[AT_##field], own->field - stats->folded_own.field);
+    STATS_OWN_LIMITS(X)
 #undef X
     if (memcmp(now->limit_hits, stats->folded.limit_hits, sizeof(now->limit_hits)) != 0)
         for (size_t i = 0; i < HTTP2_NUM_LIMITS; i++)

@@ -23,16 +23,26 @@
     X(protocol_errors, COUNTER, "rosterd_protocol_errors_total",                                   \
       "Connections that ended by a GOAWAY with an error.")                                         \
     X(resets_in, COUNTER, "rosterd_resets_received_total", "RST_STREAM frames from clients.")      \
-    X(resets_out, COUNTER, "rosterd_resets_sent_total", "RST_STREAM frames to clients.")
+    X(resets_out, COUNTER, "rosterd_resets_sent_total", "RST_STREAM frames to clients.")           \
+    X(tls_failures, COUNTER, "rosterd_tls_handshakes_failed_total", "TLS handshakes that failed.")
 
 /* X(field of struct stats_own, kind, name, what it counts): the server's own, told each turn */
 #define STATS_OWN(X)                                                                               \
     X(access_log_dropped, COUNTER, "rosterd_access_log_dropped_total",                             \
       "Lines of the access log that were lost: its file was slow, full or gone.")
 
+/* X(field of struct stats_own, its label among the limits) */
+#define STATS_OWN_LIMITS(X)                                                                        \
+    X(message_size, "max_message_size")                                                            \
+    X(connections, "max_connections")                                                              \
+    X(connections_of_address, "max_connections_per_address")
+
 struct stats_own {
 #define X(field, kind, name, text) uint64_t field;
     STATS_OWN(X)
+#undef X
+#define X(field, label) uint64_t field;
+    STATS_OWN_LIMITS(X)
 #undef X
 };
 

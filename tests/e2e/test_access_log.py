@@ -17,7 +17,7 @@ from harness import SANITIZED, expect, requests, wait_for
 from wire import Wire, message
 
 KEYS = ["time", "peer", "method", "status", "message", "duration", "messages_in", "messages_out",
-        "bytes_in", "bytes_out", "request_id", "trace_id", "token", "deadline_left"]
+        "bytes_in", "bytes_out", "request_id", "trace_id", "token", "subject", "deadline_left"]
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 
 

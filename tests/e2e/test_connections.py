@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: MIT
+"""How many may connect: in all, and from one address."""
+import contextlib
+import os
+import signal
+import socket
+
+import grpc
+import pytest
+
+import user_service_pb2 as pb
+from harness import expect, wait_for
+from wire import Wire
+
+
+@pytest.fixture
+def held():
+    with contextlib.ExitStack() as stack:
+        yield stack
+
+
+def served(rosterd, held, source="127.0.0.1"):
+    """Whether a connection from this address is served; it is held open then."""
+    sock = socket.create_connection(("127.0.0.1", rosterd.port), 10, (source, 0))
+    connection = Wire(sock)
+    try:
+        connection.wait_ready()
+    except AssertionError:
+        connection.close()
+        return None
+    held.callback(connection.close)
+    return connection
+
+
+def limit(rosterd, name):
+    return rosterd.inspect("stats")[f'rosterd_limits_hit_total{{limit="{name}"}}']
+
+
+def test_connections_beyond_the_bound_are_closed_and_counted(start, held):
+    rosterd = start("--max-connections", "20", workers=4)
+    connections = [served(rosterd, held) for _ in range(20)]
+    assert all(connections)
+    for _ in range(5):
+        assert not served(rosterd, held)
+    wait_for(lambda: limit(rosterd, "max_connections") == 5, 10, "five counted")
+    # whoever goes leaves its place
+    for connection in connections[:3]:
+        connection.close()
+    wait_for(lambda: rosterd.inspect("stats")["rosterd_connections_open"] == 17, 10, "three gone")
+    assert all(served(rosterd, held) for _ in range(3))
+    assert not served(rosterd, held)
+    # and those inside are served
+    assert connections[5].call("GetUser", b"\0\0\0\0\0").grpc_status == 5
+
+
+def test_a_dead_workers_places_are_free(start, held):
+    rosterd = start("--max-connections", "10", "--max-connections-per-address", "10", workers=2)
+    assert all([served(rosterd, held) for _ in range(10)])
+    assert not served(rosterd, held)
+    for pid in rosterd.worker_pids():
+        os.kill(pid, signal.SIGKILL)
+    rosterd.wait_log(r"(?s)(accepts.*){4}")
+    assert all([served(rosterd, held) for _ in range(10)])
+    assert not served(rosterd, held)
+
+
+def test_one_address_has_its_bound_and_others_are_served(start, held):
+    rosterd = start("--max-connections-per-address", "3", listen=None, workers=4)
+    assert all([served(rosterd, held) for _ in range(3)])
+    for _ in range(4):
+        assert not served(rosterd, held)
+    assert all([served(rosterd, held, "127.0.0.2") for _ in range(3)])
+    assert not served(rosterd, held, "127.0.0.2")
+    wait_for(lambda: limit(rosterd, "max_connections_per_address") == 5, 10, "five counted")
+    assert limit(rosterd, "max_connections") == 0
+
+
+def test_a_unix_socket_has_no_address(start, tmp_path):
+    rosterd = start("--max-connections-per-address", "1", listen=[f"unix:{tmp_path}/socket"])
+    for _ in range(5):
+        expect(lambda: rosterd.stub().GetUser(pb.GetUserRequest(id="x")),
+               grpc.StatusCode.NOT_FOUND)
+
+
+def test_oversized_messages_are_counted(start):
+    rosterd = start("--max-message-size", "1K")
+    expect(lambda: rosterd.stub().GetUser(pb.GetUserRequest(id="x" * 2000)),
+           grpc.StatusCode.RESOURCE_EXHAUSTED)
+    wait_for(lambda: limit(rosterd, "max_message_size") == 1, 10, "one counted")
