@@ -305,6 +305,9 @@ static void close_shared(struct master *master)
     children_close(&master->children);
     free(master->fds);
     shm_counters_close(master->counters);
+    auth_free(master->auth);
+    tls_free(master->tls);
+    admission_destroy(master->admission);
     if (master->store != NULL)
         shm_store_close(master->store);
 }
@@ -319,9 +322,6 @@ static void close_all(struct master *master)
         shm_store_unlink(master->options->segment, &fault);
     }
     listeners_close(&master->web_listeners, true);
-    auth_free(master->auth);
-    tls_free(master->tls);
-    admission_destroy(master->admission);
     if (master->access_log_fd >= 0)
         close(master->access_log_fd);
     if (master->signal_fd >= 0)

@@ -84,15 +84,27 @@ static void whatever_differs_is_nobody(void **state)
     auth_free(auth);
 }
 
+/* The number with zeros in front. @return its length, `width` */
+static size_t padded(char *out, size_t width, int number)
+{
+    char digits[16];
+    size_t len = (size_t)snprintf(digits, sizeof(digits), "%d", number);
+    memset(out, '0', width - len);
+    memcpy(out + width - len, digits, len + 1);
+    return width;
+}
+
 static void tokens_of_any_length_are_found_among_thousands(void **state)
 {
     (void)state;
     size_t size = 8 << 20, len = 0;
     char *text = malloc(size), *value = malloc(AUTH_TOKEN_MAX + 32);
     for (int i = 1; i <= 2000; i++) {
-        len += (size_t)sprintf(text + len, "%0*d token-%d\n", 16 + i, i, i);
+        len += padded(text + len, 16 + (size_t)i, i);
+        len += (size_t)sprintf(text + len, " token-%d\n", i);
     }
-    len += (size_t)sprintf(text + len, "%0*d longest\n", AUTH_TOKEN_MAX, 7);
+    len += padded(text + len, AUTH_TOKEN_MAX, 7);
+    len += (size_t)sprintf(text + len, " longest\n");
     write_file(text, len);
     struct auth *auth = auth_load(path, &report);
     assert_non_null(auth);
@@ -100,7 +112,7 @@ static void tokens_of_any_length_are_found_among_thousands(void **state)
     for (int i = 1; i <= 2000; i++) {
         char name[32];
         sprintf(name, "token-%d", i);
-        sprintf(value, "Bearer %0*d", 16 + i, i);
+        padded(value + sprintf(value, "Bearer "), 16 + (size_t)i, i);
         assert_string_equal(name_of(auth, value), name);
         value[7] = '1'; /* its first character, and then its last */
         assert_string_equal(name_of(auth, value), "nobody");
@@ -108,9 +120,9 @@ static void tokens_of_any_length_are_found_among_thousands(void **state)
         value[strlen(value) - 1] ^= 1;
         assert_string_equal(name_of(auth, value), "nobody");
     }
-    sprintf(value, "Bearer %0*d", AUTH_TOKEN_MAX, 7);
+    padded(value + sprintf(value, "Bearer "), AUTH_TOKEN_MAX, 7);
     assert_string_equal(name_of(auth, value), "longest");
-    sprintf(value, "Bearer %0*d", AUTH_TOKEN_MAX + 1, 7);
+    padded(value + sprintf(value, "Bearer "), AUTH_TOKEN_MAX + 1, 7);
     assert_string_equal(name_of(auth, value), "nobody");
     auth_free(auth);
     free(value);
@@ -144,10 +156,10 @@ static void overlong_token_or_name_is_refused(void **state)
 {
     (void)state;
     char text[AUTH_TOKEN_MAX + 32];
-    sprintf(text, "%0*d x\n", AUTH_TOKEN_MAX + 1, 1);
+    strcpy(text + padded(text, AUTH_TOKEN_MAX + 1, 1), " x\n");
     assert_null(load(text));
     assert_non_null(strstr(report.fault, "the token is longer than 4096 bytes"));
-    sprintf(text, "token %0*d\n", AUTH_NAME_MAX + 1, 1);
+    padded(text + sprintf(text, "token "), AUTH_NAME_MAX + 1, 1);
     assert_null(load(text));
     assert_non_null(strstr(report.fault, "the name is longer than 64 bytes"));
 }
