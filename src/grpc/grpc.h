@@ -188,8 +188,15 @@ bool grpc_call_add_trailing_metadata(struct grpc_call *call, const char *name, c
 /** Sends a message. It is packed at once; never fails while the call is open, but a
  * producer must ask grpc_call_writable() before each message of a stream. */
 void grpc_call_send(struct grpc_call *call, const ProtobufCMessage *message);
-/** The same for `len` bytes that the caller writes, at once, where this points. */
+/** The same for `len` bytes that the caller writes where this points, and then commits: at once,
+ * before anything else of this header. */
 uint8_t *grpc_call_reserve(struct grpc_call *call, size_t len);
+void grpc_call_commit(struct grpc_call *call);
+/** Whether messages from now on are compressed where the client takes it and they are worth it:
+ * they are, until this says no. */
+void grpc_call_compress(struct grpc_call *call, bool compress);
+/** In on_message: the message came compressed. */
+bool grpc_call_was_compressed(const struct grpc_call *call);
 /** Room for at least one more message before it would wait in memory. */
 bool grpc_call_writable(const struct grpc_call *call);
 void grpc_call_want_write(struct grpc_call *call);

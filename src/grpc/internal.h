@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "grpc/codec.h"
+#include "grpc/compress.h"
 #include "grpc/grpc.h"
 #include "grpc/poll.h"
 
@@ -77,6 +78,16 @@ struct grpc_server {
     size_t num_calls;
     uint32_t max_message_size;
     uint64_t oversized;
+    unsigned compression; /* GRPC_COMPRESS_* that replies may have */
+    uint32_t compression_min_size;
+    struct grpc_compress *compress;
+    /* the grpc-accept-encoding that came last, for they are mostly the same */
+    uint8_t accept_len, accept_bits;
+    char accept_text[62];
+    /* a reply that its method writes, to be compressed by grpc_call_commit() */
+    struct grpc_call *staged;
+    uint8_t *stage;
+    size_t stage_len, stage_cap;
     bool scratch_busy; /* a message lies in scratch: its on_message runs */
     bool ended;        /* grpc_server_end_calls() was called */
     enum grpc_status end_status;
@@ -140,6 +151,11 @@ struct grpc_call {
     unsigned finished : 1;    /* status is set; only on_end follows */
     unsigned ended : 1;       /* trailers or RST_STREAM went out */
     unsigned unsupported_encoding : 1;
+    unsigned request_encoding : 2; /* GRPC_COMPRESS_*, or 0: identity */
+    unsigned reply_accepted : 2;   /* that the client takes and we may send */
+    unsigned reply_encoding : 2;   /* as told in the headers */
+    unsigned plain_replies : 1;    /* grpc_call_compress(call, false) */
+    unsigned compressed_in : 1;    /* the message that on_message has was */
     uint64_t messages_in, messages_out, bytes_in, bytes_out;
     uint64_t started_ns, duration_ns; /* the latter 0: not known yet */
     uint8_t *interceptor_state;       /* of the whole chain */
@@ -181,6 +197,8 @@ void grpc_send_headers(struct grpc_call *call);
 void grpc_send_end(struct grpc_call *call);
 /** What waits is dropped: RST_STREAM. */
 void grpc_send_reset(struct grpc_call *call, enum http2_error error);
+/** A larger stage is given back after its message. */
+enum { GRPC_STAGE_KEEP = 256 * 1024 };
 /** Memory for a message that nobody will read. */
 uint8_t *grpc_send_sink(struct grpc_server *server, size_t len);
 

@@ -111,7 +111,7 @@ static enum step judge(struct grpc_call *call, const uint8_t *bytes, size_t len,
         grpc_call_finishf(call, GRPC_INTERNAL, "bad compressed flag %u", bytes[0]);
         return STEP_FAILED;
     }
-    if (bytes[0] == 1) {
+    if (bytes[0] == 1 && call->request_encoding == 0) {
         grpc_call_finish(call, GRPC_INTERNAL, "compressed message without a grpc-encoding");
         return STEP_FAILED;
     }
@@ -145,6 +145,31 @@ static void tell_why(struct grpc_call *call, const struct grpc_arena *arena)
                           call->entry->method->request->name);
 }
 
+/** @return false: the call is finished with the reason */
+static bool inflate_message(struct grpc_call *call, uint8_t **bytes, size_t *len)
+{
+    struct grpc_server *server = call->server;
+
+    switch (grpc_inflate(server->compress, call->request_encoding, *bytes, *len,
+                         server->max_message_size, bytes, len)) {
+    case GRPC_INFLATE_DONE:
+        return true;
+    case GRPC_INFLATE_TOO_LARGE:
+        server->oversized++;
+        grpc_call_finishf(call, GRPC_RESOURCE_EXHAUSTED,
+                          "message inflates to more than the maximum of %u bytes",
+                          server->max_message_size);
+        return false;
+    case GRPC_INFLATE_NO_MEMORY:
+        grpc_call_finish(call, GRPC_RESOURCE_EXHAUSTED, "out of memory");
+        return false;
+    default:
+        grpc_call_finishf(call, GRPC_INTERNAL, "message is no valid %s",
+                          grpc_compress_name(call->request_encoding));
+        return false;
+    }
+}
+
 /** Decodes a message into the arena and hands it to the method. */
 static void deliver_in(struct grpc_call *call, uint8_t *bytes, size_t len, struct grpc_arena *arena,
                        ProtobufCAllocator *allocator)
@@ -156,6 +181,8 @@ static void deliver_in(struct grpc_call *call, uint8_t *bytes, size_t len, struc
     ProtobufCMessage *message = protobuf_c_message_unpack(method->request, allocator, len, bytes);
     if (secret)
         explicit_bzero(bytes, len);
+    if (secret && call->compressed_in)
+        grpc_compress_forget(call->server->compress);
     if (message == NULL) {
         tell_why(call, arena);
     } else if (!grpc_codec_check_text(call->entry->codec, message, &where)) {
@@ -163,16 +190,32 @@ static void deliver_in(struct grpc_call *call, uint8_t *bytes, size_t len, struc
                           where.message);
     } else {
         call->messages_in++;
-        call->bytes_in += PREFIX + len;
         if (method->on_message != NULL)
             method->on_message(call, message);
     }
     grpc_arena_clear(arena, secret);
 }
 
-static void deliver(struct grpc_call *call, uint8_t *bytes, size_t len)
+/** A whole message, compressed where its flag says so. What is inflated is read before anybody else
+ * may inflate. */
+static void deliver(struct grpc_call *call, uint8_t *bytes, size_t len, bool compressed)
 {
     struct grpc_server *server = call->server;
+
+    call->compressed_in = compressed;
+    call->bytes_in += PREFIX + len;
+    if (compressed) {
+        uint8_t *wire = bytes;
+        size_t wire_len = len;
+        bool good = inflate_message(call, &bytes, &len);
+        if (grpc_call_secret(call))
+            explicit_bzero(wire, wire_len);
+        if (!good) {
+            if (grpc_call_secret(call))
+                grpc_compress_forget(server->compress);
+            return;
+        }
+    }
 
     if (!server->scratch_busy) {
         server->scratch_busy = true;
@@ -216,7 +259,7 @@ static size_t fill_inbox(struct grpc_call *call, uint8_t *data, size_t len, enum
         size_t at = inbox->off;
         inbox->off += size;
         inbox->len -= size;
-        deliver(call, inbox->bytes + at + PREFIX, size - PREFIX);
+        deliver(call, inbox->bytes + at + PREFIX, size - PREFIX, inbox->bytes[at] == 1);
         if (inbox->len == 0)
             grpc_receive_free(call);
     }
@@ -237,7 +280,7 @@ static size_t deliver_all(struct grpc_call *call, uint8_t *data, size_t len)
                 break;
             step = judge(call, data + used, len - used, &size);
             if (step == STEP_MESSAGE) {
-                deliver(call, data + used + PREFIX, size - PREFIX);
+                deliver(call, data + used + PREFIX, size - PREFIX, data[used] == 1);
                 used += size;
             }
         }

@@ -8,6 +8,8 @@
 /** What the header section says, read in one pass. */
 struct head {
     bool content_type_fits, timeout_given, timeout_malformed, unsupported_encoding, has_metadata;
+    unsigned encoding;         /* GRPC_COMPRESS_*, or 0 */
+    const h2o_iovec_t *accept; /* grpc-accept-encoding */
     uint64_t timeout;
 };
 
@@ -49,7 +51,10 @@ static void read_grpc_field(struct head *head, const h2o_header_t *field)
         if (!grpc_timeout_parse(field->value.base, field->value.len, &head->timeout))
             head->timeout_malformed = true;
     } else if (IS(field->name, "grpc-encoding")) {
-        head->unsupported_encoding = !IS(&field->value, "identity");
+        head->encoding = grpc_compress_by_name(field->value.base, field->value.len);
+        head->unsupported_encoding = head->encoding == 0 && !IS(&field->value, "identity");
+    } else if (IS(field->name, "grpc-accept-encoding")) {
+        head->accept = &field->value;
     }
 }
 
@@ -189,6 +194,22 @@ static enum grpc_status run_chain(struct grpc_call *call, const char **message)
     return GRPC_OK;
 }
 
+/** What the client takes and we may send. Its list is mostly the one that came before. */
+static unsigned accepted(struct grpc_server *server, const h2o_iovec_t *list)
+{
+    if (list == NULL || server->compression == 0)
+        return 0;
+    if (list->len == server->accept_len && memcmp(list->base, server->accept_text, list->len) == 0)
+        return server->accept_bits;
+    unsigned bits = grpc_compress_accepted(list->base, list->len) & server->compression;
+    if (list->len <= sizeof(server->accept_text)) {
+        memcpy(server->accept_text, list->base, list->len);
+        server->accept_len = (uint8_t)list->len;
+        server->accept_bits = (uint8_t)bits;
+    }
+    return bits;
+}
+
 /** Metadata, then the chain, then what is wrong with the request, in that order: nothing is told
  * of a method before the chain let the call pass. */
 static void admit(struct grpc_call *call, const struct http2_request *request,
@@ -270,6 +291,8 @@ void grpc_request_open(struct http2_stream *stream, const struct http2_request *
     if (!is_grpc(call, request, &head))
         return;
     call->is_call = true;
+    call->request_encoding = head.encoding & 3;
+    call->reply_accepted = accepted(server, head.accept) & 3;
     call->started_ns = grpc_server_clock_ns(server);
     server->num_calls++;
     call->next = server->calls;

@@ -7,16 +7,22 @@
 enum { PREFIX = 5, MAX_FIELDS = 24 };
 
 /* Numbers under which http2 knows fields that always are the same. */
-enum { INTERN_CONTENT_TYPE = 1, INTERN_STATUS = 2 };
-_Static_assert(INTERN_STATUS + GRPC_NUM_STATUSES - 1 <= HTTP2_INTERN_MAX, "one for each status");
+enum {
+    INTERN_CONTENT_TYPE = 1,
+    INTERN_STATUS = 2,
+    INTERN_ENCODING = INTERN_STATUS + GRPC_NUM_STATUSES, /* and its GRPC_COMPRESS_* */
+};
+_Static_assert(INTERN_ENCODING + GRPC_COMPRESS_DEFLATE <= HTTP2_INTERN_MAX, "one for each");
 
 static const struct http2_field content_type = {.name = "content-type",
                                                 .name_len = 12,
                                                 .value = "application/grpc",
                                                 .value_len = 16,
                                                 .intern = INTERN_CONTENT_TYPE};
-static const struct http2_field accept_encoding = {
-    .name = "grpc-accept-encoding", .name_len = 20, .value = "identity", .value_len = 8};
+static const struct http2_field accept_encoding = {.name = "grpc-accept-encoding",
+                                                   .name_len = 20,
+                                                   .value = "identity,gzip,deflate",
+                                                   .value_len = 21};
 
 /** A header section being put together: on the stack, as long as it is small. */
 struct section {
@@ -80,18 +86,40 @@ static void add_status(struct section *section, const struct grpc_call *call)
     add_list(section, call->trailing);
 }
 
+static struct http2_field encoding_field(const struct grpc_call *call)
+{
+    const char *name = grpc_compress_name(call->reply_encoding);
+
+    return (struct http2_field){.name = "grpc-encoding",
+                                .name_len = 13,
+                                .value = name,
+                                .value_len = (uint32_t)strlen(name),
+                                .intern = (uint8_t)(INTERN_ENCODING + call->reply_encoding)};
+}
+
+/** Before the headers: how messages that are worth it will be encoded. */
+static void choose_encoding(struct grpc_call *call)
+{
+    call->reply_encoding =
+        call->reply_accepted & GRPC_COMPRESS_GZIP ? GRPC_COMPRESS_GZIP : call->reply_accepted;
+}
+
 void grpc_send_headers(struct grpc_call *call)
 {
     call->headers_sent = true;
     if (call->stream.local_closed)
         return;
-    if (call->initial == NULL) {
+    if (call->entry->streaming_reply && call->reply_accepted != 0)
+        choose_encoding(call); /* nobody knows yet what is to come */
+    if (call->initial == NULL && call->reply_encoding == 0) {
         http2_stream_send_headers(&call->stream, 200, &content_type, 1, false);
         return;
     }
     struct section section;
-    section_init(&section, call, 1 + list_length(call->initial));
+    section_init(&section, call, 2 + list_length(call->initial));
     add(&section, &content_type);
+    if (call->reply_encoding != 0)
+        add(&section, &(struct http2_field[]){encoding_field(call)}[0]);
     add_list(&section, call->initial);
     http2_stream_send_headers(&call->stream, 200, section.fields, section.count, false);
 }
@@ -138,6 +166,65 @@ uint8_t *grpc_send_sink(struct grpc_server *server, size_t len)
     return server->sink;
 }
 
+/** Memory for a message that grpc_call_commit() compresses. @return NULL: there is none */
+static uint8_t *stage(struct grpc_call *call, size_t len)
+{
+    struct grpc_server *server = call->server;
+
+    if (len > server->stage_cap) {
+        free(server->stage);
+        server->stage = malloc(len);
+        server->stage_cap = server->stage != NULL ? len : 0;
+    }
+    if (server->stage == NULL)
+        return NULL;
+    server->staged = call;
+    server->stage_len = len;
+    return server->stage;
+}
+
+static uint8_t *put_prefix(struct grpc_call *call, size_t len, uint8_t flag)
+{
+    uint8_t *to = http2_stream_reserve(&call->stream, PREFIX + len);
+    uint32_t length = __builtin_bswap32((uint32_t)len);
+    to[0] = flag;
+    memcpy(to + 1, &length, sizeof(length));
+    call->messages_out++;
+    call->bytes_out += PREFIX + len;
+    return to + PREFIX;
+}
+
+void grpc_call_commit(struct grpc_call *call)
+{
+    struct grpc_server *server = call->server;
+    const uint8_t *bytes;
+
+    if (server->staged != call)
+        return;
+    server->staged = NULL;
+    size_t len = grpc_deflate(server->compress, call->reply_encoding, server->stage,
+                              server->stage_len, &bytes);
+    if (len != 0)
+        memcpy(put_prefix(call, len, 1), bytes, len);
+    else
+        memcpy(put_prefix(call, server->stage_len, 0), server->stage, server->stage_len);
+    if (server->stage_cap > GRPC_STAGE_KEEP) {
+        free(server->stage);
+        server->stage = NULL;
+        server->stage_cap = 0;
+    }
+}
+
+void grpc_call_compress(struct grpc_call *call, bool compress)
+{
+    call->plain_replies = !compress;
+}
+
+bool grpc_call_was_compressed(const struct grpc_call *call)
+{
+    return call->compressed_in;
+}
+
 uint8_t *grpc_call_reserve(struct grpc_call *call, size_t len)
 {
     if (!call->finished && !call->entry->streaming_reply && call->messages_out != 0)
@@ -146,15 +233,19 @@ uint8_t *grpc_call_reserve(struct grpc_call *call, size_t len)
         grpc_call_finish(call, GRPC_INTERNAL, "the reply is too large");
     if (call->finished || call->stream.local_closed)
         return grpc_send_sink(call->server, len);
-    if (!call->headers_sent)
+    bool worth_it = call->reply_accepted != 0 && !call->plain_replies &&
+                    len >= call->server->compression_min_size;
+    if (!call->headers_sent) {
+        if (worth_it)
+            choose_encoding(call);
         grpc_send_headers(call);
-    uint8_t *to = http2_stream_reserve(&call->stream, PREFIX + len);
-    uint32_t length = __builtin_bswap32((uint32_t)len);
-    to[0] = 0;
-    memcpy(to + 1, &length, sizeof(length));
-    call->messages_out++;
-    call->bytes_out += PREFIX + len;
-    return to + PREFIX;
+    }
+    if (worth_it && call->reply_encoding != 0) {
+        uint8_t *to = stage(call, len);
+        if (to != NULL)
+            return to;
+    }
+    return put_prefix(call, len, 0);
 }
 
 void grpc_call_send(struct grpc_call *call, const ProtobufCMessage *message)
@@ -162,6 +253,7 @@ void grpc_call_send(struct grpc_call *call, const ProtobufCMessage *message)
     size_t len = protobuf_c_message_get_packed_size(message);
 
     protobuf_c_message_pack(message, grpc_call_reserve(call, len));
+    grpc_call_commit(call);
 }
 
 bool grpc_call_writable(const struct grpc_call *call)

@@ -24,6 +24,8 @@ struct grpc_server *grpc_server_create(h2o_loop_t *loop, const struct grpc_confi
     memset(server, 0, offsetof(struct grpc_server, scratch_memory));
     server->loop = loop;
     server->max_message_size = config->max_message_size;
+    server->compression = config->compression;
+    server->compression_min_size = config->compression_min_size;
     grpc_poll_init(&server->poll, config->busy_poll_us);
     server->handler = (struct http2_handler){
         .stream_size = sizeof(struct grpc_call),
@@ -37,12 +39,14 @@ struct grpc_server *grpc_server_create(h2o_loop_t *loop, const struct grpc_confi
     grpc_arena_init(&server->scratch, server->scratch_memory, sizeof(server->scratch_memory));
     server->scratch_allocator = grpc_arena_allocator(&server->scratch);
     server->timers = http2_timers_create(read_clock_ns() / 1000000);
-    if (server->timers != NULL)
+    server->compress = grpc_compress_create();
+    if (server->timers != NULL && server->compress != NULL)
         server->http2 =
             http2_context_create(loop, server->timers, &server->handler, &config->http2);
     if (server->http2 == NULL) {
         if (server->timers != NULL)
             http2_timers_destroy(server->timers);
+        grpc_compress_destroy(server->compress);
         free(server);
         return NULL;
     }
@@ -55,6 +59,8 @@ void grpc_server_destroy(struct grpc_server *server)
     http2_timers_destroy(server->timers);
     grpc_arena_clear(&server->scratch, true);
     grpc_methods_free(&server->methods);
+    grpc_compress_destroy(server->compress);
+    free(server->stage);
     free(server->sink);
     free(server);
 }

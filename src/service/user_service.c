@@ -20,6 +20,7 @@ int64_t user_clock_seconds(void)
 void user_reply(struct grpc_call *call, const uint8_t *id, const uint8_t *body, size_t body_len)
 {
     user_encode(grpc_call_reserve(call, USER_ID_FIELD_SIZE + body_len), id, body, body_len);
+    grpc_call_commit(call);
 }
 
 void user_refuse(struct grpc_call *call, enum grpc_status status, const char *text)
@@ -136,6 +137,7 @@ static void chat_on_message(struct grpc_call *call, ProtobufCMessage *message)
     p += text->len;
     *p++ = 0x18;
     wire_put_varint(p, ms);
+    grpc_call_commit(call);
 }
 
 static void chat_on_half_close(struct grpc_call *call)

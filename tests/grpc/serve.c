@@ -188,6 +188,7 @@ static void produce(struct grpc_call *call)
         to[2] = (uint8_t)(0x80 | (state->size >> 7 & 0x7f));
         to[3] = (uint8_t)(state->size >> 14);
         memset(to + 4, 'p', state->size);
+        grpc_call_commit(call);
         state->left--;
         serve.produced++;
     }

@@ -137,6 +137,11 @@ uint8_t *grpc_call_reserve(struct grpc_call *call, size_t len)
     return call->out;
 }
 
+void grpc_call_commit(struct grpc_call *call)
+{
+    assert_int_equal(call->finishes, 0);
+}
+
 void grpc_call_send(struct grpc_call *call, const ProtobufCMessage *message)
 {
     protobuf_c_message_pack(message,

@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: MIT */
+/* Inflating what anybody may send, and deflating what any peer can read. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+#include <zlib.h>
+
+#include "grpc/compress.h"
+#include "grpc/grpc.h"
+
+static struct grpc_compress *compress_;
+static uint8_t text[200000], packed[300000];
+
+static int create(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof(text); i++)
+        text[i] = (uint8_t)((size_t)"the quick brown fox "[i % 20] + i / 5000);
+    compress_ = grpc_compress_create();
+    return compress_ == NULL;
+}
+
+static int destroy(void **state)
+{
+    (void)state;
+    grpc_compress_destroy(compress_);
+    return 0;
+}
+
+/* As another program would make it. */
+static size_t pack(unsigned encoding, size_t len)
+{
+    z_stream stream = {0};
+    assert_int_equal(
+        deflateInit2(&stream, 9, Z_DEFLATED, encoding == GRPC_COMPRESS_GZIP ? 15 + 16 : 15, 8, 0),
+        Z_OK);
+    stream.next_in = text;
+    stream.avail_in = (uInt)len;
+    stream.next_out = packed;
+    stream.avail_out = sizeof(packed);
+    assert_int_equal(deflate(&stream, Z_FINISH), Z_STREAM_END);
+    size_t size = stream.total_out;
+    deflateEnd(&stream);
+    return size;
+}
+
+static void both_formats_of_any_length_are_read(void **state)
+{
+    static const size_t lengths[] = {0, 1, 100, 4095, 4096, 4097, 65536, 200000};
+    (void)state;
+    for (unsigned encoding = 1; encoding <= 2; encoding++) {
+        for (size_t i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++) {
+            uint8_t *out;
+            size_t len, size = pack(encoding, lengths[i]);
+            assert_int_equal(grpc_inflate(compress_, encoding, packed, size, 200000, &out, &len),
+                             GRPC_INFLATE_DONE);
+            assert_int_equal(len, lengths[i]);
+            if (len != 0)
+                assert_memory_equal(out, text, len);
+        }
+    }
+}
+
+static void exactly_max_is_read_and_one_more_is_not(void **state)
+{
+    (void)state;
+    for (unsigned encoding = 1; encoding <= 2; encoding++) {
+        uint8_t *out;
+        size_t len, size = pack(encoding, 10000);
+        assert_int_equal(grpc_inflate(compress_, encoding, packed, size, 10000, &out, &len),
+                         GRPC_INFLATE_DONE);
+        for (size_t max = 0; max < 10000; max += 99)
+            assert_int_equal(grpc_inflate(compress_, encoding, packed, size, max, &out, &len),
+                             GRPC_INFLATE_TOO_LARGE);
+    }
+}
+
+static void bomb_writes_no_more_than_max(void **state)
+{
+    (void)state;
+    z_stream stream = {0};
+    deflateInit2(&stream, 9, Z_DEFLATED, 15 + 16, 8, 0);
+    stream.next_out = packed;
+    stream.avail_out = sizeof(packed);
+    memset(text, 0, sizeof(text));
+    for (int i = 0; i < 1000; i++) { /* 200 MB of zeros in 200 kB */
+        stream.next_in = text;
+        stream.avail_in = sizeof(text);
+        deflate(&stream, i == 999 ? Z_FINISH : Z_NO_FLUSH);
+    }
+    size_t size = stream.total_out, len;
+    deflateEnd(&stream);
+    uint8_t *out;
+    assert_int_equal(grpc_inflate(compress_, GRPC_COMPRESS_GZIP, packed, size, 1 << 20, &out, &len),
+                     GRPC_INFLATE_TOO_LARGE);
+    assert_int_equal(len, (1 << 20) + 1);
+}
+
+static void what_is_damaged_cut_or_too_long_is_corrupt(void **state)
+{
+    (void)state;
+    for (unsigned encoding = 1; encoding <= 2; encoding++) {
+        uint8_t *out;
+        size_t len, size = pack(encoding, 3000);
+        for (size_t cut = 0; cut < size; cut++)
+            assert_int_equal(grpc_inflate(compress_, encoding, packed, cut, 65536, &out, &len),
+                             GRPC_INFLATE_CORRUPT);
+        assert_int_equal(grpc_inflate(compress_, encoding, packed, size + 1, 65536, &out, &len),
+                         GRPC_INFLATE_CORRUPT);
+        assert_int_equal(grpc_inflate(compress_, 3 - encoding, packed, size, 65536, &out, &len),
+                         GRPC_INFLATE_CORRUPT);
+        packed[size / 2] ^= 0x10;
+        assert_int_not_equal(grpc_inflate(compress_, encoding, packed, size, 65536, &out, &len),
+                             GRPC_INFLATE_DONE);
+        packed[size / 2] ^= 0x10; /* and it was the damage alone */
+        assert_int_equal(grpc_inflate(compress_, encoding, packed, size, 65536, &out, &len),
+                         GRPC_INFLATE_DONE);
+    }
+}
+
+static void deflated_is_what_it_was_and_smaller(void **state)
+{
+    (void)state;
+    for (int round = 0; round < 4; round++) { /* by turns: a deflater cannot change its format */
+        unsigned encoding = round % 2 == 0 ? GRPC_COMPRESS_GZIP : GRPC_COMPRESS_DEFLATE;
+        const uint8_t *made;
+        uint8_t *out;
+        size_t len, size = grpc_deflate(compress_, encoding, text, sizeof(text), &made);
+        assert_in_range(size, 1, sizeof(text) / 4);
+        memcpy(packed, made, size);
+        assert_int_equal(grpc_inflate(compress_, encoding, packed, size, sizeof(text), &out, &len),
+                         GRPC_INFLATE_DONE);
+        assert_int_equal(len, sizeof(text));
+        assert_memory_equal(out, text, len);
+    }
+}
+
+static void what_does_not_get_smaller_is_left_alone(void **state)
+{
+    static uint8_t noise[50000];
+    const uint8_t *made;
+    uint64_t random = 1;
+    (void)state;
+    for (size_t i = 0; i < sizeof(noise); i++) {
+        random = random * 6364136223846793005u + 1442695040888963407u;
+        noise[i] = (uint8_t)(random >> 56);
+    }
+    for (size_t len = 0; len < 40; len++)
+        assert_int_equal(grpc_deflate(compress_, GRPC_COMPRESS_GZIP, noise, len, &made), 0);
+    assert_int_equal(grpc_deflate(compress_, GRPC_COMPRESS_GZIP, noise, sizeof(noise), &made), 0);
+}
+
+static void forgetting_leaves_an_inflater_that_works(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        uint8_t *out;
+        size_t len, size = pack(GRPC_COMPRESS_GZIP, 50000);
+        assert_int_equal(
+            grpc_inflate(compress_, GRPC_COMPRESS_GZIP, packed, size, 65536, &out, &len),
+            GRPC_INFLATE_DONE);
+        grpc_compress_forget(compress_);
+        for (size_t k = 0; k < len; k++)
+            assert_int_equal(out[k], 0); /* kept: it is not larger than what is given back */
+    }
+}
+
+static void accepted_encodings_are_found_in_any_list(void **state)
+{
+    static const struct {
+        const char *list;
+        unsigned bits;
+    } cases[] = {{"gzip", 1},
+                 {"identity, deflate, gzip", 3},
+                 {"identity,gzip", 1},
+                 {"deflate", 2},
+                 {"", 0},
+                 {",, ,", 0},
+                 {"gzipx,xgzip", 0},
+                 {"snappy\tgzip", 1},
+                 {"GZIP", 0},
+                 {"deflate,deflate", 2}};
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+        assert_int_equal(grpc_compress_accepted(cases[i].list, strlen(cases[i].list)),
+                         cases[i].bits);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(both_formats_of_any_length_are_read),
+        cmocka_unit_test(exactly_max_is_read_and_one_more_is_not),
+        cmocka_unit_test(what_is_damaged_cut_or_too_long_is_corrupt),
+        cmocka_unit_test(deflated_is_what_it_was_and_smaller),
+        cmocka_unit_test(what_does_not_get_smaller_is_left_alone),
+        cmocka_unit_test(forgetting_leaves_an_inflater_that_works),
+        cmocka_unit_test(accepted_encodings_are_found_in_any_list),
+        cmocka_unit_test(bomb_writes_no_more_than_max),
+    };
+    return cmocka_run_group_tests(tests, create, destroy);
+}
