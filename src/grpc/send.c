@@ -183,7 +183,7 @@ static uint8_t *stage(struct grpc_call *call, size_t len)
     return server->stage;
 }
 
-static uint8_t *put_prefix(struct grpc_call *call, size_t len, uint8_t flag)
+static inline uint8_t *put_prefix(struct grpc_call *call, size_t len, uint8_t flag)
 {
     uint8_t *to = http2_stream_reserve(&call->stream, PREFIX + len);
     uint32_t length = __builtin_bswap32((uint32_t)len);
