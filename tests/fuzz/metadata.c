@@ -50,6 +50,7 @@ static void check_percent(const char *text, size_t len)
     char *encoded = malloc(encoded_len + 1);
     if (grpc_percent_encode(encoded, text, len) != encoded + encoded_len)
         die("percent-encoding has another length");
+    encoded[encoded_len] = '\0';
     for (size_t i = 0; i < encoded_len; at++) {
         unsigned byte = (uint8_t)encoded[i];
         if (byte < 0x20 || byte > 0x7e)

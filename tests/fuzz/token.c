@@ -35,7 +35,8 @@ static void look_up(const char *file, const char *token, char name[AUTH_NAME_MAX
     }
 }
 
-static void check_value(const struct auth *auth, const char *file, const char *value, size_t len)
+static void check_value(const struct auth *auth, const char *file, size_t file_len,
+                        const char *value, size_t len)
 {
     char name[AUTH_NAME_MAX + 1] = "";
     const char *found = auth_find(auth, value, len), *token = value;
@@ -45,6 +46,8 @@ static void check_value(const struct auth *auth, const char *file, const char *v
         if (*token != '\0' && strpbrk(token, " \t\n\v\f\r") == NULL)
             look_up(file, token, name);
     }
+    if (strlen(file) != file_len)
+        return; /* U+0000 in a comment: too much for the simple reading */
     if (strcmp(found == NULL ? "" : found, name) != 0)
         die("who is let in is not whom the file names");
 }
@@ -61,7 +64,7 @@ static void check_file(const char *file, size_t file_len, const char *value, siz
     if (auth == NULL && report.fault[0] == '\0')
         die("refused without a reason");
     if (auth != NULL)
-        check_value(auth, file, value, len);
+        check_value(auth, file, file_len, value, len);
     auth_free(auth);
     close(fd);
 }

@@ -1,0 +1,16 @@
+# SPDX-License-Identifier: MIT
+"""The harness is that of the end-to-end tests, found through PYTHONPATH."""
+import resource
+
+import pytest
+
+from harness import Rosterd
+
+
+@pytest.fixture(scope="module")
+def server():
+    # five thousand connections are two descriptors each; the server inherits the limit
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 6000), max(hard, 6000)))
+    with Rosterd("--handshake-timeout", "5s", workers=1) as rosterd:
+        yield rosterd

@@ -1,0 +1,372 @@
+# SPDX-License-Identifier: MIT
+"""Attacks on one connection or on many. For each: the server's memory stays within a stated number,
+it goes quiet afterwards, the offender is closed with the right code, and a client beside it
+sees no error. docs/threat-model.md is the table of this.
+
+HOSTILE_LATENCY=1 also holds the 99th percentile of the client beside against the quiet one: for
+a machine that does nothing else (make hostile)."""
+import contextlib
+import json
+import os
+import pathlib
+import select
+import struct
+import subprocess
+import sys
+import time
+
+import pytest
+
+import user_service_pb2 as pb
+import wire
+from harness import SANITIZED, cpu_seconds, fill, requests, resident, wait_for
+from wire import (CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, PING, PREFACE, RST_STREAM,
+                  SETTINGS, WINDOW_UPDATE, Wire, message)
+
+PRIORITY, UNKNOWN = 2, 0x42
+NO_ERROR, PROTOCOL_ERROR, STREAM_CLOSED, COMPRESSION_ERROR, CALM = 0, 1, 5, 9, 0xb
+MIB = 1 << 20
+LATENCY = os.environ.get("HOSTILE_LATENCY")
+ATTACK_SECONDS = 1.0 if LATENCY else 0.3
+GET = message(pb.GetUserRequest(id="nobody"))
+
+
+# ---- what is watched ----
+
+@contextlib.contextmanager
+def beside(rosterd):
+    process = subprocess.Popen([sys.executable, str(pathlib.Path(__file__).parent / "beside.py"),
+                                str(rosterd.port)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                               text=True)
+    try:
+        assert process.stdout.readline() == "ready\n"
+        report = {}
+        yield report
+        report.update(json.loads(process.communicate("\n", timeout=60)[0]))
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture(scope="module")
+def quiet(server):
+    with beside(server) as report:
+        time.sleep(1)
+    return report
+
+
+@contextlib.contextmanager
+def watched(server, quiet, mib, name):
+    """@param mib that the worker's memory may grow by, at its peak"""
+    pid, = server.worker_pids()
+    before = resident(pid)
+    peak = [before]
+    with beside(server) as report:
+        yield lambda: peak.append(resident(pid))
+        peak.append(resident(pid))
+        time.sleep(0.2)
+    assert not report["errors"] and report["calls"] > 0, report
+    assert server.worker_pids() == [pid]
+    bound = mib * MIB if not SANITIZED else 4 * mib * MIB + 64 * MIB
+    assert max(peak) - before < bound, f"{(max(peak) - before) / MIB:.1f} MiB"
+    # quiet: no loop goes on with what the attacker left
+    wait_for(lambda: is_quiet(pid), 20, "no CPU time used")
+    print(f"\n{name}: {(max(peak) - before) / MIB:.2f} MiB, p99 {report['kept_p99']:.2f} ms kept, "
+          f"{report['fresh_p99'] or 0:.2f} ms fresh (quiet: {quiet['kept_p99']:.2f}, "
+          f"{quiet['fresh_p99']:.2f})")
+    if LATENCY:
+        for kind in ("kept_p99", "fresh_p99"):
+            assert (report[kind] or 0) < max(50, 20 * quiet[kind]), report
+
+
+def is_quiet(pid):
+    before = cpu_seconds(pid)
+    time.sleep(0.3)
+    return cpu_seconds(pid) - before <= 0.02
+
+
+def again():
+    """Attackers come back: for as long as an attack is to last."""
+    end = time.monotonic() + ATTACK_SECONDS
+    while True:
+        yield
+        if time.monotonic() > end:
+            return
+
+
+def closed_with(connection, seconds=20):
+    """GOAWAY's code, after what is still to come."""
+    with contextlib.suppress(OSError):
+        return connection.wait_close(seconds)
+    return connection.goaway[0] if connection.goaway else None
+
+
+def blast(connection, data, times, read=False):
+    """The same bytes over and over, without a look at the answers; until the server closes."""
+    connection.sock.settimeout(0.3)
+    for _ in range(times):
+        try:
+            connection.sock.sendall(data)
+        except TimeoutError:
+            return False  # it does not read any more
+        except OSError:
+            return True
+        if read and not connection.read(0):
+            return True
+    return True
+
+
+# ---- floods on one connection ----
+
+def headers(connection, flags=END_HEADERS | END_STREAM, path="GetUser", number=None):
+    block = connection.encoder.encode(connection.fields(wire.SERVICE + path))
+    if number is None:
+        number, connection.next_stream = connection.next_stream, connection.next_stream + 2
+    return number, connection.frame(HEADERS, flags, number, block)
+
+
+def reset_after(connection, provoke):
+    """Requests, each followed by frames that end its stream."""
+    out = []
+    for _ in range(3000):
+        number, frame = headers(connection, END_HEADERS, "Chat")
+        out.append(frame + provoke(connection, number))
+    return b"".join(out)
+
+
+RESETS = {
+    "rapid reset": lambda c, n: c.frame(RST_STREAM, 0, n, b"\0\0\0\x08"),
+    # the server resets, as it must: MadeYouReset
+    "WINDOW_UPDATE of 0": lambda c, n: c.frame(WINDOW_UPDATE, 0, n, bytes(4)),
+    "WINDOW_UPDATE that overflows": lambda c, n: c.frame(WINDOW_UPDATE, 0, n, b"\x7f\xff\xff\xff"),
+    "HEADERS in the middle": lambda c, n: headers(c, END_HEADERS, "Chat", n)[1],
+    "DATA behind the end": lambda c, n: c.frame(DATA, END_STREAM, n) + c.frame(DATA, 0, n, b"x"),
+    "PRIORITY of a wrong size": lambda c, n: c.frame(PRIORITY, 0, n, b"x"),
+    "a stream that depends on itself": lambda c, n: c.frame(PRIORITY, 0, n,
+                                                           struct.pack(">IB", n, 1)),
+}
+
+
+@pytest.mark.parametrize("kind", RESETS)
+def test_resets_by_the_peer_and_those_it_provokes(server, quiet, kind):
+    with watched(server, quiet, 8, kind) as look:
+        for _ in again():
+            with Wire(server.connect()) as connection:
+                connection.wait_ready()
+                blast(connection, reset_after(connection, RESETS[kind]), 1)
+                look()
+                assert closed_with(connection) in (CALM, STREAM_CLOSED)
+
+
+FLOODS = {
+    "PING": (lambda c: c.frame(PING, 0, 0, b"12345678"), b"too_many_pings"),
+    "SETTINGS": (lambda c: c.frame(SETTINGS, 0, 0, b"\0\x04\0\0\xff\xff"), None),
+    "PRIORITY": (lambda c: c.frame(PRIORITY, 0, 1, b"\0\0\0\0\x10"), None),
+    "WINDOW_UPDATE": (lambda c: c.frame(WINDOW_UPDATE, 0, 0, b"\0\0\0\x01"), None),
+    "frames of an unknown type": (lambda c: c.frame(UNKNOWN, 0, 0, b"x" * 100), None),
+    "PING answers": (lambda c: c.frame(PING, 1, 0, b"12345678"), None),
+}
+
+
+@pytest.mark.parametrize("kind", FLOODS)
+def test_floods_whose_answers_nobody_reads(server, quiet, kind):
+    make, why = FLOODS[kind]
+    with watched(server, quiet, 4, f"{kind} flood") as look:
+        for _ in again():
+            with Wire(server.connect()) as connection:
+                blast(connection, make(connection) * 1000, 50)
+                look()
+                assert closed_with(connection) == CALM
+                assert why is None or connection.goaway[1] == why
+
+
+def test_empty_data(server, quiet):
+    with watched(server, quiet, 4, "empty DATA"):
+        for _ in again():
+            with Wire(server.connect()) as connection:
+                stream = connection.open("Chat")
+                blast(connection, connection.frame(DATA, 0, stream) * 1000, 50)
+                assert closed_with(connection) == CALM
+
+
+# ---- header blocks ----
+
+def flood_of_continuations(connection, payload, times):
+    connection.wait_ready()
+    connection.send_frame(HEADERS, 0, 1, b"\x83\x86\x84")
+    blast(connection, connection.frame(CONTINUATION, 0, 1, payload), times)
+
+
+@pytest.mark.parametrize("payload", [b"", b"\x00\x01a\x01b" * 3, b"\x00\x01a\x01b" * 3000])
+def test_continuations_without_end(server, quiet, payload):
+    with watched(server, quiet, 4, f"CONTINUATION of {len(payload)} bytes") as look:
+        for _ in again():
+            with Wire(server.connect()) as connection:
+                flood_of_continuations(connection, payload, 5000)
+                look()
+                assert closed_with(connection) == CALM
+
+
+def test_one_field_of_eight_mebibytes(server, quiet):
+    with watched(server, quiet, 2, "a field of 8 MiB"):
+        with Wire(server.connect()) as connection:
+            connection.wait_ready()
+            # a literal whose value has 8 MiB, of which the server takes 64 KiB
+            connection.send_frame(HEADERS, 0, 1, b"\x83\x86\x84\x00\x01a\x7f\x81\xff\xff\x03")
+            blast(connection, connection.frame(CONTINUATION, 0, 1, b"v" * 16384), 512)
+            assert closed_with(connection) == CALM
+
+
+def send_block(connection, block):
+    first, rest = block[:16384], block[16384:]
+    connection.send_frame(HEADERS, END_STREAM | (0 if rest else END_HEADERS), 1, first)
+    while rest:
+        first, rest = rest[:16384], rest[16384:]
+        connection.send_frame(CONTINUATION, 0 if rest else END_HEADERS, 1, first)
+
+
+def test_hpack_bomb(server, quiet):
+    """An entry of 4 kB, and 16,000 bytes each of which is that entry: 64 MB of fields."""
+    with watched(server, quiet, 4, "HPACK bomb"):
+        for _ in range(10):
+            with Wire(server.connect()) as connection:
+                connection.wait_ready()
+                entry = b"\x40\x01a\x7f\xd1\x1e" + b"v" * 4048
+                send_block(connection, b"\x83\x86\x84" + entry + b"\xbe" * 12000)
+                response = connection.wait(1)
+                assert response.status == "200" and response.grpc_status == 8
+                # the table is in step: the connection goes on
+                connection.next_stream = 3
+                assert connection.call("GetUser", GET).grpc_status == 5
+
+
+def test_thousands_of_fields(server, quiet):
+    with watched(server, quiet, 4, "10,000 fields"):
+        with Wire(server.connect()) as connection:
+            connection.wait_ready()
+            send_block(connection, b"\x83\x86\x84" + b"\x00\x01a\x01b" * 10000)
+            assert connection.wait(1).grpc_status == 8
+    with watched(server, quiet, 4, "100,000 fields"):
+        with Wire(server.connect()) as connection:
+            connection.wait_ready()
+            with contextlib.suppress(OSError):
+                send_block(connection, b"\x83\x86\x84" + b"\x00\x01a\x00" * 100000)
+            assert closed_with(connection) == CALM
+
+
+def test_empty_fields(server, quiet):
+    with watched(server, quiet, 4, "100,000 empty fields"):
+        with Wire(server.connect()) as connection:
+            connection.wait_ready()
+            with contextlib.suppress(OSError):
+                send_block(connection, b"\x83\x86\x84" + b"\x00\x00\x00" * 100000)
+            assert closed_with(connection) in (PROTOCOL_ERROR, CALM)
+
+
+# ---- messages ----
+
+def test_a_length_of_four_gibibytes_is_answered_at_once(server, quiet):
+    with watched(server, quiet, 2, "a prefix of 4 GiB"):
+        with Wire(server.connect()) as connection:
+            streams = [connection.open("BatchCreateUsers") for _ in range(100)]
+            for stream in streams:
+                connection.data(stream, b"\0\xff\xff\xff\xff", end=False)
+            for stream in streams:
+                assert connection.wait(stream).grpc_status == 8
+
+
+def test_an_id_of_a_hundred_kilobytes(server, quiet):
+    body = message(pb.GetUserRequest(id="i" * 100000))
+    with watched(server, quiet, 4, "an id of 100 kB"):
+        with Wire(server.connect()) as connection:
+            stream = connection.open("GetUser")
+            response = connection.upload(stream, body)
+            assert response.grpc_status == 5 and len(response.trailers["grpc-message"]) < 300
+
+
+def test_a_conversation_cut_off_at_every_byte(server, quiet):
+    recorded = []
+    with Wire(server.connect()) as connection:
+        keep, connection.send = connection.send, recorded.append
+        recorded.append(PREFACE + connection.frame(SETTINGS, 0, 0))
+        connection.data(connection.open("CreateUser"),
+                        message(pb.CreateUserRequest(username="cut", password="secret")))
+        connection.data(connection.open("Chat"), message(pb.ChatMessage(text="hello")))
+        connection.send = keep
+    everything = b"".join(recorded)
+    with watched(server, quiet, 4, f"cut at each of {len(everything)} bytes"):
+        for cut in range(len(everything)):
+            with server.connect() as sock:
+                sock.sendall(everything[:cut])
+    wait_for(lambda: server.inspect("stats")["rosterd_streams_open"] == 0, 10, "all gone")
+
+
+# ---- many connections ----
+
+def test_five_thousand_idle_connections(server, quiet):
+    count = 5000
+    with contextlib.ExitStack() as stack:
+        with watched(server, quiet, 8 * count // 1024, f"{count} idle connections"):
+            hello = PREFACE + b"\0\0\0\x04\0\0\0\0\0" + b"\0\0\0\x04\x01\0\0\0\0"
+            for _ in range(count):
+                stack.enter_context(server.connect()).sendall(hello)
+            wait_for(lambda: server.inspect("stats")["rosterd_connections_open"] >= count, 30,
+                     "all accepted")
+    wait_for(lambda: server.inspect("stats")["rosterd_connections_open"] == 0, 30, "all gone")
+
+
+@pytest.mark.parametrize("said", [b"", PREFACE[:10], PREFACE,
+                                  PREFACE + b"\0\0\0\x04\0\0\0\0\0" + b"\0\0\x40\x01\x04\0\0\0\x01",
+                                  PREFACE + b"\0\0\0\x04\0\0\0\0\0" + b"\0\0\x03\x01\0\0\0\0\x01abc"])
+def test_slow_loris(server, quiet, said):
+    """In the preface, in the first frame, in a header block: a byte now and then on 300."""
+    with contextlib.ExitStack() as stack:
+        with watched(server, quiet, 6, f"slow loris after {len(said)} bytes") as look:
+            sockets = [stack.enter_context(server.connect()) for _ in range(300)]
+            for sock in sockets:
+                sock.sendall(said)
+            for _ in range(10):
+                time.sleep(0.1)
+                for sock in sockets:
+                    with contextlib.suppress(OSError):
+                        sock.send(b"\0")
+                look()
+
+
+def test_listings_that_nobody_reads(server, quiet):
+    """A hundred connections ask for all users, with windows wide open, and read nothing."""
+    fill(server, requests(20000), 20000)
+    request = message(pb.ListUsersRequest(page_size=2 ** 31 - 1))
+    # 64 KiB of output, a turn's, for each; what the kernel has is bounded by TCP_NOTSENT_LOWAT
+    with contextlib.ExitStack() as stack:
+        with watched(server, quiet, 100, "100 unread listings") as look:
+            for _ in range(100):
+                connection = stack.enter_context(
+                    Wire(server.connect(), {wire.INITIAL_WINDOW_SIZE: 2 ** 31 - 1}))
+                connection.window(0, 2 ** 31 - 1 - 65535)
+                for _ in range(3):
+                    connection.data(connection.open("ListUsers"), request)
+            for _ in range(10):
+                time.sleep(0.1)
+                look()
+
+
+def test_requests_whose_replies_nobody_reads(server, quiet):
+    """Sooner or later the server does not read them any more."""
+    with watched(server, quiet, 4, "unread replies"):
+        with Wire(server.connect(), {wire.INITIAL_WINDOW_SIZE: 2 ** 31 - 1}) as connection:
+            connection.wait_ready()
+            connection.window(0, 2 ** 31 - 1 - 65535)
+            body = message(pb.ChatMessage(text="x" * 16000))
+            stream = connection.open("Chat")
+            frame = connection.frame(DATA, 0, stream, body)
+            sent = 0
+            connection.sock.setblocking(False)
+            for _ in range(20000):
+                if not select.select([], [connection.sock], [], 0.5)[1]:
+                    break
+                with contextlib.suppress(BlockingIOError):
+                    sent += connection.sock.send(frame)
+            else:
+                raise AssertionError("300 MB of requests were read")
+            assert sent < 64 * MIB
