@@ -19,7 +19,7 @@ static int create(void **state)
 {
     (void)state;
     for (size_t i = 0; i < sizeof(text); i++)
-        text[i] = (uint8_t)((size_t)"the quick brown fox "[i % 20] + i / 5000);
+        text[i] = (uint8_t)((size_t) "the quick brown fox "[i % 20] + i / 5000);
     compress_ = grpc_compress_create();
     return compress_ == NULL;
 }
