@@ -241,7 +241,7 @@ static void free_contexts(SSL_CTX **contexts, size_t count)
 
 bool tls_reload(struct tls *tls, struct tls_report *report)
 {
-    SSL_CTX *made[OPTION_PATHS_MAX];
+    SSL_CTX *made[OPTION_PATHS_MAX] = {NULL};
     size_t count = tls->options->tls_certificates.count;
     *report = (struct tls_report){.fault = ""};
     for (size_t i = 0; i < count; i++) {

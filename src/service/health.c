@@ -161,8 +161,11 @@ static void watch_on_end(struct grpc_call *call, enum grpc_status status)
 
 static void tell_all(struct health *health)
 {
-    struct watcher *watcher, *next;
-    cds_list_for_each_entry_safe(watcher, next, &health->watchers, link) tell(health, watcher);
+    struct cds_list_head *at, *next;
+    cds_list_for_each_safe(at, next, &health->watchers)
+    {
+        tell(health, cds_list_entry(at, struct watcher, link));
+    }
 }
 
 /* ---- the service ---- */

@@ -24,19 +24,21 @@ static ProtobufCBinaryData text_of(const char *text)
     return (ProtobufCBinaryData){.len = strlen(text), .data = (uint8_t *)(uintptr_t)text};
 }
 
-static void send_error(struct grpc_call *call, Response *response, enum grpc_status status,
+/* Responses go by value: each of these functions adds what lives on its own stack. */
+
+static void send_error(struct grpc_call *call, Response response, enum grpc_status status,
                        const char *text)
 {
     Grpc__Reflection__V1__ErrorResponse error = GRPC__REFLECTION__V1__ERROR_RESPONSE__INIT;
     error.error_code = (int32_t)status;
     error.error_message = text_of(text);
-    response->message_response_case = RESPONSE(ERROR_RESPONSE);
-    response->error_response = &error;
-    grpc_call_send(call, &response->base);
+    response.message_response_case = RESPONSE(ERROR_RESPONSE);
+    response.error_response = &error;
+    grpc_call_send(call, &response.base);
 }
 
 /* What was asked for is in the original request, which the response has. */
-static void send_file(struct grpc_call *call, Response *response, int file, const char *missing)
+static void send_file(struct grpc_call *call, Response response, int file, const char *missing)
 {
     struct reflection_call *state = grpc_call_state(call);
     Grpc__Reflection__V1__FileDescriptorResponse files =
@@ -49,12 +51,12 @@ static void send_file(struct grpc_call *call, Response *response, int file, cons
     files.n_file_descriptor_proto =
         reflection_closure(grpc_call_service_data(call), file, &state->sent, protos);
     files.file_descriptor_proto = protos;
-    response->message_response_case = RESPONSE(FILE_DESCRIPTOR_RESPONSE);
-    response->file_descriptor_response = &files;
-    grpc_call_send(call, &response->base);
+    response.message_response_case = RESPONSE(FILE_DESCRIPTOR_RESPONSE);
+    response.file_descriptor_response = &files;
+    grpc_call_send(call, &response.base);
 }
 
-static void send_extensions(struct grpc_call *call, Response *response,
+static void send_extensions(struct grpc_call *call, Response response,
                             const ProtobufCBinaryData *type)
 {
     const struct reflection *index = grpc_call_service_data(call);
@@ -71,16 +73,16 @@ static void send_extensions(struct grpc_call *call, Response *response,
     numbers.n_extension_number = reflection_extensions_of(
         index, (const char *)type->data, type->len, numbers.extension_number, cap, &known);
     if (known) {
-        response->message_response_case = RESPONSE(ALL_EXTENSION_NUMBERS_RESPONSE);
-        response->all_extension_numbers_response = &numbers;
-        grpc_call_send(call, &response->base);
+        response.message_response_case = RESPONSE(ALL_EXTENSION_NUMBERS_RESPONSE);
+        response.all_extension_numbers_response = &numbers;
+        grpc_call_send(call, &response.base);
     } else {
         send_error(call, response, GRPC_NOT_FOUND, "there is no such message type");
     }
     free(numbers.extension_number);
 }
 
-static void send_services(struct grpc_call *call, Response *response)
+static void send_services(struct grpc_call *call, Response response)
 {
     const struct reflection *index = grpc_call_service_data(call);
     typedef Grpc__Reflection__V1__ServiceResponse Service;
@@ -95,9 +97,9 @@ static void send_services(struct grpc_call *call, Response *response)
             list.service[i] = &services[i];
         }
         list.n_service = index->num_names;
-        response->message_response_case = RESPONSE(LIST_SERVICES_RESPONSE);
-        response->list_services_response = &list;
-        grpc_call_send(call, &response->base);
+        response.message_response_case = RESPONSE(LIST_SERVICES_RESPONSE);
+        response.list_services_response = &list;
+        grpc_call_send(call, &response.base);
     } else {
         send_error(call, response, GRPC_RESOURCE_EXHAUSTED, "out of memory");
     }
@@ -115,16 +117,16 @@ static void answer(struct grpc_call *call, Request *request)
     response.original_request = request;
     switch (request->message_request_case) {
     case REQUEST(FILE_BY_FILENAME):
-        send_file(call, &response, reflection_file_by_name(index, name, text->len),
+        send_file(call, response, reflection_file_by_name(index, name, text->len),
                   "there is no such file");
         return;
     case REQUEST(FILE_CONTAINING_SYMBOL):
-        send_file(call, &response, reflection_file_of_symbol(index, name, text->len),
+        send_file(call, response, reflection_file_of_symbol(index, name, text->len),
                   "there is no such symbol");
         return;
     case REQUEST(FILE_CONTAINING_EXTENSION): {
         const Grpc__Reflection__V1__ExtensionRequest *wanted = request->file_containing_extension;
-        send_file(call, &response,
+        send_file(call, response,
                   reflection_file_of_extension(index, (const char *)wanted->containing_type.data,
                                                wanted->containing_type.len,
                                                wanted->extension_number),
@@ -132,13 +134,13 @@ static void answer(struct grpc_call *call, Request *request)
         return;
     }
     case REQUEST(ALL_EXTENSION_NUMBERS_OF_TYPE):
-        send_extensions(call, &response, &request->all_extension_numbers_of_type);
+        send_extensions(call, response, &request->all_extension_numbers_of_type);
         return;
     case REQUEST(LIST_SERVICES):
-        send_services(call, &response);
+        send_services(call, response);
         return;
     default:
-        send_error(call, &response, GRPC_INVALID_ARGUMENT,
+        send_error(call, response, GRPC_INVALID_ARGUMENT,
                    "message_request is missing, or of a kind that this server does not know");
     }
 }

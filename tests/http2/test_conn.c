@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* The protocol as a client sees it: streams, windows, turns, errors and their scope, the end. */
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -755,6 +758,53 @@ static void window_updates_that_follow_answers_without_a_body_are_never_too_many
     peer_close(peer);
 }
 
+/* A connected pair of TCP sockets. */
+static void tcp_pair(int fds[2])
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof(address);
+    int listener = socket(AF_INET, SOCK_STREAM, 0);
+    assert_int_equal(bind(listener, (struct sockaddr *)&address, len), 0);
+    assert_int_equal(listen(listener, 1), 0);
+    assert_int_equal(getsockname(listener, (struct sockaddr *)&address, &len), 0);
+    fds[0] = socket(AF_INET, SOCK_STREAM, 0);
+    assert_int_equal(connect(fds[0], (struct sockaddr *)&address, len), 0);
+    fds[1] = accept4(listener, NULL, NULL, SOCK_NONBLOCK);
+    assert_true(fds[1] >= 0);
+    close(listener);
+}
+
+static int option_of(int fd, int option)
+{
+    int value = -1;
+    socklen_t len = sizeof(value);
+    assert_int_equal(getsockopt(fd, IPPROTO_TCP, option, &value, &len), 0);
+    return value;
+}
+
+static void dead_peers_and_unread_output_are_bounded_in_the_kernel(void **state)
+{
+    static const struct {
+        uint64_t time, timeout;
+        int expected;
+    } cases[] = {{30000, 20000, 50000}, {0, 20000, 0}, {7200000, 20000, 0}};
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        const struct http2_settings settings = {.max_concurrent_streams = 1,
+                                                .keepalive_time = cases[i].time,
+                                                .keepalive_timeout = cases[i].timeout};
+        struct http2_context *context = http2_context_create(
+            fixture.loop, fixture.timers, http2_context_handler(fixture.context), &settings);
+        int fds[2];
+        tcp_pair(fds);
+        http2_accept(context, h2o_evloop_socket_create(fixture.loop, fds[1], 0));
+        assert_int_equal(option_of(fds[1], TCP_USER_TIMEOUT), cases[i].expected);
+        assert_int_equal(option_of(fds[1], TCP_NOTSENT_LOWAT), HTTP2_UNSENT_MAX);
+        http2_context_destroy(context);
+        close(fds[0]);
+    }
+}
+
 static void streams_beyond_the_limit_are_refused(void **state)
 {
     (void)state;
@@ -933,6 +983,7 @@ int main(void)
         T(pings_have_two_strikes_until_something_is_sent),
         T(window_updates_that_follow_data_are_never_too_many),
         T(window_updates_that_follow_answers_without_a_body_are_never_too_many),
+        T(dead_peers_and_unread_output_are_bounded_in_the_kernel),
         T(streams_beyond_the_limit_are_refused),
         T(reset_by_the_peer_is_told_once),
         T(stream_identifier_is_used_once_and_never_goes_back),

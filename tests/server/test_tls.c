@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: MIT */
+/* Tickets as hours go by, and certificates that are read again. Handshakes over a socket pair. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+static time_t fake_seconds = 100 * 3600;
+static int fake_clock(clockid_t clock, struct timespec *now)
+{
+    (void)clock;
+    *now = (struct timespec){.tv_sec = fake_seconds};
+    return 0;
+}
+
+/* the source itself, under a clock that a test sets */
+#define clock_gettime fake_clock
+#include "src/server/tls.c"
+#undef clock_gettime
+
+#include <cmocka.h>
+
+static char folder[] = "/tmp/rosterd-test-tls-XXXXXX", certificate_path[64], key_path[64];
+static struct options options;
+
+/* ---- files ---- */
+
+static void write_pair(const char *name)
+{
+    EVP_PKEY *key = EVP_EC_gen("P-256");
+    X509 *certificate = X509_new();
+    X509_NAME *subject = X509_get_subject_name(certificate);
+    ASN1_INTEGER_set(X509_get_serialNumber(certificate), 1);
+    X509_gmtime_adj(X509_getm_notBefore(certificate), -3600);
+    X509_gmtime_adj(X509_getm_notAfter(certificate), 3600);
+    X509_set_pubkey(certificate, key);
+    X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_ASC, (const uint8_t *)name, -1, -1, 0);
+    X509_set_issuer_name(certificate, subject);
+    assert_true(X509_sign(certificate, key, EVP_sha256()) > 0);
+    FILE *file = fopen(certificate_path, "w");
+    assert_int_equal(PEM_write_X509(file, certificate), 1);
+    fclose(file);
+    file = fopen(key_path, "w");
+    assert_int_equal(PEM_write_PrivateKey(file, key, NULL, NULL, 0, NULL, NULL), 1);
+    fclose(file);
+    chmod(key_path, 0600);
+    X509_free(certificate);
+    EVP_PKEY_free(key);
+}
+
+static int make_folder(void **state)
+{
+    (void)state;
+    if (mkdtemp(folder) == NULL)
+        return -1;
+    snprintf(certificate_path, sizeof(certificate_path), "%s/c.pem", folder);
+    snprintf(key_path, sizeof(key_path), "%s/k.pem", folder);
+    options.tls_certificates.all[0] = certificate_path;
+    options.tls_keys.all[0] = key_path;
+    options.tls_certificates.count = options.tls_keys.count = 1;
+    write_pair("first");
+    return 0;
+}
+
+static int remove_folder(void **state)
+{
+    (void)state;
+    unlink(certificate_path);
+    unlink(key_path);
+    return rmdir(folder);
+}
+
+static struct tls *load(void)
+{
+    struct tls_report report;
+    struct tls *tls = tls_load(&options, &report);
+    assert_non_null(tls);
+    return tls;
+}
+
+/* ---- handshakes ---- */
+
+static SSL_CTX *make_client(void)
+{
+    SSL_CTX *client = SSL_CTX_new(TLS_client_method());
+    SSL_CTX_set_max_proto_version(client, TLS1_2_VERSION); /* its ticket is there at once */
+    SSL_CTX_set_alpn_protos(client, (const uint8_t *)"\x02h2", 3);
+    return client;
+}
+
+/* The client's end of a whole handshake. *server is the other end: both are the caller's. */
+static SSL *shake_hands(struct tls *tls, SSL_CTX *client, SSL_SESSION *session, SSL **server)
+{
+    int fds[2];
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
+    SSL *mine = SSL_new(client);
+    *server = SSL_new(tls_context(tls));
+    SSL_set_fd(mine, fds[0]);
+    SSL_set_fd(*server, fds[1]);
+    if (session != NULL)
+        SSL_set_session(mine, session);
+    SSL_set_connect_state(mine);
+    SSL_set_accept_state(*server);
+    for (int i = 0; i < 20; i++) {
+        SSL_do_handshake(mine);
+        SSL_do_handshake(*server);
+    }
+    assert_true(SSL_is_init_finished(mine) && SSL_is_init_finished(*server));
+    return mine;
+}
+
+static void hang_up(SSL *mine, SSL *server)
+{
+    SSL_shutdown(mine); /* else libssl takes the session for a bad one */
+    close(SSL_get_fd(mine));
+    close(SSL_get_fd(server));
+    SSL_free(mine);
+    SSL_free(server);
+}
+
+/* @return whether the session went on; *session is then the newest one */
+static bool resumes(struct tls *tls, SSL_CTX *client, SSL_SESSION **session)
+{
+    SSL *server, *mine = shake_hands(tls, client, *session, &server);
+    bool reused = SSL_session_reused(mine) == 1;
+    SSL_SESSION_free(*session);
+    *session = SSL_get1_session(mine);
+    hang_up(mine, server);
+    return reused;
+}
+
+static void subject_is(SSL *mine, const char *expected)
+{
+    char name[64];
+    X509_NAME_get_text_by_NID(X509_get_subject_name(SSL_get0_peer_certificate(mine)),
+                              NID_commonName, name, sizeof(name));
+    assert_string_equal(name, expected);
+}
+
+/* ---- tickets ---- */
+
+static void ticket_counts_in_its_hour_and_the_next(void **state)
+{
+    (void)state;
+    struct tls *tls = load();
+    SSL_CTX *client = make_client();
+    SSL_SESSION *session = NULL;
+    assert_false(resumes(tls, client, &session));
+    assert_true(resumes(tls, client, &session));
+    for (int i = 0; i < 5; i++) { /* each renews it */
+        fake_seconds += 3600;
+        assert_true(resumes(tls, client, &session));
+    }
+    SSL_SESSION_free(session);
+    SSL_CTX_free(client);
+    tls_free(tls);
+}
+
+static void ticket_of_two_hours_ago_is_nobodys(void **state)
+{
+    (void)state;
+    struct tls *tls = load();
+    SSL_CTX *client = make_client();
+    SSL_SESSION *session = NULL;
+    resumes(tls, client, &session);
+    fake_seconds += 2 * 3600;
+    assert_false(resumes(tls, client, &session));
+    SSL_SESSION_free(session);
+    SSL_CTX_free(client);
+    tls_free(tls);
+}
+
+static void past_secrets_cannot_be_found_again(void **state)
+{
+    (void)state;
+    struct tls *tls = load();
+    struct tls before = *tls;
+    fake_seconds += 3 * 3600;
+    tls_forget_old_secrets(tls);
+    assert_memory_not_equal(tls->secret, before.secret, SECRET_SIZE);
+    for (int i = 0; i < 2; i++) /* nothing of what was is there */
+        for (int k = 0; k < 2; k++)
+            assert_memory_not_equal(tls->keys[i].cipher, before.keys[k].cipher, 32);
+    /* another process that slept meanwhile comes to the same */
+    tls_forget_old_secrets(&before);
+    assert_memory_equal(tls->keys, before.keys, sizeof(before.keys));
+    tls_free(tls);
+}
+
+/* ---- reading again ---- */
+
+static void reload_serves_the_new_pair_and_keeps_open_connections(void **state)
+{
+    struct tls_report report;
+    (void)state;
+    struct tls *tls = load();
+    SSL_CTX *client = make_client();
+    SSL *old_server, *old = shake_hands(tls, client, NULL, &old_server);
+    subject_is(old, "first");
+    write_pair("second");
+    assert_true(tls_reload(tls, &report));
+    SSL *server, *mine = shake_hands(tls, client, NULL, &server);
+    subject_is(mine, "second");
+    char text[8];
+    assert_int_equal(SSL_write(old, "still", 5), 5);
+    assert_int_equal(SSL_read(old_server, text, sizeof(text)), 5);
+    hang_up(mine, server);
+    hang_up(old, old_server);
+    SSL_CTX_free(client);
+    tls_free(tls);
+}
+
+static void reload_of_a_bad_file_changes_nothing(void **state)
+{
+    struct tls_report report;
+    (void)state;
+    write_pair("first");
+    struct tls *tls = load();
+    FILE *file = fopen(key_path, "w");
+    fputs("nonsense\n", file);
+    fclose(file);
+    assert_false(tls_reload(tls, &report));
+    assert_non_null(strstr(report.fault, key_path));
+    SSL_CTX *client = make_client();
+    SSL *server, *mine = shake_hands(tls, client, NULL, &server);
+    subject_is(mine, "first");
+    hang_up(mine, server);
+    SSL_CTX_free(client);
+    tls_free(tls);
+    write_pair("first");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(ticket_counts_in_its_hour_and_the_next),
+        cmocka_unit_test(ticket_of_two_hours_ago_is_nobodys),
+        cmocka_unit_test(past_secrets_cannot_be_found_again),
+        cmocka_unit_test(reload_serves_the_new_pair_and_keeps_open_connections),
+        cmocka_unit_test(reload_of_a_bad_file_changes_nothing),
+    };
+    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+}
