@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/random.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "grpc/utf8.h"
 #include "service/chain.h"
@@ -266,7 +267,7 @@ static void put_made_id(struct line *line)
     static uint64_t process, count;
     char id[REQUEST_ID_LEN];
     if (process == 0 && getrandom(&process, sizeof(process), 0) != sizeof(process))
-        process = (uintptr_t)line; /* no random numbers: addresses differ, mostly */
+        process = (uint64_t)getpid() << 32 | 1; /* no random numbers: unique for a while */
     put_hex(put_hex(id, process, 16), ++count, 16);
     put_plain(line, id, sizeof(id));
 }

@@ -161,6 +161,14 @@ static bool name_server(const char **names)
     return true;
 }
 
+static bool name_all(const char **names)
+{
+    for (size_t m = 0; m < num_methods; m++)
+        if (!name_method(names + m * PER_METHOD, &labels[m]))
+            return false;
+    return name_server(names + num_methods * PER_METHOD);
+}
+
 const char *const *stats_names(size_t *count)
 {
     static const char **names;
@@ -168,13 +176,10 @@ const char *const *stats_names(size_t *count)
         if (!make_labels())
             return NULL;
         const char **made = calloc(num_methods * PER_METHOD + PER_SERVER, sizeof(*made));
-        if (made == NULL)
+        if (made == NULL || !name_all(made)) {
+            free(made); /* the start ends here, and with it the names */
             return NULL;
-        for (size_t m = 0; m < num_methods; m++)
-            if (!name_method(made + m * PER_METHOD, &labels[m]))
-                return NULL;
-        if (!name_server(made + num_methods * PER_METHOD))
-            return NULL;
+        }
         names = made;
     }
     *count = num_methods * PER_METHOD + PER_SERVER;
