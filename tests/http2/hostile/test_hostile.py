@@ -23,6 +23,8 @@ from harness import SANITIZED, cpu_seconds, fill, requests, resident, wait_for
 from wire import (CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, PING, PREFACE, RST_STREAM,
                   SETTINGS, WINDOW_UPDATE, Wire, message)
 
+pytestmark = pytest.mark.slow  # beside the others; not in distcheck
+
 PRIORITY, UNKNOWN = 2, 0x42
 NO_ERROR, PROTOCOL_ERROR, STREAM_CLOSED, COMPRESSION_ERROR, CALM = 0, 1, 5, 9, 0xb
 MIB = 1 << 20
