@@ -214,9 +214,9 @@ class Bench:
     def run(self):
         scale = 4 if self.args.quick else 1
         get, batch = 400_000 // scale, 100_000
-        self.compare("GetUser, h2load -c10 -m100, 1,000,000 users", 16, get,
+        self.compare("GetUser, h2load -c10 -m100, 1,000,000 users", 22, get,
                      lambda s: self.h2load(s, get, 10, 100))
-        self.compare("  grpc-timeout and traceparent changing", 11, get,
+        self.compare("  grpc-timeout and traceparent changing", 14, get,
                      lambda s: self.client(s, "get", s.user_id, "-n", get, "-c10", "-m100", "-x"))
         create = 100_000 // scale
         self.compare("CreateUser 1x100", 8, create,

@@ -307,6 +307,13 @@ def test_grpcurl_and_the_probe_speak_tls(server, mutual, authority, client):
         listed = subprocess.run(["grpcurl", "-cacert", ca, *own, address, "list"],
                                 capture_output=True, text=True, timeout=60)
         assert "userservice.UserService" in listed.stdout.split(), listed
+        described = subprocess.run(["grpcurl", "-cacert", ca, *own, address, "describe",
+                                    "userservice.User"], capture_output=True, text=True, timeout=60)
+        assert "string username = 2;" in described.stdout, described
+        called = subprocess.run(["grpcurl", "-cacert", ca, *own, "-d", '{"username":"curl"}',
+                                 address, "userservice.UserService/CreateUser"],
+                                capture_output=True, text=True, timeout=60)
+        assert '"username": "curl"' in called.stdout, called
         own = [f for p in more for f in ("-tls-client-cert", p.certificate, "-tls-client-key",
                                          p.key)]
         probe = subprocess.run(["grpc-health-probe", f"-addr={address}", "-tls", "-tls-ca-cert", ca,

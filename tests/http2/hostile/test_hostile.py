@@ -14,6 +14,7 @@ import struct
 import subprocess
 import sys
 import time
+import zlib
 
 import pytest
 
@@ -277,6 +278,20 @@ def test_a_length_of_four_gibibytes_is_answered_at_once(server, quiet):
                 assert connection.wait(stream).grpc_status == 8
 
 
+@pytest.mark.parametrize("encoding", ["gzip", "deflate"])
+def test_bombs(server, quiet, encoding):
+    """A gigabyte of zeros in a megabyte."""
+    make = zlib.compressobj(9, zlib.DEFLATED, 31 if encoding == "gzip" else 15)
+    bomb = b"".join(make.compress(bytes(MIB)) for _ in range(1024)) + make.flush()
+    with watched(server, quiet, 24, f"{encoding} bombs") as look:
+        for _ in again():
+            with Wire(server.connect()) as connection:
+                stream = connection.open("GetUser", grpc_encoding=encoding)
+                response = connection.upload(stream, struct.pack(">BI", 1, len(bomb)) + bomb)
+                assert response.grpc_status == 8
+                look()
+
+
 def test_an_id_of_a_hundred_kilobytes(server, quiet):
     body = message(pb.GetUserRequest(id="i" * 100000))
     with watched(server, quiet, 4, "an id of 100 kB"):
@@ -317,11 +332,23 @@ def test_five_thousand_idle_connections(server, quiet):
     wait_for(lambda: server.inspect("stats")["rosterd_connections_open"] == 0, 30, "all gone")
 
 
+def chat_and_half_a_frame():
+    out = []
+    connection = Wire(None, hello=False)
+    connection.send = out.append
+    connection.data(connection.open("Chat"), bytes(16384), end=False)
+    return b"".join(out)[:-16384]
+
+
+CHAT = chat_and_half_a_frame()
+
+
 @pytest.mark.parametrize("said", [b"", PREFACE[:10], PREFACE,
                                   PREFACE + b"\0\0\0\x04\0\0\0\0\0" + b"\0\0\x40\x01\x04\0\0\0\x01",
-                                  PREFACE + b"\0\0\0\x04\0\0\0\0\0" + b"\0\0\x03\x01\0\0\0\0\x01abc"])
+                                  PREFACE + b"\0\0\0\x04\0\0\0\0\0" + b"\0\0\x03\x01\0\0\0\0\x01abc",
+                                  PREFACE + b"\0\0\0\x04\0\0\0\0\0" + CHAT])
 def test_slow_loris(server, quiet, said):
-    """In the preface, in the first frame, in a header block: a byte now and then on 300."""
+    """In the preface, the first frame, a header block, a body: a byte now and then on 300."""
     with contextlib.ExitStack() as stack:
         with watched(server, quiet, 6, f"slow loris after {len(said)} bytes") as look:
             sockets = [stack.enter_context(server.connect()) for _ in range(300)]
@@ -351,6 +378,18 @@ def test_listings_that_nobody_reads(server, quiet):
             for _ in range(10):
                 time.sleep(0.1)
                 look()
+            # what the kernel keeps to send: TCP_NOTSENT_LOWAT each, and what is on its way
+            assert unsent(server.port) < 100 * MIB // 2
+
+
+def unsent(port):
+    """Bytes in the send queues of the server's sockets."""
+    total = 0
+    for line in pathlib.Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        fields = line.split()
+        if int(fields[1].partition(":")[2], 16) == port:
+            total += int(fields[4].partition(":")[0], 16)
+    return total
 
 
 def test_requests_whose_replies_nobody_reads(server, quiet):
