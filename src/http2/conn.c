@@ -335,6 +335,21 @@ void http2_conn_start(struct http2_conn *conn)
         on_read(conn->sock, NULL);
 }
 
+void http2_refuse(int fd, const char *why)
+{
+    /* SETTINGS first, for that is a server's preface (RFC 9113 3.4) */
+    uint8_t out[2 * H2O_HTTP2_FRAME_HEADER_SIZE + 8 + 100];
+    size_t len = strnlen(why, 100);
+    uint8_t *end = h2o_http2_encode_frame_header(out, 0, H2O_HTTP2_FRAME_TYPE_SETTINGS, 0, 0);
+    end = h2o_http2_encode_frame_header(end, 8 + len, H2O_HTTP2_FRAME_TYPE_GOAWAY, 0, 0);
+    end = h2o_http2_encode32u(end, 0);
+    end = h2o_http2_encode32u(end, HTTP2_ENHANCE_YOUR_CALM);
+    memcpy(end, why, len);
+    ssize_t sent = send(fd, out, (size_t)(end - out) + len, MSG_DONTWAIT | MSG_NOSIGNAL);
+    (void)sent; /* it is told or not: it is closed */
+    close(fd);
+}
+
 void http2_accept(struct http2_context *context, h2o_socket_t *sock)
 {
     struct http2_conn *conn = http2_conn_create(context, sock);

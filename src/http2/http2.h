@@ -142,6 +142,11 @@ void http2_accept_tls(struct http2_context *context, h2o_socket_t *sock, SSL_CTX
  * suites, no renegotiation. The context's info callback is http2's. */
 bool http2_tls_prepare(SSL_CTX *ssl);
 
+/** Instead of http2_accept(), for a plain connected socket that is one too many: GOAWAY
+ * ENHANCE_YOUR_CALM with `why` as debug data (100 bytes at most), as far as that needs no waiting;
+ * the descriptor is closed. */
+void http2_refuse(int fd, const char *why);
+
 /* ---- connections ---- */
 struct http2_context *http2_conn_context(const struct http2_conn *conn);
 h2o_socket_t *http2_conn_socket(const struct http2_conn *conn);

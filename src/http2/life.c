@@ -43,7 +43,12 @@ static uint64_t look_at_handshake(struct http2_conn *conn, uint64_t now)
         return never;
     if (now < conn->accepted_ms + timeout)
         return conn->accepted_ms + timeout;
-    close_silently(conn, HTTP2_LIMIT_HANDSHAKE_TIME);
+    if (conn->state == HTTP2_CONN_PREFACE) { /* whatever it is, it has not spoken HTTP/2 */
+        close_silently(conn, HTTP2_LIMIT_HANDSHAKE_TIME);
+        return never;
+    }
+    http2_conn_limit(conn, HTTP2_LIMIT_HANDSHAKE_TIME);
+    http2_conn_fail(conn, HTTP2_SETTINGS_TIMEOUT, "handshake_timeout");
     return never;
 }
 

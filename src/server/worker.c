@@ -94,11 +94,12 @@ static void on_gone(void *data)
     free(guest);
 }
 
-/* @return NULL: it may not, and is counted */
-static struct guest *admit(struct worker *worker, const struct sockaddr *address)
+/* @return NULL: it may not, is counted, and *why names the bound */
+static struct guest *admit(struct worker *worker, const struct sockaddr *address, const char **why)
 {
     const struct worker_config *config = worker->config;
     struct guest *guest = malloc(sizeof(*guest));
+    *why = "out of memory";
     if (guest == NULL)
         return NULL;
     switch (admission_enter(config->admission, config->number, address, &guest->pass)) {
@@ -106,28 +107,34 @@ static struct guest *admit(struct worker *worker, const struct sockaddr *address
         return guest;
     case ADMISSION_FULL:
         worker->own.connections++;
+        *why = "max_connections";
         break;
     case ADMISSION_ADDRESS_FULL:
         worker->own.connections_of_address++;
+        *why = "max_connections_per_address";
         break;
     }
     free(guest);
     return NULL;
 }
 
+/* A unix socket stays on this machine, and its file has a mode. */
+static bool speaks_tls(const struct worker *worker, const struct sockaddr *address)
+{
+    return worker->config->tls != NULL && address->sa_family != AF_UNIX;
+}
+
 static void serve(struct worker *worker, int fd, const struct sockaddr *address,
                   struct guest *guest)
 {
     const int on = 1;
-    bool tcp = address->sa_family != AF_UNIX;
-    if (tcp)
+    if (address->sa_family != AF_UNIX)
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
     h2o_socket_t *sock =
         h2o_evloop_socket_create(worker->loop, fd, H2O_SOCKET_FLAG_IS_ACCEPTED_CONNECTION);
     sock->on_close.cb = on_gone;
     sock->on_close.data = guest;
-    /* a unix socket stays on this machine, and its file has a mode */
-    if (worker->config->tls != NULL && tcp)
+    if (speaks_tls(worker, address))
         http2_accept_tls(grpc_server_http2(worker->server), sock, tls_context(worker->config->tls));
     else
         http2_accept(grpc_server_http2(worker->server), sock);
@@ -148,11 +155,15 @@ static void on_connection(h2o_socket_t *listener, const char *err)
             rest_from_accepting(worker, errno);
         return; /* another worker was faster, or the client went away */
     }
-    struct guest *guest = admit(worker, (const struct sockaddr *)&address);
-    if (guest == NULL)
-        close(fd);
+    const struct sockaddr *from = (const struct sockaddr *)&address;
+    const char *why;
+    struct guest *guest = admit(worker, from, &why);
+    if (guest != NULL)
+        serve(worker, fd, from, guest);
+    else if (speaks_tls(worker, from))
+        close(fd); /* a handshake is more than it may cost */
     else
-        serve(worker, fd, (const struct sockaddr *)&address, guest);
+        http2_refuse(fd, why);
 }
 
 static void close_listeners(struct worker *worker)

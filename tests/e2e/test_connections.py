@@ -10,7 +10,7 @@ import pytest
 
 import user_service_pb2 as pb
 from harness import expect, wait_for
-from wire import Wire
+from wire import ENHANCE_YOUR_CALM, Wire
 
 
 @pytest.fixture
@@ -32,6 +32,13 @@ def served(rosterd, held, source="127.0.0.1"):
     return connection
 
 
+def refused(rosterd, name, source="127.0.0.1"):
+    """Whether a connection is closed at once, and told why."""
+    with Wire(socket.create_connection(("127.0.0.1", rosterd.port), 10, (source, 0))) as connection:
+        connection.wait_close()
+        return connection.goaway[:2] == (ENHANCE_YOUR_CALM, name.encode())
+
+
 def limit(rosterd, name):
     return rosterd.inspect("stats")[f'rosterd_limits_hit_total{{limit="{name}"}}']
 
@@ -41,7 +48,7 @@ def test_connections_beyond_the_bound_are_closed_and_counted(start, held):
     connections = [served(rosterd, held) for _ in range(20)]
     assert all(connections)
     for _ in range(5):
-        assert not served(rosterd, held)
+        assert refused(rosterd, "max_connections")
     wait_for(lambda: limit(rosterd, "max_connections") == 5, 10, "five counted")
     # whoever goes leaves its place
     for connection in connections[:3]:
@@ -68,7 +75,7 @@ def test_one_address_has_its_bound_and_others_are_served(start, held):
     rosterd = start("--max-connections-per-address", "3", listen=None, workers=4)
     assert all([served(rosterd, held) for _ in range(3)])
     for _ in range(4):
-        assert not served(rosterd, held)
+        assert refused(rosterd, "max_connections_per_address")
     assert all([served(rosterd, held, "127.0.0.2") for _ in range(3)])
     assert not served(rosterd, held, "127.0.0.2")
     wait_for(lambda: limit(rosterd, "max_connections_per_address") == 5, 10, "five counted")

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """How long connections may live, idle, stay silent or dawdle; gRPC's A8 and A9."""
+import struct
 import time
 
 import grpc
@@ -10,7 +11,7 @@ import wire
 from harness import failure, wait_for
 from wire import Wire, message
 
-NO_ERROR, ENHANCE_YOUR_CALM = 0, 0xb
+NO_ERROR, SETTINGS_TIMEOUT, ENHANCE_YOUR_CALM = 0, 4, 0xb
 ANY_STREAM = 2 ** 31 - 1
 
 
@@ -47,6 +48,16 @@ def test_a_handshake_that_does_not_end_is_given_up(start, said):
         assert closes_within(sock, 10)
         assert time.monotonic() - began > 0.2
     counted(rosterd, "handshake_timeout", 1)
+
+
+def test_who_has_said_the_preface_is_told(start):
+    rosterd = start("--handshake-timeout", "300ms", workers=1)
+    told = struct.pack(">II", 0, SETTINGS_TIMEOUT) + b"handshake_timeout"
+    with rosterd.connect() as sock:
+        sock.settimeout(10)
+        sock.sendall(wire.PREFACE)
+        said = b"".join(iter(lambda: sock.recv(65536), b""))
+    assert said.endswith(Wire.frame(wire.GOAWAY, 0, 0, told))
 
 
 def test_one_that_has_ended_stays(start):
