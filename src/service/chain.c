@@ -3,12 +3,9 @@
 
 #include <stdlib.h>
 
-/* Outermost first: what authentication refuses is counted, and logged. */
-static void (*const steps[])(struct grpc_interceptor *, const struct chain_config *) = {
-    access_log_step,
-    stats_step,
-    auth_step,
-};
+#define STEP_OF(name, does) name##_step,
+static void (*const steps[])(struct grpc_interceptor *,
+                             const struct chain_config *) = {CHAIN_STEPS(STEP_OF)};
 enum { NUM_STEPS = sizeof(steps) / sizeof(steps[0]) };
 
 struct chain {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The interceptors around every call, one table in chain.c. A step is a file with one function,
- * declared here, that says what it does at a call's start and end; the line in the table says
- * where it stands. The first is the outermost: it sees how all the others decided.
+ * The interceptors around every call, one table: CHAIN_STEPS. A step is a file with one function
+ * that says what it does at a call's start and end; the line in the table says where it stands.
+ * The first is the outermost: it sees how all the others decided.
  */
 #ifndef ROSTERD_SERVICE_CHAIN_H
 #define ROSTERD_SERVICE_CHAIN_H
@@ -28,14 +28,18 @@ struct chain *chain_create(const struct chain_config *config);
 /** After the server's end; NULL is nothing to do. */
 void chain_destroy(struct chain *chain);
 
+/* Outermost first: what authentication refuses is counted, and logged. Each STEP(name, what it
+ * does) is name_step() of name.c. */
+#define CHAIN_STEPS(STEP)                                                                          \
+    STEP(access_log, "a line a call")                                                              \
+    STEP(stats, "counts")                                                                          \
+    STEP(auth, "bearer tokens")
+
 /* A step fills in its interceptor; what it leaves empty is not in the chain. The config that it
  * is given lives as long as the chain. */
-
-/** A line a call: access_log.c */
-void access_log_step(struct grpc_interceptor *step, const struct chain_config *config);
-/** Counts: stats.c */
-void stats_step(struct grpc_interceptor *step, const struct chain_config *config);
-/** Bearer tokens: auth.c */
-void auth_step(struct grpc_interceptor *step, const struct chain_config *config);
+#define CHAIN_DECLARE(name, does)                                                                  \
+    void name##_step(struct grpc_interceptor *step, const struct chain_config *config);
+CHAIN_STEPS(CHAIN_DECLARE)
+#undef CHAIN_DECLARE
 
 #endif
