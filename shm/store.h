@@ -81,6 +81,21 @@ struct shm_user {
 int shm_store_open(struct shm_store **store, const struct shm_config *config,
                    struct shm_fault *fault);
 
+/**
+ * The segment's descriptor, which holds the owner lock: to be handed to a program that takes this
+ * one's place while both run. Stays the store's.
+ */
+int shm_store_fd(const struct shm_store *store);
+/**
+ * Becomes an owner beside the live one that handed its descriptor over: no check, no change. What
+ * `config` asks for is not looked at but for name and key_of; the segment stays as it is.
+ * @param fd becomes the store's
+ * @return SHM_OK; SHM_ELAYOUT (another layout), SHM_EBASE, SHM_EINVAL (no descriptor of this
+ *   segment), SHM_ECORRUPT, SHM_ESYS
+ */
+int shm_store_inherit(struct shm_store **store, const struct shm_config *config, int fd,
+                      struct shm_fault *fault);
+
 enum shm_attach_mode {
     /* The arena is mapped read-only. Without the right to write the file all of it is: such a store
      * has no actors, and is for shm/careful.h and shm_store_info() alone. */

@@ -4,9 +4,13 @@
  * before all of it has been checked and the new configuration fits it; then the log
  * of a dead writer is finished, and the tables are made what the configuration
  * says (rebuild.c). Tools that write are kept out meanwhile, readers are not.
+ *
+ * Or it takes over from one that lives, and serves: then there is nothing to check, and nothing
+ * may change. The lock is the open file's, so who has a copy of the descriptor has it.
  */
 #include "config.h"
 
+#include <stdlib.h>
 #include <unistd.h>
 
 #include "shm/rebuild.h"
@@ -103,5 +107,43 @@ int shm_take_over(struct shm_store *store, const struct shm_config *config, stru
         close(store->fd);
     else
         shm_guests_admit(store->fd);
+    return rc;
+}
+
+int shm_store_fd(const struct shm_store *store)
+{
+    return store->fd;
+}
+
+static int inherit(struct shm_store *store, struct shm_fault *fault)
+{
+    struct shm_geometry geometry;
+    if (!shm_file_linked(store->fd))
+        return shm_fail(fault, SHM_EINVAL, "segment %s: what was handed over is no segment",
+                        store->name);
+    int rc = shm_owner_take(store->fd, store->name, fault);
+    if (rc == SHM_OK)
+        rc = shm_check_file(store->fd, store->name, &geometry, fault);
+    if (rc != SHM_OK)
+        return rc;
+    store->size = geometry.limit;
+    return shm_segment_map(store, fault);
+}
+
+int shm_store_inherit(struct shm_store **out, const struct shm_config *config, int fd,
+                      struct shm_fault *fault)
+{
+    int rc;
+    struct shm_store *store = shm_store_new(config->name, &rc, fault);
+    if (store == NULL)
+        return rc;
+    store->owner = true;
+    store->key_of = config->key_of;
+    store->fd = fd;
+    rc = inherit(store, fault);
+    if (rc == SHM_OK)
+        *out = store;
+    else
+        free(store);
     return rc;
 }

@@ -2,6 +2,7 @@
 #include "server/admission.h"
 
 #include <netinet/in.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -16,27 +17,30 @@ struct row {
     uint32_t by_address[2][COUNTERS]; /* touched as far as it is used */
 };
 
-struct admission {
-    unsigned workers;
-    uint64_t max, per_address, secret;
-    struct row *rows;
+/* What all processes share. */
+struct shared {
+    _Alignas(4096) unsigned used; /* places from here on were never taken */
+    struct row rows[ADMISSION_PLACES];
 };
 
-struct admission *admission_create(unsigned workers, uint64_t max, uint64_t per_address)
+struct admission {
+    uint64_t secret;
+    bool taken[ADMISSION_PLACES]; /* the master's */
+    struct shared *shared;
+};
+
+struct admission *admission_create(void)
 {
     struct admission *admission = calloc(1, sizeof(*admission));
     if (admission == NULL)
         return NULL;
-    admission->workers = workers;
-    admission->max = max;
-    admission->per_address = per_address;
-    void *rows = mmap(NULL, workers * sizeof(struct row), PROT_READ | PROT_WRITE,
-                      MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (rows == MAP_FAILED || getrandom(&admission->secret, sizeof(admission->secret), 0) < 0) {
+    void *shared = mmap(NULL, sizeof(struct shared), PROT_READ | PROT_WRITE,
+                        MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (shared == MAP_FAILED || getrandom(&admission->secret, sizeof(admission->secret), 0) < 0) {
         free(admission);
         return NULL;
     }
-    admission->rows = rows;
+    admission->shared = shared;
     return admission;
 }
 
@@ -44,8 +48,21 @@ void admission_destroy(struct admission *admission)
 {
     if (admission == NULL)
         return;
-    munmap(admission->rows, admission->workers * sizeof(struct row));
+    munmap(admission->shared, sizeof(struct shared));
     free(admission);
+}
+
+int admission_place(struct admission *admission)
+{
+    for (unsigned i = 0; i < ADMISSION_PLACES; i++) {
+        if (admission->taken[i])
+            continue;
+        admission->taken[i] = true;
+        if (i >= admission->shared->used)
+            __atomic_store_n(&admission->shared->used, i + 1, __ATOMIC_RELEASE);
+        return (int)i;
+    }
+    return -1;
 }
 
 static void add(uint32_t *counter, uint32_t n)
@@ -56,18 +73,19 @@ static void add(uint32_t *counter, uint32_t n)
 
 static uint64_t sum(const struct admission *admission, const uint32_t *of_first)
 {
-    size_t offset = (size_t)((const uint8_t *)of_first - (const uint8_t *)admission->rows);
+    const struct row *rows = admission->shared->rows;
+    unsigned used = __atomic_load_n(&admission->shared->used, __ATOMIC_ACQUIRE);
+    size_t offset = (size_t)((const uint8_t *)of_first - (const uint8_t *)rows);
     uint64_t total = 0;
-    for (unsigned i = 0; i < admission->workers; i++)
+    for (unsigned i = 0; i < used; i++)
         total += __atomic_load_n(
-            (const uint32_t *)(const void *)((const uint8_t *)&admission->rows[i] + offset),
-            __ATOMIC_RELAXED);
+            (const uint32_t *)(const void *)((const uint8_t *)&rows[i] + offset), __ATOMIC_RELAXED);
     return total;
 }
 
 /* @return false: it has none that counts */
-static bool place(const struct admission *admission, const struct sockaddr *address,
-                  struct admission_pass *pass)
+static bool hash_address(const struct admission *admission, const struct sockaddr *address,
+                         struct admission_pass *pass)
 {
     uint8_t key[8];
     size_t len;
@@ -86,18 +104,19 @@ static bool place(const struct admission *admission, const struct sockaddr *addr
     return true;
 }
 
-enum admission_result admission_enter(struct admission *admission, unsigned worker,
+enum admission_result admission_enter(struct admission *admission, unsigned place,
+                                      const struct admission_bounds *bounds,
                                       const struct sockaddr *address, struct admission_pass *pass)
 {
-    const struct row *first = &admission->rows[0];
-    struct row *own = &admission->rows[worker];
-    if (sum(admission, &first->connections) >= admission->max)
+    const struct row *first = &admission->shared->rows[0];
+    struct row *own = &admission->shared->rows[place];
+    if (sum(admission, &first->connections) >= bounds->connections)
         return ADMISSION_FULL;
-    pass->counted = admission->per_address != 0 && place(admission, address, pass);
+    pass->counted = bounds->per_address != 0 && hash_address(admission, address, pass);
     if (pass->counted) {
         uint64_t a = sum(admission, &first->by_address[0][pass->at[0]]);
         uint64_t b = sum(admission, &first->by_address[1][pass->at[1]]);
-        if ((a < b ? a : b) >= admission->per_address)
+        if ((a < b ? a : b) >= bounds->per_address)
             return ADMISSION_ADDRESS_FULL;
         add(&own->by_address[0][pass->at[0]], 1);
         add(&own->by_address[1][pass->at[1]], 1);
@@ -106,10 +125,9 @@ enum admission_result admission_enter(struct admission *admission, unsigned work
     return ADMISSION_GRANTED;
 }
 
-void admission_leave(struct admission *admission, unsigned worker,
-                     const struct admission_pass *pass)
+void admission_leave(struct admission *admission, unsigned place, const struct admission_pass *pass)
 {
-    struct row *own = &admission->rows[worker];
+    struct row *own = &admission->shared->rows[place];
     add(&own->connections, UINT32_MAX);
     if (!pass->counted)
         return;
@@ -117,8 +135,9 @@ void admission_leave(struct admission *admission, unsigned worker,
     add(&own->by_address[1][pass->at[1]], UINT32_MAX);
 }
 
-void admission_forget(struct admission *admission, unsigned worker)
+void admission_forget(struct admission *admission, unsigned place)
 {
     /* gives the memory back, and it reads as zeros */
-    madvise(&admission->rows[worker], sizeof(struct row), MADV_REMOVE);
+    madvise(&admission->shared->rows[place], sizeof(struct row), MADV_REMOVE);
+    admission->taken[place] = false;
 }

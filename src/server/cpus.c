@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "server/cpus.h"
 
+#include <errno.h>
 #include <limits.h>
 #include <sched.h>
 #include <stdbool.h>
@@ -22,6 +23,58 @@ static unsigned affinity(void)
             return (unsigned)count;
     }
     return 1;
+}
+
+/* "0,2-3" into the set. @return false: it is something else */
+static bool parse_list(const char *list, cpu_set_t *set)
+{
+    CPU_ZERO(set);
+    for (const char *at = list;; at++) {
+        char *end;
+        if (*at < '0' || *at > '9')
+            return false;
+        unsigned long first = strtoul(at, &end, 10), last = first;
+        if (*end == '-' && end[1] >= '0' && end[1] <= '9')
+            last = strtoul(end + 1, &end, 10);
+        if (first > last || last >= CPU_SETSIZE)
+            return false;
+        for (unsigned long cpu = first; cpu <= last; cpu++)
+            CPU_SET(cpu, set);
+        at = end;
+        if (*at == '\0')
+            return true;
+        if (*at != ',')
+            return false;
+    }
+}
+
+bool cpus_is_list(const char *list)
+{
+    cpu_set_t set;
+    return strcmp(list, "off") == 0 || strcmp(list, "auto") == 0 || parse_list(list, &set);
+}
+
+bool cpus_bind(const char *list, unsigned number)
+{
+    cpu_set_t all, one;
+    if (strcmp(list, "off") == 0)
+        return true;
+    if (strcmp(list, "auto") == 0) {
+        if (sched_getaffinity(0, sizeof(all), &all) != 0)
+            return false;
+    } else if (!parse_list(list, &all)) {
+        errno = EINVAL;
+        return false;
+    }
+    int nth = (int)number % CPU_COUNT(&all);
+    for (size_t cpu = 0; cpu < CPU_SETSIZE; cpu++) {
+        if (!CPU_ISSET(cpu, &all) || nth-- != 0)
+            continue;
+        CPU_ZERO(&one);
+        CPU_SET(cpu, &one);
+        return sched_setaffinity(0, sizeof(one), &one) == 0;
+    }
+    return false;
 }
 
 static unsigned round_up(long long quota, long long period)

@@ -12,22 +12,28 @@
 
 enum { LISTEN_MAX = 64 };
 
+enum { LISTEN_TEXT = sizeof(struct sockaddr_un) + 20 };
+
 struct listen_address {
     struct sockaddr_storage addr;
     socklen_t len;
-    char text[sizeof(struct sockaddr_un) + 8]; /* as it was written */
+    mode_t mode;            /* of a unix socket; 0: as the umask has it */
+    char text[LISTEN_TEXT]; /* as it was written */
 };
 
-/** Reads "192.0.2.1:80", "[2001:db8::1]:80" or "unix:/path"; port 0 is any free one. */
+/** Reads "192.0.2.1:80", "[2001:db8::1]:80", "unix:/path" or "unix:/path,mode=0660"; port 0 is any
+ * free one. */
 bool listen_parse(struct listen_address *address, const char *text);
 
 struct listener {
     int fd;
-    char text[sizeof(struct sockaddr_un) + 8]; /* the address, with the real port */
-    uint16_t port;                             /* the real one; 0 for a unix socket */
-    bool unix_socket;                          /* then: */
-    char path[sizeof(struct sockaddr_un)];
-    dev_t dev; /* the socket file that was made, to remove no other */
+    struct sockaddr_storage addr; /* with the real port */
+    char asked[LISTEN_TEXT];      /* as its option was written; empty where it was handed over */
+    char text[LISTEN_TEXT];       /* the address, with the real port */
+    char name[64];                /* that it was handed over with; empty where it was not */
+    uint16_t port;                /* the real one; 0 for a unix socket */
+    bool unix_socket, foreign;    /* foreign: its file belongs to who made it */
+    dev_t dev;                    /* the socket file that was made, to remove no other */
     ino_t ino;
 };
 
@@ -43,7 +49,16 @@ struct listeners {
  * @return 1 added, 0 skipped, -1 with errno set
  */
 int listeners_add(struct listeners *listeners, const struct listen_address *address, bool optional);
+/** Adds the same socket, by a descriptor of its own. @return false with errno set */
+bool listeners_share(struct listeners *listeners, const struct listener *from);
+/** Describes a socket that was handed over. @return false: it does not listen for streams at an
+ * address that is known here */
+bool listener_take(struct listener *listener, int fd, const char *name, bool foreign);
+/** Whether it is what this option asks for. */
+bool listener_is_at(const struct listener *listener, const struct listen_address *address);
 /** Closes all; with remove_files the socket files of this server go too. */
 void listeners_close(struct listeners *listeners, bool remove_files);
+/** Removes the socket files of those that are not in `kept`. */
+void listeners_remove_files(const struct listeners *listeners, const struct listeners *kept);
 
 #endif

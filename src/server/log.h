@@ -1,11 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The log: one line a write, to stderr, from master and workers alike:
+ * The log of master and workers, a line each:
  *   2026-11-23T03:04:05.678Z notice [4711] Server started on port 50051
- * Nothing that a client sent is ever logged.
+ * Where standard error leads to systemd's journal, lines go there by its own protocol instead,
+ * with PRIORITY and, of a worker, ROSTERD_WORKER. Nothing that a client sent is ever logged.
+ *
+ * Nobody waits for a log: what a full pipe or disk does not take is lost, and counted.
  */
 #ifndef ROSTERD_SERVER_LOG_H
 #define ROSTERD_SERVER_LOG_H
+
+#include <stdbool.h>
+#include <stdint.h>
 
 enum log_level {
     LOG_LEVEL_ERROR,
@@ -19,8 +25,17 @@ enum log_level {
 const char *log_level_name(enum log_level level);
 /** Lines of a higher level are dropped from now on; LOG_LEVEL_INFO before. */
 void log_set_level(enum log_level level);
+/** From now on lines are appended to this file. NULL: the journal or standard error, as at the
+ * beginning. @return false with errno set: everything stays as it is */
+bool log_open(const char *path);
+/** Opens the file anew, which was moved or removed. As log_open(). */
+bool log_reopen(void);
+/** In a worker: its number goes with each line to the journal. */
+void log_set_worker(unsigned number);
 /** Longer lines than 1,000 bytes are cut; control characters become '?'. */
 void log_line(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/** Lines that this process has lost. */
+uint64_t log_dropped(void);
 
 #define log_error(...)   log_line(LOG_LEVEL_ERROR, __VA_ARGS__)
 #define log_warning(...) log_line(LOG_LEVEL_WARNING, __VA_ARGS__)

@@ -3,24 +3,59 @@
 
 #include <stdlib.h>
 
+#include "server/check.h"
+#include "server/control.h"
 #include "server/master.h"
+
+static int failed(const char *text)
+{
+    fprintf(stderr, "rosterd: %s\n", text);
+    return EXIT_FAILURE;
+}
+
+static int check(struct options *options, struct options_fault *fault)
+{
+    log_set_level(LOG_LEVEL_WARNING);
+    return check_config(options, fault) ? EXIT_SUCCESS : failed(fault->text);
+}
+
+static int reload(struct options *options, struct options_fault *fault)
+{
+    char text[CONTROL_TEXT];
+    pid_t pid = (pid_t)options->reload;
+    if (check(options, fault) != EXIT_SUCCESS)
+        return EXIT_FAILURE;
+    if (!control_reload(pid, text))
+        return failed(text);
+    puts(text);
+    return EXIT_SUCCESS;
+}
+
+static int run(struct options *options, struct options_fault *fault)
+{
+    if (options->help)
+        options_print_help(stdout);
+    else if (options->version)
+        puts(PACKAGE_STRING);
+    else if (options->dump_config)
+        options_dump(options, stdout);
+    else if (options->reload != 0)
+        return reload(options, fault);
+    else if (options->check_config)
+        return check(options, fault);
+    else
+        return master_run(options);
+    options_free(options);
+    return ferror(stdout) || fflush(stdout) != 0 ? failed("standard output: it cannot be written")
+                                                 : EXIT_SUCCESS;
+}
 
 int main(int argc, char **argv)
 {
     static struct options options;
-    struct options_fault fault;
-    switch (options_parse(&options, argc, argv, &fault)) {
-    case OPTIONS_HELP:
-        options_print_help(stdout);
-        return 0;
-    case OPTIONS_VERSION:
-        puts(PACKAGE_STRING);
-        return 0;
-    case OPTIONS_BAD:
-        fprintf(stderr, "rosterd: %s\n", fault.text);
-        return 1;
-    case OPTIONS_RUN:
-        break;
-    }
-    return master_run(&options);
+    static struct options_fault fault;
+    if (options_parse(&options, argc, argv, &fault))
+        return run(&options, &fault);
+    options_free(&options);
+    return failed(fault.text);
 }

@@ -3,43 +3,54 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "server/children.h"
-#include "user/user.h"
+#include "server/control.h"
+#include "server/generation.h"
+#include "server/inherit.h"
+#include "server/limits.h"
+#include "server/notify.h"
+#include "server/segment.h"
+#include "server/upgrade.h"
 
-enum { KILL_AFTER_MS = 5000 }; /* a worker that does not stop in this time is killed */
+enum {
+    KILL_AFTER_MS = 5000,    /* a worker that does not stop in this time is killed */
+    UPGRADE_WAIT_MS = 60000, /* for the new program to serve */
+    STATUS_MS = 5000,        /* between two counts of what goes on */
+    STILL_MS = 5000,         /* no worker moved for so long: the watchdog is not fed */
+};
 
 enum phase { STARTING, SERVING, STOPPING };
 
+/* What poll() waits for, beside the workers' reports. */
+enum { POLL_SIGNALS, POLL_UPGRADE, POLL_ORIGIN, POLL_CONTROL, POLL_MAX = 2 * ADMISSION_PLACES };
+
 struct master {
-    const struct options *options;
-    struct listeners listeners, web_listeners;
-    struct auth *auth;
-    int access_log_fd;
-    struct tls *tls;
-    struct admission *admission;
-    struct shm_store *store;
-    struct shm_actor *actor;
-    uint64_t maintain_at; /* ms: the table's next housekeeping */
-    struct shm_counters *counters;
-    struct children children;
-    struct pollfd *fds;
-    int signal_fd;
+    int argc;
+    char *const *argv;
+    struct listeners handed; /* that this process was started with */
+    struct upgrade_origin origin;
+    struct upgrade upgrade;
+    struct segment segment;
+    struct world world;
+    struct control control;
+    struct generation *newest; /* the others behind it */
+    int death_fd, signal_fd;   /* the master's end of the pipe; -1: none */
     enum phase phase;
-    uint64_t kill_at;  /* ms, while stopping */
-    bool made_segment; /* by this start */
-    bool served;       /* all workers were ready once */
-    bool fast;         /* the stop is */
+    bool served;      /* all workers of the first generation were ready */
+    bool fast;        /* the stop is */
+    bool handed_over; /* another process serves now */
+    bool reload_due;
+    char unchanged[256]; /* what the reload under way would have changed, but cannot */
+    uint64_t maintain_at, status_at, upgrade_until, moved_at; /* ms */
     int exit_status;
 };
 
@@ -55,7 +66,7 @@ static bool fail(struct master *master, const char *format, ...)
 static bool fail(struct master *master, const char *format, ...)
 {
     va_list args;
-    char line[700];
+    char line[1000];
     va_start(args, format);
     vsnprintf(line, sizeof(line), format, args);
     va_end(args);
@@ -64,161 +75,20 @@ static bool fail(struct master *master, const char *format, ...)
     return false;
 }
 
+/* The one that has all its workers; NULL: none yet. */
+static struct generation *serving(const struct master *master)
+{
+    struct generation *generation = master->newest;
+    while (generation != NULL && generation->state != GENERATION_SERVING)
+        generation = generation->older;
+    return generation;
+}
+
 /* ---- start ---- */
-
-static bool add_listeners(struct master *master, struct listeners *listeners, const char *option,
-                          const struct listen_addresses *addresses, bool optional)
-{
-    for (size_t i = 0; i < addresses->count; i++) {
-        const struct listen_address *address = &addresses->all[i];
-        int added = listeners_add(listeners, address, optional);
-        if (added < 0)
-            return fail(master, "%s: %s: %s", option, address->text, strerror(errno));
-        if (added == 0)
-            log_notice("%s is left out: %s", address->text, strerror(errno));
-    }
-    return true;
-}
-
-static bool open_listeners(struct master *master)
-{
-    const struct options *options = master->options;
-    if (!add_listeners(master, &master->listeners, "listen", &options->listen,
-                       options->default_listen) ||
-        !add_listeners(master, &master->web_listeners, "metrics-listen", &options->metrics_listen,
-                       false))
-        return false;
-    return master->listeners.count != 0 ||
-           fail(master, "listen: this host has neither 127.0.0.1 nor [::1]");
-}
-
-static bool open_tokens(struct master *master)
-{
-    struct auth_report report;
-    if (master->options->auth_token_file == NULL)
-        return true;
-    master->auth = auth_load(master->options->auth_token_file, &report);
-    if (master->auth == NULL)
-        return fail(master, "auth-token-file: %s", report.fault);
-    if (report.warning[0] != '\0')
-        log_warning("auth-token-file: %s", report.warning);
-    log_info("auth-token-file: %zu tokens", auth_count(master->auth));
-    return true;
-}
-
-static bool open_tls(struct master *master)
-{
-    struct tls_report report;
-    if (master->options->tls_certificates.count == 0)
-        return true;
-    master->tls = tls_load(master->options, &report);
-    if (master->tls == NULL)
-        return fail(master, "%s", report.fault);
-    if (report.warning[0] != '\0')
-        log_warning("%s", report.warning);
-    return true;
-}
-
-static bool open_admission(struct master *master)
-{
-    const struct options *options = master->options;
-    master->admission = admission_create((unsigned)options->workers, options->max_connections,
-                                         options->max_connections_per_address);
-    return master->admission != NULL || fail(master, "max-connections: %s", strerror(errno));
-}
-
-/* Appended to, so that the lines of all workers stay whole. */
-static bool open_access_log(struct master *master)
-{
-    const char *path = master->options->access_log_file;
-    if (!master->options->access_log)
-        return true;
-    master->access_log_fd = path == NULL
-                                ? fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 0)
-                                : open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
-    return master->access_log_fd >= 0 ||
-           fail(master, "access-log-file: %s: %s", path == NULL ? "standard error" : path,
-                strerror(errno));
-}
-
-_Static_assert((int)USER_KEYS == SHM_KEYS && (int)USER_KEY_MAX == SHM_KEY_MAX,
-               "the store's keys are a user's");
-
-/* What a large segment's check or rebuild is at: about each second, from the second one on. */
-struct progress {
-    const char *segment;
-    uint64_t told_at;
-};
-
-static void log_progress(void *data, const char *what, unsigned percent)
-{
-    enum { TELL_MS = 1000 };
-    struct progress *progress = data;
-    if (now_ms() < progress->told_at + TELL_MS)
-        return;
-    progress->told_at = now_ms();
-    log_notice("%s segment %s: %u %%", what, progress->segment, percent);
-}
-
-static bool set_segment_aside(struct master *master)
-{
-    char moved_to[256];
-    struct shm_fault fault;
-    int error = shm_store_set_aside(master->options->segment, moved_to, &fault);
-    if (error == SHM_OK)
-        log_notice("segment %s: moved aside to %s", master->options->segment, moved_to);
-    else if (error == SHM_ENOSEG)
-        log_notice("segment %s: there is none to move aside", master->options->segment);
-    else
-        return fail(master, "%s", fault.text);
-    return true;
-}
-
-static bool open_segment(struct master *master)
-{
-    const struct options *options = master->options;
-    struct progress progress = {.segment = options->segment, .told_at = now_ms()};
-    const struct shm_config config = {
-        .name = options->segment,
-        .size = options->segment_size,
-        .max_users = options->max_users,
-        .unique = (unsigned)options->unique,
-        .key_of = user_key_of,
-        .snapshot_max_bytes = options->snapshot_max_bytes,
-        .progress = log_progress,
-        .progress_data = &progress,
-    };
-    struct shm_fault fault;
-    size_t num_names;
-    if (options->segment_reset && !set_segment_aside(master))
-        return false;
-    /* where the start fails later, a segment that it made goes again */
-    int fd = shm_open(options->segment, O_RDONLY | O_CLOEXEC, 0);
-    bool existed = fd >= 0 || errno != ENOENT;
-    if (fd >= 0)
-        close(fd);
-    int error = shm_store_open(&master->store, &config, &fault);
-    if (error == SHM_EBASE)
-        shm_exec_again(options->argv);
-    if (error == SHM_ECORRUPT || error == SHM_ELAYOUT)
-        return fail(master, "%s; --segment-reset moves it aside and starts with an empty one",
-                    fault.text);
-    if (error != SHM_OK)
-        return fail(master, "%s", fault.text);
-    master->made_segment = !existed;
-    if (shm_actor_join(&master->actor, master->store, SHM_ACTOR_MASTER, 0, &fault) != SHM_OK)
-        return fail(master, "%s", fault.text);
-    const char *const *names = stats_names(&num_names);
-    if (names == NULL)
-        return fail(master, "out of memory");
-    if (shm_counters_open(&master->counters, options->segment, names, num_names, &fault) != SHM_OK)
-        return fail(master, "%s", fault.text);
-    return true;
-}
 
 static bool block_signals(struct master *master)
 {
-    static const int handled[] = {SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGCHLD};
+    static const int handled[] = {SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2, SIGCHLD};
     sigset_t set;
     sigemptyset(&set);
     for (size_t i = 0; i < sizeof(handled) / sizeof(handled[0]); i++)
@@ -230,62 +100,73 @@ static bool block_signals(struct master *master)
     return master->signal_fd >= 0 || fail(master, "signalfd: %s", strerror(errno));
 }
 
-/* A connection is a descriptor; what the administrator allows is used. */
-static void raise_descriptor_limit(void)
+/* Workers end when its last writer is gone: this process. */
+static bool open_death_pipe(struct master *master)
 {
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
-        limit.rlim_cur = limit.rlim_max;
-        setrlimit(RLIMIT_NOFILE, &limit);
+    int ends[2];
+    if (pipe2(ends, O_CLOEXEC) != 0)
+        return fail(master, "pipe: %s", strerror(errno));
+    master->world.death_fd = ends[0];
+    master->death_fd = ends[1];
+    return true;
+}
+
+static bool open_first(struct master *master, struct options *options)
+{
+    struct options_fault fault;
+    if (!inherit_sockets(&master->handed, &fault) ||
+        !segment_open(&master->segment, options, &master->origin, &fault)) {
+        options_free(options);
+        return fail(master, "%s", fault.text);
     }
+    master->world.store = master->segment.store;
+    master->world.counters = master->segment.counters;
+    master->newest = generation_open(options, NULL, &master->handed, &master->world, &fault);
+    return master->newest != NULL || fail(master, "%s", fault.text);
 }
 
-static bool open_all(struct master *master)
+static bool open_all(struct master *master, struct options *options)
 {
-    raise_descriptor_limit();
-    if (!block_signals(master) || !open_tokens(master) || !open_tls(master) ||
-        !open_admission(master) || !open_access_log(master) || !open_listeners(master) ||
-        !open_segment(master))
+    bool good = block_signals(master) && open_death_pipe(master);
+    if (good && !log_open(options->log_file))
+        good = fail(master, "log-file: %s: %s", options->log_file, strerror(errno));
+    master->world.admission = good ? admission_create() : NULL;
+    if (good && master->world.admission == NULL)
+        good = fail(master, "max-connections: %s", strerror(errno));
+    if (!good) {
+        options_free(options);
         return false;
-    const struct worker_config config = {
-        .options = master->options,
-        .listeners = &master->listeners,
-        .web_listeners = &master->web_listeners,
-        .auth = master->auth,
-        .access_log_fd = master->access_log_fd,
-        .tls = master->tls,
-        .admission = master->admission,
-        .store = master->store,
-        .counters = master->counters,
-    };
-    unsigned workers = (unsigned)master->options->workers;
-    if (!children_open(&master->children, &config, workers))
-        return fail(master, "workers: %s", strerror(errno));
-    master->children.close_fd = master->signal_fd;
-    master->fds = calloc(workers + 1, sizeof(*master->fds));
-    return master->fds != NULL || fail(master, "out of memory");
+    }
+    return open_first(master, options);
 }
 
-static void log_started(struct master *master)
+static void log_started(const struct generation *generation)
 {
-    master->phase = SERVING;
-    master->served = true;
     const struct listener *tcp = NULL;
-    for (size_t i = 0; i < master->listeners.count; i++) {
-        const struct listener *listener = &master->listeners.all[i];
+    for (size_t i = 0; i < generation->listeners.count; i++) {
+        const struct listener *listener = &generation->listeners.all[i];
         log_info("listening on %s", listener->text);
         if (tcp == NULL && !listener->unix_socket)
             tcp = listener;
     }
-    for (size_t i = 0; i < master->web_listeners.count; i++)
-        log_info("metrics on %s", master->web_listeners.all[i].text);
+    for (size_t i = 0; i < generation->web_listeners.count; i++)
+        log_info("metrics on %s", generation->web_listeners.all[i].text);
+    if (generation->auth != NULL)
+        log_info("auth-token-file: %zu tokens", auth_count(generation->auth));
     if (tcp != NULL)
         log_notice("Server started on port %u", tcp->port);
     else
-        log_notice("Server started on %s", master->listeners.all[0].text);
+        log_notice("Server started on %s", generation->listeners.all[0].text);
 }
 
-/* ---- stop ---- */
+/* ---- leaving and ending ---- */
+
+static void leave(struct generation *generation, int signal, uint64_t patience)
+{
+    generation->state = GENERATION_LEAVING;
+    generation->kill_at = now_ms() + patience + KILL_AFTER_MS;
+    children_signal(&generation->children, signal);
+}
 
 static void stop(struct master *master, bool fast)
 {
@@ -293,112 +174,350 @@ static void stop(struct master *master, bool fast)
         return;
     master->phase = STOPPING;
     master->fast = fast;
-    master->kill_at = now_ms() + KILL_AFTER_MS + (fast ? 0 : master->options->drain_timeout);
-    /* else clients would wait in a queue from which nobody takes them */
-    listeners_close(&master->listeners, true);
-    children_signal(&master->children, fast ? SIGTERM : SIGQUIT);
+    notify_stopping();
+    control_close(&master->control);
+    if (master->upgrade.pid != 0)
+        kill(master->upgrade.pid, SIGTERM);
+    for (struct generation *g = master->newest; g != NULL; g = g->older) {
+        /* else clients would wait in a queue from which nobody takes them */
+        listeners_close(&g->listeners, !master->handed_over);
+        leave(g, fast ? SIGTERM : SIGQUIT, fast ? 0 : g->options.drain_timeout);
+    }
+    listeners_close(&master->handed, false);
 }
 
-/* In a worker too: what is closed here is this process's own view of it. */
-static void close_shared(struct master *master)
+static void close_fd(int *fd)
 {
-    children_close(&master->children);
-    free(master->fds);
-    shm_counters_close(master->counters);
-    auth_free(master->auth);
-    tls_free(master->tls);
-    admission_destroy(master->admission);
-    if (master->store != NULL)
-        shm_store_close(master->store);
+    if (*fd >= 0)
+        close(*fd);
+    *fd = -1;
+}
+
+/* What this process has open and memory of its own; not what others see. */
+static void close_own(struct master *master)
+{
+    for (struct generation *g = master->newest, *older; g != NULL; g = older) {
+        older = g->older;
+        generation_close(g);
+    }
+    master->newest = NULL;
+    listeners_close(&master->handed, false);
+    admission_destroy(master->world.admission);
+    control_close(&master->control);
+    upgrade_close(&master->upgrade);
+    close_fd(&master->origin.channel);
+    close_fd(&master->signal_fd);
+    close_fd(&master->death_fd);
 }
 
 static void close_all(struct master *master)
 {
-    shm_actor_leave(master->actor);
-    listeners_close(&master->listeners, true);
-    close_shared(master);
-    if (master->made_segment && !master->served) {
-        struct shm_fault fault;
-        shm_store_unlink(master->options->segment, &fault);
+    char segment[256] = "";
+    struct generation *newest = master->newest;
+    if (newest != NULL) {
+        snprintf(segment, sizeof(segment), "%s", newest->options.segment);
+        listeners_close(&newest->listeners, !master->handed_over);
+        listeners_close(&newest->web_listeners, !master->handed_over);
+    } else if (master->segment.store != NULL) {
+        struct shm_info info;
+        shm_store_info(master->segment.store, &info);
+        snprintf(segment, sizeof(segment), "%s", info.name);
     }
-    listeners_close(&master->web_listeners, true);
-    if (master->access_log_fd >= 0)
-        close(master->access_log_fd);
-    if (master->signal_fd >= 0)
-        close(master->signal_fd);
+    segment_close(&master->segment, segment, !master->served);
+    close_own(master);
+    close_fd(&master->world.death_fd);
 }
 
-/* ---- children ---- */
+/* ---- workers ---- */
+
+struct birth {
+    struct master *master;
+    struct generation *of;
+};
+
+/* In the child: another generation's, and the master's own, are not a worker's to keep. */
+static void in_child(void *data)
+{
+    const struct birth *birth = data;
+    struct master *master = birth->master;
+    struct admission *admission = master->world.admission;
+    for (struct generation *g = master->newest, *older; g != NULL; g = older) {
+        older = g->older;
+        if (g != birth->of)
+            generation_close(g);
+    }
+    birth->of->older = NULL;
+    master->newest = NULL;
+    master->world.admission = NULL;
+    close_own(master);
+    master->world.admission = admission;
+    master->newest = birth->of;
+}
+
+static void fail_reload(struct master *master, const char *text)
+{
+    char line[900];
+    log_error("reload: %s; what was in force stays", text);
+    snprintf(line, sizeof(line), "reload: %s", text);
+    control_end(&master->control, false, line);
+    notify_ready();
+}
+
+/* A generation that cannot serve: the first one is the server, another a reload. */
+static void give_up(struct master *master, struct generation *generation, const char *text)
+{
+    if (master->phase == STARTING) {
+        fail(master, "%s", text);
+        stop(master, true);
+        return;
+    }
+    leave(generation, SIGKILL, 0);
+    fail_reload(master, text);
+    const struct generation *stays = serving(master);
+    listeners_remove_files(&generation->listeners, &stays->listeners);
+    listeners_remove_files(&generation->web_listeners, &stays->web_listeners);
+}
 
 /* @return CHILDREN_SPAWNED; in the child its exit status */
-static int spawn(struct master *master, unsigned number)
+static int spawn(struct master *master, struct generation *generation, unsigned number)
 {
-    int result = children_spawn(&master->children, number, now_ms());
+    char text[128];
+    struct birth birth = {master, generation};
+    int result = children_spawn(&generation->children, number, now_ms(), in_child, &birth);
     if (result != CHILDREN_NO_FORK)
         return result;
-    if (master->phase == STARTING) {
-        fail(master, "workers: cannot start one: %s", strerror(errno));
-        stop(master, true);
+    if (generation->state == GENERATION_STARTING) {
+        snprintf(text, sizeof(text), "workers: cannot start one: %s", strerror(errno));
+        give_up(master, generation, text);
     } else {
         log_error("worker %u cannot be started: %s", number, strerror(errno));
-        children_plan_respawn(&master->children, number, now_ms());
+        children_plan_respawn(&generation->children, number, now_ms());
     }
     return CHILDREN_SPAWNED;
 }
 
 static int spawn_due(struct master *master)
 {
-    struct children *children = &master->children;
-    for (unsigned i = 0; i < children->count && master->phase != STOPPING; i++) {
-        if (children->all[i].pid != 0 || children->all[i].respawn_at > now_ms())
-            continue;
-        int result = spawn(master, i);
-        if (result != CHILDREN_SPAWNED)
-            return result;
+    for (struct generation *g = master->newest; g != NULL; g = g->older) {
+        struct children *children = &g->children;
+        for (unsigned i = 0; i < children->count && g->state != GENERATION_LEAVING; i++) {
+            if (children->all[i].pid != 0 || children->all[i].respawn_at > now_ms())
+                continue;
+            int result = spawn(master, g, i);
+            if (result != CHILDREN_SPAWNED)
+                return result;
+        }
     }
     return CHILDREN_SPAWNED;
 }
 
-static void on_start_failed(struct master *master, unsigned number, pid_t pid, int status)
+static void on_start_failed(struct master *master, struct generation *generation, unsigned number,
+                            pid_t pid, int status)
 {
-    const char *report = master->children.all[number].report;
-    char end[128];
+    const char *report = generation->children.all[number].report;
+    char end[128], text[512];
     children_describe_end(end, sizeof(end), status);
     if (report[0] != '\0' && report[0] != WORKER_READY)
-        fail(master, "worker %u: %s", number, report);
+        snprintf(text, sizeof(text), "worker %u: %s", number, report);
     else
-        fail(master, "worker %u (pid %d) %s before the server was ready", number, (int)pid, end);
+        snprintf(text, sizeof(text), "worker %u (pid %d) %s before it was ready", number, (int)pid,
+                 end);
+    give_up(master, generation, text);
 }
 
-static void on_child_end(struct master *master, pid_t pid, int status)
+static void on_worker_end(struct master *master, struct generation *generation, unsigned number,
+                          pid_t pid, int status)
 {
-    int found = children_bury(&master->children, pid);
-    if (found < 0)
-        return;
-    unsigned number = (unsigned)found;
+    struct children *children = &generation->children;
     bool clean = WIFEXITED(status) && WEXITSTATUS(status) == 0;
-    if (master->phase == STOPPING) {
-        if (!clean && master->served)
-            children_obituary(&master->children, number, pid, status);
+    if (generation->state == GENERATION_STARTING)
+        on_start_failed(master, generation, number, pid, status);
+    else if (generation->state == GENERATION_SERVING || (!clean && master->served))
+        children_obituary(children, number, pid, status);
+    children_release(children, number);
+    if (generation->state != GENERATION_SERVING)
         return;
-    }
-    if (master->phase == STARTING) {
-        on_start_failed(master, number, pid, status);
-        stop(master, true);
-        return;
-    }
-    children_obituary(&master->children, number, pid, status);
     if (WIFEXITED(status) && WEXITSTATUS(status) == WORKER_EXIT_CONFIG) {
         log_error("worker %u cannot start: %s; the server stops", number,
-                  master->children.all[number].report);
+                  children->all[number].report);
+        notify_status("worker %u cannot start: %s", number, children->all[number].report);
         master->exit_status = 1;
         stop(master, true);
         return;
     }
-    children_plan_respawn(&master->children, number, now_ms());
+    children_plan_respawn(children, number, now_ms());
 }
 
-/* ---- the wait ---- */
+static void on_upgrade_end(struct master *master, int status)
+{
+    char end[128];
+    children_describe_end(end, sizeof(end), status);
+    log_error("upgrade: the new program %s before it served; this one goes on", end);
+    upgrade_close(&master->upgrade);
+    notify_ready();
+}
+
+static void on_child_end(struct master *master, pid_t pid, int status)
+{
+    if (pid == master->upgrade.pid) {
+        on_upgrade_end(master, status);
+        return;
+    }
+    for (struct generation *g = master->newest; g != NULL; g = g->older) {
+        int number = children_bury(&g->children, pid);
+        if (number >= 0) {
+            on_worker_end(master, g, (unsigned)number, pid, status);
+            return;
+        }
+    }
+    /* else somebody's whose parent died, and who is ours as pid 1 of a container */
+}
+
+/* ---- reload ---- */
+
+static bool open_next(struct master *master, struct options_fault *fault)
+{
+    struct generation *now = serving(master);
+    struct options *options = calloc(1, sizeof(*options));
+    if (options == NULL) {
+        snprintf(fault->text, sizeof(fault->text), "out of memory");
+        return false;
+    }
+    bool parsed = options_parse(options, master->argc, master->argv, fault);
+    if (!parsed)
+        options_free(options);
+    struct generation *next = NULL;
+    if (parsed) {
+        options_keep_fixed(options, &now->options, master->unchanged, sizeof(master->unchanged));
+        next = generation_open(options, now, &master->handed, &master->world, fault);
+    }
+    free(options);
+    if (next != NULL && !log_open(next->options.log_file)) {
+        snprintf(fault->text, sizeof(fault->text), "log-file: %s: %s", next->options.log_file,
+                 strerror(errno));
+        generation_close(next);
+        next = NULL;
+    }
+    if (next == NULL)
+        return false;
+    next->older = master->newest;
+    master->newest = next;
+    return true;
+}
+
+static void reload(struct master *master)
+{
+    struct options_fault fault;
+    master->reload_due = false;
+    control_begin(&master->control);
+    notify_reloading();
+    log_notice("HUP: the configuration is read again");
+    if (!open_next(master, &fault))
+        fail_reload(master, fault.text);
+    else if (master->unchanged[0] != '\0')
+        log_warning("reload: only a restart changes %s", master->unchanged);
+}
+
+static void on_reloaded(struct master *master, struct generation *next)
+{
+    char text[400];
+    struct generation *before = serving(master);
+    next->state = GENERATION_SERVING;
+    log_set_level((enum log_level)next->options.log_level);
+    limits_of_master(&next->options);
+    leave(before, SIGQUIT, before->options.drain_timeout);
+    listeners_remove_files(&before->listeners, &next->listeners);
+    listeners_remove_files(&before->web_listeners, &next->web_listeners);
+    snprintf(text, sizeof(text), "reloaded: %u workers%s%s", next->children.count,
+             master->unchanged[0] != '\0' ? "; only a restart changes " : "", master->unchanged);
+    log_notice("%s", text);
+    control_end(&master->control, true, text);
+    notify_ready();
+}
+
+static void on_all_ready(struct master *master, struct generation *generation)
+{
+    if (master->phase == SERVING) {
+        on_reloaded(master, generation);
+        return;
+    }
+    generation->state = GENERATION_SERVING;
+    master->phase = SERVING;
+    master->served = true;
+    log_started(generation);
+    if (master->origin.channel >= 0)
+        upgrade_report_ready(&master->origin);
+    else
+        notify_ready();
+}
+
+/* ---- upgrade ---- */
+
+static void upgrade(struct master *master)
+{
+    struct options_fault fault;
+    const struct generation *now = serving(master);
+    const char *not_now = getpid() == 1 ? "the end of this process would end its container"
+                          : master->upgrade.pid != 0    ? "another upgrade is under way"
+                          : master->origin.channel >= 0 ? "this program has not taken over yet"
+                          : now == NULL || now != master->newest ? "workers are being started"
+                                                                 : NULL;
+    if (master->phase == STOPPING)
+        return;
+    if (not_now != NULL) {
+        log_error("upgrade: not now: %s", not_now);
+        return;
+    }
+    log_notice("USR2: the program is started anew beside this one");
+    if (!upgrade_start(&master->upgrade, master->argv, &now->listeners, &now->web_listeners,
+                       shm_store_fd(master->segment.store), &fault)) {
+        log_error("upgrade: %s; this program goes on", fault.text);
+        return;
+    }
+    master->upgrade_until = now_ms() + UPGRADE_WAIT_MS;
+}
+
+static void on_upgrade_news(struct master *master)
+{
+    switch (upgrade_read(&master->upgrade)) {
+    case UPGRADE_NOTHING:
+        return;
+    case UPGRADE_FAILED:
+        kill(master->upgrade.pid, SIGKILL); /* mostly it is dead; its status comes by SIGCHLD */
+        close(master->upgrade.channel);
+        master->upgrade.channel = -1;
+        return;
+    case UPGRADE_READY:
+        log_notice("upgrade: process %d serves, this one drains", (int)master->upgrade.pid);
+        notify_main_pid(master->upgrade.pid);
+        upgrade_confirm(&master->upgrade);
+        upgrade_close(&master->upgrade);
+        master->handed_over = true;
+        stop(master, false);
+    }
+}
+
+/* The old program has told systemd whom to listen to, or it is gone. */
+static void on_origin_done(struct master *master)
+{
+    upgrade_origin_done(&master->origin);
+    notify_speak();
+    notify_ready();
+}
+
+/* ---- signals ---- */
+
+static void reopen_logs(const struct master *master)
+{
+    if (!log_reopen())
+        log_error("log-file: %s; the old one is written to", strerror(errno));
+    for (struct generation *g = master->newest; g != NULL; g = g->older) {
+        if (!generation_reopen_logs(g))
+            log_error("access-log-file: %s; the old one is written to", strerror(errno));
+        children_signal(&g->children, SIGUSR1);
+    }
+    log_notice("USR1: logs are opened anew");
+}
 
 static void on_signal(struct master *master, int signal)
 {
@@ -409,14 +528,21 @@ static void on_signal(struct master *master, int signal)
         while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
             on_child_end(master, pid, status);
         break;
+    case SIGHUP:
+        master->reload_due = true;
+        break;
+    case SIGUSR1:
+        reopen_logs(master);
+        break;
+    case SIGUSR2:
+        upgrade(master);
+        break;
     case SIGQUIT:
         log_notice("QUIT: running calls may finish");
         stop(master, false);
         break;
     default:
-        log_notice("%s: the server stops", signal == SIGTERM  ? "TERM"
-                                           : signal == SIGINT ? "INT"
-                                                              : "HUP");
+        log_notice("%s: the server stops", signal == SIGTERM ? "TERM" : "INT");
         stop(master, true);
     }
 }
@@ -428,59 +554,177 @@ static void read_signals(struct master *master)
         on_signal(master, (int)info.ssi_signo);
 }
 
+/* ---- the wait ---- */
+
+static uint64_t min_of(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* When there is something to do, whatever happens meanwhile. */
 static int next_wait(const struct master *master)
 {
+    uint64_t now = now_ms(), at = master->maintain_at;
+    for (const struct generation *g = master->newest; g != NULL; g = g->older) {
+        int respawn =
+            g->state == GENERATION_LEAVING ? -1 : children_respawn_wait(&g->children, now);
+        if (respawn >= 0)
+            at = min_of(at, now + (uint64_t)respawn);
+        if (g->state == GENERATION_LEAVING)
+            at = min_of(at, g->kill_at);
+    }
+    return at > now ? (int)(at - now) : 0;
+}
+
+static void tell_status(struct master *master)
+{
+    char loop[128] = "";
+    struct shm_info info;
+    uint64_t now = now_ms(), connections = 0;
+    unsigned calls = 0, workers = 0;
+    if (now < master->status_at || master->phase != SERVING)
+        return;
+    master->status_at = now + STATUS_MS;
+    shm_store_info(master->segment.store, &info);
+    for (const struct generation *g = master->newest; g != NULL; g = g->older) {
+        connections += balance_connections(g->balance);
+        calls += children_calls(&g->children);
+        workers += children_running(&g->children);
+        if (loop[0] == '\0')
+            (void)children_describe_loop(&g->children, now, loop, sizeof(loop));
+    }
+    notify_status("%s%s%llu users, %u workers, %llu connections, %u calls in flight", loop,
+                  loop[0] != '\0' ? "; " : "", (unsigned long long)info.users, workers,
+                  (unsigned long long)connections, calls);
+}
+
+/* Beside the table's housekeeping: who stands still, and who was told to leave and has not. */
+static void look_after_workers(struct master *master)
+{
     uint64_t now = now_ms();
-    int wait = master->maintain_at > now ? (int)(master->maintain_at - now) : 0;
-    int other = master->phase != STOPPING ? children_respawn_wait(&master->children, now)
-                : master->kill_at > now   ? (int)(master->kill_at - now)
-                                          : 0;
-    return other >= 0 && other < wait ? other : wait;
+    for (struct generation *g = master->newest; g != NULL; g = g->older) {
+        if (children_check_progress(&g->children, g->options.worker_timeout, now) != 0)
+            master->moved_at = now;
+        if (g->state == GENERATION_LEAVING && now >= g->kill_at &&
+            children_running(&g->children) != 0) {
+            log_warning("workers that did not stop in time are killed");
+            children_signal(&g->children, SIGKILL);
+            g->kill_at = now + KILL_AFTER_MS;
+        }
+        if (g->tls != NULL)
+            tls_forget_old_secrets(g->tls);
+    }
+    if (master->phase != SERVING || now < master->moved_at + STILL_MS)
+        (void)notify_watchdog(now);
 }
 
 static void maintain(struct master *master)
 {
-    if (now_ms() >= master->maintain_at)
-        master->maintain_at = now_ms() + shm_maintain(master->actor);
-    if (master->tls != NULL)
-        tls_forget_old_secrets(master->tls);
+    uint64_t now = now_ms();
+    if (now >= master->maintain_at) {
+        master->maintain_at = now + shm_maintain(master->segment.actor);
+        look_after_workers(master);
+        tell_status(master);
+    }
+    if (master->upgrade.pid != 0 && now >= master->upgrade_until) {
+        log_error("upgrade: the new program did not serve within a minute");
+        kill(master->upgrade.pid, SIGKILL);
+        master->upgrade_until = now + UPGRADE_WAIT_MS;
+    }
+}
+
+/* Those of whom nobody is left. */
+static void bury_generations(struct master *master)
+{
+    for (struct generation **at = &master->newest; *at != NULL;) {
+        struct generation *g = *at;
+        bool last = at == &master->newest && g->older == NULL;
+        if (last || g->state != GENERATION_LEAVING || children_running(&g->children) != 0) {
+            at = &g->older;
+            continue;
+        }
+        *at = g->older;
+        generation_close(g);
+    }
+}
+
+static size_t fill_poll(const struct master *master, struct pollfd *fds)
+{
+    fds[POLL_SIGNALS] = (struct pollfd){.fd = master->signal_fd, .events = POLLIN};
+    fds[POLL_UPGRADE] = (struct pollfd){
+        .fd = master->upgrade.pid != 0 ? master->upgrade.channel : -1, .events = POLLIN};
+    fds[POLL_ORIGIN] = (struct pollfd){.fd = master->origin.channel, .events = POLLIN};
+    size_t count = POLL_CONTROL + control_poll_set(&master->control, fds + POLL_CONTROL);
+    for (const struct generation *g = master->newest; g != NULL; g = g->older)
+        count += children_poll_set(&g->children, fds + count);
+    return count;
+}
+
+static void look(struct master *master)
+{
+    static struct pollfd fds[POLL_MAX];
+    poll(fds, fill_poll(master, fds), next_wait(master));
+    for (struct generation *g = master->newest; g != NULL; g = g->older)
+        children_read_reports(&g->children);
+    read_signals(master);
+    if (fds[POLL_UPGRADE].revents != 0 && master->upgrade.pid != 0 && master->upgrade.channel >= 0)
+        on_upgrade_news(master);
+    if (fds[POLL_ORIGIN].revents != 0 && master->phase != STARTING && master->origin.channel >= 0)
+        on_origin_done(master);
+    control_accept(&master->control);
+    maintain(master);
+}
+
+static bool anybody_runs(const struct master *master)
+{
+    for (const struct generation *g = master->newest; g != NULL; g = g->older)
+        if (children_running(&g->children) != 0)
+            return true;
+    return false;
 }
 
 /* @return CHILDREN_SPAWNED when the server has ended; in a child its exit status */
 static int supervise(struct master *master)
 {
-    while (master->phase != STOPPING || children_running(&master->children) != 0) {
+    while (master->phase != STOPPING || anybody_runs(master)) {
         int result = spawn_due(master);
         if (result != CHILDREN_SPAWNED)
             return result;
-        if (master->phase == STOPPING && children_running(&master->children) == 0)
+        if (master->phase == STOPPING && !anybody_runs(master))
             break; /* a first fork failed */
-        size_t count = children_poll_set(&master->children, master->fds + 1);
-        master->fds[0] = (struct pollfd){.fd = master->signal_fd, .events = POLLIN};
-        poll(master->fds, count + 1, next_wait(master));
-        children_read_reports(&master->children);
-        read_signals(master);
-        maintain(master);
-        if (master->phase == STARTING && children_all_ready(&master->children))
-            log_started(master);
-        if (master->phase == STOPPING && now_ms() >= master->kill_at) {
-            log_warning("workers that did not stop in time are killed");
-            children_signal(&master->children, SIGKILL);
-            master->kill_at = now_ms() + KILL_AFTER_MS;
-        }
+        look(master);
+        struct generation *newest = master->newest;
+        if (newest->state == GENERATION_STARTING && children_all_ready(&newest->children))
+            on_all_ready(master, newest);
+        bury_generations(master);
+        if (master->reload_due && master->phase == SERVING && master->upgrade.pid == 0 &&
+            master->newest->state == GENERATION_SERVING)
+            reload(master);
     }
     return CHILDREN_SPAWNED;
 }
 
-int master_run(const struct options *options)
+int master_run(struct options *options)
 {
-    struct master master = {.options = options, .signal_fd = -1, .access_log_fd = -1};
+    struct master master = {
+        .argc = options->argc,
+        .argv = options->argv,
+        .control.listener = -1,
+        .world.death_fd = -1,
+        .death_fd = -1,
+        .signal_fd = -1,
+    };
     log_set_level((enum log_level)options->log_level);
-    if (open_all(&master)) {
+    upgrade_open();
+    upgrade_origin(&master.origin);
+    notify_open(master.origin.channel >= 0);
+    if (open_all(&master, options)) {
+        limits_of_master(&master.newest->options);
+        control_open(&master.control);
         int child_status = supervise(&master);
         if (child_status != CHILDREN_SPAWNED) {
-            shm_actor_abandon(master.actor);
-            close_shared(&master);
+            segment_close_in_child(&master.segment);
+            close_own(&master);
             return child_status;
         }
         if (master.served)

@@ -233,31 +233,19 @@ static SSL_CTX *make_context(struct tls *tls, size_t pair, struct tls_report *re
     return NULL;
 }
 
-static void free_contexts(SSL_CTX **contexts, size_t count)
+static bool make_contexts(struct tls *tls, struct tls_report *report)
 {
-    for (size_t i = 0; i < count; i++)
-        SSL_CTX_free(contexts[i]);
-}
-
-bool tls_reload(struct tls *tls, struct tls_report *report)
-{
-    SSL_CTX *made[OPTION_PATHS_MAX] = {NULL};
-    size_t count = tls->options->tls_certificates.count;
     *report = (struct tls_report){.fault = ""};
-    for (size_t i = 0; i < count; i++) {
-        made[i] = make_context(tls, i, report);
-        if (made[i] == NULL) {
-            free_contexts(made, i);
+    for (; tls->count < tls->options->tls_certificates.count; tls->count++) {
+        tls->contexts[tls->count] = make_context(tls, tls->count, report);
+        if (tls->contexts[tls->count] == NULL)
             return false;
-        }
     }
-    free_contexts(tls->contexts, tls->count); /* connections hold their own references */
-    memcpy(tls->contexts, made, count * sizeof(made[0]));
-    tls->count = count;
     return true;
 }
 
-struct tls *tls_load(const struct options *options, struct tls_report *report)
+struct tls *tls_load(const struct options *options, const struct tls *before,
+                     struct tls_report *report)
 {
     struct tls *tls = calloc(1, sizeof(*tls));
     if (tls == NULL) {
@@ -265,12 +253,15 @@ struct tls *tls_load(const struct options *options, struct tls_report *report)
         return NULL;
     }
     tls->options = options;
-    if (!begin_tickets(tls)) {
+    if (before != NULL) {
+        memcpy(tls->secret, before->secret, sizeof(tls->secret));
+        memcpy(tls->keys, before->keys, sizeof(tls->keys));
+    } else if (!begin_tickets(tls)) {
         fail(report, "no random numbers for TLS");
         tls_free(tls);
         return NULL;
     }
-    if (tls_reload(tls, report))
+    if (make_contexts(tls, report))
         return tls;
     tls_free(tls);
     return NULL;
@@ -280,7 +271,8 @@ void tls_free(struct tls *tls)
 {
     if (tls == NULL)
         return;
-    free_contexts(tls->contexts, tls->count);
+    for (size_t i = 0; i < tls->count; i++)
+        SSL_CTX_free(tls->contexts[i]);
     OPENSSL_cleanse(tls, sizeof(*tls));
     free(tls);
 }

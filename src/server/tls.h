@@ -25,12 +25,12 @@ struct tls_report {
 /**
  * Before fork, so that workers share the tickets' secret. An expired certificate, a key of another
  * one and a file that cannot be read are faults.
+ * @param options must outlive it
+ * @param before whose tickets go on to count; NULL: none's
  * @return NULL with report->fault set
  */
-struct tls *tls_load(const struct options *options, struct tls_report *report);
-/** Reads all files again. Connections that are open keep what they have.
- * @return false with report->fault set: what was in force stays */
-bool tls_reload(struct tls *tls, struct tls_report *report);
+struct tls *tls_load(const struct options *options, const struct tls *before,
+                     struct tls_report *report);
 void tls_free(struct tls *tls);
 /** What new connections are accepted with. */
 SSL_CTX *tls_context(struct tls *tls);

@@ -2,6 +2,7 @@
 #include "server/worker.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <signal.h>
@@ -11,6 +12,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "server/limits.h"
 #include "server/log.h"
 #include "server/web.h"
 #include "service/access_log.h"
@@ -36,10 +38,12 @@ struct worker {
     struct chain *chain;
     h2o_socket_t *signals;
     h2o_socket_t *listeners[LISTEN_MAX];
-    struct http2_timer accept_again, drain_over;
-    uint64_t accept_warn_at; /* ms */
+    h2o_socket_t *wake, *death;
+    struct http2_timer accept_again, look_again, drain_over;
+    struct balance_left left; /* while looks_away */
+    uint64_t accept_warn_at;  /* ms */
     struct stats_own own;
-    bool accept_rests, draining, drain_expired, stop;
+    bool accept_rests, looks_away, draining, drain_expired, stop;
 };
 
 /* libh2o's callbacks bring their socket's data, timers nothing: a process has one worker */
@@ -49,17 +53,29 @@ static struct worker the_worker;
 
 static void on_connection(h2o_socket_t *listener, const char *err);
 
+/* Unless there is a reason not to. */
 static void start_accepting(struct worker *worker)
 {
+    if (worker->accept_rests || worker->looks_away || worker->draining)
+        return;
     for (size_t i = 0; i < worker->config->listeners->count; i++)
         h2o_socket_read_start(worker->listeners[i], on_connection);
 }
 
+static void stop_accepting(struct worker *worker)
+{
+    for (size_t i = 0; i < worker->config->listeners->count; i++)
+        if (worker->listeners[i] != NULL)
+            h2o_socket_read_stop(worker->listeners[i]);
+}
+
 static void on_accept_again(struct http2_timer *timer)
 {
+    struct worker *worker = &the_worker;
     (void)timer;
-    the_worker.accept_rests = false;
-    start_accepting(&the_worker);
+    worker->accept_rests = false;
+    balance_accepting(worker->config->balance, worker->config->number, true);
+    start_accepting(worker);
 }
 
 /* The listeners stay readable while accept fails: without a rest the loop would spin. */
@@ -68,16 +84,54 @@ static void rest_from_accepting(struct worker *worker, int reason)
     if (worker->accept_rests)
         return;
     worker->accept_rests = true;
+    balance_accepting(worker->config->balance, worker->config->number, false);
     uint64_t now = grpc_server_now_ms(worker->server);
     if (now >= worker->accept_warn_at) {
         log_warning("accept: %s; new connections wait", strerror(reason));
         worker->accept_warn_at = now + ACCEPT_WARN_MS;
     }
-    for (size_t i = 0; i < worker->config->listeners->count; i++)
-        h2o_socket_read_stop(worker->listeners[i]);
+    stop_accepting(worker);
     worker->accept_again.expired = on_accept_again;
     http2_timer_arm(grpc_server_timers(worker->server), &worker->accept_again,
                     now + ACCEPT_REST_MS);
+}
+
+/* ---- whose turn it is ---- */
+
+static void look_here(struct worker *worker)
+{
+    if (!worker->looks_away)
+        return;
+    worker->looks_away = false;
+    http2_timer_disarm(grpc_server_timers(worker->server), &worker->look_again);
+    start_accepting(worker);
+}
+
+static void on_look_again(struct http2_timer *timer)
+{
+    struct worker *worker = &the_worker;
+    (void)timer;
+    balance_pass_over(worker->config->balance, &worker->left);
+    look_here(worker);
+}
+
+/* The connection that waits is another's; the listeners would wake this one all the time. */
+static void look_away(struct worker *worker)
+{
+    worker->looks_away = true;
+    stop_accepting(worker);
+    worker->look_again.expired = on_look_again;
+    http2_timer_arm(grpc_server_timers(worker->server), &worker->look_again,
+                    grpc_server_now_ms(worker->server) + BALANCE_PATIENCE_MS);
+}
+
+static void on_wake(h2o_socket_t *sock, const char *err)
+{
+    struct worker *worker = sock->data;
+    if (err != NULL)
+        return;
+    balance_awake(worker->config->balance, worker->config->number);
+    look_here(worker);
 }
 
 /* ---- who may come ---- */
@@ -90,7 +144,8 @@ static void on_gone(void *data)
 {
     const struct worker_config *config = the_worker.config;
     struct guest *guest = data;
-    admission_leave(config->admission, config->number, &guest->pass);
+    admission_leave(config->admission, config->place, &guest->pass);
+    balance_add(config->balance, config->number, -1);
     free(guest);
 }
 
@@ -98,12 +153,15 @@ static void on_gone(void *data)
 static struct guest *admit(struct worker *worker, const struct sockaddr *address, const char **why)
 {
     const struct worker_config *config = worker->config;
+    const struct admission_bounds bounds = {config->options->max_connections,
+                                            config->options->max_connections_per_address};
     struct guest *guest = malloc(sizeof(*guest));
     *why = "out of memory";
     if (guest == NULL)
         return NULL;
-    switch (admission_enter(config->admission, config->number, address, &guest->pass)) {
+    switch (admission_enter(config->admission, config->place, &bounds, address, &guest->pass)) {
     case ADMISSION_GRANTED:
+        balance_add(config->balance, config->number, 1);
         return guest;
     case ADMISSION_FULL:
         worker->own.connections++;
@@ -148,6 +206,10 @@ static void on_connection(h2o_socket_t *listener, const char *err)
     socklen_t len = sizeof(address);
     if (err != NULL)
         return;
+    if (!balance_take(worker->config->balance, worker->config->number, &worker->left)) {
+        look_away(worker);
+        return;
+    }
     int fd = accept4(h2o_socket_get_fd(listener), (struct sockaddr *)&address, &len,
                      SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd < 0) {
@@ -168,8 +230,11 @@ static void on_connection(h2o_socket_t *listener, const char *err)
 
 static void close_listeners(struct worker *worker)
 {
-    if (worker->server != NULL)
+    balance_accepting(worker->config->balance, worker->config->number, false);
+    if (worker->server != NULL) {
         http2_timer_disarm(grpc_server_timers(worker->server), &worker->accept_again);
+        http2_timer_disarm(grpc_server_timers(worker->server), &worker->look_again);
+    }
     for (size_t i = 0; i < worker->config->listeners->count; i++) {
         if (worker->listeners[i] != NULL)
             h2o_socket_close(worker->listeners[i]);
@@ -207,6 +272,16 @@ static void drain(struct worker *worker)
                     grpc_server_now_ms(worker->server) + worker->config->options->drain_timeout);
 }
 
+static void reopen_logs(const struct worker *worker)
+{
+    const char *path = worker->config->options->access_log_file;
+    if (!log_reopen())
+        log_error("log-file: %s; the old one is written to", strerror(errno));
+    if (worker->access_log != NULL && path != NULL &&
+        !access_log_open_again(path, worker->config->access_log_fd))
+        log_error("access-log-file: %s: %s; the old one is written to", path, strerror(errno));
+}
+
 static void on_signal(h2o_socket_t *sock, const char *err)
 {
     struct worker *worker = sock->data;
@@ -216,9 +291,19 @@ static void on_signal(h2o_socket_t *sock, const char *err)
     while (read(h2o_socket_get_fd(sock), &info, sizeof(info)) == (ssize_t)sizeof(info)) {
         if (info.ssi_signo == SIGQUIT)
             drain(worker);
+        else if (info.ssi_signo == SIGUSR1)
+            reopen_logs(worker);
         else
             worker->stop = true;
     }
+}
+
+/* The other end is the master's alone: nobody supervises this worker any more. */
+static void on_death(h2o_socket_t *sock, const char *err)
+{
+    struct worker *worker = sock->data;
+    (void)err;
+    worker->stop = true;
 }
 
 /* ---- start and end ---- */
@@ -230,6 +315,14 @@ static bool fail(const struct worker *worker, const char *text)
     return false;
 }
 
+static h2o_socket_t *watch(struct worker *worker, int fd, h2o_socket_cb on_readable)
+{
+    h2o_socket_t *sock = h2o_evloop_socket_create(worker->loop, fd, H2O_SOCKET_FLAG_DONT_READ);
+    sock->data = worker;
+    h2o_socket_read_start(sock, on_readable);
+    return sock;
+}
+
 static bool watch_signals(struct worker *worker)
 {
     sigset_t set;
@@ -237,12 +330,24 @@ static bool watch_signals(struct worker *worker)
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGINT);
     sigaddset(&set, SIGQUIT);
+    sigaddset(&set, SIGUSR1);
     int fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
     if (fd < 0)
         return fail(worker, "signalfd failed");
-    worker->signals = h2o_evloop_socket_create(worker->loop, fd, H2O_SOCKET_FLAG_DONT_READ);
-    worker->signals->data = worker;
-    h2o_socket_read_start(worker->signals, on_signal);
+    worker->signals = watch(worker, fd, on_signal);
+    return true;
+}
+
+/* Descriptors that stay the configuration's: their sockets close copies. */
+static bool watch_others(struct worker *worker)
+{
+    const struct worker_config *config = worker->config;
+    int death = fcntl(config->death_fd, F_DUPFD_CLOEXEC, 0);
+    int wake = fcntl(balance_wake_fd(config->balance, config->number), F_DUPFD_CLOEXEC, 0);
+    if (death < 0 || wake < 0)
+        return fail(worker, "out of descriptors");
+    worker->death = watch(worker, death, on_death);
+    worker->wake = watch(worker, wake, on_wake);
     return true;
 }
 
@@ -327,7 +432,7 @@ static bool start(struct worker *worker)
         SHM_OK)
         return fail(worker, fault.text);
     __atomic_store_n(&config->board->slot, shm_actor_slot(worker->actor), __ATOMIC_RELAXED);
-    if (!start_server(worker) || !watch_signals(worker))
+    if (!start_server(worker) || !watch_signals(worker) || !watch_others(worker))
         return false;
     for (size_t i = 0; i < config->listeners->count; i++) {
         worker->listeners[i] = h2o_evloop_socket_create(worker->loop, config->listeners->all[i].fd,
@@ -336,6 +441,7 @@ static bool start(struct worker *worker)
     }
     if (!web_open(worker->loop, config->web_listeners, config->counters, config->store))
         return fail(worker, "out of memory");
+    balance_accepting(config->balance, config->number, true);
     start_accepting(worker);
     const char ready = WORKER_READY;
     return write(config->report_fd, &ready, 1) == 1;
@@ -356,7 +462,22 @@ static void account(struct worker *worker)
         access_log_flush(worker->access_log);
         own->access_log_dropped = access_log_dropped(worker->access_log);
     }
+    own->log_dropped = log_dropped();
     stats_fold(worker->stats, own);
+}
+
+/* Seen by the master, which kills a worker that stands still, and by the others. */
+static void show_progress(const struct worker *worker)
+{
+    struct stats_board *board = worker->config->board;
+    __atomic_store_n(&board->turns, board->turns + 1, __ATOMIC_RELAXED);
+    balance_turn(worker->config->balance, worker->config->number);
+}
+
+static void close_watched(h2o_socket_t *sock)
+{
+    if (sock != NULL)
+        h2o_socket_close(sock);
 }
 
 static void finish(struct worker *worker)
@@ -364,8 +485,9 @@ static void finish(struct worker *worker)
     if (worker->loop != NULL)
         close_listeners(worker);
     web_close();
-    if (worker->signals != NULL)
-        h2o_socket_close(worker->signals);
+    close_watched(worker->signals);
+    close_watched(worker->death);
+    close_watched(worker->wake);
     if (worker->server != NULL) {
         http2_timer_disarm(grpc_server_timers(worker->server), &worker->drain_over);
         if (worker->stats != NULL)
@@ -386,10 +508,13 @@ int worker_run(const struct worker_config *config)
     worker->config = config;
     snprintf(name, sizeof(name), "rosterd-w%u", config->number);
     prctl(PR_SET_NAME, name);
+    log_set_worker(config->number);
+    limits_of_worker(config->options, config->number);
     bool started = start(worker);
     close(config->report_fd);
     while (started && !is_done(worker)) {
-        grpc_server_run_once(worker->server, -1);
+        grpc_server_run_once(worker->server, WORKER_TURN_MS);
+        show_progress(worker);
         account(worker);
         shm_actor_offline(worker->actor);
     }

@@ -4,6 +4,7 @@
 #define ROSTERD_SERVER_WORKER_H
 
 #include "server/admission.h"
+#include "server/balance.h"
 #include "server/listen.h"
 #include "server/options.h"
 #include "server/tls.h"
@@ -21,21 +22,26 @@ struct worker_config {
     int access_log_fd;                     /* -1: no access log */
     struct tls *tls;                       /* NULL: plain */
     struct admission *admission;
+    unsigned place; /* in it */
+    struct balance *balance;
     struct shm_store *store;
     struct shm_counters *counters;
     struct stats_board *board; /* shared with the master */
+    int death_fd;              /* readable when the master is gone */
     int report_fd;             /* towards the master: WORKER_READY, or why not */
 };
 
 /** The one byte that a worker reports once it accepts; anything else is a text that says why it
  * cannot, and its exit status is then WORKER_EXIT_CONFIG. */
 #define WORKER_READY '\x06'
+/** A worker's loop turns at least this often: that it does not stand still can be seen. */
+enum { WORKER_TURN_MS = 1000 };
 /** The same would happen to the next one: do not respawn. */
 enum { WORKER_EXIT_CONFIG = 78 };
 
 /**
- * Called in the forked child, with the signals that master_signals() names
- * blocked. TERM and INT end it at once, QUIT when its calls are done.
+ * Called in the forked child, with the signals that the master
+ * reads blocked. TERM and INT end it at once, QUIT when its calls are done; USR1 reopens its logs.
  * @return the process's exit status
  */
 int worker_run(const struct worker_config *config);

@@ -48,9 +48,8 @@ struct table {
 };
 
 struct auth {
-    char *path;
     struct table *table;
-    void *names; /* tree of strings: what a call was told stays true after a reload */
+    void *names; /* tree of strings */
 };
 
 /* ---- looking one up ---- */
@@ -373,9 +372,8 @@ static struct table *load(const char *path, void **names, struct auth_report *re
 struct auth *auth_load(const char *path, struct auth_report *report)
 {
     struct auth *auth = calloc(1, sizeof(*auth));
-    if (auth == NULL || (auth->path = strdup(path)) == NULL) {
+    if (auth == NULL) {
         snprintf(report->fault, sizeof(report->fault), "out of memory");
-        free(auth);
         return NULL;
     }
     auth->table = load(path, &auth->names, report);
@@ -385,23 +383,12 @@ struct auth *auth_load(const char *path, struct auth_report *report)
     return NULL;
 }
 
-bool auth_reload(struct auth *auth, struct auth_report *report)
-{
-    struct table *table = load(auth->path, &auth->names, report);
-    if (table == NULL)
-        return false;
-    unmap(auth->table);
-    auth->table = table;
-    return true;
-}
-
 void auth_free(struct auth *auth)
 {
     if (auth == NULL)
         return;
     unmap(auth->table);
     tdestroy(auth->names, free);
-    free(auth->path);
     free(auth);
 }
 

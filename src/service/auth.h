@@ -31,8 +31,6 @@ struct auth_report {
 
 /** @return NULL with report->fault set */
 struct auth *auth_load(const char *path, struct auth_report *report);
-/** Reads the file again. @return false with report->fault set: the old tokens stay in force */
-bool auth_reload(struct auth *auth, struct auth_report *report);
 void auth_free(struct auth *auth);
 
 size_t auth_count(const struct auth *auth);

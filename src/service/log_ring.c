@@ -14,6 +14,7 @@
  * the next one.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <stdlib.h>
@@ -201,6 +202,24 @@ static void *write_lines(void *data)
         else
             wait_for_lines(log);
     }
+}
+
+/* ---- the file ---- */
+
+int access_log_open(const char *path)
+{
+    return path == NULL ? fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 0)
+                        : open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY, 0640);
+}
+
+bool access_log_open_again(const char *path, int fd)
+{
+    int file = access_log_open(path);
+    if (file < 0)
+        return false;
+    bool done = dup3(file, fd, O_CLOEXEC) == fd; /* a write that runs ends in the old file */
+    close(file);
+    return done;
 }
 
 /* ---- begin and end ---- */

@@ -29,7 +29,9 @@
 /* X(field of struct stats_own, kind, name, what it counts): the server's own, told each turn */
 #define STATS_OWN(X)                                                                               \
     X(access_log_dropped, COUNTER, "rosterd_access_log_dropped_total",                             \
-      "Lines of the access log that were lost: its file was slow, full or gone.")
+      "Lines of the access log that were lost: its file was slow, full or gone.")                  \
+    X(log_dropped, COUNTER, "rosterd_log_dropped_total",                                           \
+      "Lines of workers' logs that were lost: the file or pipe was slow, full or gone.")
 
 /* X(field of struct stats_own, its label among the limits) */
 #define STATS_OWN_LIMITS(X)                                                                        \
@@ -98,6 +100,7 @@ struct stats_board {
     uint32_t calls;  /* in flight */
     uint32_t method; /* index of the last call that started; stats_method_name() */
     uint32_t slot;   /* of its actor */
+    uint32_t turns;  /* of its loop, which it takes about each second at least */
 };
 /** "/userservice.UserService/GetUser", or "unknown" */
 const char *stats_method_name(size_t index);

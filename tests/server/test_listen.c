@@ -63,6 +63,49 @@ static void unix_path_is_read_whole(void **state)
     assert_string_equal(un->sun_path, "/run/a:b.sock");
 }
 
+static void unix_socket_may_have_a_mode(void **state)
+{
+    static struct listeners listeners;
+    char text[128];
+    struct stat st;
+    (void)state;
+    snprintf(text, sizeof(text), "unix:%s/m.sock,mode=0660", directory);
+    assert_true(listen_parse(&address, text));
+    assert_int_equal(address.mode, 0660);
+    assert_int_equal(listeners_add(&listeners, &address, false), 1);
+    assert_int_equal(stat(listeners.all[0].text + strlen("unix:"), &st), 0);
+    assert_int_equal(st.st_mode & 07777, 0660);
+    listeners_close(&listeners, true);
+    assert_false(listen_parse(&address, "unix:/x,mode="));
+    assert_false(listen_parse(&address, "unix:/x,mode=0888"));
+    assert_false(listen_parse(&address, "unix:/x,mode=7777"));
+    assert_false(listen_parse(&address, "unix:,mode=0660"));
+}
+
+static void a_shared_socket_is_the_same_one(void **state)
+{
+    static struct listeners first, second;
+    struct listener taken;
+    (void)state;
+    assert_true(listen_parse(&address, "127.0.0.1:0"));
+    assert_int_equal(listeners_add(&first, &address, false), 1);
+    assert_true(listeners_share(&second, &first.all[0]));
+    listeners_close(&first, true);
+    /* it listens still, and whoever is given it knows what it is */
+    assert_true(listener_take(&taken, second.all[0].fd, "grpc", true));
+    assert_int_equal(taken.port, second.all[0].port);
+    assert_string_equal(taken.text, second.all[0].text);
+    snprintf(address.text, sizeof(address.text), "%s", taken.text);
+    assert_true(listen_parse(&address, taken.text));
+    assert_true(listener_is_at(&taken, &address));
+    assert_true(listen_parse(&address, "127.0.0.1:1"));
+    assert_false(listener_is_at(&taken, &address));
+    listeners_close(&second, true);
+    int connected = socket(AF_INET, SOCK_STREAM, 0);
+    assert_false(listener_take(&taken, connected, "", true)); /* it does not listen */
+    close(connected);
+}
+
 static void longest_unix_path_has_107_bytes(void **state)
 {
     (void)state;
@@ -163,9 +206,9 @@ static void live_servers_socket_file_is_left_alone(void **state)
     assert_int_equal(listeners_add(&first, &address, false), 1);
     assert_int_equal(listeners_add(&second, &address, false), -1);
     assert_int_equal(errno, EADDRINUSE);
-    assert_int_equal(access(first.all[0].path, F_OK), 0);
+    assert_int_equal(access(first.all[0].text + strlen("unix:"), F_OK), 0);
     char path[128];
-    strcpy(path, first.all[0].path);
+    strcpy(path, first.all[0].text + strlen("unix:"));
     listeners_close(&first, true);
     assert_int_equal(access(path, F_OK), -1);
 }
@@ -203,7 +246,7 @@ static void another_servers_file_at_our_path_stays(void **state)
     char path[128];
     unix_address("stolen");
     assert_int_equal(listeners_add(&first, &address, false), 1);
-    strcpy(path, first.all[0].path);
+    strcpy(path, first.all[0].text + strlen("unix:"));
     assert_int_equal(unlink(path), 0);
     assert_int_equal(listeners_add(&second, &address, false), 1);
     listeners_close(&first, true);
@@ -218,6 +261,8 @@ int main(void)
         cmocka_unit_test(ipv4_address_is_read),
         cmocka_unit_test(ipv6_address_stands_in_brackets),
         cmocka_unit_test(unix_path_is_read_whole),
+        cmocka_unit_test(unix_socket_may_have_a_mode),
+        cmocka_unit_test(a_shared_socket_is_the_same_one),
         cmocka_unit_test(longest_unix_path_has_107_bytes),
         cmocka_unit_test(anything_else_is_refused),
         cmocka_unit_test(port_0_becomes_a_real_one_and_is_then_in_use),

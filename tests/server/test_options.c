@@ -15,7 +15,7 @@ static struct options options;
 static struct options_fault fault;
 
 /* Arguments up to a NULL. */
-static enum options_result parse(const char *first, ...)
+static bool parse(const char *first, ...)
 {
     char *argv[80] = {(char *)"rosterd"};
     int argc = 1;
@@ -25,19 +25,20 @@ static enum options_result parse(const char *first, ...)
         argv[argc++] = (char *)arg;
     va_end(args);
     fault.text[0] = '\0';
+    options_free(&options);
     return options_parse(&options, argc, argv, &fault);
 }
 
 static void assert_refused(const char *argument, const char *expected)
 {
-    assert_int_equal(parse(argument, NULL), OPTIONS_BAD);
+    assert_false(parse(argument, NULL));
     assert_string_equal(fault.text, expected);
 }
 
 static void defaults_are_those_of_the_manual(void **state)
 {
     (void)state;
-    assert_int_equal(parse(NULL), OPTIONS_RUN);
+    assert_true(parse(NULL));
     assert_int_equal(options.listen.count, 2);
     assert_true(options.default_listen);
     assert_string_equal(options.listen.all[0].text, "127.0.0.1:50051");
@@ -59,8 +60,7 @@ static void defaults_are_those_of_the_manual(void **state)
 static void value_follows_or_is_joined_by_an_equals_sign(void **state)
 {
     (void)state;
-    assert_int_equal(parse("--workers", "3", "--segment=/a=b", "--log-level", "debug", NULL),
-                     OPTIONS_RUN);
+    assert_true(parse("--workers", "3", "--segment=/a=b", "--log-level", "debug", NULL));
     assert_int_equal(options.workers, 3);
     assert_string_equal(options.segment, "/a=b");
     assert_int_equal(options.log_level, LOG_LEVEL_DEBUG);
@@ -69,9 +69,8 @@ static void value_follows_or_is_joined_by_an_equals_sign(void **state)
 static void last_value_counts_but_listen_adds(void **state)
 {
     (void)state;
-    assert_int_equal(parse("--workers=3", "--workers=4", "--listen=127.0.0.1:0",
-                           "--listen=unix:/run/r.sock", NULL),
-                     OPTIONS_RUN);
+    assert_true(parse("--workers=3", "--workers=4", "--listen=127.0.0.1:0",
+                      "--listen=unix:/run/r.sock", NULL));
     assert_int_equal(options.workers, 4);
     assert_int_equal(options.listen.count, 2);
     assert_false(options.default_listen);
@@ -81,10 +80,10 @@ static void last_value_counts_but_listen_adds(void **state)
 static void unknown_option_is_named(void **state)
 {
     (void)state;
-    assert_refused("--tls-kay", "unknown option '--tls-kay'");
-    assert_refused("--tls-kay=/etc/key", "unknown option '--tls-kay'");
-    assert_refused("--worker=3", "unknown option '--worker'");
-    assert_refused("--workersx=3", "unknown option '--workersx'");
+    assert_refused("--tls-kay", "unknown option '--tls-kay'; is it --tls-key?");
+    assert_refused("--tls-kay=/etc/key", "unknown option '--tls-kay'; is it --tls-key?");
+    assert_refused("--worker=3", "unknown option '--worker'; is it --workers?");
+    assert_refused("--workersx=3", "unknown option '--workersx'; is it --workers?");
     assert_refused("--", "unknown option '--'");
     assert_refused("--=3", "unknown option '--'");
     assert_refused("-w", "unknown option '-w'");
@@ -136,7 +135,7 @@ static void bad_address_segment_and_level_say_what_is_expected(void **state)
 {
     (void)state;
     assert_refused("--listen=50051", "listen: '50051' is not an address: ADDR:PORT, [ADDR]:PORT or "
-                                     "unix:PATH");
+                                     "unix:PATH[,mode=0660]");
     static const char *const segments[] = {"rosterd", "/", "/a/b", "", "//", "/.", "/.."};
     for (size_t i = 0; i < sizeof(segments) / sizeof(segments[0]); i++) {
         char argument[64], expected[200];
@@ -163,7 +162,7 @@ static void unique_is_no_key_one_or_both(void **state)
                 {"--unique=username,email", 3},
                 {"--unique=email,username", 3}};
     for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
-        assert_int_equal(parse(good[i].value, NULL), OPTIONS_RUN);
+        assert_true(parse(good[i].value, NULL));
         assert_int_equal(options.unique, good[i].keys);
     }
     static const char *const bad[] = {"",
@@ -186,10 +185,9 @@ static void unique_is_no_key_one_or_both(void **state)
 static void limits_themselves_are_allowed(void **state)
 {
     (void)state;
-    assert_int_equal(parse("--workers=512", "--max-users=4294967295", "--segment-size=16T",
-                           "--max-message-size=1G", "--max-header-size=1K", "--drain-timeout=1d",
-                           "--drain-timeout=0", NULL),
-                     OPTIONS_RUN);
+    assert_true(parse("--workers=512", "--max-users=4294967295", "--segment-size=16T",
+                      "--max-message-size=1G", "--max-header-size=1K", "--drain-timeout=1d",
+                      "--drain-timeout=0", NULL));
     assert_int_equal(options.max_users, UINT32_MAX);
     assert_int_equal(options.drain_timeout, 0);
 }
@@ -198,10 +196,12 @@ static void more_addresses_than_fit_are_refused(void **state)
 {
     (void)state;
     char *argv[LISTEN_MAX + 2] = {(char *)"rosterd"};
+    options_free(&options);
     for (int i = 1; i <= LISTEN_MAX + 1; i++)
         argv[i] = (char *)"--listen=127.0.0.1:0";
-    assert_int_equal(options_parse(&options, LISTEN_MAX + 1, argv, &fault), OPTIONS_RUN);
-    assert_int_equal(options_parse(&options, LISTEN_MAX + 2, argv, &fault), OPTIONS_BAD);
+    assert_true(options_parse(&options, LISTEN_MAX + 1, argv, &fault));
+    options_free(&options);
+    assert_false(options_parse(&options, LISTEN_MAX + 2, argv, &fault));
     assert_string_equal(fault.text, "listen: more than 64 addresses");
 }
 
@@ -211,16 +211,48 @@ static void long_bad_argument_is_cut(void **state)
     static char argument[5000];
     memset(argument, 'x', sizeof(argument) - 1);
     memcpy(argument, "--", 2);
-    assert_int_equal(parse(argument, NULL), OPTIONS_BAD);
+    assert_false(parse(argument, NULL));
     assert_true(strlen(fault.text) < 256);
 }
 
-static void help_and_version_win_over_what_follows(void **state)
+static void help_and_version_win_over_all_else(void **state)
 {
     (void)state;
-    assert_int_equal(parse("--help", "--nonsense", NULL), OPTIONS_HELP);
-    assert_int_equal(parse("--version", NULL), OPTIONS_VERSION);
-    assert_int_equal(parse("--nonsense", "--help", NULL), OPTIONS_BAD);
+    assert_true(parse("--help", "--nonsense", NULL));
+    assert_true(options.help);
+    assert_true(parse("--version", NULL));
+    assert_true(options.version && !options.help);
+    assert_true(parse("--nonsense", "--help", NULL));
+    assert_true(options.help);
+}
+
+static void a_flag_takes_no_value(void **state)
+{
+    (void)state;
+    assert_refused("--check-config=yes", "check-config: takes no value");
+    assert_true(parse("--check-config", "--workers", "3", NULL));
+    assert_true(options.check_config);
+    assert_int_equal(options.workers, 3);
+}
+
+static void cpus_are_off_auto_or_a_list(void **state)
+{
+    (void)state;
+    static const char *const good[] = {"off", "auto", "0", "0,2-3", "1-1,7", "1023"};
+    static const char *const bad[] = {"", "on", "1,", ",1", "3-2", "1-", "-1", "1024", "1;2", "a"};
+    char argument[64], expected[160];
+    for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+        snprintf(argument, sizeof(argument), "--worker-cpu-affinity=%s", good[i]);
+        assert_true(parse(argument, NULL));
+        assert_string_equal(options.worker_cpus, good[i]);
+    }
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        snprintf(argument, sizeof(argument), "--worker-cpu-affinity=%s", bad[i]);
+        snprintf(expected, sizeof(expected),
+                 "worker-cpu-affinity: '%s' is not off, auto or a list of CPUs such as 0,2-3",
+                 bad[i]);
+        assert_refused(argument, expected);
+    }
 }
 
 static void help_shows_every_option_with_its_default(void **state)
@@ -327,7 +359,9 @@ int main(void)
         cmocka_unit_test(limits_themselves_are_allowed),
         cmocka_unit_test(more_addresses_than_fit_are_refused),
         cmocka_unit_test(long_bad_argument_is_cut),
-        cmocka_unit_test(help_and_version_win_over_what_follows),
+        cmocka_unit_test(help_and_version_win_over_all_else),
+        cmocka_unit_test(a_flag_takes_no_value),
+        cmocka_unit_test(cpus_are_off_auto_or_a_list),
         cmocka_unit_test(help_shows_every_option_with_its_default),
         cmocka_unit_test(sizes_are_powers_of_1024),
         cmocka_unit_test(times_without_a_unit_are_seconds),

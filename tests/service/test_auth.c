@@ -196,22 +196,6 @@ static void short_token_is_warned_of(void **state)
     auth_free(auth);
 }
 
-static void reload_replaces_all_or_nothing(void **state)
-{
-    (void)state;
-    struct auth *auth = load("oldoldoldoldoldold one\n");
-    write_file("newnewnewnewnewnew two\nbroken\n", 31);
-    assert_false(auth_reload(auth, &report));
-    assert_non_null(strstr(report.fault, "line 2"));
-    assert_string_equal(name_of(auth, "Bearer oldoldoldoldoldold"), "one");
-    assert_string_equal(name_of(auth, "Bearer newnewnewnewnewnew"), "nobody");
-    write_file("newnewnewnewnewnew two\n", 23);
-    assert_true(auth_reload(auth, &report));
-    assert_string_equal(name_of(auth, "Bearer oldoldoldoldoldold"), "nobody");
-    assert_string_equal(name_of(auth, "Bearer newnewnewnewnewnew"), "two");
-    auth_free(auth);
-}
-
 static int make_path(void **state)
 {
     (void)state;
@@ -237,7 +221,6 @@ int main(void)
         cmocka_unit_test(what_is_no_file_is_refused),
         cmocka_unit_test(file_that_others_may_read_is_warned_of),
         cmocka_unit_test(short_token_is_warned_of),
-        cmocka_unit_test(reload_replaces_all_or_nothing),
     };
     return cmocka_run_group_tests(tests, make_path, remove_path);
 }

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Which worker takes a new connection: the one that has the fewest. gRPC's clients keep few
+ * connections for long, so where they fall once decides for hours how busy each worker is.
+ *
+ * All workers watch the same listening sockets. One that has more connections than another
+ * leaves a new one to it: it wakes the other, and looks elsewhere for BALANCE_PATIENCE_MS. A worker
+ * that was woken and has not run since (stopped, or deep in something) is passed over from then on,
+ * until it runs again: it makes a client wait once, for that time at most.
+ *
+ * The counts lie in memory that master and workers share; each row is written by its worker
+ * (`passed_over` also by the others), and by the master when its worker is gone.
+ */
+#ifndef ROSTERD_SERVER_BALANCE_H
+#define ROSTERD_SERVER_BALANCE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum { BALANCE_PATIENCE_MS = 40 };
+
+struct balance; /* of one generation of workers */
+
+/** Before fork. @return NULL with errno set */
+struct balance *balance_create(unsigned workers);
+/** In a worker its own view of it. NULL is nothing to do. */
+void balance_destroy(struct balance *balance);
+
+/* ---- a worker's ---- */
+
+/** From now on it takes connections, or not (it has no descriptors left, it drains). */
+void balance_accepting(struct balance *balance, unsigned worker, bool accepts);
+void balance_add(struct balance *balance, unsigned worker, int connections);
+/** Once each turn of its loop: it runs. */
+void balance_turn(struct balance *balance, unsigned worker);
+/** The descriptor that others wake it by: readable then. */
+int balance_wake_fd(const struct balance *balance, unsigned worker);
+/** Takes note of having been woken. */
+void balance_awake(struct balance *balance, unsigned worker);
+
+/** A worker that was left a connection, and what it was at then. */
+struct balance_left {
+    unsigned worker;
+    uint32_t turn;
+};
+/**
+ * A connection waits. @return true: take it; false: it was left to another, who was woken. Look
+ * again after BALANCE_PATIENCE_MS or when woken; call balance_pass_over() in the first case.
+ */
+bool balance_take(struct balance *balance, unsigned worker, struct balance_left *left);
+/** The time is over: if the other has not run at all it does not count any more. */
+void balance_pass_over(struct balance *balance, const struct balance_left *left);
+
+/* ---- the master's ---- */
+
+/** The worker is gone, and its connections with it. */
+void balance_forget(struct balance *balance, unsigned worker);
+/** Of all workers. */
+uint64_t balance_connections(const struct balance *balance);
+
+#endif
