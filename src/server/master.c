@@ -24,6 +24,7 @@
 enum {
     KILL_AFTER_MS = 5000,    /* a worker that does not stop in this time is killed */
     UPGRADE_WAIT_MS = 60000, /* for the new program to serve */
+    LOOK_MS = 500,           /* between two looks at the workers */
     STATUS_MS = 5000,        /* between two counts of what goes on */
     STILL_MS = 5000,         /* no worker moved for so long: the watchdog is not fed */
 };
@@ -50,7 +51,7 @@ struct master {
     bool handed_over; /* another process serves now */
     bool reload_due;
     char unchanged[256]; /* what the reload under way would have changed, but cannot */
-    uint64_t maintain_at, status_at, upgrade_until, moved_at; /* ms */
+    uint64_t maintain_at, look_at, status_at, upgrade_until, moved_at; /* ms */
     int exit_status;
 };
 
@@ -564,7 +565,7 @@ static uint64_t min_of(uint64_t a, uint64_t b)
 /* When there is something to do, whatever happens meanwhile. */
 static int next_wait(const struct master *master)
 {
-    uint64_t now = now_ms(), at = master->maintain_at;
+    uint64_t now = now_ms(), at = min_of(master->maintain_at, master->look_at);
     for (const struct generation *g = master->newest; g != NULL; g = g->older) {
         int respawn =
             g->state == GENERATION_LEAVING ? -1 : children_respawn_wait(&g->children, now);
@@ -614,8 +615,9 @@ static void look_after_workers(struct master *master)
         if (g->tls != NULL)
             tls_forget_old_secrets(g->tls);
     }
+    master->look_at = now + LOOK_MS;
     if (master->phase != SERVING || now < master->moved_at + STILL_MS)
-        (void)notify_watchdog(now);
+        master->look_at = min_of(master->look_at, now + notify_watchdog(now));
 }
 
 static void maintain(struct master *master)
@@ -623,9 +625,10 @@ static void maintain(struct master *master)
     uint64_t now = now_ms();
     if (now >= master->maintain_at) {
         master->maintain_at = now + shm_maintain(master->segment.actor);
-        look_after_workers(master);
         tell_status(master);
     }
+    if (now >= master->look_at)
+        look_after_workers(master);
     if (master->upgrade.pid != 0 && now >= master->upgrade_until) {
         log_error("upgrade: the new program did not serve within a minute");
         kill(master->upgrade.pid, SIGKILL);

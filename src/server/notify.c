@@ -72,7 +72,7 @@ void notify_status(const char *format, ...)
 uint64_t notify_watchdog(uint64_t now)
 {
     if (systemd.period == 0 || systemd.silent)
-        return UINT64_MAX;
+        return NOTIFY_NEVER;
     if (now >= systemd.fed_at + systemd.period) {
         tell("WATCHDOG=1");
         systemd.fed_at = now;

@@ -19,7 +19,8 @@ void notify_reloading(void);
 void notify_stopping(void);
 /** STATUS=, where it has changed. */
 void notify_status(const char *format, ...) __attribute__((format(printf, 1, 2)));
-/** Feeds the watchdog where that is due. @return ms until it is due again; UINT64_MAX: none */
+enum { NOTIFY_NEVER = 1 << 30 }; /* ms: there is no watchdog */
+/** Feeds the watchdog where that is due. @return ms until it is due again */
 uint64_t notify_watchdog(uint64_t now);
 /** Makes another process the main one, and waits until systemd knows; silent from then on. */
 void notify_main_pid(pid_t pid);

@@ -126,7 +126,7 @@ static void print_sentence(FILE *out, const char *text)
 {
     for (size_t i = 0; text[i] != '\0'; i++) {
         char c = text[i];
-        if (i == 0 && c >= 'a' && c <= 'z' && strcspn(text, " ,:") != strcspn(text, ","))
+        if (i == 0 && c >= 'a' && c <= 'z')
             c = (char)(c - 'a' + 'A');
         if (c == '-')
             fputs("\\-", out);
