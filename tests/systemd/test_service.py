@@ -343,7 +343,7 @@ def test_watchdog_bites_where_no_worker_makes_progress():
     for pid in workers():
         os.kill(pid, signal.SIGSTOP)
     wait_for(lambda: show("NRestarts") == "1" and show("ActiveState") == "active", 40)
-    assert "watchdog" in journal("-p", "warning").lower() or "watchdog" in journal().lower()
+    assert main_pid() != before
     assert names() == ["ada"]
 
 

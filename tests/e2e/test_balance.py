@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: MIT
+"""How connections fall on workers, and what a worker that does not run costs."""
+import collections
+import contextlib
+import os
+import re
+import signal
+import time
+
+from harness import SANITIZED, wait_for
+from wire import Wire
+
+
+def connections_of(rosterd):
+    """How many each worker has: sockets beside those that a worker without any has."""
+    counts = collections.Counter()
+    for pid in rosterd.worker_pids():
+        for name in os.listdir(f"/proc/{pid}/fd"):
+            with contextlib.suppress(FileNotFoundError):
+                counts[pid] += os.readlink(f"/proc/{pid}/fd/{name}").startswith("socket:")
+    return counts
+
+
+def spread(rosterd, count):
+    """Of so many new connections, how many each worker took."""
+    before = connections_of(rosterd)
+    with contextlib.ExitStack() as stack:
+        for _ in range(count):
+            stack.enter_context(Wire(rosterd.connect())).wait_ready()
+        after = connections_of(rosterd)
+        return sorted(after[pid] - before[pid] for pid in rosterd.worker_pids())
+
+
+def test_eight_connections_on_four_workers_are_two_each(start):
+    rosterd = start(workers=4)
+    empty = connections_of(rosterd)
+    for _ in range(20):
+        assert spread(rosterd, 8) == [2, 2, 2, 2]
+        wait_for(lambda: connections_of(rosterd) == empty, 10, "all gone")
+
+
+def test_eight_at_once_are_two_each(start):
+    rosterd = start(workers=4)
+    before = connections_of(rosterd)
+    for _ in range(20):
+        with contextlib.ExitStack() as stack:
+            waiting = [stack.enter_context(Wire(rosterd.connect())) for _ in range(8)]
+            for connection in waiting:
+                connection.wait_ready()
+            after = connections_of(rosterd)
+            assert [after[pid] - before[pid] for pid in rosterd.worker_pids()] == [2, 2, 2, 2]
+        wait_for(lambda: connections_of(rosterd) == before, 10, "all gone")
+
+
+def test_a_thousand_connections_spread_within_a_tenth(start):
+    rosterd = start(workers=4)
+    counts = spread(rosterd, 1000)
+    assert sum(counts) == 1000
+    assert counts[0] >= 225 and counts[-1] <= 275, counts
+
+
+def test_stopped_worker_makes_nobody_wait(start):
+    rosterd = start(workers=4)
+    stopped = rosterd.worker_pids()[0]
+    os.kill(stopped, signal.SIGSTOP)
+    waits = []
+    try:
+        with contextlib.ExitStack() as stack:
+            for _ in range(40):
+                began = time.monotonic()
+                stack.enter_context(Wire(rosterd.connect())).wait_ready()
+                waits.append(time.monotonic() - began)
+    finally:
+        os.kill(stopped, signal.SIGCONT)
+    # the first one waits for it, in vain; who comes later does not
+    assert max(waits) < (1 if SANITIZED else 0.1), waits
+    assert sorted(waits)[35] < 0.04, waits
+
+
+def test_respawned_worker_takes_what_comes_until_it_has_as_many(start):
+    rosterd = start(workers=2)
+    with contextlib.ExitStack() as stack:
+        for _ in range(8):
+            stack.enter_context(Wire(rosterd.connect())).wait_ready()
+        os.kill(rosterd.worker_pids()[0], signal.SIGKILL)
+        wait_for(lambda: rosterd.log().count(" accepts") == 3, 10, "its successor")
+        assert spread(rosterd, 4) == [0, 4]
+
+
+def test_worker_that_stands_still_is_killed_and_replaced(start):
+    rosterd = start("--worker-timeout", "1s", workers=2)
+    time.sleep(2.5)  # an idle worker makes progress enough
+    assert "no progress" not in rosterd.log()
+    before = rosterd.worker_pids()
+    os.kill(before[0], signal.SIGSTOP)
+    rosterd.wait_log(rf"worker \d \(pid {before[0]}\) has made no progress for \d+ ms: it is killed")
+    rosterd.wait_log(rf"\(pid {before[0]}\) killed by signal 9")
+    wait_for(lambda: len(set(rosterd.worker_pids()) - {before[0]}) == 2, 10, "its successor")
+    assert before[1] in rosterd.worker_pids()
+
+
+def test_limits_are_set_and_reported(start):
+    rosterd = start("--worker-cpu-affinity", "auto", "--worker-oom-score-adjust", "150")
+    with open("/proc/self/oom_score_adj", encoding="ascii") as file:
+        own = int(file.read())
+    for pid in rosterd.worker_pids():
+        assert len(os.sched_getaffinity(pid)) == 1
+        with open(f"/proc/{pid}/oom_score_adj", encoding="ascii") as file:
+            assert int(file.read()) == min(1000, own + 150)
+        with open(f"/proc/{pid}/limits", encoding="ascii") as file:
+            assert re.search(r"^Max core file size +0 ", file.read(), re.M)
+    rosterd.wait_log(r"limits: \d+ descriptors a process, core-dumps off, worker-cpu-affinity auto, "
+                     r"OOM score -?\d+, of workers 150 more")

@@ -1,0 +1,342 @@
+# SPDX-License-Identifier: MIT
+"""Reload and upgrade while clients are there; tests/systemd has the same under systemd."""
+import os
+import pathlib
+import shutil
+import signal
+import socket
+import subprocess
+import threading
+import time
+
+import grpc
+import pytest
+
+import certs
+import user_service_pb2 as pb
+import user_service_pb2_grpc as pb_grpc
+from harness import ROSTERD, free_port, gone, read_all, wait_for
+from test_chat import Conversation
+
+
+class Load:
+    """Calls one after the other, on kept and on fresh connections: none may fail."""
+
+    def __init__(self, rosterd, threads=3):
+        self.rosterd = rosterd
+        self.created, self.failures, self.stopped = [], [], False
+        self.threads = [threading.Thread(target=self.run, args=(i,)) for i in range(threads)]
+
+    def calls(self, number, count):
+        with grpc.insecure_channel(self.rosterd.target(),
+                                   [("grpc.use_local_subchannel_pool", 1)]) as channel:
+            stub = pb_grpc.UserServiceStub(channel)
+            while count and not self.stopped:
+                count -= 1
+                user = stub.CreateUser(pb.CreateUserRequest(username=f"u{number}"), timeout=20)
+                self.created.append(user.id)
+                stub.GetUser(pb.GetUserRequest(id=user.id), timeout=20)
+
+    def run(self, number):
+        while not self.stopped:
+            try:
+                self.calls(number, 5 if number % 2 == 0 else 10**9)
+            except grpc.RpcError as error:
+                self.failures.append(f"{error.code()} {error.details()}")
+
+    def __enter__(self):
+        for thread in self.threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.stopped = True
+        for thread in self.threads:
+            thread.join()
+
+    def more(self, count=50):
+        before = len(self.created)
+        wait_for(lambda: len(self.created) > before + count, 30, "more calls")
+
+
+def by_file(start, tmp_path, text="", **settings):
+    path = tmp_path / "rosterd.conf"
+    path.write_text(text)
+    rosterd = start("--config", str(path), workers=settings.pop("workers", None), **settings)
+    rosterd.conf = path
+    return rosterd
+
+
+def reload(rosterd, status=0):
+    done = subprocess.run([ROSTERD, *rosterd.command()[1:], "--reload", str(rosterd.process.pid)],
+                          capture_output=True, text=True, timeout=60)
+    assert done.returncode == status, done
+    return (done.stdout + done.stderr).strip()
+
+
+# ---- reload ----
+
+def test_reloads_under_load_cost_no_call(start, tmp_path):
+    rosterd = by_file(start, tmp_path, "workers = 2\n")
+    with Load(rosterd) as load:
+        for workers in (3, 1, 2):
+            rosterd.conf.write_text(f"workers = {workers}\n")
+            assert reload(rosterd) == f"reloaded: {workers} workers"
+            load.more()
+    assert not load.failures
+    stored = {user.id for user in read_all(rosterd.stub(), 10**6)[0]}
+    assert set(load.created) == stored
+    wait_for(lambda: len(rosterd.worker_pids()) == 2, 10, "the old ones gone")
+
+
+def test_calls_of_before_go_on_and_connections_of_after_find_the_new(start, tmp_path):
+    rosterd = by_file(start, tmp_path, "workers = 1\nmax-message-size = 1K\n")
+    before = rosterd.worker_pids()
+    chat = Conversation(rosterd.stub())
+    assert chat.say("one").text == "Echo: one"
+    rosterd.conf.write_text("workers = 1\nmax-message-size = 1M\n")
+    reload(rosterd)
+    assert set(before) < set(rosterd.worker_pids())
+    assert chat.say("two").text == "Echo: two"
+    assert Conversation(rosterd.stub()).say("x" * 5000).text == "Echo: " + "x" * 5000
+    chat.half_close()
+    wait_for(lambda: gone(before[0]), 10, "the old worker gone")
+
+
+def test_drain_of_a_reload_ends_with_its_timeout(start, tmp_path):
+    rosterd = by_file(start, tmp_path, "workers = 1\ndrain-timeout = 500ms\n")
+    before = rosterd.worker_pids()
+    chat = Conversation(rosterd.stub())
+    chat.say("one")
+    reload(rosterd)
+    wait_for(lambda: gone(before[0]), 10, "the old worker gone")
+
+
+@pytest.mark.parametrize("text, said", [
+    ("workers = none\n", "{conf}:1: workers: 'none' is not a whole number from 1 to 512"),
+    ("auth-token-file = /no/such\n", "auth-token-file: /no/such: No such file or directory"),
+    ("tls-certificate = /c\ntls-key = /k\n", "tls-certificate: /c: "),
+])
+def test_bad_reload_changes_nothing_and_says_why(start, tmp_path, text, said):
+    rosterd = by_file(start, tmp_path, "workers = 2\n")
+    before = rosterd.worker_pids()
+    rosterd.conf.write_text(text)
+    said = said.format(conf=rosterd.conf)
+    assert reload(rosterd, status=1).startswith(f"rosterd: {said}")
+    # the command has looked first; a signal alone reaches the server
+    rosterd.process.send_signal(signal.SIGHUP)
+    rosterd.wait_log(f"error .* reload: {said}.*; what was in force stays".replace("(", "."))
+    assert rosterd.worker_pids() == before
+    rosterd.stub().CreateUser(pb.CreateUserRequest(username="a"))
+
+
+def test_what_cannot_change_is_named(start, tmp_path):
+    rosterd = by_file(start, tmp_path, "workers = 2\nmax-users = 10\n")
+    rosterd.conf.write_text("workers = 2\nmax-users = 20\nunique = email\n")
+    assert reload(rosterd) == "reloaded: 2 workers; only a restart changes max-users, unique"
+    assert rosterd.inspect("status")["max_users"] == 10
+
+
+def test_listen_changes_by_reload(start, tmp_path):
+    first, second, path = free_port(), free_port(), tmp_path / "r.sock"
+    conf = tmp_path / "rosterd.conf"
+    conf.write_text(f"listen = 127.0.0.1:{first}\nlisten = unix:{path}\n")
+    rosterd = start("--config", str(conf), start=False)
+    rosterd.listen, rosterd.conf = [], conf
+    rosterd.start()
+
+    def connects(address, family=socket.AF_INET):
+        with socket.socket(family) as sock:
+            return sock.connect_ex(address) == 0
+    assert connects(("127.0.0.1", first)) and connects(str(path), socket.AF_UNIX)
+    inode = path.stat().st_ino
+    conf.write_text(f"listen = 127.0.0.1:{second}\nlisten = unix:{path}\n")
+    reload(rosterd)
+    wait_for(lambda: not connects(("127.0.0.1", first)), 10, "the first port closed")
+    assert connects(("127.0.0.1", second)) and path.stat().st_ino == inode
+    conf.write_text(f"listen = 127.0.0.1:{second}\n")
+    reload(rosterd)
+    wait_for(lambda: not path.exists(), 10, "the socket file removed")
+    # one that cannot be bound leaves all as it was
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", first))
+        other.listen()
+        conf.write_text(f"listen = unix:{path}\nlisten = 127.0.0.1:{first}\n")
+        assert reload(rosterd, 1) == (f"rosterd: reload: listen: 127.0.0.1:{first}: Address already "
+                                      "in use")
+    assert connects(("127.0.0.1", second)) and not path.exists()
+
+
+def test_certificates_are_replaced_by_reload(start, tmp_path):
+    authority = certs.Authority(tmp_path)
+    pair = authority.sign("localhost", "IP:127.0.0.1")
+    rosterd = by_file(start, tmp_path,
+                      f"tls-certificate = {pair.certificate}\ntls-key = {pair.key}\n", workers=1)
+
+    def serial():
+        done = subprocess.run(["openssl", "s_client", "-connect", f"127.0.0.1:{rosterd.port}",
+                               "-alpn", "h2"], input="", capture_output=True, text=True, timeout=20)
+        return done.stdout.split("BEGIN CERTIFICATE")[1][:200]
+    before = serial()
+    authority.sign("localhost", "IP:127.0.0.1")
+    assert serial() == before
+    reload(rosterd)
+    assert serial() != before
+
+
+def test_reload_of_who_is_no_server_is_told():
+    done = subprocess.run([ROSTERD, "--reload", str(os.getpid())], capture_output=True, text=True,
+                          timeout=30)
+    assert done.returncode == 1
+    assert done.stderr == f"rosterd: reload: process {os.getpid()}: it is no rosterd that runs here\n"
+
+
+def test_many_reloads_at_once_are_each_told_the_outcome(start, tmp_path):
+    rosterd = by_file(start, tmp_path, "workers = 1\n")
+    outcomes = []
+    threads = [threading.Thread(target=lambda: outcomes.append(reload(rosterd))) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert outcomes == ["reloaded: 1 workers"] * 8
+    wait_for(lambda: len(rosterd.worker_pids()) == 1, 10, "one generation")
+
+
+# ---- upgrade ----
+
+def master_of(rosterd, other_than):
+    """Workers have names of their own."""
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            words = pathlib.Path(f"/proc/{name}/cmdline").read_bytes().split(b"\0")
+            is_master = pathlib.Path(f"/proc/{name}/comm").read_text() == "rosterd\n"
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if rosterd.segment.encode() in words and is_master and int(name) != other_than:
+            return int(name)
+    return None
+
+
+class Taken:
+    """The new program: no child of ours, so it is looked at by pid."""
+
+    def __init__(self, pid):
+        self.pid = pid
+
+    def poll(self):
+        return 0 if gone(self.pid) else None
+
+    def wait(self, seconds=20):
+        wait_for(lambda: gone(self.pid), seconds, "its end")
+        return 0
+
+    def send_signal(self, number):
+        os.kill(self.pid, number)
+
+
+def upgrade(rosterd):
+    old = rosterd.process
+    served = rosterd.log().count("Server started")
+    old.send_signal(signal.SIGUSR2)
+    wait_for(lambda: rosterd.log().count("Server started") == served + 1, 30, "the new one")
+    rosterd.process = Taken(wait_for(lambda: master_of(rosterd, old.pid), 10, "its pid"))
+    assert old.wait(30) == 0
+    return rosterd.process.pid
+
+
+def test_upgrades_under_load_cost_no_call_and_no_user(start, tmp_path):
+    path = tmp_path / "r.sock"
+    rosterd = start("--listen", f"unix:{path}")
+    with Load(rosterd) as load:
+        load.more()
+        first = upgrade(rosterd)
+        load.more()
+        assert upgrade(rosterd) != first
+        load.more()
+    assert not load.failures
+    stub = rosterd.stub()
+    assert {user.id for user in read_all(stub, 10**6)[0]} == set(load.created)
+    assert len(read_all(rosterd.stub(target=f"unix:{path}"), 10)[0]) == 10
+    assert rosterd.inspect("verify")["faults"] == 0
+    rosterd.stop()
+    assert not path.exists()
+    rosterd.start()
+    assert len(read_all(rosterd.stub(), 10**6)[0]) == len(load.created)
+
+
+def test_calls_of_before_an_upgrade_go_on(start):
+    rosterd = start(workers=1)
+    chat = Conversation(rosterd.stub())
+    chat.say("one")
+    old = rosterd.process
+    old.send_signal(signal.SIGUSR2)
+    rosterd.wait_log("this one drains")
+    assert chat.say("two").text == "Echo: two"
+    assert old.poll() is None
+    Conversation(rosterd.stub()).say("three")
+    rosterd.process = Taken(master_of(rosterd, old.pid))
+    chat.half_close()
+    assert old.wait(20) == 0
+
+
+def another(rosterd, tmp_path, text):
+    """The server runs from a copy of the program, which then becomes something else."""
+    program = tmp_path / "rosterd"
+    shutil.copy(ROSTERD, program)
+    rosterd.stop()
+    command = rosterd.command
+    rosterd.command = lambda: [str(program), *command()[1:]]
+    rosterd.start()
+    program.unlink()
+    if text is not None:
+        program.write_text(text)
+        program.chmod(0o755)
+
+
+@pytest.mark.parametrize("text, said", [
+    ("#!/bin/sh\nexit 3\n", "the new program exited with status 3 before it served"),
+    ("#!/bin/sh\nkill -9 $$\n", r"the new program killed by signal 9 \(Killed\) before it served"),
+    (None, "No such file or directory"),
+    ("nonsense", "Exec format error"),
+])
+def test_new_program_that_does_not_start_leaves_the_old_one_serving(start, tmp_path, text, said):
+    rosterd = start()
+    another(rosterd, tmp_path, text)
+    rosterd.process.send_signal(signal.SIGUSR2)
+    rosterd.wait_log(f"upgrade: .*{said}")
+    rosterd.wait_log("this one goes on")
+    rosterd.stub().CreateUser(pb.CreateUserRequest(username="a"))
+    assert rosterd.stop() == 0
+
+
+def test_new_program_with_another_layout_refuses_and_says_which(start):
+    """To the new one the segment's header says another revision; the old one has read it."""
+    rosterd = start()
+    with open("/dev/shm" + rosterd.segment, "r+b") as file:
+        head = file.read(64)
+        file.seek(8)
+        file.write(bytes([head[8] ^ 0x40]))
+        file.flush()
+        rosterd.process.send_signal(signal.SIGUSR2)
+        rosterd.wait_log("this one goes on")
+        file.seek(0)
+        file.write(head)
+    assert "layout" in rosterd.log()
+    rosterd.stub().CreateUser(pb.CreateUserRequest(username="a"))
+    upgrade(rosterd)
+    assert len(read_all(rosterd.stub(), 10)[0]) == 1
+
+
+def test_killed_during_an_upgrade_the_table_is_whole(start):
+    rosterd = start()
+    rosterd.stub().CreateUser(pb.CreateUserRequest(username="a"))
+    old = rosterd.process
+    upgrade(rosterd)
+    assert gone(old.pid)
+    os.kill(rosterd.process.pid, signal.SIGKILL)
+    rosterd.process.wait()
+    wait_for(lambda: not rosterd.worker_pids(), 10)
+    time.sleep(0.2)
+    rosterd.start()
+    assert len(read_all(rosterd.stub(), 10)[0]) == 1
