@@ -61,13 +61,17 @@ static void yield(struct http2_conn *conn)
     h2o_socket_notify_write(conn->sock, on_may_go_on);
 }
 
+static void send_first_goaway(struct http2_conn *conn);
+
 static void on_linger_timeout(h2o_timeout_entry_t *entry)
 {
     struct http2_conn *conn = H2O_STRUCT_FROM_MEMBER(struct http2_conn, linger_timer, entry);
-    if (conn->state == HTTP2_CONN_CLOSING)
-        http2_conn_destroy(conn);
-    else
+    if (conn->goaway_due && conn->state == HTTP2_CONN_OPEN)
+        send_first_goaway(conn);
+    else if (conn->state == HTTP2_CONN_OPEN)
         http2_conn_drain_finish(conn);
+    else
+        http2_conn_destroy(conn); /* it had its time, or never spoke */
 }
 
 /* The last words get a second to be written; then, by FIN, the peer is told, and its own FIN is
@@ -234,25 +238,57 @@ bool http2_conn_spend(struct http2_conn *conn, int32_t cost, enum http2_limit li
     return false;
 }
 
+static void wait_at_most(struct http2_conn *conn, h2o_timeout_t *timeout)
+{
+    h2o_timeout_unlink(&conn->linger_timer);
+    h2o_timeout_link(conn->context->loop, timeout, &conn->linger_timer);
+}
+
 /* RFC 9113 6.8: first a GOAWAY that refuses nothing, then, once a PING shows that the peer
  * has seen it, one that says which streams are the last. */
-void http2_conn_drain(struct http2_conn *conn, const char *why)
+static void send_first_goaway(struct http2_conn *conn)
 {
     static const uint8_t ping[8] = "drain";
-    if (conn->draining || conn->state >= HTTP2_CONN_CLOSING)
-        return;
-    conn->draining = 1;
-    if (conn->state != HTTP2_CONN_OPEN) {
-        conn->state = HTTP2_CONN_CLOSING; /* nothing was asked yet */
-        http2_conn_touch(conn);
-        return;
-    }
-    conn->drain_why = why;
+    const char *why = conn->drain_why;
+    conn->goaway_due = 0;
     http2_out_close_data(conn);
     h2o_http2_encode_goaway_frame(&conn->out, INT32_MAX, 0, h2o_iovec_init(why, strlen(why)));
     h2o_http2_encode_ping_frame(&conn->out, 0, ping);
-    h2o_timeout_link(conn->context->loop, &conn->context->linger_timeout, &conn->linger_timer);
+    wait_at_most(conn, &conn->context->linger_timeout);
     http2_conn_touch(conn);
+}
+
+/* When the GOAWAY comes matters. In its handshake a client would take a close for a server that
+ * cannot be reached, and fail the calls that wait: it may end it first. And one that has no stream
+ * may be about to open one: grpc-go 1.34 then tries the call on the same connection again, and
+ * fails it. A client with a stream open is safe from that, so the GOAWAY waits for a stream, or
+ * for the connection to be quiet for a while. */
+void http2_conn_drain(struct http2_conn *conn, const char *why)
+{
+    if (conn->draining || conn->state >= HTTP2_CONN_CLOSING)
+        return;
+    conn->draining = 1;
+    conn->drain_why = why;
+    conn->goaway_due = 1;
+    if (conn->state != HTTP2_CONN_OPEN)
+        wait_at_most(conn, &conn->context->linger_timeout);
+    else if (conn->num_streams == 0)
+        wait_at_most(conn, &conn->context->quiet_timeout);
+    else
+        send_first_goaway(conn);
+}
+
+void http2_conn_open(struct http2_conn *conn)
+{
+    conn->state = HTTP2_CONN_OPEN;
+    if (conn->draining)
+        wait_at_most(conn, &conn->context->quiet_timeout);
+}
+
+void http2_conn_stream_opened(struct http2_conn *conn)
+{
+    if (conn->goaway_due)
+        send_first_goaway(conn);
 }
 
 void http2_conn_drain_finish(struct http2_conn *conn)

@@ -51,8 +51,9 @@ struct http2_conn {
     enum http2_conn_state state;
     uint8_t busy; /* inside one of our callbacks: settle comes at its end */
     unsigned reading_stopped : 1;
-    unsigned draining : 1; /* the first GOAWAY was sent */
-    unsigned drained : 1;  /* the last one was */
+    unsigned draining : 1;   /* the first GOAWAY was sent, or is due */
+    unsigned goaway_due : 1; /* it waits for a stream, or for quiet */
+    unsigned drained : 1;    /* the last one was */
     unsigned writing : 1;
     unsigned yielded : 1;   /* waits for the loop before it goes on sending */
     unsigned shut : 1;      /* our side of the socket is shut down */
@@ -108,7 +109,7 @@ struct http2_context {
     struct http2_settings settings;
     struct http2_counts counts;
     h2o_linklist_t conns;
-    h2o_timeout_t zero_timeout, linger_timeout;
+    h2o_timeout_t zero_timeout, linger_timeout, quiet_timeout;
     h2o_buffer_prototype_t out_prototype;
     h2o_mem_recycle_t streams; /* of handler->stream_size */
     h2o_req_t scratch;         /* what the HPACK decoder decodes into */
@@ -135,6 +136,10 @@ void http2_conn_start_write(struct http2_conn *conn);
 /** @param why GOAWAY's debug data, a static string; may be empty */
 void http2_conn_drain(struct http2_conn *conn, const char *why);
 void http2_conn_drain_finish(struct http2_conn *conn);
+/** The client's SETTINGS came. */
+void http2_conn_open(struct http2_conn *conn);
+/** A stream was, and nothing is written for it yet. */
+void http2_conn_stream_opened(struct http2_conn *conn);
 /** Frees it at once; for http2_context_destroy(). */
 void http2_conn_destroy(struct http2_conn *conn);
 struct http2_conn *http2_conn_create(struct http2_context *context, h2o_socket_t *sock);

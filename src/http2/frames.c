@@ -280,7 +280,7 @@ static void handle_ping(struct http2_conn *conn, const h2o_http2_frame_t *frame)
         return;
     }
     if ((frame->flags & H2O_HTTP2_FRAME_FLAG_ACK) != 0) {
-        if (conn->draining)
+        if (conn->draining && !conn->goaway_due)
             http2_conn_drain_finish(conn);
         http2_conn_spend(conn, HTTP2_COST_FRAME, HTTP2_LIMIT_OTHER_FRAMES);
         return;
@@ -352,7 +352,7 @@ static const char *out_of_order(struct http2_conn *conn, const h2o_http2_frame_t
         if (frame->type != H2O_HTTP2_FRAME_TYPE_SETTINGS ||
             (frame->flags & H2O_HTTP2_FRAME_FLAG_ACK) != 0)
             return "the first frame is not SETTINGS";
-        conn->state = HTTP2_CONN_OPEN;
+        http2_conn_open(conn);
         http2_life_open(conn);
     }
     if (conn->block_stream != 0 && frame->type != H2O_HTTP2_FRAME_TYPE_CONTINUATION)

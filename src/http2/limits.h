@@ -62,6 +62,9 @@ enum {
     /* How long a failed connection's input is drained, so that its GOAWAY is
      * not lost to a TCP reset; and how long a drain waits for the PING. */
     HTTP2_LINGER_MS = 1000,
+    /* How long a drained connection without a stream is waited for to open one:
+     * http2_conn_drain(). */
+    HTTP2_QUIET_MS = 100,
     /* The kernel gives a peer that acknowledges nothing so long at least (tcp_retries2). */
     HTTP2_KERNEL_GIVES_UP_MS = 15 * 60 * 1000,
 

@@ -59,6 +59,7 @@ struct http2_stream *http2_stream_open(struct http2_conn *conn, uint32_t id)
     };
     *to = stream;
     conn->num_streams++;
+    http2_conn_stream_opened(conn);
     context->counts.streams_opened++;
     context->counts.streams_open++;
     return stream;

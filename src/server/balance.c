@@ -18,8 +18,9 @@ struct row {
 
 struct balance {
     unsigned workers;
-    struct row *rows; /* shared */
-    int *wake;        /* an eventfd each */
+    struct row *rows; /* shared; one more than workers, which `closed` has for itself */
+    bool *closed;
+    int *wake; /* an eventfd each */
 };
 
 struct balance *balance_create(unsigned workers)
@@ -28,9 +29,10 @@ struct balance *balance_create(unsigned workers)
     if (balance == NULL)
         return NULL;
     balance->workers = workers;
-    void *rows = mmap(NULL, workers * sizeof(struct row), PROT_READ | PROT_WRITE,
+    void *rows = mmap(NULL, (workers + 1) * sizeof(struct row), PROT_READ | PROT_WRITE,
                       MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     balance->rows = rows != MAP_FAILED ? rows : NULL;
+    balance->closed = balance->rows != NULL ? &balance->rows[workers].accepts : NULL;
     balance->wake = malloc(workers * sizeof(*balance->wake));
     bool complete = balance->rows != NULL && balance->wake != NULL;
     for (unsigned i = 0; balance->wake != NULL && i < workers; i++) {
@@ -51,15 +53,21 @@ void balance_destroy(struct balance *balance)
         if (balance->wake[i] >= 0)
             close(balance->wake[i]);
     if (balance->rows != NULL)
-        munmap(balance->rows, balance->workers * sizeof(struct row));
+        munmap(balance->rows, (balance->workers + 1) * sizeof(struct row));
     free(balance->wake);
     free(balance);
 }
 
 /* ---- a worker's ---- */
 
-/* Everything is advice: an old value costs a client's place in another worker, no more. So all
- * of it is relaxed. */
+/* The counts are advice: an old value costs a client's place in another worker, no more. So all of
+ * them are relaxed. `closed` is stored before a signal is sent, and a connection that comes because
+ * of that signal is looked at after. */
+bool balance_is_closed(const struct balance *balance)
+{
+    return __atomic_load_n(balance->closed, __ATOMIC_ACQUIRE);
+}
+
 void balance_accepting(struct balance *balance, unsigned worker, bool accepts)
 {
     __atomic_store_n(&balance->rows[worker].accepts, accepts, __ATOMIC_RELAXED);
@@ -123,6 +131,11 @@ void balance_pass_over(struct balance *balance, const struct balance_left *left)
 void balance_forget(struct balance *balance, unsigned worker)
 {
     balance->rows[worker] = (struct row){.turn = balance->rows[worker].turn + 1};
+}
+
+void balance_close(struct balance *balance)
+{
+    __atomic_store_n(balance->closed, true, __ATOMIC_RELEASE);
 }
 
 uint64_t balance_connections(const struct balance *balance)

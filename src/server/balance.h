@@ -38,6 +38,8 @@ int balance_wake_fd(const struct balance *balance, unsigned worker);
 /** Takes note of having been woken. */
 void balance_awake(struct balance *balance, unsigned worker);
 
+/** Whether it is another generation's turn. */
+bool balance_is_closed(const struct balance *balance);
 /** A worker that was left a connection, and what it was at then. */
 struct balance_left {
     unsigned worker;
@@ -55,6 +57,12 @@ void balance_pass_over(struct balance *balance, const struct balance_left *left)
 
 /** The worker is gone, and its connections with it. */
 void balance_forget(struct balance *balance, unsigned worker);
+/**
+ * From now on none of these workers takes a connection: another generation does. Before they are
+ * told to drain, or a client that one of them has sent away could come to the next, and be sent
+ * away again: gRPC clients try a call that was refused once more, and no third time.
+ */
+void balance_close(struct balance *balance);
 /** Of all workers. */
 uint64_t balance_connections(const struct balance *balance);
 

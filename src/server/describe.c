@@ -56,6 +56,7 @@ int main(int argc, char **argv)
         return fill(argv[2], "@KEYS@", true);
     if (argc == 3 && strcmp(what, "completion") == 0)
         return complete(argv[2]);
-    fputs("usage: describe sample | manual TEMPLATE | keys TEMPLATE | completion TEMPLATE\n", stderr);
+    fputs("usage: describe sample | manual TEMPLATE | keys TEMPLATE | completion TEMPLATE\n",
+          stderr);
     return EXIT_FAILURE;
 }

@@ -50,7 +50,8 @@ struct master {
     bool fast;        /* the stop is */
     bool handed_over; /* another process serves now */
     bool reload_due;
-    char unchanged[256]; /* what the reload under way would have changed, but cannot */
+    char unchanged[256];  /* what the reload under way would have changed, but cannot */
+    uint64_t log_dropped; /* as far as it is counted */
     uint64_t maintain_at, look_at, status_at, upgrade_until, moved_at; /* ms */
     int exit_status;
 };
@@ -83,6 +84,12 @@ static struct generation *serving(const struct master *master)
     while (generation != NULL && generation->state != GENERATION_SERVING)
         generation = generation->older;
     return generation;
+}
+
+static void count(const struct master *master, enum stats_event event)
+{
+    stats_count(shm_counters_row(master->segment.counters, shm_actor_slot(master->segment.actor)),
+                event);
 }
 
 /* ---- start ---- */
@@ -165,6 +172,8 @@ static void log_started(const struct generation *generation)
 static void leave(struct generation *generation, int signal, uint64_t patience)
 {
     generation->state = GENERATION_LEAVING;
+    if (generation->balance != NULL)
+        balance_close(generation->balance);
     generation->kill_at = now_ms() + patience + KILL_AFTER_MS;
     children_signal(&generation->children, signal);
 }
@@ -258,6 +267,7 @@ static void in_child(void *data)
 static void fail_reload(struct master *master, const char *text)
 {
     char line[900];
+    count(master, STATS_RELOADS_FAILED);
     log_error("reload: %s; what was in force stays", text);
     snprintf(line, sizeof(line), "reload: %s", text);
     control_end(&master->control, false, line);
@@ -336,6 +346,8 @@ static void on_worker_end(struct master *master, struct generation *generation, 
     else if (generation->state == GENERATION_SERVING || (!clean && master->served))
         children_obituary(children, number, pid, status);
     children_release(children, number);
+    if (!clean && master->served)
+        count(master, STATS_WORKER_DEATHS);
     if (generation->state != GENERATION_SERVING)
         return;
     if (WIFEXITED(status) && WEXITSTATUS(status) == WORKER_EXIT_CONFIG) {
@@ -352,6 +364,7 @@ static void on_worker_end(struct master *master, struct generation *generation, 
 static void on_upgrade_end(struct master *master, int status)
 {
     char end[128];
+    count(master, STATS_UPGRADES_FAILED);
     children_describe_end(end, sizeof(end), status);
     log_error("upgrade: the new program %s before it served; this one goes on", end);
     upgrade_close(&master->upgrade);
@@ -424,6 +437,7 @@ static void on_reloaded(struct master *master, struct generation *next)
     char text[400];
     struct generation *before = serving(master);
     next->state = GENERATION_SERVING;
+    count(master, STATS_RELOADS);
     log_set_level((enum log_level)next->options.log_level);
     limits_of_master(&next->options);
     leave(before, SIGQUIT, before->options.drain_timeout);
@@ -583,8 +597,13 @@ static void tell_status(struct master *master)
     struct shm_info info;
     uint64_t now = now_ms(), connections = 0;
     unsigned calls = 0, workers = 0;
+    uint64_t dropped = log_dropped();
     if (now < master->status_at || master->phase != SERVING)
         return;
+    stats_count_log_dropped(
+        shm_counters_row(master->segment.counters, shm_actor_slot(master->segment.actor)),
+        dropped - master->log_dropped);
+    master->log_dropped = dropped;
     master->status_at = now + STATUS_MS;
     shm_store_info(master->segment.store, &info);
     for (const struct generation *g = master->newest; g != NULL; g = g->older) {

@@ -206,6 +206,10 @@ static void on_connection(h2o_socket_t *listener, const char *err)
     socklen_t len = sizeof(address);
     if (err != NULL)
         return;
+    if (balance_is_closed(worker->config->balance)) {
+        stop_accepting(worker); /* QUIT is on its way */
+        return;
+    }
     if (!balance_take(worker->config->balance, worker->config->number, &worker->left)) {
         look_away(worker);
         return;

@@ -31,10 +31,13 @@ enum server_index {
 #define X(field, kind, name, text) AT_##field,
     STATS_TRANSPORT(X) STATS_OWN(X)
 #undef X
-#define X(field, label) AT_##field,
-        STATS_OWN_LIMITS(X)
+#define X(event, name, text) AT_##event,
+        STATS_EVENTS(X)
 #undef X
-            AT_LIMITS,
+#define X(field, label) AT_##field,
+            STATS_OWN_LIMITS(X)
+#undef X
+                AT_LIMITS,
     PER_SERVER = AT_LIMITS + HTTP2_NUM_LIMITS
 };
 
@@ -151,6 +154,9 @@ static bool name_server(const char **names)
     STATS_TRANSPORT(X)
     STATS_OWN(X)
 #undef X
+#define X(event, name, text) names[AT_##event] = name;
+    STATS_EVENTS(X)
+#undef X
 #define X(field, label) names[AT_##field] = STATS_LIMITS "{limit=\"" label "\"}";
     STATS_OWN_LIMITS(X)
 #undef X
@@ -197,7 +203,10 @@ const struct stats_family *stats_families(size_t *count)
 #define X(field, kind, name, text) {name, text, (kind) == GAUGE},
         STATS_TRANSPORT(X) STATS_OWN(X)
 #undef X
-            {STATS_LIMITS, "How often a limit was met, by its name.", false},
+#define X(event, name, text) {name, text, false},
+            STATS_EVENTS(X)
+#undef X
+                {STATS_LIMITS, "How often a limit was met, by its name.", false},
     };
     *count = sizeof(families) / sizeof(families[0]);
     return families;
@@ -345,6 +354,21 @@ void stats_fold(struct stats *stats, const struct stats_own *own)
                             now->limit_hits[i] - stats->folded.limit_hits[i]);
     stats->folded = *now;
     stats->folded_own = *own;
+}
+
+void stats_count(uint64_t *row, enum stats_event event)
+{
+    static const size_t at[] = {
+#define X(event, name, text) [STATS_##event] = AT_##event,
+        STATS_EVENTS(X)
+#undef X
+    };
+    shm_counter_add(row + num_methods * PER_METHOD + at[event], 1);
+}
+
+void stats_count_log_dropped(uint64_t *row, uint64_t lines)
+{
+    shm_counter_add(row + num_methods * PER_METHOD + AT_log_dropped, lines);
 }
 
 void stats_clear_gauges(uint64_t *row)

@@ -31,7 +31,20 @@
     X(access_log_dropped, COUNTER, "rosterd_access_log_dropped_total",                             \
       "Lines of the access log that were lost: its file was slow, full or gone.")                  \
     X(log_dropped, COUNTER, "rosterd_log_dropped_total",                                           \
-      "Lines of workers' logs that were lost: the file or pipe was slow, full or gone.")
+      "Lines of the log that were lost: its file or pipe was slow, full or gone.")
+
+/* X(event, name, what it counts): the master's, told one by one */
+#define STATS_EVENTS(X)                                                                            \
+    X(WORKER_DEATHS, "rosterd_worker_deaths_total", "Workers that died and were replaced.")        \
+    X(RELOADS, "rosterd_reloads_total", "Reloads of the configuration that came into force.")      \
+    X(RELOADS_FAILED, "rosterd_reloads_failed_total", "Reloads that were refused.")                \
+    X(UPGRADES_FAILED, "rosterd_upgrades_failed_total", "New programs that did not serve.")
+
+enum stats_event {
+#define X(event, name, text) STATS_##event,
+    STATS_EVENTS(X)
+#undef X
+};
 
 /* X(field of struct stats_own, its label among the limits) */
 #define STATS_OWN_LIMITS(X)                                                                        \
@@ -116,6 +129,10 @@ struct stats *stats_create(struct grpc_server *server, uint64_t *row, struct sta
 void stats_fold(struct stats *stats, const struct stats_own *own);
 /** After the server's end. Gauges go to zero. */
 void stats_destroy(struct stats *stats);
+/** In the master's row. */
+void stats_count(uint64_t *row, enum stats_event event);
+/** Lines that the master's log has lost, since the last call. */
+void stats_count_log_dropped(uint64_t *row, uint64_t lines);
 /** Sets a row's gauges to zero, for one whose worker died. */
 void stats_clear_gauges(uint64_t *row);
 

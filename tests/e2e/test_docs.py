@@ -72,3 +72,44 @@ def test_manual_pages_are_well_formed(page):
     done = subprocess.run(["groff", "-man", "-Tutf8", "-ww", "-z"], input=text,
                           capture_output=True, text=True, check=True, timeout=20)
     assert done.stderr == ""
+
+
+def log_messages():
+    """The fixed beginning of every line that the server logs."""
+    for path in sorted((ROOT / "src/server").glob("*.c")):
+        text = path.read_text(encoding="utf-8")
+        for first in re.findall(r'log_(?:error|warning|notice|info)\(\s*"([^"]*)"', text):
+            yield path.name, first
+
+
+def test_every_log_message_has_its_meaning():
+    page = read("docs/operations.md")
+    table = re.sub(r"\b(?:ADDRESS|PATH|REASON|NAME|OTHER|OPTIONS|PROGRAM|STATUS|[NPTSCM])\b", "%",
+                   page[page.index("| message | meaning |"):])
+    messages = list(log_messages())
+    assert len(messages) > 40
+    for name, message in messages:
+        plain = re.sub(r"%(?:ll|z)?[a-z]", "%", message)
+        begin = plain[:max(18, plain.find("%", 4) + 1)]
+        if not begin.strip("%: "):
+            continue  # all of it is a variable: what it prints is one of the others
+        words = re.split(r"%", begin)
+        assert any(word.strip(" :;,()") in table for word in words if len(word) > 3), (name, message)
+
+
+def test_rules_for_prometheus_are_well_formed():
+    done = subprocess.run(["promtool", "check", "rules", ROOT / "docs/alerts.yml"],
+                          capture_output=True, text=True, timeout=20)
+    assert done.returncode == 0 and "SUCCESS" in done.stdout, done
+    shown = set(re.findall(r"alert: (\w+)", read("docs/alerts.yml")))
+    assert shown == set(re.findall(r"Rosterd[A-Z]\w+", read("docs/operations.md")))
+
+
+def test_rules_name_metrics_that_there_are(start):
+    server = start()
+    names = {name.split("{")[0] for name in server.inspect("stats")}
+    table = set(re.findall(r"`(rosterd_\w+|grpc_\w+)`", read("docs/metrics.md")))
+    for name in set(re.findall(r"\b((?:rosterd|grpc_server)_[a-z_]+)\b", read("docs/alerts.yml"))):
+        assert name.removesuffix("_bucket") in table, name
+        assert name in names or name.startswith(("rosterd_users", "rosterd_segment",
+                                                 "rosterd_snapshots"))

@@ -949,6 +949,59 @@ static void shutdown_lets_running_streams_finish(void **state)
     peer_close(peer);
 }
 
+/* Whose next call might cross it: see http2_conn_drain(). */
+static void goaway_to_who_has_no_stream_comes_with_the_next_one(void **state)
+{
+    (void)state;
+    struct peer *peer = peer_connect(fixture.context, true);
+    struct peer_frame frame;
+    http2_context_shutdown(fixture.context);
+    peer_request(peer, 1, true, "/body/1", NULL);
+    peer_expect(peer, NGHTTP2_GOAWAY, &frame); /* before the answer, and the stream counts */
+    assert_int_equal(peer_u32(frame.payload), INT32_MAX);
+    expect_answer(peer, 1, 1);
+    peer_frame(peer, NGHTTP2_PING, NGHTTP2_FLAG_ACK, 0, "drain\0\0\0", 8);
+    peer_expect(peer, NGHTTP2_GOAWAY, &frame);
+    assert_int_equal(peer_u32(frame.payload), 1);
+    peer_expect_eof(peer);
+    peer_close(peer);
+}
+
+static void goaway_to_who_is_quiet_comes_by_itself(void **state)
+{
+    (void)state;
+    struct peer *peer = peer_connect(fixture.context, true);
+    struct peer_frame frame;
+    http2_context_shutdown(fixture.context);
+    peer_expect(peer, NGHTTP2_GOAWAY, &frame);
+    assert_int_equal(peer_u32(frame.payload), INT32_MAX);
+    peer_close(peer);
+}
+
+static void shutdown_in_a_handshake_lets_it_end_and_serves_what_comes_with_it(void **state)
+{
+    (void)state;
+    struct peer *peer = peer_connect(fixture.context, false);
+    struct peer_frame frame;
+    http2_context_shutdown(fixture.context);
+    peer_send(peer, NGHTTP2_CLIENT_MAGIC, NGHTTP2_CLIENT_MAGIC_LEN);
+    peer_frame(peer, NGHTTP2_SETTINGS, 0, 0, NULL, 0);
+    peer_request(peer, 1, true, "/body/1", NULL);
+    peer_expect(peer, NGHTTP2_GOAWAY, &frame);
+    assert_int_equal(peer_u32(frame.payload), INT32_MAX);
+    expect_answer(peer, 1, 1);
+    peer_close(peer);
+}
+
+static void shutdown_in_a_handshake_that_does_not_go_on_closes(void **state)
+{
+    (void)state;
+    struct peer *peer = peer_connect(fixture.context, false);
+    http2_context_shutdown(fixture.context);
+    peer_expect_eof(peer);
+    peer_close(peer);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
@@ -992,6 +1045,10 @@ int main(void)
         T(trailers_of_a_request_end_it),
         T(http1_gets_an_answer_it_can_show),
         T(shutdown_lets_running_streams_finish),
+        T(goaway_to_who_has_no_stream_comes_with_the_next_one),
+        T(goaway_to_who_is_quiet_comes_by_itself),
+        T(shutdown_in_a_handshake_lets_it_end_and_serves_what_comes_with_it),
+        T(shutdown_in_a_handshake_that_does_not_go_on_closes),
     };
     return cmocka_run_group_tests_name("http2", tests, NULL, NULL);
 }

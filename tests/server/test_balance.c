@@ -119,6 +119,14 @@ static void the_dead_leave_nothing(void **state)
     assert_true(takes(0)); /* 1 does not accept any more, 3 has as many */
 }
 
+static void a_generation_that_leaves_takes_nothing(void **state)
+{
+    (void)state;
+    assert_false(balance_is_closed(balance));
+    balance_close(balance);
+    assert_true(balance_is_closed(balance));
+}
+
 static void many_connections_are_spread_within_a_sixteenth(void **state)
 {
     (void)state;
@@ -139,6 +147,7 @@ int main(void)
                                         destroy),
         cmocka_unit_test_setup_teardown(who_does_not_accept_does_not_count, make, destroy),
         cmocka_unit_test_setup_teardown(the_dead_leave_nothing, make, destroy),
+        cmocka_unit_test_setup_teardown(a_generation_that_leaves_takes_nothing, make, destroy),
         cmocka_unit_test_setup_teardown(many_connections_are_spread_within_a_sixteenth, make,
                                         destroy),
     };
