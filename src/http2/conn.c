@@ -63,9 +63,16 @@ static void yield(struct http2_conn *conn)
 
 static void send_first_goaway(struct http2_conn *conn);
 
-static void on_linger_timeout(h2o_timeout_entry_t *entry)
+/* On the monotonic clock: libh2o's own timeouts wait for a wall clock that was set back. */
+static void wait_at_most(struct http2_conn *conn, uint64_t ms)
 {
-    struct http2_conn *conn = H2O_STRUCT_FROM_MEMBER(struct http2_conn, linger_timer, entry);
+    struct http2_timers *timers = conn->context->timers;
+    http2_timer_arm(timers, &conn->linger_timer, http2_timers_now(timers) + ms);
+}
+
+static void on_linger_timeout(struct http2_timer *timer)
+{
+    struct http2_conn *conn = H2O_STRUCT_FROM_MEMBER(struct http2_conn, linger_timer, timer);
     if (conn->goaway_due && conn->state == HTTP2_CONN_OPEN)
         send_first_goaway(conn);
     else if (conn->state == HTTP2_CONN_OPEN)
@@ -80,8 +87,7 @@ static void linger(struct http2_conn *conn)
 {
     if (!conn->lingering) {
         conn->lingering = 1;
-        h2o_timeout_unlink(&conn->linger_timer);
-        h2o_timeout_link(conn->context->loop, &conn->context->linger_timeout, &conn->linger_timer);
+        wait_at_most(conn, HTTP2_LINGER_MS);
     }
     if (conn->shut || conn->writing)
         return;
@@ -238,12 +244,6 @@ bool http2_conn_spend(struct http2_conn *conn, int32_t cost, enum http2_limit li
     return false;
 }
 
-static void wait_at_most(struct http2_conn *conn, h2o_timeout_t *timeout)
-{
-    h2o_timeout_unlink(&conn->linger_timer);
-    h2o_timeout_link(conn->context->loop, timeout, &conn->linger_timer);
-}
-
 /* RFC 9113 6.8: first a GOAWAY that refuses nothing, then, once a PING shows that the peer
  * has seen it, one that says which streams are the last. */
 static void send_first_goaway(struct http2_conn *conn)
@@ -254,7 +254,7 @@ static void send_first_goaway(struct http2_conn *conn)
     http2_out_close_data(conn);
     h2o_http2_encode_goaway_frame(&conn->out, INT32_MAX, 0, h2o_iovec_init(why, strlen(why)));
     h2o_http2_encode_ping_frame(&conn->out, 0, ping);
-    wait_at_most(conn, &conn->context->linger_timeout);
+    wait_at_most(conn, HTTP2_LINGER_MS);
     http2_conn_touch(conn);
 }
 
@@ -271,9 +271,9 @@ void http2_conn_drain(struct http2_conn *conn, const char *why)
     conn->drain_why = why;
     conn->goaway_due = 1;
     if (conn->state != HTTP2_CONN_OPEN)
-        wait_at_most(conn, &conn->context->linger_timeout);
+        wait_at_most(conn, HTTP2_LINGER_MS);
     else if (conn->num_streams == 0)
-        wait_at_most(conn, &conn->context->quiet_timeout);
+        wait_at_most(conn, HTTP2_QUIET_MS);
     else
         send_first_goaway(conn);
 }
@@ -282,7 +282,7 @@ void http2_conn_open(struct http2_conn *conn)
 {
     conn->state = HTTP2_CONN_OPEN;
     if (conn->draining)
-        wait_at_most(conn, &conn->context->quiet_timeout);
+        wait_at_most(conn, HTTP2_QUIET_MS);
 }
 
 void http2_conn_stream_opened(struct http2_conn *conn)
@@ -297,7 +297,7 @@ void http2_conn_drain_finish(struct http2_conn *conn)
         return;
     conn->drained = 1;
     conn->goaway_id = conn->last_id;
-    h2o_timeout_unlink(&conn->linger_timer);
+    http2_timer_disarm(conn->context->timers, &conn->linger_timer);
     http2_out_close_data(conn);
     h2o_http2_encode_goaway_frame(&conn->out, conn->last_id, 0,
                                   h2o_iovec_init(conn->drain_why, strlen(conn->drain_why)));
@@ -313,7 +313,7 @@ void http2_conn_destroy(struct http2_conn *conn)
     http2_streams_reap(conn);
     http2_life_end(conn);
     h2o_timeout_unlink(&conn->flush_timer);
-    h2o_timeout_unlink(&conn->linger_timer);
+    http2_timer_disarm(conn->context->timers, &conn->linger_timer);
     h2o_linklist_unlink(&conn->link);
     h2o_socket_close(conn->sock);
     h2o_hpack_dispose_header_table(&conn->decoder);
@@ -344,7 +344,7 @@ struct http2_conn *http2_conn_create(struct http2_context *context, h2o_socket_t
         .budget = HTTP2_TURN_QUANTUM,
         .calm.credit = HTTP2_CREDIT_MAX,
         .flush_timer.cb = on_flush_timeout,
-        .linger_timer.cb = on_linger_timeout,
+        .linger_timer.expired = on_linger_timeout,
     };
     conn->decoder.hpack_capacity = conn->decoder.hpack_max_capacity = 4096;
     hpack_encoder_init(&conn->encoder);

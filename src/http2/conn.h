@@ -97,7 +97,8 @@ struct http2_conn {
     struct http2_stream *data_stream; /* whose it is */
     size_t written_since_yield;
 
-    h2o_timeout_entry_t flush_timer, linger_timer;
+    h2o_timeout_entry_t flush_timer;
+    struct http2_timer linger_timer;
     char *peer_text; /* NULL until somebody asked */
     char *subject;   /* of its certificate */
 };
@@ -109,7 +110,7 @@ struct http2_context {
     struct http2_settings settings;
     struct http2_counts counts;
     h2o_linklist_t conns;
-    h2o_timeout_t zero_timeout, linger_timeout, quiet_timeout;
+    h2o_timeout_t zero_timeout;
     h2o_buffer_prototype_t out_prototype;
     h2o_mem_recycle_t streams; /* of handler->stream_size */
     h2o_req_t scratch;         /* what the HPACK decoder decodes into */

@@ -121,11 +121,11 @@ static void register_path(h2o_hostconf_t *host, const char *path,
     h2o_create_handler(conf, sizeof(h2o_handler_t))->on_req = on_req;
 }
 
-bool web_open(h2o_loop_t *loop, const struct listeners *listeners,
-              const struct shm_counters *counters, struct shm_store *store)
+void web_open(h2o_loop_t *loop, struct listeners *listeners, const struct shm_counters *counters,
+              struct shm_store *store)
 {
     if (listeners->count == 0)
-        return true;
+        return;
     web.counters = counters;
     web.store = store;
     h2o_config_init(&web.config);
@@ -145,12 +145,10 @@ bool web_open(h2o_loop_t *loop, const struct listeners *listeners,
     for (size_t i = 0; i < listeners->count; i++) {
         h2o_socket_t *sock =
             h2o_evloop_socket_create(loop, listeners->all[i].fd, H2O_SOCKET_FLAG_DONT_READ);
-        if (sock == NULL)
-            return false;
+        listeners->all[i].fd = -1;
         web.listeners[web.num_listeners++] = sock;
         h2o_socket_read_start(sock, on_connection);
     }
-    return true;
 }
 
 void web_drain(void)

@@ -18,10 +18,10 @@
 /** Connections at once, of one worker; beyond, new ones are closed. */
 enum { WEB_CONNECTIONS_MAX = 64 };
 
-/** Starts to accept. One for a process; all that it is given must outlive it.
- * @return false: out of memory */
-bool web_open(h2o_loop_t *loop, const struct listeners *listeners,
-              const struct shm_counters *counters, struct shm_store *store);
+/** Starts to accept. One for a process; all that it is given must outlive it, but for the
+ * listeners' descriptors, which become its own. */
+void web_open(h2o_loop_t *loop, struct listeners *listeners, const struct shm_counters *counters,
+              struct shm_store *store);
 /** From now on /readyz says 503. */
 void web_drain(void);
 /** Stops to accept. Connections that are open end with the process. */

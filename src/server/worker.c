@@ -3,8 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +10,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "server/accept.h"
 #include "server/limits.h"
 #include "server/log.h"
 #include "server/web.h"
@@ -20,8 +19,6 @@
 #include "service/services.h"
 
 enum {
-    ACCEPT_REST_MS = 100,    /* without descriptors or memory, accepting rests this long */
-    ACCEPT_WARN_MS = 10000,  /* and is logged this often */
     DRAIN_FLUSH_MS = 1000,   /* after drain-timeout, for the last statuses to go out */
     LOG_RING_SIZE = 1 << 20, /* lines that wait: touched as far as they ever did */
     LOG_FLUSH_MS = 1000,     /* at the end, for the last lines */
@@ -37,214 +34,14 @@ struct worker {
     struct access_log *access_log;
     struct chain *chain;
     h2o_socket_t *signals;
-    h2o_socket_t *listeners[LISTEN_MAX];
-    h2o_socket_t *wake, *death;
-    struct http2_timer accept_again, look_again, drain_over;
-    struct balance_left left; /* while looks_away */
-    uint64_t accept_warn_at;  /* ms */
+    h2o_socket_t *death;
+    struct http2_timer drain_over;
     struct stats_own own;
-    bool accept_rests, looks_away, draining, drain_expired, stop;
+    bool draining, drain_expired, stop;
 };
 
 /* libh2o's callbacks bring their socket's data, timers nothing: a process has one worker */
 static struct worker the_worker;
-
-/* ---- accepting ---- */
-
-static void on_connection(h2o_socket_t *listener, const char *err);
-
-/* Unless there is a reason not to. */
-static void start_accepting(struct worker *worker)
-{
-    if (worker->accept_rests || worker->looks_away || worker->draining)
-        return;
-    for (size_t i = 0; i < worker->config->listeners->count; i++)
-        h2o_socket_read_start(worker->listeners[i], on_connection);
-}
-
-static void stop_accepting(struct worker *worker)
-{
-    for (size_t i = 0; i < worker->config->listeners->count; i++)
-        if (worker->listeners[i] != NULL)
-            h2o_socket_read_stop(worker->listeners[i]);
-}
-
-static void on_accept_again(struct http2_timer *timer)
-{
-    struct worker *worker = &the_worker;
-    (void)timer;
-    worker->accept_rests = false;
-    balance_accepting(worker->config->balance, worker->config->number, true);
-    start_accepting(worker);
-}
-
-/* The listeners stay readable while accept fails: without a rest the loop would spin. */
-static void rest_from_accepting(struct worker *worker, int reason)
-{
-    if (worker->accept_rests)
-        return;
-    worker->accept_rests = true;
-    balance_accepting(worker->config->balance, worker->config->number, false);
-    uint64_t now = grpc_server_now_ms(worker->server);
-    if (now >= worker->accept_warn_at) {
-        log_warning("accept: %s; new connections wait", strerror(reason));
-        worker->accept_warn_at = now + ACCEPT_WARN_MS;
-    }
-    stop_accepting(worker);
-    worker->accept_again.expired = on_accept_again;
-    http2_timer_arm(grpc_server_timers(worker->server), &worker->accept_again,
-                    now + ACCEPT_REST_MS);
-}
-
-/* ---- whose turn it is ---- */
-
-static void look_here(struct worker *worker)
-{
-    if (!worker->looks_away)
-        return;
-    worker->looks_away = false;
-    http2_timer_disarm(grpc_server_timers(worker->server), &worker->look_again);
-    start_accepting(worker);
-}
-
-static void on_look_again(struct http2_timer *timer)
-{
-    struct worker *worker = &the_worker;
-    (void)timer;
-    balance_pass_over(worker->config->balance, &worker->left);
-    look_here(worker);
-}
-
-/* The connection that waits is another's; the listeners would wake this one all the time. */
-static void look_away(struct worker *worker)
-{
-    worker->looks_away = true;
-    stop_accepting(worker);
-    worker->look_again.expired = on_look_again;
-    http2_timer_arm(grpc_server_timers(worker->server), &worker->look_again,
-                    grpc_server_now_ms(worker->server) + BALANCE_PATIENCE_MS);
-}
-
-static void on_wake(h2o_socket_t *sock, const char *err)
-{
-    struct worker *worker = sock->data;
-    if (err != NULL)
-        return;
-    balance_awake(worker->config->balance, worker->config->number);
-    look_here(worker);
-}
-
-/* ---- who may come ---- */
-
-struct guest {
-    struct admission_pass pass;
-};
-
-static void on_gone(void *data)
-{
-    const struct worker_config *config = the_worker.config;
-    struct guest *guest = data;
-    admission_leave(config->admission, config->place, &guest->pass);
-    balance_add(config->balance, config->number, -1);
-    free(guest);
-}
-
-/* @return NULL: it may not, is counted, and *why names the bound */
-static struct guest *admit(struct worker *worker, const struct sockaddr *address, const char **why)
-{
-    const struct worker_config *config = worker->config;
-    const struct admission_bounds bounds = {config->options->max_connections,
-                                            config->options->max_connections_per_address};
-    struct guest *guest = malloc(sizeof(*guest));
-    *why = "out of memory";
-    if (guest == NULL)
-        return NULL;
-    switch (admission_enter(config->admission, config->place, &bounds, address, &guest->pass)) {
-    case ADMISSION_GRANTED:
-        balance_add(config->balance, config->number, 1);
-        return guest;
-    case ADMISSION_FULL:
-        worker->own.connections++;
-        *why = "max_connections";
-        break;
-    case ADMISSION_ADDRESS_FULL:
-        worker->own.connections_of_address++;
-        *why = "max_connections_per_address";
-        break;
-    }
-    free(guest);
-    return NULL;
-}
-
-/* A unix socket stays on this machine, and its file has a mode. */
-static bool speaks_tls(const struct worker *worker, const struct sockaddr *address)
-{
-    return worker->config->tls != NULL && address->sa_family != AF_UNIX;
-}
-
-static void serve(struct worker *worker, int fd, const struct sockaddr *address,
-                  struct guest *guest)
-{
-    const int on = 1;
-    if (address->sa_family != AF_UNIX)
-        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-    h2o_socket_t *sock =
-        h2o_evloop_socket_create(worker->loop, fd, H2O_SOCKET_FLAG_IS_ACCEPTED_CONNECTION);
-    sock->on_close.cb = on_gone;
-    sock->on_close.data = guest;
-    if (speaks_tls(worker, address))
-        http2_accept_tls(grpc_server_http2(worker->server), sock, tls_context(worker->config->tls));
-    else
-        http2_accept(grpc_server_http2(worker->server), sock);
-}
-
-/* One connection each time, so that workers which wake together share what came. */
-static void on_connection(h2o_socket_t *listener, const char *err)
-{
-    struct worker *worker = listener->data;
-    struct sockaddr_storage address = {.ss_family = AF_UNIX};
-    socklen_t len = sizeof(address);
-    if (err != NULL)
-        return;
-    if (balance_is_closed(worker->config->balance)) {
-        stop_accepting(worker); /* QUIT is on its way */
-        return;
-    }
-    if (!balance_take(worker->config->balance, worker->config->number, &worker->left)) {
-        look_away(worker);
-        return;
-    }
-    int fd = accept4(h2o_socket_get_fd(listener), (struct sockaddr *)&address, &len,
-                     SOCK_NONBLOCK | SOCK_CLOEXEC);
-    if (fd < 0) {
-        if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
-            rest_from_accepting(worker, errno);
-        return; /* another worker was faster, or the client went away */
-    }
-    const struct sockaddr *from = (const struct sockaddr *)&address;
-    const char *why;
-    struct guest *guest = admit(worker, from, &why);
-    if (guest != NULL)
-        serve(worker, fd, from, guest);
-    else if (speaks_tls(worker, from))
-        close(fd); /* a handshake is more than it may cost */
-    else
-        http2_refuse(fd, why);
-}
-
-static void close_listeners(struct worker *worker)
-{
-    balance_accepting(worker->config->balance, worker->config->number, false);
-    if (worker->server != NULL) {
-        http2_timer_disarm(grpc_server_timers(worker->server), &worker->accept_again);
-        http2_timer_disarm(grpc_server_timers(worker->server), &worker->look_again);
-    }
-    for (size_t i = 0; i < worker->config->listeners->count; i++) {
-        if (worker->listeners[i] != NULL)
-            h2o_socket_close(worker->listeners[i]);
-        worker->listeners[i] = NULL;
-    }
-}
 
 /* ---- stopping ---- */
 
@@ -267,7 +64,7 @@ static void drain(struct worker *worker)
     if (worker->draining)
         return;
     worker->draining = true;
-    close_listeners(worker);
+    accept_close();
     web_drain();
     health_drain(services_health(worker->services));
     grpc_server_shutdown(worker->server);
@@ -342,16 +139,12 @@ static bool watch_signals(struct worker *worker)
     return true;
 }
 
-/* Descriptors that stay the configuration's: their sockets close copies. */
-static bool watch_others(struct worker *worker)
+static bool watch_master(struct worker *worker)
 {
-    const struct worker_config *config = worker->config;
-    int death = fcntl(config->death_fd, F_DUPFD_CLOEXEC, 0);
-    int wake = fcntl(balance_wake_fd(config->balance, config->number), F_DUPFD_CLOEXEC, 0);
-    if (death < 0 || wake < 0)
+    int death = fcntl(worker->config->death_fd, F_DUPFD_CLOEXEC, 0);
+    if (death < 0)
         return fail(worker, "out of descriptors");
     worker->death = watch(worker, death, on_death);
-    worker->wake = watch(worker, wake, on_wake);
     return true;
 }
 
@@ -436,17 +229,11 @@ static bool start(struct worker *worker)
         SHM_OK)
         return fail(worker, fault.text);
     __atomic_store_n(&config->board->slot, shm_actor_slot(worker->actor), __ATOMIC_RELAXED);
-    if (!start_server(worker) || !watch_signals(worker) || !watch_others(worker))
+    if (!start_server(worker) || !watch_signals(worker) || !watch_master(worker))
         return false;
-    for (size_t i = 0; i < config->listeners->count; i++) {
-        worker->listeners[i] = h2o_evloop_socket_create(worker->loop, config->listeners->all[i].fd,
-                                                        H2O_SOCKET_FLAG_DONT_READ);
-        worker->listeners[i]->data = worker;
-    }
-    if (!web_open(worker->loop, config->web_listeners, config->counters, config->store))
-        return fail(worker, "out of memory");
-    balance_accepting(config->balance, config->number, true);
-    start_accepting(worker);
+    web_open(worker->loop, config->web_listeners, config->counters, config->store);
+    if (!accept_open(config, worker->loop, worker->server))
+        return fail(worker, "out of descriptors");
     const char ready = WORKER_READY;
     return write(config->report_fd, &ready, 1) == 1;
 }
@@ -467,6 +254,8 @@ static void account(struct worker *worker)
         own->access_log_dropped = access_log_dropped(worker->access_log);
     }
     own->log_dropped = log_dropped();
+    own->connections = accept_counts()->full;
+    own->connections_of_address = accept_counts()->address_full;
     stats_fold(worker->stats, own);
 }
 
@@ -486,12 +275,10 @@ static void close_watched(h2o_socket_t *sock)
 
 static void finish(struct worker *worker)
 {
-    if (worker->loop != NULL)
-        close_listeners(worker);
+    accept_close();
     web_close();
     close_watched(worker->signals);
     close_watched(worker->death);
-    close_watched(worker->wake);
     if (worker->server != NULL) {
         http2_timer_disarm(grpc_server_timers(worker->server), &worker->drain_over);
         if (worker->stats != NULL)

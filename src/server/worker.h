@@ -16,11 +16,11 @@
 struct worker_config {
     unsigned number; /* from 0, for people */
     const struct options *options;
-    const struct listeners *listeners;
-    const struct listeners *web_listeners; /* of /metrics and its like; may be none */
-    const struct auth *auth;               /* NULL: whoever comes may call */
-    int access_log_fd;                     /* -1: no access log */
-    struct tls *tls;                       /* NULL: plain */
+    struct listeners *listeners;     /* whose descriptors the worker takes */
+    struct listeners *web_listeners; /* of /metrics and its like; may be none */
+    const struct auth *auth;         /* NULL: whoever comes may call */
+    int access_log_fd;               /* -1: no access log */
+    struct tls *tls;                 /* NULL: plain */
     struct admission *admission;
     unsigned place; /* in it */
     struct balance *balance;

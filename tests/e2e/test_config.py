@@ -33,7 +33,7 @@ def check(text, tmp_path, *arguments, status=1):
 @pytest.mark.parametrize("text, said", [
     ("workers = 0", "FILE:1: workers: '0' is not a whole number from 1 to 512"),
     ("worker-timeout = 1ms", "FILE:1: worker-timeout: '1ms' is not a time such as 500ms, 30s or 5m, "
-     "from 1s to 1d"),
+     "from 5s to 1d"),
     ("max-message-size = 5X", "FILE:1: max-message-size: '5X' is not a size such as 64K, 4M or 16G, "
      "from 1K to 1G"),
     ("# x\nwokers = 3", "FILE:2: wokers: there is no such key; is it workers?"),

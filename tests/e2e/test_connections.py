@@ -4,13 +4,14 @@ import contextlib
 import os
 import signal
 import socket
+import time
 
 import grpc
 import pytest
 
 import user_service_pb2 as pb
-from harness import expect, wait_for
-from wire import ENHANCE_YOUR_CALM, Wire
+from harness import cpu_seconds, expect, wait_for
+from wire import ENHANCE_YOUR_CALM, Wire, message
 
 
 @pytest.fixture
@@ -94,3 +95,31 @@ def test_oversized_messages_are_counted(start):
     expect(lambda: rosterd.stub().GetUser(pb.GetUserRequest(id="x" * 2000)),
            grpc.StatusCode.RESOURCE_EXHAUSTED)
     wait_for(lambda: limit(rosterd, "max_message_size") == 1, 10, "one counted")
+
+
+def test_without_descriptors_new_connections_wait_and_others_are_served(start):
+    rosterd = start(workers=1, start=False)
+    command = rosterd.command
+    rosterd.command = lambda: ["prlimit", "--nofile=40:40", *command()]
+    rosterd.start()
+    with contextlib.ExitStack() as stack:
+        first = stack.enter_context(Wire(rosterd.connect())).wait_ready()
+        waiting = [stack.enter_context(Wire(rosterd.connect())) for _ in range(40)]
+        rosterd.wait_log("accept: Too many open files; new connections wait")
+        worker, = rosterd.worker_pids()
+        before = cpu_seconds(worker)
+        for _ in range(10):
+            assert first.call("GetUser", message(pb.GetUserRequest(id="x"))).grpc_status == 5
+            time.sleep(0.1)
+        assert cpu_seconds(worker) - before < 0.2  # it looks now and then, and does not spin
+        assert rosterd.log().count("Too many open files") == 1
+        for connection in waiting:
+            connection.read(0.01)
+        served_now = [connection for connection in waiting if connection.settings]
+        assert 10 < len(served_now) < 35
+        for connection in served_now:
+            connection.close()
+        for connection in waiting:
+            if connection not in served_now:
+                connection.wait_ready()
+        assert rosterd.worker_pids() == [worker]

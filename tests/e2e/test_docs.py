@@ -113,3 +113,16 @@ def test_rules_name_metrics_that_there_are(start):
         assert name.removesuffix("_bucket") in table, name
         assert name in names or name.startswith(("rosterd_users", "rosterd_segment",
                                                  "rosterd_snapshots"))
+
+
+@pytest.mark.parametrize("words, offered", [
+    (["rosterd", "--max-us"], "--max-users"), (["rosterd", "--log-level", "w"], "warning"),
+    (["rosterd", "--access-log", ""], "on\noff"), (["rosterd", "--check-config", "--vers"], "--version"),
+])
+def test_shell_completes_options_and_their_words(words, offered):
+    script = pathlib.Path(ROSTERD).parents[2] / "scripts/rosterd.bash-completion"
+    done = subprocess.run(
+        ["bash", "-c", 'source "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _rosterd; '
+         'printf "%s\\n" "${COMPREPLY[@]}"', "bash", script, *words],
+        capture_output=True, text=True, check=True, timeout=20)
+    assert done.stdout == offered + "\n"

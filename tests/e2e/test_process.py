@@ -13,8 +13,8 @@ import grpc
 import pytest
 
 import user_service_pb2 as pb
-from harness import (ROSTERD, SANITIZED, expect, failure, free_port, read_all, requests,
-                     wait_for)
+from harness import (ROSTERD, SANITIZED, children, expect, failure, free_port, read_all,
+                     requests, wait_for)
 from test_chat import Conversation
 
 
@@ -334,3 +334,87 @@ def test_port_0_is_any_free_one(start):
     rosterd = start(listen=["127.0.0.1:0"])
     port = int(re.search(r"Server started on port (\d+)", rosterd.log()).group(1))
     hello(rosterd.stub(target=f"127.0.0.1:{port}"))
+
+
+# ---- where it runs ----
+
+def test_as_pid_1_of_a_container_it_reaps_strangers(start):
+    """An orphan becomes the child of process 1, and a zombie for ever where that does not wait."""
+    rosterd = start(start=False)
+    command = rosterd.command
+    rosterd.command = lambda: ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child",
+                               *command()]
+    probe = subprocess.run(["unshare", "--pid", "--fork", "--mount-proc", "true"],
+                           capture_output=True, timeout=20)
+    if probe.returncode != 0:
+        pytest.skip("namespaces are not permitted here")
+    rosterd.start()
+    inside = children(rosterd.process.pid)[0]
+    assert open(f"/proc/{inside}/comm", encoding="ascii").read() == "rosterd\n"
+    workers = children(inside)
+    for _ in range(5):
+        subprocess.run(["nsenter", "-t", str(inside), "-p", "-m", "sh", "-c", "(sleep 0.1 &)"],
+                       check=True, timeout=20)
+    wait_for(lambda: set(children(inside)) > set(workers), 5, "orphans")
+    wait_for(lambda: children(inside) == workers, 10, "orphans reaped")
+    rosterd.stub().CreateUser(pb.CreateUserRequest(username="a"))
+    os.kill(inside, signal.SIGUSR2)
+    rosterd.wait_log("upgrade: not now: the end of this process would end its container")
+    os.kill(inside, signal.SIGTERM)
+    assert rosterd.process.wait(20) == 0
+
+
+CLOCK = r"""
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <stdlib.h>
+#include <sys/time.h>
+#include <time.h>
+#include <unistd.h>
+int clock_gettime(clockid_t clock, struct timespec *now)
+{
+    static int (*real)(clockid_t, struct timespec *);
+    if (real == NULL)
+        real = (int (*)(clockid_t, struct timespec *))dlsym(RTLD_NEXT, "clock_gettime");
+    int result = real(clock, now);
+    if ((clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE) && access(getenv("CLOCK_BACK"), F_OK) == 0)
+        now->tv_sec -= 86400;
+    return result;
+}
+int gettimeofday(struct timeval *restrict now, void *restrict zone)
+{
+    struct timespec real;
+    clock_gettime(CLOCK_REALTIME, &real);
+    now->tv_sec = real.tv_sec;
+    now->tv_usec = real.tv_nsec / 1000;
+    (void)zone;
+    return 0;
+}
+"""
+
+
+@pytest.mark.skipif(SANITIZED, reason="the sanitizer's library must be the first")
+def test_clock_that_jumps_back_stops_nothing(start, tmp_path):
+    (tmp_path / "clock.c").write_text(CLOCK)
+    subprocess.run(["gcc", "-shared", "-fPIC", "-o", tmp_path / "clock.so", tmp_path / "clock.c"],
+                   check=True, timeout=60)
+    rosterd = start("--keepalive-time", "1s", "--max-connection-idle", "2s", start=False)
+    command = rosterd.command
+    rosterd.command = lambda: ["env", f"LD_PRELOAD={tmp_path}/clock.so",
+                               f"CLOCK_BACK={tmp_path}/back", *command()]
+    rosterd.start()
+    stub = rosterd.stub()
+    before = stub.CreateUser(pb.CreateUserRequest(username="a"))
+    chat = Conversation(rosterd.stub())
+    chat.say("one")
+    (tmp_path / "back").touch()
+    after = stub.CreateUser(pb.CreateUserRequest(username="b"), timeout=10)
+    assert after.created_at < before.created_at - 80000  # it is what the clock says
+    time.sleep(2.5)  # timers of all kinds
+    assert chat.say("two").text == "Echo: two"
+    assert [user.username for user in read_all(stub, 10)[0]] == ["a", "b"]
+    os.kill(rosterd.worker_pids()[0], signal.SIGKILL)
+    rosterd.wait_log("killed by signal 9")
+    wait_for(lambda: len(rosterd.worker_pids()) == 2, 10, "its successor")
+    chat.half_close()
+    assert rosterd.stop(signal.SIGQUIT) == 0

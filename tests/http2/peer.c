@@ -38,6 +38,18 @@ void peer_close(struct peer *peer)
     free(peer);
 }
 
+struct http2_timers *peer_timers;
+
+/* A turn of the server's loop, and what was due. */
+static void turn(struct peer *peer, int32_t wait)
+{
+    h2o_evloop_run(peer->loop, wait);
+    if (peer_timers == NULL)
+        return;
+    http2_timers_stale(peer_timers);
+    http2_timers_run(peer_timers, http2_timers_now(peer_timers));
+}
+
 size_t peer_send(struct peer *peer, const void *bytes, size_t len)
 {
     const uint8_t *at = bytes;
@@ -50,7 +62,7 @@ size_t peer_send(struct peer *peer, const void *bytes, size_t len)
         }
         if (errno != EAGAIN || stuck++ == 200)
             break; /* closed, or not read any more */
-        h2o_evloop_run(peer->loop, 1);
+        turn(peer, 1);
     }
     return (size_t)(at - (const uint8_t *)bytes);
 }
@@ -132,7 +144,7 @@ void peer_window_update(struct peer *peer, uint32_t id, uint32_t increment)
 void peer_turn(struct peer *peer)
 {
     for (int i = 0; i != 5; i++)
-        h2o_evloop_run(peer->loop, 0);
+        turn(peer, 0);
 }
 
 static void receive(struct peer *peer)
@@ -202,7 +214,7 @@ static bool next_within(struct peer *peer, struct peer_frame *frame, unsigned tu
             memmove(peer->in, peer->in + peer->used, peer->in_len - peer->used);
         peer->in_len -= peer->used;
         peer->used = 0;
-        h2o_evloop_run(peer->loop, wait);
+        turn(peer, wait);
         receive(peer);
     }
     return false;

@@ -28,6 +28,9 @@ struct peer {
     char fields[65536]; /* of the newest HEADERS: "name: value\n..." */
 };
 
+/** The server's timers, which run with its loop then; NULL: they do not. */
+extern struct http2_timers *peer_timers;
+
 /** Connects to a context; the preface and empty SETTINGS are sent if `greet`. */
 struct peer *peer_connect(struct http2_context *context, bool greet);
 void peer_close(struct peer *peer);

@@ -347,6 +347,36 @@ def test_watchdog_bites_where_no_worker_makes_progress():
     assert names() == ["ada"]
 
 
+def test_crash_loop_is_told_in_the_status():
+    systemctl("start", UNIT)
+    deadline = time.monotonic() + 20
+    while "in a row" not in show("StatusText"):
+        assert time.monotonic() < deadline, show("StatusText")
+        for pid in workers()[:1]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(0.05)
+    assert re.match(r"worker \d died \d+ times in a row, each soon after its start; \d+ users",
+                    show("StatusText"))
+    wait_for(lambda: len(workers()) == os.cpu_count(), 30, "all workers again")
+
+
+def test_fork_that_fails_refuses_a_reload_and_is_tried_again_else():
+    configure("workers = 2\n")
+    dropin("[Service]\nTasksMax=4\n")  # master, two workers, and the command that reloads
+    systemctl("start", UNIT)
+    create("ada")
+    before = main_pid()
+    os.kill(before, signal.SIGHUP)
+    wait_for(lambda: "reload: workers: cannot start one: Resource temporarily unavailable; what was "
+             "in force stays" in journal())
+    assert main_pid() == before and show("ActiveState") == "active"
+    assert names() == ["ada"]
+    os.kill(workers()[0], signal.SIGKILL)
+    wait_for(lambda: len(workers()) == 2, 20, "two workers")
+    assert names() == ["ada"]
+
+
 # ---- upgrade ----
 
 def upgrade():

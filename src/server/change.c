@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: MIT */
+/* Another configuration, another program: while clients are served. */
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "server/limits.h"
+#include "server/notify.h"
+#include "server/state.h"
+
+enum { UPGRADE_WAIT_MS = 60000 }; /* for the new program to serve */
+
+/* ---- reload ---- */
+
+void change_reload_failed(struct master *master, const char *text)
+{
+    char line[900];
+    master_count(master, STATS_RELOADS_FAILED);
+    log_error("reload: %s; what was in force stays", text);
+    snprintf(line, sizeof(line), "reload: %s", text);
+    control_end(&master->control, false, line);
+    notify_ready();
+}
+
+static bool open_next(struct master *master, struct options_fault *fault)
+{
+    struct generation *now = master_serving(master);
+    struct options *options = calloc(1, sizeof(*options));
+    if (options == NULL) {
+        snprintf(fault->text, sizeof(fault->text), "out of memory");
+        return false;
+    }
+    bool parsed = options_parse(options, master->argc, master->argv, fault);
+    if (!parsed)
+        options_free(options);
+    struct generation *next = NULL;
+    if (parsed) {
+        options_keep_fixed(options, &now->options, master->unchanged, sizeof(master->unchanged));
+        next = generation_open(options, now, &master->handed, &master->world, fault);
+    }
+    free(options);
+    if (next != NULL && !log_open(next->options.log_file)) {
+        snprintf(fault->text, sizeof(fault->text), "log-file: %s: %s", next->options.log_file,
+                 strerror(errno));
+        generation_close(next);
+        next = NULL;
+    }
+    if (next == NULL)
+        return false;
+    next->older = master->newest;
+    master->newest = next;
+    return true;
+}
+
+void change_reload(struct master *master)
+{
+    struct options_fault fault;
+    master->reload_due = false;
+    control_begin(&master->control);
+    notify_reloading();
+    log_notice("HUP: the configuration is read again");
+    if (!open_next(master, &fault))
+        change_reload_failed(master, fault.text);
+    else if (master->unchanged[0] != '\0')
+        log_warning("reload: only a restart changes %s", master->unchanged);
+}
+
+static void on_reloaded(struct master *master, struct generation *next)
+{
+    char text[400];
+    struct generation *before = master_serving(master);
+    next->state = GENERATION_SERVING;
+    master_count(master, STATS_RELOADS);
+    log_set_level((enum log_level)next->options.log_level);
+    limits_of_master(&next->options);
+    workers_leave(before, SIGQUIT, before->options.drain_timeout);
+    listeners_remove_files(&before->listeners, &next->listeners);
+    listeners_remove_files(&before->web_listeners, &next->web_listeners);
+    snprintf(text, sizeof(text), "reloaded: %u workers%s%s", next->children.count,
+             master->unchanged[0] != '\0' ? "; only a restart changes " : "", master->unchanged);
+    log_notice("%s", text);
+    control_end(&master->control, true, text);
+    notify_ready();
+}
+
+static void log_started(const struct generation *generation)
+{
+    const struct listener *tcp = NULL;
+    for (size_t i = 0; i < generation->listeners.count; i++) {
+        const struct listener *listener = &generation->listeners.all[i];
+        log_info("listening on %s", listener->text);
+        if (tcp == NULL && !listener->unix_socket)
+            tcp = listener;
+    }
+    for (size_t i = 0; i < generation->web_listeners.count; i++)
+        log_info("metrics on %s", generation->web_listeners.all[i].text);
+    if (generation->auth != NULL)
+        log_info("auth-token-file: %zu tokens", auth_count(generation->auth));
+    if (tcp != NULL)
+        log_notice("Server started on port %u", tcp->port);
+    else
+        log_notice("Server started on %s", generation->listeners.all[0].text);
+}
+
+void change_all_ready(struct master *master, struct generation *generation)
+{
+    if (master->phase == SERVING) {
+        on_reloaded(master, generation);
+        return;
+    }
+    generation->state = GENERATION_SERVING;
+    master->phase = SERVING;
+    master->served = true;
+    log_started(generation);
+    if (master->origin.channel >= 0)
+        upgrade_report_ready(&master->origin);
+    else
+        notify_ready();
+}
+
+/* ---- upgrade ---- */
+
+void change_upgrade(struct master *master)
+{
+    struct options_fault fault;
+    const struct generation *now = master_serving(master);
+    const char *not_now = getpid() == 1 ? "the end of this process would end its container"
+                          : master->upgrade.pid != 0    ? "another upgrade is under way"
+                          : master->origin.channel >= 0 ? "this program has not taken over yet"
+                          : now == NULL || now != master->newest ? "workers are being started"
+                                                                 : NULL;
+    if (master->phase == STOPPING)
+        return;
+    if (not_now != NULL) {
+        log_error("upgrade: not now: %s", not_now);
+        return;
+    }
+    log_notice("USR2: the program is started anew beside this one");
+    if (!upgrade_start(&master->upgrade, master->argv, &now->listeners, &now->web_listeners,
+                       shm_store_fd(master->segment.store), &fault)) {
+        log_error("upgrade: %s; this program goes on", fault.text);
+        return;
+    }
+    master->upgrade_until = master_now() + UPGRADE_WAIT_MS;
+}
+
+void change_upgrade_news(struct master *master)
+{
+    switch (upgrade_read(&master->upgrade)) {
+    case UPGRADE_NOTHING:
+        return;
+    case UPGRADE_FAILED:
+        kill(master->upgrade.pid, SIGKILL); /* mostly it is dead; its status comes by SIGCHLD */
+        close(master->upgrade.channel);
+        master->upgrade.channel = -1;
+        return;
+    case UPGRADE_READY:
+        log_notice("upgrade: process %d serves, this one drains", (int)master->upgrade.pid);
+        notify_main_pid(master->upgrade.pid);
+        upgrade_confirm(&master->upgrade);
+        upgrade_close(&master->upgrade);
+        master->handed_over = true;
+        master_stop(master, false);
+    }
+}
+
+void change_upgrade_failed(struct master *master, int status)
+{
+    char end[128];
+    master_count(master, STATS_UPGRADES_FAILED);
+    children_describe_end(end, sizeof(end), status);
+    log_error("upgrade: the new program %s before it served; this one goes on", end);
+    upgrade_close(&master->upgrade);
+    notify_ready();
+}
+
+void change_look_after(struct master *master)
+{
+    if (master->upgrade.pid == 0 || master_now() < master->upgrade_until)
+        return;
+    log_error("upgrade: the new program did not serve within a minute");
+    kill(master->upgrade.pid, SIGKILL);
+    master->upgrade_until = master_now() + UPGRADE_WAIT_MS;
+}
