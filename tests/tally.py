@@ -3,7 +3,7 @@
 """Counts the test cases that `make check` ran in a build tree.
 
 Sources: automake's .trs file of each test program, its .log where that program
-is a cmocka one, and *.junit.xml from pytest and h2spec. Prints each failed case
+is a cmocka one, and *.junit.xml from pytest and h2spec (alone, where there is no program). Prints each failed case
 with its reason, then `N passed, N failed`. A program that crashed, and a test
 that was skipped, count as failed: the suite is to run whole.
 """
@@ -78,8 +78,11 @@ def main(build):
             tally.passed += 1
         else:
             tally.failures.append((f"{program} ended with {result}", log[-3000:]))
-    if not programs:
-        tally.failures.append((str(build), "no test program ran"))
+    if not programs:  # a report by itself
+        for path in reports:
+            tally.junit(path)
+        if not reports:
+            tally.failures.append((str(build), "no test program ran"))
     for name, why in tally.failures:
         print(f"FAILED {name}")
         print("\n".join("    " + line for line in why.splitlines()))

@@ -281,13 +281,14 @@ static const char *find_config(int argc, char *const *argv)
     static const char name[] = "--config";
     const char *path = NULL;
     for (int i = 1; i < argc; i++) {
+        if (strncmp(argv[i], "--", 2) != 0)
+            continue;
         const struct option *option = option_find(argv[i] + 2, strcspn(argv[i] + 2, "="));
         if (strncmp(argv[i], name, sizeof(name) - 1) == 0 && argv[i][sizeof(name) - 1] == '=')
             path = argv[i] + sizeof(name);
         else if (strcmp(argv[i], name) == 0 && i + 1 < argc)
             path = argv[++i];
-        else if (strncmp(argv[i], "--", 2) == 0 && option != NULL && option->type != OPTION_FLAG &&
-                 strchr(argv[i], '=') == NULL)
+        else if (option != NULL && option->type != OPTION_FLAG && strchr(argv[i], '=') == NULL)
             i++; /* its value is no option */
     }
     return path;

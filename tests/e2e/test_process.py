@@ -393,14 +393,15 @@ int gettimeofday(struct timeval *restrict now, void *restrict zone)
 """
 
 
-@pytest.mark.skipif(SANITIZED, reason="the sanitizer's library must be the first")
 def test_clock_that_jumps_back_stops_nothing(start, tmp_path):
     (tmp_path / "clock.c").write_text(CLOCK)
     subprocess.run(["gcc", "-shared", "-fPIC", "-o", tmp_path / "clock.so", tmp_path / "clock.c"],
                    check=True, timeout=60)
     rosterd = start("--keepalive-time", "1s", "--max-connection-idle", "2s", start=False)
     command = rosterd.command
-    rosterd.command = lambda: ["env", f"LD_PRELOAD={tmp_path}/clock.so",
+    # the sanitizer's library must be the first: that build has the rest of it alone
+    preload = "" if SANITIZED else f"{tmp_path}/clock.so"
+    rosterd.command = lambda: ["env", f"LD_PRELOAD={preload}",
                                f"CLOCK_BACK={tmp_path}/back", *command()]
     rosterd.start()
     stub = rosterd.stub()
@@ -409,7 +410,8 @@ def test_clock_that_jumps_back_stops_nothing(start, tmp_path):
     chat.say("one")
     (tmp_path / "back").touch()
     after = stub.CreateUser(pb.CreateUserRequest(username="b"), timeout=10)
-    assert after.created_at < before.created_at - 80000  # it is what the clock says
+    # it is what the clock says
+    assert SANITIZED or after.created_at < before.created_at - 80000
     time.sleep(2.5)  # timers of all kinds
     assert chat.say("two").text == "Echo: two"
     assert [user.username for user in read_all(stub, 10)[0]] == ["a", "b"]

@@ -363,7 +363,7 @@ def test_crash_loop_is_told_in_the_status():
 
 def test_fork_that_fails_refuses_a_reload_and_is_tried_again_else():
     configure("workers = 2\n")
-    dropin("[Service]\nTasksMax=4\n")  # master, two workers, and the command that reloads
+    dropin("[Service]\nLimitNPROC=3\n")  # master and two workers
     systemctl("start", UNIT)
     create("ada")
     before = main_pid()
