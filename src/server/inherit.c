@@ -116,3 +116,19 @@ bool inherit_or_bind(struct listeners *listeners, const char *option,
     }
     return true;
 }
+
+void inherit_close_own(struct listeners *handed, const struct listeners *used,
+                       const struct listeners *used_for_web)
+{
+    struct listeners own = {.count = 0}, foreign = {.count = 0};
+    for (size_t i = 0; i < handed->count; i++) {
+        struct listeners *to = inherited_own(&handed->all[i]) ? &own : &foreign;
+        to->all[to->count++] = handed->all[i];
+    }
+    *handed = foreign;
+    for (size_t i = 0; i < own.count; i++) {
+        struct listeners one = {.all = {own.all[i]}, .count = 1};
+        listeners_remove_files(&one, inherited_for_web(&own.all[i]) ? used_for_web : used);
+    }
+    listeners_close(&own, false);
+}

@@ -27,4 +27,9 @@ bool inherit_or_bind(struct listeners *listeners, const char *option,
                      const struct listeners *have, const struct listeners *handed,
                      struct options_fault *fault);
 
+/** Of the program that this one replaces: what it had bound and no option asks for any more is
+ * closed, and its socket files removed; the others have their own descriptors in `used` by now. */
+void inherit_close_own(struct listeners *handed, const struct listeners *used,
+                       const struct listeners *used_for_web);
+
 #endif

@@ -95,7 +95,10 @@ static bool open_first(struct master *master, struct options *options)
     master->world.store = master->segment.store;
     master->world.counters = master->segment.counters;
     master->newest = generation_open(options, NULL, &master->handed, &master->world, &fault);
-    return master->newest != NULL || master_fail(master, "%s", fault.text);
+    if (master->newest == NULL)
+        return master_fail(master, "%s", fault.text);
+    inherit_close_own(&master->handed, &master->newest->listeners, &master->newest->web_listeners);
+    return true;
 }
 
 static bool open_all(struct master *master, struct options *options)

@@ -110,6 +110,10 @@ def test_log_file_is_reopened_by_usr1(start, tmp_path):
     access.rename(tmp_path / "access.1")
     server.process.send_signal(10)
     wait_for(lambda: access.exists() and log.exists() and "opened anew" in log.read_text())
+    access.unlink()  # calls go on, to a file without a name
+    call(server)
+    server.process.send_signal(10)
+    wait_for(lambda: access.exists())
     # a worker that is made later writes to the new one, too
     os.kill(server.worker_pids()[0], 9)
     wait_for(lambda: "killed by signal 9" in log.read_text())

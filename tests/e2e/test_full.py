@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: MIT
 """No room for another user: the call says which bound was met, reads go on,
 and so do writes as soon as there is room."""
+import re
 import subprocess
 
 import grpc
 import pytest
 
 import user_service_pb2 as pb
-from harness import Rosterd, expect, read_all, requests, wait_for
+from harness import ROSTERD, Rosterd, expect, read_all, requests, wait_for
 
 EXHAUSTED = grpc.StatusCode.RESOURCE_EXHAUSTED
 PRIVATE_SHM = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c",
@@ -108,3 +109,15 @@ def test_full_dev_shm_says_so_and_reads_go_on():
         expect(lambda: [create(stub, "x" * 200) for _ in range(1000)], EXHAUSTED, text)
         check_reads(stub, read_all(stub, 10**6)[0])
         assert len(rosterd.worker_pids()) == 2  # nobody met SIGBUS
+
+
+def test_start_in_a_full_dev_shm_says_so_and_leaves_nothing():
+    if not can_mount():
+        pytest.skip("this host lets nobody have a /dev/shm of his own")
+    done = subprocess.run([*PRIVATE_SHM, "1m", "sh", "-c",
+                           '"$@"; status=$?; ls /dev/shm; exit $status', "sh", ROSTERD,
+                           "--segment", "/rosterd-full", "--listen", "127.0.0.1:0"],
+                          capture_output=True, text=True, timeout=30)
+    assert done.returncode == 1 and done.stdout == ""
+    assert re.fullmatch(r"rosterd: \d+ bytes of /dev/shm are needed: No space left on device\n",
+                        done.stderr)

@@ -265,6 +265,24 @@ def test_upgrades_under_load_cost_no_call_and_no_user(start, tmp_path):
     assert len(read_all(rosterd.stub(), 10**6)[0]) == len(load.created)
 
 
+def test_upgrade_follows_the_file_in_its_addresses(start, tmp_path):
+    first, second, path = free_port(), free_port(), tmp_path / "r.sock"
+    conf = tmp_path / "rosterd.conf"
+    conf.write_text(f"listen = 127.0.0.1:{first}\nlisten = unix:{path}\n")
+    rosterd = start("--config", str(conf), start=False)
+    rosterd.listen = []
+    rosterd.start()
+    conf.write_text(f"listen = 127.0.0.1:{second}\nmax-users = 5\n")
+    upgrade(rosterd)
+    with socket.create_connection(("127.0.0.1", second), 10):
+        pass
+    with pytest.raises(OSError):
+        socket.create_connection(("127.0.0.1", first), 2)
+    assert not path.exists()
+    rosterd.wait_log("upgrade: max-users, unique and snapshot-max-bytes stay as they were")
+    rosterd.stop()
+
+
 def test_calls_of_before_an_upgrade_go_on(start):
     rosterd = start(workers=1)
     chat = Conversation(rosterd.stub())

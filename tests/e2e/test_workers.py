@@ -1,16 +1,18 @@
 # SPDX-License-Identifier: MIT
 """The death of a worker, and what it must not cost."""
 import contextlib
+import json
 import os
 import re
 import signal
+import subprocess
 import threading
 import time
 
 import grpc
 
 import user_service_pb2 as pb
-from harness import failure, gone, read_all, requests, wait_for
+from harness import WRITER, failure, gone, read_all, requests, wait_for
 from test_chat import Conversation
 from wire import Wire, message
 
@@ -215,5 +217,27 @@ def test_dead_master_takes_its_workers_with_it(start):
     rosterd.process.wait(10)
     for pid in pids:
         wait_for(lambda p=pid: gone(p), 10, f"end of worker {pid}")
+    rosterd.start()
+    assert rosterd.stop() == 0
+
+
+def test_worker_that_no_successor_could_replace_stops_the_service_with_its_reason(start):
+    """Here because every place in the segment is taken: what another try would not change."""
+    rosterd = start(workers=1)
+    with subprocess.Popen([WRITER, rosterd.segment, "crowd"], stdout=subprocess.PIPE,
+                          text=True) as crowd:
+        try:
+            assert json.loads(crowd.stdout.readline())["joined"] > 1000
+            end = time.monotonic() + 20
+            while rosterd.process.poll() is None and time.monotonic() < end:
+                for pid in rosterd.worker_pids():  # now and then its successor is faster
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGKILL)
+                time.sleep(0.05)
+        finally:
+            crowd.kill()
+    assert rosterd.process.wait(5) == 1
+    assert re.search(r"worker 0 cannot start: segment \S+: cannot join: .*; the server stops\n",
+                     rosterd.log())
     rosterd.start()
     assert rosterd.stop() == 0

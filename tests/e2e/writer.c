@@ -9,6 +9,8 @@
  *   writer SEGMENT kill POINT
  *       takes the writer lock for a batch of new users, and stops or dies at this point
  *       of its commit (those of the library's test hooks)
+ *   writer SEGMENT crowd
+ *       takes every place in the segment that is free or becomes so, until it is killed
  * What it has to say is one line of JSON.
  */
 #include "config.h"
@@ -211,6 +213,19 @@ static void insert_batch(void)
         fail("insert", shm_strerror(rc));
 }
 
+static void crowd(void)
+{
+    struct shm_fault fault;
+    unsigned joined = 1;
+    struct shm_actor *more;
+    while (shm_actor_join(&more, store, SHM_ACTOR_TOOL, joined, &fault) == SHM_OK)
+        joined++;
+    printf("{\"joined\":%u}\n", joined);
+    fflush(stdout);
+    for (;;) /* they end with the process */
+        (void)shm_actor_join(&more, store, SHM_ACTOR_TOOL, joined, &fault);
+}
+
 int main(int argc, char **argv)
 {
     const char *command = argc > 2 ? argv[2] : "";
@@ -228,6 +243,9 @@ int main(int argc, char **argv)
         the_signal = command[0] == 's' ? SIGSTOP : SIGKILL;
         shm_test_hook = at_point;
         insert_batch();
+    } else if (strcmp(command, "crowd") == 0 && argc == 3) {
+        attach(argv[1], SHM_ATTACH_WRITE, argv);
+        crowd();
     } else {
         fail("usage", "see tests/e2e/writer.c");
     }

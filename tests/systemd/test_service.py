@@ -235,8 +235,16 @@ def test_reload_brings_another_configuration_into_force():
     ("workers = many\n", "rosterd.conf:1: workers: 'many' is not a whole number from 1 to 512"),
     ("listen = 192.0.2.1:50051\n", "listen: 192.0.2.1:50051: Cannot assign requested address"),
     ("auth-token-file = /etc/rosterd/none\n", "auth-token-file: /etc/rosterd/none: No such file"),
+    ("auth-token-file = /etc/rosterd/secret\n",
+     "auth-token-file: /etc/rosterd/secret: Permission denied"),
+    ("tls-certificate = /etc/rosterd/secret\ntls-key = /etc/rosterd/secret\n",
+     "tls-certificate: /etc/rosterd/secret: it cannot be used: Permission denied"),
+    ("log-file = /etc/rosterd/log\n", "log-file: /etc/rosterd/log: "),
 ])
 def test_bad_reload_fails_with_its_reason_and_changes_nothing(text, said):
+    secret = pathlib.Path("/etc/rosterd/secret")
+    secret.write_text("only-root-may-read-this one\n")
+    secret.chmod(0o600)
     systemctl("start", UNIT)
     before = workers()
     configure(text)
