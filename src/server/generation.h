@@ -26,6 +26,7 @@ struct generation {
     int access_log_fd;
     struct children children;
     enum generation_state state;
+    bool given_up;    /* a reload that failed: its workers are killed, and that is nobody's loss */
     uint64_t kill_at; /* ms, while leaving: who is there still is killed */
     struct generation *older;
 };

@@ -251,8 +251,6 @@ static int next_wait(const struct master *master)
             g->state == GENERATION_LEAVING ? -1 : children_respawn_wait(&g->children, now);
         if (respawn >= 0)
             at = min_of(at, now + (uint64_t)respawn);
-        if (g->state == GENERATION_LEAVING)
-            at = min_of(at, g->kill_at);
     }
     return at > now ? (int)(at - now) : 0;
 }
@@ -301,7 +299,9 @@ static size_t fill_poll(const struct master *master, struct pollfd *fds)
     fds[POLL_SIGNALS] = (struct pollfd){.fd = master->signal_fd, .events = POLLIN};
     fds[POLL_UPGRADE] = (struct pollfd){
         .fd = master->upgrade.pid != 0 ? master->upgrade.channel : -1, .events = POLLIN};
-    fds[POLL_ORIGIN] = (struct pollfd){.fd = master->origin.channel, .events = POLLIN};
+    /* its end, should that come before this program serves, is seen then */
+    fds[POLL_ORIGIN] = (struct pollfd){
+        .fd = master->phase != STARTING ? master->origin.channel : -1, .events = POLLIN};
     size_t count = POLL_CONTROL + control_poll_set(&master->control, fds + POLL_CONTROL);
     for (const struct generation *g = master->newest; g != NULL; g = g->older)
         count += children_poll_set(&g->children, fds + count);
@@ -317,7 +317,7 @@ static void look(struct master *master)
     read_signals(master);
     if (fds[POLL_UPGRADE].revents != 0 && master->upgrade.pid != 0 && master->upgrade.channel >= 0)
         change_upgrade_news(master);
-    if (fds[POLL_ORIGIN].revents != 0 && master->phase != STARTING && master->origin.channel >= 0)
+    if (fds[POLL_ORIGIN].revents != 0 && master->origin.channel >= 0)
         on_origin_done(master);
     control_accept(&master->control);
     maintain(master);

@@ -63,7 +63,7 @@ void notify_status(const char *format, ...)
     va_start(args, format);
     vsnprintf(state + len, sizeof(state) - len, format, args);
     va_end(args);
-    if (strcmp(state, systemd.status) == 0)
+    if (systemd.silent || strcmp(state, systemd.status) == 0)
         return;
     memcpy(systemd.status, state, sizeof(state));
     tell(state);

@@ -140,7 +140,7 @@ void upgrade_confirm(const struct upgrade *upgrade)
 
 void upgrade_close(struct upgrade *upgrade)
 {
-    if (upgrade->pid != 0)
+    if (upgrade->pid != 0 && upgrade->channel >= 0)
         close(upgrade->channel);
     upgrade->pid = 0;
 }

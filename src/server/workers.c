@@ -64,6 +64,7 @@ static void give_up(struct master *master, struct generation *generation, const 
         return;
     }
     const struct generation *stays = master_serving(master);
+    generation->given_up = true;
     (void)log_open(stays->options.log_file);
     workers_leave(generation, SIGKILL, 0);
     change_reload_failed(master, text);
@@ -125,11 +126,12 @@ static void on_worker_end(struct master *master, struct generation *generation, 
     bool clean = WIFEXITED(status) && WEXITSTATUS(status) == 0;
     if (generation->state == GENERATION_STARTING)
         on_start_failed(master, generation, number, pid, status);
-    else if (generation->state == GENERATION_SERVING || (!clean && master->served))
+    else if (!generation->given_up &&
+             (generation->state == GENERATION_SERVING || (!clean && master->served))) {
         children_obituary(children, number, pid, status);
-    children_release(children, number);
-    if (!clean && master->served)
         master_count(master, STATS_WORKER_DEATHS);
+    }
+    children_release(children, number);
     if (generation->state != GENERATION_SERVING)
         return;
     if (WIFEXITED(status) && WEXITSTATUS(status) == WORKER_EXIT_CONFIG) {
