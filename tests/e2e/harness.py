@@ -172,11 +172,22 @@ class Rosterd:
             channel.close()
         if self.process and self.process.poll() is None:
             self.kill_all()
+        for pid in self.strangers():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         for path in self.shm_files():
             os.unlink(path)
         for address in self.listen:
             if address.startswith("unix:"):
                 pathlib.Path(address[5:]).unlink(missing_ok=True)
+
+    def strangers(self):
+        """What an upgrade started is no child of ours; the segment's name is in its arguments."""
+        for name in filter(str.isdigit, os.listdir("/proc")):
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                words = pathlib.Path(f"/proc/{name}/cmdline").read_bytes().split(b"\0")
+                if words[0].endswith(b"rosterd") and self.segment.encode() in words:
+                    yield int(name)
 
     def check_sanitizer(self):
         reports = [pathlib.Path(path).read_text() for path in glob.glob(f"{self.sanitizer}.*")]
