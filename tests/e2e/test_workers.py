@@ -12,7 +12,7 @@ import time
 import grpc
 
 import user_service_pb2 as pb
-from harness import WRITER, failure, gone, read_all, requests, wait_for
+from harness import SANITIZED, WRITER, failure, gone, read_all, requests, wait_for
 from test_chat import Conversation
 from wire import Wire, message
 
@@ -219,6 +219,48 @@ def test_dead_master_takes_its_workers_with_it(start):
         wait_for(lambda p=pid: gone(p), 10, f"end of worker {pid}")
     rosterd.start()
     assert rosterd.stop() == 0
+
+
+def test_dead_master_takes_a_stopped_worker_with_it(start):
+    """One that reads no pipe any more: the kernel's signal reaches it."""
+    rosterd = start()
+    pids = rosterd.worker_pids()
+    os.kill(pids[0], signal.SIGSTOP)
+    os.kill(rosterd.process.pid, signal.SIGKILL)
+    rosterd.process.wait(10)
+    for pid in pids:
+        wait_for(lambda p=pid: gone(p), 10, f"end of worker {pid}")
+
+
+DEAF = r"""
+#include <stdarg.h>
+#include <sys/prctl.h>
+int prctl(int option, ...)
+{
+    (void)option; /* nobody asks the kernel for a signal */
+    return 0;
+}
+"""
+
+
+def test_worker_sees_the_end_of_its_master_without_the_kernels_signal(start, tmp_path):
+    """Which is not sent where a security module stands between the two."""
+    (tmp_path / "deaf.c").write_text(DEAF)
+    subprocess.run(["gcc", "-shared", "-fPIC", "-o", tmp_path / "deaf.so", tmp_path / "deaf.c"],
+                   check=True, timeout=60)
+    rosterd = start(start=False)
+    command = rosterd.command
+    # the sanitizer's library must be the first: that build has both ways at once
+    preload = "" if SANITIZED else f"{tmp_path}/deaf.so"
+    rosterd.command = lambda: ["env", f"LD_PRELOAD={preload}", *command()]
+    rosterd.start()
+    pids = rosterd.worker_pids()
+    with open(f"/proc/{pids[0]}/comm", encoding="ascii") as file:
+        assert SANITIZED or file.read() == "rosterd\n"  # its name was not set either
+    os.kill(rosterd.process.pid, signal.SIGKILL)
+    rosterd.process.wait(10)
+    for pid in pids:
+        wait_for(lambda p=pid: gone(p), 10, f"end of worker {pid}")
 
 
 def test_worker_that_no_successor_could_replace_stops_the_service_with_its_reason(start):
