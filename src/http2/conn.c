@@ -259,7 +259,8 @@ static void send_first_goaway(struct http2_conn *conn)
 }
 
 /* When the GOAWAY comes matters. In its handshake a client would take a close for a server that
- * cannot be reached, and fail the calls that wait: it may end it first. And one that has no stream
+ * cannot be reached, and fail the calls that wait: it may end it first, and has the time that it
+ * always has, for grpcio leaves one half done until its next call. And one that has no stream
  * may be about to open one: grpc-go 1.34 then tries the call on the same connection again, and
  * fails it. A client with a stream open is safe from that, so the GOAWAY waits for a stream, or
  * for the connection to be quiet for a while. */
@@ -270,9 +271,10 @@ void http2_conn_drain(struct http2_conn *conn, const char *why)
     conn->draining = 1;
     conn->drain_why = why;
     conn->goaway_due = 1;
-    if (conn->state != HTTP2_CONN_OPEN)
-        wait_at_most(conn, HTTP2_LINGER_MS);
-    else if (conn->num_streams == 0)
+    if (conn->state != HTTP2_CONN_OPEN) {
+        if (conn->context->settings.handshake_timeout == 0)
+            wait_at_most(conn, HTTP2_LINGER_MS);
+    } else if (conn->num_streams == 0)
         wait_at_most(conn, HTTP2_QUIET_MS);
     else
         send_first_goaway(conn);

@@ -126,7 +126,8 @@ struct http2_context *http2_context_create(h2o_loop_t *loop, struct http2_timers
                                            const struct http2_settings *settings);
 /** Closes all connections at once (their streams get on_close). */
 void http2_context_destroy(struct http2_context *context);
-/** Graceful: two GOAWAYs (RFC 9113 6.8), each connection closes after its last stream. */
+/** Graceful: two GOAWAYs (RFC 9113 6.8), each connection closes after its last stream; one in its
+ * handshake may end that within handshake_timeout. */
 void http2_context_shutdown(struct http2_context *context);
 const struct http2_counts *http2_context_counts(const struct http2_context *context);
 h2o_loop_t *http2_context_loop(const struct http2_context *context);

@@ -15,8 +15,12 @@ import pytest
 import certs
 import user_service_pb2 as pb
 import user_service_pb2_grpc as pb_grpc
+import wire
 from harness import ROSTERD, free_port, gone, read_all, wait_for
 from test_chat import Conversation
+from wire import Wire, message
+
+NOT_FOUND = grpc.StatusCode.NOT_FOUND.value[0]
 
 
 class Load:
@@ -110,6 +114,32 @@ def test_drain_of_a_reload_ends_with_its_timeout(start, tmp_path):
     chat.say("one")
     reload(rosterd)
     wait_for(lambda: gone(before[0]), 10, "the old worker gone")
+
+
+@pytest.mark.parametrize("half", [b"", wire.PREFACE[:9], wire.PREFACE])
+def test_handshake_of_before_may_end_after(start, tmp_path, half):
+    """grpcio leaves one half done until its next call, which a close would fail."""
+    rosterd = by_file(start, tmp_path, "workers = 1\nhandshake-timeout = 20s\n")
+    before = rosterd.worker_pids()
+    with Wire(rosterd.connect(), hello=False) as connection:
+        connection.send(half)
+        wait_for(lambda: rosterd.inspect("stats")["rosterd_connections_open"] == 1, 10, "accepted")
+        reload(rosterd)
+        time.sleep(1.5)
+        connection.send((wire.PREFACE + Wire.frame(wire.SETTINGS, 0, 0))[len(half):])
+        call = connection.call("GetUser", message(pb.GetUserRequest(id="x")))
+        assert call.grpc_status == NOT_FOUND
+        assert not gone(before[0])
+    wait_for(lambda: gone(before[0]), 10, "the old worker gone")
+
+
+def test_handshake_that_does_not_end_does_not_keep_the_old_worker(start, tmp_path):
+    rosterd = by_file(start, tmp_path, "workers = 1\nhandshake-timeout = 500ms\n")
+    before = rosterd.worker_pids()
+    with rosterd.connect():
+        wait_for(lambda: rosterd.inspect("stats")["rosterd_connections_open"] == 1, 10, "accepted")
+        reload(rosterd)
+        wait_for(lambda: gone(before[0]), 10, "the old worker gone")
 
 
 @pytest.mark.parametrize("text, said", [

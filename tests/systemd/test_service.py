@@ -319,6 +319,23 @@ def test_socket_activation_refuses_nobody_across_a_restart():
     assert names() == ["ada"]
 
 
+def test_socket_of_systemd_takes_the_place_of_the_entry_with_its_address():
+    configure("listen = 127.0.0.1:50051\nlisten = 127.0.0.1:20200\n"
+              "metrics-listen = 127.0.0.1:9090\n")
+    systemctl("start", "rosterd.socket", "rosterd-metrics.socket")
+    systemctl("start", UNIT)  # else the addresses would be in use
+    create("ada")
+    for port in (20200, 9090):
+        socket.create_connection(("127.0.0.1", port), 10).close()
+    held = run("ss", "-Hltnp").stdout
+    assert held.count(":50051 ") == 2 and held.count(":9090 ") == 1  # IPv6 is systemd's alone
+    systemctl("reload", UNIT)
+    create("bob")
+    systemctl("stop", UNIT)
+    held = run("ss", "-Hltn").stdout
+    assert held.count(":50051 ") == 2 and ":20200 " not in held
+
+
 def test_name_of_a_socket_tells_what_it_is_for():
     systemctl("start", "rosterd.socket", "rosterd-metrics.socket")
     create("ada", wait_for_ready=True)
