@@ -55,7 +55,7 @@ def test_life_of_a_package(tmp_path):
     conf_before.write_text(conf_before.read_text() + "\nmax-connections = 1000\n")
     before = main_pid()
     with client() as stub:
-        stub.ListUsers(pb.ListUsersRequest())
+        list(stub.ListUsers(pb.ListUsersRequest()))
         dpkg("-i", newer(tmp_path))
         wait_for(lambda: main_pid() not in (0, before), 30, "the new program")
         assert [user.username for user in stub.ListUsers(pb.ListUsersRequest(), timeout=20)] == ["ada"]
