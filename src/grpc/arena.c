@@ -23,6 +23,7 @@ void grpc_arena_init(struct grpc_arena *arena, void *first, size_t len)
     arena->next = arena->first = len != 0 ? first : none;
     arena->end = arena->first_end = arena->first + len;
     arena->blocks = NULL;
+    arena->allocated = 0;
     arena->exhausted = false;
 }
 
@@ -45,6 +46,7 @@ void *grpc_arena_alloc_block(struct grpc_arena *arena, size_t size)
         arena->exhausted = true;
         return NULL;
     }
+    arena->allocated += block_size;
     block->older = arena->blocks;
     block->end = (uint8_t *)block + block_size;
     arena->blocks = block;
@@ -68,6 +70,7 @@ void grpc_arena_clear(struct grpc_arena *arena, bool wipe)
     arena->blocks = NULL;
     arena->next = arena->first;
     arena->end = arena->first_end;
+    arena->allocated = 0;
     arena->exhausted = false;
 }
 

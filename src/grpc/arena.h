@@ -19,6 +19,7 @@ struct grpc_arena {
     uint8_t *next, *end;
     struct grpc_arena_block *blocks; /* malloc'ed, newest first */
     uint8_t *first, *first_end;      /* the owner's own bytes, to start over */
+    size_t allocated;                /* bytes of the blocks */
     bool exhausted;                  /* an allocation failed since the last clear */
 };
 

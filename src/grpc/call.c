@@ -58,6 +58,12 @@ void grpc_call_on_writable(struct http2_stream *stream)
     grpc_receive(call, NULL, 0);
 }
 
+void grpc_call_on_turn(struct http2_stream *stream)
+{
+    if (!grpc_call_of(stream)->ended)
+        grpc_receive(grpc_call_of(stream), NULL, 0);
+}
+
 void grpc_call_on_close(struct http2_stream *stream, bool complete, uint32_t error)
 {
     struct grpc_call *call = grpc_call_of(stream);
@@ -79,11 +85,26 @@ void grpc_call_on_close(struct http2_stream *stream, bool complete, uint32_t err
             step->end(call, step->data, status);
     }
     grpc_receive_free(call); /* http2 has taken its window back */
+    grpc_partial_note(call, false);
     grpc_arena_clear(&call->arena, false);
     *call->prev = call->next;
     if (call->next != NULL)
         call->next->prev = call->prev;
     server->num_calls--;
+}
+
+bool grpc_call_hold_arena(struct grpc_call *call)
+{
+    size_t more = call->arena.allocated - call->arena_held;
+
+    if (more == 0)
+        return true;
+    if (!http2_stream_hold(&call->stream, more)) {
+        grpc_call_finish(call, GRPC_RESOURCE_EXHAUSTED, GRPC_HOLDS_TOO_MUCH);
+        return false;
+    }
+    call->arena_held += more;
+    return true;
 }
 
 /* ---- how it ends ---- */

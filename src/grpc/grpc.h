@@ -79,6 +79,7 @@ enum { GRPC_COMPRESS_GZIP = 1, GRPC_COMPRESS_DEFLATE = 2 };
 
 struct grpc_config {
     uint32_t max_message_size;     /* bytes of one message; beyond: RESOURCE_EXHAUSTED */
+    uint64_t message_timeout;      /* ms from a message's first byte to its last; 0: no bound */
     unsigned compression;          /* GRPC_COMPRESS_*: what replies may be encoded with */
     uint32_t compression_min_size; /* bytes of a reply from which on it is compressed */
     uint32_t busy_poll_us;         /* see poll.h; 0: never */
@@ -185,11 +186,13 @@ bool grpc_call_add_initial_metadata(struct grpc_call *call, const char *name, co
 bool grpc_call_add_trailing_metadata(struct grpc_call *call, const char *name, const void *value,
                                      size_t len);
 
-/** Sends a message. It is packed at once; never fails while the call is open, but a
- * producer must ask grpc_call_writable() before each message of a stream. */
+/** Sends a message. It is packed at once. A producer must ask grpc_call_writable() before each
+ * message of a stream. Where it would make the connection hold too much, or there is no memory, the
+ * call ends RESOURCE_EXHAUSTED. */
 void grpc_call_send(struct grpc_call *call, const ProtobufCMessage *message);
 /** The same for `len` bytes that the caller writes where this points, and then commits: at once,
- * before anything else of this header. */
+ * before anything else of this header.
+ * @return NULL: nothing is sent, for the call has ended (or does so by this) */
 uint8_t *grpc_call_reserve(struct grpc_call *call, size_t len);
 void grpc_call_commit(struct grpc_call *call);
 /** Whether messages from now on are compressed where the client takes it and they are worth it:

@@ -10,7 +10,10 @@
 
 #include "grpc/internal.h"
 
-enum { PREFIX = 5 };
+enum {
+    PREFIX = 5,
+    MESSAGE_WORK = 256, /* what a message counts as, beside its bytes: see http2_stream_work() */
+};
 
 /** What may be done with the bytes at hand. */
 enum step {
@@ -20,40 +23,69 @@ enum step {
     STEP_FAILED, /* the call is finished */
 };
 
-static bool inbox_reserve(struct grpc_call *call, size_t more)
+/** How much memory is asked for: twice what there was, for bytes come in pieces, and no more than
+ * the message has whose beginning is there. */
+static size_t inbox_size(const struct grpc_inbox *inbox, size_t needed)
+{
+    size_t cap = inbox->cap != 0 ? 2 * inbox->cap : 256;
+    uint32_t length;
+
+    if (inbox->len >= PREFIX) {
+        memcpy(&length, inbox->bytes + inbox->off + 1, sizeof(length));
+        size_t whole = PREFIX + (size_t)__builtin_bswap32(length);
+        if (whole >= needed && cap > whole)
+            cap = whole;
+    }
+    return cap > needed ? cap : needed;
+}
+
+static void inbox_free(struct grpc_call *call)
 {
     struct grpc_inbox *inbox = &call->inbox;
-    size_t cap = inbox->cap != 0 ? inbox->cap : 256;
+
+    if (grpc_call_secret(call))
+        explicit_bzero(inbox->bytes, inbox->cap);
+    free(inbox->bytes);
+    http2_stream_release(&call->stream, inbox->cap);
+}
+
+/** @return NULL, or why there is no room for `more` bytes */
+static const char *inbox_reserve(struct grpc_call *call, size_t more)
+{
+    struct grpc_inbox *inbox = &call->inbox;
 
     if (inbox->off != 0 && inbox->off + inbox->len + more > inbox->cap) {
         memmove(inbox->bytes, inbox->bytes + inbox->off, inbox->len);
         inbox->off = 0;
     }
     if (inbox->off + inbox->len + more <= inbox->cap)
-        return true;
-    while (cap < inbox->len + more)
-        cap *= 2;
+        return NULL;
+    size_t cap = inbox_size(inbox, inbox->len + more);
+    if (!http2_stream_hold(&call->stream, cap))
+        return GRPC_HOLDS_TOO_MUCH;
     /* Not realloc(), which would leave a copy of a secret behind. */
     uint8_t *bytes = malloc(cap);
-    if (bytes == NULL)
-        return false;
+    if (bytes == NULL) {
+        http2_stream_release(&call->stream, cap);
+        return "out of memory";
+    }
     if (inbox->len != 0)
         memcpy(bytes, inbox->bytes + inbox->off, inbox->len);
-    if (grpc_call_secret(call) && inbox->bytes != NULL)
-        explicit_bzero(inbox->bytes, inbox->cap);
-    free(inbox->bytes);
+    if (inbox->bytes != NULL)
+        inbox_free(call);
     inbox->bytes = bytes;
     inbox->cap = cap;
     inbox->off = 0;
-    return true;
+    return NULL;
 }
 
 static void inbox_append(struct grpc_call *call, uint8_t *data, size_t len)
 {
     struct grpc_inbox *inbox = &call->inbox;
 
-    if (!inbox_reserve(call, len)) {
-        grpc_call_finish(call, GRPC_RESOURCE_EXHAUSTED, "out of memory");
+    const char *why = inbox_reserve(call, len);
+    if (why != NULL) {
+        grpc_call_finish(call, GRPC_RESOURCE_EXHAUSTED, why);
         return;
     }
     memcpy(inbox->bytes + inbox->off + inbox->len, data, len);
@@ -68,9 +100,7 @@ void grpc_receive_free(struct grpc_call *call)
 
     if (inbox->bytes == NULL)
         return;
-    if (grpc_call_secret(call))
-        explicit_bzero(inbox->bytes, inbox->cap);
-    free(inbox->bytes);
+    inbox_free(call);
     inbox->bytes = NULL;
     inbox->off = inbox->len = inbox->cap = 0;
 }
@@ -90,6 +120,7 @@ static void settle_credit(struct grpc_call *call, size_t received, size_t keep)
 void grpc_receive_discard(struct grpc_call *call)
 {
     grpc_receive_free(call);
+    grpc_partial_note(call, false);
     settle_credit(call, 0, 0);
 }
 
@@ -192,6 +223,7 @@ static void deliver_in(struct grpc_call *call, uint8_t *bytes, size_t len, struc
         call->messages_in++;
         if (method->on_message != NULL)
             method->on_message(call, message);
+        (void)grpc_call_hold_arena(call);
     }
     grpc_arena_clear(arena, secret);
 }
@@ -204,6 +236,8 @@ static void deliver(struct grpc_call *call, uint8_t *bytes, size_t len, bool com
 
     call->compressed_in = compressed;
     call->bytes_in += PREFIX + len;
+    if (call->partial_prev != NULL)
+        grpc_partial_note(call, false);
     if (compressed) {
         uint8_t *wire = bytes;
         size_t wire_len = len;
@@ -216,6 +250,7 @@ static void deliver(struct grpc_call *call, uint8_t *bytes, size_t len, bool com
             return;
         }
     }
+    http2_stream_work(&call->stream, MESSAGE_WORK + (compressed ? len : 0));
 
     if (!server->scratch_busy) {
         server->scratch_busy = true;
@@ -266,6 +301,12 @@ static size_t fill_inbox(struct grpc_call *call, uint8_t *data, size_t len, enum
     return used;
 }
 
+/** Whether something but the client keeps messages, or the body's end, from being delivered. */
+static bool is_held(const struct grpc_call *call)
+{
+    return call->paused || call->stopped || backed_up(call);
+}
+
 /** Delivers what can be delivered. @return bytes used of data, the rest is to be kept */
 static size_t deliver_all(struct grpc_call *call, uint8_t *data, size_t len)
 {
@@ -273,6 +314,9 @@ static size_t deliver_all(struct grpc_call *call, uint8_t *data, size_t len)
     enum step step;
 
     while (!call->finished && !call->paused && !backed_up(call)) {
+        call->stopped = !http2_stream_in_turn(&call->stream);
+        if (call->stopped)
+            break;
         if (call->inbox.len != 0) {
             used += fill_inbox(call, data + used, len - used, &step);
         } else {
@@ -308,17 +352,28 @@ static void take_end(struct grpc_call *call)
         method->on_half_close(call);
 }
 
+/** What waits goes on as soon as what holds it is gone. */
+static void go_on_later(struct grpc_call *call)
+{
+    if (call->inbox.len == 0 && (!call->remote_end || call->half_closed))
+        return;
+    if (call->stopped)
+        http2_stream_stop(&call->stream);
+    else if (backed_up(call))
+        http2_stream_want_write(&call->stream);
+}
+
 void grpc_receive(struct grpc_call *call, uint8_t *data, size_t len)
 {
     size_t used = 0;
 
     if (!call->finished && !call->busy) {
         call->busy = true;
+        call->stopped = false;
         used = deliver_all(call, data, len);
         if (!call->finished && used != len)
             inbox_append(call, data + used, len - used);
-        if (!call->finished && call->remote_end && !call->half_closed && !call->paused &&
-            !backed_up(call))
+        if (!call->finished && call->remote_end && !call->half_closed && !is_held(call))
             take_end(call);
         call->busy = false;
     }
@@ -327,12 +382,13 @@ void grpc_receive(struct grpc_call *call, uint8_t *data, size_t len)
             explicit_bzero(data + used, len - used);
         grpc_receive_free(call);
         settle_credit(call, len, 0);
+        grpc_partial_note(call, false);
         if (!call->is_call)
             grpc_request_end_rejected(call);
         return;
     }
-    bool waits = backed_up(call);
-    settle_credit(call, len, call->paused || waits ? call->inbox.len : 0);
-    if (waits && (call->inbox.len != 0 || (call->remote_end && !call->half_closed)))
-        http2_stream_want_write(&call->stream);
+    bool held = is_held(call);
+    settle_credit(call, len, held ? call->inbox.len : 0);
+    grpc_partial_note(call, !held && call->inbox.len != 0);
+    go_on_later(call);
 }

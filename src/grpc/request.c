@@ -304,7 +304,7 @@ void grpc_request_open(struct http2_stream *stream, const struct http2_request *
     find_method(call, request);
     call->busy = true;
     admit(call, request, &head);
-    if (!call->finished)
+    if (!call->finished && grpc_call_hold_arena(call))
         open_method(call, &head);
     call->busy = false;
     if (call->remote_end)

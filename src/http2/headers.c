@@ -197,6 +197,10 @@ static void open_request(struct http2_conn *conn, uint32_t id, bool end_stream,
     struct http2_request whole = *request;
     whole.end_stream = end_stream;
     struct http2_stream *stream = http2_stream_open(conn, id);
+    if (stream == NULL) {
+        refuse(conn, id, HTTP2_REFUSED_STREAM);
+        return;
+    }
     if (content_length != SIZE_MAX)
         stream->content_length = content_length;
     stream->remote_closed = end_stream;

@@ -183,6 +183,8 @@ static void produce(struct grpc_call *call)
 
     while (state->left != 0 && grpc_call_writable(call)) {
         uint8_t *to = grpc_call_reserve(call, state->size + 4);
+        if (to == NULL)
+            return;
         to[0] = 3 << 3 | 2; /* raw */
         to[1] = (uint8_t)(0x80 | (state->size & 0x7f));
         to[2] = (uint8_t)(0x80 | (state->size >> 7 & 0x7f));
