@@ -330,6 +330,8 @@ static bool check_together(const struct options *options, struct options_fault *
         text = "tls-certificate: there is one missing for a tls-key";
     else if (options->tls_client_ca != NULL && certificates == 0)
         text = "tls-client-ca: needs a tls-certificate and a tls-key";
+    else if (options->tls_crls.count != 0 && options->tls_client_ca == NULL)
+        text = "tls-crl: needs a tls-client-ca, whose certificates it revokes";
     if (text != NULL)
         snprintf(fault->text, sizeof(fault->text), "%s", text);
     return text == NULL;

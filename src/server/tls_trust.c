@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: MIT */
+#include "server/tls_trust.h"
+
+#include <openssl/err.h>
+#include <openssl/evp.h>
+#include <openssl/pem.h>
+#include <openssl/x509v3.h>
+#include <string.h>
+#include <time.h>
+
+#include "server/tls_pem.h"
+
+/* Lists of authorities that revoke much have some 40 bytes for each certificate. */
+enum { AUTHORITIES_MAX = 4 << 20, LIST_MAX = 64 << 20, NAME_SIZE = 128 };
+
+static const char ca_option[] = "tls-client-ca", list_option[] = "tls-crl";
+
+/* What is being read. */
+struct reading {
+    struct tls_trust *trust;
+    EVP_MD_CTX *digest;
+    struct tls_pem pem;
+    struct tls_block block;
+};
+
+static bool fail_damaged(const struct reading *reading)
+{
+    return tls_fail(reading->pem.report, reading->pem.option, reading->pem.path,
+                    "it cannot be used: block %zu is damaged", reading->pem.blocks);
+}
+
+static const char *name_text(const X509_NAME *name, char text[NAME_SIZE])
+{
+    X509_NAME_oneline(name, text, NAME_SIZE);
+    return text;
+}
+
+static bool add_to_digest(struct reading *reading)
+{
+    int64_t len = reading->block.len; /* so that no two series of blocks read alike */
+    return EVP_DigestUpdate(reading->digest, &len, sizeof(len)) == 1 &&
+           EVP_DigestUpdate(reading->digest, reading->block.data, (size_t)len) == 1;
+}
+
+static int64_t seconds_of(const ASN1_TIME *time)
+{
+    struct tm tm;
+    return ASN1_TIME_to_tm(time, &tm) == 1 ? timegm(&tm) : 0;
+}
+
+/* All blocks of a file. @return false, told */
+static bool read_file(struct reading *reading, const char *option, const char *path, size_t max,
+                      bool (*add)(struct reading *), struct tls_report *report)
+{
+    int got;
+    bool good = true;
+    if (!tls_pem_open(&reading->pem, option, path, max, report))
+        return false;
+    while (good && (got = tls_pem_next(&reading->pem, &reading->block)) != 0)
+        good = got == 1 && add(reading) && (add_to_digest(reading) || fail_damaged(reading));
+    if (good && reading->pem.blocks == 0)
+        good = tls_fail(report, option, path, "it cannot be used: it is empty, or no PEM");
+    good = good && tls_pem_check_tail(&reading->pem);
+    tls_pem_close(&reading->pem, &reading->block);
+    return good;
+}
+
+/* ---- authorities ---- */
+
+static bool check_authority(struct reading *reading, X509 *certificate)
+{
+    char name[NAME_SIZE];
+    const struct tls_pem *pem = &reading->pem;
+    name_text(X509_get_subject_name(certificate), name);
+    if (X509_check_ca(certificate) == 0)
+        return tls_fail(pem->report, pem->option, pem->path,
+                        "it cannot be used: %s is no authority's certificate", name);
+    /* of several, one may well be past: its clients are refused, the others' are not */
+    if (X509_cmp_current_time(X509_get0_notAfter(certificate)) < 0)
+        tls_warn(pem->report, pem->option, pem->path, "%s has expired", name);
+    return true;
+}
+
+static bool add_authority(struct reading *reading)
+{
+    const struct tls_pem *pem = &reading->pem;
+    const unsigned char *data = reading->block.data;
+    if (!tls_block_is_certificate(&reading->block))
+        return tls_fail(pem->report, pem->option, pem->path,
+                        "it cannot be used: block %zu is no certificate, but '%.60s'", pem->blocks,
+                        reading->block.name);
+    X509 *certificate = strcmp(reading->block.name, PEM_STRING_X509_TRUSTED) == 0
+                            ? d2i_X509_AUX(NULL, &data, reading->block.len)
+                            : d2i_X509(NULL, &data, reading->block.len);
+    if (certificate == NULL)
+        return fail_damaged(reading);
+    bool kept = false;
+    bool good = check_authority(reading, certificate);
+    if (good) {
+        good = X509_STORE_add_cert(reading->trust->store, certificate) == 1;
+        kept = good && sk_X509_push(reading->trust->authorities, certificate) > 0;
+        good = kept || fail_damaged(reading);
+    }
+    if (!kept)
+        X509_free(certificate);
+    return good;
+}
+
+/* ---- revocation lists ---- */
+
+static bool is_issuer(X509 *authority, X509_CRL *list)
+{
+    return X509_NAME_cmp(X509_get_subject_name(authority), X509_CRL_get_issuer(list)) == 0 &&
+           X509_CRL_verify(list, X509_get0_pubkey(authority)) == 1;
+}
+
+static bool has_issuer(const struct tls_trust *trust, X509_CRL *list)
+{
+    bool found = false;
+    for (int i = 0; i < sk_X509_num(trust->authorities) && !found; i++)
+        found = is_issuer(sk_X509_value(trust->authorities, i), list);
+    ERR_clear_error();
+    return found;
+}
+
+static bool check_list(struct reading *reading, X509_CRL *list)
+{
+    char name[NAME_SIZE], text[64] = "";
+    struct tm tm;
+    const struct tls_pem *pem = &reading->pem;
+    const ASN1_TIME *from = X509_CRL_get0_lastUpdate(list);
+    const ASN1_TIME *until = X509_CRL_get0_nextUpdate(list); /* NULL: for ever */
+    const char *what = NULL;
+    name_text(X509_CRL_get_issuer(list), name);
+    if (X509_CRL_get_ext_by_NID(list, NID_delta_crl, -1) >= 0)
+        return tls_fail(pem->report, pem->option, pem->path,
+                        "the list of %s is no whole one, but says what has changed", name);
+    if (!has_issuer(reading->trust, list))
+        return tls_fail(pem->report, pem->option, pem->path,
+                        "the list of %s is of no authority in tls-client-ca", name);
+    if (until != NULL && X509_cmp_current_time(until) <= 0)
+        what = "expired at";
+    else if (X509_cmp_current_time(from) > 0)
+        what = "is not valid before";
+    if (what == NULL)
+        return true;
+    if (ASN1_TIME_to_tm(what[0] == 'e' ? until : from, &tm) == 1)
+        strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S UTC", &tm);
+    return tls_fail(pem->report, pem->option, pem->path, "the list of %s %s %s", name, what, text);
+}
+
+static bool add_list(struct reading *reading)
+{
+    const struct tls_pem *pem = &reading->pem;
+    const unsigned char *data = reading->block.data;
+    if (strcmp(reading->block.name, PEM_STRING_X509_CRL) != 0)
+        return tls_fail(pem->report, pem->option, pem->path,
+                        "it cannot be used: block %zu is no revocation list, but '%.60s'",
+                        pem->blocks, reading->block.name);
+    X509_CRL *list = d2i_X509_CRL(NULL, &data, reading->block.len);
+    if (list == NULL)
+        return fail_damaged(reading);
+    bool good = check_list(reading, list);
+    if (good && X509_STORE_add_crl(reading->trust->store, list) != 1)
+        good = fail_damaged(reading);
+    if (good && X509_CRL_get0_nextUpdate(list) != NULL) {
+        int64_t until = seconds_of(X509_CRL_get0_nextUpdate(list));
+        if (until < reading->trust->lists_until)
+            reading->trust->lists_until = until;
+    }
+    X509_CRL_free(list);
+    return good;
+}
+
+/* OpenSSL wants a list of every issuer or of the client's alone. Here those above are looked up
+ * where there is a list of theirs: one that cannot be used is no such case. */
+static int on_verify(int good, X509_STORE_CTX *verification)
+{
+    if (good || X509_STORE_CTX_get_error(verification) != X509_V_ERR_UNABLE_TO_GET_CRL ||
+        X509_STORE_CTX_get_error_depth(verification) == 0)
+        return good;
+    X509_STORE_CTX_set_error(verification, X509_V_OK);
+    return 1;
+}
+
+/* ---- both ---- */
+
+static bool read_files(struct reading *reading, const struct options *options,
+                       struct tls_report *report)
+{
+    struct tls_trust *trust = reading->trust;
+    if (!read_file(reading, ca_option, options->tls_client_ca, AUTHORITIES_MAX, add_authority,
+                   report))
+        return false;
+    for (size_t i = 0; i < options->tls_crls.count; i++)
+        if (!read_file(reading, list_option, options->tls_crls.all[i], LIST_MAX, add_list, report))
+            return false;
+    unsigned long flags = X509_V_FLAG_PARTIAL_CHAIN;
+    if (options->tls_crls.count != 0) {
+        flags |= X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL;
+        X509_STORE_set_verify_cb(trust->store, on_verify);
+    }
+    return X509_STORE_set_flags(trust->store, flags) == 1;
+}
+
+static bool load(struct reading *reading, const struct options *options, struct tls_report *report)
+{
+    /* begins with what the files cannot hold: whether they are asked for at all */
+    uint8_t asked = options->tls_client_ca != NULL;
+    struct tls_trust *trust = reading->trust;
+    if (reading->digest == NULL || EVP_DigestInit_ex(reading->digest, EVP_sha256(), NULL) != 1 ||
+        EVP_DigestUpdate(reading->digest, &asked, sizeof(asked)) != 1)
+        return false;
+    if (asked) {
+        trust->store = X509_STORE_new();
+        trust->authorities = sk_X509_new_null();
+        if (trust->store == NULL || trust->authorities == NULL ||
+            !read_files(reading, options, report))
+            return false;
+    }
+    return EVP_DigestFinal_ex(reading->digest, trust->digest, NULL) == 1;
+}
+
+bool tls_trust_load(struct tls_trust *trust, const struct options *options,
+                    struct tls_report *report)
+{
+    struct reading reading = {.trust = trust, .digest = EVP_MD_CTX_new()};
+    *trust = (struct tls_trust){.lists_until = INT64_MAX};
+    bool good = load(&reading, options, report);
+    if (!good && report->fault[0] == '\0')
+        tls_fail(report, ca_option, options->tls_client_ca != NULL ? options->tls_client_ca : "-",
+                 "TLS cannot be set up");
+    EVP_MD_CTX_free(reading.digest);
+    return good;
+}
+
+void tls_trust_free(struct tls_trust *trust)
+{
+    X509_STORE_free(trust->store);
+    sk_X509_pop_free(trust->authorities, X509_free);
+    *trust = (struct tls_trust){.store = NULL};
+}
+
+bool tls_trust_apply(const struct tls_trust *trust, SSL_CTX *ssl)
+{
+    /* a ticket of a time when others were trusted belongs to another context */
+    if (SSL_CTX_set_session_id_context(ssl, trust->digest, sizeof(trust->digest)) != 1)
+        return false;
+    if (trust->store == NULL)
+        return true;
+    for (int i = 0; i < sk_X509_num(trust->authorities); i++)
+        if (SSL_CTX_add_client_CA(ssl, sk_X509_value(trust->authorities, i)) != 1)
+            return false;
+    SSL_CTX_set_verify(ssl, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
+    return SSL_CTX_set1_verify_cert_store(ssl, trust->store) == 1;
+}
+
+int64_t tls_trust_until(const struct tls_trust *trust, const SSL *ssl)
+{
+    int64_t until = trust->lists_until;
+    STACK_OF(X509) *chain = SSL_get0_verified_chain(ssl);
+    for (int i = 0; i < sk_X509_num(chain); i++) { /* of NULL: -1 */
+        int64_t end = seconds_of(X509_get0_notAfter(sk_X509_value(chain, i)));
+        if (end < until)
+            until = end;
+    }
+    return until;
+}
