@@ -18,6 +18,7 @@ static const char ca_option[] = "tls-client-ca", list_option[] = "tls-crl";
 /* What is being read. */
 struct reading {
     struct tls_trust *trust;
+    STACK_OF(X509_CRL) * lists;
     EVP_MD_CTX *digest;
     struct tls_pem pem;
     struct tls_block block;
@@ -94,16 +95,11 @@ static bool add_authority(struct reading *reading)
                             : d2i_X509(NULL, &data, reading->block.len);
     if (certificate == NULL)
         return fail_damaged(reading);
-    bool kept = false;
     bool good = check_authority(reading, certificate);
-    if (good) {
-        good = X509_STORE_add_cert(reading->trust->store, certificate) == 1;
-        kept = good && sk_X509_push(reading->trust->authorities, certificate) > 0;
-        good = kept || fail_damaged(reading);
-    }
-    if (!kept)
-        X509_free(certificate);
-    return good;
+    if (good && sk_X509_push(reading->trust->authorities, certificate) > 0)
+        return true;
+    X509_free(certificate);
+    return good && fail_damaged(reading);
 }
 
 /* ---- revocation lists ---- */
@@ -161,26 +157,84 @@ static bool add_list(struct reading *reading)
     if (list == NULL)
         return fail_damaged(reading);
     bool good = check_list(reading, list);
-    if (good && X509_STORE_add_crl(reading->trust->store, list) != 1)
-        good = fail_damaged(reading);
-    if (good && X509_CRL_get0_nextUpdate(list) != NULL) {
-        int64_t until = seconds_of(X509_CRL_get0_nextUpdate(list));
-        if (until < reading->trust->lists_until)
-            reading->trust->lists_until = until;
-    }
+    if (good && sk_X509_CRL_push(reading->lists, list) > 0)
+        return true;
     X509_CRL_free(list);
-    return good;
+    return good && fail_damaged(reading);
 }
 
-/* OpenSSL wants a list of every issuer or of the client's alone. Here those above are looked up
- * where there is a list of theirs: one that cannot be used is no such case. */
+/* ---- judging ---- */
+
+/* All that may be wrong with a list, not with the certificate. */
+static bool is_about_list(int error)
+{
+    switch (error) {
+    case X509_V_ERR_UNABLE_TO_GET_CRL:
+    case X509_V_ERR_UNABLE_TO_GET_CRL_ISSUER:
+    case X509_V_ERR_UNABLE_TO_DECRYPT_CRL_SIGNATURE:
+    case X509_V_ERR_CRL_SIGNATURE_FAILURE:
+    case X509_V_ERR_CRL_NOT_YET_VALID:
+    case X509_V_ERR_CRL_HAS_EXPIRED:
+    case X509_V_ERR_CRL_PATH_VALIDATION_ERROR:
+    case X509_V_ERR_DIFFERENT_CRL_SCOPE:
+    case X509_V_ERR_KEYUSAGE_NO_CRL_SIGN:
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* OpenSSL wants a list of every issuer, or of the client's alone. Here those above are looked up
+ * where there is a list of theirs. The one that the chain ends with is one of ours, and was looked
+ * up when all was read; OpenSSL would take it for its own issuer. */
 static int on_verify(int good, X509_STORE_CTX *verification)
 {
-    if (good || X509_STORE_CTX_get_error(verification) != X509_V_ERR_UNABLE_TO_GET_CRL ||
-        X509_STORE_CTX_get_error_depth(verification) == 0)
+    int error = X509_STORE_CTX_get_error(verification);
+    int depth = X509_STORE_CTX_get_error_depth(verification);
+    bool is_ours = depth == sk_X509_num(X509_STORE_CTX_get0_chain(verification)) - 1;
+    if (good || depth == 0 ||
+        !(error == X509_V_ERR_UNABLE_TO_GET_CRL || (is_ours && is_about_list(error))))
         return good;
     X509_STORE_CTX_set_error(verification, X509_V_OK);
     return 1;
+}
+
+/* By whom, among the lists; NULL: nobody */
+static X509_CRL *revoked_by(const struct reading *reading, X509 *authority)
+{
+    X509_REVOKED *entry;
+    for (int i = 0; i < sk_X509_CRL_num(reading->lists); i++) {
+        X509_CRL *list = sk_X509_CRL_value(reading->lists, i);
+        if (X509_NAME_cmp(X509_CRL_get_issuer(list), X509_get_issuer_name(authority)) == 0 &&
+            X509_CRL_get0_by_cert(list, &entry, authority) == 1)
+            return list;
+    }
+    return NULL;
+}
+
+static bool fill_store(const struct reading *reading, const char *path, struct tls_report *report)
+{
+    char name[NAME_SIZE], by[NAME_SIZE];
+    struct tls_trust *trust = reading->trust;
+    for (int i = 0; i < sk_X509_num(trust->authorities); i++) {
+        X509 *authority = sk_X509_value(trust->authorities, i);
+        X509_CRL *list = revoked_by(reading, authority);
+        if (list != NULL)
+            tls_warn(report, ca_option, path, "%s is revoked by %s: its clients are refused",
+                     name_text(X509_get_subject_name(authority), name),
+                     name_text(X509_CRL_get_issuer(list), by));
+        else if (X509_STORE_add_cert(trust->store, authority) != 1)
+            return false;
+    }
+    for (int i = 0; i < sk_X509_CRL_num(reading->lists); i++) {
+        X509_CRL *list = sk_X509_CRL_value(reading->lists, i);
+        const ASN1_TIME *next = X509_CRL_get0_nextUpdate(list);
+        int64_t until = next == NULL ? INT64_MAX : seconds_of(next);
+        trust->lists_until = until < trust->lists_until ? until : trust->lists_until;
+        if (X509_STORE_add_crl(trust->store, list) != 1)
+            return false;
+    }
+    return true;
 }
 
 /* ---- both ---- */
@@ -195,6 +249,8 @@ static bool read_files(struct reading *reading, const struct options *options,
     for (size_t i = 0; i < options->tls_crls.count; i++)
         if (!read_file(reading, list_option, options->tls_crls.all[i], LIST_MAX, add_list, report))
             return false;
+    if (!fill_store(reading, options->tls_client_ca, report))
+        return false;
     unsigned long flags = X509_V_FLAG_PARTIAL_CHAIN;
     if (options->tls_crls.count != 0) {
         flags |= X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL;
@@ -214,7 +270,8 @@ static bool load(struct reading *reading, const struct options *options, struct 
     if (asked) {
         trust->store = X509_STORE_new();
         trust->authorities = sk_X509_new_null();
-        if (trust->store == NULL || trust->authorities == NULL ||
+        reading->lists = sk_X509_CRL_new_null();
+        if (trust->store == NULL || trust->authorities == NULL || reading->lists == NULL ||
             !read_files(reading, options, report))
             return false;
     }
@@ -231,6 +288,7 @@ bool tls_trust_load(struct tls_trust *trust, const struct options *options,
         tls_fail(report, ca_option, options->tls_client_ca != NULL ? options->tls_client_ca : "-",
                  "TLS cannot be set up");
     EVP_MD_CTX_free(reading.digest);
+    sk_X509_CRL_pop_free(reading.lists, X509_CRL_free);
     return good;
 }
 
