@@ -70,7 +70,8 @@ const struct option options_table[OPTIONS_COUNT] = {
      .rule = OPTION_RELOADS,
      .at = AT(tls_keys),
      .help = "private key, PEM; one for each tls-certificate, in the same order",
-     .more = "A key that is encrypted is refused: nobody is asked for a password."},
+     .more = "A key that is encrypted is refused: nobody is asked for a password. A core file, "
+             "where core-dumps allows one, has the key in it."},
     {.name = "tls-client-ca",
      .type = OPTION_PATH,
      .rule = OPTION_RELOADS,

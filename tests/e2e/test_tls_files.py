@@ -238,33 +238,3 @@ def test_keys_and_certificates_that_are_not_there_are_told(pair, authority, tmp_
     assert fault(*Pair(str(half), pair.key).options()) == "block 2 is damaged: bad end line"
     for path in (str(empty), authority.pair.certificate):
         assert fault(*Pair(pair.certificate, path).options()) == "there is no private key in it"
-
-
-# ---- what is left in memory ----
-
-def readable_memory(pid):
-    """What a core dump would have: mappings of its own that are not marked to be left out."""
-    entry, entries = None, []
-    for line in open(f"/proc/{pid}/smaps", encoding="utf-8", errors="replace"):
-        words = line.split()
-        if "-" in words[0] and not words[0].endswith(":"):
-            low, high = (int(word, 16) for word in words[0].split("-"))
-            entry = [low, high, words[1], words[5:] and words[5]]
-        elif words[0] == "VmFlags:" and "rw" in entry[2] and "dd" not in words:
-            entries.append(entry)
-    with open(f"/proc/{pid}/mem", "rb", 0) as memory:
-        for low, high, _, _ in entries:
-            memory.seek(low)
-            try:
-                yield memory.read(high - low)
-            except OSError:
-                continue
-
-
-def test_the_text_of_a_key_is_not_left_in_memory(start, pairs):
-    rosterd = start(*pairs["rsa"].options(), *pairs["ec"].options(), workers=1)
-    for kind in ("rsa", "ec"):
-        lines = pathlib.Path(pairs[kind].key).read_text().splitlines()
-        secret = lines[len(lines) // 2].encode()
-        for pid in (rosterd.process.pid, *rosterd.worker_pids()):
-            assert not any(secret in part for part in readable_memory(pid)), (kind, pid)

@@ -71,6 +71,34 @@ static void whole_file_is_read(void **state)
     file_free(&file);
 }
 
+/* Whether a core dump leaves out the mapping that this lies in. */
+static bool is_left_out(const void *of)
+{
+    char line[512];
+    unsigned long low, high, at = (unsigned long)(uintptr_t)of;
+    bool inside = false, found = false;
+    FILE *maps = fopen("/proc/self/smaps", "r");
+    assert_non_null(maps);
+    while (fgets(line, sizeof(line), maps) != NULL) {
+        if (sscanf(line, "%lx-%lx ", &low, &high) == 2)
+            inside = low <= at && at < high;
+        else if (inside && strncmp(line, "VmFlags:", 8) == 0)
+            found = strstr(line, " dd") != NULL;
+    }
+    fclose(maps);
+    return found;
+}
+
+static void text_is_in_no_core_dump(void **state)
+{
+    struct file file;
+    (void)state;
+    write_file("a key", 5);
+    assert_null(file_read(&file, path, 10));
+    assert_true(is_left_out(file.text));
+    file_free(&file);
+}
+
 static void what_is_no_file_is_refused_without_a_wait(void **state)
 {
     char other[80];
@@ -128,6 +156,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(whole_file_is_read),
+        cmocka_unit_test(text_is_in_no_core_dump),
         cmocka_unit_test(what_is_no_file_is_refused_without_a_wait),
         cmocka_unit_test(large_file_is_refused),
         cmocka_unit_test(file_that_changes_meanwhile_is_refused),

@@ -267,6 +267,34 @@ static void past_secrets_cannot_be_found_again(void **state)
     tls_free(tls);
 }
 
+/* Whether a core dump leaves out the mapping that this lies in. */
+static bool is_left_out(const void *of)
+{
+    char line[512];
+    unsigned long low, high, at = (unsigned long)(uintptr_t)of;
+    bool inside = false, found = false;
+    FILE *maps = fopen("/proc/self/smaps", "r");
+    assert_non_null(maps);
+    while (fgets(line, sizeof(line), maps) != NULL) {
+        if (sscanf(line, "%lx-%lx ", &low, &high) == 2)
+            inside = low <= at && at < high;
+        else if (inside && strncmp(line, "VmFlags:", 8) == 0)
+            found = strstr(line, " dd") != NULL;
+    }
+    fclose(maps);
+    return found;
+}
+
+static void ticket_keys_are_in_no_core_dump(void **state)
+{
+    (void)state;
+    struct tls *tls = load(), *next = load_after(tls);
+    assert_true(is_left_out(tls->source.tickets));
+    assert_true(is_left_out(next->source.tickets));
+    tls_free(next);
+    tls_free(tls);
+}
+
 static const int versions[] = {TLS1_2_VERSION, TLS1_3_VERSION};
 
 static void session_ends_a_day_after_its_full_handshake(void **state)
@@ -405,6 +433,7 @@ int main(void)
         cmocka_unit_test(ticket_counts_in_its_hour_and_the_next),
         cmocka_unit_test(ticket_of_two_hours_ago_is_nobodys),
         cmocka_unit_test(past_secrets_cannot_be_found_again),
+        cmocka_unit_test(ticket_keys_are_in_no_core_dump),
         cmocka_unit_test(session_ends_a_day_after_its_full_handshake),
         cmocka_unit_test(session_ends_with_the_clients_certificate),
         cmocka_unit_test(session_goes_on_over_a_reload_that_trusts_the_same),
