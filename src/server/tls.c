@@ -128,14 +128,14 @@ static bool make_contexts(struct tls *tls, struct tls_report *report)
 struct tls *tls_load(const struct options *options, const struct tls *before,
                      struct tls_report *report)
 {
-    *report = (struct tls_report){.fault = "out of memory"};
+    *report = (struct tls_report){.fault = "TLS: no memory, or no random numbers"};
     struct tls *tls = calloc(1, sizeof(*tls));
     if (tls == NULL)
         return NULL;
     tls->options = options;
-    tls->source.tickets = tls_tickets_create(before != NULL ? before->source.tickets : NULL);
     tls->source.true_until = true_until;
     tls->source.data = tls;
+    tls->source.tickets = tls_tickets_create(before != NULL ? before->source.tickets : NULL);
     if (tls->source.tickets != NULL) {
         report->fault[0] = '\0';
         if (load_pairs(tls, report) && tls_trust_load(&tls->trust, options, report) &&

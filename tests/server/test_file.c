@@ -30,6 +30,8 @@ static ssize_t read_and_change(int fd, void *out, size_t size)
 
 #include <cmocka.h>
 
+#include "tests/server/dumped.h"
+
 static char folder[] = "/tmp/rosterd-test-file-XXXXXX", path[64];
 
 static void write_file(const char *text, size_t len)
@@ -69,24 +71,6 @@ static void whole_file_is_read(void **state)
     assert_null(file_read(&file, "/dev/null", 10));
     assert_int_equal(file.len, 0);
     file_free(&file);
-}
-
-/* Whether a core dump leaves out the mapping that this lies in. */
-static bool is_left_out(const void *of)
-{
-    char line[512];
-    unsigned long low, high, at = (unsigned long)(uintptr_t)of;
-    bool inside = false, found = false;
-    FILE *maps = fopen("/proc/self/smaps", "r");
-    assert_non_null(maps);
-    while (fgets(line, sizeof(line), maps) != NULL) {
-        if (sscanf(line, "%lx-%lx ", &low, &high) == 2)
-            inside = low <= at && at < high;
-        else if (inside && strncmp(line, "VmFlags:", 8) == 0)
-            found = strstr(line, " dd") != NULL;
-    }
-    fclose(maps);
-    return found;
 }
 
 static void text_is_in_no_core_dump(void **state)

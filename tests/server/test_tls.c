@@ -30,6 +30,8 @@ static int fake_clock(clockid_t clock, struct timespec *now)
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
 
+#include "tests/server/dumped.h"
+
 static char folder[] = "/tmp/rosterd-test-tls-XXXXXX", certificate_path[64], key_path[64];
 static char ca_path[64], other_ca_path[64];
 static struct options options;
@@ -265,24 +267,6 @@ static void past_secrets_cannot_be_found_again(void **state)
     tls_tickets_forget_old(&before);
     assert_memory_equal(now->keys, before.keys, sizeof(before.keys));
     tls_free(tls);
-}
-
-/* Whether a core dump leaves out the mapping that this lies in. */
-static bool is_left_out(const void *of)
-{
-    char line[512];
-    unsigned long low, high, at = (unsigned long)(uintptr_t)of;
-    bool inside = false, found = false;
-    FILE *maps = fopen("/proc/self/smaps", "r");
-    assert_non_null(maps);
-    while (fgets(line, sizeof(line), maps) != NULL) {
-        if (sscanf(line, "%lx-%lx ", &low, &high) == 2)
-            inside = low <= at && at < high;
-        else if (inside && strncmp(line, "VmFlags:", 8) == 0)
-            found = strstr(line, " dd") != NULL;
-    }
-    fclose(maps);
-    return found;
 }
 
 static void ticket_keys_are_in_no_core_dump(void **state)
