@@ -184,19 +184,49 @@ static bool is_about_list(int error)
     }
 }
 
+/* OpenSSL's own. It reads a list whole, for its signature, and would do so for every certificate
+ * with an authority's name on it, before it has looked whether that authority signed it. */
+static X509_STORE_CTX_check_revocation_fn look_up;
+
+static int look_up_later(X509_STORE_CTX *verification)
+{
+    (void)verification;
+    return 1;
+}
+
 /* OpenSSL wants a list of every issuer, or of the client's alone. Here those above are looked up
  * where there is a list of theirs. The one that the chain ends with is one of ours, and was looked
  * up when all was read; OpenSSL would take it for its own issuer. */
-static int on_verify(int good, X509_STORE_CTX *verification)
+static bool is_needless(X509_STORE_CTX *verification)
 {
     int error = X509_STORE_CTX_get_error(verification);
     int depth = X509_STORE_CTX_get_error_depth(verification);
     bool is_ours = depth == sk_X509_num(X509_STORE_CTX_get0_chain(verification)) - 1;
-    if (good || depth == 0 ||
-        !(error == X509_V_ERR_UNABLE_TO_GET_CRL || (is_ours && is_about_list(error))))
-        return good;
+    return depth != 0 &&
+           (error == X509_V_ERR_UNABLE_TO_GET_CRL || (is_ours && is_about_list(error)));
+}
+
+/* Called for each fault, and for each good certificate, the client's last. */
+static int on_verify(int good, X509_STORE_CTX *verification)
+{
+    if (good)
+        return X509_STORE_CTX_get_error_depth(verification) != 0 || look_up(verification) == 1;
+    if (!is_needless(verification))
+        return 0;
     X509_STORE_CTX_set_error(verification, X509_V_OK);
     return 1;
+}
+
+static bool find_look_up(void)
+{
+    X509_STORE *plain = X509_STORE_new();
+    X509_STORE_CTX *verification = X509_STORE_CTX_new();
+    if (plain != NULL && verification != NULL &&
+        X509_STORE_CTX_init(verification, plain, NULL, NULL) == 1)
+        look_up = X509_STORE_CTX_get_check_revocation(verification);
+    X509_STORE_CTX_free(verification);
+    X509_STORE_free(plain);
+    return look_up != NULL;
 }
 
 /* By whom, among the lists; NULL: nobody */
@@ -231,8 +261,12 @@ static bool fill_store(const struct reading *reading, const char *path, struct t
         const ASN1_TIME *next = X509_CRL_get0_nextUpdate(list);
         int64_t until = next == NULL ? INT64_MAX : seconds_of(next);
         trust->lists_until = until < trust->lists_until ? until : trust->lists_until;
+        X509_REVOKED *entry;
         if (X509_STORE_add_crl(trust->store, list) != 1)
             return false;
+        /* sorts it: here once, not in each worker while its first client waits */
+        (void)X509_CRL_get0_by_serial(list, &entry,
+                                      X509_get_serialNumber(sk_X509_value(trust->authorities, 0)));
     }
     return true;
 }
@@ -254,6 +288,9 @@ static bool read_files(struct reading *reading, const struct options *options,
     unsigned long flags = X509_V_FLAG_PARTIAL_CHAIN;
     if (options->tls_crls.count != 0) {
         flags |= X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL;
+        if (!find_look_up())
+            return false;
+        X509_STORE_set_check_revocation(trust->store, look_up_later);
         X509_STORE_set_verify_cb(trust->store, on_verify);
     }
     return X509_STORE_set_flags(trust->store, flags) == 1;
