@@ -45,7 +45,8 @@ const struct option options_table[OPTIONS_COUNT] = {
          "ADDR:PORT, [ADDR]:PORT or unix:PATH[,mode=MODE]; may be repeated; port 0 is any free one",
      .more =
          "[::]:PORT takes IPv4 clients, too, as gRPC servers do, unless an IPv4 address with the "
-         "same port is listened on; [::]:PORT,ipv6only=on and =off say which. Of the two default addresses one that the host lacks is left out. A socket file is made "
+         "same port is listened on; [::]:PORT,ipv6only=on and =off say which. Of the two default "
+         "addresses one that the host lacks is left out. A socket file is made "
          "with the octal MODE, or else as the umask has it. A socket that was handed over, by "
          "systemd or at an upgrade, takes the place of the entry with the same address; where "
          "listen is not given, sockets of systemd take the place of the default addresses.",
