@@ -23,7 +23,6 @@ void grpc_arena_init(struct grpc_arena *arena, void *first, size_t len)
     arena->next = arena->first = len != 0 ? first : none;
     arena->end = arena->first_end = arena->first + len;
     arena->blocks = NULL;
-    arena->exhausted = false;
 }
 
 void *grpc_arena_alloc_block(struct grpc_arena *arena, size_t size)
@@ -41,10 +40,8 @@ void *grpc_arena_alloc_block(struct grpc_arena *arena, size_t size)
             block_size = sizeof(*block) + size;
         block = malloc(block_size);
     }
-    if (block == NULL) {
-        arena->exhausted = true;
+    if (block == NULL)
         return NULL;
-    }
     block->older = arena->blocks;
     block->end = (uint8_t *)block + block_size;
     arena->blocks = block;
@@ -68,22 +65,4 @@ void grpc_arena_clear(struct grpc_arena *arena, bool wipe)
     arena->blocks = NULL;
     arena->next = arena->first;
     arena->end = arena->first_end;
-    arena->exhausted = false;
-}
-
-static void *allocator_alloc(void *data, size_t size)
-{
-    return grpc_arena_alloc(data, size);
-}
-
-static void allocator_free(void *data, void *pointer)
-{
-    (void)data;
-    (void)pointer;
-}
-
-ProtobufCAllocator grpc_arena_allocator(struct grpc_arena *arena)
-{
-    return (ProtobufCAllocator){
-        .alloc = allocator_alloc, .free = allocator_free, .allocator_data = arena};
 }

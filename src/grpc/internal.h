@@ -102,7 +102,6 @@ struct grpc_server {
     unsigned num_interceptors;
     uint64_t clock_ns;         /* 0: not read yet in this turn */
     struct grpc_arena scratch; /* the message that on_message has */
-    ProtobufCAllocator scratch_allocator;
     _Alignas(GRPC_ARENA_ALIGN) uint8_t scratch_memory[16 * 1024];
 };
 

@@ -8,6 +8,7 @@
  */
 #include <stdlib.h>
 
+#include "grpc/decode.h"
 #include "grpc/internal.h"
 
 enum { PREFIX = 5 };
@@ -136,13 +137,27 @@ static enum step judge(struct grpc_call *call, const uint8_t *bytes, size_t len,
     return call->remote_end ? STEP_MESSAGE : STEP_WAIT_END;
 }
 
-static void tell_why(struct grpc_call *call, const struct grpc_arena *arena)
+/** The call ends with what is wrong with its message of `len` bytes. */
+static void tell_why(struct grpc_call *call, enum grpc_decode_result result, size_t len)
 {
-    if (arena->exhausted)
+    switch (result) {
+    case GRPC_DECODE_TOO_MANY:
+        grpc_call_finishf(call, GRPC_RESOURCE_EXHAUSTED,
+                          "message has more than the maximum of %d fields", GRPC_DECODE_MAX_FIELDS);
+        return;
+    case GRPC_DECODE_TOO_LARGE:
+        grpc_call_finishf(call, GRPC_RESOURCE_EXHAUSTED,
+                          "message of %zu bytes would take more than twice that and %d bytes of "
+                          "memory",
+                          len, GRPC_DECODE_SPARE);
+        return;
+    case GRPC_DECODE_NO_MEMORY:
         grpc_call_finish(call, GRPC_RESOURCE_EXHAUSTED, "out of memory");
-    else
+        return;
+    default:
         grpc_call_finishf(call, GRPC_INTERNAL, "request does not parse as %s",
                           call->entry->method->request->name);
+    }
 }
 
 /** @return false: the call is finished with the reason */
@@ -171,20 +186,20 @@ static bool inflate_message(struct grpc_call *call, uint8_t **bytes, size_t *len
 }
 
 /** Decodes a message into the arena and hands it to the method. */
-static void deliver_in(struct grpc_call *call, uint8_t *bytes, size_t len, struct grpc_arena *arena,
-                       ProtobufCAllocator *allocator)
+static void deliver_in(struct grpc_call *call, uint8_t *bytes, size_t len, struct grpc_arena *arena)
 {
     const struct grpc_method *method = call->entry->method;
     bool secret = grpc_call_secret(call);
     struct grpc_field_name where;
+    ProtobufCMessage *message;
 
-    ProtobufCMessage *message = protobuf_c_message_unpack(method->request, allocator, len, bytes);
+    enum grpc_decode_result result = grpc_decode(call->entry->codec, arena, bytes, len, &message);
     if (secret)
         explicit_bzero(bytes, len);
     if (secret && call->compressed_in)
         grpc_compress_forget(call->server->compress);
-    if (message == NULL) {
-        tell_why(call, arena);
+    if (result != GRPC_DECODED) {
+        tell_why(call, result, len);
     } else if (!grpc_codec_check_text(call->entry->codec, message, &where)) {
         grpc_call_finishf(call, GRPC_INTERNAL, "field %s of %s is not valid UTF-8", where.field,
                           where.message);
@@ -219,15 +234,14 @@ static void deliver(struct grpc_call *call, uint8_t *bytes, size_t len, bool com
 
     if (!server->scratch_busy) {
         server->scratch_busy = true;
-        deliver_in(call, bytes, len, &server->scratch, &server->scratch_allocator);
+        deliver_in(call, bytes, len, &server->scratch);
         server->scratch_busy = false;
         return;
     }
     /* A callback of one call resumed another: the outer message must stay. */
     struct grpc_arena arena;
     grpc_arena_init(&arena, NULL, 0);
-    ProtobufCAllocator allocator = grpc_arena_allocator(&arena);
-    deliver_in(call, bytes, len, &arena, &allocator);
+    deliver_in(call, bytes, len, &arena);
 }
 
 /** Goes on with the message that the inbox holds the beginning of. @return bytes used of data */
