@@ -129,9 +129,19 @@ static bool begin_inflater(struct grpc_compress *compress, unsigned encoding)
     return compress->can_inflate;
 }
 
-/* One byte more than max is room enough to see that there is more. */
-static enum grpc_inflate_result inflate_into(struct grpc_compress *compress, size_t max)
+/* A gzip file may have several members, whose contents follow each other (RFC 1952 2.2); what
+ * begins no member fails as the next one's header. */
+static bool next_member(struct grpc_compress *compress, unsigned encoding, unsigned *members)
 {
+    return encoding == GRPC_COMPRESS_GZIP && ++*members < GRPC_INFLATE_MAX_MEMBERS &&
+           inflateReset(&compress->inflater) == Z_OK;
+}
+
+/* One byte more than max is room enough to see that there is more. */
+static enum grpc_inflate_result inflate_into(struct grpc_compress *compress, unsigned encoding,
+                                             size_t max)
+{
+    unsigned members = 0;
     z_stream *stream = &compress->inflater;
     struct buffer *buffer = &compress->in;
     for (;;) {
@@ -148,8 +158,13 @@ static enum grpc_inflate_result inflate_into(struct grpc_compress *compress, siz
         buffer->used += room - stream->avail_out;
         if (buffer->used > max)
             return GRPC_INFLATE_TOO_LARGE;
-        if (result == Z_STREAM_END)
-            return stream->avail_in == 0 ? GRPC_INFLATE_DONE : GRPC_INFLATE_CORRUPT;
+        if (result == Z_STREAM_END && stream->avail_in == 0)
+            return GRPC_INFLATE_DONE;
+        if (result == Z_STREAM_END) {
+            if (!next_member(compress, encoding, &members))
+                return GRPC_INFLATE_CORRUPT;
+            continue;
+        }
         if (result == Z_MEM_ERROR)
             return GRPC_INFLATE_NO_MEMORY;
         if (result != Z_OK || stream->avail_out != 0) /* all was read, and it is not the end */
@@ -166,7 +181,7 @@ enum grpc_inflate_result grpc_inflate(struct grpc_compress *compress, unsigned e
         return GRPC_INFLATE_NO_MEMORY;
     compress->inflater.next_in = (uint8_t *)(uintptr_t)in;
     compress->inflater.avail_in = (uInt)len;
-    enum grpc_inflate_result result = inflate_into(compress, max);
+    enum grpc_inflate_result result = inflate_into(compress, encoding, max);
     *out = compress->in.bytes;
     *out_len = compress->in.used;
     return result;
