@@ -36,6 +36,9 @@ struct grpc_method {
     const ProtobufCMessageDescriptor *request, *response;
     size_t state_size; /* bytes of grpc_call_state(), zeroed when the call opens */
     unsigned flags;    /* GRPC_METHOD_* */
+    /** Bytes of one request, of a compressed one also when inflated; beyond: RESOURCE_EXHAUSTED,
+     * told before any of it is kept. 0, or more than max_message_size: that one is the bound. */
+    uint32_t max_request;
     void (*on_open)(struct grpc_call *call);
     /** A request, decoded and its strings checked for UTF-8. It is the
      * handler's to read and write until the callback returns, not longer. */
@@ -52,6 +55,9 @@ enum {
     /** Requests hold secrets: their bytes are overwritten wherever the runtime keeps them, as
      * soon as on_message returns. */
     GRPC_METHOD_SECRET = 1,
+    /** Requests must not be compressed: such a one is UNIMPLEMENTED, with grpc-accept-encoding
+     * (gRPC's compression.md has it so for encodings that a server does not take). */
+    GRPC_METHOD_PLAIN = 2,
 };
 
 struct grpc_service {
@@ -118,7 +124,7 @@ void grpc_server_shutdown(struct grpc_server *server);
 void grpc_server_end_calls(struct grpc_server *server, enum grpc_status status,
                            const char *message);
 size_t grpc_server_calls(const struct grpc_server *server);
-/** How many messages were refused for max_message_size. */
+/** How many messages were refused for max_message_size or a method's max_request. */
 uint64_t grpc_server_oversized(const struct grpc_server *server);
 /** A monotonic clock, read at most once in a turn of the loop. */
 uint64_t grpc_server_now_ms(const struct grpc_server *server);

@@ -100,6 +100,13 @@ static bool backed_up(const struct grpc_call *call)
     return call->entry->kind == GRPC_BIDI_STREAMING && http2_stream_pending(&call->stream) != 0;
 }
 
+static uint32_t max_request(const struct grpc_call *call)
+{
+    uint32_t own = call->entry->method->max_request, all = call->server->max_message_size;
+
+    return own != 0 && own < all ? own : all;
+}
+
 /** Looks at the bytes of one message and what follows it. */
 static enum step judge(struct grpc_call *call, const uint8_t *bytes, size_t len, size_t *size)
 {
@@ -112,17 +119,22 @@ static enum step judge(struct grpc_call *call, const uint8_t *bytes, size_t len,
         grpc_call_finishf(call, GRPC_INTERNAL, "bad compressed flag %u", bytes[0]);
         return STEP_FAILED;
     }
+    if (bytes[0] == 1 && (call->entry->method->flags & GRPC_METHOD_PLAIN) != 0) {
+        call->unsupported_encoding = true;
+        grpc_call_finish(call, GRPC_UNIMPLEMENTED, "this method takes no compressed messages");
+        return STEP_FAILED;
+    }
     if (bytes[0] == 1 && call->request_encoding == 0) {
         grpc_call_finish(call, GRPC_INTERNAL, "compressed message without a grpc-encoding");
         return STEP_FAILED;
     }
     memcpy(&length, bytes + 1, sizeof(length));
     length = __builtin_bswap32(length);
-    if (length > call->server->max_message_size) {
+    if (length > max_request(call)) {
         call->server->oversized++;
         grpc_call_finishf(call, GRPC_RESOURCE_EXHAUSTED,
                           "message of %u bytes is larger than the maximum of %u", length,
-                          call->server->max_message_size);
+                          max_request(call));
         return STEP_FAILED;
     }
     *size = PREFIX + (size_t)length;
@@ -165,15 +177,15 @@ static bool inflate_message(struct grpc_call *call, uint8_t **bytes, size_t *len
 {
     struct grpc_server *server = call->server;
 
-    switch (grpc_inflate(server->compress, call->request_encoding, *bytes, *len,
-                         server->max_message_size, bytes, len)) {
+    switch (grpc_inflate(server->compress, call->request_encoding, *bytes, *len, max_request(call),
+                         bytes, len)) {
     case GRPC_INFLATE_DONE:
         return true;
     case GRPC_INFLATE_TOO_LARGE:
         server->oversized++;
         grpc_call_finishf(call, GRPC_RESOURCE_EXHAUSTED,
                           "message inflates to more than the maximum of %u bytes",
-                          server->max_message_size);
+                          max_request(call));
         return false;
     case GRPC_INFLATE_NO_MEMORY:
         grpc_call_finish(call, GRPC_RESOURCE_EXHAUSTED, "out of memory");
