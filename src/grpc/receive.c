@@ -353,7 +353,7 @@ void grpc_receive(struct grpc_call *call, uint8_t *data, size_t len)
             explicit_bzero(data + used, len - used);
         grpc_receive_free(call);
         settle_credit(call, len, 0);
-        if (!call->is_call)
+        if (call->rejected)
             grpc_request_end_rejected(call);
         return;
     }
