@@ -178,6 +178,9 @@ static inline h2o_iovec_t grpc_call_metadata(struct grpc_call *call, const char 
 {
     return grpc_call_metadata_of(call, name, strlen(name));
 }
+/** Overwrites the values of all request metadata of this name, which are empty afterwards: for who
+ * has seen a secret that nobody after it needs. All metadata is overwritten when the call ends. */
+void grpc_call_wipe_metadata(struct grpc_call *call, const char *name);
 /** Each custom request metadata in order (comma lists of -bin split, decoded).
  * @return false past the last */
 bool grpc_call_metadata_at(struct grpc_call *call, size_t index, h2o_iovec_t *name,
