@@ -271,6 +271,11 @@ const char *grpc_call_identity(const struct grpc_call *call)
     return call->identity;
 }
 
+const void *grpc_call_connection(const struct grpc_call *call)
+{
+    return call->stream.conn;
+}
+
 const char *grpc_call_peer(struct grpc_call *call)
 {
     return http2_conn_peer(call->stream.conn);

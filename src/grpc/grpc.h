@@ -148,6 +148,9 @@ h2o_iovec_t grpc_call_path(const struct grpc_call *call);
 uint64_t grpc_call_deadline(const struct grpc_call *call);
 /** "127.0.0.1:4711", "[::1]:4711" or "unix:"; valid as long as the connection */
 const char *grpc_call_peer(struct grpc_call *call);
+/** The connection that the call came on, to tell those of one from others': the same for all of
+ * them, and valid as long as the call. Not to be looked into. */
+const void *grpc_call_connection(const struct grpc_call *call);
 /** The subject of the client's certificate (RFC 2253), or NULL */
 const char *grpc_call_peer_subject(struct grpc_call *call);
 uint64_t grpc_call_messages_in(const struct grpc_call *call);
