@@ -95,6 +95,7 @@ static const char *add_members(struct grpc_codec *codec, struct grpc_codec **cod
         member->wire = wire_of(field->type);
         member->size = size_of(field->type);
         member->oneof = (field->flags & PROTOBUF_C_FIELD_FLAG_ONEOF) != 0;
+        member->plain = field->type == PROTOBUF_C_TYPE_BYTES && field->quantifier_offset == 0;
         if (field->label == PROTOBUF_C_LABEL_REQUIRED)
             return "a field of it is required";
         if (field->label == PROTOBUF_C_LABEL_REPEATED)

@@ -32,6 +32,7 @@ struct grpc_member {
     uint8_t wire;                    /* GRPC_WIRE_* of one value */
     uint8_t size;                    /* bytes of one value in memory */
     bool oneof;
+    bool plain;        /* bytes that are there once, and nothing says whether they are */
     unsigned repeated; /* which of the repeated ones it is, from 1; 0: it is none */
 };
 /** Numbers below this are found by one look. */

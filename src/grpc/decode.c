@@ -43,7 +43,7 @@ static void *take_memory(struct decoding *decoding, size_t size)
 }
 
 /** Where the copy has what lies at `at`. */
-static uint8_t *keep(struct decoding *decoding, const uint8_t *at)
+static inline uint8_t *keep(struct decoding *decoding, const uint8_t *at)
 {
     if (decoding->copy == NULL) {
         decoding->copy = grpc_arena_alloc(decoding->arena, decoding->len + 1);
@@ -56,8 +56,8 @@ static uint8_t *keep(struct decoding *decoding, const uint8_t *at)
     return decoding->copy + (at - decoding->bytes);
 }
 
-static const uint8_t *next_tag(struct decoding *decoding, const uint8_t *at, const uint8_t *end,
-                               uint32_t *tag)
+static inline const uint8_t *next_tag(struct decoding *decoding, const uint8_t *at,
+                                      const uint8_t *end, uint32_t *tag)
 {
     if (decoding->fields == 0)
         return fail(decoding, GRPC_DECODE_TOO_MANY);
@@ -65,21 +65,19 @@ static const uint8_t *next_tag(struct decoding *decoding, const uint8_t *at, con
     return grpc_wire_tag(at, end, tag);
 }
 
-static const uint8_t *skip(struct decoding *decoding, const uint8_t *at, const uint8_t *end,
-                           uint32_t tag)
+static inline const uint8_t *skip(struct decoding *decoding, const uint8_t *at, const uint8_t *end,
+                                  uint32_t tag)
 {
+    if ((tag & 7) == GRPC_WIRE_VARINT && at != end && *at < 0x80)
+        return at + 1;
     at = grpc_wire_skip(at, end, tag, &decoding->fields);
     if (at == NULL && decoding->fields == 0)
         return fail(decoding, GRPC_DECODE_TOO_MANY);
     return at;
 }
 
-static const struct grpc_member *find_member(const struct grpc_codec *codec, uint32_t number)
+static const struct grpc_member *search_member(const struct grpc_codec *codec, uint32_t number)
 {
-    if (number < GRPC_CODEC_DIRECT) {
-        unsigned at = codec->direct[number];
-        return at == 0 ? NULL : &codec->members[at - 1];
-    }
     for (unsigned low = 0, high = codec->num_members; low < high;) {
         unsigned middle = (low + high) / 2;
         uint32_t id = codec->members[middle].field->id;
@@ -93,8 +91,16 @@ static const struct grpc_member *find_member(const struct grpc_codec *codec, uin
     return NULL;
 }
 
+static inline const struct grpc_member *find_member(const struct grpc_codec *codec, uint32_t number)
+{
+    if (number >= GRPC_CODEC_DIRECT)
+        return search_member(codec, number);
+    unsigned at = codec->direct[number];
+    return at == 0 ? NULL : &codec->members[at - 1];
+}
+
 /** The field is one value, or a list of packed numbers. */
-static bool fits(const struct grpc_member *member, unsigned wire)
+static inline bool fits(const struct grpc_member *member, unsigned wire)
 {
     return wire == member->wire || (wire == GRPC_WIRE_LENGTH && member->repeated);
 }
@@ -126,8 +132,8 @@ static void store_varint(ProtobufCType type, void *to, uint64_t value)
     }
 }
 
-static bool store_text(struct decoding *decoding, ProtobufCType type, void *to, const uint8_t *at,
-                       size_t len)
+static inline bool store_text(struct decoding *decoding, ProtobufCType type, void *to,
+                              const uint8_t *at, size_t len)
 {
     uint8_t *kept = keep(decoding, at);
 
@@ -331,6 +337,19 @@ static bool prepare_arrays(struct decoding *decoding, const struct grpc_codec *c
            make_arrays(decoding, codec, message, counts);
 }
 
+/** What take_field() would do, without asking what kind of field it is: most are such texts. */
+static inline const uint8_t *take_plain(struct decoding *decoding, const struct grpc_member *member,
+                                        void *message, const uint8_t *at, const uint8_t *end)
+{
+    size_t len;
+
+    at = grpc_wire_length(at, end, &len);
+    if (at == NULL || !store_text(decoding, PROTOBUF_C_TYPE_BYTES,
+                                  place(message, member->field->offset), at, len))
+        return NULL;
+    return at + len;
+}
+
 static bool fill_message(struct decoding *decoding, const struct grpc_codec *codec, void *message,
                          const uint8_t *at, const uint8_t *end)
 {
@@ -343,7 +362,9 @@ static bool fill_message(struct decoding *decoding, const struct grpc_codec *cod
         if (at == NULL)
             return false;
         const struct grpc_member *member = find_member(codec, tag >> 3);
-        if (member != NULL && fits(member, tag & 7))
+        if (member != NULL && member->plain && (tag & 7) == GRPC_WIRE_LENGTH)
+            at = take_plain(decoding, member, message, at, end);
+        else if (member != NULL && fits(member, tag & 7))
             at = take_field(decoding, member, message, tag & 7, at, end);
         else
             at = skip(decoding, at, end, tag);
