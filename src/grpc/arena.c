@@ -24,7 +24,6 @@ void grpc_arena_init(struct grpc_arena *arena, void *first, size_t len)
     arena->end = arena->first_end = arena->first + len;
     arena->blocks = NULL;
     arena->allocated = 0;
-    arena->exhausted = false;
 }
 
 void *grpc_arena_alloc_block(struct grpc_arena *arena, size_t size)
@@ -42,10 +41,8 @@ void *grpc_arena_alloc_block(struct grpc_arena *arena, size_t size)
             block_size = sizeof(*block) + size;
         block = malloc(block_size);
     }
-    if (block == NULL) {
-        arena->exhausted = true;
+    if (block == NULL)
         return NULL;
-    }
     arena->allocated += block_size;
     block->older = arena->blocks;
     block->end = (uint8_t *)block + block_size;
@@ -71,22 +68,4 @@ void grpc_arena_clear(struct grpc_arena *arena, bool wipe)
     arena->next = arena->first;
     arena->end = arena->first_end;
     arena->allocated = 0;
-    arena->exhausted = false;
-}
-
-static void *allocator_alloc(void *data, size_t size)
-{
-    return grpc_arena_alloc(data, size);
-}
-
-static void allocator_free(void *data, void *pointer)
-{
-    (void)data;
-    (void)pointer;
-}
-
-ProtobufCAllocator grpc_arena_allocator(struct grpc_arena *arena)
-{
-    return (ProtobufCAllocator){
-        .alloc = allocator_alloc, .free = allocator_free, .allocator_data = arena};
 }

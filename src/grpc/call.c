@@ -40,7 +40,7 @@ void grpc_call_on_writable(struct http2_stream *stream)
     if (call->ended)
         return;
     if (call->finished) {
-        if (!call->is_call)
+        if (call->rejected)
             grpc_request_end_rejected(call);
         else if (http2_stream_pending(stream) == 0)
             grpc_send_end(call);
@@ -71,10 +71,8 @@ void grpc_call_on_close(struct http2_stream *stream, bool complete, uint32_t err
 
     (void)complete; /* ended tells what the client was told */
     (void)error;
-    if (!call->is_call)
-        return;
     http2_timer_disarm(server->timers, &call->timer);
-    enum grpc_status status = call->ended ? call->status : GRPC_CANCELLED;
+    enum grpc_status status = call->ended || call->rejected ? call->status : GRPC_CANCELLED;
     call->status = (uint8_t)status;
     call->finished = call->ended = true;
     if (call->opened && call->entry->method->on_end != NULL)
@@ -86,7 +84,8 @@ void grpc_call_on_close(struct http2_stream *stream, bool complete, uint32_t err
     }
     grpc_receive_free(call); /* http2 has taken its window back */
     grpc_partial_note(call, false);
-    grpc_arena_clear(&call->arena, false);
+    /* metadata has tokens, and whatever else callers send so */
+    grpc_arena_clear(&call->arena, call->metadata != NULL || grpc_call_secret(call));
     *call->prev = call->next;
     if (call->next != NULL)
         call->next->prev = call->prev;
@@ -166,6 +165,10 @@ void grpc_call_cut(struct grpc_call *call, enum grpc_status status, const char *
 {
     if (call->ended)
         return;
+    if (call->rejected) { /* its answer has no trailers */
+        grpc_send_reset(call, HTTP2_CANCEL);
+        return;
+    }
     set_status(call, status, message);
     if (http2_stream_pending(&call->stream) == 0 || call->stream.local_closed)
         grpc_send_end(call);
@@ -287,6 +290,11 @@ void grpc_call_set_identity(struct grpc_call *call, const char *name)
 const char *grpc_call_identity(const struct grpc_call *call)
 {
     return call->identity;
+}
+
+const void *grpc_call_connection(const struct grpc_call *call)
+{
+    return call->stream.conn;
 }
 
 const char *grpc_call_peer(struct grpc_call *call)

@@ -36,6 +36,9 @@ struct grpc_method {
     const ProtobufCMessageDescriptor *request, *response;
     size_t state_size; /* bytes of grpc_call_state(), zeroed when the call opens */
     unsigned flags;    /* GRPC_METHOD_* */
+    /** Bytes of one request, of a compressed one also when inflated; beyond: RESOURCE_EXHAUSTED,
+     * told before any of it is kept. 0, or more than max_message_size: that one is the bound. */
+    uint32_t max_request;
     void (*on_open)(struct grpc_call *call);
     /** A request, decoded and its strings checked for UTF-8. It is the
      * handler's to read and write until the callback returns, not longer. */
@@ -52,6 +55,9 @@ enum {
     /** Requests hold secrets: their bytes are overwritten wherever the runtime keeps them, as
      * soon as on_message returns. */
     GRPC_METHOD_SECRET = 1,
+    /** Requests must not be compressed: such a one is UNIMPLEMENTED, with grpc-accept-encoding
+     * (gRPC's compression.md has it so for encodings that a server does not take). */
+    GRPC_METHOD_PLAIN = 2,
 };
 
 struct grpc_service {
@@ -119,7 +125,7 @@ void grpc_server_shutdown(struct grpc_server *server);
 void grpc_server_end_calls(struct grpc_server *server, enum grpc_status status,
                            const char *message);
 size_t grpc_server_calls(const struct grpc_server *server);
-/** How many messages were refused for max_message_size. */
+/** How many messages were refused for max_message_size or a method's max_request. */
 uint64_t grpc_server_oversized(const struct grpc_server *server);
 /** A monotonic clock, read at most once in a turn of the loop. */
 uint64_t grpc_server_now_ms(const struct grpc_server *server);
@@ -143,6 +149,9 @@ h2o_iovec_t grpc_call_path(const struct grpc_call *call);
 uint64_t grpc_call_deadline(const struct grpc_call *call);
 /** "127.0.0.1:4711", "[::1]:4711" or "unix:"; valid as long as the connection */
 const char *grpc_call_peer(struct grpc_call *call);
+/** The connection that the call came on, to tell those of one from others': the same for all of
+ * them, and valid as long as the call. Not to be looked into. */
+const void *grpc_call_connection(const struct grpc_call *call);
 /** The subject of the client's certificate (RFC 2253), or NULL */
 const char *grpc_call_peer_subject(struct grpc_call *call);
 uint64_t grpc_call_messages_in(const struct grpc_call *call);
@@ -173,6 +182,9 @@ static inline h2o_iovec_t grpc_call_metadata(struct grpc_call *call, const char 
 {
     return grpc_call_metadata_of(call, name, strlen(name));
 }
+/** Overwrites the values of all request metadata of this name, which are empty afterwards: for who
+ * has seen a secret that nobody after it needs. All metadata is overwritten when the call ends. */
+void grpc_call_wipe_metadata(struct grpc_call *call, const char *name);
 /** Each custom request metadata in order (comma lists of -bin split, decoded).
  * @return false past the last */
 bool grpc_call_metadata_at(struct grpc_call *call, size_t index, h2o_iovec_t *name,

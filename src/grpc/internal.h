@@ -104,7 +104,6 @@ struct grpc_server {
     unsigned num_interceptors;
     uint64_t clock_ns;         /* 0: not read yet in this turn */
     struct grpc_arena scratch; /* the message that on_message has */
-    ProtobufCAllocator scratch_allocator;
     _Alignas(GRPC_ARENA_ALIGN) uint8_t scratch_memory[16 * 1024];
 };
 
@@ -139,12 +138,12 @@ struct grpc_call {
     struct grpc_response_field *initial, *trailing;
     char *message; /* grpc-message, encoded */
     uint32_t message_len;
-    uint8_t status;       /* enum grpc_status, once finished */
-    uint8_t chain;        /* interceptors whose end is due */
-    unsigned is_call : 1; /* passed the checks that HTTP answers */
-    unsigned foreign : 1; /* no call, and not gRPC's content-type either */
-    unsigned opened : 1;  /* on_end is due */
-    unsigned busy : 1;    /* a callback of the call's runs, or the loop that makes them */
+    uint8_t status;        /* enum grpc_status, once finished */
+    uint8_t chain;         /* interceptors whose end is due */
+    unsigned rejected : 1; /* answered as HTTP does: see grpc_request_end_rejected() */
+    unsigned foreign : 1;  /* so, and its content-type is not gRPC's */
+    unsigned opened : 1;   /* on_end is due */
+    unsigned busy : 1;     /* a callback of the call's runs, or the loop that makes them */
     unsigned paused : 1;
     unsigned stopped : 1; /* messages wait for the connection's next turn */
     unsigned want_write : 1;
@@ -184,7 +183,7 @@ static inline bool grpc_call_secret(const struct grpc_call *call)
 
 /** The http2 handler's on_request: checks, chain, on_open. */
 void grpc_request_open(struct http2_stream *stream, const struct http2_request *request);
-/** Ends the response to a request that was no call, as soon as that is due. */
+/** Ends the response to a request that was none of gRPC's, as soon as that is due. */
 void grpc_request_end_rejected(struct grpc_call *call);
 
 /**

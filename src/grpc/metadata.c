@@ -107,6 +107,18 @@ bool grpc_call_metadata_at(struct grpc_call *call, size_t index, h2o_iovec_t *na
     return true;
 }
 
+void grpc_call_wipe_metadata(struct grpc_call *call, const char *name)
+{
+    size_t len = strlen(name);
+
+    for (struct grpc_metadata *m = call->metadata; m != NULL; m = m->next) {
+        if (m->name_len != len || memcmp(m->name, name, len) != 0)
+            continue;
+        explicit_bzero((char *)(uintptr_t)m->value, m->value_len);
+        m->value_len = 0;
+    }
+}
+
 /* ---- of the response ---- */
 
 /** Lower case as HTTP/2 demands, and not one of the names that gRPC keeps for itself. */

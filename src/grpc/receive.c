@@ -8,6 +8,7 @@
  */
 #include <stdlib.h>
 
+#include "grpc/decode.h"
 #include "grpc/internal.h"
 
 enum {
@@ -130,6 +131,13 @@ static bool backed_up(const struct grpc_call *call)
     return call->entry->kind == GRPC_BIDI_STREAMING && http2_stream_pending(&call->stream) != 0;
 }
 
+static uint32_t max_request(const struct grpc_call *call)
+{
+    uint32_t own = call->entry->method->max_request, all = call->server->max_message_size;
+
+    return own != 0 && own < all ? own : all;
+}
+
 /** Looks at the bytes of one message and what follows it. */
 static enum step judge(struct grpc_call *call, const uint8_t *bytes, size_t len, size_t *size)
 {
@@ -142,17 +150,22 @@ static enum step judge(struct grpc_call *call, const uint8_t *bytes, size_t len,
         grpc_call_finishf(call, GRPC_INTERNAL, "bad compressed flag %u", bytes[0]);
         return STEP_FAILED;
     }
+    if (bytes[0] == 1 && (call->entry->method->flags & GRPC_METHOD_PLAIN) != 0) {
+        call->unsupported_encoding = true;
+        grpc_call_finish(call, GRPC_UNIMPLEMENTED, "this method takes no compressed messages");
+        return STEP_FAILED;
+    }
     if (bytes[0] == 1 && call->request_encoding == 0) {
         grpc_call_finish(call, GRPC_INTERNAL, "compressed message without a grpc-encoding");
         return STEP_FAILED;
     }
     memcpy(&length, bytes + 1, sizeof(length));
     length = __builtin_bswap32(length);
-    if (length > call->server->max_message_size) {
+    if (length > max_request(call)) {
         call->server->oversized++;
         grpc_call_finishf(call, GRPC_RESOURCE_EXHAUSTED,
                           "message of %u bytes is larger than the maximum of %u", length,
-                          call->server->max_message_size);
+                          max_request(call));
         return STEP_FAILED;
     }
     *size = PREFIX + (size_t)length;
@@ -167,13 +180,27 @@ static enum step judge(struct grpc_call *call, const uint8_t *bytes, size_t len,
     return call->remote_end ? STEP_MESSAGE : STEP_WAIT_END;
 }
 
-static void tell_why(struct grpc_call *call, const struct grpc_arena *arena)
+/** The call ends with what is wrong with its message of `len` bytes. */
+static void tell_why(struct grpc_call *call, enum grpc_decode_result result, size_t len)
 {
-    if (arena->exhausted)
+    switch (result) {
+    case GRPC_DECODE_TOO_MANY:
+        grpc_call_finishf(call, GRPC_RESOURCE_EXHAUSTED,
+                          "message has more than the maximum of %d fields", GRPC_DECODE_MAX_FIELDS);
+        return;
+    case GRPC_DECODE_TOO_LARGE:
+        grpc_call_finishf(call, GRPC_RESOURCE_EXHAUSTED,
+                          "message of %zu bytes would take more than twice that and %d bytes of "
+                          "memory",
+                          len, GRPC_DECODE_SPARE);
+        return;
+    case GRPC_DECODE_NO_MEMORY:
         grpc_call_finish(call, GRPC_RESOURCE_EXHAUSTED, "out of memory");
-    else
+        return;
+    default:
         grpc_call_finishf(call, GRPC_INTERNAL, "request does not parse as %s",
                           call->entry->method->request->name);
+    }
 }
 
 /** @return false: the call is finished with the reason */
@@ -181,15 +208,15 @@ static bool inflate_message(struct grpc_call *call, uint8_t **bytes, size_t *len
 {
     struct grpc_server *server = call->server;
 
-    switch (grpc_inflate(server->compress, call->request_encoding, *bytes, *len,
-                         server->max_message_size, bytes, len)) {
+    switch (grpc_inflate(server->compress, call->request_encoding, *bytes, *len, max_request(call),
+                         bytes, len)) {
     case GRPC_INFLATE_DONE:
         return true;
     case GRPC_INFLATE_TOO_LARGE:
         server->oversized++;
         grpc_call_finishf(call, GRPC_RESOURCE_EXHAUSTED,
                           "message inflates to more than the maximum of %u bytes",
-                          server->max_message_size);
+                          max_request(call));
         return false;
     case GRPC_INFLATE_NO_MEMORY:
         grpc_call_finish(call, GRPC_RESOURCE_EXHAUSTED, "out of memory");
@@ -202,20 +229,20 @@ static bool inflate_message(struct grpc_call *call, uint8_t **bytes, size_t *len
 }
 
 /** Decodes a message into the arena and hands it to the method. */
-static void deliver_in(struct grpc_call *call, uint8_t *bytes, size_t len, struct grpc_arena *arena,
-                       ProtobufCAllocator *allocator)
+static void deliver_in(struct grpc_call *call, uint8_t *bytes, size_t len, struct grpc_arena *arena)
 {
     const struct grpc_method *method = call->entry->method;
     bool secret = grpc_call_secret(call);
     struct grpc_field_name where;
+    ProtobufCMessage *message;
 
-    ProtobufCMessage *message = protobuf_c_message_unpack(method->request, allocator, len, bytes);
+    enum grpc_decode_result result = grpc_decode(call->entry->codec, arena, bytes, len, &message);
     if (secret)
         explicit_bzero(bytes, len);
     if (secret && call->compressed_in)
         grpc_compress_forget(call->server->compress);
-    if (message == NULL) {
-        tell_why(call, arena);
+    if (result != GRPC_DECODED) {
+        tell_why(call, result, len);
     } else if (!grpc_codec_check_text(call->entry->codec, message, &where)) {
         grpc_call_finishf(call, GRPC_INTERNAL, "field %s of %s is not valid UTF-8", where.field,
                           where.message);
@@ -238,10 +265,12 @@ static void deliver(struct grpc_call *call, uint8_t *bytes, size_t len, bool com
     call->bytes_in += PREFIX + len;
     if (call->partial_prev != NULL)
         grpc_partial_note(call, false);
+    http2_stream_work(&call->stream, MESSAGE_WORK);
     if (compressed) {
         uint8_t *wire = bytes;
         size_t wire_len = len;
         bool good = inflate_message(call, &bytes, &len);
+        http2_stream_work(&call->stream, len); /* also where it was all for nothing */
         if (grpc_call_secret(call))
             explicit_bzero(wire, wire_len);
         if (!good) {
@@ -250,19 +279,17 @@ static void deliver(struct grpc_call *call, uint8_t *bytes, size_t len, bool com
             return;
         }
     }
-    http2_stream_work(&call->stream, MESSAGE_WORK + (compressed ? len : 0));
 
     if (!server->scratch_busy) {
         server->scratch_busy = true;
-        deliver_in(call, bytes, len, &server->scratch, &server->scratch_allocator);
+        deliver_in(call, bytes, len, &server->scratch);
         server->scratch_busy = false;
         return;
     }
     /* A callback of one call resumed another: the outer message must stay. */
     struct grpc_arena arena;
     grpc_arena_init(&arena, NULL, 0);
-    ProtobufCAllocator allocator = grpc_arena_allocator(&arena);
-    deliver_in(call, bytes, len, &arena, &allocator);
+    deliver_in(call, bytes, len, &arena);
 }
 
 /** Goes on with the message that the inbox holds the beginning of. @return bytes used of data */
@@ -383,7 +410,7 @@ void grpc_receive(struct grpc_call *call, uint8_t *data, size_t len)
         grpc_receive_free(call);
         settle_credit(call, len, 0);
         grpc_partial_note(call, false);
-        if (!call->is_call)
+        if (call->rejected)
             grpc_request_end_rejected(call);
         return;
     }

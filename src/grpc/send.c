@@ -27,6 +27,8 @@ static const struct http2_field accept_encoding = {.name = "grpc-accept-encoding
                                                    .name_len = 20,
                                                    .value = "identity,gzip,deflate",
                                                    .value_len = 21};
+static const struct http2_field accept_identity = {
+    .name = "grpc-accept-encoding", .name_len = 20, .value = "identity", .value_len = 8};
 
 /** A header section being put together: on the stack, as long as it is small. */
 struct section {
@@ -86,7 +88,10 @@ static void add_status(struct section *section, const struct grpc_call *call)
                                            .value = call->message,
                                            .value_len = call->message_len});
     if (call->unsupported_encoding)
-        add(section, &accept_encoding);
+        add(section,
+            call->entry->method != NULL && (call->entry->method->flags & GRPC_METHOD_PLAIN) != 0
+                ? &accept_identity
+                : &accept_encoding);
     add_list(section, call->trailing);
 }
 

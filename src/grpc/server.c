@@ -38,7 +38,6 @@ struct grpc_server *grpc_server_create(h2o_loop_t *loop, const struct grpc_confi
         .data = server,
     };
     grpc_arena_init(&server->scratch, server->scratch_memory, sizeof(server->scratch_memory));
-    server->scratch_allocator = grpc_arena_allocator(&server->scratch);
     grpc_partial_init(server, config->message_timeout);
     server->timers = http2_timers_create(read_clock_ns() / 1000000);
     server->compress = grpc_compress_create();

@@ -258,9 +258,10 @@ static const struct grpc_service service = {"grpctest.Test", methods, 5};
 
 static enum grpc_status first_start(struct grpc_call *call, void *data, const char **message)
 {
-    (void)call;
     assert_ptr_equal(data, &serve);
     serve.starts++;
+    if (serve.at_start != NULL)
+        serve.at_start(call);
     note("[");
     *message = "the chain says no";
     return serve.refuse;

@@ -63,13 +63,8 @@ static void arena_without_memory_says_so(void **state)
     grpc_arena_init(&arena, NULL, 0);
     assert_non_null(grpc_arena_alloc(&arena, 0));
     assert_null(grpc_arena_alloc(&arena, SIZE_MAX - 8));
-    assert_true(arena.exhausted);
-    ProtobufCAllocator allocator = grpc_arena_allocator(&arena);
-    void *p = allocator.alloc(allocator.allocator_data, 40);
-    assert_non_null(p);
-    allocator.free(allocator.allocator_data, p);
+    assert_non_null(grpc_arena_alloc(&arena, 40)); /* and is good for what there is memory for */
     grpc_arena_clear(&arena, false);
-    assert_false(arena.exhausted);
 }
 
 static void timeout_takes_each_unit_and_rounds_up(void **state)
