@@ -318,13 +318,13 @@ void http2_conn_destroy(struct http2_conn *conn)
     http2_timer_disarm(conn->context->timers, &conn->linger_timer);
     h2o_linklist_unlink(&conn->link);
     h2o_socket_close(conn->sock);
-    h2o_hpack_dispose_header_table(&conn->decoder);
+    hpack_table_dispose(&conn->decoder);
     http2_memo_forget(&conn->memo);
     h2o_buffer_dispose(&conn->out);
     if (conn->out_in_flight != NULL)
         h2o_buffer_dispose(&conn->out_in_flight);
     http2_input_drop(conn);
-    free(conn->block);
+    http2_block_drop(conn);
     free(conn->buckets);
     free(conn->peer_text);
     free(conn->subject);
@@ -347,8 +347,8 @@ struct http2_conn *http2_conn_create(struct http2_context *context, h2o_socket_t
         .calm.credit = HTTP2_CREDIT_MAX,
         .flush_timer.cb = on_flush_timeout,
         .linger_timer.expired = on_linger_timeout,
+        .decoder.size = HPACK_TABLE_SIZE,
     };
-    conn->decoder.hpack_capacity = conn->decoder.hpack_max_capacity = 4096;
     hpack_encoder_init(&conn->encoder);
     conn->buckets = calloc(conn->num_buckets, sizeof(struct http2_stream *));
     if (conn->buckets == NULL)

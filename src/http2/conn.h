@@ -16,6 +16,7 @@
 #include "http2/calm.h"
 #include "http2/hpack_encode.h"
 #include "http2/memo.h"
+#include "http2/section.h"
 
 enum {
     /* A turn's output goes to the socket when it has this much; bodies stop there. */
@@ -67,7 +68,7 @@ struct http2_conn {
     const char *drain_why; /* GOAWAY's debug data */
 
     h2o_http2_settings_t peer;
-    h2o_hpack_header_table_t decoder;
+    struct hpack_table decoder;
     struct hpack_encoder encoder;
     struct http2_memo memo;
 
@@ -87,7 +88,7 @@ struct http2_conn {
     uint8_t *carry; /* the head of a frame whose rest has not come */
     size_t carry_len;
     uint8_t *block; /* a header block under CONTINUATION */
-    size_t block_len;
+    size_t block_len, block_size;
     uint32_t block_stream;
     bool block_end_stream;
     bool block_self_dependent; /* its priority is a stream error, RFC 7540 5.3.1 */
@@ -113,8 +114,7 @@ struct http2_context {
     h2o_timeout_t zero_timeout;
     h2o_buffer_prototype_t out_prototype;
     h2o_mem_recycle_t streams; /* of handler->stream_size */
-    h2o_req_t scratch;         /* what the HPACK decoder decodes into */
-    h2o_header_t fields[HTTP2_FIELDS_MAX];
+    struct http2_fields fields; /* of the section that is being handled */
     uint8_t *input; /* one read, after the carried-over head of its first frame */
 };
 
@@ -164,6 +164,8 @@ size_t http2_frames_handle(struct http2_conn *conn, uint8_t *src, size_t len);
 /* headers.c */
 void http2_headers_handle(struct http2_conn *conn, const h2o_http2_frame_t *frame);
 void http2_continuation_handle(struct http2_conn *conn, const h2o_http2_frame_t *frame);
+/** Overwrites and frees what came of a header block. */
+void http2_block_drop(struct http2_conn *conn);
 
 /* stream.c */
 struct http2_stream *http2_stream_find(struct http2_conn *conn, uint32_t id);

@@ -19,7 +19,7 @@ struct http2_context *http2_context_create(h2o_loop_t *loop, struct http2_timers
     context->out_prototype._initial_buf.capacity = HTTP2_OUT_TARGET + HTTP2_FRAME_MAX;
     h2o_linklist_init_anchor(&context->conns);
     h2o_timeout_init(loop, &context->zero_timeout, 0);
-    h2o_mem_init_pool(&context->scratch.pool);
+    http2_fields_init(&context->fields, settings->max_header_list_size);
     return context;
 }
 
@@ -43,7 +43,7 @@ void http2_context_destroy(struct http2_context *context)
     while (!h2o_linklist_is_empty(&context->conns))
         http2_conn_destroy(first_conn(context));
     h2o_timeout_dispose(context->loop, &context->zero_timeout);
-    h2o_mem_clear_pool(&context->scratch.pool);
+    http2_fields_dispose(&context->fields);
     free_recycled(&context->streams);
     free_recycled(&context->out_prototype.allocator);
     free(context->input);

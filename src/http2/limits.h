@@ -50,9 +50,6 @@ enum {
      * ends the connection as it arrives: a smaller one is decoded for the table's sake, and
      * told as a status. */
     HTTP2_BLOCK_MAX = 64 * 1024,
-    /* Fields of a request that are kept; each costs 32 bytes of the header list (RFC 9113 6.5.2),
-     * so 8 KiB of it hold no more. */
-    HTTP2_FIELDS_MAX = 256,
 
     /* ---- time ---- */
 
