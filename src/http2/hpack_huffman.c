@@ -3,9 +3,14 @@
  * The code is canonical: in the order of length and value, each code is the
  * one before plus 1, with zeros appended where it is longer. So a code is found by
  * its length, which comparing the next bits with one bound a length tells, and
- * its distance to the first of that length.
+ * its distance to the first of that length. Those of eight bits at most, which are nearly all
+ * that come, are looked up.
  */
 #include "http2/hpack_huffman.h"
+
+#include <arpa/inet.h>
+#include <stdbool.h>
+#include <string.h>
 
 enum { END_OF_STRING = 256 };
 
@@ -298,36 +303,83 @@ static const uint16_t symbols[] = {
     END_OF_STRING,
 };
 
-/* What is left must be shorter than a byte, and begin END_OF_STRING's code, which is all ones. */
-static int is_padding(uint64_t bits, unsigned have)
+struct code {
+    uint16_t symbol;
+    uint8_t bits;
+};
+
+/* The code that the next 32 bits begin with. */
+static struct code find(uint32_t next)
 {
-    return have < 8 && (have == 0 || bits >> (64 - have) == (1u << have) - 1);
+    unsigned row = 0;
+    while (next >= lengths[row].bound)
+        row++;
+    unsigned bits = lengths[row].bits;
+    return (struct code){symbols[lengths[row].first + ((next >> (32 - bits)) - lengths[row].code)],
+                         (uint8_t)bits};
+}
+
+/* By the next eight bits; bits 0: the code is longer. */
+static struct code short_codes[256];
+
+static void prepare(void)
+{
+    for (uint32_t next = 0; next < 256; next++) {
+        struct code code = find(next << 24);
+        if (code.bits <= 8)
+            short_codes[next] = code;
+    }
+}
+
+/* The bits that come next are the highest. */
+struct reader {
+    const uint8_t *src, *end;
+    uint64_t bits;
+    unsigned have;
+};
+
+static void refill(struct reader *reader)
+{
+    uint32_t word;
+    if (reader->have <= 32 && reader->end - reader->src >= 4) {
+        memcpy(&word, reader->src, sizeof(word));
+        reader->bits |= (uint64_t)ntohl(word) << (32 - reader->have);
+        reader->have += 32;
+        reader->src += 4;
+        return;
+    }
+    for (; reader->have <= 56 && reader->src != reader->end; reader->have += 8)
+        reader->bits |= (uint64_t)*reader->src++ << (56 - reader->have);
+}
+
+/* What is left must be shorter than a byte, and begin END_OF_STRING's code, which is all ones. */
+static bool is_padding(const struct reader *reader)
+{
+    return reader->have < 8 &&
+           (reader->have == 0 || reader->bits >> (64 - reader->have) == (1u << reader->have) - 1);
 }
 
 ssize_t hpack_huffman_decode(char *dst, size_t room, const uint8_t *src, size_t len)
 {
-    const uint8_t *end = src + len;
-    uint64_t bits = 0; /* the next ones are the highest */
-    unsigned have = 0; /* of them */
+    struct reader reader = {src, src + len, 0, 0};
     size_t written = 0;
 
+    if (short_codes[0].bits == 0)
+        prepare();
     for (;;) {
-        for (; have <= 56 && src != end; have += 8)
-            bits |= (uint64_t)*src++ << (56 - have);
-        uint32_t next = (uint32_t)(bits >> 32);
-        unsigned row = 0;
-        while (next >= lengths[row].bound)
-            row++;
-        unsigned used = lengths[row].bits;
-        if (used > have)
-            return is_padding(bits, have) ? (ssize_t)written : -1;
-        uint16_t symbol = symbols[lengths[row].first + ((next >> (32 - used)) - lengths[row].code)];
-        if (symbol == END_OF_STRING)
+        if (reader.have < 30)
+            refill(&reader);
+        struct code code = short_codes[reader.bits >> 56];
+        if (code.bits == 0)
+            code = find((uint32_t)(reader.bits >> 32));
+        if (code.bits > reader.have)
+            return is_padding(&reader) ? (ssize_t)written : -1;
+        if (code.symbol == END_OF_STRING)
             return -1;
         if (written < room)
-            dst[written] = (char)symbol;
+            dst[written] = (char)code.symbol;
         written++;
-        bits <<= used;
-        have -= used;
+        reader.bits <<= code.bits;
+        reader.have -= code.bits;
     }
 }
