@@ -248,7 +248,7 @@ bool http2_conn_spend(struct http2_conn *conn, int32_t cost, enum http2_limit li
  * has seen it, one that says which streams are the last. */
 static void send_first_goaway(struct http2_conn *conn)
 {
-    static const uint8_t ping[8] = "drain";
+    static const uint8_t ping[8] = HTTP2_PING_DRAIN;
     const char *why = conn->drain_why;
     conn->goaway_due = 0;
     http2_out_close_data(conn);

@@ -29,6 +29,10 @@ enum {
     HTTP2_CLOSED_MEMORY = 1024,
 };
 
+/* What our PINGs carry, eight bytes with the NULs: an ACK tells by it which one it answers. */
+#define HTTP2_PING_DRAIN     "drain\0\0"
+#define HTTP2_PING_KEEPALIVE "keepaliv"
+
 enum http2_conn_state {
     HTTP2_CONN_PREFACE,  /* nothing valid came yet */
     HTTP2_CONN_SETTINGS, /* the preface came, SETTINGS must be next */
@@ -78,6 +82,7 @@ struct http2_conn {
     uint32_t goaway_id; /* streams above it are not served any more */
     uint8_t closed_how[HTTP2_CLOSED_MEMORY / 4];
     struct http2_calm calm;
+    uint32_t late_data; /* frames with something in them, for streams that are gone */
 
     h2o_linklist_t turns;  /* streams with something to send, in order of their turns */
     h2o_linklist_t closed; /* streams whose on_close is due */

@@ -76,8 +76,10 @@ static void open_request(struct http2_conn *conn, uint32_t id, bool end_stream,
 {
     skip_streams(conn, id);
     conn->last_id = id;
-    if (id > conn->goaway_id)
-        return; /* the GOAWAY has told that it is not served; the table is in step */
+    if (id > conn->goaway_id) { /* the GOAWAY has told that it is not served */
+        http2_conn_spend(conn, HTTP2_COST_FRAME, HTTP2_LIMIT_OTHER_FRAMES);
+        return;
+    }
     http2_closed_set(conn, id, HTTP2_CLOSED_ENDED);
     bool length_fits = !end_stream || content_length == SIZE_MAX || content_length == 0;
     if (request == NULL || !length_fits) {
@@ -143,9 +145,14 @@ static void handle_trailers(struct http2_stream *stream, bool end_stream,
 
 static void headers_on_closed(struct http2_conn *conn, uint32_t id)
 {
+    if (id > conn->goaway_id) {
+        http2_conn_spend(conn, HTTP2_COST_FRAME, HTTP2_LIMIT_OTHER_FRAMES);
+        return;
+    }
     switch (http2_closed_get(conn, id)) {
-    case HTTP2_CLOSED_BY_US:
-        return; /* it was on its way when our RST_STREAM was */
+    case HTTP2_CLOSED_BY_US: /* it was on its way when our RST_STREAM was */
+        http2_conn_spend(conn, HTTP2_COST_FRAME, HTTP2_LIMIT_OTHER_FRAMES);
+        return;
     case HTTP2_CLOSED_BY_PEER:
         refuse(conn, id, HTTP2_STREAM_CLOSED);
         return;

@@ -79,6 +79,9 @@ enum {
     HTTP2_CREDIT_PER_DATA = 4, /* or answer: two windows to update, and as much again to spare */
 
     HTTP2_COST_FRAME = 1,    /* WINDOW_UPDATE, PRIORITY, CONTINUATION, an ACK, an unknown type */
+    /* DATA for a stream that we have reset: a connection's window of messages of 16 bytes is
+     * 65,536 frames, and they may all have been on their way. */
+    HTTP2_LATE_DATA_PER_CREDIT = 32,
     HTTP2_COST_EMPTY = 4,    /* DATA or CONTINUATION without a byte and without an end */
     HTTP2_COST_RESET = 2,    /* RST_STREAM, and the errors that make us send one */
     HTTP2_COST_SETTINGS = 8, /* walks all streams, and wants an ACK */
