@@ -35,10 +35,17 @@ static struct fault decode_block(struct http2_conn *conn, const uint8_t *src, si
                                  struct http2_section *section, bool *table_changed)
 {
     struct http2_fields *fields = &conn->context->fields;
+    size_t fields_left = fields->max_size / HPACK_ENTRY_OVERHEAD + HTTP2_FIELDS_BESIDE;
     const uint8_t *end = src + len;
     bool first = true;
     while (src != end) {
         struct hpack_field field;
+        if (section->too_large && section->regular_seen && hpack_skip(&conn->decoder, &src, end))
+            continue;
+        if (fields_left-- == 0) {
+            http2_conn_limit(conn, HTTP2_LIMIT_HEADER_BLOCK);
+            return (struct fault){HTTP2_ENHANCE_YOUR_CALM, "a header block of too many fields"};
+        }
         enum hpack_result result = hpack_decode(&conn->decoder, &src, end,
                                                 http2_fields_room(fields), &field, table_changed);
         struct fault fault = fault_of(result, first);

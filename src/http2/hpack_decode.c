@@ -153,3 +153,14 @@ enum hpack_result hpack_decode(struct hpack_table *table, const uint8_t **src, c
     *changed = true;
     return hpack_table_add(table, field) ? HPACK_FIELD : HPACK_NO_MEMORY;
 }
+
+bool hpack_skip(const struct hpack_table *table, const uint8_t **src, const uint8_t *end)
+{
+    const uint8_t *begin = *src;
+    unsigned num = HPACK_STATIC_ENTRIES + table->count;
+    if (num > 126)
+        num = 126; /* of one byte */
+    while (*src != end && **src > 0x80 && **src <= (0x80 | num))
+        (*src)++;
+    return *src != begin;
+}

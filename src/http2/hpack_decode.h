@@ -32,4 +32,9 @@ enum { HPACK_ROOM_MIN = 2 * HPACK_TABLE_SIZE };
 enum hpack_result hpack_decode(struct hpack_table *table, const uint8_t **src, const uint8_t *end,
                                struct hpack_room room, struct hpack_field *field, bool *changed);
 
+/** Instead, where the field is not wanted: goes on behind indexed fields, the only ones that are so
+ * short that a block can have tens of thousands.
+ * @return false: src has not moved, and hpack_decode() is to look at it */
+bool hpack_skip(const struct hpack_table *table, const uint8_t **src, const uint8_t *end);
+
 #endif

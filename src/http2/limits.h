@@ -50,6 +50,9 @@ enum {
      * ends the connection as it arrives: a smaller one is decoded for the table's sake, and
      * told as a status. */
     HTTP2_BLOCK_MAX = 64 * 1024,
+    /* Fields of a block that are decoded one by one, beside those that max_header_list_size has
+     * room for: at 85 ns for the dearest, which enter the table, 1.4 ms. */
+    HTTP2_FIELDS_BESIDE = 16 * 1024,
 
     /* ---- time ---- */
 

@@ -5,7 +5,7 @@
 #include <string.h>
 #include <strings.h>
 
-enum { FIELD_OVERHEAD = 32 }; /* RFC 9113 6.5.2 */
+enum { FIELD_OVERHEAD = 32 }; /* RFC 9113 6.5.2, 10.5.1 */
 
 static bool is(h2o_iovec_t text, const char *expected)
 {

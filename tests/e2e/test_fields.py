@@ -3,8 +3,9 @@
 import pytest
 
 import user_service_pb2 as pb
-from harness import Rosterd
-from wire import END_HEADERS, END_STREAM, HEADERS, PROTOCOL_ERROR, SERVICE, Wire, message
+from harness import SANITIZED, Rosterd, cpu_seconds
+from wire import (CONTINUATION, END_HEADERS, END_STREAM, ENHANCE_YOUR_CALM, HEADERS, PROTOCOL_ERROR,
+                  SERVICE, Wire, message)
 
 GET = message(pb.GetUserRequest(id="nobody"))
 LENGTH = str(len(GET))
@@ -155,3 +156,42 @@ def test_number_of_fields_is_bounded_by_their_size_alone():
         assert get([("x-long", "~" * 60000)]) == NOT_FOUND
         assert get([(f"x-{i}", "v") for i in range(2000)]) == EXHAUSTED
         assert get([]) == NOT_FOUND
+
+
+def send_block(wire, block):
+    stream, wire.next_stream = wire.next_stream, wire.next_stream + 2
+    frames = [block[at:at + 16384] for at in range(0, len(block), 16384)]
+    for i, frame in enumerate(frames):
+        wire.send_frame(CONTINUATION if i else HEADERS, (END_HEADERS if i == len(frames) - 1 else 0)
+                        | (0 if i else END_STREAM), stream, frame)
+    return stream
+
+
+BLOCKS = {  # of 60 KB, behind a request's fields
+    "static indexes": b"\x90" * 60000,
+    "indexes of two bytes": b"\x40\x01a\x00" * 80 + b"\xff\x00" * 10000,
+    "fields that enter the table": b"\x40\x01a\x00" * 15000,
+    "fields that do not": b"\x00\x01a\x00" * 15000,
+    "a long string in Huffman's code": b"\x00\x01a\xff\xe1\xd3\x03" + b"\x18" * 60000,
+}
+
+
+@pytest.mark.parametrize("name", BLOCKS)
+def test_cost_of_a_large_header_list_is_bounded(name):
+    with Rosterd(workers=1) as rosterd, Wire(rosterd.connect()) as wire:
+        (worker,) = rosterd.worker_pids()
+        block = wire.encoder.encode(BASE) + BLOCKS[name]
+        before = cpu_seconds(worker)
+        for _ in range(50):
+            assert wire.wait(send_block(wire, block)).grpc_status == EXHAUSTED
+        # 3 MB: 500 ns a byte would be 1.5 s, and it is some 20
+        assert cpu_seconds(worker) - before < (2 if SANITIZED else 0.5)
+
+
+def test_more_fields_than_any_request_has_end_the_connection(server):
+    with Wire(server.connect()) as wire:
+        send_block(wire, wire.encoder.encode(BASE) + b"\x0f\x00\x00" * 16000)  # accept-charset
+        wire.ping()
+        assert wire.goaway is None
+        send_block(wire, wire.encoder.encode(BASE) + b"\x0f\x00\x00" * 17000)
+        assert wire.wait_close() == ENHANCE_YOUR_CALM

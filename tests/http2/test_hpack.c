@@ -273,6 +273,30 @@ static void what_an_entry_held_is_overwritten(void **state)
         assert_int_equal(texts[i], 0);
 }
 
+static void fields_that_are_not_wanted_are_skipped_by_their_indexes(void **state)
+{
+    (void)state;
+    struct hpack_field field;
+    static const uint8_t block[] = {0x81, 0xbd, 0xbe, 0x81, 0xbf, 0x80, 0x40};
+    const uint8_t *src = block, *end = block + sizeof(block);
+    assert_int_equal(DECODE("\x40\x01"
+                            "a\x01"
+                            "b",
+                            &field),
+                     HPACK_FIELD);
+    assert_true(hpack_skip(&table, &src, end));
+    assert_ptr_equal(src, block + 4); /* the first that the table has not got */
+    assert_false(hpack_skip(&table, &src, end));
+    assert_int_equal(decode_one(&src, end, &field), HPACK_BROKEN);
+    src = block + 5;
+    assert_false(hpack_skip(&table, &src, end)); /* 0 is no index */
+    src = block + 6;
+    assert_false(hpack_skip(&table, &src, end));
+    src = block;
+    assert_true(hpack_skip(&table, &src, block + 2));
+    assert_ptr_equal(src, block + 2);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -285,6 +309,7 @@ int main(void)
         T(strings_not_in_the_code_are_told),
         T(malformed_fields_enter_the_table_all_the_same),
         T(what_an_entry_held_is_overwritten),
+        T(fields_that_are_not_wanted_are_skipped_by_their_indexes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
