@@ -257,6 +257,12 @@ void http2_block_drop(struct http2_conn *conn)
     conn->block_len = conn->block_size = 0;
 }
 
+/* A frame lies in our own input, where nobody will look at it again: a token may be in it. */
+static void wipe(const h2o_http2_frame_t *frame)
+{
+    explicit_bzero((uint8_t *)(uintptr_t)frame->payload, frame->length);
+}
+
 void http2_headers_handle(struct http2_conn *conn, const h2o_http2_frame_t *frame)
 {
     h2o_http2_headers_payload_t payload;
@@ -271,11 +277,12 @@ void http2_headers_handle(struct http2_conn *conn, const h2o_http2_frame_t *fram
     bool end_stream = (frame->flags & H2O_HTTP2_FRAME_FLAG_END_STREAM) != 0;
     if ((frame->flags & H2O_HTTP2_FRAME_FLAG_END_HEADERS) != 0) {
         handle_block(conn, frame->stream_id, end_stream, payload.headers, payload.headers_len);
-        return;
+    } else {
+        conn->block_stream = frame->stream_id;
+        conn->block_end_stream = end_stream;
+        append_block(conn, payload.headers, payload.headers_len);
     }
-    conn->block_stream = frame->stream_id;
-    conn->block_end_stream = end_stream;
-    append_block(conn, payload.headers, payload.headers_len);
+    wipe(frame);
 }
 
 void http2_continuation_handle(struct http2_conn *conn, const h2o_http2_frame_t *frame)
@@ -290,6 +297,7 @@ void http2_continuation_handle(struct http2_conn *conn, const h2o_http2_frame_t 
                           empty ? HTTP2_LIMIT_EMPTY_FRAMES : HTTP2_LIMIT_OTHER_FRAMES))
         return;
     append_block(conn, frame->payload, frame->length);
+    wipe(frame);
     if (!end_headers || conn->state >= HTTP2_CONN_CLOSING)
         return;
     conn->block_stream = 0;
