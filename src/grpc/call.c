@@ -78,7 +78,7 @@ void grpc_call_on_close(struct http2_stream *stream, bool complete, uint32_t err
         if (step->end != NULL)
             step->end(call, step->data, status);
     }
-    grpc_receive_free(call);                                /* http2 has taken its window back */
+    grpc_receive_free(call); /* http2 has taken its window back */
     grpc_arena_clear(&call->arena, call->metadata != NULL); /* a token may be among it */
     *call->prev = call->next;
     if (call->next != NULL)

@@ -163,9 +163,9 @@ static bool make_room(struct hpack_table *table, size_t len)
     if (table->entries == NULL &&
         (table->entries = calloc(ENTRIES_MAX, sizeof(*table->entries))) == NULL)
         return false;
-    if (table->texts_end + len <= size)
+    if (table->texts != NULL && table->texts_end + len <= size)
         return true;
-    if (size == TEXTS_MAX || held + len <= size / 2) {
+    if (size == TEXTS_MAX || (size != 0 && held + len <= size / 2)) {
         move_texts(table, table->texts);
         return true;
     }

@@ -159,6 +159,18 @@ static void name_of_an_entry_that_goes_is_kept(void **state)
     assert_int_equal(DECODE("\xbe", &field), HPACK_BROKEN);
 }
 
+static void first_entry_may_have_no_text_of_its_own(void **state)
+{
+    (void)state;
+    struct hpack_field field;
+    assert_int_equal(DECODE("\x50\0", &field), HPACK_FIELD);
+    assert_field(&field, "accept-encoding", "");
+    assert_non_null(field.value.base); /* NULL would be a string that is too long */
+    assert_int_equal(DECODE("\xbe", &field), HPACK_FIELD);
+    assert_field(&field, "accept-encoding", "");
+    assert_non_null(field.value.base);
+}
+
 static void size_updates_evict(void **state)
 {
     (void)state;
@@ -304,6 +316,7 @@ int main(void)
         T(every_byte_has_its_code),
         T(long_conversations_are_decoded_as_they_were_meant),
         T(name_of_an_entry_that_goes_is_kept),
+        T(first_entry_may_have_no_text_of_its_own),
         T(size_updates_evict),
         T(broken_representations_are_told),
         T(strings_not_in_the_code_are_told),
