@@ -104,7 +104,7 @@ bool http2_conn_spend(struct http2_conn *conn, int32_t cost, enum http2_limit li
  * has seen it, one that says which streams are the last. */
 static void send_first_goaway(struct http2_conn *conn)
 {
-    static const uint8_t ping[8] = "drain";
+    static const uint8_t ping[8] = HTTP2_PING_DRAIN;
     const char *why = conn->drain_why;
     conn->goaway_due = 0;
     http2_out_goaway(conn, INT32_MAX, HTTP2_NO_ERROR, why);
@@ -175,11 +175,11 @@ void http2_conn_destroy(struct http2_conn *conn)
     if (conn->tls != NULL)
         http2_tls_free(conn);
     h2o_socket_close(conn->sock);
-    h2o_hpack_dispose_header_table(&conn->decoder);
+    hpack_table_dispose(&conn->decoder);
     http2_memo_forget(&conn->memo);
     http2_out_free(conn);
     http2_input_drop(conn);
-    free(conn->block);
+    http2_block_drop(conn);
     free(conn->buckets);
     free(conn->peer_text);
     free(conn->subject);
@@ -210,9 +210,9 @@ struct http2_conn *http2_conn_create(struct http2_context *context, h2o_socket_t
         .budget = HTTP2_TURN_QUANTUM,
         .calm.credit = HTTP2_CREDIT_MAX,
         .linger_timer.expired = on_linger_timeout,
+        .decoder.size = HPACK_TABLE_SIZE,
     };
     sock->data = conn;
-    conn->decoder.hpack_capacity = conn->decoder.hpack_max_capacity = 4096;
     hpack_encoder_init(&conn->encoder);
     h2o_linklist_init_anchor(&conn->turns);
     h2o_linklist_init_anchor(&conn->stopped);

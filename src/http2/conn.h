@@ -16,6 +16,7 @@
 #include "http2/calm.h"
 #include "http2/hpack_encode.h"
 #include "http2/memo.h"
+#include "http2/section.h"
 
 enum {
     /* A turn's output goes to the socket when it has this much; bodies stop there. */
@@ -29,6 +30,10 @@ enum {
     /* Of how many of the newest stream ids we remember how they closed. */
     HTTP2_CLOSED_MEMORY = 1024,
 };
+
+/* What our PINGs carry, eight bytes with the NULs: an ACK tells by it which one it answers. */
+#define HTTP2_PING_DRAIN     "drain\0\0"
+#define HTTP2_PING_KEEPALIVE "keepaliv"
 
 enum http2_conn_state {
     HTTP2_CONN_PREFACE,  /* nothing valid came yet */
@@ -105,7 +110,7 @@ struct http2_conn {
     const char *drain_why; /* GOAWAY's debug data */
 
     h2o_http2_settings_t peer;
-    h2o_hpack_header_table_t decoder;
+    struct hpack_table decoder;
     struct hpack_encoder encoder;
     struct http2_memo memo;
 
@@ -115,6 +120,7 @@ struct http2_conn {
     uint32_t goaway_id; /* streams above it are not served any more */
     uint8_t closed_how[HTTP2_CLOSED_MEMORY / 4];
     struct http2_calm calm;
+    uint32_t late_data; /* frames with something in them, for streams that are gone */
 
     h2o_linklist_t turns;   /* streams with something to send, in order of their turns */
     h2o_linklist_t stopped; /* streams whose handler goes on in the next turn */
@@ -126,7 +132,7 @@ struct http2_conn {
     uint8_t *carry; /* the head of a frame whose rest has not come */
     size_t carry_len;
     uint8_t *block; /* a header block under CONTINUATION */
-    size_t block_len;
+    size_t block_len, block_size;
     uint32_t block_stream;
     bool block_end_stream;
     bool block_self_dependent; /* its priority is a stream error, RFC 7540 5.3.1 */
@@ -151,8 +157,7 @@ struct http2_context {
     h2o_linklist_t touched, waiting; /* connections: turn.c */
     struct http2_spares streams;     /* of handler->stream_size */
     struct http2_spares outputs;     /* of HTTP2_OUTPUT_SIZE */
-    h2o_req_t scratch;               /* what the HPACK decoder decodes into */
-    h2o_header_t fields[HTTP2_FIELDS_MAX];
+    struct http2_fields fields;      /* of the section that is being handled */
     uint8_t *input; /* one read, after the carried-over head of its first frame */
     uint8_t sink[2 * HTTP2_FRAME_MAX]; /* takes output for which there is no memory */
     struct http2_tls_io *tls_io;       /* NULL until the first TLS connection */
@@ -265,6 +270,8 @@ size_t http2_frames_handle(struct http2_conn *conn, uint8_t *src, size_t len);
 /* headers.c */
 void http2_headers_handle(struct http2_conn *conn, const h2o_http2_frame_t *frame);
 void http2_continuation_handle(struct http2_conn *conn, const h2o_http2_frame_t *frame);
+/** Overwrites and frees what came of a header block. */
+void http2_block_drop(struct http2_conn *conn);
 
 /* stream.c */
 struct http2_stream *http2_stream_find(struct http2_conn *conn, uint32_t id);

@@ -38,7 +38,7 @@ struct http2_context *http2_context_create(h2o_loop_t *loop, struct http2_timers
     h2o_linklist_init_anchor(&context->conns);
     h2o_linklist_init_anchor(&context->touched);
     h2o_linklist_init_anchor(&context->waiting);
-    h2o_mem_init_pool(&context->scratch.pool);
+    http2_fields_init(&context->fields, settings->max_header_list_size);
     return context;
 }
 
@@ -51,7 +51,7 @@ void http2_context_destroy(struct http2_context *context)
 {
     while (!h2o_linklist_is_empty(&context->conns))
         http2_conn_destroy(first_conn(context));
-    h2o_mem_clear_pool(&context->scratch.pool);
+    http2_fields_dispose(&context->fields);
     http2_tls_io_free(context);
     http2_spares_free(&context->streams);
     http2_spares_free(&context->outputs);

@@ -32,15 +32,32 @@ static bool is_idle(const struct http2_conn *conn, uint32_t id)
 
 /* ---- DATA ---- */
 
-/* For a stream that is gone the connection's window is given back at once. */
-static void data_on_closed(struct http2_conn *conn, uint32_t id, uint32_t len)
+/* What was on its way when our RST_STREAM or GOAWAY was may be a window full of small messages;
+ * who goes on after that is counted. */
+static void late_data(struct http2_conn *conn, bool empty, bool end_stream)
 {
-    http2_conn_credit(conn, len);
-    if (id > conn->goaway_id)
+    if (empty)
+        http2_conn_spend(conn, end_stream ? HTTP2_COST_FRAME : HTTP2_COST_EMPTY,
+                         HTTP2_LIMIT_EMPTY_FRAMES);
+    else if (++conn->late_data % HTTP2_LATE_DATA_PER_CREDIT == 0)
+        http2_conn_spend(conn, HTTP2_COST_FRAME, HTTP2_LIMIT_OTHER_FRAMES);
+}
+
+/* For a stream that is gone the connection's window is given back at once. */
+static void data_on_closed(struct http2_conn *conn, const h2o_http2_frame_t *frame,
+                           const h2o_http2_data_payload_t *payload)
+{
+    uint32_t id = frame->stream_id;
+    bool end_stream = (frame->flags & H2O_HTTP2_FRAME_FLAG_END_STREAM) != 0;
+    http2_conn_credit(conn, frame->length);
+    if (id > conn->goaway_id) {
+        late_data(conn, payload->length == 0, end_stream);
         return;
+    }
     switch (http2_closed_get(conn, id)) {
     case HTTP2_CLOSED_BY_US:
-        return; /* it was on its way when our RST_STREAM was */
+        late_data(conn, payload->length == 0, end_stream);
+        return;
     case HTTP2_CLOSED_BY_PEER:
         stream_error(conn, id, HTTP2_STREAM_CLOSED);
         return;
@@ -112,7 +129,7 @@ static void handle_data(struct http2_conn *conn, const h2o_http2_frame_t *frame)
     conn->recv_window -= frame->length;
     struct http2_stream *stream = http2_stream_find(conn, frame->stream_id);
     if (stream == NULL) {
-        data_on_closed(conn, frame->stream_id, frame->length);
+        data_on_closed(conn, frame, &payload);
     } else if (stream->remote_closed) {
         http2_conn_credit(conn, frame->length);
         stream_error(conn, stream->id, HTTP2_STREAM_CLOSED);
@@ -143,6 +160,17 @@ static bool move_windows(struct http2_conn *conn, int64_t delta)
     return true;
 }
 
+/* 6.5.3: each value counts, in order. After a smaller table than ours our next block must say so,
+ * whatever follows it (RFC 7541 4.2). */
+static void resize_encoder(struct http2_conn *conn, const h2o_http2_frame_t *frame)
+{
+    enum { SETTING_SIZE = 6 };
+    const uint8_t *end = frame->payload + frame->length;
+    for (const uint8_t *at = frame->payload; at != end; at += SETTING_SIZE)
+        if (h2o_http2_decode16u(at) == H2O_HTTP2_SETTINGS_HEADER_TABLE_SIZE)
+            hpack_encoder_resize(&conn->encoder, h2o_http2_decode32u(at + 2));
+}
+
 static void handle_settings(struct http2_conn *conn, const h2o_http2_frame_t *frame)
 {
     const char *why = NULL;
@@ -165,7 +193,7 @@ static void handle_settings(struct http2_conn *conn, const h2o_http2_frame_t *fr
         fail(conn, ret, why);
         return;
     }
-    hpack_encoder_resize(&conn->encoder, conn->peer.header_table_size);
+    resize_encoder(conn, frame);
     if (!move_windows(conn, (int64_t)conn->peer.initial_window_size - initial_window)) {
         http2_conn_fail(conn, HTTP2_FLOW_CONTROL_ERROR, "SETTINGS overflow a stream's window");
         return;
@@ -276,7 +304,8 @@ static void handle_ping(struct http2_conn *conn, const h2o_http2_frame_t *frame)
         return;
     }
     if ((frame->flags & H2O_HTTP2_FRAME_FLAG_ACK) != 0) {
-        if (conn->draining && !conn->goaway_due)
+        if (conn->draining && !conn->goaway_due &&
+            memcmp(payload.data, HTTP2_PING_DRAIN, sizeof(payload.data)) == 0)
             http2_conn_drain_finish(conn);
         http2_conn_spend(conn, HTTP2_COST_FRAME, HTTP2_LIMIT_OTHER_FRAMES);
         return;
@@ -297,7 +326,8 @@ static void handle_goaway(struct http2_conn *conn, const h2o_http2_frame_t *fram
     int ret = h2o_http2_decode_goaway_payload(&payload, frame, &why);
     if (ret != 0)
         fail(conn, ret, why);
-    /* We open no streams, so there is nothing to stop; the peer closes when it is done. */
+    else /* we open no streams: there is nothing to stop, and the peer closes when it is done */
+        http2_conn_spend(conn, HTTP2_COST_FRAME, HTTP2_LIMIT_OTHER_FRAMES);
 }
 
 static void handle_frame(struct http2_conn *conn, const h2o_http2_frame_t *frame)

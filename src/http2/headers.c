@@ -5,157 +5,59 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "http2/hpack_scan.h"
-
-/* What a block was found to be. */
-enum block_fault {
-    BLOCK_GOOD,
-    BLOCK_MALFORMED, /* a stream error, RFC 9113 8.1.1: the table is in step */
-    BLOCK_BROKEN,    /* the table may be out of step: the connection cannot go on */
+/* What is wrong with a block as such: the table is out of step, the connection cannot go on. */
+struct fault {
+    enum http2_error error; /* HTTP2_NO_ERROR: nothing */
+    const char *why;
 };
 
-struct block {
-    bool trailers;
-    int pseudo; /* H2O_HPACK_PARSE_HEADERS_*_EXISTS */
-    bool regular_seen;
-    bool too_large;
-    bool table_changed;
-    size_t list_size;       /* RFC 9113 6.5.2 */
-    size_t content_length;  /* SIZE_MAX: none */
-    enum http2_error error; /* of a broken one */
-};
+static const struct fault good = {HTTP2_NO_ERROR, NULL};
 
-static void clear_scratch(struct http2_context *context)
+static struct fault fault_of(enum hpack_result result, bool first)
 {
-    h2o_req_t *req = &context->scratch;
-    h2o_mem_clear_pool(&req->pool);
-    memset(&req->input, 0, sizeof(req->input));
-    req->headers.entries = context->fields;
-    req->headers.size = 0;
-    req->headers.capacity = HTTP2_FIELDS_MAX;
-}
-
-static size_t pseudo_size(const h2o_req_t *req)
-{
-    /* names are 5 to 10 bytes; :scheme is kept as a pointer, its value is at most "https" or so */
-    return req->input.method.len + req->input.path.len + req->input.authority.len + 5 + 29 + 4 * 32;
-}
-
-static void count_field(struct http2_context *context, struct block *block)
-{
-    h2o_req_t *req = &context->scratch;
-    const h2o_header_t *field = &req->headers.entries[req->headers.size - 1];
-    block->list_size += field->name->len + field->value.len + 32;
-    if (block->list_size > context->settings.max_header_list_size ||
-        req->headers.size == HTTP2_FIELDS_MAX) {
-        /* decoding goes on for the table's sake, but nothing more is kept */
-        block->too_large = true;
-        req->headers.size--;
+    static const char why[] = "a header block that cannot be decoded";
+    switch (result) {
+    case HPACK_FIELD:
+        return good;
+    case HPACK_SIZE_UPDATE: /* RFC 7541 4.2: at the beginning */
+        return first ? good : (struct fault){HTTP2_COMPRESSION_ERROR, why};
+    case HPACK_EMPTY_NAME:
+        return (struct fault){HTTP2_PROTOCOL_ERROR, "a field without a name"};
+    case HPACK_NO_MEMORY:
+        return (struct fault){HTTP2_INTERNAL_ERROR, "out of memory"};
+    case HPACK_BROKEN:
+        break;
     }
+    return (struct fault){HTTP2_COMPRESSION_ERROR, why};
 }
 
-static enum block_fault decode_field(struct http2_conn *conn, const uint8_t *src,
-                                     const struct hpack_field_shape *shape, struct block *block)
+static struct fault decode_block(struct http2_conn *conn, const uint8_t *src, size_t len,
+                                 struct http2_section *section, bool *table_changed)
 {
-    h2o_req_t *req = &conn->context->scratch;
-    size_t had_fields = req->headers.size, content_length = SIZE_MAX,
-           table_start = conn->decoder.entry_start_index;
-    int had_pseudo = block->pseudo;
-    const char *why = NULL;
-    int ret =
-        h2o_hpack_parse_headers(req, &conn->decoder, src, shape->len,
-                                block->regular_seen || block->trailers ? NULL : &block->pseudo,
-                                &content_length, NULL, &why);
-    if (block->pseudo == had_pseudo)
-        block->regular_seen = true;
-    if (content_length != SIZE_MAX)
-        block->content_length = content_length;
-    if (req->headers.size != had_fields)
-        count_field(conn->context, block);
-    if (ret == 0)
-        return BLOCK_GOOD;
-    if (ret == H2O_HTTP2_ERROR_INVALID_HEADER_CHAR)
-        return BLOCK_MALFORMED;
-    if (ret == H2O_HTTP2_ERROR_PROTOCOL &&
-        (!shape->indexing || table_start != conn->decoder.entry_start_index))
-        return BLOCK_MALFORMED;
-    block->error = ret == H2O_HTTP2_ERROR_PROTOCOL ? HTTP2_PROTOCOL_ERROR : HTTP2_COMPRESSION_ERROR;
-    return BLOCK_BROKEN;
-}
-
-static enum block_fault apply_size_update(struct http2_conn *conn, const uint8_t *src, size_t len)
-{
-    /* libh2o's decoder wants a field behind an update; an indexed `:path: /` without a place for
-     * pseudo-header fields is read and refused, after the update was done */
-    uint8_t bytes[16];
-    size_t content_length;
-    const char *why = NULL;
-    if (len >= sizeof(bytes))
-        return BLOCK_BROKEN;
-    memcpy(bytes, src, len);
-    bytes[len] = 0x84;
-    int ret = h2o_hpack_parse_headers(&conn->context->scratch, &conn->decoder, bytes, len + 1, NULL,
-                                      &content_length, NULL, &why);
-    return ret == H2O_HTTP2_ERROR_PROTOCOL ? BLOCK_GOOD : BLOCK_BROKEN;
-}
-
-static enum block_fault decode_block(struct http2_conn *conn, const uint8_t *src, size_t len,
-                                     struct block *block)
-{
+    struct http2_fields *fields = &conn->context->fields;
+    size_t fields_left = fields->max_size / HPACK_ENTRY_OVERHEAD + HTTP2_FIELDS_BESIDE;
     const uint8_t *end = src + len;
-    enum block_fault worst = BLOCK_GOOD;
     bool first = true;
-    block->content_length = SIZE_MAX;
-    block->error = HTTP2_COMPRESSION_ERROR;
-    clear_scratch(conn->context);
     while (src != end) {
-        struct hpack_field_shape shape;
-        enum block_fault fault = BLOCK_GOOD;
-        switch (hpack_scan_next(src, end, &shape)) {
-        case HPACK_SCAN_FIELD:
-            block->table_changed |= shape.indexing;
-            fault = decode_field(conn, src, &shape, block);
-            first = false;
-            break;
-        case HPACK_SCAN_UPDATE:
-            block->table_changed = true;
-            fault = first ? apply_size_update(conn, src, shape.len) : BLOCK_BROKEN;
-            break;
-        case HPACK_SCAN_EMPTY_NAME:
-            block->error = HTTP2_PROTOCOL_ERROR;
-            return BLOCK_BROKEN;
-        case HPACK_SCAN_MALFORMED:
-            return BLOCK_BROKEN;
+        struct hpack_field field;
+        if (section->too_large && section->regular_seen && hpack_skip(&conn->decoder, &src, end))
+            continue;
+        if (fields_left-- == 0) {
+            http2_conn_limit(conn, HTTP2_LIMIT_HEADER_BLOCK);
+            return (struct fault){HTTP2_ENHANCE_YOUR_CALM, "a header block of too many fields"};
         }
-        if (fault == BLOCK_BROKEN)
+        enum hpack_result result = hpack_decode(&conn->decoder, &src, end,
+                                                http2_fields_room(fields), &field, table_changed);
+        struct fault fault = fault_of(result, first);
+        if (fault.error != HTTP2_NO_ERROR)
             return fault;
-        if (fault == BLOCK_MALFORMED)
-            worst = fault;
-        src += shape.len;
+        if (result == HPACK_SIZE_UPDATE)
+            continue;
+        first = false;
+        http2_section_add(section, fields, &field);
     }
-    return worst;
-}
-
-/* RFC 9113 8.3.1: what a request must have. */
-static bool is_request(const struct http2_context *context, const struct block *block)
-{
-    const int needed = H2O_HPACK_PARSE_HEADERS_METHOD_EXISTS |
-                       H2O_HPACK_PARSE_HEADERS_SCHEME_EXISTS | H2O_HPACK_PARSE_HEADERS_PATH_EXISTS;
-    return (block->pseudo & needed) == needed && context->scratch.input.path.len != 0;
-}
-
-static void describe(struct http2_context *context, struct block *block,
-                     struct http2_request *request)
-{
-    const h2o_req_t *req = &context->scratch;
-    if (block->list_size + pseudo_size(req) > context->settings.max_header_list_size)
-        block->too_large = true;
-    *request = (struct http2_request){.method = req->input.method,
-                                      .authority = req->input.authority,
-                                      .path = req->input.path,
-                                      .fields = req->headers.entries,
-                                      .num_fields = req->headers.size,
-                                      .fields_too_large = block->too_large};
+    http2_section_end(section);
+    return good;
 }
 
 static void refuse(struct http2_conn *conn, uint32_t id, enum http2_error error)
@@ -181,8 +83,10 @@ static void open_request(struct http2_conn *conn, uint32_t id, bool end_stream,
 {
     skip_streams(conn, id);
     conn->last_id = id;
-    if (id > conn->goaway_id)
-        return; /* the GOAWAY has told that it is not served; the table is in step */
+    if (id > conn->goaway_id) { /* the GOAWAY has told that it is not served */
+        http2_conn_spend(conn, HTTP2_COST_FRAME, HTTP2_LIMIT_OTHER_FRAMES);
+        return;
+    }
     http2_closed_set(conn, id, HTTP2_CLOSED_ENDED);
     bool length_fits = !end_stream || content_length == SIZE_MAX || content_length == 0;
     if (request == NULL || !length_fits) {
@@ -209,20 +113,25 @@ static void open_request(struct http2_conn *conn, uint32_t id, bool end_stream,
 }
 
 static void handle_request(struct http2_conn *conn, uint32_t id, bool end_stream,
-                           const uint8_t *src, size_t len, struct block *block,
-                           enum block_fault fault)
+                           const uint8_t *src, size_t len, const struct http2_section *section,
+                           bool table_changed)
 {
-    struct http2_request request;
-    if (fault != BLOCK_GOOD || !is_request(conn->context, block)) {
+    const struct http2_fields *fields = &conn->context->fields;
+    if (section->malformed) {
         open_request(conn, id, end_stream, NULL, SIZE_MAX);
         return;
     }
-    describe(conn->context, block, &request);
-    if (block->too_large)
+    const struct http2_request request = {.method = section->method,
+                                          .authority = section->authority,
+                                          .path = section->path,
+                                          .fields = fields->all,
+                                          .num_fields = fields->num,
+                                          .fields_too_large = section->too_large};
+    if (section->too_large)
         http2_conn_limit(conn, HTTP2_LIMIT_HEADER_LIST);
-    if (!block->table_changed && !block->too_large)
-        http2_memo_note(&conn->memo, src, len, &request, block->content_length);
-    open_request(conn, id, end_stream, &request, block->content_length);
+    else if (!table_changed)
+        http2_memo_note(&conn->memo, src, len, &request, section->content_length);
+    open_request(conn, id, end_stream, &request, section->content_length);
 }
 
 static void refuse_more(struct http2_stream *stream, enum http2_error error)
@@ -231,26 +140,30 @@ static void refuse_more(struct http2_stream *stream, enum http2_error error)
         http2_stream_reset(stream, error);
 }
 
-static void handle_trailers(struct http2_stream *stream, bool end_stream, struct block *block,
-                            enum block_fault fault)
+static void handle_trailers(struct http2_stream *stream, bool end_stream,
+                            const struct http2_section *section)
 {
     struct http2_context *context = stream->conn->context;
     bool length_fits = stream->content_length == UINT64_MAX || stream->content_length == 0;
-    if (fault != BLOCK_GOOD || !end_stream || !length_fits || block->too_large) {
+    if (section->malformed || !end_stream || !length_fits || section->too_large) {
         refuse_more(stream, HTTP2_PROTOCOL_ERROR);
         return;
     }
     stream->remote_closed = 1;
     stream->conn->budget = HTTP2_OUT_TARGET;
-    context->handler->on_trailers(stream, context->scratch.headers.entries,
-                                  context->scratch.headers.size);
+    context->handler->on_trailers(stream, context->fields.all, context->fields.num);
 }
 
 static void headers_on_closed(struct http2_conn *conn, uint32_t id)
 {
+    if (id > conn->goaway_id) {
+        http2_conn_spend(conn, HTTP2_COST_FRAME, HTTP2_LIMIT_OTHER_FRAMES);
+        return;
+    }
     switch (http2_closed_get(conn, id)) {
-    case HTTP2_CLOSED_BY_US:
-        return; /* it was on its way when our RST_STREAM was */
+    case HTTP2_CLOSED_BY_US: /* it was on its way when our RST_STREAM was */
+        http2_conn_spend(conn, HTTP2_COST_FRAME, HTTP2_LIMIT_OTHER_FRAMES);
+        return;
     case HTTP2_CLOSED_BY_PEER:
         refuse(conn, id, HTTP2_STREAM_CLOSED);
         return;
@@ -260,6 +173,29 @@ static void headers_on_closed(struct http2_conn *conn, uint32_t id)
     case HTTP2_CLOSED_SKIPPED:
         http2_conn_fail(conn, HTTP2_PROTOCOL_ERROR, "a stream identifier that goes back");
     }
+}
+
+static void handle_section(struct http2_conn *conn, uint32_t id, bool end_stream,
+                           const uint8_t *src, size_t len)
+{
+    struct http2_stream *stream = http2_stream_find(conn, id);
+    struct http2_section section;
+    bool table_changed = false;
+    http2_section_init(&section, stream != NULL);
+    struct fault fault = decode_block(conn, src, len, &section, &table_changed);
+    if (table_changed)
+        http2_memo_forget(&conn->memo);
+    section.malformed |= conn->block_self_dependent;
+    if (fault.error != HTTP2_NO_ERROR)
+        http2_conn_fail(conn, fault.error, fault.why);
+    else if (stream != NULL && stream->remote_closed)
+        refuse_more(stream, HTTP2_STREAM_CLOSED);
+    else if (stream != NULL)
+        handle_trailers(stream, end_stream, &section);
+    else if (id > conn->last_id)
+        handle_request(conn, id, end_stream, src, len, &section, table_changed);
+    else
+        headers_on_closed(conn, id);
 }
 
 /* A whole block. It is decoded in any case: the table must stay in step. */
@@ -273,23 +209,29 @@ static void handle_block(struct http2_conn *conn, uint32_t id, bool end_stream, 
             return;
         }
     }
-    struct http2_stream *stream = http2_stream_find(conn, id);
-    struct block block = {.trailers = stream != NULL};
-    enum block_fault fault = decode_block(conn, src, len, &block);
-    if (block.table_changed)
-        http2_memo_forget(&conn->memo);
-    if (fault == BLOCK_GOOD && conn->block_self_dependent)
-        fault = BLOCK_MALFORMED;
-    if (fault == BLOCK_BROKEN)
-        http2_conn_fail(conn, block.error, "a header block that cannot be decoded");
-    else if (stream != NULL && stream->remote_closed)
-        refuse_more(stream, HTTP2_STREAM_CLOSED);
-    else if (stream != NULL)
-        handle_trailers(stream, end_stream, &block, fault);
-    else if (id > conn->last_id)
-        handle_request(conn, id, end_stream, src, len, &block, fault);
-    else
-        headers_on_closed(conn, id);
+    handle_section(conn, id, end_stream, src, len);
+    http2_fields_wipe(&conn->context->fields);
+}
+
+/* Twice as large each time; what was there is overwritten, for a token may be in it. */
+static bool grow_block(struct http2_conn *conn, size_t needed)
+{
+    size_t size = conn->block_size == 0 ? HTTP2_FRAME_MAX : conn->block_size;
+    while (size < needed)
+        size *= 2;
+    if (size == conn->block_size)
+        return true;
+    uint8_t *grown = malloc(size);
+    if (grown == NULL)
+        return false;
+    if (conn->block_len != 0)
+        memcpy(grown, conn->block, conn->block_len);
+    size_t len = conn->block_len;
+    http2_block_drop(conn);
+    conn->block = grown;
+    conn->block_len = len;
+    conn->block_size = size;
+    return true;
 }
 
 static void append_block(struct http2_conn *conn, const uint8_t *bytes, size_t len)
@@ -302,9 +244,27 @@ static void append_block(struct http2_conn *conn, const uint8_t *bytes, size_t l
     }
     if (len == 0)
         return;
-    conn->block = h2o_mem_realloc(conn->block, conn->block_len + len);
+    if (!grow_block(conn, conn->block_len + len)) {
+        http2_conn_fail(conn, HTTP2_INTERNAL_ERROR, "out of memory");
+        return;
+    }
     memcpy(conn->block + conn->block_len, bytes, len);
     conn->block_len += len;
+}
+
+void http2_block_drop(struct http2_conn *conn)
+{
+    if (conn->block != NULL)
+        explicit_bzero(conn->block, conn->block_len);
+    free(conn->block);
+    conn->block = NULL;
+    conn->block_len = conn->block_size = 0;
+}
+
+/* A frame lies in our own input, where nobody will look at it again: a token may be in it. */
+static void wipe(const h2o_http2_frame_t *frame)
+{
+    explicit_bzero((uint8_t *)(uintptr_t)frame->payload, frame->length);
 }
 
 void http2_headers_handle(struct http2_conn *conn, const h2o_http2_frame_t *frame)
@@ -321,11 +281,12 @@ void http2_headers_handle(struct http2_conn *conn, const h2o_http2_frame_t *fram
     bool end_stream = (frame->flags & H2O_HTTP2_FRAME_FLAG_END_STREAM) != 0;
     if ((frame->flags & H2O_HTTP2_FRAME_FLAG_END_HEADERS) != 0) {
         handle_block(conn, frame->stream_id, end_stream, payload.headers, payload.headers_len);
-        return;
+    } else {
+        conn->block_stream = frame->stream_id;
+        conn->block_end_stream = end_stream;
+        append_block(conn, payload.headers, payload.headers_len);
     }
-    conn->block_stream = frame->stream_id;
-    conn->block_end_stream = end_stream;
-    append_block(conn, payload.headers, payload.headers_len);
+    wipe(frame);
 }
 
 void http2_continuation_handle(struct http2_conn *conn, const h2o_http2_frame_t *frame)
@@ -340,11 +301,10 @@ void http2_continuation_handle(struct http2_conn *conn, const h2o_http2_frame_t 
                           empty ? HTTP2_LIMIT_EMPTY_FRAMES : HTTP2_LIMIT_OTHER_FRAMES))
         return;
     append_block(conn, frame->payload, frame->length);
+    wipe(frame);
     if (!end_headers || conn->state >= HTTP2_CONN_CLOSING)
         return;
     conn->block_stream = 0;
     handle_block(conn, frame->stream_id, conn->block_end_stream, conn->block, conn->block_len);
-    free(conn->block);
-    conn->block = NULL;
-    conn->block_len = 0;
+    http2_block_drop(conn);
 }

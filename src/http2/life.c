@@ -101,7 +101,7 @@ static uint64_t look_at_idle(struct http2_conn *conn, uint64_t now)
 
 static uint64_t look_at_keepalive(struct http2_conn *conn, uint64_t now)
 {
-    static const uint8_t ping[8] = "keepaliv";
+    static const uint8_t ping[8] = HTTP2_PING_KEEPALIVE;
     const struct http2_settings *settings = &conn->context->settings;
     if (settings->keepalive_time == 0)
         return never;

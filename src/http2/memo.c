@@ -89,7 +89,7 @@ void http2_memo_note(struct http2_memo *memo, const uint8_t *block, size_t len,
         memo->content_length = content_length;
         return;
     }
-    drop_kept(memo);
+    http2_memo_forget(memo); /* a shorter block must not leave the end of this one */
     memcpy(memo->block, block, len);
     memo->len = len;
 }

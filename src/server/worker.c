@@ -233,7 +233,7 @@ static bool start(struct worker *worker)
     __atomic_store_n(&config->board->slot, shm_actor_slot(worker->actor), __ATOMIC_RELAXED);
     if (!start_server(worker) || !watch_signals(worker) || !watch_master(worker))
         return false;
-    web_open(worker->loop, config->web_listeners, config->counters, config->store);
+    web_open(worker->loop, worker->server, config->web_listeners, config->counters, config->store);
     if (!accept_open(config, worker->loop, worker->server))
         return fail(worker, "out of descriptors");
     const char ready = WORKER_READY;

@@ -48,8 +48,9 @@ def test_every_kind_of_call_needs_a_token(stub):
 
 
 @pytest.mark.parametrize("metadata", [
-    [], bearer(""), bearer("wrong"), bearer(TOKEN[:-1]), bearer(TOKEN + "x"), bearer(TOKEN.upper()),
-    bearer(TOKEN, "Basic"), [("authorization", TOKEN)], [("x-authorization", f"Bearer {TOKEN}")],
+    [], [("authorization", "Bearer")], bearer("wrong"), bearer(TOKEN[:-1]), bearer(TOKEN + "x"),
+    bearer(TOKEN.upper()), bearer(TOKEN, "Basic"), [("authorization", TOKEN)],
+    [("x-authorization", f"Bearer {TOKEN}")],
     bearer("x" * 5000), bearer("tests")])
 def test_another_token_is_none(stub, metadata):
     error = expect(lambda: stub.CreateUser(CREATE, metadata=metadata), UNAUTHENTICATED)

@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import threading
+import time
 
 import grpc
 import pytest
@@ -42,6 +43,7 @@ def get(rosterd, path, verb="GET", body=None):
 
 def samples(rosterd):
     """{name with labels: value}, after a look at the whole text's form."""
+    time.sleep(0.21)  # what is asked for sooner may be the text of the last time
     status, headers, text = get(rosterd, "/metrics")
     assert status == 200
     assert headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
@@ -217,13 +219,7 @@ def test_garbage_costs_nothing(server, garbage):
 def test_connections_that_say_nothing_leave_room_for_others(server):
     silent = [socket.create_connection(("127.0.0.1", server.metrics_port), 10) for _ in range(300)]
     try:
-        # each worker keeps 64 of them: the others are closed, and so may this one be at first
-        def answered():
-            try:
-                return get(server, "/healthz")[0] == 200
-            except (ConnectionError, http.client.HTTPException):
-                return False
-        wait_for(answered, 30, "an answer once the silent ones have timed out")
+        assert get(server, "/healthz")[0] == 200
     finally:
         for sock in silent:
             sock.close()

@@ -1,15 +1,16 @@
 # SPDX-License-Identifier: MIT
-"""A password's bytes must be found nowhere once its call is over."""
+"""A password's bytes must be found nowhere once its call is over, a token's once its connection is."""
 import re
 import signal
 import time
 
 import grpc
 import pytest
+from hpack.hpack import encode_integer
 
 import user_service_pb2 as pb
 from harness import SANITIZED, expect, wait_for
-from wire import Wire, message
+from wire import CONTINUATION, END_HEADERS, HEADERS, Wire, message
 
 SECRET = "Zq7-hunter2-correct-horse-battery-"
 
@@ -153,3 +154,71 @@ def test_password_of_a_call_that_never_ended_well_is_nowhere(start):
     with Wire(rosterd.connect()) as other:
         assert other.call("GetUser", message(pb.GetUserRequest(id="x"))).grpc_status == 5
     assert found_in(rosterd) == []
+
+
+ENTERS, STAYS_OUT, NEVER = 0x40, 0x00, 0x10  # the table: RFC 7541 6.2
+AUTHORIZATION = f"Bearer {SECRET}token".encode()
+
+
+def open_with(wire, *fields, size=16384):
+    """Opens GetUser with these (pattern, name, value) at the end of its block, in frames of so
+    many bytes."""
+    stream, wire.next_stream = wire.next_stream, wire.next_stream + 2
+    block = wire.encoder.encode(wire.fields("/userservice.UserService/GetUser"))
+    for pattern, name, value in fields:
+        block += bytes([pattern]) + bytes(encode_integer(len(name), 7)) + name \
+            + bytes(encode_integer(len(value), 7)) + value
+        if pattern == ENTERS:
+            wire.encoder.header_table.add(name, value)
+    for at in range(0, len(block), size):
+        wire.send_frame(CONTINUATION if at else HEADERS,
+                        END_HEADERS if at + size >= len(block) else 0, stream,
+                        block[at:at + size])
+    return stream
+
+
+def with_token(pattern, *more, name=b"authorization", **how):
+    return lambda wire: open_with(wire, (pattern, name, AUTHORIZATION), *more, **how)
+
+
+WAYS = {
+    "as grpc's own client sends it": lambda wire: wire.open(
+        "GetUser", extra=[("authorization", AUTHORIZATION.decode())]),
+    "entering the table": with_token(ENTERS),
+    "not entering it": with_token(STAYS_OUT),
+    "never entering it": with_token(NEVER),
+    "in a name, too": with_token(ENTERS, (ENTERS, SECRET.lower().encode(), b"x")),
+    "in pieces": with_token(ENTERS, size=3),
+    "in a list that is too large": with_token(ENTERS, (STAYS_OUT, b"x", b"y" * 9000)),
+    "malformed": with_token(ENTERS, name=b"Authorization"),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_token_is_nowhere_once_its_connection_is_closed(start, way):
+    rosterd = start(workers=1)
+    body = message(pb.GetUserRequest(id="x"))
+    for _ in range(2):
+        with Wire(rosterd.connect()) as wire:
+            for _ in range(3):  # the second is remembered whole, where it changes no table
+                stream = WAYS[way](wire)
+                wire.data(stream, body)
+                wire.wait(stream)
+    with Wire(rosterd.connect()) as wire:
+        assert wire.call("GetUser", body).grpc_status == 5
+    assert found_in(rosterd) == []
+
+
+def test_token_is_nowhere_once_it_has_left_the_table(start):
+    rosterd = start(workers=1)
+    body = message(pb.GetUserRequest(id="x"))
+    with Wire(rosterd.connect()) as wire:
+        stream = WAYS["entering the table"](wire)
+        wire.data(stream, body)
+        assert wire.wait(stream).grpc_status == 5
+        for i in range(30):
+            stream = open_with(wire, (ENTERS, f"x-{i}".encode(), b"y" * 200))
+            wire.data(stream, body)
+            wire.wait(stream)
+        assert wire.call("GetUser", body).grpc_status == 5
+        assert found_in(rosterd) == []
