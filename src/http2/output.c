@@ -246,7 +246,6 @@ static uint8_t *put_data(struct http2_stream *stream, size_t len)
     stream->send_window -= (int32_t)len;
     conn->send_window -= (int64_t)len;
     conn->budget -= conn->budget < len ? conn->budget : (uint32_t)len;
-    http2_turn_spend(conn, (uint32_t)len);
     uint8_t *dst = grow_frame(conn, stream, len);
     return dst != NULL ? dst : new_frame(conn, stream, len);
 }
@@ -375,17 +374,15 @@ static void take_turn(struct http2_stream *stream)
     if (stream->send_window <= 0)
         return;
     conn->budget = HTTP2_TURN_QUANTUM;
-    if (http2_stream_pending(stream) != 0) {
+    if (http2_stream_pending(stream) != 0)
         send_pending(stream);
-        if (http2_stream_pending(stream) != 0) {
-            http2_out_enqueue(stream);
-            return;
-        }
-    }
-    if (stream->want_write) {
+    if (http2_stream_pending(stream) != 0) {
+        http2_out_enqueue(stream);
+    } else if (stream->want_write) {
         stream->want_write = 0;
         conn->context->handler->on_writable(stream);
     }
+    http2_turn_spend(conn, HTTP2_WORK_FRAME + HTTP2_TURN_QUANTUM - conn->budget);
 }
 
 void http2_out_pump(struct http2_conn *conn)
