@@ -14,6 +14,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "process/output.h"
+
 static struct {
     enum log_level highest;
     int fd;
@@ -73,7 +75,7 @@ bool log_open(const char *path)
         to.journal = is_journal();
         return set_fd(STDERR_FILENO);
     }
-    if (!set_fd(open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY, 0640)))
+    if (!set_fd(output_open(path)))
         return false;
     to.journal = false;
     if (path != to.path)
@@ -83,7 +85,7 @@ bool log_open(const char *path)
 
 bool log_reopen(void)
 {
-    return to.path[0] == '\0' || log_open(to.path);
+    return to.path[0] == '\0' || output_descriptor(to.path) >= 0 || log_open(to.path);
 }
 
 /* ---- lines ---- */

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "process/process.h"
 #include "server/check.h"
 #include "server/control.h"
 #include "server/master.h"
@@ -52,6 +53,7 @@ static int run(struct options *options, struct options_fault *fault)
 
 int main(int argc, char **argv)
 {
+    process_prepare();
     static struct options options;
     static struct options_fault fault;
     if (options_parse(&options, argc, argv, &fault))

@@ -413,12 +413,12 @@ const struct option options_table[OPTIONS_COUNT] = {
      .type = OPTION_FLAG,
      .rule = OPTION_COMMAND_LINE,
      .at = AT(help),
-     .help = "print this and exit"},
+     .help = "print this and exit; also -h"},
     {.name = "version",
      .type = OPTION_FLAG,
      .rule = OPTION_COMMAND_LINE,
      .at = AT(version),
-     .help = "print the version and exit"},
+     .help = "print the version and exit; also -V"},
 };
 
 const char *option_argument(const struct option *option)

@@ -10,6 +10,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "process/output.h"
 #include "server/accept.h"
 #include "server/limits.h"
 #include "server/log.h"
@@ -77,10 +78,10 @@ static void reopen_logs(const struct worker *worker)
 {
     const char *path = worker->config->options->access_log_file;
     if (!log_reopen())
-        log_error("log-file: %s; the old one is written to", strerror(errno));
+        log_error("log-file: %s; the old one is written to", output_error(errno));
     if (worker->access_log != NULL && path != NULL &&
         !access_log_open_again(path, worker->config->access_log_fd))
-        log_error("access-log-file: %s: %s; the old one is written to", path, strerror(errno));
+        log_error("access-log-file: %s: %s; the old one is written to", path, output_error(errno));
 }
 
 static void on_signal(h2o_socket_t *sock, const char *err)

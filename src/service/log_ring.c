@@ -24,6 +24,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "process/output.h"
 #include "service/access_log.h"
 
 enum {
@@ -208,12 +209,13 @@ static void *write_lines(void *data)
 
 int access_log_open(const char *path)
 {
-    return path == NULL ? fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 0)
-                        : open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY, 0640);
+    return path == NULL ? fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 0) : output_open(path);
 }
 
 bool access_log_open_again(const char *path, int fd)
 {
+    if (output_descriptor(path) >= 0) /* what the process was started with is all there is */
+        return true;
     int file = access_log_open(path);
     if (file < 0)
         return false;

@@ -80,16 +80,20 @@ static void last_value_counts_but_listen_adds(void **state)
 static void unknown_option_is_named(void **state)
 {
     (void)state;
-    assert_refused("--tls-kay", "unknown option '--tls-kay'; is it --tls-key?");
-    assert_refused("--tls-kay=/etc/key", "unknown option '--tls-kay'; is it --tls-key?");
-    assert_refused("--worker=3", "unknown option '--worker'; is it --workers?");
-    assert_refused("--workersx=3", "unknown option '--workersx'; is it --workers?");
-    assert_refused("--", "unknown option '--'");
-    assert_refused("--=3", "unknown option '--'");
-    assert_refused("-w", "unknown option '-w'");
-    assert_refused("-workers=1", "unknown option '-workers'");
-    assert_refused("run", "unexpected argument 'run'");
-    assert_refused("", "unexpected argument ''");
+    assert_refused("--tls-kay",
+                   "unknown option '--tls-kay'; is it --tls-key? (see rosterd --help)");
+    assert_refused("--tls-kay=/etc/key",
+                   "unknown option '--tls-kay'; is it --tls-key? (see rosterd --help)");
+    assert_refused("--worker=3",
+                   "unknown option '--worker'; is it --workers? (see rosterd --help)");
+    assert_refused("--workersx=3",
+                   "unknown option '--workersx'; is it --workers? (see rosterd --help)");
+    assert_refused("--", "unknown option '--' (see rosterd --help)");
+    assert_refused("--=3", "unknown option '--' (see rosterd --help)");
+    assert_refused("-w", "unknown option '-w' (see rosterd --help)");
+    assert_refused("-workers=1", "unknown option '-workers' (see rosterd --help)");
+    assert_refused("run", "unexpected argument 'run' (see rosterd --help)");
+    assert_refused("", "unexpected argument '' (see rosterd --help)");
 }
 
 static void missing_value_is_told(void **state)
