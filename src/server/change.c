@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "process/output.h"
 #include "server/limits.h"
 #include "server/notify.h"
 #include "server/state.h"
@@ -43,7 +44,7 @@ static bool open_next(struct master *master, struct options_fault *fault)
     free(options);
     if (next != NULL && !log_open(next->options.log_file)) {
         snprintf(fault->text, sizeof(fault->text), "log-file: %s: %s", next->options.log_file,
-                 strerror(errno));
+                 output_error(errno));
         generation_close(next);
         next = NULL;
     }
@@ -169,10 +170,18 @@ void change_upgrade_news(struct master *master)
 void change_upgrade_failed(struct master *master, int status)
 {
     char end[128];
+    bool too_late = master->upgrade.too_late;
+    upgrade_close(&master->upgrade);
+    if (master->phase == STOPPING) /* it was told to go, too */
+        return;
     master_count(master, STATS_UPGRADES_FAILED);
     children_describe_end(end, sizeof(end), status);
-    log_error("upgrade: the new program %s before it served; this one goes on", end);
-    upgrade_close(&master->upgrade);
+    if (too_late)
+        log_error("upgrade: the new program did not serve within %d s and was ended; this one "
+                  "goes on",
+                  UPGRADE_WAIT_MS / 1000);
+    else
+        log_error("upgrade: the new program %s before it served; this one goes on", end);
     notify_ready();
 }
 
@@ -180,7 +189,7 @@ void change_look_after(struct master *master)
 {
     if (master->upgrade.pid == 0 || master_now() < master->upgrade_until)
         return;
-    log_error("upgrade: the new program did not serve within a minute");
+    master->upgrade.too_late = true;
     kill(master->upgrade.pid, SIGKILL);
     master->upgrade_until = master_now() + UPGRADE_WAIT_MS;
 }
