@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "process/output.h"
@@ -25,6 +26,27 @@ void change_reload_failed(struct master *master, const char *text)
     notify_ready();
 }
 
+/* At the start one may wait for who writes a FIFO, for then there is nothing else to do. */
+static bool check_file(const char *path, struct options_fault *fault)
+{
+    struct stat st;
+    if (path == NULL || stat(path, &st) != 0 || !S_ISFIFO(st.st_mode))
+        return true;
+    snprintf(fault->text, sizeof(fault->text), "%.300s: a FIFO is not waited for in a reload",
+             path);
+    return false;
+}
+
+static bool check_files(const struct options *options, struct options_fault *fault)
+{
+    bool good =
+        check_file(options->auth_token_file, fault) && check_file(options->tls_client_ca, fault);
+    for (size_t i = 0; i < options->tls_certificates.count && good; i++)
+        good = check_file(options->tls_certificates.all[i], fault) &&
+               check_file(options->tls_keys.all[i], fault);
+    return good;
+}
+
 static bool open_next(struct master *master, struct options_fault *fault)
 {
     struct generation *now = master_serving(master);
@@ -33,7 +55,9 @@ static bool open_next(struct master *master, struct options_fault *fault)
         snprintf(fault->text, sizeof(fault->text), "out of memory");
         return false;
     }
-    bool parsed = options_parse(options, master->argc, master->argv, fault);
+    bool parsed = check_file(now->options.config, fault) &&
+                  options_parse(options, master->argc, master->argv, fault) &&
+                  check_files(options, fault);
     if (!parsed)
         options_free(options);
     struct generation *next = NULL;
