@@ -115,9 +115,10 @@ static bool add_path(struct options *options, const struct option *option, const
 
 static bool is_segment_name(const char *value)
 {
-    size_t len = strlen(value);
+    static const char stats[] = ".stats"; /* the counters' */
+    size_t len = strlen(value), tail = sizeof(stats) - 1;
     return value[0] == '/' && len >= 2 && len <= 200 && strchr(value + 1, '/') == NULL &&
-           value[1] != '.';
+           value[1] != '.' && (len < tail || strcmp(value + len - tail, stats) != 0);
 }
 
 static bool set_choice(struct options *options, const struct option *option, const char *value,
@@ -141,7 +142,8 @@ static bool set_value(struct options *options, const struct option *option, cons
     case OPTION_SEGMENT:
         if (!is_segment_name(value))
             return fail(fault, option, value,
-                        "a name: one leading slash, then 1 to 199 characters, no other slash");
+                        "a name: one leading slash, then 1 to 199 characters, no other slash, "
+                        "and no .stats at the end");
         return set_text(options, option, value, fault);
     case OPTION_CHOICE:
         return set_choice(options, option, value, fault);

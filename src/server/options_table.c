@@ -102,6 +102,7 @@ const struct option options_table[OPTIONS_COUNT] = {
      .at = AT(segment),
      .value = "/rosterd",
      .help = "name of the shared-memory segment that holds the users",
+     .more = "The counters are in NAME.stats, so no segment's name ends in .stats.",
      .group = "The table of users"},
     {.name = "segment-size",
      .type = OPTION_SIZE,

@@ -183,12 +183,24 @@ bool segment_has_name(const struct segment *segment)
 
 /* ---- the end ---- */
 
+static void save(struct segment *segment)
+{
+    struct shm_fault fault;
+    if (shm_store_save(segment->store, &fault) == SHM_OK)
+        log_warning("segment %s: its users were copied into a new file of that name",
+                    segment->name);
+    else
+        log_error("segment %s: its users end with this server: %s", segment->name, fault.text);
+}
+
 /* What this program has held so far: the next one finds it by its name alone. */
 static void let_go(struct segment *segment)
 {
     char moved_to[256];
-    (void)shm_store_hold_name(segment->store); /* the last moment to have it put back */
-    if (shm_store_release_name(segment->store, moved_to))
+    /* the last moment to have it put back */
+    if (shm_store_hold_name(segment->store) == SHM_NAME_LOST)
+        save(segment);
+    else if (shm_store_release_name(segment->store, moved_to))
         log_error("segment %s: another file has its name: moved aside to %s", segment->name,
                   moved_to);
     if (segment->counters != NULL)

@@ -126,7 +126,7 @@ def test_file_that_took_the_name_is_left_alone_and_the_users_are_moved_aside_at_
             assert names(other) == ["ada"]
 
 
-def test_segment_without_any_link_is_shouted_about(start):
+def test_segment_without_any_link_is_shouted_about_and_saved_at_the_end(start):
     rosterd = start()
     create(rosterd)
     rosterd.process.send_signal(signal.SIGSTOP)
@@ -139,7 +139,15 @@ def test_segment_without_any_link_is_shouted_about(start):
     rosterd.process.send_signal(signal.SIGHUP)
     rosterd.wait_log("reloaded")
     upgrade(rosterd)
-    assert names(rosterd) == ["ada"]
+    create(rosterd, "bob")
+    rosterd.process.send_signal(signal.SIGTERM)
+    assert rosterd.process.wait(20) == 0
+    assert "its users were copied into a new file of that name" in rosterd.log()
+    assert rosterd.inspect("verify")["faults"] == 0
+    rosterd.start()
+    assert names(rosterd) == ["ada", "bob"]
+    create(rosterd, "eve")
+    assert rosterd.stop() == 0
 
 
 def test_second_link_is_made_again_and_survives_an_upgrade(start):

@@ -140,13 +140,14 @@ static void bad_address_segment_and_level_say_what_is_expected(void **state)
     (void)state;
     assert_refused("--listen=50051", "listen: '50051' is not an address: ADDR:PORT, [ADDR]:PORT or "
                                      "unix:PATH[,mode=0660]");
-    static const char *const segments[] = {"rosterd", "/", "/a/b", "", "//", "/.", "/.."};
+    static const char *const segments[] = {"rosterd", "/",  "/a/b", "",
+                                           "//",      "/.", "/..",  "/a.stats"};
     for (size_t i = 0; i < sizeof(segments) / sizeof(segments[0]); i++) {
         char argument[64], expected[200];
         snprintf(argument, sizeof(argument), "--segment=%s", segments[i]);
         snprintf(expected, sizeof(expected),
                  "segment: '%s' is not a name: one leading slash, then 1 to 199 characters, no "
-                 "other slash",
+                 "other slash, and no .stats at the end",
                  segments[i]);
         assert_refused(argument, expected);
     }
