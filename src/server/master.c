@@ -290,7 +290,7 @@ static void look_at_names(struct master *master, uint64_t now)
         return;
     master->names_at = now + NAMES_MS;
     for (unsigned given = segment_look(&master->segment, now, upgrading); given > 0; given--)
-        master_count(master, STATS_SEGMENT_RESTORED);
+        master_count(master, STATS_NAMES_RESTORED);
     if (!segment_has_name(&master->segment))
         master->status_at = 0; /* at once */
 }

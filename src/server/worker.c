@@ -23,6 +23,7 @@ enum {
     DRAIN_FLUSH_MS = 1000,   /* after drain-timeout, for the last statuses to go out */
     LOG_RING_SIZE = 1 << 20, /* lines that wait: touched as far as they ever did */
     LOG_FLUSH_MS = 1000,     /* at the end, for the last lines */
+    LOST_LINES_MS = 60000,   /* between two words about lines that the access log loses */
 };
 
 struct worker {
@@ -38,6 +39,7 @@ struct worker {
     h2o_socket_t *death;
     struct http2_timer drain_over;
     struct stats_own own;
+    uint64_t dropped_told, tell_dropped_at; /* of own.access_log_dropped; ms */
     bool draining, drain_expired, stop;
 };
 
@@ -246,6 +248,20 @@ static bool is_done(const struct worker *worker)
             http2_context_counts(grpc_server_http2(worker->server))->connections_open == 0);
 }
 
+/* At once, then as long as it lasts. */
+static void tell_lost_lines(struct worker *worker)
+{
+    uint64_t now = grpc_server_now_ms(worker->server), lost = worker->own.access_log_dropped;
+    int error = access_log_error(worker->access_log);
+    if (worker->dropped_told != 0 && now < worker->tell_dropped_at)
+        return;
+    log_warning("access-log-file: %llu lines are lost: %s",
+                (unsigned long long)(lost - worker->dropped_told),
+                error != 0 ? strerror(error) : "it takes them too slowly");
+    worker->dropped_told = lost;
+    worker->tell_dropped_at = now + LOST_LINES_MS;
+}
+
 static void account(struct worker *worker)
 {
     struct stats_own *own = &worker->own;
@@ -253,6 +269,8 @@ static void account(struct worker *worker)
     if (worker->access_log != NULL) {
         access_log_flush(worker->access_log);
         own->access_log_dropped = access_log_dropped(worker->access_log);
+        if (own->access_log_dropped != worker->dropped_told)
+            tell_lost_lines(worker);
     }
     own->log_dropped = log_dropped();
     own->connections = accept_counts()->full;

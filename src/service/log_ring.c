@@ -45,6 +45,7 @@ struct access_log {
     /* the thread's */
     _Alignas(64) uint64_t tail;
     uint64_t failed;     /* lines whose write failed */
+    int error;           /* errno of the last one that did */
     uint64_t wait_until; /* ms, once it is to stop */
     size_t chunk_max;
     char *chunk;
@@ -103,6 +104,11 @@ uint64_t access_log_dropped(const struct access_log *log)
     return log->dropped + __atomic_load_n(&log->failed, __ATOMIC_RELAXED);
 }
 
+int access_log_error(const struct access_log *log)
+{
+    return __atomic_load_n(&log->error, __ATOMIC_RELAXED);
+}
+
 bool access_log_json(const struct access_log *log)
 {
     return log->json;
@@ -152,6 +158,7 @@ static void write_chunk(struct access_log *log, const char *bytes, size_t len)
         if (written < 0 && errno == EINTR)
             continue;
         if (written <= 0) {
+            __atomic_store_n(&log->error, written < 0 ? errno : ENOSPC, __ATOMIC_RELAXED);
             __atomic_store_n(&log->failed, log->failed + lines_in(bytes, len), __ATOMIC_RELAXED);
             return;
         }

@@ -39,7 +39,7 @@
     X(RELOADS, "rosterd_reloads_total", "Reloads of the configuration that came into force.")      \
     X(RELOADS_FAILED, "rosterd_reloads_failed_total", "Reloads that were refused.")                \
     X(UPGRADES_FAILED, "rosterd_upgrades_failed_total", "New programs that did not serve.")        \
-    X(SEGMENT_RESTORED, "rosterd_segment_restored_total",                                          \
+    X(NAMES_RESTORED, "rosterd_names_restored_total",                                              \
       "Names in /dev/shm that were removed and given back to the segment and its counters.")
 
 enum stats_event {

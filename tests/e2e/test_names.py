@@ -68,7 +68,7 @@ def test_removed_segment_has_its_name_again_within_a_second():
         rosterd.wait_log(rf"error .* segment {rosterd.segment}: its file was removed from /dev/shm "
                          "while it is in use: it has its name again")
         assert rosterd.metric("rosterd_segment_linked") == 1
-        wait_for(lambda: rosterd.metric("rosterd_segment_restored_total") == 1, 5, "it is counted")
+        wait_for(lambda: rosterd.metric("rosterd_names_restored_total") == 1, 5, "it is counted")
         assert rosterd.stop() == 0
         assert not kept(rosterd).exists() and not kept(rosterd, ".stats").exists()
         rosterd.start()

@@ -143,6 +143,7 @@ def test_access_log_at_the_limit_of_a_file_costs_lines_and_no_worker(start, tmp_
         stub.CreateUser(pb.CreateUserRequest(username=f"u{i}"), timeout=10)
     wait_for(lambda: rosterd.inspect("stats")["rosterd_access_log_dropped_total"] > 50, 5, "losses")
     assert path.stat().st_size == 10000
+    rosterd.wait_log(r"warning .* access-log-file: \d+ lines are lost: File too large")
     for _ in range(60):  # the log meets it, too
         rosterd.process.send_signal(signal.SIGUSR1)
         stub.CreateUser(pb.CreateUserRequest(username="x"), timeout=10)
