@@ -5,6 +5,7 @@
 #include "shm/counters.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -31,6 +32,7 @@ struct stats_header {
 _Static_assert(sizeof(struct stats_header) == 64, "names follow at 64");
 
 struct shm_counters {
+    char name[300]; /* with .stats */
     int fd;
     uint64_t size;
     size_t count;
@@ -97,25 +99,58 @@ static int check_file(int fd, struct stats_header *header, const char *name,
     return rc == SHM_OK ? rc : shm_fail(fault, rc, "segment %s: its counters are damaged", name);
 }
 
-/* Replaces whatever has the name. The caller owns the users' segment, so nobody races. */
-static int create(struct shm_counters *counters, const char *name, const char *names,
-                  const struct stats_header *header, struct shm_fault *fault)
+static bool has_magic(int fd)
 {
-    char path[300];
+    char magic[sizeof(((struct stats_header *)NULL)->magic)];
+    return pread(fd, magic, sizeof(magic), 0) == sizeof(magic) &&
+           memcmp(magic, MAGIC, sizeof(magic)) == 0;
+}
+
+/* By one step, of which nobody sees the middle. What was replaced shows afterwards, and where
+ * that is not what was looked at before it goes back to its place. */
+static int replace(int fd, int old, const char *name, struct shm_fault *fault)
+{
+    char path[300], beside[300], self[64];
+    int rc = shm_file_path(path, name, fault);
+    if (rc != SHM_OK)
+        return rc;
+    snprintf(beside, sizeof(beside), SHM_DIRECTORY "/.%.240s.new", name + 1);
+    snprintf(self, sizeof(self), "/proc/self/fd/%d", fd);
+    (void)unlink(beside); /* another start's, which died here: the segment has one owner */
+    if (linkat(AT_FDCWD, self, AT_FDCWD, beside, AT_SYMLINK_FOLLOW) != 0 ||
+        renameat2(AT_FDCWD, beside, AT_FDCWD, path, RENAME_EXCHANGE) != 0)
+        rc = shm_fail(fault, errno == ENOSPC ? SHM_ESPACE : SHM_ESYS,
+                      "segment %s: cannot replace it: %s", name, strerror(errno));
+    else if (!shm_file_is_at(old, beside))
+        rc = renameat2(AT_FDCWD, beside, AT_FDCWD, path, RENAME_EXCHANGE) == 0
+                 ? shm_fail(fault, SHM_EEXIST, "segment %s: another file has its name", name)
+                 : shm_fail(fault, SHM_ESYS, "segment %s: cannot replace it: %s", name,
+                            strerror(errno));
+    else
+        (void)shm_name_release(old, name);
+    (void)unlink(beside);
+    return rc;
+}
+
+/* The caller owns the users' segment, so nobody races but strangers.
+ * @param old what has the name; -1: nothing */
+static int create(struct shm_counters *counters, const char *names,
+                  const struct stats_header *header, int old, struct shm_fault *fault)
+{
+    const char *name = counters->name;
     int rc = shm_file_create(&counters->fd, name, fault);
     if (rc != SHM_OK)
         return rc;
-    rc = shm_file_allocate(counters->fd, 0, file_size(header), fault);
+    rc = shm_owner_share(counters->fd, name, fault);
+    if (rc == SHM_OK)
+        rc = shm_file_allocate(counters->fd, 0, file_size(header), fault);
     if (rc == SHM_OK)
         rc = map_counters(counters, header, PROT_READ | PROT_WRITE, name, fault);
     if (rc == SHM_OK) {
         memcpy(counters->map + 1, names, header->count * NAME_MAX_BYTES);
         *counters->map = *header;
-        rc = shm_file_path(path, name, fault);
-    }
-    if (rc == SHM_OK) {
-        (void)unlink(path);
-        rc = shm_file_publish(counters->fd, name, fault);
+        rc = old < 0 ? shm_file_publish(counters->fd, name, fault)
+                     : replace(counters->fd, old, name, fault);
     }
     if (rc != SHM_OK) {
         if (counters->map != NULL)
@@ -125,27 +160,54 @@ static int create(struct shm_counters *counters, const char *name, const char *n
     return rc;
 }
 
-static int keep(struct shm_counters *counters, const char *name, const struct stats_header *want,
+/* Other counters have the name. @param beside a live server may count in them */
+static int make_others(struct shm_counters *counters, const char *names,
+                       const struct stats_header *header, int old, bool beside,
+                       struct shm_fault *fault)
+{
+    int rc = beside ? SHM_OK : shm_owner_take(old, counters->name, fault);
+    if (rc == SHM_OK)
+        rc = create(counters, names, header, old, fault);
+    close(old);
+    return rc;
+}
+
+/* @param old takes the descriptor where other counters have the name, SHM_ELAYOUT */
+static int keep(struct shm_counters *counters, const struct stats_header *want, int *old,
                 struct shm_fault *fault)
 {
+    const char *name = counters->name;
     struct stats_header have;
-    int rc = shm_file_open(&counters->fd, name, SHM_AS_OWNER, fault);
+    int fd, rc = shm_file_open(&fd, name, SHM_AS_OWNER, fault);
     if (rc != SHM_OK)
         return rc;
-    rc = check_file(counters->fd, &have, name, fault);
+    if (!has_magic(fd)) {
+        close(fd);
+        return shm_fail(fault, SHM_EEXIST,
+                        "segment %s: what has this name holds no counters, and is left alone: "
+                        "remove it, or choose another name for the segment",
+                        name);
+    }
+    rc = check_file(fd, &have, name, fault);
     if (rc == SHM_OK && memcmp(&have, want, sizeof(have)) != 0)
         rc = SHM_ELAYOUT;
+    *old = fd;
+    if (rc == SHM_ELAYOUT)
+        return rc;
+    counters->fd = fd;
+    if (rc == SHM_OK)
+        rc = shm_owner_share(fd, name, fault);
     if (rc == SHM_OK)
         rc = map_counters(counters, want, PROT_READ | PROT_WRITE, name, fault);
     if (rc != SHM_OK)
-        close(counters->fd);
+        close(fd);
     return rc;
 }
 
 static int stats_name(char out[300], const char *name, struct shm_fault *fault)
 {
     char path[300];
-    int rc = shm_file_path(path, name, fault);
+    int rc = shm_segment_path(path, name, fault);
     if (rc == SHM_OK)
         snprintf(out, 300, "%s.stats", name);
     return rc;
@@ -166,8 +228,19 @@ static char *pack_names(const char *const *names, size_t count, struct shm_fault
     return packed;
 }
 
-int shm_counters_open(struct shm_counters **out, const char *name, const char *const *names,
-                      size_t count, struct shm_fault *fault)
+static int open_or_make(struct shm_counters *counters, const char *names,
+                        const struct stats_header *want, bool beside, struct shm_fault *fault)
+{
+    int old = -1, rc = keep(counters, want, &old, fault);
+    if (rc == SHM_ENOSEG)
+        rc = create(counters, names, want, -1, fault);
+    else if (rc == SHM_ELAYOUT)
+        rc = make_others(counters, names, want, old, beside, fault);
+    return rc;
+}
+
+static int open_counters(struct shm_counters **out, const char *name, const char *const *names,
+                         size_t count, bool beside, struct shm_fault *fault)
 {
     char stats[300];
     int rc = stats_name(stats, name, fault);
@@ -182,15 +255,53 @@ int shm_counters_open(struct shm_counters **out, const char *name, const char *c
         free(packed);
         return shm_fail(fault, SHM_ESYS, "segment %s: out of memory", stats);
     }
-    rc = keep(counters, stats, &want, fault);
-    if (rc == SHM_ENOSEG || rc == SHM_ELAYOUT)
-        rc = create(counters, stats, packed, &want, fault);
+    memcpy(counters->name, stats, sizeof(stats));
+    rc = open_or_make(counters, packed, &want, beside, fault);
     free(packed);
     if (rc == SHM_OK)
         *out = counters;
     else
         free(counters);
     return rc;
+}
+
+int shm_counters_open(struct shm_counters **out, const char *name, const char *const *names,
+                      size_t count, struct shm_fault *fault)
+{
+    return open_counters(out, name, names, count, false, fault);
+}
+
+int shm_counters_succeed(struct shm_counters **out, const char *name, const char *const *names,
+                         size_t count, struct shm_fault *fault)
+{
+    return open_counters(out, name, names, count, true, fault);
+}
+
+enum shm_name_state shm_counters_hold_name(struct shm_counters *counters)
+{
+    return shm_name_hold(counters->fd, counters->name);
+}
+
+void shm_counters_release_name(struct shm_counters *counters)
+{
+    (void)shm_name_release(counters->fd, counters->name);
+}
+
+void shm_counters_move(const char *name, const char *moved_to)
+{
+    char stats[300], path[300], target[300];
+    int fd;
+    if (stats_name(stats, name, NULL) != SHM_OK || shm_file_path(path, stats, NULL) != SHM_OK ||
+        shm_file_open(&fd, stats, SHM_AS_TOOL, NULL) != SHM_OK)
+        return;
+    if (has_magic(fd) && shm_owner_take(fd, stats, NULL) == SHM_OK && shm_file_is_at(fd, path)) {
+        (void)shm_name_release(fd, stats);
+        snprintf(target, sizeof(target), SHM_DIRECTORY "%.255s.stats",
+                 moved_to != NULL ? moved_to : "");
+        (void)(moved_to == NULL ? unlink(path)
+                                : renameat2(AT_FDCWD, path, AT_FDCWD, target, RENAME_NOREPLACE));
+    }
+    close(fd);
 }
 
 int shm_counters_attach(struct shm_counters **out, const char *name, struct shm_fault *fault)

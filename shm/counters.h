@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "shm/error.h"
+#include "shm/name.h"
 
 struct shm_counters;
 
@@ -20,9 +21,22 @@ struct shm_counters;
  * names are the same; one with other names is replaced (its counts are lost).
  * Call it as the owner of the segment NAME, before the fork.
  * @param names `count` strings such as `grpc_server_handled_total{grpc_method="GetUser"}`; copied
+ * @return SHM_EEXIST where a file that holds no counters has the name: it is left alone, whatever
+ *   it is. SHM_EOWNED where counters with other names have it that a live server counts in
  */
 int shm_counters_open(struct shm_counters **counters, const char *name, const char *const *names,
                       size_t count, struct shm_fault *fault);
+/** The same for a program that takes the place of a live one (shm_store_inherit()): where that
+ * one's counters have other names they are replaced, too, and it counts on unseen. */
+int shm_counters_succeed(struct shm_counters **counters, const char *name, const char *const *names,
+                         size_t count, struct shm_fault *fault);
+/** As shm_store_hold_name(), for NAME.stats. */
+enum shm_name_state shm_counters_hold_name(struct shm_counters *counters);
+/** The last owner's, before shm_counters_close(): the second link goes. */
+void shm_counters_release_name(struct shm_counters *counters);
+/** Removes NAME.stats, or moves it to MOVED_TO.stats, where it holds counters and no server counts
+ * there. By who owns the segment. @param moved_to NULL: it is removed */
+void shm_counters_move(const char *name, const char *moved_to);
 /** Read-only, for tools. @return SHM_ENOSEG, SHM_ELAYOUT */
 int shm_counters_attach(struct shm_counters **counters, const char *name, struct shm_fault *fault);
 void shm_counters_close(struct shm_counters *counters);

@@ -14,8 +14,6 @@
 
 #include "shm/internal.h"
 
-#define DIRECTORY "/dev/shm"
-
 int shm_file_path(char path[300], const char *name, struct shm_fault *fault)
 {
     if (name == NULL || name[0] != '/' || name[1] == '\0' || name[1] == '.' ||
@@ -24,8 +22,22 @@ int shm_file_path(char path[300], const char *name, struct shm_fault *fault)
                         "segment '%.100s': a name starts with a slash, has no other, no dot after "
                         "it, and at most 240 bytes",
                         name != NULL ? name : "");
-    snprintf(path, 300, DIRECTORY "%s", name);
+    snprintf(path, 300, SHM_DIRECTORY "%s", name);
     return SHM_OK;
+}
+
+int shm_segment_path(char path[300], const char *name, struct shm_fault *fault)
+{
+    static const char stats[] = ".stats";
+    enum { LEN = sizeof(stats) - 1 };
+    int rc = shm_file_path(path, name, fault);
+    size_t len = rc == SHM_OK ? strlen(name) : 0;
+    if (len < LEN || strcmp(name + len - LEN, stats) != 0)
+        return rc;
+    return shm_fail(fault, SHM_EINVAL,
+                    "segment '%.100s': a name that ends in .stats is that of another segment's "
+                    "counters",
+                    name);
 }
 
 static int check_rights(int fd, const struct stat *st, const char *name, enum shm_access access,
@@ -72,14 +84,15 @@ int shm_file_open(int *fd, const char *name, enum shm_access access, struct shm_
 
 int shm_file_create(int *fd, const char *name, struct shm_fault *fault)
 {
-    *fd = open(DIRECTORY, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    *fd = open(SHM_DIRECTORY, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
     if (*fd >= 0 && fchmod(*fd, 0600) == 0)
         return SHM_OK;
     int error = errno;
     if (*fd >= 0)
         close(*fd);
     return shm_fail(fault, error == ENOSPC ? SHM_ESPACE : SHM_ESYS,
-                    "segment %s: cannot create a file in " DIRECTORY ": %s", name, strerror(error));
+                    "segment %s: cannot create a file in " SHM_DIRECTORY ": %s", name,
+                    strerror(error));
 }
 
 int shm_file_publish(int fd, const char *name, struct shm_fault *fault)
@@ -95,7 +108,7 @@ int shm_file_publish(int fd, const char *name, struct shm_fault *fault)
     if (errno == EEXIST)
         return shm_fail(fault, SHM_EEXIST, "segment %s: another process made it just now", name);
     return shm_fail(fault, errno == ENOSPC ? SHM_ESPACE : SHM_ESYS,
-                    "segment %s: cannot link it into " DIRECTORY " (needs /proc): %s", name,
+                    "segment %s: cannot link it into " SHM_DIRECTORY " (needs /proc): %s", name,
                     strerror(errno));
 }
 
@@ -108,9 +121,9 @@ int shm_file_allocate(int fd, uint64_t at, uint64_t length, struct shm_fault *fa
     if (rc == 0)
         return SHM_OK;
     if (errno == ENOSPC || errno == ENOMEM || errno == EFBIG)
-        return shm_fail(fault, SHM_ESPACE, "%llu bytes of " DIRECTORY " are needed: %s",
+        return shm_fail(fault, SHM_ESPACE, "%llu bytes of " SHM_DIRECTORY " are needed: %s",
                         (unsigned long long)length, strerror(errno));
-    return shm_fail(fault, SHM_ESYS, "fallocate in " DIRECTORY ": %s", strerror(errno));
+    return shm_fail(fault, SHM_ESYS, "fallocate in " SHM_DIRECTORY ": %s", strerror(errno));
 }
 
 bool shm_file_linked(int fd)

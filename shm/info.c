@@ -3,17 +3,14 @@
  * followed and no lock taken, so this may be asked of any segment, live, dead or damaged. */
 #include "config.h"
 
-#include <sys/stat.h>
 #include <time.h>
 
 #include "shm/internal.h"
 
-static bool is_replaced(const struct shm_store *store)
+bool shm_store_has_name(const struct shm_store *store)
 {
     char path[300];
-    struct stat ours, now;
-    return shm_file_path(path, store->name, NULL) != SHM_OK || fstat(store->fd, &ours) != 0 ||
-           stat(path, &now) != 0 || now.st_ino != ours.st_ino || now.st_dev != ours.st_dev;
+    return shm_file_path(path, store->name, NULL) == SHM_OK && shm_file_is_at(store->fd, path);
 }
 
 void shm_store_info(struct shm_store *store, struct shm_info *info)
@@ -46,7 +43,7 @@ void shm_store_info(struct shm_store *store, struct shm_info *info)
         info->actors += __atomic_load_n(&shm_slot(i)->state, __ATOMIC_RELAXED) != 0;
     info->created_at = shm_header()->created_at;
     info->owned = shm_owner_present(store);
-    info->replaced = is_replaced(store);
+    info->replaced = !shm_store_has_name(store);
     memcpy(info->name, store->name, sizeof(info->name));
 }
 

@@ -7,6 +7,9 @@
 #include <string.h>
 
 #include "shm/layout.h"
+#include "shm/name.h"
+
+#define SHM_DIRECTORY "/dev/shm"
 
 struct shm_store {
     int fd;
@@ -115,6 +118,8 @@ enum shm_access {
                     */
 };
 int shm_file_path(char path[300], const char *name, struct shm_fault *fault);
+/** The same for what a user of the store calls a segment: NAME.stats is that of its counters. */
+int shm_segment_path(char path[300], const char *name, struct shm_fault *fault);
 int shm_file_open(int *fd, const char *name, enum shm_access access, struct shm_fault *fault);
 /** A file without a name yet, sealed off from others; nothing is left of it if we die. */
 int shm_file_create(int *fd, const char *name, struct shm_fault *fault);
@@ -123,12 +128,31 @@ int shm_file_publish(int fd, const char *name, struct shm_fault *fault);
 /** Gives [at, at + length) memory. @return SHM_ESPACE, SHM_ESYS */
 int shm_file_allocate(int fd, uint64_t at, uint64_t length, struct shm_fault *fault);
 bool shm_file_linked(int fd);
+/** Whether this path leads to it, and not by a symbolic link. */
+bool shm_file_is_at(int fd, const char *path);
 /** How it has been opened. */
 bool shm_file_writable(int fd);
+
+/* name.c: see name.h. The name is one that shm_file_path() takes */
+/** Whether a live owner of another file than this one has a right to the name. @return SHM_EOWNED
+ */
+int shm_name_check_claim(int fd, const char *name, struct shm_fault *fault);
+/** Makes the second link where there is none, and gives the name back where it is gone. By an
+ * owner, at any time. */
+enum shm_name_state shm_name_hold(int fd, const char *name);
+/** Removes the second link, if it is this file's. By the owner, at its end. @return false where it
+ * stays: it is the last one, and what it leads to would be gone */
+bool shm_name_release(int fd, const char *name);
+/** "/dev/shm/.NAME.kept" */
+void shm_name_kept_path(char path[300], const char *name);
+/** Removes the second link that a dead owner left, where nothing has the name. */
+void shm_name_remove_stale(const char *name);
 
 /* owner.c */
 /** Takes the owner lock for this descriptor. @return SHM_EOWNED, SHM_ESYS */
 int shm_owner_take(int fd, const char *name, struct shm_fault *fault);
+/** The same, beside others who do so: who takes it for itself finds a live owner. */
+int shm_owner_share(int fd, const char *name, struct shm_fault *fault);
 /** A tool that writes, beside others of its kind. @return SHM_EBUSY while an owner attaches */
 int shm_guest_enter(int fd, const char *name, struct shm_fault *fault);
 /** No tool may write from here on. Waits up to a second for those who do. @return SHM_EBUSY */
@@ -142,6 +166,8 @@ struct shm_geometry {
     uint64_t limit, arena_end, slots_ready, users;
 };
 void shm_header_fill(struct shm_header *header);
+/** Whether the file begins as a segment does, of whatever layout. */
+bool shm_has_magic(int fd);
 int shm_check_header(const struct shm_header *header, const char *name, struct shm_fault *fault);
 int shm_check_file(int fd, const char *name, struct shm_geometry *geometry,
                    struct shm_fault *fault);

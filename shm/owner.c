@@ -34,14 +34,24 @@ static int set_lock(int fd, off_t byte, short type)
     return errno == EACCES ? EAGAIN : errno;
 }
 
-int shm_owner_take(int fd, const char *name, struct shm_fault *fault)
+static int own(int fd, short type, const char *name, struct shm_fault *fault)
 {
-    int error = set_lock(fd, OWNER_BYTE, F_WRLCK);
+    int error = set_lock(fd, OWNER_BYTE, type);
     if (error == 0)
         return SHM_OK;
     if (error == EAGAIN)
         return shm_fail(fault, SHM_EOWNED, "segment %s: a live server owns it", name);
     return shm_fail(fault, SHM_ESYS, "segment %s: cannot lock it: %s", name, strerror(error));
+}
+
+int shm_owner_take(int fd, const char *name, struct shm_fault *fault)
+{
+    return own(fd, F_WRLCK, name, fault);
+}
+
+int shm_owner_share(int fd, const char *name, struct shm_fault *fault)
+{
+    return own(fd, F_RDLCK, name, fault);
 }
 
 int shm_guest_enter(int fd, const char *name, struct shm_fault *fault)

@@ -8,15 +8,17 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "shm/counters.h"
 #include "shm/internal.h"
 
-#define STATS ".stats"
 enum { NAMES_MAX = 100 }; /* tried, where some are taken */
 
 /* As an owner would, so that nobody serves or writes it. What it holds is not looked at. */
 static int open_alone(int *fd, char path[300], const char *name, struct shm_fault *fault)
 {
-    int rc = shm_file_open(fd, name, SHM_AS_TOOL, fault);
+    int rc = shm_segment_path(path, name, fault);
+    if (rc == SHM_OK)
+        rc = shm_file_open(fd, name, SHM_AS_TOOL, fault);
     if (rc != SHM_OK)
         return rc;
     rc = shm_owner_take(*fd, name, fault);
@@ -24,8 +26,6 @@ static int open_alone(int *fd, char path[300], const char *name, struct shm_faul
         rc = shm_guests_exclude(*fd, name, fault);
     if (rc == SHM_OK && !shm_file_linked(*fd))
         rc = shm_fail(fault, SHM_ENOSEG, "segment %s: it was removed just now", name);
-    if (rc == SHM_OK)
-        rc = shm_file_path(path, name, fault);
     if (rc != SHM_OK)
         close(*fd);
     return rc;
@@ -36,24 +36,30 @@ int shm_store_unlink(const char *name, struct shm_fault *fault)
     char path[300];
     int fd;
     int rc = open_alone(&fd, path, name, fault);
+    if (rc == SHM_ENOSEG)
+        shm_name_remove_stale(name);
     if (rc != SHM_OK)
         return rc;
-    if (unlink(path) != 0)
-        rc = shm_fail(fault, SHM_ESYS, "segment %s: cannot unlink it: %s", name, strerror(errno));
-    if (rc == SHM_OK) {
-        memcpy(path + strlen(path), STATS, sizeof(STATS));
-        (void)unlink(path);
+    if (!shm_has_magic(fd)) {
+        rc = shm_fail(fault, SHM_ELAYOUT, "segment %s: what has this name is no segment", name);
+    } else {
+        (void)shm_name_release(fd, name);
+        if (unlink(path) != 0)
+            rc = shm_fail(fault, SHM_ESYS, "segment %s: cannot unlink it: %s", name,
+                          strerror(errno));
     }
+    if (rc == SHM_OK)
+        shm_counters_move(name, NULL);
     close(fd);
     return rc;
 }
 
 /* NAME.20261123T063000Z, and -1, -2... behind it for those who come again within the second. */
-static int rename_aside(const char *path, const char *name, char moved_to[256],
+static int rename_aside(const char *from, const char *name, char moved_to[256],
                         struct shm_fault *fault)
 {
     char stamp[32];
-    char target[600];
+    char target[300];
     time_t now = time(NULL);
     struct tm utc;
     gmtime_r(&now, &utc);
@@ -64,10 +70,8 @@ static int rename_aside(const char *path, const char *name, char moved_to[256],
         if (len >= 256)
             return shm_fail(fault, SHM_EINVAL, "segment %s: its name is too long for another",
                             name);
-        /* beside it: the path ends with the name, slash and all */
-        snprintf(target, sizeof(target), "%.*s%s", (int)(strlen(path) - strlen(name)), path,
-                 moved_to);
-        if (renameat2(AT_FDCWD, path, AT_FDCWD, target, RENAME_NOREPLACE) == 0)
+        snprintf(target, sizeof(target), SHM_DIRECTORY "%s", moved_to);
+        if (renameat2(AT_FDCWD, from, AT_FDCWD, target, RENAME_NOREPLACE) == 0)
             return SHM_OK;
         if (errno != EEXIST)
             break;
@@ -79,18 +83,24 @@ static int rename_aside(const char *path, const char *name, char moved_to[256],
 int shm_store_set_aside(const char *name, char moved_to[256], struct shm_fault *fault)
 {
     char path[300];
-    char target[600];
     int fd;
     int rc = open_alone(&fd, path, name, fault);
     if (rc != SHM_OK)
         return rc;
     rc = rename_aside(path, name, moved_to, fault);
     if (rc == SHM_OK) {
-        snprintf(target, sizeof(target), "%.*s%s" STATS, (int)(strlen(path) - strlen(name)), path,
-                 moved_to);
-        memcpy(path + strlen(path), STATS, sizeof(STATS));
-        (void)rename(path, target); /* counters alone: there may be none */
+        (void)shm_name_release(fd, name);
+        shm_counters_move(name, moved_to); /* there may be none */
     }
     close(fd);
     return rc;
+}
+
+bool shm_store_release_name(struct shm_store *store, char moved_to[256])
+{
+    char kept[300];
+    if (shm_name_release(store->fd, store->name))
+        return false;
+    shm_name_kept_path(kept, store->name);
+    return rename_aside(kept, store->name, moved_to, NULL) == SHM_OK;
 }

@@ -182,6 +182,10 @@ static int create(struct shm_store *store, const struct shm_config *config, stru
         return rc;
     rc = shm_owner_take(store->fd, store->name, fault);
     if (rc == SHM_OK)
+        rc = shm_name_check_claim(store->fd, store->name, fault);
+    if (rc == SHM_OK) /* whoever removed the name meant the users, too */
+        shm_name_remove_stale(store->name);
+    if (rc == SHM_OK)
         rc = build(store, config, fault);
     if (rc == SHM_OK) {
         shm_control()->pid_namespace = shm_pid_namespace();
@@ -197,7 +201,7 @@ static int create(struct shm_store *store, const struct shm_config *config, stru
 struct shm_store *shm_store_new(const char *name, int *rc, struct shm_fault *fault)
 {
     char path[300];
-    *rc = shm_file_path(path, name, fault);
+    *rc = shm_segment_path(path, name, fault);
     if (*rc != SHM_OK)
         return NULL;
     struct shm_store *store = calloc(1, sizeof(*store));
@@ -230,6 +234,11 @@ int shm_store_open(struct shm_store **out, const struct shm_config *config, stru
     else
         free(store);
     return rc;
+}
+
+enum shm_name_state shm_store_hold_name(struct shm_store *store)
+{
+    return shm_name_hold(store->fd, store->name);
 }
 
 void shm_store_close(struct shm_store *store)

@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "shm/error.h"
+#include "shm/name.h"
 
 enum {
     SHM_ID_SIZE = 16,    /* bytes of a user's id (a binary UUID) */
@@ -95,6 +96,27 @@ int shm_store_fd(const struct shm_store *store);
  */
 int shm_store_inherit(struct shm_store **store, const struct shm_config *config, int fd,
                       struct shm_fault *fault);
+
+/**
+ * The owner's, after it has opened the segment and each second or so from then on: looks whether
+ * the segment has its name still, and gives it back where somebody removed it (name.h). No other
+ * server starts at the name meanwhile: shm_store_open() refuses with SHM_EOWNED.
+ */
+enum shm_name_state shm_store_hold_name(struct shm_store *store);
+/**
+ * The last owner's, before shm_store_close(): the second link goes, the name stays. Where another
+ * file has the name the segment is moved aside, as by shm_store_set_aside().
+ * @return whether it was; moved_to is set then
+ */
+bool shm_store_release_name(struct shm_store *store, char moved_to[256]);
+/**
+ * For a segment that has no link any more (SHM_NAME_LOST): copies it into a new file with its
+ * name. By its last process, whose actor has left. @return SHM_ESPACE, SHM_EEXIST where another
+ * file has the name, SHM_EBUSY where a tool is writing, SHM_ECORRUPT, SHM_ESYS
+ */
+int shm_store_save(struct shm_store *store, struct shm_fault *fault);
+/** Whether the name leads to this segment, just now. In any process; two system calls. */
+bool shm_store_has_name(const struct shm_store *store);
 
 enum shm_attach_mode {
     /* The arena is mapped read-only. Without the right to write the file all of it is: such a store

@@ -11,6 +11,7 @@
 #include "config.h"
 
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "shm/rebuild.h"
@@ -100,6 +101,8 @@ int shm_take_over(struct shm_store *store, const struct shm_config *config, stru
     if (rc == SHM_OK && !shm_file_linked(store->fd)) /* unlinked between open and lock */
         rc = shm_fail(fault, SHM_ENOSEG, "segment %s: it was removed just now", store->name);
     if (rc == SHM_OK)
+        rc = shm_name_check_claim(store->fd, store->name, fault);
+    if (rc == SHM_OK)
         rc = shm_guests_exclude(store->fd, store->name, fault);
     if (rc == SHM_OK)
         rc = take_over(store, config, fault);
@@ -118,7 +121,8 @@ int shm_store_fd(const struct shm_store *store)
 static int inherit(struct shm_store *store, struct shm_fault *fault)
 {
     struct shm_geometry geometry;
-    if (!shm_file_linked(store->fd))
+    struct stat st;
+    if (fstat(store->fd, &st) != 0 || !S_ISREG(st.st_mode))
         return shm_fail(fault, SHM_EINVAL, "segment %s: what was handed over is no segment",
                         store->name);
     int rc = shm_owner_take(store->fd, store->name, fault);

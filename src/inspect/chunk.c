@@ -114,6 +114,24 @@ static void look_again(struct chunk *chunk, size_t from)
             chunk->entries[i].kind = classify(chunk, &chunk->entries[i].record);
 }
 
+/* As many as there is room for, so that who is told of a full table finds it full: the commit is
+ * smaller, and all or nothing like any other. @return why no more was committed */
+static int commit_fitting(struct chunk *chunk, size_t from, size_t to)
+{
+    struct shm_info info;
+    size_t end = from;
+
+    shm_store_info(chunk->writer->store, &info);
+    uint64_t room = info.users < info.max_users ? info.max_users - info.users : 0;
+    for (; end < to; end++)
+        if (is_work(chunk->entries[end].kind) && room-- == 0)
+            break;
+    int error = commit_run(chunk, from, end, CHUNK_NEW);
+    if (error == SHM_OK)
+        count_done(chunk, from, end);
+    return error == CHUNK_STOPPED ? error : SHM_EFULL;
+}
+
 /* It is one run, unless somebody else created or deleted some of these users meanwhile. */
 static int commit_all(struct chunk *chunk)
 {
@@ -127,6 +145,8 @@ static int commit_all(struct chunk *chunk)
         if (error == SHM_OK) {
             count_done(chunk, from, to);
             from = to;
+        } else if (error == SHM_EFULL) {
+            return commit_fitting(chunk, from, to);
         } else if ((error == SHM_EEXIST || error == SHM_ENOENT) && ++races < RACES_MAX) {
             look_again(chunk, from);
         } else {

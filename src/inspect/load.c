@@ -18,6 +18,7 @@
 #include "inspect/lines.h"
 #include "inspect/progress.h"
 #include "inspect/record.h"
+#include "inspect/room.h"
 #include "inspect/text.h"
 #include "inspect/writer.h"
 
@@ -109,7 +110,9 @@ static bool take_header(struct load *load)
                       "the first line of a dump, in the middle of a file");
     load->header = true;
     load->told = load->parser.users;
-    return true;
+    char reason[ROOM_REASON_SIZE];
+    return room_for_dump(&load->writer, load->lines.fd, load->told, reason) ||
+           end(load, INSPECT_FAILED, reason);
 }
 
 static bool take_trailer(struct load *load)
@@ -206,6 +209,8 @@ static void finish(struct load *load)
     progress_finish(&load->progress, load->lines.bytes, loaded(load));
     if (load->header && !load->trailer)
         end(load, INSPECT_FAILED, "a truncated dump: its last line is missing");
+    else if (!load->header && load->seen == 0 && load->refused == 0)
+        end(load, INSPECT_FAILED, "no users in it, and not the first line of a dump either");
 }
 
 /* ---- the command ---- */

@@ -3,12 +3,13 @@
 
 #include <errno.h>
 #include <getopt.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "inspect/inspect.h"
+#include "process/process.h"
+#include "process/spelling.h"
 
 static const char usage[] =
     "Usage: shm-inspect [--segment NAME] [--json] COMMAND\n"
@@ -38,7 +39,7 @@ static const char usage[] =
     "Options:\n"
     "  --segment NAME               default /rosterd\n"
     "  --json                       print JSON; of users, changes and screens an object a line\n"
-    "  --help, --version\n"
+    "  -h, --help; -V, --version\n"
     "\n"
     "Exit status: 0 done, 1 not found or a failed check, 2 usage, 3 no such segment,\n"
     "4 a segment of another layout or corrupt.\n";
@@ -78,6 +79,8 @@ static const struct command commands[] = {
     {"unlink", {NULL}, 0, inspect_unlink},
 };
 
+enum { COMMANDS = sizeof(commands) / sizeof(commands[0]) };
+
 /* A long option's value is also its getopt result. */
 static const struct option long_options[] = {
     {"segment", required_argument, NULL, 's'}, {"json", no_argument, NULL, 'j'},
@@ -85,7 +88,7 @@ static const struct option long_options[] = {
     {"all", no_argument, NULL, 'A'},           {"username", required_argument, NULL, 'u'},
     {"from", required_argument, NULL, 'f'},    {"output", required_argument, NULL, 'o'},
     {"keep-going", no_argument, NULL, 'k'},    {"help", no_argument, NULL, 'h'},
-    {"version", no_argument, NULL, 'v'},       {NULL, 0, NULL, 0},
+    {"version", no_argument, NULL, 'V'},       {NULL, 0, NULL, 0},
 };
 
 static const struct {
@@ -109,6 +112,14 @@ static uint64_t parse_number(const char *option, const char *text)
     return value;
 }
 
+enum { LONG_OPTIONS = sizeof(long_options) / sizeof(long_options[0]) - 1 };
+
+/* NULL past the last one */
+static const char *long_option_name(size_t index)
+{
+    return long_options[index].name;
+}
+
 /* getopt leaves optopt 0 where a long option is unknown, else it is the short option's character
  * or the value of the long one. */
 static _Noreturn void fail_option(int result, char *const *argv)
@@ -118,11 +129,18 @@ static _Noreturn void fail_option(int result, char *const *argv)
 
     if (result == ':')
         exit(inspect_fail(INSPECT_USAGE, "option %s needs a value", word));
-    if (optopt == 0)
-        exit(inspect_fail(INSPECT_USAGE, "unknown option %.*s (see --help)", name_len, word));
+    if (optopt == 0) {
+        char name[SPELLING_MAX + 2];
+        snprintf(name, sizeof(name), "%.*s", name_len - 2, word + 2);
+        const char *nearest =
+            long_option_name(spelling_nearest(name, LONG_OPTIONS, long_option_name));
+        exit(inspect_fail(INSPECT_USAGE, "unknown option %.*s%s%s%s (see shm-inspect --help)",
+                          name_len, word, nearest != NULL ? "; is it --" : "",
+                          nearest != NULL ? nearest : "", nearest != NULL ? "?" : ""));
+    }
     if (strncmp(word, "--", 2) == 0 && word[name_len] == '=')
         exit(inspect_fail(INSPECT_USAGE, "option %.*s takes no value", name_len, word));
-    exit(inspect_fail(INSPECT_USAGE, "unknown option -%c (see --help)", optopt));
+    exit(inspect_fail(INSPECT_USAGE, "unknown option -%c (see shm-inspect --help)", optopt));
 }
 
 static _Noreturn void print_and_exit(const char *text)
@@ -165,22 +183,30 @@ static unsigned take_option(int result, char *const *argv, struct inspect_option
         return OPT_KEEP_GOING;
     case 'h':
         print_and_exit(usage);
-    case 'v':
+    case 'V':
         print_and_exit("shm-inspect " PACKAGE_VERSION "\n");
     default:
         fail_option(result, argv);
     }
 }
 
+static const char *command_name(size_t index)
+{
+    return index < COMMANDS ? commands[index].name : NULL;
+}
+
 static const struct command *find_command(const char *name)
 {
     if (name == NULL)
-        exit(inspect_fail(INSPECT_USAGE, "a command is missing (see --help)"));
-    for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
+        exit(inspect_fail(INSPECT_USAGE, "a command is missing (see shm-inspect --help)"));
+    for (size_t i = 0; i < COMMANDS; i++) {
         if (strcmp(commands[i].name, name) == 0)
             return &commands[i];
     }
-    exit(inspect_fail(INSPECT_USAGE, "unknown command %s (see --help)", name));
+    const char *nearest = command_name(spelling_nearest(name, COMMANDS, command_name));
+    exit(inspect_fail(INSPECT_USAGE, "unknown command %s%s%s%s (see shm-inspect --help)", name,
+                      nearest != NULL ? "; is it " : "", nearest != NULL ? nearest : "",
+                      nearest != NULL ? "?" : ""));
 }
 
 static void check_options(const struct command *command, unsigned seen)
@@ -219,13 +245,13 @@ int main(int argc, char **argv)
     unsigned seen = 0;
     int result;
 
-    while ((result = getopt_long(argc, argv, ":", long_options, NULL)) != -1)
+    process_prepare();
+    while ((result = getopt_long(argc, argv, ":hV", long_options, NULL)) != -1)
         seen |= take_option(result, argv, &options);
     const struct command *command = find_command(argv[optind]);
     check_options(command, seen);
     take_operands(command, argv + optind + 1, seen, &options);
 
-    signal(SIGPIPE, SIG_IGN); /* a reader that had enough must not cost us our clean-up */
     static char buffer[INSPECT_STDOUT_BUFFER];
     setvbuf(stdout, buffer, _IOFBF, sizeof(buffer));
     enum inspect_exit code = command->run(&options), stopped;

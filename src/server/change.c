@@ -4,8 +4,10 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include "process/output.h"
 #include "server/limits.h"
 #include "server/notify.h"
 #include "server/state.h"
@@ -24,6 +26,27 @@ void change_reload_failed(struct master *master, const char *text)
     notify_ready();
 }
 
+/* At the start one may wait for who writes a FIFO, for then there is nothing else to do. */
+static bool check_file(const char *path, struct options_fault *fault)
+{
+    struct stat st;
+    if (path == NULL || stat(path, &st) != 0 || !S_ISFIFO(st.st_mode))
+        return true;
+    snprintf(fault->text, sizeof(fault->text), "%.300s: a FIFO is not waited for in a reload",
+             path);
+    return false;
+}
+
+static bool check_files(const struct options *options, struct options_fault *fault)
+{
+    bool good =
+        check_file(options->auth_token_file, fault) && check_file(options->tls_client_ca, fault);
+    for (size_t i = 0; i < options->tls_certificates.count && good; i++)
+        good = check_file(options->tls_certificates.all[i], fault) &&
+               check_file(options->tls_keys.all[i], fault);
+    return good;
+}
+
 static bool open_next(struct master *master, struct options_fault *fault)
 {
     struct generation *now = master_serving(master);
@@ -32,7 +55,9 @@ static bool open_next(struct master *master, struct options_fault *fault)
         snprintf(fault->text, sizeof(fault->text), "out of memory");
         return false;
     }
-    bool parsed = options_parse(options, master->argc, master->argv, fault);
+    bool parsed = check_file(now->options.config, fault) &&
+                  options_parse(options, master->argc, master->argv, fault) &&
+                  check_files(options, fault);
     if (!parsed)
         options_free(options);
     struct generation *next = NULL;
@@ -43,7 +68,7 @@ static bool open_next(struct master *master, struct options_fault *fault)
     free(options);
     if (next != NULL && !log_open(next->options.log_file)) {
         snprintf(fault->text, sizeof(fault->text), "log-file: %s: %s", next->options.log_file,
-                 strerror(errno));
+                 output_error(errno));
         generation_close(next);
         next = NULL;
     }
@@ -169,10 +194,18 @@ void change_upgrade_news(struct master *master)
 void change_upgrade_failed(struct master *master, int status)
 {
     char end[128];
+    bool too_late = master->upgrade.too_late;
+    upgrade_close(&master->upgrade);
+    if (master->phase == STOPPING) /* it was told to go, too */
+        return;
     master_count(master, STATS_UPGRADES_FAILED);
     children_describe_end(end, sizeof(end), status);
-    log_error("upgrade: the new program %s before it served; this one goes on", end);
-    upgrade_close(&master->upgrade);
+    if (too_late)
+        log_error("upgrade: the new program did not serve within %d s and was ended; this one "
+                  "goes on",
+                  UPGRADE_WAIT_MS / 1000);
+    else
+        log_error("upgrade: the new program %s before it served; this one goes on", end);
     notify_ready();
 }
 
@@ -180,7 +213,7 @@ void change_look_after(struct master *master)
 {
     if (master->upgrade.pid == 0 || master_now() < master->upgrade_until)
         return;
-    log_error("upgrade: the new program did not serve within a minute");
+    master->upgrade.too_late = true;
     kill(master->upgrade.pid, SIGKILL);
     master->upgrade_until = master_now() + UPGRADE_WAIT_MS;
 }

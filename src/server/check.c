@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "process/output.h"
 #include "server/generation.h"
 
 static bool fail(struct options_fault *fault, const char *option, const char *value,
@@ -31,6 +32,9 @@ static bool check_log(const char *option, const char *path, struct options_fault
     struct stat st;
     if (path == NULL)
         return true;
+    int fd = output_descriptor(path);
+    if (fd >= 0)
+        return output_descriptor_is_good(fd) || fail(fault, option, path, output_error(errno));
     if (stat(path, &st) != 0) {
         if (errno != ENOENT || !directory_is_writable(path))
             return fail(fault, option, path, strerror(errno));

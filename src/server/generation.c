@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "process/output.h"
 #include "server/inherit.h"
 #include "service/access_log.h"
 
@@ -60,7 +61,7 @@ static bool open_access_log(struct generation *generation, struct options_fault 
     if (generation->access_log_fd >= 0)
         return true;
     snprintf(fault->text, sizeof(fault->text), "access-log-file: %s: %s",
-             path == NULL ? "standard error" : path, strerror(errno));
+             path == NULL ? "standard error" : path, output_error(errno));
     return false;
 }
 

@@ -51,6 +51,16 @@ static int oom_score(void)
     return got > 0 ? atoi(text) : 0;
 }
 
+/* A write past it is an error of that write, as one to a full disk. */
+static void warn_of_file_size(const struct options *options)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur < options->segment_size)
+        log_warning("limits: files may grow to %llu bytes, the segment to %llu: calls that create "
+                    "users fail before it is there, and logs lose lines",
+                    (unsigned long long)limit.rlim_cur, (unsigned long long)options->segment_size);
+}
+
 void limits_of_master(const struct options *options)
 {
     rlim_t descriptors = raise_descriptors();
@@ -60,6 +70,7 @@ void limits_of_master(const struct options *options)
              (unsigned long long)descriptors, options->core_dumps != 0 ? "on" : "off",
              options->worker_cpus, oom_score(),
              (unsigned long long)options->worker_oom_score_adjust);
+    warn_of_file_size(options);
     uint64_t each = options->max_connections / options->workers + DESCRIPTORS_BESIDE;
     if (descriptors != 0 && each > descriptors && !options_is_default(options, "max-connections"))
         log_warning("max-connections: %llu of them may need more than the %llu descriptors that "

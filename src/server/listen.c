@@ -43,6 +43,7 @@ static bool parse_unix(struct listen_address *address, const char *path)
     struct sockaddr_un *un = (struct sockaddr_un *)&address->addr;
     const char *mode = strstr(path, with_mode);
     size_t len = mode != NULL ? (size_t)(mode - path) : strlen(path);
+    address->has_mode = mode != NULL;
     if (mode != NULL && !parse_mode(mode + sizeof(with_mode) - 1, &address->mode))
         return false;
     if (len == 0 || len >= sizeof(un->sun_path))
@@ -195,7 +196,7 @@ static int bind_unix(int fd, const struct listen_address *address)
             errno = EADDRINUSE;
     }
     /* nobody can connect before listen() */
-    return result == 0 && address->mode != 0 ? chmod(un->sun_path, address->mode) : result;
+    return result == 0 && address->has_mode ? chmod(un->sun_path, address->mode) : result;
 }
 
 static int bind_tcp(int fd, const struct listen_address *address)

@@ -17,7 +17,8 @@ enum { LISTEN_TEXT = sizeof(struct sockaddr_un) + 20 };
 struct listen_address {
     struct sockaddr_storage addr;
     socklen_t len;
-    mode_t mode;            /* of a unix socket; 0: as the umask has it */
+    bool has_mode;          /* else it is as the umask has it */
+    mode_t mode;            /* of a unix socket */
     bool six_only;          /* of IPv6: IPv4 clients are not taken, too */
     bool six_only_said;     /* by its text */
     char text[LISTEN_TEXT]; /* as it was written */

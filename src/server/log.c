@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "grpc/utf8.h"
+#include "process/output.h"
 
 static struct {
     enum log_level highest;
@@ -75,7 +76,7 @@ bool log_open(const char *path)
         to.journal = is_journal();
         return set_fd(STDERR_FILENO);
     }
-    if (!set_fd(open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY, 0640)))
+    if (!set_fd(output_open(path)))
         return false;
     to.journal = false;
     if (path != to.path)
@@ -85,7 +86,7 @@ bool log_open(const char *path)
 
 bool log_reopen(void)
 {
-    return to.path[0] == '\0' || log_open(to.path);
+    return to.path[0] == '\0' || output_descriptor(to.path) >= 0 || log_open(to.path);
 }
 
 /* ---- lines ---- */

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "config.h"
 
+#include <signal.h>
 #include <stdlib.h>
 
+#include "process/process.h"
 #include "server/check.h"
 #include "server/control.h"
 #include "server/master.h"
@@ -31,8 +33,29 @@ static int reload(struct options *options, struct options_fault *fault)
     return EXIT_SUCCESS;
 }
 
+/* Of those that the server handles, the ones that would end it where they come before it can:
+ * they wait for it. @param how SIG_BLOCK, or SIG_UNBLOCK where no server is started */
+static void hold_signals(int how)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGHUP);
+    sigaddset(&set, SIGUSR1);
+    sigaddset(&set, SIGUSR2);
+    sigprocmask(how, &set, NULL);
+}
+
+static bool is_server(const struct options *options)
+{
+    return !options->help && !options->version && !options->dump_config && options->reload == 0 &&
+           !options->check_config;
+}
+
 static int run(struct options *options, struct options_fault *fault)
 {
+    if (is_server(options))
+        return master_run(options);
+    hold_signals(SIG_UNBLOCK);
     if (options->help)
         options_print_help(stdout);
     else if (options->version)
@@ -41,10 +64,8 @@ static int run(struct options *options, struct options_fault *fault)
         options_dump(options, stdout);
     else if (options->reload != 0)
         return reload(options, fault);
-    else if (options->check_config)
-        return check(options, fault);
     else
-        return master_run(options);
+        return check(options, fault);
     options_free(options);
     return ferror(stdout) || fflush(stdout) != 0 ? failed("standard output: it cannot be written")
                                                  : EXIT_SUCCESS;
@@ -52,6 +73,8 @@ static int run(struct options *options, struct options_fault *fault)
 
 int main(int argc, char **argv)
 {
+    process_prepare();
+    hold_signals(SIG_BLOCK);
     static struct options options;
     static struct options_fault fault;
     if (options_parse(&options, argc, argv, &fault))

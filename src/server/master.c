@@ -13,12 +13,16 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "process/output.h"
 #include "server/inherit.h"
 #include "server/limits.h"
 #include "server/notify.h"
 #include "server/state.h"
 
-enum { STATUS_MS = 5000 }; /* between two counts of what goes on */
+enum {
+    STATUS_MS = 5000, /* between two counts of what goes on */
+    NAMES_MS = 250,   /* between two looks at the segment's names */
+};
 
 /* What poll() waits for, beside the workers' reports. */
 enum { POLL_SIGNALS, POLL_UPGRADE, POLL_ORIGIN, POLL_CONTROL, POLL_MAX = 2 * ADMISSION_PLACES };
@@ -66,7 +70,6 @@ static bool block_signals(struct master *master)
     sigemptyset(&set);
     for (size_t i = 0; i < sizeof(handled) / sizeof(handled[0]); i++)
         sigaddset(&set, handled[i]);
-    signal(SIGPIPE, SIG_IGN);
     signal(SIGCHLD, SIG_DFL); /* ignored by who started us, dead children would be lost */
     sigprocmask(SIG_BLOCK, &set, NULL);
     master->signal_fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
@@ -105,7 +108,7 @@ static bool open_all(struct master *master, struct options *options)
 {
     bool good = block_signals(master) && open_death_pipe(master);
     if (good && !log_open(options->log_file))
-        good = master_fail(master, "log-file: %s: %s", options->log_file, strerror(errno));
+        good = master_fail(master, "log-file: %s: %s", options->log_file, output_error(errno));
     master->world.admission = good ? admission_create() : NULL;
     if (good && master->world.admission == NULL)
         good = master_fail(master, "max-connections: %s", strerror(errno));
@@ -162,18 +165,14 @@ void master_close_own(struct master *master)
 
 static void close_all(struct master *master)
 {
-    char segment[256] = "";
     struct generation *newest = master->newest;
     if (newest != NULL) {
-        snprintf(segment, sizeof(segment), "%s", newest->options.segment);
         listeners_close(&newest->listeners, !master->handed_over);
         listeners_close(&newest->web_listeners, !master->handed_over);
-    } else if (master->segment.store != NULL) {
-        struct shm_info info;
-        shm_store_info(master->segment.store, &info);
-        snprintf(segment, sizeof(segment), "%s", info.name);
     }
-    segment_close(&master->segment, segment, !master->served);
+    /* a new program that never served has an old one that goes on */
+    segment_close(&master->segment, !master->served,
+                  master->handed_over || (!master->served && master->origin.segment_fd >= 0));
     master_close_own(master);
     close_fd(&master->world.death_fd);
 }
@@ -183,10 +182,10 @@ static void close_all(struct master *master)
 static void reopen_logs(const struct master *master)
 {
     if (!log_reopen())
-        log_error("log-file: %s; the old one is written to", strerror(errno));
+        log_error("log-file: %s; the old one is written to", output_error(errno));
     for (struct generation *g = master->newest; g != NULL; g = g->older) {
         if (!generation_reopen_logs(g))
-            log_error("access-log-file: %s; the old one is written to", strerror(errno));
+            log_error("access-log-file: %s; the old one is written to", output_error(errno));
         children_signal(&g->children, SIGUSR1);
     }
     log_notice("USR1: logs are opened anew");
@@ -277,14 +276,29 @@ static void tell_status(struct master *master)
         if (loop[0] == '\0')
             (void)children_describe_loop(&g->children, now, loop, sizeof(loop));
     }
-    notify_status("%s%s%llu users, %u workers, %llu connections, %u calls in flight", loop,
-                  loop[0] != '\0' ? "; " : "", (unsigned long long)info.users, workers,
-                  (unsigned long long)connections, calls);
+    notify_status(
+        "%s%s%s%llu users, %u workers, %llu connections, %u calls in flight", loop,
+        loop[0] != '\0' ? "; " : "",
+        segment_has_name(&master->segment) ? "" : "the segment's file was removed from /dev/shm; ",
+        (unsigned long long)info.users, workers, (unsigned long long)connections, calls);
+}
+
+static void look_at_names(struct master *master, uint64_t now)
+{
+    bool upgrading = master->upgrade.pid != 0;
+    if (now < master->names_at || master->phase == STARTING || master->handed_over)
+        return;
+    master->names_at = now + NAMES_MS;
+    for (unsigned given = segment_look(&master->segment, now, upgrading); given > 0; given--)
+        master_count(master, STATS_NAMES_RESTORED);
+    if (!segment_has_name(&master->segment))
+        master->status_at = 0; /* at once */
 }
 
 static void maintain(struct master *master)
 {
     uint64_t now = master_now();
+    look_at_names(master, now);
     if (now >= master->maintain_at) {
         master->maintain_at = now + shm_maintain(master->segment.actor);
         tell_status(master);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "process/spelling.h"
 #include "server/cpus.h"
 #include "server/options_table.h"
 #include "server/units.h"
@@ -114,9 +115,10 @@ static bool add_path(struct options *options, const struct option *option, const
 
 static bool is_segment_name(const char *value)
 {
-    size_t len = strlen(value);
+    static const char stats[] = ".stats"; /* the counters' */
+    size_t len = strlen(value), tail = sizeof(stats) - 1;
     return value[0] == '/' && len >= 2 && len <= 200 && strchr(value + 1, '/') == NULL &&
-           value[1] != '.';
+           value[1] != '.' && (len < tail || strcmp(value + len - tail, stats) != 0);
 }
 
 static bool set_choice(struct options *options, const struct option *option, const char *value,
@@ -140,7 +142,8 @@ static bool set_value(struct options *options, const struct option *option, cons
     case OPTION_SEGMENT:
         if (!is_segment_name(value))
             return fail(fault, option, value,
-                        "a name: one leading slash, then 1 to 199 characters, no other slash");
+                        "a name: one leading slash, then 1 to 199 characters, no other slash, "
+                        "and no .stats at the end");
         return set_text(options, option, value, fault);
     case OPTION_CHOICE:
         return set_choice(options, option, value, fault);
@@ -191,42 +194,30 @@ const struct option *option_find(const char *name, size_t len)
     return NULL;
 }
 
-enum { NAME_MAX_LEN = 40 };
-
-/* Levenshtein's: how many characters to insert, delete or replace. */
-static size_t distance(const char *a, const char *b)
+static const char *name_at(size_t index)
 {
-    size_t row[NAME_MAX_LEN + 1], len = strlen(b);
-    for (size_t j = 0; j <= len; j++)
-        row[j] = j;
-    for (size_t i = 1; a[i - 1] != '\0'; i++) {
-        size_t diagonal = row[0];
-        row[0] = i;
-        for (size_t j = 1; j <= len; j++) {
-            size_t replace = diagonal + (a[i - 1] != b[j - 1]);
-            size_t other = (row[j] < row[j - 1] ? row[j] : row[j - 1]) + 1;
-            diagonal = row[j];
-            row[j] = replace < other ? replace : other;
-        }
-    }
-    return row[len];
+    return options_table[index].name;
 }
 
 const struct option *option_nearest(const char *name)
 {
-    const struct option *nearest = NULL;
-    size_t best = strlen(name) / 3 + 1;
-    for (size_t i = 0; i < OPTIONS_COUNT && strlen(name) <= NAME_MAX_LEN; i++) {
-        size_t far = distance(name, options_table[i].name);
-        if (far <= best && (nearest == NULL || far < best)) {
-            nearest = &options_table[i];
-            best = far;
-        }
-    }
-    return nearest;
+    size_t nearest = spelling_nearest(name, OPTIONS_COUNT, name_at);
+    return nearest == OPTIONS_COUNT ? NULL : &options_table[nearest];
 }
 
 /* ---- the command line ---- */
+
+static int fail_unknown(const char *argument, size_t len, struct options_fault *fault)
+{
+    char name[SPELLING_MAX + 2] = ""; /* one more than what is looked at: it is near none */
+    if (argument[1] == '-' && len > 2)
+        snprintf(name, sizeof(name), "%.*s", (int)len - 2, argument + 2);
+    const struct option *nearest = name[0] != '\0' ? option_nearest(name) : NULL;
+    snprintf(fault->text, sizeof(fault->text), "unknown option '%.*s'%s%s%s (see rosterd --help)",
+             len < 200 ? (int)len : 200, argument, nearest != NULL ? "; is it --" : "",
+             nearest != NULL ? nearest->name : "", nearest != NULL ? "?" : "");
+    return 0;
+}
 
 /* @return how many arguments it was, or 0 with the fault set */
 static int parse_argument(struct options *options, int left, char *const *argv,
@@ -234,21 +225,15 @@ static int parse_argument(struct options *options, int left, char *const *argv,
 {
     const char *argument = argv[0];
     if (argument[0] != '-') {
-        snprintf(fault->text, sizeof(fault->text), "unexpected argument '%.200s'", argument);
+        snprintf(fault->text, sizeof(fault->text),
+                 "unexpected argument '%.200s' (see rosterd --help)", argument);
         return 0;
     }
     size_t len = strcspn(argument, "=");
     bool joined = argument[len] == '=', is_long = len > 2 && argument[1] == '-';
     const struct option *option = is_long ? option_find(argument + 2, len - 2) : NULL;
-    if (option == NULL) {
-        char name[NAME_MAX_LEN + 1];
-        snprintf(name, sizeof(name), "%.*s", is_long ? (int)len - 2 : 0, argument + 2);
-        const struct option *nearest = is_long ? option_nearest(name) : NULL;
-        snprintf(fault->text, sizeof(fault->text), "unknown option '%.*s'%s%s%s",
-                 len < 200 ? (int)len : 200, argument, nearest != NULL ? "; is it --" : "",
-                 nearest != NULL ? nearest->name : "", nearest != NULL ? "?" : "");
-        return 0;
-    }
+    if (option == NULL)
+        return fail_unknown(argument, len, fault);
     if (option->type == OPTION_FLAG) {
         if (!joined)
             return option_set(options, option, "", COMMAND_LINE, fault) ? 1 : 0;
@@ -355,8 +340,8 @@ bool options_parse(struct options *options, int argc, char *const *argv,
     options->argc = argc;
     options->argv = argv;
     for (int i = 1; i < argc; i++) {
-        options->help = options->help || strcmp(argv[i], "--help") == 0;
-        options->version = options->version || strcmp(argv[i], "--version") == 0;
+        options->help |= strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0;
+        options->version |= strcmp(argv[i], "--version") == 0 || strcmp(argv[i], "-V") == 0;
     }
     if (options->help || options->version)
         return true;

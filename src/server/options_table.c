@@ -124,6 +124,7 @@ const struct option options_table[OPTIONS_COUNT] = {
      .at = AT(segment),
      .value = "/rosterd",
      .help = "name of the shared-memory segment that holds the users",
+     .more = "The counters are in NAME.stats, so no segment's name ends in .stats.",
      .group = "The table of users"},
     {.name = "segment-size",
      .type = OPTION_SIZE,
@@ -435,12 +436,12 @@ const struct option options_table[OPTIONS_COUNT] = {
      .type = OPTION_FLAG,
      .rule = OPTION_COMMAND_LINE,
      .at = AT(help),
-     .help = "print this and exit"},
+     .help = "print this and exit; also -h"},
     {.name = "version",
      .type = OPTION_FLAG,
      .rule = OPTION_COMMAND_LINE,
      .at = AT(version),
-     .help = "print the version and exit"},
+     .help = "print the version and exit; also -V"},
 };
 
 const char *option_argument(const struct option *option)

@@ -12,6 +12,8 @@
 #include "service/stats.h"
 #include "user/user.h"
 
+enum { TELL_AGAIN_MS = 30000 }; /* as long as a name is not what it should be */
+
 _Static_assert((int)USER_KEYS == SHM_KEYS && (int)USER_KEY_MAX == SHM_KEY_MAX,
                "the store's keys are a user's");
 
@@ -109,8 +111,10 @@ bool segment_open(struct segment *segment, const struct options *options,
 {
     struct shm_fault reason;
     size_t num_names;
+    bool beside = origin->segment_fd >= 0;
     if (options->segment_reset && origin->segment_fd < 0 && !set_aside(options->segment, fault))
         return false;
+    snprintf(segment->name, sizeof(segment->name), "%s", options->segment);
     int error = open_store(segment, options, origin, &reason);
     if (error == SHM_ECORRUPT || (error == SHM_ELAYOUT && origin->segment_fd < 0))
         return fail(fault, reason.text,
@@ -124,20 +128,95 @@ bool segment_open(struct segment *segment, const struct options *options,
     const char *const *names = stats_names(&num_names);
     if (names == NULL)
         return fail(fault, "out of memory", "");
-    if (shm_counters_open(&segment->counters, options->segment, names, num_names, &reason) !=
-        SHM_OK)
+    error = (beside ? shm_counters_succeed : shm_counters_open)(
+        &segment->counters, options->segment, names, num_names, &reason);
+    if (error != SHM_OK)
         return fail(fault, reason.text, "");
+    (void)segment_look(segment, 0, false);
     return true;
 }
 
-void segment_close(struct segment *segment, const char *name, bool forget)
+/* ---- its names ---- */
+
+static void tell(const char *name, const char *suffix, enum shm_name_state state, int error)
+{
+    char why[160] = ": it has its name again";
+    if (state == SHM_NAME_TAKEN)
+        snprintf(why, sizeof(why), ", and another file has its name now, which is left alone");
+    else if (state == SHM_NAME_LOST)
+        snprintf(why, sizeof(why), ", by all its links, and cannot be put back");
+    else if (state == SHM_NAME_FAILED)
+        snprintf(why, sizeof(why), ", and cannot be put back now: %s", strerror(error));
+    log_error("segment %s%s: its file was removed from /dev/shm while it is in use%s", name, suffix,
+              why);
+}
+
+/* @return whether it was given back */
+static bool look_at(struct segment_name *at, enum shm_name_state state, const char *name,
+                    const char *suffix, uint64_t now)
+{
+    int error = errno;
+    bool changed = state != at->state;
+    at->state = state;
+    if (state == SHM_NAME_OURS ||
+        (!changed && state != SHM_NAME_RESTORED && now < at->told_at + TELL_AGAIN_MS))
+        return false;
+    at->told_at = now;
+    tell(name, suffix, state, error);
+    return state == SHM_NAME_RESTORED;
+}
+
+unsigned segment_look(struct segment *segment, uint64_t now, bool upgrading)
+{
+    struct segment_name *users = &segment->names[0], *counts = &segment->names[1];
+    unsigned given = look_at(users, shm_store_hold_name(segment->store), segment->name, "", now);
+    if (!upgrading)
+        given += look_at(counts, shm_counters_hold_name(segment->counters), segment->name, ".stats",
+                         now);
+    return given;
+}
+
+bool segment_has_name(const struct segment *segment)
+{
+    return segment->names[0].state <= SHM_NAME_RESTORED;
+}
+
+/* ---- the end ---- */
+
+static void save(struct segment *segment)
+{
+    struct shm_fault fault;
+    if (shm_store_save(segment->store, &fault) == SHM_OK)
+        log_warning("segment %s: its users were copied into a new file of that name",
+                    segment->name);
+    else
+        log_error("segment %s: its users end with this server: %s", segment->name, fault.text);
+}
+
+/* What this program has held so far: the next one finds it by its name alone. */
+static void let_go(struct segment *segment)
+{
+    char moved_to[256];
+    /* the last moment to have it put back */
+    if (shm_store_hold_name(segment->store) == SHM_NAME_LOST)
+        save(segment);
+    else if (shm_store_release_name(segment->store, moved_to))
+        log_error("segment %s: another file has its name: moved aside to %s", segment->name,
+                  moved_to);
+    if (segment->counters != NULL)
+        shm_counters_release_name(segment->counters);
+}
+
+void segment_close(struct segment *segment, bool forget, bool handed_over)
 {
     struct shm_fault fault;
     shm_actor_leave(segment->actor);
+    if (segment->store != NULL && !handed_over)
+        let_go(segment);
     shm_counters_close(segment->counters);
     shm_store_close(segment->store);
     if (segment->made && forget)
-        shm_store_unlink(name, &fault);
+        shm_store_unlink(segment->name, &fault);
 }
 
 void segment_close_in_child(struct segment *segment)

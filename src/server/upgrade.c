@@ -150,9 +150,11 @@ void upgrade_close(struct upgrade *upgrade)
 void upgrade_origin(struct upgrade_origin *origin)
 {
     const char *text = getenv(variable);
+    int segment_fd, channel;
     *origin = (struct upgrade_origin){-1, -1};
-    if (text == NULL || sscanf(text, "%d %d", &origin->segment_fd, &origin->channel) != 2)
+    if (text == NULL || sscanf(text, "%d %d", &segment_fd, &channel) != 2)
         return;
+    *origin = (struct upgrade_origin){segment_fd, channel};
     fcntl(origin->segment_fd, F_SETFD, FD_CLOEXEC);
     fcntl(origin->channel, F_SETFD, FD_CLOEXEC);
 }

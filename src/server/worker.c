@@ -10,6 +10,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "process/output.h"
 #include "server/accept.h"
 #include "server/limits.h"
 #include "server/log.h"
@@ -23,6 +24,7 @@ enum {
     LOG_RING_SIZE = 1 << 20, /* lines that wait: touched as far as they ever did */
     LOG_FLUSH_MS = 1000,     /* at the end, for the last lines */
     FORGET_MS = 60000,       /* between two looks for secrets of the past */
+    LOST_LINES_MS = 60000,   /* between two words about lines that the access log loses */
 };
 
 struct worker {
@@ -39,6 +41,7 @@ struct worker {
     struct http2_timer drain_over;
     struct stats_own own;
     uint64_t forget_at; /* ms, as grpc_server_now_ms() has them */
+    uint64_t dropped_told, tell_dropped_at; /* of own.access_log_dropped; ms */
     bool draining, drain_expired, stop;
 };
 
@@ -79,10 +82,10 @@ static void reopen_logs(const struct worker *worker)
 {
     const char *path = worker->config->options->access_log_file;
     if (!log_reopen())
-        log_error("log-file: %s; the old one is written to", strerror(errno));
+        log_error("log-file: %s; the old one is written to", output_error(errno));
     if (worker->access_log != NULL && path != NULL &&
         !access_log_open_again(path, worker->config->access_log_fd))
-        log_error("access-log-file: %s: %s; the old one is written to", path, strerror(errno));
+        log_error("access-log-file: %s: %s; the old one is written to", path, output_error(errno));
 }
 
 static void on_signal(h2o_socket_t *sock, const char *err)
@@ -257,6 +260,20 @@ static void forget_old_secrets(struct worker *worker)
     worker->forget_at = now + FORGET_MS;
 }
 
+/* At once, then as long as it lasts. */
+static void tell_lost_lines(struct worker *worker)
+{
+    uint64_t now = grpc_server_now_ms(worker->server), lost = worker->own.access_log_dropped;
+    int error = access_log_error(worker->access_log);
+    if (worker->dropped_told != 0 && now < worker->tell_dropped_at)
+        return;
+    log_warning("access-log-file: %llu lines are lost: %s",
+                (unsigned long long)(lost - worker->dropped_told),
+                error != 0 ? strerror(error) : "it takes them too slowly");
+    worker->dropped_told = lost;
+    worker->tell_dropped_at = now + LOST_LINES_MS;
+}
+
 static void account(struct worker *worker)
 {
     struct stats_own *own = &worker->own;
@@ -264,6 +281,8 @@ static void account(struct worker *worker)
     if (worker->access_log != NULL) {
         access_log_flush(worker->access_log);
         own->access_log_dropped = access_log_dropped(worker->access_log);
+        if (own->access_log_dropped != worker->dropped_told)
+            tell_lost_lines(worker);
     }
     own->log_dropped = log_dropped();
     own->connections = accept_counts()->full;

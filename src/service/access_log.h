@@ -35,10 +35,11 @@ enum { ACCESS_LOG_LINE_MAX = 4096 }; /* bytes with the newline: what a pipe take
 struct access_log; /* one per worker */
 
 /** Where a log goes: appended to, so that the lines of all workers stay whole. @param path NULL:
- * standard error. @return a descriptor, close-on-exec, or -1 with errno set */
+ * standard error; see output_open(). @return a descriptor, close-on-exec, or -1 with errno set */
 int access_log_open(const char *path);
 /** Opens the file anew, which was moved or removed, in the place of a descriptor that may be
- * written to meanwhile. @return false with errno set: the old file stays */
+ * written to meanwhile. One that the process was started with stays. @return false with errno set:
+ * the old file stays */
 bool access_log_open_again(const char *path, int fd);
 
 /**
@@ -57,6 +58,9 @@ bool access_log_append(struct access_log *log, const char *line, size_t len);
 void access_log_flush(struct access_log *log);
 /** Lines lost until now. */
 uint64_t access_log_dropped(const struct access_log *log);
+/** Why the last write failed, an errno; 0: none did, and lines were lost because it took too long
+ */
+int access_log_error(const struct access_log *log);
 bool access_log_json(const struct access_log *log);
 
 /* ---- texts, for tests ---- */

@@ -24,6 +24,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "process/output.h"
 #include "service/access_log.h"
 
 enum {
@@ -44,6 +45,7 @@ struct access_log {
     /* the thread's */
     _Alignas(64) uint64_t tail;
     uint64_t failed;     /* lines whose write failed */
+    int error;           /* errno of the last one that did */
     uint64_t wait_until; /* ms, once it is to stop */
     size_t chunk_max;
     char *chunk;
@@ -102,6 +104,11 @@ uint64_t access_log_dropped(const struct access_log *log)
     return log->dropped + __atomic_load_n(&log->failed, __ATOMIC_RELAXED);
 }
 
+int access_log_error(const struct access_log *log)
+{
+    return __atomic_load_n(&log->error, __ATOMIC_RELAXED);
+}
+
 bool access_log_json(const struct access_log *log)
 {
     return log->json;
@@ -151,6 +158,7 @@ static void write_chunk(struct access_log *log, const char *bytes, size_t len)
         if (written < 0 && errno == EINTR)
             continue;
         if (written <= 0) {
+            __atomic_store_n(&log->error, written < 0 ? errno : ENOSPC, __ATOMIC_RELAXED);
             __atomic_store_n(&log->failed, log->failed + lines_in(bytes, len), __ATOMIC_RELAXED);
             return;
         }
@@ -208,12 +216,13 @@ static void *write_lines(void *data)
 
 int access_log_open(const char *path)
 {
-    return path == NULL ? fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 0)
-                        : open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY, 0640);
+    return path == NULL ? fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 0) : output_open(path);
 }
 
 bool access_log_open_again(const char *path, int fd)
 {
+    if (output_descriptor(path) >= 0) /* what the process was started with is all there is */
+        return true;
     int file = access_log_open(path);
     if (file < 0)
         return false;

@@ -84,6 +84,8 @@ static void print_store(FILE *out, struct shm_store *store)
         {"rosterd_segment_max_bytes", "Bytes that it may grow to.", info.bytes_reserved},
         {"rosterd_snapshots_held_bytes", "Bytes of changed users that only listings keep.",
          info.held_bytes},
+        {"rosterd_segment_linked", "1 while the segment's name in /dev/shm leads to it.",
+         !info.replaced},
         {"rosterd_processes", "Processes that take part: master, workers, tools.", info.actors},
     };
     for (size_t i = 0; i < sizeof(gauges) / sizeof(gauges[0]); i++) {

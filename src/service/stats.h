@@ -38,7 +38,9 @@
     X(WORKER_DEATHS, "rosterd_worker_deaths_total", "Workers that died and were replaced.")        \
     X(RELOADS, "rosterd_reloads_total", "Reloads of the configuration that came into force.")      \
     X(RELOADS_FAILED, "rosterd_reloads_failed_total", "Reloads that were refused.")                \
-    X(UPGRADES_FAILED, "rosterd_upgrades_failed_total", "New programs that did not serve.")
+    X(UPGRADES_FAILED, "rosterd_upgrades_failed_total", "New programs that did not serve.")        \
+    X(NAMES_RESTORED, "rosterd_names_restored_total",                                              \
+      "Names in /dev/shm that were removed and given back to the segment and its counters.")
 
 enum stats_event {
 #define X(event, name, text) STATS_##event,

@@ -122,8 +122,8 @@ class Rosterd:
             command += ["--workers", str(self.workers)]
         return command + ["--segment", self.segment] + self.options
 
-    def spawn(self):
-        """Without waiting for it to serve."""
+    def spawn(self, stdout=None):
+        """Without waiting for it to serve. Its standard output is its log, too, or `stdout`."""
         env = dict(os.environ, UBSAN_OPTIONS=f"print_stacktrace=1:log_path={self.sanitizer}",
                    ASAN_OPTIONS=f"log_path={self.sanitizer}:quarantine_size_mb=4")
         log = open(self.log_path, "ab")
@@ -131,11 +131,11 @@ class Rosterd:
             # should the tests be killed, the server is to go as well
             self.process = subprocess.Popen(
                 ["setpriv", "--pdeathsig", "TERM", *self.command()], env=env,
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+                stdin=subprocess.DEVNULL, stdout=stdout or log, stderr=log, start_new_session=True)
 
-    def start(self):
+    def start(self, stdout=None):
         skip = len(self.log())
-        self.spawn()
+        self.spawn(stdout)
 
         def started():
             if self.process.poll() is not None:
@@ -217,8 +217,9 @@ class Rosterd:
         return children(self.process.pid)
 
     def shm_files(self):
-        return [path for path in glob.glob(f"/dev/shm/*{self.segment[1:]}*")
-                if re.search(re.escape(self.segment[1:]) + r"($|\D)", path)]
+        name = self.segment[1:]
+        return [path for path in glob.glob(f"/dev/shm/*{name}*") + glob.glob(f"/dev/shm/.{name}*")
+                if re.search(re.escape(name) + r"($|\D)", path)]
 
     def inspect(self, *arguments, status=0):
         done = subprocess.run([SHM_INSPECT, "--segment", self.segment, "--json", *arguments],

@@ -222,12 +222,18 @@ static void blank_lines_crlf_and_a_last_line_without_newline_are_taken(void **st
     assert_table_has(2);
 }
 
-static void an_empty_file_loads_nothing(void **state)
+static void a_file_without_users_is_an_error_and_a_dump_of_none_is_not(void **state)
 {
+    static const char *const files[] = {"", "\n", " \r\n\n"};
+
     (void)state;
     empty_segment();
-    file_write("");
-    assert_loads("0 inserted, 0 updated, 0 unchanged, 0 refused\n");
+    for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+        file_write(files[i]);
+        assert_load_fails("no users in it, and not the first line of a dump either; "
+                          "nothing is loaded",
+                          "0 inserted, 0 updated, 0 unchanged, 0 refused\n");
+    }
     file_write("{\"rosterd_dump\":1,\"segment\":\"/x\",\"version\":0,\"users\":0}\n"
                "{\"rosterd_dump_end\":1,\"users\":0}\n");
     assert_loads("0 inserted, 0 updated, 0 unchanged, 0 refused\n");
@@ -427,12 +433,39 @@ static void a_full_table_says_how_far_it_came(void **state)
     segment_close();
     file_write_users(0, MANY);
     assert_load_fails("the table is full: it takes 600 users (max-users); "
-                      "loaded up to line 512 (512 users)",
-                      "512 inserted, 0 updated, 0 unchanged, 0 refused\n");
-    assert_table_has(512);
-    file_write_users(512, 600);
-    assert_loads("88 inserted, 0 updated, 0 unchanged, 0 refused\n");
+                      "loaded up to line 600 (600 users)",
+                      "600 inserted, 0 updated, 0 unchanged, 0 refused\n");
     assert_table_has(600);
+    file_write_users(0, 600);
+    assert_loads("0 inserted, 0 updated, 600 unchanged, 0 refused\n");
+    assert_verify_passes();
+}
+
+static void a_dump_that_does_not_fit_is_refused_before_its_first_user(void **state)
+{
+    (void)state;
+    empty_segment();
+    file_write_users(0, 300);
+    assert_loads("300 inserted, 0 updated, 0 unchanged, 0 refused\n");
+    struct tool_result got = tool_run(ON_SEGMENT, "dump", "--output", file_path(), NULL);
+    assert_int_equal(got.exit, 0);
+    tool_free(&got);
+    segment_remove();
+    segment_open_as((struct shm_config){.size = UINT64_C(1) << 30, .max_users = 299});
+    segment_close();
+    assert_load_fails("a dump of 300 users, and the table takes 299 (max-users); nothing is loaded",
+                      "0 inserted, 0 updated, 0 unchanged, 0 refused\n");
+    assert_table_has(0);
+    segment_open_as((struct shm_config){.size = UINT64_C(1) << 30, .max_users = 300});
+    segment_close();
+    char *dump = file_read(file_path());
+    file_write_users(290, 305);
+    assert_loads("15 inserted, 0 updated, 0 unchanged, 0 refused\n");
+    file_write(dump);
+    assert_load_fails("290 of its users are new, and the table has room for 285 (max-users); "
+                      "nothing is loaded",
+                      "0 inserted, 0 updated, 0 unchanged, 0 refused\n");
+    free(dump);
 }
 
 static void a_segment_at_its_bound_says_how_far_it_came(void **state)
@@ -770,7 +803,7 @@ int main(void)
         TEST(new_users_are_inserted_and_changed_ones_updated_in_the_files_order),
         TEST(json_reports_the_counts_as_numbers),
         TEST(blank_lines_crlf_and_a_last_line_without_newline_are_taken),
-        TEST(an_empty_file_loads_nothing),
+        TEST(a_file_without_users_is_an_error_and_a_dump_of_none_is_not),
         TEST(a_bad_line_is_named_and_ends_the_load_before_its_chunk),
         TEST(keep_going_passes_over_bad_lines),
         TEST(a_dump_that_is_not_whole_is_refused),
@@ -778,6 +811,7 @@ int main(void)
         TEST(a_unique_field_of_another_user_is_refused_by_line),
         TEST(keep_going_passes_over_users_that_the_table_refuses),
         TEST(a_full_table_says_how_far_it_came),
+        TEST(a_dump_that_does_not_fit_is_refused_before_its_first_user),
         TEST(a_segment_at_its_bound_says_how_far_it_came),
         TEST(a_load_killed_in_the_middle_goes_on_where_it_was),
         TEST(a_load_killed_at_any_time_leaves_whole_chunks),

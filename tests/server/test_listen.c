@@ -69,13 +69,16 @@ static void unix_socket_may_have_a_mode(void **state)
     char text[128];
     struct stat st;
     (void)state;
-    snprintf(text, sizeof(text), "unix:%s/m.sock,mode=0660", directory);
-    assert_true(listen_parse(&address, text));
-    assert_int_equal(address.mode, 0660);
-    assert_int_equal(listeners_add(&listeners, &address, false), 1);
-    assert_int_equal(stat(listeners.all[0].text + strlen("unix:"), &st), 0);
-    assert_int_equal(st.st_mode & 07777, 0660);
-    listeners_close(&listeners, true);
+    const mode_t modes[] = {0660, 0777, 0};
+    for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++) {
+        snprintf(text, sizeof(text), "unix:%s/m.sock,mode=%03o", directory, (unsigned)modes[i]);
+        assert_true(listen_parse(&address, text));
+        assert_int_equal(address.mode, modes[i]);
+        assert_int_equal(listeners_add(&listeners, &address, false), 1);
+        assert_int_equal(stat(listeners.all[0].text + strlen("unix:"), &st), 0);
+        assert_int_equal(st.st_mode & 07777, modes[i]);
+        listeners_close(&listeners, true);
+    }
     assert_false(listen_parse(&address, "unix:/x,mode="));
     assert_false(listen_parse(&address, "unix:/x,mode=0888"));
     assert_false(listen_parse(&address, "unix:/x,mode=7777"));

@@ -99,16 +99,20 @@ static void last_value_counts_but_listen_adds(void **state)
 static void unknown_option_is_named(void **state)
 {
     (void)state;
-    assert_refused("--tls-kay", "unknown option '--tls-kay'; is it --tls-key?");
-    assert_refused("--tls-kay=/etc/key", "unknown option '--tls-kay'; is it --tls-key?");
-    assert_refused("--worker=3", "unknown option '--worker'; is it --workers?");
-    assert_refused("--workersx=3", "unknown option '--workersx'; is it --workers?");
-    assert_refused("--", "unknown option '--'");
-    assert_refused("--=3", "unknown option '--'");
-    assert_refused("-w", "unknown option '-w'");
-    assert_refused("-workers=1", "unknown option '-workers'");
-    assert_refused("run", "unexpected argument 'run'");
-    assert_refused("", "unexpected argument ''");
+    assert_refused("--tls-kay",
+                   "unknown option '--tls-kay'; is it --tls-key? (see rosterd --help)");
+    assert_refused("--tls-kay=/etc/key",
+                   "unknown option '--tls-kay'; is it --tls-key? (see rosterd --help)");
+    assert_refused("--worker=3",
+                   "unknown option '--worker'; is it --workers? (see rosterd --help)");
+    assert_refused("--workersx=3",
+                   "unknown option '--workersx'; is it --workers? (see rosterd --help)");
+    assert_refused("--", "unknown option '--' (see rosterd --help)");
+    assert_refused("--=3", "unknown option '--' (see rosterd --help)");
+    assert_refused("-w", "unknown option '-w' (see rosterd --help)");
+    assert_refused("-workers=1", "unknown option '-workers' (see rosterd --help)");
+    assert_refused("run", "unexpected argument 'run' (see rosterd --help)");
+    assert_refused("", "unexpected argument '' (see rosterd --help)");
 }
 
 static void missing_value_is_told(void **state)
@@ -155,13 +159,14 @@ static void bad_address_segment_and_level_say_what_is_expected(void **state)
     (void)state;
     assert_refused("--listen=50051", "listen: '50051' is not an address: ADDR:PORT, "
                                      "[ADDR]:PORT[,ipv6only=on] or unix:PATH[,mode=0660]");
-    static const char *const segments[] = {"rosterd", "/", "/a/b", "", "//", "/.", "/.."};
+    static const char *const segments[] = {"rosterd", "/",  "/a/b", "",
+                                           "//",      "/.", "/..",  "/a.stats"};
     for (size_t i = 0; i < sizeof(segments) / sizeof(segments[0]); i++) {
         char argument[64], expected[200];
         snprintf(argument, sizeof(argument), "--segment=%s", segments[i]);
         snprintf(expected, sizeof(expected),
                  "segment: '%s' is not a name: one leading slash, then 1 to 199 characters, no "
-                 "other slash",
+                 "other slash, and no .stats at the end",
                  segments[i]);
         assert_refused(argument, expected);
     }
