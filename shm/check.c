@@ -24,13 +24,6 @@ void shm_header_fill(struct shm_header *header)
     header->check = shm_header_check(header);
 }
 
-bool shm_has_magic(int fd)
-{
-    char magic[sizeof(((struct shm_header *)NULL)->magic)];
-    return pread(fd, magic, sizeof(magic), 0) == sizeof(magic) &&
-           memcmp(magic, MAGIC, sizeof(magic)) == 0;
-}
-
 int shm_check_header(const struct shm_header *header, const char *name, struct shm_fault *fault)
 {
     if (memcmp(header->magic, MAGIC, sizeof(header->magic)) != 0)

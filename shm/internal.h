@@ -166,8 +166,6 @@ struct shm_geometry {
     uint64_t limit, arena_end, slots_ready, users;
 };
 void shm_header_fill(struct shm_header *header);
-/** Whether the file begins as a segment does, of whatever layout. */
-bool shm_has_magic(int fd);
 int shm_check_header(const struct shm_header *header, const char *name, struct shm_fault *fault);
 int shm_check_file(int fd, const char *name, struct shm_geometry *geometry,
                    struct shm_fault *fault);

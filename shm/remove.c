@@ -40,14 +40,9 @@ int shm_store_unlink(const char *name, struct shm_fault *fault)
         shm_name_remove_stale(name);
     if (rc != SHM_OK)
         return rc;
-    if (!shm_has_magic(fd)) {
-        rc = shm_fail(fault, SHM_ELAYOUT, "segment %s: what has this name is no segment", name);
-    } else {
-        (void)shm_name_release(fd, name);
-        if (unlink(path) != 0)
-            rc = shm_fail(fault, SHM_ESYS, "segment %s: cannot unlink it: %s", name,
-                          strerror(errno));
-    }
+    (void)shm_name_release(fd, name);
+    if (unlink(path) != 0)
+        rc = shm_fail(fault, SHM_ESYS, "segment %s: cannot unlink it: %s", name, strerror(errno));
     if (rc == SHM_OK)
         shm_counters_move(name, NULL);
     close(fd);

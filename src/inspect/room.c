@@ -54,8 +54,7 @@ static int open_again(int fd)
     return open(path, O_RDONLY | O_CLOEXEC);
 }
 
-bool room_for_dump(struct writer *writer, int fd, uint64_t users,
-                   char reason[ROOM_REASON_SIZE])
+bool room_for_dump(struct writer *writer, int fd, uint64_t users, char reason[ROOM_REASON_SIZE])
 {
     struct shm_info info;
 

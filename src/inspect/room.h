@@ -16,7 +16,6 @@ enum { ROOM_REASON_SIZE = 160 };
  * @param users of it, as its first line tells
  * @return false: reason says in one line what is wanting
  */
-bool room_for_dump(struct writer *writer, int fd, uint64_t users,
-                   char reason[ROOM_REASON_SIZE]);
+bool room_for_dump(struct writer *writer, int fd, uint64_t users, char reason[ROOM_REASON_SIZE]);
 
 #endif

@@ -25,8 +25,8 @@ enum log_level {
 const char *log_level_name(enum log_level level);
 /** Lines of a higher level are dropped from now on; LOG_LEVEL_INFO before. */
 void log_set_level(enum log_level level);
-/** From now on lines go to this file (output_open()). NULL: the journal or standard error, as at the
- * beginning. @return false with errno set: everything stays as it is */
+/** From now on lines go to this file (output_open()). NULL: the journal or standard error, as at
+ * the beginning. @return false with errno set: everything stays as it is */
 bool log_open(const char *path);
 /** Opens the file anew, which was moved or removed. As log_open(). */
 bool log_reopen(void);

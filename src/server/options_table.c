@@ -376,7 +376,8 @@ const struct option options_table[OPTIONS_COUNT] = {
      .help = "where the log is appended; default: the journal, where standard error leads there, "
              "else standard error",
      .more = "What cannot be written is lost, and counted in rosterd_log_dropped_total. USR1 opens "
-             "the file anew."},
+             "the file anew. /dev/stdout, /dev/stderr and /dev/fd/N are written to as they are, be "
+             "they sockets or pipes; a FIFO needs somebody who reads it."},
     {.name = "access-log",
      .type = OPTION_CHOICE,
      .rule = OPTION_RELOADS,
@@ -391,7 +392,7 @@ const struct option options_table[OPTIONS_COUNT] = {
      .at = AT(access_log_file),
      .help = "where the access log is appended; default: standard error",
      .more = "What cannot be written is lost, and counted in rosterd_access_log_dropped_total. "
-             "USR1 opens the file anew."},
+             "USR1 opens the file anew. It may be a descriptor or a FIFO, as log-file may."},
     {.name = "log-format",
      .type = OPTION_CHOICE,
      .rule = OPTION_RELOADS,
