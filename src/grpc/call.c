@@ -85,7 +85,7 @@ void grpc_call_on_close(struct http2_stream *stream, bool complete, uint32_t err
     grpc_receive_free(call); /* http2 has taken its window back */
     grpc_partial_note(call, false);
     /* metadata has tokens, and whatever else callers send so */
-    grpc_arena_clear(&call->arena, call->metadata != NULL || grpc_call_secret(call));
+    grpc_arena_clear(&call->arena, call->has_metadata || grpc_call_secret(call));
     *call->prev = call->next;
     if (call->next != NULL)
         call->next->prev = call->prev;

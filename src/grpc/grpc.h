@@ -71,7 +71,8 @@ struct grpc_service {
 struct grpc_interceptor {
     /** GRPC_OK to go on; else the call ends with this status and *message (a static string),
      * and the handler never hears of it. NULL: nothing to do at the start. Called for every
-     * request that names a path, known method or not, before anything else is told of it. */
+     * request, known method or not, gRPC's or not (those are answered as HTTP does afterwards),
+     * before anything else is told of it. */
     enum grpc_status (*start)(struct grpc_call *call, void *data, const char **message);
     /** Once for each call that reached this step of the chain (also where its start refused it),
      * after on_end and before the call's memory goes; in reverse order. */
@@ -125,7 +126,8 @@ void grpc_server_shutdown(struct grpc_server *server);
 void grpc_server_end_calls(struct grpc_server *server, enum grpc_status status,
                            const char *message);
 size_t grpc_server_calls(const struct grpc_server *server);
-/** How many messages were refused for max_message_size or a method's max_request. */
+/** How many messages were refused for max_message_size, a method's max_request or what decoding
+ * may cost (decode.h). */
 uint64_t grpc_server_oversized(const struct grpc_server *server);
 /** A monotonic clock, read at most once in a turn of the loop. */
 uint64_t grpc_server_now_ms(const struct grpc_server *server);

@@ -158,6 +158,7 @@ struct grpc_call {
     unsigned reply_encoding : 2;   /* as told in the headers */
     unsigned plain_replies : 1;    /* grpc_call_compress(call, false) */
     unsigned compressed_in : 1;    /* the message that on_message has was */
+    unsigned has_metadata : 1;     /* the arena holds, or held, what the client sent as such */
     uint64_t messages_in, messages_out, bytes_in, bytes_out;
     uint64_t started_ns, duration_ns; /* the latter 0: not known yet */
     uint8_t *interceptor_state;       /* of the whole chain */

@@ -185,10 +185,12 @@ static void tell_why(struct grpc_call *call, enum grpc_decode_result result, siz
 {
     switch (result) {
     case GRPC_DECODE_TOO_MANY:
+        call->server->oversized++;
         grpc_call_finishf(call, GRPC_RESOURCE_EXHAUSTED,
                           "message has more than the maximum of %d fields", GRPC_DECODE_MAX_FIELDS);
         return;
     case GRPC_DECODE_TOO_LARGE:
+        call->server->oversized++;
         grpc_call_finishf(call, GRPC_RESOURCE_EXHAUSTED,
                           "message of %zu bytes would take more than twice that and %d bytes of "
                           "memory",

@@ -222,6 +222,7 @@ static void admit(struct grpc_call *call, const struct http2_request *request,
     h2o_iovec_t culprit = {.base = NULL};
     const char *message = NULL;
 
+    call->has_metadata = head->has_metadata;
     if (head->has_metadata)
         kept = keep_metadata(call, request, &culprit);
     enum grpc_status status = GRPC_RESOURCE_EXHAUSTED;

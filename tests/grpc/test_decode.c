@@ -57,7 +57,7 @@ static enum grpc_decode_result decode(const struct grpc_codec *codec, const void
                                       void *message)
 {
     /* a block of its own: the sanitizer sees a look past its end */
-    uint8_t *copy = malloc(len + (len == 0));
+    uint8_t *copy = calloc(1, len + (len == 0));
     memcpy(copy, bytes, len);
     enum grpc_decode_result result =
         grpc_decode(codec, &arena, copy, len, (ProtobufCMessage **)message);

@@ -12,6 +12,8 @@
 #include <cmocka.h>
 
 #include "service/auth.h"
+#include "service/chain.h"
+#include "service/health.h"
 
 static char path[] = "/tmp/rosterd-test-auth-XXXXXX";
 static struct auth_report report;
@@ -196,6 +198,82 @@ static void short_token_is_warned_of(void **state)
     auth_free(auth);
 }
 
+/* ---- the step: a call of which the linker has these functions here ---- */
+
+static struct {
+    char authorization[64]; /* its metadata */
+    const char *service, *identity;
+} asked;
+
+h2o_iovec_t __wrap_grpc_call_metadata_of(struct grpc_call *call, const char *name, size_t len);
+void __wrap_grpc_call_wipe_metadata(struct grpc_call *call, const char *name);
+void __wrap_grpc_call_set_identity(struct grpc_call *call, const char *name);
+size_t __wrap_grpc_call_method_index(const struct grpc_call *call);
+const char *__wrap_grpc_server_method_service(const struct grpc_server *server, size_t index);
+
+h2o_iovec_t __wrap_grpc_call_metadata_of(struct grpc_call *call, const char *name, size_t len)
+{
+    (void)call;
+    assert_int_equal(len, strlen("authorization"));
+    assert_memory_equal(name, "authorization", len);
+    return (h2o_iovec_t){.base = asked.authorization, .len = strlen(asked.authorization)};
+}
+
+void __wrap_grpc_call_wipe_metadata(struct grpc_call *call, const char *name)
+{
+    (void)call;
+    assert_string_equal(name, "authorization");
+    memset(asked.authorization, 0, sizeof(asked.authorization));
+}
+
+void __wrap_grpc_call_set_identity(struct grpc_call *call, const char *name)
+{
+    (void)call;
+    asked.identity = name;
+}
+
+size_t __wrap_grpc_call_method_index(const struct grpc_call *call)
+{
+    (void)call;
+    return 0;
+}
+
+const char *__wrap_grpc_server_method_service(const struct grpc_server *server, size_t index)
+{
+    (void)server;
+    (void)index;
+    return asked.service;
+}
+
+static enum grpc_status ask(const struct grpc_interceptor *step, const char *value,
+                            const char *service)
+{
+    const char *message = NULL;
+    asked.service = service;
+    asked.identity = NULL;
+    snprintf(asked.authorization, sizeof(asked.authorization), "%s", value);
+    return step->start(NULL, step->data, &message);
+}
+
+static void token_of_a_call_is_overwritten_right_or_wrong(void **state)
+{
+    (void)state;
+    struct auth *auth = load("secretsecretsecret me\n");
+    const struct chain_config config = {.auth = auth};
+    static const char zeros[sizeof(asked.authorization)];
+    struct grpc_interceptor step = {.start = NULL};
+    auth_step(&step, &config);
+    assert_int_equal(ask(&step, "Bearer secretsecretsecret", "some.Service"), GRPC_OK);
+    assert_string_equal(asked.identity, "me");
+    assert_memory_equal(asked.authorization, zeros, sizeof(zeros));
+    assert_int_equal(ask(&step, "Bearer secretsecretsecre", "some.Service"), GRPC_UNAUTHENTICATED);
+    assert_memory_equal(asked.authorization, zeros, sizeof(zeros));
+    assert_int_equal(ask(&step, "Bearer another", health_table.name), GRPC_OK);
+    assert_null(asked.identity);
+    assert_memory_equal(asked.authorization, zeros, sizeof(zeros));
+    auth_free(auth);
+}
+
 static int make_path(void **state)
 {
     (void)state;
@@ -221,6 +299,7 @@ int main(void)
         cmocka_unit_test(what_is_no_file_is_refused),
         cmocka_unit_test(file_that_others_may_read_is_warned_of),
         cmocka_unit_test(short_token_is_warned_of),
+        cmocka_unit_test(token_of_a_call_is_overwritten_right_or_wrong),
     };
     return cmocka_run_group_tests(tests, make_path, remove_path);
 }
