@@ -166,7 +166,8 @@ const char *grpc_call_identity(const struct grpc_call *call);
 
 /** The value of the first such request metadata; for a `-bin` name decoded from base64. base is
  * NULL where there is none. Comma lists of -bin values: iterate with grpc_call_metadata_at().
- * Valid as long as the call. */
+ * Valid as long as the call; but `authorization` is overwritten when the interceptors have started.
+ */
 h2o_iovec_t grpc_call_metadata_of(struct grpc_call *call, const char *name, size_t len);
 static inline h2o_iovec_t grpc_call_metadata(struct grpc_call *call, const char *name)
 {

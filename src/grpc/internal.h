@@ -60,6 +60,9 @@ enum grpc_metadata_result { GRPC_METADATA_KEPT, GRPC_METADATA_BAD_BINARY, GRPC_M
 /** Appends one request field at **tail; a `-bin` one decoded, and split where it is a list. */
 enum grpc_metadata_result grpc_metadata_keep(struct grpc_arena *arena, struct grpc_metadata ***tail,
                                              const h2o_header_t *field);
+/** The interceptors have run: who the caller is was found, and a call may last. Overwrites the
+ * values of `authorization`. */
+void grpc_metadata_forget_credentials(struct grpc_metadata *metadata);
 /** Appends a field to those of the response, `-bin` ones encoded. @return false: out of memory */
 bool grpc_metadata_respond(struct grpc_call *call, struct grpc_response_field **list,
                            const char *name, const void *value, size_t len);

@@ -107,6 +107,15 @@ bool grpc_call_metadata_at(struct grpc_call *call, size_t index, h2o_iovec_t *na
     return true;
 }
 
+void grpc_metadata_forget_credentials(struct grpc_metadata *metadata)
+{
+    static const char name[] = "authorization";
+    for (; metadata != NULL; metadata = metadata->next)
+        if (metadata->name_len == sizeof(name) - 1 &&
+            memcmp(metadata->name, name, metadata->name_len) == 0)
+            explicit_bzero((char *)(uintptr_t)metadata->value, metadata->value_len);
+}
+
 /* ---- of the response ---- */
 
 /** Lower case as HTTP/2 demands, and not one of the names that gRPC keeps for itself. */

@@ -227,6 +227,8 @@ static void admit(struct grpc_call *call, const struct http2_request *request,
         status = run_chain(call, &message);
     else
         message = "out of memory";
+    if (call->metadata != NULL)
+        grpc_metadata_forget_credentials(call->metadata);
     if (request->fields_too_large) /* the chain may have missed a field that was cut off */
         grpc_call_finish(call, GRPC_RESOURCE_EXHAUSTED, "the request's header list is too large");
     else if (status != GRPC_OK)

@@ -319,7 +319,7 @@ void http2_conn_destroy(struct http2_conn *conn)
     h2o_linklist_unlink(&conn->link);
     h2o_socket_close(conn->sock);
     hpack_table_dispose(&conn->decoder);
-    http2_memo_forget(&conn->memo);
+    http2_memo_dispose(&conn->memo);
     h2o_buffer_dispose(&conn->out);
     if (conn->out_in_flight != NULL)
         h2o_buffer_dispose(&conn->out_in_flight);

@@ -5,6 +5,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "http2/secret.h"
+
 enum { FIELD_OVERHEAD = 32 }; /* RFC 9113 6.5.2, 10.5.1 */
 
 static bool is(h2o_iovec_t text, const char *expected)
@@ -20,10 +22,12 @@ void http2_fields_init(struct http2_fields *fields, size_t max_size)
     *fields = (struct http2_fields){
         .all = h2o_mem_alloc(max * sizeof(*fields->all)),
         .names = h2o_mem_alloc(max * sizeof(*fields->names)),
-        .texts = h2o_mem_alloc(max_size + HPACK_ROOM_MIN),
+        .texts = http2_secret_alloc(max_size + HPACK_ROOM_MIN),
         .texts_size = max_size + HPACK_ROOM_MIN,
         .max_size = max_size,
     };
+    if (fields->texts == NULL)
+        h2o_fatal("no memory"); /* at the start, as h2o_mem_alloc() has it */
 }
 
 void http2_fields_wipe(struct http2_fields *fields)
@@ -34,10 +38,9 @@ void http2_fields_wipe(struct http2_fields *fields)
 
 void http2_fields_dispose(struct http2_fields *fields)
 {
-    http2_fields_wipe(fields);
     free(fields->all);
     free(fields->names);
-    free(fields->texts);
+    http2_secret_free(fields->texts, fields->texts_size);
 }
 
 struct hpack_room http2_fields_room(const struct http2_fields *fields)
