@@ -23,7 +23,7 @@ void grpc_arena_init(struct grpc_arena *arena, void *first, size_t len)
     arena->next = arena->first = len != 0 ? first : none;
     arena->end = arena->first_end = arena->first + len;
     arena->blocks = NULL;
-    arena->exhausted = false;
+    arena->allocated = 0;
 }
 
 void *grpc_arena_alloc_block(struct grpc_arena *arena, size_t size)
@@ -41,10 +41,9 @@ void *grpc_arena_alloc_block(struct grpc_arena *arena, size_t size)
             block_size = sizeof(*block) + size;
         block = malloc(block_size);
     }
-    if (block == NULL) {
-        arena->exhausted = true;
+    if (block == NULL)
         return NULL;
-    }
+    arena->allocated += block_size;
     block->older = arena->blocks;
     block->end = (uint8_t *)block + block_size;
     arena->blocks = block;
@@ -68,22 +67,5 @@ void grpc_arena_clear(struct grpc_arena *arena, bool wipe)
     arena->blocks = NULL;
     arena->next = arena->first;
     arena->end = arena->first_end;
-    arena->exhausted = false;
-}
-
-static void *allocator_alloc(void *data, size_t size)
-{
-    return grpc_arena_alloc(data, size);
-}
-
-static void allocator_free(void *data, void *pointer)
-{
-    (void)data;
-    (void)pointer;
-}
-
-ProtobufCAllocator grpc_arena_allocator(struct grpc_arena *arena)
-{
-    return (ProtobufCAllocator){
-        .alloc = allocator_alloc, .free = allocator_free, .allocator_data = arena};
+    arena->allocated = 0;
 }

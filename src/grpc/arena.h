@@ -11,15 +11,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include <protobuf-c/protobuf-c.h>
-
 struct grpc_arena_block;
 
 struct grpc_arena {
     uint8_t *next, *end;
     struct grpc_arena_block *blocks; /* malloc'ed, newest first */
     uint8_t *first, *first_end;      /* the owner's own bytes, to start over */
-    bool exhausted;                  /* an allocation failed since the last clear */
+    size_t allocated;                /* bytes of the blocks */
 };
 
 enum { GRPC_ARENA_ALIGN = 16 };
@@ -40,7 +38,5 @@ static inline void *grpc_arena_alloc(struct grpc_arena *arena, size_t size)
 }
 /** Frees all blocks; with wipe every byte that was handed out is overwritten first. */
 void grpc_arena_clear(struct grpc_arena *arena, bool wipe);
-/** For protobuf_c_message_unpack(): free is a no-op. data is the arena. */
-ProtobufCAllocator grpc_arena_allocator(struct grpc_arena *arena);
 
 #endif

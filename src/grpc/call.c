@@ -40,7 +40,7 @@ void grpc_call_on_writable(struct http2_stream *stream)
     if (call->ended)
         return;
     if (call->finished) {
-        if (!call->is_call)
+        if (call->rejected)
             grpc_request_end_rejected(call);
         else if (http2_stream_pending(stream) == 0)
             grpc_send_end(call);
@@ -58,6 +58,12 @@ void grpc_call_on_writable(struct http2_stream *stream)
     grpc_receive(call, NULL, 0);
 }
 
+void grpc_call_on_turn(struct http2_stream *stream)
+{
+    if (!grpc_call_of(stream)->ended)
+        grpc_receive(grpc_call_of(stream), NULL, 0);
+}
+
 void grpc_call_on_close(struct http2_stream *stream, bool complete, uint32_t error)
 {
     struct grpc_call *call = grpc_call_of(stream);
@@ -65,10 +71,8 @@ void grpc_call_on_close(struct http2_stream *stream, bool complete, uint32_t err
 
     (void)complete; /* ended tells what the client was told */
     (void)error;
-    if (!call->is_call)
-        return;
     http2_timer_disarm(server->timers, &call->timer);
-    enum grpc_status status = call->ended ? call->status : GRPC_CANCELLED;
+    enum grpc_status status = call->ended || call->rejected ? call->status : GRPC_CANCELLED;
     call->status = (uint8_t)status;
     call->finished = call->ended = true;
     if (call->opened && call->entry->method->on_end != NULL)
@@ -79,11 +83,27 @@ void grpc_call_on_close(struct http2_stream *stream, bool complete, uint32_t err
             step->end(call, step->data, status);
     }
     grpc_receive_free(call); /* http2 has taken its window back */
-    grpc_arena_clear(&call->arena, call->metadata != NULL); /* a token may be among it */
+    grpc_partial_note(call, false);
+    /* metadata has tokens, and whatever else callers send so */
+    grpc_arena_clear(&call->arena, call->metadata != NULL || grpc_call_secret(call));
     *call->prev = call->next;
     if (call->next != NULL)
         call->next->prev = call->prev;
     server->num_calls--;
+}
+
+bool grpc_call_hold_arena(struct grpc_call *call)
+{
+    size_t more = call->arena.allocated - call->arena_held;
+
+    if (more == 0)
+        return true;
+    if (!http2_stream_hold(&call->stream, more)) {
+        grpc_call_finish(call, GRPC_RESOURCE_EXHAUSTED, GRPC_HOLDS_TOO_MUCH);
+        return false;
+    }
+    call->arena_held += more;
+    return true;
 }
 
 /* ---- how it ends ---- */
@@ -145,6 +165,10 @@ void grpc_call_cut(struct grpc_call *call, enum grpc_status status, const char *
 {
     if (call->ended)
         return;
+    if (call->rejected) { /* its answer has no trailers */
+        grpc_send_reset(call, HTTP2_CANCEL);
+        return;
+    }
     set_status(call, status, message);
     if (http2_stream_pending(&call->stream) == 0 || call->stream.local_closed)
         grpc_send_end(call);
@@ -266,6 +290,11 @@ void grpc_call_set_identity(struct grpc_call *call, const char *name)
 const char *grpc_call_identity(const struct grpc_call *call)
 {
     return call->identity;
+}
+
+const void *grpc_call_connection(const struct grpc_call *call)
+{
+    return call->stream.conn;
 }
 
 const char *grpc_call_peer(struct grpc_call *call)

@@ -6,6 +6,7 @@
 
 #include "grpc/descriptor.h"
 #include "grpc/utf8.h"
+#include "grpc/wire.h"
 
 #define TYPE_STRING  GOOGLE__PROTOBUF__FIELD_DESCRIPTOR_PROTO__TYPE__TYPE_STRING
 #define TYPE_MESSAGE GOOGLE__PROTOBUF__FIELD_DESCRIPTOR_PROTO__TYPE__TYPE_MESSAGE
@@ -39,6 +40,93 @@ static const char *add_field(struct grpc_codec *codec, struct grpc_codec **codec
     return NULL;
 }
 
+static uint8_t wire_of(ProtobufCType type)
+{
+    switch (type) {
+    case PROTOBUF_C_TYPE_SFIXED32:
+    case PROTOBUF_C_TYPE_FIXED32:
+    case PROTOBUF_C_TYPE_FLOAT:
+        return GRPC_WIRE_FIXED32;
+    case PROTOBUF_C_TYPE_SFIXED64:
+    case PROTOBUF_C_TYPE_FIXED64:
+    case PROTOBUF_C_TYPE_DOUBLE:
+        return GRPC_WIRE_FIXED64;
+    case PROTOBUF_C_TYPE_STRING:
+    case PROTOBUF_C_TYPE_BYTES:
+    case PROTOBUF_C_TYPE_MESSAGE:
+        return GRPC_WIRE_LENGTH;
+    default:
+        return GRPC_WIRE_VARINT;
+    }
+}
+
+static uint8_t size_of(ProtobufCType type)
+{
+    switch (type) {
+    case PROTOBUF_C_TYPE_BYTES:
+        return sizeof(ProtobufCBinaryData);
+    case PROTOBUF_C_TYPE_STRING:
+    case PROTOBUF_C_TYPE_MESSAGE:
+        return sizeof(void *);
+    case PROTOBUF_C_TYPE_BOOL:
+        return sizeof(protobuf_c_boolean);
+    case PROTOBUF_C_TYPE_INT64:
+    case PROTOBUF_C_TYPE_UINT64:
+    case PROTOBUF_C_TYPE_SINT64:
+    case PROTOBUF_C_TYPE_SFIXED64:
+    case PROTOBUF_C_TYPE_FIXED64:
+    case PROTOBUF_C_TYPE_DOUBLE:
+        return sizeof(uint64_t);
+    default:
+        return sizeof(uint32_t);
+    }
+}
+
+/** @return NULL, or why the type cannot be decoded */
+static const char *add_members(struct grpc_codec *codec, struct grpc_codec **codecs,
+                               const Google__Protobuf__FileDescriptorSet *set)
+{
+    const char *why = NULL;
+
+    for (unsigned i = 0; i < codec->type->n_fields; i++) {
+        const ProtobufCFieldDescriptor *field = &codec->type->fields[i];
+        struct grpc_member *member = &codec->members[i];
+        member->field = field;
+        member->wire = wire_of(field->type);
+        member->size = size_of(field->type);
+        member->oneof = (field->flags & PROTOBUF_C_FIELD_FLAG_ONEOF) != 0;
+        member->plain = field->type == PROTOBUF_C_TYPE_BYTES && field->quantifier_offset == 0;
+        if (field->label == PROTOBUF_C_LABEL_REQUIRED)
+            return "a field of it is required";
+        if (field->label == PROTOBUF_C_LABEL_REPEATED)
+            member->repeated = ++codec->num_repeated;
+        if (field->type == PROTOBUF_C_TYPE_MESSAGE &&
+            (member->nested = grpc_codec_get(codecs, set, field->descriptor, &why)) == NULL)
+            return why;
+        if (field->id < GRPC_CODEC_DIRECT)
+            codec->direct[field->id] = (uint16_t)(i + 1);
+    }
+    codec->num_members = codec->type->n_fields;
+    return NULL;
+}
+
+static struct grpc_codec *new_codec(const ProtobufCMessageDescriptor *type, size_t num_fields)
+{
+    struct grpc_codec *codec = calloc(1, sizeof(*codec));
+
+    if (codec == NULL)
+        return NULL;
+    codec->type = type;
+    codec->fields = calloc(num_fields + 1, sizeof(codec->fields[0]));
+    codec->members = calloc(type->n_fields + (size_t)1, sizeof(codec->members[0]));
+    if (codec->fields != NULL && codec->members != NULL)
+        return codec;
+    free(codec->fields);
+    free(codec->members);
+    free(codec);
+    return NULL;
+}
+
 const struct grpc_codec *grpc_codec_get(struct grpc_codec **codecs,
                                         const Google__Protobuf__FileDescriptorSet *set,
                                         const ProtobufCMessageDescriptor *type, const char **why)
@@ -54,23 +142,19 @@ const struct grpc_codec *grpc_codec_get(struct grpc_codec **codecs,
         *why = "the descriptor set lacks it";
         return NULL;
     }
-    struct grpc_codec *codec = calloc(1, sizeof(*codec));
-    if (codec != NULL)
-        codec->fields = calloc(proto->n_field + 1, sizeof(codec->fields[0]));
-    if (codec == NULL || codec->fields == NULL) {
-        free(codec);
+    struct grpc_codec *codec = new_codec(type, proto->n_field);
+    if (codec == NULL) {
         *why = "out of memory";
         return NULL;
     }
-    codec->type = type;
     codec->next = *codecs;
     codec->building = true;
     *codecs = codec;
-    for (size_t i = 0; i < proto->n_field; i++) {
+    *why = add_members(codec, codecs, set);
+    for (size_t i = 0; i < proto->n_field && *why == NULL; i++)
         *why = add_field(codec, codecs, set, proto->field[i]);
-        if (*why != NULL)
-            return NULL; /* stays marked: nobody may use it */
-    }
+    if (*why != NULL)
+        return NULL; /* stays marked: nobody may use it */
     codec->building = false;
     return codec;
 }
@@ -80,6 +164,7 @@ void grpc_codecs_free(struct grpc_codec *codecs)
     for (struct grpc_codec *next; codecs != NULL; codecs = next) {
         next = codecs->next;
         free(codecs->fields);
+        free(codecs->members);
         free(codecs);
     }
 }

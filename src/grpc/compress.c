@@ -13,6 +13,7 @@ enum {
     MEM_LEVEL = 8,
     KEEP_MAX = 256 * 1024, /* a larger buffer is given back after its message */
     FIRST = 4096,
+    DEFLATE_RATIO = 1032, /* the most that a byte can inflate to */
 };
 
 /* A buffer that grows. */
@@ -129,15 +130,34 @@ static bool begin_inflater(struct grpc_compress *compress, unsigned encoding)
     return compress->can_inflate;
 }
 
-/* One byte more than max is room enough to see that there is more. */
-static enum grpc_inflate_result inflate_into(struct grpc_compress *compress, size_t max)
+/* How much room is likely to be enough: a gzip ends with its length (RFC 1952 2.3.1), which may be
+ * a lie, or the last member's alone. */
+static size_t likely_size(unsigned encoding, const uint8_t *in, size_t len, size_t max)
 {
+    uint32_t size;
+    if (encoding != GRPC_COMPRESS_GZIP || len < sizeof(size))
+        return FIRST;
+    memcpy(&size, in + len - sizeof(size), sizeof(size)); /* the low byte first, as we have it */
+    return size > FIRST && size <= max && size / DEFLATE_RATIO <= len ? size + (size_t)1 : FIRST;
+}
+
+/* A gzip file may have several members, whose contents follow each other (RFC 1952 2.2); what
+ * begins no member fails as the next one's header. */
+static bool next_member(struct grpc_compress *compress, unsigned encoding, unsigned *members)
+{
+    return encoding == GRPC_COMPRESS_GZIP && ++*members < GRPC_INFLATE_MAX_MEMBERS &&
+           inflateReset(&compress->inflater) == Z_OK;
+}
+
+/* One byte more than max is room enough to see that there is more. */
+static enum grpc_inflate_result inflate_into(struct grpc_compress *compress, unsigned encoding,
+                                             size_t max)
+{
+    unsigned members = 0;
     z_stream *stream = &compress->inflater;
     struct buffer *buffer = &compress->in;
     for (;;) {
-        size_t cap = buffer->cap == 0             ? FIRST
-                     : buffer->used < buffer->cap ? buffer->cap
-                                                  : 2 * buffer->cap;
+        size_t cap = buffer->used < buffer->cap ? buffer->cap : 2 * buffer->cap;
         cap = cap < max + 1 ? cap : max + 1;
         if (cap > buffer->cap && !grow(buffer, cap))
             return GRPC_INFLATE_NO_MEMORY;
@@ -148,8 +168,13 @@ static enum grpc_inflate_result inflate_into(struct grpc_compress *compress, siz
         buffer->used += room - stream->avail_out;
         if (buffer->used > max)
             return GRPC_INFLATE_TOO_LARGE;
-        if (result == Z_STREAM_END)
-            return stream->avail_in == 0 ? GRPC_INFLATE_DONE : GRPC_INFLATE_CORRUPT;
+        if (result == Z_STREAM_END && stream->avail_in == 0)
+            return GRPC_INFLATE_DONE;
+        if (result == Z_STREAM_END) {
+            if (!next_member(compress, encoding, &members))
+                return GRPC_INFLATE_CORRUPT;
+            continue;
+        }
         if (result == Z_MEM_ERROR)
             return GRPC_INFLATE_NO_MEMORY;
         if (result != Z_OK || stream->avail_out != 0) /* all was read, and it is not the end */
@@ -162,11 +187,12 @@ enum grpc_inflate_result grpc_inflate(struct grpc_compress *compress, unsigned e
                                       size_t *out_len)
 {
     shrink(&compress->in);
-    if (!begin_inflater(compress, encoding))
+    if (!begin_inflater(compress, encoding) ||
+        !grow(&compress->in, likely_size(encoding, in, len, max)))
         return GRPC_INFLATE_NO_MEMORY;
     compress->inflater.next_in = (uint8_t *)(uintptr_t)in;
     compress->inflater.avail_in = (uInt)len;
-    enum grpc_inflate_result result = inflate_into(compress, max);
+    enum grpc_inflate_result result = inflate_into(compress, encoding, max);
     *out = compress->in.bytes;
     *out_len = compress->in.used;
     return result;

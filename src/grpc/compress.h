@@ -20,13 +20,19 @@ enum grpc_inflate_result {
     GRPC_INFLATE_NO_MEMORY,
 };
 
+enum {
+    /** Members of one gzip message. Programs that write several make one of each 64 KiB or so; the
+     * shortest have 20 bytes and nothing in them. */
+    GRPC_INFLATE_MAX_MEMBERS = 4096,
+};
+
 /** @return NULL when memory is exhausted */
 struct grpc_compress *grpc_compress_create(void);
 void grpc_compress_destroy(struct grpc_compress *compress);
 
 /**
- * @param encoding GRPC_COMPRESS_GZIP or GRPC_COMPRESS_DEFLATE
- * @param max bytes that the message may have
+ * @param encoding GRPC_COMPRESS_GZIP (of one member or of several) or GRPC_COMPRESS_DEFLATE
+ * @param max bytes that the message may have, of all members together
  * @param out where it is, valid until the next call, or until grpc_compress_forget()
  */
 enum grpc_inflate_result grpc_inflate(struct grpc_compress *compress, unsigned encoding,

@@ -36,6 +36,9 @@ struct grpc_method {
     const ProtobufCMessageDescriptor *request, *response;
     size_t state_size; /* bytes of grpc_call_state(), zeroed when the call opens */
     unsigned flags;    /* GRPC_METHOD_* */
+    /** Bytes of one request, of a compressed one also when inflated; beyond: RESOURCE_EXHAUSTED,
+     * told before any of it is kept. 0, or more than max_message_size: that one is the bound. */
+    uint32_t max_request;
     void (*on_open)(struct grpc_call *call);
     /** A request, decoded and its strings checked for UTF-8. It is the
      * handler's to read and write until the callback returns, not longer. */
@@ -52,6 +55,9 @@ enum {
     /** Requests hold secrets: their bytes are overwritten wherever the runtime keeps them, as
      * soon as on_message returns. */
     GRPC_METHOD_SECRET = 1,
+    /** Requests must not be compressed: such a one is UNIMPLEMENTED, with grpc-accept-encoding
+     * (gRPC's compression.md has it so for encodings that a server does not take). */
+    GRPC_METHOD_PLAIN = 2,
 };
 
 struct grpc_service {
@@ -79,6 +85,7 @@ enum { GRPC_COMPRESS_GZIP = 1, GRPC_COMPRESS_DEFLATE = 2 };
 
 struct grpc_config {
     uint32_t max_message_size;     /* bytes of one message; beyond: RESOURCE_EXHAUSTED */
+    uint64_t message_timeout;      /* ms from a message's first byte to its last; 0: no bound */
     unsigned compression;          /* GRPC_COMPRESS_*: what replies may be encoded with */
     uint32_t compression_min_size; /* bytes of a reply from which on it is compressed */
     uint32_t busy_poll_us;         /* see poll.h; 0: never */
@@ -118,7 +125,7 @@ void grpc_server_shutdown(struct grpc_server *server);
 void grpc_server_end_calls(struct grpc_server *server, enum grpc_status status,
                            const char *message);
 size_t grpc_server_calls(const struct grpc_server *server);
-/** How many messages were refused for max_message_size. */
+/** How many messages were refused for max_message_size or a method's max_request. */
 uint64_t grpc_server_oversized(const struct grpc_server *server);
 /** A monotonic clock, read at most once in a turn of the loop. */
 uint64_t grpc_server_now_ms(const struct grpc_server *server);
@@ -142,6 +149,9 @@ h2o_iovec_t grpc_call_path(const struct grpc_call *call);
 uint64_t grpc_call_deadline(const struct grpc_call *call);
 /** "127.0.0.1:4711", "[::1]:4711" or "unix:"; valid as long as the connection */
 const char *grpc_call_peer(struct grpc_call *call);
+/** The connection that the call came on, to tell those of one from others': the same for all of
+ * them, and valid as long as the call. Not to be looked into. */
+const void *grpc_call_connection(const struct grpc_call *call);
 /** The subject of the client's certificate (RFC 2253), or NULL */
 const char *grpc_call_peer_subject(struct grpc_call *call);
 uint64_t grpc_call_messages_in(const struct grpc_call *call);
@@ -166,13 +176,15 @@ const char *grpc_call_identity(const struct grpc_call *call);
 
 /** The value of the first such request metadata; for a `-bin` name decoded from base64. base is
  * NULL where there is none. Comma lists of -bin values: iterate with grpc_call_metadata_at().
- * Valid as long as the call; but `authorization` is overwritten when the interceptors have started.
- */
+ * Valid as long as the call. */
 h2o_iovec_t grpc_call_metadata_of(struct grpc_call *call, const char *name, size_t len);
 static inline h2o_iovec_t grpc_call_metadata(struct grpc_call *call, const char *name)
 {
     return grpc_call_metadata_of(call, name, strlen(name));
 }
+/** Overwrites the values of all request metadata of this name, which are empty afterwards: for who
+ * has seen a secret that nobody after it needs. All metadata is overwritten when the call ends. */
+void grpc_call_wipe_metadata(struct grpc_call *call, const char *name);
 /** Each custom request metadata in order (comma lists of -bin split, decoded).
  * @return false past the last */
 bool grpc_call_metadata_at(struct grpc_call *call, size_t index, h2o_iovec_t *name,
@@ -186,11 +198,13 @@ bool grpc_call_add_initial_metadata(struct grpc_call *call, const char *name, co
 bool grpc_call_add_trailing_metadata(struct grpc_call *call, const char *name, const void *value,
                                      size_t len);
 
-/** Sends a message. It is packed at once; never fails while the call is open, but a
- * producer must ask grpc_call_writable() before each message of a stream. */
+/** Sends a message. It is packed at once. A producer must ask grpc_call_writable() before each
+ * message of a stream. Where it would make the connection hold too much, or there is no memory, the
+ * call ends RESOURCE_EXHAUSTED. */
 void grpc_call_send(struct grpc_call *call, const ProtobufCMessage *message);
 /** The same for `len` bytes that the caller writes where this points, and then commits: at once,
- * before anything else of this header. */
+ * before anything else of this header.
+ * @return NULL: nothing is sent, for the call has ended (or does so by this) */
 uint8_t *grpc_call_reserve(struct grpc_call *call, size_t len);
 void grpc_call_commit(struct grpc_call *call);
 /** Whether messages from now on are compressed where the client takes it and they are worth it:

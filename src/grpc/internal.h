@@ -60,9 +60,6 @@ enum grpc_metadata_result { GRPC_METADATA_KEPT, GRPC_METADATA_BAD_BINARY, GRPC_M
 /** Appends one request field at **tail; a `-bin` one decoded, and split where it is a list. */
 enum grpc_metadata_result grpc_metadata_keep(struct grpc_arena *arena, struct grpc_metadata ***tail,
                                              const h2o_header_t *field);
-/** The interceptors have run: who the caller is was found, and a call may last. Overwrites the
- * values of `authorization`. */
-void grpc_metadata_forget_credentials(struct grpc_metadata *metadata);
 /** Appends a field to those of the response, `-bin` ones encoded. @return false: out of memory */
 bool grpc_metadata_respond(struct grpc_call *call, struct grpc_response_field **list,
                            const char *name, const void *value, size_t len);
@@ -95,8 +92,10 @@ struct grpc_server {
     bool ended;        /* grpc_server_end_calls() was called */
     enum grpc_status end_status;
     const char *end_message;
-    uint8_t *sink; /* what a call that has ended still writes goes here */
-    size_t sink_cap;
+    /* calls with the beginning of a message, longest ago first; ended after message_timeout ms */
+    struct grpc_call *partial_first, **partial_last;
+    uint64_t message_timeout;
+    struct http2_timer partial_timer;
     struct grpc_methods methods;
     struct grpc_method_entry unknown;
     const struct grpc_interceptor *interceptors[GRPC_MAX_INTERCEPTORS];
@@ -105,7 +104,6 @@ struct grpc_server {
     unsigned num_interceptors;
     uint64_t clock_ns;         /* 0: not read yet in this turn */
     struct grpc_arena scratch; /* the message that on_message has */
-    ProtobufCAllocator scratch_allocator;
     _Alignas(GRPC_ARENA_ALIGN) uint8_t scratch_memory[16 * 1024];
 };
 
@@ -140,13 +138,14 @@ struct grpc_call {
     struct grpc_response_field *initial, *trailing;
     char *message; /* grpc-message, encoded */
     uint32_t message_len;
-    uint8_t status;       /* enum grpc_status, once finished */
-    uint8_t chain;        /* interceptors whose end is due */
-    unsigned is_call : 1; /* passed the checks that HTTP answers */
-    unsigned foreign : 1; /* no call, and not gRPC's content-type either */
-    unsigned opened : 1;  /* on_end is due */
-    unsigned busy : 1;    /* a callback of the call's runs, or the loop that makes them */
+    uint8_t status;        /* enum grpc_status, once finished */
+    uint8_t chain;         /* interceptors whose end is due */
+    unsigned rejected : 1; /* answered as HTTP does: see grpc_request_end_rejected() */
+    unsigned foreign : 1;  /* so, and its content-type is not gRPC's */
+    unsigned opened : 1;   /* on_end is due */
+    unsigned busy : 1;     /* a callback of the call's runs, or the loop that makes them */
     unsigned paused : 1;
+    unsigned stopped : 1; /* messages wait for the connection's next turn */
     unsigned want_write : 1;
     unsigned headers_sent : 1;
     unsigned remote_end : 1;  /* the request's END_STREAM came */
@@ -163,7 +162,10 @@ struct grpc_call {
     uint64_t started_ns, duration_ns; /* the latter 0: not known yet */
     uint8_t *interceptor_state;       /* of the whole chain */
     const char *identity;
+    size_t arena_held; /* of the arena's blocks, counted for the connection */
     struct grpc_inbox inbox;
+    struct grpc_call *partial_next, **partial_prev; /* prev NULL: no message has begun */
+    uint64_t partial_at;                            /* ms, when it did */
     /* ... to here. */
     struct grpc_arena arena;
     _Alignas(GRPC_ARENA_ALIGN) uint8_t inline_memory[GRPC_CALL_INLINE];
@@ -181,7 +183,7 @@ static inline bool grpc_call_secret(const struct grpc_call *call)
 
 /** The http2 handler's on_request: checks, chain, on_open. */
 void grpc_request_open(struct http2_stream *stream, const struct http2_request *request);
-/** Ends the response to a request that was no call, as soon as that is due. */
+/** Ends the response to a request that was none of gRPC's, as soon as that is due. */
 void grpc_request_end_rejected(struct grpc_call *call);
 
 /**
@@ -195,6 +197,18 @@ void grpc_receive_free(struct grpc_call *call);
 /** The same, and gives its window back. */
 void grpc_receive_discard(struct grpc_call *call);
 
+/** What a call is told that would make its connection hold too much. */
+#define GRPC_HOLDS_TOO_MUCH "the connection's calls hold as much as max-connection-memory allows"
+
+/** Messages whose end does not come: partial.c. */
+void grpc_partial_init(struct grpc_server *server, uint64_t timeout_ms);
+/** The call has the beginning of a message, or has it no more. */
+void grpc_partial_note(struct grpc_call *call, bool begun);
+
+/** Counts what the arena took since the last look as held for the connection. @return false: too
+ * much, and the call has ended */
+bool grpc_call_hold_arena(struct grpc_call *call);
+
 void grpc_send_headers(struct grpc_call *call);
 /** Ends the response: trailers, or trailers-only. Nothing may be waiting in the stream. */
 void grpc_send_end(struct grpc_call *call);
@@ -202,8 +216,6 @@ void grpc_send_end(struct grpc_call *call);
 void grpc_send_reset(struct grpc_call *call, enum http2_error error);
 /** A larger stage is given back after its message. */
 enum { GRPC_STAGE_KEEP = 256 * 1024 };
-/** Memory for a message that nobody will read. */
-uint8_t *grpc_send_sink(struct grpc_server *server, size_t len);
 
 /** grpc_call_finish() at once, without waiting for a slow reader: what waits is cut off. */
 void grpc_call_cut(struct grpc_call *call, enum grpc_status status, const char *message);
@@ -214,6 +226,7 @@ void grpc_call_on_data(struct http2_stream *stream, uint8_t *data, size_t len, b
 void grpc_call_on_trailers(struct http2_stream *stream, const h2o_header_t *fields,
                            size_t num_fields);
 void grpc_call_on_writable(struct http2_stream *stream);
+void grpc_call_on_turn(struct http2_stream *stream);
 void grpc_call_on_close(struct http2_stream *stream, bool complete, uint32_t error);
 
 #endif

@@ -107,13 +107,16 @@ bool grpc_call_metadata_at(struct grpc_call *call, size_t index, h2o_iovec_t *na
     return true;
 }
 
-void grpc_metadata_forget_credentials(struct grpc_metadata *metadata)
+void grpc_call_wipe_metadata(struct grpc_call *call, const char *name)
 {
-    static const char name[] = "authorization";
-    for (; metadata != NULL; metadata = metadata->next)
-        if (metadata->name_len == sizeof(name) - 1 &&
-            memcmp(metadata->name, name, metadata->name_len) == 0)
-            explicit_bzero((char *)(uintptr_t)metadata->value, metadata->value_len);
+    size_t len = strlen(name);
+
+    for (struct grpc_metadata *m = call->metadata; m != NULL; m = m->next) {
+        if (m->name_len != len || memcmp(m->name, name, len) != 0)
+            continue;
+        explicit_bzero((char *)(uintptr_t)m->value, m->value_len);
+        m->value_len = 0;
+    }
 }
 
 /* ---- of the response ---- */

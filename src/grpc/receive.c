@@ -8,9 +8,13 @@
  */
 #include <stdlib.h>
 
+#include "grpc/decode.h"
 #include "grpc/internal.h"
 
-enum { PREFIX = 5 };
+enum {
+    PREFIX = 5,
+    MESSAGE_WORK = 256, /* what a message counts as, beside its bytes: see http2_stream_work() */
+};
 
 /** What may be done with the bytes at hand. */
 enum step {
@@ -20,40 +24,69 @@ enum step {
     STEP_FAILED, /* the call is finished */
 };
 
-static bool inbox_reserve(struct grpc_call *call, size_t more)
+/** How much memory is asked for: twice what there was, for bytes come in pieces, and no more than
+ * the message has whose beginning is there. */
+static size_t inbox_size(const struct grpc_inbox *inbox, size_t needed)
+{
+    size_t cap = inbox->cap != 0 ? 2 * inbox->cap : 256;
+    uint32_t length;
+
+    if (inbox->len >= PREFIX) {
+        memcpy(&length, inbox->bytes + inbox->off + 1, sizeof(length));
+        size_t whole = PREFIX + (size_t)__builtin_bswap32(length);
+        if (whole >= needed && cap > whole)
+            cap = whole;
+    }
+    return cap > needed ? cap : needed;
+}
+
+static void inbox_free(struct grpc_call *call)
 {
     struct grpc_inbox *inbox = &call->inbox;
-    size_t cap = inbox->cap != 0 ? inbox->cap : 256;
+
+    if (grpc_call_secret(call))
+        explicit_bzero(inbox->bytes, inbox->cap);
+    free(inbox->bytes);
+    http2_stream_release(&call->stream, inbox->cap);
+}
+
+/** @return NULL, or why there is no room for `more` bytes */
+static const char *inbox_reserve(struct grpc_call *call, size_t more)
+{
+    struct grpc_inbox *inbox = &call->inbox;
 
     if (inbox->off != 0 && inbox->off + inbox->len + more > inbox->cap) {
         memmove(inbox->bytes, inbox->bytes + inbox->off, inbox->len);
         inbox->off = 0;
     }
     if (inbox->off + inbox->len + more <= inbox->cap)
-        return true;
-    while (cap < inbox->len + more)
-        cap *= 2;
+        return NULL;
+    size_t cap = inbox_size(inbox, inbox->len + more);
+    if (!http2_stream_hold(&call->stream, cap))
+        return GRPC_HOLDS_TOO_MUCH;
     /* Not realloc(), which would leave a copy of a secret behind. */
     uint8_t *bytes = malloc(cap);
-    if (bytes == NULL)
-        return false;
+    if (bytes == NULL) {
+        http2_stream_release(&call->stream, cap);
+        return "out of memory";
+    }
     if (inbox->len != 0)
         memcpy(bytes, inbox->bytes + inbox->off, inbox->len);
-    if (grpc_call_secret(call) && inbox->bytes != NULL)
-        explicit_bzero(inbox->bytes, inbox->cap);
-    free(inbox->bytes);
+    if (inbox->bytes != NULL)
+        inbox_free(call);
     inbox->bytes = bytes;
     inbox->cap = cap;
     inbox->off = 0;
-    return true;
+    return NULL;
 }
 
 static void inbox_append(struct grpc_call *call, uint8_t *data, size_t len)
 {
     struct grpc_inbox *inbox = &call->inbox;
 
-    if (!inbox_reserve(call, len)) {
-        grpc_call_finish(call, GRPC_RESOURCE_EXHAUSTED, "out of memory");
+    const char *why = inbox_reserve(call, len);
+    if (why != NULL) {
+        grpc_call_finish(call, GRPC_RESOURCE_EXHAUSTED, why);
         return;
     }
     memcpy(inbox->bytes + inbox->off + inbox->len, data, len);
@@ -68,9 +101,7 @@ void grpc_receive_free(struct grpc_call *call)
 
     if (inbox->bytes == NULL)
         return;
-    if (grpc_call_secret(call))
-        explicit_bzero(inbox->bytes, inbox->cap);
-    free(inbox->bytes);
+    inbox_free(call);
     inbox->bytes = NULL;
     inbox->off = inbox->len = inbox->cap = 0;
 }
@@ -90,6 +121,7 @@ static void settle_credit(struct grpc_call *call, size_t received, size_t keep)
 void grpc_receive_discard(struct grpc_call *call)
 {
     grpc_receive_free(call);
+    grpc_partial_note(call, false);
     settle_credit(call, 0, 0);
 }
 
@@ -97,6 +129,13 @@ void grpc_receive_discard(struct grpc_call *call)
 static bool backed_up(const struct grpc_call *call)
 {
     return call->entry->kind == GRPC_BIDI_STREAMING && http2_stream_pending(&call->stream) != 0;
+}
+
+static uint32_t max_request(const struct grpc_call *call)
+{
+    uint32_t own = call->entry->method->max_request, all = call->server->max_message_size;
+
+    return own != 0 && own < all ? own : all;
 }
 
 /** Looks at the bytes of one message and what follows it. */
@@ -111,17 +150,22 @@ static enum step judge(struct grpc_call *call, const uint8_t *bytes, size_t len,
         grpc_call_finishf(call, GRPC_INTERNAL, "bad compressed flag %u", bytes[0]);
         return STEP_FAILED;
     }
+    if (bytes[0] == 1 && (call->entry->method->flags & GRPC_METHOD_PLAIN) != 0) {
+        call->unsupported_encoding = true;
+        grpc_call_finish(call, GRPC_UNIMPLEMENTED, "this method takes no compressed messages");
+        return STEP_FAILED;
+    }
     if (bytes[0] == 1 && call->request_encoding == 0) {
         grpc_call_finish(call, GRPC_INTERNAL, "compressed message without a grpc-encoding");
         return STEP_FAILED;
     }
     memcpy(&length, bytes + 1, sizeof(length));
     length = __builtin_bswap32(length);
-    if (length > call->server->max_message_size) {
+    if (length > max_request(call)) {
         call->server->oversized++;
         grpc_call_finishf(call, GRPC_RESOURCE_EXHAUSTED,
                           "message of %u bytes is larger than the maximum of %u", length,
-                          call->server->max_message_size);
+                          max_request(call));
         return STEP_FAILED;
     }
     *size = PREFIX + (size_t)length;
@@ -136,13 +180,27 @@ static enum step judge(struct grpc_call *call, const uint8_t *bytes, size_t len,
     return call->remote_end ? STEP_MESSAGE : STEP_WAIT_END;
 }
 
-static void tell_why(struct grpc_call *call, const struct grpc_arena *arena)
+/** The call ends with what is wrong with its message of `len` bytes. */
+static void tell_why(struct grpc_call *call, enum grpc_decode_result result, size_t len)
 {
-    if (arena->exhausted)
+    switch (result) {
+    case GRPC_DECODE_TOO_MANY:
+        grpc_call_finishf(call, GRPC_RESOURCE_EXHAUSTED,
+                          "message has more than the maximum of %d fields", GRPC_DECODE_MAX_FIELDS);
+        return;
+    case GRPC_DECODE_TOO_LARGE:
+        grpc_call_finishf(call, GRPC_RESOURCE_EXHAUSTED,
+                          "message of %zu bytes would take more than twice that and %d bytes of "
+                          "memory",
+                          len, GRPC_DECODE_SPARE);
+        return;
+    case GRPC_DECODE_NO_MEMORY:
         grpc_call_finish(call, GRPC_RESOURCE_EXHAUSTED, "out of memory");
-    else
+        return;
+    default:
         grpc_call_finishf(call, GRPC_INTERNAL, "request does not parse as %s",
                           call->entry->method->request->name);
+    }
 }
 
 /** @return false: the call is finished with the reason */
@@ -150,15 +208,15 @@ static bool inflate_message(struct grpc_call *call, uint8_t **bytes, size_t *len
 {
     struct grpc_server *server = call->server;
 
-    switch (grpc_inflate(server->compress, call->request_encoding, *bytes, *len,
-                         server->max_message_size, bytes, len)) {
+    switch (grpc_inflate(server->compress, call->request_encoding, *bytes, *len, max_request(call),
+                         bytes, len)) {
     case GRPC_INFLATE_DONE:
         return true;
     case GRPC_INFLATE_TOO_LARGE:
         server->oversized++;
         grpc_call_finishf(call, GRPC_RESOURCE_EXHAUSTED,
                           "message inflates to more than the maximum of %u bytes",
-                          server->max_message_size);
+                          max_request(call));
         return false;
     case GRPC_INFLATE_NO_MEMORY:
         grpc_call_finish(call, GRPC_RESOURCE_EXHAUSTED, "out of memory");
@@ -171,20 +229,20 @@ static bool inflate_message(struct grpc_call *call, uint8_t **bytes, size_t *len
 }
 
 /** Decodes a message into the arena and hands it to the method. */
-static void deliver_in(struct grpc_call *call, uint8_t *bytes, size_t len, struct grpc_arena *arena,
-                       ProtobufCAllocator *allocator)
+static void deliver_in(struct grpc_call *call, uint8_t *bytes, size_t len, struct grpc_arena *arena)
 {
     const struct grpc_method *method = call->entry->method;
     bool secret = grpc_call_secret(call);
     struct grpc_field_name where;
+    ProtobufCMessage *message;
 
-    ProtobufCMessage *message = protobuf_c_message_unpack(method->request, allocator, len, bytes);
+    enum grpc_decode_result result = grpc_decode(call->entry->codec, arena, bytes, len, &message);
     if (secret)
         explicit_bzero(bytes, len);
     if (secret && call->compressed_in)
         grpc_compress_forget(call->server->compress);
-    if (message == NULL) {
-        tell_why(call, arena);
+    if (result != GRPC_DECODED) {
+        tell_why(call, result, len);
     } else if (!grpc_codec_check_text(call->entry->codec, message, &where)) {
         grpc_call_finishf(call, GRPC_INTERNAL, "field %s of %s is not valid UTF-8", where.field,
                           where.message);
@@ -192,6 +250,7 @@ static void deliver_in(struct grpc_call *call, uint8_t *bytes, size_t len, struc
         call->messages_in++;
         if (method->on_message != NULL)
             method->on_message(call, message);
+        (void)grpc_call_hold_arena(call);
     }
     grpc_arena_clear(arena, secret);
 }
@@ -204,10 +263,14 @@ static void deliver(struct grpc_call *call, uint8_t *bytes, size_t len, bool com
 
     call->compressed_in = compressed;
     call->bytes_in += PREFIX + len;
+    if (call->partial_prev != NULL)
+        grpc_partial_note(call, false);
+    http2_stream_work(&call->stream, MESSAGE_WORK);
     if (compressed) {
         uint8_t *wire = bytes;
         size_t wire_len = len;
         bool good = inflate_message(call, &bytes, &len);
+        http2_stream_work(&call->stream, len); /* also where it was all for nothing */
         if (grpc_call_secret(call))
             explicit_bzero(wire, wire_len);
         if (!good) {
@@ -219,15 +282,14 @@ static void deliver(struct grpc_call *call, uint8_t *bytes, size_t len, bool com
 
     if (!server->scratch_busy) {
         server->scratch_busy = true;
-        deliver_in(call, bytes, len, &server->scratch, &server->scratch_allocator);
+        deliver_in(call, bytes, len, &server->scratch);
         server->scratch_busy = false;
         return;
     }
     /* A callback of one call resumed another: the outer message must stay. */
     struct grpc_arena arena;
     grpc_arena_init(&arena, NULL, 0);
-    ProtobufCAllocator allocator = grpc_arena_allocator(&arena);
-    deliver_in(call, bytes, len, &arena, &allocator);
+    deliver_in(call, bytes, len, &arena);
 }
 
 /** Goes on with the message that the inbox holds the beginning of. @return bytes used of data */
@@ -266,6 +328,12 @@ static size_t fill_inbox(struct grpc_call *call, uint8_t *data, size_t len, enum
     return used;
 }
 
+/** Whether something but the client keeps messages, or the body's end, from being delivered. */
+static bool is_held(const struct grpc_call *call)
+{
+    return call->paused || call->stopped || backed_up(call);
+}
+
 /** Delivers what can be delivered. @return bytes used of data, the rest is to be kept */
 static size_t deliver_all(struct grpc_call *call, uint8_t *data, size_t len)
 {
@@ -273,6 +341,9 @@ static size_t deliver_all(struct grpc_call *call, uint8_t *data, size_t len)
     enum step step;
 
     while (!call->finished && !call->paused && !backed_up(call)) {
+        call->stopped = !http2_stream_in_turn(&call->stream);
+        if (call->stopped)
+            break;
         if (call->inbox.len != 0) {
             used += fill_inbox(call, data + used, len - used, &step);
         } else {
@@ -308,17 +379,28 @@ static void take_end(struct grpc_call *call)
         method->on_half_close(call);
 }
 
+/** What waits goes on as soon as what holds it is gone. */
+static void go_on_later(struct grpc_call *call)
+{
+    if (call->inbox.len == 0 && (!call->remote_end || call->half_closed))
+        return;
+    if (call->stopped)
+        http2_stream_stop(&call->stream);
+    else if (backed_up(call))
+        http2_stream_want_write(&call->stream);
+}
+
 void grpc_receive(struct grpc_call *call, uint8_t *data, size_t len)
 {
     size_t used = 0;
 
     if (!call->finished && !call->busy) {
         call->busy = true;
+        call->stopped = false;
         used = deliver_all(call, data, len);
         if (!call->finished && used != len)
             inbox_append(call, data + used, len - used);
-        if (!call->finished && call->remote_end && !call->half_closed && !call->paused &&
-            !backed_up(call))
+        if (!call->finished && call->remote_end && !call->half_closed && !is_held(call))
             take_end(call);
         call->busy = false;
     }
@@ -327,12 +409,13 @@ void grpc_receive(struct grpc_call *call, uint8_t *data, size_t len)
             explicit_bzero(data + used, len - used);
         grpc_receive_free(call);
         settle_credit(call, len, 0);
-        if (!call->is_call)
+        grpc_partial_note(call, false);
+        if (call->rejected)
             grpc_request_end_rejected(call);
         return;
     }
-    bool waits = backed_up(call);
-    settle_credit(call, len, call->paused || waits ? call->inbox.len : 0);
-    if (waits && (call->inbox.len != 0 || (call->remote_end && !call->half_closed)))
-        http2_stream_want_write(&call->stream);
+    bool held = is_held(call);
+    settle_credit(call, len, held ? call->inbox.len : 0);
+    grpc_partial_note(call, !held && call->inbox.len != 0);
+    go_on_later(call);
 }

@@ -84,9 +84,9 @@ void grpc_request_end_rejected(struct grpc_call *call)
     http2_stream_end(&call->stream);
 }
 
-/** What HTTP answers: no call, a status and a line of text. Both go out at once. Where the client
- * does not speak gRPC, END_STREAM follows the request's: until then the stream is open to be told
- * what is wrong with the rest of it (RFC 9113 8.1.1). */
+/** What HTTP answers: a status and a line of text. Both go out at once. Where the client does not
+ * speak gRPC, END_STREAM follows the request's: until then the stream is open to be told what is
+ * wrong with the rest of it (RFC 9113 8.1.1). */
 static void reject(struct grpc_call *call, const struct http2_request *request, unsigned status,
                    const char *text)
 {
@@ -101,6 +101,11 @@ static void reject(struct grpc_call *call, const struct http2_request *request, 
     size_t len = strlen(text), num_fields = status == 415 ? 1 : status == 405 ? 3 : 2;
 
     call->finished = true;
+    call->rejected = true;
+    /* what gRPC clients make of the HTTP status (http-grpc-status-mapping.md) */
+    call->status = status == 415 ? GRPC_UNKNOWN : GRPC_INTERNAL;
+    call->message = (char *)(uintptr_t)text; /* plain ASCII: nothing to encode */
+    call->message_len = (uint32_t)len - 1;   /* without the end of the line */
     http2_stream_send_headers(&call->stream, status, fields, num_fields, head_only);
     call->foreign = status == 415;
     call->ended = head_only;
@@ -110,12 +115,10 @@ static void reject(struct grpc_call *call, const struct http2_request *request, 
     grpc_request_end_rejected(call);
 }
 
-/** @return whether the request is gRPC's; else it has been answered */
-static bool is_grpc(struct grpc_call *call, const struct http2_request *request,
-                    const struct head *head)
+/** @return whether the request is none of gRPC's, and has been answered */
+static bool is_rejected(struct grpc_call *call, const struct http2_request *request,
+                        const struct head *head)
 {
-    if (request->fields_too_large)
-        return true; /* what is missing may be the rest: told as a status */
     if (!head->content_type_fits)
         reject(call, request, 415,
                "content-type must be application/grpc or "
@@ -124,9 +127,7 @@ static bool is_grpc(struct grpc_call *call, const struct http2_request *request,
         reject(call, request, 405, "gRPC calls are made by POST\n");
     else if (head->timeout_malformed)
         reject(call, request, 400, "grpc-timeout is malformed\n");
-    else
-        return true;
-    return false;
+    return call->rejected;
 }
 
 static void find_method(struct grpc_call *call, const struct http2_request *request)
@@ -211,7 +212,8 @@ static unsigned accepted(struct grpc_server *server, const h2o_iovec_t *list)
 }
 
 /** Metadata, then the chain, then what is wrong with the request, in that order: nothing is told
- * of a method before the chain let the call pass. */
+ * before the chain let the call pass, and whatever is told is seen by the chain. Where the header
+ * list is too large, what seems missing may be the rest of it, so nothing is made of that. */
 static void admit(struct grpc_call *call, const struct http2_request *request,
                   const struct head *head)
 {
@@ -227,12 +229,12 @@ static void admit(struct grpc_call *call, const struct http2_request *request,
         status = run_chain(call, &message);
     else
         message = "out of memory";
-    if (call->metadata != NULL)
-        grpc_metadata_forget_credentials(call->metadata);
     if (request->fields_too_large) /* the chain may have missed a field that was cut off */
         grpc_call_finish(call, GRPC_RESOURCE_EXHAUSTED, "the request's header list is too large");
     else if (status != GRPC_OK)
         grpc_call_finish(call, status, message);
+    else if (is_rejected(call, request, head))
+        return;
     else if (server->ended)
         grpc_call_finish(call, server->end_status, server->end_message);
     else if (call->entry->method == NULL)
@@ -290,9 +292,6 @@ void grpc_request_open(struct http2_stream *stream, const struct http2_request *
     call->remote_end = request->end_stream;
     grpc_arena_init(&call->arena, call->inline_memory, sizeof(call->inline_memory));
     read_head(&head, request);
-    if (!is_grpc(call, request, &head))
-        return;
-    call->is_call = true;
     call->request_encoding = head.encoding & 3;
     call->reply_accepted = accepted(server, head.accept) & 3;
     call->started_ns = grpc_server_clock_ns(server);
@@ -306,7 +305,7 @@ void grpc_request_open(struct http2_stream *stream, const struct http2_request *
     find_method(call, request);
     call->busy = true;
     admit(call, request, &head);
-    if (!call->finished)
+    if (!call->finished && grpc_call_hold_arena(call))
         open_method(call, &head);
     call->busy = false;
     if (call->remote_end)

@@ -4,7 +4,11 @@
 
 #include "grpc/internal.h"
 
-enum { PREFIX = 5, MAX_FIELDS = 24 };
+enum {
+    PREFIX = 5,
+    MAX_FIELDS = 24,
+    DEFLATE_WORK = 8192, /* what it costs to begin: see http2_stream_work() */
+};
 
 /* Numbers under which http2 knows fields that always are the same. */
 enum {
@@ -23,6 +27,8 @@ static const struct http2_field accept_encoding = {.name = "grpc-accept-encoding
                                                    .name_len = 20,
                                                    .value = "identity,gzip,deflate",
                                                    .value_len = 21};
+static const struct http2_field accept_identity = {
+    .name = "grpc-accept-encoding", .name_len = 20, .value = "identity", .value_len = 8};
 
 /** A header section being put together: on the stack, as long as it is small. */
 struct section {
@@ -82,7 +88,10 @@ static void add_status(struct section *section, const struct grpc_call *call)
                                            .value = call->message,
                                            .value_len = call->message_len});
     if (call->unsupported_encoding)
-        add(section, &accept_encoding);
+        add(section,
+            call->entry->method != NULL && (call->entry->method->flags & GRPC_METHOD_PLAIN) != 0
+                ? &accept_identity
+                : &accept_encoding);
     add_list(section, call->trailing);
 }
 
@@ -154,18 +163,6 @@ void grpc_send_reset(struct grpc_call *call, enum http2_error error)
     http2_stream_reset(&call->stream, error);
 }
 
-uint8_t *grpc_send_sink(struct grpc_server *server, size_t len)
-{
-    if (len > server->sink_cap) {
-        free(server->sink);
-        server->sink = malloc(len);
-        if (server->sink == NULL)
-            abort(); /* of a message that the caller holds in memory already */
-        server->sink_cap = len;
-    }
-    return server->sink;
-}
-
 /** Memory for a message that grpc_call_commit() compresses. @return NULL: there is none */
 static uint8_t *stage(struct grpc_call *call, size_t len)
 {
@@ -183,15 +180,29 @@ static uint8_t *stage(struct grpc_call *call, size_t len)
     return server->stage;
 }
 
+/** @return NULL: the call has ended */
 static inline uint8_t *put_prefix(struct grpc_call *call, size_t len, uint8_t flag)
 {
     uint8_t *to = http2_stream_reserve(&call->stream, PREFIX + len);
     uint32_t length = __builtin_bswap32((uint32_t)len);
+
+    if (to == NULL) {
+        grpc_call_finish(call, GRPC_RESOURCE_EXHAUSTED, GRPC_HOLDS_TOO_MUCH);
+        return NULL;
+    }
     to[0] = flag;
     memcpy(to + 1, &length, sizeof(length));
     call->messages_out++;
     call->bytes_out += PREFIX + len;
     return to + PREFIX;
+}
+
+static void put_message(struct grpc_call *call, const uint8_t *bytes, size_t len, uint8_t flag)
+{
+    uint8_t *to = put_prefix(call, len, flag);
+
+    if (to != NULL)
+        memcpy(to, bytes, len);
 }
 
 void grpc_call_commit(struct grpc_call *call)
@@ -204,10 +215,11 @@ void grpc_call_commit(struct grpc_call *call)
     server->staged = NULL;
     size_t len = grpc_deflate(server->compress, call->reply_encoding, server->stage,
                               server->stage_len, &bytes);
+    http2_stream_work(&call->stream, DEFLATE_WORK + 8 * server->stage_len);
     if (len != 0)
-        memcpy(put_prefix(call, len, 1), bytes, len);
+        put_message(call, bytes, len, 1);
     else
-        memcpy(put_prefix(call, server->stage_len, 0), server->stage, server->stage_len);
+        put_message(call, server->stage, server->stage_len, 0);
     if (server->stage_cap > GRPC_STAGE_KEEP) {
         free(server->stage);
         server->stage = NULL;
@@ -232,7 +244,7 @@ uint8_t *grpc_call_reserve(struct grpc_call *call, size_t len)
     if (!call->finished && len > UINT32_MAX)
         grpc_call_finish(call, GRPC_INTERNAL, "the reply is too large");
     if (call->finished || call->stream.local_closed)
-        return grpc_send_sink(call->server, len);
+        return NULL;
     bool worth_it = call->reply_accepted != 0 && !call->plain_replies &&
                     len >= call->server->compression_min_size;
     if (!call->headers_sent) {
@@ -252,7 +264,10 @@ void grpc_call_send(struct grpc_call *call, const ProtobufCMessage *message)
 {
     size_t len = protobuf_c_message_get_packed_size(message);
 
-    protobuf_c_message_pack(message, grpc_call_reserve(call, len));
+    uint8_t *to = grpc_call_reserve(call, len);
+    if (to == NULL)
+        return;
+    protobuf_c_message_pack(message, to);
     grpc_call_commit(call);
 }
 

@@ -33,11 +33,12 @@ struct grpc_server *grpc_server_create(h2o_loop_t *loop, const struct grpc_confi
         .on_data = grpc_call_on_data,
         .on_trailers = grpc_call_on_trailers,
         .on_writable = grpc_call_on_writable,
+        .on_turn = grpc_call_on_turn,
         .on_close = grpc_call_on_close,
         .data = server,
     };
     grpc_arena_init(&server->scratch, server->scratch_memory, sizeof(server->scratch_memory));
-    server->scratch_allocator = grpc_arena_allocator(&server->scratch);
+    grpc_partial_init(server, config->message_timeout);
     server->timers = http2_timers_create(read_clock_ns() / 1000000);
     server->compress = grpc_compress_create();
     if (server->timers != NULL && server->compress != NULL)
@@ -56,12 +57,12 @@ struct grpc_server *grpc_server_create(h2o_loop_t *loop, const struct grpc_confi
 void grpc_server_destroy(struct grpc_server *server)
 {
     http2_context_destroy(server->http2);
+    http2_timer_disarm(server->timers, &server->partial_timer);
     http2_timers_destroy(server->timers);
     grpc_arena_clear(&server->scratch, true);
     grpc_methods_free(&server->methods);
     grpc_compress_destroy(server->compress);
     free(server->stage);
-    free(server->sink);
     free(server);
 }
 
@@ -112,7 +113,9 @@ uint64_t grpc_server_read_clock_ns(struct grpc_server *server)
 void grpc_server_run_once(struct grpc_server *server, int32_t max_wait_ms)
 {
     http2_timers_stale(server->timers);
-    int32_t wait = http2_timers_wait(server->timers, http2_timers_now(server->timers));
+    int32_t wait = http2_context_pending(server->http2)
+                       ? 0
+                       : http2_timers_wait(server->timers, http2_timers_now(server->timers));
 
     if (wait < 0 || (max_wait_ms >= 0 && wait > max_wait_ms))
         wait = max_wait_ms >= 0 ? max_wait_ms : INT32_MAX;
@@ -122,6 +125,7 @@ void grpc_server_run_once(struct grpc_server *server, int32_t max_wait_ms)
     grpc_poll_turn(&server->poll, server->http2, wait);
     http2_timers_stale(server->timers);
     http2_timers_run(server->timers, http2_timers_now(server->timers));
+    (void)http2_context_run(server->http2);
 }
 
 void grpc_server_shutdown(struct grpc_server *server)

@@ -34,6 +34,27 @@ static size_t char_length(const uint8_t *text, size_t len)
     return length;
 }
 
+size_t grpc_utf8_next(const uint8_t *text, size_t len, uint32_t *code)
+{
+    size_t length = char_length(text, len);
+    if (length <= 1) {
+        *code = text[0];
+        return length;
+    }
+    *code = text[0] & (0x7fu >> length);
+    for (size_t i = 1; i < length; i++)
+        *code = *code << 6 | (text[i] & 0x3fu);
+    return length;
+}
+
+bool grpc_utf8_steers(uint32_t code)
+{
+    return code < 0x20 || (code >= 0x7f && code < 0xa0) || /* C0, DEL, C1 */
+           code == 0x061c || (code >= 0x200b && code <= 0x200f) ||
+           (code >= 0x2028 && code <= 0x202e) || (code >= 0x2060 && code <= 0x206f) ||
+           code == 0xfeff || (code >= 0xfff9 && code <= 0xfffb);
+}
+
 bool grpc_utf8_valid(const uint8_t *text, size_t len)
 {
     while (len != 0) {

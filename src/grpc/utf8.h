@@ -8,6 +8,12 @@
 #include <stdint.h>
 
 bool grpc_utf8_valid(const uint8_t *text, size_t len);
+/** The character that begins at `text`, of `len` > 0 bytes.
+ * @return its bytes, 0: there is none */
+size_t grpc_utf8_next(const uint8_t *text, size_t len, uint32_t *code);
+/** Whether a character steers what shows the text: controls, separators of lines and marks of
+ * direction, with which one line of a log would look like another one or like two. */
+bool grpc_utf8_steers(uint32_t code);
 /** The most whole characters of valid `text` that fit into `max` bytes, in bytes. */
 size_t grpc_utf8_cut(const char *text, size_t len, size_t max);
 

@@ -1,65 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * The life of a connection: reading, writing, draining, closing.
- *
- * Every callback of the loop enters by conn_enter() and leaves by
- * conn_settle(), which gives closed streams their on_close, lets waiting
- * streams send, writes once, and frees a lost connection: so nothing
- * disappears under a callback that is still running. Output that a handler
- * queues from elsewhere (a timer) is settled by a zero time-out in the same
- * turn of the loop.
- */
-#include "http2/conn.h"
-
+/* The life of a connection: made, drained, ended. What it does in between is in turn.c. */
 #include <stdlib.h>
-#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-static void on_read(h2o_socket_t *sock, const char *err);
-static void on_written(h2o_socket_t *sock, const char *err);
-static void on_may_go_on(h2o_socket_t *sock, const char *err);
-
-static void conn_enter(struct http2_conn *conn)
-{
-    conn->busy++;
-}
-
-/* ---- reading ---- */
-
-static void stop_reading(struct http2_conn *conn)
-{
-    if (!conn->reading_stopped) {
-        h2o_socket_read_stop(conn->sock);
-        conn->reading_stopped = 1;
-    }
-}
-
-/* ---- writing ---- */
-
-void http2_conn_start_write(struct http2_conn *conn)
-{
-    if (conn->writing || conn->out->size == 0)
-        return;
-    conn->out_in_flight = conn->out;
-    h2o_buffer_init(&conn->out, &conn->context->out_prototype);
-    http2_out_close_data(conn);
-    h2o_iovec_t vec = {conn->out_in_flight->bytes, conn->out_in_flight->size};
-    conn->context->counts.bytes_out += vec.len;
-    conn->written_since_yield += vec.len;
-    conn->writing = 1;
-    h2o_socket_write(conn->sock, &vec, 1, on_written);
-}
-
-/* After much output in a row: back to the loop's poll, so that others get their turn. The
- * callback comes when the socket can be written, which it mostly can at once. */
-static void yield(struct http2_conn *conn)
-{
-    conn->written_since_yield = 0;
-    conn->yielded = 1;
-    conn->writing = 1;
-    h2o_socket_notify_write(conn->sock, on_may_go_on);
-}
+#include "http2/conn.h"
 
 static void send_first_goaway(struct http2_conn *conn);
 
@@ -83,7 +28,7 @@ static void on_linger_timeout(struct http2_timer *timer)
 
 /* The last words get a second to be written; then, by FIN, the peer is told, and its own FIN is
  * waited for: to close over unread input would reset the connection and lose them. */
-static void linger(struct http2_conn *conn)
+void http2_conn_linger(struct http2_conn *conn)
 {
     if (!conn->lingering) {
         conn->lingering = 1;
@@ -92,105 +37,9 @@ static void linger(struct http2_conn *conn)
     if (conn->shut || conn->writing)
         return;
     conn->shut = 1;
-    if (conn->sock->ssl == NULL)
-        shutdown(h2o_socket_get_fd(conn->sock), SHUT_WR);
-}
-
-static bool may_read(const struct http2_conn *conn)
-{
-    size_t in_flight = conn->out_in_flight != NULL ? conn->out_in_flight->size : 0;
-    return conn->out->size + in_flight < HTTP2_OUT_MAX || conn->state == HTTP2_CONN_CLOSING;
-}
-
-static void adjust_reading(struct http2_conn *conn)
-{
-    if (!may_read(conn)) {
-        if (!conn->reading_stopped)
-            http2_conn_limit(conn, HTTP2_LIMIT_PENDING_OUTPUT);
-        stop_reading(conn);
-    } else if (conn->reading_stopped) {
-        h2o_socket_read_start(conn->sock, on_read);
-        conn->reading_stopped = 0;
-    }
-}
-
-/* The end of every callback: see the top of this file. The connection may be gone after it. */
-static void conn_settle(struct http2_conn *conn)
-{
-    if (conn->busy > 1) {
-        conn->busy--;
-        return;
-    }
-    if (conn->state < HTTP2_CONN_CLOSING && !conn->yielded)
-        http2_out_pump(conn);
-    http2_streams_reap(conn);
-    conn->busy = 0;
-    if (conn->state == HTTP2_CONN_LOST) {
-        http2_conn_destroy(conn);
-        return;
-    }
-    http2_conn_start_write(conn);
-    adjust_reading(conn);
-    if (conn->drained && conn->num_streams == 0 && conn->state == HTTP2_CONN_OPEN)
-        conn->state = HTTP2_CONN_CLOSING;
-    if (conn->state == HTTP2_CONN_CLOSING)
-        linger(conn);
-}
-
-static void on_flush_timeout(h2o_timeout_entry_t *entry)
-{
-    struct http2_conn *conn = H2O_STRUCT_FROM_MEMBER(struct http2_conn, flush_timer, entry);
-    conn_enter(conn);
-    conn_settle(conn);
-}
-
-void http2_conn_touch(struct http2_conn *conn)
-{
-    if (conn->busy == 0 && !h2o_timeout_is_linked(&conn->flush_timer))
-        h2o_timeout_link(conn->context->loop, &conn->context->zero_timeout, &conn->flush_timer);
-}
-
-static void on_written(h2o_socket_t *sock, const char *err)
-{
-    struct http2_conn *conn = sock->data;
-    conn->writing = 0;
-    h2o_buffer_dispose(&conn->out_in_flight);
-    conn_enter(conn);
-    if (err != NULL)
-        http2_conn_lost(conn);
-    else if (conn->written_since_yield >= HTTP2_YIELD_BYTES && conn->state == HTTP2_CONN_OPEN &&
-             !h2o_linklist_is_empty(&conn->turns))
-        yield(conn);
-    conn_settle(conn);
-}
-
-static void on_may_go_on(h2o_socket_t *sock, const char *err)
-{
-    struct http2_conn *conn = sock->data;
-    conn->writing = 0;
-    conn->yielded = 0;
-    conn_enter(conn);
-    if (err != NULL)
-        http2_conn_lost(conn);
-    conn_settle(conn);
-}
-
-static void on_read(h2o_socket_t *sock, const char *err)
-{
-    struct http2_conn *conn = sock->data;
-    size_t len;
-    conn_enter(conn);
-    conn->written_since_yield = 0;
-    conn->read_ms = http2_timers_now(conn->context->timers);
-    conn->ping_ms = 0;
-    if (err != NULL || !http2_input_read(conn, &len))
-        http2_conn_lost(conn);
-    else
-        http2_input_handle(conn, conn->context->input, len);
-    while (sock->ssl != NULL && sock->input->size != 0 && conn->state != HTTP2_CONN_LOST &&
-           http2_input_read(conn, &len))
-        http2_input_handle(conn, conn->context->input, len);
-    conn_settle(conn);
+    if (conn->tls != NULL)
+        http2_tls_shutdown(conn);
+    shutdown(h2o_socket_get_fd(conn->sock), SHUT_WR);
 }
 
 /* ---- the ends ---- */
@@ -203,6 +52,15 @@ void http2_conn_lost(struct http2_conn *conn)
     http2_streams_lose(conn);
 }
 
+void http2_conn_hang_up(struct http2_conn *conn)
+{
+    if (conn->state >= HTTP2_CONN_CLOSING)
+        return;
+    conn->state = HTTP2_CONN_CLOSING;
+    http2_streams_lose(conn);
+    http2_conn_touch(conn);
+}
+
 /* What a GOAWAY may name: never more than an earlier one did (RFC 9113 6.8). */
 static uint32_t last_served(const struct http2_conn *conn)
 {
@@ -213,9 +71,7 @@ void http2_conn_end(struct http2_conn *conn, enum http2_error error, const char 
 {
     if (conn->state >= HTTP2_CONN_CLOSING)
         return;
-    h2o_iovec_t debug = {(char *)(uintptr_t)why, strlen(why)};
-    http2_out_close_data(conn);
-    h2o_http2_encode_goaway_frame(&conn->out, last_served(conn), -(int)error, debug);
+    http2_out_goaway(conn, last_served(conn), error, why);
     conn->state = HTTP2_CONN_CLOSING;
     http2_streams_lose(conn);
     http2_conn_touch(conn);
@@ -251,9 +107,8 @@ static void send_first_goaway(struct http2_conn *conn)
     static const uint8_t ping[8] = HTTP2_PING_DRAIN;
     const char *why = conn->drain_why;
     conn->goaway_due = 0;
-    http2_out_close_data(conn);
-    h2o_http2_encode_goaway_frame(&conn->out, INT32_MAX, 0, h2o_iovec_init(why, strlen(why)));
-    h2o_http2_encode_ping_frame(&conn->out, 0, ping);
+    http2_out_goaway(conn, INT32_MAX, HTTP2_NO_ERROR, why);
+    http2_out_ping(conn, 0, ping);
     wait_at_most(conn, HTTP2_LINGER_MS);
     http2_conn_touch(conn);
 }
@@ -300,29 +155,29 @@ void http2_conn_drain_finish(struct http2_conn *conn)
     conn->drained = 1;
     conn->goaway_id = conn->last_id;
     http2_timer_disarm(conn->context->timers, &conn->linger_timer);
-    http2_out_close_data(conn);
-    h2o_http2_encode_goaway_frame(&conn->out, conn->last_id, 0,
-                                  h2o_iovec_init(conn->drain_why, strlen(conn->drain_why)));
-    http2_conn_touch(conn);
+    http2_out_goaway(conn, conn->last_id, HTTP2_NO_ERROR, conn->drain_why);
 }
 
 void http2_conn_destroy(struct http2_conn *conn)
 {
     struct http2_context *context = conn->context;
-    conn_enter(conn); /* handlers that are told now must not have it flushed */
+    http2_turn_enter(conn); /* handlers that are told now must not have it flushed */
     conn->state = HTTP2_CONN_LOST;
     http2_streams_lose(conn);
     http2_streams_reap(conn);
     http2_life_end(conn);
-    h2o_timeout_unlink(&conn->flush_timer);
-    http2_timer_disarm(conn->context->timers, &conn->linger_timer);
+    http2_timer_disarm(context->timers, &conn->linger_timer);
+    if (h2o_linklist_is_linked(&conn->touched))
+        h2o_linklist_unlink(&conn->touched);
+    if (h2o_linklist_is_linked(&conn->waiting))
+        h2o_linklist_unlink(&conn->waiting);
     h2o_linklist_unlink(&conn->link);
+    if (conn->tls != NULL)
+        http2_tls_free(conn);
     h2o_socket_close(conn->sock);
     hpack_table_dispose(&conn->decoder);
     http2_memo_dispose(&conn->memo);
-    h2o_buffer_dispose(&conn->out);
-    if (conn->out_in_flight != NULL)
-        h2o_buffer_dispose(&conn->out_in_flight);
+    http2_out_free(conn);
     http2_input_drop(conn);
     http2_block_drop(conn);
     free(conn->buckets);
@@ -334,43 +189,39 @@ void http2_conn_destroy(struct http2_conn *conn)
 
 struct http2_conn *http2_conn_create(struct http2_context *context, h2o_socket_t *sock)
 {
-    struct http2_conn *conn = h2o_mem_alloc(sizeof(*conn));
+    enum { BUCKETS = 8 };
+    struct http2_conn *conn = malloc(sizeof(*conn));
+    struct http2_stream **buckets = calloc(BUCKETS, sizeof(struct http2_stream *));
+    if (conn == NULL || buckets == NULL) {
+        free(conn);
+        free(buckets);
+        h2o_socket_close(sock);
+        return NULL;
+    }
     *conn = (struct http2_conn){
         .context = context,
         .sock = sock,
         .peer = H2O_HTTP2_SETTINGS_DEFAULT,
-        .num_buckets = 8,
+        .buckets = buckets,
+        .num_buckets = BUCKETS,
         .goaway_id = INT32_MAX,
         .send_window = 65535,
         .recv_window = HTTP2_CONN_WINDOW,
         .budget = HTTP2_TURN_QUANTUM,
         .calm.credit = HTTP2_CREDIT_MAX,
-        .flush_timer.cb = on_flush_timeout,
         .linger_timer.expired = on_linger_timeout,
         .decoder.size = HPACK_TABLE_SIZE,
     };
+    sock->data = conn;
     hpack_encoder_init(&conn->encoder);
-    conn->buckets = calloc(conn->num_buckets, sizeof(struct http2_stream *));
-    if (conn->buckets == NULL)
-        h2o_fatal("no memory");
     h2o_linklist_init_anchor(&conn->turns);
+    h2o_linklist_init_anchor(&conn->stopped);
     h2o_linklist_init_anchor(&conn->closed);
-    h2o_buffer_init(&conn->out, &context->out_prototype);
     h2o_linklist_insert(&context->conns, &conn->link);
     context->counts.connections_accepted++;
     context->counts.connections_open++;
     http2_life_begin(conn);
     return conn;
-}
-
-void http2_conn_start(struct http2_conn *conn)
-{
-    if (conn->sock->ssl == NULL)
-        h2o_socket_dont_read(conn->sock, 1);
-    h2o_socket_read_start(conn->sock, on_read);
-    /* what came together with the handshake's end is decrypted by now, and no event tells of it */
-    if (conn->sock->ssl != NULL && conn->sock->input->size != 0)
-        on_read(conn->sock, NULL);
 }
 
 void http2_refuse(int fd, const char *why)
@@ -391,6 +242,6 @@ void http2_refuse(int fd, const char *why)
 void http2_accept(struct http2_context *context, h2o_socket_t *sock)
 {
     struct http2_conn *conn = http2_conn_create(context, sock);
-    sock->data = conn;
-    http2_conn_start(conn);
+    if (conn != NULL)
+        http2_turn_start(conn);
 }

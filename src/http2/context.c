@@ -3,23 +3,44 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+
+/* Page-aligned, so that it can be left out of core dumps: requests hold secrets. */
+static uint8_t *create_input(void)
+{
+    void *input =
+        mmap(NULL, HTTP2_INPUT_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (input == MAP_FAILED)
+        return NULL;
+    (void)madvise(input, HTTP2_INPUT_SIZE, MADV_DONTDUMP);
+    return input;
+}
 
 struct http2_context *http2_context_create(h2o_loop_t *loop, struct http2_timers *timers,
                                            const struct http2_handler *handler,
                                            const struct http2_settings *settings)
 {
-    struct http2_context *context = h2o_mem_alloc(sizeof(*context));
-    *context = (struct http2_context){
-        .loop = loop, .timers = timers, .handler = handler, .settings = *settings};
-    /* Page-aligned, so that it can be left out of core dumps: requests hold secrets. */
-    size_t input_size = HTTP2_FRAME_MAX + H2O_HTTP2_FRAME_HEADER_SIZE + HTTP2_READ_SIZE;
-    context->input = h2o_mem_alloc(input_size);
-    context->streams.max = 256;
-    context->out_prototype.allocator.max = 16;
-    context->out_prototype._initial_buf.capacity = HTTP2_OUT_TARGET + HTTP2_FRAME_MAX;
+    struct http2_context *context = malloc(sizeof(*context));
+    struct http2_fields fields = {.all = NULL};
+    uint8_t *input = create_input();
+    if (context == NULL || input == NULL ||
+        !http2_fields_init(&fields, settings->max_header_list_size)) {
+        if (input != NULL)
+            munmap(input, HTTP2_INPUT_SIZE);
+        free(context);
+        return NULL;
+    }
+    *context = (struct http2_context){.loop = loop,
+                                      .timers = timers,
+                                      .handler = handler,
+                                      .settings = *settings,
+                                      .input = input,
+                                      .fields = fields,
+                                      .streams.max = 256,
+                                      .outputs.max = 16};
     h2o_linklist_init_anchor(&context->conns);
-    h2o_timeout_init(loop, &context->zero_timeout, 0);
-    http2_fields_init(&context->fields, settings->max_header_list_size);
+    h2o_linklist_init_anchor(&context->touched);
+    h2o_linklist_init_anchor(&context->waiting);
     return context;
 }
 
@@ -28,25 +49,15 @@ static struct http2_conn *first_conn(struct http2_context *context)
     return H2O_STRUCT_FROM_MEMBER(struct http2_conn, link, context->conns.next);
 }
 
-static void free_recycled(h2o_mem_recycle_t *allocator)
-{
-    /* libh2o frees what comes back to an allocator that keeps nothing; taking one chunk out and
-     * giving it back to such an allocator empties it one by one */
-    while (allocator->cnt != 0) {
-        void *chunk = h2o_mem_alloc_recycle(allocator, 1);
-        free(chunk);
-    }
-}
-
 void http2_context_destroy(struct http2_context *context)
 {
     while (!h2o_linklist_is_empty(&context->conns))
         http2_conn_destroy(first_conn(context));
-    h2o_timeout_dispose(context->loop, &context->zero_timeout);
     http2_fields_dispose(&context->fields);
-    free_recycled(&context->streams);
-    free_recycled(&context->out_prototype.allocator);
-    free(context->input);
+    http2_tls_io_free(context);
+    http2_spares_free(&context->streams);
+    http2_spares_free(&context->outputs);
+    munmap(context->input, HTTP2_INPUT_SIZE);
     free(context);
 }
 

@@ -198,11 +198,7 @@ static void handle_settings(struct http2_conn *conn, const h2o_http2_frame_t *fr
         http2_conn_fail(conn, HTTP2_FLOW_CONTROL_ERROR, "SETTINGS overflow a stream's window");
         return;
     }
-    http2_out_close_data(conn);
-    uint8_t *dst = http2_out_room(conn, H2O_HTTP2_FRAME_HEADER_SIZE);
-    h2o_http2_encode_frame_header(dst, 0, H2O_HTTP2_FRAME_TYPE_SETTINGS, H2O_HTTP2_FRAME_FLAG_ACK,
-                                  0);
-    conn->out->size += H2O_HTTP2_FRAME_HEADER_SIZE;
+    http2_out_frame(conn, H2O_HTTP2_FRAME_TYPE_SETTINGS, H2O_HTTP2_FRAME_FLAG_ACK, 0, NULL, 0);
 }
 
 /* ---- the small ones ---- */
@@ -320,8 +316,7 @@ static void handle_ping(struct http2_conn *conn, const h2o_http2_frame_t *frame)
         http2_conn_fail(conn, HTTP2_ENHANCE_YOUR_CALM, "too_many_pings"); /* A8's own words */
         return;
     }
-    http2_out_close_data(conn);
-    h2o_http2_encode_ping_frame(&conn->out, 1, payload.data);
+    http2_out_ping(conn, H2O_HTTP2_FRAME_FLAG_ACK, payload.data);
 }
 
 static void handle_goaway(struct http2_conn *conn, const h2o_http2_frame_t *frame)
@@ -410,10 +405,15 @@ size_t http2_frames_handle(struct http2_conn *conn, uint8_t *src, size_t len)
             http2_conn_fail(conn, HTTP2_PROTOCOL_ERROR, why);
             break;
         }
+        http2_turn_spend(conn, HTTP2_WORK_FRAME + frame.length);
         handle_frame(conn, &frame);
         http2_streams_reap(conn);
-        if (conn->out->size >= HTTP2_OUT_TARGET)
-            http2_conn_start_write(conn);
+        if (http2_output_waiting(&conn->out) >= HTTP2_OUT_TARGET)
+            http2_write(conn);
+        if (conn->over || !http2_account_may_read(conn)) {
+            conn->unhandled = 1;
+            break;
+        }
     }
     return used;
 }

@@ -102,6 +102,10 @@ static void open_request(struct http2_conn *conn, uint32_t id, bool end_stream,
     struct http2_request whole = *request;
     whole.end_stream = end_stream;
     struct http2_stream *stream = http2_stream_open(conn, id);
+    if (stream == NULL) {
+        refuse(conn, id, HTTP2_REFUSED_STREAM);
+        return;
+    }
     if (content_length != SIZE_MAX)
         stream->content_length = content_length;
     stream->remote_closed = end_stream;
@@ -218,9 +222,13 @@ static bool grow_block(struct http2_conn *conn, size_t needed)
         size *= 2;
     if (size == conn->block_size)
         return true;
-    uint8_t *grown = http2_secret_alloc(size);
-    if (grown == NULL)
+    if (!http2_account_hold(conn, size))
         return false;
+    uint8_t *grown = http2_secret_alloc(size);
+    if (grown == NULL) {
+        http2_account_release(conn, size);
+        return false;
+    }
     if (conn->block_len != 0)
         memcpy(grown, conn->block, conn->block_len);
     size_t len = conn->block_len;
@@ -242,7 +250,7 @@ static void append_block(struct http2_conn *conn, const uint8_t *bytes, size_t l
     if (len == 0)
         return;
     if (!grow_block(conn, conn->block_len + len)) {
-        http2_conn_fail(conn, HTTP2_INTERNAL_ERROR, "out of memory");
+        http2_conn_fail(conn, HTTP2_ENHANCE_YOUR_CALM, "no memory for the header block");
         return;
     }
     memcpy(conn->block + conn->block_len, bytes, len);
@@ -252,6 +260,7 @@ static void append_block(struct http2_conn *conn, const uint8_t *bytes, size_t l
 void http2_block_drop(struct http2_conn *conn)
 {
     http2_secret_free(conn->block, conn->block_size);
+    http2_account_release(conn, conn->block_size);
     conn->block = NULL;
     conn->block_len = conn->block_size = 0;
 }

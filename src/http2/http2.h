@@ -44,7 +44,9 @@ struct http2_stream {
     h2o_linklist_t turn; /* in conn's queue of senders; once closed, of the closed */
     uint8_t *pending;    /* accepted body bytes that windows or the buffer held back */
     uint32_t pending_len, pending_off, pending_cap;
+    h2o_linklist_t stopped; /* in conn's list of those that go on in its next turn */
     uint32_t id;
+    uint32_t held;              /* bytes counted for it: http2_stream_hold() */
     int32_t send_window;        /* may be negative after SETTINGS, RFC 9113 6.9.2 */
     uint32_t recv_window;       /* what the peer may still send */
     uint32_t recv_held;         /* delivered to the handler, not yet consumed */
@@ -85,6 +87,8 @@ struct http2_handler {
     void (*on_trailers)(struct http2_stream *stream, const h2o_header_t *fields, size_t num_fields);
     /** There is room to send, as asked by http2_stream_want_write(). */
     void (*on_writable)(struct http2_stream *stream);
+    /** The connection has its next turn, as asked by http2_stream_stop(). NULL: nobody asks. */
+    void (*on_turn)(struct http2_stream *stream);
     /** Exactly once for each on_request, last: the stream is gone. Never called
      * from inside a function of this header that the handler calls.
      * @param complete both sides ended it in the regular way
@@ -106,6 +110,11 @@ struct http2_settings {
     uint64_t keepalive_timeout;      /* of that PING's answer; then the connection is lost */
     uint64_t ping_min_time;          /* between the peer's pings; 0: A8's five minutes */
     bool ping_without_streams;       /* that often with no stream open, too */
+    uint32_t turn_us;                /* a connection's turn; 0: HTTP2_TURN_US */
+    size_t max_memory;               /* bytes that one connection makes us hold; 0: no bound */
+    /** Takes a line for the log: what failed before there was HTTP/2. At most ten a second. NULL:
+     * nobody wants it. */
+    void (*note)(const char *line);
 };
 
 /** Counts of one context, plain and monotonic except the open ones. */
@@ -126,6 +135,12 @@ struct http2_context *http2_context_create(h2o_loop_t *loop, struct http2_timers
                                            const struct http2_settings *settings);
 /** Closes all connections at once (their streams get on_close). */
 void http2_context_destroy(struct http2_context *context);
+/** To be called in each turn of the loop, after its wait and after the timers: flushes what they
+ * queued, and lets connections go on that had more to do than a turn allows, for about
+ * HTTP2_WAITING_US. @return whether there is more to do: then the loop must not wait */
+bool http2_context_run(struct http2_context *context);
+/** The same question, without doing anything. */
+bool http2_context_pending(const struct http2_context *context);
 /** Graceful: two GOAWAYs (RFC 9113 6.8), each connection closes after its last stream; one in its
  * handshake may end that within handshake_timeout. */
 void http2_context_shutdown(struct http2_context *context);
@@ -179,9 +194,10 @@ void http2_stream_send_headers(struct http2_stream *stream, unsigned status,
                                bool end_stream);
 /**
  * Appends `len` bytes to the body and returns where to write them, at once and
- * before any other call into http2. Always succeeds while the local side is
- * open: what windows do not let go now waits in the stream (http2_stream_pending).
- * Small writes of one stream in a row share DATA frames.
+ * before any other call into http2. Only while the local side is open. What windows do
+ * not let go now waits in the stream (http2_stream_pending). Small writes of one stream in
+ * a row share DATA frames.
+ * @return NULL: max_memory is reached, or there is no memory. Nothing was appended.
  */
 uint8_t *http2_stream_reserve(struct http2_stream *stream, size_t len);
 /** Bytes that would go out now without waiting in the stream, or 0: then ask
@@ -203,6 +219,22 @@ void http2_stream_send_trailers(struct http2_stream *stream, const struct http2_
 void http2_stream_end(struct http2_stream *stream);
 /** RST_STREAM; what waits in the stream is dropped. on_close follows from the loop. */
 void http2_stream_reset(struct http2_stream *stream, enum http2_error error);
+
+/* ---- what a stream costs ---- */
+
+/** Counts bytes that the handler keeps for the stream, as long as it is open or until they are
+ * released. @return false: with them the connection would hold more than max_memory, and they
+ * are not counted */
+bool http2_stream_hold(struct http2_stream *stream, size_t len);
+void http2_stream_release(struct http2_stream *stream, size_t len);
+/** Takes work from the connection's turn: `bytes` handled, or as many as would take the same time
+ * (about a nanosecond each). */
+void http2_stream_work(struct http2_stream *stream, size_t bytes);
+/** Whether the connection's turn has time left. Where it has not, the handler stops between
+ * two messages and asks to go on. */
+bool http2_stream_in_turn(const struct http2_stream *stream);
+/** on_turn once, in the connection's next turn. */
+void http2_stream_stop(struct http2_stream *stream);
 
 /* ---- receiving ---- */
 

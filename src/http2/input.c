@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What comes in: bytes, the preface, frames that are not whole yet.
+ * What comes in: bytes, the preface, frames that are not whole or not handled yet.
  *
- * Plain sockets are read here and not by libh2o: one read of a shared buffer a
- * turn, no buffer for an idle connection, and the bytes of a secret lie in one
- * place, where they can be overwritten.
+ * Sockets are read here and not by libh2o: one read of a shared buffer a turn, no buffer for an
+ * idle connection, and the bytes of a secret lie in one place, where they are overwritten when
+ * they have been handled.
  */
 #include "http2/conn.h"
 
@@ -13,14 +13,17 @@
 #include <string.h>
 #include <unistd.h>
 
-static void keep_carry(struct http2_conn *conn, uint8_t *bytes, size_t len)
+static bool keep_carry(struct http2_conn *conn, const uint8_t *bytes, size_t len)
 {
     if (len == 0)
-        return;
-    conn->carry = h2o_mem_alloc(len);
+        return true;
+    conn->carry = malloc(len);
+    if (conn->carry == NULL)
+        return false;
     memcpy(conn->carry, bytes, len);
     conn->carry_len = len;
-    explicit_bzero(bytes, len); /* may be half of a secret, and nobody will look at it here */
+    http2_account_force(conn, len);
+    return true;
 }
 
 static size_t take_carry(struct http2_conn *conn, uint8_t *dst)
@@ -33,30 +36,42 @@ static size_t take_carry(struct http2_conn *conn, uint8_t *dst)
     return len;
 }
 
+static ssize_t read_plain(struct http2_conn *conn, uint8_t *dst, size_t room)
+{
+    ssize_t n;
+    do
+        n = read(h2o_socket_get_fd(conn->sock), dst, room);
+    while (n < 0 && errno == EINTR);
+    if (n > 0)
+        return n;
+    return n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK) ? 0 : -1;
+}
+
 bool http2_input_read(struct http2_conn *conn, size_t *len)
 {
     uint8_t *input = conn->context->input;
-    size_t carried = take_carry(conn, input);
-    ssize_t n;
-    if (conn->sock->ssl != NULL) {
-        /* libh2o decrypted into its own buffer; what does not fit now waits there */
-        h2o_buffer_t *src = conn->sock->input;
-        n = (ssize_t)(src->size < HTTP2_READ_SIZE ? src->size : HTTP2_READ_SIZE);
-        memcpy(input + carried, src->bytes, (size_t)n);
-        explicit_bzero(src->bytes, (size_t)n);
-        h2o_buffer_consume(&conn->sock->input, (size_t)n);
-    } else {
-        do
-            n = read(h2o_socket_get_fd(conn->sock), input + carried, HTTP2_READ_SIZE);
-        while (n < 0 && errno == EINTR);
-        if (n == 0 || (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK))
-            return false;
-        if (n < 0)
-            n = 0;
+    size_t carried = take_carry(conn, input), room = HTTP2_INPUT_SIZE - carried;
+    *len = carried;
+    if (room < HTTP2_READ_SIZE) /* frames that wait are handled first */
+        return true;
+    ssize_t n = conn->tls != NULL ? http2_tls_read(conn, input + carried, room)
+                                  : read_plain(conn, input + carried, HTTP2_READ_SIZE);
+    if (n < 0) {
+        explicit_bzero(input, carried);
+        return false;
     }
     conn->context->counts.bytes_in += (uint64_t)n;
-    *len = carried + (size_t)n;
+    *len += (size_t)n;
     return true;
+}
+
+bool http2_input_discard(struct http2_conn *conn)
+{
+    conn->readable = conn->unhandled = 0;
+    ssize_t n = read_plain(conn, conn->context->input, HTTP2_READ_SIZE);
+    if (n > 0)
+        explicit_bzero(conn->context->input, (size_t)n);
+    return n >= 0;
 }
 
 /* Not our preface. HTTP/1 deserves an answer that its client can show.
@@ -76,8 +91,7 @@ static size_t refuse_preface(struct http2_conn *conn, const uint8_t *src, size_t
         http2_conn_fail(conn, HTTP2_PROTOCOL_ERROR, "not the HTTP/2 connection preface");
         return len;
     }
-    memcpy(http2_out_room(conn, sizeof(text) - 1), text, sizeof(text) - 1);
-    conn->out->size += sizeof(text) - 1;
+    memcpy(http2_out_put(conn, sizeof(text) - 1), text, sizeof(text) - 1);
     conn->state = HTTP2_CONN_CLOSING;
     return len;
 }
@@ -91,16 +105,14 @@ static void send_preface(struct http2_conn *conn)
     } values[] = {{H2O_HTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, settings->max_concurrent_streams},
                   {H2O_HTTP2_SETTINGS_INITIAL_WINDOW_SIZE, HTTP2_STREAM_WINDOW},
                   {H2O_HTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, settings->max_header_list_size}};
-    size_t num = sizeof(values) / sizeof(values[0]);
-    uint8_t *dst = http2_out_room(conn, H2O_HTTP2_FRAME_HEADER_SIZE + 6 * num);
-    uint8_t *end = h2o_http2_encode_frame_header(dst, 6 * num, H2O_HTTP2_FRAME_TYPE_SETTINGS, 0, 0);
-    for (size_t i = 0; i != num; i++) {
+    uint8_t payload[sizeof(values) / sizeof(values[0]) * 6], *end = payload;
+    for (size_t i = 0; i != sizeof(values) / sizeof(values[0]); i++) {
         *end++ = (uint8_t)(values[i].id >> 8);
         *end++ = (uint8_t)values[i].id;
         end = h2o_http2_encode32u(end, values[i].value);
     }
-    conn->out->size += (size_t)(end - dst);
-    h2o_http2_encode_window_update_frame(&conn->out, 0, HTTP2_CONN_WINDOW - 65535);
+    http2_out_frame(conn, H2O_HTTP2_FRAME_TYPE_SETTINGS, 0, 0, payload, sizeof(payload));
+    http2_out_window_update(conn, 0, HTTP2_CONN_WINDOW - 65535);
 }
 
 /* @return bytes used, 0 to wait for more */
@@ -117,16 +129,27 @@ static size_t handle_preface(struct http2_conn *conn, const uint8_t *src, size_t
     return whole;
 }
 
-void http2_input_handle(struct http2_conn *conn, uint8_t *src, size_t len)
+static size_t handle(struct http2_conn *conn, uint8_t *src, size_t len)
 {
     size_t used = 0;
     if (conn->state == HTTP2_CONN_PREFACE && len != 0)
         used = handle_preface(conn, src, len);
     if (conn->state == HTTP2_CONN_SETTINGS || conn->state == HTTP2_CONN_OPEN)
         used += http2_frames_handle(conn, src + used, len - used);
+    return used;
+}
+
+void http2_input_handle(struct http2_conn *conn, uint8_t *src, size_t len)
+{
+    size_t used = handle(conn, src, len);
+    bool kept = conn->state >= HTTP2_CONN_CLOSING || keep_carry(conn, src + used, len - used);
+    explicit_bzero(src, len); /* it may hold passwords and tokens */
+    if (!kept) {
+        http2_conn_lost(conn);
+        return;
+    }
     if (conn->state >= HTTP2_CONN_CLOSING)
         return;
-    keep_carry(conn, src + used, len - used);
     if (conn->carry_len != 0 || conn->block_stream != 0 || conn->partial_ms != 0)
         http2_life_partial(conn, used != 0);
 }
@@ -135,6 +158,7 @@ void http2_input_drop(struct http2_conn *conn)
 {
     if (conn->carry != NULL)
         explicit_bzero(conn->carry, conn->carry_len);
+    http2_account_release(conn, conn->carry_len);
     free(conn->carry);
     conn->carry = NULL;
     conn->carry_len = 0;

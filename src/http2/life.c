@@ -114,9 +114,7 @@ static uint64_t look_at_keepalive(struct http2_conn *conn, uint64_t now)
     if (now < conn->read_ms + settings->keepalive_time)
         return conn->read_ms + settings->keepalive_time;
     conn->ping_ms = now;
-    http2_out_close_data(conn);
-    h2o_http2_encode_ping_frame(&conn->out, 0, ping);
-    http2_conn_touch(conn);
+    http2_out_ping(conn, 0, ping);
     return now + settings->keepalive_timeout;
 }
 

@@ -16,6 +16,8 @@
     X(HEADER_TIME, "header_time")                                                                  \
     X(HANDSHAKE_TIME, "handshake_timeout")                                                         \
     X(PENDING_OUTPUT, "pending_output")                                                            \
+    X(MEMORY, "max_connection_memory")                                                             \
+    X(TURN, "turn")                                                                                \
     X(RESETS, "resets")                                                                            \
     X(PINGS, "pings")                                                                              \
     X(SETTINGS, "settings")                                                                        \
@@ -70,8 +72,20 @@ enum {
 
     /* ---- work of a turn, so that a connection does not keep others waiting ---- */
 
-    /* One read of a socket, and all that a turn handles of it. */
+    /* One read of a socket, and all that a turn handles of it; of a TLS socket half as much. */
     HTTP2_READ_SIZE = 128 * 1024,
+    /* A turn ends after so long, or so many bytes handled or inflated: then the others are served.
+     */
+    HTTP2_TURN_US = 1000,
+    HTTP2_TURN_WORK = 1024 * 1024,
+    /* What a turn does between two looks at the clock, and what a frame counts as: a request costs
+     * a microsecond or less. */
+    HTTP2_TURN_LOOK = 32 * 1024,
+    HTTP2_WORK_FRAME = 256,
+    /* Those that had their turn and have more to do share so much time of each turn of the loop. */
+    HTTP2_WAITING_US = 2000,
+    /* Whoever needed all of a turn waits for others first, for so long after it. */
+    HTTP2_HEAVY_MS = 100,
     /* Output after which a connection lets the loop serve the others. */
     HTTP2_YIELD_BYTES = 256 * 1024,
 

@@ -9,25 +9,112 @@
  * quantum a turn; a stream whose own window is closed leaves the queue until
  * it opens.
  */
+#include <arpa/inet.h>
+#include <stdlib.h>
+
 #include "http2/conn.h"
 
-#include <stdlib.h>
-#include <string.h>
+/* ---- the buffer ---- */
 
-uint8_t *http2_out_room(struct http2_conn *conn, size_t len)
+static void *new_buffer(struct http2_conn *conn, size_t size)
 {
-    h2o_buffer_t *out = conn->out;
-    if (out->bytes != NULL && out->capacity - out->size - (size_t)(out->bytes - out->_buf) >= len)
-        return (uint8_t *)out->bytes + out->size;
-    return (uint8_t *)h2o_buffer_reserve(&conn->out, len).base;
+    return size == HTTP2_OUTPUT_SIZE ? http2_spares_take(&conn->context->outputs, size)
+                                     : malloc(size);
+}
+
+static void free_buffer(struct http2_conn *conn)
+{
+    struct http2_output *out = &conn->out;
+    if (out->cap == HTTP2_OUTPUT_SIZE)
+        http2_spares_give(&conn->context->outputs, out->bytes);
+    else
+        free(out->bytes);
+    http2_account_release(conn, out->cap);
+}
+
+void http2_out_free(struct http2_conn *conn)
+{
+    if (conn->out.bytes == NULL)
+        return;
+    free_buffer(conn);
+    conn->out = (struct http2_output){0};
+}
+
+/* The slow half of http2_out_put(): what waits moves to the front, or to a larger buffer. */
+static bool make_room(struct http2_conn *conn, size_t len)
+{
+    struct http2_output *out = &conn->out;
+    size_t waiting = http2_output_waiting(out);
+    size_t cap = out->cap != 0 ? out->cap : HTTP2_OUTPUT_SIZE;
+    while (cap - waiting < len)
+        cap *= 2;
+    uint8_t *bytes = out->bytes;
+    if (cap != out->cap) {
+        bytes = conn->broken ? NULL : new_buffer(conn, cap);
+        if (bytes == NULL)
+            return false;
+        http2_account_force(conn, cap);
+    }
+    if (waiting != 0)
+        memmove(bytes, out->bytes + out->off, waiting);
+    if (conn->data_frame != 0)
+        conn->data_frame -= out->off; /* it was not begun before off: a write closes it */
+    if (bytes != out->bytes && out->bytes != NULL)
+        free_buffer(conn);
+    *out = (struct http2_output){.bytes = bytes, .cap = cap, .len = waiting};
+    return true;
+}
+
+uint8_t *http2_out_put_slowly(struct http2_conn *conn, size_t len)
+{
+    if (make_room(conn, len))
+        return http2_out_put(conn, len);
+    conn->broken = 1;
+    http2_out_close_data(conn);
+    http2_conn_touch(conn);
+    return conn->context->sink;
+}
+
+/* ---- small frames ---- */
+
+void http2_out_frame(struct http2_conn *conn, uint8_t type, uint8_t flags, uint32_t id,
+                     const void *payload, size_t len)
+{
+    http2_out_close_data(conn);
+    uint8_t *dst = http2_out_put(conn, H2O_HTTP2_FRAME_HEADER_SIZE + len);
+    dst = h2o_http2_encode_frame_header(dst, len, type, flags, (int32_t)id);
+    if (len != 0)
+        memcpy(dst, payload, len);
+    http2_conn_touch(conn);
+}
+
+void http2_out_window_update(struct http2_conn *conn, uint32_t id, uint32_t increment)
+{
+    uint32_t payload = htonl(increment);
+    http2_out_frame(conn, H2O_HTTP2_FRAME_TYPE_WINDOW_UPDATE, 0, id, &payload, sizeof(payload));
+}
+
+void http2_out_ping(struct http2_conn *conn, uint8_t flags, const uint8_t data[8])
+{
+    http2_out_frame(conn, H2O_HTTP2_FRAME_TYPE_PING, flags, 0, data, 8);
+}
+
+void http2_out_goaway(struct http2_conn *conn, uint32_t last_id, enum http2_error error,
+                      const char *why)
+{
+    enum { WHY_MAX = 256 };
+    uint8_t payload[8 + WHY_MAX];
+    size_t len = strnlen(why, WHY_MAX);
+    h2o_http2_encode32u(h2o_http2_encode32u(payload, last_id), error);
+    memcpy(payload + 8, why, len);
+    http2_out_frame(conn, H2O_HTTP2_FRAME_TYPE_GOAWAY, 0, 0, payload, 8 + len);
 }
 
 void http2_out_rst_stream(struct http2_conn *conn, uint32_t id, enum http2_error error)
 {
-    http2_out_close_data(conn);
-    h2o_http2__encode_rst_stream_frame(&conn->out, id, (int)error);
+    uint32_t payload = htonl(error);
+    http2_out_frame(conn, H2O_HTTP2_FRAME_TYPE_RST_STREAM, 0, id, &payload, sizeof(payload));
     conn->context->counts.resets_out++;
-    http2_conn_touch(conn);
 }
 
 /* ---- header sections ---- */
@@ -41,10 +128,7 @@ static void put_block(struct http2_conn *conn, uint32_t id, const uint8_t *block
         size_t part = len < HTTP2_FRAME_MAX ? len : HTTP2_FRAME_MAX;
         if (part == len)
             flags |= H2O_HTTP2_FRAME_FLAG_END_HEADERS;
-        uint8_t *dst = http2_out_room(conn, H2O_HTTP2_FRAME_HEADER_SIZE + part);
-        dst = h2o_http2_encode_frame_header(dst, part, type, flags, (int32_t)id);
-        memcpy(dst, block, part);
-        conn->out->size += H2O_HTTP2_FRAME_HEADER_SIZE + part;
+        http2_out_frame(conn, type, flags, id, block, part);
         block += part;
         len -= part;
         type = H2O_HTTP2_FRAME_TYPE_CONTINUATION;
@@ -62,20 +146,25 @@ static void send_block(struct http2_stream *stream, unsigned status,
     if (end_stream)
         http2_calm_earn(&conn->calm);
     if (bound > HTTP2_FRAME_MAX) {
-        uint8_t *block = h2o_mem_alloc(bound);
+        uint8_t *block = malloc(bound);
+        if (block == NULL) {
+            conn->broken = 1;
+            return;
+        }
         size_t len = hpack_encode(&conn->encoder, block, status, fields, num_fields);
         put_block(conn, stream->id, block, len, end_stream);
         free(block);
         return;
     }
-    uint8_t *head = http2_out_room(conn, H2O_HTTP2_FRAME_HEADER_SIZE + bound);
+    uint8_t *head = http2_out_put(conn, H2O_HTTP2_FRAME_HEADER_SIZE + bound);
     uint8_t *dst = head + H2O_HTTP2_FRAME_HEADER_SIZE;
     size_t len = hpack_encode(&conn->encoder, dst, status, fields, num_fields);
     uint8_t flags =
         H2O_HTTP2_FRAME_FLAG_END_HEADERS | (end_stream ? H2O_HTTP2_FRAME_FLAG_END_STREAM : 0);
     h2o_http2_encode_frame_header(head, len, H2O_HTTP2_FRAME_TYPE_HEADERS, flags,
                                   (int32_t)stream->id);
-    conn->out->size += H2O_HTTP2_FRAME_HEADER_SIZE + len;
+    if (!conn->broken)
+        conn->out.len -= bound - len;
 }
 
 /* END_STREAM is out. A peer that still sends is told to stop, without blame (RFC 9113 8.1). */
@@ -113,7 +202,7 @@ void http2_stream_send_trailers(struct http2_stream *stream, const struct http2_
 
 static uint8_t *frame_head(struct http2_conn *conn)
 {
-    return (uint8_t *)conn->out->bytes + conn->data_frame - 1;
+    return conn->out.bytes + conn->data_frame - 1;
 }
 
 /* The frame that may grow, by len, if there is one of this stream with room. */
@@ -121,25 +210,33 @@ static uint8_t *grow_frame(struct http2_conn *conn, struct http2_stream *stream,
 {
     if (conn->data_frame == 0 || conn->data_stream != stream)
         return NULL;
-    size_t has = conn->out->size - (conn->data_frame - 1) - H2O_HTTP2_FRAME_HEADER_SIZE;
+    size_t has = conn->out.len - (conn->data_frame - 1) - H2O_HTTP2_FRAME_HEADER_SIZE;
     if (has + len > HTTP2_FRAME_MAX)
         return NULL;
-    uint8_t *dst = http2_out_room(conn, len); /* may move out */
-    h2o_http2_encode24u(frame_head(conn), (uint32_t)(has + len));
-    conn->out->size += len;
+    uint8_t *dst = http2_out_put(conn, len); /* may move out */
+    if (!conn->broken)
+        h2o_http2_encode24u(frame_head(conn), (uint32_t)(has + len));
     return dst;
 }
 
 static uint8_t *new_frame(struct http2_conn *conn, struct http2_stream *stream, size_t len)
 {
-    uint8_t *dst = http2_out_room(conn, H2O_HTTP2_FRAME_HEADER_SIZE + len);
+    uint8_t *dst = http2_out_put(conn, H2O_HTTP2_FRAME_HEADER_SIZE + len);
     http2_calm_earn(&conn->calm);
     http2_calm_forgive_pings(&conn->calm);
-    conn->data_frame = conn->out->size + 1;
+    if (!conn->broken)
+        conn->data_frame = (size_t)(dst - conn->out.bytes) + 1;
     conn->data_stream = stream;
-    conn->out->size += H2O_HTTP2_FRAME_HEADER_SIZE + len;
     return h2o_http2_encode_frame_header(dst, len, H2O_HTTP2_FRAME_TYPE_DATA, 0,
                                          (int32_t)stream->id);
+}
+
+void http2_stream_drop_pending(struct http2_stream *stream)
+{
+    free(stream->pending);
+    http2_stream_release(stream, stream->pending_cap);
+    stream->pending = NULL;
+    stream->pending_off = stream->pending_len = stream->pending_cap = 0;
 }
 
 /* len bytes of DATA, at most a frame's and within both windows. */
@@ -149,24 +246,37 @@ static uint8_t *put_data(struct http2_stream *stream, size_t len)
     stream->send_window -= (int32_t)len;
     conn->send_window -= (int64_t)len;
     conn->budget -= conn->budget < len ? conn->budget : (uint32_t)len;
+    http2_turn_spend(conn, (uint32_t)len);
     uint8_t *dst = grow_frame(conn, stream, len);
     return dst != NULL ? dst : new_frame(conn, stream, len);
 }
 
+static bool grow_pending(struct http2_stream *stream, size_t len)
+{
+    size_t waiting = http2_stream_pending(stream), cap = waiting + len;
+    /* One message waits mostly alone; where more do, there are as many small ones. */
+    if (waiting != 0)
+        cap += cap / 2;
+    if (cap > UINT32_MAX || !http2_stream_hold(stream, cap))
+        return false;
+    uint8_t *grown = malloc(cap);
+    if (grown == NULL) {
+        http2_stream_release(stream, cap);
+        return false;
+    }
+    if (waiting != 0)
+        memcpy(grown, stream->pending + stream->pending_off, waiting);
+    http2_stream_drop_pending(stream);
+    stream->pending = grown;
+    stream->pending_cap = (uint32_t)cap;
+    stream->pending_len = (uint32_t)waiting;
+    return true;
+}
+
 static uint8_t *append_pending(struct http2_stream *stream, size_t len)
 {
-    size_t waiting = http2_stream_pending(stream);
-    if (stream->pending_len + len > stream->pending_cap) {
-        size_t cap = (waiting + len) * 2;
-        uint8_t *grown = h2o_mem_alloc(cap);
-        if (waiting != 0)
-            memcpy(grown, stream->pending + stream->pending_off, waiting);
-        free(stream->pending);
-        stream->pending = grown;
-        stream->pending_cap = (uint32_t)cap;
-        stream->pending_off = 0;
-        stream->pending_len = (uint32_t)waiting;
-    }
+    if (len > stream->pending_cap - stream->pending_len && !grow_pending(stream, len))
+        return NULL;
     uint8_t *dst = stream->pending + stream->pending_len;
     stream->pending_len += (uint32_t)len;
     http2_out_enqueue(stream);
@@ -180,7 +290,7 @@ uint8_t *http2_stream_reserve(struct http2_stream *stream, size_t len)
     http2_conn_touch(conn);
     if (http2_stream_pending(stream) == 0 && len <= HTTP2_FRAME_MAX &&
         (int64_t)len <= stream->send_window && (int64_t)len <= conn->send_window &&
-        conn->out->size < HTTP2_OUT_MAX)
+        http2_output_waiting(&conn->out) < HTTP2_OUT_MAX)
         return put_data(stream, len);
     return append_pending(stream, len);
 }
@@ -189,7 +299,8 @@ size_t http2_stream_room(const struct http2_stream *stream)
 {
     const struct http2_conn *conn = stream->conn;
     if (stream->local_closed || http2_stream_pending(stream) != 0 || stream->send_window <= 0 ||
-        conn->send_window <= 0 || conn->out->size >= HTTP2_OUT_TARGET)
+        conn->send_window <= 0 || conn->over ||
+        http2_output_waiting(&conn->out) >= HTTP2_OUT_TARGET)
         return 0;
     size_t room = (size_t)stream->send_window;
     if ((size_t)conn->send_window < room)
@@ -219,7 +330,8 @@ void http2_stream_end(struct http2_stream *stream)
     assert(!stream->local_closed && http2_stream_pending(stream) == 0);
     if (conn->data_frame == 0 || conn->data_stream != stream)
         new_frame(conn, stream, 0);
-    frame_head(conn)[4] |= H2O_HTTP2_FRAME_FLAG_END_STREAM;
+    if (conn->data_frame != 0) /* else there was no memory */
+        frame_head(conn)[4] |= H2O_HTTP2_FRAME_FLAG_END_STREAM;
     http2_out_close_data(conn);
     end_local(stream);
 }
@@ -250,11 +362,8 @@ static void send_pending(struct http2_stream *stream)
         len = (size_t)conn->send_window;
     memcpy(put_data(stream, len), stream->pending + stream->pending_off, len);
     stream->pending_off += (uint32_t)len;
-    if (http2_stream_pending(stream) != 0)
-        return;
-    free(stream->pending);
-    stream->pending = NULL;
-    stream->pending_off = stream->pending_len = stream->pending_cap = 0;
+    if (http2_stream_pending(stream) == 0)
+        http2_stream_drop_pending(stream);
 }
 
 /* One stream's turn. It leaves the queue, and comes back at its end where it has more to send;
@@ -281,8 +390,7 @@ static void take_turn(struct http2_stream *stream)
 
 void http2_out_pump(struct http2_conn *conn)
 {
-    while (!h2o_linklist_is_empty(&conn->turns) && conn->out->size < HTTP2_OUT_TARGET &&
-           conn->send_window > 0)
+    while (http2_out_may_pump(conn) && http2_output_waiting(&conn->out) < HTTP2_OUT_TARGET)
         take_turn(H2O_STRUCT_FROM_MEMBER(struct http2_stream, turn, conn->turns.next));
     conn->budget = HTTP2_TURN_QUANTUM;
 }

@@ -18,8 +18,14 @@ static char *format_peer(const struct http2_conn *conn)
         made = asprintf(&text, "unix:");
     } else if (address.ss_family == AF_INET6) {
         const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)&address;
-        inet_ntop(AF_INET6, &in6->sin6_addr, host, sizeof(host));
-        made = asprintf(&text, "[%s]:%u", host, ntohs(in6->sin6_port));
+        unsigned port = ntohs(in6->sin6_port);
+        if (IN6_IS_ADDR_V4MAPPED(&in6->sin6_addr)) { /* one of IPv4, by a socket for both */
+            inet_ntop(AF_INET, &in6->sin6_addr.s6_addr[12], host, sizeof(host));
+            made = asprintf(&text, "%s:%u", host, port);
+        } else {
+            inet_ntop(AF_INET6, &in6->sin6_addr, host, sizeof(host));
+            made = asprintf(&text, "[%s]:%u", host, port);
+        }
     } else {
         const struct sockaddr_in *in = (const struct sockaddr_in *)&address;
         inet_ntop(AF_INET, &in->sin_addr, host, sizeof(host));

@@ -16,18 +16,20 @@ static bool is(h2o_iovec_t text, const char *expected)
 
 /* ---- what is kept ---- */
 
-void http2_fields_init(struct http2_fields *fields, size_t max_size)
+bool http2_fields_init(struct http2_fields *fields, size_t max_size)
 {
     size_t max = max_size / FIELD_OVERHEAD + 1;
     *fields = (struct http2_fields){
-        .all = h2o_mem_alloc(max * sizeof(*fields->all)),
-        .names = h2o_mem_alloc(max * sizeof(*fields->names)),
+        .all = malloc(max * sizeof(*fields->all)),
+        .names = malloc(max * sizeof(*fields->names)),
         .texts = http2_secret_alloc(max_size + HPACK_ROOM_MIN),
         .texts_size = max_size + HPACK_ROOM_MIN,
         .max_size = max_size,
     };
-    if (fields->texts == NULL)
-        h2o_fatal("no memory"); /* at the start, as h2o_mem_alloc() has it */
+    if (fields->all != NULL && fields->names != NULL && fields->texts != NULL)
+        return true;
+    http2_fields_dispose(fields);
+    return false;
 }
 
 void http2_fields_wipe(struct http2_fields *fields)

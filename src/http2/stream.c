@@ -44,10 +44,16 @@ static void grow_table(struct http2_conn *conn)
 struct http2_stream *http2_stream_open(struct http2_conn *conn, uint32_t id)
 {
     struct http2_context *context = conn->context;
+    size_t size = context->handler->stream_size;
+    if (!http2_account_hold(conn, size))
+        return NULL;
+    struct http2_stream *stream = http2_spares_take(&context->streams, size);
+    if (stream == NULL) {
+        http2_account_release(conn, size);
+        return NULL;
+    }
     if (conn->num_streams == conn->num_buckets)
         grow_table(conn);
-    struct http2_stream *stream =
-        h2o_mem_alloc_recycle(&context->streams, context->handler->stream_size);
     struct http2_stream **to = bucket(conn, id);
     *stream = (struct http2_stream){
         .conn = conn,
@@ -78,14 +84,10 @@ static void remove_from_table(struct http2_stream *stream)
 
 static void free_stream(struct http2_stream *stream)
 {
+    struct http2_conn *conn = stream->conn;
     free(stream->pending);
-    h2o_mem_free_recycle(&stream->conn->context->streams, stream);
-}
-
-void http2_stream_forget(struct http2_stream *stream)
-{
-    remove_from_table(stream);
-    free_stream(stream);
+    http2_account_release(conn, stream->held + conn->context->handler->stream_size);
+    http2_spares_give(&conn->context->streams, stream);
 }
 
 void http2_stream_closed(struct http2_stream *stream)
@@ -100,6 +102,8 @@ void http2_stream_closed(struct http2_stream *stream)
         http2_out_close_data(conn);
     if (h2o_linklist_is_linked(&stream->turn))
         h2o_linklist_unlink(&stream->turn);
+    if (h2o_linklist_is_linked(&stream->stopped))
+        h2o_linklist_unlink(&stream->stopped);
     remove_from_table(stream);
     h2o_linklist_insert(&conn->closed, &stream->turn);
     http2_conn_touch(conn);
@@ -156,11 +160,9 @@ void http2_conn_credit(struct http2_conn *conn, size_t len)
     conn->recv_unacked += (uint32_t)len;
     if (conn->recv_unacked < HTTP2_CONN_WINDOW / 2 || conn->state != HTTP2_CONN_OPEN)
         return;
-    http2_out_close_data(conn);
-    h2o_http2_encode_window_update_frame(&conn->out, 0, (int32_t)conn->recv_unacked);
+    http2_out_window_update(conn, 0, conn->recv_unacked);
     conn->recv_window += conn->recv_unacked;
     conn->recv_unacked = 0;
-    http2_conn_touch(conn);
 }
 
 void http2_stream_consume(struct http2_stream *stream, size_t len)
@@ -172,9 +174,7 @@ void http2_stream_consume(struct http2_stream *stream, size_t len)
     http2_conn_credit(conn, len);
     if (stream->remote_closed || stream->recv_unacked < HTTP2_STREAM_WINDOW / 2)
         return;
-    http2_out_close_data(conn);
-    h2o_http2_encode_window_update_frame(&conn->out, stream->id, (int32_t)stream->recv_unacked);
+    http2_out_window_update(conn, stream->id, stream->recv_unacked);
     stream->recv_window += stream->recv_unacked;
     stream->recv_unacked = 0;
-    http2_conn_touch(conn);
 }

@@ -83,21 +83,34 @@ static uint64_t sum(const struct admission *admission, const uint32_t *of_first)
     return total;
 }
 
+/* What of an address counts: all of an IPv4 one, also where a socket for both families has it as
+ * ::ffff:192.0.2.1, whose first half all such clients share. @return its bytes, 0: it has none */
+static size_t address_key(const struct sockaddr *address, uint8_t key[8])
+{
+    const struct sockaddr_in *in = (const void *)address;
+    const struct sockaddr_in6 *in6 = (const void *)address;
+    if (address->sa_family == AF_INET) {
+        memcpy(key, &in->sin_addr, sizeof(in->sin_addr));
+        return sizeof(in->sin_addr);
+    }
+    if (address->sa_family != AF_INET6)
+        return 0;
+    if (IN6_IS_ADDR_V4MAPPED(&in6->sin6_addr)) {
+        memcpy(key, &in6->sin6_addr.s6_addr[12], sizeof(in->sin_addr));
+        return sizeof(in->sin_addr);
+    }
+    memcpy(key, &in6->sin6_addr, 8);
+    return 8;
+}
+
 /* @return false: it has none that counts */
 static bool hash_address(const struct admission *admission, const struct sockaddr *address,
                          struct admission_pass *pass)
 {
     uint8_t key[8];
-    size_t len;
-    if (address->sa_family == AF_INET) {
-        len = sizeof(struct in_addr);
-        memcpy(key, &((const struct sockaddr_in *)(const void *)address)->sin_addr, len);
-    } else if (address->sa_family == AF_INET6) {
-        len = 8;
-        memcpy(key, &((const struct sockaddr_in6 *)(const void *)address)->sin6_addr, len);
-    } else {
+    size_t len = address_key(address, key);
+    if (len == 0)
         return false;
-    }
     uint64_t hash = XXH3_64bits_withSeed(key, len, admission->secret);
     pass->at[0] = (uint32_t)hash % COUNTERS;
     pass->at[1] = (uint32_t)(hash >> 32) % COUNTERS;

@@ -8,7 +8,8 @@
  * Two workers that accept in the same moment do not see each other's newest connection, so a bound
  * may be passed by as many as there are workers. Addresses are counted by a keyed hash in two
  * sets of counters, of which the smaller counts: others that share both of an address's counters
- * would have to be many thousand. IPv6 clients are counted by their /64, for a host has all of it.
+ * would have to be many thousand. IPv6 clients are counted by their /64, for a host has all of it;
+ * IPv4 clients by their whole address, by whichever family's socket they came.
  */
 #ifndef ROSTERD_SERVER_ADMISSION_H
 #define ROSTERD_SERVER_ADMISSION_H

@@ -53,12 +53,29 @@ static bool parse_unix(struct listen_address *address, const char *path)
     return true;
 }
 
-static bool parse_ipv6(struct listen_address *address, const char *host, const char *port)
+/* Cuts ",ipv6only=on" or "off" off the port. */
+static bool parse_families(struct listen_address *address, char *port)
+{
+    static const char key[] = ",ipv6only=";
+    char *at = strstr(port, key);
+    if (at == NULL)
+        return true;
+    const char *word = at + sizeof(key) - 1;
+    address->six_only_said = true;
+    address->six_only = strcmp(word, "on") == 0;
+    *at = '\0';
+    return address->six_only || strcmp(word, "off") == 0;
+}
+
+static bool parse_ipv6(struct listen_address *address, const char *host, char *port)
 {
     struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)&address->addr;
     in6->sin6_family = AF_INET6;
     address->len = sizeof(*in6);
-    return inet_pton(AF_INET6, host, &in6->sin6_addr) == 1 && parse_port(port, &in6->sin6_port);
+    if (inet_pton(AF_INET6, host, &in6->sin6_addr) != 1)
+        return false;
+    address->six_only = !IN6_IS_ADDR_UNSPECIFIED(&in6->sin6_addr);
+    return parse_families(address, port) && parse_port(port, &in6->sin6_port);
 }
 
 static bool parse_ipv4(struct listen_address *address, const char *host, const char *port)
@@ -90,6 +107,19 @@ bool listen_parse(struct listen_address *address, const char *text)
         return false;
     colon[-1] = '\0';
     return parse_ipv6(address, host + 1, colon + 1);
+}
+
+void listen_settle(struct listen_address *address, const struct listen_address *others,
+                   size_t count)
+{
+    const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)&address->addr;
+    if (in6->sin6_family != AF_INET6 || address->six_only_said || in6->sin6_port == 0)
+        return;
+    for (size_t i = 0; i < count; i++) {
+        const struct sockaddr_in *in = (const struct sockaddr_in *)&others[i].addr;
+        if (in->sin_family == AF_INET && in->sin_port == in6->sin6_port)
+            address->six_only = true;
+    }
 }
 
 /* ---- sockets ---- */
@@ -171,11 +201,11 @@ static int bind_unix(int fd, const struct listen_address *address)
 static int bind_tcp(int fd, const struct listen_address *address)
 {
     const struct sockaddr *addr = (const struct sockaddr *)&address->addr;
-    const int on = 1;
+    const int on = 1, six_only = address->six_only;
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-    /* so that 0.0.0.0:80 and [::]:80 can be listened on side by side */
+    /* either way: what the host has as its default is not what the option says */
     if (addr->sa_family == AF_INET6)
-        setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on));
+        setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &six_only, sizeof(six_only));
     return bind(fd, addr, address->len);
 }
 
@@ -254,11 +284,20 @@ bool listener_take(struct listener *listener, int fd, const char *name, bool for
     return true;
 }
 
+static bool has_families(const struct listener *listener, const struct listen_address *address)
+{
+    int six_only = 0;
+    socklen_t len = sizeof(six_only);
+    return !address->six_only_said ||
+           (getsockopt(listener->fd, IPPROTO_IPV6, IPV6_V6ONLY, &six_only, &len) == 0 &&
+            (six_only != 0) == address->six_only);
+}
+
 bool listener_is_at(const struct listener *listener, const struct listen_address *address)
 {
     const struct sockaddr_in *a = (const void *)&listener->addr, *b = (const void *)&address->addr;
     const struct sockaddr_in6 *a6 = (const void *)a, *b6 = (const void *)b;
-    if (strcmp(listener->asked, address->text) == 0)
+    if (listener->asked[0] != '\0' && strcmp(listener->asked, address->text) == 0)
         return true;
     if (listener->addr.ss_family != address->addr.ss_family)
         return false;
@@ -270,7 +309,8 @@ bool listener_is_at(const struct listener *listener, const struct listen_address
         return a->sin_port == b->sin_port && a->sin_addr.s_addr == b->sin_addr.s_addr;
     default:
         return a6->sin6_port == b6->sin6_port &&
-               memcmp(&a6->sin6_addr, &b6->sin6_addr, sizeof(a6->sin6_addr)) == 0;
+               memcmp(&a6->sin6_addr, &b6->sin6_addr, sizeof(a6->sin6_addr)) == 0 &&
+               has_families(listener, address);
     }
 }
 

@@ -18,12 +18,18 @@ struct listen_address {
     struct sockaddr_storage addr;
     socklen_t len;
     mode_t mode;            /* of a unix socket; 0: as the umask has it */
+    bool six_only;          /* of IPv6: IPv4 clients are not taken, too */
+    bool six_only_said;     /* by its text */
     char text[LISTEN_TEXT]; /* as it was written */
 };
 
-/** Reads "192.0.2.1:80", "[2001:db8::1]:80", "unix:/path" or "unix:/path,mode=0660"; port 0 is any
- * free one. */
+/** Reads "192.0.2.1:80", "[2001:db8::1]:80", "[::]:80,ipv6only=on", "unix:/path" or
+ * "unix:/path,mode=0660"; port 0 is any free one. "[::]" takes IPv4 clients, too, unless its text
+ * or listen_settle() says otherwise. */
 bool listen_parse(struct listen_address *address, const char *text);
+/** Where one of the others has an IPv4 address with the same port, that one takes its clients. */
+void listen_settle(struct listen_address *address, const struct listen_address *others,
+                   size_t count);
 
 struct listener {
     int fd;
@@ -54,7 +60,8 @@ bool listeners_share(struct listeners *listeners, const struct listener *from);
 /** Describes a socket that was handed over. @return false: it does not listen for streams at an
  * address that is known here */
 bool listener_take(struct listener *listener, int fd, const char *name, bool foreign);
-/** Whether it is what this option asks for. */
+/** Whether it is what this option asks for; of both families or of one only where its text says
+ * so, for who handed the socket over may have decided. */
 bool listener_is_at(const struct listener *listener, const struct listen_address *address);
 /** Closes all; with remove_files the socket files of this server go too. */
 void listeners_close(struct listeners *listeners, bool remove_files);

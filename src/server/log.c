@@ -14,6 +14,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "grpc/utf8.h"
+
 static struct {
     enum log_level highest;
     int fd;
@@ -118,6 +120,20 @@ static int format_head(char *line, size_t size, enum log_level level)
                     (int)(now.tv_nsec / 1000000), log_level_name(level), (int)getpid());
 }
 
+/* A path, a client's name and a library's reason may hold anything: no byte of theirs may move the
+ * cursor, begin another line or turn the text around. */
+static void defuse(char *text, size_t len)
+{
+    uint32_t code;
+    for (size_t i = 0, bytes; i < len; i += bytes) {
+        bytes = grpc_utf8_next((const uint8_t *)text + i, len - i, &code);
+        bool bad = bytes == 0 || grpc_utf8_steers(code);
+        bytes += bytes == 0;
+        if (bad)
+            memset(text + i, '?', bytes);
+    }
+}
+
 void log_line(enum log_level level, const char *format, ...)
 {
     if (level > to.highest)
@@ -131,9 +147,7 @@ void log_line(enum log_level level, const char *format, ...)
     int text = vsnprintf(line + head, room, format, args);
     va_end(args);
     size_t end = head + ((size_t)text < room ? (size_t)text : room - 1);
-    for (size_t i = head; i < end; i++)
-        if ((unsigned char)line[i] < 0x20 || line[i] == 0x7f)
-            line[i] = '?';
+    defuse(line + head, end - head);
     line[end] = to.journal ? '\0' : '\n';
     if (to.journal)
         send_to_journal(level, line + head);

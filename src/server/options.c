@@ -94,7 +94,7 @@ static bool add_listen(struct options *options, const struct option *option, con
     }
     if (!listen_parse(&to->all[to->count], value))
         return fail(fault, option, value,
-                    "an address: ADDR:PORT, [ADDR]:PORT or unix:PATH[,mode=0660]");
+                    "an address: ADDR:PORT, [ADDR]:PORT[,ipv6only=on] or unix:PATH[,mode=0660]");
     to->count++;
     return true;
 }
@@ -319,6 +319,17 @@ static void set_late_defaults(struct options *options)
     }
 }
 
+/* An address for both families leaves IPv4 to the one that is for it alone. */
+static void settle_addresses(struct options *options)
+{
+    struct listen_addresses *lists[] = {&options->listen, &options->metrics_listen};
+    for (int i = 0; i < 4; i++) {
+        struct listen_addresses *list = lists[i / 2];
+        for (size_t k = 0; k < list->count; k++)
+            listen_settle(&list->all[k], lists[i % 2]->all, lists[i % 2]->count);
+    }
+}
+
 /* What no option can see by itself. */
 static bool check_together(const struct options *options, struct options_fault *fault)
 {
@@ -330,6 +341,8 @@ static bool check_together(const struct options *options, struct options_fault *
         text = "tls-certificate: there is one missing for a tls-key";
     else if (options->tls_client_ca != NULL && certificates == 0)
         text = "tls-client-ca: needs a tls-certificate and a tls-key";
+    else if (options->tls_crls.count != 0 && options->tls_client_ca == NULL)
+        text = "tls-crl: needs a tls-client-ca, whose certificates it revokes";
     if (text != NULL)
         snprintf(fault->text, sizeof(fault->text), "%s", text);
     return text == NULL;
@@ -353,6 +366,7 @@ bool options_parse(struct options *options, int argc, char *const *argv,
         !parse_arguments(options, fault))
         return false;
     set_late_defaults(options);
+    settle_addresses(options);
     return check_together(options, fault);
 }
 

@@ -14,7 +14,7 @@
 #include "server/listen.h"
 #include "server/log.h"
 
-enum { OPTIONS_COUNT = 46, OPTION_PATHS_MAX = 64 };
+enum { OPTIONS_COUNT = 47, OPTION_PATHS_MAX = 64 };
 /** Of a time: there is no end. */
 #define OPTIONS_NEVER UINT64_MAX
 
@@ -36,6 +36,7 @@ struct options {
     struct listen_addresses metrics_listen;
     struct option_paths tls_certificates, tls_keys;        /* as many of each */
     const char *tls_client_ca;                             /* NULL: clients need no certificate */
+    struct option_paths tls_crls;                          /* none: nothing is revoked */
     const char *auth_token_file;                           /* NULL: no tokens are asked for */
     uint64_t max_connections, max_connections_per_address; /* 0: no bound */
     const char *segment;

@@ -1,41 +1,22 @@
 /* SPDX-License-Identifier: MIT */
 /* The configuration file, read by libinih: KEY = VALUE, # and ; begin comments. */
-#include <errno.h>
 #include <ini.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
+#include "server/file.h"
 #include "server/options_table.h"
+
+enum { CONFIG_MAX = 1 << 20 };
 
 struct reader {
     struct options *options;
     const char *path;
-    FILE *file;
-    int line;      /* that was read last */
-    bool too_long; /* it was */
+    const char *text; /* what is left of it */
+    int line;         /* that was read last */
     int fault_line;
     struct options_fault *fault;
 };
-
-/* libinih has not got its line numbers built in everywhere: they are counted here. */
-static char *read_line(char *line, int size, void *stream)
-{
-    struct reader *reader = stream;
-    if (reader->fault_line != 0 || fgets(line, size, reader->file) == NULL)
-        return NULL;
-    reader->line++;
-    size_t len = strlen(line);
-    if (len + 1 == (size_t)size && line[len - 1] != '\n') {
-        reader->fault_line = reader->line;
-        snprintf(reader->fault->text, sizeof(reader->fault->text),
-                 "%s:%d: longer than %d characters", reader->path, reader->line, size - 2);
-        return NULL;
-    }
-    /* or libinih would take an indented line for more of the value before it */
-    memmove(line, line + strspn(line, " \t"), len - strspn(line, " \t") + 1);
-    return line;
-}
 
 static int refuse(struct reader *reader, const char *key, const char *text)
 {
@@ -43,6 +24,29 @@ static int refuse(struct reader *reader, const char *key, const char *text)
     snprintf(reader->fault->text, sizeof(reader->fault->text), "%s:%d: %.100s%s%.500s",
              reader->path, reader->line, key, key[0] != '\0' ? ": " : "", text);
     return 0;
+}
+
+/* libinih has not got its line numbers built in everywhere: they are counted here. */
+static char *read_line(char *line, int size, void *stream)
+{
+    char text[64];
+    struct reader *reader = stream;
+    if (reader->fault_line != 0 || *reader->text == '\0')
+        return NULL;
+    reader->line++;
+    size_t len = strcspn(reader->text, "\n");
+    len += reader->text[len] == '\n';
+    if (len >= (size_t)size) {
+        snprintf(text, sizeof(text), "longer than %d characters", size - 2);
+        refuse(reader, "", text);
+        return NULL;
+    }
+    /* or libinih would take an indented line for more of the value before it */
+    size_t blank = strspn(reader->text, " \t");
+    memcpy(line, reader->text + blank, len - blank);
+    line[len - blank] = '\0';
+    reader->text += len;
+    return line;
 }
 
 static int on_unknown(struct reader *reader, const char *key)
@@ -80,25 +84,22 @@ static int on_value(void *data, const char *section, const char *key, const char
 
 bool options_read_file(struct options *options, const char *path, struct options_fault *fault)
 {
-    struct stat st;
+    struct file file;
     struct reader reader = {.options = options, .path = path, .fault = fault};
-    reader.file = fopen(path, "re");
-    if (reader.file == NULL || fstat(fileno(reader.file), &st) != 0) {
-        snprintf(fault->text, sizeof(fault->text), "config: %.300s: %s", path, strerror(errno));
-        if (reader.file != NULL)
-            fclose(reader.file);
+    const char *why = file_read(&file, path, CONFIG_MAX);
+    if (why == NULL && memchr(file.text, '\0', file.len) != NULL)
+        why = "it is no text";
+    if (why != NULL) {
+        snprintf(fault->text, sizeof(fault->text), "config: %.300s: %s", path, why);
+        file_free(&file);
         return false;
     }
-    int line = S_ISDIR(st.st_mode) ? -1 : ini_parse_stream(read_line, &reader, on_value, &reader);
+    reader.text = file.text;
+    int line = ini_parse_stream(read_line, &reader, on_value, &reader);
+    file_free(&file);
     if (line < 0)
-        snprintf(fault->text, sizeof(fault->text), "config: %.300s: %s", path,
-                 S_ISDIR(st.st_mode) ? strerror(EISDIR) : "out of memory");
+        snprintf(fault->text, sizeof(fault->text), "config: %.300s: out of memory", path);
     else if (line != 0 && (reader.fault_line == 0 || line < reader.fault_line))
         snprintf(fault->text, sizeof(fault->text), "%s:%d: is not KEY = VALUE", path, line);
-    else if (ferror(reader.file)) {
-        snprintf(fault->text, sizeof(fault->text), "config: %.300s: it cannot be read", path);
-        line = -1;
-    }
-    fclose(reader.file);
     return line == 0 && reader.fault_line == 0;
 }

@@ -44,7 +44,9 @@ const struct option options_table[OPTIONS_COUNT] = {
      .help =
          "ADDR:PORT, [ADDR]:PORT or unix:PATH[,mode=MODE]; may be repeated; port 0 is any free one",
      .more =
-         "Of the two default addresses one that the host lacks is left out. A socket file is made "
+         "[::]:PORT takes IPv4 clients, too, as gRPC servers do, unless an IPv4 address with the "
+         "same port is listened on; [::]:PORT,ipv6only=on and =off say which. Of the two default "
+         "addresses one that the host lacks is left out. A socket file is made "
          "with the octal MODE, or else as the umask has it. A socket that was handed over, by "
          "systemd or at an upgrade, takes the place of the entry with the same address; where "
          "listen is not given, sockets of systemd take the place of the default addresses.",
@@ -59,18 +61,38 @@ const struct option options_table[OPTIONS_COUNT] = {
      .rule = OPTION_RELOADS,
      .at = AT(tls_certificates),
      .help = "certificate chain, PEM; may be repeated, one for each name; default: no TLS",
-     .more = "TLS is spoken on TCP; unix sockets stay plain. A reload reads all files again.",
+     .more = "TLS is spoken on TCP; unix sockets stay plain. A reload reads all files again. One "
+             "name may have several pairs of different kinds, RSA and ECDSA say: each client gets "
+             "one that it can use. A client that asks for no name, or for one that is not here, "
+             "gets the first pair, or one of another kind that is for all names of the first.",
      .group = "Who may come"},
     {.name = "tls-key",
      .type = OPTION_PATHS,
      .rule = OPTION_RELOADS,
      .at = AT(tls_keys),
-     .help = "private key, PEM; one for each tls-certificate, in the same order"},
+     .help = "private key, PEM; one for each tls-certificate, in the same order",
+     .more = "A key that is encrypted is refused: nobody is asked for a password. A core file, "
+             "where core-dumps allows one, has the key in it."},
     {.name = "tls-client-ca",
      .type = OPTION_PATH,
      .rule = OPTION_RELOADS,
      .at = AT(tls_client_ca),
-     .help = "authorities of client certificates, PEM; set: every client needs one"},
+     .help = "authorities of client certificates, PEM; set: every client needs one",
+     .more = "An intermediate authority counts by itself, without its root. A session goes on "
+             "without a handshake in full only for as long as the certificates that it rests on "
+             "are valid, for a day at most, and not beyond a reload that changes an authority or a "
+             "list of tls-crl. A connection that is open stays open: max-connection-age ends it."},
+    {.name = "tls-crl",
+     .type = OPTION_PATHS,
+     .rule = OPTION_RELOADS,
+     .at = AT(tls_crls),
+     .help = "client certificates that are revoked: CRLs, PEM; may be repeated",
+     .more = "With it a client's certificate counts only where a list of its issuer is here and "
+             "does not name it. The authorities above the issuer are looked up where there is a "
+             "list of theirs. Each list is of an authority in tls-client-ca; where clients send "
+             "intermediates along, those belong into that file, too. A list that has expired, or "
+             "is of somebody else, ends a start or a reload; one that expires later shuts its "
+             "authority's clients out until a reload has read the next one."},
     {.name = "auth-token-file",
      .type = OPTION_PATH,
      .rule = OPTION_RELOADS,

@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * TLS by OpenSSL: certificate pairs by the name that a client asks for (SNI), client
- * certificates, session tickets that every worker understands. TLS 1.2 and 1.3, ALPN h2.
+ * certificates and their revocation, session tickets that every worker understands. TLS 1.2 and
+ * 1.3, ALPN h2.
  *
- * Tickets are sealed by a key of the hour. Each hour's secret is derived from the one before
- * it, which is then forgotten: tickets of the hour before still count and are renewed, older
- * ones cannot be read by anybody any more. All processes derive the same, each for itself.
+ * Of several pairs for one name that differ in the kind of key, RSA and ECDSA say, each client
+ * gets one that it can use. Where a client names no server, or one that is nobody's, the first
+ * pair is served, or one of another kind that is for all of its names.
+ *
+ * Its parts: tls_pem.h reads files, tls_pair.h is a certificate with its key, tls_trust.h whom
+ * clients' certificates are of, tls_tickets.h how sessions go on and end.
  */
 #ifndef ROSTERD_SERVER_TLS_H
 #define ROSTERD_SERVER_TLS_H
@@ -23,10 +27,11 @@ struct tls_report {
 };
 
 /**
- * Before fork, so that workers share the tickets' secret. An expired certificate, a key of another
- * one and a file that cannot be read are faults.
+ * Before fork, so that workers share the tickets' secret. An expired certificate or revocation
+ * list, a key of another one, an encrypted key and a file that cannot be read are faults; nothing
+ * here waits for a file or asks for a password.
  * @param options must outlive it
- * @param before whose tickets go on to count; NULL: none's
+ * @param before whose tickets go on to count where the same clients are trusted; NULL: none's
  * @return NULL with report->fault set
  */
 struct tls *tls_load(const struct options *options, const struct tls *before,

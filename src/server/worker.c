@@ -22,6 +22,7 @@ enum {
     DRAIN_FLUSH_MS = 1000,   /* after drain-timeout, for the last statuses to go out */
     LOG_RING_SIZE = 1 << 20, /* lines that wait: touched as far as they ever did */
     LOG_FLUSH_MS = 1000,     /* at the end, for the last lines */
+    FORGET_MS = 60000,       /* between two looks for secrets of the past */
 };
 
 struct worker {
@@ -37,6 +38,7 @@ struct worker {
     h2o_socket_t *death;
     struct http2_timer drain_over;
     struct stats_own own;
+    uint64_t forget_at; /* ms, as grpc_server_now_ms() has them */
     bool draining, drain_expired, stop;
 };
 
@@ -245,6 +247,16 @@ static bool is_done(const struct worker *worker)
             http2_context_counts(grpc_server_http2(worker->server))->connections_open == 0);
 }
 
+/* Also where nobody comes by TLS for hours: a secret that is there still is one to be found. */
+static void forget_old_secrets(struct worker *worker)
+{
+    uint64_t now = grpc_server_now_ms(worker->server);
+    if (worker->config->tls == NULL || now < worker->forget_at)
+        return;
+    tls_forget_old_secrets(worker->config->tls);
+    worker->forget_at = now + FORGET_MS;
+}
+
 static void account(struct worker *worker)
 {
     struct stats_own *own = &worker->own;
@@ -307,6 +319,7 @@ int worker_run(const struct worker_config *config)
         grpc_server_run_once(worker->server, WORKER_TURN_MS);
         show_progress(worker);
         account(worker);
+        forget_old_secrets(worker);
         shm_actor_offline(worker->actor);
     }
     finish(worker);

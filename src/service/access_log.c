@@ -99,13 +99,20 @@ char *access_log_put_text(char *out, const char *value, size_t len, size_t limit
     return out;
 }
 
-/* Bytes of the character at the text's beginning, which is no ASCII; 0: it is no UTF-8. */
-static size_t character(const uint8_t *text, size_t len)
+/* One character that is no ASCII, or a byte that belongs to none. @return the bytes it was */
+static size_t put_json_character(char **out, const uint8_t *text, size_t len)
 {
-    for (size_t bytes = 2; bytes <= 4 && bytes <= len; bytes++)
-        if (grpc_utf8_valid(text, bytes))
-            return bytes;
-    return 0;
+    uint32_t code;
+    size_t bytes = grpc_utf8_next(text, len, &code);
+    if (bytes == 0) {
+        *out = PUT(*out, "\xef\xbf\xbd");
+        return 1;
+    }
+    if (grpc_utf8_steers(code)) /* all of them are below U+10000 */
+        *out = put_hex(PUT(*out, "\\u"), code, 4);
+    else
+        *out = put(*out, (const char *)text, bytes);
+    return bytes;
 }
 
 char *access_log_put_json(char *out, const char *value, size_t len, size_t limit)
@@ -119,9 +126,7 @@ char *access_log_put_json(char *out, const char *value, size_t len, size_t limit
             break;
         }
         if (c >= 0x80) {
-            size_t bytes = character((const uint8_t *)value + i, len - i);
-            out = bytes == 0 ? PUT(out, "\xef\xbf\xbd") : put(out, value + i, bytes);
-            i += bytes == 0 ? 1 : bytes;
+            i += put_json_character(&out, (const uint8_t *)value + i, len - i);
             continue;
         }
         if (c == '"' || c == '\\') {

@@ -399,6 +399,7 @@ static enum grpc_status on_start(struct grpc_call *call, void *data, const char 
     const struct chain_config *config = data;
     h2o_iovec_t value = grpc_call_metadata(call, "authorization");
     const char *name = value.base == NULL ? NULL : auth_find(config->auth, value.base, value.len);
+    grpc_call_wipe_metadata(call, "authorization");
     if (name != NULL) {
         grpc_call_set_identity(call, name);
         return GRPC_OK;

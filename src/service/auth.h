@@ -9,8 +9,9 @@
  * without a gap. Lines that begin with # and empty ones are skipped. A token is 1 to 4,096 bytes of
  * visible ASCII, a name 1 to 64.
  *
- * Tokens are never logged, and their memory is left out of core dumps. How long a check takes tells
- * nothing about a token: see auth.c.
+ * Tokens are never logged, and their memory is left out of core dumps. What a caller brought is
+ * overwritten in the call's metadata as soon as it has been looked at, right or wrong. How long a
+ * check takes tells nothing about a token: see auth.c.
  */
 #ifndef ROSTERD_SERVICE_AUTH_H
 #define ROSTERD_SERVICE_AUTH_H

@@ -5,16 +5,20 @@
 
 #include <urcu/list.h>
 
+#include "service/page_token.h"
+#include "service/pin_share.h"
 #include "service/user_request.h"
 #include "service/user_service.h"
 
 /** The listings that wait for their clients to read, and what ends those that wait too long. */
 struct listings {
-    struct http2_timer sweep; /* armed while there are any */
-    struct cds_list_head waiting;
-    uint64_t max_age;       /* ms */
-    char old_text[128];     /* what a listing past it is told */
-    char revoked_text[128]; /* and one whose snapshot was revoked */
+    struct http2_timer sweep;     /* armed while there are any */
+    struct cds_list_head waiting; /* the oldest first */
+    struct pin_shares shares;     /* of the connections that they are on */
+    uint64_t made_room;           /* ms, when one was ended for its pin; 0: none, or it was found */
+    uint64_t max_age;             /* ms */
+    char old_text[128];           /* what a listing past it is told */
+    char revoked_text[128];       /* and one whose snapshot was revoked */
 };
 
 struct user_service {
@@ -82,9 +86,15 @@ void user_create_on_end(struct grpc_call *call, enum grpc_status status);
 /* ---- list, user_list.c ---- */
 
 struct list_call {
+    struct parking parking;       /* until there is a pin for it */
     struct grpc_call *call;       /* NULL until it waits for its client */
     struct cds_list_head waiting; /* among the service's listings */
+    struct pin_share *share;      /* while it waits */
     uint64_t until;               /* ms; snapshot-max-age after its begin */
+    uint64_t sent;                /* ms, when it last got on */
+    bool continues;               /* after this user of an earlier page */
+    uint8_t after_id[UUID_SIZE];
+    uint64_t after_seq;
     struct shm_snapshot snapshot;
     struct shm_cursor cursor;
     uint32_t left; /* users still to send on this page */

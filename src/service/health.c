@@ -7,6 +7,9 @@
 #include "proto/grpc/health/v1/health.pb-c.h"
 #include "service/descriptors.h"
 
+/* Anybody may ask, also without a token: what a question may cost is what a name needs. */
+#define ANYBODY .flags = GRPC_METHOD_PLAIN, .max_request = HEALTH_REQUEST_MAX
+
 static const char draining_text[] = "the server is shutting down";
 
 struct entry {
@@ -195,18 +198,21 @@ static const struct grpc_method methods[] = {
         .name = "Check",
         .request = &grpc__health__v1__health_check_request__descriptor,
         .response = &grpc__health__v1__health_check_response__descriptor,
+        ANYBODY,
         .on_message = check_on_message,
     },
     {
         .name = "List",
         .request = &grpc__health__v1__health_list_request__descriptor,
         .response = &grpc__health__v1__health_list_response__descriptor,
+        ANYBODY,
         .on_message = list_on_message,
     },
     {
         .name = "Watch",
         .request = &grpc__health__v1__health_check_request__descriptor,
         .response = &grpc__health__v1__health_check_response__descriptor,
+        ANYBODY,
         .state_size = sizeof(struct watcher),
         .on_message = watch_on_message,
         .on_writable = watch_on_writable,

@@ -12,6 +12,8 @@
 
 enum health_status { HEALTH_UNKNOWN, HEALTH_SERVING, HEALTH_NOT_SERVING, HEALTH_SERVICE_UNKNOWN };
 
+enum { HEALTH_REQUEST_MAX = 8 * 1024 }; /* bytes of a question, which holds a name */
+
 struct health; /* one per worker */
 
 /** Knows the services of `names` (static strings) and the whole server; all serve.

@@ -181,6 +181,7 @@ static const struct grpc_method methods[] = {{
     .request = &grpc__reflection__v1__server_reflection_request__descriptor,
     .response = &grpc__reflection__v1__server_reflection_response__descriptor,
     .state_size = sizeof(struct reflection_call),
+    .max_request = REFLECTION_REQUEST_MAX,
     .on_message = on_message,
     .on_half_close = on_half_close,
 }};
@@ -190,6 +191,7 @@ static const struct grpc_method alpha_methods[] = {{
     .request = &grpc__reflection__v1alpha__server_reflection_request__descriptor,
     .response = &grpc__reflection__v1alpha__server_reflection_response__descriptor,
     .state_size = sizeof(struct reflection_call),
+    .max_request = REFLECTION_REQUEST_MAX,
     .on_message = alpha_on_message,
     .on_half_close = on_half_close,
 }};

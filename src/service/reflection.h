@@ -28,7 +28,10 @@ extern const struct grpc_service reflection_table, reflection_v1alpha_table;
 
 /* ---- the index, which knows no wire format ---- */
 
-enum { REFLECTION_NONE = -1 };
+enum {
+    REFLECTION_NONE = -1,
+    REFLECTION_REQUEST_MAX = 8 * 1024, /* bytes of a question, which holds a name or two */
+};
 
 /** @return the file's number, or REFLECTION_NONE */
 int reflection_file_by_name(const struct reflection *reflection, const char *name, size_t len);

@@ -7,13 +7,26 @@
  * reads: past snapshot-max-age, or revoked by the store for snapshot-max-bytes,
  * it gives its snapshot back and ends ABORTED. The client learns that when it
  * reads on, after what was sent before.
+ *
+ * A worker has so many pins for snapshots of different versions. Where they run out,
+ * the oldest listing that does not get on ends ABORTED, and with it those that share
+ * its pin and do not get on either. A pin that kept something is free a grace
+ * period later: the new listing waits for it, and nobody else is ended meanwhile.
  */
 #include <stdio.h>
 
 #include "service/calls.h"
-#include "service/page_token.h"
 
-enum { PAGE_DEFAULT = 10, SWEEP_MS = 250 };
+enum {
+    PAGE_DEFAULT = 10,
+    SWEEP_MS = 250,
+    STALLED_MS = 250, /* without a user sent */
+    ROOM_MS = 100,    /* for a pin to become free, before another listing is ended */
+    LOOK_MAX = 256,   /* listings that are looked at for one that is stalled: twice the pins */
+};
+
+static const char crowded_text[] =
+    "the listing did not get on, and others could not begin: too many snapshots are open";
 
 /* ---- listings that wait ---- */
 
@@ -29,19 +42,6 @@ static void arm_sweep(struct grpc_call *call)
                     grpc_server_now_ms(server) + SWEEP_MS);
 }
 
-static void start_waiting(struct grpc_call *call)
-{
-    struct list_call *list = grpc_call_state(call);
-    struct listings *listings = listings_of(call);
-    if (list->call != NULL)
-        return;
-    list->call = call;
-    list->until = grpc_server_now_ms(grpc_call_server(call)) + listings->max_age;
-    if (cds_list_empty(&listings->waiting))
-        arm_sweep(call);
-    cds_list_add_tail(&list->waiting, &listings->waiting);
-}
-
 static void stop_waiting(struct grpc_call *call)
 {
     struct list_call *list = grpc_call_state(call);
@@ -49,6 +49,7 @@ static void stop_waiting(struct grpc_call *call)
     if (list->call == NULL)
         return;
     list->call = NULL;
+    pin_share_give(list->share, list->snapshot.pin);
     cds_list_del(&list->waiting);
     if (cds_list_empty(&listings->waiting))
         http2_timer_disarm(grpc_server_timers(grpc_call_server(call)), &listings->sweep);
@@ -112,11 +113,79 @@ static void on_sweep(struct http2_timer *timer)
     end_all(&old, listings->old_text);
 }
 
+/* ---- where pins run out ---- */
+
+static bool is_stalled(const struct list_call *list, uint64_t now)
+{
+    return now - list->sent >= STALLED_MS;
+}
+
+static const struct list_call *find_stalled(const struct listings *listings, uint64_t now)
+{
+    const struct list_call *list;
+    unsigned looked = 0;
+    cds_list_for_each_entry(list, &listings->waiting, waiting)
+    {
+        if (is_stalled(list, now))
+            return list;
+        if (++looked == LOOK_MAX)
+            break;
+    }
+    return NULL;
+}
+
+/* Ends the oldest listing that does not get on, and those of its pin. */
+static void make_room(struct listings *listings, uint64_t now)
+{
+    struct cds_list_head ended, *at, *next;
+    if (listings->made_room != 0 && now - listings->made_room < ROOM_MS)
+        return;
+    const struct list_call *oldest = find_stalled(listings, now);
+    listings->made_room = oldest != NULL ? now : 0;
+    if (oldest == NULL)
+        return;
+    uint32_t pin = oldest->snapshot.pin;
+    CDS_INIT_LIST_HEAD(&ended);
+    cds_list_for_each_safe(at, next, &listings->waiting)
+    {
+        struct list_call *list = cds_list_entry(at, struct list_call, waiting);
+        if (list->snapshot.pin == pin && is_stalled(list, now))
+            cds_list_move(&list->waiting, &ended);
+    }
+    end_all(&ended, crowded_text);
+}
+
 /* ---- its way ---- */
+
+/* @return false where the call has been ended: its connection has enough of them */
+static bool start_waiting(struct grpc_call *call)
+{
+    struct list_call *list = grpc_call_state(call);
+    struct listings *listings = listings_of(call);
+    if (list->call != NULL)
+        return true;
+    list->share = pin_share_take(&listings->shares, grpc_call_connection(call), list->snapshot.pin);
+    if (list->share == NULL) {
+        char text[128];
+        snprintf(text, sizeof(text),
+                 "%d listings of this connection wait to be read, each of another version of the "
+                 "table: read or cancel them first",
+                 PIN_SHARE_MAX);
+        finish(call, GRPC_RESOURCE_EXHAUSTED, text);
+        return false;
+    }
+    list->call = call;
+    list->until = grpc_server_now_ms(grpc_call_server(call)) + listings->max_age;
+    if (cds_list_empty(&listings->waiting))
+        arm_sweep(call);
+    cds_list_add_tail(&list->waiting, &listings->waiting);
+    return true;
+}
 
 void user_list_on_writable(struct grpc_call *call)
 {
     struct list_call *list = grpc_call_state(call);
+    uint32_t left = list->left;
     while (grpc_call_writable(call)) {
         struct shm_user user;
         int result = shm_cursor_next(&list->cursor, &user);
@@ -132,56 +201,92 @@ void user_list_on_writable(struct grpc_call *call)
             return;
         }
     }
-    start_waiting(call);
-    grpc_call_want_write(call);
+    if (list->left != left || list->call == NULL)
+        list->sent = grpc_server_now_ms(grpc_call_server(call));
+    if (start_waiting(call))
+        grpc_call_want_write(call);
 }
 
-/* @return NULL, or what is wrong with the token */
-static const char *start_cursor(struct list_call *list, struct shm_actor *actor,
-                                const ProtobufCBinaryData *token)
+static const char bad_token[] = "page_token is not a next-page-token of this server";
+
+/* @return whether the snapshot has what the page continues after */
+static bool start_cursor(struct list_call *list, struct shm_actor *actor)
 {
-    uint64_t seq;
-    uint8_t id[UUID_SIZE];
-    if (token->len == 0) {
-        shm_cursor_first(&list->cursor, actor, &list->snapshot);
-        return NULL;
-    }
-    if (!page_token_parse(token->data, token->len, &seq, id) ||
-        shm_cursor_after(&list->cursor, actor, &list->snapshot, seq, id) != SHM_OK)
-        return "page_token is not a next-page-token of this server";
-    return NULL;
+    if (list->continues)
+        return shm_cursor_after(&list->cursor, actor, &list->snapshot, list->after_seq,
+                                list->after_id) == SHM_OK;
+    shm_cursor_first(&list->cursor, actor, &list->snapshot);
+    return true;
 }
 
-void user_list_on_message(struct grpc_call *call, ProtobufCMessage *message)
+static void start(struct grpc_call *call)
 {
     const struct user_service *service = grpc_call_service_data(call);
     struct list_call *list = grpc_call_state(call);
-    const Userservice__ListUsersRequest *request = (Userservice__ListUsersRequest *)message;
-    if (request->page_size < 0) {
-        user_refuse(call, GRPC_INVALID_ARGUMENT, "page_size is negative");
-        return;
-    }
-    int result = shm_snapshot_begin(service->actor, &list->snapshot);
-    if (result != SHM_OK) {
-        grpc_call_finish(call, GRPC_RESOURCE_EXHAUSTED,
-                         result == SHM_EPINS ? "too many listings at once, try again"
-                                             : shm_strerror(result));
-        return;
-    }
     list->open = true;
-    list->left = request->page_size == 0 ? PAGE_DEFAULT : (uint32_t)request->page_size;
-    const char *fault = start_cursor(list, service->actor, &request->page_token);
-    if (fault != NULL) {
+    if (!start_cursor(list, service->actor)) {
         release(call);
-        user_refuse(call, GRPC_INVALID_ARGUMENT, fault);
+        user_refuse(call, GRPC_INVALID_ARGUMENT, bad_token);
         return;
     }
     user_list_on_writable(call);
 }
 
+static void retry(struct http2_timer *timer);
+
+static void begin(struct grpc_call *call)
+{
+    const struct user_service *service = grpc_call_service_data(call);
+    struct listings *listings = listings_of(call);
+    struct list_call *list = grpc_call_state(call);
+    int result = shm_snapshot_begin(service->actor, &list->snapshot);
+    if (result == SHM_EPINS) {
+        make_room(listings, grpc_server_now_ms(grpc_call_server(call)));
+        result = shm_snapshot_begin(service->actor, &list->snapshot);
+    }
+    if (result == SHM_EPINS && listings->made_room != 0 &&
+        parking_enter(&list->parking, call, retry))
+        return;
+    parking_leave(&list->parking, call);
+    if (result == SHM_OK) {
+        listings->made_room = 0;
+        start(call);
+    } else {
+        grpc_call_finish(call, GRPC_RESOURCE_EXHAUSTED,
+                         result == SHM_EPINS ? "too many listings at once, try again"
+                                             : shm_strerror(result));
+    }
+}
+
+static void retry(struct http2_timer *timer)
+{
+    begin(((struct parking *)timer)->call);
+}
+
+void user_list_on_message(struct grpc_call *call, ProtobufCMessage *message)
+{
+    struct list_call *list = grpc_call_state(call);
+    const Userservice__ListUsersRequest *request = (Userservice__ListUsersRequest *)message;
+    const ProtobufCBinaryData *token = &request->page_token;
+    if (request->page_size < 0) {
+        user_refuse(call, GRPC_INVALID_ARGUMENT, "page_size is negative");
+        return;
+    }
+    list->continues = token->len != 0;
+    if (list->continues &&
+        !page_token_parse(token->data, token->len, &list->after_seq, list->after_id)) {
+        user_refuse(call, GRPC_INVALID_ARGUMENT, bad_token);
+        return;
+    }
+    list->left = request->page_size == 0 ? PAGE_DEFAULT : (uint32_t)request->page_size;
+    begin(call);
+}
+
 void user_list_on_end(struct grpc_call *call, enum grpc_status status)
 {
+    struct list_call *list = grpc_call_state(call);
     (void)status;
+    parking_leave(&list->parking, call);
     release(call);
 }
 
@@ -205,6 +310,7 @@ void listings_init(struct listings *listings, uint64_t max_age, uint64_t max_byt
     static const char *const sizes[] = {"T", "G", "M", "K", ""};
     char text[24];
     CDS_INIT_LIST_HEAD(&listings->waiting);
+    pin_shares_init(&listings->shares);
     listings->sweep.expired = on_sweep;
     listings->max_age = max_age;
     format_units(text, max_age, ms, times, 5);

@@ -19,7 +19,10 @@ int64_t user_clock_seconds(void)
 
 void user_reply(struct grpc_call *call, const uint8_t *id, const uint8_t *body, size_t body_len)
 {
-    user_encode(grpc_call_reserve(call, USER_ID_FIELD_SIZE + body_len), id, body, body_len);
+    uint8_t *to = grpc_call_reserve(call, USER_ID_FIELD_SIZE + body_len);
+    if (to == NULL)
+        return;
+    user_encode(to, id, body, body_len);
     grpc_call_commit(call);
 }
 
@@ -127,6 +130,8 @@ static void chat_on_message(struct grpc_call *call, ProtobufCMessage *message)
     size_t len =
         2 + SERVER_LEN + 1 + wire_varint_size(text_len) + text_len + 1 + wire_varint_size(ms);
     uint8_t *p = grpc_call_reserve(call, len);
+    if (p == NULL)
+        return;
     p = wire_put_bytes(p, 0x0a, server, SERVER_LEN);
     *p++ = 0x12;
     p = wire_put_varint(p, text_len);

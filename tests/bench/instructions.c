@@ -184,7 +184,8 @@ static void exchange(struct client *client, struct worker *worker, bool count)
         if (count)
             CALLGRIND_TOGGLE_COLLECT;
         count_replies(client);
-        if (http2_context_counts(grpc_server_http2(worker->server))->bytes_out != had)
+        if (http2_context_counts(grpc_server_http2(worker->server))->bytes_out != had ||
+            http2_context_pending(grpc_server_http2(worker->server)))
             idle = 0;
     }
     client->out_len = 0;

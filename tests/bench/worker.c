@@ -102,7 +102,11 @@ void worker_start(struct worker *worker, const char *segment, unsigned users, ui
     worker->loop = h2o_evloop_create();
     struct grpc_config grpc = {
         .max_message_size = 4 << 20,
-        .http2 = {.max_concurrent_streams = 1024, .max_header_list_size = 8192}};
+        /* a turn of any length, so that instructions do not depend on the clock */
+        .http2 = {.max_concurrent_streams = 1024,
+                  .max_header_list_size = 8192,
+                  .turn_us = UINT32_MAX / 1000,
+                  .max_memory = 16 * 1024 * 1024}};
     struct user_service_config service = {
         .store = worker->store, .actor = worker->actor, .note = note, .snapshot_max_age = 600000};
     worker->server = grpc_server_create(worker->loop, &grpc);

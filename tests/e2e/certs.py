@@ -24,29 +24,36 @@ class Pair:
 class Authority:
     """Signs what it is asked to; all files lie in one directory."""
 
-    def __init__(self, directory, name="ca"):
+    def __init__(self, directory, name="ca", parent=None):
+        """@param parent another Authority; None: it is a root"""
         self.directory = pathlib.Path(directory)
         self.name = name
+        if parent:
+            self.pair = parent.sign(name, subject=f"/CN=test {name}", authority=True)
+            return
         self.pair = self._pair(name)
         openssl("req", "-x509", "-new", "-key", self.pair.key, "-out", self.pair.certificate,
                 "-subj", f"/CN=test {name}", "-days", "2",
                 "-addext", "basicConstraints=critical,CA:TRUE")
 
-    def _pair(self, name):
+    def _pair(self, name, kind="ec"):
         pair = Pair(str(self.directory / f"{name}.pem"), str(self.directory / f"{name}.key"))
-        openssl("ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", pair.key)
+        kinds = {"ec": ["EC", "-pkeyopt", "ec_paramgen_curve:P-256"],
+                 "rsa": ["RSA", "-pkeyopt", "rsa_keygen_bits:2048"], "ed25519": ["ED25519"]}
+        openssl("genpkey", "-algorithm", *kinds[kind], "-out", pair.key)
         pathlib.Path(pair.key).chmod(0o600)
         return pair
 
-    def sign(self, name, *alternatives, subject=None, dates=()):
+    def sign(self, name, *alternatives, subject=None, dates=(), kind="ec", authority=False):
         """@param dates as `openssl ca` has them, (not before, not after): 20200101000000Z"""
-        pair = self._pair(name)
+        pair = self._pair(name, kind)
         request = self.directory / f"{name}.csr"
         openssl("req", "-utf8", "-new", "-key", pair.key, "-subj", subject or f"/CN={name}",
                 "-out", str(request))
         extensions = self.directory / f"{name}.ext"
         extensions.write_text("subjectAltName=" + ",".join(alternatives) + "\n"
-                              if alternatives else "basicConstraints=CA:FALSE\n")
+                              if alternatives else
+                              f"basicConstraints=critical,CA:{str(authority).upper()}\n")
         if dates:
             self._sign_with_dates(pair, request, extensions, dates)
         else:
@@ -55,12 +62,27 @@ class Authority:
                     "-extfile", str(extensions))
         return pair
 
-    def _sign_with_dates(self, pair, request, extensions, dates):
+    def _ca(self, *arguments, index=""):
         config = self.directory / "ca.cnf"
-        (self.directory / "index.txt").write_text("")
+        (self.directory / "index.txt").write_text(index)
         config.write_text(f"[ca]\ndefault_ca=d\n[d]\ndatabase={self.directory}/index.txt\n"
                           f"new_certs_dir={self.directory}\npolicy=p\ndefault_md=sha256\n"
                           "rand_serial=yes\n[p]\nCN=supplied\n")
         openssl("ca", "-batch", "-config", str(config), "-cert", self.pair.certificate, "-keyfile",
-                self.pair.key, "-in", str(request), "-out", pair.certificate, "-startdate",
-                dates[0], "-enddate", dates[1], "-extfile", str(extensions), "-notext")
+                self.pair.key, *arguments)
+
+    def _sign_with_dates(self, pair, request, extensions, dates):
+        self._ca("-in", str(request), "-out", pair.certificate, "-startdate", dates[0],
+                 "-enddate", dates[1], "-extfile", str(extensions), "-notext")
+
+    def revoke(self, *pairs, name="list", dates=()):
+        """@return the path of a list that names these; @param dates (from, until), as sign() has"""
+        serials = [openssl("x509", "-in", pair.certificate, "-noout", "-serial")
+                   .strip().removeprefix("serial=") for pair in pairs]
+        index = "".join(f"R\t300101000000Z\t200101000000Z\t{serial}\tunknown\t/CN=x\n"
+                        for serial in serials)
+        path = self.directory / f"{self.name}-{name}.crl"
+        when = ["-crl_lastupdate", dates[0], "-crl_nextupdate", dates[1]] if dates else [
+            "-crldays", "1"]
+        self._ca("-gencrl", *when, "-out", str(path), index=index)
+        return str(path)

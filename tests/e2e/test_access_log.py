@@ -139,6 +139,26 @@ def test_bytes_that_are_no_utf8_are_told_apart(log):
     assert [line["request_id"] for line in log.lines(2)] == ["a\ufffd", "\ufffd\ufffdb"]
 
 
+def test_what_http_answers_has_a_line_and_is_counted(log):
+    with Wire(log.connect()) as connection:
+        for changes in ({"content_type": "text/html"}, {"method": "GET"}, {"grpc_timeout": "soon"}):
+            stream = connection.open("GetUser", end=True, **changes)
+            assert connection.wait(stream).status in ("415", "405", "400")
+        stream = connection.open("/favicon.ico", end=True, method="GET", content_type=None)
+        assert connection.wait(stream).status == "415"
+    lines = log.lines(4)
+    assert [(line["method"], line["status"], line["message"]) for line in lines] == [
+        ("/userservice.UserService/GetUser", "Unknown",
+         "content-type must be application/grpc or application/grpc+proto"),
+        ("/userservice.UserService/GetUser", "Internal", "gRPC calls are made by POST"),
+        ("/userservice.UserService/GetUser", "Internal", "grpc-timeout is malformed"),
+        ("/favicon.ico", "Unknown",
+         "content-type must be application/grpc or application/grpc+proto")]
+    name = ('grpc_server_handled_total{grpc_type="unary",grpc_service="userservice.UserService",'
+            'grpc_method="GetUser",grpc_code="Internal"}')
+    wait_for(lambda: log.inspect("stats").get(name) == 2, 10, "two counted")
+
+
 def test_an_abandoned_call_is_told_cancelled(log):
     over = threading.Event()
     call = log.stub().Chat(m for m in itertools.chain([pb.ChatMessage(text="a")],

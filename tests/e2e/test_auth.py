@@ -9,6 +9,7 @@ import pytest
 import user_service_pb2 as pb
 from harness import OUT, ROSTERD, Rosterd, expect, free_port, requests
 from schema import message, method
+from wire import Wire
 
 TOKEN, OTHER = "correct-horse-battery-staple", "another-token-of-enough-length"
 UNAUTHENTICATED = grpc.StatusCode.UNAUTHENTICATED
@@ -64,6 +65,20 @@ def test_unknown_methods_tell_nothing_without_a_token(server):
     call = server.channel().unary_unary("/userservice.UserService/Nothing")
     assert expect(lambda: call(b""), UNAUTHENTICATED).details() == "Invalid token"
     expect(lambda: call(b"", metadata=bearer(TOKEN)), grpc.StatusCode.UNIMPLEMENTED)
+
+
+@pytest.mark.parametrize("changes", [
+    {"content_type": "text/html"}, {"content_type": None}, {"method": "GET"}, {"method": "HEAD"},
+    {"grpc_timeout": "soon"}, {"grpc_encoding": "snappy"}])
+@pytest.mark.parametrize("path", ["GetUser", "Nothing", "/favicon.ico"])
+def test_what_is_wrong_with_a_request_is_told_after_the_token(server, path, changes):
+    with Wire(server.connect()) as connection:
+        plain = connection.wait(connection.open("GetUser", end=True))
+        odd = connection.wait(connection.open(path, end=True, **changes))
+        assert plain.grpc_status == UNAUTHENTICATED.value[0]
+        assert (odd.blocks, odd.data) == (plain.blocks, plain.data)
+        odd = connection.wait(connection.open(path, end=True, extra=bearer(TOKEN), **changes))
+        assert (odd.status, odd.grpc_status) != (plain.status, plain.grpc_status)
 
 
 def test_reflection_needs_a_token_and_health_none(server):

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """gzip and deflate both ways: by grpcio, which speaks both, and byte by byte."""
 import gzip
+import re
 import struct
 import zlib
 
@@ -8,7 +9,7 @@ import grpc
 import pytest
 
 import user_service_pb2 as pb
-from harness import Rosterd, cpu_seconds, expect, resident, requests, wait_for
+from harness import SANITIZED, Rosterd, cpu_seconds, expect, resident, requests, wait_for
 from wire import Wire, message
 
 PACK = {"gzip": gzip.compress, "deflate": zlib.compress}
@@ -24,6 +25,12 @@ def server():
 
 def frame(body, flag=1):
     return struct.pack(">BI", flag, len(body)) + body
+
+
+def peak(pid):
+    """The most that was ever resident, in bytes."""
+    with open(f"/proc/{pid}/status", encoding="ascii") as file:
+        return int(re.search(r"^VmHWM:\s+(\d+) kB", file.read(), re.M).group(1)) * 1024
 
 
 def parts(data):
@@ -90,7 +97,8 @@ GOOD = pb.GetUserRequest(id="x").SerializeToString()
 def test_what_is_not_its_encoding_is_an_error(server, encoding):
     packed = PACK[encoding](GOOD)
     other = PACK["deflate" if encoding == "gzip" else "gzip"](GOOD)
-    for body in (b"", b"\0", packed[:-1], packed + b"\0", packed + packed, other, GOOD, b"\xff" * 99):
+    for body in (b"", b"\0", packed[:-1], packed + b"\0", packed + packed[:-1], packed + other,
+                 other, GOOD, b"\xff" * 99):
         code, text, _ = status_of(server, frame(body), encoding)
         assert (code, text) == (13, f"message is no valid {encoding}"), body
     assert status_of(server, frame(packed), encoding)[0] == 5
@@ -107,7 +115,36 @@ def test_an_unknown_encoding_is_told_the_known_ones(server):
     assert code == 12 and trailers["grpc-accept-encoding"] == "identity,gzip,deflate"
 
 
+def test_gzip_of_several_members_is_one_message(server):
+    body = pb.ChatMessage(text="in two parts").SerializeToString()
+    packed = gzip.compress(body[:5]) + gzip.compress(b"") + gzip.compress(body[5:])
+    with Wire(server.connect()) as connection:
+        response = connection.call("Chat", frame(packed), grpc_encoding="gzip")
+        assert response.grpc_status == 0
+        assert pb.ChatMessage.FromString(parts(response.data)[0][1]).text == "Echo: in two parts"
+        for more in (bytes(8), b"junk", gzip.compress(b"")[:-1]):
+            response = connection.call("Chat", frame(packed + more), grpc_encoding="gzip")
+            assert response.grpc_status == 13
+        half = gzip.compress(bytes(3 << 20))
+        response = connection.call("Chat", frame(half + half), grpc_encoding="gzip")
+        assert response.grpc_status == 8
+
+
 # ---- bombs ----
+
+@pytest.mark.skipif(SANITIZED, reason="its memory is another")
+@pytest.mark.parametrize("field", [b"\x78\0", b"\x7d1234", b"\x7b\x7c", b"\x0a\0", b"\x08\0"])
+def test_many_small_fields_in_a_few_bytes_cost_what_they_inflate_to(server, field):
+    pid, = server.worker_pids()
+    bomb = gzip.compress(field * ((4 << 20) // len(field)))
+    most = peak(pid)
+    with Wire(server.connect()) as connection:
+        for _ in range(5):
+            cpu = cpu_seconds(pid)
+            assert connection.call("GetUser", frame(bomb), grpc_encoding="gzip").grpc_status \
+                in (5, 8)  # over 2^20 fields: refused
+            assert cpu_seconds(pid) - cpu < 0.1
+    assert peak(pid) - most < (8 << 20) + (1 << 20)
 
 @pytest.mark.parametrize("encoding", PACK)
 def test_a_bomb_stops_at_the_limit(server, encoding):

@@ -10,7 +10,7 @@ import grpc
 import pytest
 
 import user_service_pb2 as pb
-from harness import cpu_seconds, expect, wait_for
+from harness import cpu_seconds, expect, free_port, wait_for
 from wire import ENHANCE_YOUR_CALM, Wire, message
 
 
@@ -81,6 +81,19 @@ def test_one_address_has_its_bound_and_others_are_served(start, held):
     assert not served(rosterd, held, "127.0.0.2")
     wait_for(lambda: limit(rosterd, "max_connections_per_address") == 5, 10, "five counted")
     assert limit(rosterd, "max_connections") == 0
+
+
+def test_ipv4_clients_of_a_socket_for_both_families_are_told_apart(start, held, tmp_path):
+    log = tmp_path / "log"
+    rosterd = start("--max-connections-per-address", "2", "--access-log", "on",
+                    "--access-log-file", str(log), listen=[f"[::]:{free_port()}"])
+    rosterd.port = int(rosterd.listen[0].rpartition(":")[2])
+    for source in ("127.0.0.1", "127.0.0.2", "127.0.0.3"):
+        connections = [served(rosterd, held, source) for _ in range(2)]
+        assert all(connections)
+        assert refused(rosterd, "max_connections_per_address", source)
+        connections[0].call("GetUser", b"\0\0\0\0\0")
+        wait_for(lambda s=source: f"peer={s}:" in log.read_text(), what="the address as it is")
 
 
 def test_a_unix_socket_has_no_address(start, tmp_path):

@@ -9,6 +9,7 @@ import pytest
 import user_service_pb2 as pb
 from harness import expect, wait_for
 from schema import message, method
+from wire import Wire, message as wire_message
 
 REQUEST = message("grpc.health.v1.HealthCheckRequest")
 UNKNOWN, SERVING, NOT_SERVING, SERVICE_UNKNOWN = range(4)
@@ -29,6 +30,30 @@ def test_check_of_an_unknown_service_is_not_found(server):
     for service in ("nobody", "userservice", "userservice.UserService\0", "x" * 5000):
         expect(lambda s=service: call(server, "Check")(REQUEST(service=s)),
                grpc.StatusCode.NOT_FOUND, "unknown service")
+
+
+@pytest.mark.parametrize("name", ["Check", "List", "Watch"])
+def test_what_needs_no_token_takes_small_and_plain_requests_alone(server, name):
+    path = f"/grpc.health.v1.Health/{name}"
+    with Wire(server.connect()) as connection:
+        stream = connection.open(path)
+        connection.data(stream, b"\0" + (8193).to_bytes(4, "big"), end=False)  # nothing of it comes
+        response = connection.wait(stream)
+        assert response.grpc_status == 8
+        assert response.trailers["grpc-message"] \
+            == "message of 8193 bytes is larger than the maximum of 8192"
+        # flag 1 is judged before the length, and before anything is inflated
+        stream = connection.open(path, grpc_encoding="gzip")
+        connection.data(stream, b"\1" + (1 << 20).to_bytes(4, "big"), end=False)
+        response = connection.wait(stream)
+        assert response.grpc_status == 12
+        assert response.trailers["grpc-accept-encoding"] == "identity"
+
+
+def test_a_check_may_name_an_encoding_that_it_does_not_use(server):
+    with Wire(server.connect()) as connection:
+        assert connection.call("/grpc.health.v1.Health/Check", wire_message(REQUEST()),
+                               grpc_encoding="gzip").grpc_status == 0
 
 
 def test_list_has_them_all(server):

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Clients without a .proto: reflection by hand, by grpcurl and by ghz."""
+import gzip
 import json
 import subprocess
 
@@ -9,6 +10,7 @@ from google.protobuf import descriptor_pb2
 
 from schema import FILES, message, method
 from test_health import SERVICES
+from wire import Wire, message as wire_message
 
 NOT_FOUND, INVALID_ARGUMENT = 5, 3
 
@@ -69,7 +71,7 @@ def test_nested_types_enums_and_values_are_symbols(ask):
 def test_what_does_not_exist_is_an_error_and_the_stream_goes_on(ask):
     responses = ask({"file_by_filename": "nobody.proto"}, {"file_containing_symbol": "no.body"},
                     {"file_containing_symbol": ""}, {"file_containing_symbol": "userservice"},
-                    {"file_containing_symbol": "x" * 100000},
+                    {"file_containing_symbol": "x" * 8000},
                     {"file_containing_extension": {"containing_type": "userservice.User",
                                                    "extension_number": 7}},
                     {"all_extension_numbers_of_type": "no.body"},
@@ -90,6 +92,21 @@ def test_a_type_without_extensions_has_none(ask):
 def test_a_request_without_a_question_is_an_error(ask):
     (response,) = ask({})
     assert response.error_response.error_code == INVALID_ARGUMENT
+
+
+def test_a_question_is_a_few_kib_also_when_inflated(server):
+    kind = message("grpc.reflection.v1.ServerReflectionRequest")
+    for version in ("v1", "v1alpha"):
+        path = f"/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo"
+        with Wire(server.connect()) as connection:
+            stream = connection.open(path)
+            connection.data(stream, b"\0" + (8193).to_bytes(4, "big"), end=False)
+            assert connection.wait(stream).grpc_status == 8
+            body = gzip.compress(kind(file_by_filename="x" * 9000).SerializeToString())
+            response = connection.call(path, wire_message(body, 1), grpc_encoding="gzip")
+            assert response.grpc_status == 8
+            assert "inflates to more than the maximum of 8192" \
+                in response.trailers["grpc-message"]
 
 
 def test_many_questions_on_one_stream(ask):

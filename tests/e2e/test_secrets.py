@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """A password's bytes must be found nowhere once its call is over, a token's once its connection is."""
 import re
+import signal
 import time
 
 import grpc
@@ -8,7 +9,7 @@ import pytest
 from hpack.hpack import encode_integer
 
 import user_service_pb2 as pb
-from harness import SANITIZED, expect
+from harness import SANITIZED, expect, wait_for
 from wire import CONTINUATION, END_HEADERS, HEADERS, Wire, message
 
 SECRET = "Zq7-hunter2-correct-horse-battery-"
@@ -50,6 +51,34 @@ def found_in(rosterd):
             places += [f"memory of {pid}: {where}" for where, chunk in memory(pid)
                        if needle in chunk]
     return places
+
+
+def copies(pid, needle):
+    return [where for where, chunk in memory(pid) for _ in range(chunk.count(needle))]
+
+
+@pytest.mark.skipif(SANITIZED, reason="freed memory is kept as it was, on purpose")
+def test_tokens_are_in_their_table_and_nowhere_else(start, tmp_path):
+    path = tmp_path / "tokens"
+    old, new = b"Kp4-not-in-any-heap-of-ours", b"Wd8-of-another-generation-"
+    path.write_bytes(old + b" ann\n" + 100 * b"# a comment\n")
+    path.chmod(0o600)
+    rosterd = start("--auth-token-file", str(path))
+    processes = [rosterd.process.pid, *rosterd.worker_pids()]
+    assert [len(copies(pid, old)) for pid in processes] == [1, 1, 1]
+    path.write_bytes(new + b" ann\n" + 100 * b"# another\n" + new + b"2 ben\n")
+    before = rosterd.worker_pids()
+    rosterd.process.send_signal(signal.SIGHUP)
+    wait_for(lambda: len(rosterd.worker_pids()) == 2
+             and not set(before) & set(rosterd.worker_pids()), 10, "other workers")
+    processes = [rosterd.process.pid, *rosterd.worker_pids()]
+    assert [len(copies(pid, old)) for pid in processes] == [0, 0, 0]
+    assert [len(copies(pid, new)) for pid in processes] == [2, 2, 2]
+    # a file that is refused leaves nothing either
+    path.write_bytes(old + b" ann\n" + b"nameless\n")
+    rosterd.process.send_signal(signal.SIGHUP)
+    rosterd.wait_log("the token has no name")
+    assert copies(rosterd.process.pid, old) == []
 
 
 def passwords(count, **more):
@@ -218,8 +247,11 @@ def dumped(pid):
 @pytest.mark.skipif(SANITIZED, reason="its memory is malloc's, to see overflows")
 @pytest.mark.parametrize("way", ["as grpc's own client sends it", "entering the table",
                                  "never entering it", "in pieces"])
-def test_token_of_an_open_connection_is_in_no_core(start, way):
-    rosterd = start(workers=1)
+def test_token_of_an_open_connection_is_in_no_core(start, way, tmp_path):
+    tokens = tmp_path / "tokens"
+    tokens.write_text(f"{SECRET}token tests\n")
+    tokens.chmod(0o600)
+    rosterd = start("--auth-token-file", str(tokens), workers=1)
     body = message(pb.GetUserRequest(id="x"))
     (worker,) = rosterd.worker_pids()
     with Wire(rosterd.connect()) as wire:

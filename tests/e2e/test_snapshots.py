@@ -14,6 +14,7 @@ from harness import SANITIZED, WRITER, fill, read_all, requests, wait_for, write
 from wire import INITIAL_WINDOW_SIZE, Wire, message
 
 ABORTED = grpc.StatusCode.ABORTED.value[0]
+EXHAUSTED = grpc.StatusCode.RESOURCE_EXHAUSTED.value[0]
 TOO_MUCH = "snapshot-max-bytes ({}) of changed users in memory"
 TOO_OLD = "older than snapshot-max-age ({})"
 BODY = 192  # bytes that a changed user keeps, at most
@@ -127,6 +128,40 @@ def test_listing_past_its_age_is_aborted_and_says_so(start):
     assert 1 < time.monotonic() - began
     check_aborted(listing, TOO_OLD.format("2s"))
     assert rosterd.stop() == 0
+
+
+def stall(rosterd, count):
+    """A connection with so many listings that it does not read, each of another version."""
+    stub = rosterd.stub()
+    wire = Wire(rosterd.connect(), {INITIAL_WINDOW_SIZE: 0}, credit=False).wait_ready()
+    for i in range(count):
+        stub.CreateUser(pb.CreateUserRequest(username=f"version{i}"))
+        wire.data(wire.open("ListUsers"), message(pb.ListUsersRequest(page_size=100)))
+        wire.ping()  # it has begun
+    return wire
+
+
+def test_listings_that_nobody_reads_keep_nobody_from_listing(start):
+    rosterd = start(workers=1)
+    first = stall(rosterd, 70)
+    # one connection may hold half of the pins, and is told so beyond
+    for number, stream in first.streams.items():
+        assert (stream.grpc_status == EXHAUSTED) == (number > 2 * 64)
+    other = stall(rosterd, 62)
+    time.sleep(0.3)
+    stub = rosterd.stub()
+    stub.CreateUser(pb.CreateUserRequest(username="the last"))
+    users, _ = read_all(stub, 1000)
+    assert len(users) == 133
+
+    def aborted():
+        first.read(0.1)
+        return [stream for stream in first.streams.values() if stream.grpc_status == ABORTED]
+    ended = wait_for(aborted, 10, "a listing that ended ABORTED")
+    assert len(ended) == 1
+    assert "did not get on" in ended[0].trailers["grpc-message"]
+    other.close()
+    first.close()
 
 
 def test_client_library_is_told_why_its_listing_ends(start):

@@ -13,10 +13,9 @@ import pytest
 import user_service_pb2 as pb
 import user_service_pb2_grpc as pb_grpc
 from certs import Authority, Pair
-from harness import ROSTERD, Rosterd, expect, failure, free_port, requests, wait_for
-from wire import PREFACE, SETTINGS, Wire, message
-
-GET = message(pb.GetUserRequest(id="x"))
+from harness import Rosterd, expect, failure, requests, wait_for
+from tls_kit import GET, VERSIONS, connect, context, refused
+from wire import PREFACE, SETTINGS, Wire
 
 
 @pytest.fixture(scope="module")
@@ -43,21 +42,6 @@ def client(authority):
 def server(pair, other):
     with Rosterd(*pair.options(), *other.options(), workers=4) as rosterd:
         yield rosterd
-
-
-def context(authority, *, client=None, protocols=("h2",), version=None):
-    made = ssl.create_default_context(cafile=authority.pair.certificate)
-    if protocols:
-        made.set_alpn_protocols(list(protocols))
-    if client:
-        made.load_cert_chain(client.certificate, client.key)
-    if version:
-        made.minimum_version = made.maximum_version = version
-    return made
-
-
-def connect(rosterd, context, name="localhost", session=None):
-    return context.wrap_socket(rosterd.connect(), server_hostname=name, session=session)
 
 
 def credentials(authority, client=None):
@@ -92,7 +76,7 @@ def test_every_kind_of_call(server, authority):
     assert [len(echo.text) for echo in echoes] == [7, 106, 100006]
 
 
-@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+@pytest.mark.parametrize("version", VERSIONS)
 def test_both_versions(server, authority, version):
     with Wire(connect(server, context(authority, version=version))) as connection:
         assert connection.sock.version() == version.name.replace("v1_", "v1.")
@@ -100,7 +84,7 @@ def test_both_versions(server, authority, version):
         assert connection.call("GetUser", GET).grpc_status == 5
 
 
-@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+@pytest.mark.parametrize("version", VERSIONS)
 def test_a_request_in_the_last_flight_of_the_handshake(server, authority, version):
     """The handshake's end and all of a call come in one read."""
     incoming, out = ssl.MemoryBIO(), ssl.MemoryBIO()
@@ -230,7 +214,7 @@ def test_the_certificate_is_chosen_by_name(server, authority, name, subject):
 
 # ---- tickets ----
 
-@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+@pytest.mark.parametrize("version", VERSIONS)
 def test_a_session_goes_on_with_any_worker(server, authority, version):
     shared = context(authority, version=version)
     with Wire(connect(server, shared)) as first:
@@ -322,15 +306,6 @@ def test_grpcurl_and_the_probe_speak_tls(server, mutual, authority, client):
 
 
 # ---- the start ----
-
-def refused(*options):
-    name = f"/rosterd-e2e-{os.getpid()}-tls"
-    done = subprocess.run([ROSTERD, "--listen", f"127.0.0.1:{free_port()}", "--segment", name,
-                           *options], capture_output=True, text=True, timeout=30)
-    assert done.returncode == 1, done
-    assert not os.path.exists(f"/dev/shm{name}")
-    return done.stderr
-
 
 def test_an_expired_or_future_certificate_is_named(authority):
     old = authority.sign("old", dates=("20200101000000Z", "20210203040506Z"))

@@ -5,6 +5,7 @@ import time
 import urllib.parse
 
 import pytest
+from google.protobuf.message import DecodeError
 
 import user_service_pb2 as pb
 from harness import requests
@@ -251,6 +252,51 @@ def test_flag_of_two_or_more_is_13(wire, flag):
 def test_message_cut_off_at_the_end_is_13(wire, method, cut):
     body = message(b"\x0a\x06nobody")[:cut]
     assert wire.call(method, body).grpc_status == INTERNAL
+
+
+def field(number, wire_type, value=b""):
+    return bytes([number << 3 | wire_type]) + value
+
+
+ADA = field(1, 2, b"\x03ada")
+
+
+@pytest.mark.parametrize("body, username", [
+    (field(1, 2, b"\x01x") + ADA, "ada"),
+    (ADA + field(9, 3, field(1, 0, b"\1")) + field(9, 4), "ada"),
+    (ADA + field(9, 3, field(10, 3) + field(10, 4)) + field(9, 4), "ada"),
+    (field(1, 3, ADA) + field(1, 4) + field(1, 2, b"\x03bob"), "bob"),
+    (ADA + field(1, 0, b"\5") + field(2, 1, bytes(8)) + field(3, 5, bytes(4)), "ada"),
+    (ADA + b"\xf8\xff\xff\xff\x0f\1", "ada"),
+    (b"\x8a\x80\x80\x00\x83\x80\x00ada", "ada"),
+    (field(1, 2, b"\x01x") * 1000000 + ADA, "ada"),
+    (field(15, 0, b"\0") * 1000000 + ADA, "ada")])
+def test_requests_are_read_as_other_implementations_read_them(wire, body, username):
+    assert pb.CreateUserRequest.FromString(body).username == username
+    stream = wire.open("CreateUser")
+    response = wire.upload(stream, message(body))
+    assert response.grpc_status == OK, response
+    assert pb.User.FromString(response.messages()[0]).username == username
+
+
+@pytest.mark.parametrize("body", [
+    field(9, 6, b"\1"), field(9, 7, b"\1"), b"\2\1a", field(9, 3), field(9, 3) + field(10, 4),
+    field(9, 3) * 101 + field(9, 4) * 101, b"\xf8\xff\xff\xff\x8f\x00\1", field(9, 0, b"\xff" * 10 + b"\1"),
+    field(1, 2, b"\x83\x80\x80\x80\x10ada"), field(9, 2, b"\x7fada"), field(9, 5, b"123")])
+def test_what_no_implementation_reads_is_13(wire, body):
+    with pytest.raises(DecodeError):
+        pb.CreateUserRequest.FromString(ADA + body)
+    response = wire.call("CreateUser", message(ADA + body))
+    assert response.grpc_status == INTERNAL
+    assert response.trailers["grpc-message"] \
+        == "request does not parse as userservice.CreateUserRequest"
+
+
+def test_a_message_of_too_many_fields_is_told_the_bound(wire):
+    stream = wire.open("CreateUser")
+    response = wire.upload(stream, message(ADA + field(15, 0, b"\0") * (1 << 20)))
+    assert response.grpc_status == EXHAUSTED
+    assert response.trailers["grpc-message"] == "message has more than the maximum of 1048576 fields"
 
 
 @pytest.mark.parametrize("method", ["GetUser", "CreateUser", "ListUsers", "BatchCreateUsers",

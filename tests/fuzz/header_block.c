@@ -85,6 +85,7 @@ static void turn(void)
     h2o_evloop_run(loop, 0);
     http2_timers_stale(timers);
     http2_timers_run(timers, http2_timers_now(timers));
+    (void)http2_context_run(context);
 }
 
 static void start(void)

@@ -183,6 +183,8 @@ static void produce(struct grpc_call *call)
 
     while (state->left != 0 && grpc_call_writable(call)) {
         uint8_t *to = grpc_call_reserve(call, state->size + 4);
+        if (to == NULL)
+            return;
         to[0] = 3 << 3 | 2; /* raw */
         to[1] = (uint8_t)(0x80 | (state->size & 0x7f));
         to[2] = (uint8_t)(0x80 | (state->size >> 7 & 0x7f));
@@ -256,9 +258,10 @@ static const struct grpc_service service = {"grpctest.Test", methods, 5};
 
 static enum grpc_status first_start(struct grpc_call *call, void *data, const char **message)
 {
-    (void)call;
     assert_ptr_equal(data, &serve);
     serve.starts++;
+    if (serve.at_start != NULL)
+        serve.at_start(call);
     note("[");
     *message = "the chain says no";
     return serve.refuse;

@@ -32,10 +32,11 @@ struct serve {
     enum grpc_status status; /* the last that on_end got */
     char log[1024];          /* what the callbacks were, a word each */
     uint64_t produced;
-    bool open_pauses, open_resumes; /* on_open pauses the call, and goes on */
-    enum grpc_status open_fails;    /* on_open ends the call */
-    enum grpc_status refuse;        /* what the first step of the chain says */
-    const uint8_t *secret_in_place; /* the password in the arena, after on_message */
+    bool open_pauses, open_resumes;           /* on_open pauses the call, and goes on */
+    enum grpc_status open_fails;              /* on_open ends the call */
+    enum grpc_status refuse;                  /* what the first step of the chain says */
+    void (*at_start)(struct grpc_call *call); /* what the first step of the chain does, too */
+    const uint8_t *secret_in_place;           /* the password in the arena, after on_message */
 };
 extern struct serve serve;
 

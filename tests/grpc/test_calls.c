@@ -54,7 +54,8 @@ static void expect_http(uint32_t id, const char *status, const char *grpc_status
         assert_null(told);
     assert_true(reply.body_len != 0 && reply.body[reply.body_len - 1] == '\n');
     assert_true(reply.ended);
-    assert_int_equal(serve.starts, 0); /* no call */
+    assert_int_equal(serve.opens, 0); /* no method hears of it, but the chain does */
+    assert_non_null(strstr(serve.log, "[ <"));
     reply_free(&reply);
 }
 
@@ -130,6 +131,24 @@ static void an_answer_of_http_waits_for_a_closed_window(void **state)
     client_read(PEER, 1, &reply);
     assert_true(reply.ended);
     reply_free(&reply);
+}
+
+static void a_shutdown_cuts_an_answer_of_http_that_waits(void **state)
+{
+    struct reply reply;
+
+    (void)state;
+    client_headers(PEER, 1, false, ":method", "GET", ":scheme", "http", ":path", "/", NULL);
+    client_read(PEER, 1, &reply);
+    assert_false(reply.ended); /* the request has not ended */
+    reply_free(&reply);
+    assert_int_equal(grpc_server_calls(serve.server), 1);
+    grpc_server_end_calls(serve.server, GRPC_UNAVAILABLE, "no more");
+    client_read(PEER, 1, &reply);
+    assert_true(reply.reset);
+    reply_free(&reply);
+    assert_int_equal(grpc_server_calls(serve.server), 0);
+    assert_int_equal(serve.status, GRPC_UNKNOWN); /* as it was answered */
 }
 
 static void a_malformed_timeout_is_400(void **state)
@@ -254,6 +273,20 @@ static void an_unsupported_encoding_is_unimplemented_and_says_what_is(void **sta
 }
 
 /* ---- the chain ---- */
+
+static void the_chain_may_refuse_what_is_none_of_grpcs(void **state)
+{
+    (void)state;
+    serve.refuse = GRPC_UNAUTHENTICATED;
+    peer_request(PEER, 1, true, "/grpctest.Test/Unary", "content-type", "text/html", NULL);
+    expect_status(1, GRPC_UNAUTHENTICATED, "the chain says no");
+    client_headers(PEER, 3, true, ":method", "GET", ":scheme", "http", ":path",
+                   "/grpctest.Test/Unary", "content-type", "application/grpc", NULL);
+    expect_status(3, GRPC_UNAUTHENTICATED, "the chain says no");
+    client_open(PEER, 5, "/grpctest.Test/Unary", true, "grpc-timeout", "soon");
+    expect_status(5, GRPC_UNAUTHENTICATED, "the chain says no");
+    assert_int_equal(serve.step_ends, 3);
+}
 
 static void the_chain_may_refuse_before_anything_is_told_of_the_method(void **state)
 {
@@ -772,6 +805,8 @@ int main(void)
         TEST(a_method_that_replies_wrongly_is_internal),
         TEST(a_header_list_over_the_maximum_is_resource_exhausted),
         TEST(an_unsupported_encoding_is_unimplemented_and_says_what_is),
+        TEST(a_shutdown_cuts_an_answer_of_http_that_waits),
+        TEST(the_chain_may_refuse_what_is_none_of_grpcs),
         TEST(the_chain_may_refuse_before_anything_is_told_of_the_method),
         TEST(request_metadata_reaches_the_method),
         TEST(binary_metadata_that_is_not_base64_is_internal),

@@ -122,6 +122,64 @@ static void what_is_damaged_cut_or_too_long_is_corrupt(void **state)
     }
 }
 
+/* `size` bytes of a member, again and again, with room for some more. */
+static uint8_t *members(size_t size, unsigned count)
+{
+    uint8_t *bytes = malloc(size * count + 8);
+    assert_non_null(bytes);
+    for (unsigned i = 0; i < count; i++)
+        memcpy(bytes + i * size, packed, size);
+    memset(bytes + size * count, 0, 8);
+    return bytes;
+}
+
+static void gzip_of_several_members_is_all_that_is_in_them(void **state)
+{
+    (void)state;
+    uint8_t *out;
+    size_t len, size = pack(GRPC_COMPRESS_GZIP, 3000);
+    uint8_t *three = members(size, 3);
+    assert_int_equal(grpc_inflate(compress_, GRPC_COMPRESS_GZIP, three, 3 * size, 9000, &out, &len),
+                     GRPC_INFLATE_DONE);
+    assert_int_equal(len, 9000);
+    for (int i = 0; i < 3; i++)
+        assert_memory_equal(out + i * 3000, text, 3000);
+    /* one budget for all of them */
+    assert_int_equal(grpc_inflate(compress_, GRPC_COMPRESS_GZIP, three, 3 * size, 8999, &out, &len),
+                     GRPC_INFLATE_TOO_LARGE);
+    for (size_t cut = 1; cut < size; cut++)
+        assert_int_equal(
+            grpc_inflate(compress_, GRPC_COMPRESS_GZIP, three, 2 * size + cut, 9000, &out, &len),
+            GRPC_INFLATE_CORRUPT);
+    for (size_t more = 1; more <= 8; more++) /* zeros are no member */
+        assert_int_equal(
+            grpc_inflate(compress_, GRPC_COMPRESS_GZIP, three, 3 * size + more, 9000, &out, &len),
+            GRPC_INFLATE_CORRUPT);
+    free(three);
+    size = pack(GRPC_COMPRESS_DEFLATE, 3000);
+    three = members(size, 3);
+    assert_int_equal(
+        grpc_inflate(compress_, GRPC_COMPRESS_DEFLATE, three, 3 * size, 9000, &out, &len),
+        GRPC_INFLATE_CORRUPT);
+    free(three);
+}
+
+static void members_without_end_are_refused(void **state)
+{
+    (void)state;
+    uint8_t *out;
+    size_t len, size = pack(GRPC_COMPRESS_GZIP, 0);
+    uint8_t *many = members(size, GRPC_INFLATE_MAX_MEMBERS + 1);
+    assert_int_equal(grpc_inflate(compress_, GRPC_COMPRESS_GZIP, many,
+                                  GRPC_INFLATE_MAX_MEMBERS * size, 0, &out, &len),
+                     GRPC_INFLATE_DONE);
+    assert_int_equal(len, 0);
+    assert_int_equal(grpc_inflate(compress_, GRPC_COMPRESS_GZIP, many,
+                                  (GRPC_INFLATE_MAX_MEMBERS + 1) * size, 0, &out, &len),
+                     GRPC_INFLATE_CORRUPT);
+    free(many);
+}
+
 static void deflated_is_what_it_was_and_smaller(void **state)
 {
     (void)state;
@@ -196,6 +254,8 @@ int main(void)
         cmocka_unit_test(both_formats_of_any_length_are_read),
         cmocka_unit_test(exactly_max_is_read_and_one_more_is_not),
         cmocka_unit_test(what_is_damaged_cut_or_too_long_is_corrupt),
+        cmocka_unit_test(gzip_of_several_members_is_all_that_is_in_them),
+        cmocka_unit_test(members_without_end_are_refused),
         cmocka_unit_test(deflated_is_what_it_was_and_smaller),
         cmocka_unit_test(what_does_not_get_smaller_is_left_alone),
         cmocka_unit_test(forgetting_leaves_an_inflater_that_works),

@@ -16,6 +16,7 @@ struct peer *peer_connect(struct http2_context *context, bool greet)
     struct peer *peer = calloc(1, sizeof(*peer));
     assert_non_null(peer);
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
+    peer->context = context;
     peer->loop = http2_context_loop(context);
     peer->fd = fds[0];
     nghttp2_hd_deflate_new(&peer->deflater, 4096);
@@ -44,10 +45,11 @@ struct http2_timers *peer_timers;
 static void turn(struct peer *peer, int32_t wait)
 {
     h2o_evloop_run(peer->loop, wait);
-    if (peer_timers == NULL)
-        return;
-    http2_timers_stale(peer_timers);
-    http2_timers_run(peer_timers, http2_timers_now(peer_timers));
+    if (peer_timers != NULL) {
+        http2_timers_stale(peer_timers);
+        http2_timers_run(peer_timers, http2_timers_now(peer_timers));
+    }
+    (void)http2_context_run(peer->context);
 }
 
 size_t peer_send(struct peer *peer, const void *bytes, size_t len)

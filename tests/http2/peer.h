@@ -18,6 +18,7 @@ struct peer_frame {
 };
 
 struct peer {
+    struct http2_context *context;
     h2o_loop_t *loop;
     int fd;
     uint8_t *in; /* what came and was not looked at */

@@ -106,9 +106,9 @@ static void long_line_is_refused(void **state)
 
 static void file_that_cannot_be_read_is_named(void **state)
 {
-    static const char *const bad[] = {"/no/such/file", "/tmp", ""};
+    static const char *const bad[] = {"/no/such/file", "/tmp", "", "/dev/zero"};
     static const char *const why[] = {"No such file or directory", "Is a directory",
-                                      "No such file or directory"};
+                                      "No such file or directory", "it is no regular file"};
     (void)state;
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         char expected[100];
@@ -118,6 +118,19 @@ static void file_that_cannot_be_read_is_named(void **state)
         snprintf(expected, sizeof(expected), "config: %s: %s", bad[i], why[i]);
         assert_string_equal(fault.text, expected);
     }
+}
+
+static void file_with_a_nul_byte_is_refused(void **state)
+{
+    (void)state;
+    write_file("workers = 2\n");
+    FILE *file = fopen(path, "a");
+    assert_int_equal(fwrite("\0workers = 3\n", 1, 13, file), 13);
+    fclose(file);
+    char *argv[] = {(char *)"rosterd", (char *)"--config", path};
+    options_free(&options);
+    assert_false(options_parse(&options, 3, argv, &fault));
+    assert_non_null(strstr(fault.text, ": it is no text"));
 }
 
 /* Whatever a value may be, a bad one is refused with its key's name. */
@@ -250,6 +263,7 @@ int main(void)
         cmocka_unit_test(fault_names_file_line_key_and_what_is_expected),
         cmocka_unit_test(long_line_is_refused),
         cmocka_unit_test(file_that_cannot_be_read_is_named),
+        cmocka_unit_test(file_with_a_nul_byte_is_refused),
         cmocka_unit_test(every_key_refuses_what_it_cannot_be),
         cmocka_unit_test(dump_says_where_values_came_from_and_can_be_read_again),
         cmocka_unit_test(one_table_feeds_help_manual_sample_and_completion),

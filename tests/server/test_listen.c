@@ -100,6 +100,8 @@ static void a_shared_socket_is_the_same_one(void **state)
     assert_true(listener_is_at(&taken, &address));
     assert_true(listen_parse(&address, "127.0.0.1:1"));
     assert_false(listener_is_at(&taken, &address));
+    address.text[0] = '\0'; /* nor has it been asked for by any text */
+    assert_false(listener_is_at(&taken, &address));
     listeners_close(&second, true);
     int connected = socket(AF_INET, SOCK_STREAM, 0);
     assert_false(listener_take(&taken, connected, "", true)); /* it does not listen */
@@ -139,6 +141,10 @@ static void anything_else_is_refused(void **state)
         "::1]:80",
         "[]:80",
         "[127.0.0.1]:80",
+        "[::]:80,ipv6only=",
+        "[::]:80,ipv6only=1",
+        "[::],ipv6only=on:80",
+        "127.0.0.1:80,ipv6only=on",
         "unix:",
         "UNIX:/x",
         "127.0.0.1: 80",
@@ -189,6 +195,58 @@ static void only_a_default_address_that_the_host_lacks_is_skipped(void **state)
     assert_int_equal(listeners_add(&listeners, &address, true), 0);
     assert_int_equal(listeners_add(&listeners, &address, false), -1);
     assert_int_equal(errno, EADDRNOTAVAIL);
+}
+
+/* Whether an IPv4 client gets to the one listener. */
+static bool takes_ipv4(const struct listeners *listeners)
+{
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(listeners->all[0].port)};
+    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    bool done = connect(fd, (const struct sockaddr *)&to, sizeof(to)) == 0;
+    close(fd);
+    return done;
+}
+
+static void any_ipv6_address_takes_ipv4_clients_unless_it_says_no(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        bool both;
+    } cases[] = {{"[::]:0", true}, {"[::]:0,ipv6only=off", true}, {"[::]:0,ipv6only=on", false}};
+    static struct listeners listeners;
+    for (int i = 0; i < 3; i++) {
+        assert_true(listen_parse(&address, cases[i].text));
+        if (listeners_add(&listeners, &address, true) == 0)
+            skip(); /* no IPv6 here */
+        assert_int_equal(listeners.count, 1);
+        assert_int_equal(takes_ipv4(&listeners), cases[i].both);
+        listeners_close(&listeners, true);
+    }
+    assert_true(listen_parse(&address, "[::1]:0")); /* has no clients of IPv4 in any case */
+    assert_true(address.six_only);
+}
+
+static void socket_of_the_other_families_is_not_what_was_asked_for(void **state)
+{
+    (void)state;
+    char text[64];
+    static struct listeners listeners;
+    struct listener taken;
+    assert_true(listen_parse(&address, "[::]:0"));
+    if (listeners_add(&listeners, &address, true) == 0)
+        skip();
+    assert_true(listener_take(&taken, listeners.all[0].fd, "", true));
+    snprintf(text, sizeof(text), "[::]:%u", taken.port);
+    assert_true(listen_parse(&address, text));
+    assert_true(listener_is_at(&taken, &address));
+    address.six_only = true; /* that another address has IPv4 is no reason to ask for another */
+    assert_true(listener_is_at(&taken, &address));
+    strcat(text, ",ipv6only=on");
+    assert_true(listen_parse(&address, text));
+    assert_false(listener_is_at(&taken, &address));
+    listeners_close(&listeners, true);
 }
 
 static void unix_address(const char *name)
@@ -268,6 +326,8 @@ int main(void)
         cmocka_unit_test(port_0_becomes_a_real_one_and_is_then_in_use),
         cmocka_unit_test(default_address_in_use_is_an_error_too),
         cmocka_unit_test(only_a_default_address_that_the_host_lacks_is_skipped),
+        cmocka_unit_test(any_ipv6_address_takes_ipv4_clients_unless_it_says_no),
+        cmocka_unit_test(socket_of_the_other_families_is_not_what_was_asked_for),
         cmocka_unit_test(live_servers_socket_file_is_left_alone),
         cmocka_unit_test(dead_servers_socket_file_is_replaced),
         cmocka_unit_test(file_that_is_no_socket_is_never_removed),

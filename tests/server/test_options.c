@@ -66,6 +66,25 @@ static void value_follows_or_is_joined_by_an_equals_sign(void **state)
     assert_int_equal(options.log_level, LOG_LEVEL_DEBUG);
 }
 
+static void address_for_both_families_leaves_ipv4_to_its_own(void **state)
+{
+    (void)state;
+    assert_true(
+        parse("--listen=[::]:80", "--listen=unix:/run/r.sock", "--listen=127.0.0.1:81", NULL));
+    assert_false(options.listen.all[0].six_only);
+    assert_true(parse("--listen=[::]:80", "--listen=0.0.0.0:80", "--listen=[::]:81", NULL));
+    assert_true(options.listen.all[0].six_only);
+    assert_false(options.listen.all[2].six_only);
+    assert_true(parse("--listen=[::]:80", "--metrics-listen=127.0.0.1:80", NULL));
+    assert_true(options.listen.all[0].six_only);
+    assert_true(parse("--metrics-listen=[::]:80", "--listen=127.0.0.1:80", NULL));
+    assert_true(options.metrics_listen.all[0].six_only);
+    assert_true(parse("--listen=[::]:0", "--listen=127.0.0.1:0", NULL));
+    assert_false(options.listen.all[0].six_only);
+    assert_true(parse("--listen=[::]:80,ipv6only=off", "--listen=127.0.0.1:80", NULL));
+    assert_false(options.listen.all[0].six_only); /* as it was asked for */
+}
+
 static void last_value_counts_but_listen_adds(void **state)
 {
     (void)state;
@@ -134,8 +153,8 @@ static void bad_size_and_time_say_how_to_write_one(void **state)
 static void bad_address_segment_and_level_say_what_is_expected(void **state)
 {
     (void)state;
-    assert_refused("--listen=50051", "listen: '50051' is not an address: ADDR:PORT, [ADDR]:PORT or "
-                                     "unix:PATH[,mode=0660]");
+    assert_refused("--listen=50051", "listen: '50051' is not an address: ADDR:PORT, "
+                                     "[ADDR]:PORT[,ipv6only=on] or unix:PATH[,mode=0660]");
     static const char *const segments[] = {"rosterd", "/", "/a/b", "", "//", "/.", "/.."};
     for (size_t i = 0; i < sizeof(segments) / sizeof(segments[0]); i++) {
         char argument[64], expected[200];
@@ -349,6 +368,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(defaults_are_those_of_the_manual),
         cmocka_unit_test(value_follows_or_is_joined_by_an_equals_sign),
+        cmocka_unit_test(address_for_both_families_leaves_ipv4_to_its_own),
         cmocka_unit_test(last_value_counts_but_listen_adds),
         cmocka_unit_test(unknown_option_is_named),
         cmocka_unit_test(missing_value_is_told),

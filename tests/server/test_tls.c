@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Tickets as hours go by, and certificates that are read again. Handshakes over a socket pair. */
+/* Tickets as hours go by and when trust changes, certificates that are read again. Handshakes over
+ * a socket pair. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -11,46 +12,90 @@
 #include <time.h>
 #include <unistd.h>
 
-static time_t fake_seconds = 100 * 3600;
+static time_t fake_seconds = 100 * 3600, wall_offset;
 static int fake_clock(clockid_t clock, struct timespec *now)
 {
-    (void)clock;
-    *now = (struct timespec){.tv_sec = fake_seconds};
+    *now = (struct timespec){.tv_sec =
+                                 clock == CLOCK_REALTIME ? time(NULL) + wall_offset : fake_seconds};
     return 0;
 }
 
-/* the source itself, under a clock that a test sets */
+/* the sources themselves, under a clock that a test sets */
 #define clock_gettime fake_clock
 #include "src/server/tls.c"
+#include "src/server/tls_tickets.c"
 #undef clock_gettime
 
 #include <cmocka.h>
+#include <openssl/pem.h>
+#include <openssl/x509v3.h>
+
+#include "tests/server/dumped.h"
 
 static char folder[] = "/tmp/rosterd-test-tls-XXXXXX", certificate_path[64], key_path[64];
+static char ca_path[64], other_ca_path[64];
 static struct options options;
+static X509 *client_certificate, *short_certificate;
+static EVP_PKEY *client_key;
 
 /* ---- files ---- */
+
+/* Signed by `issuer`, or by itself. */
+static X509 *make_certificate(const char *name, EVP_PKEY *key, X509 *issuer, EVP_PKEY *issuer_key,
+                              long seconds, bool authority)
+{
+    X509 *certificate = X509_new();
+    X509_NAME *subject = X509_get_subject_name(certificate);
+    X509_set_version(certificate, X509_VERSION_3);
+    ASN1_INTEGER_set(X509_get_serialNumber(certificate), 1);
+    X509_gmtime_adj(X509_getm_notBefore(certificate), -3600);
+    X509_gmtime_adj(X509_getm_notAfter(certificate), seconds);
+    X509_set_pubkey(certificate, key);
+    X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_ASC, (const uint8_t *)name, -1, -1, 0);
+    X509_set_issuer_name(certificate, issuer != NULL ? X509_get_subject_name(issuer) : subject);
+    if (authority) {
+        X509_EXTENSION *ca =
+            X509V3_EXT_conf_nid(NULL, NULL, NID_basic_constraints, "critical,CA:TRUE");
+        X509_add_ext(certificate, ca, -1);
+        X509_EXTENSION_free(ca);
+    }
+    assert_true(X509_sign(certificate, issuer_key != NULL ? issuer_key : key, EVP_sha256()) > 0);
+    return certificate;
+}
+
+static void write_certificate(const char *path, X509 *certificate)
+{
+    FILE *file = fopen(path, "w");
+    assert_int_equal(PEM_write_X509(file, certificate), 1);
+    fclose(file);
+}
 
 static void write_pair(const char *name)
 {
     EVP_PKEY *key = EVP_EC_gen("P-256");
-    X509 *certificate = X509_new();
-    X509_NAME *subject = X509_get_subject_name(certificate);
-    ASN1_INTEGER_set(X509_get_serialNumber(certificate), 1);
-    X509_gmtime_adj(X509_getm_notBefore(certificate), -3600);
-    X509_gmtime_adj(X509_getm_notAfter(certificate), 3600);
-    X509_set_pubkey(certificate, key);
-    X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_ASC, (const uint8_t *)name, -1, -1, 0);
-    X509_set_issuer_name(certificate, subject);
-    assert_true(X509_sign(certificate, key, EVP_sha256()) > 0);
-    FILE *file = fopen(certificate_path, "w");
-    assert_int_equal(PEM_write_X509(file, certificate), 1);
-    fclose(file);
-    file = fopen(key_path, "w");
+    X509 *certificate = make_certificate(name, key, NULL, NULL, 3600, false);
+    write_certificate(certificate_path, certificate);
+    FILE *file = fopen(key_path, "w");
     assert_int_equal(PEM_write_PrivateKey(file, key, NULL, NULL, 0, NULL, NULL), 1);
     fclose(file);
     chmod(key_path, 0600);
     X509_free(certificate);
+    EVP_PKEY_free(key);
+}
+
+/* Two authorities; the first one has signed a client's two certificates. */
+static void make_clients(void)
+{
+    EVP_PKEY *key = EVP_EC_gen("P-256");
+    X509 *ca = make_certificate("ca", key, NULL, NULL, 864000, true);
+    X509 *other = make_certificate("other ca", key, NULL, NULL, 864000, true);
+    write_certificate(ca_path, ca);
+    write_certificate(other_ca_path, other);
+    client_key = EVP_EC_gen("P-256");
+    client_certificate = make_certificate("client", client_key, ca, key, 864000, false);
+    short_certificate = make_certificate("short", client_key, ca, key, 3000, false);
+    X509_free(ca);
+    X509_free(other);
     EVP_PKEY_free(key);
 }
 
@@ -61,10 +106,13 @@ static int make_folder(void **state)
         return -1;
     snprintf(certificate_path, sizeof(certificate_path), "%s/c.pem", folder);
     snprintf(key_path, sizeof(key_path), "%s/k.pem", folder);
+    snprintf(ca_path, sizeof(ca_path), "%s/ca.pem", folder);
+    snprintf(other_ca_path, sizeof(other_ca_path), "%s/other.pem", folder);
     options.tls_certificates.all[0] = certificate_path;
     options.tls_keys.all[0] = key_path;
     options.tls_certificates.count = options.tls_keys.count = 1;
     write_pair("first");
+    make_clients();
     return 0;
 }
 
@@ -73,29 +121,49 @@ static int remove_folder(void **state)
     (void)state;
     unlink(certificate_path);
     unlink(key_path);
+    unlink(ca_path);
+    unlink(other_ca_path);
+    X509_free(client_certificate);
+    X509_free(short_certificate);
+    EVP_PKEY_free(client_key);
     return rmdir(folder);
+}
+
+static struct tls *load_after(const struct tls *before)
+{
+    struct tls_report report;
+    struct tls *tls = tls_load(&options, before, &report);
+    if (tls == NULL)
+        fail_msg("%s", report.fault);
+    return tls;
 }
 
 static struct tls *load(void)
 {
-    struct tls_report report;
-    struct tls *tls = tls_load(&options, NULL, &report);
-    assert_non_null(tls);
-    return tls;
+    return load_after(NULL);
 }
 
 /* ---- handshakes ---- */
 
-static SSL_CTX *make_client(void)
+static SSL_CTX *make_client_of(int version, X509 *certificate)
 {
     SSL_CTX *client = SSL_CTX_new(TLS_client_method());
-    SSL_CTX_set_max_proto_version(client, TLS1_2_VERSION); /* its ticket is there at once */
+    SSL_CTX_set_min_proto_version(client, version);
+    SSL_CTX_set_max_proto_version(client, version);
     SSL_CTX_set_alpn_protos(client, (const uint8_t *)"\x02h2", 3);
+    if (certificate != NULL)
+        assert_int_equal(SSL_CTX_use_cert_and_key(client, certificate, client_key, NULL, 1), 1);
     return client;
 }
 
-/* The client's end of a whole handshake. *server is the other end: both are the caller's. */
-static SSL *shake_hands(struct tls *tls, SSL_CTX *client, SSL_SESSION *session, SSL **server)
+static SSL_CTX *make_client(void)
+{
+    return make_client_of(TLS1_2_VERSION, NULL);
+}
+
+/* The client's end of a handshake, whole or not. *server is the other end: both are the caller's.
+ */
+static SSL *try_hands(struct tls *tls, SSL_CTX *client, SSL_SESSION *session, SSL **server)
 {
     int fds[2];
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
@@ -108,9 +176,17 @@ static SSL *shake_hands(struct tls *tls, SSL_CTX *client, SSL_SESSION *session, 
     SSL_set_connect_state(mine);
     SSL_set_accept_state(*server);
     for (int i = 0; i < 20; i++) {
+        char nothing;
         SSL_do_handshake(mine);
         SSL_do_handshake(*server);
+        SSL_read(mine, &nothing, 1); /* a ticket of TLS 1.3 comes after the handshake */
     }
+    return mine;
+}
+
+static SSL *shake_hands(struct tls *tls, SSL_CTX *client, SSL_SESSION *session, SSL **server)
+{
+    SSL *mine = try_hands(tls, client, session, server);
     assert_true(SSL_is_init_finished(mine) && SSL_is_init_finished(*server));
     return mine;
 }
@@ -180,17 +256,114 @@ static void past_secrets_cannot_be_found_again(void **state)
 {
     (void)state;
     struct tls *tls = load();
-    struct tls before = *tls;
+    struct tls_tickets *now = tls->source.tickets, before = *now;
     fake_seconds += 3 * 3600;
     tls_forget_old_secrets(tls);
-    assert_memory_not_equal(tls->secret, before.secret, SECRET_SIZE);
+    assert_memory_not_equal(now->secret, before.secret, SECRET_SIZE);
     for (int i = 0; i < 2; i++) /* nothing of what was is there */
         for (int k = 0; k < 2; k++)
-            assert_memory_not_equal(tls->keys[i].cipher, before.keys[k].cipher, 32);
+            assert_memory_not_equal(now->keys[i].cipher, before.keys[k].cipher, 32);
     /* another process that slept meanwhile comes to the same */
-    tls_forget_old_secrets(&before);
-    assert_memory_equal(tls->keys, before.keys, sizeof(before.keys));
+    tls_tickets_forget_old(&before);
+    assert_memory_equal(now->keys, before.keys, sizeof(before.keys));
     tls_free(tls);
+}
+
+static void ticket_keys_are_in_no_core_dump(void **state)
+{
+    (void)state;
+    struct tls *tls = load(), *next = load_after(tls);
+    assert_true(is_left_out(tls->source.tickets));
+    assert_true(is_left_out(next->source.tickets));
+    tls_free(next);
+    tls_free(tls);
+}
+
+static const int versions[] = {TLS1_2_VERSION, TLS1_3_VERSION};
+
+static void session_ends_a_day_after_its_full_handshake(void **state)
+{
+    (void)state;
+    for (int v = 0; v < 2; v++) {
+        struct tls *tls = load();
+        SSL_CTX *client = make_client_of(versions[v], NULL);
+        SSL_SESSION *session = NULL;
+        assert_false(resumes(tls, client, &session));
+        for (int hour = 1; hour < 24; hour++) { /* each renews it */
+            fake_seconds += 3600;
+            assert_true(resumes(tls, client, &session));
+        }
+        fake_seconds += 3600;
+        assert_false(resumes(tls, client, &session));
+        assert_true(resumes(tls, client, &session)); /* a day of its own */
+        SSL_SESSION_free(session);
+        SSL_CTX_free(client);
+        tls_free(tls);
+    }
+}
+
+/* ---- what tickets rest on ---- */
+
+static void session_ends_with_the_clients_certificate(void **state)
+{
+    (void)state;
+    options.tls_client_ca = ca_path;
+    for (int v = 0; v < 2; v++) {
+        struct tls *tls = load();
+        SSL_CTX *client = make_client_of(versions[v], short_certificate);
+        SSL_SESSION *session = NULL;
+        assert_false(resumes(tls, client, &session));
+        assert_true(resumes(tls, client, &session));
+        wall_offset = 2990;
+        assert_true(resumes(tls, client, &session));
+        wall_offset = 3001;
+        assert_false(resumes(tls, client, &session)); /* libssl's own clock lets it in anew */
+        wall_offset = 0;
+        SSL_SESSION_free(session);
+        SSL_CTX_free(client);
+        tls_free(tls);
+    }
+    options.tls_client_ca = NULL;
+}
+
+/* @return whether a session that `before` began goes on with who trusts `ca` */
+static bool goes_on(int version, const char *before, const char *ca)
+{
+    options.tls_client_ca = before;
+    struct tls *tls = load();
+    SSL_CTX *client = make_client_of(version, client_certificate);
+    SSL_SESSION *session = NULL;
+    resumes(tls, client, &session);
+    options.tls_client_ca = ca;
+    struct tls *next = load_after(tls);
+    SSL *server, *mine = try_hands(next, client, session, &server);
+    bool reused = SSL_is_init_finished(server) && SSL_session_reused(server) == 1;
+    hang_up(mine, server);
+    SSL_SESSION_free(session);
+    SSL_CTX_free(client);
+    tls_free(next);
+    tls_free(tls);
+    options.tls_client_ca = NULL;
+    return reused;
+}
+
+static void session_goes_on_over_a_reload_that_trusts_the_same(void **state)
+{
+    (void)state;
+    for (int v = 0; v < 2; v++) {
+        assert_true(goes_on(versions[v], NULL, NULL));
+        assert_true(goes_on(versions[v], ca_path, ca_path));
+    }
+}
+
+static void session_of_before_another_trust_does_not_go_on(void **state)
+{
+    (void)state;
+    for (int v = 0; v < 2; v++) {
+        assert_false(goes_on(versions[v], NULL, ca_path));
+        assert_false(goes_on(versions[v], ca_path, other_ca_path));
+        assert_false(goes_on(versions[v], ca_path, NULL));
+    }
 }
 
 /* ---- reading again ---- */
@@ -244,6 +417,11 @@ int main(void)
         cmocka_unit_test(ticket_counts_in_its_hour_and_the_next),
         cmocka_unit_test(ticket_of_two_hours_ago_is_nobodys),
         cmocka_unit_test(past_secrets_cannot_be_found_again),
+        cmocka_unit_test(ticket_keys_are_in_no_core_dump),
+        cmocka_unit_test(session_ends_a_day_after_its_full_handshake),
+        cmocka_unit_test(session_ends_with_the_clients_certificate),
+        cmocka_unit_test(session_goes_on_over_a_reload_that_trusts_the_same),
+        cmocka_unit_test(session_of_before_another_trust_does_not_go_on),
         cmocka_unit_test(reload_serves_the_new_pair_and_keeps_open_connections),
         cmocka_unit_test(reload_of_a_bad_file_changes_nothing),
     };

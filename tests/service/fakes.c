@@ -15,6 +15,7 @@
 
 struct fake_store fake_store;
 uint64_t fake_now;
+const void *fake_connection;
 char fake_note[256];
 
 struct grpc_server {
@@ -67,6 +68,7 @@ struct grpc_call *fake_call_open(struct grpc_server *server, const char *method)
             call->method = &server->service->methods[i];
     assert_non_null(call->method);
     call->server = server;
+    call->connection = fake_connection;
     call->writable = UINT32_MAX;
     call->state = calloc(1, call->method->state_size + 1);
     grpc_arena_init(&call->arena, NULL, 0);
@@ -120,6 +122,11 @@ void *grpc_call_service_data(struct grpc_call *call)
 struct grpc_server *grpc_call_server(struct grpc_call *call)
 {
     return call->server;
+}
+
+const void *grpc_call_connection(const struct grpc_call *call)
+{
+    return call->connection;
 }
 
 struct grpc_arena *grpc_call_arena(struct grpc_call *call)
@@ -304,7 +311,14 @@ int shm_snapshot_begin(struct shm_actor *actor, struct shm_snapshot *snapshot)
     (void)actor;
     if (fake_store.pins_taken)
         return SHM_EPINS;
+    uint32_t pin = 0;
+    while (pin < fake_store.pins && fake_store.pin_used[pin])
+        pin++;
+    if (fake_store.pins != 0 && pin == fake_store.pins)
+        return SHM_EPINS;
+    fake_store.pin_used[pin] = true;
     fake_store.snapshots++;
+    snapshot->pin = pin;
     snapshot->version = fake_store.users;
     return SHM_OK;
 }
@@ -312,9 +326,9 @@ int shm_snapshot_begin(struct shm_actor *actor, struct shm_snapshot *snapshot)
 void shm_snapshot_end(struct shm_actor *actor, struct shm_snapshot *snapshot)
 {
     (void)actor;
-    (void)snapshot;
     assert_true(fake_store.snapshots > 0);
     fake_store.snapshots--;
+    fake_store.pin_used[snapshot->pin] = fake_store.pins_keep;
 }
 
 void shm_cursor_first(struct shm_cursor *cursor, struct shm_actor *actor,

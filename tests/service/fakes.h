@@ -13,6 +13,7 @@
 struct grpc_call {
     struct grpc_server *server;
     const struct grpc_method *method;
+    const void *connection;
     void *state;
     struct grpc_arena arena;
     /* what the handler did */
@@ -38,13 +39,17 @@ struct fake_store {
     unsigned snapshots; /* open */
     unsigned collide;   /* so many inserts find their last id taken */
     bool pins_taken;
+    unsigned pins;  /* that there are, one for each snapshot; 0: all share one */
+    bool pins_keep; /* memory: those of ended snapshots are not free yet */
+    bool pin_used[256];
     bool unique;        /* user names are */
     uint64_t submitted; /* users of all inserts, whatever came of them */
     bool revoked;       /* every snapshot is */
 };
 extern struct fake_store fake_store;
 extern uint64_t fake_now;
-extern char fake_note[256]; /* the last line noted */
+extern const void *fake_connection; /* of the calls that are opened */
+extern char fake_note[256];         /* the last line noted */
 
 struct grpc_server *fake_server_create(void);
 void fake_server_destroy(struct grpc_server *server);

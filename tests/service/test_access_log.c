@@ -88,6 +88,27 @@ static void json_holds_any_bytes(void **state)
     json_reads_as("", 0, "", 0);
 }
 
+/* What a terminal obeys, or what turns a line around, comes as its number. */
+static void json_escapes_what_steers_a_terminal(void **state)
+{
+    static const char *const steering[][2] = {
+        {"\x1b", "\\u001b"},         {"\x7f", "\\u007f"},         {"\xc2\x80", "\\u0080"},
+        {"\xc2\x9b", "\\u009b"},     {"\xc2\x9f", "\\u009f"},     {"\xd8\x9c", "\\u061c"},
+        {"\xe2\x80\x8f", "\\u200f"}, {"\xe2\x80\xa8", "\\u2028"}, {"\xe2\x80\xa9", "\\u2029"},
+        {"\xe2\x80\xae", "\\u202e"}, {"\xe2\x81\xa6", "\\u2066"}, {"\xef\xbb\xbf", "\\ufeff"},
+    };
+    char value[16], out[64], expected[64];
+    (void)state;
+    for (size_t i = 0; i < sizeof(steering) / sizeof(steering[0]); i++) {
+        int len = snprintf(value, sizeof(value), "a%sb", steering[i][0]);
+        *access_log_put_json(out, value, (size_t)len, 64) = '\0';
+        snprintf(expected, sizeof(expected), "\"a%sb\"", steering[i][1]);
+        assert_string_equal(out, expected);
+        json_reads_as(value, (size_t)len, value, (size_t)len); /* and nothing is lost by it */
+    }
+    json_reads_as("\xc2\xa0", 2, "\xc2\xa0", 2);
+}
+
 /* ---- the ring ---- */
 
 static void sleep_ms(unsigned ms)
@@ -232,6 +253,7 @@ int main(void)
         cmocka_unit_test(text_is_quoted_where_it_must_be),
         cmocka_unit_test(long_text_is_cut_within_its_limit),
         cmocka_unit_test(json_holds_any_bytes),
+        cmocka_unit_test(json_escapes_what_steers_a_terminal),
         cmocka_unit_test(every_line_is_written_in_order),
         cmocka_unit_test(line_comes_without_the_next_one),
         cmocka_unit_test(full_pipe_loses_lines_and_never_waits),

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: MIT */
+/* What callers send that is secret is overwritten as soon as nobody needs it. */
+#include <malloc.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "grpc/internal.h"
+#include "serve.h"
+
+#define PEER   serve.peer
+#define NEEDLE "Zq7-kept-in-a-call-of-its-own"
+
+/* The linker has what would go to free() come here first. */
+void __real_free(void *block);
+void __wrap_free(void *block);
+static unsigned freed_with_needle;
+
+void __wrap_free(void *block)
+{
+    if (block != NULL &&
+        memmem(block, malloc_usable_size(block), NEEDLE, sizeof(NEEDLE) - 1) != NULL)
+        freed_with_needle++;
+    __real_free(block);
+}
+
+/** More than the call has in itself, so that the bytes get a block. */
+static void keep_needle(struct grpc_call *call)
+{
+    char *kept = grpc_arena_alloc(grpc_call_arena(call), 4000);
+    memset(kept, 0, 4000);
+    memcpy(kept + 1000, NEEDLE, sizeof(NEEDLE));
+    freed_with_needle = 0;
+}
+
+static void call(uint32_t id, const char *path, const char *name, const char *value)
+{
+    Grpctest__Item item = GRPCTEST__ITEM__INIT;
+    struct reply reply;
+
+    client_open(PEER, id, path, false, name, value);
+    client_send(PEER, id, &item.base, true);
+    client_read(PEER, id, &reply);
+    assert_int_equal(reply_status(&reply), 0);
+    reply_free(&reply);
+    serve_for(1);
+    assert_int_equal(grpc_server_calls(serve.server), 0);
+}
+
+static void memory_of_a_call_with_metadata_or_a_secret_is_overwritten(void **state)
+{
+    (void)state;
+    serve.at_start = keep_needle;
+    call(1, "/grpctest.Test/Unary", "grpc-timeout", "1S"); /* neither: the check sees it */
+    assert_int_equal(freed_with_needle, 1);
+    call(3, "/grpctest.Test/Unary", "authorization", "Bearer t");
+    assert_int_equal(freed_with_needle, 0);
+    call(5, "/grpctest.Test/Secret", "grpc-timeout", "1S");
+    assert_int_equal(freed_with_needle, 0);
+}
+
+static void wipe(struct grpc_call *call)
+{
+    h2o_iovec_t first, second, other, name;
+
+    first = grpc_call_metadata(call, "authorization");
+    assert_true(grpc_call_metadata_at(call, 2, &name, &second));
+    other = grpc_call_metadata(call, "authorizatio");
+    assert_memory_equal(first.base, "Bearer one", first.len);
+    assert_memory_equal(second.base, "Bearer two", second.len);
+    grpc_call_wipe_metadata(call, "authorization");
+    for (size_t i = 0; i < first.len; i++) {
+        assert_int_equal(first.base[i], 0);
+        assert_int_equal(second.base[i], 0);
+    }
+    assert_memory_equal(other.base, "kept", 4);
+    h2o_iovec_t again = grpc_call_metadata(call, "authorization");
+    assert_non_null(again.base);
+    assert_int_equal(again.len, 0);
+}
+
+static void wiped_metadata_is_gone_at_once_each_of_its_name(void **state)
+{
+    Grpctest__Item item = GRPCTEST__ITEM__INIT;
+    struct reply reply;
+
+    (void)state;
+    serve.at_start = wipe;
+    client_open(PEER, 1, "/grpctest.Test/Unary", false, "authorization", "Bearer one",
+                "authorizatio", "kept", "authorization", "Bearer two");
+    client_send(PEER, 1, &item.base, true);
+    client_read(PEER, 1, &reply);
+    assert_int_equal(reply_status(&reply), 0);
+    assert_int_equal(serve.starts, 1);
+    reply_free(&reply);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, serve_setup, serve_teardown)
+    const struct CMUnitTest tests[] = {
+        TEST(memory_of_a_call_with_metadata_or_a_secret_is_overwritten),
+        TEST(wiped_metadata_is_gone_at_once_each_of_its_name),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: MIT */
+/* How client certificates are judged: what is looked up in lists, and when. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <openssl/x509v3.h>
+
+#include "server/tls_trust.h"
+
+enum { CLIENT = 7, REVOKED = 8 };
+
+static char folder[] = "/tmp/rosterd-test-trust-XXXXXX", ca_path[64], list_path[64];
+static struct options options = {.tls_client_ca = ca_path};
+static EVP_PKEY *key, *other_key;
+static X509 *authority;
+
+static X509 *make_certificate(const char *name, long serial, EVP_PKEY *signer)
+{
+    X509 *certificate = X509_new();
+    X509_NAME *subject = X509_get_subject_name(certificate);
+    X509_set_version(certificate, X509_VERSION_3);
+    ASN1_INTEGER_set(X509_get_serialNumber(certificate), serial);
+    X509_gmtime_adj(X509_getm_notBefore(certificate), -3600);
+    X509_gmtime_adj(X509_getm_notAfter(certificate), 3600);
+    X509_set_pubkey(certificate, authority == NULL ? signer : other_key);
+    X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_ASC, (const uint8_t *)name, -1, -1, 0);
+    X509_set_issuer_name(certificate,
+                         authority == NULL ? subject : X509_get_subject_name(authority));
+    if (authority == NULL) {
+        X509_EXTENSION *ca =
+            X509V3_EXT_conf_nid(NULL, NULL, NID_basic_constraints, "critical,CA:TRUE");
+        X509_add_ext(certificate, ca, -1);
+        X509_EXTENSION_free(ca);
+    }
+    assert_true(X509_sign(certificate, signer, EVP_sha256()) > 0);
+    return certificate;
+}
+
+/* The authority's list, which names REVOKED. */
+static void write_list(void)
+{
+    X509_CRL *list = X509_CRL_new();
+    X509_REVOKED *entry = X509_REVOKED_new();
+    ASN1_INTEGER *serial = ASN1_INTEGER_new();
+    ASN1_TIME *time = X509_gmtime_adj(NULL, -60);
+    X509_CRL_set_version(list, X509_CRL_VERSION_2);
+    X509_CRL_set_issuer_name(list, X509_get_subject_name(authority));
+    X509_CRL_set1_lastUpdate(list, time);
+    ASN1_INTEGER_set(serial, REVOKED);
+    X509_REVOKED_set_serialNumber(entry, serial);
+    X509_REVOKED_set_revocationDate(entry, time);
+    X509_CRL_add0_revoked(list, entry);
+    X509_gmtime_adj(time, 3600);
+    X509_CRL_set1_nextUpdate(list, time);
+    assert_true(X509_CRL_sign(list, key, EVP_sha256()) > 0);
+    FILE *file = fopen(list_path, "w");
+    assert_int_equal(PEM_write_X509_CRL(file, list), 1);
+    fclose(file);
+    ASN1_TIME_free(time);
+    ASN1_INTEGER_free(serial);
+    X509_CRL_free(list);
+}
+
+static int make_files(void **state)
+{
+    (void)state;
+    if (mkdtemp(folder) == NULL)
+        return -1;
+    snprintf(ca_path, sizeof(ca_path), "%s/ca.pem", folder);
+    snprintf(list_path, sizeof(list_path), "%s/list.pem", folder);
+    key = EVP_EC_gen("P-256");
+    other_key = EVP_EC_gen("P-256");
+    authority = make_certificate("ca", 1, key);
+    FILE *file = fopen(ca_path, "w");
+    assert_int_equal(PEM_write_X509(file, authority), 1);
+    fclose(file);
+    write_list();
+    return 0;
+}
+
+static int remove_files(void **state)
+{
+    (void)state;
+    X509_free(authority);
+    EVP_PKEY_free(key);
+    EVP_PKEY_free(other_key);
+    unlink(ca_path);
+    unlink(list_path);
+    return rmdir(folder);
+}
+
+/* What is said of a client's certificate with this number that `signer` has signed. */
+static int judge(long serial, EVP_PKEY *signer)
+{
+    struct tls_trust trust;
+    struct tls_report report = {.fault = ""};
+    assert_true(tls_trust_load(&trust, &options, &report));
+    X509 *certificate = make_certificate("client", serial, signer);
+    X509_STORE_CTX *verification = X509_STORE_CTX_new();
+    assert_int_equal(X509_STORE_CTX_init(verification, trust.store, certificate, NULL), 1);
+    int good = X509_verify_cert(verification), error = X509_STORE_CTX_get_error(verification);
+    assert_int_equal(good == 1, error == X509_V_OK);
+    X509_STORE_CTX_free(verification);
+    X509_free(certificate);
+    tls_trust_free(&trust);
+    ERR_clear_error();
+    return error;
+}
+
+static void with_lists(size_t count)
+{
+    options.tls_crls.all[0] = list_path;
+    options.tls_crls.count = count;
+}
+
+static void certificate_of_the_authority_counts(void **state)
+{
+    (void)state;
+    with_lists(0);
+    assert_int_equal(judge(CLIENT, key), X509_V_OK);
+    assert_int_equal(judge(REVOKED, key), X509_V_OK);
+    assert_int_equal(judge(CLIENT, other_key), X509_V_ERR_CERT_SIGNATURE_FAILURE);
+}
+
+static void revoked_certificate_does_not_count(void **state)
+{
+    (void)state;
+    with_lists(1);
+    assert_int_equal(judge(CLIENT, key), X509_V_OK);
+    assert_int_equal(judge(REVOKED, key), X509_V_ERR_CERT_REVOKED);
+}
+
+/* Looking one up costs as much as its list is long: nobody gets that for a name alone. */
+static void forged_certificate_is_not_looked_up(void **state)
+{
+    (void)state;
+    with_lists(1);
+    assert_int_equal(judge(REVOKED, other_key), X509_V_ERR_CERT_SIGNATURE_FAILURE);
+}
+
+static void digest_differs_where_trust_does(void **state)
+{
+    struct tls_trust none, one, with_list, again;
+    struct tls_report report = {.fault = ""};
+    const struct options nobody = {.tls_client_ca = NULL};
+    (void)state;
+    with_lists(0);
+    assert_true(tls_trust_load(&none, &nobody, &report));
+    assert_true(tls_trust_load(&one, &options, &report));
+    with_lists(1);
+    assert_true(tls_trust_load(&with_list, &options, &report));
+    assert_true(tls_trust_load(&again, &options, &report));
+    assert_memory_not_equal(none.digest, one.digest, TLS_TRUST_DIGEST);
+    assert_memory_not_equal(one.digest, with_list.digest, TLS_TRUST_DIGEST);
+    assert_memory_equal(with_list.digest, again.digest, TLS_TRUST_DIGEST);
+    tls_trust_free(&none);
+    tls_trust_free(&one);
+    tls_trust_free(&with_list);
+    tls_trust_free(&again);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(certificate_of_the_authority_counts),
+        cmocka_unit_test(revoked_certificate_does_not_count),
+        cmocka_unit_test(forged_certificate_is_not_looked_up),
+        cmocka_unit_test(digest_differs_where_trust_does),
+    };
+    return cmocka_run_group_tests(tests, make_files, remove_files);
+}
