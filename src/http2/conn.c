@@ -176,7 +176,7 @@ void http2_conn_destroy(struct http2_conn *conn)
         http2_tls_free(conn);
     h2o_socket_close(conn->sock);
     hpack_table_dispose(&conn->decoder);
-    http2_memo_forget(&conn->memo);
+    http2_memo_dispose(&conn->memo);
     http2_out_free(conn);
     http2_input_drop(conn);
     http2_block_drop(conn);

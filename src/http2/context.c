@@ -21,8 +21,10 @@ struct http2_context *http2_context_create(h2o_loop_t *loop, struct http2_timers
                                            const struct http2_settings *settings)
 {
     struct http2_context *context = malloc(sizeof(*context));
+    struct http2_fields fields = {.all = NULL};
     uint8_t *input = create_input();
-    if (context == NULL || input == NULL) {
+    if (context == NULL || input == NULL ||
+        !http2_fields_init(&fields, settings->max_header_list_size)) {
         if (input != NULL)
             munmap(input, HTTP2_INPUT_SIZE);
         free(context);
@@ -33,12 +35,12 @@ struct http2_context *http2_context_create(h2o_loop_t *loop, struct http2_timers
                                       .handler = handler,
                                       .settings = *settings,
                                       .input = input,
+                                      .fields = fields,
                                       .streams.max = 256,
                                       .outputs.max = 16};
     h2o_linklist_init_anchor(&context->conns);
     h2o_linklist_init_anchor(&context->touched);
     h2o_linklist_init_anchor(&context->waiting);
-    http2_fields_init(&context->fields, settings->max_header_list_size);
     return context;
 }
 

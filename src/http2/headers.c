@@ -2,8 +2,9 @@
 /* HEADERS and CONTINUATION: from a header block to a request or a trailer section. */
 #include "http2/conn.h"
 
-#include <stdlib.h>
 #include <string.h>
+
+#include "http2/secret.h"
 
 /* What is wrong with a block as such: the table is out of step, the connection cannot go on. */
 struct fault {
@@ -221,9 +222,13 @@ static bool grow_block(struct http2_conn *conn, size_t needed)
         size *= 2;
     if (size == conn->block_size)
         return true;
-    uint8_t *grown = malloc(size);
-    if (grown == NULL)
+    if (!http2_account_hold(conn, size))
         return false;
+    uint8_t *grown = http2_secret_alloc(size);
+    if (grown == NULL) {
+        http2_account_release(conn, size);
+        return false;
+    }
     if (conn->block_len != 0)
         memcpy(grown, conn->block, conn->block_len);
     size_t len = conn->block_len;
@@ -245,7 +250,7 @@ static void append_block(struct http2_conn *conn, const uint8_t *bytes, size_t l
     if (len == 0)
         return;
     if (!grow_block(conn, conn->block_len + len)) {
-        http2_conn_fail(conn, HTTP2_INTERNAL_ERROR, "out of memory");
+        http2_conn_fail(conn, HTTP2_ENHANCE_YOUR_CALM, "no memory for the header block");
         return;
     }
     memcpy(conn->block + conn->block_len, bytes, len);
@@ -254,9 +259,8 @@ static void append_block(struct http2_conn *conn, const uint8_t *bytes, size_t l
 
 void http2_block_drop(struct http2_conn *conn)
 {
-    if (conn->block != NULL)
-        explicit_bzero(conn->block, conn->block_len);
-    free(conn->block);
+    http2_secret_free(conn->block, conn->block_size);
+    http2_account_release(conn, conn->block_size);
     conn->block = NULL;
     conn->block_len = conn->block_size = 0;
 }
@@ -265,6 +269,13 @@ void http2_block_drop(struct http2_conn *conn)
 static void wipe(const h2o_http2_frame_t *frame)
 {
     explicit_bzero((uint8_t *)(uintptr_t)frame->payload, frame->length);
+}
+
+/* A whole block of some indexes has room for no token, and is what most calls have. */
+static bool may_hold_a_token(const h2o_http2_frame_t *frame)
+{
+    enum { INDEXES = 20 };
+    return frame->length > INDEXES || (frame->flags & H2O_HTTP2_FRAME_FLAG_END_HEADERS) == 0;
 }
 
 void http2_headers_handle(struct http2_conn *conn, const h2o_http2_frame_t *frame)
@@ -286,7 +297,8 @@ void http2_headers_handle(struct http2_conn *conn, const h2o_http2_frame_t *fram
         conn->block_end_stream = end_stream;
         append_block(conn, payload.headers, payload.headers_len);
     }
-    wipe(frame);
+    if (may_hold_a_token(frame))
+        wipe(frame);
 }
 
 void http2_continuation_handle(struct http2_conn *conn, const h2o_http2_frame_t *frame)

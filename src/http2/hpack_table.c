@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "http2/secret.h"
+
 enum {
     ENTRIES_MAX = HPACK_TABLE_SIZE / HPACK_ENTRY_OVERHEAD,
     TEXTS_MIN = 512,
@@ -148,8 +150,6 @@ static void move_texts(struct hpack_table *table, char *to)
     memmove(to, table->texts + table->texts_begin, len);
     if (to == table->texts)
         explicit_bzero(to + len, table->texts_begin);
-    else
-        explicit_bzero(table->texts + table->texts_begin, len);
     for (unsigned i = 0; i < table->count; i++)
         entry_at(table, i)->at = (uint16_t)(entry_at(table, i)->at - table->texts_begin);
     table->texts_begin = 0;
@@ -171,12 +171,12 @@ static bool make_room(struct hpack_table *table, size_t len)
     }
     for (size = size == 0 ? TEXTS_MIN : size; size / 2 < held + len && size < TEXTS_MAX; size *= 2)
         ;
-    char *grown = malloc(size);
+    char *grown = http2_secret_alloc(size);
     if (grown == NULL)
         return false;
     if (table->texts != NULL)
         move_texts(table, grown);
-    free(table->texts);
+    http2_secret_free(table->texts, table->texts_size);
     table->texts = grown;
     table->texts_size = (uint16_t)size;
     return true;
@@ -230,9 +230,7 @@ bool hpack_table_resize(struct hpack_table *table, size_t size)
 
 void hpack_table_dispose(struct hpack_table *table)
 {
-    if (table->texts != NULL)
-        explicit_bzero(table->texts, table->texts_size);
-    free(table->texts);
+    http2_secret_free(table->texts, table->texts_size);
     free(table->entries);
     *table = (struct hpack_table){.size = HPACK_TABLE_SIZE};
 }

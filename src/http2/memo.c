@@ -1,15 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #include "http2/memo.h"
 
-#include <stdlib.h>
 #include <string.h>
+
+#include "http2/secret.h"
 
 static void drop_kept(struct http2_memo *memo)
 {
-    if (memo->kept == NULL)
-        return;
-    explicit_bzero(memo->kept, memo->kept_len); /* a token may be among the fields */
-    free(memo->kept);
+    http2_secret_free(memo->kept, memo->kept_len);
     memo->kept = NULL;
 }
 
@@ -20,6 +18,13 @@ void http2_memo_forget(struct http2_memo *memo)
     drop_kept(memo);
     explicit_bzero(memo->block, memo->len);
     memo->len = 0;
+}
+
+void http2_memo_dispose(struct http2_memo *memo)
+{
+    http2_memo_forget(memo);
+    http2_secret_free(memo->block, HTTP2_MEMO_MAX);
+    memo->block = NULL;
 }
 
 static bool is_token(const h2o_iovec_t *name)
@@ -54,7 +59,9 @@ static h2o_iovec_t copy(uint8_t **at, h2o_iovec_t text)
 static void keep(struct http2_memo *memo, const struct http2_request *request)
 {
     memo->kept_len = size_of(request);
-    memo->kept = h2o_mem_alloc(memo->kept_len + 1);
+    memo->kept = http2_secret_alloc(memo->kept_len);
+    if (memo->kept == NULL)
+        return; /* then it is decoded each time */
     h2o_header_t *fields = (h2o_header_t *)memo->kept;
     h2o_iovec_t *names = (h2o_iovec_t *)(fields + request->num_fields);
     size_t num_names = 0;
@@ -90,6 +97,8 @@ void http2_memo_note(struct http2_memo *memo, const uint8_t *block, size_t len,
         return;
     }
     http2_memo_forget(memo); /* a shorter block must not leave the end of this one */
+    if (memo->block == NULL && (memo->block = http2_secret_alloc(HTTP2_MEMO_MAX)) == NULL)
+        return;
     memcpy(memo->block, block, len);
     memo->len = len;
 }

@@ -18,9 +18,9 @@
 enum { HTTP2_MEMO_MAX = 256 }; /* bytes of a block that is worth it */
 
 struct http2_memo {
-    uint8_t block[HTTP2_MEMO_MAX];
-    size_t len;    /* of block; 0: none */
-    uint8_t *kept; /* fields and texts of request, in one piece; NULL: seen only once */
+    uint8_t *block; /* has HTTP2_MEMO_MAX bytes; NULL: there was none yet */
+    size_t len;     /* of block; 0: none */
+    uint8_t *kept;  /* fields and texts of request, in one piece; NULL: seen only once */
     size_t kept_len;
     struct http2_request request;
     size_t content_length; /* SIZE_MAX: none */
@@ -37,7 +37,9 @@ static inline const struct http2_request *http2_memo_find(const struct http2_mem
 /** A good request's block that left the table alone. Remembers it. */
 void http2_memo_note(struct http2_memo *memo, const uint8_t *block, size_t len,
                      const struct http2_request *request, size_t content_length);
-/** The table changed, or the connection ends. */
+/** The table changed. */
 void http2_memo_forget(struct http2_memo *memo);
+/** The connection ends. */
+void http2_memo_dispose(struct http2_memo *memo);
 
 #endif

@@ -5,6 +5,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "http2/secret.h"
+
 enum { FIELD_OVERHEAD = 32 }; /* RFC 9113 6.5.2, 10.5.1 */
 
 static bool is(h2o_iovec_t text, const char *expected)
@@ -14,16 +16,20 @@ static bool is(h2o_iovec_t text, const char *expected)
 
 /* ---- what is kept ---- */
 
-void http2_fields_init(struct http2_fields *fields, size_t max_size)
+bool http2_fields_init(struct http2_fields *fields, size_t max_size)
 {
     size_t max = max_size / FIELD_OVERHEAD + 1;
     *fields = (struct http2_fields){
-        .all = h2o_mem_alloc(max * sizeof(*fields->all)),
-        .names = h2o_mem_alloc(max * sizeof(*fields->names)),
-        .texts = h2o_mem_alloc(max_size + HPACK_ROOM_MIN),
+        .all = malloc(max * sizeof(*fields->all)),
+        .names = malloc(max * sizeof(*fields->names)),
+        .texts = http2_secret_alloc(max_size + HPACK_ROOM_MIN),
         .texts_size = max_size + HPACK_ROOM_MIN,
         .max_size = max_size,
     };
+    if (fields->all != NULL && fields->names != NULL && fields->texts != NULL)
+        return true;
+    http2_fields_dispose(fields);
+    return false;
 }
 
 void http2_fields_wipe(struct http2_fields *fields)
@@ -34,10 +40,9 @@ void http2_fields_wipe(struct http2_fields *fields)
 
 void http2_fields_dispose(struct http2_fields *fields)
 {
-    http2_fields_wipe(fields);
     free(fields->all);
     free(fields->names);
-    free(fields->texts);
+    http2_secret_free(fields->texts, fields->texts_size);
 }
 
 struct hpack_room http2_fields_room(const struct http2_fields *fields)

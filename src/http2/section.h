@@ -33,7 +33,8 @@ struct http2_section {
     h2o_iovec_t method, scheme, path, authority, host;
 };
 
-void http2_fields_init(struct http2_fields *fields, size_t max_size);
+/** @return false: out of memory, and there is nothing to dispose of */
+bool http2_fields_init(struct http2_fields *fields, size_t max_size);
 void http2_fields_dispose(struct http2_fields *fields);
 /** What was kept is overwritten: the section that it was of is over. */
 void http2_fields_wipe(struct http2_fields *fields);

@@ -222,3 +222,45 @@ def test_token_is_nowhere_once_it_has_left_the_table(start):
             wire.wait(stream)
         assert wire.call("GetUser", body).grpc_status == 5
         assert found_in(rosterd) == []
+
+
+def dumped(pid):
+    """What a core would have of a process: without what it has asked to be left out."""
+    start, flags = None, {}
+    with open(f"/proc/{pid}/smaps", encoding="ascii") as file:
+        for line in file:
+            if region := re.match(r"(\w+-\w+) ", line):
+                start = region[1]
+            elif line.startswith("VmFlags:"):
+                flags[start] = line.split()[1:]
+    with open(f"/proc/{pid}/mem", "rb", buffering=0) as mem:
+        for region, names in flags.items():
+            begin, end = (int(word, 16) for word in region.split("-"))
+            if "rd" in names and "dd" not in names and "io" not in names and end < 1 << 63:
+                try:
+                    mem.seek(begin)
+                    yield mem.read(end - begin)
+                except OSError:
+                    pass
+
+
+@pytest.mark.skipif(SANITIZED, reason="its memory is malloc's, to see overflows")
+@pytest.mark.parametrize("way", ["as grpc's own client sends it", "entering the table",
+                                 "never entering it", "in pieces"])
+def test_token_of_an_open_connection_is_in_no_core(start, way, tmp_path):
+    tokens = tmp_path / "tokens"
+    tokens.write_text(f"{SECRET}token tests\n")
+    tokens.chmod(0o600)
+    rosterd = start("--auth-token-file", str(tokens), workers=1)
+    body = message(pb.GetUserRequest(id="x"))
+    (worker,) = rosterd.worker_pids()
+    with Wire(rosterd.connect()) as wire:
+        for _ in range(3):
+            stream = WAYS[way](wire)
+            wire.data(stream, body)
+            assert wire.wait(stream).grpc_status == 5
+        open_call = WAYS[way](wire)
+        wire.ping()
+        assert open_call not in wire.streams  # it waits for its message
+        assert any(SECRET.encode() in chunk for _, chunk in memory(worker))  # the table has it
+        assert not any(SECRET.encode() in chunk for chunk in dumped(worker))

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Memory for what may hold a token while a connection is open: it is left out of core dumps, and
+ * overwritten when it is freed. For one thread; what was allocated is kept for the next.
+ */
+#ifndef ROSTERD_HTTP2_SECRET_H
+#define ROSTERD_HTTP2_SECRET_H
+
+#include <stddef.h>
+
+/** @return aligned as by malloc(), not zeroed at first; NULL: out of memory */
+void *http2_secret_alloc(size_t size);
+/** @param size as allocated; memory NULL is left alone */
+void http2_secret_free(void *memory, size_t size);
+
+#endif
