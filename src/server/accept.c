@@ -9,6 +9,9 @@
 #include <string.h>
 
 enum {
+    ACCEPTS_MAX = 16, /* connections of one event */
+    /* libh2o ends the process where there is no memory for a socket: it is asked for before */
+    SOCKET_ROOM = 4096,
     REST_MS = 100,   /* without descriptors or memory, accepting rests this long */
     WARN_MS = 10000, /* and is logged this often */
 };
@@ -128,9 +131,13 @@ static struct guest *admit(const struct sockaddr *address, const char **why)
     const struct admission_bounds bounds = {config->options->max_connections,
                                             config->options->max_connections_per_address};
     struct guest *guest = malloc(sizeof(*guest));
+    void *room = malloc(SOCKET_ROOM);
+    free(room);
     *why = "out of memory";
-    if (guest == NULL)
+    if (guest == NULL || room == NULL) {
+        free(guest);
         return NULL;
+    }
     switch (admission_enter(config->admission, config->place, &bounds, address, &guest->pass)) {
     case ADMISSION_GRANTED:
         balance_add(config->balance, config->number, 1);
@@ -170,27 +177,17 @@ static void serve(int fd, const struct sockaddr *address, struct guest *guest)
         http2_accept(grpc_server_http2(accepting.server), sock);
 }
 
-/* One connection each time, so that workers which wake together share what came. */
-static void on_connection(h2o_socket_t *listener, const char *err)
+/* @return whether there may be more */
+static bool accept_one(h2o_socket_t *listener)
 {
     struct sockaddr_storage address = {.ss_family = AF_UNIX};
     socklen_t len = sizeof(address);
-    if (err != NULL || accepting.accept_rests || accepting.looks_away)
-        return;
-    if (balance_is_closed(accepting.config->balance)) {
-        stop_accepting(); /* QUIT is on its way */
-        return;
-    }
-    if (!balance_take(accepting.config->balance, accepting.config->number, &accepting.left)) {
-        look_away();
-        return;
-    }
     int fd = accept4(h2o_socket_get_fd(listener), (struct sockaddr *)&address, &len,
                      SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd < 0) {
         if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
             rest_from_accepting(errno);
-        return; /* another worker was faster, or the client went away */
+        return false; /* another worker was faster, or the client went away */
     }
     const struct sockaddr *from = (const struct sockaddr *)&address;
     const char *why;
@@ -201,6 +198,27 @@ static void on_connection(h2o_socket_t *listener, const char *err)
         close(fd); /* a handshake is more than it may cost */
     else
         http2_refuse(fd, why);
+    return true;
+}
+
+/* Some each time, for a turn of a busy loop may be long; and whose each is is asked before it, so
+ * that workers which wake together share what came. */
+static void on_connection(h2o_socket_t *listener, const char *err)
+{
+    if (err != NULL || accepting.accept_rests || accepting.looks_away)
+        return;
+    for (unsigned i = 0; i < ACCEPTS_MAX; i++) {
+        if (balance_is_closed(accepting.config->balance)) {
+            stop_accepting(); /* QUIT is on its way */
+            return;
+        }
+        if (!balance_take(accepting.config->balance, accepting.config->number, &accepting.left)) {
+            look_away();
+            return;
+        }
+        if (!accept_one(listener))
+            return;
+    }
 }
 
 /* ---- begin and end ---- */

@@ -315,6 +315,15 @@ static void settle_addresses(struct options *options)
     }
 }
 
+/* Four messages must fit, unless somebody said otherwise. */
+static void fit_memory(struct options *options)
+{
+    uint64_t least = 4 * options->max_message_size;
+    if (options->max_connection_memory < least &&
+        options_is_default(options, "max-connection-memory"))
+        options->max_connection_memory = least;
+}
+
 /* What no option can see by itself. */
 static bool check_together(const struct options *options, struct options_fault *fault)
 {
@@ -328,6 +337,8 @@ static bool check_together(const struct options *options, struct options_fault *
         text = "tls-client-ca: needs a tls-certificate and a tls-key";
     else if (options->tls_crls.count != 0 && options->tls_client_ca == NULL)
         text = "tls-crl: needs a tls-client-ca, whose certificates it revokes";
+    else if (options->max_connection_memory < 2 * options->max_message_size)
+        text = "max-connection-memory: must be twice max-message-size at least";
     if (text != NULL)
         snprintf(fault->text, sizeof(fault->text), "%s", text);
     return text == NULL;
@@ -352,6 +363,7 @@ bool options_parse(struct options *options, int argc, char *const *argv,
         return false;
     set_late_defaults(options);
     settle_addresses(options);
+    fit_memory(options);
     return check_together(options, fault);
 }
 

@@ -14,7 +14,7 @@
 #include "server/listen.h"
 #include "server/log.h"
 
-enum { OPTIONS_COUNT = 47, OPTION_PATHS_MAX = 64 };
+enum { OPTIONS_COUNT = 49, OPTION_PATHS_MAX = 64 };
 /** Of a time: there is no end. */
 #define OPTIONS_NEVER UINT64_MAX
 
@@ -46,6 +46,8 @@ struct options {
     uint64_t snapshot_max_age; /* ms */
     uint64_t snapshot_max_bytes;
     uint64_t max_message_size;       /* bytes */
+    uint64_t message_timeout;        /* or NEVER */
+    uint64_t max_connection_memory;  /* bytes */
     uint64_t max_header_size;        /* bytes, as RFC 9113 10.5.1 counts them */
     uint64_t max_concurrent_streams; /* per connection */
     uint64_t compression;            /* GRPC_COMPRESS_* */

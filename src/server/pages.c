@@ -135,6 +135,8 @@ void pages_answer(struct pages *pages, unsigned status, const struct http1_reque
         say_metrics(pages, now_ms, response);
     else if (ready && pages->draining)
         say(response, 503, "draining\n");
+    else if (ready && !shm_store_has_name(pages->store))
+        say(response, 503, "the segment's file was removed from /dev/shm\n");
     else
         say(response, 200, ready ? "ready\n" : "ok\n");
     if (request->head)

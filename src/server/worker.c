@@ -189,6 +189,7 @@ static bool start_server(struct worker *worker)
     const struct options *options = config->options;
     const struct grpc_config settings = {
         .max_message_size = (uint32_t)options->max_message_size,
+        .message_timeout = lifetime(options->message_timeout),
         .compression = (unsigned)options->compression,
         .compression_min_size = (uint32_t)options->compression_min_size,
         .busy_poll_us = (uint32_t)options->busy_poll,
@@ -204,7 +205,9 @@ static bool start_server(struct worker *worker)
                   .keepalive_timeout = options->keepalive_timeout,
                   .ping_min_time =
                       options->keepalive_min_time == 0 ? 1 /* any */ : options->keepalive_min_time,
-                  .ping_without_streams = options->keepalive_without_calls != 0},
+                  .ping_without_streams = options->keepalive_without_calls != 0,
+                  .max_memory = options->max_connection_memory,
+                  .note = note},
     };
     const struct user_service_config users = {
         .store = config->store,
