@@ -205,10 +205,10 @@ const struct option options_table[OPTIONS_COUNT] = {
      .type = OPTION_SIZE,
      .rule = OPTION_RELOADS,
      .at = AT(max_connection_memory),
-     .min = 64 * KIB,
+     .min = MIB,
      .max = 64 * GIB,
      .value = "16M",
-     .bounds = "from 64K to 64G",
+     .bounds = "from 1M to 64G",
      .help = "what one connection makes a worker hold: replies that wait, halves of messages, "
              "metadata; calls beyond it are refused",
      .more = "At least twice max-message-size. Where it is not given, and four times "

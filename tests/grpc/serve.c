@@ -296,13 +296,13 @@ static void second_end(struct grpc_call *call, void *data, enum grpc_status stat
 static const struct grpc_interceptor first = {first_start, first_end, &serve, 0};
 static const struct grpc_interceptor second = {second_start, second_end, NULL, 0};
 
-int serve_setup(void **state)
+static int setup(uint64_t message_timeout)
 {
-    static const struct grpc_config config = {
+    const struct grpc_config config = {
         .max_message_size = 1024 * 1024,
+        .message_timeout = message_timeout,
         .http2 = {.max_concurrent_streams = 100, .max_header_list_size = 8192}};
 
-    (void)state;
     signal(SIGPIPE, SIG_IGN);
     memset(&serve, 0, sizeof(serve));
     serve.loop = h2o_evloop_create();
@@ -314,6 +314,18 @@ int serve_setup(void **state)
     grpc_server_add_interceptor(serve.server, &second);
     serve.peer = peer_connect(grpc_server_http2(serve.server), true);
     return 0;
+}
+
+int serve_setup(void **state)
+{
+    (void)state;
+    return setup(0);
+}
+
+int serve_setup_impatient(void **state)
+{
+    (void)state;
+    return setup(SERVE_MESSAGE_TIMEOUT);
 }
 
 int serve_teardown(void **state)

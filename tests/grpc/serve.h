@@ -41,6 +41,9 @@ struct serve {
 extern struct serve serve;
 
 int serve_setup(void **state);
+enum { SERVE_MESSAGE_TIMEOUT = 80 };
+/** The same with a message_timeout of so many ms. */
+int serve_setup_impatient(void **state);
 int serve_teardown(void **state);
 /** Turns the loop, with timers, until ms have passed. */
 void serve_for(unsigned ms);

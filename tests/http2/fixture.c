@@ -47,11 +47,31 @@ static void note_fields(const struct http2_request *request)
                              (int)request->fields[i].value.len, request->fields[i].value.base);
 }
 
+static void note(char what)
+{
+    size_t len = strlen(fixture.log);
+    if (len + 1 < sizeof(fixture.log))
+        fixture.log[len] = what;
+}
+
+static void send_body(struct test_stream *stream, size_t len)
+{
+    uint8_t *body = http2_stream_reserve(&stream->http2, len);
+    if (body == NULL) {
+        fixture.refused++;
+        http2_stream_reset(&stream->http2, HTTP2_CANCEL);
+        return;
+    }
+    memset(body, 'b', len);
+    fixture_finish(stream);
+}
+
 static void on_request(struct http2_stream *http2, const struct http2_request *request)
 {
     struct test_stream *stream = (struct test_stream *)http2;
     stream->to_send = 0;
-    stream->echo = stream->hold = stream->ending = false;
+    stream->echo = stream->hold = stream->ending = stream->slow = false;
+    stream->undelivered = 0;
     fixture.requests++;
     fixture.too_large += request->fields_too_large;
     fixture.last = stream;
@@ -62,11 +82,23 @@ static void on_request(struct http2_stream *http2, const struct http2_request *r
         stream->hold = true;
         return;
     }
+    if (strncmp(path, "/keep/", 6) == 0) {
+        stream->hold = true;
+        if (!http2_stream_hold(http2, strtoul(path + 6, NULL, 10))) {
+            fixture.refused++;
+            http2_stream_reset(http2, HTTP2_CANCEL);
+        }
+        return;
+    }
     http2_stream_send_headers(http2, 200, &type, 1, false);
     if (strncmp(path, "/body/", 6) == 0) {
-        size_t len = strtoul(path + 6, NULL, 10);
-        memset(http2_stream_reserve(http2, len), 'b', len);
+        send_body(stream, strtoul(path + 6, NULL, 10));
+    } else if (strncmp(path, "/work/", 6) == 0) {
+        note(path[6]);
+        http2_stream_work(http2, SIZE_MAX);
         fixture_finish(stream);
+    } else if (strcmp(path, "/slow") == 0) {
+        stream->slow = true;
     } else if (strncmp(path, "/flood/", 7) == 0) {
         stream->to_send = strtoul(path + 7, NULL, 10);
         flood(stream);
@@ -89,6 +121,10 @@ static void on_data(struct http2_stream *http2, uint8_t *data, size_t len, bool 
     if (stream->hold)
         return;
     http2_stream_consume(http2, len);
+    if (stream->slow) {
+        stream->undelivered = len;
+        http2_stream_stop(http2);
+    }
     if (stream->echo && len != 0)
         memcpy(http2_stream_reserve(http2, len), data, len);
     if (stream->echo && end_stream)
@@ -111,6 +147,18 @@ static void on_writable(struct http2_stream *http2)
         flood(stream);
 }
 
+static void on_turn(struct http2_stream *http2)
+{
+    struct test_stream *stream = (struct test_stream *)http2;
+    note('.');
+    if (--stream->undelivered == 0) {
+        fixture_finish(stream);
+        return;
+    }
+    http2_stream_work(http2, SIZE_MAX);
+    http2_stream_stop(http2);
+}
+
 static void on_close(struct http2_stream *http2, bool complete, uint32_t error)
 {
     (void)http2;
@@ -124,19 +172,34 @@ static const struct http2_handler handler = {.stream_size = sizeof(struct test_s
                                              .on_data = on_data,
                                              .on_trailers = on_trailers,
                                              .on_writable = on_writable,
+                                             .on_turn = on_turn,
                                              .on_close = on_close};
 static const struct http2_settings settings = {.max_concurrent_streams = 20,
                                                .max_header_list_size = 8192};
 
-int fixture_setup(void **state)
+static int setup(const struct http2_settings *with)
 {
-    (void)state;
     signal(SIGPIPE, SIG_IGN);
     memset(&fixture, 0, sizeof(fixture));
     fixture.loop = h2o_evloop_create();
     fixture.timers = peer_timers = http2_timers_create(1);
-    fixture.context = http2_context_create(fixture.loop, fixture.timers, &handler, &settings);
+    fixture.context = http2_context_create(fixture.loop, fixture.timers, &handler, with);
     return 0;
+}
+
+int fixture_setup(void **state)
+{
+    (void)state;
+    return setup(&settings);
+}
+
+int fixture_setup_with_little_memory(void **state)
+{
+    struct http2_settings little = settings;
+    (void)state;
+    little.max_memory = 256 * 1024;
+    little.max_concurrent_streams = 1000;
+    return setup(&little);
 }
 
 int fixture_teardown(void **state)

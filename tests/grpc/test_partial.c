@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: MIT */
+/* Messages whose end does not come, and messages that wait for the connection's next turn. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "serve.h"
+
+#define PEER serve.peer
+
+enum { LONG = 3 * SERVE_MESSAGE_TIMEOUT, SHORT = SERVE_MESSAGE_TIMEOUT / 4 };
+
+/* A message of the item `name`, to be sent in parts. */
+static uint8_t *message_of(const char *name, size_t *len)
+{
+    Grpctest__Item item = GRPCTEST__ITEM__INIT;
+    item.name = (ProtobufCBinaryData){.len = strlen(name), .data = (uint8_t *)(uintptr_t)name};
+    return client_frame(&item.base, len);
+}
+
+static void expect_timeout(uint32_t id)
+{
+    struct reply reply;
+    client_read(PEER, id, &reply);
+    assert_true(reply.ended);
+    assert_int_equal(reply_status(&reply), 4);
+    assert_non_null(strstr(reply_field(reply.trailers, "grpc-message"), "message-timeout"));
+    reply_free(&reply);
+}
+
+static void expect_open(uint32_t id)
+{
+    struct reply reply;
+    client_read(PEER, id, &reply);
+    assert_false(reply.ended);
+    reply_free(&reply);
+}
+
+static void half_a_message_ends_its_call_after_a_while(void **state)
+{
+    size_t len;
+    uint8_t *bytes = message_of("half", &len);
+    (void)state;
+    client_open(PEER, 1, "/grpctest.Test/Talk", false);
+    client_open(PEER, 3, "/grpctest.Test/Unary", false);
+    client_open(PEER, 5, "/grpctest.Test/Talk", false);
+    client_data(PEER, 1, bytes, len - 1, false);
+    client_data(PEER, 3, bytes, 3, false);
+    serve_for(LONG);
+    assert_int_equal(grpc_server_calls(serve.server), 1); /* the one that has begun none */
+    expect_timeout(1);
+    free(bytes);
+}
+
+static void whole_request_without_an_end_is_no_better(void **state)
+{
+    size_t len;
+    uint8_t *bytes = message_of("whole", &len);
+    (void)state;
+    client_open(PEER, 1, "/grpctest.Test/Unary", false);
+    client_data(PEER, 1, bytes, len, false);
+    serve_for(LONG);
+    expect_timeout(1);
+    free(bytes);
+}
+
+static void each_message_has_the_time_for_itself(void **state)
+{
+    size_t len;
+    uint8_t *bytes = message_of("one of many", &len), *twice = malloc(2 * len);
+    struct reply reply;
+    (void)state;
+    assert_non_null(twice);
+    memcpy(twice, bytes, len);
+    memcpy(twice + len, bytes, len);
+    client_open(PEER, 1, "/grpctest.Test/Talk", false);
+    client_data(PEER, 1, twice, 4, false);
+    for (unsigned i = 0; i < 16; i++) { /* always in the middle of one */
+        serve_for(SHORT);
+        client_data(PEER, 1, twice + 4, len, false);
+    }
+    client_read(PEER, 1, &reply);
+    assert_false(reply.ended);
+    assert_int_equal(reply_count(&reply), 16);
+    reply_free(&reply);
+    free(bytes);
+    free(twice);
+}
+
+static void call_that_we_hold_back_has_all_the_time(void **state)
+{
+    size_t len;
+    uint8_t *bytes = message_of("pause", &len);
+    struct reply reply;
+    (void)state;
+    client_open(PEER, 1, "/grpctest.Test/Talk", false);
+    client_data(PEER, 1, bytes, len, false);
+    client_data(PEER, 1, bytes, len - 2, false);
+    serve_for(LONG);
+    client_read(PEER, 1, &reply);
+    assert_false(reply.ended);
+    reply_free(&reply);
+    grpc_call_resume(serve.call);
+    serve_for(LONG); /* now it is the client who waits */
+    expect_timeout(1);
+    free(bytes);
+}
+
+static void ended_and_reset_calls_have_no_time_left_to_pass(void **state)
+{
+    size_t len;
+    uint8_t *bytes = message_of("gone", &len);
+    (void)state;
+    for (uint32_t id = 1; id < 9; id += 2) {
+        client_open(PEER, id, "/grpctest.Test/Talk", false);
+        client_data(PEER, id, bytes, len - 1, false);
+    }
+    peer_frame(PEER, NGHTTP2_RST_STREAM, 0, 1, "\0\0\0\x08", 4); /* the first */
+    peer_frame(PEER, NGHTTP2_RST_STREAM, 0, 7, "\0\0\0\x08", 4); /* the last */
+    client_data(PEER, 3, bytes + len - 1, 1, false);             /* whole now */
+    serve_for(LONG);
+    assert_int_equal(grpc_server_calls(serve.server), 1); /* 3 goes on */
+    expect_timeout(5);
+    free(bytes);
+}
+
+static void without_a_bound_half_a_message_may_stay(void **state)
+{
+    (void)state;
+    client_open(PEER, 1, "/grpctest.Test/Talk", false);
+    client_data(PEER, 1, "\0\0\0\0\x09", 5, false);
+    serve_for(LONG);
+    expect_open(1);
+}
+
+static void messages_beyond_a_turn_are_delivered_in_the_next(void **state)
+{
+    enum { COUNT = 9000 }; /* of which a turn takes some thousand */
+    struct reply reply;
+    uint8_t *bytes = calloc(1, (size_t)5 * COUNT);
+    uint64_t turns;
+    (void)state;
+    assert_non_null(bytes);
+    client_open(PEER, 1, "/grpctest.Test/Collect", false);
+    for (size_t at = 0; at < (size_t)5 * COUNT; at += 15000)
+        client_data(PEER, 1, bytes + at, 15000, at + 15000 == (size_t)5 * COUNT);
+    client_read(PEER, 1, &reply);
+    turns = http2_context_counts(grpc_server_http2(serve.server))->limit_hits[HTTP2_LIMIT_TURN];
+    assert_true(reply.ended);
+    assert_int_equal(reply_status(&reply), 0);
+    Grpctest__Item *item = (Grpctest__Item *)reply_message(&reply, 0, &grpctest__item__descriptor);
+    assert_int_equal(item->number, COUNT);
+    protobuf_c_message_free_unpacked(&item->base, NULL);
+    reply_free(&reply);
+    assert_true(turns > 0);
+    free(bytes);
+}
+
+int main(void)
+{
+#define TEST(name)      cmocka_unit_test_setup_teardown(name, serve_setup, serve_teardown)
+#define IMPATIENT(name) cmocka_unit_test_setup_teardown(name, serve_setup_impatient, serve_teardown)
+    const struct CMUnitTest tests[] = {
+        IMPATIENT(half_a_message_ends_its_call_after_a_while),
+        IMPATIENT(whole_request_without_an_end_is_no_better),
+        IMPATIENT(each_message_has_the_time_for_itself),
+        IMPATIENT(call_that_we_hold_back_has_all_the_time),
+        IMPATIENT(ended_and_reset_calls_have_no_time_left_to_pass),
+        TEST(without_a_bound_half_a_message_may_stay),
+        TEST(messages_beyond_a_turn_are_delivered_in_the_next),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
