@@ -101,6 +101,7 @@ struct http2_conn {
     uint64_t turn_began_ns;
     uint64_t
         heavy_until_ms; /* its reads wait for a turn until then: its last ones took all of it */
+    size_t discarded;   /* bytes that came while it closes */
     size_t held;        /* bytes of memory that it makes us hold: account.c */
 
     struct http2_timer life_timer;
@@ -158,7 +159,7 @@ struct http2_context {
     struct http2_spares streams;     /* of handler->stream_size */
     struct http2_spares outputs;     /* of HTTP2_OUTPUT_SIZE */
     struct http2_fields fields;      /* of the section that is being handled */
-    uint8_t *input; /* one read, after the carried-over head of its first frame */
+    uint8_t *input;                  /* one read, after the carried-over head of its first frame */
     uint8_t sink[2 * HTTP2_FRAME_MAX]; /* takes output for which there is no memory */
     struct http2_tls_io *tls_io;       /* NULL until the first TLS connection */
 };

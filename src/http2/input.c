@@ -71,7 +71,8 @@ bool http2_input_discard(struct http2_conn *conn)
     ssize_t n = read_plain(conn, conn->context->input, HTTP2_READ_SIZE);
     if (n > 0)
         explicit_bzero(conn->context->input, (size_t)n);
-    return n >= 0;
+    conn->discarded += n > 0 ? (size_t)n : 0;
+    return n >= 0 && conn->discarded <= HTTP2_DISCARD_MAX;
 }
 
 /* Not our preface. HTTP/1 deserves an answer that its client can show.

@@ -64,6 +64,8 @@ enum {
     /* How long a failed connection's input is drained, so that its GOAWAY is
      * not lost to a TCP reset; and how long a drain waits for the PING. */
     HTTP2_LINGER_MS = 1000,
+    /* And how much of it: what may be on its way, the windows that it had. */
+    HTTP2_DISCARD_MAX = 2 * HTTP2_CONN_WINDOW,
     /* How long a drained connection without a stream is waited for to open one:
      * http2_conn_drain(). */
     HTTP2_QUIET_MS = 100,
@@ -95,7 +97,7 @@ enum {
     HTTP2_CREDIT_PER_SECOND = 256, /* a client that cancels 128 calls a second for ever is fine */
     HTTP2_CREDIT_PER_DATA = 4, /* or answer: two windows to update, and as much again to spare */
 
-    HTTP2_COST_FRAME = 1,    /* WINDOW_UPDATE, PRIORITY, CONTINUATION, an ACK, an unknown type */
+    HTTP2_COST_FRAME = 1, /* WINDOW_UPDATE, PRIORITY, CONTINUATION, an ACK, an unknown type */
     /* DATA for a stream that we have reset: a connection's window of messages of 16 bytes is
      * 65,536 frames, and they may all have been on their way. */
     HTTP2_LATE_DATA_PER_CREDIT = 32,
