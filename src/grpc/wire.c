@@ -50,6 +50,7 @@ const uint8_t *grpc_wire_skip(const uint8_t *at, const uint8_t *end, uint32_t ta
                 return NULL;
             open[depth++] = tag + (GRPC_WIRE_GROUP_END - GRPC_WIRE_GROUP);
         } else if (type == GRPC_WIRE_GROUP_END) {
+            /* cppcheck-suppress uninitvar ; what lies below depth was set when it grew */
             if (depth == 0 || open[--depth] != tag)
                 return NULL;
         } else {

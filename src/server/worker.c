@@ -40,7 +40,7 @@ struct worker {
     h2o_socket_t *death;
     struct http2_timer drain_over;
     struct stats_own own;
-    uint64_t forget_at; /* ms, as grpc_server_now_ms() has them */
+    uint64_t forget_at;                     /* ms, as grpc_server_now_ms() has them */
     uint64_t dropped_told, tell_dropped_at; /* of own.access_log_dropped; ms */
     bool draining, drain_expired, stop;
 };

@@ -24,8 +24,10 @@ static struct pin_share *find(struct pin_shares *shares, const void *connection)
     struct cds_list_head *bucket = &shares->buckets[hash >> 56];
     struct pin_share *share;
     _Static_assert(PIN_SHARE_BUCKETS == 1 << (64 - 56), "each has a bucket");
-    cds_list_for_each_entry(share, bucket, link)
+    struct cds_list_head *at;
+    cds_list_for_each(at, bucket)
     {
+        share = cds_list_entry(at, struct pin_share, link);
         if (share->connection == connection)
             return share;
     }

@@ -122,10 +122,11 @@ static bool is_stalled(const struct list_call *list, uint64_t now)
 
 static const struct list_call *find_stalled(const struct listings *listings, uint64_t now)
 {
-    const struct list_call *list;
+    struct cds_list_head *at;
     unsigned looked = 0;
-    cds_list_for_each_entry(list, &listings->waiting, waiting)
+    cds_list_for_each(at, &listings->waiting)
     {
+        const struct list_call *list = cds_list_entry(at, struct list_call, waiting);
         if (is_stalled(list, now))
             return list;
         if (++looked == LOOK_MAX)
