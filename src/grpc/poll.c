@@ -22,14 +22,16 @@ static uint64_t now_ns(void)
     return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 }
 
-/* @return whether bytes came, and were handled */
-static bool poll_until(struct grpc_poll *poll, const struct http2_counts *counts, h2o_loop_t *loop,
-                       uint64_t until)
+/* @return whether bytes came, and were handled, or something waits for its turn */
+static bool poll_until(struct grpc_poll *poll, const struct http2_context *http2, uint64_t until)
 {
+    const struct http2_counts *counts = http2_context_counts(http2);
+    h2o_loop_t *loop = http2_context_loop(http2);
+
     do {
         sched_yield(); /* the client may need this very processor to ask again */
         (void)h2o_evloop_run(loop, 0);
-        if (counts->bytes_in != poll->bytes_in)
+        if (counts->bytes_in != poll->bytes_in || http2_context_pending(http2))
             return true;
     } while (now_ns() < until);
     return false;
@@ -62,7 +64,7 @@ void grpc_poll_turn(struct grpc_poll *poll, struct http2_context *http2, int32_t
     }
     uint64_t start = now_ns();
     bool polled = poll->eager && wait_ms != 0;
-    bool found = polled && poll_until(poll, counts, loop, start + poll->bound_ns);
+    bool found = polled && poll_until(poll, http2, start + poll->bound_ns);
     if (!found)
         (void)h2o_evloop_run(loop, wait_ms);
     if (polled && !found)

@@ -111,7 +111,12 @@ static void reject(struct grpc_call *call, const struct http2_request *request, 
     call->ended = head_only;
     if (head_only)
         return;
-    memcpy(http2_stream_reserve(&call->stream, len), text, len);
+    uint8_t *to = http2_stream_reserve(&call->stream, len);
+    if (to == NULL) { /* its window is closed, and the connection holds too much */
+        grpc_send_reset(call, HTTP2_ENHANCE_YOUR_CALM);
+        return;
+    }
+    memcpy(to, text, len);
     grpc_request_end_rejected(call);
 }
 

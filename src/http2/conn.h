@@ -236,6 +236,8 @@ void http2_spares_free(struct http2_spares *spares);
 /** Reads once, behind what was carried over, into the context's input. @return false: nothing more
  * will come */
 bool http2_input_read(struct http2_conn *conn, size_t *len);
+/** The peer is alive: bytes of it came. */
+void http2_input_came(struct http2_conn *conn);
 /** Preface and frames; what is not handled is carried over, and overwritten where it was. */
 void http2_input_handle(struct http2_conn *conn, uint8_t *src, size_t len);
 /** Overwrites and frees what was carried over. */
@@ -259,6 +261,8 @@ bool http2_tls_write(struct http2_conn *conn);
 /** Bytes, encrypted, that wait for the socket. */
 size_t http2_tls_waiting(const struct http2_conn *conn);
 bool http2_tls_established(const struct http2_conn *conn);
+/** Whether the peer has said that nothing follows. */
+bool http2_tls_ended(const struct http2_conn *conn);
 /** Tells the peer that nothing follows (close_notify). */
 void http2_tls_shutdown(struct http2_conn *conn);
 void http2_tls_free(struct http2_conn *conn);

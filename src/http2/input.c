@@ -47,6 +47,12 @@ static ssize_t read_plain(struct http2_conn *conn, uint8_t *dst, size_t room)
     return n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK) ? 0 : -1;
 }
 
+void http2_input_came(struct http2_conn *conn)
+{
+    conn->read_ms = http2_timers_now(conn->context->timers);
+    conn->ping_ms = 0;
+}
+
 bool http2_input_read(struct http2_conn *conn, size_t *len)
 {
     uint8_t *input = conn->context->input;
@@ -60,6 +66,8 @@ bool http2_input_read(struct http2_conn *conn, size_t *len)
         explicit_bzero(input, carried);
         return false;
     }
+    if (n > 0)
+        http2_input_came(conn);
     conn->context->counts.bytes_in += (uint64_t)n;
     *len += (size_t)n;
     return true;

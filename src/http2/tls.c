@@ -29,12 +29,18 @@ enum {
     WARM_MS = 1000,
     WARM_MAX = 2048, /* connections with buffers: 70 MiB */
     NOTES_PER_SECOND = 10,
+    /* What a record without data costs of the credit, and counts as: a KeyUpdate that asks for an
+     * answer is 30 us. */
+    COST_IDLE_RECORD = 64,
+    WORK_IDLE_RECORD = 32 * 1024,
+    RECORD_HEADER = 5,
 };
 
 struct http2_tls_io {
     BIO_METHOD *method;
     const uint8_t *in; /* of the running read */
     size_t in_len;
+    bool half; /* OpenSSL got less than it asked for, in the middle of a record */
     size_t sealed_len;
     h2o_linklist_t warm; /* connections, used longest ago first */
     size_t num_warm;
@@ -52,6 +58,7 @@ static int bio_read(BIO *bio, char *dst, int room)
     struct http2_tls_io *io = BIO_get_data(bio);
     size_t len = (size_t)room < io->in_len ? (size_t)room : io->in_len;
     BIO_clear_retry_flags(bio);
+    io->half = len < (size_t)room && (len != 0 || room != RECORD_HEADER);
     if (len == 0) {
         BIO_set_retry_read(bio);
         return -1;
@@ -119,7 +126,10 @@ static void cool(struct http2_tls_io *io, struct http2_tls *tls)
         return;
     h2o_linklist_unlink(&tls->warm);
     io->num_warm--;
-    SSL_free_buffers(tls->ssl); /* not those with half a record in them */
+    /* Not those with half a record in them: OpenSSL would not do it, and some versions try
+     * (CVE-2024-4741). */
+    if (!tls->half)
+        SSL_free_buffers(tls->ssl);
 }
 
 static struct http2_tls *coolest(struct http2_tls_io *io)
@@ -327,11 +337,17 @@ static bool shake_hands(struct http2_conn *conn)
         conn->subject = subject_of(tls->ssl);
         free(tls->offered);
         tls->offered = NULL;
+        ERR_clear_error(); /* what a callback tried and did not mind */
         return true;
     }
     if (SSL_get_error(tls->ssl, result) != SSL_ERROR_WANT_READ)
         handshake_failed(conn);
     return false;
+}
+
+bool http2_tls_ended(const struct http2_conn *conn)
+{
+    return conn->tls->ended;
 }
 
 bool http2_tls_established(const struct http2_conn *conn)
@@ -347,10 +363,15 @@ static bool judge(struct http2_conn *conn, int result)
     const struct http2_tls_io *io = conn->context->tls_io;
     switch (SSL_get_error(conn->tls->ssl, result)) {
     case SSL_ERROR_WANT_READ: /* half a record; or one that was not data: a KeyUpdate, or empty */
-        return io->in_len != 0 &&
-               http2_conn_spend(conn, HTTP2_COST_FRAME, HTTP2_LIMIT_OTHER_FRAMES);
+        if (io->in_len == 0)
+            return false;
+        http2_turn_spend(conn, WORK_IDLE_RECORD);
+        return http2_conn_spend(conn, COST_IDLE_RECORD, HTTP2_LIMIT_OTHER_FRAMES);
+    case SSL_ERROR_ZERO_RETURN: /* what came before it counts */
+        conn->tls->ended = true;
+        return false;
     case SSL_ERROR_WANT_WRITE: /* answers to KeyUpdates, more than were ever asked for */
-    default:                   /* close_notify, an alert, a broken record */
+    default:                   /* an alert, a broken record */
         ERR_clear_error();
         http2_conn_hang_up(conn);
         return false;
@@ -361,7 +382,8 @@ static size_t decrypt(struct http2_conn *conn, uint8_t *dst, size_t room)
 {
     const struct http2_tls_io *io = conn->context->tls_io;
     size_t got = 0;
-    while (got < room && (io->in_len != 0 || SSL_pending(conn->tls->ssl) != 0)) {
+    while (got < room && !conn->tls->ended &&
+           (io->in_len != 0 || SSL_pending(conn->tls->ssl) != 0)) {
         size_t left = room - got;
         int n = SSL_read(conn->tls->ssl, dst + got, (int)left);
         if (n > 0)
@@ -387,8 +409,10 @@ ssize_t http2_tls_read(struct http2_conn *conn, uint8_t *dst, size_t room)
 {
     struct http2_tls_io *io = conn->context->tls_io;
     size_t got = 0;
+    if (conn->tls->ended) /* what it said before is handled still */
+        return 0;
     ssize_t n = read_socket(conn, io->cipher, CIPHER_READ);
-    if (n < 0 && !conn->tls->established)
+    if (n < 0 && !conn->tls->established && conn->tls->used_ms != 0) /* else it said nothing */
         conn->context->counts.tls_failures++;
     if (n <= 0)
         return n;
@@ -399,6 +423,7 @@ ssize_t http2_tls_read(struct http2_conn *conn, uint8_t *dst, size_t room)
     if (conn->tls->established || shake_hands(conn))
         got = decrypt(conn, dst, room);
     io->in_len = 0;
+    conn->tls->half = io->half;
     if (!flush(conn)) {
         OPENSSL_cleanse(dst, got);
         return -1;

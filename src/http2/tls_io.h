@@ -17,6 +17,8 @@ struct http2_tls {
     uint8_t *left; /* encrypted, and not taken by the socket yet */
     size_t left_off, left_len;
     bool established;
+    bool ended; /* close_notify came */
+    bool half;  /* a record's beginning is in OpenSSL's buffer */
 };
 
 /** Remembers what a client offers, and demands ALPN of it (RFC 9113 3.2). */

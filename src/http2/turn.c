@@ -46,6 +46,8 @@ void http2_turn_look(struct http2_conn *conn)
     uint32_t turn_us = conn->context->settings.turn_us;
     uint64_t now = clock_ns(), ns = UINT64_C(1000) * (turn_us != 0 ? turn_us : HTTP2_TURN_US);
     conn->turn_look = conn->turn_used + HTTP2_TURN_LOOK;
+    if (conn->busy == 0)
+        return; /* a timer's work is in nobody's turn */
     if (conn->turn_began_ns == 0)
         conn->turn_began_ns = now;
     if (conn->over || (now - conn->turn_began_ns < ns && conn->turn_used < HTTP2_TURN_WORK))
@@ -190,10 +192,13 @@ static void read_once(struct http2_conn *conn)
 {
     size_t len;
     conn->readable = conn->unhandled = 0;
-    if (http2_input_read(conn, &len))
-        http2_input_handle(conn, conn->context->input, len);
-    else
+    if (!http2_input_read(conn, &len)) {
         http2_conn_lost(conn);
+        return;
+    }
+    http2_input_handle(conn, conn->context->input, len);
+    if (conn->tls != NULL && http2_tls_ended(conn) && !conn->unhandled)
+        http2_conn_hang_up(conn);
 }
 
 static void take_turn(struct http2_conn *conn)
@@ -226,8 +231,7 @@ static void on_readable(h2o_socket_t *sock, const char *err)
         return;
     }
     conn->readable = 1;
-    conn->read_ms = http2_timers_now(conn->context->timers);
-    conn->ping_ms = 0;
+    http2_input_came(conn);
     if (conn->state == HTTP2_CONN_CLOSING || !waits_for_turns(conn)) {
         take_turn(conn);
         return;

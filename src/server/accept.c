@@ -201,24 +201,25 @@ static bool accept_one(h2o_socket_t *listener)
     return true;
 }
 
-/* Some each time, for a turn of a busy loop may be long; and whose each is is asked before it, so
- * that workers which wake together share what came. */
+/* Some each time, for a turn of a busy loop may be long; as long as the next one would be this
+ * worker's, so that workers which wake together share what came. */
 static void on_connection(h2o_socket_t *listener, const char *err)
 {
     if (err != NULL || accepting.accept_rests || accepting.looks_away)
         return;
-    for (unsigned i = 0; i < ACCEPTS_MAX; i++) {
-        if (balance_is_closed(accepting.config->balance)) {
-            stop_accepting(); /* QUIT is on its way */
-            return;
-        }
-        if (!balance_take(accepting.config->balance, accepting.config->number, &accepting.left)) {
-            look_away();
-            return;
-        }
-        if (!accept_one(listener))
-            return;
+    if (balance_is_closed(accepting.config->balance)) {
+        stop_accepting(); /* QUIT is on its way */
+        return;
     }
+    if (!balance_take(accepting.config->balance, accepting.config->number, &accepting.left)) {
+        look_away();
+        return;
+    }
+    /* whether there is another one is not known: nobody is woken for it */
+    for (unsigned i = 0; i < ACCEPTS_MAX && accept_one(listener); i++)
+        if (balance_is_closed(accepting.config->balance) ||
+            !balance_is_next(accepting.config->balance, accepting.config->number))
+            return;
 }
 
 /* ---- begin and end ---- */

@@ -99,20 +99,32 @@ void balance_awake(struct balance *balance, unsigned worker)
     (void)eventfd_read(balance->wake[worker], &count);
 }
 
-bool balance_take(struct balance *balance, unsigned worker, struct balance_left *left)
+/* @return whether it is the worker's turn; else whose is set */
+static bool is_next(const struct balance *balance, unsigned worker, unsigned *whose)
 {
     uint32_t least = UINT32_MAX;
     uint32_t own = __atomic_load_n(&balance->rows[worker].connections, __ATOMIC_RELAXED);
     for (unsigned i = 0; i < balance->workers; i++) {
-        struct row *row = &balance->rows[i];
+        const struct row *row = &balance->rows[i];
         uint32_t count = __atomic_load_n(&row->connections, __ATOMIC_RELAXED);
         if (count >= least || i == worker || !__atomic_load_n(&row->accepts, __ATOMIC_RELAXED) ||
             __atomic_load_n(&row->passed_over, __ATOMIC_RELAXED))
             continue;
         least = count;
-        left->worker = i;
+        *whose = i;
     }
-    if (least == UINT32_MAX || own <= least + (least >> SLACK_SHIFT))
+    return least == UINT32_MAX || own <= least + (least >> SLACK_SHIFT);
+}
+
+bool balance_is_next(const struct balance *balance, unsigned worker)
+{
+    unsigned whose;
+    return is_next(balance, worker, &whose);
+}
+
+bool balance_take(struct balance *balance, unsigned worker, struct balance_left *left)
+{
+    if (is_next(balance, worker, &left->worker))
         return true;
     left->turn = __atomic_load_n(&balance->rows[left->worker].turn, __ATOMIC_RELAXED);
     (void)eventfd_write(balance->wake[left->worker], 1);

@@ -50,6 +50,8 @@ struct balance_left {
  * again after BALANCE_PATIENCE_MS or when woken; call balance_pass_over() in the first case.
  */
 bool balance_take(struct balance *balance, unsigned worker, struct balance_left *left);
+/** Whether a connection would be this worker's, if one waited. Nobody is woken. */
+bool balance_is_next(const struct balance *balance, unsigned worker);
 /** The time is over: if the other has not run at all it does not count any more. */
 void balance_pass_over(struct balance *balance, const struct balance_left *left);
 

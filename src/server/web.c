@@ -11,6 +11,7 @@
 
 enum {
     ACCEPTS_PER_EVENT = 16,
+    SOCKET_ROOM = 4096,
     REST_MS = 100,   /* without descriptors or memory, accepting rests this long */
     WARN_MS = 10000, /* and is logged this often */
 };
@@ -160,7 +161,10 @@ static bool begin_visit(int fd)
     if (web.num_visits == WEB_CONNECTIONS_MAX)
         end_visit(H2O_STRUCT_FROM_MEMBER(struct visit, link, web.visits.next));
     struct visit *visit = malloc(sizeof(*visit));
-    if (visit == NULL) {
+    void *room = malloc(SOCKET_ROOM); /* without it libh2o would end the process */
+    free(room);
+    if (visit == NULL || room == NULL) {
+        free(visit);
         close(fd);
         return false;
     }

@@ -9,10 +9,11 @@ import time
 
 import pytest
 
+import user_service_pb2 as pb
 from certs import Authority
-from harness import Rosterd, cpu_seconds, resident, wait_for
+from harness import SHM_INSPECT, Rosterd, cpu_seconds, resident, wait_for
 from tls_kit import GET, VERSIONS, connect, context
-from wire import DATA, PING, PREFACE, SETTINGS, Wire
+from wire import DATA, PING, PREFACE, SETTINGS, Wire, message
 
 MIB = 1 << 20
 
@@ -152,6 +153,52 @@ def test_bytes_after_close_notify_are_stored_nowhere(server, authority, version)
             sent += len(record)
     assert resident(pid) - before < 4 * MIB
     wait_for(lambda: server.inspect("stats")["rosterd_connections_open"] == 0, 10, "closed")
+
+
+def has_user(rosterd, name):
+    done = subprocess.run([SHM_INSPECT, "--segment", rosterd.segment, "get", "--username", name],
+                          capture_output=True, timeout=60)
+    return done.returncode == 0
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_call_that_came_before_close_notify_counts(server, authority, version):
+    tls, out, sock = finished(server, authority, version)
+    said = []
+    connection = Wire(None, hello=False)
+    connection.send = said.append
+    connection.data(connection.open("CreateUser"),
+                    message(pb.CreateUserRequest(username=f"last-words-{version}")))
+    tls.write(b"".join(said))
+    with contextlib.suppress(ssl.SSLError):
+        tls.unwrap()
+    with sock:
+        sock.sendall(out.read())  # both in one segment
+        wait_for(lambda: has_user(server, f"last-words-{version}"), 10, "the user")
+
+
+def test_a_flood_of_key_updates_ends_in_calm(server, authority):
+    """Each costs 30 us and a round: 32 at once, and four a second."""
+    pid, = server.worker_pids()
+    client = subprocess.Popen(
+        ["openssl", "s_client", "-connect", f"localhost:{server.port}", "-alpn", "h2", "-tls1_3",
+         "-CAfile", authority.pair.certificate], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT)
+    try:
+        time.sleep(0.3)
+        with contextlib.suppress(BrokenPipeError):
+            client.stdin.write(PREFACE + b"\0\0\0\x04\0\0\0\0\0")
+            client.stdin.flush()
+            for _ in range(60):
+                time.sleep(0.01)
+                client.stdin.write(b"K\n")
+                client.stdin.flush()
+        out = client.stdout.read()
+    finally:
+        client.kill()
+        client.wait()
+    assert b"too many frames that do nothing" in out
+    assert server.worker_pids() == [pid]
 
 
 def test_a_broken_record_ends_the_connection_by_an_alert(server, authority):

@@ -296,12 +296,13 @@ static void second_end(struct grpc_call *call, void *data, enum grpc_status stat
 static const struct grpc_interceptor first = {first_start, first_end, &serve, 0};
 static const struct grpc_interceptor second = {second_start, second_end, NULL, 0};
 
-static int setup(uint64_t message_timeout)
+static int setup(uint64_t message_timeout, size_t max_memory)
 {
-    const struct grpc_config config = {
-        .max_message_size = 1024 * 1024,
-        .message_timeout = message_timeout,
-        .http2 = {.max_concurrent_streams = 100, .max_header_list_size = 8192}};
+    const struct grpc_config config = {.max_message_size = 1024 * 1024,
+                                       .message_timeout = message_timeout,
+                                       .http2 = {.max_concurrent_streams = 100,
+                                                 .max_header_list_size = 8192,
+                                                 .max_memory = max_memory}};
 
     signal(SIGPIPE, SIG_IGN);
     memset(&serve, 0, sizeof(serve));
@@ -319,13 +320,19 @@ static int setup(uint64_t message_timeout)
 int serve_setup(void **state)
 {
     (void)state;
-    return setup(0);
+    return setup(0, 0);
 }
 
 int serve_setup_impatient(void **state)
 {
     (void)state;
-    return setup(SERVE_MESSAGE_TIMEOUT);
+    return setup(SERVE_MESSAGE_TIMEOUT, 0);
+}
+
+int serve_setup_with_little_memory(void **state)
+{
+    (void)state;
+    return setup(0, 512 * 1024);
 }
 
 int serve_teardown(void **state)

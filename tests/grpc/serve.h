@@ -44,6 +44,8 @@ int serve_setup(void **state);
 enum { SERVE_MESSAGE_TIMEOUT = 80 };
 /** The same with a message_timeout of so many ms. */
 int serve_setup_impatient(void **state);
+/** The same where a connection may hold 512 KiB. */
+int serve_setup_with_little_memory(void **state);
 int serve_teardown(void **state);
 /** Turns the loop, with timers, until ms have passed. */
 void serve_for(unsigned ms);

@@ -159,10 +159,80 @@ static void messages_beyond_a_turn_are_delivered_in_the_next(void **state)
     free(bytes);
 }
 
+/* ---- what a connection may hold ---- */
+
+/* Halves of messages, until no more of them are taken. @return the next stream's id */
+static uint32_t fill_the_account(void)
+{
+    static uint8_t bytes[12000] = {0, 0, 0, 0x40, 0}; /* of a message of 16 KiB */
+    size_t calls = 0;
+    uint32_t id;
+    for (id = 1; calls == (id - 1) / 2; id += 2) {
+        client_open(PEER, id, "/grpctest.Test/Talk", false);
+        client_data(PEER, id, bytes, sizeof(bytes), false);
+        serve_for(1);
+        calls = grpc_server_calls(serve.server);
+    }
+    assert_true(calls > 10 && calls < 40);
+    return id;
+}
+
+static void half_a_message_too_many_ends_its_own_call(void **state)
+{
+    struct reply reply;
+    (void)state;
+    uint32_t id = fill_the_account();
+    client_read(PEER, id - 2, &reply);
+    assert_true(reply.ended);
+    assert_int_equal(reply_status(&reply), 8);
+    assert_non_null(strstr(reply_field(reply.trailers, "grpc-message"), "max-connection-memory"));
+    reply_free(&reply);
+    /* room again, when one of the others has gone */
+    size_t calls = grpc_server_calls(serve.server);
+    peer_frame(PEER, NGHTTP2_RST_STREAM, 0, 1, "\0\0\0\x08", 4);
+    client_open(PEER, id, "/grpctest.Test/Talk", false);
+    client_data(PEER, id, "\0\0\0\x40\0", 5, false);
+    serve_for(1);
+    assert_int_equal(grpc_server_calls(serve.server), calls);
+}
+
+static void answer_of_http_that_finds_no_room_is_a_reset(void **state)
+{
+    (void)state;
+    peer_settings(PEER, NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, 0);
+    uint32_t id = fill_the_account();
+    for (unsigned i = 0; i < 100; i++, id += 2) /* some fit, for they are short */
+        client_headers(PEER, id, true, ":method", "GET", ":scheme", "http", ":path", "/",
+                       ":authority", "x", "content-type", "application/grpc", NULL);
+    serve_for(1);
+    const struct http2_counts *counts = http2_context_counts(grpc_server_http2(serve.server));
+    assert_int_equal(counts->connections_open, 1);
+    assert_true(counts->resets_out > 10);
+}
+
+static void reply_that_finds_no_room_ends_its_call(void **state)
+{
+    size_t len;
+    uint8_t *bytes = message_of("big 60000", &len);
+    (void)state;
+    peer_settings(PEER, NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, 0);
+    for (uint32_t id = 1; id < 41; id += 2) {
+        client_open(PEER, id, "/grpctest.Test/Unary", false);
+        client_data(PEER, id, bytes, len, true);
+    }
+    serve_for(1);
+    /* those that fit wait for their windows, the others were told at once */
+    size_t calls = grpc_server_calls(serve.server);
+    assert_true(calls >= 3 && calls <= 8);
+    free(bytes);
+}
+
 int main(void)
 {
 #define TEST(name)      cmocka_unit_test_setup_teardown(name, serve_setup, serve_teardown)
 #define IMPATIENT(name) cmocka_unit_test_setup_teardown(name, serve_setup_impatient, serve_teardown)
+#define LITTLE(name)                                                                               \
+    cmocka_unit_test_setup_teardown(name, serve_setup_with_little_memory, serve_teardown)
     const struct CMUnitTest tests[] = {
         IMPATIENT(half_a_message_ends_its_call_after_a_while),
         IMPATIENT(whole_request_without_an_end_is_no_better),
@@ -171,6 +241,9 @@ int main(void)
         IMPATIENT(ended_and_reset_calls_have_no_time_left_to_pass),
         TEST(without_a_bound_half_a_message_may_stay),
         TEST(messages_beyond_a_turn_are_delivered_in_the_next),
+        LITTLE(half_a_message_too_many_ends_its_own_call),
+        LITTLE(answer_of_http_that_finds_no_room_is_a_reset),
+        LITTLE(reply_that_finds_no_room_ends_its_call),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

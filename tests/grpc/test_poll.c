@@ -93,6 +93,30 @@ static void what_is_no_request_never_polls(void **state)
     peer_close(peer);
 }
 
+/* Its bytes are not read while others are served, so none that come are counted. */
+static void connection_that_waits_for_its_turn_ends_the_poll(void **state)
+{
+    (void)state;
+    struct grpc_poll poll;
+    struct peer *heavy = peer_connect(fixture.context, true);
+    struct peer *peer = connect_and_settle(&poll, LONG_US);
+    peer_request(heavy, 1, true, "/work/x", NULL);
+    peer_turn(heavy);
+    grpc_poll_turn(&poll, fixture.context, 0);
+    peer_request(peer, 1, true, "/body/1", NULL);
+    grpc_poll_turn(&poll, fixture.context, 1000);
+    assert_true(poll.eager);
+    peer_request(heavy, 3, true, "/work/x", NULL);
+    double start = seconds();
+    grpc_poll_turn(&poll, fixture.context, 1000);
+    assert_true(seconds() - start < 0.5);
+    assert_true(http2_context_pending(fixture.context));
+    (void)http2_context_run(fixture.context);
+    assert_string_equal(fixture.log, "xx");
+    peer_close(heavy);
+    peer_close(peer);
+}
+
 static void bound_of_zero_never_polls(void **state)
 {
     (void)state;
@@ -113,6 +137,7 @@ int main(void)
         T(poll_that_finds_nothing_is_bounded_and_the_last),
         T(many_requests_in_a_turn_never_poll),
         T(what_is_no_request_never_polls),
+        T(connection_that_waits_for_its_turn_ends_the_poll),
         T(bound_of_zero_never_polls),
     };
     return cmocka_run_group_tests_name("poll", tests, NULL, NULL);

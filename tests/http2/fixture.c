@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include <cmocka.h>
 
@@ -54,6 +55,15 @@ static void note(char what)
         fixture.log[len] = what;
 }
 
+static void spin(void)
+{
+    struct timespec begin, now;
+    clock_gettime(CLOCK_MONOTONIC, &begin);
+    do
+        clock_gettime(CLOCK_MONOTONIC, &now);
+    while ((now.tv_sec - begin.tv_sec) * 1000000000 + now.tv_nsec - begin.tv_nsec < 3000000);
+}
+
 static void send_body(struct test_stream *stream, size_t len)
 {
     uint8_t *body = http2_stream_reserve(&stream->http2, len);
@@ -93,7 +103,9 @@ static void on_request(struct http2_stream *http2, const struct http2_request *r
     http2_stream_send_headers(http2, 200, &type, 1, false);
     if (strncmp(path, "/body/", 6) == 0) {
         send_body(stream, strtoul(path + 6, NULL, 10));
-    } else if (strncmp(path, "/work/", 6) == 0) {
+    } else if (strncmp(path, "/work/", 6) == 0 || strncmp(path, "/spin/", 6) == 0) {
+        if (path[1] == 's')
+            spin();
         note(path[6]);
         http2_stream_work(http2, SIZE_MAX);
         fixture_finish(stream);
@@ -200,6 +212,15 @@ int fixture_setup_with_little_memory(void **state)
     little.max_memory = 256 * 1024;
     little.max_concurrent_streams = 1000;
     return setup(&little);
+}
+
+int fixture_setup_with_keepalive(void **state)
+{
+    struct http2_settings with_keepalive = settings;
+    (void)state;
+    with_keepalive.keepalive_time = with_keepalive.keepalive_timeout = 60;
+    with_keepalive.max_concurrent_streams = 1000;
+    return setup(&with_keepalive);
 }
 
 int fixture_teardown(void **state)

@@ -8,6 +8,7 @@
  *   /hold     nothing is consumed or sent until the test does
  *   /early    trailers before the client's end
  *   /work/X   takes all of a turn's work, notes X in the log, trailers
+ *   /spin/X   the same, and lasts 3 ms
  *   /slow     takes a byte of its DATA in each turn, notes it as a '.', then trailers
  *   /keep/N   holds N bytes until it is reset; where it may not, it is reset at once
  */
@@ -41,6 +42,8 @@ extern struct fixture fixture;
 int fixture_setup(void **state);
 /** The same where a connection may hold 256 KiB. */
 int fixture_setup_with_little_memory(void **state);
+/** The same where a peer that is silent for 60 ms gets a PING, and 60 ms later is given up. */
+int fixture_setup_with_keepalive(void **state);
 int fixture_teardown(void **state);
 void fixture_finish(struct test_stream *stream);
 

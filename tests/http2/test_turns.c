@@ -128,6 +128,25 @@ static void requests_beyond_a_turn_are_all_answered(void **state)
     peer_close(peer);
 }
 
+/* It is never read as an event, for there is always more of it than a turn takes. */
+static void busy_connection_is_no_silent_one(void **state)
+{
+    (void)state;
+    struct peer *peer = peer_connect(fixture.context, true);
+    peer_turn(peer);
+    work(peer, 1, 20, "/spin/x");
+    for (uint32_t id = 41; id < 241; id += 2) {
+        peer_request(peer, id, true, "/spin/x", NULL);
+        h2o_evloop_run(fixture.loop, 0);
+        http2_timers_stale(fixture.timers);
+        http2_timers_run(fixture.timers, http2_timers_now(fixture.timers));
+        (void)http2_context_run(fixture.context);
+    }
+    assert_true(fixture.requests >= 100 && fixture.requests < 120); /* 300 ms */
+    assert_int_equal(http2_context_counts(fixture.context)->connections_open, 1);
+    peer_close(peer);
+}
+
 /* ---- memory ---- */
 
 static void what_a_connection_holds_is_bounded(void **state)
@@ -228,6 +247,8 @@ int main(void)
         TEST(a_stopped_stream_that_is_reset_goes_on_no_more),
         TEST(connections_that_wait_may_be_lost_or_destroyed),
         TEST(requests_beyond_a_turn_are_all_answered),
+        cmocka_unit_test_setup_teardown(busy_connection_is_no_silent_one,
+                                        fixture_setup_with_keepalive, fixture_teardown),
         SMALL(what_a_connection_holds_is_bounded),
         SMALL(what_a_stream_held_is_free_when_it_ends),
         SMALL(replies_that_wait_are_held_and_bounded),
