@@ -80,7 +80,7 @@ struct http2_conn {
     struct http2_tls *tls;  /* NULL: plain */
     h2o_linklist_t link;    /* in context->conns */
     h2o_linklist_t touched; /* in context->touched: something is to be flushed */
-    h2o_linklist_t waiting; /* in context->waiting: has more to do, and had its turn */
+    h2o_linklist_t waiting; /* in context->waiting, or fresh: something is to be done in a turn */
     enum http2_conn_state state;
     uint8_t busy;           /* inside one of our callbacks: settle comes at its end */
     unsigned over : 1;      /* the turn is: what is left waits for the next one */
@@ -155,11 +155,13 @@ struct http2_context {
     struct http2_settings settings;
     struct http2_counts counts;
     h2o_linklist_t conns;
-    h2o_linklist_t touched, waiting; /* connections: turn.c */
-    struct http2_spares streams;     /* of handler->stream_size */
-    struct http2_spares outputs;     /* of HTTP2_OUTPUT_SIZE */
-    struct http2_fields fields;      /* of the section that is being handled */
-    uint8_t *input;                  /* one read, after the carried-over head of its first frame */
+    h2o_linklist_t touched, fresh, waiting; /* connections: turn.c */
+    unsigned
+        overs; /* turns of this turn of the loop that were cut short, before the waiting ones' */
+    struct http2_spares streams; /* of handler->stream_size */
+    struct http2_spares outputs; /* of HTTP2_OUTPUT_SIZE */
+    struct http2_fields fields;  /* of the section that is being handled */
+    uint8_t *input;              /* one read, after the carried-over head of its first frame */
     uint8_t sink[2 * HTTP2_FRAME_MAX]; /* takes output for which there is no memory */
     struct http2_tls_io *tls_io;       /* NULL until the first TLS connection */
 };
@@ -260,7 +262,8 @@ ssize_t http2_tls_read(struct http2_conn *conn, uint8_t *dst, size_t room);
 bool http2_tls_write(struct http2_conn *conn);
 /** Bytes, encrypted, that wait for the socket. */
 size_t http2_tls_waiting(const struct http2_conn *conn);
-bool http2_tls_established(const struct http2_conn *conn);
+/** Whether the peer has not said anything yet: what it says first has us sign. */
+bool http2_tls_is_new(const struct http2_conn *conn);
 /** Whether the peer has said that nothing follows. */
 bool http2_tls_ended(const struct http2_conn *conn);
 /** Tells the peer that nothing follows (close_notify). */

@@ -40,6 +40,7 @@ struct http2_context *http2_context_create(h2o_loop_t *loop, struct http2_timers
                                       .outputs.max = 16};
     h2o_linklist_init_anchor(&context->conns);
     h2o_linklist_init_anchor(&context->touched);
+    h2o_linklist_init_anchor(&context->fresh);
     h2o_linklist_init_anchor(&context->waiting);
     return context;
 }

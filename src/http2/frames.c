@@ -146,6 +146,10 @@ static void handle_data(struct http2_conn *conn, const h2o_http2_frame_t *frame)
 /* 6.9.2: a new initial window moves the window of every open stream. */
 static bool move_windows(struct http2_conn *conn, int64_t delta)
 {
+    /* A little at a time, it has each stream that waits send a little, and each frame of it earns
+     * credit: it costs as much. */
+    bool little = delta > 0 && delta < HTTP2_LITTLE_WINDOW;
+    int32_t woken = 0;
     for (uint32_t i = 0; i != conn->num_buckets; i++) {
         for (struct http2_stream *stream = conn->buckets[i]; stream != NULL;
              stream = stream->hash_next) {
@@ -153,10 +157,14 @@ static bool move_windows(struct http2_conn *conn, int64_t delta)
             if (window > INT32_MAX)
                 return false;
             stream->send_window = (int32_t)window;
-            if (window > 0 && (stream->want_write || http2_stream_pending(stream) != 0))
+            if (window > 0 && (stream->want_write || http2_stream_pending(stream) != 0)) {
                 http2_out_enqueue(stream);
+                woken++;
+            }
         }
     }
+    if (little)
+        http2_conn_spend(conn, woken * HTTP2_CREDIT_PER_DATA, HTTP2_LIMIT_SETTINGS);
     return true;
 }
 

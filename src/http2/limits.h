@@ -86,8 +86,11 @@ enum {
     HTTP2_WORK_FRAME = 256,
     /* Those that had their turn and have more to do share so much time of each turn of the loop. */
     HTTP2_WAITING_US = 2000,
-    /* Whoever needed all of a turn waits for others first, for so long after it. */
-    HTTP2_HEAVY_MS = 100,
+    /* After so many turns that were cut short, those who come next in a turn of the loop wait. */
+    HTTP2_OVERS_MAX = 2,
+    /* Whoever needed all of a turn waits for others first, for so long after it: an attack that
+     * comes once a second is no new one each time. */
+    HTTP2_HEAVY_MS = 5000,
     /* Output after which a connection lets the loop serve the others. */
     HTTP2_YIELD_BYTES = 256 * 1024,
 
@@ -104,6 +107,8 @@ enum {
     HTTP2_COST_EMPTY = 4,    /* DATA or CONTINUATION without a byte and without an end */
     HTTP2_COST_RESET = 2,    /* RST_STREAM, and the errors that make us send one */
     HTTP2_COST_SETTINGS = 8, /* walks all streams, and wants an ACK */
+    /* SETTINGS_INITIAL_WINDOW_SIZE that grows by less costs for each stream that it lets send. */
+    HTTP2_LITTLE_WINDOW = 4096,
 
     /* A8: between two pings, unless we sent HEADERS or DATA meanwhile. */
     HTTP2_PING_INTERVAL_MS = 5 * 60 * 1000,

@@ -350,9 +350,9 @@ bool http2_tls_ended(const struct http2_conn *conn)
     return conn->tls->ended;
 }
 
-bool http2_tls_established(const struct http2_conn *conn)
+bool http2_tls_is_new(const struct http2_conn *conn)
 {
-    return conn->tls->established;
+    return conn->tls->used_ms == 0;
 }
 
 /* ---- from the socket ---- */

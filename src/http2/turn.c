@@ -9,11 +9,15 @@
  * the loop.
  *
  * A turn ends after HTTP2_TURN_US, or HTTP2_TURN_WORK bytes of work. What is left (frames in the
- * carry, messages in a stream's handler, output) waits: the connection stands in context->waiting.
- * Those that stand there share HTTP2_WAITING_US of each turn of the loop, one after the other,
- * however many they are. So whoever asks for little is served at once, beside any number of
- * connections that ask for as much as they can. Who has used up a turn lately, and who is in
- * its TLS handshake, whose price the client names, stands there before each read.
+ * carry, messages in a stream's handler, output) waits: the connection stands in context->waiting,
+ * and so does, before each read, one that has used up a turn lately (it is heavy). Those that stand
+ * there share HTTP2_WAITING_US of each turn of the loop, one after the other, however many they
+ * are. So whoever asks for little is served at once, beside any number of connections that ask
+ * for as much as they can.
+ *
+ * Who is not known yet may ask for much, too. So when HTTP2_OVERS_MAX turns of one turn of the loop
+ * were cut short, whoever else has something to read waits in context->fresh, and so does a new TLS
+ * connection, for its first words have us sign. Fresh ones and waiting ones are served alternately.
  *
  * The clock is read when HTTP2_TURN_LOOK bytes of work are done, for the first time as the
  * beginning of what is measured: a turn that does little never reads it.
@@ -53,6 +57,7 @@ void http2_turn_look(struct http2_conn *conn)
     if (conn->over || (now - conn->turn_began_ns < ns && conn->turn_used < HTTP2_TURN_WORK))
         return;
     conn->over = 1;
+    conn->context->overs++;
     conn->heavy_until_ms = http2_timers_now(conn->context->timers) + HTTP2_HEAVY_MS;
     http2_conn_limit(conn, HTTP2_LIMIT_TURN);
 }
@@ -214,11 +219,15 @@ static void take_turn(struct http2_conn *conn)
     http2_turn_settle(conn);
 }
 
-static bool waits_for_turns(const struct http2_conn *conn)
+static bool is_heavy(const struct http2_conn *conn)
 {
-    return conn->waiting.next != NULL || (conn->tls != NULL && !http2_tls_established(conn)) ||
-           (conn->heavy_until_ms != 0 &&
-            http2_timers_now(conn->context->timers) < conn->heavy_until_ms);
+    return conn->heavy_until_ms != 0 &&
+           http2_timers_now(conn->context->timers) < conn->heavy_until_ms;
+}
+
+static bool is_fresh(const struct http2_conn *conn)
+{
+    return conn->context->overs >= HTTP2_OVERS_MAX || (conn->tls != NULL && http2_tls_is_new(conn));
 }
 
 static void on_readable(h2o_socket_t *sock, const char *err)
@@ -232,12 +241,15 @@ static void on_readable(h2o_socket_t *sock, const char *err)
     }
     conn->readable = 1;
     http2_input_came(conn);
-    if (conn->state == HTTP2_CONN_CLOSING || !waits_for_turns(conn)) {
+    bool waits = conn->waiting.next != NULL, heavy = is_heavy(conn);
+    if (conn->state == HTTP2_CONN_CLOSING || !(waits || heavy || is_fresh(conn))) {
         take_turn(conn);
         return;
     }
     stop_reading(conn);
-    http2_turn_wait(conn);
+    if (!waits)
+        h2o_linklist_insert(heavy ? &conn->context->waiting : &conn->context->fresh,
+                            &conn->waiting);
 }
 
 void http2_turn_start(struct http2_conn *conn)
@@ -264,20 +276,33 @@ static void flush_touched(struct http2_context *context)
     }
 }
 
+static bool somebody_waits(const struct http2_context *context)
+{
+    return !http2_list_empty(&context->fresh) || !http2_list_empty(&context->waiting);
+}
+
 bool http2_context_pending(const struct http2_context *context)
 {
-    return !http2_list_empty(&context->touched) || !http2_list_empty(&context->waiting);
+    return !http2_list_empty(&context->touched) || somebody_waits(context);
+}
+
+static void give_turn(h2o_linklist_t *list)
+{
+    if (!http2_list_empty(list))
+        take_turn(first_of(list, offsetof(struct http2_conn, waiting)));
 }
 
 bool http2_context_run(struct http2_context *context)
 {
     flush_touched(context);
-    if (http2_list_empty(&context->waiting))
-        return false;
-    uint64_t until = clock_ns() + HTTP2_WAITING_US * UINT64_C(1000);
-    do
-        take_turn(first_of(&context->waiting, offsetof(struct http2_conn, waiting)));
-    while (!http2_list_empty(&context->waiting) && clock_ns() < until);
-    flush_touched(context);
+    if (somebody_waits(context)) {
+        uint64_t until = clock_ns() + HTTP2_WAITING_US * UINT64_C(1000);
+        do {
+            give_turn(&context->fresh);
+            give_turn(&context->waiting);
+        } while (somebody_waits(context) && clock_ns() < until);
+        flush_touched(context);
+    }
+    context->overs = 0;
     return http2_context_pending(context);
 }

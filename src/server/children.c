@@ -78,6 +78,7 @@ int children_spawn(struct children *children, unsigned number, uint64_t now,
     struct child *child = &children->all[number];
     int report[2];
     pid_t master = getpid();
+    child->started_at = child->turned_at = now; /* also a try that fails is one, for its back-off */
     int place = admission_place(children->config.admission);
     if (place < 0) {
         errno = EAGAIN;
@@ -109,7 +110,6 @@ int children_spawn(struct children *children, unsigned number, uint64_t now,
     child->report_fd = report[0];
     child->ready = false;
     child->report[0] = '\0';
-    child->started_at = child->turned_at = now;
     child->turns_seen = 0;
     return CHILDREN_SPAWNED;
 }

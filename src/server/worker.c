@@ -23,6 +23,8 @@ enum {
     DRAIN_FLUSH_MS = 1000,   /* after drain-timeout, for the last statuses to go out */
     LOG_RING_SIZE = 1 << 20, /* lines that wait: touched as far as they ever did */
     LOG_FLUSH_MS = 1000,     /* at the end, for the last lines */
+    NOTES_PER_SECOND = 100,
+    ROOM_TO_START = 1 << 20, /* where malloc has not that much, a start fails for want of it */
     FORGET_MS = 60000,       /* between two looks for secrets of the past */
     LOST_LINES_MS = 60000,   /* between two words about lines that the access log loses */
 };
@@ -43,6 +45,9 @@ struct worker {
     uint64_t forget_at;                     /* ms, as grpc_server_now_ms() has them */
     uint64_t dropped_told, tell_dropped_at; /* of own.access_log_dropped; ms */
     bool draining, drain_expired, stop;
+    uint64_t noted_ms; /* the second in which notes are counted began */
+    unsigned notes;
+    bool no_memory; /* the start failed for it */
 };
 
 /* libh2o's callbacks bring their socket's data, timers nothing: a process has one worker */
@@ -114,11 +119,29 @@ static void on_death(h2o_socket_t *sock, const char *err)
 
 /* ---- start and end ---- */
 
+/* What lacks may be there when the next worker starts. */
+static bool lacks(const struct worker *worker)
+{
+    void *room = malloc(ROOM_TO_START);
+    int fd = fcntl(worker->config->report_fd, F_DUPFD_CLOEXEC, 0);
+    bool lack = room == NULL || fd < 0;
+    free(room);
+    if (fd >= 0)
+        close(fd);
+    return lack || worker->no_memory;
+}
+
 static bool fail(const struct worker *worker, const char *text)
 {
     ssize_t written = write(worker->config->report_fd, text, strlen(text));
     (void)written; /* the exit status says the same */
     return false;
+}
+
+static bool fail_for_memory(struct worker *worker)
+{
+    worker->no_memory = true;
+    return fail(worker, "out of memory");
 }
 
 static h2o_socket_t *watch(struct worker *worker, int fd, h2o_socket_cb on_readable)
@@ -159,9 +182,19 @@ static uint64_t lifetime(uint64_t option)
     return option == OPTIONS_NEVER ? 0 : option;
 }
 
+/* What clients can have written as often as they like. */
 static void note(const char *line)
 {
-    log_info("%s", line);
+    struct worker *worker = &the_worker;
+    uint64_t now = grpc_server_now_ms(worker->server);
+    if (now - worker->noted_ms >= 1000) {
+        if (worker->notes > NOTES_PER_SECOND)
+            log_info("%u lines like the last one were left out", worker->notes - NOTES_PER_SECOND);
+        worker->noted_ms = now;
+        worker->notes = 0;
+    }
+    if (++worker->notes <= NOTES_PER_SECOND)
+        log_info("%s", line);
 }
 
 static bool open_chain(struct worker *worker)
@@ -218,7 +251,7 @@ static bool start_server(struct worker *worker)
     worker->loop = h2o_evloop_create();
     worker->server = grpc_server_create(worker->loop, &settings);
     if (worker->server == NULL)
-        return fail(worker, "out of memory");
+        return fail_for_memory(worker);
     const char *fault;
     worker->services = services_create(worker->server, &users, &fault);
     if (worker->services == NULL)
@@ -226,7 +259,7 @@ static bool start_server(struct worker *worker)
     worker->stats = stats_create(worker->server,
                                  shm_counters_row(config->counters, shm_actor_slot(worker->actor)),
                                  config->board);
-    return (worker->stats != NULL && open_chain(worker)) || fail(worker, "out of memory");
+    return (worker->stats != NULL && open_chain(worker)) || fail_for_memory(worker);
 }
 
 static bool start(struct worker *worker)
@@ -336,6 +369,7 @@ int worker_run(const struct worker_config *config)
     log_set_worker(config->number);
     limits_of_worker(config->options, config->number);
     bool started = start(worker);
+    bool lack = !started && lacks(worker);
     close(config->report_fd);
     while (started && !is_done(worker)) {
         grpc_server_run_once(worker->server, WORKER_TURN_MS);
@@ -345,5 +379,5 @@ int worker_run(const struct worker_config *config)
         shm_actor_offline(worker->actor);
     }
     finish(worker);
-    return started ? 0 : WORKER_EXIT_CONFIG;
+    return started ? 0 : lack ? WORKER_EXIT_RESOURCES : WORKER_EXIT_CONFIG;
 }

@@ -38,6 +38,8 @@ struct worker_config {
 enum { WORKER_TURN_MS = 1000 };
 /** The same would happen to the next one: do not respawn. */
 enum { WORKER_EXIT_CONFIG = 78 };
+/** There was no memory, or no descriptor, for it: the next one may find some. (EX_OSERR) */
+enum { WORKER_EXIT_RESOURCES = 71 };
 
 /**
  * Called in the forked child, with the signals that the master

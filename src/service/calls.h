@@ -90,6 +90,7 @@ struct list_call {
     struct grpc_call *call;       /* NULL until it waits for its client */
     struct cds_list_head waiting; /* among the service's listings */
     struct pin_share *share;      /* while it waits */
+    uint64_t began;               /* ms, when it first waited */
     uint64_t until;               /* ms; snapshot-max-age after its begin */
     uint64_t sent;                /* ms, when it last got on */
     bool continues;               /* after this user of an earlier page */

@@ -21,6 +21,7 @@ enum {
     PAGE_DEFAULT = 10,
     SWEEP_MS = 250,
     STALLED_MS = 250, /* without a user sent */
+    SLOW_MS = 2000,   /* since it began: whoever takes so long may be asked to make room */
     ROOM_MS = 100,    /* for a pin to become free, before another listing is ended */
     LOOK_MAX = 256,   /* listings that are looked at for one that is stalled: twice the pins */
 };
@@ -120,7 +121,9 @@ static bool is_stalled(const struct list_call *list, uint64_t now)
     return now - list->sent >= STALLED_MS;
 }
 
-static const struct list_call *find_stalled(const struct listings *listings, uint64_t now)
+/* The oldest that is stalled; where none is, the oldest that has had its time: a client that takes
+ * a user now and then would else keep its snapshot for as long as it likes. */
+static const struct list_call *find_stalled(struct listings *listings, uint64_t now)
 {
     struct cds_list_head *at;
     unsigned looked = 0;
@@ -132,7 +135,11 @@ static const struct list_call *find_stalled(const struct listings *listings, uin
         if (++looked == LOOK_MAX)
             break;
     }
-    return NULL;
+    if (cds_list_empty(&listings->waiting))
+        return NULL;
+    const struct list_call *oldest =
+        cds_list_first_entry(&listings->waiting, struct list_call, waiting);
+    return now - oldest->began >= SLOW_MS ? oldest : NULL;
 }
 
 /* Ends the oldest listing that does not get on, and those of its pin. */
@@ -150,7 +157,7 @@ static void make_room(struct listings *listings, uint64_t now)
     cds_list_for_each_safe(at, next, &listings->waiting)
     {
         struct list_call *list = cds_list_entry(at, struct list_call, waiting);
-        if (list->snapshot.pin == pin && is_stalled(list, now))
+        if (list->snapshot.pin == pin && (is_stalled(list, now) || now - list->began >= SLOW_MS))
             cds_list_move(&list->waiting, &ended);
     }
     end_all(&ended, crowded_text);
@@ -176,7 +183,8 @@ static bool start_waiting(struct grpc_call *call)
         return false;
     }
     list->call = call;
-    list->until = grpc_server_now_ms(grpc_call_server(call)) + listings->max_age;
+    list->began = grpc_server_now_ms(grpc_call_server(call));
+    list->until = list->began + listings->max_age;
     if (cds_list_empty(&listings->waiting))
         arm_sweep(call);
     cds_list_add_tail(&list->waiting, &listings->waiting);

@@ -62,6 +62,28 @@ static void those_who_ask_for_much_take_turns(void **state)
     peer_close(b);
 }
 
+static void strangers_who_ask_for_much_do_not_all_have_a_turn_at_once(void **state)
+{
+    enum { STRANGERS = 10 };
+    struct peer *strangers[STRANGERS];
+    (void)state;
+    for (int i = 0; i < STRANGERS; i++) {
+        strangers[i] = peer_connect(fixture.context, true);
+        peer_turn(strangers[i]);
+    }
+    for (int i = 0; i < STRANGERS; i++)
+        work(strangers[i], 1, 1, "/spin/s");
+    h2o_evloop_run(fixture.loop, 0);
+    assert_int_equal(strlen(fixture.log), HTTP2_OVERS_MAX);
+    (void)http2_context_run(fixture.context); /* one, for it takes longer than all of them may */
+    assert_int_equal(strlen(fixture.log), HTTP2_OVERS_MAX + 1);
+    while (http2_context_run(fixture.context))
+        ;
+    assert_int_equal(strlen(fixture.log), STRANGERS);
+    for (int i = 0; i < STRANGERS; i++)
+        peer_close(strangers[i]);
+}
+
 static void a_handler_that_stops_goes_on_turn_by_turn(void **state)
 {
     (void)state;
@@ -243,6 +265,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(who_asks_for_little_is_served_between_those_who_ask_for_much),
         TEST(those_who_ask_for_much_take_turns),
+        TEST(strangers_who_ask_for_much_do_not_all_have_a_turn_at_once),
         TEST(a_handler_that_stops_goes_on_turn_by_turn),
         TEST(a_stopped_stream_that_is_reset_goes_on_no_more),
         TEST(connections_that_wait_may_be_lost_or_destroyed),

@@ -110,6 +110,30 @@ static void listing_that_gets_on_is_left_alone(void **state)
         end(calls[i]);
 }
 
+static void listing_that_gets_on_slowly_has_its_time(void **state)
+{
+    struct grpc_call *calls[2];
+
+    (void)state;
+    fake_store.pins = 2;
+    calls[0] = list(1);
+    fake_pass(server, 10);
+    calls[1] = list(1);
+    for (int i = 0; i < 12; i++) {
+        fake_pass(server, 180);
+        read_on(calls[0], 1);
+        read_on(calls[1], 1);
+    }
+    struct grpc_call *other = list(UINT32_MAX);
+    assert_int_equal(other->status, GRPC_OK);
+    assert_int_equal(other->messages, 50);
+    assert_crowded_out(calls[0]);
+    assert_int_equal(calls[1]->finishes, 0);
+    end(other);
+    end(calls[0]);
+    end(calls[1]);
+}
+
 static void listings_of_one_pin_end_together(void **state)
 {
     struct grpc_call *calls[4];
@@ -251,6 +275,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         test(oldest_listing_that_is_stalled_makes_room_for_a_new_one),
         test(listing_that_gets_on_is_left_alone),
+        test(listing_that_gets_on_slowly_has_its_time),
         test(listings_of_one_pin_end_together),
         test(new_listing_waits_for_a_pin_that_kept_memory),
         test(wait_for_a_pin_has_an_end),
