@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * gRPC's message encodings by zlib: gzip (RFC 1952) and deflate, which is zlib's format (RFC 1950).
+ * gRPC's message encodings: gzip (RFC 1952) and deflate, which is zlib's format (RFC 1950).
  * One inflater and one deflater a worker, made when first needed; messages are whole, so
- * no state is kept between two of them.
+ * no state is kept between two of them. libdeflate inflates, for whoever sends little that becomes
+ * much: it takes a sixth of zlib's time. zlib deflates: of what is all the same, in half of
+ * libdeflate's time.
  */
 #ifndef ROSTERD_GRPC_COMPRESS_H
 #define ROSTERD_GRPC_COMPRESS_H
@@ -34,6 +36,7 @@ void grpc_compress_destroy(struct grpc_compress *compress);
  * @param encoding GRPC_COMPRESS_GZIP (of one member or of several) or GRPC_COMPRESS_DEFLATE
  * @param max bytes that the message may have, of all members together
  * @param out where it is, valid until the next call, or until grpc_compress_forget()
+ * @param out_len its length; where there is no message, how many bytes may have been made of it
  */
 enum grpc_inflate_result grpc_inflate(struct grpc_compress *compress, unsigned encoding,
                                       const uint8_t *in, size_t len, size_t max, uint8_t **out,
