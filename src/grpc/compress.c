@@ -12,7 +12,6 @@ enum {
     WINDOW_BITS = 15,
     AS_GZIP = 16, /* zlib's way to ask for that format */
     MEM_LEVEL = 8,
-    KEEP_MAX = 256 * 1024, /* a larger buffer is given back after its message */
     FIRST = 4096,
     DEFLATE_RATIO = 1032, /* the most that a byte can inflate to */
     ROOM_STEP = 4,        /* where the room was too little there is so many times as much next */
@@ -78,10 +77,9 @@ static bool grow(struct buffer *buffer, size_t keep, size_t cap)
     return true;
 }
 
-static void shrink(struct buffer *buffer)
+static void trim(struct buffer *buffer)
 {
-    buffer->used = 0;
-    if (buffer->cap <= KEEP_MAX)
+    if (buffer->cap <= GRPC_COMPRESS_KEEP)
         return;
     free(buffer->bytes);
     *buffer = (struct buffer){0};
@@ -113,7 +111,18 @@ void grpc_compress_forget(struct grpc_compress *compress)
 {
     if (compress->in.used != 0)
         explicit_bzero(compress->in.bytes, compress->in.used);
-    shrink(&compress->in);
+    compress->in.used = 0;
+}
+
+bool grpc_compress_is_large(const struct grpc_compress *compress)
+{
+    return compress->in.cap > GRPC_COMPRESS_KEEP || compress->out.cap > GRPC_COMPRESS_KEEP;
+}
+
+void grpc_compress_trim(struct grpc_compress *compress)
+{
+    trim(&compress->in);
+    trim(&compress->out);
 }
 
 /* ---- inflating ---- */
@@ -204,7 +213,7 @@ enum grpc_inflate_result grpc_inflate(struct grpc_compress *compress, unsigned e
                                       size_t *out_len)
 {
     struct inflating now = {.encoding = encoding, .in = in, .len = len, .max = max};
-    shrink(&compress->in);
+    compress->in.used = 0;
     *out = NULL;
     *out_len = 0;
     if (compress->inflater == NULL)
@@ -237,7 +246,6 @@ size_t grpc_deflate(struct grpc_compress *compress, unsigned encoding, const uin
                     size_t len, const uint8_t **out)
 {
     z_stream *stream = &compress->deflater;
-    shrink(&compress->out);
     /* room for what is worth it, and not for more */
     if (len < 2 || !begin_deflater(compress, encoding) || !grow(&compress->out, 0, len - 1))
         return 0;

@@ -23,6 +23,8 @@ enum grpc_inflate_result {
 };
 
 enum {
+    /** Buffers that are larger are kept until grpc_compress_trim(). */
+    GRPC_COMPRESS_KEEP = 256 * 1024,
     /** Members of one gzip message. Programs that write several make one of each 64 KiB or so; the
      * shortest have 20 bytes and nothing in them. */
     GRPC_INFLATE_MAX_MEMBERS = 4096,
@@ -43,6 +45,12 @@ enum grpc_inflate_result grpc_inflate(struct grpc_compress *compress, unsigned e
                                       size_t *out_len);
 /** Overwrites what was inflated last, wherever it is kept. */
 void grpc_compress_forget(struct grpc_compress *compress);
+
+/** Whether there is something to trim: memory that only large messages need. To get it for each of
+ * them costs more than to inflate it. */
+bool grpc_compress_is_large(const struct grpc_compress *compress);
+/** Gives it back. */
+void grpc_compress_trim(struct grpc_compress *compress);
 
 /** Compresses, fast rather than well. @return bytes at *out, valid until the next call; 0: it would
  * not be smaller, or there is no memory */

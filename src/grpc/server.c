@@ -39,6 +39,7 @@ struct grpc_server *grpc_server_create(h2o_loop_t *loop, const struct grpc_confi
     };
     grpc_arena_init(&server->scratch, server->scratch_memory, sizeof(server->scratch_memory));
     grpc_partial_init(server, config->message_timeout);
+    grpc_trim_init(server);
     server->timers = http2_timers_create(read_clock_ns() / 1000000);
     server->compress = grpc_compress_create();
     if (server->timers != NULL && server->compress != NULL)
@@ -58,6 +59,7 @@ void grpc_server_destroy(struct grpc_server *server)
 {
     http2_context_destroy(server->http2);
     http2_timer_disarm(server->timers, &server->partial_timer);
+    http2_timer_disarm(server->timers, &server->trim_timer);
     http2_timers_destroy(server->timers);
     grpc_arena_clear(&server->scratch, true);
     grpc_methods_free(&server->methods);

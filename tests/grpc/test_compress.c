@@ -268,6 +268,34 @@ static void forgetting_leaves_an_inflater_that_works(void **state)
     }
 }
 
+/* To get 4 MiB from the system for each message costs more than to inflate it. */
+static void memory_of_a_large_message_is_kept_until_it_is_trimmed(void **state)
+{
+    (void)state;
+    z_stream stream = {0};
+    deflateInit2(&stream, 9, Z_DEFLATED, 15 + 16, 8, 0);
+    stream.next_out = packed;
+    stream.avail_out = sizeof(packed);
+    memset(text, 0, sizeof(text));
+    for (int i = 0; i < 20; i++) {
+        stream.next_in = text;
+        stream.avail_in = sizeof(text);
+        deflate(&stream, i == 19 ? Z_FINISH : Z_NO_FLUSH);
+    }
+    size_t size = stream.total_out, len;
+    deflateEnd(&stream);
+    uint8_t *out;
+    grpc_compress_trim(compress_);
+    assert_false(grpc_compress_is_large(compress_));
+    assert_int_equal(grpc_inflate(compress_, GRPC_COMPRESS_GZIP, packed, size, 4 << 20, &out, &len),
+                     GRPC_INFLATE_DONE);
+    assert_true(grpc_compress_is_large(compress_));
+    grpc_compress_forget(compress_);
+    assert_true(grpc_compress_is_large(compress_));
+    grpc_compress_trim(compress_);
+    assert_false(grpc_compress_is_large(compress_));
+}
+
 static void accepted_encodings_are_found_in_any_list(void **state)
 {
     static const struct {
@@ -303,6 +331,7 @@ int main(void)
         cmocka_unit_test(what_does_not_get_smaller_is_left_alone),
         cmocka_unit_test(forgetting_leaves_an_inflater_that_works),
         cmocka_unit_test(accepted_encodings_are_found_in_any_list),
+        cmocka_unit_test(memory_of_a_large_message_is_kept_until_it_is_trimmed),
         cmocka_unit_test(bomb_writes_no_more_than_max),
     };
     return cmocka_run_group_tests(tests, create, destroy);
