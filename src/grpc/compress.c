@@ -7,6 +7,7 @@
 #include <zlib.h>
 
 #include "grpc/grpc.h"
+#include "http2/secret.h"
 
 enum {
     WINDOW_BITS = 15,
@@ -17,7 +18,7 @@ enum {
     ROOM_STEP = 4,        /* where the room was too little there is so many times as much next */
 };
 
-/* A buffer that grows. */
+/* A buffer that grows: it may hold a password, so it is left out of core dumps. */
 struct buffer {
     uint8_t *bytes;
     size_t cap, used;
@@ -58,19 +59,17 @@ static void give(void *opaque, void *address)
     free(head);
 }
 
-/* Its first bytes move along; the old ones are overwritten. @return false: no memory */
+/* Its first bytes move along; the old ones are gone. @return false: no memory */
 static bool grow(struct buffer *buffer, size_t keep, size_t cap)
 {
     if (cap <= buffer->cap)
         return true;
-    uint8_t *bytes = malloc(cap);
+    uint8_t *bytes = http2_secret_alloc(cap);
     if (bytes == NULL)
         return false;
     if (keep != 0)
         memcpy(bytes, buffer->bytes, keep);
-    if (buffer->used != 0)
-        explicit_bzero(buffer->bytes, buffer->used);
-    free(buffer->bytes);
+    http2_secret_free(buffer->bytes, buffer->cap);
     buffer->bytes = bytes;
     buffer->cap = cap;
     buffer->used = keep;
@@ -81,7 +80,7 @@ static void trim(struct buffer *buffer)
 {
     if (buffer->cap <= GRPC_COMPRESS_KEEP)
         return;
-    free(buffer->bytes);
+    http2_secret_free(buffer->bytes, buffer->cap);
     *buffer = (struct buffer){0};
 }
 
@@ -102,8 +101,8 @@ void grpc_compress_destroy(struct grpc_compress *compress)
     libdeflate_free_decompressor(compress->inflater);
     if (compress->can_deflate)
         deflateEnd(&compress->deflater);
-    free(compress->in.bytes);
-    free(compress->out.bytes);
+    http2_secret_free(compress->in.bytes, compress->in.cap);
+    http2_secret_free(compress->out.bytes, compress->out.cap);
     free(compress);
 }
 

@@ -143,6 +143,7 @@ static void deliver_nested(struct grpc_call *call, struct delivery *message)
         return;
     }
     grpc_arena_init(&arena, NULL, 0);
+    arena.secret = grpc_call_secret(call);
     message->arena = &arena;
     deliver_message(call, message);
     grpc_compress_destroy(message->inflated);
@@ -155,7 +156,8 @@ void grpc_deliver(struct grpc_call *call, uint8_t *bytes, size_t len, bool compr
                                .len = len,
                                .max_fields = GRPC_DECODE_MAX_FIELDS,
                                .inflated = compressed ? server->compress : NULL,
-                               .arena = &server->scratch};
+                               .arena = grpc_call_secret(call) ? &server->secret_scratch
+                                                               : &server->scratch};
 
     call->inflated_from = compressed ? (uint32_t)len : 0;
     call->bytes_in += PREFIX + len;

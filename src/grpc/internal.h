@@ -103,8 +103,9 @@ struct grpc_server {
     size_t interceptor_state_at[GRPC_MAX_INTERCEPTORS]; /* in a call's interceptor_state */
     size_t interceptor_state_size;                      /* of all together */
     unsigned num_interceptors;
-    uint64_t clock_ns;         /* 0: not read yet in this turn */
-    struct grpc_arena scratch; /* the message that on_message has */
+    uint64_t clock_ns; /* 0: not read yet in this turn */
+    /* the message that on_message has; the other where it may hold a secret */
+    struct grpc_arena scratch, secret_scratch;
     _Alignas(GRPC_ARENA_ALIGN) uint8_t scratch_memory[16 * 1024];
 };
 

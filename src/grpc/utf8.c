@@ -109,12 +109,16 @@ static inline bool is_ascii(const uint8_t *text, size_t words)
 
 static bool valid_short(const uint8_t *text, size_t len)
 {
-    enum { WORDS = 4, BLOCK = 8 * WORDS };
+    enum { WORD = 8 };
+    const uint8_t *begin = text;
     uint64_t state = WHOLE;
-    for (; len >= BLOCK; text += BLOCK, len -= BLOCK) {
-        if ((state & 63) != WHOLE || !is_ascii(text, WORDS))
-            state = step(state, text, BLOCK);
+    for (; len >= WORD; text += WORD, len -= WORD) {
+        if ((state & 63) != WHOLE || !is_ascii(text, 1))
+            state = step(state, text, WORD);
     }
+    /* the last bytes, seen together with some before them */
+    if ((state & 63) == WHOLE && text != begin && is_ascii(text + len - WORD, 1))
+        return true;
     return (step(state, text, len) & 63) == WHOLE;
 }
 
