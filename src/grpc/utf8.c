@@ -107,19 +107,30 @@ static inline bool is_ascii(const uint8_t *text, size_t words)
     return (all & UINT64_C(0x8080808080808080)) == 0;
 }
 
+/* Of less than eight bytes: most texts end so, and each step would wait for the one before. */
+static inline bool is_short_ascii(const uint8_t *text, size_t len)
+{
+    uint32_t first = 0, last = 0;
+    if (len >= sizeof(first)) {
+        memcpy(&first, text, sizeof(first));
+        memcpy(&last, text + len - sizeof(last), sizeof(last));
+    } else {
+        for (size_t i = 0; i < len; i++)
+            first |= text[i];
+    }
+    return ((first | last) & 0x80808080) == 0;
+}
+
 static bool valid_short(const uint8_t *text, size_t len)
 {
     enum { WORD = 8 };
-    const uint8_t *begin = text;
     uint64_t state = WHOLE;
     for (; len >= WORD; text += WORD, len -= WORD) {
         if ((state & 63) != WHOLE || !is_ascii(text, 1))
             state = step(state, text, WORD);
     }
-    /* the last bytes, seen together with some before them */
-    if ((state & 63) == WHOLE && text != begin && is_ascii(text + len - WORD, 1))
-        return true;
-    return (step(state, text, len) & 63) == WHOLE;
+    return ((state & 63) == WHOLE && is_short_ascii(text, len)) ||
+           (step(state, text, len) & 63) == WHOLE;
 }
 
 /* Where the second half begins: at a character, if the text is made of such. */
