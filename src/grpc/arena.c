@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "http2/secret.h"
+
 /* Blocks double from the first size on, so that a call which needs much asks
  * malloc seldom, and stop doubling at the last, so that it wastes little. */
 enum { FIRST_BLOCK = 1024, LAST_BLOCK = 64 * 1024 };
@@ -24,6 +26,7 @@ void grpc_arena_init(struct grpc_arena *arena, void *first, size_t len)
     arena->end = arena->first_end = arena->first + len;
     arena->blocks = NULL;
     arena->allocated = 0;
+    arena->secret = false;
 }
 
 void *grpc_arena_alloc_block(struct grpc_arena *arena, size_t size)
@@ -39,7 +42,7 @@ void *grpc_arena_alloc_block(struct grpc_arena *arena, size_t size)
         size = (size + GRPC_ARENA_ALIGN - 1) & ~(size_t)(GRPC_ARENA_ALIGN - 1);
         if (block_size < sizeof(*block) + size)
             block_size = sizeof(*block) + size;
-        block = malloc(block_size);
+        block = arena->secret ? http2_secret_alloc(block_size) : malloc(block_size);
     }
     if (block == NULL)
         return NULL;
@@ -56,11 +59,15 @@ void grpc_arena_clear(struct grpc_arena *arena, bool wipe)
 {
     uint8_t *used_end = arena->next;
     for (struct grpc_arena_block *block = arena->blocks, *older; block != NULL; block = older) {
+        uint8_t *block_end = block->end;
         older = block->older;
-        if (wipe)
+        if (wipe && !arena->secret) /* else to free it is enough */
             explicit_bzero(block->bytes, (size_t)(used_end - block->bytes));
         used_end = older != NULL ? older->end : arena->first_end;
-        free(block);
+        if (arena->secret)
+            http2_secret_free(block, (size_t)(block_end - (uint8_t *)block));
+        else
+            free(block);
     }
     if (wipe)
         explicit_bzero(arena->first, (size_t)(used_end - arena->first));

@@ -15,14 +15,16 @@ struct grpc_arena_block;
 
 struct grpc_arena {
     uint8_t *next, *end;
-    struct grpc_arena_block *blocks; /* malloc'ed, newest first */
+    struct grpc_arena_block *blocks; /* newest first */
     uint8_t *first, *first_end;      /* the owner's own bytes, to start over */
     size_t allocated;                /* bytes of the blocks */
+    bool secret;                     /* blocks are left out of core dumps */
 };
 
 enum { GRPC_ARENA_ALIGN = 16 };
 
-/** @param first memory of the owner's, aligned to GRPC_ARENA_ALIGN, may be NULL with len 0 */
+/** @param first memory of the owner's, aligned to GRPC_ARENA_ALIGN, may be NULL with len 0. Blocks
+ * are malloc's; with `secret` set afterwards, http2/secret.h's. */
 void grpc_arena_init(struct grpc_arena *arena, void *first, size_t len);
 /** The slow half of grpc_arena_alloc(): a further block. */
 void *grpc_arena_alloc_block(struct grpc_arena *arena, size_t size);

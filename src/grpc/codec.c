@@ -103,6 +103,9 @@ static const char *add_members(struct grpc_codec *codec, struct grpc_codec **cod
         if (field->type == PROTOBUF_C_TYPE_MESSAGE &&
             (member->nested = grpc_codec_get(codecs, set, field->descriptor, &why)) == NULL)
             return why;
+        if (field->type == PROTOBUF_C_TYPE_STRING ||
+            (member->nested != NULL && member->nested->terminated))
+            codec->terminated = true;
         if (field->id < GRPC_CODEC_DIRECT)
             codec->direct[field->id] = (uint16_t)(i + 1);
     }

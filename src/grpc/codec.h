@@ -46,6 +46,7 @@ struct grpc_codec {
     uint16_t direct[GRPC_CODEC_DIRECT]; /* by number: which of members, from 1; 0: none */
     struct grpc_text_field *fields;
     size_t num_fields; /* in fields */
+    bool terminated;   /* a text of it, or of what is inside of it, ends with a NUL */
     bool building;     /* to find types that contain themselves */
 };
 

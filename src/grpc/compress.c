@@ -1,32 +1,36 @@
 /* SPDX-License-Identifier: MIT */
 #include "grpc/compress.h"
 
+#include <libdeflate.h>
 #include <stdlib.h>
 #include <string.h>
 #include <zlib.h>
 
 #include "grpc/grpc.h"
+#include "http2/secret.h"
 
 enum {
     WINDOW_BITS = 15,
     AS_GZIP = 16, /* zlib's way to ask for that format */
     MEM_LEVEL = 8,
-    KEEP_MAX = 256 * 1024, /* a larger buffer is given back after its message */
     FIRST = 4096,
     DEFLATE_RATIO = 1032, /* the most that a byte can inflate to */
+    ROOM_STEP = 4,        /* where the room was too little there is so many times as much next */
 };
 
-/* A buffer that grows. */
+/* A buffer that grows: it may hold a password, so it is left out of core dumps. */
 struct buffer {
     uint8_t *bytes;
     size_t cap, used;
 };
 
 struct grpc_compress {
-    z_stream inflater, deflater;
-    bool can_inflate, can_deflate;
+    struct libdeflate_decompressor *inflater; /* keeps tables of codes, and no text */
+    z_stream deflater;
+    bool can_deflate;
     unsigned deflates_as; /* GRPC_COMPRESS_*: a deflater cannot change its format */
-    struct buffer in, out;
+    struct buffer in;     /* used: what may have been written to, by whatever was inflated */
+    struct buffer out;
 };
 
 /* ---- memory ---- */
@@ -55,30 +59,28 @@ static void give(void *opaque, void *address)
     free(head);
 }
 
-/* Its old bytes are overwritten where they move. @return false: no memory */
-static bool grow(struct buffer *buffer, size_t cap)
+/* Its first bytes move along; the old ones are gone. @return false: no memory */
+static bool grow(struct buffer *buffer, size_t keep, size_t cap)
 {
     if (cap <= buffer->cap)
         return true;
-    uint8_t *bytes = malloc(cap);
+    uint8_t *bytes = http2_secret_alloc(cap);
     if (bytes == NULL)
         return false;
-    if (buffer->used != 0) {
-        memcpy(bytes, buffer->bytes, buffer->used);
-        explicit_bzero(buffer->bytes, buffer->used);
-    }
-    free(buffer->bytes);
+    if (keep != 0)
+        memcpy(bytes, buffer->bytes, keep);
+    http2_secret_free(buffer->bytes, buffer->cap);
     buffer->bytes = bytes;
     buffer->cap = cap;
+    buffer->used = keep;
     return true;
 }
 
-static void shrink(struct buffer *buffer)
+static void trim(struct buffer *buffer)
 {
-    buffer->used = 0;
-    if (buffer->cap <= KEEP_MAX)
+    if (buffer->cap <= GRPC_COMPRESS_KEEP)
         return;
-    free(buffer->bytes);
+    http2_secret_free(buffer->bytes, buffer->cap);
     *buffer = (struct buffer){0};
 }
 
@@ -87,27 +89,20 @@ struct grpc_compress *grpc_compress_create(void)
     struct grpc_compress *compress = calloc(1, sizeof(*compress));
     if (compress == NULL)
         return NULL;
-    compress->inflater.zalloc = compress->deflater.zalloc = take;
-    compress->inflater.zfree = compress->deflater.zfree = give;
+    compress->deflater.zalloc = take;
+    compress->deflater.zfree = give;
     return compress;
-}
-
-static void end_inflater(struct grpc_compress *compress)
-{
-    if (compress->can_inflate)
-        inflateEnd(&compress->inflater);
-    compress->can_inflate = false;
 }
 
 void grpc_compress_destroy(struct grpc_compress *compress)
 {
     if (compress == NULL)
         return;
-    end_inflater(compress);
+    libdeflate_free_decompressor(compress->inflater);
     if (compress->can_deflate)
         deflateEnd(&compress->deflater);
-    free(compress->in.bytes);
-    free(compress->out.bytes);
+    http2_secret_free(compress->in.bytes, compress->in.cap);
+    http2_secret_free(compress->out.bytes, compress->out.cap);
     free(compress);
 }
 
@@ -115,86 +110,119 @@ void grpc_compress_forget(struct grpc_compress *compress)
 {
     if (compress->in.used != 0)
         explicit_bzero(compress->in.bytes, compress->in.used);
-    shrink(&compress->in);
-    end_inflater(compress); /* its window had the same bytes */
+    compress->in.used = 0;
+}
+
+bool grpc_compress_is_large(const struct grpc_compress *compress)
+{
+    return compress->in.cap > GRPC_COMPRESS_KEEP || compress->out.cap > GRPC_COMPRESS_KEEP;
+}
+
+void grpc_compress_trim(struct grpc_compress *compress)
+{
+    trim(&compress->in);
+    trim(&compress->out);
 }
 
 /* ---- inflating ---- */
 
-static bool begin_inflater(struct grpc_compress *compress, unsigned encoding)
-{
-    int bits = encoding == GRPC_COMPRESS_GZIP ? WINDOW_BITS + AS_GZIP : WINDOW_BITS;
-    if (compress->can_inflate)
-        return inflateReset2(&compress->inflater, bits) == Z_OK;
-    compress->can_inflate = inflateInit2(&compress->inflater, bits) == Z_OK;
-    return compress->can_inflate;
-}
+/* A message on its way from `in` to the first bytes of the buffer. */
+struct inflating {
+    unsigned encoding;
+    const uint8_t *in;
+    size_t len; /* of what is left of it */
+    size_t made;
+    size_t room, max; /* for what is made: the room that there is now, and the most */
+};
 
-/* How much room is likely to be enough: a gzip ends with its length (RFC 1952 2.3.1), which may be
- * a lie, or the last member's alone. */
-static size_t likely_size(unsigned encoding, const uint8_t *in, size_t len, size_t max)
+/* What the message is likely to have: a gzip ends with its length (RFC 1952 2.3.1), which may be a
+ * lie, or the last member's alone. */
+static size_t likely_size(const struct inflating *now)
 {
     uint32_t size;
-    if (encoding != GRPC_COMPRESS_GZIP || len < sizeof(size))
+    if (now->encoding != GRPC_COMPRESS_GZIP || now->len < sizeof(size))
         return FIRST;
-    memcpy(&size, in + len - sizeof(size), sizeof(size)); /* the low byte first, as we have it */
-    return size > FIRST && size <= max && size / DEFLATE_RATIO <= len ? size + (size_t)1 : FIRST;
+    memcpy(&size, now->in + now->len - sizeof(size), sizeof(size)); /* the low byte first */
+    return size / DEFLATE_RATIO <= now->len ? size : FIRST;
+}
+
+/* Whoever lies makes us inflate again, with more room. The steps end at the most there may be, so
+ * all that was for nothing is a third of that, however the lies are chosen. */
+static size_t first_room(const struct inflating *now)
+{
+    size_t likely = likely_size(now), room = now->max;
+    while (room / ROOM_STEP >= likely && room / ROOM_STEP >= FIRST)
+        room /= ROOM_STEP;
+    return room;
+}
+
+/* Inflates as much as there is room for. All of the room counts as written to: how much was is not
+ * told where it failed, and what is written at once may be more than what counts. */
+static enum libdeflate_result try_member(struct grpc_compress *compress, struct inflating *now)
+{
+    size_t used, made, room = now->room - now->made;
+    uint8_t *to = compress->in.bytes + now->made;
+    compress->in.used = now->room;
+    enum libdeflate_result result =
+        now->encoding == GRPC_COMPRESS_GZIP
+            ? libdeflate_gzip_decompress_ex(compress->inflater, now->in, now->len, to, room, &used,
+                                            &made)
+            : libdeflate_zlib_decompress_ex(compress->inflater, now->in, now->len, to, room, &used,
+                                            &made);
+    if (result == LIBDEFLATE_SUCCESS) {
+        now->in += used;
+        now->len -= used;
+        now->made += made;
+    }
+    return result;
+}
+
+static enum grpc_inflate_result inflate_member(struct grpc_compress *compress,
+                                               struct inflating *now)
+{
+    for (;;) {
+        enum libdeflate_result result = try_member(compress, now);
+        if (result == LIBDEFLATE_SUCCESS)
+            return GRPC_INFLATE_DONE;
+        if (result != LIBDEFLATE_INSUFFICIENT_SPACE)
+            return GRPC_INFLATE_CORRUPT;
+        if (now->room == now->max)
+            return GRPC_INFLATE_TOO_LARGE;
+        size_t room = now->room <= now->max / ROOM_STEP ? now->room * ROOM_STEP : now->max;
+        if (!grow(&compress->in, now->made, room))
+            return GRPC_INFLATE_NO_MEMORY;
+        now->room = room;
+    }
 }
 
 /* A gzip file may have several members, whose contents follow each other (RFC 1952 2.2); what
  * begins no member fails as the next one's header. */
-static bool next_member(struct grpc_compress *compress, unsigned encoding, unsigned *members)
+static enum grpc_inflate_result inflate_all(struct grpc_compress *compress, struct inflating *now)
 {
-    return encoding == GRPC_COMPRESS_GZIP && ++*members < GRPC_INFLATE_MAX_MEMBERS &&
-           inflateReset(&compress->inflater) == Z_OK;
-}
-
-/* One byte more than max is room enough to see that there is more. */
-static enum grpc_inflate_result inflate_into(struct grpc_compress *compress, unsigned encoding,
-                                             size_t max)
-{
-    unsigned members = 0;
-    z_stream *stream = &compress->inflater;
-    struct buffer *buffer = &compress->in;
-    for (;;) {
-        size_t cap = buffer->used < buffer->cap ? buffer->cap : 2 * buffer->cap;
-        cap = cap < max + 1 ? cap : max + 1;
-        if (cap > buffer->cap && !grow(buffer, cap))
-            return GRPC_INFLATE_NO_MEMORY;
-        size_t room = (buffer->cap < max + 1 ? buffer->cap : max + 1) - buffer->used;
-        stream->next_out = buffer->bytes + buffer->used;
-        stream->avail_out = (uInt)room;
-        int result = inflate(stream, Z_NO_FLUSH);
-        buffer->used += room - stream->avail_out;
-        if (buffer->used > max)
-            return GRPC_INFLATE_TOO_LARGE;
-        if (result == Z_STREAM_END && stream->avail_in == 0)
-            return GRPC_INFLATE_DONE;
-        if (result == Z_STREAM_END) {
-            if (!next_member(compress, encoding, &members))
-                return GRPC_INFLATE_CORRUPT;
-            continue;
-        }
-        if (result == Z_MEM_ERROR)
-            return GRPC_INFLATE_NO_MEMORY;
-        if (result != Z_OK || stream->avail_out != 0) /* all was read, and it is not the end */
-            return GRPC_INFLATE_CORRUPT;
-    }
+    unsigned members = 0, max = now->encoding == GRPC_COMPRESS_GZIP ? GRPC_INFLATE_MAX_MEMBERS : 1;
+    enum grpc_inflate_result result;
+    do
+        result = members++ == max ? GRPC_INFLATE_CORRUPT : inflate_member(compress, now);
+    while (result == GRPC_INFLATE_DONE && now->len != 0);
+    return result;
 }
 
 enum grpc_inflate_result grpc_inflate(struct grpc_compress *compress, unsigned encoding,
                                       const uint8_t *in, size_t len, size_t max, uint8_t **out,
                                       size_t *out_len)
 {
-    shrink(&compress->in);
-    if (!begin_inflater(compress, encoding) ||
-        !grow(&compress->in, likely_size(encoding, in, len, max)))
+    struct inflating now = {.encoding = encoding, .in = in, .len = len, .max = max};
+    compress->in.used = 0;
+    *out = NULL;
+    *out_len = 0;
+    if (compress->inflater == NULL)
+        compress->inflater = libdeflate_alloc_decompressor();
+    now.room = first_room(&now);
+    if (compress->inflater == NULL || !grow(&compress->in, 0, now.room))
         return GRPC_INFLATE_NO_MEMORY;
-    compress->inflater.next_in = (uint8_t *)(uintptr_t)in;
-    compress->inflater.avail_in = (uInt)len;
-    enum grpc_inflate_result result = inflate_into(compress, encoding, max);
+    enum grpc_inflate_result result = inflate_all(compress, &now);
     *out = compress->in.bytes;
-    *out_len = compress->in.used;
+    *out_len = result == GRPC_INFLATE_DONE ? now.made : now.room;
     return result;
 }
 
@@ -217,9 +245,8 @@ size_t grpc_deflate(struct grpc_compress *compress, unsigned encoding, const uin
                     size_t len, const uint8_t **out)
 {
     z_stream *stream = &compress->deflater;
-    shrink(&compress->out);
     /* room for what is worth it, and not for more */
-    if (len < 2 || !begin_deflater(compress, encoding) || !grow(&compress->out, len - 1))
+    if (len < 2 || !begin_deflater(compress, encoding) || !grow(&compress->out, 0, len - 1))
         return 0;
     stream->next_in = (uint8_t *)(uintptr_t)in;
     stream->avail_in = (uInt)len;

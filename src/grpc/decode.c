@@ -2,7 +2,7 @@
 /*
  * One pass over the bytes; two where the type has repeated fields, the first of which counts, so
  * that each array is made once and at its size. Texts point into one copy of the whole message,
- * which costs what it costs however short they are.
+ * which costs what it costs however short they are, or into the message itself where it stays.
  */
 #include "grpc/decode.h"
 
@@ -14,7 +14,7 @@ struct decoding {
     struct grpc_arena *arena;
     const uint8_t *bytes;
     size_t len;
-    uint8_t *copy; /* of all bytes and one more; NULL: nothing has been kept yet */
+    uint8_t *copy; /* of all bytes and one more, or they themselves; NULL: nothing is kept yet */
     size_t memory; /* bytes that may still be allocated */
     size_t fields; /* that may still come */
     enum grpc_decode_result result;
@@ -374,19 +374,41 @@ static bool fill_message(struct decoding *decoding, const struct grpc_codec *cod
     return true;
 }
 
+static enum grpc_decode_result decode(struct decoding *decoding, const struct grpc_codec *codec,
+                                      ProtobufCMessage **message)
+{
+    const uint8_t *bytes = decoding->bytes, *end = bytes + decoding->len;
+
+    decoding->memory = decoding->len + GRPC_DECODE_SPARE;
+    *message = new_message(decoding, codec);
+    if (*message != NULL && fill_message(decoding, codec, *message, bytes, end))
+        return GRPC_DECODED;
+    return decoding->result != GRPC_DECODED ? decoding->result : GRPC_DECODE_MALFORMED;
+}
+
 enum grpc_decode_result grpc_decode(const struct grpc_codec *codec, struct grpc_arena *arena,
                                     const uint8_t *bytes, size_t len, ProtobufCMessage **message)
 {
     struct decoding decoding = {
-        .arena = arena,
-        .bytes = bytes,
-        .len = len,
-        .memory = len + GRPC_DECODE_SPARE,
-        .fields = GRPC_DECODE_MAX_FIELDS,
-    };
+        .arena = arena, .bytes = bytes, .len = len, .fields = GRPC_DECODE_MAX_FIELDS};
 
-    *message = new_message(&decoding, codec);
-    if (*message != NULL && fill_message(&decoding, codec, *message, bytes, bytes + len))
-        return GRPC_DECODED;
-    return decoding.result != GRPC_DECODED ? decoding.result : GRPC_DECODE_MALFORMED;
+    return decode(&decoding, codec, message);
+}
+
+enum grpc_decode_result grpc_decode_in_place(const struct grpc_codec *codec,
+                                             struct grpc_arena *arena, uint8_t *bytes, size_t len,
+                                             size_t max_fields, ProtobufCMessage **message)
+{
+    struct decoding decoding = {.arena = arena, .bytes = bytes, .len = len, .fields = max_fields};
+
+    if (!codec->terminated) /* a NUL would be written over the next field */
+        decoding.copy = bytes;
+    return decode(&decoding, codec, message);
+}
+
+size_t grpc_decode_fields_of(size_t compressed_len)
+{
+    size_t fields = GRPC_DECODE_FIELDS_SPARE + GRPC_DECODE_FIELDS_PER_BYTE * compressed_len;
+
+    return fields < GRPC_DECODE_MAX_FIELDS ? fields : GRPC_DECODE_MAX_FIELDS;
 }

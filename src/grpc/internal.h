@@ -96,14 +96,16 @@ struct grpc_server {
     struct grpc_call *partial_first, **partial_last;
     uint64_t message_timeout;
     struct http2_timer partial_timer;
+    struct http2_timer trim_timer; /* armed while memory for large messages is kept */
     struct grpc_methods methods;
     struct grpc_method_entry unknown;
     const struct grpc_interceptor *interceptors[GRPC_MAX_INTERCEPTORS];
     size_t interceptor_state_at[GRPC_MAX_INTERCEPTORS]; /* in a call's interceptor_state */
     size_t interceptor_state_size;                      /* of all together */
     unsigned num_interceptors;
-    uint64_t clock_ns;         /* 0: not read yet in this turn */
-    struct grpc_arena scratch; /* the message that on_message has */
+    uint64_t clock_ns; /* 0: not read yet in this turn */
+    /* the message that on_message has; the other where it may hold a secret */
+    struct grpc_arena scratch, secret_scratch;
     _Alignas(GRPC_ARENA_ALIGN) uint8_t scratch_memory[16 * 1024];
 };
 
@@ -157,13 +159,13 @@ struct grpc_call {
     unsigned reply_accepted : 2;   /* that the client takes and we may send */
     unsigned reply_encoding : 2;   /* as told in the headers */
     unsigned plain_replies : 1;    /* grpc_call_compress(call, false) */
-    unsigned compressed_in : 1;    /* the message that on_message has was */
     unsigned has_metadata : 1;     /* the arena holds, or held, what the client sent as such */
     uint64_t messages_in, messages_out, bytes_in, bytes_out;
     uint64_t started_ns, duration_ns; /* the latter 0: not known yet */
     uint8_t *interceptor_state;       /* of the whole chain */
     const char *identity;
-    size_t arena_held; /* of the arena's blocks, counted for the connection */
+    uint32_t inflated_from; /* bytes that on_message's message was compressed to; 0: it was not */
+    size_t arena_held;      /* of the arena's blocks, counted for the connection */
     struct grpc_inbox inbox;
     struct grpc_call *partial_next, **partial_prev; /* prev NULL: no message has begun */
     uint64_t partial_at;                            /* ms, when it did */
@@ -198,6 +200,17 @@ void grpc_receive_free(struct grpc_call *call);
 /** The same, and gives its window back. */
 void grpc_receive_discard(struct grpc_call *call);
 
+/**
+ * A whole message to its method, inflated where it was compressed. The bytes are overwritten where
+ * they may be a secret. The call may have ended afterwards.
+ */
+void grpc_deliver(struct grpc_call *call, uint8_t *bytes, size_t len, bool compressed);
+/** Bytes that a request of the call may have, on the wire and inflated. */
+uint32_t grpc_call_max_request(const struct grpc_call *call);
+void grpc_trim_init(struct grpc_server *server);
+/** Memory for a large message was used: it is given back where no other comes soon. */
+void grpc_trim_later(struct grpc_server *server);
+
 /** What a call is told that would make its connection hold too much. */
 #define GRPC_HOLDS_TOO_MUCH "the connection's calls hold as much as max-connection-memory allows"
 
@@ -215,9 +228,6 @@ void grpc_send_headers(struct grpc_call *call);
 void grpc_send_end(struct grpc_call *call);
 /** What waits is dropped: RST_STREAM. */
 void grpc_send_reset(struct grpc_call *call, enum http2_error error);
-/** A larger stage is given back after its message. */
-enum { GRPC_STAGE_KEEP = 256 * 1024 };
-
 /** grpc_call_finish() at once, without waiting for a slow reader: what waits is cut off. */
 void grpc_call_cut(struct grpc_call *call, enum grpc_status status, const char *message);
 void grpc_call_deadline_passed(struct http2_timer *timer);

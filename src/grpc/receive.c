@@ -1,20 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The request's body: messages out of bytes that come in any pieces. A message
- * that lies whole in the bytes at hand is decoded where it is; else it is put
+ * that lies whole in the bytes at hand is delivered from there; else it is put
  * together in the call's inbox. While the call is held (paused, or its replies
  * wait for the client) nothing is delivered and the window of what comes is
  * kept back, so the client stops by itself.
  */
 #include <stdlib.h>
 
-#include "grpc/decode.h"
 #include "grpc/internal.h"
+#include "http2/secret.h"
 
-enum {
-    PREFIX = 5,
-    MESSAGE_WORK = 256, /* what a message counts as, beside its bytes: see http2_stream_work() */
-};
+enum { PREFIX = 5 };
 
 /** What may be done with the bytes at hand. */
 enum step {
@@ -45,8 +42,9 @@ static void inbox_free(struct grpc_call *call)
     struct grpc_inbox *inbox = &call->inbox;
 
     if (grpc_call_secret(call))
-        explicit_bzero(inbox->bytes, inbox->cap);
-    free(inbox->bytes);
+        http2_secret_free(inbox->bytes, inbox->cap);
+    else
+        free(inbox->bytes);
     http2_stream_release(&call->stream, inbox->cap);
 }
 
@@ -65,7 +63,7 @@ static const char *inbox_reserve(struct grpc_call *call, size_t more)
     if (!http2_stream_hold(&call->stream, cap))
         return GRPC_HOLDS_TOO_MUCH;
     /* Not realloc(), which would leave a copy of a secret behind. */
-    uint8_t *bytes = malloc(cap);
+    uint8_t *bytes = grpc_call_secret(call) ? http2_secret_alloc(cap) : malloc(cap);
     if (bytes == NULL) {
         http2_stream_release(&call->stream, cap);
         return "out of memory";
@@ -131,13 +129,6 @@ static bool backed_up(const struct grpc_call *call)
     return call->entry->kind == GRPC_BIDI_STREAMING && http2_stream_pending(&call->stream) != 0;
 }
 
-static uint32_t max_request(const struct grpc_call *call)
-{
-    uint32_t own = call->entry->method->max_request, all = call->server->max_message_size;
-
-    return own != 0 && own < all ? own : all;
-}
-
 /** Looks at the bytes of one message and what follows it. */
 static enum step judge(struct grpc_call *call, const uint8_t *bytes, size_t len, size_t *size)
 {
@@ -161,11 +152,11 @@ static enum step judge(struct grpc_call *call, const uint8_t *bytes, size_t len,
     }
     memcpy(&length, bytes + 1, sizeof(length));
     length = __builtin_bswap32(length);
-    if (length > max_request(call)) {
+    if (length > grpc_call_max_request(call)) {
         call->server->oversized++;
         grpc_call_finishf(call, GRPC_RESOURCE_EXHAUSTED,
                           "message of %u bytes is larger than the maximum of %u", length,
-                          max_request(call));
+                          grpc_call_max_request(call));
         return STEP_FAILED;
     }
     *size = PREFIX + (size_t)length;
@@ -178,120 +169,6 @@ static enum step judge(struct grpc_call *call, const uint8_t *bytes, size_t len,
         return STEP_FAILED;
     }
     return call->remote_end ? STEP_MESSAGE : STEP_WAIT_END;
-}
-
-/** The call ends with what is wrong with its message of `len` bytes. */
-static void tell_why(struct grpc_call *call, enum grpc_decode_result result, size_t len)
-{
-    switch (result) {
-    case GRPC_DECODE_TOO_MANY:
-        call->server->oversized++;
-        grpc_call_finishf(call, GRPC_RESOURCE_EXHAUSTED,
-                          "message has more than the maximum of %d fields", GRPC_DECODE_MAX_FIELDS);
-        return;
-    case GRPC_DECODE_TOO_LARGE:
-        call->server->oversized++;
-        grpc_call_finishf(call, GRPC_RESOURCE_EXHAUSTED,
-                          "message of %zu bytes would take more than twice that and %d bytes of "
-                          "memory",
-                          len, GRPC_DECODE_SPARE);
-        return;
-    case GRPC_DECODE_NO_MEMORY:
-        grpc_call_finish(call, GRPC_RESOURCE_EXHAUSTED, "out of memory");
-        return;
-    default:
-        grpc_call_finishf(call, GRPC_INTERNAL, "request does not parse as %s",
-                          call->entry->method->request->name);
-    }
-}
-
-/** @return false: the call is finished with the reason */
-static bool inflate_message(struct grpc_call *call, uint8_t **bytes, size_t *len)
-{
-    struct grpc_server *server = call->server;
-
-    switch (grpc_inflate(server->compress, call->request_encoding, *bytes, *len, max_request(call),
-                         bytes, len)) {
-    case GRPC_INFLATE_DONE:
-        return true;
-    case GRPC_INFLATE_TOO_LARGE:
-        server->oversized++;
-        grpc_call_finishf(call, GRPC_RESOURCE_EXHAUSTED,
-                          "message inflates to more than the maximum of %u bytes",
-                          max_request(call));
-        return false;
-    case GRPC_INFLATE_NO_MEMORY:
-        grpc_call_finish(call, GRPC_RESOURCE_EXHAUSTED, "out of memory");
-        return false;
-    default:
-        grpc_call_finishf(call, GRPC_INTERNAL, "message is no valid %s",
-                          grpc_compress_name(call->request_encoding));
-        return false;
-    }
-}
-
-/** Decodes a message into the arena and hands it to the method. */
-static void deliver_in(struct grpc_call *call, uint8_t *bytes, size_t len, struct grpc_arena *arena)
-{
-    const struct grpc_method *method = call->entry->method;
-    bool secret = grpc_call_secret(call);
-    struct grpc_field_name where;
-    ProtobufCMessage *message;
-
-    enum grpc_decode_result result = grpc_decode(call->entry->codec, arena, bytes, len, &message);
-    if (secret)
-        explicit_bzero(bytes, len);
-    if (secret && call->compressed_in)
-        grpc_compress_forget(call->server->compress);
-    if (result != GRPC_DECODED) {
-        tell_why(call, result, len);
-    } else if (!grpc_codec_check_text(call->entry->codec, message, &where)) {
-        grpc_call_finishf(call, GRPC_INTERNAL, "field %s of %s is not valid UTF-8", where.field,
-                          where.message);
-    } else {
-        call->messages_in++;
-        if (method->on_message != NULL)
-            method->on_message(call, message);
-        (void)grpc_call_hold_arena(call);
-    }
-    grpc_arena_clear(arena, secret);
-}
-
-/** A whole message, compressed where its flag says so. What is inflated is read before anybody else
- * may inflate. */
-static void deliver(struct grpc_call *call, uint8_t *bytes, size_t len, bool compressed)
-{
-    struct grpc_server *server = call->server;
-
-    call->compressed_in = compressed;
-    call->bytes_in += PREFIX + len;
-    if (call->partial_prev != NULL)
-        grpc_partial_note(call, false);
-    http2_stream_work(&call->stream, MESSAGE_WORK);
-    if (compressed) {
-        uint8_t *wire = bytes;
-        size_t wire_len = len;
-        bool good = inflate_message(call, &bytes, &len);
-        http2_stream_work(&call->stream, len); /* also where it was all for nothing */
-        if (grpc_call_secret(call))
-            explicit_bzero(wire, wire_len);
-        if (!good) {
-            if (grpc_call_secret(call))
-                grpc_compress_forget(server->compress);
-            return;
-        }
-    }
-
-    if (!server->scratch_busy) {
-        server->scratch_busy = true;
-        deliver_in(call, bytes, len, &server->scratch);
-        server->scratch_busy = false;
-        return;
-    }
-    /* A callback of one call resumed another: the outer message must stay. */
-    struct grpc_arena arena;
-    grpc_arena_init(&arena, NULL, 0);
-    deliver_in(call, bytes, len, &arena);
 }
 
 /** Goes on with the message that the inbox holds the beginning of. @return bytes used of data */
@@ -323,7 +200,7 @@ static size_t fill_inbox(struct grpc_call *call, uint8_t *data, size_t len, enum
         size_t at = inbox->off;
         inbox->off += size;
         inbox->len -= size;
-        deliver(call, inbox->bytes + at + PREFIX, size - PREFIX, inbox->bytes[at] == 1);
+        grpc_deliver(call, inbox->bytes + at + PREFIX, size - PREFIX, inbox->bytes[at] == 1);
         if (inbox->len == 0)
             grpc_receive_free(call);
     }
@@ -353,7 +230,7 @@ static size_t deliver_all(struct grpc_call *call, uint8_t *data, size_t len)
                 break;
             step = judge(call, data + used, len - used, &size);
             if (step == STEP_MESSAGE) {
-                deliver(call, data + used + PREFIX, size - PREFIX, data[used] == 1);
+                grpc_deliver(call, data + used + PREFIX, size - PREFIX, data[used] == 1);
                 used += size;
             }
         }

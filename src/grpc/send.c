@@ -7,6 +7,8 @@
 enum {
     PREFIX = 5,
     MAX_FIELDS = 24,
+    ECHO_SPARE = 16 * 1024, /* is_echo_of_little() */
+    ECHO_RATIO = 256,
     DEFLATE_WORK = 8192, /* what it costs to begin: see http2_stream_work() */
 };
 
@@ -220,11 +222,8 @@ void grpc_call_commit(struct grpc_call *call)
         put_message(call, bytes, len, 1);
     else
         put_message(call, server->stage, server->stage_len, 0);
-    if (server->stage_cap > GRPC_STAGE_KEEP) {
-        free(server->stage);
-        server->stage = NULL;
-        server->stage_cap = 0;
-    }
+    if (server->stage_cap > GRPC_COMPRESS_KEEP || grpc_compress_is_large(server->compress))
+        grpc_trim_later(server);
 }
 
 void grpc_call_compress(struct grpc_call *call, bool compress)
@@ -234,7 +233,15 @@ void grpc_call_compress(struct grpc_call *call, bool compress)
 
 bool grpc_call_was_compressed(const struct grpc_call *call)
 {
-    return call->compressed_in;
+    return call->inflated_from != 0;
+}
+
+/** Few bytes that became many would have us compress these again, which costs ten times as much as
+ * it did to inflate them. */
+static bool is_echo_of_little(const struct grpc_call *call, size_t len)
+{
+    return call->inflated_from != 0 &&
+           len > ECHO_SPARE + (uint64_t)ECHO_RATIO * call->inflated_from;
 }
 
 uint8_t *grpc_call_reserve(struct grpc_call *call, size_t len)
@@ -246,7 +253,7 @@ uint8_t *grpc_call_reserve(struct grpc_call *call, size_t len)
     if (call->finished || call->stream.local_closed)
         return NULL;
     bool worth_it = call->reply_accepted != 0 && !call->plain_replies &&
-                    len >= call->server->compression_min_size;
+                    len >= call->server->compression_min_size && !is_echo_of_little(call, len);
     if (!call->headers_sent) {
         if (worth_it)
             choose_encoding(call);

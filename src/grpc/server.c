@@ -4,6 +4,9 @@
 #include <time.h>
 
 #include "grpc/internal.h"
+#include "http2/secret.h"
+
+enum { SECRET_SCRATCH = 4096 }; /* most messages with a password need less */
 
 /* A clock that nobody sets: libh2o's own is the time of day, and a correction
  * of that would end every call that has a deadline, or none in time. */
@@ -38,16 +41,21 @@ struct grpc_server *grpc_server_create(h2o_loop_t *loop, const struct grpc_confi
         .data = server,
     };
     grpc_arena_init(&server->scratch, server->scratch_memory, sizeof(server->scratch_memory));
+    void *secret = http2_secret_alloc(SECRET_SCRATCH);
+    grpc_arena_init(&server->secret_scratch, secret, secret != NULL ? SECRET_SCRATCH : 0);
+    server->secret_scratch.secret = true;
     grpc_partial_init(server, config->message_timeout);
+    grpc_trim_init(server);
     server->timers = http2_timers_create(read_clock_ns() / 1000000);
     server->compress = grpc_compress_create();
-    if (server->timers != NULL && server->compress != NULL)
+    if (server->timers != NULL && server->compress != NULL && secret != NULL)
         server->http2 =
             http2_context_create(loop, server->timers, &server->handler, &config->http2);
     if (server->http2 == NULL) {
         if (server->timers != NULL)
             http2_timers_destroy(server->timers);
         grpc_compress_destroy(server->compress);
+        http2_secret_free(secret, SECRET_SCRATCH);
         free(server);
         return NULL;
     }
@@ -58,8 +66,11 @@ void grpc_server_destroy(struct grpc_server *server)
 {
     http2_context_destroy(server->http2);
     http2_timer_disarm(server->timers, &server->partial_timer);
+    http2_timer_disarm(server->timers, &server->trim_timer);
     http2_timers_destroy(server->timers);
     grpc_arena_clear(&server->scratch, true);
+    grpc_arena_clear(&server->secret_scratch, true);
+    http2_secret_free(server->secret_scratch.first, SECRET_SCRATCH);
     grpc_methods_free(&server->methods);
     grpc_compress_destroy(server->compress);
     free(server->stage);

@@ -9,15 +9,16 @@
 #include "http2/conn.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#include "http2/secret.h"
 
 static bool keep_carry(struct http2_conn *conn, const uint8_t *bytes, size_t len)
 {
     if (len == 0)
         return true;
-    conn->carry = malloc(len);
+    conn->carry = http2_secret_alloc(len);
     if (conn->carry == NULL)
         return false;
     memcpy(conn->carry, bytes, len);
@@ -165,10 +166,8 @@ void http2_input_handle(struct http2_conn *conn, uint8_t *src, size_t len)
 
 void http2_input_drop(struct http2_conn *conn)
 {
-    if (conn->carry != NULL)
-        explicit_bzero(conn->carry, conn->carry_len);
     http2_account_release(conn, conn->carry_len);
-    free(conn->carry);
+    http2_secret_free(conn->carry, conn->carry_len);
     conn->carry = NULL;
     conn->carry_len = 0;
 }

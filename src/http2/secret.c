@@ -77,13 +77,13 @@ void http2_secret_free(void *memory, size_t size)
     unsigned bits = bits_of(size);
     if (memory == NULL)
         return;
+    if (!BY_MALLOC && bits > MOST_BITS) { /* the kernel shows its pages to nobody */
+        munmap(memory, size);
+        return;
+    }
     explicit_bzero(memory, size);
     if (BY_MALLOC) {
         free(memory);
-        return;
-    }
-    if (bits > MOST_BITS) {
-        munmap(memory, size);
         return;
     }
     struct piece *piece = memory;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Memory for what may hold a token while a connection is open: it is left out of core dumps, and
- * overwritten when it is freed. For one thread; what was allocated is kept for the next.
+ * Memory for what may hold a token while a connection is open, or a password while its call is: it
+ * is left out of core dumps, and nobody sees it once it is freed. For one thread; pieces of 16 KiB
+ * and less are kept for the next.
  */
 #ifndef ROSTERD_HTTP2_SECRET_H
 #define ROSTERD_HTTP2_SECRET_H

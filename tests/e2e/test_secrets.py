@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: MIT
 """A password's bytes must be found nowhere once its call is over, a token's once its connection is."""
+import gzip
+import os
 import re
+import resource
 import signal
 import time
 
@@ -242,6 +245,81 @@ def dumped(pid):
                     yield mem.read(end - begin)
                 except OSError:
                     pass
+
+
+def half_a_message(wire, body):
+    stream = wire.open("CreateUser")
+    wire.data(stream, body[:-2], end=False)
+
+
+def half_a_large_message(wire, body):
+    stream = wire.open("BatchCreateUsers")
+    wire.data(stream, b"\0\0\1\0\0" + 300 * body[5:-2], end=False)
+
+
+def half_a_frame(wire, body):
+    stream = wire.open("CreateUser")
+    wire.send(len(body).to_bytes(3, "big") + b"\0\1" + stream.to_bytes(4, "big") + body[:-2])
+
+
+def half_a_compressed_message(wire, body):
+    """Stored, not deflated: it has the bytes as they are."""
+    stream = wire.open("CreateUser", grpc_encoding="gzip")
+    packed = gzip.compress(body[5:], 0)
+    wire.data(stream, b"\1" + len(packed).to_bytes(4, "big") + packed[:-2], end=False)
+
+
+@pytest.mark.skipif(SANITIZED, reason="its memory is malloc's, to see overflows")
+@pytest.mark.parametrize("way", [half_a_message, half_a_large_message, half_a_frame,
+                                 half_a_compressed_message])
+def test_password_on_its_way_is_in_no_core(start, way):
+    rosterd = start(workers=1)
+    (worker,) = rosterd.worker_pids()
+    with Wire(rosterd.connect()) as wire:
+        way(wire, message(next(passwords(1))))
+        wait_for(lambda: any(SECRET.encode() in chunk for _, chunk in memory(worker)), 5,
+                 "the password to arrive")
+        assert not any(SECRET.encode() in chunk for chunk in dumped(worker))
+
+
+@pytest.mark.skipif(SANITIZED, reason="its memory is malloc's, to see overflows")
+def test_a_core_has_neither_password_nor_token(start, tmp_path):
+    """What smaps says of memory is what the kernel does: a core that it wrote is searched."""
+    with open("/proc/sys/kernel/core_pattern", encoding="ascii") as file:
+        if file.read().strip() != "core":
+            pytest.skip("cores go elsewhere")
+    tokens = tmp_path / "tokens"
+    tokens.write_text(f"{SECRET}token tests\n")
+    tokens.chmod(0o600)
+    rosterd = start("--auth-token-file", str(tokens), "--core-dumps", "on", workers=1)
+    (worker,) = rosterd.worker_pids()
+    resource.prlimit(worker, resource.RLIMIT_CORE, (resource.RLIM_INFINITY,) * 2)
+    where = os.readlink(f"/proc/{worker}/cwd")
+    known = set(os.listdir(where))
+    seen = b"Nd3-a-name-that-a-core-has"
+    with Wire(rosterd.connect()) as wire, Wire(rosterd.connect()) as other:
+        token = [("authorization", AUTHORIZATION.decode())]
+        body = message(next(passwords(1)))
+        stream = wire.open("CreateUser", extra=token)
+        wire.data(stream, body[:-2], end=False)
+        stream = other.open("Chat", extra=token)
+        other.data(stream, message(pb.ChatMessage(text=seen.decode() + "--"))[:-2], end=False)
+        other.ping()
+        wire.ping()
+        os.kill(worker, signal.SIGABRT)
+        wait_for(lambda: worker not in rosterd.worker_pids(), 10, "the worker's end")
+    found = [os.path.join(where, name) for name in set(os.listdir(where)) - known]
+    cores = [path for path in found if os.path.basename(path).startswith("core")]
+    try:
+        if not cores:
+            pytest.skip("no core was written")
+        with open(cores[0], "rb") as file:
+            core = file.read()
+        assert seen in core  # it has what is no secret
+        assert SECRET.encode() not in core
+    finally:
+        for path in cores:
+            os.unlink(path)
 
 
 @pytest.mark.skipif(SANITIZED, reason="its memory is malloc's, to see overflows")

@@ -97,7 +97,7 @@ static void bomb_writes_no_more_than_max(void **state)
     uint8_t *out;
     assert_int_equal(grpc_inflate(compress_, GRPC_COMPRESS_GZIP, packed, size, 1 << 20, &out, &len),
                      GRPC_INFLATE_TOO_LARGE);
-    assert_int_equal(len, (1 << 20) + 1);
+    assert_int_equal(len, 1 << 20);
 }
 
 static void what_is_damaged_cut_or_too_long_is_corrupt(void **state)
@@ -180,6 +180,47 @@ static void members_without_end_are_refused(void **state)
     free(many);
 }
 
+/* What a gzip says of its length is where we begin, and nothing that we rely on. */
+static void a_gzip_that_lies_about_its_length_is_corrupt_at_no_cost(void **state)
+{
+    static const uint32_t lies[] = {0, 1, 9999, 10001, 65536, 1 << 20, UINT32_MAX};
+    (void)state;
+    size_t len, size = pack(GRPC_COMPRESS_GZIP, 10000);
+    for (size_t i = 0; i < sizeof(lies) / sizeof(lies[0]); i++) {
+        uint8_t *out;
+        memcpy(packed + size - 4, &lies[i], 4);
+        assert_int_equal(
+            grpc_inflate(compress_, GRPC_COMPRESS_GZIP, packed, size, 65536, &out, &len),
+            GRPC_INFLATE_CORRUPT);
+        assert_in_range(len, 10000, 65536); /* so much may have been made: it was work */
+    }
+}
+
+/* The last one's length is all that is known at first. */
+static void members_of_any_lengths_are_read_in_any_order(void **state)
+{
+    static const size_t lengths[][4] = {
+        {100000, 0, 1, 0}, {1, 90000, 10, 5000}, {0, 0, 0, 100000}, {9000, 9000, 9000, 0}};
+    (void)state;
+    for (size_t i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++) {
+        uint8_t *out, *all = malloc(sizeof(packed));
+        size_t len, size = 0, whole = 0;
+        for (size_t k = 0; k < 4; k++) {
+            size_t one = pack(GRPC_COMPRESS_GZIP, lengths[i][k]);
+            memcpy(all + size, packed, one);
+            size += one;
+            whole += lengths[i][k];
+        }
+        assert_int_equal(
+            grpc_inflate(compress_, GRPC_COMPRESS_GZIP, all, size, 1 << 22, &out, &len),
+            GRPC_INFLATE_DONE);
+        assert_int_equal(len, whole);
+        for (size_t k = 0, at = 0; k < 4; at += lengths[i][k++])
+            assert_memory_equal(out + at, text, lengths[i][k]);
+        free(all);
+    }
+}
+
 static void deflated_is_what_it_was_and_smaller(void **state)
 {
     (void)state;
@@ -227,6 +268,34 @@ static void forgetting_leaves_an_inflater_that_works(void **state)
     }
 }
 
+/* To get 4 MiB from the system for each message costs more than to inflate it. */
+static void memory_of_a_large_message_is_kept_until_it_is_trimmed(void **state)
+{
+    (void)state;
+    z_stream stream = {0};
+    deflateInit2(&stream, 9, Z_DEFLATED, 15 + 16, 8, 0);
+    stream.next_out = packed;
+    stream.avail_out = sizeof(packed);
+    memset(text, 0, sizeof(text));
+    for (int i = 0; i < 20; i++) {
+        stream.next_in = text;
+        stream.avail_in = sizeof(text);
+        deflate(&stream, i == 19 ? Z_FINISH : Z_NO_FLUSH);
+    }
+    size_t size = stream.total_out, len;
+    deflateEnd(&stream);
+    uint8_t *out;
+    grpc_compress_trim(compress_);
+    assert_false(grpc_compress_is_large(compress_));
+    assert_int_equal(grpc_inflate(compress_, GRPC_COMPRESS_GZIP, packed, size, 4 << 20, &out, &len),
+                     GRPC_INFLATE_DONE);
+    assert_true(grpc_compress_is_large(compress_));
+    grpc_compress_forget(compress_);
+    assert_true(grpc_compress_is_large(compress_));
+    grpc_compress_trim(compress_);
+    assert_false(grpc_compress_is_large(compress_));
+}
+
 static void accepted_encodings_are_found_in_any_list(void **state)
 {
     static const struct {
@@ -256,10 +325,13 @@ int main(void)
         cmocka_unit_test(what_is_damaged_cut_or_too_long_is_corrupt),
         cmocka_unit_test(gzip_of_several_members_is_all_that_is_in_them),
         cmocka_unit_test(members_without_end_are_refused),
+        cmocka_unit_test(a_gzip_that_lies_about_its_length_is_corrupt_at_no_cost),
+        cmocka_unit_test(members_of_any_lengths_are_read_in_any_order),
         cmocka_unit_test(deflated_is_what_it_was_and_smaller),
         cmocka_unit_test(what_does_not_get_smaller_is_left_alone),
         cmocka_unit_test(forgetting_leaves_an_inflater_that_works),
         cmocka_unit_test(accepted_encodings_are_found_in_any_list),
+        cmocka_unit_test(memory_of_a_large_message_is_kept_until_it_is_trimmed),
         cmocka_unit_test(bomb_writes_no_more_than_max),
     };
     return cmocka_run_group_tests(tests, create, destroy);

@@ -500,6 +500,38 @@ static void a_field_given_a_million_times_takes_the_memory_of_the_message(void *
     assert_true(memory < 4096);
 }
 
+static void texts_of_bytes_that_stay_are_not_copied(void **state)
+{
+    /* item has a text that ends with a NUL, so it is copied */
+    char bytes[] = "\x0a\x03"
+                   "abc\x62\x02xy";
+    Grpctest__Item *item;
+
+    (void)state;
+    assert_false(numbers_codec->terminated);
+    assert_true(item_codec->terminated);
+    assert_int_equal(grpc_decode_in_place(item_codec, &arena, (uint8_t *)bytes, sizeof(bytes) - 1,
+                                          10, (ProtobufCMessage **)(void *)&item),
+                     GRPC_DECODED);
+    assert_text(&item->name, "abc");
+}
+
+static void fields_of_a_compressed_message_are_bounded_by_what_came(void **state)
+{
+    uint8_t *bytes = filled("\x78\x00", 2, MIB);
+    ProtobufCMessage *message;
+
+    (void)state;
+    size_t may = grpc_decode_fields_of(1000);
+    assert_int_equal(may, GRPC_DECODE_FIELDS_SPARE + 1000 * GRPC_DECODE_FIELDS_PER_BYTE);
+    assert_int_equal(grpc_decode_in_place(item_codec, &arena, bytes, 2 * may, may, &message),
+                     GRPC_DECODED);
+    assert_int_equal(grpc_decode_in_place(item_codec, &arena, bytes, 2 * may + 2, may, &message),
+                     GRPC_DECODE_TOO_MANY);
+    assert_int_equal(grpc_decode_fields_of(MIB), GRPC_DECODE_MAX_FIELDS);
+    free(bytes);
+}
+
 static void more_than_a_million_fields_are_refused(void **state)
 {
     size_t memory;
@@ -570,6 +602,8 @@ int main(void)
         TEST(a_field_of_proto2_says_whether_it_was_there),
         TEST(unknown_fields_take_no_memory),
         TEST(a_field_given_a_million_times_takes_the_memory_of_the_message),
+        TEST(texts_of_bytes_that_stay_are_not_copied),
+        TEST(fields_of_a_compressed_message_are_bounded_by_what_came),
         TEST(more_than_a_million_fields_are_refused),
         TEST(elements_that_cost_more_than_they_say_are_refused),
         TEST(packed_numbers_count_as_what_they_take),

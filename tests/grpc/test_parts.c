@@ -254,6 +254,33 @@ static size_t encode(uint8_t out[4], uint32_t code)
     return len;
 }
 
+/** Long texts are looked at in two halves: characters lie across every border. */
+static void utf8_of_long_texts_agrees_with_the_definition(void **state)
+{
+    static const char *const pieces[] = {"a", "\xc3\xa9", "\xe6\x97\xa5", "\xf0\x9f\x98\x80"};
+    static uint8_t text[4200];
+
+    (void)state;
+    srand(7);
+    for (size_t round = 0; round < 400; round++) {
+        size_t len = 0, whole = (size_t)(1000 + rand() % 3000), only = (size_t)rand() % 8;
+        while (len < whole) {
+            const char *piece = pieces[only < 4 ? only : (size_t)rand() % 4];
+            memcpy(text + len, piece, strlen(piece));
+            len += strlen(piece);
+        }
+        assert_true(grpc_utf8_valid(text, len));
+        size_t bad = (size_t)rand() % len, cut = len - (size_t)rand() % 4;
+        assert_int_equal(grpc_utf8_valid(text, cut), utf8_by_numbers(text, cut));
+        text[bad] = (uint8_t)rand();
+        assert_int_equal(grpc_utf8_valid(text, len), utf8_by_numbers(text, len));
+        text[len / 2 - (size_t)rand() % 4] = (uint8_t)rand();
+        assert_int_equal(grpc_utf8_valid(text, len), utf8_by_numbers(text, len));
+    }
+    memset(text, 0x80, sizeof(text)); /* no character begins */
+    assert_false(grpc_utf8_valid(text, sizeof(text)));
+}
+
 static void utf8_character_is_read_as_its_number(void **state)
 {
     uint8_t text[4];
@@ -306,6 +333,7 @@ int main(void)
         cmocka_unit_test(base64_of_any_bytes_comes_back),
         cmocka_unit_test(utf8_agrees_with_the_definition_on_all_short_texts),
         cmocka_unit_test(utf8_sees_a_bad_byte_at_every_place),
+        cmocka_unit_test(utf8_of_long_texts_agrees_with_the_definition),
         cmocka_unit_test(utf8_character_is_read_as_its_number),
         cmocka_unit_test(utf8_is_cut_between_characters),
         cmocka_unit_test(statuses_have_the_dashboards_names),
