@@ -171,6 +171,23 @@ def test_the_rest_of_a_message_has_a_time(start):
             wait_for(lambda: held(rosterd) - before < 2 * MIB, 5, "memory given back")
 
 
+# ---- what methods keep ----
+
+def test_uploads_that_stay_open(server, quiet):
+    """Each has a thousand faults to tell of and 28 KB of users to insert, in 33 KB sent."""
+    user = message(pb.CreateUserRequest(username="u" * 64, email="e" * 200 + "@example.org"))
+    body = message(b"") * 1000 + user * 90
+    with watched(server, quiet, ACCOUNT + SHARED, "1,000 uploads that stay open"):
+        with Wire(server.connect()) as connection:
+            connection.wait_ready()
+            for _ in range(1000):
+                number, frame = headers(connection, END_HEADERS, "BatchCreateUsers", **BEARER)
+                connection.send(frame + frames(connection, number, body, end=False))
+                connection.read(0)
+            connection.ping()
+            assert connection.goaway is None
+
+
 # ---- metadata ----
 
 def test_metadata_of_eight_kibibytes_on_a_thousand_streams(server, quiet):
