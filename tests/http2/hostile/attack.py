@@ -7,6 +7,7 @@ import selectors
 import socket
 import struct
 import time
+import zlib
 
 import wire
 from watch import ATTACK_SECONDS
@@ -76,9 +77,9 @@ def requests(connection, count, path, body, end=True, **changes):
     return b"".join(out)
 
 
-def squeezed(body):
-    """A gzip'd message."""
-    return message(gzip.compress(body, 9), 1)
+def squeezed(body, encoding="gzip"):
+    """A compressed message."""
+    return message(gzip.compress(body, 9) if encoding == "gzip" else zlib.compress(body, 9), 1)
 
 
 def varint(number):
@@ -87,6 +88,20 @@ def varint(number):
         out.append(number & 127 | 128)
         number >>= 7
     return bytes(out) + bytes([number])
+
+
+def literal(name, value):
+    """A field of a header section that goes into no table (RFC 7541 6.2.2), without Huffman."""
+    out = b"\0"
+    for text in (name.encode(), value.encode()):
+        length = bytes([len(text)]) if len(text) < 127 else b"\x7f" + varint(len(text) - 127)
+        out += length + text
+    return out
+
+
+def full_of(field):
+    """A message of the largest size with nothing but this field."""
+    return field * (MESSAGE_MAX // len(field))
 
 
 def one_text(field, size=MESSAGE_MAX):

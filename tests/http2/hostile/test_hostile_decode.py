@@ -4,7 +4,7 @@ import contextlib
 
 import pytest
 
-from attack import (HEALTH, MESSAGE_MAX, REFLECTION, again, requests, squeezed)
+from attack import HEALTH, REFLECTION, again, full_of, requests, squeezed
 from harness import Rosterd
 from watch import TOKEN, token_file, watched
 from wire import Wire, message
@@ -19,10 +19,6 @@ BEARER = {"authorization": f"Bearer {TOKEN}", "grpc_encoding": "gzip"}
 def server(tmp_path_factory):
     with Rosterd(*token_file(tmp_path_factory.mktemp("decode")), workers=1) as rosterd:
         yield rosterd
-
-
-def full_of(field):
-    return field * (MESSAGE_MAX // len(field))
 
 
 FIELDS = {
