@@ -52,7 +52,7 @@ def test_replies_that_meet_a_closed_window(server, quiet, count):
                                          grpc_encoding="gzip", **BEARER))
                 # some wait, the others are refused: those say so, whatever the window
                 connection.until(lambda c=connection: sum(
-                    status(c, n) == EXHAUSTED for n in range(1, 241, 2)) >= 110, 60)
+                    status(c, n) == EXHAUSTED for n in range(1, 241, 2)) >= 110, 30)
                 assert connection.goaway is None
 
 
