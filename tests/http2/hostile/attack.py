@@ -14,7 +14,7 @@ from watch import ATTACK_SECONDS
 from wire import (DATA, END_HEADERS, END_STREAM, HEADERS, INITIAL_WINDOW_SIZE, PREFACE, SETTINGS,
                   WINDOW_UPDATE, Wire, message)
 
-NO_ERROR, PROTOCOL_ERROR, STREAM_CLOSED, CALM = 0, 1, 5, 0xb
+PROTOCOL_ERROR, STREAM_CLOSED, CALM = 1, 5, 0xb
 WIDE = 2 ** 31 - 1
 MESSAGE_MAX = 4 << 20  # max-message-size, unless set otherwise
 HEALTH = "/grpc.health.v1.Health/Check"

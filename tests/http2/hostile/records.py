@@ -99,7 +99,7 @@ class Handshake:
 
 
 def sealer(context, sock):
-    """@return what seals records on sock, after a handshake with AES-256-GCM, the first choice of both sides"""
+    """@return what seals records on sock, after a handshake with AES-256-GCM, both sides' choice"""
     with tempfile.TemporaryDirectory() as directory:
         context.keylog_filename = os.path.join(directory, "keys")
         handshake = Handshake(context)

@@ -12,8 +12,8 @@ import time
 import pytest
 
 import user_service_pb2 as pb
-from attack import (HEALTH, MESSAGE_MAX, REFLECTION, WIDE, full_of, headers, literal, one_text,
-                    requests, squeezed)
+from attack import (HEALTH, REFLECTION, WIDE, full_of, headers, literal, one_text,
+                    requests, squeezed, varint)
 from certs import Authority
 from harness import OUT, SANITIZED, Rosterd, free_port
 from records import Handshake
@@ -25,8 +25,8 @@ from wire import (CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, INITIAL_
 FULL = os.environ.get("ROSTERD_E2E") == "cost"
 ROUNDS = 5 if FULL else 1
 NS_WITHOUT, NS_WITH = 500, 2000
-# beside other tests, on machines that are shared, a second of CPU time is worth a fraction; what the
-# bounds are there for was a hundred times above them
+# beside other tests, on machines that are shared, a second of CPU time is worth a fraction; what
+# the bounds are there for was a hundred times above them
 SLACK = 1 if FULL else 10
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(SANITIZED, reason="measures the sanitizer")]
@@ -59,7 +59,7 @@ def sleeps(pid):
 
 
 def spent(pid):
-    """CPU time so far, once the worker has nothing to do any more: one that waits for a CPU does."""
+    """CPU time so far, once the worker has nothing more to do: one that waits for a CPU has."""
     last, calm = cpu_ns(pid), 0
     while calm < 3:
         time.sleep(0.03)
@@ -179,12 +179,19 @@ WITHOUT = {
     "call without a token": calls(3000, "GetUser", message(b"")),
     "call of an unknown method": calls(3000, "/a/b", message(b"")),
     "no gRPC at all": calls(3000, "/a/b", b"", method="GET", content_type="text/html"),
+    # in the table once, one byte from then on
+    "call without a token, 1,000 values of one field": calls(
+        300, "GetUser", message(b""), x_bin=",".join(["AA"] * 1200)),
+    "health check, 1,000 values of one field": calls(
+        300, HEALTH, message(b""), x_bin=",".join(["AA"] * 1200)),
+    "health check, 3 KB of metadata": calls(300, HEALTH, message(b""), x_text="v" * 3600),
     "Chat opened and reset": resets,
     "HPACK, one entry 12,000 times": indexed,
     "HPACK, 12,000 static entries": blocks(20, b"\x90" * 12000),
     "HPACK, 12,000 insertions": blocks(10, b"\x40\x01a\x00" * 12000),
-    "HPACK, Huffman": blocks(20, b"\x00\x81\x1f\xff\x07" + bytes([0x18]) * 262 * 4),
-    "HPACK, table sizes": blocks(50, b"\x20\x3f\xe1\x1f"),
+    # the name a, and a value of 12,800 of them, five bits each
+    "HPACK, Huffman": blocks(20, b"\x00\x81\x1f\xff" + varint(8000 - 127) +
+                             b"\x18\xc6\x31\x8c\x63" * 1600),
     "WINDOW_UPDATE": frames_of(WINDOW_UPDATE, 2000, b"\0\0\0\1"),
     "PRIORITY": frames_of(PRIORITY, 2000, b"\0\0\0\0\x10", stream=1),
     "SETTINGS": frames_of(SETTINGS, 250, b"\0\x04\0\0\xff\xff"),
@@ -193,15 +200,18 @@ WITHOUT = {
 }
 WITH = {
     "GetUser": with_token(3000, "GetUser", message(pb.GetUserRequest(id="0" * 36))),
-    "GetUser, an id of 60 KB": with_token(50, "GetUser", message(pb.GetUserRequest(id="i" * 60000))),
+    "GetUser, an id of 60 KB": with_token(50, "GetUser",
+                                          message(pb.GetUserRequest(id="i" * 60000))),
     "CreateUser": create,
     "CreateUser, invalid": with_token(3000, "CreateUser", message(b"")),
     "BatchCreateUsers, invalid": conversation(200, message(b"") * 1000, "BatchCreateUsers"),
     "ListUsers of one": with_token(2000, "ListUsers", message(pb.ListUsersRequest(page_size=1))),
     "Chat, empty messages": conversation(200, message(b"") * 1000),
     "Chat, an empty message a frame": conversation(20000, message(b"")),
-    "Chat, messages of a byte in three frames": conversation(
-        2000, message(b"\x12\x01a")[:3]),
+    "180 fields of metadata": with_token(100, "GetUser", message(b""),
+                                        **{f"k{i}": "v" for i in range(180)}),
+    "1,000 values of one field": with_token(300, "GetUser", message(b""),
+                                            x_bin=",".join(["AA"] * 1200)),
     "reflection, unknown file": conversation(
         30, message(b"\x1a\x0fgrpc/health/v1x") * 500, REFLECTION.format("v1alpha")),
     "reflection, services": conversation(

@@ -84,7 +84,8 @@ def beside(rosterd):
     address = next((each for each in rosterd.listen if each.startswith("unix:")), rosterd.target())
     token = [TOKEN] if "--auth-token-file" in rosterd.options else []
     process = subprocess.Popen([sys.executable, str(pathlib.Path(__file__).parent / "beside.py"),
-                                address, *token], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+                                address, *token], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                               text=True)
     try:
         assert process.stdout.readline() == "ready\n"
         report = {}
