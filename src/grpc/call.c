@@ -219,6 +219,16 @@ struct grpc_arena *grpc_call_arena(struct grpc_call *call)
     return &call->arena;
 }
 
+bool grpc_call_hold(struct grpc_call *call, size_t len)
+{
+    return http2_stream_hold(&call->stream, len);
+}
+
+void grpc_call_release(struct grpc_call *call, size_t len)
+{
+    http2_stream_release(&call->stream, len);
+}
+
 size_t grpc_call_method_index(const struct grpc_call *call)
 {
     return call->entry->method != NULL ? call->entry->index : call->server->methods.count;

@@ -144,7 +144,13 @@ enum grpc_kind grpc_server_method_kind(const struct grpc_server *server, size_t 
 void *grpc_call_state(struct grpc_call *call);        /* state_size bytes */
 void *grpc_call_service_data(struct grpc_call *call); /* as given to add_service */
 struct grpc_server *grpc_call_server(struct grpc_call *call);
+/** Counted in the connection's memory after each message and when metadata came. */
 struct grpc_arena *grpc_call_arena(struct grpc_call *call);
+/** Counts memory that a method keeps for the call elsewhere, until it is released or the call's end.
+ * @return false: the connection would hold more than it may; it is not counted, and the method does
+ * without it */
+bool grpc_call_hold(struct grpc_call *call, size_t len);
+void grpc_call_release(struct grpc_call *call, size_t len);
 size_t grpc_call_method_index(const struct grpc_call *call);
 h2o_iovec_t grpc_call_path(const struct grpc_call *call);
 /** ms on grpc_server_now_ms()'s clock, UINT64_MAX where the client set none */

@@ -55,11 +55,20 @@ struct grpc_response_field {
     struct http2_field field;
 };
 
-enum grpc_metadata_result { GRPC_METADATA_KEPT, GRPC_METADATA_BAD_BINARY, GRPC_METADATA_NO_MEMORY };
+enum grpc_metadata_result {
+    GRPC_METADATA_KEPT,
+    GRPC_METADATA_BAD_BINARY,
+    GRPC_METADATA_TOO_MANY,
+    GRPC_METADATA_NO_MEMORY,
+};
+/** Values that lists of one request may be split into, beside one for each field: the client's
+ * table of fields has a list of a thousand, which costs it a byte each time. */
+enum { GRPC_METADATA_SPLIT_MAX = 128 };
 
-/** Appends one request field at **tail; a `-bin` one decoded, and split where it is a list. */
+/** Appends one request field at **tail; a `-bin` one decoded, and split where it is a list.
+ * @param split counts what lists were split into, for all fields of a request */
 enum grpc_metadata_result grpc_metadata_keep(struct grpc_arena *arena, struct grpc_metadata ***tail,
-                                             const h2o_header_t *field);
+                                             const h2o_header_t *field, unsigned *split);
 /** Appends a field to those of the response, `-bin` ones encoded. @return false: out of memory */
 bool grpc_metadata_respond(struct grpc_call *call, struct grpc_response_field **list,
                            const char *name, const void *value, size_t len);

@@ -55,7 +55,7 @@ static enum grpc_metadata_result keep_binary(struct grpc_arena *arena, struct gr
 }
 
 enum grpc_metadata_result grpc_metadata_keep(struct grpc_arena *arena, struct grpc_metadata ***tail,
-                                             const h2o_header_t *field)
+                                             const h2o_header_t *field, unsigned *split)
 {
     const char *value = field->value.len != 0 ? field->value.base : "";
     const char *end = value + field->value.len;
@@ -75,6 +75,8 @@ enum grpc_metadata_result grpc_metadata_keep(struct grpc_arena *arena, struct gr
             keep_binary(arena, tail, field->name, value, (size_t)(item_end - value));
         if (result != GRPC_METADATA_KEPT || comma == NULL)
             return result;
+        if (++*split > GRPC_METADATA_SPLIT_MAX)
+            return GRPC_METADATA_TOO_MANY;
         value = comma + 1;
     }
 }

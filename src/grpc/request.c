@@ -158,12 +158,13 @@ static enum grpc_metadata_result
 keep_metadata(struct grpc_call *call, const struct http2_request *request, h2o_iovec_t *culprit)
 {
     struct grpc_metadata **tail = &call->metadata;
+    unsigned split = 0;
 
     for (size_t i = 0; i < request->num_fields; i++) {
         const h2o_header_t *field = &request->fields[i];
         if (is_reserved(field->name))
             continue;
-        enum grpc_metadata_result result = grpc_metadata_keep(&call->arena, &tail, field);
+        enum grpc_metadata_result result = grpc_metadata_keep(&call->arena, &tail, field, &split);
         if (result != GRPC_METADATA_KEPT) {
             *culprit = *field->name;
             return result;
@@ -249,6 +250,9 @@ static void admit(struct grpc_call *call, const struct http2_request *request,
                           call->path.len > 128 ? "..." : "");
     else if (kept == GRPC_METADATA_NO_MEMORY)
         grpc_call_finish(call, GRPC_RESOURCE_EXHAUSTED, "out of memory");
+    else if (kept == GRPC_METADATA_TOO_MANY)
+        grpc_call_finishf(call, GRPC_RESOURCE_EXHAUSTED, "metadata %.*s has too many values",
+                          culprit.len > 128 ? 128 : (int)culprit.len, culprit.base);
     else if (kept == GRPC_METADATA_BAD_BINARY)
         grpc_call_finishf(call, GRPC_INTERNAL, "metadata %.*s is not base64",
                           culprit.len > 128 ? 128 : (int)culprit.len, culprit.base);

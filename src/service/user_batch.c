@@ -17,12 +17,25 @@ enum {
     ENTRY_HEAD = 2 * sizeof(uint32_t), /* position, body length */
 };
 
-static void add_error(struct batch_call *batch, uint32_t position, const char *reason)
+/* What a call keeps is counted, and one that may keep no more says less. */
+static void *grow(struct grpc_call *call, void *old, size_t size, size_t wanted)
 {
+    if (!grpc_call_hold(call, wanted - size))
+        return NULL;
+    void *grown = realloc(old, wanted);
+    if (grown == NULL)
+        grpc_call_release(call, wanted - size);
+    return grown;
+}
+
+static void add_error(struct grpc_call *call, uint32_t position, const char *reason)
+{
+    struct batch_call *batch = grpc_call_state(call);
     if (batch->num_errors == batch->errors_cap && batch->errors_cap < BATCH_ERRORS_MAX) {
         uint32_t cap = batch->errors_cap == 0 ? 8 : batch->errors_cap * 2;
         cap = cap < BATCH_ERRORS_MAX ? cap : BATCH_ERRORS_MAX;
-        struct batch_error *grown = realloc(batch->errors, cap * sizeof(*grown));
+        struct batch_error *grown =
+            grow(call, batch->errors, batch->errors_cap * sizeof(*grown), cap * sizeof(*grown));
         if (grown != NULL) {
             batch->errors = grown;
             batch->errors_cap = cap;
@@ -36,14 +49,25 @@ static void add_error(struct batch_call *batch, uint32_t position, const char *r
         (struct batch_error){.reason = reason, .position = position};
 }
 
+static void drop_errors(struct grpc_call *call)
+{
+    struct batch_call *batch = grpc_call_state(call);
+    grpc_call_release(call, batch->errors_cap * sizeof(*batch->errors));
+    free(batch->errors);
+    batch->errors = NULL;
+    batch->more_errors += batch->num_errors; /* the log counts them */
+    batch->num_errors = batch->errors_cap = 0;
+}
+
 /* ---- the users that wait ---- */
 
-static bool append(struct batch_call *batch, uint32_t position,
+static bool append(struct grpc_call *call, uint32_t position,
                    const Userservice__CreateUserRequest *request)
 {
+    struct batch_call *batch = grpc_call_state(call);
     if (batch->buffer_cap - batch->buffer_len < ENTRY_HEAD + USER_REQUEST_BODY_MAX) {
         uint32_t cap = batch->buffer_cap == 0 ? BATCH_BUFFER_FIRST : batch->buffer_cap * 2;
-        uint8_t *grown = realloc(batch->buffer, cap);
+        uint8_t *grown = grow(call, batch->buffer, batch->buffer_cap, cap);
         if (grown == NULL)
             return false;
         batch->buffer = grown;
@@ -84,10 +108,12 @@ static void load_users(struct user_service *service, const struct batch_call *ba
 }
 
 /* Forgets the first `done` users; the memory too when none is left. */
-static void drop_users(struct batch_call *batch, const struct shm_new_user *users, uint32_t done)
+static void drop_users(struct grpc_call *call, const struct shm_new_user *users, uint32_t done)
 {
+    struct batch_call *batch = grpc_call_state(call);
     batch->waiting -= done;
     if (batch->waiting == 0) {
+        grpc_call_release(call, batch->buffer_cap);
         free(batch->buffer);
         batch->buffer = NULL;
         batch->buffer_len = batch->buffer_cap = 0;
@@ -111,7 +137,7 @@ static void add_taken(struct grpc_call *call, const struct shm_new_user *user, u
         if (kept != NULL)
             reason = memcpy(kept, text, size);
     }
-    add_error(batch, position_of(user), reason);
+    add_error(call, position_of(user), reason);
 }
 
 struct inserting {
@@ -154,7 +180,7 @@ static void settle(struct grpc_call *call, struct inserting *now, int result,
         }
         const char *text;
         user_insert_status(service, result, &text);
-        add_error(batch, position_of(first), text);
+        add_error(call, position_of(first), text);
         now->done++;
     }
 }
@@ -183,7 +209,7 @@ static int insert_waiting(struct grpc_call *call)
         settle(call, &now, result, &conflict);
     }
     batch->chunk = result == SHM_EBUSY ? now.chunk : 0; /* what was learned is kept */
-    drop_users(batch, service->batch, now.done);
+    drop_users(call, service->batch, now.done);
     return result == SHM_EBUSY ? SHM_EBUSY : SHM_OK;
 }
 
@@ -216,8 +242,9 @@ static ProtobufCBinaryData format_line(struct grpc_arena *arena, const char *for
 static void finish(struct grpc_call *call)
 {
     struct batch_call *batch = grpc_call_state(call);
-    struct grpc_arena *arena = grpc_call_arena(call);
+    struct grpc_arena *arena = &(struct grpc_arena){0}; /* the packed reply alone waits */
     Userservice__BatchResult result = USERSERVICE__BATCH_RESULT__INIT;
+    grpc_arena_init(arena, NULL, 0);
     result.created = batch->created <= INT32_MAX ? (int32_t)batch->created : INT32_MAX;
     size_t lines = batch->num_errors + (batch->more_errors != 0);
     if (lines != 0) {
@@ -236,6 +263,8 @@ static void finish(struct grpc_call *call)
         result.n_errors = lines;
     }
     grpc_call_send(call, &result.base);
+    grpc_arena_clear(arena, false);
+    drop_errors(call);
     grpc_call_finish(call, GRPC_OK, NULL);
 }
 
@@ -281,8 +310,8 @@ void user_batch_on_message(struct grpc_call *call, ProtobufCMessage *message)
         explicit_bzero(request->password.data, request->password.len);
     uint32_t position = batch->position++;
     if (fault != NULL)
-        add_error(batch, position, fault);
-    else if (!append(batch, position, request))
+        add_error(call, position, fault);
+    else if (!append(call, position, request))
         grpc_call_finishf(call, GRPC_RESOURCE_EXHAUSTED, "out of memory; %u users were created",
                           batch->created);
     else if (is_full(batch))

@@ -190,6 +190,16 @@ def test_base64_with_and_without_padding_and_in_lists_is_good(wire, value):
     not_found(wire.call("GetUser", message(GET), x_bin=value))
 
 
+@pytest.mark.parametrize("values, status", [(129, 5), (130, 8)])
+def test_a_list_in_bin_metadata_has_a_bound(wire, values, status):
+    """Of one list or of two."""
+    response = wire.call("GetUser", message(GET), x_bin=",".join(["AA"] * values))
+    assert response.grpc_status == status
+    half = ",".join(["AA"] * ((values + 1) // 2))
+    rest = ",".join(["AA"] * (values + 1 - (values + 1) // 2))
+    assert wire.call("GetUser", message(GET), x_bin=half, y_bin=rest).grpc_status == status
+
+
 def test_header_list_over_the_limit_is_trailers_only_8(wire):
     wire.wait_ready()
     limit = wire.settings[MAX_HEADER_LIST_SIZE]

@@ -112,7 +112,8 @@ static void check_field(char *text, size_t len)
     h2o_header_t field = {.name = &name,
                           .value = h2o_iovec_init(newline + 1, len - (size_t)(newline - text) - 1)};
     grpc_arena_init(&arena, NULL, 0);
-    if (grpc_metadata_keep(&arena, &tail, &field) == GRPC_METADATA_KEPT)
+    unsigned split = 0;
+    if (grpc_metadata_keep(&arena, &tail, &field, &split) == GRPC_METADATA_KEPT)
         for (struct grpc_metadata *m = list; m != NULL; m = m->next)
             if (m->value[m->value_len] != '\0' || m->name_len != name.len)
                 die("a field without its end");

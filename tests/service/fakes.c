@@ -134,6 +134,17 @@ struct grpc_arena *grpc_call_arena(struct grpc_call *call)
     return &call->arena;
 }
 
+bool grpc_call_hold(struct grpc_call *call, size_t len)
+{
+    (void)call, (void)len;
+    return true;
+}
+
+void grpc_call_release(struct grpc_call *call, size_t len)
+{
+    (void)call, (void)len;
+}
+
 uint8_t *grpc_call_reserve(struct grpc_call *call, size_t len)
 {
     assert_int_equal(call->finishes, 0);

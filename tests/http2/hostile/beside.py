@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """A client beside an attack: GetUser on a kept connection and on fresh ones, until its input ends.
 Prints a line of JSON: calls, errors, and the 99th percentile in ms of each kind.
-Usage: beside.py PORT"""
+Usage: beside.py HOST:PORT|unix:PATH [TOKEN]"""
 import json
 import select
 import socket
@@ -12,25 +12,32 @@ import user_service_pb2 as pb
 from wire import Wire, message
 
 BODY = message(pb.GetUserRequest(id="nobody"))
+TOKEN = f"Bearer {sys.argv[2]}" if len(sys.argv) > 2 else None
 
 
 def call(connection):
     began = time.perf_counter()
-    response = connection.call("GetUser", BODY)
+    response = connection.call("GetUser", BODY, authorization=TOKEN)
     assert response.grpc_status == 5, response
     return time.perf_counter() - began
 
 
-def connect(port):
-    sock = socket.create_connection(("127.0.0.1", port), 20)
+def connect(address):
+    if address.startswith("unix:"):
+        sock = socket.socket(socket.AF_UNIX)
+        sock.settimeout(20)
+        sock.connect(address[5:])
+        return sock
+    host, _, port = address.rpartition(":")
+    sock = socket.create_connection((host, int(port)), 20)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # else Nagle's 40 ms are measured
     return sock
 
 
-def fresh(port):
+def fresh(address):
     began = time.perf_counter()
-    with Wire(connect(port)) as connection:
-        connection.call("GetUser", BODY)
+    with Wire(connect(address)) as connection:
+        call(connection)
     return time.perf_counter() - began
 
 
@@ -39,8 +46,8 @@ def percentile(times):
 
 
 def main():
-    port, kept_times, fresh_times, errors = int(sys.argv[1]), [], [], []
-    with Wire(connect(port)) as kept:
+    address, kept_times, fresh_times, errors = sys.argv[1], [], [], []
+    with Wire(connect(address)) as kept:
         call(kept)
         print("ready", flush=True)
         while not select.select([sys.stdin], [], [], 0)[0]:
@@ -48,7 +55,7 @@ def main():
                 kept_times.append(call(kept))
                 kept.streams.clear()
                 if len(kept_times) % 5 == 0:
-                    fresh_times.append(fresh(port))
+                    fresh_times.append(fresh(address))
             except (AssertionError, OSError) as error:
                 errors.append(repr(error)[:300])
                 break

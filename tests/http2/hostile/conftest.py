@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: MIT
 """The harness is that of the end-to-end tests, found through PYTHONPATH."""
 import resource
+import time
 
 import pytest
 
 from harness import Rosterd
+from watch import beside
 
 
 @pytest.fixture(scope="module")
@@ -14,3 +16,11 @@ def server():
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 6000), max(hard, 6000)))
     with Rosterd("--handshake-timeout", "5s", workers=1) as rosterd:
         yield rosterd
+
+
+@pytest.fixture(scope="module")
+def quiet(server):
+    """What a client sees beside nothing."""
+    with beside(server) as report:
+        time.sleep(1)
+    return report

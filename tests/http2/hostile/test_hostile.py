@@ -1,18 +1,11 @@
 # SPDX-License-Identifier: MIT
 """Attacks on one connection or on many. For each: the server's memory stays within a stated number,
 it goes quiet afterwards, the offender is closed with the right code, and a client beside it
-sees no error. docs/threat-model.md is the table of this.
-
-HOSTILE_LATENCY=1 also holds the 99th percentile of the client beside against the quiet one: for
-a machine that does nothing else (make hostile)."""
+sees no error. docs/threat-model.md is the table of this."""
 import contextlib
-import json
-import os
 import pathlib
 import select
 import struct
-import subprocess
-import sys
 import time
 import zlib
 
@@ -20,113 +13,20 @@ import pytest
 
 import user_service_pb2 as pb
 import wire
-from harness import SANITIZED, cpu_seconds, fill, requests, resident, wait_for
+from attack import (CALM, PROTOCOL_ERROR, STREAM_CLOSED, again, blast, closed_with,
+                    headers)
+from harness import fill, requests, wait_for
+from watch import MIB, watched
 from wire import (CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, PING, PREFACE, RST_STREAM,
                   SETTINGS, WINDOW_UPDATE, Wire, message)
 
 pytestmark = pytest.mark.slow  # beside the others; not in distcheck
 
 PRIORITY, UNKNOWN = 2, 0x42
-NO_ERROR, PROTOCOL_ERROR, STREAM_CLOSED, COMPRESSION_ERROR, CALM = 0, 1, 5, 9, 0xb
-MIB = 1 << 20
-LATENCY = os.environ.get("HOSTILE_LATENCY")
-ATTACK_SECONDS = 1.0 if LATENCY else 0.3
 GET = message(pb.GetUserRequest(id="nobody"))
 
 
-# ---- what is watched ----
-
-@contextlib.contextmanager
-def beside(rosterd):
-    process = subprocess.Popen([sys.executable, str(pathlib.Path(__file__).parent / "beside.py"),
-                                str(rosterd.port)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                               text=True)
-    try:
-        assert process.stdout.readline() == "ready\n"
-        report = {}
-        yield report
-        report.update(json.loads(process.communicate("\n", timeout=60)[0]))
-    finally:
-        process.kill()
-        process.wait()
-
-
-@pytest.fixture(scope="module")
-def quiet(server):
-    with beside(server) as report:
-        time.sleep(1)
-    return report
-
-
-@contextlib.contextmanager
-def watched(server, quiet, mib, name):
-    """@param mib that the worker's memory may grow by, at its peak"""
-    pid, = server.worker_pids()
-    before = resident(pid)
-    peak = [before]
-    with beside(server) as report:
-        yield lambda: peak.append(resident(pid))
-        peak.append(resident(pid))
-        time.sleep(0.2)
-    assert not report["errors"] and report["calls"] > 0, report
-    assert server.worker_pids() == [pid]
-    bound = mib * MIB if not SANITIZED else 4 * mib * MIB + 64 * MIB
-    assert max(peak) - before < bound, f"{(max(peak) - before) / MIB:.1f} MiB"
-    # quiet: no loop goes on with what the attacker left
-    wait_for(lambda: is_quiet(pid), 20, "no CPU time used")
-    print(f"\n{name}: {(max(peak) - before) / MIB:.2f} MiB, p99 {report['kept_p99']:.2f} ms kept, "
-          f"{report['fresh_p99'] or 0:.2f} ms fresh (quiet: {quiet['kept_p99']:.2f}, "
-          f"{quiet['fresh_p99']:.2f})")
-    if LATENCY:
-        for kind in ("kept_p99", "fresh_p99"):
-            assert (report[kind] or 0) < max(50, 20 * quiet[kind]), report
-
-
-def is_quiet(pid):
-    before = cpu_seconds(pid)
-    time.sleep(0.3)
-    return cpu_seconds(pid) - before <= 0.02
-
-
-def again():
-    """Attackers come back: for as long as an attack is to last."""
-    end = time.monotonic() + ATTACK_SECONDS
-    while True:
-        yield
-        if time.monotonic() > end:
-            return
-
-
-def closed_with(connection, seconds=20):
-    """GOAWAY's code, after what is still to come."""
-    with contextlib.suppress(OSError):
-        return connection.wait_close(seconds)
-    return connection.goaway[0] if connection.goaway else None
-
-
-def blast(connection, data, times, read=False):
-    """The same bytes over and over, without a look at the answers; until the server closes."""
-    connection.sock.settimeout(0.3)
-    for _ in range(times):
-        try:
-            connection.sock.sendall(data)
-        except TimeoutError:
-            return False  # it does not read any more
-        except OSError:
-            return True
-        if read and not connection.read(0):
-            return True
-    return True
-
-
 # ---- floods on one connection ----
-
-def headers(connection, flags=END_HEADERS | END_STREAM, path="GetUser", number=None):
-    block = connection.encoder.encode(connection.fields(wire.SERVICE + path))
-    if number is None:
-        number, connection.next_stream = connection.next_stream, connection.next_stream + 2
-    return number, connection.frame(HEADERS, flags, number, block)
-
 
 def reset_after(connection, provoke):
     """Requests, each followed by frames that end its stream."""
