@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,6 +25,7 @@ enum {
     LOG_RING_SIZE = 1 << 20, /* lines that wait: touched as far as they ever did */
     LOG_FLUSH_MS = 1000,     /* at the end, for the last lines */
     NOTES_PER_SECOND = 100,
+    IDLE_MS = 2000,          /* without a byte from anybody */
     ROOM_TO_START = 1 << 20, /* where malloc has not that much, a start fails for want of it */
     FORGET_MS = 60000,       /* between two looks for secrets of the past */
     LOST_LINES_MS = 60000,   /* between two words about lines that the access log loses */
@@ -45,6 +47,9 @@ struct worker {
     uint64_t forget_at;                     /* ms, as grpc_server_now_ms() has them */
     uint64_t dropped_told, tell_dropped_at; /* of own.access_log_dropped; ms */
     bool draining, drain_expired, stop;
+    uint64_t bytes_in; /* when it was looked at last, once a second */
+    uint64_t look_at;  /* ms */
+    bool gave_back;
     uint64_t noted_ms; /* the second in which notes are counted began */
     unsigned notes;
     bool no_memory; /* the start failed for it */
@@ -310,6 +315,18 @@ static void tell_lost_lines(struct worker *worker)
     worker->tell_dropped_at = now + LOST_LINES_MS;
 }
 
+/* glibc keeps what large messages and many connections needed. A worker to whom nothing came in
+ * a whole turn has the time to give it back; in a busy one it would be asked for again. */
+static void give_memory_back(struct worker *worker)
+{
+    uint64_t bytes_in = http2_context_counts(grpc_server_http2(worker->server))->bytes_in;
+    bool idle = bytes_in == worker->bytes_in;
+    if (idle && !worker->gave_back)
+        malloc_trim(0);
+    worker->gave_back = idle;
+    worker->bytes_in = bytes_in;
+}
+
 static void account(struct worker *worker)
 {
     struct stats_own *own = &worker->own;
@@ -376,6 +393,10 @@ int worker_run(const struct worker_config *config)
         show_progress(worker);
         account(worker);
         forget_old_secrets(worker);
+        if (grpc_server_now_ms(worker->server) >= worker->look_at) {
+            worker->look_at = grpc_server_now_ms(worker->server) + IDLE_MS;
+            give_memory_back(worker);
+        }
         shm_actor_offline(worker->actor);
     }
     finish(worker);
