@@ -167,6 +167,18 @@ def test_a_bomb_stops_at_the_limit(server, encoding):
              >= 3, 10, "they are counted")
 
 
+@pytest.mark.skipif(SANITIZED, reason="its memory is another")
+def test_memory_of_a_large_message_is_given_back(start):
+    rosterd = start(workers=1)
+    pid, = rosterd.worker_pids()
+    assert status_of(rosterd, frame(gzip.compress(GOOD)), "gzip")[0] == 5
+    before = resident(pid)
+    bomb = gzip.compress(pb.GetUserRequest(id="a" * (4_000_000)).SerializeToString())
+    assert status_of(rosterd, frame(bomb), "gzip")[0] == 5
+    assert resident(pid) - before > 3 << 20  # for the next
+    wait_for(lambda: resident(pid) - before < 1 << 20, 10, "nobody needs it any more")
+
+
 def test_what_inflates_to_the_limit_exactly_is_read(server):
     text = pb.GetUserRequest(id="a" * ((4 << 20) - 5))
     assert len(text.SerializeToString()) == 4 << 20

@@ -154,6 +154,8 @@ static void on_message(struct grpc_call *call, ProtobufCMessage *message)
 static void on_secret(struct grpc_call *call, ProtobufCMessage *message)
 {
     serve.secret_in_place = ((Grpctest__Item *)message)->name.data;
+    if (serve.at_secret != NULL)
+        serve.at_secret(serve.secret_in_place);
     Grpctest__Item reply = GRPCTEST__ITEM__INIT;
     note("message");
     grpc_call_send(call, &reply.base);

@@ -37,6 +37,7 @@ struct serve {
     enum grpc_status refuse;                  /* what the first step of the chain says */
     void (*at_start)(struct grpc_call *call); /* what the first step of the chain does, too */
     const uint8_t *secret_in_place;           /* the password in the arena, after on_message */
+    void (*at_secret)(const uint8_t *secret); /* while on_message has it */
 };
 extern struct serve serve;
 

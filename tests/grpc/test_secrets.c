@@ -10,6 +10,7 @@
 
 #include "grpc/internal.h"
 #include "serve.h"
+#include "tests/server/dumped.h"
 
 #define PEER   serve.peer
 #define NEEDLE "Zq7-kept-in-a-call-of-its-own"
@@ -98,11 +99,45 @@ static void wiped_metadata_is_gone_at_once_each_of_its_name(void **state)
     reply_free(&reply);
 }
 
+static unsigned left_out;
+
+static void see_it_left_out(const uint8_t *secret)
+{
+    left_out += is_left_out(secret) ? 1 : 0;
+}
+
+/** Of any size: what a worker that dies in a method has of it is in no core. */
+static void message_that_a_method_has_is_in_no_core(void **state)
+{
+    static const size_t lengths[] = {10, 3000, 16000};
+    static char name[16000];
+    Grpctest__Item item = GRPCTEST__ITEM__INIT;
+    struct reply reply;
+
+    (void)state;
+#ifdef __SANITIZE_ADDRESS__
+    skip(); /* its memory is malloc's, to see overflows */
+#endif
+    serve.at_secret = see_it_left_out;
+    left_out = 0;
+    memset(name, 'n', sizeof(name));
+    for (unsigned i = 0; i < 3; i++) {
+        item.name = (ProtobufCBinaryData){.len = lengths[i], .data = (uint8_t *)name};
+        client_open(PEER, 2 * i + 1, "/grpctest.Test/Secret", false, NULL);
+        client_send(PEER, 2 * i + 1, &item.base, true);
+        client_read(PEER, 2 * i + 1, &reply);
+        assert_int_equal(reply_status(&reply), 0);
+        reply_free(&reply);
+        assert_int_equal(left_out, i + 1);
+    }
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, serve_setup, serve_teardown)
     const struct CMUnitTest tests[] = {
         TEST(memory_of_a_call_with_metadata_or_a_secret_is_overwritten),
+        TEST(message_that_a_method_has_is_in_no_core),
         TEST(wiped_metadata_is_gone_at_once_each_of_its_name),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
