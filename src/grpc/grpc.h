@@ -146,7 +146,8 @@ void *grpc_call_service_data(struct grpc_call *call); /* as given to add_service
 struct grpc_server *grpc_call_server(struct grpc_call *call);
 /** Counted in the connection's memory after each message and when metadata came. */
 struct grpc_arena *grpc_call_arena(struct grpc_call *call);
-/** Counts memory that a method keeps for the call elsewhere, until it is released or the call's end.
+/** Counts memory that a method keeps for the call elsewhere, until it is released or the call's
+ * end.
  * @return false: the connection would hold more than it may; it is not counted, and the method does
  * without it */
 bool grpc_call_hold(struct grpc_call *call, size_t len);

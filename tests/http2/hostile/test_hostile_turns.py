@@ -59,8 +59,8 @@ def scripts():
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_quiet_client_beside_many_that_are_not(server, quiet, scripts, kind, count):
     data = scripts(kind)
-    with Flood(server, count, data) as flood:
-        with watched(server, quiet, KINDS[kind][-1], f"{count} connections of {kind}"):
+    with watched(server, quiet, KINDS[kind][-1], f"{count} connections of {kind}"):
+        with Flood(server, count, data) as flood:  # closed with what the kernel still has of it
             flood.run(ATTACK_SECONDS)
             assert flood.open == count
             print(f"\n{flood.taken / 1e6:.1f} MB sent", end="")
@@ -68,8 +68,8 @@ def test_a_quiet_client_beside_many_that_are_not(server, quiet, scripts, kind, c
 
 @pytest.mark.parametrize("count", [8, 32])
 def test_fifty_new_connections_beside_many_that_are_busy(server, quiet, scripts, count):
-    with Flood(server, count, scripts("invalid CreateUsers")) as flood:
-        with watched(server, quiet, 20, f"{count} busy connections, 50 new ones"):
+    with watched(server, quiet, 20, f"{count} busy connections, 50 new ones"):
+        with Flood(server, count, scripts("invalid CreateUsers")) as flood:
             attack = threading.Thread(target=flood.run, args=(2 * ATTACK_SECONDS + 0.5,))
             attack.start()
             time.sleep(0.2)
