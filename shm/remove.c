@@ -10,8 +10,7 @@
 
 #include "shm/counters.h"
 #include "shm/internal.h"
-
-enum { NAMES_MAX = 100 }; /* tried, where some are taken */
+#include "shm/name.h"
 
 /* As an owner would, so that nobody serves or writes it. What it holds is not looked at. */
 static int open_alone(int *fd, char path[300], const char *name, struct shm_fault *fault)
@@ -49,20 +48,24 @@ int shm_store_unlink(const char *name, struct shm_fault *fault)
     return rc;
 }
 
-/* NAME.20261123T063000Z, and -1, -2... behind it for those who come again within the second. */
-static int rename_aside(const char *from, const char *name, char moved_to[256],
-                        struct shm_fault *fault)
+bool shm_name_aside(char aside[256], const char *name, int i)
 {
     char stamp[32];
-    char target[300];
     time_t now = time(NULL);
     struct tm utc;
     gmtime_r(&now, &utc);
     strftime(stamp, sizeof(stamp), "%Y%m%dT%H%M%SZ", &utc);
-    for (int i = 0; i < NAMES_MAX; i++) {
-        int len = i == 0 ? snprintf(moved_to, 256, "%s.%s", name, stamp)
-                         : snprintf(moved_to, 256, "%s.%s-%d", name, stamp, i);
-        if (len >= 256)
+    int len = i == 0 ? snprintf(aside, 256, "%s.%s", name, stamp)
+                     : snprintf(aside, 256, "%s.%s-%d", name, stamp, i);
+    return len < 256;
+}
+
+static int rename_aside(const char *from, const char *name, char moved_to[256],
+                        struct shm_fault *fault)
+{
+    char target[300];
+    for (int i = 0; i < SHM_ASIDE_MAX; i++) {
+        if (!shm_name_aside(moved_to, name, i))
             return shm_fail(fault, SHM_EINVAL, "segment %s: its name is too long for another",
                             name);
         snprintf(target, sizeof(target), SHM_DIRECTORY "%s", moved_to);

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "shm/internal.h"
+#include "shm/name.h"
 
 enum { STEP = 1 << 20 }; /* bytes of one write */
 
@@ -58,7 +59,15 @@ static int calm(struct shm_store *store, struct shm_fault *fault)
     return SHM_OK;
 }
 
-int shm_store_save(struct shm_store *store, struct shm_fault *fault)
+static int publish_aside(int fd, const char *name, char saved_as[256], struct shm_fault *fault)
+{
+    int rc = SHM_EEXIST;
+    for (int i = 0; rc == SHM_EEXIST && i < SHM_ASIDE_MAX && shm_name_aside(saved_as, name, i); i++)
+        rc = shm_file_publish(fd, saved_as, fault);
+    return rc;
+}
+
+int shm_store_save(struct shm_store *store, char saved_as[256], struct shm_fault *fault)
 {
     int fd, rc = calm(store, fault);
     if (rc == SHM_OK)
@@ -67,7 +76,8 @@ int shm_store_save(struct shm_store *store, struct shm_fault *fault)
         return rc;
     rc = copy(store, fd, fault);
     if (rc == SHM_OK)
-        rc = shm_file_publish(fd, store->name, fault);
+        rc = saved_as != NULL ? publish_aside(fd, store->name, saved_as, fault)
+                              : shm_file_publish(fd, store->name, fault);
     close(fd);
     return rc;
 }

@@ -111,10 +111,12 @@ enum shm_name_state shm_store_hold_name(struct shm_store *store);
 bool shm_store_release_name(struct shm_store *store, char moved_to[256]);
 /**
  * For a segment that has no link any more (SHM_NAME_LOST): copies it into a new file with its
- * name. By its last process, whose actor has left. @return SHM_ESPACE, SHM_EEXIST where another
+ * name. By its last process, whose actor has left.
+ * @param saved_as NULL; else it gets a name beside its own, which is taken, and this is set
+ * @return SHM_ESPACE, SHM_EEXIST where another
  * file has the name, SHM_EBUSY where a tool is writing, SHM_ECORRUPT, SHM_ESYS
  */
-int shm_store_save(struct shm_store *store, struct shm_fault *fault);
+int shm_store_save(struct shm_store *store, char saved_as[256], struct shm_fault *fault);
 /** Whether the name leads to this segment, just now. In any process; two system calls. */
 bool shm_store_has_name(const struct shm_store *store);
 

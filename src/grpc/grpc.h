@@ -129,6 +129,8 @@ size_t grpc_server_calls(const struct grpc_server *server);
 /** How many messages were refused for max_message_size, a method's max_request or what decoding
  * may cost (decode.h). */
 uint64_t grpc_server_oversized(const struct grpc_server *server);
+/** How many messages were ended for message_timeout. */
+uint64_t grpc_server_overdue(const struct grpc_server *server);
 /** A monotonic clock, read at most once in a turn of the loop. */
 uint64_t grpc_server_now_ms(const struct grpc_server *server);
 

@@ -105,6 +105,7 @@ struct grpc_server {
     struct grpc_call *partial_first, **partial_last;
     uint64_t message_timeout;
     struct http2_timer partial_timer;
+    uint64_t overdue;              /* messages that it ended */
     struct http2_timer trim_timer; /* armed while memory for large messages is kept */
     struct grpc_methods methods;
     struct grpc_method_entry unknown;

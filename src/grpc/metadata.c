@@ -10,21 +10,25 @@ static bool is_binary(const char *name, size_t len)
 
 /* ---- of the request ---- */
 
-/** A record with room for its texts behind it, the name filled in. */
+/** A record with room for its texts behind it, the name filled in.
+ * @param other of the same field, whose copy of the name serves; NULL: it is the first */
 static struct grpc_metadata *new_record(struct grpc_arena *arena, const h2o_iovec_t *name,
-                                        size_t value_cap)
+                                        size_t value_cap, const struct grpc_metadata *other)
 {
+    size_t name_size = other != NULL ? 0 : name->len + 1;
     struct grpc_metadata *record =
-        grpc_arena_alloc(arena, sizeof(*record) + name->len + 1 + value_cap + 1);
+        grpc_arena_alloc(arena, sizeof(*record) + name_size + value_cap + 1);
     if (record == NULL)
         return NULL;
     char *text = (char *)(record + 1);
+    record->next = NULL;
+    record->name = other != NULL ? other->name : text;
+    record->name_len = name->len;
+    record->value = text + name_size;
+    if (other != NULL)
+        return record;
     memcpy(text, name->base, name->len);
     text[name->len] = '\0';
-    record->next = NULL;
-    record->name = text;
-    record->name_len = name->len;
-    record->value = text + name->len + 1;
     return record;
 }
 
@@ -37,6 +41,7 @@ static void append(struct grpc_metadata ***tail, struct grpc_metadata *record, s
 }
 
 static enum grpc_metadata_result keep_binary(struct grpc_arena *arena, struct grpc_metadata ***tail,
+                                             const struct grpc_metadata *other,
                                              const h2o_iovec_t *name, const char *text, size_t len)
 {
     size_t value_len;
@@ -45,7 +50,7 @@ static enum grpc_metadata_result keep_binary(struct grpc_arena *arena, struct gr
         text++, len--;
     while (len != 0 && (text[len - 1] == ' ' || text[len - 1] == '\t'))
         len--;
-    struct grpc_metadata *record = new_record(arena, name, grpc_base64_decoded_max(len));
+    struct grpc_metadata *record = new_record(arena, name, grpc_base64_decoded_max(len), other);
     if (record == NULL)
         return GRPC_METADATA_NO_MEMORY;
     if (!grpc_base64_decode((uint8_t *)record->value, &value_len, text, len))
@@ -61,20 +66,23 @@ enum grpc_metadata_result grpc_metadata_keep(struct grpc_arena *arena, struct gr
     const char *end = value + field->value.len;
 
     if (!is_binary(field->name->base, field->name->len)) {
-        struct grpc_metadata *record = new_record(arena, field->name, field->value.len);
+        struct grpc_metadata *record = new_record(arena, field->name, field->value.len, NULL);
         if (record == NULL)
             return GRPC_METADATA_NO_MEMORY;
         memcpy((char *)record->value, value, field->value.len);
         append(tail, record, field->value.len);
         return GRPC_METADATA_KEPT;
     }
+    const struct grpc_metadata *first = NULL;
+    struct grpc_metadata **begin = *tail;
     for (;;) {
         const char *comma = memchr(value, ',', (size_t)(end - value));
         const char *item_end = comma != NULL ? comma : end;
         enum grpc_metadata_result result =
-            keep_binary(arena, tail, field->name, value, (size_t)(item_end - value));
+            keep_binary(arena, tail, first, field->name, value, (size_t)(item_end - value));
         if (result != GRPC_METADATA_KEPT || comma == NULL)
             return result;
+        first = *begin;
         if (++*split > GRPC_METADATA_SPLIT_MAX)
             return GRPC_METADATA_TOO_MANY;
         value = comma + 1;

@@ -27,6 +27,7 @@ static void on_timer(struct http2_timer *timer)
     while ((call = server->partial_first) != NULL &&
            call->partial_at + server->message_timeout <= now) {
         leave(call);
+        server->overdue++;
         grpc_call_cut(call, GRPC_DEADLINE_EXCEEDED,
                       "the rest of a message did not come within message-timeout");
     }

@@ -229,8 +229,10 @@ static void admit(struct grpc_call *call, const struct http2_request *request,
     const char *message = NULL;
 
     call->has_metadata = head->has_metadata;
-    if (head->has_metadata)
+    if (head->has_metadata) {
         kept = keep_metadata(call, request, &culprit);
+        http2_stream_work(&call->stream, call->arena.allocated);
+    }
     enum grpc_status status = GRPC_RESOURCE_EXHAUSTED;
     if (open_chain(call))
         status = run_chain(call, &message);

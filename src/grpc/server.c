@@ -155,6 +155,11 @@ void grpc_server_end_calls(struct grpc_server *server, enum grpc_status status, 
     }
 }
 
+uint64_t grpc_server_overdue(const struct grpc_server *server)
+{
+    return server->overdue;
+}
+
 uint64_t grpc_server_oversized(const struct grpc_server *server)
 {
     return server->oversized;

@@ -262,7 +262,7 @@ ssize_t http2_tls_read(struct http2_conn *conn, uint8_t *dst, size_t room);
 bool http2_tls_write(struct http2_conn *conn);
 /** Bytes, encrypted, that wait for the socket. */
 size_t http2_tls_waiting(const struct http2_conn *conn);
-/** Whether the peer has not said anything yet: what it says first has us sign. */
+/** Whether it is to be signed for this peer still. */
 bool http2_tls_is_new(const struct http2_conn *conn);
 /** Whether the peer has said that nothing follows. */
 bool http2_tls_ended(const struct http2_conn *conn);

@@ -108,6 +108,8 @@ static void open_request(struct http2_conn *conn, uint32_t id, bool end_stream,
     }
     if (content_length != SIZE_MAX)
         stream->content_length = content_length;
+    /* a table's index is a byte, and may be kilobytes to read, to copy and to decode */
+    http2_turn_spend(conn, HTTP2_WORK_LIST * request->list_size);
     stream->remote_closed = end_stream;
     conn->budget = HTTP2_OUT_TARGET;
     conn->context->handler->on_request(stream, &whole);
@@ -127,6 +129,7 @@ static void handle_request(struct http2_conn *conn, uint32_t id, bool end_stream
                                           .path = section->path,
                                           .fields = fields->all,
                                           .num_fields = fields->num,
+                                          .list_size = (uint32_t)section->list_size,
                                           .fields_too_large = section->too_large};
     if (section->too_large)
         http2_conn_limit(conn, HTTP2_LIMIT_HEADER_LIST);

@@ -65,6 +65,7 @@ struct http2_request {
     h2o_iovec_t method, authority, path; /* base NULL where absent */
     const h2o_header_t *fields;          /* in order; names in lower case */
     size_t num_fields;
+    uint32_t list_size;    /* RFC 9113 6.5.2, of the fields that are there */
     bool end_stream;       /* there is no body */
     bool fields_too_large; /* over max_header_list_size: fields may be cut short */
 };

@@ -84,6 +84,8 @@ enum {
      * a microsecond or less. */
     HTTP2_TURN_LOOK = 32 * 1024,
     HTTP2_WORK_FRAME = 256,
+    /* And each byte of a header list, whatever it was on the wire. */
+    HTTP2_WORK_LIST = 2,
     /* Those that had their turn and have more to do share so much time of each turn of the loop. */
     HTTP2_WAITING_US = 2000,
     /* After so many turns that were cut short, those who come next in a turn of the loop wait. */

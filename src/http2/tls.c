@@ -31,16 +31,17 @@ enum {
     NOTES_PER_SECOND = 10,
     /* What a record without data costs of the credit, and counts as: a KeyUpdate that asks for an
      * answer is 30 us. */
-    COST_IDLE_RECORD = 64,
+    COST_IDLE_RECORD = 32,
     WORK_IDLE_RECORD = 32 * 1024,
-    RECORD_HEADER = 5,
+    SIGNED_LEAST = 400, /* bytes */
 };
 
 struct http2_tls_io {
     BIO_METHOD *method;
     const uint8_t *in; /* of the running read */
     size_t in_len;
-    bool half; /* OpenSSL got less than it asked for, in the middle of a record */
+    bool body; /* OpenSSL has a record's header, and asks for the body */
+    bool half; /* it has a part of what it asks for */
     size_t sealed_len;
     h2o_linklist_t warm; /* connections, used longest ago first */
     size_t num_warm;
@@ -58,7 +59,9 @@ static int bio_read(BIO *bio, char *dst, int room)
     struct http2_tls_io *io = BIO_get_data(bio);
     size_t len = (size_t)room < io->in_len ? (size_t)room : io->in_len;
     BIO_clear_retry_flags(bio);
-    io->half = len < (size_t)room && (len != 0 || room != RECORD_HEADER);
+    if (len == (size_t)room)
+        io->body = !io->body; /* it asks for a header, then for a body */
+    io->half = len < (size_t)room && (len != 0 || io->half);
     if (len == 0) {
         BIO_set_retry_read(bio);
         return -1;
@@ -128,7 +131,7 @@ static void cool(struct http2_tls_io *io, struct http2_tls *tls)
     io->num_warm--;
     /* Not those with half a record in them: OpenSSL would not do it, and some versions try
      * (CVE-2024-4741). */
-    if (!tls->half)
+    if (!tls->body && !tls->half)
         SSL_free_buffers(tls->ssl);
 }
 
@@ -331,7 +334,10 @@ static bool shake_hands(struct http2_conn *conn)
 {
     struct http2_tls *tls = conn->tls;
     conn->over = 1; /* signing is as long as a turn may be */
+    conn->context->overs++;
     int result = SSL_do_handshake(tls->ssl);
+    /* What has a certificate and a signature in it is longer than any other answer. */
+    tls->answered |= conn->context->tls_io->sealed_len >= SIGNED_LEAST;
     if (result == 1) {
         tls->established = true;
         conn->subject = subject_of(tls->ssl);
@@ -352,7 +358,7 @@ bool http2_tls_ended(const struct http2_conn *conn)
 
 bool http2_tls_is_new(const struct http2_conn *conn)
 {
-    return conn->tls->used_ms == 0;
+    return !conn->tls->established && !conn->tls->answered;
 }
 
 /* ---- from the socket ---- */
@@ -420,9 +426,12 @@ ssize_t http2_tls_read(struct http2_conn *conn, uint8_t *dst, size_t room)
     ERR_clear_error();
     io->in = io->cipher;
     io->in_len = (size_t)n;
+    io->body = conn->tls->body;
+    io->half = conn->tls->half;
     if (conn->tls->established || shake_hands(conn))
         got = decrypt(conn, dst, room);
     io->in_len = 0;
+    conn->tls->body = io->body;
     conn->tls->half = io->half;
     if (!flush(conn)) {
         OPENSSL_cleanse(dst, got);

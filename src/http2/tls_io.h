@@ -17,8 +17,9 @@ struct http2_tls {
     uint8_t *left; /* encrypted, and not taken by the socket yet */
     size_t left_off, left_len;
     bool established;
-    bool ended; /* close_notify came */
-    bool half;  /* a record's beginning is in OpenSSL's buffer */
+    bool ended;      /* close_notify came */
+    bool body, half; /* as in struct http2_tls_io: a part of a record is in OpenSSL's buffer */
+    bool answered;   /* it was signed */
 };
 
 /** Remembers what a client offers, and demands ALPN of it (RFC 9113 3.2). */

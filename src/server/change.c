@@ -12,7 +12,10 @@
 #include "server/notify.h"
 #include "server/state.h"
 
-enum { UPGRADE_WAIT_MS = 60000 }; /* for the new program to serve */
+enum {
+    UPGRADE_WAIT_MS = 60000, /* for the new program to serve */
+    UPGRADE_END_MS = 2000,   /* for it to end, when it has given up */
+};
 
 /* ---- reload ---- */
 
@@ -177,9 +180,10 @@ void change_upgrade_news(struct master *master)
     case UPGRADE_NOTHING:
         return;
     case UPGRADE_FAILED:
-        kill(master->upgrade.pid, SIGKILL); /* mostly it is dead; its status comes by SIGCHLD */
+        /* mostly it ends just now: its status, which says more, comes by SIGCHLD */
         close(master->upgrade.channel);
         master->upgrade.channel = -1;
+        master->upgrade_until = master_now() + UPGRADE_END_MS;
         return;
     case UPGRADE_READY:
         log_notice("upgrade: process %d serves, this one drains", (int)master->upgrade.pid);
@@ -194,13 +198,16 @@ void change_upgrade_news(struct master *master)
 void change_upgrade_failed(struct master *master, int status)
 {
     char end[128];
-    bool too_late = master->upgrade.too_late;
+    bool too_late = master->upgrade.too_late, gave_up = master->upgrade.channel < 0;
     upgrade_close(&master->upgrade);
     if (master->phase == STOPPING) /* it was told to go, too */
         return;
     master_count(master, STATS_UPGRADES_FAILED);
     children_describe_end(end, sizeof(end), status);
-    if (too_late)
+    if (too_late && gave_up)
+        log_error("upgrade: the new program gave up before it served, and was ended; this one "
+                  "goes on");
+    else if (too_late)
         log_error("upgrade: the new program did not serve within %d s and was ended; this one "
                   "goes on",
                   UPGRADE_WAIT_MS / 1000);

@@ -324,6 +324,16 @@ static void fit_memory(struct options *options)
         options->max_connection_memory = least;
 }
 
+static const char *too_little_memory(const struct options *options, struct options_fault *fault)
+{
+    snprintf(fault->text, sizeof(fault->text),
+             "max-connection-memory: %llu bytes is too little: twice max-message-size at least, "
+             "%llu bytes",
+             (unsigned long long)options->max_connection_memory,
+             (unsigned long long)(2 * options->max_message_size));
+    return fault->text;
+}
+
 /* What no option can see by itself. */
 static bool check_together(const struct options *options, struct options_fault *fault)
 {
@@ -338,8 +348,8 @@ static bool check_together(const struct options *options, struct options_fault *
     else if (options->tls_crls.count != 0 && options->tls_client_ca == NULL)
         text = "tls-crl: needs a tls-client-ca, whose certificates it revokes";
     else if (options->max_connection_memory < 2 * options->max_message_size)
-        text = "max-connection-memory: must be twice max-message-size at least";
-    if (text != NULL)
+        text = too_little_memory(options, fault);
+    if (text != NULL && text != fault->text)
         snprintf(fault->text, sizeof(fault->text), "%s", text);
     return text == NULL;
 }

@@ -211,9 +211,10 @@ void options_print_sample(FILE *out)
         else if (option->bounds != NULL)
             fprintf(out, "; %s", option->bounds);
         fprintf(out, "\n#%s =%s%s\n", option->name, option->value != NULL ? " " : "",
-                option->type == OPTION_LISTEN && option->value != NULL ? "127.0.0.1:50051"
-                : option->value != NULL                                ? option->value
-                                                                       : "");
+                option->type == OPTION_LISTEN && option->value != NULL
+                    ? "127.0.0.1:50051\n#listen = [::1]:50051"
+                : option->value != NULL ? option->value
+                                        : "");
     }
 }
 

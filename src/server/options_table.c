@@ -41,8 +41,9 @@ const struct option options_table[OPTIONS_COUNT] = {
      .rule = OPTION_RELOADS,
      .at = AT(listen),
      .value = "127.0.0.1:50051 and [::1]:50051",
-     .help =
-         "ADDR:PORT, [ADDR]:PORT or unix:PATH[,mode=MODE]; may be repeated; port 0 is any free one",
+     .help = "ADDR:PORT, [ADDR]:PORT[,ipv6only=on] or unix:PATH[,mode=MODE]; may be repeated; port "
+             "0 is "
+             "any free one",
      .more =
          "[::]:PORT takes IPv4 clients, too, as gRPC servers do, unless an IPv4 address with the "
          "same port is listened on; [::]:PORT,ipv6only=on and =off say which. Of the two default "
@@ -200,7 +201,8 @@ const struct option options_table[OPTIONS_COUNT] = {
      .max = 86400000,
      .value = "1m",
      .bounds = "from 1s to 1d, or never",
-     .help = "from a request message's first byte to its last; the call ends then"},
+     .help =
+         "from a request message's first byte to its last; then the call ends DEADLINE_EXCEEDED"},
     {.name = "max-connection-memory",
      .type = OPTION_SIZE,
      .rule = OPTION_RELOADS,
@@ -210,7 +212,7 @@ const struct option options_table[OPTIONS_COUNT] = {
      .value = "16M",
      .bounds = "from 1M to 64G",
      .help = "what one connection makes a worker hold: replies that wait, halves of messages, "
-             "metadata; calls beyond it are refused",
+             "metadata; calls that need more end RESOURCE_EXHAUSTED",
      .more = "At least twice max-message-size. Where it is not given, and four times "
              "max-message-size is more, that is the bound."},
     {.name = "max-header-size",

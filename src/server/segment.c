@@ -183,10 +183,15 @@ bool segment_has_name(const struct segment *segment)
 
 /* ---- the end ---- */
 
-static void save(struct segment *segment)
+static void save(struct segment *segment, bool taken)
 {
+    char saved_as[256];
     struct shm_fault fault;
-    if (shm_store_save(segment->store, &fault) == SHM_OK)
+    int result = shm_store_save(segment->store, taken ? saved_as : NULL, &fault);
+    if (result == SHM_OK && taken)
+        log_error("segment %s: another file has its name: its users were copied to %s",
+                  segment->name, saved_as);
+    else if (result == SHM_OK)
         log_warning("segment %s: its users were copied into a new file of that name",
                     segment->name);
     else
@@ -198,11 +203,14 @@ static void let_go(struct segment *segment)
 {
     char moved_to[256];
     /* the last moment to have it put back */
-    if (shm_store_hold_name(segment->store) == SHM_NAME_LOST)
-        save(segment);
+    enum shm_name_state state = shm_store_hold_name(segment->store);
+    if (state == SHM_NAME_LOST)
+        save(segment, false);
     else if (shm_store_release_name(segment->store, moved_to))
         log_error("segment %s: another file has its name: moved aside to %s", segment->name,
                   moved_to);
+    else if (state == SHM_NAME_TAKEN) /* and the second link is gone as well */
+        save(segment, true);
     if (segment->counters != NULL)
         shm_counters_release_name(segment->counters);
 }

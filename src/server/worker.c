@@ -331,6 +331,7 @@ static void account(struct worker *worker)
 {
     struct stats_own *own = &worker->own;
     own->message_size = grpc_server_oversized(worker->server);
+    own->message_time = grpc_server_overdue(worker->server);
     if (worker->access_log != NULL) {
         access_log_flush(worker->access_log);
         own->access_log_dropped = access_log_dropped(worker->access_log);

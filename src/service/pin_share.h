@@ -12,8 +12,8 @@
 #include <urcu/list.h>
 
 enum {
-    /** A worker has 126 pins: it takes two connections to use them up. */
-    PIN_SHARE_MAX = 64,
+    /** A worker has 126 pins: it takes eight connections to use them up. */
+    PIN_SHARE_MAX = 16,
     PIN_SHARE_BUCKETS = 256,
 };
 

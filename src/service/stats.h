@@ -51,6 +51,7 @@ enum stats_event {
 /* X(field of struct stats_own, its label among the limits) */
 #define STATS_OWN_LIMITS(X)                                                                        \
     X(message_size, "max_message_size")                                                            \
+    X(message_time, "message_timeout")                                                             \
     X(connections, "max_connections")                                                              \
     X(connections_of_address, "max_connections_per_address")
 

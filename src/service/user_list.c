@@ -21,7 +21,7 @@ enum {
     PAGE_DEFAULT = 10,
     SWEEP_MS = 250,
     STALLED_MS = 250, /* without a user sent */
-    SLOW_MS = 2000,   /* since it began: whoever takes so long may be asked to make room */
+    SLOW_MS = 500,    /* since it began: whoever takes so long may be asked to make room */
     ROOM_MS = 100,    /* for a pin to become free, before another listing is ended */
     LOOK_MAX = 256,   /* listings that are looked at for one that is stalled: twice the pins */
 };

@@ -44,7 +44,7 @@ static void names_are_unique(void **state)
     (void)state;
     size_t count;
     const char *const *names = stats_names(&count);
-    assert_int_equal(count, 11 * (4 + GRPC_NUM_STATUSES + 20) + 12 + 5 + 3 + HTTP2_NUM_LIMITS);
+    assert_int_equal(count, 11 * (4 + GRPC_NUM_STATUSES + 20) + 12 + 5 + 4 + HTTP2_NUM_LIMITS);
     for (size_t i = 0; i < count; i++)
         for (size_t k = 0; k < i; k++)
             assert_string_not_equal(names[i], names[k]);

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -112,8 +113,13 @@ static void segment_without_links_is_saved_whole(void **state)
     assert_int_equal(shm_store_hold_name(f->store), SHM_NAME_LOST);
     shm_actor_leave(f->actor);
     f->actor = NULL;
-    assert_int_equal(shm_store_save(f->store, &f->fault), SHM_OK);
-    assert_int_equal(shm_store_save(f->store, &f->fault), SHM_EEXIST);
+    char saved_as[256];
+    assert_int_equal(shm_store_save(f->store, NULL, &f->fault), SHM_OK);
+    assert_int_equal(shm_store_save(f->store, NULL, &f->fault), SHM_EEXIST);
+    assert_int_equal(shm_store_save(f->store, saved_as, &f->fault), SHM_OK);
+    assert_memory_equal(saved_as, f->store->name, strlen(f->store->name));
+    assert_int_equal(saved_as[strlen(f->store->name)], '.');
+    shm_unlink(saved_as);
     fixture_close(f);
     assert_int_equal(fixture_reopen(f), SHM_OK);
     segment_check(f->store, 500);

@@ -173,7 +173,25 @@ def create(connection):
                              password="correct horse")), **BEARER) for i in range(2000))
 
 
+def by_index(name, value):
+    """One field, entered once: each of the others is a request of 17 bytes that names it."""
+    def make(connection):
+        fields = b"".join(literal(n, v) for n, v in connection.fields(HEALTH))
+        number, flags = connection.next_stream, END_STREAM | END_HEADERS
+        out = [connection.frame(HEADERS, flags, number,
+                                fields + b"\x40" + literal(name, value)[1:])]
+        for i in range(1, 2000):
+            # POST, http, "/" as a literal, and the entry
+            out.append(connection.frame(HEADERS, flags, number + 2 * i,
+                                        b"\x83\x86\x04\x01/\xbe" + b"\x0f\x10\x10application/grpc"))
+        return b"".join(out)
+    return make
+
+
 WITHOUT = {
+    "17 bytes: 128 values of a long name": by_index("a" * 3850 + "-bin", "," * 128),
+    "17 bytes: 3,900 characters of base64": by_index("a-bin", "QUJD" * 975),
+    "17 bytes: 3,900 commas": by_index("grpc-accept-encoding", "," * 3900),
     "health check": calls(3000, HEALTH, message(b"")),
     "health check, gzip'd": calls(50, HEALTH, squeezed(full_of(b"\x70\x00")), **GZIP),
     "call without a token": calls(3000, "GetUser", message(b"")),

@@ -5,6 +5,7 @@ import contextlib
 import os
 import pathlib
 import signal
+import socket
 import ssl
 import threading
 import time
@@ -186,14 +187,21 @@ def test_half_handshakes(server, quiet, trusting, share):
                         pass
 
 
-def test_a_flood_of_handshakes(server, quiet, trusting):
-    """They cost CPU time and are asked for without end; who has a connection does not wait."""
+@pytest.mark.parametrize("ahead", [0, 1])
+def test_a_flood_of_handshakes(server, quiet, trusting, ahead):
+    """They cost CPU time and are asked for without end; who has a connection does not wait.
+    @param ahead bytes of a hello that come before the rest"""
     stop = threading.Event()
 
     def shake():
         while not stop.is_set():
             with contextlib.suppress(OSError), server.connect() as sock:
-                sock.sendall(Handshake(trusting).hello())
+                hello = Handshake(trusting).hello()
+                if ahead:
+                    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                    sock.sendall(hello[:ahead])
+                    time.sleep(0.01)
+                sock.sendall(hello[ahead:])
     threads = [threading.Thread(target=shake) for _ in range(8)]
     with watched(server, quiet, 60, "handshakes without end"):
         for thread in threads:
