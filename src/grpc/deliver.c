@@ -144,8 +144,10 @@ static void deliver_nested(struct grpc_call *call, struct delivery *message)
     }
     grpc_arena_init(&arena, NULL, 0);
     arena.secret = grpc_call_secret(call);
+    /* cppcheck-suppress autoVariables ; until the message has been delivered */
     message->arena = &arena;
     deliver_message(call, message);
+    message->arena = NULL;
     grpc_compress_destroy(message->inflated);
 }
 

@@ -147,7 +147,8 @@ static void evict_beyond(struct hpack_table *table, size_t size)
 static void move_texts(struct hpack_table *table, char *to)
 {
     size_t len = (size_t)(table->texts_end - table->texts_begin);
-    memmove(to, table->texts + table->texts_begin, len);
+    if (len != 0)
+        memmove(to, table->texts + table->texts_begin, len);
     if (to == table->texts)
         explicit_bzero(to + len, table->texts_begin);
     for (unsigned i = 0; i < table->count; i++)

@@ -330,7 +330,7 @@ static const char *too_little_memory(const struct options *options, struct optio
              "max-connection-memory: %llu bytes is too little: twice max-message-size at least, "
              "%llu bytes",
              (unsigned long long)options->max_connection_memory,
-             (unsigned long long)(2 * options->max_message_size));
+             2 * (unsigned long long)options->max_message_size);
     return fault->text;
 }
 

@@ -50,7 +50,7 @@ static size_t choose(const struct tls *tls, const char *name, size_t chosen[OPTI
 static int on_server_name(SSL *ssl, int *alert, void *data)
 {
     const struct tls *tls = data;
-    size_t chosen[OPTION_PATHS_MAX];
+    size_t chosen[OPTION_PATHS_MAX] = {0};
     (void)alert;
     if (tls->num_pairs == 1 || SSL_session_reused(ssl))
         return SSL_TLSEXT_ERR_OK;
