@@ -147,8 +147,7 @@ static void evict_beyond(struct hpack_table *table, size_t size)
 static void move_texts(struct hpack_table *table, char *to)
 {
     size_t len = (size_t)(table->texts_end - table->texts_begin);
-    if (len != 0)
-        memmove(to, table->texts + table->texts_begin, len);
+    memmove(to, table->texts + table->texts_begin, len);
     if (to == table->texts)
         explicit_bzero(to + len, table->texts_begin);
     for (unsigned i = 0; i < table->count; i++)
@@ -166,7 +165,7 @@ static bool make_room(struct hpack_table *table, size_t len)
         return false;
     if (table->texts != NULL && table->texts_end + len <= size)
         return true;
-    if (size == TEXTS_MAX || (size != 0 && held + len <= size / 2)) {
+    if (table->texts != NULL && (size == TEXTS_MAX || held + len <= size / 2)) {
         move_texts(table, table->texts);
         return true;
     }
