@@ -238,6 +238,8 @@ void http2_spares_free(struct http2_spares *spares);
 /** Reads once, behind what was carried over, into the context's input. @return false: nothing more
  * will come */
 bool http2_input_read(struct http2_conn *conn, size_t *len);
+/** @return bytes read, 0: there are none now, -1: nothing more will come */
+ssize_t http2_input_read_socket(struct http2_conn *conn, uint8_t *dst, size_t room);
 /** The peer is alive: bytes of it came. */
 void http2_input_came(struct http2_conn *conn);
 /** Preface and frames; what is not handled is carried over, and overwritten where it was. */

@@ -37,7 +37,7 @@ static size_t take_carry(struct http2_conn *conn, uint8_t *dst)
     return len;
 }
 
-static ssize_t read_plain(struct http2_conn *conn, uint8_t *dst, size_t room)
+ssize_t http2_input_read_socket(struct http2_conn *conn, uint8_t *dst, size_t room)
 {
     ssize_t n;
     do
@@ -62,7 +62,7 @@ bool http2_input_read(struct http2_conn *conn, size_t *len)
     if (room < HTTP2_READ_SIZE) /* frames that wait are handled first */
         return true;
     ssize_t n = conn->tls != NULL ? http2_tls_read(conn, input + carried, room)
-                                  : read_plain(conn, input + carried, HTTP2_READ_SIZE);
+                                  : http2_input_read_socket(conn, input + carried, HTTP2_READ_SIZE);
     if (n < 0) {
         explicit_bzero(input, carried);
         return false;
@@ -77,7 +77,7 @@ bool http2_input_read(struct http2_conn *conn, size_t *len)
 bool http2_input_discard(struct http2_conn *conn)
 {
     conn->readable = conn->unhandled = 0;
-    ssize_t n = read_plain(conn, conn->context->input, HTTP2_READ_SIZE);
+    ssize_t n = http2_input_read_socket(conn, conn->context->input, HTTP2_READ_SIZE);
     if (n > 0)
         explicit_bzero(conn->context->input, (size_t)n);
     conn->discarded += n > 0 ? (size_t)n : 0;
