@@ -144,15 +144,15 @@ def stall(rosterd, count):
 def test_listings_that_nobody_reads_keep_nobody_from_listing(start):
     rosterd = start(workers=1)
     first = stall(rosterd, 70)
-    # one connection may hold half of the pins, and is told so beyond
+    # one connection may hold an eighth of the 126 pins, and is told so beyond
     for number, stream in first.streams.items():
-        assert (stream.grpc_status == EXHAUSTED) == (number > 2 * 64)
-    other = stall(rosterd, 62)
+        assert (stream.grpc_status == EXHAUSTED) == (number > 2 * 16)
+    others = [stall(rosterd, 16 if i < 6 else 14) for i in range(7)]
     time.sleep(0.3)
     stub = rosterd.stub()
     stub.CreateUser(pb.CreateUserRequest(username="the last"))
     users, _ = read_all(stub, 1000)
-    assert len(users) == 133
+    assert len(users) == 70 + 6 * 16 + 14 + 1
 
     def aborted():
         first.read(0.1)
@@ -160,8 +160,8 @@ def test_listings_that_nobody_reads_keep_nobody_from_listing(start):
     ended = wait_for(aborted, 10, "a listing that ended ABORTED")
     assert len(ended) == 1
     assert "did not get on" in ended[0].trailers["grpc-message"]
-    other.close()
-    first.close()
+    for other in (first, *others):
+        other.close()
 
 
 def test_client_library_is_told_why_its_listing_ends(start):
