@@ -183,6 +183,9 @@ void change_upgrade_news(struct master *master)
         /* mostly it ends just now: its status, which says more, comes by SIGCHLD */
         close(master->upgrade.channel);
         master->upgrade.channel = -1;
+        if (master->upgrade.too_late) /* it was killed, and that closed it */
+            return;
+        master->upgrade.gave_up = true;
         master->upgrade_until = master_now() + UPGRADE_END_MS;
         return;
     case UPGRADE_READY:
@@ -198,7 +201,7 @@ void change_upgrade_news(struct master *master)
 void change_upgrade_failed(struct master *master, int status)
 {
     char end[128];
-    bool too_late = master->upgrade.too_late, gave_up = master->upgrade.channel < 0;
+    bool too_late = master->upgrade.too_late, gave_up = master->upgrade.gave_up;
     upgrade_close(&master->upgrade);
     if (master->phase == STOPPING) /* it was told to go, too */
         return;

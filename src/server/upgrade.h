@@ -22,6 +22,7 @@ void upgrade_open(void);
 struct upgrade {
     pid_t pid; /* 0: none is under way */
     int channel;
+    bool gave_up;  /* it closed the channel, and had the time to */
     bool too_late; /* and so it was killed, by us */
 };
 

@@ -9,7 +9,7 @@ import grpc
 import pytest
 
 import user_service_pb2 as pb
-from harness import SANITIZED, Rosterd, cpu_seconds, expect, resident, requests, wait_for
+from harness import Rosterd, cpu_seconds, expect, resident, requests, wait_for
 from wire import Wire, message
 
 PACK = {"gzip": gzip.compress, "deflate": zlib.compress}
@@ -132,7 +132,7 @@ def test_gzip_of_several_members_is_one_message(server):
 
 # ---- bombs ----
 
-@pytest.mark.skipif(SANITIZED, reason="its memory is another")
+@pytest.mark.unsanitized  # its memory is another
 @pytest.mark.parametrize("field", [b"\x78\0", b"\x7d1234", b"\x7b\x7c", b"\x0a\0", b"\x08\0"])
 def test_many_small_fields_in_a_few_bytes_cost_what_they_inflate_to(server, field):
     pid, = server.worker_pids()
@@ -167,7 +167,7 @@ def test_a_bomb_stops_at_the_limit(server, encoding):
              >= 3, 10, "they are counted")
 
 
-@pytest.mark.skipif(SANITIZED, reason="its memory is another")
+@pytest.mark.unsanitized  # its memory is another
 def test_memory_of_a_large_message_is_given_back(start):
     rosterd = start(workers=1)
     pid, = rosterd.worker_pids()

@@ -60,7 +60,7 @@ def copies(pid, needle):
     return [where for where, chunk in memory(pid) for _ in range(chunk.count(needle))]
 
 
-@pytest.mark.skipif(SANITIZED, reason="freed memory is kept as it was, on purpose")
+@pytest.mark.unsanitized  # freed memory is kept as it was, on purpose
 def test_tokens_are_in_their_table_and_nowhere_else(start, tmp_path):
     path = tmp_path / "tokens"
     old, new = b"Kp4-not-in-any-heap-of-ours", b"Wd8-of-another-generation-"
@@ -269,7 +269,7 @@ def half_a_compressed_message(wire, body):
     wire.data(stream, b"\1" + len(packed).to_bytes(4, "big") + packed[:-2], end=False)
 
 
-@pytest.mark.skipif(SANITIZED, reason="its memory is malloc's, to see overflows")
+@pytest.mark.unsanitized  # its memory is malloc's, to see overflows
 @pytest.mark.parametrize("way", [half_a_message, half_a_large_message, half_a_frame,
                                  half_a_compressed_message])
 def test_password_on_its_way_is_in_no_core(start, way):
@@ -282,7 +282,7 @@ def test_password_on_its_way_is_in_no_core(start, way):
         assert not any(SECRET.encode() in chunk for chunk in dumped(worker))
 
 
-@pytest.mark.skipif(SANITIZED, reason="its memory is malloc's, to see overflows")
+@pytest.mark.unsanitized  # its memory is malloc's, to see overflows
 def test_a_core_has_neither_password_nor_token(start, tmp_path):
     """What smaps says of memory is what the kernel does: a core that it wrote is searched."""
     with open("/proc/sys/kernel/core_pattern", encoding="ascii") as file:
@@ -322,7 +322,7 @@ def test_a_core_has_neither_password_nor_token(start, tmp_path):
             os.unlink(path)
 
 
-@pytest.mark.skipif(SANITIZED, reason="its memory is malloc's, to see overflows")
+@pytest.mark.unsanitized  # its memory is malloc's, to see overflows
 @pytest.mark.parametrize("way", ["as grpc's own client sends it", "entering the table",
                                  "never entering it", "in pieces"])
 def test_token_of_an_open_connection_is_in_no_core(start, way, tmp_path):

@@ -297,13 +297,11 @@ static void memory_of_a_large_message_is_kept_until_it_is_trimmed(void **state)
     assert_false(grpc_compress_is_large(compress_));
 }
 
+#ifndef __SANITIZE_ADDRESS__ /* there its memory is malloc's, to see overflows */
 static void what_was_inflated_is_in_no_core(void **state)
 {
     static const size_t lengths[] = {10, 5000, 200000};
     (void)state;
-#ifdef __SANITIZE_ADDRESS__
-    skip(); /* its memory is malloc's, to see overflows */
-#endif
     for (size_t i = 0; i < 3; i++) {
         uint8_t *out;
         size_t len, size = pack(GRPC_COMPRESS_DEFLATE, lengths[i]);
@@ -313,6 +311,7 @@ static void what_was_inflated_is_in_no_core(void **state)
         assert_true(is_left_out(out));
     }
 }
+#endif
 
 static void accepted_encodings_are_found_in_any_list(void **state)
 {
@@ -349,7 +348,9 @@ int main(void)
         cmocka_unit_test(what_does_not_get_smaller_is_left_alone),
         cmocka_unit_test(forgetting_leaves_an_inflater_that_works),
         cmocka_unit_test(accepted_encodings_are_found_in_any_list),
+#ifndef __SANITIZE_ADDRESS__
         cmocka_unit_test(what_was_inflated_is_in_no_core),
+#endif
         cmocka_unit_test(memory_of_a_large_message_is_kept_until_it_is_trimmed),
         cmocka_unit_test(bomb_writes_no_more_than_max),
     };

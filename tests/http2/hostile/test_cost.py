@@ -15,7 +15,7 @@ import user_service_pb2 as pb
 from attack import (HEALTH, REFLECTION, WIDE, full_of, headers, literal, one_text,
                     requests, squeezed, varint)
 from certs import Authority
-from harness import OUT, SANITIZED, Rosterd, free_port
+from harness import OUT, Rosterd, free_port
 from records import Handshake
 from tls_kit import context
 from watch import TOKEN, token_file
@@ -29,7 +29,7 @@ NS_WITHOUT, NS_WITH = 500, 2000
 # the bounds are there for was a hundred times above them
 SLACK = 1 if FULL else 10
 
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(SANITIZED, reason="measures the sanitizer")]
+pytestmark = [pytest.mark.slow, pytest.mark.unsanitized]  # it would measure the sanitizer
 
 
 @pytest.fixture(scope="module")

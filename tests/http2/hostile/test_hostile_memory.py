@@ -56,7 +56,7 @@ def test_replies_that_meet_a_closed_window(server, quiet, count):
                 assert connection.goaway is None
 
 
-@pytest.mark.skipif(SANITIZED, reason="the sanitizer's allocator ends a process without memory")
+@pytest.mark.unsanitized  # the sanitizer's allocator ends a process without memory
 @pytest.mark.parametrize("limit", [resource.RLIMIT_DATA, resource.RLIMIT_AS])
 @pytest.mark.parametrize("attack", ["replies", "halves"])
 def test_without_memory_calls_end_and_no_process(start, attack, limit):
