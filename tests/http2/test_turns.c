@@ -169,6 +169,26 @@ static void busy_connection_is_no_silent_one(void **state)
     peer_close(peer);
 }
 
+/* Each has all streams send a byte, and each of these frames would earn credit. */
+static void windows_that_open_by_a_byte_end_in_calm(void **state)
+{
+    (void)state;
+    struct peer *peer = peer_connect(fixture.context, true);
+    struct peer_frame frame;
+    bool calm = false;
+    peer_settings(peer, NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, 0);
+    work(peer, 1, 20, "/body/1000");
+    peer_turn(peer);
+    for (uint32_t window = 1; !calm && window < 900; window++) {
+        peer_settings(peer, NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, window);
+        while (peer_next_now(peer, &frame))
+            calm |= frame.type == NGHTTP2_GOAWAY &&
+                    peer_u32(frame.payload + 4) == HTTP2_ENHANCE_YOUR_CALM;
+    }
+    assert_true(calm);
+    peer_close(peer);
+}
+
 /* ---- memory ---- */
 
 static void what_a_connection_holds_is_bounded(void **state)
@@ -272,6 +292,7 @@ int main(void)
         TEST(requests_beyond_a_turn_are_all_answered),
         cmocka_unit_test_setup_teardown(busy_connection_is_no_silent_one,
                                         fixture_setup_with_keepalive, fixture_teardown),
+        TEST(windows_that_open_by_a_byte_end_in_calm),
         SMALL(what_a_connection_holds_is_bounded),
         SMALL(what_a_stream_held_is_free_when_it_ends),
         SMALL(replies_that_wait_are_held_and_bounded),
