@@ -40,7 +40,6 @@ static int delete_locked(struct shm_actor *actor, const uint8_t (*ids)[SHM_ID_SI
     shm_txn_seal(txn, version);
     shm_txn_apply(txn);
     SHM_POINT("applied");
-    shm_reclaim_some(actor, count);
     return SHM_OK;
 }
 
@@ -60,5 +59,7 @@ int shm_users_delete(struct shm_actor *actor, const uint8_t (*ids)[SHM_ID_SIZE],
     SHM_POINT("locked");
     rc = delete_locked(actor, ids, count, conflict);
     shm_writer_unlock();
+    if (rc == SHM_OK)
+        shm_reclaim_some(actor, count);
     return rc;
 }

@@ -37,7 +37,11 @@ static inline void shm_grace_online(struct shm_actor *actor)
     if (actor->online)
         return;
     uint64_t gp = __atomic_load_n(&shm_control()->gp, __ATOMIC_ACQUIRE);
+#ifdef SHM_MUTANT_PLAIN_ONLINE
+    __atomic_store_n(&actor->slot->ctr, gp, __ATOMIC_RELEASE);
+#else
     (void)uatomic_xchg(&actor->slot->ctr, gp);
+#endif
     actor->online = true;
 }
 
@@ -67,11 +71,15 @@ static inline bool shm_visible(uint64_t born, const uint64_t *died, uint64_t ver
     return born <= version && version < __atomic_load_n(died, __ATOMIC_RELAXED);
 }
 
-/* Inside an online section: shm_snapshot_revoked(), in line. The argument is reclaim.c's. */
+/* Inside an online section: shm_snapshot_revoked(), in line. The argument is reclaim.c's. A word
+ * about another version's list is none about ours: hold() clears it before it says held_for. */
 static inline bool shm_is_revoked(const struct shm_actor *actor,
                                   const struct shm_snapshot *snapshot)
 {
-    return __atomic_load_n(&actor->slot->pins[snapshot->pin].revoked, __ATOMIC_ACQUIRE) != 0;
+    const struct shm_pin *pin = &actor->slot->pins[snapshot->pin];
+    return __atomic_load_n(&pin->revoked, __ATOMIC_ACQUIRE) != 0 &&
+           __atomic_load_n(&pin->held_for, __ATOMIC_ACQUIRE) == snapshot->version &&
+           __atomic_load_n(&pin->revoked, __ATOMIC_RELAXED) != 0;
 }
 
 #endif

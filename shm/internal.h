@@ -67,9 +67,11 @@ struct shm_actor {
     struct shm_table by_key[SHM_KEYS]; /* control.unique, which lies in a line that writers use */
     struct shm_keys *keys;             /* NULL where unique is 0 */
     size_t retired;                    /* by this actor since it last reclaimed */
-    uint8_t pins_free;                 /* entries of pin_free */
-    uint8_t pin_last;                  /* the newest pin begun */
-    unsigned number;                   /* of the slot */
+    size_t unseen;               /* retired by this actor since it last looked at the readers */
+    struct shm_readers *readers; /* as it saw them: readers.h */
+    uint8_t pins_free;           /* entries of pin_free */
+    uint8_t pin_last;            /* the newest pin begun */
+    unsigned number;             /* of the slot */
     struct shm_store *store;
     uint8_t pin_free[SHM_PINS];
     struct shm_txn txn;
@@ -206,9 +208,11 @@ unsigned shm_slots_ready(void);
 bool shm_slot_dead(struct shm_slot *slot);
 
 /* reclaim.c */
-/** Under the writer lock: up to `max` steps of one block each. @return steps done */
-unsigned shm_reclaim(struct shm_actor *actor, unsigned max);
-/** What a writer does after a commit that retired so many: the same, now and then. */
+/** Up to `max` steps of one block each, which says in *steps how many it made. Takes the writer
+ * lock for a few of them at a time. @return SHM_OK; as shm_writer_lock() */
+int shm_reclaim(struct shm_actor *actor, unsigned max, unsigned *steps);
+/** What a writer does after a commit that retired so many, without the lock: the same, now and
+ * then. */
 void shm_reclaim_some(struct shm_actor *actor, size_t retired);
 
 /* maintain.c */

@@ -9,7 +9,7 @@
 #define FIELD(type, field) offsetof(struct type, field), sizeof(((struct type *)0)->field)
 
 /* What no size or offset shows: raise it when a field's meaning or an order changes. */
-enum { LAYOUT_REVISION = 3 };
+enum { LAYOUT_REVISION = 4 };
 
 static const uint64_t shape[] = {
     LAYOUT_REVISION,
@@ -101,7 +101,6 @@ static const uint64_t shape[] = {
     FIELD(shm_control, arena_end),
     FIELD(shm_control, max_users),
     FIELD(shm_control, limit),
-    FIELD(shm_control, grace),
     FIELD(shm_control, order),
     FIELD(shm_control, ids),
     FIELD(shm_control, unique),
@@ -132,6 +131,7 @@ static const uint64_t shape[] = {
     FIELD(shm_pin, version),
     FIELD(shm_pin, count),
     FIELD(shm_pin, started),
+    FIELD(shm_pin, held_for),
     FIELD(shm_pin, held),
     FIELD(shm_pin, held_count),
     FIELD(shm_pin, held_bytes),

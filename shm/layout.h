@@ -173,8 +173,7 @@ struct shm_control {
     uint64_t arena_end; /* address: what lies below has memory */
     uint64_t max_users;
     uint64_t limit; /* bytes of address space, the bound of arena_end */
-    uint64_t grace; /* a token: its grace period and all before have passed. A hint, not logged */
-    uint64_t reserved1;
+    uint64_t reserved1[2];
 
     struct cds_list_head order; /* users by seq */
     struct shm_table ids;
@@ -222,14 +221,14 @@ struct shm_feed_entry {
 _Static_assert(sizeof(struct shm_feed_entry) == 32, "two a line");
 
 /** A snapshot's hold on its version: a line, of which the slot's process writes
- * the first half and reclaim the second. */
+ * the first three words (and clears `revoked` when it begins), reclaim the others. */
 struct shm_pin {
     uint64_t version;
     uint64_t count;   /* snapshots that share it; 0: free, if held is NULL */
     uint64_t started; /* ms of CLOCK_MONOTONIC, of the first of them */
-    uint64_t reserved0;
 
-    struct shm_body *held; /* retired, and kept for this pin; by the log */
+    uint64_t held_for;     /* the version that `held` and `revoked` are about; by the log, like */
+    struct shm_body *held; /* retired, and kept for this pin */
     uint64_t held_count, held_bytes;
     uint64_t revoked; /* 0, or the token after whose grace period this pin keeps nothing */
 };

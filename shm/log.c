@@ -39,10 +39,16 @@ void shm_txn_seal(struct shm_txn *txn, uint64_t version)
 {
     log_allocator(txn);
     log_queues(txn);
+#ifdef SHM_MUTANT_GP_FIRST
+    if (txn->gp != 0)
+        shm_txn_word(txn, &shm_control()->gp, txn->gp);
+#endif
     if (version != 0)
         shm_txn_word(txn, &shm_control()->version, version);
+#ifndef SHM_MUTANT_GP_FIRST
     if (txn->gp != 0) /* after version: who sees a token passed sees what retired its block */
         shm_txn_word(txn, &shm_control()->gp, txn->gp);
+#endif
     assert(txn->count <= SHM_LOG_MAX);
     txn->log->count = txn->count;
     SHM_POINT("before seal");
@@ -70,6 +76,8 @@ static void replay(struct shm_log *log)
     for (uint64_t i = 0; i < log->count; i++) {
         if (i == log->count / 2)
             SHM_POINT("half replayed");
+        if (i + 1 == log->count)
+            SHM_POINT("all but one replayed");
         __atomic_store_n(word_at(log->entry[i].offset), log->entry[i].value, __ATOMIC_RELEASE);
     }
     SHM_POINT("replayed");

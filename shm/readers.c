@@ -3,71 +3,120 @@
 
 #include "shm/readers.h"
 
+#include <stdlib.h>
+
 #include "shm/grace.h"
 
-void shm_readers_init(struct shm_readers *r)
-{
-    r->looked = r->seen = false;
-    r->num_sources = 0;
-}
+enum {
+    ROOM_MIN = 256,
+    ENDED_MAX = 64, /* each search may pass so many in vain */
+};
 
 /* ---- grace periods ---- */
 
 /* Which tokens have passed: up to the least ctr of all who are online. */
-static void look_at_slots(struct shm_readers *r)
+static uint64_t look_at_slots(unsigned ready)
 {
-    r->looked = true;
+    uint64_t passed = __atomic_load_n(&shm_control()->gp, __ATOMIC_ACQUIRE);
     cmm_smp_mb(); /* pairs with a reader's xchg: see grace.h, 3 */
-    uint64_t passed = shm_control()->gp;
-    unsigned ready = shm_slots_ready();
     for (unsigned i = 0; i < ready; i++) {
         uint64_t ctr = __atomic_load_n(&shm_slot(i)->ctr, __ATOMIC_ACQUIRE);
         if (ctr != 0 && ctr < passed && !shm_slot_dead(shm_slot(i)))
             passed = ctr;
     }
-    __atomic_store_n(&shm_control()->grace, passed, __ATOMIC_RELAXED);
-}
-
-bool shm_readers_passed(struct shm_readers *r, uint64_t token)
-{
 #ifdef SHM_MUTANT_NO_GRACE
-    token = 0;
+    passed = SHM_NEVER;
 #endif
-    if (token > shm_control()->grace && !r->looked)
-        look_at_slots(r);
-    return token <= shm_control()->grace;
+    return passed;
 }
 
 /* ---- pins ---- */
 
-static bool has_ended(struct shm_readers *r, const struct shm_pin *pin)
+bool shm_readers_holds_for_another(const struct shm_pin *pin, uint64_t version)
 {
-    uint64_t revoked = __atomic_load_n(&pin->revoked, __ATOMIC_RELAXED);
-#ifdef SHM_MUTANT_EARLY_REVOKE
-    if (revoked != 0)
-        return true;
-#endif
-    return __atomic_load_n(&pin->count, __ATOMIC_ACQUIRE) == 0 ||
-           (revoked != 0 && shm_readers_passed(r, revoked));
+    return __atomic_load_n(&pin->held, __ATOMIC_RELAXED) != NULL &&
+           __atomic_load_n(&pin->held_for, __ATOMIC_RELAXED) != version;
 }
 
-static void see_pin(struct shm_readers *r, struct shm_slot *slot, struct shm_pin *pin)
+/* Revoked, and everybody who may not know yet is done. `revoked` may have been meant for another
+ * version that the pin had a moment ago. */
+static bool is_void(const struct shm_readers *r, const struct shm_pin *pin, uint64_t version)
 {
-    if (has_ended(r, pin)) {
-        r->revoking = r->revoking || pin->held != NULL; /* room is being made */
-        if (pin->held != NULL && r->num_sources < SHM_SOURCES)
-            r->source[r->num_sources++] = pin;
-        return;
+    uint64_t revoked = __atomic_load_n(&pin->revoked, __ATOMIC_RELAXED);
+    if (revoked == 0 || __atomic_load_n(&pin->held_for, __ATOMIC_RELAXED) != version)
+        return false;
+#ifdef SHM_MUTANT_EARLY_REVOKE
+    return true;
+#else
+    return shm_readers_passed(r, revoked);
+#endif
+}
+
+/* Whether it still keeps this version. */
+static bool stands(const struct shm_readers *r, const struct shm_pin *pin, uint64_t version)
+{
+    return __atomic_load_n(&pin->count, __ATOMIC_ACQUIRE) != 0 &&
+           __atomic_load_n(&pin->version, __ATOMIC_RELAXED) == version && !is_void(r, pin, version);
+}
+
+static bool make_room(void *array, size_t *room, size_t count, size_t size)
+{
+    void *at;
+    memcpy(&at, array, sizeof(at));
+    if (count < *room)
+        return true;
+    size_t larger = *room == 0 ? ROOM_MIN : 2 * *room;
+    void *now = realloc(at, larger * size);
+    if (now == NULL)
+        return false;
+    memcpy(array, &now, sizeof(now));
+    *room = larger;
+    return true;
+}
+
+void shm_readers_add_source(struct shm_readers *r, struct shm_pin *pin)
+{
+    /* out of memory: the next look finds it again */
+    if (make_room(&r->sources, &r->room_sources, r->num_sources, sizeof(struct shm_pin *)))
+        r->sources[r->num_sources++] = pin;
+}
+
+void shm_readers_note_held(struct shm_readers *r, const struct shm_pin_seen *seen)
+{
+    if (r->oldest == NULL || seen->version < r->oldest_version) {
+        r->oldest = seen->pin;
+        r->oldest_version = seen->version;
     }
-    uint64_t version = __atomic_load_n(&pin->version, __ATOMIC_RELAXED);
-    if (pin->held != NULL && pin->revoked != 0)
+}
+
+/* @return false: out of memory */
+static bool see_pin(struct shm_readers *r, struct shm_pin *pin)
+{
+    bool holds = __atomic_load_n(&pin->held, __ATOMIC_RELAXED) != NULL;
+    bool counts = __atomic_load_n(&pin->count, __ATOMIC_ACQUIRE) != 0;
+    struct shm_pin_seen seen = {__atomic_load_n(&pin->version, __ATOMIC_RELAXED), pin};
+    if (!counts || is_void(r, pin, seen.version)) {
+        r->revoking = r->revoking || holds;
+        if (holds)
+            shm_readers_add_source(r, pin);
+        return true;
+    }
+    if (holds && shm_readers_holds_for_another(pin, seen.version)) {
         r->revoking = true;
-    else if (pin->held != NULL && (r->oldest == NULL || version < r->oldest->version))
-        r->oldest = pin;
-    if (r->num_pins < SHM_PINS_SEEN)
-        r->pins[r->num_pins++] = (struct shm_pin_seen){version, pin, slot};
-    else
-        r->all = false;
+        shm_readers_add_source(r, pin);
+    } else if (holds && __atomic_load_n(&pin->revoked, __ATOMIC_RELAXED) != 0) {
+        r->revoking = true;
+    } else if (holds) {
+        shm_readers_note_held(r, &seen);
+    }
+#ifdef SHM_MUTANT_FEW_PINS
+    if (r->num_pins == ROOM_MIN)
+        return true;
+#endif
+    if (!make_room(&r->pins, &r->room_pins, r->num_pins, sizeof(*r->pins)))
+        return false;
+    r->pins[r->num_pins++] = seen;
+    return true;
 }
 
 static unsigned pins_high(const struct shm_slot *slot)
@@ -76,85 +125,118 @@ static unsigned pins_high(const struct shm_slot *slot)
     return high < SHM_PINS ? (unsigned)high : SHM_PINS;
 }
 
-/* After the look at the slots, whatever is asked first: a pin must be read later
- * than its process was seen offline, or it may be missed. */
-static void see_pins(struct shm_readers *r)
+static bool has_pins(const struct shm_slot *slot, unsigned high)
 {
-    if (!r->looked)
-        look_at_slots(r);
-    r->num_pins = r->num_sources = 0;
+    for (unsigned p = 0; p < high; p++)
+        if (__atomic_load_n(&slot->pins[p].count, __ATOMIC_ACQUIRE) != 0)
+            return true;
+    return false;
+}
+
+/* A dead process's pins keep nothing: its slot is cleared. */
+static bool look_at_pins(struct shm_readers *r, unsigned ready)
+{
+    for (unsigned i = 0; i < ready; i++) {
+        struct shm_slot *slot = shm_slot(i);
+        unsigned high = pins_high(slot);
+        if (has_pins(slot, high))
+            (void)shm_slot_dead(slot);
+        for (unsigned p = 0; p < high; p++)
+            if (!see_pin(r, &slot->pins[p]))
+                return false;
+    }
+    return true;
+}
+
+static int by_version(const void *a, const void *b)
+{
+    uint64_t one = ((const struct shm_pin_seen *)a)->version;
+    uint64_t other = ((const struct shm_pin_seen *)b)->version;
+    return one < other ? -1 : one > other;
+}
+
+/* ---- the look ---- */
+
+/* The slots first: a pin must be read later than its process was seen offline, or it may be
+ * missed. */
+void shm_readers_look(struct shm_readers *r)
+{
+    unsigned ready = shm_slots_ready();
+    r->num_pins = r->num_sources = r->ended = 0;
     r->oldest = NULL;
     r->revoking = false;
-    r->seen = r->all = true;
-    unsigned ready = shm_slots_ready();
-    for (unsigned i = 0; i < ready; i++) {
-        struct shm_slot *slot = shm_slot(i);
-        unsigned high = pins_high(slot);
-        for (unsigned p = 0; p < high; p++)
-            see_pin(r, slot, &slot->pins[p]);
-    }
+    r->passed = 0;
+#ifdef SHM_MUTANT_PINS_FIRST
+    bool seen = look_at_pins(r, ready);
+    SHM_POINT("half looked");
+    uint64_t passed = look_at_slots(ready);
+#else
+    uint64_t passed = look_at_slots(ready);
+    SHM_POINT("half looked");
+    r->passed = passed;
+    bool seen = look_at_pins(r, ready);
+#endif
+    r->passed = seen ? passed : 0;
+    if (r->num_pins > 1)
+        qsort(r->pins, r->num_pins, sizeof(*r->pins), by_version);
 }
 
-/* Two pins, and the versions between which a block is needed: the older pin, if it needs it. */
-static void prefer(struct shm_pin_seen *best, const struct shm_pin_seen *other, uint64_t born,
-                   uint64_t died)
+void shm_readers_free(struct shm_readers *r)
 {
-    if (other->version >= born && other->version < died &&
-        (best->pin == NULL || other->version < best->version))
-        *best = *other;
+    free(r->pins);
+    free(r->sources);
 }
 
-static struct shm_pin_seen oldest_between(struct shm_readers *r, uint64_t born, uint64_t died)
+/* ---- what was seen ---- */
+
+bool shm_readers_outdated(const struct shm_readers *r)
 {
-    struct shm_pin_seen best = {0};
-    for (unsigned i = 0; i < r->num_pins; i++)
-        prefer(&best, &r->pins[i], born, died);
-    unsigned ready = r->all ? 0 : shm_slots_ready();
-    for (unsigned i = 0; i < ready; i++) {
-        struct shm_slot *slot = shm_slot(i);
-        unsigned high = pins_high(slot);
-        for (unsigned p = 0; p < high; p++) {
-            struct shm_pin_seen one = {slot->pins[p].version, &slot->pins[p], slot};
-            if (!has_ended(r, &slot->pins[p]))
-                prefer(&best, &one, born, died);
-        }
-    }
-    return best;
+    return r->ended > ENDED_MAX;
 }
 
-struct shm_pin *shm_readers_pin(struct shm_readers *r, uint64_t born, uint64_t died)
+struct shm_pin_seen shm_readers_pin(struct shm_readers *r, uint64_t born, uint64_t died)
 {
 #ifdef SHM_MUTANT_NO_PINS
     died = born; /* as if no version showed it */
 #endif
-    for (;;) {
-        if (!r->seen)
-            see_pins(r);
-        struct shm_pin_seen best = oldest_between(r, born, died);
-        /* a dead process's pin keeps nothing: its slot is cleared, and we look again */
-        if (best.pin == NULL || !shm_slot_dead(best.slot))
-            return best.pin;
-        if (!has_ended(r, best.pin)) /* taken over by a live process just now */
-            return best.pin;
-        r->seen = false;
+    size_t low = 0, high = r->num_pins;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (r->pins[middle].version < born)
+            low = middle + 1;
+        else
+            high = middle;
     }
+    for (; low < r->num_pins && r->pins[low].version < died; low++) {
+        struct shm_pin_seen *seen = &r->pins[low];
+        if (seen->pin == NULL)
+            continue;
+        if (stands(r, seen->pin, seen->version))
+            return *seen;
+        seen->pin = NULL;
+        r->ended++;
+    }
+    return (struct shm_pin_seen){0};
 }
 
+/* What was one may have been taken apart by another process, or be used again by now. */
 struct shm_pin *shm_readers_source(struct shm_readers *r)
 {
-    if (shm_control()->held_count != 0 && !r->seen)
-        see_pins(r);
-    while (r->num_sources != 0) {
-        struct shm_pin *pin = r->source[r->num_sources - 1];
-        if (pin->held != NULL)
+    for (; r->num_sources != 0; r->num_sources--) {
+        struct shm_pin *pin = r->sources[r->num_sources - 1];
+        uint64_t version = __atomic_load_n(&pin->version, __ATOMIC_RELAXED);
+        if (pin->held != NULL &&
+            (!stands(r, pin, version) || shm_readers_holds_for_another(pin, version)))
             return pin;
-        r->num_sources--;
     }
     return NULL;
 }
 
-struct shm_pin *shm_readers_to_revoke(struct shm_readers *r)
+struct shm_pin *shm_readers_to_revoke(const struct shm_readers *r)
 {
-    see_pins(r); /* again: what was held a moment ago counts */
-    return r->revoking ? NULL : r->oldest;
+    struct shm_pin *pin = r->oldest;
+    bool revocable = pin != NULL && !r->revoking && pin->held != NULL &&
+                     stands(r, pin, r->oldest_version) && pin->held_for == r->oldest_version &&
+                     __atomic_load_n(&pin->revoked, __ATOMIC_RELAXED) == 0;
+    return revocable ? pin : NULL;
 }

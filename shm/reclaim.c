@@ -22,13 +22,16 @@
  *
  * Each step is one transaction on one block, whose values are all computed
  * from memory as it is, so neighbours are no special case. Nothing here waits:
- * what is not ready stays where it is until somebody comes by.
+ * what is not ready stays where it is until somebody comes by. Who the readers are is
+ * looked at before the lock is taken (readers.h), and the lock is held for a few steps at a time.
  *
  * A pin that keeps too much is revoked: `revoked` is a token, stored by the log.
  * A cursor looks at it inside its online section. One that did not see it was
  * online before the token, and when that has passed it is not any more; one that
  * comes online later sees it (gp is stored after it, loaded before it). So after the
- * grace period the pin counts for nothing, wherever its process is.
+ * grace period the pin counts for nothing, wherever its process is. The pin may be used for another
+ * version in the moment in which it is revoked: so who meets `revoked` looks whether the
+ * pin's list was made for its version (held_for), and lets it stand if not.
  */
 #include "config.h"
 
@@ -42,13 +45,15 @@
 #include "shm/unique.h"
 
 enum {
-    ENOUGH = 64, /* bodies that a writer retires between two looks at all slots */
-    STEPS = 160, /* a look: two for each of those, and some of what is left from earlier */
+    STEPS_A_HOLD = 32, /* of the writer lock: a step meets some ten cache misses */
+    ENOUGH = 64,       /* bodies that a writer retires before it frees some */
+    STEPS = 160,       /* then: two for each of those, and some of what is left from earlier */
+    PINS_SHARE = 16,   /* a writer looks at so many pins for each body that it retires, no more */
 };
 
 struct reclaim {
     struct shm_actor *actor;
-    struct shm_readers readers;
+    struct shm_readers *readers;
     bool stuck; /* the queue's head waits for an older version in a list not seen here */
 };
 
@@ -70,11 +75,18 @@ static void take(struct shm_txn *txn, const struct shm_body *body, struct shm_pi
     shm_txn_word(txn, &control->held_bytes, control->held_bytes - bytes);
 }
 
-static void hold(struct shm_txn *txn, struct shm_body *body, struct shm_pin *pin,
+/* A pin's first body says for which version the list is. A `revoked` that came too late for an
+ * earlier version goes before that, so that nobody takes it for this one's. */
+static void hold(struct shm_txn *txn, struct shm_body *body, const struct shm_pin_seen *seen,
                  const struct shm_pin *source)
 {
     struct shm_control *control = shm_control();
+    struct shm_pin *pin = seen->pin;
     uint64_t bytes = shm_retired_bytes(body, (enum shm_body_state)body->state);
+    if (pin->held == NULL && pin->held_for != seen->version) {
+        shm_txn_word(txn, &pin->revoked, 0);
+        shm_txn_word(txn, &pin->held_for, seen->version);
+    }
     shm_txn_pointer(txn, &body->link, pin->held);
     shm_txn_pointer(txn, &pin->held, body);
     shm_txn_word(txn, &pin->held_count, pin->held_count + 1);
@@ -158,33 +170,52 @@ static void unlink_lists(struct shm_node *node)
     cds_list_del_rcu(&node->order);
 }
 
+/* To the end of the queue, as it is. */
+static void requeue(struct shm_txn *txn, struct shm_body *body)
+{
+    shm_queue_push(txn, SHM_RETIRED, body, (enum shm_body_state)body->state, body->token);
+}
+
 /* One block from the queue or a pin's list to where it belongs now. */
 static void settle(struct reclaim *r, struct shm_pin *source)
 {
     struct shm_txn *txn = &r->actor->txn;
     struct shm_body *body = source != NULL ? source->held : shm_control()->retired.head;
     struct shm_node *node = body->state == SHM_BODY_DELETED ? shm_node_of(body) : NULL;
-    struct shm_pin *pin =
-        shm_readers_pin(&r->readers, node != NULL ? node->born : body->born, body->died);
-    bool unlinks = pin == NULL && node != NULL && body->prev == NULL;
+    struct shm_pin_seen seen =
+        shm_readers_pin(r->readers, node != NULL ? node->born : body->born, body->died);
+    bool mixed = seen.pin != NULL && shm_readers_holds_for_another(seen.pin, seen.version);
+    if (mixed && source == NULL) { /* its list goes first */
+        shm_readers_add_source(r->readers, seen.pin);
+        return;
+    }
+    if (seen.pin != NULL && seen.pin == source && !mixed) { /* the version is pinned again */
+        r->readers->num_sources--;
+        return;
+    }
+    bool unlinks = seen.pin == NULL && node != NULL && body->prev == NULL;
     shm_txn_begin(txn);
     if (unlinks)
         log_lists(txn, node);
     take(txn, body, source);
-    if (pin != NULL)
-        hold(txn, body, pin, source);
+    if (mixed)
+        requeue(txn, body);
+    else if (seen.pin != NULL)
+        hold(txn, body, &seen, source);
     else if (node == NULL)
         log_body(txn, body);
     else if (unlinks)
         log_node(txn, node, body);
     else { /* an older version is on its way, from an ended pin's list */
-        shm_queue_push(txn, SHM_RETIRED, body, SHM_BODY_DELETED, body->token);
+        requeue(txn, body);
         r->stuck = source == NULL;
     }
     shm_txn_seal(txn, 0);
     if (unlinks)
         unlink_lists(node);
     shm_txn_apply(txn);
+    if (seen.pin != NULL && !mixed)
+        shm_readers_note_held(r->readers, &seen);
 }
 
 /* A test build's: whoever still reads a freed block notices. The links of the
@@ -230,23 +261,29 @@ static void free_one(struct reclaim *r)
 static void revoke_oldest(struct reclaim *r)
 {
     struct shm_txn *txn = &r->actor->txn;
-    struct shm_pin *pin = shm_readers_to_revoke(&r->readers);
+    struct shm_pin *pin = shm_readers_to_revoke(r->readers);
     if (pin == NULL)
         return;
     shm_txn_begin(txn);
     shm_txn_word(txn, &pin->revoked, shm_txn_token(txn));
     shm_txn_seal(txn, 0);
     shm_txn_apply(txn);
+    r->readers->revoking = true;
 }
 
-static bool may_free(struct reclaim *r, const struct shm_body *unlinked)
+static bool may_free(const struct reclaim *r, const struct shm_body *unlinked)
 {
 #ifdef SHM_MUTANT_NO_SECOND_GRACE
     (void)r;
     return unlinked != NULL;
 #else
-    return unlinked != NULL && shm_readers_passed(&r->readers, unlinked->token);
+    return unlinked != NULL && shm_readers_passed(r->readers, unlinked->token);
 #endif
+}
+
+static bool may_settle(const struct reclaim *r, const struct shm_body *retired)
+{
+    return retired != NULL && !r->stuck && shm_readers_passed(r->readers, retired->token);
 }
 
 /* Lists of ended pins come before the queue, for its head may wait for what is in
@@ -257,36 +294,78 @@ static bool step(struct reclaim *r)
     struct shm_pin *source;
     if (may_free(r, control->unlinked.head))
         free_one(r);
-    else if ((source = shm_readers_source(&r->readers)) != NULL)
+    else if ((source = shm_readers_source(r->readers)) != NULL)
         settle(r, source);
-    else if (control->retired.head != NULL && !r->stuck &&
-             shm_readers_passed(&r->readers, control->retired.head->token))
+    else if (may_settle(r, control->retired.head))
         settle(r, NULL);
     else
         return false;
     return true;
 }
 
-unsigned shm_reclaim(struct shm_actor *actor, unsigned max)
+/* Under the lock. @return steps done */
+static unsigned hold_steps(struct reclaim *r, unsigned max)
 {
     const struct shm_control *control = shm_control();
-    struct reclaim r;
     unsigned done = 0;
-    r.actor = actor;
-    r.stuck = false;
-    shm_readers_init(&r.readers);
-    while (done < max && step(&r))
+    while (done < max && !shm_readers_outdated(r->readers) && step(r))
         done++;
     if (control->held_bytes > control->held_max)
-        revoke_oldest(&r);
+        revoke_oldest(r);
     return done;
 }
 
+static bool has_work(void)
+{
+    const struct shm_control *control = shm_control();
+    return __atomic_load_n(&control->retired.count, __ATOMIC_RELAXED) != 0 ||
+           __atomic_load_n(&control->unlinked.count, __ATOMIC_RELAXED) != 0 ||
+           __atomic_load_n(&control->held_count, __ATOMIC_RELAXED) != 0;
+}
+
+/* By what was seen at the last look. The lock is given away now and then, for others wait some
+ * 50 us for it. */
+static int reclaim(struct shm_actor *actor, unsigned max, unsigned *steps)
+{
+    struct reclaim r = {.actor = actor, .readers = actor->readers};
+    *steps = 0;
+    while (*steps < max) {
+        unsigned want = max - *steps < STEPS_A_HOLD ? max - *steps : STEPS_A_HOLD;
+        int rc = shm_writer_lock(actor->store);
+        if (rc != SHM_OK)
+            return rc;
+        unsigned done = hold_steps(&r, want);
+        shm_writer_unlock();
+        *steps += done;
+        if (done < want)
+            break;
+    }
+    return SHM_OK;
+}
+
+int shm_reclaim(struct shm_actor *actor, unsigned max, unsigned *steps)
+{
+    *steps = 0;
+    if (!has_work())
+        return SHM_OK;
+    shm_readers_look(actor->readers);
+    actor->unseen = 0;
+    return reclaim(actor, max, steps);
+}
+
+/* With few pins each time begins with a look. With many the last one serves for a while: it says
+ * less and less of what may be freed, and nothing wrong. */
 void shm_reclaim_some(struct shm_actor *actor, size_t retired)
 {
+    unsigned steps;
+    struct shm_readers *readers = actor->readers;
     actor->retired += retired;
     if (actor->retired < ENOUGH)
         return;
+    actor->unseen += actor->retired;
     actor->retired = 0;
-    shm_reclaim(actor, STEPS);
+    if (shm_readers_outdated(readers) || actor->unseen >= readers->num_pins / PINS_SHARE)
+        (void)shm_reclaim(actor, STEPS, &steps);
+    else
+        (void)reclaim(actor, STEPS, &steps);
 }

@@ -19,6 +19,7 @@
 
 #include "shm/grace.h"
 #include "shm/log.h"
+#include "shm/readers.h"
 #include "shm/unique.h"
 
 void shm_slots_init(unsigned from, unsigned to)
@@ -131,6 +132,15 @@ static void fill(struct shm_actor *actor, struct shm_store *store, unsigned i)
     memcpy(actor->secret, shm_header()->secret, sizeof(actor->secret));
 }
 
+static void forget(struct shm_actor *actor)
+{
+    shm_unique_leave(actor);
+    if (actor->readers != NULL)
+        shm_readers_free(actor->readers);
+    free(actor->readers);
+    free(actor);
+}
+
 int shm_actor_join(struct shm_actor **out, struct shm_store *store, enum shm_actor_kind kind,
                    unsigned number, struct shm_fault *fault)
 {
@@ -143,11 +153,13 @@ int shm_actor_join(struct shm_actor **out, struct shm_store *store, enum shm_act
         return shm_fail(fault, SHM_ESYS, "segment %s: out of memory", store->name);
     memset(actor, 0, sizeof(*actor));
     int rc = shm_unique_join(actor);
+    actor->readers = calloc(1, sizeof(*actor->readers));
+    if (rc == SHM_OK && actor->readers == NULL)
+        rc = SHM_ESYS;
     if (rc == SHM_OK)
         rc = find_slot(store, &i);
     if (rc != SHM_OK) {
-        shm_unique_leave(actor);
-        free(actor);
+        forget(actor);
         return shm_fail(fault, rc, "segment %s: cannot join: %s", store->name, shm_strerror(rc));
     }
     fill(actor, store, i);
@@ -168,14 +180,12 @@ void shm_actor_leave(struct shm_actor *actor)
         return;
     clear(actor->slot);
     pthread_mutex_unlock(&actor->slot->life);
-    shm_unique_leave(actor);
-    free(actor);
+    forget(actor);
 }
 
 void shm_actor_abandon(struct shm_actor *actor)
 {
-    shm_unique_leave(actor);
-    free(actor);
+    forget(actor);
 }
 
 unsigned shm_actor_reap(struct shm_store *store)

@@ -9,6 +9,10 @@
  * then our `version` is at least the retiring commit's and needs no such block.
  * version is stored before count, with release: a pin whose count is seen has
  * its version. Snapshots of one version share a pin.
+ *
+ * Reclaim hands bodies to a pin by what it saw some time ago (readers.h), so a pin may get some
+ * when it has ended, or when it has begun anew in the same moment. `held_for` tells: what it
+ * holds for another version keeps nothing, and a `revoked` for another version means nothing.
  */
 #include "config.h"
 
@@ -51,12 +55,21 @@ int shm_snapshot_begin(struct shm_actor *actor, struct shm_snapshot *snapshot)
         pin = &actor->slot->pins[actor->pin_last];
         __atomic_store_n(&pin->started, now_ms(), __ATOMIC_RELAXED); /* a verify may look */
         __atomic_store_n(&pin->revoked, 0, __ATOMIC_RELAXED);
+#ifndef SHM_MUTANT_COUNT_FIRST
         __atomic_store_n(&pin->version, version, __ATOMIC_RELAXED);
+#endif
         if (actor->slot->pins_high <= actor->pin_last)
             __atomic_store_n(&actor->slot->pins_high, actor->pin_last + UINT64_C(1),
                              __ATOMIC_RELAXED);
     }
+#ifndef SHM_MUTANT_COUNT_FIRST
+    SHM_POINT("half pinned");
+#endif
     __atomic_store_n(&pin->count, pin->count + 1, __ATOMIC_RELEASE);
+#ifdef SHM_MUTANT_COUNT_FIRST
+    SHM_POINT("half pinned");
+    __atomic_store_n(&pin->version, version, __ATOMIC_RELAXED);
+#endif
     snapshot->version = version;
     snapshot->pin = actor->pin_last;
     return SHM_OK;

@@ -114,7 +114,6 @@ static int update_locked(struct shm_actor *actor, const struct shm_new_user *use
     SHM_POINT("published");
     shm_txn_apply(&actor->txn);
     SHM_POINT("applied");
-    shm_reclaim_some(actor, count);
     return SHM_OK;
 }
 
@@ -135,6 +134,8 @@ int shm_users_update(struct shm_actor *actor, const struct shm_new_user *users, 
         SHM_POINT("locked");
         rc = update_locked(actor, users, count, conflict);
         shm_writer_unlock();
+        if (rc == SHM_OK)
+            shm_reclaim_some(actor, count);
         if (rc != SHM_ESPACE)
             return rc;
         rc = shm_make_room(actor, &tries);

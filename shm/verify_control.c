@@ -50,10 +50,10 @@ void verify_control(struct verify *v)
 {
     const struct shm_control *control = v->control;
     const struct shm_log *log = (const void *)(v->image->bytes + SHM_LOG_AT);
-    if (control->gp == 0 || control->grace > control->gp || control->users > control->max_users ||
-        control->users > control->seq || control->seq > control->feed_head ||
-        control->version > control->feed_head || control->max_users > UINT64_C(1) << 32 ||
-        control->held_max == 0 || control->tracker > control->slots_ready)
+    if (control->gp == 0 || control->users > control->max_users || control->users > control->seq ||
+        control->seq > control->feed_head || control->version > control->feed_head ||
+        control->max_users > UINT64_C(1) << 32 || control->held_max == 0 ||
+        control->tracker > control->slots_ready)
         verify_fault(v, "the control page's counts are wrong");
     if (!ZERO(control->reserved0) || !ZERO(control->pad0) || !ZERO(control->reserved1) ||
         !ZERO(control->reserved2) || !ZERO(control->reserved) || !ZERO(log->reserved))
@@ -87,7 +87,7 @@ static void check_pin(struct verify *v, unsigned slot, unsigned number, const st
 {
     if (pin->count != 0 && pin->version > v->control->version)
         verify_fault(v, "slot %u: pin %u is of a version to come", slot, number);
-    if (pin->revoked > v->control->gp || pin->reserved0 != 0)
+    if (pin->revoked > v->control->gp || pin->held_for > v->control->version)
         verify_fault(v, "slot %u: pin %u is wrong", slot, number);
 }
 

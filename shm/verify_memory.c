@@ -13,11 +13,26 @@ struct list {
     unsigned number; /* of the slot */
     const struct shm_body *head, *tail;
     uint64_t count, bytes;
+    const struct shm_pin *pin; /* whose list it is, or NULL */
 };
 
 static void list_fault(struct verify *v, const struct list *list, const char *what)
 {
     verify_fault(v, "the %s bodies (slot %u): %s", list->name, list->number, what);
+}
+
+/* What a pin keeps is what its version shows, or showed when the list was made; a deleted user's
+ * newest body is there for any of his. */
+static bool is_kept_rightly(const struct verify *v, const struct shm_pin *pin,
+                            const struct shm_body *body)
+{
+    uint64_t born = body->born;
+    if (body->state == SHM_BODY_DELETED) {
+        const struct shm_node *node =
+            verify_at(v, shm_node_of(body), sizeof(*node), VERIFY_GRANULE);
+        born = node != NULL ? node->born : born;
+    }
+    return born <= pin->held_for && pin->held_for < body->died;
 }
 
 /* Each body must be in a chain, retired, and in no list yet. */
@@ -34,6 +49,8 @@ static void check_retired(struct verify *v, const struct list *list)
         }
         v->retired[bit / 64] &= ~(UINT64_C(1) << (bit % 64));
         bytes += shm_retired_bytes(body, (enum shm_body_state)body->state);
+        if (list->pin != NULL && !is_kept_rightly(v, list->pin, body))
+            list_fault(v, list, "one is kept for a version that does not show it");
         last = p;
         p = body->link;
     }
@@ -57,7 +74,8 @@ static void check_pins(struct verify *v)
                                             .number = i,
                                             .head = pin->held,
                                             .count = pin->held_count,
-                                            .bytes = pin->held_bytes});
+                                            .bytes = pin->held_bytes,
+                                            .pin = pin});
             if (p >= slots[i].pins_high)
                 verify_fault(v, "slot %u: pin %u holds something and was never used", i, p);
             count += pin->held_count;

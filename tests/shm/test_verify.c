@@ -76,9 +76,8 @@ static void leave_waiting(struct fixture *f, uint64_t turn)
     }
     shm_actor_offline(f->actor);
     shm_actor_online(f->actor);
-    assert_int_equal(shm_writer_lock(f->store), SHM_OK);
-    shm_reclaim(f->actor, 1000);
-    shm_writer_unlock();
+    unsigned steps;
+    assert_int_equal(shm_reclaim(f->actor, 1000, &steps), SHM_OK);
     for (n = 240; n < 250; n++)
         update(f->actor, n);
 }
@@ -208,8 +207,7 @@ static void every_flipped_bit_of_the_control_pages_is_found(void **state)
         FIELD(shm_control, tracker),   FIELD(shm_control, writer),
         FIELD(shm_control, seq),       FIELD(shm_control, feed_head),
         FIELD(shm_control, arena_end), FIELD(shm_control, max_users),
-        FIELD(shm_control, limit),     FIELD(shm_control, grace),
-        FIELD(shm_control, held_max),
+        FIELD(shm_control, limit),     FIELD(shm_control, held_max),
     };
     static const struct field log[] = {FIELD(shm_log, count)};
     fill(f);
@@ -231,7 +229,8 @@ static void flipped_bits_of_slots_are_found(void **state)
         FIELD(shm_slot, pins_high),
     };
     static const struct field pin[] = {FIELD(shm_pin, version), FIELD(shm_pin, count),
-                                       FIELD(shm_pin, started), FIELD(shm_pin, revoked)};
+                                       FIELD(shm_pin, started), FIELD(shm_pin, held_for),
+                                       FIELD(shm_pin, revoked)};
     fill(f);
     struct copy copy = copy_segment();
     flip_all_but(&copy, SHM_SLOTS_AT, offsetof(struct shm_slot, pins), head,

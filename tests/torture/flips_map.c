@@ -39,7 +39,7 @@ static const struct field control_fields[] = {
     FIELD(shm_control, arena_end),
     FIELD(shm_control, max_users),
     FIELD(shm_control, limit),
-    FIELD(shm_control, grace),
+    FIELD(shm_control, reserved1),
     FIELD(shm_control, order),
     FIELD(shm_control, ids),
     FIELD(shm_control, unique),
@@ -66,7 +66,7 @@ static const struct field slot_fields[] = {
     {"shm_slot.reserved", 0, 128}, END};
 static const struct field pin_fields[] = {
     FIELD(shm_pin, version),    FIELD(shm_pin, count),   FIELD(shm_pin, started),
-    FIELD(shm_pin, reserved0),  FIELD(shm_pin, held),    FIELD(shm_pin, held_count),
+    FIELD(shm_pin, held_for),   FIELD(shm_pin, held),    FIELD(shm_pin, held_count),
     FIELD(shm_pin, held_bytes), FIELD(shm_pin, revoked), END};
 static const struct field node_fields[] = {
     FIELD(shm_node, by_id), FIELD(shm_node, hash),  FIELD(shm_node, id),     FIELD(shm_node, body),

@@ -35,6 +35,13 @@ void stage_reclaim(int times);
 /** All users change, some come and go, and what that frees is used again. */
 void stage_churn(int times);
 
+/* scenes_pins.c */
+void listing_behind_hundreds_of_pins_shows_its_version(void);
+void pin_stored_between_two_looks_is_seen(void);
+void reader_between_a_version_and_its_token_is_waited_for(void);
+void half_a_pin_keeps_nothing(void);
+void reader_coming_online_sees_what_was_unlinked_or_is_seen(void);
+
 /* storm_commits.c */
 void commit_of_a_dead_writer_is_whole_or_not_at_all(void);
 void half_a_commit_is_seen_by_nobody(void);

@@ -1,0 +1,290 @@
+/* SPDX-License-Identifier: MIT */
+/* Pins that end, and begin anew, while reclaim is about to hand them bodies; and many pins. */
+#include "config.h"
+
+#include "tests/shm/support.h"
+
+#include <string.h>
+
+#include "shm/readers.h"
+
+void (*shm_test_hook)(const char *point);
+
+static struct shm_actor *reader;
+static struct shm_snapshot listing;
+static struct shm_store *store;
+static const char *the_point;
+static int looks;
+
+static int setup(void **state)
+{
+    if (fixture_setup(state) != 0)
+        return -1;
+    struct fixture *f = *state;
+    store = f->store;
+    looks = 0;
+    users_insert(f->actor, 0, 500, 100);
+    return shm_actor_join(&reader, f->store, SHM_ACTOR_WORKER, 1, &f->fault) == SHM_OK ? 0 : -1;
+}
+
+static int teardown(void **state)
+{
+    shm_test_hook = NULL;
+    shm_actor_leave(reader);
+    return fixture_teardown(state);
+}
+
+static void update(struct shm_actor *actor, uint64_t from, uint64_t to)
+{
+    static const uint8_t body[64];
+    for (uint64_t n = from; n < to; n++) {
+        struct shm_new_user user = {.body = body, .body_len = sizeof(body)};
+        user_id(user.id, n);
+        assert_int_equal(shm_users_update(actor, &user, 1, NULL), SHM_OK);
+    }
+}
+
+static void reclaim(struct shm_actor *actor, unsigned max)
+{
+    unsigned steps;
+    assert_int_equal(shm_reclaim(actor, max, &steps), SHM_OK);
+}
+
+static void begin(void)
+{
+    assert_int_equal(shm_snapshot_begin(reader, &listing), SHM_OK);
+    shm_actor_offline(reader);
+}
+
+/* The listing ends, and the same pin serves one of the table as it is now. */
+static void begin_anew(const char *point)
+{
+    if (strcmp(point, the_point) != 0)
+        return;
+    shm_test_hook = NULL;
+    shm_snapshot_end(reader, &listing);
+    begin();
+}
+
+static void begin_anew_at(const char *point)
+{
+    the_point = point;
+    shm_test_hook = begin_anew;
+}
+
+/* ---- a pin that ends ---- */
+
+static void pin_that_began_anew_is_handed_nothing_of_its_former_version(void **state)
+{
+    struct fixture *f = *state;
+    begin();
+    update(f->actor, 0, 60); /* too few for the writer to reclaim by itself */
+    begin_anew_at("before seal");
+    reclaim(f->actor, 1000);
+    assert_null(shm_test_hook);
+    assert_int_equal(shm_control()->held_count, 1); /* the one that was on its way */
+    segment_check(f->store, 500);
+    reclaim(f->actor, 1000);
+    assert_int_equal(shm_control()->held_count, 0);
+    assert_false(shm_snapshot_revoked(reader, &listing));
+    shm_snapshot_end(reader, &listing);
+    segment_check(f->store, 500);
+}
+
+/* What it still holds of its former version goes first; then it keeps what it needs. */
+static void pin_that_began_anew_keeps_what_its_version_needs(void **state)
+{
+    struct fixture *f = *state;
+    struct shm_cursor cursor;
+    struct shm_user user;
+    uint64_t count = 0;
+    begin();
+    update(f->actor, 0, 1);
+    begin_anew_at("before seal");
+    reclaim(f->actor, 1000);
+    assert_int_equal(shm_control()->held_count, 1);
+    update(f->actor, 0, 60);
+    reclaim(f->actor, 1000);
+    reclaim(f->actor, 1000);
+    assert_int_equal(shm_control()->held_count, 60);
+    segment_check(f->store, 500);
+    shm_cursor_first(&cursor, reader, &listing);
+    while (shm_cursor_next(&cursor, &user) == SHM_OK) {
+        assert_true(user.version <= listing.version);
+        count++;
+    }
+    assert_int_equal(count, 500);
+    shm_snapshot_end(reader, &listing);
+    shm_actor_offline(reader);
+    reclaim(f->actor, 1000);
+    assert_int_equal(shm_control()->held_count, 0);
+}
+
+/* Its former version kept too much, and is revoked in the moment in which it ends. */
+static void revocation_of_a_former_version_hits_no_fresh_listing(void **state)
+{
+    struct fixture *f = *state;
+    struct shm_cursor cursor;
+    struct shm_user user;
+    begin();
+    update(f->actor, 0, 60);
+    reclaim(f->actor, 1000);
+    assert_int_equal(shm_control()->held_count, 60);
+    shm_control()->held_max = 1;
+    update(f->actor, 60, 61);
+    /* "before seal" of the last transaction: the revocation */
+    reclaim(f->actor, 1);
+    struct shm_pin *pin = &shm_slot(shm_actor_slot(reader))->pins[listing.pin];
+    assert_int_not_equal(pin->revoked, 0);
+    uint64_t revoked = pin->revoked;
+    shm_snapshot_end(reader, &listing);
+    for (int i = 0; i < 4; i++)
+        reclaim(f->actor, 1000);
+    assert_int_equal(shm_control()->held_count, 0);
+    begin();
+    pin = &shm_slot(shm_actor_slot(reader))->pins[listing.pin];
+    pin->revoked = revoked; /* as if that store had come only now */
+    assert_false(shm_snapshot_revoked(reader, &listing));
+    shm_cursor_first(&cursor, reader, &listing);
+    assert_int_equal(shm_cursor_next(&cursor, &user), SHM_OK);
+    shm_actor_offline(reader);
+    shm_control()->held_max = 1 << 20;
+    update(f->actor, 0, 10); /* it keeps what it needs, in spite of that word */
+    reclaim(f->actor, 1000);
+    assert_int_equal(shm_control()->held_count, 10);
+    assert_false(shm_snapshot_revoked(reader, &listing));
+    shm_snapshot_end(reader, &listing);
+}
+
+/* A listing that begins when another has kept too much has nothing to do with it. */
+static void fresh_listing_is_not_revoked_for_what_another_kept(void **state)
+{
+    struct fixture *f = *state;
+    shm_control()->held_max = 40 * 128;
+    for (int round = 0; round < 10; round++) {
+        begin();
+        update(f->actor, 0, 60);
+        begin_anew_at("before seal");
+        for (int i = 0; i < 6; i++) {
+            reclaim(f->actor, 1000);
+            assert_false(shm_snapshot_revoked(reader, &listing));
+        }
+        shm_snapshot_end(reader, &listing);
+        shm_test_hook = NULL;
+    }
+    segment_check(f->store, 500);
+}
+
+/* ---- many of them ---- */
+
+static void look_at_the_lock(const char *point)
+{
+    if (strcmp(point, "half looked") != 0)
+        return;
+    looks++;
+    assert_int_equal(shm_writer_lock(store), SHM_OK);
+    shm_writer_unlock();
+}
+
+static void lock_is_free_while_the_readers_are_looked_at(void **state)
+{
+    struct fixture *f = *state;
+    begin();
+    shm_test_hook = look_at_the_lock;
+    update(f->actor, 0, 100);
+    shm_maintain(f->actor);
+    assert_true(looks >= 2); /* by the writer, and by the maintenance */
+    shm_snapshot_end(reader, &listing);
+}
+
+enum { HOLDERS = 9, MANY = HOLDERS * SHM_PINS };
+
+static struct shm_actor *holders[HOLDERS];
+static struct shm_snapshot many[MANY];
+
+static void pin_many(struct fixture *f)
+{
+    for (int i = 0; i < HOLDERS; i++)
+        assert_int_equal(
+            shm_actor_join(&holders[i], f->store, SHM_ACTOR_WORKER, (unsigned)i, &f->fault),
+            SHM_OK);
+    for (int i = 0; i < MANY; i++) {
+        update(f->actor, (uint64_t)i % 500, (uint64_t)i % 500 + 1);
+        /* neighbours in time lie in different slots */
+        assert_int_equal(shm_snapshot_begin(holders[i % HOLDERS], &many[i]), SHM_OK);
+        shm_actor_offline(holders[i % HOLDERS]);
+    }
+}
+
+static void leave_many(void)
+{
+    for (int i = 0; i < HOLDERS; i++)
+        shm_actor_leave(holders[i]);
+}
+
+static uint64_t visible_at(struct shm_actor *actor, const struct shm_snapshot *snapshot)
+{
+    struct shm_cursor cursor;
+    struct shm_user user;
+    uint64_t count = 0, newest = 0;
+    shm_cursor_first(&cursor, actor, snapshot);
+    for (; shm_cursor_next(&cursor, &user) == SHM_OK; count++)
+        newest = user.version > newest ? user.version : newest;
+    shm_actor_offline(actor);
+    assert_int_equal(count, 500);
+    return newest;
+}
+
+static void each_of_a_thousand_pinned_versions_is_kept(void **state)
+{
+    struct fixture *f = *state;
+    pin_many(f);
+    for (int i = 0; i < 4; i++) {
+        update(f->actor, 0, 500);
+        shm_maintain(f->actor);
+    }
+    segment_check(f->store, 500);
+    for (int i = 0; i < MANY; i += 7)
+        assert_int_equal(visible_at(holders[i % HOLDERS], &many[i]), many[i].version);
+    for (int i = 0; i < MANY; i += 2) /* every other one ends, unseen by what was looked at */
+        shm_snapshot_end(holders[i % HOLDERS], &many[i]);
+    update(f->actor, 0, 500);
+    for (int i = 1; i < MANY; i += 2)
+        assert_int_equal(visible_at(holders[i % HOLDERS], &many[i]), many[i].version);
+    segment_check(f->store, 500);
+    leave_many();
+    for (int i = 0; i < 20; i++)
+        shm_maintain(f->actor);
+    assert_int_equal(shm_control()->held_count + shm_control()->retired.count, 0);
+    segment_check(f->store, 500);
+}
+
+/* What a look costs grows with the pins: so then a writer looks less often. */
+static void writers_look_at_no_more_than_16_pins_for_each_body(void **state)
+{
+    struct fixture *f = *state;
+    enum { UPDATES = 5000 };
+    pin_many(f);
+    shm_test_hook = look_at_the_lock;
+    for (int i = 0; i < UPDATES; i += 500)
+        update(f->actor, 0, 500);
+    assert_true(looks > 0);
+    assert_true(looks * MANY <= 16 * UPDATES + 2 * MANY);
+    shm_test_hook = NULL;
+    leave_many();
+}
+
+int main(void)
+{
+#define WITH(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        WITH(pin_that_began_anew_is_handed_nothing_of_its_former_version),
+        WITH(pin_that_began_anew_keeps_what_its_version_needs),
+        WITH(revocation_of_a_former_version_hits_no_fresh_listing),
+        WITH(fresh_listing_is_not_revoked_for_what_another_kept),
+        WITH(lock_is_free_while_the_readers_are_looked_at),
+        WITH(each_of_a_thousand_pinned_versions_is_kept),
+        WITH(writers_look_at_no_more_than_16_pins_for_each_body),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: MIT */
+/* Scenes of the few instructions between which a reader comes online and says what it needs. */
+#include "config.h"
+
+#include "tests/torture/storm_stage.h"
+
+#include <sched.h>
+#include <signal.h>
+#include <sys/mman.h>
+
+#include <urcu/arch.h>
+#include <urcu/uatomic.h>
+
+#include "shm/grace.h"
+
+/* ---- pins by the hundred ---- */
+
+enum { HOLDERS = 3 };
+
+/* Stops before each of its snapshots. */
+static void hold_many_versions(struct shm_actor *actor)
+{
+    for (int i = 0; i < SHM_PINS; i++) {
+        struct shm_snapshot snapshot;
+        raise(SIGSTOP);
+        if (shm_snapshot_begin(actor, &snapshot) != SHM_OK)
+            storm_fail("snapshot %d cannot begin", i);
+        shm_actor_offline(actor);
+    }
+    raise(SIGSTOP);
+}
+
+static void list_and_rest(struct shm_actor *actor)
+{
+    storm_list_begin(actor);
+    shm_actor_offline(actor);
+    raise(SIGSTOP);
+    storm_list_end(actor);
+}
+
+/* What it needs, none of the pins before its own needs: that of an older version would keep it,
+ * too. */
+void listing_behind_hundreds_of_pins_shows_its_version(void)
+{
+    pid_t holder[HOLDERS];
+    stage_begin(0);
+    for (int h = 0; h < HOLDERS; h++) {
+        holder[h] = stage_start_until_stopped(hold_many_versions);
+        for (int i = 0; i < SHM_PINS; i++) {
+            stage_must_commit(SHM_UPDATED, 0, 1);
+            kill(holder[h], SIGCONT);
+            stage_wait_until_stopped(holder[h]);
+        }
+    }
+    stage_must_commit(SHM_UPDATED, 0, STAGE_FIRST);
+    pid_t pid = stage_start_until_stopped(list_and_rest);
+    stage_churn(10);
+    stage_go_on_to_the_end(pid);
+    for (int h = 0; h < HOLDERS; h++) {
+        kill(holder[h], SIGKILL);
+        stage_wait_until_killed(holder[h]);
+    }
+    stage_reclaim(4); /* the pins of the dead, which the next process in their slots needs */
+    stage_end();
+}
+
+/* ---- between two stores ---- */
+
+static void reclaim(struct shm_actor *actor)
+{
+    unsigned steps;
+    if (shm_reclaim(actor, 1000, &steps) != SHM_OK)
+        storm_fail("the writer lock is held");
+}
+
+static void list_from_before(struct shm_actor *actor)
+{
+    stage_signal_at("version loaded", SIGSTOP);
+    storm_list_begin(actor);
+    shm_actor_offline(actor);
+    raise(SIGSTOP);
+    storm_list_end(actor);
+}
+
+static void reclaim_in_halves(struct shm_actor *actor)
+{
+    stage_signal_at("half looked", SIGSTOP);
+    reclaim(actor);
+}
+
+/* It is online while the first half is looked at, and its pin is stored before the second is. */
+void pin_stored_between_two_looks_is_seen(void)
+{
+    stage_begin(0);
+    pid_t reader = stage_start_until_stopped(list_from_before);
+    stage_must_commit(SHM_UPDATED, 0, 10); /* too few for the writer to reclaim by itself */
+    stage_must_commit(SHM_DELETED, STAGE_FIRST, 10);
+    pid_t reclaimer = stage_start_until_stopped(reclaim_in_halves);
+    kill(reader, SIGCONT);
+    stage_wait_until_stopped(reader);
+    stage_go_on_to_the_end(reclaimer);
+    stage_reclaim(4);
+    stage_must_commit(SHM_CREATED, STAGE_FIRST, 10);
+    stage_churn(3);
+    stage_go_on_to_the_end(reader);
+    stage_end();
+}
+
+static void delete_to_the_last_word(struct shm_actor *actor)
+{
+    stage_signal_at("all but one replayed", SIGSTOP);
+    stage_commit(actor, SHM_DELETED, STAGE_FIRST, 10);
+}
+
+/* A commit stops before its last word, and a reader comes online. */
+void reader_between_a_version_and_its_token_is_waited_for(void)
+{
+    stage_begin(0);
+    pid_t writer = stage_start_until_stopped(delete_to_the_last_word);
+    pid_t reader = stage_start_until_stopped(list_from_before);
+    stage_go_on_to_the_end(writer);
+    stage_reclaim(4);
+    kill(reader, SIGCONT);
+    stage_wait_until_stopped(reader);
+    stage_must_commit(SHM_CREATED, STAGE_FIRST, 10);
+    stage_churn(3);
+    stage_go_on_to_the_end(reader);
+    stage_end();
+}
+
+static void pin_in_halves(struct shm_actor *actor)
+{
+    struct shm_snapshot snapshot;
+    if (shm_snapshot_begin(actor, &snapshot) != SHM_OK)
+        storm_fail("no snapshot");
+    shm_snapshot_end(actor, &snapshot);
+    shm_actor_offline(actor);
+    raise(SIGSTOP); /* its pin has an old version, and counts for nothing */
+    stage_signal_at("half pinned", SIGSTOP);
+    if (shm_snapshot_begin(actor, &snapshot) != SHM_OK)
+        storm_fail("no second snapshot");
+    shm_snapshot_end(actor, &snapshot);
+}
+
+void half_a_pin_keeps_nothing(void)
+{
+    stage_begin(0);
+    pid_t reader = stage_start_until_stopped(pin_in_halves);
+    stage_must_commit(SHM_UPDATED, 0, 10);
+    kill(reader, SIGCONT);
+    stage_wait_until_stopped(reader);
+    reclaim(stage_actor);
+    if (shm_control()->held_count != 0)
+        storm_fail("%llu bodies are held for a pin that has not begun",
+                   (unsigned long long)shm_control()->held_count);
+    stage_go_on_to_the_end(reader);
+    stage_end();
+}
+
+/* ---- a barrier ---- */
+
+enum { ROUNDS = 200000, PATIENCE = 1 << 14, BUSY = 16 };
+
+/* One line for each word that one side writes and the other reads. */
+struct meeting {
+    _Alignas(SHM_LINE) uint64_t round;
+    _Alignas(SHM_LINE) uint64_t unlinked; /* what a retirer writes: this round's number */
+    _Alignas(SHM_LINE) uint64_t looked;   /* the last round in which the slots were looked at */
+    _Alignas(SHM_LINE) uint64_t over;     /* the last round in which the reader is done */
+    _Alignas(SHM_LINE) uint64_t read;     /* what the reader found in `unlinked` */
+    /* what both write: the reader's stores wait for these lines, and `ctr` behind them */
+    struct {
+        _Alignas(SHM_LINE) uint64_t word;
+    } busy[BUSY];
+    unsigned slot; /* the reader's, from the first round on */
+};
+
+static struct meeting *meet;
+
+/* Another process's turn: on a machine with one CPU it has to be let in. */
+static void wait_for(const uint64_t *word, uint64_t value)
+{
+    for (int spins = 0; __atomic_load_n(word, __ATOMIC_ACQUIRE) < value; spins++) {
+        caa_cpu_relax();
+        if (spins % PATIENCE == PATIENCE - 1)
+            sched_yield();
+    }
+}
+
+static void write_busy(uint64_t value)
+{
+    for (int i = 0; i < BUSY; i++)
+        __atomic_store_n(&meet->busy[i].word, value, __ATOMIC_RELAXED);
+}
+
+static void come_online_often(struct shm_actor *actor)
+{
+    meet->slot = shm_actor_slot(actor);
+    for (uint64_t i = 1; i <= ROUNDS; i++) {
+        wait_for(&meet->round, i);
+        write_busy(i);
+        shm_actor_online(actor);
+        meet->read = __atomic_load_n(&meet->unlinked, __ATOMIC_RELAXED);
+        wait_for(&meet->looked, i);
+        shm_actor_offline(actor);
+        __atomic_store_n(&meet->over, i, __ATOMIC_RELEASE);
+    }
+}
+
+/* The third case of shm/grace.h, with the processor's own reordering: who looks at the slots after
+ * an unlinking either sees the reader there, or the reader sees the unlinking. */
+void reader_coming_online_sees_what_was_unlinked_or_is_seen(void)
+{
+    stage_begin(0);
+    meet = mmap(NULL, sizeof(*meet), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (meet == MAP_FAILED)
+        storm_fail("no memory to meet in");
+    pid_t pid = stage_start(come_online_often);
+    for (uint64_t i = 1; i <= ROUNDS; i++) {
+        write_busy(i);
+        __atomic_store_n(&meet->round, i, __ATOMIC_RELEASE);
+        for (uint64_t wait = i % 16; wait > 0; wait--)
+            caa_cpu_relax();
+        __atomic_store_n(&meet->unlinked, i, __ATOMIC_RELAXED);
+        cmm_smp_mb();
+        uint64_t ctr = __atomic_load_n(&shm_slot(meet->slot)->ctr, __ATOMIC_ACQUIRE);
+        __atomic_store_n(&meet->looked, i, __ATOMIC_RELEASE);
+        wait_for(&meet->over, i);
+        if (i > 1 && ctr == 0 && meet->read != i)
+            storm_fail("in round %llu a reader came online unseen, and read what was unlinked",
+                       (unsigned long long)i);
+    }
+    stage_go_on_to_the_end(pid);
+    stage_end();
+}
