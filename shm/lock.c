@@ -67,8 +67,10 @@ static int try_once(struct shm_store *store)
 {
     switch (pthread_mutex_trylock(&shm_control()->writer)) {
     case 0:
+        SHM_POINT("lock taken");
         return SHM_OK;
     case EOWNERDEAD:
+        SHM_POINT("lock taken");
         return recover(store);
     case EBUSY:
         return SHM_EBUSY;
@@ -110,6 +112,7 @@ int shm_writer_wait(struct shm_store *store)
 
 void shm_writer_unlock(void)
 {
+    SHM_POINT("unlocking");
     pthread_mutex_unlock(&shm_control()->writer);
 }
 
