@@ -13,9 +13,9 @@
 #include <urcu/rcuhlist.h>
 #include <urcu/rculist.h>
 
-#include "shm/alloc.h"
 #include "shm/chain.h"
 #include "shm/feed.h"
+#include "shm/reserve.h"
 #include "shm/unique.h"
 
 static inline struct cds_hlist_head *bucket_of(struct shm_actor *actor, uint64_t hash)
@@ -69,7 +69,6 @@ static void fill_body(struct shm_body *body, struct shm_node *node, const struct
     body->check = shm_check_body(check, version);
     body->length = (uint16_t)user->body_len;
     body->state = SHM_BODY_LIVE;
-    memcpy(body->bytes, user->body, user->body_len);
 }
 
 static void fill_node(struct shm_node *node, const uint8_t *id, uint64_t hash, uint64_t seq,
@@ -134,9 +133,11 @@ static int build_user(struct shm_actor *actor, const struct shm_new_user *user, 
     struct shm_node *node = shm_alloc_node(txn, &recycled);
     if (node == NULL)
         return SHM_ESPACE;
-    struct shm_body *body = shm_alloc_block(txn, sizeof(*body) + user->body_len);
+    struct shm_body *body = shm_reserve_take(actor, user->body_len);
     if (body == NULL)
         return SHM_ESPACE;
+    if (!actor->reserved)
+        memcpy(body->bytes, user->body, user->body_len);
     fill_node(node, user->id, batch->hash[i], shm_control()->seq + 1 + i, version);
     fill_body(body, node, user, batch->check[i], version);
     node->body = body;
@@ -174,6 +175,7 @@ static int build_all(struct shm_actor *actor, const struct shm_new_user *users, 
         return SHM_EFULL;
     actor->batch.stamp++;
     shm_txn_begin(txn);
+    shm_reserve_begin(actor);
     for (size_t i = 0; i < count; i++) {
         int rc = build_user(actor, &users[i], i, count > 1, &conflict->key);
         if (rc != SHM_OK) {
@@ -194,6 +196,7 @@ static int build_all(struct shm_actor *actor, const struct shm_new_user *users, 
     shm_txn_word(txn, &control->feed_head, control->feed_head + count);
     shm_txn_word(txn, &control->seq, control->seq + count);
     shm_txn_word(txn, &control->users, control->users + count);
+    shm_reserve_log(actor);
     return SHM_OK;
 }
 
@@ -244,15 +247,18 @@ int shm_users_insert(struct shm_actor *actor, const struct shm_new_user *users, 
         return SHM_EINVAL;
     int rc = prepare(actor, users, count, conflict);
     while (rc == SHM_OK) {
-        rc = shm_writer_lock(actor->store);
-        if (rc != SHM_OK)
-            return rc;
-        SHM_POINT("locked");
-        rc = insert_locked(actor, users, count, conflict);
-        shm_writer_unlock();
+        rc = shm_reserve_bodies(actor, users, count, count);
+        if (rc == SHM_OK)
+            rc = shm_writer_lock(actor->store);
+        if (rc == SHM_OK) {
+            SHM_POINT("locked");
+            rc = insert_locked(actor, users, count, conflict);
+            shm_writer_unlock();
+        }
         if (rc != SHM_ESPACE)
-            return rc;
+            break;
         rc = shm_make_room(actor, &tries);
     }
+    shm_reserve_end(actor, rc);
     return rc;
 }

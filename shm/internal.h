@@ -69,6 +69,8 @@ struct shm_actor {
     size_t retired;                    /* by this actor since it last reclaimed */
     size_t unseen;               /* retired by this actor since it last looked at the readers */
     struct shm_readers *readers; /* as it saw them: readers.h */
+    bool reserved;               /* the batch's bodies are in the slot's reserve: reserve.h */
+    struct shm_body *reserve;    /* the next of them for this transaction */
     uint8_t pins_free;           /* entries of pin_free */
     uint8_t pin_last;            /* the newest pin begun */
     unsigned number;             /* of the slot */
@@ -206,6 +208,9 @@ void shm_slots_init(unsigned from, unsigned to);
 unsigned shm_slots_ready(void);
 /** Whether nobody lives in the slot; what a dead process left in it is cleared then. */
 bool shm_slot_dead(struct shm_slot *slot);
+/** The same, and nobody joins there until it is given back. @return false where somebody lives */
+bool shm_slot_take(struct shm_slot *slot);
+void shm_slot_give(struct shm_slot *slot);
 
 /* reclaim.c */
 /** Up to `max` steps of one block each, which says in *steps how many it made. Takes the writer

@@ -146,6 +146,8 @@ static const uint64_t shape[] = {
     FIELD(shm_slot, ctr),
     FIELD(shm_slot, started_at),
     FIELD(shm_slot, pins_high),
+    FIELD(shm_slot, reserve),
+    FIELD(shm_slot, reserve_count),
     FIELD(shm_slot, pins),
 };
 

@@ -80,6 +80,7 @@ enum shm_body_state {
     SHM_BODY_DELETED,  /* the newest of a deleted user: stands for its node too */
     SHM_BODY_UNLINKED, /* out of the chain, waits for a second grace period */
     SHM_BODY_LAST,     /* was DELETED, out of the chain with its node (`from`) and tower */
+    SHM_BODY_RESERVED, /* in its slot's reserve: being filled, for a batch that is to come */
 };
 
 /**
@@ -244,8 +245,10 @@ struct shm_slot {
 
     uint64_t ctr; /* 0 offline, else the gp seen when it went online */
     uint64_t started_at;
-    uint64_t pins_high; /* pins ever used, of all the slot's processes: [0, pins_high) */
-    uint64_t reserved[5];
+    uint64_t pins_high;       /* pins ever used, of all the slot's processes: [0, pins_high) */
+    struct shm_body *reserve; /* blocks that wait for a batch: see reserve.h. By the log */
+    uint64_t reserve_count;
+    uint64_t reserved[3];
 
     struct shm_pin pins[SHM_PINS];
 };

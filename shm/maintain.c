@@ -2,7 +2,7 @@
 /* Housekeeping beside the writers; each hold of the lock is short. */
 #include "config.h"
 
-#include "shm/internal.h"
+#include "shm/reserve.h"
 
 enum {
     STEPS_A_LOOK = 1024,
@@ -32,6 +32,7 @@ unsigned shm_maintain(struct shm_actor *actor)
     bool work = false;
     shm_actor_offline(actor); /* or we would wait for ourselves */
     shm_actor_reap(actor->store);
+    work = shm_reserve_reap(actor->store);
     for (int looks = 0; looks < LOOKS; looks++) {
         unsigned steps;
         if (shm_reclaim(actor, STEPS_A_LOOK, &steps) != SHM_OK || steps == 0)

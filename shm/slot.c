@@ -20,6 +20,7 @@
 #include "shm/grace.h"
 #include "shm/log.h"
 #include "shm/readers.h"
+#include "shm/reserve.h"
 #include "shm/unique.h"
 
 void shm_slots_init(unsigned from, unsigned to)
@@ -53,6 +54,17 @@ static bool try_slot(struct shm_slot *slot, bool *dead)
         pthread_mutex_consistent(&slot->life);
     }
     return rc == 0 || *dead;
+}
+
+bool shm_slot_take(struct shm_slot *slot)
+{
+    bool dead;
+    return try_slot(slot, &dead);
+}
+
+void shm_slot_give(struct shm_slot *slot)
+{
+    pthread_mutex_unlock(&slot->life);
 }
 
 bool shm_slot_dead(struct shm_slot *slot)
@@ -178,6 +190,7 @@ void shm_actor_leave(struct shm_actor *actor)
 {
     if (actor == NULL)
         return;
+    shm_reserve_end(actor, SHM_EINVAL);
     clear(actor->slot);
     pthread_mutex_unlock(&actor->slot->life);
     forget(actor);

@@ -42,6 +42,18 @@ void shm_unique_leave(struct shm_actor *actor)
     free(actor->keys);
 }
 
+/* What the chains begin with, for a batch: a bucket's page may never have been touched, and that the
+ * kernel clears it must not happen under the lock. */
+static void touch_buckets(const struct shm_actor *actor, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        for (unsigned key = 0; key < SHM_KEYS; key++) {
+            const struct shm_key *has = &actor->keys->of[i][key];
+            if (has->len != 0)
+                __builtin_prefetch(__atomic_load_n(&has->bucket->next, __ATOMIC_RELAXED), 1);
+        }
+}
+
 int shm_unique_prepare(struct shm_actor *actor, const struct shm_new_user *users, size_t count)
 {
     shm_key_of *key_of = actor->store->key_of;
@@ -62,6 +74,8 @@ int shm_unique_prepare(struct shm_actor *actor, const struct shm_new_user *users
             __builtin_prefetch(has->bucket, 1);
         }
     }
+    if (count > 1)
+        touch_buckets(actor, count);
     return SHM_OK;
 }
 

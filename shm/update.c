@@ -12,7 +12,7 @@
 #include <urcu/pointer.h>
 
 #include "shm/feed.h"
-#include "shm/retire.h"
+#include "shm/reserve.h"
 #include "shm/unique.h"
 
 static int prepare(struct shm_actor *actor, const struct shm_new_user *users, size_t count,
@@ -36,7 +36,7 @@ static struct shm_body *build_body(struct shm_actor *actor, const struct shm_new
 {
     uint64_t version = shm_control()->version + 1;
     struct shm_node *node = actor->batch.node[i];
-    struct shm_body *body = shm_alloc_block(&actor->txn, sizeof(*body) + user->body_len);
+    struct shm_body *body = shm_reserve_take(actor, user->body_len);
     if (body == NULL)
         return NULL;
     body->prev = node->body;
@@ -47,7 +47,8 @@ static struct shm_body *build_body(struct shm_actor *actor, const struct shm_new
     body->check = shm_check_body(actor->batch.check[i], version);
     body->length = (uint16_t)user->body_len;
     body->state = SHM_BODY_LIVE;
-    memcpy(body->bytes, user->body, user->body_len);
+    if (!actor->reserved)
+        memcpy(body->bytes, user->body, user->body_len);
     return body;
 }
 
@@ -83,6 +84,7 @@ static int build_all(struct shm_actor *actor, const struct shm_new_user *users, 
     if (rc != SHM_OK)
         return rc;
     shm_txn_begin(txn);
+    shm_reserve_begin(actor);
     for (size_t i = 0; i < count; i++) {
         batch->body[i] = build_body(actor, &users[i], i);
         if (batch->body[i] == NULL)
@@ -96,6 +98,7 @@ static int build_all(struct shm_actor *actor, const struct shm_new_user *users, 
         shm_feed_write(control->feed_head + i, control->version + 1, SHM_UPDATED, users[i].id);
     }
     shm_txn_word(txn, &control->feed_head, control->feed_head + count);
+    shm_reserve_log(actor);
     return SHM_OK;
 }
 
@@ -128,17 +131,20 @@ int shm_users_update(struct shm_actor *actor, const struct shm_new_user *users, 
     actor->txn.at_bound = false;
     int rc = prepare(actor, users, count, conflict);
     while (rc == SHM_OK) {
-        rc = shm_writer_lock(actor->store);
-        if (rc != SHM_OK)
-            return rc;
-        SHM_POINT("locked");
-        rc = update_locked(actor, users, count, conflict);
-        shm_writer_unlock();
+        rc = shm_reserve_bodies(actor, users, count, 0);
         if (rc == SHM_OK)
-            shm_reclaim_some(actor, count);
+            rc = shm_writer_lock(actor->store);
+        if (rc == SHM_OK) {
+            SHM_POINT("locked");
+            rc = update_locked(actor, users, count, conflict);
+            shm_writer_unlock();
+        }
         if (rc != SHM_ESPACE)
-            return rc;
+            break;
         rc = shm_make_room(actor, &tries);
     }
+    shm_reserve_end(actor, rc);
+    if (rc == SHM_OK)
+        shm_reclaim_some(actor, count);
     return rc;
 }

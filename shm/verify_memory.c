@@ -139,6 +139,30 @@ static void check_unlinked(struct verify *v)
         list_fault(v, &list, "the list's tail is wrong");
 }
 
+/* ---- reserved: not in use yet ---- */
+
+static void check_reserve(struct verify *v, unsigned number, const struct shm_slot *slot)
+{
+    uint64_t count = 0;
+    for (const struct shm_body *p = slot->reserve; p != NULL; count++) {
+        const struct shm_body *body = verify_claim_body(v, &v->sum, p, "reserved body", count);
+        if (body == NULL)
+            return;
+        if (body->state != SHM_BODY_RESERVED)
+            verify_fault(v, "slot %u: a reserved body's state is wrong", number);
+        p = body->link;
+    }
+    if (count != slot->reserve_count)
+        verify_fault(v, "slot %u: the number of its reserved bodies is wrong", number);
+}
+
+static void check_reserves(struct verify *v)
+{
+    const struct shm_slot *slots = (const void *)(v->image->bytes + SHM_SLOTS_AT);
+    for (unsigned i = 0; i < v->control->slots_ready; i++)
+        check_reserve(v, i, &slots[i]);
+}
+
 void verify_queues(struct verify *v)
 {
     const struct shm_queue *queue = &v->control->retired;
@@ -155,6 +179,7 @@ void verify_queues(struct verify *v)
     if (v->sum.retired != 0)
         verify_fault(v, "%llu retired bodies are in no list", (unsigned long long)v->sum.retired);
     check_unlinked(v);
+    check_reserves(v);
 }
 
 /* ---- free ---- */

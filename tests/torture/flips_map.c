@@ -59,11 +59,10 @@ static const struct field log_fields[] = {FIELD(shm_log, state), FIELD(shm_log, 
 static const struct field feed_fields[] = {
     FIELD(shm_feed_entry, version), FIELD(shm_feed_entry, kind), FIELD(shm_feed_entry, id), END};
 static const struct field slot_fields[] = {
-    FIELD(shm_slot, life),         FIELD(shm_slot, state),
-    FIELD(shm_slot, pid),          FIELD(shm_slot, kind),
-    FIELD(shm_slot, number),       FIELD(shm_slot, ctr),
-    FIELD(shm_slot, started_at),   FIELD(shm_slot, pins_high),
-    {"shm_slot.reserved", 0, 128}, END};
+    FIELD(shm_slot, life),          FIELD(shm_slot, state),        FIELD(shm_slot, pid),
+    FIELD(shm_slot, kind),          FIELD(shm_slot, number),       FIELD(shm_slot, ctr),
+    FIELD(shm_slot, started_at),    FIELD(shm_slot, pins_high),    FIELD(shm_slot, reserve),
+    FIELD(shm_slot, reserve_count), {"shm_slot.reserved", 0, 128}, END};
 static const struct field pin_fields[] = {
     FIELD(shm_pin, version),    FIELD(shm_pin, count),   FIELD(shm_pin, started),
     FIELD(shm_pin, held_for),   FIELD(shm_pin, held),    FIELD(shm_pin, held_count),
