@@ -4,7 +4,7 @@
 
 #include "tests/torture/killer.h"
 
-enum { LARGE_BATCH = 4, BATCH = 12 };
+enum { LARGE_BATCH = 4, BATCH = 12, COPIED_BATCH = 25 };
 
 static struct shm_actor *writer, *reader;
 static struct shm_snapshot snapshot;
@@ -127,6 +127,27 @@ static void insert_and_grow(struct world *w)
 static void expect_grown(struct world *w)
 {
     world_expect(w, WORLD_LARGE, LARGE_BATCH, 1);
+}
+
+/* So large that it is copied before the lock is taken. */
+static void insert_copied(struct world *w)
+{
+    world_check(w, world_insert(w, writer, WORLD_NEW, COPIED_BATCH, 1) == SHM_OK);
+}
+
+static void expect_copied(struct world *w)
+{
+    world_expect(w, WORLD_NEW, COPIED_BATCH, 1);
+}
+
+static void update_copied(struct world *w)
+{
+    world_check(w, world_update(w, writer, WORLD_TOWER, COPIED_BATCH, 2) == SHM_OK);
+}
+
+static void expect_copied_updated(struct world *w)
+{
+    world_expect(w, WORLD_TOWER, COPIED_BATCH, 2);
 }
 
 static void update_one(struct world *w)
@@ -252,6 +273,12 @@ CASE(update_of_one, .prepare = world_fill, .expect = expect_updated, .before = j
      .run = update_one);
 CASE(update_of_a_batch, .prepare = world_fill, .expect = expect_batch_updated, .before = join,
      .run = update_batch);
+CASE(insert_of_large_bodies, .prepare = world_fill, .expect = expect_copied, .before = join,
+     .run = insert_copied, .big = true, .size = 32 << 20, .slow = 1);
+CASE(update_of_large_bodies, .prepare = world_fill, .expect = expect_copied_updated, .before = join,
+     .run = update_copied, .big = true, .size = 32 << 20, .slow = 2);
+CASE(recovery_of_large_bodies, .after = &insert_of_large_bodies, .after_percent = 5, .before = join,
+     .run = maintain, .big = true, .slow = 1);
 CASE(delete_of_one, .prepare = world_fill, .expect = expect_deleted, .before = join,
      .run = delete_one);
 CASE(delete_of_a_batch, .prepare = world_fill, .expect = expect_batch_deleted, .before = join,
@@ -308,6 +335,9 @@ const struct killer_case *const killer_cases[] = {
     &insert_of_a_batch,
     &update_of_one,
     &update_of_a_batch,
+    &insert_of_large_bodies,
+    &update_of_large_bodies,
+    &recovery_of_large_bodies,
     &delete_of_one,
     &delete_of_a_batch,
     &delete_and_insert_again,

@@ -221,6 +221,13 @@ static void check_segment(struct world *w)
                    (unsigned long long)arena);
 }
 
+static void check_reserves(struct world *w)
+{
+    for (unsigned i = 0; i < shm_slots_ready(); i++)
+        if (shm_slot(i)->reserve != NULL)
+            world_fail(w, "slot %u: what was reserved for a batch is not given back", i);
+}
+
 static void check_slots(struct world *w, const struct shm_actor *mine)
 {
     for (unsigned i = 0; i < shm_slots_ready(); i++) {
@@ -282,6 +289,7 @@ void world_survive(struct world *w, uint64_t version, unsigned way)
     shm_actor_reap(world_store);
     check_slots(w, actor);
     check_drains(w, actor);
+    check_reserves(w);
     world_check(w, shm_control()->version == version + 3); /* all ours, and undone */
     check_users(w, actor, version);
     check_segment(w);
