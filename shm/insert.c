@@ -247,7 +247,8 @@ int shm_users_insert(struct shm_actor *actor, const struct shm_new_user *users, 
         return SHM_EINVAL;
     int rc = prepare(actor, users, count, conflict);
     while (rc == SHM_OK) {
-        rc = shm_reserve_bodies(actor, users, count, count);
+        if (count > 1)
+            rc = shm_reserve_bodies(actor, users, count, count);
         if (rc == SHM_OK)
             rc = shm_writer_lock(actor->store);
         if (rc == SHM_OK) {
@@ -259,6 +260,7 @@ int shm_users_insert(struct shm_actor *actor, const struct shm_new_user *users, 
             break;
         rc = shm_make_room(actor, &tries);
     }
-    shm_reserve_end(actor, rc);
+    if (count > 1)
+        shm_reserve_end(actor, rc);
     return rc;
 }

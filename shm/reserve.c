@@ -171,8 +171,6 @@ int shm_reserve_bodies(struct shm_actor *actor, const struct shm_new_user *users
                        size_t more)
 {
     actor->reserved = false;
-    if (count == 1)
-        return SHM_OK;
     uint64_t bytes = bytes_of(users, count);
     if (bytes <= FROM) {
         (void)populate(actor->store, bytes);

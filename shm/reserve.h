@@ -21,8 +21,8 @@
 #include "shm/retire.h"
 
 /**
- * Reserves and fills a block for each body, where the batch is so large that it is of use; else
- * does nothing. Before the lock is taken for the batch itself.
+ * For a batch, two users or more, before the lock is taken for it: touches the memory that it will
+ * be given, and where it is large reserves and fills a block for each body.
  * @return SHM_OK; SHM_EFULL where so many users more find no room in the table (of an insert:
  *   `more`); SHM_ESPACE where the arena has to grow first; as shm_writer_lock()
  */

@@ -131,7 +131,8 @@ int shm_users_update(struct shm_actor *actor, const struct shm_new_user *users, 
     actor->txn.at_bound = false;
     int rc = prepare(actor, users, count, conflict);
     while (rc == SHM_OK) {
-        rc = shm_reserve_bodies(actor, users, count, 0);
+        if (count > 1)
+            rc = shm_reserve_bodies(actor, users, count, 0);
         if (rc == SHM_OK)
             rc = shm_writer_lock(actor->store);
         if (rc == SHM_OK) {
@@ -143,7 +144,8 @@ int shm_users_update(struct shm_actor *actor, const struct shm_new_user *users, 
             break;
         rc = shm_make_room(actor, &tries);
     }
-    shm_reserve_end(actor, rc);
+    if (count > 1)
+        shm_reserve_end(actor, rc);
     if (rc == SHM_OK)
         shm_reclaim_some(actor, count);
     return rc;
