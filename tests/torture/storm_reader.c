@@ -106,6 +106,7 @@ static void listing_begin(struct shm_actor *actor, struct listing *listing)
     listing->sum = 0;
     listing->whole = true;
     listing->open = true;
+    shm_cursor_pass_max = 1 + (unsigned)storm_random(64);
     shm_cursor_first(&listing->cursor, actor, &listing->snapshot);
 }
 
@@ -126,12 +127,22 @@ static void check_end(const struct listing *listing)
                    (unsigned long long)listing->at.version, (long long)listing->sum, MODEL_SUM);
 }
 
+/* As a worker does: where there are others to pass, it gives up its turn now and then. */
+static int settle(struct listing *listing)
+{
+    int rc;
+    while ((rc = shm_cursor_settle(&listing->cursor)) == SHM_EMORE)
+        if (storm_random(2) == 0)
+            shm_actor_offline(listing->cursor.actor);
+    return rc;
+}
+
 /* @return false at the end */
 static bool listing_step(struct listing *listing)
 {
     struct shm_user user;
     struct model_row row;
-    bool more = shm_cursor_more(&listing->cursor);
+    bool more = settle(listing) == SHM_OK;
     int rc = shm_cursor_next(&listing->cursor, &user);
     if (rc == SHM_EREVOKED && storm->revokes) {
         atomic_fetch_add(&storm->revoked, 1);
@@ -198,7 +209,8 @@ static void list_some(struct shm_actor *actor, struct listing *listing)
 
 void storm_dawdle(const char *point)
 {
-    if (storm_random(strcmp(point, "reading") == 0 ? 200 : 20) == 0)
+    bool often = strcmp(point, "reading") == 0 || strcmp(point, "going online") == 0;
+    if (strcmp(point, "passing") != 0 && storm_random(often ? 200 : 20) == 0)
         usleep((useconds_t)storm_random(4000));
 }
 

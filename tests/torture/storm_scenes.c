@@ -194,6 +194,8 @@ const struct storm_scene storm_scenes[] = {
      snapshot_stopped_before_its_pin_shows_its_version},
     {"listing_revoked_in_a_step_reads_nothing_freed",
      listing_revoked_in_a_step_reads_nothing_freed},
+    {"listing_revoked_before_its_section_reads_nothing_freed",
+     listing_revoked_before_its_section_reads_nothing_freed},
     {"the_dead_hold_nothing_up", the_dead_hold_nothing_up},
     {"commit_of_a_dead_writer_is_whole_or_not_at_all",
      commit_of_a_dead_writer_is_whole_or_not_at_all},
