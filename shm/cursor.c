@@ -58,7 +58,7 @@ static const struct cds_list_head *place_after(uint64_t seq)
 }
 
 /* The next node that the version shows goes to cursor->next. @return as shm_cursor_settle() */
-static int search(struct shm_cursor *cursor, uint64_t version)
+static __attribute__((noinline)) int search(struct shm_cursor *cursor, uint64_t version)
 {
 #ifdef SHM_MUTANT_NO_VISIBILITY
     version = SHM_NEVER - 1;
@@ -87,29 +87,28 @@ static int search(struct shm_cursor *cursor, uint64_t version)
     return SHM_ENOENT;
 }
 
-/* Goes online; from there on the cursor may be followed. @return SHM_OK, SHM_EREVOKED */
-static inline int enter(const struct shm_cursor *cursor)
+/* The node after this one, where it is shown, as mostly it is; else NULL, for search(). */
+static inline const struct shm_node *neighbour(const struct shm_node *node, uint64_t version)
 {
-    bool revoked = false;
-#ifdef SHM_MUTANT_EARLY_LOOK
-    revoked = shm_is_revoked(cursor->actor, cursor->snapshot);
-#endif
-    SHM_POINT("going online");
-    shm_grace_online(cursor->actor);
-#ifndef SHM_MUTANT_EARLY_LOOK
-    revoked = shm_is_revoked(cursor->actor, cursor->snapshot);
-#endif
-    return revoked ? SHM_EREVOKED : SHM_OK;
+    const struct cds_list_head *at = rcu_dereference(node->order.next);
+    if (at == &shm_control()->order || !shm_visible(entry(at)->born, &entry(at)->died, version))
+        return NULL;
+    return entry(at);
 }
 
-static inline int settle(struct shm_cursor *cursor)
+/* Goes online; from there on the cursor may be followed. @return whether its snapshot stands */
+static inline bool enter(const struct shm_cursor *cursor)
 {
-    int rc = enter(cursor);
-    if (rc != SHM_OK || cursor->next != NULL)
-        return rc;
-    if (cursor->passed == AT_END)
-        return SHM_ENOENT;
-    return search(cursor, cursor->snapshot->version);
+#ifdef SHM_MUTANT_EARLY_LOOK
+    bool early = shm_is_revoked(cursor->actor, cursor->snapshot);
+    SHM_POINT("going online");
+    shm_grace_online(cursor->actor);
+    return !early;
+#else
+    SHM_POINT("going online");
+    shm_grace_online(cursor->actor);
+    return !shm_is_revoked(cursor->actor, cursor->snapshot);
+#endif
 }
 
 void shm_cursor_first(struct shm_cursor *cursor, struct shm_actor *actor,
@@ -137,14 +136,16 @@ int shm_cursor_after(struct shm_cursor *cursor, struct shm_actor *actor,
 
 int shm_cursor_settle(struct shm_cursor *cursor)
 {
-    return settle(cursor);
+    if (!enter(cursor))
+        return SHM_EREVOKED;
+    if (cursor->next != NULL)
+        return SHM_OK;
+    return cursor->passed != AT_END ? search(cursor, cursor->snapshot->version) : SHM_ENOENT;
 }
 
-int shm_cursor_next(struct shm_cursor *cursor, struct shm_user *user)
+/* Returns cursor->next, and steps on if that needs no search. */
+static inline void take(struct shm_cursor *cursor, struct shm_user *user)
 {
-    int rc = settle(cursor);
-    if (rc != SHM_OK)
-        return rc;
     const struct shm_node *node = cursor->next;
     uint64_t version = cursor->snapshot->version;
     const struct shm_body *body = rcu_dereference(node->body);
@@ -159,6 +160,24 @@ int shm_cursor_next(struct shm_cursor *cursor, struct shm_user *user)
     user->seq = node->seq;
     user->version = body->born;
     cursor->last = node;
-    cursor->next = NULL;
+    cursor->next = neighbour(node, version);
+}
+
+static __attribute__((noinline)) int search_and_take(struct shm_cursor *cursor,
+                                                     struct shm_user *user)
+{
+    int rc = shm_cursor_settle(cursor);
+    if (rc == SHM_OK)
+        take(cursor, user);
+    return rc;
+}
+
+int shm_cursor_next(struct shm_cursor *cursor, struct shm_user *user)
+{
+    if (!enter(cursor))
+        return SHM_EREVOKED;
+    if (cursor->next == NULL)
+        return search_and_take(cursor, user);
+    take(cursor, user);
     return SHM_OK;
 }

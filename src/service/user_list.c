@@ -197,18 +197,22 @@ static bool start_waiting(struct grpc_call *call)
     return true;
 }
 
-/* @return the cursor's result */
-static int send_one(struct grpc_call *call)
+/* As many as there is room for. @return the cursor's result; after the page's last user, whether
+ * there are more */
+static int send_users(struct grpc_call *call)
 {
     struct list_call *list = grpc_call_state(call);
-    struct shm_user user;
-    int result = shm_cursor_next(&list->cursor, &user);
-    if (result != SHM_OK)
-        return result;
-    user_reply(call, user.id, user.body, user.body_len);
-    if (--list->left == 0) { /* what follows may be found later: then the token is made */
-        list->after_seq = user.seq;
-        memcpy(list->after_id, user.id, sizeof(list->after_id));
+    while (grpc_call_writable(call)) {
+        struct shm_user user;
+        int result = shm_cursor_next(&list->cursor, &user);
+        if (result != SHM_OK)
+            return result;
+        user_reply(call, user.id, user.body, user.body_len);
+        if (--list->left == 0) { /* what follows may be found later: then the token is made */
+            list->after_seq = user.seq;
+            memcpy(list->after_id, user.id, sizeof(list->after_id));
+            return shm_cursor_settle(&list->cursor);
+        }
     }
     return SHM_OK;
 }
@@ -227,11 +231,7 @@ void user_list_on_writable(struct grpc_call *call)
 {
     struct list_call *list = grpc_call_state(call);
     uint32_t left = list->left;
-    int result = SHM_OK;
-    while (result == SHM_OK && list->left != 0 && grpc_call_writable(call))
-        result = send_one(call);
-    if (result == SHM_OK && list->left == 0)
-        result = shm_cursor_settle(&list->cursor);
+    int result = left != 0 ? send_users(call) : shm_cursor_settle(&list->cursor);
     if (result == SHM_EREVOKED) {
         finish(call, GRPC_ABORTED, listings_of(call)->revoked_text);
     } else if (result == SHM_EMORE) {

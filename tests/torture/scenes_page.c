@@ -9,13 +9,26 @@
 
 static void list_and_stop_before_the_section(struct shm_actor *actor)
 {
-    storm_list_begin(actor);
-    storm_list_some(10);
+    struct shm_snapshot snapshot;
+    struct shm_cursor cursor;
+    struct shm_user user;
+    struct model_row row;
+    if (shm_snapshot_begin(actor, &snapshot) != SHM_OK)
+        storm_fail("no pin for a snapshot of the table");
+    shm_cursor_first(&cursor, actor, &snapshot);
+    for (unsigned i = 0; i < STAGE_FIRST + 2; i++) /* it rests on one of those that come and go */
+        if (shm_cursor_next(&cursor, &user) != SHM_OK)
+            storm_fail("the listing ends after %u users", i);
     shm_actor_offline(actor);
     stage_signal_at("going online", SIGSTOP);
-    storm_list_end(actor);
-    if (atomic_load(&storm->revoked) != 1)
-        storm_fail("the listing was not revoked");
+    int rc = shm_cursor_next(&cursor, &user);
+    if (rc == SHM_OK) {
+        storm_read(&user, &row);
+        storm_fail("a revoked listing goes on, with %s", storm_row_text(&row));
+    }
+    if (rc != SHM_EREVOKED)
+        storm_fail("a revoked listing's step returns \"%s\"", shm_strerror(rc));
+    shm_snapshot_end(actor, &snapshot);
 }
 
 /* Offline it holds nothing up: while it is stopped its snapshot is revoked, and what that kept is

@@ -128,12 +128,19 @@ static void check_end(const struct listing *listing)
 }
 
 /* As a worker does: where there are others to pass, it gives up its turn now and then. */
-static int settle(struct listing *listing)
+static int step(struct listing *listing, struct shm_user *user)
 {
-    int rc;
-    while ((rc = shm_cursor_settle(&listing->cursor)) == SHM_EMORE)
+    int rc, settled = SHM_EMORE;
+    do {
         if (storm_random(2) == 0)
+            settled = shm_cursor_settle(&listing->cursor);
+        rc = shm_cursor_next(&listing->cursor, user);
+        if (rc == SHM_EMORE && storm_random(2) == 0)
             shm_actor_offline(listing->cursor.actor);
+    } while (rc == SHM_EMORE);
+    if (rc != SHM_EREVOKED && settled != SHM_EMORE && settled != rc)
+        storm_fail("a cursor says \"%s\", and its next step \"%s\"", shm_strerror(settled),
+                   shm_strerror(rc));
     return rc;
 }
 
@@ -142,17 +149,13 @@ static bool listing_step(struct listing *listing)
 {
     struct shm_user user;
     struct model_row row;
-    bool more = settle(listing) == SHM_OK;
-    int rc = shm_cursor_next(&listing->cursor, &user);
+    int rc = step(listing, &user);
     if (rc == SHM_EREVOKED && storm->revokes) {
         atomic_fetch_add(&storm->revoked, 1);
         return false;
     }
     if (rc != SHM_OK && rc != SHM_ENOENT)
         storm_fail("a listing's step returns \"%s\"", shm_strerror(rc));
-    if (more != (rc == SHM_OK))
-        storm_fail("a cursor says that there is %s, and the next step that there is not",
-                   more ? "more" : "no more");
     if (rc == SHM_ENOENT) {
         check_end(listing);
         atomic_fetch_add(&storm->listings, 1);
