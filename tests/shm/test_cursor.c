@@ -2,6 +2,7 @@
 /* Listings that have deleted users to pass, whom an older snapshot keeps in place. */
 #include "config.h"
 
+#include "shm/careful.h"
 #include "tests/shm/support.h"
 
 #include <stdlib.h>
@@ -239,6 +240,59 @@ static void listing_revoked_between_two_calls_says_so(void **state)
     shm_actor_leave(reader);
 }
 
+/* ---- a tool's listing ---- */
+
+static struct {
+    struct fixture *f;
+    struct shm_actor *holder; /* of the older snapshot */
+    struct shm_snapshot *old;
+    struct shm_reader *reader;
+    unsigned rests;
+} tool;
+
+/* While it rests it holds nothing up: all that it came past is freed, and used again. */
+static void free_at_rest(const char *point)
+{
+    struct shm_info info;
+    if (strcmp(point, "tool rests") != 0 || tool.rests++ != 0)
+        return;
+    assert_int_equal(shm_reader_actor(tool.reader)->slot->ctr, 0);
+    shm_snapshot_end(tool.holder, tool.old);
+    drain(tool.f->actor);
+    shm_store_info(tool.f->store, &info);
+    assert_int_equal(info.retired_count + info.held_count, 0);
+    users_insert(tool.f->actor, 50000, 50000 + MANY, SHM_BATCH_MAX);
+    shm_actor_offline(tool.f->actor);
+}
+
+static void tool_rests_while_it_passes_deleted_users(void **state)
+{
+    static struct shm_record record;
+    struct fixture *f = *state;
+    struct shm_actor *holder;
+    struct shm_snapshot old;
+    struct shm_reader *reader;
+    make_hole(f, &holder, &old);
+    assert_int_equal(shm_reader_open(&reader, f->store, &f->fault), SHM_OK);
+    tool.f = f;
+    tool.holder = holder;
+    tool.old = &old;
+    tool.reader = reader;
+    tool.rests = 0;
+    shm_test_hook = free_at_rest;
+    assert_int_equal(shm_reader_begin(reader, 0, &f->fault), SHM_OK);
+    for (uint64_t seq = 1; seq <= 10 + LAST; seq++) {
+        assert_int_equal(shm_reader_next(reader, &record, &f->fault), SHM_OK);
+        assert_int_equal(record.seq, seq <= 10 ? seq : seq + MANY);
+    }
+    assert_int_equal(tool.rests, 1);
+    assert_int_equal(shm_reader_next(reader, &record, &f->fault), SHM_ENOENT);
+    shm_reader_close(reader);
+    shm_actor_leave(holder);
+    drain(f->actor);
+    segment_check(f->store, 10 + LAST + MANY);
+}
+
 /* ---- whatever is deleted, a plain walk finds the same ---- */
 
 enum { USERS = 1500, SNAPSHOTS = 12 };
@@ -325,6 +379,7 @@ int main(void)
         test(end_right_behind_deleted_users_is_found),
         test(place_that_is_freed_between_two_calls_is_found_again),
         test(listing_revoked_between_two_calls_says_so),
+        test(tool_rests_while_it_passes_deleted_users),
         test(pages_are_those_of_a_plain_walk),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
