@@ -10,7 +10,7 @@
 #include "service/user_request.h"
 #include "service/user_service.h"
 
-/** The listings that wait, mostly for their clients to read, and what ends those that wait too long. */
+/** The listings that wait, mostly for their clients to read, and what ends those that wait long. */
 struct listings {
     struct http2_timer sweep;     /* armed while there are any */
     struct cds_list_head waiting; /* the oldest first */
