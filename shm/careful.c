@@ -24,6 +24,9 @@
  * spread over a while, is no change under its eyes. */
 enum { LOOKS_MAX = 64, LOOKS_FAST = 16, LOOK_PAUSE_US = 1000 };
 
+/* A listing passes so many users whom it does not show, and rests: see rest_on_next(). */
+enum { PASS_MAX = 4096 };
+
 struct shm_reader {
     struct shm_store *store;
     struct shm_actor *actor; /* NULL: unprotected */
@@ -235,12 +238,15 @@ static bool shows(const struct careful_node *node, uint64_t version)
     return node->born <= version && version < node->died;
 }
 
-/* From `node` on to the first with a number over `after` that the version shows. */
+/* From `node` on to the first with a number over `after` that the version shows.
+ * @return SHM_EMORE: it is at the last of `most` that were passed */
 static int settle(struct careful *c, struct careful_node *node, uint64_t after, uint64_t version,
-                  uint64_t bound)
+                  uint64_t bound, uint64_t most)
 {
     do {
         struct careful_node from = *node;
+        if (from.at != NULL && from.seq > after && most-- == 0)
+            return SHM_EMORE;
         int rc = step(c, &from, node);
         if (rc != SHM_OK)
             return rc;
@@ -264,7 +270,7 @@ static int find_by_list(struct careful *c, const uint8_t id[SHM_ID_SIZE], struct
     uint64_t version = shm_version();
     struct careful_node node = {.at = NULL};
     for (;;) {
-        int rc = settle(c, &node, 0, version, version);
+        int rc = settle(c, &node, 0, version, version, UINT64_MAX);
         if (rc == SHM_OK && node.at == NULL)
             return SHM_ENOENT;
         if (rc == SHM_OK && memcmp(node.id, id, SHM_ID_SIZE) == 0)
@@ -331,10 +337,26 @@ int shm_reader_find_key(struct shm_reader *reader, unsigned key, const uint8_t *
 
 /* ---- listing ---- */
 
-/* Protected: stands on the next user to return. */
+/* Protected: stands on the next user to return. Where there are many to pass it goes offline in
+ * between, for what others retire meanwhile cannot be freed; it goes on by number, as cursor.c
+ * does. A revoked snapshot is noticed by the next step, before it looks at anything. */
 static int rest_on_next(struct shm_reader *reader, struct careful *c, struct careful_node *from)
 {
-    int rc = settle(c, from, reader->last, reader->version, reader->version);
+    uint64_t after = reader->last;
+    int rc;
+    while ((rc = settle(c, from, after, reader->version, reader->version, PASS_MAX)) == SHM_EMORE) {
+        after = from->seq;
+        shm_reader_rest(reader);
+        SHM_POINT("tool rests");
+        shm_actor_online(reader->actor);
+        if (shm_snapshot_revoked(reader->actor, &reader->snapshot)) {
+            reader->over = false;
+            return SHM_OK;
+        }
+        rc = place(c, after, from);
+        if (rc != SHM_OK)
+            break;
+    }
     reader->over = rc != SHM_OK || from->at == NULL;
     reader->at = *from;
     return rc;
@@ -419,7 +441,7 @@ static int next_unprotected(struct shm_reader *reader, struct careful *c, struct
         rc = place(c, reader->last, &node);
     do {
         if (rc == SHM_OK)
-            rc = settle(c, &node, reader->last, version, reader->version);
+            rc = settle(c, &node, reader->last, version, reader->version, UINT64_MAX);
         if (rc != SHM_OK)
             return rc;
         if (node.at == NULL)

@@ -51,6 +51,8 @@ const char *shm_strerror(int error)
         return "the snapshot kept too much from being freed";
     case SHM_ERESYNC:
         return "the change feed has gone on without this follower";
+    case SHM_EMORE:
+        return "the listing has not come to its next user yet";
     default:
         return "unknown error";
     }

@@ -24,6 +24,7 @@ enum shm_error {
     SHM_EKEY = -17,     /* another user has this unique key */
     SHM_EREVOKED = -18, /* the snapshot kept too much from being freed */
     SHM_ERESYNC = -19,  /* a follower of the feed fell behind */
+    SHM_EMORE = -20,    /* a listing has not found its next user yet: call again */
 };
 
 /** Why a call failed, for a person: one line without a newline. */

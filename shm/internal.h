@@ -241,6 +241,7 @@ struct shm_node *shm_tower_find(uint64_t seq);
 /* Points where the tests' build kills the process. */
 #ifdef SHM_TEST_HOOKS
 extern void (*shm_test_hook)(const char *point);
+extern unsigned shm_cursor_pass_max; /* nodes that a call of a cursor passes */
 #define SHM_POINT(name)                                                                            \
     do {                                                                                           \
         if (shm_test_hook != NULL)                                                                 \

@@ -288,21 +288,28 @@ bool shm_snapshot_revoked(const struct shm_actor *actor, const struct shm_snapsh
 struct shm_cursor {
     struct shm_actor *actor;
     const struct shm_snapshot *snapshot;
-    const void *at; /* the next user to return, NULL at the end */
+    const void *last; /* the user that was returned last; NULL: go on after number `passed` */
+    const void *next; /* the next user to return, once it is found */
+    uint64_t passed;
 };
 /** Before the oldest user. */
 void shm_cursor_first(struct shm_cursor *cursor, struct shm_actor *actor,
                       const struct shm_snapshot *snapshot);
-/** After the user created as number `seq` with this id, also where it is gone by now; in
- * bounded steps. @return SHM_OK, SHM_EINVAL where seq was never given out */
+/** After the user created as number `seq` with this id, also where it is gone by now.
+ * @return SHM_OK, SHM_EINVAL where seq was never given out */
 int shm_cursor_after(struct shm_cursor *cursor, struct shm_actor *actor,
                      const struct shm_snapshot *snapshot, uint64_t seq,
                      const uint8_t id[SHM_ID_SIZE]);
-/** Steps to the next user of the snapshot. @return SHM_OK, SHM_ENOENT at the end (the cursor
- * stays), SHM_EREVOKED: what the listing still needs may be gone */
+/**
+ * Steps to the next user of the snapshot. One call passes some 1,000 users whom the snapshot does
+ * not show, in well under a millisecond; there may be millions, which an older snapshot keeps.
+ * @return SHM_OK, SHM_ENOENT at the end (the cursor stays); SHM_EMORE: it has come nearer to the
+ *   next user, whom a later call will find: let others have their turn, go offline and call again;
+ *   SHM_EREVOKED: what the listing still needs may be gone
+ */
 int shm_cursor_next(struct shm_cursor *cursor, struct shm_user *user);
-/** Whether there is a next one. */
-bool shm_cursor_more(const struct shm_cursor *cursor);
+/** Whether there is a next user, without a step to it: SHM_OK, and all else as above. */
+int shm_cursor_settle(struct shm_cursor *cursor);
 
 /* ---- following ---- */
 

@@ -226,6 +226,10 @@ bool grpc_call_was_compressed(const struct grpc_call *call);
 /** Room for at least one more message before it would wait in memory. */
 bool grpc_call_writable(const struct grpc_call *call);
 void grpc_call_want_write(struct grpc_call *call);
+/** Takes `ns` nanoseconds of a method's work from the connection's turn. Who has more to do stops
+ * when a part is done and goes on in on_writable, as asked by grpc_call_want_write(): in this turn,
+ * where it has time left, else when others have had theirs. */
+void grpc_call_work(struct grpc_call *call, size_t ns);
 /** No on_message and no on_half_close until grpc_call_resume(): the client is held back by flow
  * control. (A bidirectional call whose replies wait is held back by itself.) Resumed outside of the
  * call's own callbacks, they may come before grpc_call_resume() returns: resume a queue of calls

@@ -291,3 +291,8 @@ void grpc_call_want_write(struct grpc_call *call)
     call->want_write = true;
     http2_stream_want_write(&call->stream);
 }
+
+void grpc_call_work(struct grpc_call *call, size_t ns)
+{
+    http2_stream_work(&call->stream, ns);
+}

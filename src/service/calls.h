@@ -10,7 +10,7 @@
 #include "service/user_request.h"
 #include "service/user_service.h"
 
-/** The listings that wait for their clients to read, and what ends those that wait too long. */
+/** The listings that wait, mostly for their clients to read, and what ends those that wait long. */
 struct listings {
     struct http2_timer sweep;     /* armed while there are any */
     struct cds_list_head waiting; /* the oldest first */
@@ -93,8 +93,8 @@ struct list_call {
     uint64_t began;               /* ms, when it first waited */
     uint64_t until;               /* ms; snapshot-max-age after its begin */
     uint64_t sent;                /* ms, when it last got on */
-    bool continues;               /* after this user of an earlier page */
-    uint8_t after_id[UUID_SIZE];
+    bool continues;               /* after a user of an earlier page */
+    uint8_t after_id[UUID_SIZE];  /* that user; when all is sent, this page's last */
     uint64_t after_seq;
     struct shm_snapshot snapshot;
     struct shm_cursor cursor;

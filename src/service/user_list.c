@@ -8,6 +8,10 @@
  * it gives its snapshot back and ends ABORTED. The client learns that when it
  * reads on, after what was sent before.
  *
+ * A listing may have to pass any number of deleted users whom an older snapshot keeps in place. It
+ * does so in steps (store.h), each of which takes its time from the connection's turn, and goes on
+ * like one that has waited for its client.
+ *
  * A worker has so many pins for snapshots of different versions. Where they run out,
  * the oldest listing that does not get on ends ABORTED, and with it those that share
  * its pin and do not get on either. A pin that kept something is free a grace
@@ -23,6 +27,7 @@ enum {
     STALLED_MS = 250, /* without a user sent */
     SLOW_MS = 500,    /* since it began: whoever takes so long may be asked to make room */
     ROOM_MS = 100,    /* for a pin to become free, before another listing is ended */
+    STEP_NS = 250000, /* what a step past deleted users counts as; it takes 0.05 to 0.5 ms */
     LOOK_MAX = 256,   /* listings that are looked at for one that is stalled: twice the pins */
 };
 
@@ -76,12 +81,13 @@ static void finish(struct grpc_call *call, enum grpc_status status, const char *
     grpc_call_finish(call, status, text);
 }
 
-static void finish_page(struct grpc_call *call, const struct shm_user *last)
+/* @param more whether users follow those of the page */
+static void finish_page(struct grpc_call *call, bool more)
 {
     const struct list_call *list = grpc_call_state(call);
-    if (shm_cursor_more(&list->cursor)) {
+    if (more) {
         char token[PAGE_TOKEN_SIZE];
-        page_token_format(token, last->seq, last->id);
+        page_token_format(token, list->after_seq, list->after_id);
         grpc_call_add_trailing_metadata(call, "next-page-token", token, sizeof(token));
     }
     finish(call, GRPC_OK, NULL);
@@ -191,29 +197,51 @@ static bool start_waiting(struct grpc_call *call)
     return true;
 }
 
+/* As many as there is room for. @return the cursor's result; after the page's last user, whether
+ * there are more */
+static int send_users(struct grpc_call *call)
+{
+    struct list_call *list = grpc_call_state(call);
+    while (grpc_call_writable(call)) {
+        struct shm_user user;
+        int result = shm_cursor_next(&list->cursor, &user);
+        if (result != SHM_OK)
+            return result;
+        user_reply(call, user.id, user.body, user.body_len);
+        if (--list->left == 0) { /* what follows may be found later: then the token is made */
+            list->after_seq = user.seq;
+            memcpy(list->after_id, user.id, sizeof(list->after_id));
+            return shm_cursor_settle(&list->cursor);
+        }
+    }
+    return SHM_OK;
+}
+
+/* Until the client has read, or the others have had their turn. */
+static void wait_for_turn(struct grpc_call *call, bool got_on)
+{
+    struct list_call *list = grpc_call_state(call);
+    if (got_on || list->call == NULL)
+        list->sent = grpc_server_now_ms(grpc_call_server(call));
+    if (start_waiting(call))
+        grpc_call_want_write(call);
+}
+
 void user_list_on_writable(struct grpc_call *call)
 {
     struct list_call *list = grpc_call_state(call);
     uint32_t left = list->left;
-    while (grpc_call_writable(call)) {
-        struct shm_user user;
-        int result = shm_cursor_next(&list->cursor, &user);
-        if (result != SHM_OK) {
-            bool revoked = result == SHM_EREVOKED;
-            finish(call, revoked ? GRPC_ABORTED : GRPC_OK,
-                   revoked ? listings_of(call)->revoked_text : NULL);
-            return;
-        }
-        user_reply(call, user.id, user.body, user.body_len);
-        if (--list->left == 0) {
-            finish_page(call, &user);
-            return;
-        }
+    int result = left != 0 ? send_users(call) : shm_cursor_settle(&list->cursor);
+    if (result == SHM_EREVOKED) {
+        finish(call, GRPC_ABORTED, listings_of(call)->revoked_text);
+    } else if (result == SHM_EMORE) {
+        grpc_call_work(call, STEP_NS);
+        wait_for_turn(call, true);
+    } else if (result != SHM_OK || list->left == 0) {
+        finish_page(call, result == SHM_OK);
+    } else {
+        wait_for_turn(call, list->left != left);
     }
-    if (list->left != left || list->call == NULL)
-        list->sent = grpc_server_now_ms(grpc_call_server(call));
-    if (start_waiting(call))
-        grpc_call_want_write(call);
 }
 
 static const char bad_token[] = "page_token is not a next-page-token of this server";

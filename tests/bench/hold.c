@@ -28,19 +28,17 @@ static bool missed;
 static struct hold_row *row_now;
 static uint64_t began;
 
+/* Not shm_store_unlink(), which refuses as long as we have it open. */
 static void clean_up(void)
-{
-    if (segment[0] != '\0')
-        shm_store_unlink(segment, NULL);
-}
-
-static void on_signal(int number)
 {
     char path[80];
     snprintf(path, sizeof(path), "/dev/shm%s", segment);
     unlink(path);
-    memcpy(path + strlen(path), ".stats", sizeof(".stats"));
-    unlink(path);
+}
+
+static void on_signal(int number)
+{
+    clean_up();
     _exit(128 + number);
 }
 

@@ -230,9 +230,14 @@ void hold_scene_same_email(void)
 static void list_one(struct shm_cursor *cursor, struct hold_row *row)
 {
     struct shm_user user;
-    uint64_t since = hold_cpu_ns();
-    hold_must(shm_cursor_next(cursor, &user), "listing");
-    hold_add_call(row, since);
+    int rc;
+    do {
+        uint64_t since = hold_cpu_ns();
+        rc = shm_cursor_next(cursor, &user);
+        hold_add_call(row, since);
+        shm_actor_offline(cursor->actor);
+    } while (rc == SHM_EMORE);
+    hold_must(rc, "listing");
 }
 
 void hold_scene_first_page(void)

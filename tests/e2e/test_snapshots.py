@@ -11,7 +11,7 @@ import pytest
 
 import user_service_pb2 as pb
 from harness import SANITIZED, WRITER, fill, read_all, requests, wait_for, writer
-from wire import INITIAL_WINDOW_SIZE, Wire, message
+from wire import END_STREAM, HEADERS, INITIAL_WINDOW_SIZE, Wire, message
 
 ABORTED = grpc.StatusCode.ABORTED.value[0]
 EXHAUSTED = grpc.StatusCode.RESOURCE_EXHAUSTED.value[0]
@@ -127,6 +127,71 @@ def test_listing_past_its_age_is_aborted_and_says_so(start):
     wait_released(rosterd)
     assert 1 < time.monotonic() - began
     check_aborted(listing, TOO_OLD.format("2s"))
+    assert rosterd.stop() == 0
+
+
+def at_once(wire, *calls):
+    """Calls whose frames go out in one piece. @return their numbers"""
+    frames, send = [], wire.send
+    wire.send = frames.append
+    numbers = []
+    for path, request in calls:
+        numbers.append(wire.open(path))
+        wire.data(numbers[-1], message(request))
+    wire.send = send
+    wire.send(b"".join(frames))
+    return numbers
+
+
+def delete_under(rosterd, first, count):
+    """Deletes users [first, first + count), whom a listing that rests keeps in place."""
+    listing = Listing(rosterd, 10**6)
+    ids = [user.id for user in read_all(rosterd.stub(), 10**6)[0]]
+    for i in range(first, first + count, 1000):
+        rosterd.inspect("delete", *ids[i:min(i + 1000, first + count)])
+    wait_held(rosterd, count)
+    return listing
+
+
+def test_listing_that_passes_deleted_users_lets_other_calls_go_first(start):
+    rosterd = serve(start, 6000)
+    listing = delete_under(rosterd, 0, 5990)
+    with Wire(rosterd.connect()).wait_ready() as wire:
+        known = read_all(rosterd.stub(), 1)[0][0]
+        answered, take = [], wire.take
+
+        def note(kind, flags, number, payload):
+            if kind == HEADERS and flags & END_STREAM:
+                answered.append(number)
+            take(kind, flags, number, payload)
+
+        wire.take = note
+        listed, got = at_once(wire, ("ListUsers", pb.ListUsersRequest(page_size=4)),
+                              ("GetUser", pb.GetUserRequest(id=known.id)))
+        assert wire.wait(listed).grpc_status == wire.wait(got).grpc_status == 0
+        assert answered == [got, listed]
+        names = [pb.User.FromString(body).username for body in wire.streams[listed].messages()]
+        assert names == [f"user{i:07}" for i in range(5990, 5994)]
+    assert listing.read_on().grpc_status == 0
+    assert len(listing.users()) == 6000
+    assert rosterd.stop() == 0
+
+
+def test_page_token_is_exact_where_deleted_users_follow_the_page(start):
+    rosterd = serve(start, 6000)
+    stub = rosterd.stub()
+    listing = delete_under(rosterd, 10, 5980)  # the first and the last ten stay
+    users, token = read_all(stub, 10)
+    assert [user.username for user in users] == [f"user{i:07}" for i in range(10)] and token
+    users, end = read_all(stub, 10, page_token=token)
+    assert [user.username for user in users] == [f"user{i:07}" for i in range(5990, 6000)]
+    assert end == ""
+    rosterd.inspect("delete", *(user.id for user in users))
+    wait_held(rosterd, 5990)
+    assert read_all(stub, 10)[1] == ""
+    assert read_all(stub, 10, page_token=token) == ([], "")
+    assert len(read_all(stub, 9)[0]) == 9 and read_all(stub, 9)[1]
+    assert listing.read_on().grpc_status == 0
     assert rosterd.stop() == 0
 
 

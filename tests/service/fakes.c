@@ -176,6 +176,11 @@ void grpc_call_want_write(struct grpc_call *call)
     call->wants_write = true;
 }
 
+void grpc_call_work(struct grpc_call *call, size_t ns)
+{
+    call->work += ns;
+}
+
 void grpc_call_pause(struct grpc_call *call)
 {
     assert_false(call->paused);
@@ -345,7 +350,7 @@ void shm_snapshot_end(struct shm_actor *actor, struct shm_snapshot *snapshot)
 void shm_cursor_first(struct shm_cursor *cursor, struct shm_actor *actor,
                       const struct shm_snapshot *snapshot)
 {
-    *cursor = (struct shm_cursor){.actor = actor, .snapshot = snapshot, .at = NULL};
+    *cursor = (struct shm_cursor){.actor = actor, .snapshot = snapshot};
 }
 
 int shm_cursor_after(struct shm_cursor *cursor, struct shm_actor *actor,
@@ -353,24 +358,28 @@ int shm_cursor_after(struct shm_cursor *cursor, struct shm_actor *actor,
                      const uint8_t id[SHM_ID_SIZE])
 {
     (void)id;
-    *cursor = (struct shm_cursor){.actor = actor, .snapshot = snapshot, .at = (void *)seq};
+    *cursor = (struct shm_cursor){.actor = actor, .snapshot = snapshot, .passed = seq};
     return seq <= fake_store.users ? SHM_OK : SHM_EINVAL;
 }
 
-bool shm_cursor_more(const struct shm_cursor *cursor)
+int shm_cursor_settle(struct shm_cursor *cursor)
 {
-    return (uintptr_t)cursor->at < cursor->snapshot->version;
+    if (fake_store.revoked)
+        return SHM_EREVOKED;
+    if (cursor->passed == fake_store.dead_after && fake_store.dead_steps != 0) {
+        fake_store.dead_steps--;
+        return SHM_EMORE;
+    }
+    return cursor->passed < cursor->snapshot->version ? SHM_OK : SHM_ENOENT;
 }
 
 int shm_cursor_next(struct shm_cursor *cursor, struct shm_user *user)
 {
     static uint8_t id[SHM_ID_SIZE], body[32];
-    if (fake_store.revoked)
-        return SHM_EREVOKED;
-    if (!shm_cursor_more(cursor))
-        return SHM_ENOENT;
-    uint64_t seq = (uintptr_t)cursor->at + 1;
-    cursor->at = (void *)seq;
+    int result = shm_cursor_settle(cursor);
+    if (result != SHM_OK)
+        return result;
+    uint64_t seq = ++cursor->passed;
     int len = snprintf((char *)body, sizeof(body), "%llu", (unsigned long long)seq);
     *user = (struct shm_user){.id = id, .body = body, .body_len = (uint32_t)len, .seq = seq};
     return SHM_OK;

@@ -26,6 +26,7 @@ struct grpc_call {
     char field[64]; /* of its field violation */
     char token[64]; /* next-page-token */
     bool paused, wants_write;
+    size_t work;       /* ns, taken from the connection's turn */
     unsigned writable; /* how many messages there is room for */
 };
 
@@ -42,9 +43,11 @@ struct fake_store {
     unsigned pins;  /* that there are, one for each snapshot; 0: all share one */
     bool pins_keep; /* memory: those of ended snapshots are not free yet */
     bool pin_used[256];
-    bool unique;        /* user names are */
-    uint64_t submitted; /* users of all inserts, whatever came of them */
-    bool revoked;       /* every snapshot is */
+    bool unique;         /* user names are */
+    uint64_t submitted;  /* users of all inserts, whatever came of them */
+    bool revoked;        /* every snapshot is */
+    uint64_t dead_after; /* after this user a listing has deleted ones to pass, */
+    unsigned dead_steps; /* for so many steps */
 };
 extern struct fake_store fake_store;
 extern uint64_t fake_now;

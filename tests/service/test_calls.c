@@ -443,6 +443,79 @@ static void revoked_listing_ends_as_soon_as_it_goes_on(void **state)
     fake_call_end(call, GRPC_ABORTED);
 }
 
+/* As the runtime does: on_writable once for each time that it was asked for. */
+static unsigned go_on(struct grpc_call *call)
+{
+    unsigned turns = 0;
+    for (; call->wants_write && call->finishes == 0 && turns < 100; turns++) {
+        call->wants_write = false;
+        call->method->on_writable(call);
+    }
+    return turns;
+}
+
+static void listing_gives_up_its_turn_while_it_passes_deleted_users(void **state)
+{
+    (void)state;
+    fake_store.users = 5;
+    fake_store.dead_after = 2;
+    fake_store.dead_steps = 3;
+    struct grpc_call *call = list(100, "", UINT32_MAX);
+    assert_int_equal(call->messages, 2);
+    assert_int_equal(call->finishes, 0);
+    assert_true(call->wants_write);
+    size_t work = call->work;
+    assert_true(work > 0);
+    assert_int_equal(go_on(call), 3);
+    assert_int_equal(call->work, 3 * work);
+    assert_int_equal(call->messages, 5);
+    assert_int_equal(call->status, GRPC_OK);
+    assert_string_equal(call->token, "");
+    fake_call_end(call, GRPC_OK);
+}
+
+static void token_is_exact_where_deleted_users_follow_the_page(void **state)
+{
+    (void)state;
+    for (fake_store.users = 5; fake_store.users <= 6; fake_store.users++) {
+        fake_store.dead_after = 5;
+        fake_store.dead_steps = 2;
+        struct grpc_call *call = list(5, "", UINT32_MAX);
+        assert_int_equal(call->messages, 5);
+        assert_int_equal(call->finishes, 0);
+        assert_int_equal(go_on(call), 2);
+        assert_int_equal(call->finishes, 1);
+        assert_int_equal(strlen(call->token), fake_store.users == 5 ? 0 : 40);
+        if (fake_store.users == 6) {
+            struct grpc_call *next = list(5, call->token, UINT32_MAX);
+            assert_int_equal(next->messages, 1);
+            assert_memory_equal(next->out + 38, "6", 1);
+            fake_call_end(next, GRPC_OK);
+        }
+        fake_call_end(call, GRPC_OK);
+    }
+}
+
+static void listing_that_passes_deleted_users_ends_as_others_do(void **state)
+{
+    (void)state;
+    fake_store.users = 5;
+    fake_store.dead_steps = 1000;
+    struct grpc_call *old = list(100, "", UINT32_MAX), *cancelled = list(100, "", UINT32_MAX);
+    fake_call_end(cancelled, GRPC_CANCELLED);
+    fake_pass(server, 300000);
+    struct grpc_call *revoked = list(100, "", UINT32_MAX);
+    fake_pass(server, 300300);
+    assert_aborted(old, too_old);
+    assert_int_equal(revoked->finishes, 0);
+    fake_store.revoked = true;
+    fake_pass(server, 300);
+    assert_aborted(revoked, too_much);
+    assert_int_equal(fake_store.snapshots, 0);
+    fake_call_end(old, GRPC_ABORTED);
+    fake_call_end(revoked, GRPC_ABORTED);
+}
+
 static void listing_that_need_not_wait_arms_no_timer(void **state)
 {
     (void)state;
@@ -772,6 +845,9 @@ int main(void)
         test(each_listing_has_its_own_age),
         test(revoked_listings_end_though_nobody_reads),
         test(revoked_listing_ends_as_soon_as_it_goes_on),
+        test(listing_gives_up_its_turn_while_it_passes_deleted_users),
+        test(token_is_exact_where_deleted_users_follow_the_page),
+        test(listing_that_passes_deleted_users_ends_as_others_do),
         test(listing_that_need_not_wait_arms_no_timer),
         test(batch_is_inserted_256_at_a_time),
         test(long_users_fill_a_batch_by_bytes),

@@ -106,13 +106,13 @@ static void listing_does_not_see_later_users(void **state)
     assert_int_equal(shm_snapshot_begin(f->actor, &snapshot), SHM_OK);
     shm_cursor_first(&cursor, f->actor, &snapshot);
     for (uint64_t n = 0; n < 100; n++) {
-        assert_true(shm_cursor_more(&cursor));
+        assert_int_equal(shm_cursor_settle(&cursor), SHM_OK);
         assert_int_equal(shm_cursor_next(&cursor, &user), SHM_OK);
         assert_int_equal(user.seq, n + 1);
         shm_actor_offline(f->actor);
         users_insert(f->actor, 100 + n, 101 + n, 1);
     }
-    assert_false(shm_cursor_more(&cursor));
+    assert_int_equal(shm_cursor_settle(&cursor), SHM_ENOENT);
     assert_int_equal(shm_cursor_next(&cursor, &user), SHM_ENOENT);
     assert_int_equal(shm_cursor_next(&cursor, &user), SHM_ENOENT);
     shm_snapshot_end(f->actor, &snapshot);

@@ -106,6 +106,7 @@ static void listing_begin(struct shm_actor *actor, struct listing *listing)
     listing->sum = 0;
     listing->whole = true;
     listing->open = true;
+    shm_cursor_pass_max = 1 + (unsigned)storm_random(64);
     shm_cursor_first(&listing->cursor, actor, &listing->snapshot);
 }
 
@@ -126,22 +127,35 @@ static void check_end(const struct listing *listing)
                    (unsigned long long)listing->at.version, (long long)listing->sum, MODEL_SUM);
 }
 
+/* As a worker does: where there are others to pass, it gives up its turn now and then. */
+static int step(struct listing *listing, struct shm_user *user)
+{
+    int rc, settled = SHM_EMORE;
+    do {
+        if (storm_random(2) == 0)
+            settled = shm_cursor_settle(&listing->cursor);
+        rc = shm_cursor_next(&listing->cursor, user);
+        if (rc == SHM_EMORE && storm_random(2) == 0)
+            shm_actor_offline(listing->cursor.actor);
+    } while (rc == SHM_EMORE);
+    if (rc != SHM_EREVOKED && settled != SHM_EMORE && settled != rc)
+        storm_fail("a cursor says \"%s\", and its next step \"%s\"", shm_strerror(settled),
+                   shm_strerror(rc));
+    return rc;
+}
+
 /* @return false at the end */
 static bool listing_step(struct listing *listing)
 {
     struct shm_user user;
     struct model_row row;
-    bool more = shm_cursor_more(&listing->cursor);
-    int rc = shm_cursor_next(&listing->cursor, &user);
+    int rc = step(listing, &user);
     if (rc == SHM_EREVOKED && storm->revokes) {
         atomic_fetch_add(&storm->revoked, 1);
         return false;
     }
     if (rc != SHM_OK && rc != SHM_ENOENT)
         storm_fail("a listing's step returns \"%s\"", shm_strerror(rc));
-    if (more != (rc == SHM_OK))
-        storm_fail("a cursor says that there is %s, and the next step that there is not",
-                   more ? "more" : "no more");
     if (rc == SHM_ENOENT) {
         check_end(listing);
         atomic_fetch_add(&storm->listings, 1);
@@ -198,7 +212,8 @@ static void list_some(struct shm_actor *actor, struct listing *listing)
 
 void storm_dawdle(const char *point)
 {
-    if (storm_random(strcmp(point, "reading") == 0 ? 200 : 20) == 0)
+    bool often = strcmp(point, "reading") == 0 || strcmp(point, "going online") == 0;
+    if (strcmp(point, "passing") != 0 && storm_random(often ? 200 : 20) == 0)
         usleep((useconds_t)storm_random(4000));
 }
 

@@ -202,6 +202,8 @@ const struct storm_scene storm_scenes[] = {
     {"half_a_pin_keeps_nothing", half_a_pin_keeps_nothing},
     {"reader_coming_online_sees_what_was_unlinked_or_is_seen",
      reader_coming_online_sees_what_was_unlinked_or_is_seen},
+    {"listing_revoked_before_its_section_reads_nothing_freed",
+     listing_revoked_before_its_section_reads_nothing_freed},
     {"the_dead_hold_nothing_up", the_dead_hold_nothing_up},
     {"commit_of_a_dead_writer_is_whole_or_not_at_all",
      commit_of_a_dead_writer_is_whole_or_not_at_all},

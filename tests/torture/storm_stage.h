@@ -47,4 +47,7 @@ void commit_of_a_dead_writer_is_whole_or_not_at_all(void);
 void half_a_commit_is_seen_by_nobody(void);
 void lock_holder_stopped_delays_no_reader(void);
 
+/* scenes_page.c */
+void listing_revoked_before_its_section_reads_nothing_freed(void);
+
 #endif

@@ -187,7 +187,11 @@ static void list(struct shm_actor *actor, uint64_t *random)
     must(shm_snapshot_begin(actor, &snapshot) == SHM_OK, "no pin");
     for (int round = 0; round < 2 && rc != SHM_EREVOKED; round++) {
         shm_cursor_first(&cursor, actor, &snapshot);
-        while ((rc = shm_cursor_next(&cursor, &user)) == SHM_OK) {
+        while ((rc = shm_cursor_next(&cursor, &user)) == SHM_OK || rc == SHM_EMORE) {
+            if (rc == SHM_EMORE) {
+                shm_actor_offline(actor);
+                continue;
+            }
             check_user(&user);
             seen[round] += user.seq * user.version;
             if (random_next(random) % 256 == 0) {
