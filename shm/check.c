@@ -203,6 +203,7 @@ int shm_check_file(int fd, const char *name, struct shm_geometry *geometry, stru
                       name);
     if (rc == SHM_OK)
         rc = shm_check_header(header, name, fault);
+    SHM_POINT("header read");
     if (rc == SHM_OK)
         rc = look_at_control(fd, name, look, fault);
     if (rc == SHM_OK)

@@ -185,9 +185,6 @@ int shm_writer_wait(struct shm_store *store);
 void shm_writer_unlock(void);
 /** Whether a dead process has left it held or a commit unfinished, and that is mended now. */
 bool shm_writer_reap(struct shm_store *store);
-/** The thread that holds it now, whose number is the process's where that has but one; 0: nobody.
- * A look without the lock. */
-uint32_t shm_writer_holder(void);
 /** Says in fault that the lock could not be taken, and who holds it. @return error */
 int shm_writer_fail(const struct shm_store *store, int error, struct shm_fault *fault);
 /** A robust, process-shared mutex. */

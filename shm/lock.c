@@ -156,16 +156,19 @@ bool shm_writer_reap(struct shm_store *store)
     return left;
 }
 
-uint32_t shm_writer_holder(void)
+/* A robust mutex starts with its futex word: the thread that has it, and two bits. The number of
+ * a thread is its process's where that has but one. */
+uint32_t shm_store_lock_holder(const struct shm_store *store)
 {
     enum { OWNER = 0x3fffffff };
     const uint32_t *word = (const void *)&shm_control()->writer;
+    (void)store;
     return __atomic_load_n(word, __ATOMIC_RELAXED) & OWNER;
 }
 
 int shm_writer_fail(const struct shm_store *store, int error, struct shm_fault *fault)
 {
-    uint32_t holder = error == SHM_EBUSY ? shm_writer_holder() : 0;
+    uint32_t holder = error == SHM_EBUSY ? shm_store_lock_holder(store) : 0;
     if (holder != 0)
         return shm_fail(fault, error,
                         "segment %s: cannot take its writer lock: process %u holds it: continue "
