@@ -20,6 +20,7 @@ static int open_alone(int *fd, char path[300], const char *name, struct shm_faul
         rc = shm_file_open(fd, name, SHM_AS_TOOL, fault);
     if (rc != SHM_OK)
         return rc;
+    SHM_POINT("file opened");
     rc = shm_owner_take(*fd, name, fault);
     if (rc == SHM_OK)
         rc = shm_guests_exclude(*fd, name, fault);

@@ -543,33 +543,81 @@ static void careful_reader_who_came_before_the_index_moved_says_so(void **state)
 
 /* ---- the name ---- */
 
-static void remove_and_replace(const char *point)
+/* Between a start's open and its lock. With a second link a removed file has one left. */
+enum way { UNLINKED, UNLINKED_AND_MADE, REMOVED_WITH_A_SECOND_LINK, MOVED_OVER };
+static enum way late_way;
+
+static void move_another_over(const char *path)
+{
+    struct shm_config config = late_fixture->config;
+    struct shm_store *other;
+    struct shm_actor *actor;
+    struct shm_fault fault;
+    char name[80], from[300];
+    snprintf(name, sizeof(name), "%s-b", late_fixture->name);
+    config.name = name;
+    assert_int_equal(shm_store_open(&other, &config, &fault), SHM_OK);
+    assert_int_equal(shm_actor_join(&actor, other, SHM_ACTOR_MASTER, 0, &fault), SHM_OK);
+    users_insert(actor, 0, 5, 5);
+    shm_actor_leave(actor);
+    shm_store_close(other);
+    assert_int_equal(shm_file_path(from, name, NULL), SHM_OK);
+    assert_int_equal(rename(from, path), 0);
+}
+
+static void take_the_name_away(const char *point)
 {
     struct fixture *f = late_fixture;
-    struct shm_config config = f->config;
     struct shm_store *other;
+    char path[300];
     if (strcmp(point, "file opened") != 0)
         return;
     shm_test_hook = NULL;
-    assert_int_equal(shm_store_unlink(f->name, &f->fault), SHM_OK);
-    if (kill_after == 0)
-        return;
-    assert_int_equal(shm_store_open(&other, &config, &f->fault), SHM_OK);
-    shm_store_close(other);
+    assert_int_equal(shm_file_path(path, f->name, NULL), SHM_OK);
+    if (late_way == MOVED_OVER) {
+        move_another_over(path);
+    } else if (late_way == REMOVED_WITH_A_SECOND_LINK) {
+        assert_int_equal(unlink(path), 0);
+    } else {
+        assert_int_equal(shm_store_unlink(f->name, &f->fault), SHM_OK);
+        if (late_way == UNLINKED)
+            return;
+        assert_int_equal(shm_store_open(&other, &f->config, &f->fault), SHM_OK);
+        shm_store_close(other);
+    }
 }
 
-static void file_removed_while_it_is_opened_is_not_taken_over(void **state)
+static void file_that_lost_its_name_while_it_was_opened_is_not_taken_over(void **state)
 {
     struct fixture *f = *state;
-    for (kill_after = 0; kill_after < 2; kill_after++) { /* removed, and replaced */
-        users_insert(f->actor, 0, 10, 10);
-        fixture_close(f);
-        late_fixture = f;
-        shm_test_hook = remove_and_replace;
+    late_fixture = f;
+    for (late_way = UNLINKED; late_way <= MOVED_OVER; late_way++) {
+        users_insert(f->actor, 10, 20, 10);
+        if (late_way >= REMOVED_WITH_A_SECOND_LINK)
+            assert_int_equal(shm_store_hold_name(f->store), SHM_NAME_OURS);
+        fixture_close(f); /* the second link stays, as after a kill */
+        shm_test_hook = take_the_name_away;
         assert_int_equal(fixture_reopen(f), SHM_OK);
         assert_true(shm_store_has_name(f->store));
-        segment_check(f->store, 0);
+        segment_check(f->store, late_way == MOVED_OVER ? 5 : 0);
     }
+    char moved_to[256];
+    (void)shm_store_release_name(f->store, moved_to);
+}
+
+/* Who removes a segment has to look, too. */
+static void file_that_lost_its_name_is_not_unlinked_by_it(void **state)
+{
+    struct fixture *f = *state;
+    late_fixture = f;
+    users_insert(f->actor, 10, 20, 10);
+    assert_int_equal(shm_store_hold_name(f->store), SHM_NAME_OURS);
+    fixture_close(f);
+    late_way = MOVED_OVER;
+    shm_test_hook = take_the_name_away;
+    assert_int_equal(shm_store_unlink(f->name, &f->fault), SHM_ENOSEG);
+    assert_int_equal(fixture_reopen(f), SHM_OK);
+    segment_check(f->store, 5);
 }
 
 int main(void)
@@ -587,7 +635,8 @@ int main(void)
         WITH(chains_are_moved_in_their_order),
         WITH(reader_who_came_before_the_index_moved_finds_his_user),
         WITH(careful_reader_who_came_before_the_index_moved_says_so),
-        WITH(file_removed_while_it_is_opened_is_not_taken_over),
+        WITH(file_that_lost_its_name_while_it_was_opened_is_not_taken_over),
+        WITH(file_that_lost_its_name_is_not_unlinked_by_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

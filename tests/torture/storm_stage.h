@@ -40,4 +40,9 @@ void commit_of_a_dead_writer_is_whole_or_not_at_all(void);
 void half_a_commit_is_seen_by_nobody(void);
 void lock_holder_stopped_delays_no_reader(void);
 
+/* scenes_attach.c */
+void table_that_a_late_reader_knows_is_not_freed(void);
+void growth_that_comes_late_takes_nothing_back(void);
+void owner_whose_file_was_replaced_serves_it_not(void);
+
 #endif
