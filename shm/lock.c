@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include <urcu/arch.h>
+#include <urcu/compiler.h>
 
 #include "shm/internal.h"
 #include "shm/log.h"
@@ -71,7 +72,7 @@ static int replay(const struct shm_store *store)
  * Only a log that makes no sense ends the mutex: better no writer than a wrong table. (Where
  * the mutex was whole it stays so, but each who gets it comes here and is refused.)
  */
-static int recover(const struct shm_store *store, bool died)
+static __attribute__((noinline, cold)) int recover(const struct shm_store *store, bool died)
 {
     struct shm_log *log = shm_log();
     uint64_t end = shm_log_end(log, shm_control()->arena_end - SHM_BASE);
@@ -92,18 +93,14 @@ static int recover(const struct shm_store *store, bool died)
     return rc;
 }
 
-static int try_once(const struct shm_store *store)
+static inline int try_once(const struct shm_store *store)
 {
     int rc = pthread_mutex_trylock(&shm_control()->writer);
-    switch (rc) {
-    case 0:
-    case EOWNERDEAD:
-        return rc == 0 && !unfinished() ? SHM_OK : recover(store, rc == EOWNERDEAD);
-    case EBUSY:
+    if (caa_likely(rc == 0 && !unfinished()))
+        return SHM_OK;
+    if (rc == EBUSY)
         return SHM_EBUSY;
-    default:
-        return SHM_ECORRUPT;
-    }
+    return rc == 0 || rc == EOWNERDEAD ? recover(store, rc == EOWNERDEAD) : SHM_ECORRUPT;
 }
 
 int shm_writer_lock(struct shm_store *store)
