@@ -53,6 +53,8 @@ const char *shm_strerror(int error)
         return "the change feed has gone on without this follower";
     case SHM_EMORE:
         return "the listing has not come to its next user yet";
+    case SHM_EOUTGROWN:
+        return "the segment has grown since this process attached: attach again";
     default:
         return "unknown error";
     }
