@@ -226,7 +226,8 @@ bool shm_pin_next(struct shm_store *store, unsigned *from, struct shm_pin_info *
  * its death is noticed through it.
  * @param number the worker's number, for people
  * @return SHM_ESLOTS where all SHM_SLOTS are taken, SHM_EPERM without the right to write the
- *   segment (see SHM_ATTACH_READ), SHM_ESYS.
+ *   segment (see SHM_ATTACH_READ), SHM_ESYS; where slots have to be made, SHM_EBUSY and
+ *   SHM_EOUTGROWN, too, as the writer lock has it.
  */
 int shm_actor_join(struct shm_actor **actor, struct shm_store *store, enum shm_actor_kind kind,
                    unsigned number, struct shm_fault *fault);

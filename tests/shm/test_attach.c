@@ -5,10 +5,11 @@
 
 #include "tests/shm/support.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -217,6 +218,40 @@ static void tool_killed_before_it_unlocks_costs_nothing(void **state)
     tool_killed_while_it_leaves_the_lock(*state, lock_and_die_consistent);
 }
 
+/* A tool maps the arena to read. Where the kernel does not let it write, it cannot replay. */
+static bool may_not_write;
+
+int mprotect(void *at, size_t length, int protection)
+{
+    if (may_not_write && (protection & PROT_WRITE) != 0) {
+        errno = ENOMEM;
+        return -1;
+    }
+    return (int)syscall(SYS_mprotect, at, length, protection);
+}
+
+static void lock_without_writing(struct fixture *f, int unused)
+{
+    (void)unused;
+    munmap((void *)(uintptr_t)SHM_BASE, f->config.size); /* the parent's */
+    if (shm_store_attach(&f->store, f->name, SHM_ATTACH_READ, NULL, &f->fault) != SHM_OK)
+        _exit(1);
+    may_not_write = true;
+    if (shm_writer_lock(f->store) != SHM_ESYS || shm_writer_lock(f->store) != SHM_ESYS)
+        _exit(2);
+}
+
+static void tool_that_may_not_write_leaves_the_lock_to_others(void **state)
+{
+    struct fixture *f = *state;
+    kill_point = "sealed";
+    assert_true(WIFSIGNALED(in_child(insert_and_die, f, 0)));
+    assert_int_equal(in_child(lock_without_writing, f, 0), 0);
+    assert_int_equal(shm_log()->state, SHM_LOG_SEALED);
+    assert_int_equal(user_insert(f->actor, 0, 64), SHM_OK);
+    segment_check(f->store, 11);
+}
+
 static void log_that_makes_no_sense_is_replayed_by_nobody(void **state)
 {
     struct fixture *f = *state;
@@ -345,6 +380,7 @@ int main(void)
         WITH(tool_takes_a_lock_in_which_nothing_is_left_to_do),
         WITH(tool_killed_before_it_leaves_the_lock_costs_nothing),
         WITH(tool_killed_before_it_unlocks_costs_nothing),
+        WITH(tool_that_may_not_write_leaves_the_lock_to_others),
         WITH(log_that_makes_no_sense_is_replayed_by_nobody),
         WITH(attach_while_the_arena_grows_is_not_refused),
         WITH(upgrade_while_the_arena_grows_is_not_refused),
