@@ -122,7 +122,11 @@ static struct target *find_targets(uint64_t first, uint64_t count)
         fail("listing", "no memory or no pin");
     shm_cursor_first(&cursor, actor, &snapshot);
     for (uint64_t n = 0; n < first + count; n++) {
-        if (shm_cursor_next(&cursor, &user) != SHM_OK || user.body_len > USER_BODY_MAX)
+        int rc;
+        do {
+            rc = shm_cursor_next(&cursor, &user);
+        } while (rc == SHM_EMORE);
+        if (rc != SHM_OK || user.body_len > USER_BODY_MAX)
             fail("listing", "there are not so many users");
         if (n < first)
             continue;

@@ -132,6 +132,15 @@ void user_check(struct shm_actor *actor, uint64_t n)
     assert_memory_equal(user.body, body, BODY);
 }
 
+int next_user(struct shm_cursor *cursor, struct shm_user *user)
+{
+    int rc;
+    do {
+        rc = shm_cursor_next(cursor, user);
+    } while (rc == SHM_EMORE);
+    return rc;
+}
+
 static void print_fault(void *data, const char *line)
 {
     (void)data;

@@ -33,6 +33,8 @@ void users_insert(struct shm_actor *actor, uint64_t from, uint64_t to, size_t st
 int user_insert(struct shm_actor *actor, uint64_t n, uint32_t body_len);
 /** Asserts that user n is there with the body that users_insert() gave it. */
 void user_check(struct shm_actor *actor, uint64_t n);
+/** A cursor's next step, as often as it takes. */
+int next_user(struct shm_cursor *cursor, struct shm_user *user);
 /** Asserts that the segment is whole and has this many users. */
 void segment_check(struct shm_store *store, uint64_t users);
 

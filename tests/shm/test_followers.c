@@ -258,7 +258,7 @@ static void read_table(struct shm_actor *actor, struct model *model)
     memset(model, 0, sizeof(*model));
     model->last = snapshot.version;
     shm_cursor_first(&cursor, actor, &snapshot);
-    while (shm_cursor_next(&cursor, &user) == SHM_OK) {
+    while (next_user(&cursor, &user) == SHM_OK) {
         memcpy(&n, user.id + 8, sizeof(n));
         if (n >= WRITERS * OWN)
             _exit(4);

@@ -109,7 +109,7 @@ static void pin_that_began_anew_keeps_what_its_version_needs(void **state)
     assert_int_equal(shm_control()->held_count, 60);
     segment_check(f->store, 500);
     shm_cursor_first(&cursor, reader, &listing);
-    while (shm_cursor_next(&cursor, &user) == SHM_OK) {
+    while (next_user(&cursor, &user) == SHM_OK) {
         assert_true(user.version <= listing.version);
         count++;
     }
@@ -228,7 +228,7 @@ static uint64_t visible_at(struct shm_actor *actor, const struct shm_snapshot *s
     struct shm_user user;
     uint64_t count = 0, newest = 0;
     shm_cursor_first(&cursor, actor, snapshot);
-    for (; shm_cursor_next(&cursor, &user) == SHM_OK; count++)
+    for (; next_user(&cursor, &user) == SHM_OK; count++)
         newest = user.version > newest ? user.version : newest;
     shm_actor_offline(actor);
     assert_int_equal(count, 500);

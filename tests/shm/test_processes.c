@@ -235,7 +235,7 @@ static void read_many(struct fixture *f, int number)
         if (shm_snapshot_begin(actor, &snapshot) != SHM_OK)
             _exit(2);
         shm_cursor_first(&cursor, actor, &snapshot);
-        for (; shm_cursor_next(&cursor, &user) == SHM_OK; count++, last = user.seq)
+        for (; next_user(&cursor, &user) == SHM_OK; count++, last = user.seq)
             if (user.seq != last + 1 || user.version > snapshot.version ||
                 shm_user_find(actor, user.id, &found) != SHM_OK || found.seq != user.seq)
                 _exit(3);

@@ -139,7 +139,7 @@ static uint64_t seq_after(struct fixture *f, const struct shm_snapshot *snapshot
     uint8_t id[SHM_ID_SIZE];
     user_id(id, n);
     assert_int_equal(shm_cursor_after(&cursor, f->actor, snapshot, seq, id), SHM_OK);
-    return shm_cursor_next(&cursor, &user) == SHM_OK ? user.seq : 0;
+    return next_user(&cursor, &user) == SHM_OK ? user.seq : 0;
 }
 
 static void page_continues_after_each_user_there_or_gone(void **state)

@@ -86,7 +86,7 @@ static uint64_t listing(struct shm_actor *actor, const struct shm_snapshot *snap
     int rc;
     *count = 0;
     shm_cursor_first(&cursor, actor, snapshot);
-    while ((rc = shm_cursor_next(&cursor, &user)) == SHM_OK) {
+    while ((rc = next_user(&cursor, &user)) == SHM_OK) {
         uint64_t words[2];
         memcpy(words, user.body, sizeof(words));
         sum = (sum ^ words[0] * 31 ^ words[1]) * UINT64_C(0x100000001b3);

@@ -163,8 +163,10 @@ static void check_listing(struct world *w, struct shm_actor *actor, const uint8_
     int rc;
     world_check(w, shm_snapshot_begin(actor, &snapshot) == SHM_OK);
     shm_cursor_first(&cursor, actor, &snapshot);
-    while ((rc = shm_cursor_next(&cursor, &user)) == SHM_OK) {
+    while ((rc = shm_cursor_next(&cursor, &user)) == SHM_OK || rc == SHM_EMORE) {
         uint32_t n;
+        if (rc == SHM_EMORE)
+            continue;
         memcpy(&n, user.id + 8, sizeof(n));
         world_check(w, n < KILLER_USERS && state[n] != 0);
         world_check(w, user.seq > seq);

@@ -92,7 +92,7 @@ static void check_reads(struct fixture *f, uint64_t users)
     user_check(f->actor, 5);
     assert_int_equal(shm_snapshot_begin(f->actor, &snapshot), SHM_OK);
     shm_cursor_first(&cursor, f->actor, &snapshot);
-    while (shm_cursor_next(&cursor, &user) == SHM_OK)
+    while (next_user(&cursor, &user) == SHM_OK)
         count++;
     shm_snapshot_end(f->actor, &snapshot);
     shm_actor_offline(f->actor);
