@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Walks. In the order list sequence numbers rise from node to node, which ends every ring;
- * in a chain of the hash table a ring is found by the tortoise (Brent's algorithm).
+ * Walks. In the order list sequence numbers rise from node to node, in a chain of a hash table
+ * they fall, which ends every ring.
  *
  * Protected, a listing rests on a user that its pinned version shows, as cursor.c
  * has it, and what it finds wrong is wrong. Unprotected it rests on the user that it
