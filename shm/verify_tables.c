@@ -7,10 +7,11 @@
  *
  * No two who live may have one id, or one value of a key. Such two have one hash, and
  * each node must be in the bucket that its hash tells, so they would be in one chain. (While ids
- * move, the bucket that is moved in parts is two chains, and not looked at as one.) So for a range
- * of buckets the hashes that were met are remembered, 14 bits of each. A chain with one that seems
- * to be there already is walked once more, and those who live are sorted by their hashes: a
- * thousand dead nodes of one user, or a thousand users in a chain, cost no square.
+ * move, the bucket that is moved in parts is two chains, and not looked at as one.) So of each node
+ * some bits of its hash are noted, with its bucket. A chain with bits that were met before, in a
+ * range of buckets, is walked once more, and those who live are sorted by their hashes: a thousand
+ * dead nodes of one user, or a thousand users in a chain, cost no square. (Noted, and looked at
+ * later: a test at once would wait for each node before it lets the CPU go on to the next.)
  *
  * A range of buckets is looked at breadth first: all its first nodes are asked
  * for before one of them is read, then all second ones, and so on.
@@ -23,7 +24,7 @@
 #include "shm/unique.h"
 #include "shm/verify_parts.h"
 
-enum { RANGE = 512, IDS = 0, HASH_BITS = 14 };
+enum { RANGE = 512, IDS = 0, HASH_BITS = 14, NOTES = 2 * RANGE };
 
 /* A table, and which of its buckets may hold something: see rebuild.c. */
 struct part {
@@ -38,13 +39,17 @@ struct chain {
     const void *prev;
     const struct cds_hlist_node *at;
     uint64_t seq; /* of the last node; at first more than any */
-    bool suspect; /* two of its nodes may have the same */
 };
 
-/* A range of buckets. */
+/* A range of buckets. Of those in it: */
 struct range {
     struct chain chains[RANGE];
-    uint64_t met[(1 << HASH_BITS) / 64]; /* by the first bits of a hash: a node has it */
+    uint64_t from; /* the first */
+    unsigned notes;
+    uint32_t note[NOTES];                /* a node's: HASH_BITS, and its bucket */
+    uint64_t met[(1 << HASH_BITS) / 64]; /* hashes of nodes, by their first bits */
+    uint64_t suspect[RANGE / 64];        /* its nodes may have the same */
+    uint64_t broken[RANGE / 64];         /* its chain is: no other walk */
 };
 
 static size_t link_offset(const struct part *part)
@@ -171,6 +176,25 @@ static void find_same(struct verify *v, const struct part *part, uint64_t bucket
     free(all);
 }
 
+static void look_at_notes(struct range *range)
+{
+    for (unsigned i = 0; i < range->notes; i++) {
+        unsigned bits = range->note[i] / RANGE, bucket = range->note[i] % RANGE;
+        if (verify_get(range->met, bits))
+            range->suspect[bucket / 64] |= UINT64_C(1) << (bucket % 64);
+        range->met[bits / 64] |= UINT64_C(1) << (bits % 64);
+    }
+    range->notes = 0;
+}
+
+static void look_at_suspects(struct verify *v, const struct part *part, struct range *range)
+{
+    look_at_notes(range);
+    for (unsigned i = 0; i < RANGE / 64; i++)
+        for (uint64_t left = range->suspect[i] & ~range->broken[i]; left != 0; left &= left - 1)
+            find_same(v, part, range->from + i * 64 + (unsigned)__builtin_ctzll(left));
+}
+
 /* ---- chains ---- */
 
 /* @return whether the node that `chain` is at belongs there; the chain goes on behind it */
@@ -199,37 +223,31 @@ check_node(struct verify *v, const struct part *part, struct range *range, struc
     if ((hash & (part->table->count - 1)) != chain->bucket && known)
         verify_fault(v, "%s, bucket %llu: user %llu belongs elsewhere", name_of(part), bucket,
                      (unsigned long long)node->seq);
-    uint64_t bits = hash >> (64 - HASH_BITS); /* none of those that choose the bucket */
-    chain->suspect |= (range->met[bits / 64] >> (bits % 64) & 1) != 0;
-    range->met[bits / 64] |= UINT64_C(1) << (bits % 64);
+    /* none of the bits that choose the bucket */
+    range->note[range->notes++] =
+        (uint32_t)((hash >> (64 - HASH_BITS)) * RANGE + (chain->bucket - range->from));
     chain->seq = node->seq;
     chain->prev = chain->at;
     chain->at = link->next;
     return true;
 }
 
-/* What check_node() will read; of the body, what lies there if it is the user's first one. */
-static void prefetch_node(const struct verify *v, const struct part *part,
-                          const struct cds_hlist_node *at)
+static void prefetch_node(const struct verify *v, const struct cds_hlist_node *at)
 {
     uint64_t offset = verify_offset(at);
-    if (offset >= v->to)
-        return;
-    const uint8_t *link = v->image->bytes + offset;
-    const uint8_t *node = link - link_offset(part);
-    __builtin_prefetch(link);
-    __builtin_prefetch(node + offsetof(struct shm_node, hash));
-    if (part->which == IDS)
-        return;
-    __builtin_prefetch(node + offsetof(struct shm_node, body));
-    __builtin_prefetch(node + sizeof(struct shm_node) + offsetof(struct shm_body, bytes));
+    if (offset < v->to)
+        __builtin_prefetch(v->image->bytes + offset);
 }
 
 static unsigned first_nodes(struct verify *v, const struct part *part, uint64_t from,
                             struct range *range)
 {
     const struct cds_hlist_head *buckets = verify_at(v, part->table->buckets, 0, SHM_EXTENT);
+    range->from = from;
+    range->notes = 0;
     memset(range->met, 0, sizeof(range->met));
+    memset(range->suspect, 0, sizeof(range->suspect));
+    memset(range->broken, 0, sizeof(range->broken));
     uint64_t to = from + RANGE < part->table->count ? from + RANGE : part->table->count;
     unsigned count = 0;
     for (uint64_t i = from; i < to; i++) {
@@ -245,8 +263,7 @@ static unsigned first_nodes(struct verify *v, const struct part *part, uint64_t 
         chain->prev = &part->table->buckets[i];
         chain->at = buckets[i].next;
         chain->seq = UINT64_MAX;
-        chain->suspect = false;
-        prefetch_node(v, part, buckets[i].next);
+        prefetch_node(v, buckets[i].next);
     }
     return count;
 }
@@ -266,14 +283,18 @@ static void check_ranges(struct verify *v, struct verify_tally *tally, struct ve
                 bool good = check_node(v, part, &range, &chain);
                 tally->linked[part->which] += good;
                 if (good && chain.at != NULL) {
-                    prefetch_node(v, part, chain.at);
+                    prefetch_node(v, chain.at);
                     chains[left++] = chain;
-                } else if (good && chain.suspect) {
-                    find_same(v, part, chain.bucket);
+                } else if (!good) {
+                    uint64_t bucket = chain.bucket - range.from;
+                    range.broken[bucket / 64] |= UINT64_C(1) << (bucket % 64);
                 }
+                if (range.notes == NOTES)
+                    look_at_notes(&range);
             }
             count = left;
         }
+        look_at_suspects(v, part, &range);
         verify_progress(v, RANGE);
     }
 }
