@@ -100,6 +100,7 @@ static int find(struct careful *c, const struct shm_table *in_segment, uint64_t 
 {
     struct shm_table table;
     search->version = shm_version(); /* before all else: see lookup.c */
+    SHM_POINT("careful lookup");
     int rc = read_table(c, in_segment, &table);
     if (rc != SHM_OK)
         return rc;
