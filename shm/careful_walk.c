@@ -113,6 +113,7 @@ static int copy_head(struct careful *c, const struct careful_node *node, const v
 {
     const struct shm_body *at = pointer;
     unsigned long long seq = node->seq;
+    SHM_POINT("careful copy");
     if (!careful_may_read(c, at, sizeof(*at), 16))
         return careful_bad(c, "user number %llu: its body's pointer leads nowhere", seq);
     uint64_t word = load(&at->check); /* with length and state */
