@@ -198,7 +198,9 @@ static void list_some(struct shm_actor *actor, struct listing *listing)
 
 void storm_dawdle(const char *point)
 {
-    if (storm_random(strcmp(point, "reading") == 0 ? 200 : 20) == 0)
+    bool often = strcmp(point, "reading") == 0 || strcmp(point, "version seen") == 0 ||
+                 strncmp(point, "careful", 7) == 0;
+    if (storm_random(often ? 200 : 20) == 0)
         usleep((useconds_t)storm_random(4000));
 }
 

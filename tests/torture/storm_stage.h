@@ -40,4 +40,7 @@ void commit_of_a_dead_writer_is_whole_or_not_at_all(void);
 void half_a_commit_is_seen_by_nobody(void);
 void lock_holder_stopped_delays_no_reader(void);
 
+/* scenes_chains.c */
+void body_given_to_another_under_a_reader_is_not_taken_for_his(void);
+
 #endif
