@@ -168,8 +168,8 @@ static int give_up(struct careful *c, struct moment before, uint64_t seq)
         return careful_bad(c, "the list of users is broken after number %llu",
                            (unsigned long long)seq);
     return shm_fail(c->fault, SHM_EBUSY,
-                    "segment %s: users change too fast to be read unprotected, after number %llu",
-                    c->store->name, (unsigned long long)seq);
+                    "segment %s: users change too fast to be read%s, after number %llu",
+                    c->store->name, c->protected ? "" : " unprotected", (unsigned long long)seq);
 }
 
 /* ---- the list of users ---- */

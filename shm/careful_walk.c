@@ -8,6 +8,7 @@
 
 #include "shm/careful_walk.h"
 
+#include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <sys/stat.h>
@@ -134,11 +135,12 @@ static int copy_head(struct careful *c, const struct careful_node *node, const v
  * user whose that word is; a pointer to another user's body would pass all other tests.
  *
  * If it is another word, the body that led us here may have been unlinked in the meantime, or an
- * update may be half done. Then `from` has to lead up to the node, by way of newer bodies: of a
- * protected reader, none of those is freed, and each that is unlinked under him leads on to one
- * that was linked later. Such a detour is two or three steps for each change of the chain beside
- * us, or as many as there were updates since we stepped on the body before. Long ones are counted,
- * so that a damaged chain costs no square.
+ * update is half done. Then `from` has to lead up to the node, by way of newer bodies. Under a
+ * protected reader none of those is freed, and one that is unlinked while he stands on it
+ * leads on to what was newer then and still linked. So the detour ends at the node. It is short
+ * where bodies beside us were unlinked, and as long as the chain where many were added since the
+ * last step: that is a matter of single steps at which we were stopped. More long ones than that
+ * are damage, or a chain that does not rest, and we give up before they cost a square.
  *
  * An unprotected reader may be led away by a body that is another user's by now: `from` is right
  * there, too. That is for the second look, still_stands().
@@ -166,8 +168,7 @@ static bool has_moved(const struct walk *walk)
     return load(&control->gp) != walk->gp || load(&control->version) != walk->commits;
 }
 
-/* Whether `from` leads up to the node. Each body is younger than the one before it, so this ends.
- */
+/* Whether `from` leads up to the node. Each body is younger than the last one, so this ends. */
 static bool belongs(struct careful *c, const struct body_copy *copy, struct walk *walk)
 {
     const struct shm_body *body = copy->at;
@@ -251,6 +252,7 @@ static int copy_record(struct careful *c, struct walk *walk, struct shm_record *
     int rc = find_body(c, walk, &copy);
     if (rc != SHM_OK)
         return rc;
+    assert(copy.at != NULL);
     *deleted = walk->version >= copy.died;
     memcpy(record->id, node->id, SHM_ID_SIZE);
     record->seq = node->seq;
