@@ -46,7 +46,7 @@ static inline uint64_t version_to_see(void)
 
 /* The newest body that this version may know, or NULL: the user is not born yet. */
 static inline __attribute__((always_inline)) const struct shm_body *
-body_at(const struct shm_node *node, uint64_t version)
+newest_body_at(const struct shm_node *node, uint64_t version)
 {
     const struct shm_body *body = rcu_dereference(node->body);
     SHM_POINT("reading");
@@ -55,7 +55,7 @@ body_at(const struct shm_node *node, uint64_t version)
     return body;
 }
 
-/* Whether the version shows what body_at() gave; else the user was deleted by then. */
+/* Whether the version shows what newest_body_at() gave; else the user was deleted by then. */
 static inline bool is_there(const struct shm_body *body, uint64_t version)
 {
     return version < __atomic_load_n(&body->died, __ATOMIC_RELAXED);
@@ -82,7 +82,7 @@ static inline __attribute__((always_inline)) int find_in(const struct cds_hlist_
         prefetch_body(node);
         if (!same_id(node->id, id))
             continue;
-        const struct shm_body *body = body_at(node, version);
+        const struct shm_body *body = newest_body_at(node, version);
         if (body == NULL)
             continue;
         if (!is_there(body, version))
@@ -100,7 +100,7 @@ static int find_in_order(const uint8_t id[SHM_ID_SIZE], uint64_t version, struct
     for (const struct cds_list_head *at = rcu_dereference(end->next); at != end;
          at = rcu_dereference(at->next)) {
         const struct shm_node *node = caa_container_of(at, struct shm_node, order);
-        const struct shm_body *body = same_id(node->id, id) ? body_at(node, version) : NULL;
+        const struct shm_body *body = same_id(node->id, id) ? newest_body_at(node, version) : NULL;
         if (body == NULL || !is_there(body, version)) /* oldest first: a later one may be there */
             continue;
         fill(user, node, body);
@@ -175,7 +175,7 @@ int shm_user_find_key(struct shm_actor *actor, unsigned key, const uint8_t *valu
     uint64_t version = version_to_see();
     for (pos = rcu_dereference(bucket->next); pos != NULL; pos = rcu_dereference(pos->next)) {
         const struct shm_node *node = shm_unique_node(pos, key);
-        const struct shm_body *body = body_at(node, version);
+        const struct shm_body *body = newest_body_at(node, version);
         if (body == NULL || shm_unique_key(key_of, key, body, other) != len ||
             memcmp(other, value, len) != 0)
             continue;
