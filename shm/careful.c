@@ -291,6 +291,23 @@ static int find_anywhere(struct careful *c, const uint8_t id[SHM_ID_SIZE],
     return moving ? find_by_list(c, id, record) : rc;
 }
 
+/* The same by a key, but without a way by the list: an index that moves, or has moved while we
+ * looked, is none for now. */
+static int find_key(struct careful *c, unsigned key, const uint8_t *value, uint32_t len,
+                    struct shm_record *record)
+{
+    const struct shm_table *table = &shm_control()->unique[key];
+    const void *buckets = __atomic_load_n(&table->buckets, __ATOMIC_ACQUIRE);
+    if (is_rebuilding() || buckets == NULL)
+        return SHM_EINVAL;
+    SHM_POINT("index read");
+    int rc = careful_find_key(c, key, value, len, record);
+    if (rc == SHM_OK)
+        return rc;
+    bool moved = is_rebuilding() || __atomic_load_n(&table->buckets, __ATOMIC_ACQUIRE) != buckets;
+    return moved ? SHM_EINVAL : rc;
+}
+
 /* Unprotected, a chain that changes under our eyes may lead past who is looked for: nobody is
  * found only where nothing has changed, or time and again. */
 static bool look_for(struct shm_reader *reader, int rc, struct moment before, unsigned *looks)
@@ -319,12 +336,11 @@ int shm_reader_find_key(struct shm_reader *reader, unsigned key, const uint8_t *
     unsigned looks = 0;
     struct moment first = look_at_clock(), before;
     int rc;
-    if (key >= SHM_KEYS || reader->store->key_of == NULL || is_rebuilding() ||
-        __atomic_load_n(&shm_control()->unique[key].count, __ATOMIC_ACQUIRE) == 0)
+    if (key >= SHM_KEYS || reader->store->key_of == NULL)
         return SHM_EINVAL;
     do {
         before = look_at_clock();
-        rc = careful_find_key(c, key, value, len, record);
+        rc = find_key(c, key, value, len, record);
     } while (look_for(reader, rc, before, &looks));
     return rc == SHM_EBUSY ? give_up(c, first, 0) : rc;
 }

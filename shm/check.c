@@ -2,6 +2,19 @@
 /*
  * Is this file a segment that we may map? Read with pread, never through a
  * mapping: a short file or a hole must be an error here, not a SIGBUS.
+ *
+ * Others may write meanwhile. So the file's size is asked for after arena_end has been read:
+ * the arena gets its memory first, and the file never gets shorter. And what is read of the
+ * control page must be one state of it, though a commit stores its words one by one:
+ *
+ *   control page, log's state, control page again
+ *
+ * If a commit was being stored while we read the first time (one word new, another old), the log
+ * was SEALED by then, and still is when we look at it, or the commit is whole by the second time,
+ * which differs then from the first. So with an idle log, and both times the same, it is one
+ * state. With a SEALED one (its holder may be dead, or stopped) the log has the final values; it
+ * is read twice, too, for entries may be those of the next commit already. What was not steady
+ * is looked at again. What was, and is wrong, too: an owner may have repaired it.
  */
 #include "config.h"
 
@@ -73,10 +86,11 @@ static bool tables_fit(const struct shm_control *control)
     return table_fits(&control->ids, control->arena_end);
 }
 
-static int check_control(const struct shm_control *control, const struct stat *st, const char *name,
+static int check_control(int fd, const struct shm_control *control, const char *name,
                          struct shm_fault *fault)
 {
     uint64_t end = control->arena_end - SHM_BASE;
+    struct stat st;
     if (control->arena_end < SHM_BASE || end < SHM_ARENA_AT || end > control->limit ||
         end % SHM_PAGE != 0 || control->limit > UINT64_C(1) << 45 ||
         control->slots_ready > SHM_SLOTS)
@@ -85,49 +99,113 @@ static int check_control(const struct shm_control *control, const struct stat *s
     if (!tables_fit(control))
         return shm_fail(fault, SHM_ECORRUPT, "segment %s: corrupt, a hash table's place is wrong",
                         name);
-    if ((uint64_t)st->st_size < end || (uint64_t)st->st_blocks * 512 < memory_needed(control))
+    if (fstat(fd, &st) != 0)
+        return shm_fail(fault, SHM_ESYS, "segment %s: %s", name, strerror(errno));
+    if ((uint64_t)st.st_size < end || (uint64_t)st.st_blocks * 512 < memory_needed(control))
         return shm_fail(fault, SHM_ECORRUPT,
                         "segment %s: corrupt, its file is shorter than it says", name);
     return SHM_OK;
 }
 
-/* A dead holder may have sealed a change of the words looked at here. */
-static int read_log(int fd, struct shm_control *control)
+/* ---- one state of the control page ---- */
+
+struct look {
+    struct shm_control first, second;
+    struct shm_log log, log_again;
+};
+
+static bool read_at(int fd, void *to, size_t size, off_t at)
 {
-    struct shm_log *log = malloc(sizeof(*log));
-    if (log == NULL)
-        return SHM_ESYS;
-    int rc = pread(fd, log, sizeof(*log), SHM_LOG_AT) == sizeof(*log) ? SHM_OK : SHM_ECORRUPT;
-    if (rc == SHM_OK && log->state == SHM_LOG_SEALED && log->count <= SHM_LOG_MAX)
-        for (uint64_t i = 0; i < log->count; i++) {
-            uint64_t at = log->entry[i].offset - SHM_CONTROL_AT;
-            if (at % 8 == 0 && at <= sizeof(*control) - 8)
-                memcpy((char *)control + at, &log->entry[i].value, 8);
-        }
-    free(log);
+    return pread(fd, to, size, at) == (ssize_t)size;
+}
+
+/* What is looked at here, and what must therefore be of one state. */
+static bool same_bounds(const struct shm_control *a, const struct shm_control *b)
+{
+    return a->arena_end == b->arena_end && a->limit == b->limit &&
+           a->slots_ready == b->slots_ready && memcmp(&a->ids, &b->ids, sizeof(a->ids)) == 0 &&
+           memcmp(a->unique, b->unique, sizeof(a->unique)) == 0 &&
+           memcmp(&a->rebuild.to, &b->rebuild.to, sizeof(a->rebuild.to)) == 0;
+}
+
+static void finish_commit(struct shm_control *control, const struct shm_log *log)
+{
+    if (log->count > SHM_LOG_MAX)
+        return;
+    for (uint64_t i = 0; i < log->count; i++) {
+        uint64_t at = log->entry[i].offset - SHM_CONTROL_AT;
+        if (at % 8 == 0 && at <= sizeof(*control) - 8)
+            memcpy((char *)control + at, &log->entry[i].value, 8);
+    }
+}
+
+static bool same_logs(const struct shm_log *a, const struct shm_log *b)
+{
+    return a->state == b->state && a->count == b->count &&
+           (a->count > SHM_LOG_MAX ||
+            memcmp(a->entry, b->entry, a->count * sizeof(a->entry[0])) == 0);
+}
+
+/* @return false where the file is too short for it */
+static bool look_once(int fd, struct look *look, bool *steady)
+{
+    enum { HEAD = offsetof(struct shm_log, entry) };
+    struct shm_log *log = &look->log, *again = &look->log_again;
+    if (!read_at(fd, &look->first, sizeof(look->first), SHM_CONTROL_AT))
+        return false;
+    SHM_POINT("control page read");
+    if (!read_at(fd, log, HEAD, SHM_LOG_AT))
+        return false;
+    bool sealed = log->state == SHM_LOG_SEALED;
+    if (sealed && !(read_at(fd, log, sizeof(*log), SHM_LOG_AT) &&
+                    read_at(fd, again, sizeof(*again), SHM_LOG_AT)))
+        return false;
+    if (!read_at(fd, &look->second, sizeof(look->second), SHM_CONTROL_AT))
+        return false;
+    *steady = same_bounds(&look->first, &look->second) &&
+              (!sealed || (log->state == SHM_LOG_SEALED && same_logs(log, again)));
+    if (sealed && log->state == SHM_LOG_SEALED)
+        finish_commit(&look->first, log);
+    return true;
+}
+
+enum { LOOKS = 1000, WRONG_LOOKS = 10, PAUSE_US = 1000 };
+
+/* The control page as it is, or will be once a sealed log is finished: in look->first. */
+static int look_at_control(int fd, const char *name, struct look *look, struct shm_fault *fault)
+{
+    int rc = SHM_ECORRUPT;
+    for (int wrong = 0, i = 0; i < LOOKS && wrong < WRONG_LOOKS; i++) {
+        bool steady;
+        if (!look_once(fd, look, &steady))
+            return shm_fail(fault, SHM_ECORRUPT, "segment %s: corrupt, it is shorter than its log",
+                            name);
+        rc = check_control(fd, &look->first, name, fault);
+        if (rc != SHM_ECORRUPT && (steady || rc != SHM_OK))
+            return rc;
+        wrong += steady ? 1 : 0;
+        if (steady || i % 16 == 15)
+            usleep(PAUSE_US);
+    }
     return rc;
 }
 
 int shm_check_file(int fd, const char *name, struct shm_geometry *geometry, struct shm_fault *fault)
 {
-    struct shm_header *header = calloc(1, sizeof(*header) + sizeof(struct shm_control));
+    struct shm_header *header = calloc(1, sizeof(*header) + sizeof(struct look));
     if (header == NULL)
         return shm_fail(fault, SHM_ESYS, "segment %s: out of memory", name);
-    struct shm_control *control = (struct shm_control *)(header + 1);
-    struct stat st;
+    struct look *look = (struct look *)(header + 1);
+    const struct shm_control *control = &look->first;
     int rc = SHM_OK;
-    if (fstat(fd, &st) != 0)
-        rc = shm_fail(fault, SHM_ESYS, "segment %s: %s", name, strerror(errno));
-    else if (pread(fd, header, sizeof(*header), 0) != sizeof(*header))
+    if (!read_at(fd, header, sizeof(*header), 0))
         rc = shm_fail(fault, SHM_ECORRUPT, "segment %s: corrupt, it is shorter than its header",
                       name);
     if (rc == SHM_OK)
         rc = shm_check_header(header, name, fault);
-    if (rc == SHM_OK && (pread(fd, control, sizeof(*control), SHM_CONTROL_AT) != sizeof(*control) ||
-                         read_log(fd, control) != SHM_OK))
-        rc = shm_fail(fault, SHM_ECORRUPT, "segment %s: corrupt, it is shorter than its log", name);
+    SHM_POINT("header read");
     if (rc == SHM_OK)
-        rc = check_control(control, &st, name, fault);
+        rc = look_at_control(fd, name, look, fault);
     if (rc == SHM_OK)
         *geometry = (struct shm_geometry){.limit = control->limit,
                                           .arena_end = control->arena_end,

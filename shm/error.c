@@ -51,6 +51,8 @@ const char *shm_strerror(int error)
         return "the snapshot kept too much from being freed";
     case SHM_ERESYNC:
         return "the change feed has gone on without this follower";
+    case SHM_EOUTGROWN:
+        return "the segment has grown since this process attached: attach again";
     default:
         return "unknown error";
     }

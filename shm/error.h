@@ -17,13 +17,14 @@ enum shm_error {
     SHM_EOWNED = -10,  /* a live server owns it */
     SHM_ELAYOUT = -11, /* made by a build of another layout */
     SHM_ECORRUPT = -12,
-    SHM_EPERM = -13,    /* somebody else's, or writable for somebody else */
-    SHM_EBASE = -14,    /* the fixed address range is taken in this process */
-    SHM_ESYS = -15,     /* a system call failed; the fault has its errno's text */
-    SHM_ELIMIT = -16,   /* the segment's own bound */
-    SHM_EKEY = -17,     /* another user has this unique key */
-    SHM_EREVOKED = -18, /* the snapshot kept too much from being freed */
-    SHM_ERESYNC = -19,  /* a follower of the feed fell behind */
+    SHM_EPERM = -13,     /* somebody else's, or writable for somebody else */
+    SHM_EBASE = -14,     /* the fixed address range is taken in this process */
+    SHM_ESYS = -15,      /* a system call failed; the fault has its errno's text */
+    SHM_ELIMIT = -16,    /* the segment's own bound */
+    SHM_EKEY = -17,      /* another user has this unique key */
+    SHM_EREVOKED = -18,  /* the snapshot kept too much from being freed */
+    SHM_ERESYNC = -19,   /* a follower of the feed fell behind */
+    SHM_EOUTGROWN = -20, /* the segment has grown beyond what is mapped here: attach again */
 };
 
 /** Why a call failed, for a person: one line without a newline. */

@@ -126,12 +126,6 @@ int shm_file_allocate(int fd, uint64_t at, uint64_t length, struct shm_fault *fa
     return shm_fail(fault, SHM_ESYS, "fallocate in " SHM_DIRECTORY ": %s", strerror(errno));
 }
 
-bool shm_file_linked(int fd)
-{
-    struct stat st;
-    return fstat(fd, &st) == 0 && st.st_nlink > 0;
-}
-
 bool shm_file_writable(int fd)
 {
     return (fcntl(fd, F_GETFL) & O_ACCMODE) == O_RDWR;

@@ -73,18 +73,28 @@ int shm_allocate_huge(int fd, uint64_t at, uint64_t length, struct shm_fault *fa
     return allocate(fd, at, length, false, fault);
 }
 
-static int publish(struct shm_store *store, uint64_t old, uint64_t end)
+/* Under the lock. Where another has grown the arena meanwhile, its end is beyond ours, or will be
+ * with the next growth: we must not put it back, and what we allocated serves the next one. */
+static void move_end(uint64_t old, uint64_t end)
 {
     struct shm_txn txn;
+#ifdef SHM_MUTANT_GROW_UNCHECKED
+    old = shm_control()->arena_end;
+#endif
+    if (shm_control()->arena_end != old)
+        return;
+    shm_txn_begin(&txn);
+    shm_txn_word(&txn, &shm_control()->arena_end, end);
+    shm_txn_seal(&txn, 0);
+    shm_txn_apply(&txn);
+}
+
+static int publish(struct shm_store *store, uint64_t old, uint64_t end)
+{
     int rc = shm_writer_lock(store);
     if (rc != SHM_OK)
         return rc;
-    if (shm_control()->arena_end == old) { /* else another was faster: as good */
-        shm_txn_begin(&txn);
-        shm_txn_word(&txn, &shm_control()->arena_end, end);
-        shm_txn_seal(&txn, 0);
-        shm_txn_apply(&txn);
-    }
+    move_end(old, end);
     shm_writer_unlock();
     return SHM_OK;
 }
@@ -121,6 +131,28 @@ static int grow(struct shm_store *store, bool hurry)
 int shm_grow(struct shm_store *store)
 {
     return grow(store, true);
+}
+
+int shm_grow_to(struct shm_store *store, uint64_t end, struct shm_fault *fault)
+{
+    uint64_t old = __atomic_load_n(&shm_control()->arena_end, __ATOMIC_ACQUIRE);
+    uint64_t bound = SHM_BASE + store->size;
+    if (end <= old)
+        return SHM_OK;
+    if (end > bound)
+        return shm_fail(fault, SHM_ELIMIT, "%s", shm_strerror(SHM_ELIMIT));
+    end = shm_round_up(end, SHM_HUGE) < bound ? shm_round_up(end, SHM_HUGE) : bound;
+    int rc = allocate(store->fd, old - SHM_BASE, end - old, false, fault);
+    if (rc != SHM_OK)
+        return rc;
+    SHM_POINT("allocated");
+    rc = shm_writer_wait(store);
+    if (rc != SHM_OK)
+        return shm_writer_fail(store, rc, fault);
+    move_end(old, end);
+    bool there = shm_control()->arena_end >= end; /* or another has grown it, by less */
+    shm_writer_unlock();
+    return there ? SHM_OK : shm_fail(fault, SHM_EBUSY, "%s", shm_strerror(SHM_EBUSY));
 }
 
 bool shm_grow_ahead(struct shm_store *store)

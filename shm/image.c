@@ -68,7 +68,7 @@ static int make_private(const struct mapping *m, int fd, uint64_t page)
 static int replay(const struct mapping *m, int fd, uint64_t slots_ready)
 {
     const struct shm_log *log = (const void *)(m->bytes + SHM_LOG_AT);
-    if (log->state != SHM_LOG_SEALED || !shm_log_sane(log, m->size))
+    if (log->state != SHM_LOG_SEALED || shm_log_end(log, m->size) == 0)
         return SHM_OK;
     for (uint64_t i = 0; i < log->count; i++)
         if (!has_memory(log->entry[i].offset, slots_ready, m->size))

@@ -127,7 +127,6 @@ int shm_file_create(int *fd, const char *name, struct shm_fault *fault);
 int shm_file_publish(int fd, const char *name, struct shm_fault *fault);
 /** Gives [at, at + length) memory. @return SHM_ESPACE, SHM_ESYS */
 int shm_file_allocate(int fd, uint64_t at, uint64_t length, struct shm_fault *fault);
-bool shm_file_linked(int fd);
 /** Whether this path leads to it, and not by a symbolic link. */
 bool shm_file_is_at(int fd, const char *path);
 /** How it has been opened. */
@@ -174,13 +173,20 @@ int shm_check_contents(int fd, const struct shm_config *config, const struct shm
                        struct shm_fault *fault);
 
 /* lock.c */
-/** @return SHM_OK, SHM_EBUSY after some 50 us, SHM_ECORRUPT */
+/**
+ * Whoever gets it finds no commit unfinished: what a dead holder has sealed is finished first.
+ * @return SHM_OK; SHM_EBUSY after some 50 us; SHM_EPERM without the right to write the segment;
+ *   SHM_ECORRUPT: the log makes no sense. SHM_EOUTGROWN (this mapping is smaller than what is to
+ *   be finished) and SHM_ESYS: the lock is left to others, who can
+ */
 int shm_writer_lock(struct shm_store *store);
 /** The same for who has time: up to a second. */
 int shm_writer_wait(struct shm_store *store);
 void shm_writer_unlock(void);
-/** Whether a dead process held it; it is recovered then. */
+/** Whether a dead process has left it held or a commit unfinished, and that is mended now. */
 bool shm_writer_reap(struct shm_store *store);
+/** Says in fault that the lock could not be taken, and who holds it. @return error */
+int shm_writer_fail(const struct shm_store *store, int error, struct shm_fault *fault);
 /** A robust, process-shared mutex. */
 int shm_mutex_init(pthread_mutex_t *mutex);
 
@@ -219,6 +225,9 @@ int shm_make_room(struct shm_actor *actor, unsigned *tries);
 /* grow.c */
 /** Makes the arena one step larger. @return SHM_ELIMIT, SHM_ESPACE, SHM_EBUSY, SHM_ESYS */
 int shm_grow(struct shm_store *store);
+/** Makes the arena reach to this address at least, at once or not at all: by an owner at its start.
+ * @return SHM_ELIMIT, SHM_ESPACE, SHM_EBUSY (the writer lock, after a second), SHM_ESYS */
+int shm_grow_to(struct shm_store *store, uint64_t end, struct shm_fault *fault);
 /** Gives the arena room ahead of the writers, where it has little. @return whether it did */
 bool shm_grow_ahead(struct shm_store *store);
 /** Gives [at, at + length) of the mapped file memory, in huge pages where it can. */

@@ -136,8 +136,9 @@ struct shm_rebuild {
     uint64_t done;       /* old buckets moved, the last seq in the index, or extents freed */
 };
 enum shm_rebuild_what {
-    SHM_REBUILD_IDS = 0,
-    SHM_REBUILD_UNIQUE,    /* + the key's number */
+    SHM_REBUILD_IDS = 0,   /* the ids move to a larger table */
+    SHM_REBUILD_UNIQUE,    /* + the key's number: a new index is filled */
+    SHM_REBUILD_MOVE = 8,  /* + the key's number: an index moves to a larger table */
     SHM_REBUILD_FREE = 16, /* `to` is a table that is not used any more */
 };
 

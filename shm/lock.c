@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include <urcu/arch.h>
+#include <urcu/compiler.h>
 
 #include "shm/internal.h"
 #include "shm/log.h"
@@ -40,41 +41,66 @@ static uint64_t now_ns(void)
     return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
 }
 
-/* The lock is ours, and its former holder died in it. A log that cannot be
- * replayed leaves the mutex inconsistent for ever: better no writer than a
- * wrong table. A tool maps the arena read-only; the dead holder's work needs
- * more. */
-static int recover(struct shm_store *store)
+static bool unfinished(void)
+{
+    return __atomic_load_n(&shm_log()->state, __ATOMIC_RELAXED) != SHM_LOG_IDLE;
+}
+
+/* A tool maps the arena read-only, and a dead holder's work needs more. */
+static int replay(const struct shm_store *store)
 {
     if (store->readonly &&
-        mprotect((void *)(uintptr_t)SHM_BASE, store->size, PROT_READ | PROT_WRITE) != 0) {
-        pthread_mutex_unlock(&shm_control()->writer);
+        mprotect((void *)(uintptr_t)SHM_BASE, store->size, PROT_READ | PROT_WRITE) != 0)
         return SHM_ESYS;
-    }
-    uint64_t size = shm_control()->arena_end - SHM_BASE;
-    int rc = size <= store->size ? shm_log_recover(shm_log(), size) : SHM_ECORRUPT;
+    shm_log_replay(shm_log());
     if (store->readonly)
         mprotect((void *)(uintptr_t)(SHM_BASE + SHM_ARENA_AT), store->size - SHM_ARENA_AT,
                  PROT_READ);
-    if (rc == SHM_OK)
+    return SHM_OK;
+}
+
+/*
+ * The lock is ours, and the log is not idle or the former holder died. What is to be done the log
+ * says, and not how we got the mutex: SEALED is a commit that is not finished, whoever has had
+ * the lock since.
+ *
+ * A process may be unable to finish it: it attached before the segment grew, so its mapping ends
+ * before words that the log changes, or it cannot make the arena writable. It gives the lock
+ * back in order and leaves the log SEALED, and the next who can finishes it. Dying between
+ * the two calls leaves the mutex dead and the log as it is: the same again for the next.
+ *
+ * Only a log that makes no sense ends the mutex: better no writer than a wrong table. (Where
+ * the mutex was whole it stays so, but each who gets it comes here and is refused.)
+ */
+static __attribute__((noinline, cold)) int recover(const struct shm_store *store, bool died)
+{
+    struct shm_log *log = shm_log();
+    uint64_t end = shm_log_end(log, shm_control()->arena_end - SHM_BASE);
+    int rc = SHM_OK;
+    if (end == 0)
+        rc = SHM_ECORRUPT;
+    else if (end > store->size)
+        rc = SHM_EOUTGROWN;
+    else if (log->state == SHM_LOG_SEALED)
+        rc = replay(store);
+    if (rc != SHM_ECORRUPT && died) {
+        SHM_POINT("recovered");
         pthread_mutex_consistent(&shm_control()->writer);
-    else
+        SHM_POINT("consistent");
+    }
+    if (rc != SHM_OK)
         pthread_mutex_unlock(&shm_control()->writer);
     return rc;
 }
 
-static int try_once(struct shm_store *store)
+static inline int try_once(const struct shm_store *store)
 {
-    switch (pthread_mutex_trylock(&shm_control()->writer)) {
-    case 0:
+    int rc = pthread_mutex_trylock(&shm_control()->writer);
+    if (caa_likely(rc == 0 && !unfinished()))
         return SHM_OK;
-    case EOWNERDEAD:
-        return recover(store);
-    case EBUSY:
+    if (rc == EBUSY)
         return SHM_EBUSY;
-    default:
-        return SHM_ECORRUPT;
-    }
+    return rc == 0 || rc == EOWNERDEAD ? recover(store, rc == EOWNERDEAD) : SHM_ECORRUPT;
 }
 
 int shm_writer_lock(struct shm_store *store)
@@ -115,12 +141,36 @@ void shm_writer_unlock(void)
 
 bool shm_writer_reap(struct shm_store *store)
 {
-    int rc = pthread_mutex_trylock(&shm_control()->writer);
-    if (rc == 0)
-        shm_writer_unlock();
-    if (rc != EOWNERDEAD)
+    if (store->locked_out)
         return false;
-    if (recover(store) == SHM_OK)
-        shm_writer_unlock();
-    return true;
+    int rc = pthread_mutex_trylock(&shm_control()->writer);
+    if (rc != 0 && rc != EOWNERDEAD)
+        return false;
+    bool left = rc == EOWNERDEAD || unfinished();
+    if (left && recover(store, rc == EOWNERDEAD) != SHM_OK)
+        return false;
+    shm_writer_unlock();
+    return left;
+}
+
+/* A robust mutex starts with its futex word: the thread that has it, and two bits. The number of
+ * a thread is its process's where that has but one. */
+uint32_t shm_store_lock_holder(const struct shm_store *store)
+{
+    enum { OWNER = 0x3fffffff };
+    const uint32_t *word = (const void *)&shm_control()->writer;
+    (void)store;
+    return __atomic_load_n(word, __ATOMIC_RELAXED) & OWNER;
+}
+
+int shm_writer_fail(const struct shm_store *store, int error, struct shm_fault *fault)
+{
+    uint32_t holder = error == SHM_EBUSY ? shm_store_lock_holder(store) : 0;
+    if (holder != 0)
+        return shm_fail(fault, error,
+                        "segment %s: cannot take its writer lock: process %u holds it: continue "
+                        "or end it, then try again",
+                        store->name, (unsigned)holder);
+    return shm_fail(fault, error, "segment %s: cannot take its writer lock: %s", store->name,
+                    shm_strerror(error));
 }

@@ -84,30 +84,30 @@ void shm_txn_apply(struct shm_txn *txn)
     replay(txn->log);
 }
 
-bool shm_log_sane(const struct shm_log *log, uint64_t size)
+uint64_t shm_log_end(const struct shm_log *log, uint64_t size)
 {
+    uint64_t end = SHM_CONTROL_AT;
     if (log->state != SHM_LOG_IDLE && log->state != SHM_LOG_SEALED)
-        return false;
+        return 0;
     if (log->state == SHM_LOG_IDLE)
-        return true;
+        return end;
     if (log->count > SHM_LOG_MAX)
-        return false;
+        return 0;
     for (uint64_t i = 0; i < log->count; i++) {
         uint64_t offset = log->entry[i].offset;
         if (offset % 8 != 0 || offset < SHM_CONTROL_AT || offset > size - 8)
-            return false;
+            return 0;
+        if (offset + 8 > end)
+            end = offset + 8;
     }
-    return true;
+    return end;
 }
 
-int shm_log_recover(struct shm_log *log, uint64_t size)
+void shm_log_replay(struct shm_log *log)
 {
-    if (!shm_log_sane(log, size))
-        return SHM_ECORRUPT;
 #ifdef SHM_MUTANT_NO_REPLAY
     log->state = SHM_LOG_IDLE;
+#else
+    replay(log);
 #endif
-    if (log->state == SHM_LOG_SEALED)
-        replay(log);
-    return SHM_OK;
 }

@@ -6,12 +6,12 @@
  *
  * No shared word changes before seal. seal is the commit point: it stores
  * SEALED with release after the entries and all the private memory that they
- * lead to, so whoever finds SEALED, through the mutex of a dead holder, finds
- * them whole. After it everything is a repetition of the log: the list calls
- * write words that are logged (and in the new records what is there already),
- * apply writes all of them again in log order, and so does recovery. Entries
- * are absolute values, so doing it twice, or half and then whole, is the same.
- * `version` and then `gp` come last: a reader who sees one sees the rest.
+ * lead to, so whoever gets the mutex and finds SEALED finds them whole: from a dead
+ * holder, or after one who could not finish the dead one's commit (lock.c). After it everything is
+ * a repetition of the log: the list calls write words that are logged (and in the new records what
+ * is there already), apply writes all of them again in log order, and so does recovery. Entries are
+ * absolute values, so doing it twice, or half and then whole, is the same. `version` and then `gp`
+ * come last: a reader who sees one sees the rest.
  *
  * Room: an insert of SHM_BATCH_MAX users logs at most, a user: its bucket, the
  * former first node's prev, a recycled node's died, two unique indexes of two words
@@ -66,9 +66,15 @@ void shm_txn_seal(struct shm_txn *txn, uint64_t version);
 /** Stores every logged word and empties the log. */
 void shm_txn_apply(struct shm_txn *txn);
 
-/** Under the lock of a dead holder: finishes or drops its transaction. @return SHM_ECORRUPT */
-int shm_log_recover(struct shm_log *log, uint64_t size);
-/** Whether every entry leads into [0, size). */
-bool shm_log_sane(const struct shm_log *log, uint64_t size);
+/**
+ * How far a log reaches: all words that it would change lie below this offset, in bytes from
+ * SHM_BASE; at least SHM_CONTROL_AT.
+ * @param size of the segment, in bytes up to its arena_end, however much of it is mapped here
+ * @return 0 where it makes no sense: its state, its count, or an entry outside of the segment
+ */
+uint64_t shm_log_end(const struct shm_log *log, uint64_t size);
+/** Under the writer lock, where the log is SEALED and makes sense: finishes its transaction. All
+ * below shm_log_end() is mapped, to be written. */
+void shm_log_replay(struct shm_log *log);
 
 #endif

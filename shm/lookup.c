@@ -109,7 +109,7 @@ static int find_in_order(const uint8_t id[SHM_ID_SIZE], uint64_t version, struct
     return SHM_ENOENT;
 }
 
-/* A tool that reads may be here when a new owner moves the ids to a larger table
+/* A tool that reads may be here when a new owner moves them to a larger table
  * (rebuild.c). In the middle of that a chain may lead us elsewhere, so only what is found is
  * sure: what is not is looked for in the list. The table that it was is not freed
  * while we are online. */
@@ -141,43 +141,32 @@ int shm_user_find(struct shm_actor *actor, const uint8_t id[SHM_ID_SIZE], struct
     return find_in(bucket, id, version_to_see(), user);
 }
 
-/* A table's count is written after its buckets, so it is read before them. */
-static struct shm_table index_of(const struct shm_actor *actor, unsigned key)
+struct key_value {
+    unsigned key;
+    uint32_t len;
+    const uint8_t *bytes;
+};
+
+static bool has_key(shm_key_of *key_of, const struct shm_body *body, const struct key_value *value)
 {
-    const struct shm_table *now = &shm_control()->unique[key];
-    struct shm_table table;
-    if (actor->buckets != NULL)
-        return actor->by_key[key];
-    table.count = __atomic_load_n(&now->count, __ATOMIC_ACQUIRE);
-    table.buckets = rcu_dereference(now->buckets);
-    return table;
+    uint8_t other[SHM_KEY_MAX];
+    return shm_unique_key(key_of, value->key, body, other) == value->len &&
+           memcmp(other, value->bytes, value->len) == 0;
 }
 
-/* The same walk over an index of keys. A deleted user's node stays in its chain for a while, behind
- * that of the user who has the key now; its key is looked at too, for it may be what decides. */
-int shm_user_find_key(struct shm_actor *actor, unsigned key, const uint8_t *value, uint32_t len,
-                      struct shm_user *user)
+/* A deleted user's node stays in its chain for a while, behind that of the user who has the key
+ * now; its key is looked at too, for it may be what decides. */
+static inline __attribute__((always_inline)) int
+find_key_in(const struct shm_table *table, shm_key_of *key_of, const struct key_value *value,
+            uint64_t version, struct shm_user *user)
 {
     struct cds_hlist_node *pos;
-    shm_key_of *key_of = actor->store->key_of;
-    uint8_t other[SHM_KEY_MAX];
-    struct shm_table table;
-    if (key >= SHM_KEYS || key_of == NULL)
-        return SHM_EINVAL;
-    if (len == 0 || len > SHM_KEY_MAX)
-        return SHM_ENOENT;
-    shm_grace_online(actor);
-    table = index_of(actor, key);
-    if (table.count == 0 || table.buckets == NULL)
-        return SHM_EINVAL;
-    struct cds_hlist_head *bucket =
-        shm_unique_bucket(&table, shm_unique_hash(shm_header(), key, value, len));
-    uint64_t version = version_to_see();
+    struct cds_hlist_head *bucket = shm_unique_bucket(
+        table, shm_unique_hash(shm_header(), value->key, value->bytes, value->len));
     for (pos = rcu_dereference(bucket->next); pos != NULL; pos = rcu_dereference(pos->next)) {
-        const struct shm_node *node = shm_unique_node(pos, key);
+        const struct shm_node *node = shm_unique_node(pos, value->key);
         const struct shm_body *body = newest_body_at(node, version);
-        if (body == NULL || shm_unique_key(key_of, key, body, other) != len ||
-            memcmp(other, value, len) != 0)
+        if (body == NULL || !has_key(key_of, body, value))
             continue;
         if (!is_there(body, version))
             return SHM_ENOENT;
@@ -185,4 +174,60 @@ int shm_user_find_key(struct shm_actor *actor, unsigned key, const uint8_t *valu
         return SHM_OK;
     }
     return SHM_ENOENT;
+}
+
+static int find_key_in_order(shm_key_of *key_of, const struct key_value *value, uint64_t version,
+                             struct shm_user *user)
+{
+    const struct cds_list_head *end = &shm_control()->order;
+    for (const struct cds_list_head *at = rcu_dereference(end->next); at != end;
+         at = rcu_dereference(at->next)) {
+        const struct shm_node *node = caa_container_of(at, struct shm_node, order);
+        const struct shm_body *body = newest_body_at(node, version);
+        if (body == NULL || !has_key(key_of, body, value) || !is_there(body, version))
+            continue;
+        fill(user, node, body);
+        return SHM_OK;
+    }
+    return SHM_ENOENT;
+}
+
+/* As find_as_tool(). A table's count is written after its buckets, so it is read before them. */
+static __attribute__((noinline, cold)) int
+find_key_as_tool(shm_key_of *key_of, const struct key_value *value, struct shm_user *user)
+{
+    const struct shm_control *control = shm_control();
+    const struct shm_table *now = &control->unique[value->key];
+    uint64_t version = version_to_see();
+    bool moving = __atomic_load_n(&control->rebuild.to.buckets, __ATOMIC_ACQUIRE) != NULL;
+    struct shm_table table = {.count = __atomic_load_n(&now->count, __ATOMIC_ACQUIRE)};
+    table.buckets = rcu_dereference(now->buckets);
+    SHM_POINT("index read");
+    int rc = SHM_ENOENT;
+    if (table.count == 0 || table.buckets == NULL)
+        return SHM_EINVAL;
+    if (!moving)
+        rc = find_key_in(&table, key_of, value, version, user);
+    if (rc == SHM_OK)
+        return rc;
+    moving = moving || __atomic_load_n(&control->rebuild.to.buckets, __ATOMIC_ACQUIRE) != NULL ||
+             rcu_dereference(now->buckets) != table.buckets;
+    return moving ? find_key_in_order(key_of, value, version, user) : rc;
+}
+
+int shm_user_find_key(struct shm_actor *actor, unsigned key, const uint8_t *value, uint32_t len,
+                      struct shm_user *user)
+{
+    const struct key_value wanted = {.key = key, .len = len, .bytes = value};
+    shm_key_of *key_of = actor->store->key_of;
+    if (key >= SHM_KEYS || key_of == NULL)
+        return SHM_EINVAL;
+    if (len == 0 || len > SHM_KEY_MAX)
+        return SHM_ENOENT;
+    shm_grace_online(actor);
+    if (caa_unlikely(actor->buckets == NULL))
+        return find_key_as_tool(key_of, &wanted, user);
+    if (actor->by_key[key].buckets == NULL)
+        return SHM_EINVAL;
+    return find_key_in(&actor->by_key[key], key_of, &wanted, version_to_see(), user);
 }

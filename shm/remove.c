@@ -20,10 +20,11 @@ static int open_alone(int *fd, char path[300], const char *name, struct shm_faul
         rc = shm_file_open(fd, name, SHM_AS_TOOL, fault);
     if (rc != SHM_OK)
         return rc;
+    SHM_POINT("file opened");
     rc = shm_owner_take(*fd, name, fault);
     if (rc == SHM_OK)
         rc = shm_guests_exclude(*fd, name, fault);
-    if (rc == SHM_OK && !shm_file_linked(*fd))
+    if (rc == SHM_OK && !shm_file_is_at(*fd, path)) /* removed or replaced between open and lock */
         rc = shm_fail(fault, SHM_ENOSEG, "segment %s: it was removed just now", name);
     if (rc != SHM_OK)
         close(*fd);

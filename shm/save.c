@@ -53,8 +53,7 @@ static int calm(struct shm_store *store, struct shm_fault *fault)
     shm_actor_reap(store);
     rc = shm_writer_wait(store);
     if (rc != SHM_OK)
-        return shm_fail(fault, rc, "segment %s: cannot take its writer lock: %s", store->name,
-                        shm_strerror(rc));
+        return shm_writer_fail(store, rc, fault);
     shm_writer_unlock();
     return SHM_OK;
 }

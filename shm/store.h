@@ -69,15 +69,17 @@ struct shm_user {
  * with its users, after a check. The caller becomes the owner; so do the
  * children that it forks: the owner lock falls with the last of them.
  * A larger max_users than it was made for makes larger tables; another `unique`
- * drops and makes indexes. That is done in steps, each under the log: who dies in
- * it leaves a segment that the next owner goes on with.
+ * makes and drops indexes. That is done in steps, each under the log: who dies or fails in
+ * it leaves a segment that the next owner goes on with, whether he wants what was before or
+ * this; no tool may write to it until then.
  * @return SHM_OK; SHM_EOWNED (a live owner), SHM_ELAYOUT (another layout),
  *   SHM_ECORRUPT, SHM_EPERM (made by or writable for somebody else),
  *   SHM_ESPACE (/dev/shm), SHM_ELIMIT (size), SHM_EBASE (address range taken),
  *   SHM_EEXIST (users that share a key which `unique` wants to be unique; the
- *   first are named), SHM_EBUSY (a tool is writing), SHM_EINVAL (a value of
- *   config, named in fault), SHM_ESYS. On error nothing is left behind or changed,
- *   and fault says in one line what was wrong.
+ *   first are named), SHM_EBUSY (a tool is writing, holds the writer lock or reads old tables and
+ *   does not go on; fault names the process of the latter two), SHM_EINVAL (a value of
+ *   config, named in fault), SHM_ESYS. On error nothing is left behind that users, unique keys or
+ *   the next start go by, and fault says in one line what was wrong.
  */
 int shm_store_open(struct shm_store **store, const struct shm_config *config,
                    struct shm_fault *fault);
@@ -117,6 +119,8 @@ bool shm_store_release_name(struct shm_store *store, char moved_to[256]);
  * file has the name, SHM_EBUSY where a tool is writing, SHM_ECORRUPT, SHM_ESYS
  */
 int shm_store_save(struct shm_store *store, char saved_as[256], struct shm_fault *fault);
+/** The process that holds the writer lock now, for a message; 0: none. A look without the lock. */
+uint32_t shm_store_lock_holder(const struct shm_store *store);
 /** Whether the name leads to this segment, just now. In any process; two system calls. */
 bool shm_store_has_name(const struct shm_store *store);
 
@@ -222,7 +226,8 @@ bool shm_pin_next(struct shm_store *store, unsigned *from, struct shm_pin_info *
  * its death is noticed through it.
  * @param number the worker's number, for people
  * @return SHM_ESLOTS where all SHM_SLOTS are taken, SHM_EPERM without the right to write the
- *   segment (see SHM_ATTACH_READ), SHM_ESYS.
+ *   segment (see SHM_ATTACH_READ), SHM_ESYS; where slots have to be made, SHM_EBUSY and
+ *   SHM_EOUTGROWN, too, as the writer lock has it.
  */
 int shm_actor_join(struct shm_actor **actor, struct shm_store *store, enum shm_actor_kind kind,
                    unsigned number, struct shm_fault *fault);
@@ -388,6 +393,7 @@ struct shm_verify_report {
  * the writers, who wait for some 50 us of it at a time, where they are very busy for some 200.
  * @return SHM_OK or SHM_ECORRUPT; SHM_EBUSY where the lock could not be had in a
  *   second, another process is verifying, or writers change more than can be copied;
+ *   SHM_EOUTGROWN: the segment has grown beyond what this process mapped: attach again;
  *   SHM_EPERM without the right to write the segment; as shm_actor_join(), for it takes
  *   a slot; SHM_ESYS (memory)
  */

@@ -38,39 +38,45 @@ static int adopt_config(struct shm_store *store, const struct shm_config *config
     return SHM_OK;
 }
 
-static void write_config(struct shm_store *store, const struct shm_config *config)
-{
-    struct shm_control *control = shm_control();
-    __atomic_store_n(&control->limit, store->size, __ATOMIC_RELAXED);
-    control->max_users = config->max_users;
-    control->held_max = shm_held_max(config);
-    control->pid_namespace = shm_pid_namespace();
-}
-
 static int recover(struct shm_store *store, struct shm_fault *fault)
 {
     int rc = shm_writer_wait(store);
     if (rc != SHM_OK)
-        return shm_fail(fault, rc, "segment %s: cannot take its writer lock: %s", store->name,
-                        shm_strerror(rc));
+        return shm_writer_fail(store, rc, fault);
     shm_writer_unlock();
     shm_actor_reap(store);
     return SHM_OK;
 }
 
+static void set_limit(uint64_t limit)
+{
+    uint64_t grown = shm_control()->arena_end - SHM_BASE;
+    __atomic_store_n(&shm_control()->limit, limit > grown ? limit : grown, __ATOMIC_RELAXED);
+}
+
+/* The tables first. What users and the next owner go by is written when they are there: where
+ * we fail or die in between, the segment is what it was for whoever opens it next. Only the
+ * limit must be up before the arena grows. */
 static int adopt(struct shm_store *store, const struct shm_config *config, struct shm_fault *fault)
 {
+    struct shm_control *control = shm_control();
     int rc = recover(store, fault);
     if (rc == SHM_OK)
         rc = shm_rebuild_check(store, config, fault);
     if (rc != SHM_OK)
         return rc;
-    uint64_t max_users = shm_control()->max_users;
-    write_config(store, config);
+    uint64_t limit = control->limit;
+    control->pid_namespace = shm_pid_namespace(); /* tools that attach while we rebuild look */
+    set_limit(limit > store->size ? limit : store->size);
     rc = shm_rebuild(store, config, fault);
-    if (rc != SHM_OK && shm_control()->users <= max_users)
-        shm_control()->max_users = max_users; /* its tables stay as large as they were */
-    return rc;
+    if (rc != SHM_OK) {
+        set_limit(limit);
+        return rc;
+    }
+    set_limit(store->size);
+    control->max_users = config->max_users;
+    control->held_max = shm_held_max(config);
+    return SHM_OK;
 }
 
 static int take_over(struct shm_store *store, const struct shm_config *config,
@@ -97,9 +103,14 @@ int shm_take_over(struct shm_store *store, const struct shm_config *config, stru
     int rc = shm_file_open(&store->fd, store->name, SHM_AS_OWNER, fault);
     if (rc != SHM_OK)
         return rc;
+    SHM_POINT("file opened");
     rc = shm_owner_take(store->fd, store->name, fault);
-    if (rc == SHM_OK && !shm_file_linked(store->fd)) /* unlinked between open and lock */
+#ifndef SHM_MUTANT_NO_NAME_LOOK
+    /* Removed or replaced between open and lock: who did that held the lock and has let go of it,
+     * or another file has the name. Its links do not tell, for it may have a second one. */
+    if (rc == SHM_OK && !shm_store_has_name(store))
         rc = shm_fail(fault, SHM_ENOSEG, "segment %s: it was removed just now", store->name);
+#endif
     if (rc == SHM_OK)
         rc = shm_name_check_claim(store->fd, store->name, fault);
     if (rc == SHM_OK)

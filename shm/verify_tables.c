@@ -30,8 +30,8 @@ enum { RANGE = 512, IDS = 0, HASH_BITS = 14, NOTES = 2 * RANGE };
 struct part {
     const struct shm_table *table;
     unsigned which;               /* IDS, or 1 + the key */
-    uint64_t old_count, old_done; /* of ids being moved: not 0 */
-    bool is_new;                  /* the table that they move to */
+    uint64_t old_count, old_done; /* of a table being moved: not 0 */
+    bool is_new;                  /* the larger one, to which its nodes move */
 };
 
 struct chain {
@@ -324,23 +324,28 @@ static void check_part(struct verify *v, const struct part *part)
     verify_spread(v, &pieces, check_ranges);
 }
 
-static void check_ids(struct verify *v)
+/* A table and, while its nodes move to a larger one, that too: see rebuild_move.c. */
+static void check_parts(struct verify *v, unsigned which, const struct shm_table *table,
+                        uint64_t moving)
 {
-    const struct shm_control *control = v->control;
-    struct part old = {.table = &control->ids};
-    if (control->rebuild.to.buckets != NULL && control->rebuild.what == SHM_REBUILD_IDS) {
-        struct part new = {.table = &control->rebuild.to,
-                           .old_count = control->ids.count,
-                           .old_done = control->rebuild.done,
-                           .is_new = true};
-        old.old_count = new.old_count;
-        old.old_done = new.old_done;
-        if (control->rebuild.to.count <= control->ids.count ||
-            control->rebuild.done > control->ids.count)
-            verify_fault(v, "the move to a larger hash table makes no sense");
+    const struct shm_rebuild *rebuild = &v->control->rebuild;
+    struct part old = {.table = table, .which = which};
+    if (rebuild->to.buckets != NULL && rebuild->what == moving) {
+        old.old_count = table->count;
+        old.old_done = rebuild->done;
+        struct part new = old;
+        new.table = &rebuild->to;
+        new.is_new = true;
+        if (rebuild->to.count <= table->count || rebuild->done > table->count)
+            verify_fault(v, "%s: its move to a larger table makes no sense", name_of(&old));
         check_part(v, &new);
     }
     check_part(v, &old);
+}
+
+static void check_ids(struct verify *v)
+{
+    check_parts(v, IDS, &v->control->ids, SHM_REBUILD_IDS);
     if (v->sum.linked[IDS] != v->sum.nodes)
         verify_fault(v, "%llu users are in the hash table, %llu in the order list",
                      (unsigned long long)v->sum.linked[IDS], (unsigned long long)v->sum.nodes);
@@ -356,11 +361,20 @@ static void check_index(struct verify *v, unsigned key)
             return;
         table = &control->rebuild.to;
     }
-    check_part(v, &(struct part){.table = table, .which = 1 + key});
+    check_parts(v, 1 + key, table, SHM_REBUILD_MOVE + key);
     if (v->sum.linked[1 + key] != v->sum.keyed[key])
         verify_fault(v, "%llu users are in unique index %u, %llu say so",
                      (unsigned long long)v->sum.linked[1 + key], key,
                      (unsigned long long)v->sum.keyed[key]);
+}
+
+/* Whether a rebuild that is under way is of a table that there is. */
+static bool is_rebuild(const struct shm_control *control)
+{
+    uint64_t what = control->rebuild.what, key = what - SHM_REBUILD_MOVE;
+    if (what < SHM_REBUILD_UNIQUE + SHM_KEYS)
+        return true;
+    return what >= SHM_REBUILD_MOVE && key < SHM_KEYS && control->unique[key].buckets != NULL;
 }
 
 /* A table on its way to the free nodes: the rest of it, from its beginning. */
@@ -374,7 +388,7 @@ static void check_leftover(struct verify *v)
         return;
     }
     if (rebuild->what != SHM_REBUILD_FREE) {
-        if (rebuild->what >= SHM_REBUILD_UNIQUE + SHM_KEYS)
+        if (!is_rebuild(v->control))
             verify_fault(v, "the state of a rebuild is wrong");
         return;
     }

@@ -103,11 +103,18 @@ int writer_delete(struct writer *writer, const uint8_t (*ids)[SHM_ID_SIZE], size
 const char *writer_reason(const struct writer *writer, int error, char text[128])
 {
     struct shm_info info;
+    uint32_t holder;
 
     shm_store_info(writer->store, &info);
     switch (error) {
     case SHM_EBUSY:
-        return "another process has held the writer lock for over a second (is one stopped?)";
+        holder = shm_store_lock_holder(writer->store);
+        if (holder == 0)
+            return "others have held the writer lock for over a second";
+        snprintf(text, 128,
+                 "process %" PRIu32 " has held the writer lock for over a second (is it stopped?)",
+                 holder);
+        return text;
     case SHM_EFULL:
         snprintf(text, 128, "the table is full: it takes %" PRIu64 " users (max-users)",
                  info.max_users);

@@ -314,8 +314,10 @@ static void a_stopped_lock_holder_ends_a_change_with_an_error(void **state)
     }
     assert_int_equal(waitpid(holder, &status, WUNTRACED), holder);
     assert_true(WIFSTOPPED(status));
-    assert_fails(tool_run(ON_SEGMENT, "set-roles", ID_1, "a", NULL), 1, "held the writer lock");
-    assert_fails(tool_run(ON_SEGMENT, "delete", ID_1, NULL), 1, "held the writer lock");
+    char held[64];
+    snprintf(held, sizeof(held), "process %ld has held the writer lock", (long)holder);
+    assert_fails(tool_run(ON_SEGMENT, "set-roles", ID_1, "a", NULL), 1, held);
+    assert_fails(tool_run(ON_SEGMENT, "delete", ID_1, NULL), 1, held);
     kill(holder, SIGKILL);
     tool_wait(holder);
     assert_prints(tool_run(ON_SEGMENT, "delete", ID_1, NULL), ID_1 " is deleted\n");

@@ -19,11 +19,13 @@ static pid_t creator;
 /* A failed test leaves by longjmp, a failed program by exit: both end here. */
 static void unlink_created(void)
 {
-    char path[300];
+    char path[300], kept[300];
     /* not shm_store_unlink(), which refuses where the failed test still has it open */
     if (getpid() != creator || shm_file_path(path, created, NULL) != SHM_OK)
         return;
     unlink(path);
+    shm_name_kept_path(kept, created);
+    unlink(kept);
     memcpy(path + strlen(path), ".stats", sizeof(".stats"));
     unlink(path);
 }

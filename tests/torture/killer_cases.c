@@ -84,6 +84,12 @@ static void more_users(struct shm_config *config)
     config->max_users = 12000; /* twice the buckets */
 }
 
+static void more_users_and_one_index(struct shm_config *config)
+{
+    more_users(config);
+    one_index(config);
+}
+
 /* ---- the operations ---- */
 
 static void insert_one(struct world *w)
@@ -303,6 +309,11 @@ CASE(rebuild_of_everything, .prepare = world_fill_and_die, .reconfigure = more_u
 CASE(rebuild_after_a_killed_one, .after = &rebuild_with_more_buckets, .after_percent = 50,
      .reconfigure = more_users, .run = attach, .opens = true, .slow = 2);
 
+CASE(rebuild_that_moves_one_index_and_drops_one, .prepare = world_fill_and_retire,
+     .reconfigure = more_users_and_one_index, .run = attach, .opens = true, .slow = 2);
+CASE(rebuild_after_a_killed_move_of_an_index, .after = &rebuild_of_everything, .after_percent = 60,
+     .reconfigure = more_users, .run = attach, .opens = true, .slow = 2);
+
 const struct killer_case *const killer_cases[] = {
     &insert_of_one,
     &insert_of_a_batch,
@@ -338,5 +349,7 @@ const struct killer_case *const killer_cases[] = {
     &rebuild_without_an_index,
     &rebuild_of_everything,
     &rebuild_after_a_killed_one,
+    &rebuild_that_moves_one_index_and_drops_one,
+    &rebuild_after_a_killed_move_of_an_index,
     NULL,
 };

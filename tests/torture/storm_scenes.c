@@ -204,6 +204,9 @@ const struct storm_scene storm_scenes[] = {
      body_given_to_another_under_a_reader_is_not_taken_for_his},
     {"owner_killed_while_it_creates_leaves_nothing_or_all",
      owner_killed_while_it_creates_leaves_nothing_or_all},
+    {"table_that_a_late_reader_knows_is_not_freed", table_that_a_late_reader_knows_is_not_freed},
+    {"growth_that_comes_late_takes_nothing_back", growth_that_comes_late_takes_nothing_back},
+    {"owner_whose_file_was_replaced_serves_it_not", owner_whose_file_was_replaced_serves_it_not},
     {"killed_at_random_they_lose_nothing_acknowledged", storm_storm},
     {0},
 };
