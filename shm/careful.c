@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Walks. In the order list sequence numbers rise from node to node, which ends every ring;
- * in a chain of the hash table a ring is found by the tortoise (Brent's algorithm).
+ * Walks. In the order list sequence numbers rise from node to node, in a chain of a hash table
+ * they fall, which ends every ring.
  *
  * Protected, a listing rests on a user that its pinned version shows, as cursor.c
  * has it, and what it finds wrong is wrong. Unprotected it rests on the user that it
@@ -171,8 +171,8 @@ static int give_up(struct careful *c, struct moment before, uint64_t seq)
         return careful_bad(c, "the list of users is broken after number %llu",
                            (unsigned long long)seq);
     return shm_fail(c->fault, SHM_EBUSY,
-                    "segment %s: users change too fast to be read unprotected, after number %llu",
-                    c->store->name, (unsigned long long)seq);
+                    "segment %s: users change too fast to be read%s, after number %llu",
+                    c->store->name, c->protected ? "" : " unprotected", (unsigned long long)seq);
 }
 
 /* ---- the list of users ---- */

@@ -36,56 +36,61 @@ static int wrong_chain(struct careful *c, const struct careful_node *node)
                        (unsigned long long)node->seq);
 }
 
+/* Of the nodes that have what is looked for, the first that the version may know decides, dead or
+ * alive: chain.h. Where the chain is not in the order that this needs, we say so. */
+
 static int try_id(struct careful *c, const struct search *search, const struct careful_node *node,
-                  struct shm_record *record)
+                  struct shm_record *record, bool *decided)
 {
     if ((node->hash & search->mask) != search->bucket)
         return wrong_chain(c, node);
-    if (memcmp(node->id, search->id, SHM_ID_SIZE) != 0)
+    if (node->born > search->version || memcmp(node->id, search->id, SHM_ID_SIZE) != 0)
         return SHM_ENOENT;
+    *decided = true;
     return careful_record(c, node, search->version, record);
 }
 
 /* The key is in the body alone. */
 static int try_key(struct careful *c, const struct search *search, const struct careful_node *node,
-                   struct shm_record *record)
+                   struct shm_record *record, bool *decided)
 {
     uint8_t value[SHM_KEY_MAX];
-    int rc = careful_record(c, node, search->version, record);
+    bool deleted;
+    if (node->born > search->version)
+        return SHM_ENOENT;
+    int rc = careful_last_record(c, node, search->version, record, &deleted);
     if (rc != SHM_OK)
         return rc;
     uint32_t len = c->store->key_of(search->key, record->body, record->body_len, value);
     if (len > SHM_KEY_MAX ||
         (shm_unique_hash(shm_header(), search->key, value, len) & search->mask) != search->bucket)
         return wrong_chain(c, node);
-    return len == search->len && memcmp(value, search->value, len) == 0 ? SHM_OK : SHM_ENOENT;
+    *decided = len == search->len && memcmp(value, search->value, len) == 0;
+    return *decided && !deleted ? SHM_OK : SHM_ENOENT;
 }
 
 static int search_chain(struct careful *c, const struct search *search, const void *const *word,
                         struct shm_record *record)
 {
-    const void *tortoise = NULL;
-    uint64_t steps = 0, power = 1;
+    uint64_t last = UINT64_MAX;
+    bool decided = false;
     for (;;) {
         struct careful_node node;
         const char *next = __atomic_load_n(word, __ATOMIC_ACQUIRE);
         if (next == NULL)
             return SHM_ENOENT;
-        if (next == tortoise)
-            return careful_bad(c, "a chain of a hash table has no end");
         /* as a number: whatever a damaged word leads to, careful_node() judges it */
         const void *at = (const void *)((uintptr_t)next - search->link);
         int rc = careful_node(c, at, "a hash table", &node);
+        if (rc == SHM_OK && node.seq >= last) /* falling numbers end every ring, too */
+            rc = careful_bad(c, "user number %llu is behind number %llu in a chain of a hash table",
+                             (unsigned long long)node.seq, (unsigned long long)last);
         if (rc == SHM_OK)
-            rc = search->id != NULL ? try_id(c, search, &node, record)
-                                    : try_key(c, search, &node, record);
-        if (rc != SHM_ENOENT) /* who is not of this version is passed, too */
+            rc = search->id != NULL ? try_id(c, search, &node, record, &decided)
+                                    : try_key(c, search, &node, record, &decided);
+        if (rc != SHM_ENOENT || decided)
             return rc;
-        if (++steps == power) {
-            tortoise = next;
-            power *= 2;
-            steps = 0;
-        }
+        last = node.seq;
         word = (const void *const *)(const void *)((const char *)node.at + search->link);
     }
 }
@@ -95,6 +100,7 @@ static int find(struct careful *c, const struct shm_table *in_segment, uint64_t 
 {
     struct shm_table table;
     search->version = shm_version(); /* before all else: see lookup.c */
+    SHM_POINT("careful lookup");
     int rc = read_table(c, in_segment, &table);
     if (rc != SHM_OK)
         return rc;

@@ -8,6 +8,7 @@
 
 #include "shm/careful_walk.h"
 
+#include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <sys/stat.h>
@@ -113,6 +114,7 @@ static int copy_head(struct careful *c, const struct careful_node *node, const v
 {
     const struct shm_body *at = pointer;
     unsigned long long seq = node->seq;
+    SHM_POINT("careful copy");
     if (!careful_may_read(c, at, sizeof(*at), 16))
         return careful_bad(c, "user number %llu: its body's pointer leads nowhere", seq);
     uint64_t word = load(&at->check); /* with length and state */
@@ -127,18 +129,57 @@ static int copy_head(struct careful *c, const struct careful_node *node, const v
     return SHM_OK;
 }
 
-/* A body's `from` leads back to its node, by way of newer bodies; a pointer to
- * another user's body would have passed all other tests. Each is younger than
- * the one before it, so this ends. */
-static bool belongs(struct careful *c, const struct body_copy *copy,
-                    const struct careful_node *node)
+/*
+ * Down from the node, body by body: the newest first, and each older than the one before. A body
+ * says in `from` which word leads to it. If that is the word that led us here, it belongs to the
+ * user whose that word is; a pointer to another user's body would pass all other tests.
+ *
+ * If it is another word, the body that led us here may have been unlinked in the meantime, or an
+ * update is half done. Then `from` has to lead up to the node, by way of newer bodies. Under a
+ * protected reader none of those is freed, and one that is unlinked while he stands on it
+ * leads on to what was newer then and still linked. So the detour ends at the node. It is short
+ * where bodies beside us were unlinked, and as long as the chain where many were added since the
+ * last step: that is a matter of single steps at which we were stopped. More long ones than that
+ * are damage, or a chain that does not rest, and we give up before they cost a square.
+ *
+ * An unprotected reader may be led away by a body that is another user's by now: `from` is right
+ * there, too. That is for the second look, still_stands().
+ */
+enum { SHORT_DETOUR = 64, LONG_DETOURS_MAX = 16 };
+
+struct walk {
+    const struct careful_node *node;
+    uint64_t version, commits, gp; /* the last two as of its start */
+    unsigned long_detours;
+};
+
+static struct walk start_walk(const struct careful_node *node, uint64_t version)
+{
+    const struct shm_control *control = shm_control();
+    uint64_t gp = load(&control->gp);
+    return (struct walk){node, version, load(&control->version), gp, 0};
+}
+
+/* Whether something has been changed since, perhaps what we looked at. */
+static bool has_moved(const struct walk *walk)
+{
+    const struct shm_control *control = shm_control();
+    __atomic_thread_fence(__ATOMIC_ACQUIRE);
+    return load(&control->gp) != walk->gp || load(&control->version) != walk->commits;
+}
+
+/* Whether `from` leads up to the node. Each body is younger than the last one, so this ends. */
+static bool belongs(struct careful *c, const struct body_copy *copy, struct walk *walk)
 {
     const struct shm_body *body = copy->at;
     uint64_t born = copy->born;
-    for (;;) {
+    for (unsigned steps = 0;; steps++) {
         const void *from = load_pointer(&body->from);
-        if (from == (const void *)&node->at->body)
+        SHM_POINT("careful detour");
+        if (from == (const void *)&walk->node->at->body)
             return true;
+        if (steps == SHORT_DETOUR && walk->long_detours++ == LONG_DETOURS_MAX)
+            return false;
         body = (const void *)((uintptr_t)from - offsetof(struct shm_body, prev));
         if (!careful_may_read(c, body, sizeof(*body), 16))
             return false;
@@ -150,24 +191,26 @@ static bool belongs(struct careful *c, const struct body_copy *copy,
 }
 
 /* The youngest body that is not too young. Ages fall along the chain, so it ends. */
-static int find_body(struct careful *c, const struct careful_node *node, uint64_t version,
-                     struct body_copy *copy)
+static int find_body(struct careful *c, struct walk *walk, struct body_copy *copy)
 {
+    const struct careful_node *node = walk->node;
     unsigned long long seq = node->seq;
     const void *word = &node->at->body;
     uint64_t last = UINT64_MAX;
     for (;;) {
+        SHM_POINT("careful body");
         const void *pointer = load_pointer(word);
         if (pointer == NULL && last == UINT64_MAX)
             return careful_bad(c, "user number %llu: it has no body", seq);
         if (pointer == NULL) /* not born yet; or the body of that version has been freed since */
-            return c->protected || node->born > version ? SHM_ENOENT : SHM_EBUSY;
+            return c->protected || node->born > walk->version ? SHM_ENOENT : SHM_EBUSY;
         int rc = copy_head(c, node, pointer, copy);
         if (rc != SHM_OK)
             return rc;
-        if (copy->born >= last || copy->born < node->born || !belongs(c, copy, node))
+        if (copy->born >= last || copy->born < node->born ||
+            (load_pointer(&copy->at->from) != word && !belongs(c, copy, walk)))
             return careful_bad(c, "user number %llu: its chain of bodies is broken", seq);
-        if (copy->born <= version)
+        if (copy->born <= walk->version)
             return SHM_OK;
         last = copy->born;
         word = &copy->at->prev;
@@ -179,27 +222,38 @@ static bool same_body(const struct body_copy *a, const struct body_copy *b)
     return a->at == b->at && a->born == b->born && a->check == b->check && a->length == b->length;
 }
 
-/* Without protection: what has been copied still leads from the node to the body, and
- * it cannot have been used for something else and back meanwhile. */
-static bool still_stands(struct careful *c, const struct careful_node *node, uint64_t version,
-                         const struct body_copy *copy, uint64_t commits)
+/*
+ * Without protection: what has been copied still leads from the node to the body, and
+ * it cannot have been used for something else and back meanwhile.
+ *
+ * The first look was led away where a body that it stood on was taken from this user and given to
+ * another, which is a commit. The second one begins at the node again; to be led to the same body
+ * it would take another. There was at most one.
+ */
+static bool still_stands(struct careful *c, const struct walk *first, const struct body_copy *copy)
 {
     struct body_copy again = {0};
+    struct walk walk = {.node = first->node, .version = first->version};
     __atomic_thread_fence(__ATOMIC_ACQUIRE);
-    return find_body(c, node, version, &again) == SHM_OK && same_body(copy, &again) &&
-           careful_node_stands(node) && load(&shm_control()->version) - commits <= COMMITS_MAX;
+    bool stands = find_body(c, &walk, &again) == SHM_OK && same_body(copy, &again) &&
+                  careful_node_stands(first->node) &&
+                  load(&shm_control()->version) - first->commits <= COMMITS_MAX;
+#ifdef SHM_MUTANT_ONE_LOOK
+    stands = true;
+#endif
+    return stands;
 }
 
-int careful_record(struct careful *c, const struct careful_node *node, uint64_t version,
-                   struct shm_record *record)
+static int copy_record(struct careful *c, struct walk *walk, struct shm_record *record,
+                       bool *deleted)
 {
+    const struct careful_node *node = walk->node;
     struct body_copy copy = {0};
-    uint64_t commits = load(&shm_control()->version);
-    int rc = find_body(c, node, version, &copy);
+    int rc = find_body(c, walk, &copy);
     if (rc != SHM_OK)
         return rc;
-    if (version >= copy.died)
-        return SHM_ENOENT;
+    assert(copy.at != NULL);
+    *deleted = walk->version >= copy.died;
     memcpy(record->id, node->id, SHM_ID_SIZE);
     record->seq = node->seq;
     record->version = copy.born;
@@ -208,9 +262,35 @@ int careful_record(struct careful *c, const struct careful_node *node, uint64_t 
     if (copy.check != shm_check_body(shm_check_bytes(record->body, copy.length), copy.born))
         return careful_bad(c, "user number %llu: its body's checksum is wrong",
                            (unsigned long long)node->seq);
-    if (!c->protected && !still_stands(c, node, version, &copy, commits))
+    if (!c->protected && !still_stands(c, walk, &copy))
         return SHM_EBUSY;
     return SHM_OK;
+}
+
+int careful_last_record(struct careful *c, const struct careful_node *node, uint64_t version,
+                        struct shm_record *record, bool *deleted)
+{
+    struct walk walk = start_walk(node, version);
+    int rc = copy_record(c, &walk, record, deleted);
+    if (rc != SHM_ECORRUPT)
+        return rc;
+    /* of memory that may be another's by now, nothing is proved */
+    if (!c->protected && (has_moved(&walk) || !careful_node_stands(node)))
+        return SHM_EBUSY;
+    /* so many long detours a healthy chain has only where it does not rest */
+    if (walk.long_detours > LONG_DETOURS_MAX && has_moved(&walk))
+        return shm_fail(c->fault, SHM_EBUSY,
+                        "segment %s: user number %llu changes too fast to be read", c->store->name,
+                        (unsigned long long)node->seq);
+    return rc;
+}
+
+int careful_record(struct careful *c, const struct careful_node *node, uint64_t version,
+                   struct shm_record *record)
+{
+    bool deleted = false;
+    int rc = careful_last_record(c, node, version, record, &deleted);
+    return rc == SHM_OK && deleted ? SHM_ENOENT : rc;
 }
 
 /* ---- the index by sequence ---- */

@@ -40,6 +40,10 @@ bool careful_node_stands(const struct careful_node *node);
  */
 int careful_record(struct careful *c, const struct careful_node *node, uint64_t version,
                    struct shm_record *record);
+/** The same, but *deleted says whether the version shows the user: where it does not any more, his
+ * last body is copied. @return SHM_ENOENT where he was not born yet */
+int careful_last_record(struct careful *c, const struct careful_node *node, uint64_t version,
+                        struct shm_record *record, bool *deleted);
 
 /** careful_find.c: the user with this id, or with this value of a unique key, whose index is
  * there. @return as careful_record() */

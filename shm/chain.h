@@ -4,6 +4,33 @@
  * nodes are linked to each other and to the chain privately, and logged are
  * the words of attachment. What a bucket will lead to once the batch is in
  * is remembered here, for memory does not say so before the commit point.
+ *
+ * The order of a chain: sequence numbers fall. A node comes in at the head, with a number above
+ * all others; who takes nodes out, or moves a chain to another table, leaves the rest in order;
+ * and verify checks it. A link that a reader follows obeys it too, whenever he loaded it: every
+ * value that a `next` ever has leads to an older node, and a node that was taken out keeps its last
+ * one.
+ *
+ * So of the nodes with one id, or with one value of a key, one decides for all, and a user who
+ * comes and goes ten thousand times behind a reader who holds up reclaim costs one look:
+ *
+ * - Under the writer lock it is the first. When it came in, no other with its id was alive, for the
+ *   insert looked; and a dead one never lives again. So if it is alive, or of this batch, it is the
+ *   one; if it is dead, there is none. (Of the batch is told by `born`: a recycled node's `died`
+ *   links the free list until the commit.)
+ * - For a reader of version V it is the first that was born at or before V. Each behind it was dead
+ *   when it came in: died < born <= V, so V does not show it. Those in front of it are too young.
+ *   A node that V shows is linked from before V could be loaded until the reader goes offline
+ *   (grace.h), so the walk comes to it, or to who decides before it: both are on every path of
+ * links, also from a node that was taken out while he stood on it. And none of those that he meets
+ * can be used for another user before he goes offline.
+ *
+ * Before a table of keys was made, two users may have had one key, and the younger was deleted. So
+ * only the living are put into a new table (rebuild.c), who share none; to all who look
+ * for a key there, the others are dead.
+ *
+ * A dead node's key is its body's: all bodies of a node have the same keys, and the newest stays
+ * with the node until both are free.
  */
 #ifndef ROSTERD_SHM_CHAIN_H
 #define ROSTERD_SHM_CHAIN_H

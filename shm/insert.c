@@ -48,12 +48,14 @@ static int prepare(struct shm_actor *actor, const struct shm_new_user *users, si
     return rc;
 }
 
+/* The first node with the id tells: chain.h. */
 static bool id_in_chain(const struct cds_hlist_node *at, const uint8_t *id)
 {
     for (; at != NULL; at = at->next) {
         const struct shm_node *node = caa_container_of(at, struct shm_node, by_id);
-        if (memcmp(node->id, id, SHM_ID_SIZE) == 0 && shm_chain_lives(node))
-            return true;
+        SHM_POINT("compared");
+        if (memcmp(node->id, id, SHM_ID_SIZE) == 0)
+            return shm_chain_lives(node);
     }
     return false;
 }

@@ -6,8 +6,8 @@
  * ends each commit, so every node and body born at or before it is linked and
  * whole. What a later commit is linking meanwhile may be met, and is skipped by
  * its `born`; a writer publishes a node with rcu_assign_pointer after filling
- * it, which pairs with rcu_dereference here. An id can occur twice in a chain,
- * once deleted and once created again: the rule of versions picks one.
+ * it, which pairs with rcu_dereference here. An id, or a key, can occur many times in a
+ * chain, deleted and created again: the first who is not too young decides (chain.h).
  */
 #include "config.h"
 
@@ -34,18 +34,31 @@ static inline void prefetch_body(const struct shm_node *node)
     __builtin_prefetch(body->bytes + SHM_LINE / 2);
 }
 
-/* The body of this version, or NULL where it is deleted or not born yet. */
-static inline __attribute__((always_inline)) const struct shm_body *
-body_at(const struct shm_node *node, uint64_t version)
+static inline uint64_t version_to_see(void)
 {
+    uint64_t version = shm_version();
 #ifdef SHM_MUTANT_NO_VISIBILITY
     version = SHM_NEVER - 1;
 #endif
+    SHM_POINT("version seen");
+    return version;
+}
+
+/* The newest body that this version may know, or NULL: the user is not born yet. */
+static inline __attribute__((always_inline)) const struct shm_body *
+newest_body_at(const struct shm_node *node, uint64_t version)
+{
     const struct shm_body *body = rcu_dereference(node->body);
     SHM_POINT("reading");
     while (body != NULL && body->born > version)
         body = rcu_dereference(body->prev);
-    return body != NULL && shm_visible(body->born, &body->died, version) ? body : NULL;
+    return body;
+}
+
+/* Whether the version shows what newest_body_at() gave; else the user was deleted by then. */
+static inline bool is_there(const struct shm_body *body, uint64_t version)
+{
+    return version < __atomic_load_n(&body->died, __ATOMIC_RELAXED);
 }
 
 static inline void fill(struct shm_user *user, const struct shm_node *node,
@@ -69,9 +82,11 @@ static inline __attribute__((always_inline)) int find_in(const struct cds_hlist_
         prefetch_body(node);
         if (!same_id(node->id, id))
             continue;
-        const struct shm_body *body = body_at(node, version);
+        const struct shm_body *body = newest_body_at(node, version);
         if (body == NULL)
             continue;
+        if (!is_there(body, version))
+            return SHM_ENOENT;
         fill(user, node, body);
         return SHM_OK;
     }
@@ -85,8 +100,8 @@ static int find_in_order(const uint8_t id[SHM_ID_SIZE], uint64_t version, struct
     for (const struct cds_list_head *at = rcu_dereference(end->next); at != end;
          at = rcu_dereference(at->next)) {
         const struct shm_node *node = caa_container_of(at, struct shm_node, order);
-        const struct shm_body *body = same_id(node->id, id) ? body_at(node, version) : NULL;
-        if (body == NULL)
+        const struct shm_body *body = same_id(node->id, id) ? newest_body_at(node, version) : NULL;
+        if (body == NULL || !is_there(body, version)) /* oldest first: a later one may be there */
             continue;
         fill(user, node, body);
         return SHM_OK;
@@ -102,7 +117,7 @@ static __attribute__((noinline, cold)) int find_as_tool(const uint8_t id[SHM_ID_
                                                         struct shm_user *user)
 {
     const struct shm_control *control = shm_control();
-    uint64_t version = shm_version();
+    uint64_t version = version_to_see();
     uint64_t count = __atomic_load_n(&control->ids.count, __ATOMIC_ACQUIRE);
     struct cds_hlist_head *buckets = rcu_dereference(control->ids.buckets);
     bool moving = __atomic_load_n(&control->rebuild.to.buckets, __ATOMIC_ACQUIRE) != NULL;
@@ -123,7 +138,7 @@ int shm_user_find(struct shm_actor *actor, const uint8_t id[SHM_ID_SIZE], struct
         return find_as_tool(id, user);
     struct cds_hlist_head *bucket =
         &actor->buckets[shm_hash_keyed(actor->secret, id) & actor->bucket_mask];
-    return find_in(bucket, id, shm_version(), user);
+    return find_in(bucket, id, version_to_see(), user);
 }
 
 struct key_value {
@@ -139,8 +154,8 @@ static bool has_key(shm_key_of *key_of, const struct shm_body *body, const struc
            memcmp(other, value->bytes, value->len) == 0;
 }
 
-/* A deleted user's node stays in its chain for a while, beside that of the user who has the key
- * now: the rule of versions picks one here too. */
+/* A deleted user's node stays in its chain for a while, behind that of the user who has the key
+ * now; its key is looked at too, for it may be what decides. */
 static inline __attribute__((always_inline)) int
 find_key_in(const struct shm_table *table, shm_key_of *key_of, const struct key_value *value,
             uint64_t version, struct shm_user *user)
@@ -150,9 +165,11 @@ find_key_in(const struct shm_table *table, shm_key_of *key_of, const struct key_
         table, shm_unique_hash(shm_header(), value->key, value->bytes, value->len));
     for (pos = rcu_dereference(bucket->next); pos != NULL; pos = rcu_dereference(pos->next)) {
         const struct shm_node *node = shm_unique_node(pos, value->key);
-        const struct shm_body *body = body_at(node, version);
+        const struct shm_body *body = newest_body_at(node, version);
         if (body == NULL || !has_key(key_of, body, value))
             continue;
+        if (!is_there(body, version))
+            return SHM_ENOENT;
         fill(user, node, body);
         return SHM_OK;
     }
@@ -166,8 +183,8 @@ static int find_key_in_order(shm_key_of *key_of, const struct key_value *value, 
     for (const struct cds_list_head *at = rcu_dereference(end->next); at != end;
          at = rcu_dereference(at->next)) {
         const struct shm_node *node = caa_container_of(at, struct shm_node, order);
-        const struct shm_body *body = body_at(node, version);
-        if (body == NULL || !has_key(key_of, body, value))
+        const struct shm_body *body = newest_body_at(node, version);
+        if (body == NULL || !has_key(key_of, body, value) || !is_there(body, version))
             continue;
         fill(user, node, body);
         return SHM_OK;
@@ -181,7 +198,7 @@ find_key_as_tool(shm_key_of *key_of, const struct key_value *value, struct shm_u
 {
     const struct shm_control *control = shm_control();
     const struct shm_table *now = &control->unique[value->key];
-    uint64_t version = shm_version();
+    uint64_t version = version_to_see();
     bool moving = __atomic_load_n(&control->rebuild.to.buckets, __ATOMIC_ACQUIRE) != NULL;
     struct shm_table table = {.count = __atomic_load_n(&now->count, __ATOMIC_ACQUIRE)};
     table.buckets = rcu_dereference(now->buckets);
@@ -212,5 +229,5 @@ int shm_user_find_key(struct shm_actor *actor, unsigned key, const uint8_t *valu
         return find_key_as_tool(key_of, &wanted, user);
     if (actor->by_key[key].buckets == NULL)
         return SHM_EINVAL;
-    return find_key_in(&actor->by_key[key], key_of, &wanted, shm_version(), user);
+    return find_key_in(&actor->by_key[key], key_of, &wanted, version_to_see(), user);
 }

@@ -14,8 +14,9 @@ struct shm_node *shm_live_node(const struct shm_actor *actor, uint64_t hash,
     const struct cds_hlist_node *at = actor->buckets[hash & actor->bucket_mask].next;
     for (; at != NULL; at = at->next) {
         struct shm_node *node = caa_container_of(at, struct shm_node, by_id);
-        if (memcmp(node->id, id, SHM_ID_SIZE) == 0 && node->died == SHM_NEVER)
-            return node;
+        SHM_POINT("compared");
+        if (memcmp(node->id, id, SHM_ID_SIZE) == 0) /* the first tells: chain.h */
+            return node->died == SHM_NEVER ? node : NULL;
     }
     return NULL;
 }

@@ -17,9 +17,10 @@ struct shm_node *shm_unique_find(const struct cds_hlist_node *first, unsigned ke
     uint8_t other[SHM_KEY_MAX];
     for (const struct cds_hlist_node *at = first; at != NULL; at = at->next) {
         struct shm_node *node = shm_unique_node(at, key);
-        if (shm_chain_lives(node) && shm_unique_key(key_of, key, node->body, other) == len &&
-            memcmp(other, value, len) == 0)
-            return node;
+        SHM_POINT("compared");
+        if (shm_unique_key(key_of, key, node->body, other) == len &&
+            memcmp(other, value, len) == 0) /* the first tells: chain.h */
+            return shm_chain_lives(node) ? node : NULL;
     }
     return NULL;
 }

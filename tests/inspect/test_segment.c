@@ -14,7 +14,9 @@
 #include <json-c/json.h>
 
 #include "shm/counters.h"
+#include "shm/layout.h"
 #include "tests/inspect/tool.h"
+#include "user/user.h"
 
 /* ---- what goes wrong before a command runs ---- */
 
@@ -216,6 +218,34 @@ static void verify_of_a_damaged_body_ends_with_1(void **state)
     tool_free(&json);
 }
 
+/* Of who is in the segment it gives another, so that an insert finds no conflict. */
+static uint32_t lying_key_of(unsigned key, const uint8_t *body, uint32_t body_len, uint8_t *out)
+{
+    uint64_t at = (uint64_t)(uintptr_t)body;
+    uint32_t len = user_key_of(key, body, body_len, out);
+    if (len > 0 && at >= SHM_BASE && at < SHM_BASE + (UINT64_C(1) << 30))
+        out[0] ^= 1;
+    return len;
+}
+
+static void verify_names_two_users_with_one_email(void **state)
+{
+    (void)state;
+    Userservice__User ada = user_make(BYTES("ada"), BYTES("ada@example.org"), 1700000000);
+    Userservice__User bob = user_make(BYTES("bob"), BYTES("ada@EXAMPLE.org"), 1700000001);
+    struct shm_store *store = segment_open_as((struct shm_config){.size = UINT64_C(1) << 30,
+                                                                  .max_users = 10000,
+                                                                  .unique = 1u << USER_KEY_EMAIL,
+                                                                  .key_of = lying_key_of});
+    segment_insert(store, 1, &ada);
+    segment_insert(store, 2, &bob);
+    segment_close();
+    struct tool_result got = tool_run(ON_SEGMENT, "verify", NULL);
+    tool_assert_failed(&got, 1, segment_name());
+    assert_non_null(strstr(got.out, "unique index 1: users 1 and 2 have the same key 1\n"));
+    tool_free(&got);
+}
+
 /* ---- stats ---- */
 
 static void stats_sums_the_counters(void **state)
@@ -300,6 +330,7 @@ int main(void)
         BARE(status_tells_a_live_server_from_a_dead_one),
         ON_THREE(verify_of_a_whole_segment_ends_with_0),
         ON_THREE(verify_of_a_damaged_body_ends_with_1),
+        BARE(verify_names_two_users_with_one_email),
         BARE(stats_sums_the_counters),
         BARE(unlink_is_refused_under_a_live_server),
         BARE(unlink_removes_a_dead_servers_segment),

@@ -210,6 +210,8 @@ const struct storm_scene storm_scenes[] = {
     {"half_a_commit_is_seen_by_nobody", half_a_commit_is_seen_by_nobody},
     {"lock_holder_stopped_delays_no_reader", lock_holder_stopped_delays_no_reader},
     {"follower_overtaken_by_the_ring_notices", follower_overtaken_by_the_ring_notices},
+    {"body_given_to_another_under_a_reader_is_not_taken_for_his",
+     body_given_to_another_under_a_reader_is_not_taken_for_his},
     {"owner_killed_while_it_creates_leaves_nothing_or_all",
      owner_killed_while_it_creates_leaves_nothing_or_all},
     {"table_that_a_late_reader_knows_is_not_freed", table_that_a_late_reader_knows_is_not_freed},

@@ -49,6 +49,9 @@ void lock_holder_stopped_delays_no_reader(void);
 
 /* scenes_page.c */
 void listing_revoked_before_its_section_reads_nothing_freed(void);
+/* scenes_chains.c */
+void body_given_to_another_under_a_reader_is_not_taken_for_his(void);
+
 /* scenes_attach.c */
 void table_that_a_late_reader_knows_is_not_freed(void);
 void growth_that_comes_late_takes_nothing_back(void);
