@@ -48,7 +48,9 @@ static int check_rights(int fd, const struct stat *st, const char *name, enum sh
         return shm_fail(fault, SHM_EPERM, "segment %s: it is no regular file", name);
     if (access == SHM_AS_READER && !shm_file_writable(fd))
         return SHM_OK; /* whoever made it: its locks are not taken, its contents not trusted */
-    if (st->st_uid != uid && !(access == SHM_AS_TOOL && uid == 0))
+    /* Root, too: a robust mutex's list leads through memory that the file's user can write, and the
+     * C library writes where it leads. Who maps the file does so with that user's rights alone. */
+    if (st->st_uid != uid && !(access == SHM_AS_REMOVER && uid == 0))
         return shm_fail(fault, SHM_EPERM, "segment %s: it belongs to user %u, this is user %u",
                         name, (unsigned)st->st_uid, (unsigned)uid);
     if ((st->st_mode & (S_IWGRP | S_IWOTH)) != 0)

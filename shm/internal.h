@@ -114,8 +114,9 @@ int shm_fail(struct shm_fault *fault, int error, const char *format, ...)
 enum shm_access {
     SHM_AS_OWNER,
     SHM_AS_TOOL,
-    SHM_AS_READER, /* a tool that makes do with a descriptor to read from; see shm_file_writable()
-                    */
+    SHM_AS_READER,  /* a tool that makes do with a descriptor to read from; see shm_file_writable()
+                     */
+    SHM_AS_REMOVER, /* who only changes its names, and maps nothing: root may, whosever it is */
 };
 int shm_file_path(char path[300], const char *name, struct shm_fault *fault);
 /** The same for what a user of the store calls a segment: NAME.stats is that of its counters. */

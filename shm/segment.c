@@ -17,6 +17,8 @@
 
 enum { RACES_MAX = 16, MIN_BUCKETS = 8192 };
 
+#define BASE_PROBE (UINT64_C(64) << 30)
+
 /* At most a user a bucket: a lookup meets 1.5 nodes at worst, and buckets take 8 to 16
  * bytes a user. */
 uint64_t shm_bucket_count(uint64_t max_users)
@@ -84,6 +86,16 @@ int shm_segment_map(struct shm_store *store, struct shm_fault *fault)
         fault, error == EEXIST ? SHM_EBASE : SHM_ESYS,
         "segment %s: cannot map %llu bytes at %p: %s", store->name, (unsigned long long)store->size,
         base, error == EEXIST ? "the address range is taken in this process" : strerror(error));
+}
+
+bool shm_base_free(void)
+{
+    void *base = (void *)(uintptr_t)SHM_BASE;
+    void *at = mmap(base, BASE_PROBE, PROT_NONE,
+                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
+    if (at != MAP_FAILED)
+        munmap(at, BASE_PROBE);
+    return at == base;
 }
 
 void shm_segment_unmap(struct shm_store *store)

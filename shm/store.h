@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "shm/error.h"
 #include "shm/name.h"
@@ -136,6 +137,17 @@ enum shm_attach_mode {
  */
 int shm_store_attach(struct shm_store **store, const char *name, enum shm_attach_mode mode,
                      shm_key_of *key_of, struct shm_fault *fault);
+
+/**
+ * Whose the segment is. Root's programs are refused where it is another's (SHM_EPERM, also to
+ * read): they become this user before they attach. The name may lead elsewhere by then: attaching
+ * looks again.
+ * @return SHM_OK, SHM_ENOSEG, SHM_EINVAL (the name), SHM_ESYS
+ */
+int shm_store_user(const char *name, uid_t *uid, gid_t *gid, struct shm_fault *fault);
+/** Whether nothing of this process lies where a segment would. For who can start over by
+ * shm_exec_again() now and could not later. */
+bool shm_base_free(void);
 
 /**
  * What to do about SHM_EBASE: about once in a thousand starts the randomised
