@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "shm/internal.h"
+#include "shm/room.h"
 
 int shm_file_path(char path[300], const char *name, struct shm_fault *fault)
 {
@@ -114,7 +115,7 @@ int shm_file_publish(int fd, const char *name, struct shm_fault *fault)
                     strerror(errno));
 }
 
-int shm_file_allocate(int fd, uint64_t at, uint64_t length, struct shm_fault *fault)
+int shm_file_fallocate(int fd, uint64_t at, uint64_t length, struct shm_fault *fault)
 {
     int rc;
     do {
@@ -126,6 +127,12 @@ int shm_file_allocate(int fd, uint64_t at, uint64_t length, struct shm_fault *fa
         return shm_fail(fault, SHM_ESPACE, "%llu bytes of " SHM_DIRECTORY " are needed: %s",
                         (unsigned long long)length, strerror(errno));
     return shm_fail(fault, SHM_ESYS, "fallocate in " SHM_DIRECTORY ": %s", strerror(errno));
+}
+
+int shm_file_allocate(int fd, uint64_t at, uint64_t length, struct shm_fault *fault)
+{
+    int rc = shm_room_for(length, fault);
+    return rc == SHM_OK ? shm_file_fallocate(fd, at, length, fault) : rc;
 }
 
 bool shm_file_linked(int fd)

@@ -19,6 +19,7 @@
 #include <time.h>
 
 #include "shm/log.h"
+#include "shm/room.h"
 
 #ifndef MADV_COLLAPSE
 #define MADV_COLLAPSE 25
@@ -51,21 +52,22 @@ static void collapse(uint64_t at, uint64_t length, bool hurry)
         failed_before = end + COLLAPSE_FAILED_MS * INT64_C(1000);
 }
 
+/* Once for all of it: what follows takes the same pages several times. */
 static int allocate(int fd, uint64_t at, uint64_t length, bool hurry, struct shm_fault *fault)
 {
     uint64_t end = at + length, from = shm_round_up(at, SHM_HUGE), to = end / SHM_HUGE * SHM_HUGE;
-    int rc = SHM_OK;
+    int rc = shm_room_for(length, fault);
     for (uint64_t page = from; page < to && rc == SHM_OK; page += SHM_HUGE)
-        rc = shm_file_allocate(fd, page, SHM_PAGE, fault);
+        rc = shm_file_fallocate(fd, page, SHM_PAGE, fault);
     /* The last page makes the file long enough. (Not ftruncate: another process may
      * have grown it further meanwhile, and would be cut off.) */
     if (rc == SHM_OK)
-        rc = shm_file_allocate(fd, end - SHM_PAGE, SHM_PAGE, fault);
+        rc = shm_file_fallocate(fd, end - SHM_PAGE, SHM_PAGE, fault);
     if (rc != SHM_OK)
         return rc;
     if (from < to)
         collapse(from, to - from, hurry);
-    return shm_file_allocate(fd, at, length, fault);
+    return shm_file_fallocate(fd, at, length, fault);
 }
 
 int shm_allocate_huge(int fd, uint64_t at, uint64_t length, struct shm_fault *fault)

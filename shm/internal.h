@@ -126,8 +126,11 @@ int shm_file_open(int *fd, const char *name, enum shm_access access, struct shm_
 int shm_file_create(int *fd, const char *name, struct shm_fault *fault);
 /** Gives it its name. @return SHM_EEXIST where somebody was faster */
 int shm_file_publish(int fd, const char *name, struct shm_fault *fault);
-/** Gives [at, at + length) memory. @return SHM_ESPACE, SHM_ESYS */
+/** Gives [at, at + length) memory, if the process's control groups have it: room.h.
+ * @return SHM_ESPACE, SHM_ESYS */
 int shm_file_allocate(int fd, uint64_t at, uint64_t length, struct shm_fault *fault);
+/** The same for who has asked shm_room_for() already. */
+int shm_file_fallocate(int fd, uint64_t at, uint64_t length, struct shm_fault *fault);
 bool shm_file_linked(int fd);
 /** Whether this path leads to it, and not by a symbolic link. */
 bool shm_file_is_at(int fd, const char *path);

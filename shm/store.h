@@ -74,7 +74,7 @@ struct shm_user {
  * it leaves a segment that the next owner goes on with.
  * @return SHM_OK; SHM_EOWNED (a live owner), SHM_ELAYOUT (another layout),
  *   SHM_ECORRUPT, SHM_EPERM (made by or writable for somebody else),
- *   SHM_ESPACE (/dev/shm), SHM_ELIMIT (size), SHM_EBASE (address range taken),
+ *   SHM_ESPACE (/dev/shm, or the memory limit), SHM_ELIMIT (size), SHM_EBASE (address range taken),
  *   SHM_EEXIST (users that share a key which `unique` wants to be unique; the
  *   first are named), SHM_EBUSY (a tool is writing), SHM_EINVAL (a value of
  *   config, named in fault), SHM_ESYS. On error nothing is left behind or changed,
@@ -361,7 +361,8 @@ struct shm_conflict {
  * @param conflict may be NULL
  * @return SHM_OK; SHM_EBUSY (lock held by another, try later), SHM_EEXIST (an
  *   id is there already), SHM_EKEY (a unique key is), SHM_EFULL (max_users),
- *   SHM_ELIMIT (the segment's bound), SHM_ESPACE (/dev/shm is full),
+ *   SHM_ELIMIT (the segment's bound), SHM_ESPACE (/dev/shm is full, or the
+ *   memory limit is met),
  *   SHM_EINVAL (a body's length, a tool that attached to read, or without the
  *   key_of that the segment's unique keys need). Of SHM_EEXIST, SHM_EKEY and SHM_EINVAL, conflict
  *   says which user. Where several users of a batch are refused for a key, it is the first of them:
@@ -401,7 +402,8 @@ struct shm_verify_report {
  * @return SHM_OK or SHM_ECORRUPT; SHM_EBUSY where the lock could not be had in a
  *   second, another process is verifying, or writers change more than can be copied;
  *   SHM_EPERM without the right to write the segment; as shm_actor_join(), for it takes
- *   a slot; SHM_ESYS (memory)
+ *   a slot; SHM_ESPACE where the control group's memory limit leaves no room for the copy;
+ *   SHM_ESYS (memory)
  */
 int shm_store_verify(struct shm_store *store, struct shm_verify_report *report,
                      void (*on_fault)(void *data, const char *line), void *data);
