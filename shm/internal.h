@@ -223,6 +223,9 @@ int shm_make_room(struct shm_actor *actor, unsigned *tries);
 /* grow.c */
 /** Makes the arena one step larger. @return SHM_ELIMIT, SHM_ESPACE, SHM_EBUSY, SHM_ESYS */
 int shm_grow(struct shm_store *store);
+/** The same for who can do without: for a while after SHM_ESPACE, of whichever process, it is
+ * returned again without another try. */
+int shm_grow_unless_full(struct shm_store *store);
 /** Gives the arena room ahead of the writers, where it has little. @return whether it did */
 bool shm_grow_ahead(struct shm_store *store);
 /** Gives [at, at + length) of the mapped file memory, in huge pages where it can. */

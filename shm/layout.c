@@ -102,6 +102,7 @@ static const uint64_t shape[] = {
     FIELD(shm_control, max_users),
     FIELD(shm_control, limit),
     FIELD(shm_control, grace),
+    FIELD(shm_control, full_at),
     FIELD(shm_control, order),
     FIELD(shm_control, ids),
     FIELD(shm_control, unique),

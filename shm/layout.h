@@ -172,9 +172,9 @@ struct shm_control {
     uint64_t feed_head; /* entries ever written to the feed */
     uint64_t arena_end; /* address: what lies below has memory */
     uint64_t max_users;
-    uint64_t limit; /* bytes of address space, the bound of arena_end */
-    uint64_t grace; /* a token: its grace period and all before have passed. A hint, not logged */
-    uint64_t reserved1;
+    uint64_t limit;   /* bytes of address space, the bound of arena_end */
+    uint64_t grace;   /* a token: its grace period and all before have passed. A hint, not logged */
+    uint64_t full_at; /* us of CLOCK_MONOTONIC: no memory to grow then. A hint, not logged */
 
     struct cds_list_head order; /* users by seq */
     struct shm_table ids;

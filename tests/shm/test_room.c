@@ -229,7 +229,7 @@ static void growth_is_refused_where_the_group_has_no_room(void **state)
     assert_int_equal(fill(f, &next), SHM_ESPACE);
     assert_int_equal(arena_size(), before);
     play_limit(64 * MIB, 50 * MIB); /* the least step, but not a whole one */
-    usleep(150 * 1000);
+    shm_control()->full_at = 0;     /* and a while later */
     assert_int_equal(user_insert(f->actor, next++, BIG_BODY), SHM_OK);
     assert_true(arena_size() > before);
     segment_check(f->store, next);
