@@ -197,6 +197,8 @@ struct shm_store *shm_store_new(const char *name, int *rc, struct shm_fault *fau
 int shm_segment_map(struct shm_store *store, struct shm_fault *fault);
 void shm_segment_unmap(struct shm_store *store);
 int shm_check_unique(const struct shm_config *config, struct shm_fault *fault);
+/** Whether a segment of this bound can be mapped everywhere. @return SHM_EINVAL */
+int shm_check_size(uint64_t size, struct shm_fault *fault);
 
 /* takeover.c */
 /** @return as shm_store_open(); SHM_ENOSEG where there is none */

@@ -14,6 +14,7 @@ enum { LAYOUT_REVISION = 3 };
 static const uint64_t shape[] = {
     LAYOUT_REVISION,
     SHM_BASE,
+    SHM_SIZE_MAX,
     SHM_LOG_MAX,
     SHM_FEED_SIZE,
     SHM_PINS,

@@ -17,8 +17,6 @@
 
 enum { RACES_MAX = 16, MIN_BUCKETS = 8192 };
 
-#define BASE_PROBE (UINT64_C(64) << 30)
-
 /* At most a user a bucket: a lookup meets 1.5 nodes at worst, and buckets take 8 to 16
  * bytes a user. */
 uint64_t shm_bucket_count(uint64_t max_users)
@@ -59,12 +57,23 @@ static int check_config(const struct shm_config *config, struct shm_fault *fault
         return shm_fail(fault, SHM_EINVAL, "max-users %llu: must be 1 to %llu",
                         (unsigned long long)config->max_users, 1ULL << 32);
     uint64_t least = SHM_ARENA_AT + tables_size(config) + 4 * SHM_EXTENT;
-    if (config->size < least || config->size > UINT64_C(1) << 44)
+    if (config->size < least)
         return shm_fail(fault, SHM_EINVAL,
-                        "segment-size %llu: must be %llu to %llu bytes for %llu users",
-                        (unsigned long long)config->size, (unsigned long long)least, 1ULL << 44,
+                        "segment-size %llu: must be at least %llu bytes for %llu users",
+                        (unsigned long long)config->size, (unsigned long long)least,
                         (unsigned long long)config->max_users);
-    return SHM_OK;
+    return shm_check_size(config->size, fault);
+}
+
+int shm_check_size(uint64_t size, struct shm_fault *fault)
+{
+    if (size <= SHM_SIZE_MAX)
+        return SHM_OK;
+    return shm_fail(fault, SHM_EINVAL,
+                    "segment-size %llu: must be at most %llu bytes (%lluG), more cannot be mapped "
+                    "in each process",
+                    (unsigned long long)size, (unsigned long long)SHM_SIZE_MAX,
+                    (unsigned long long)(SHM_SIZE_MAX >> 30));
 }
 
 int shm_segment_map(struct shm_store *store, struct shm_fault *fault)
@@ -91,10 +100,10 @@ int shm_segment_map(struct shm_store *store, struct shm_fault *fault)
 bool shm_base_free(void)
 {
     void *base = (void *)(uintptr_t)SHM_BASE;
-    void *at = mmap(base, BASE_PROBE, PROT_NONE,
+    void *at = mmap(base, SHM_SIZE_MAX, PROT_NONE,
                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
     if (at != MAP_FAILED)
-        munmap(at, BASE_PROBE);
+        munmap(at, SHM_SIZE_MAX);
     return at == base;
 }
 

@@ -25,6 +25,14 @@ enum {
     SHM_KEY_MAX = 256,   /* most bytes of a unique key */
 };
 
+/* Most GiB, and bytes, of a segment's bound: what can be mapped in each process. Why: layout.h. */
+#ifdef __x86_64__
+#define SHM_SIZE_MAX_GIB 384
+#else
+#define SHM_SIZE_MAX_GIB 40
+#endif
+#define SHM_SIZE_MAX ((uint64_t)SHM_SIZE_MAX_GIB << 30)
+
 struct shm_store; /* this process's handle of a segment; see shm_store_open() */
 struct shm_actor; /* this process's place in the segment; see shm_actor_join() */
 
@@ -39,7 +47,7 @@ typedef uint32_t shm_key_of(unsigned key, const uint8_t *body, uint32_t body_len
 
 struct shm_config {
     const char *name;   /* of the segment, with a leading slash: "/rosterd" */
-    uint64_t size;      /* upper bound of its growth, bytes (reserved, not used) */
+    uint64_t size;      /* bound of its growth, bytes (reserved, not used); <= SHM_SIZE_MAX */
     uint64_t max_users; /* rows beyond which an insert returns SHM_EFULL */
     unsigned unique;    /* bit k: key k is unique; an index of it is kept */
     shm_key_of *key_of; /* NULL only where unique is 0 */

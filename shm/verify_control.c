@@ -37,7 +37,7 @@ bool verify_bounds(struct verify *v)
     uint64_t cur = control->alloc[SHM_ALLOC_ARENA_CUR];
     uint64_t end = control->arena_end - SHM_BASE;
     if (end > v->image->size || end > control->limit || end % SHM_PAGE != 0 ||
-        control->limit % SHM_PAGE != 0 || control->limit > UINT64_C(1) << 45 ||
+        control->limit % SHM_PAGE != 0 || control->limit > SHM_SIZE_MAX ||
         cur > control->arena_end || cur < SHM_BASE + SHM_ARENA_AT || cur % SHM_EXTENT != 0 ||
         control->slots_ready > SHM_SLOTS || control->slots_ready % SHM_SLOTS_STEP != 0) {
         verify_fault(v, "the control page's bounds are wrong");
