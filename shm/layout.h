@@ -51,7 +51,7 @@ _Static_assert(SHM_SIZE_MAX <= UINT64_C(40) << 30, "8 GiB below the shadow");
 #define SHM_HUGE  (UINT64_C(2) << 20)
 
 enum {
-    SHM_PAGE = 4096,
+    SHM_PAGE = 4096, /* of the layout; the machine's may be larger */
     SHM_LINE = 64,
     SHM_GRANULE = 16,      /* nodes and blocks are multiples of it, and so are their addresses */
     SHM_SECRET_SIZE = 192, /* as XXH3_64bits_withSecret() likes it */
