@@ -2,8 +2,10 @@
 /* Tools, beside a live owner or at a dead server's segment. */
 #include "config.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "shm/rebuild.h"
@@ -67,4 +69,19 @@ int shm_store_attach(struct shm_store **out, const char *name, enum shm_attach_m
     else
         free(store);
     return rc;
+}
+
+int shm_store_user(const char *name, uid_t *uid, gid_t *gid, struct shm_fault *fault)
+{
+    char path[300];
+    struct stat st;
+    int rc = shm_file_path(path, name, fault);
+    if (rc != SHM_OK)
+        return rc;
+    if (lstat(path, &st) != 0)
+        return errno == ENOENT ? shm_fail(fault, SHM_ENOSEG, "segment %s: there is none", name)
+                               : shm_fail(fault, SHM_ESYS, "segment %s: %s", name, strerror(errno));
+    *uid = st.st_uid;
+    *gid = st.st_gid;
+    return SHM_OK;
 }

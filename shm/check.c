@@ -92,8 +92,7 @@ static int check_control(int fd, const struct shm_control *control, const char *
     uint64_t end = control->arena_end - SHM_BASE;
     struct stat st;
     if (control->arena_end < SHM_BASE || end < SHM_ARENA_AT || end > control->limit ||
-        end % SHM_PAGE != 0 || control->limit > UINT64_C(1) << 45 ||
-        control->slots_ready > SHM_SLOTS)
+        end % SHM_PAGE != 0 || control->limit > SHM_SIZE_MAX || control->slots_ready > SHM_SLOTS)
         return shm_fail(fault, SHM_ECORRUPT, "segment %s: corrupt, its control page is wrong",
                         name);
     if (!tables_fit(control))

@@ -292,7 +292,7 @@ void shm_counters_move(const char *name, const char *moved_to)
     char stats[300], path[300], target[300];
     int fd;
     if (stats_name(stats, name, NULL) != SHM_OK || shm_file_path(path, stats, NULL) != SHM_OK ||
-        shm_file_open(&fd, stats, SHM_AS_TOOL, NULL) != SHM_OK)
+        shm_file_open(&fd, stats, SHM_AS_REMOVER, NULL) != SHM_OK)
         return;
     if (has_magic(fd) && shm_owner_take(fd, stats, NULL) == SHM_OK && shm_file_is_at(fd, path)) {
         (void)shm_name_release(fd, stats);

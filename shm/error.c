@@ -22,7 +22,7 @@ const char *shm_strerror(int error)
     case SHM_EFULL:
         return "the table has reached max-users";
     case SHM_ESPACE:
-        return "/dev/shm is full";
+        return "/dev/shm is full, or the control group has no memory left";
     case SHM_EINVAL:
         return "invalid argument";
     case SHM_ESLOTS:

@@ -9,7 +9,7 @@ enum shm_error {
     SHM_EEXIST = -2,   /* there already */
     SHM_EBUSY = -3,    /* the writer lock is held by another: try later */
     SHM_EFULL = -4,    /* max_users reached */
-    SHM_ESPACE = -5,   /* /dev/shm is full */
+    SHM_ESPACE = -5,   /* /dev/shm is full, or a control group's memory limit is met */
     SHM_EINVAL = -6,   /* an argument */
     SHM_ESLOTS = -7,   /* no free slot */
     SHM_EPINS = -8,    /* no free pin in this slot */

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "shm/internal.h"
+#include "shm/room.h"
 
 int shm_file_path(char path[300], const char *name, struct shm_fault *fault)
 {
@@ -48,7 +49,9 @@ static int check_rights(int fd, const struct stat *st, const char *name, enum sh
         return shm_fail(fault, SHM_EPERM, "segment %s: it is no regular file", name);
     if (access == SHM_AS_READER && !shm_file_writable(fd))
         return SHM_OK; /* whoever made it: its locks are not taken, its contents not trusted */
-    if (st->st_uid != uid && !(access == SHM_AS_TOOL && uid == 0))
+    /* Root, too: a robust mutex's list leads through memory that the file's user can write, and the
+     * C library writes where it leads. Who maps the file does so with that user's rights alone. */
+    if (st->st_uid != uid && !(access == SHM_AS_REMOVER && uid == 0))
         return shm_fail(fault, SHM_EPERM, "segment %s: it belongs to user %u, this is user %u",
                         name, (unsigned)st->st_uid, (unsigned)uid);
     if ((st->st_mode & (S_IWGRP | S_IWOTH)) != 0)
@@ -112,7 +115,7 @@ int shm_file_publish(int fd, const char *name, struct shm_fault *fault)
                     strerror(errno));
 }
 
-int shm_file_allocate(int fd, uint64_t at, uint64_t length, struct shm_fault *fault)
+int shm_file_fallocate(int fd, uint64_t at, uint64_t length, struct shm_fault *fault)
 {
     int rc;
     do {
@@ -124,6 +127,12 @@ int shm_file_allocate(int fd, uint64_t at, uint64_t length, struct shm_fault *fa
         return shm_fail(fault, SHM_ESPACE, "%llu bytes of " SHM_DIRECTORY " are needed: %s",
                         (unsigned long long)length, strerror(errno));
     return shm_fail(fault, SHM_ESYS, "fallocate in " SHM_DIRECTORY ": %s", strerror(errno));
+}
+
+int shm_file_allocate(int fd, uint64_t at, uint64_t length, struct shm_fault *fault)
+{
+    int rc = shm_room_for(length, fault);
+    return rc == SHM_OK ? shm_file_fallocate(fd, at, length, fault) : rc;
 }
 
 bool shm_file_writable(int fd)

@@ -12,6 +12,14 @@
  * busy machine 200 ms were seen. So the master grows the arena ahead of the writers, who have
  * an event loop to run: one that has to do it itself spends at most a tenth of its time in that
  * call, and takes small pages else.
+ *
+ * Where there is no memory, a try costs as much as a success, 2 to 200 ms: the kernel gives page by
+ * page until one is missing, and takes them all back. So a refusal is remembered for 100 ms, and
+ * meanwhile inserts are refused at once. It is remembered in the segment (control.full_at), for
+ * all processes: what one has found holds for the others, and with a memory of its own for each, as
+ * many workers as there are would try in each 100 ms. It is a hint, written without the lock: one
+ * that is lost or older costs a try, and one that lies in the future (a damaged word, another
+ * clock) counts for nothing. So no value can keep the arena from growing for longer than that.
  */
 #include "config.h"
 
@@ -19,12 +27,15 @@
 #include <time.h>
 
 #include "shm/log.h"
+#include "shm/room.h"
 
 #ifndef MADV_COLLAPSE
 #define MADV_COLLAPSE 25
 #endif
 
 enum { COLLAPSE_SHARE = 10, COLLAPSE_FAILED_MS = 10000 };
+
+enum { REMEMBER_US = 100000 };
 
 /* One step of growth: a sixteenth of what there is, in whole huge pages, at most two of them.
  * The master keeps two steps ahead, no more: what is ahead is nobody's yet. */
@@ -51,21 +62,22 @@ static void collapse(uint64_t at, uint64_t length, bool hurry)
         failed_before = end + COLLAPSE_FAILED_MS * INT64_C(1000);
 }
 
+/* Once for all of it: what follows takes the same pages several times. */
 static int allocate(int fd, uint64_t at, uint64_t length, bool hurry, struct shm_fault *fault)
 {
     uint64_t end = at + length, from = shm_round_up(at, SHM_HUGE), to = end / SHM_HUGE * SHM_HUGE;
-    int rc = SHM_OK;
+    int rc = shm_room_for(length, fault);
     for (uint64_t page = from; page < to && rc == SHM_OK; page += SHM_HUGE)
-        rc = shm_file_allocate(fd, page, SHM_PAGE, fault);
+        rc = shm_file_fallocate(fd, page, SHM_PAGE, fault);
     /* The last page makes the file long enough. (Not ftruncate: another process may
      * have grown it further meanwhile, and would be cut off.) */
     if (rc == SHM_OK)
-        rc = shm_file_allocate(fd, end - SHM_PAGE, SHM_PAGE, fault);
+        rc = shm_file_fallocate(fd, end - SHM_PAGE, SHM_PAGE, fault);
     if (rc != SHM_OK)
         return rc;
     if (from < to)
         collapse(from, to - from, hurry);
-    return shm_file_allocate(fd, at, length, fault);
+    return shm_file_fallocate(fd, at, length, fault);
 }
 
 int shm_allocate_huge(int fd, uint64_t at, uint64_t length, struct shm_fault *fault)
@@ -99,18 +111,37 @@ static int publish(struct shm_store *store, uint64_t old, uint64_t end)
     return SHM_OK;
 }
 
+static bool is_full(void)
+{
+    uint64_t at = __atomic_load_n(&shm_control()->full_at, __ATOMIC_RELAXED);
+    return at != 0 && (uint64_t)now_us() - at < REMEMBER_US; /* the future is long ago */
+}
+
+static void remember(int rc)
+{
+    uint64_t *full_at = &shm_control()->full_at;
+    if (rc == SHM_ESPACE)
+        __atomic_store_n(full_at, (uint64_t)now_us(), __ATOMIC_RELAXED);
+    else if (rc == SHM_OK && __atomic_load_n(full_at, __ATOMIC_RELAXED) != 0)
+        __atomic_store_n(full_at, 0, __ATOMIC_RELAXED);
+}
+
 static uint64_t step_of(uint64_t arena)
 {
     uint64_t step = shm_round_up(arena / STEP_SHARE + 1, SHM_HUGE);
     return step < STEP_HUGE_MAX * SHM_HUGE ? step : STEP_HUGE_MAX * SHM_HUGE;
 }
 
-static int grow(struct shm_store *store, bool hurry)
+enum manner { MUST, UNLESS_FULL, AHEAD };
+
+static int grow(struct shm_store *store, enum manner manner)
 {
     uint64_t old = __atomic_load_n(&shm_control()->arena_end, __ATOMIC_ACQUIRE);
     uint64_t bound = SHM_BASE + store->size;
     uint64_t step = step_of(old - SHM_BASE);
     int rc = SHM_ESPACE;
+    if (old < bound && manner != MUST && is_full())
+        return SHM_ESPACE;
     /* where the whole step finds no room, the least may */
     for (bool least = false; rc == SHM_ESPACE && !least; step = SHM_HUGE) {
         uint64_t end = (old + step) / SHM_HUGE * SHM_HUGE;
@@ -119,18 +150,24 @@ static int grow(struct shm_store *store, bool hurry)
             end = bound;
         if (end <= old)
             return SHM_ELIMIT;
-        rc = allocate(store->fd, old - SHM_BASE, end - old, hurry, NULL);
+        rc = allocate(store->fd, old - SHM_BASE, end - old, manner != AHEAD, NULL);
         if (rc == SHM_OK) {
             SHM_POINT("allocated");
             rc = publish(store, old, end);
         }
     }
+    remember(rc);
     return rc;
 }
 
 int shm_grow(struct shm_store *store)
 {
-    return grow(store, true);
+    return grow(store, MUST);
+}
+
+int shm_grow_unless_full(struct shm_store *store)
+{
+    return grow(store, UNLESS_FULL);
 }
 
 int shm_grow_to(struct shm_store *store, uint64_t end, struct shm_fault *fault)
@@ -163,7 +200,7 @@ bool shm_grow_ahead(struct shm_store *store)
     bool grown = false;
     for (int steps = 0; steps < STEPS_AHEAD && end - used < STEPS_AHEAD * step_of(end - SHM_BASE);
          steps++) {
-        if (grow(store, false) != SHM_OK)
+        if (grow(store, AHEAD) != SHM_OK)
             break;
         grown = true;
         end = __atomic_load_n(&control->arena_end, __ATOMIC_ACQUIRE);

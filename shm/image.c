@@ -5,6 +5,10 @@
  * sealed, its pages are replaced by private copies, and the log is finished there.
  * (Not one private mapping: those know no huge pages, and ten million users are
  * half a million faults then.)
+ *
+ * What is replaced are pages of the machine, which may be larger than SHM_PAGE (16 or 64 KiB on
+ * aarch64): a private copy of one has all that the file has there, and nobody writes it meanwhile
+ * but readers their slots.
  */
 #include "config.h"
 
@@ -12,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "shm/log.h"
 #include "shm/verify.h"
@@ -19,6 +24,7 @@
 struct mapping {
     uint8_t *bytes; /* the segment's, on a huge page's boundary like SHM_BASE */
     uint64_t size;
+    uint64_t page; /* bytes of one of the machine's: a power of two, at most SHM_HUGE */
     void *reserved;
     uint64_t reserved_size;
 };
@@ -32,6 +38,7 @@ static void first_fault(void *data, const char *line)
 
 static int map(struct mapping *m, int fd)
 {
+    m->page = (uint64_t)sysconf(_SC_PAGESIZE);
     m->reserved_size = m->size + SHM_HUGE;
     m->reserved =
         mmap(NULL, m->reserved_size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -57,9 +64,9 @@ static bool has_memory(uint64_t offset, uint64_t slots_ready, uint64_t size)
 
 static int make_private(const struct mapping *m, int fd, uint64_t page)
 {
-    void *at = m->bytes + page * SHM_PAGE;
-    return mmap(at, SHM_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED, fd,
-                (off_t)(page * SHM_PAGE)) == at
+    void *at = m->bytes + page * m->page;
+    return mmap(at, m->page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED, fd,
+                (off_t)(page * m->page)) == at
                ? SHM_OK
                : SHM_ESYS;
 }
@@ -73,14 +80,14 @@ static int replay(const struct mapping *m, int fd, uint64_t slots_ready)
     for (uint64_t i = 0; i < log->count; i++)
         if (!has_memory(log->entry[i].offset, slots_ready, m->size))
             return SHM_OK;
-    uint8_t *private = calloc(m->size / SHM_PAGE + 1, 1);
+    uint8_t *private = calloc(m->size / m->page + 1, 1);
     if (private == NULL)
         return SHM_ESYS;
-    uint64_t page = SHM_LOG_AT / SHM_PAGE;
+    uint64_t page = SHM_LOG_AT / m->page;
     int rc = make_private(m, fd, page);
     private[page] = 1;
     for (uint64_t i = 0; i < log->count && rc == SHM_OK; i++) {
-        page = log->entry[i].offset / SHM_PAGE;
+        page = log->entry[i].offset / m->page;
         if (!private[page])
             rc = make_private(m, fd, page);
         private[page] = 1;
@@ -116,6 +123,9 @@ int shm_check_contents(int fd, const struct shm_config *config, const struct shm
     munmap(m.reserved, m.reserved_size);
     if (rc == SHM_OK)
         return rc;
+    if (rc != SHM_ECORRUPT)
+        return shm_fail(fault, rc, "segment %s: it could not be checked: %s", config->name,
+                        shm_strerror(rc));
     return shm_fail(fault, rc, "segment %s: corrupt: %.300s (%llu faults)", config->name,
                     first.text[0] != '\0' ? first.text : shm_strerror(rc),
                     (unsigned long long)report.faults);

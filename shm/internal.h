@@ -118,8 +118,9 @@ int shm_fail(struct shm_fault *fault, int error, const char *format, ...)
 enum shm_access {
     SHM_AS_OWNER,
     SHM_AS_TOOL,
-    SHM_AS_READER, /* a tool that makes do with a descriptor to read from; see shm_file_writable()
-                    */
+    SHM_AS_READER,  /* a tool that makes do with a descriptor to read from; see shm_file_writable()
+                     */
+    SHM_AS_REMOVER, /* who only changes its names, and maps nothing: root may, whosever it is */
 };
 int shm_file_path(char path[300], const char *name, struct shm_fault *fault);
 /** The same for what a user of the store calls a segment: NAME.stats is that of its counters. */
@@ -129,8 +130,11 @@ int shm_file_open(int *fd, const char *name, enum shm_access access, struct shm_
 int shm_file_create(int *fd, const char *name, struct shm_fault *fault);
 /** Gives it its name. @return SHM_EEXIST where somebody was faster */
 int shm_file_publish(int fd, const char *name, struct shm_fault *fault);
-/** Gives [at, at + length) memory. @return SHM_ESPACE, SHM_ESYS */
+/** Gives [at, at + length) memory, if the process's control groups have it: room.h.
+ * @return SHM_ESPACE, SHM_ESYS */
 int shm_file_allocate(int fd, uint64_t at, uint64_t length, struct shm_fault *fault);
+/** The same for who has asked shm_room_for() already. */
+int shm_file_fallocate(int fd, uint64_t at, uint64_t length, struct shm_fault *fault);
 /** Whether this path leads to it, and not by a symbolic link. */
 bool shm_file_is_at(int fd, const char *path);
 /** How it has been opened. */
@@ -203,6 +207,8 @@ struct shm_store *shm_store_new(const char *name, int *rc, struct shm_fault *fau
 int shm_segment_map(struct shm_store *store, struct shm_fault *fault);
 void shm_segment_unmap(struct shm_store *store);
 int shm_check_unique(const struct shm_config *config, struct shm_fault *fault);
+/** Whether a segment of this bound can be mapped everywhere. @return SHM_EINVAL */
+int shm_check_size(uint64_t size, struct shm_fault *fault);
 
 /* takeover.c */
 /** @return as shm_store_open(); SHM_ENOSEG where there is none */
@@ -234,6 +240,9 @@ int shm_make_room(struct shm_actor *actor, unsigned *tries);
 /* grow.c */
 /** Makes the arena one step larger. @return SHM_ELIMIT, SHM_ESPACE, SHM_EBUSY, SHM_ESYS */
 int shm_grow(struct shm_store *store);
+/** The same for who can do without: for a while after SHM_ESPACE, of whichever process, it is
+ * returned again without another try. */
+int shm_grow_unless_full(struct shm_store *store);
 /** Makes the arena reach to this address at least, at once or not at all: by an owner at its start.
  * @return SHM_ELIMIT, SHM_ESPACE, SHM_EBUSY (the writer lock, after a second), SHM_ESYS */
 int shm_grow_to(struct shm_store *store, uint64_t end, struct shm_fault *fault);

@@ -14,6 +14,7 @@ enum { LAYOUT_REVISION = 4 };
 static const uint64_t shape[] = {
     LAYOUT_REVISION,
     SHM_BASE,
+    SHM_SIZE_MAX,
     SHM_LOG_MAX,
     SHM_FEED_SIZE,
     SHM_PINS,
@@ -101,6 +102,7 @@ static const uint64_t shape[] = {
     FIELD(shm_control, arena_end),
     FIELD(shm_control, max_users),
     FIELD(shm_control, limit),
+    FIELD(shm_control, full_at),
     FIELD(shm_control, order),
     FIELD(shm_control, ids),
     FIELD(shm_control, unique),

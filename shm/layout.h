@@ -20,12 +20,38 @@
 
 #include "shm/store.h"
 
-#define SHM_BASE  UINT64_C(0x7e9000000000)
+/*
+ * Where the segment lies in each process, and how much may lie there (SHM_SIZE_MAX). A
+ * build for another architecture has another layout; a segment does not move between machines.
+ *
+ * x86-64: below what the kernel maps from the top down, libraries and all. It begins at most 1 TiB
+ * (vm.mmap_rnd_bits 28, the default) and the stack's gap below the end of the address space: of
+ * 20,000 starts none had anything below 0x7efc00000000, 432 GiB above the base. 48 GiB of them are
+ * left for what a process maps before it attaches. (At 32 bits, the most that can be set, one start
+ * in 44 has something in these 384 GiB and one in 4,000 in 16 GiB: see shm_exec_again().) Above
+ * programs and heaps at 0x55..., above the shadow of the address sanitizer, and in the region that
+ * the thread sanitizer leaves to programs, from 0x7e8000000000 on.
+ *
+ * Elsewhere, which is aarch64: the same address has to do for kernels with 39, 42 and 48 bits of
+ * addresses. In 39 bits, 512 GiB, programs lie from two thirds on, at 341 GiB, and the kernel maps
+ * from the top down, or with an unlimited stack from 128 GiB up. The address sanitizer's shadow
+ * begins at 64 GiB (1 << 36) and goes to 128 GiB, or with 48 bits to 32 TiB. Below it there is
+ * nothing but a program that is linked to a fixed address, with its heap, at 4 MiB: so 16 to 56
+ * GiB. (36 bits, which only kernels with pages of 16 KiB can be built for, are too few.)
+ */
+#ifdef __x86_64__
+#define SHM_BASE UINT64_C(0x7e9000000000)
+_Static_assert(SHM_SIZE_MAX <= UINT64_C(384) << 30, "below 0x7ef000000000");
+#else
+#define SHM_BASE UINT64_C(0x400000000)
+_Static_assert(SHM_SIZE_MAX <= UINT64_C(40) << 30, "8 GiB below the shadow");
+#endif
+
 #define SHM_NEVER UINT64_MAX /* `died` of what lives */
 #define SHM_HUGE  (UINT64_C(2) << 20)
 
 enum {
-    SHM_PAGE = 4096,
+    SHM_PAGE = 4096, /* of the layout; the machine's may be larger */
     SHM_LINE = 64,
     SHM_GRANULE = 16,      /* nodes and blocks are multiples of it, and so are their addresses */
     SHM_SECRET_SIZE = 192, /* as XXH3_64bits_withSecret() likes it */
@@ -174,8 +200,9 @@ struct shm_control {
     uint64_t feed_head; /* entries ever written to the feed */
     uint64_t arena_end; /* address: what lies below has memory */
     uint64_t max_users;
-    uint64_t limit; /* bytes of address space, the bound of arena_end */
-    uint64_t reserved1[2];
+    uint64_t limit;   /* bytes of address space, the bound of arena_end */
+    uint64_t full_at; /* us of CLOCK_MONOTONIC: no memory to grow then. A hint, not logged */
+    uint64_t reserved1;
 
     struct cds_list_head order; /* users by seq */
     struct shm_table ids;

@@ -25,6 +25,7 @@
 #include <urcu/arch.h>
 
 #include "shm/dirty.h"
+#include "shm/room.h"
 #include "shm/verify.h"
 
 enum {
@@ -285,6 +286,9 @@ int shm_store_verify(struct shm_store *store, struct shm_verify_report *report,
         limit = shm_round_up(limit + limit / 2 + ROOM, SHM_PAGE);
     if (limit < SHM_ARENA_AT || limit > store->size)
         limit = store->size;
+    struct stat st;
+    if (fstat(store->fd, &st) == 0 && shm_room_for((uint64_t)st.st_blocks * 512, NULL) != SHM_OK)
+        return SHM_ESPACE;
     struct copy copy = {.fd = store->fd, .size = limit, .map = calloc(MAP_WORDS, sizeof(uint64_t))};
     copy.image = mmap(NULL, limit, PROT_READ | PROT_WRITE,
                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);

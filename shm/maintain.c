@@ -15,7 +15,7 @@ enum {
 
 int shm_make_room(struct shm_actor *actor, unsigned *tries)
 {
-    int rc = shm_grow(actor->store);
+    int rc = shm_grow_unless_full(actor->store);
     if ((rc != SHM_ELIMIT && rc != SHM_ESPACE) || (*tries)++ == ROOM_TRIES)
         return rc;
     bool splits = !actor->txn.at_bound;

@@ -12,12 +12,13 @@
 #include "shm/internal.h"
 #include "shm/name.h"
 
-/* As an owner would, so that nobody serves or writes it. What it holds is not looked at. */
+/* As an owner would, so that nobody serves or writes it. What it holds is not looked at, let alone
+ * mapped; and its names are changed without following a link. So root may, whosever it is. */
 static int open_alone(int *fd, char path[300], const char *name, struct shm_fault *fault)
 {
     int rc = shm_segment_path(path, name, fault);
     if (rc == SHM_OK)
-        rc = shm_file_open(fd, name, SHM_AS_TOOL, fault);
+        rc = shm_file_open(fd, name, SHM_AS_REMOVER, fault);
     if (rc != SHM_OK)
         return rc;
     SHM_POINT("file opened");

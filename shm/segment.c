@@ -57,12 +57,23 @@ static int check_config(const struct shm_config *config, struct shm_fault *fault
         return shm_fail(fault, SHM_EINVAL, "max-users %llu: must be 1 to %llu",
                         (unsigned long long)config->max_users, 1ULL << 32);
     uint64_t least = SHM_ARENA_AT + tables_size(config) + 4 * SHM_EXTENT;
-    if (config->size < least || config->size > UINT64_C(1) << 44)
+    if (config->size < least)
         return shm_fail(fault, SHM_EINVAL,
-                        "segment-size %llu: must be %llu to %llu bytes for %llu users",
-                        (unsigned long long)config->size, (unsigned long long)least, 1ULL << 44,
+                        "segment-size %llu: must be at least %llu bytes for %llu users",
+                        (unsigned long long)config->size, (unsigned long long)least,
                         (unsigned long long)config->max_users);
-    return SHM_OK;
+    return shm_check_size(config->size, fault);
+}
+
+int shm_check_size(uint64_t size, struct shm_fault *fault)
+{
+    if (size <= SHM_SIZE_MAX)
+        return SHM_OK;
+    return shm_fail(fault, SHM_EINVAL,
+                    "segment-size %llu: must be at most %llu bytes (%lluG), more cannot be mapped "
+                    "in each process",
+                    (unsigned long long)size, (unsigned long long)SHM_SIZE_MAX,
+                    (unsigned long long)(SHM_SIZE_MAX >> 30));
 }
 
 int shm_segment_map(struct shm_store *store, struct shm_fault *fault)
@@ -84,6 +95,16 @@ int shm_segment_map(struct shm_store *store, struct shm_fault *fault)
         fault, error == EEXIST ? SHM_EBASE : SHM_ESYS,
         "segment %s: cannot map %llu bytes at %p: %s", store->name, (unsigned long long)store->size,
         base, error == EEXIST ? "the address range is taken in this process" : strerror(error));
+}
+
+bool shm_base_free(void)
+{
+    void *base = (void *)(uintptr_t)SHM_BASE;
+    void *at = mmap(base, SHM_SIZE_MAX, PROT_NONE,
+                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
+    if (at != MAP_FAILED)
+        munmap(at, SHM_SIZE_MAX);
+    return at == base;
 }
 
 void shm_segment_unmap(struct shm_store *store)

@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "shm/error.h"
 #include "shm/name.h"
@@ -23,6 +24,14 @@ enum {
     SHM_KEYS = 2,        /* unique indexes that a segment may have beside the id's */
     SHM_KEY_MAX = 256,   /* most bytes of a unique key */
 };
+
+/* Most GiB, and bytes, of a segment's bound: what can be mapped in each process. Why: layout.h. */
+#ifdef __x86_64__
+#define SHM_SIZE_MAX_GIB 384
+#else
+#define SHM_SIZE_MAX_GIB 40
+#endif
+#define SHM_SIZE_MAX ((uint64_t)SHM_SIZE_MAX_GIB << 30)
 
 struct shm_store; /* this process's handle of a segment; see shm_store_open() */
 struct shm_actor; /* this process's place in the segment; see shm_actor_join() */
@@ -38,7 +47,7 @@ typedef uint32_t shm_key_of(unsigned key, const uint8_t *body, uint32_t body_len
 
 struct shm_config {
     const char *name;   /* of the segment, with a leading slash: "/rosterd" */
-    uint64_t size;      /* upper bound of its growth, bytes (reserved, not used) */
+    uint64_t size;      /* bound of its growth, bytes (reserved, not used); <= SHM_SIZE_MAX */
     uint64_t max_users; /* rows beyond which an insert returns SHM_EFULL */
     unsigned unique;    /* bit k: key k is unique; an index of it is kept */
     shm_key_of *key_of; /* NULL only where unique is 0 */
@@ -74,7 +83,7 @@ struct shm_user {
  * this; no tool may write to it until then.
  * @return SHM_OK; SHM_EOWNED (a live owner), SHM_ELAYOUT (another layout),
  *   SHM_ECORRUPT, SHM_EPERM (made by or writable for somebody else),
- *   SHM_ESPACE (/dev/shm), SHM_ELIMIT (size), SHM_EBASE (address range taken),
+ *   SHM_ESPACE (/dev/shm, or the memory limit), SHM_ELIMIT (size), SHM_EBASE (address range taken),
  *   SHM_EEXIST (users that share a key which `unique` wants to be unique; the
  *   first are named), SHM_EBUSY (a tool is writing, holds the writer lock or reads old tables and
  *   does not go on; fault names the process of the latter two), SHM_EINVAL (a value of
@@ -140,6 +149,17 @@ enum shm_attach_mode {
  */
 int shm_store_attach(struct shm_store **store, const char *name, enum shm_attach_mode mode,
                      shm_key_of *key_of, struct shm_fault *fault);
+
+/**
+ * Whose the segment is. Root's programs are refused where it is another's (SHM_EPERM, also to
+ * read): they become this user before they attach. The name may lead elsewhere by then: attaching
+ * looks again.
+ * @return SHM_OK, SHM_ENOSEG, SHM_EINVAL (the name), SHM_ESYS
+ */
+int shm_store_user(const char *name, uid_t *uid, gid_t *gid, struct shm_fault *fault);
+/** Whether nothing of this process lies where a segment would. For who can start over by
+ * shm_exec_again() now and could not later. */
+bool shm_base_free(void);
 
 /**
  * What to do about SHM_EBASE: about once in a thousand starts the randomised
@@ -361,7 +381,8 @@ struct shm_conflict {
  * @param conflict may be NULL
  * @return SHM_OK; SHM_EBUSY (lock held by another, try later), SHM_EEXIST (an
  *   id is there already), SHM_EKEY (a unique key is), SHM_EFULL (max_users),
- *   SHM_ELIMIT (the segment's bound), SHM_ESPACE (/dev/shm is full),
+ *   SHM_ELIMIT (the segment's bound), SHM_ESPACE (/dev/shm is full, or the
+ *   memory limit is met),
  *   SHM_EINVAL (a body's length, a tool that attached to read, or without the
  *   key_of that the segment's unique keys need). Of SHM_EEXIST, SHM_EKEY and SHM_EINVAL, conflict
  *   says which user. Where several users of a batch are refused for a key, it is the first of them:
@@ -402,7 +423,8 @@ struct shm_verify_report {
  *   second, another process is verifying, or writers change more than can be copied;
  *   SHM_EOUTGROWN: the segment has grown beyond what this process mapped: attach again;
  *   SHM_EPERM without the right to write the segment; as shm_actor_join(), for it takes
- *   a slot; SHM_ESYS (memory)
+ *   a slot; SHM_ESPACE where the control group's memory limit leaves no room for the copy;
+ *   SHM_ESYS (memory)
  */
 int shm_store_verify(struct shm_store *store, struct shm_verify_report *report,
                      void (*on_fault)(void *data, const char *line), void *data);

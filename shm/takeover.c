@@ -22,6 +22,8 @@ static int adopt_config(struct shm_store *store, const struct shm_config *config
 {
     uint64_t size = config->size / SHM_PAGE * SHM_PAGE;
     int rc = shm_check_unique(config, fault);
+    if (rc == SHM_OK)
+        rc = shm_check_size(config->size, fault);
     if (rc != SHM_OK)
         return rc;
     if (config->max_users < geometry->users || config->max_users == 0 ||
@@ -29,7 +31,7 @@ static int adopt_config(struct shm_store *store, const struct shm_config *config
         return shm_fail(fault, SHM_EINVAL, "max-users %llu: segment %s holds %llu users already",
                         (unsigned long long)config->max_users, store->name,
                         (unsigned long long)geometry->users);
-    if (size < geometry->arena_end - SHM_BASE || size > UINT64_C(1) << 44)
+    if (size < geometry->arena_end - SHM_BASE)
         return shm_fail(fault, SHM_EINVAL,
                         "segment-size %llu: segment %s has grown to %llu bytes already",
                         (unsigned long long)config->size, store->name,

@@ -43,8 +43,8 @@ void shm_unique_leave(struct shm_actor *actor)
     free(actor->keys);
 }
 
-/* What the chains begin with, for a batch: a bucket's page may never have been touched, and that the
- * kernel clears it must not happen under the lock. */
+/* What the chains begin with, for a batch: a bucket's page may never have been touched, and that
+ * the kernel clears it must not happen under the lock. */
 static void touch_buckets(const struct shm_actor *actor, size_t count)
 {
     for (size_t i = 0; i < count; i++)

@@ -37,7 +37,7 @@ bool verify_bounds(struct verify *v)
     uint64_t cur = control->alloc[SHM_ALLOC_ARENA_CUR];
     uint64_t end = control->arena_end - SHM_BASE;
     if (end > v->image->size || end > control->limit || end % SHM_PAGE != 0 ||
-        control->limit % SHM_PAGE != 0 || control->limit > UINT64_C(1) << 45 ||
+        control->limit % SHM_PAGE != 0 || control->limit > SHM_SIZE_MAX ||
         cur > control->arena_end || cur < SHM_BASE + SHM_ARENA_AT || cur % SHM_EXTENT != 0 ||
         control->slots_ready > SHM_SLOTS || control->slots_ready % SHM_SLOTS_STEP != 0) {
         verify_fault(v, "the control page's bounds are wrong");
@@ -55,8 +55,8 @@ void verify_control(struct verify *v)
         control->max_users > UINT64_C(1) << 32 || control->held_max == 0 ||
         control->tracker > control->slots_ready)
         verify_fault(v, "the control page's counts are wrong");
-    if (!ZERO(control->reserved0) || !ZERO(control->pad0) || !ZERO(control->reserved1) ||
-        !ZERO(control->reserved2) || !ZERO(control->reserved) || !ZERO(log->reserved))
+    if (!ZERO(control->reserved0) || !ZERO(control->pad0) || !ZERO(control->reserved2) ||
+        !ZERO(control->reserved) || !ZERO(log->reserved))
         verify_fault(v, "something is written where the control pages have nothing");
     if (!is_mutex(&control->writer))
         verify_fault(v, "the writer lock is none");

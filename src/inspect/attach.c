@@ -5,12 +5,15 @@
 enum inspect_exit inspect_attach(struct shm_store **store, const struct inspect_options *options)
 {
     struct shm_fault fault = {{0}};
-    int error = shm_store_attach(store, options->segment, SHM_ATTACH_READ, user_key_of, &fault);
+    enum inspect_exit code = inspect_become_user(options);
 
+    if (code != INSPECT_DONE)
+        return code;
+    int error = shm_store_attach(store, options->segment, SHM_ATTACH_READ, user_key_of, &fault);
     if (error == SHM_OK)
         return INSPECT_DONE;
     if (error == SHM_EBASE)
-        shm_exec_again(options->argv);
+        inspect_start_over(options);
     return inspect_fail_store(error, &fault);
 }
 

@@ -23,6 +23,7 @@ struct dump {
     struct shm_record user;
     uint64_t users; /* of the snapshot */
     uint64_t done;
+    bool committed; /* or failed to be: the sink is closed */
 };
 
 static enum inspect_exit fail_read(struct dump *dump, int error, const struct shm_fault *fault)
@@ -154,38 +155,43 @@ static enum inspect_exit run(struct dump *dump)
     int error = shm_reader_begin(dump->reader, 0, &fault);
     if (error != SHM_OK)
         return fail_read(dump, error, &fault);
-    if (dump->options->output != NULL)
-        guard_stop(); /* nothing half written is to stay */
-    enum inspect_exit code = sink_open(&dump->sink, dump->options->output);
+    enum inspect_exit code = dump_into_sink(dump);
     if (code != INSPECT_DONE)
         return code;
-    code = dump_into_sink(dump);
-    if (code != INSPECT_DONE) {
-        sink_abandon(&dump->sink);
-        return code;
-    }
     code = sink_commit(&dump->sink);
+    dump->committed = true;
     if (code == INSPECT_DONE)
         print_result(dump);
+    return code;
+}
+
+static enum inspect_exit attach_and_run(struct dump *dump)
+{
+    struct shm_store *store;
+    struct shm_fault fault = {{0}};
+    enum inspect_exit code = inspect_attach(&store, dump->options);
+
+    if (code != INSPECT_DONE)
+        return code;
+    int error = shm_reader_open(&dump->reader, store, &fault);
+    code = error == SHM_OK ? run(dump) : inspect_fail_store(error, &fault);
+    shm_reader_close(dump->reader);
+    shm_store_close(store);
     return code;
 }
 
 enum inspect_exit inspect_dump(const struct inspect_options *options)
 {
     static struct dump dump;
-    struct shm_store *store;
-    struct shm_fault fault = {{0}};
-    enum inspect_exit code = inspect_attach(&store, options);
 
+    dump.options = options;
+    if (options->output != NULL)
+        guard_stop(); /* nothing half written is to stay */
+    enum inspect_exit code = sink_open(&dump.sink, options->output);
     if (code != INSPECT_DONE)
         return code;
-    dump.options = options;
-    int error = shm_reader_open(&dump.reader, store, &fault);
-    if (error == SHM_OK)
-        code = run(&dump);
-    else
-        code = inspect_fail_store(error, &fault);
-    shm_reader_close(dump.reader);
-    shm_store_close(store);
+    code = attach_and_run(&dump);
+    if (!dump.committed)
+        sink_abandon(&dump.sink);
     return code;
 }

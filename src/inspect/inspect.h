@@ -63,8 +63,20 @@ enum inspect_exit inspect_delete(const struct inspect_options *options);
 enum inspect_exit inspect_set_roles(const struct inspect_options *options);
 
 /**
- * Attaches to the segment of the options. Where something of this process happens to lie at the
- * segment's address, the program starts over, which places it anew.
+ * As root: becomes the segment's user, for good. Before anything is mapped, and after the files
+ * that the command line names have been opened. What follows has that user's rights: the segment's
+ * owner can write what it likes into it, and it shall not reach a process of root.
+ * @return INSPECT_DONE, also where there is nothing to do or no such segment; or what the command
+ *   returns: the reason has been told
+ */
+enum inspect_exit inspect_become_user(const struct inspect_options *options);
+/** Starts over where the segment's address is taken in this process (SHM_EBASE). Returns where
+ * that is of no use. */
+void inspect_start_over(const struct inspect_options *options);
+
+/**
+ * Attaches to the segment of the options, as its user where we are root. Where something of this
+ * process happens to lie at the segment's address, the program starts over, which places it anew.
  * @return INSPECT_DONE, or what the command returns: the reason has been told
  */
 enum inspect_exit inspect_attach(struct shm_store **store, const struct inspect_options *options);

@@ -14,7 +14,10 @@ static bool fill(struct lines *lines)
     }
     if (lines->wait != NULL && !lines->wait(lines->fd))
         return false;
-    ssize_t got = read(lines->fd, lines->buffer + lines->end, sizeof(lines->buffer) - lines->end);
+    char *to = lines->buffer + lines->end;
+    size_t room = sizeof(lines->buffer) - lines->end;
+    ssize_t got =
+        lines->beside ? pread(lines->fd, to, room, (off_t)lines->bytes) : read(lines->fd, to, room);
     if (got < 0)
         return false;
     lines->at_end = got == 0;

@@ -9,9 +9,10 @@
 
 enum { LINES_BUFFER_SIZE = 256 << 10 }; /* bytes */
 
-/** Start with all zero but fd, longest and, where wanted, wait. */
+/** Start with all zero but fd, longest and, where wanted, wait and beside. */
 struct lines {
     int fd;
+    bool beside; /* a regular file from its start, whose descriptor's place stays as it is */
     bool (*wait)(int fd); /* called before each read(); false: give up, errno says why */
     size_t longest;       /* bytes of a line without its newline, < LINES_BUFFER_SIZE */
     uint64_t number;      /* of the last line returned, from 1 */

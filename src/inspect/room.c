@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "inspect/room.h"
 
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "inspect/guard.h"
 #include "inspect/lines.h"
@@ -32,7 +30,8 @@ static uint64_t count_new(struct writer *writer, int fd)
     const char *line;
     size_t len;
 
-    lines = (struct lines){.fd = fd, .longest = RECORD_LINE_MAX, .wait = guard_readable};
+    lines = (struct lines){
+        .fd = fd, .beside = true, .longest = RECORD_LINE_MAX, .wait = guard_readable};
     record_parser_init(&parser);
     while ((result = lines_next(&lines, &line, &len)) == LINES_READ || result == LINES_LONG)
         if (result == LINES_READ && record_parse(&parser, line, len, &record) == RECORD_USER &&
@@ -42,16 +41,11 @@ static uint64_t count_new(struct writer *writer, int fd)
     return count;
 }
 
-/* With an offset of its own. @return -1: it is no regular file */
-static int open_again(int fd)
+static bool is_regular(int fd)
 {
     struct stat st;
-    char path[64];
 
-    if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode))
-        return -1;
-    snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-    return open(path, O_RDONLY | O_CLOEXEC);
+    return fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
 }
 
 bool room_for_dump(struct writer *writer, int fd, uint64_t users, char reason[ROOM_REASON_SIZE])
@@ -66,11 +60,9 @@ bool room_for_dump(struct writer *writer, int fd, uint64_t users, char reason[RO
                  info.max_users);
         return false;
     }
-    int again = users > room ? open_again(fd) : -1;
-    if (again < 0)
+    if (users <= room || !is_regular(fd))
         return true;
-    uint64_t fresh = count_new(writer, again);
-    close(again);
+    uint64_t fresh = count_new(writer, fd);
     if (fresh <= room)
         return true;
     snprintf(reason, ROOM_REASON_SIZE,

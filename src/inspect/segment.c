@@ -207,6 +207,10 @@ enum inspect_exit inspect_stats(const struct inspect_options *options)
 {
     struct shm_counters *counters;
     struct shm_fault fault = {{0}};
+    enum inspect_exit code = inspect_become_user(options);
+
+    if (code != INSPECT_DONE)
+        return code;
     int error = shm_counters_attach(&counters, options->segment, &fault);
 
     if (error != SHM_OK)

@@ -3,12 +3,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <libgen.h>
 #include <stdio_ext.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "inspect/keeper.h"
 
 /* One user's line is far shorter than the other half of the buffer, even with each byte of a
  * body escaped. */
@@ -24,6 +25,18 @@ static void forget(struct sink *sink)
     free(sink->temporary);
     free(sink->buffer);
     memset(sink, 0, sizeof(*sink));
+}
+
+/* Root may not be root any more when the file is whole. */
+static enum inspect_exit leave_keeper(struct sink *sink)
+{
+    sink->keeper = keeper_start(fileno(sink->file), sink->temporary, sink->path);
+    if (sink->keeper >= 0)
+        return INSPECT_DONE;
+    enum inspect_exit code = fail(sink->path, "start a process to keep it");
+    fclose(sink->file);
+    unlink(sink->temporary);
+    return code;
 }
 
 /* Users' names are nobody else's to read: mode 0600. A name that is there was left by one who
@@ -42,7 +55,7 @@ static enum inspect_exit open_temporary(struct sink *sink)
         return fail(sink->temporary, "open it");
     }
     setvbuf(sink->file, sink->buffer, _IOFBF, BUFFER_SIZE);
-    return INSPECT_DONE;
+    return geteuid() == 0 ? leave_keeper(sink) : INSPECT_DONE;
 }
 
 enum inspect_exit sink_open(struct sink *sink, const char *path)
@@ -78,21 +91,19 @@ bool sink_flush(struct sink *sink, enum inspect_exit *code)
     return false;
 }
 
-/* The new name has to reach the disk, too. */
-static bool sync_directory(const char *path)
+static enum inspect_exit fail_result(const struct sink *sink, struct keeper_result result)
 {
-    char *copy = strdup(path);
-
-    if (copy == NULL)
-        abort();
-    int fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    free(copy);
-    if (fd < 0)
-        return false;
-    /* EINVAL: a file system that has no such thing */
-    bool good = fsync(fd) == 0 || errno == EINVAL;
-    close(fd);
-    return good;
+    errno = result.error;
+    switch (result.step) {
+    case KEEPER_DISK:
+        return fail(sink->temporary, "write it to disk");
+    case KEEPER_RENAME:
+        return fail(sink->path, "replace it");
+    case KEEPER_DIRECTORY:
+        return fail(sink->path, "write its directory to disk");
+    default: /* it was killed */
+        return fail(sink->path, "replace it");
+    }
 }
 
 enum inspect_exit sink_commit(struct sink *sink)
@@ -105,17 +116,12 @@ enum inspect_exit sink_commit(struct sink *sink)
     }
     if (sink->path == NULL)
         return INSPECT_DONE;
-    if (fsync(fileno(sink->file)) != 0)
-        code = fail(sink->temporary, "write it to disk");
-    else if (rename(sink->temporary, sink->path) != 0)
-        code = fail(sink->path, "replace it");
-    if (code != INSPECT_DONE) {
-        sink_abandon(sink);
-        return code;
-    }
+    struct keeper_result result =
+        sink->keeper != 0 ? keeper_commit(sink->keeper)
+                          : keeper_finish(fileno(sink->file), sink->temporary, sink->path);
+    if (result.error != 0)
+        code = fail_result(sink, result);
     fclose(sink->file);
-    if (!sync_directory(sink->path))
-        code = fail(sink->path, "write its directory to disk");
     forget(sink);
     return code;
 }
@@ -124,7 +130,10 @@ void sink_abandon(struct sink *sink)
 {
     if (sink->path != NULL) {
         fclose(sink->file);
-        unlink(sink->temporary);
+        if (sink->keeper != 0)
+            keeper_abandon(sink->keeper);
+        else
+            unlink(sink->temporary);
     }
     forget(sink);
 }

@@ -16,9 +16,11 @@ struct sink {
     const char *path; /* NULL: stdout */
     char *temporary;  /* "PATH.tmp" */
     char *buffer;
+    int keeper; /* 0, or who gives the file its name in our place: keeper.h */
 };
 
 /**
+ * As root: before inspect_become_user(). The file is root's then, though we are not any more.
  * @param path NULL for stdout. A file of that name is replaced; what is no regular file is refused
  * @return INSPECT_DONE, or what the command returns: the reason has been told
  */

@@ -18,11 +18,15 @@ enum inspect_exit writer_open(struct writer *writer, const struct inspect_option
 {
     struct shm_fault fault = {{0}};
 
+    enum inspect_exit code = inspect_become_user(options);
+
+    if (code != INSPECT_DONE)
+        return code;
     writer->segment = options->segment;
     int error =
         shm_store_attach(&writer->store, options->segment, SHM_ATTACH_WRITE, user_key_of, &fault);
     if (error == SHM_EBASE)
-        shm_exec_again(options->argv);
+        inspect_start_over(options);
     if (error != SHM_OK)
         return inspect_fail_store(error, &fault);
     guard_damage();

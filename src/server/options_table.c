@@ -2,6 +2,7 @@
 #include "server/options_table.h"
 
 #include "grpc/grpc.h"
+#include "shm/store.h"
 #include "user/user.h"
 
 #define AT(field) offsetof(struct options, field)
@@ -9,6 +10,9 @@
 #define MIB       (UINT64_C(1) << 20)
 #define GIB       (UINT64_C(1) << 30)
 #define TIB       (UINT64_C(1) << 40)
+
+#define TEXT_OF(x) #x
+#define TEXT(x)    TEXT_OF(x)
 
 enum { UNIQUE_USERNAME = 1 << USER_KEY_USERNAME, UNIQUE_EMAIL = 1 << USER_KEY_EMAIL };
 static const struct choice unique_choices[] = {
@@ -132,9 +136,9 @@ const struct option options_table[OPTIONS_COUNT] = {
      .rule = OPTION_RESTARTS,
      .at = AT(segment_size),
      .min = 16 * MIB,
-     .max = 16 * TIB,
+     .max = SHM_SIZE_MAX,
      .value = "16G",
-     .bounds = "from 16M to 16T",
+     .bounds = "from 16M to " TEXT(SHM_SIZE_MAX_GIB) "G",
      .help = "bound of the segment's growth; address space is reserved, memory is not",
      .more = "Without memory for another user, here or in /dev/shm, calls that create one end with "
              "RESOURCE_EXHAUSTED."},

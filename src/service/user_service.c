@@ -54,7 +54,7 @@ enum grpc_status user_insert_status(const struct user_service *service, int erro
         *text = "no memory for another user: segment-size is reached";
         return GRPC_RESOURCE_EXHAUSTED;
     case SHM_ESPACE:
-        *text = "no memory for another user: /dev/shm is full";
+        *text = "no memory for another user: /dev/shm is full, or the control group has none left";
         return GRPC_RESOURCE_EXHAUSTED;
     case SHM_EBUSY:
         *text = "the table is busy, try again";

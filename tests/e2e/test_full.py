@@ -1,8 +1,12 @@
 # SPDX-License-Identifier: MIT
 """No room for another user: the call says which bound was met, reads go on,
 and so do writes as soon as there is room."""
+import contextlib
+import os
+import pathlib
 import re
 import subprocess
+import time
 
 import grpc
 import pytest
@@ -28,15 +32,62 @@ def can_mount():
                           timeout=20).returncode == 0
 
 
+def memory_groups():
+    """Directories below which a control group with a memory limit may be made, and its file."""
+    for line in pathlib.Path("/proc/self/cgroup").read_text().splitlines():
+        _, controllers, group = line.split(":", 2)
+        if "memory" in controllers.split(","):
+            yield pathlib.Path("/sys/fs/cgroup/memory" + group), "memory.limit_in_bytes"
+        elif controllers == "":  # version 2: beside our own, which has processes
+            yield pathlib.Path("/sys/fs/cgroup" + group).parent, "memory.max"
+
+
+@contextlib.contextmanager
+def memory_group(limit):
+    """A control group with this limit; None where we may make none."""
+    made = None
+    for above, limit_file in memory_groups():
+        directory = above / f"rosterd-test-{os.getpid()}"
+        try:
+            directory.mkdir()
+        except OSError:
+            continue
+        try:
+            (directory / limit_file).write_text(str(limit))
+            made = directory
+            break
+        except OSError:
+            directory.rmdir()
+    try:
+        yield made
+    finally:
+        deadline = time.monotonic() + 10
+        while made is not None and made.exists():
+            try:
+                made.rmdir()
+            except OSError:  # its last process is about to be gone
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+
+
+class InGroup(Rosterd):
+    """In a control group: its processes, and what they touch."""
+    group = None
+
+    def command(self):
+        return ["sh", "-c", 'echo $$ >"$0/cgroup.procs" && exec "$@"', str(self.group),
+                *super().command()]
+
+
 def create(stub, name="one-more"):
     return stub.CreateUser(pb.CreateUserRequest(username=name), timeout=20)
 
 
-def fill_up(stub, text, created=0):
+def fill_up(stub, text, created=0, prefix=""):
     """Batches beside what was created until one does not fit; @return all users. What fits is
     there, and for each other the text says why not."""
     for batch in range(1000):
-        result = stub.BatchCreateUsers(requests(1000, f"b{batch}-"), timeout=60)
+        result = stub.BatchCreateUsers(requests(1000, f"{prefix}b{batch}-"), timeout=60)
         created += result.created
         if result.errors:
             break
@@ -103,12 +154,32 @@ def test_full_dev_shm_says_so_and_reads_go_on():
         pytest.skip("this host lets nobody have a /dev/shm of his own")
     with TinyShm("--segment-size", "1G", "--max-users", "50000") as rosterd:
         stub = rosterd.stub()
-        text = "no memory for another user: /dev/shm is full"
+        text = "no memory for another user: /dev/shm is full, or the control group has none left"
         users = fill_up(stub, text)
         assert len(users) > 5000
         expect(lambda: [create(stub, "x" * 200) for _ in range(1000)], EXHAUSTED, text)
         check_reads(stub, read_all(stub, 10**6)[0])
         assert len(rosterd.worker_pids()) == 2  # nobody met SIGBUS
+
+
+def test_full_control_group_says_so_and_no_process_is_killed():
+    with memory_group(64 << 20) as group:
+        if group is None:
+            pytest.skip("this host lets nobody make a control group with a memory limit")
+        InGroup.group = group
+        with InGroup("--segment-size", "1G", "--max-users", "500000") as rosterd:
+            stub = rosterd.stub()
+            before = rosterd.worker_pids()
+            text = "no memory for another user: /dev/shm is full, or the control group has none left"
+            users = fill_up(stub, text, prefix="x" * 200)
+            assert len(users) > 20000
+            expect(lambda: [create(stub, "x" * 200) for _ in range(1000)], EXHAUSTED, text)
+            check_reads(stub, read_all(stub, 10**6)[0])
+            assert rosterd.worker_pids() == before
+            delete(rosterd, users[:300])
+            wait_for(lambda: rosterd.inspect("status")["retired_bytes"] == 0, 10, "their memory free")
+            for request in requests(100, "x" * 200 + "bb-"):  # of the same size as those
+                stub.CreateUser(request, timeout=20)
 
 
 def test_start_in_a_full_dev_shm_says_so_and_leaves_nothing():

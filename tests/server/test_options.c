@@ -10,6 +10,11 @@
 #include "server/cpus.h"
 #include "server/options.h"
 #include "server/units.h"
+#include "shm/store.h"
+
+#define TEXT_OF(x)    #x
+#define TEXT(x)       TEXT_OF(x)
+#define SIZE_MAX_TEXT TEXT(SHM_SIZE_MAX_GIB) "G"
 
 static struct options options;
 static struct options_fault fault;
@@ -141,7 +146,9 @@ static void bad_size_and_time_say_how_to_write_one(void **state)
 {
     (void)state;
     assert_refused("--segment-size=huge", "segment-size: 'huge' is not a size such as 64K, 4M or "
-                                          "16G, from 16M to 16T");
+                                          "16G, from 16M to " SIZE_MAX_TEXT);
+    assert_refused("--segment-size=385G", "segment-size: '385G' is not a size such as 64K, 4M or "
+                                          "16G, from 16M to " SIZE_MAX_TEXT);
     assert_refused("--max-message-size=2G", "max-message-size: '2G' is not a size such as 64K, 4M "
                                             "or 16G, from 1K to 1G");
     assert_refused("--max-header-size=1", "max-header-size: '1' is not a size such as 64K, 4M or "
@@ -209,7 +216,7 @@ static void unique_is_no_key_one_or_both(void **state)
 static void limits_themselves_are_allowed(void **state)
 {
     (void)state;
-    assert_true(parse("--workers=512", "--max-users=4294967295", "--segment-size=16T",
+    assert_true(parse("--workers=512", "--max-users=4294967295", "--segment-size=" SIZE_MAX_TEXT,
                       "--max-message-size=1G", "--max-header-size=1K", "--drain-timeout=1d",
                       "--drain-timeout=0", NULL));
     assert_int_equal(options.max_users, UINT32_MAX);

@@ -32,6 +32,14 @@ static void flip(const struct fixture *f, uint64_t offset, uint8_t bits)
 }
 
 /* The open fails with this error and text, leaves the file as it was and nothing mapped. */
+static const char *too_large_text(void)
+{
+    static char text[96];
+    snprintf(text, sizeof(text), "segment-size %llu: must be at most %llu bytes",
+             (unsigned long long)SHM_SIZE_MAX + 1, (unsigned long long)SHM_SIZE_MAX);
+    return text;
+}
+
 static void assert_refused(struct fixture *f, int error, const char *text)
 {
     struct shm_store *store = NULL;
@@ -82,6 +90,8 @@ static void bad_names_and_values_are_named(void **state)
     f->config = good;
     f->config.size = 1 << 20;
     assert_refused(f, SHM_EINVAL, "segment-size 1048576");
+    f->config.size = SHM_SIZE_MAX + 1;
+    assert_refused(f, SHM_EINVAL, too_large_text());
     f->config = good;
     assert_int_equal(shm_store_unlink(f->name, NULL), SHM_ENOSEG);
     assert_int_equal(fixture_reopen(f), SHM_OK);
@@ -242,9 +252,34 @@ static void max_users_follows_the_next_owner(void **state)
     fixture_close(f);
     f->config.size = 8 << 20;
     assert_refused(f, SHM_EINVAL, "segment-size 8388608");
+    f->config.size = SHM_SIZE_MAX + 1;
+    assert_refused(f, SHM_EINVAL, too_large_text());
     f->config.size = 300 << 20;
     assert_int_equal(fixture_reopen(f), SHM_OK);
     assert_int_equal(shm_control()->limit, 300 << 20);
+}
+
+static void largest_segment_can_be_mapped(void **state)
+{
+    struct fixture *f = *state;
+    struct shm_store *tool;
+    fixture_close(f);
+    assert_int_equal(shm_store_unlink(f->name, NULL), SHM_OK);
+    f->config.size = SHM_SIZE_MAX;
+    if (fixture_reopen(f) != SHM_OK)
+        fail_msg("%s", f->fault.text);
+    fixture_close(f);
+    assert_int_equal(shm_store_attach(&tool, f->name, SHM_ATTACH_READ, NULL, &f->fault), SHM_OK);
+    shm_store_close(tool);
+    assert_int_equal(fixture_reopen(f), SHM_OK);
+    assert_int_equal(shm_control()->limit, SHM_SIZE_MAX);
+    shm_control()->limit = SHM_SIZE_MAX + SHM_HUGE; /* as of no build */
+    fixture_close(f);
+    assert_refused(f, SHM_ECORRUPT, "control page is wrong");
+    assert_int_equal(shm_store_attach(&tool, f->name, SHM_ATTACH_READ, NULL, &f->fault),
+                     SHM_ECORRUPT);
+    assert_int_equal(shm_store_unlink(f->name, NULL), SHM_OK);
+    assert_int_equal(fixture_reopen(f), SHM_OK);
 }
 
 static void segment_at_its_bound_refuses_and_stays_whole(void **state)
@@ -431,14 +466,23 @@ int main(void)
 {
 #define WITH(test) cmocka_unit_test_setup_teardown(test, fixture_setup, fixture_teardown)
     const struct CMUnitTest tests[] = {
-        WITH(next_owner_finds_the_users),        WITH(bad_names_and_values_are_named),
-        WITH(live_owner_is_left_alone),          WITH(forked_child_keeps_the_segment_owned),
-        WITH(other_layout_is_refused),           WITH(damaged_header_is_refused),
-        WITH(short_or_foreign_file_is_refused),  WITH(others_segment_is_refused),
-        WITH(symbolic_link_is_refused),          WITH(taken_address_range_is_refused),
-        WITH(max_users_follows_the_next_owner),  WITH(segment_at_its_bound_refuses_and_stays_whole),
-        WITH(tool_reads_a_live_segment),         WITH(tool_reads_a_dead_servers_segment),
-        WITH(all_slots_taken_is_an_error),       WITH(verify_notices_flipped_bits),
+        WITH(next_owner_finds_the_users),
+        WITH(bad_names_and_values_are_named),
+        WITH(live_owner_is_left_alone),
+        WITH(forked_child_keeps_the_segment_owned),
+        WITH(other_layout_is_refused),
+        WITH(damaged_header_is_refused),
+        WITH(short_or_foreign_file_is_refused),
+        WITH(others_segment_is_refused),
+        WITH(symbolic_link_is_refused),
+        WITH(taken_address_range_is_refused),
+        WITH(max_users_follows_the_next_owner),
+        WITH(largest_segment_can_be_mapped),
+        WITH(segment_at_its_bound_refuses_and_stays_whole),
+        WITH(tool_reads_a_live_segment),
+        WITH(tool_reads_a_dead_servers_segment),
+        WITH(all_slots_taken_is_an_error),
+        WITH(verify_notices_flipped_bits),
         WITH(corrupt_segment_is_not_taken_over),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

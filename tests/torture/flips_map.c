@@ -39,6 +39,7 @@ static const struct field control_fields[] = {
     FIELD(shm_control, arena_end),
     FIELD(shm_control, max_users),
     FIELD(shm_control, limit),
+    FIELD(shm_control, full_at),
     FIELD(shm_control, reserved1),
     FIELD(shm_control, order),
     FIELD(shm_control, ids),

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "shm/counters.h"
@@ -263,12 +264,113 @@ static void growth_without_an_allocation_is_refused_and_works_again(void **state
         space_fail_from(n, ENOSPC, true);
         for (int i = 0; i < 900; i++, next++, users++) { /* 2 MiB and more: one that grows less */
             int rc = user_insert(f->actor, next, BIG_BODY);
+            space_pass_ms(rc == SHM_ESPACE ? REMEMBERED_MS : 0);
             if (rc == SHM_ESPACE)
                 rc = user_insert(f->actor, next, BIG_BODY);
             assert_int_equal(rc, SHM_OK);
         }
         check_reads(f, users);
     }
+}
+
+/* As if that were the time. @return how often memory was asked for */
+static unsigned refuse(struct fixture *f, unsigned inserts, uint64_t next)
+{
+    unsigned before = space_calls();
+    for (unsigned i = 0; i < inserts; i++)
+        assert_int_equal(user_insert(f->actor, next, BIG_BODY), SHM_ESPACE);
+    return space_calls() - before;
+}
+
+static void insert_in_another_process(struct fixture *f, int next)
+{
+    struct shm_actor *actor;
+    shm_actor_abandon(f->actor);
+    unsigned before = space_calls();
+    if (shm_actor_join(&actor, f->store, SHM_ACTOR_WORKER, 1, NULL) != SHM_OK)
+        _exit(1);
+    int rc = user_insert(actor, (uint64_t)next, BIG_BODY);
+    shm_actor_leave(actor);
+    _exit(rc != SHM_ESPACE ? 2 : space_calls() != before ? 3 : 0);
+}
+
+static void refused_inserts_ask_for_memory_ten_times_a_second_at_most(void **state)
+{
+    struct fixture *f = *state;
+    f->config.max_users = 100000;
+    fixture_close(f);
+    assert_int_equal(fixture_reopen(f), SHM_OK);
+    space_fail_from(1, ENOSPC, false);
+    space_stop_clock(true);
+    uint64_t next = FIRST + fill(f, FIRST, SHM_ESPACE);
+    assert_true(space_calls() > 0);
+    unsigned quiet = refuse(f, 100, next);
+    unsigned before = space_calls();
+    shm_maintain(f->actor);
+    quiet += space_calls() - before;
+    int other = in_child(insert_in_another_process, f, (int)next); /* what one found, all know */
+    space_pass_ms(REMEMBERED_MS);
+    unsigned again = refuse(f, 100, next);
+    space_stop_clock(false);
+    assert_int_equal(quiet, 0);
+    assert_int_equal(other, 0);
+    assert_true(again >= 1 && again <= 2); /* a step, and the least */
+}
+
+static void growth_goes_on_100_ms_after_there_is_memory_again(void **state)
+{
+    struct fixture *f = *state;
+    f->config.max_users = 100000;
+    fixture_close(f);
+    assert_int_equal(fixture_reopen(f), SHM_OK);
+    space_stop_clock(true);
+    space_fail_from(1, ENOSPC, false);
+    uint64_t next = FIRST + fill(f, FIRST, SHM_ESPACE);
+    space_fail_from(0, 0, false);
+    space_pass_ms(-1); /* of the 100 that have passed there */
+    int early = user_insert(f->actor, next, BIG_BODY);
+    space_pass_ms(1);
+    int late = user_insert(f->actor, next, BIG_BODY);
+    space_stop_clock(false);
+    assert_int_equal(early, SHM_ESPACE);
+    assert_int_equal(late, SHM_OK);
+}
+
+static void no_value_of_the_hint_stops_growth_for_long(void **state)
+{
+    struct fixture *f = *state;
+    struct timespec now;
+    uint64_t next = FIRST;
+    f->config.max_users = 100000;
+    fixture_close(f);
+    assert_int_equal(fixture_reopen(f), SHM_OK);
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    const uint64_t us = (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+    const uint64_t values[] = {1, us - 100000, us + 60000000, UINT64_MAX / 2, UINT64_MAX};
+    for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++) {
+        uint64_t end = shm_control()->arena_end;
+        shm_control()->full_at = values[i];
+        while (shm_control()->arena_end == end)
+            assert_int_equal(user_insert(f->actor, next++, BIG_BODY), SHM_OK);
+    }
+}
+
+/* The next owner's tables: it cannot do without. */
+static void larger_tables_are_not_refused_for_an_earlier_refusal(void **state)
+{
+    struct fixture *f = *state;
+    users_insert(f->actor, 0, 50, 10);
+    space_fail_from(1, ENOSPC, false);
+    shm_maintain(f->actor);
+    (void)fill(f, FIRST, SHM_ESPACE);
+    space_fail_from(0, 0, false);
+    space_stop_clock(true);
+    space_pass_ms(-REMEMBERED_MS);
+    fixture_close(f);
+    f->config.max_users = 1000000;
+    int rc = fixture_reopen(f);
+    space_stop_clock(false);
+    assert_int_equal(rc, SHM_OK);
 }
 
 static void maintenance_in_a_full_dev_shm_harms_nothing(void **state)
@@ -406,6 +508,10 @@ int main(void)
         TEST(full_dev_shm_refuses_inserts_and_serves_reads),
         TEST(update_and_delete_in_a_full_dev_shm_are_whole_or_refused),
         TEST(growth_without_an_allocation_is_refused_and_works_again),
+        TEST(refused_inserts_ask_for_memory_ten_times_a_second_at_most),
+        TEST(growth_goes_on_100_ms_after_there_is_memory_again),
+        TEST(no_value_of_the_hint_stops_growth_for_long),
+        TEST(larger_tables_are_not_refused_for_an_earlier_refusal),
         TEST(maintenance_in_a_full_dev_shm_harms_nothing),
         TEST(join_without_memory_for_its_slot_fails_cleanly),
         TEST(larger_tables_without_memory_leave_the_segment_as_it_was),

@@ -10,7 +10,44 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/statvfs.h>
+#include <time.h>
 #include <unistd.h>
+
+/* ---- a clock ---- */
+
+static int64_t ahead_ms;
+static bool stands;
+static struct timespec stood;
+
+int __real_clock_gettime(clockid_t id, struct timespec *ts);
+int __wrap_clock_gettime(clockid_t id, struct timespec *ts);
+
+int __wrap_clock_gettime(clockid_t id, struct timespec *ts)
+{
+    int rc = __real_clock_gettime(id, ts);
+    if (id != CLOCK_MONOTONIC)
+        return rc;
+    if (stands)
+        *ts = stood;
+    ts->tv_sec += ahead_ms / 1000;
+    ts->tv_nsec += ahead_ms % 1000 * 1000000;
+    if (ts->tv_nsec >= 1000000000) {
+        ts->tv_nsec -= 1000000000;
+        ts->tv_sec++;
+    }
+    return rc;
+}
+
+void space_pass_ms(int64_t ms)
+{
+    ahead_ms += ms;
+}
+
+void space_stop_clock(bool stop)
+{
+    __real_clock_gettime(CLOCK_MONOTONIC, &stood);
+    stands = stop;
+}
 
 /* ---- fallocate() that fails ---- */
 
@@ -31,8 +68,14 @@ int __wrap_fallocate(int fd, int mode, off_t offset, off_t length)
     return __real_fallocate(fd, mode, offset, length);
 }
 
+unsigned space_calls(void)
+{
+    return calls;
+}
+
 void space_fail_from(unsigned call, int error, bool once)
 {
+    space_pass_ms(REMEMBERED_MS);
     calls = 0;
     fail_at = call;
     fail_errno = error;
@@ -75,6 +118,7 @@ static bool enter_namespace(void)
 void space_set_size(uint64_t bytes)
 {
     char options[64];
+    space_pass_ms(REMEMBERED_MS);
     snprintf(options, sizeof(options), "size=%llu", (unsigned long long)bytes);
     if (mount("tmpfs", "/dev/shm", "tmpfs", MS_REMOUNT, options) != 0)
         fail_msg("cannot make /dev/shm %s: %s", options, strerror(errno));
