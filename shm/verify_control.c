@@ -55,8 +55,8 @@ void verify_control(struct verify *v)
         control->max_users > UINT64_C(1) << 32 || control->held_max == 0 ||
         control->tracker > control->slots_ready)
         verify_fault(v, "the control page's counts are wrong");
-    if (!ZERO(control->reserved0) || !ZERO(control->pad0) || !ZERO(control->reserved2) ||
-        !ZERO(control->reserved) || !ZERO(log->reserved))
+    if (!ZERO(control->reserved0) || !ZERO(control->pad0) || control->reserved1 != 0 ||
+        !ZERO(control->reserved2) || !ZERO(control->reserved) || !ZERO(log->reserved))
         verify_fault(v, "something is written where the control pages have nothing");
     if (!is_mutex(&control->writer))
         verify_fault(v, "the writer lock is none");
