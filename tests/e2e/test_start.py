@@ -151,6 +151,15 @@ def test_access_log_at_the_limit_of_a_file_costs_lines_and_no_worker(start, tmp_
     assert rosterd.stop() == 0
 
 
+def is_created(rosterd):
+    try:
+        create(rosterd)
+    except grpc.RpcError as error:
+        assert error.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+        return False
+    return True
+
+
 def test_table_that_grows_past_the_limit_is_full_and_goes_on(start):
     rosterd = start()
     workers = rosterd.worker_pids()
@@ -172,7 +181,7 @@ def test_table_that_grows_past_the_limit_is_full_and_goes_on(start):
     assert os.stat("/dev/shm" + rosterd.segment).st_size == size
     assert rosterd.worker_pids() == workers
     limit(rosterd, "unlimited")
-    create(rosterd)
+    wait_for(lambda: is_created(rosterd), 5, "room, which is not looked for within 100 ms")
     assert rosterd.inspect("verify")["faults"] == 0
 
 
