@@ -29,6 +29,7 @@ enum {
     WRITERS = 2,
     READERS = 3,
     BATCH = 8,
+    LARGE = 25, /* more users, with bodies as large as can be: they come, change and go together */
     BODY = 48,
     ROUND_MS = 1500, /* TORTURE_THREADS_MS */
 };
@@ -94,9 +95,9 @@ static uint32_t key_of(unsigned key, const uint8_t *body, uint32_t body_len, uin
 }
 
 /* Its number, and a value over all the rest: a torn one shows. */
-static void make_body(uint8_t body[BODY], uint64_t n, uint64_t value)
+static void make_body(uint8_t *body, uint32_t len, uint64_t n, uint64_t value)
 {
-    memset(body, (int)(value & 0xff), BODY);
+    memset(body, (int)(value & 0xff), len);
     memcpy(body, &n, sizeof(n));
 }
 
@@ -105,8 +106,9 @@ static void check_user(const struct shm_user *user)
     uint64_t n, id;
     memcpy(&n, user->body, sizeof(n));
     memcpy(&id, user->id + 8, sizeof(id));
-    must(user->body_len == BODY && n == id && n < USERS, "a user is somebody else");
-    for (unsigned i = 9; i < BODY; i++)
+    must(user->body_len == BODY || user->body_len == SHM_BODY_MAX, "a body's length is torn");
+    must(n == id && n < USERS + LARGE, "a user is somebody else");
+    for (unsigned i = 9; i < user->body_len; i++)
         must(user->body[i] == user->body[8], "a body is torn");
 }
 
@@ -122,16 +124,19 @@ static struct shm_actor *join(enum shm_actor_kind kind)
 
 static void write_some(struct shm_actor *actor, uint64_t *random)
 {
-    struct shm_new_user users[BATCH];
-    uint8_t bodies[BATCH][BODY], ids[BATCH][SHM_ID_SIZE];
-    uint64_t n = random_next(random) % (USERS - BATCH), value = random_next(random);
-    size_t many = 1 + random_next(random) % BATCH;
+    struct shm_new_user users[LARGE];
+    uint8_t bodies[LARGE][SHM_BODY_MAX], ids[LARGE][SHM_ID_SIZE];
+    bool large = random_next(random) % 8 == 0; /* is copied before the lock is taken */
+    uint64_t n = large ? USERS : random_next(random) % (USERS - BATCH);
+    uint64_t value = random_next(random);
+    size_t many = large ? LARGE : 1 + random_next(random) % BATCH;
+    uint32_t len = large ? SHM_BODY_MAX : BODY;
     for (size_t i = 0; i < many; i++) {
         make_id(users[i].id, n + i);
         make_id(ids[i], n + i);
-        make_body(bodies[i], n + i, value);
+        make_body(bodies[i], len, n + i, value);
         users[i].body = bodies[i];
-        users[i].body_len = BODY;
+        users[i].body_len = len;
     }
     int rc;
     switch (random_next(random) % 4) {
@@ -139,7 +144,7 @@ static void write_some(struct shm_actor *actor, uint64_t *random)
         rc = shm_users_insert(actor, users, many, NULL);
         break;
     case 1:
-        rc = shm_users_delete(actor, (const uint8_t(*)[SHM_ID_SIZE])ids, 1, NULL);
+        rc = shm_users_delete(actor, (const uint8_t(*)[SHM_ID_SIZE])ids, large ? LARGE : 1, NULL);
         break;
     default:
         rc = shm_users_update(actor, users, many, NULL);
@@ -168,7 +173,7 @@ static void look_up(struct shm_actor *actor, uint64_t n)
     make_id(id, n);
     if (shm_user_find(actor, id, &user) == SHM_OK)
         check_user(&user);
-    make_body(body, n, 0);
+    make_body(body, BODY, n, 0);
     unsigned key = (unsigned)n % SHM_KEYS;
     uint32_t len = key_of(key, body, BODY, value);
     if (shm_user_find_key(actor, key, value, len, &user) == SHM_OK)
@@ -308,7 +313,7 @@ static void threads_of_one_process_read_and_write(void **state)
     snprintf(name, sizeof(name), "/rosterd-threads-%ld", (long)getpid());
     config = (struct shm_config){.name = name,
                                  .size = 64 << 20,
-                                 .max_users = USERS,
+                                 .max_users = USERS + LARGE,
                                  .unique = 3,
                                  .key_of = key_of,
                                  .snapshot_max_bytes = 64 << 10};
