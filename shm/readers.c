@@ -14,11 +14,14 @@ enum {
 
 /* ---- grace periods ---- */
 
-/* Which tokens have passed: up to the least ctr of all who are online. */
-static uint64_t look_at_slots(unsigned ready)
+/* Which tokens have passed: up to the least ctr of all who are online. How many slots there are is
+ * looked at after gp, or one would be missed that was made, and used by a reader, in between. */
+static uint64_t look_at_slots(void)
 {
     uint64_t passed = __atomic_load_n(&shm_control()->gp, __ATOMIC_ACQUIRE);
     cmm_smp_mb(); /* pairs with a reader's xchg: see grace.h, 3 */
+    SHM_POINT("looking");
+    unsigned ready = shm_slots_ready();
     for (unsigned i = 0; i < ready; i++) {
         uint64_t ctr = __atomic_load_n(&shm_slot(i)->ctr, __ATOMIC_ACQUIRE);
         if (ctr != 0 && ctr < passed && !shm_slot_dead(shm_slot(i)))
@@ -135,8 +138,9 @@ static bool has_pins(const struct shm_slot *slot, unsigned high)
 }
 
 /* A dead process's pins keep nothing: its slot is cleared. */
-static bool look_at_pins(struct shm_readers *r, unsigned ready)
+static bool look_at_pins(struct shm_readers *r)
 {
+    unsigned ready = shm_slots_ready();
     for (unsigned i = 0; i < ready; i++) {
         struct shm_slot *slot = shm_slot(i);
         unsigned high = pins_high(slot);
@@ -162,24 +166,24 @@ static int by_version(const void *a, const void *b)
  * missed. */
 void shm_readers_look(struct shm_readers *r)
 {
-    unsigned ready = shm_slots_ready();
     r->num_pins = r->num_sources = r->ended = 0;
     r->oldest = NULL;
     r->revoking = false;
     r->passed = 0;
 #ifdef SHM_MUTANT_PINS_FIRST
-    bool seen = look_at_pins(r, ready);
+    bool seen = look_at_pins(r);
     SHM_POINT("half looked");
-    uint64_t passed = look_at_slots(ready);
+    uint64_t passed = look_at_slots();
 #else
-    uint64_t passed = look_at_slots(ready);
+    uint64_t passed = look_at_slots();
     SHM_POINT("half looked");
     r->passed = passed;
-    bool seen = look_at_pins(r, ready);
+    bool seen = look_at_pins(r);
 #endif
     r->passed = seen ? passed : 0;
     if (r->num_pins > 1)
         qsort(r->pins, r->num_pins, sizeof(*r->pins), by_version);
+    SHM_POINT("looked");
 }
 
 void shm_readers_free(struct shm_readers *r)
