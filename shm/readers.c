@@ -224,13 +224,14 @@ struct shm_pin_seen shm_readers_pin(struct shm_readers *r, uint64_t born, uint64
     return (struct shm_pin_seen){0};
 }
 
-/* What was one may have been taken apart by another process, or be used again by now. */
+/* What was one may have been taken apart by another process, or be used again by now; and then it
+ * may hold what was retired after our look, which says nothing of who needs that. */
 struct shm_pin *shm_readers_source(struct shm_readers *r)
 {
     for (; r->num_sources != 0; r->num_sources--) {
         struct shm_pin *pin = r->sources[r->num_sources - 1];
         uint64_t version = __atomic_load_n(&pin->version, __ATOMIC_RELAXED);
-        if (pin->held != NULL &&
+        if (pin->held != NULL && shm_readers_passed(r, pin->held->token) &&
             (!stands(r, pin, version) || shm_readers_holds_for_another(pin, version)))
             return pin;
     }

@@ -15,6 +15,9 @@
  * body is about to be held for it. It may end, and be used for another version, in the very moment
  * after: `held_for` says for which version a pin's list was made, and a list that was made for
  * another version than the pin has now keeps nothing.
+ *
+ * So whatever is judged by a look, from the queue or from a pin's list, is judged only if its token
+ * has passed by that look: another process, with a younger one, may have filled the list since.
  */
 #ifndef ROSTERD_SHM_READERS_H
 #define ROSTERD_SHM_READERS_H

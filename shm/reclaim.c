@@ -187,6 +187,7 @@ static void settle(struct reclaim *r, struct shm_pin *source)
     bool mixed = seen.pin != NULL && shm_readers_holds_for_another(seen.pin, seen.version);
     if (mixed && source == NULL) { /* its list goes first */
         shm_readers_add_source(r->readers, seen.pin);
+        r->stuck = shm_readers_source(r->readers) == NULL; /* out of memory, or of a later time */
         return;
     }
     if (seen.pin != NULL && seen.pin == source && !mixed) { /* the version is pinned again */

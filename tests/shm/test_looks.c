@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A reclaim goes by what it saw of the readers: what it did not see, or saw too long ago. */
+/* A reclaim goes by what it saw of the readers: what it did not see, or saw too
+ * long ago. */
 #include "config.h"
 
 #include "tests/shm/support.h"
@@ -13,7 +14,8 @@ void (*shm_test_hook)(const char *point);
 enum { USERS = 500, ACTORS = SHM_SLOTS_STEP };
 
 static struct fixture *fixture;
-static struct shm_actor *other;
+static struct shm_actor *first, *second, *other; /* two who read, one more who reclaims */
+static struct shm_snapshot older, newer;
 static const char *the_point;
 static void (*meanwhile)(void);
 
@@ -31,6 +33,8 @@ static int setup(void **state)
         return -1;
     fixture = *state;
     users_insert(fixture->actor, 0, USERS, 100);
+    first = join();
+    second = join();
     other = join();
     return 0;
 }
@@ -38,6 +42,8 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     shm_test_hook = NULL;
+    shm_actor_leave(first);
+    shm_actor_leave(second);
     shm_actor_leave(other);
     return fixture_teardown(state);
 }
@@ -54,6 +60,29 @@ static void reclaim(struct shm_actor *actor)
 {
     unsigned steps;
     assert_int_equal(shm_reclaim(actor, 1000, &steps), SHM_OK);
+}
+
+static void begin(struct shm_actor *actor, struct shm_snapshot *snapshot)
+{
+    assert_int_equal(shm_snapshot_begin(actor, snapshot), SHM_OK);
+    shm_actor_offline(actor);
+}
+
+static void end(struct shm_actor *actor, struct shm_snapshot *snapshot)
+{
+    shm_snapshot_end(actor, snapshot);
+}
+
+static void check_newer(void)
+{
+    struct shm_cursor cursor;
+    struct shm_user user;
+    uint64_t count = 0;
+    shm_cursor_first(&cursor, second, &newer);
+    for (; next_user(&cursor, &user) == SHM_OK; count++)
+        assert_true(user.version <= newer.version);
+    shm_actor_offline(second);
+    assert_int_equal(count, USERS);
 }
 
 static void at_point(const char *point)
@@ -104,11 +133,53 @@ static void reader_whose_slot_is_made_while_we_look_is_waited_for(void **state)
         shm_actor_leave(more[--count]);
 }
 
+/* ---- an ended pin's list, which another has filled anew since the look ----
+ */
+
+static void fill_anew(void)
+{
+    uint32_t pin = older.pin;
+    reclaim(other);
+    assert_int_equal(shm_control()->held_count, 0);
+    first->pins_free = 0; /* as if it had begun and ended many meanwhile */
+    begin(first, &older);
+    assert_int_equal(older.pin, pin);
+    update(1);
+    begin(second, &newer);
+    update(2);
+    reclaim(other);
+    assert_int_equal(shm_control()->held_count, 2);
+    end(first, &older);
+}
+
+static void what_was_held_since_the_look_is_not_judged_by_it(void **state)
+{
+    struct fixture *f = *state;
+    begin(first, &older);
+    update(0);
+    reclaim(other);
+    assert_int_equal(shm_control()->held_count, 1);
+    end(first, &older);
+    run_at("looked", fill_anew);
+    reclaim(f->actor);
+    assert_null(shm_test_hook);
+    check_newer();
+    segment_check(f->store, USERS);
+    reclaim(f->actor);
+    assert_int_equal(shm_control()->held_count, 1); /* user 2's, for the newer */
+    check_newer();
+    end(second, &newer);
+    reclaim(f->actor);
+    assert_int_equal(shm_control()->held_count, 0);
+    segment_check(f->store, USERS);
+}
+
 int main(void)
 {
 #define WITH(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
     const struct CMUnitTest tests[] = {
         WITH(reader_whose_slot_is_made_while_we_look_is_waited_for),
+        WITH(what_was_held_since_the_look_is_not_judged_by_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
