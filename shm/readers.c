@@ -181,6 +181,10 @@ void shm_readers_look(struct shm_readers *r)
     bool seen = look_at_pins(r);
 #endif
     r->passed = seen ? passed : 0;
+    if (!seen) { /* a pin that was not seen may need what another one's list holds */
+        r->num_pins = r->num_sources = 0;
+        r->oldest = NULL;
+    }
     if (r->num_pins > 1)
         qsort(r->pins, r->num_pins, sizeof(*r->pins), by_version);
     SHM_POINT("looked");

@@ -5,6 +5,7 @@
 
 #include "tests/shm/support.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "shm/readers.h"
@@ -18,6 +19,18 @@ static struct shm_actor *first, *second, *other; /* two who read, one more who r
 static struct shm_snapshot older, newer;
 static const char *the_point;
 static void (*meanwhile)(void);
+static int reallocs; /* that succeed from now on; below 0: all of them */
+
+void *__real_realloc(void *at, size_t size);
+void *__wrap_realloc(void *at, size_t size);
+
+void *__wrap_realloc(void *at, size_t size)
+{
+    if (reallocs == 0)
+        return NULL;
+    reallocs--;
+    return __real_realloc(at, size);
+}
 
 static struct shm_actor *join(void)
 {
@@ -29,6 +42,7 @@ static struct shm_actor *join(void)
 
 static int setup(void **state)
 {
+    reallocs = -1;
     if (fixture_setup(state) != 0)
         return -1;
     fixture = *state;
@@ -42,6 +56,7 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     shm_test_hook = NULL;
+    reallocs = -1;
     shm_actor_leave(first);
     shm_actor_leave(second);
     shm_actor_leave(other);
@@ -174,12 +189,39 @@ static void what_was_held_since_the_look_is_not_judged_by_it(void **state)
     segment_check(f->store, USERS);
 }
 
+/* ---- out of memory ---- */
+
+static void look_without_memory_frees_nothing(void **state)
+{
+    struct fixture *f = *state;
+    begin(first, &older);
+    update(0);
+    begin(second, &newer);
+    update(1);
+    reclaim(other);
+    assert_int_equal(shm_control()->held_count, 2);
+    end(first, &older);
+    for (int succeed = 0; succeed < 2; succeed++) {
+        reallocs = succeed; /* the list of those that ended, and that of the others */
+        reclaim(f->actor);
+        reallocs = -1;
+        assert_int_equal(shm_control()->held_count, 2);
+        check_newer();
+    }
+    reclaim(f->actor);
+    assert_int_equal(shm_control()->held_count, 1);
+    check_newer();
+    end(second, &newer);
+    segment_check(f->store, USERS);
+}
+
 int main(void)
 {
 #define WITH(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
     const struct CMUnitTest tests[] = {
         WITH(reader_whose_slot_is_made_while_we_look_is_waited_for),
         WITH(what_was_held_since_the_look_is_not_judged_by_it),
+        WITH(look_without_memory_frees_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
