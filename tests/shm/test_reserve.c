@@ -348,6 +348,31 @@ static void what_a_dead_server_reserved_is_the_next_ones(void **state)
     }
 }
 
+/* It cannot write to the blocks, and leaves them to the next. */
+static void tool_that_reads_may_get_the_slot_of_a_dead_batch(void **state)
+{
+    struct fixture *f = *state;
+    struct shm_store *tool;
+    struct shm_actor *actor[2]; /* the slot of the dead one is the second */
+    prepare(0, 1, LARGE);
+    uint64_t before = bytes_used();
+    the_point = "filled";
+    (void)in_child(insert_and_die, f, 0);
+    fixture_close(f);
+    assert_int_equal(shm_store_attach(&tool, f->name, SHM_ATTACH_READ, NULL, &f->fault), SHM_OK);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(shm_actor_join(&actor[i], tool, SHM_ACTOR_TOOL, 0, &f->fault), SHM_OK);
+    assert_int_equal(reserved(actor[1]), SHM_BATCH_MAX);
+    for (int i = 0; i < 2; i++)
+        shm_actor_leave(actor[i]);
+    assert_true(bytes_used() > before);
+    shm_store_close(tool);
+    assert_int_equal(fixture_reopen(f), SHM_OK);
+    shm_maintain(f->actor);
+    assert_int_equal(bytes_used(), before);
+    segment_check(f->store, 0);
+}
+
 static void verify_sees_a_wrong_reserve(void **state)
 {
     struct fixture *f = *state;
@@ -383,6 +408,7 @@ int main(void)
         WITH(killed_batch_leaks_nothing),
         WITH(batch_killed_before_its_commit_is_taken_over),
         WITH(what_a_dead_server_reserved_is_the_next_ones),
+        WITH(tool_that_reads_may_get_the_slot_of_a_dead_batch),
         WITH(verify_sees_a_wrong_reserve),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
