@@ -42,17 +42,21 @@ bool shm_readers_holds_for_another(const struct shm_pin *pin, uint64_t version)
 }
 
 /* Revoked, and everybody who may not know yet is done. `revoked` may have been meant for another
- * version that the pin had a moment ago. */
+ * version that the pin had a moment ago; it is cleared before `held_for` is this one, so it is
+ * looked at again (as in shm_is_revoked()). */
 static bool is_void(const struct shm_readers *r, const struct shm_pin *pin, uint64_t version)
 {
-    uint64_t revoked = __atomic_load_n(&pin->revoked, __ATOMIC_RELAXED);
-    if (revoked == 0 || __atomic_load_n(&pin->held_for, __ATOMIC_RELAXED) != version)
+    if (__atomic_load_n(&pin->revoked, __ATOMIC_ACQUIRE) == 0)
         return false;
+    SHM_POINT("half void");
+    if (__atomic_load_n(&pin->held_for, __ATOMIC_ACQUIRE) != version)
+        return false;
+    uint64_t revoked = __atomic_load_n(&pin->revoked, __ATOMIC_RELAXED);
 #ifdef SHM_MUTANT_EARLY_REVOKE
     (void)r;
-    return true;
+    return revoked != 0;
 #else
-    return shm_readers_passed(r, revoked);
+    return revoked != 0 && shm_readers_passed(r, revoked);
 #endif
 }
 

@@ -215,6 +215,35 @@ static void look_without_memory_frees_nothing(void **state)
     segment_check(f->store, USERS);
 }
 
+/* ---- a word about an earlier version of a pin ---- */
+
+static void hold_one(void)
+{
+    unsigned steps;
+    assert_int_equal(shm_reclaim(other, 1, &steps), SHM_OK);
+    assert_int_equal(shm_control()->held_count, 1);
+}
+
+/* It is cleared, and the pin's list begun for its version, while we look at the one and the other.
+ */
+static void late_revocation_of_a_former_version_is_not_taken_for_this_ones(void **state)
+{
+    struct fixture *f = *state;
+    begin(second, &newer);
+    struct shm_pin *pin = &shm_slot(shm_actor_slot(second))->pins[newer.pin];
+    pin->revoked = 1;
+    update(0);
+    update(1);
+    run_at("half void", hold_one);
+    reclaim(f->actor);
+    assert_null(shm_test_hook);
+    check_newer();
+    reclaim(f->actor);
+    assert_int_equal(shm_control()->held_count, 2);
+    end(second, &newer);
+    segment_check(f->store, USERS);
+}
+
 int main(void)
 {
 #define WITH(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
@@ -222,6 +251,7 @@ int main(void)
         WITH(reader_whose_slot_is_made_while_we_look_is_waited_for),
         WITH(what_was_held_since_the_look_is_not_judged_by_it),
         WITH(look_without_memory_frees_nothing),
+        WITH(late_revocation_of_a_former_version_is_not_taken_for_this_ones),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
