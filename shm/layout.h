@@ -106,7 +106,8 @@ enum shm_body_state {
     SHM_BODY_DELETED,  /* the newest of a deleted user: stands for its node too */
     SHM_BODY_UNLINKED, /* out of the chain, waits for a second grace period */
     SHM_BODY_LAST,     /* was DELETED, out of the chain with its node (`from`) and tower */
-    SHM_BODY_RESERVED, /* in its slot's reserve: being filled, for a batch that is to come */
+    SHM_BODY_RESERVED, /* in its slot's reserve: being filled, for a batch that is to come. Or LIVE:
+                          that batch has built it, and is not committed */
 };
 
 /**

@@ -14,11 +14,14 @@ enum {
 
 /* ---- grace periods ---- */
 
-/* Which tokens have passed: up to the least ctr of all who are online. */
-static uint64_t look_at_slots(unsigned ready)
+/* Which tokens have passed: up to the least ctr of all who are online. How many slots there are is
+ * looked at after gp, or one would be missed that was made, and used by a reader, in between. */
+static uint64_t look_at_slots(void)
 {
     uint64_t passed = __atomic_load_n(&shm_control()->gp, __ATOMIC_ACQUIRE);
     cmm_smp_mb(); /* pairs with a reader's xchg: see grace.h, 3 */
+    SHM_POINT("looking");
+    unsigned ready = shm_slots_ready();
     for (unsigned i = 0; i < ready; i++) {
         uint64_t ctr = __atomic_load_n(&shm_slot(i)->ctr, __ATOMIC_ACQUIRE);
         if (ctr != 0 && ctr < passed && !shm_slot_dead(shm_slot(i)))
@@ -39,17 +42,21 @@ bool shm_readers_holds_for_another(const struct shm_pin *pin, uint64_t version)
 }
 
 /* Revoked, and everybody who may not know yet is done. `revoked` may have been meant for another
- * version that the pin had a moment ago. */
+ * version that the pin had a moment ago; it is cleared before `held_for` is this one, so it is
+ * looked at again (as in shm_is_revoked()). */
 static bool is_void(const struct shm_readers *r, const struct shm_pin *pin, uint64_t version)
 {
-    uint64_t revoked = __atomic_load_n(&pin->revoked, __ATOMIC_RELAXED);
-    if (revoked == 0 || __atomic_load_n(&pin->held_for, __ATOMIC_RELAXED) != version)
+    if (__atomic_load_n(&pin->revoked, __ATOMIC_ACQUIRE) == 0)
         return false;
+    SHM_POINT("half void");
+    if (__atomic_load_n(&pin->held_for, __ATOMIC_ACQUIRE) != version)
+        return false;
+    uint64_t revoked = __atomic_load_n(&pin->revoked, __ATOMIC_RELAXED);
 #ifdef SHM_MUTANT_EARLY_REVOKE
     (void)r;
-    return true;
+    return revoked != 0;
 #else
-    return shm_readers_passed(r, revoked);
+    return revoked != 0 && shm_readers_passed(r, revoked);
 #endif
 }
 
@@ -82,12 +89,22 @@ void shm_readers_add_source(struct shm_readers *r, struct shm_pin *pin)
         r->sources[r->num_sources++] = pin;
 }
 
-void shm_readers_note_held(struct shm_readers *r, const struct shm_pin_seen *seen)
+static bool is_revoked(const struct shm_pin *pin, uint64_t version)
 {
-    if (r->oldest == NULL || seen->version < r->oldest_version) {
-        r->oldest = seen->pin;
-        r->oldest_version = seen->version;
-    }
+    return __atomic_load_n(&pin->revoked, __ATOMIC_RELAXED) != 0 &&
+           __atomic_load_n(&pin->held_for, __ATOMIC_RELAXED) == version;
+}
+
+void shm_readers_note_held(struct shm_readers *r, const struct shm_pin_seen *seen, uint64_t bytes)
+{
+    bool asked = r->revocable != 0 && seen->version <= r->pins[r->revocable - 1].version;
+    if (asked && is_revoked(seen->pin, seen->version))
+        r->going += bytes;
+}
+
+void shm_readers_note_taken(struct shm_readers *r, uint64_t bytes)
+{
+    r->going -= bytes < r->going ? bytes : r->going;
 }
 
 /* @return false: out of memory */
@@ -96,20 +113,14 @@ static bool see_pin(struct shm_readers *r, struct shm_pin *pin)
     bool holds = __atomic_load_n(&pin->held, __ATOMIC_RELAXED) != NULL;
     bool counts = __atomic_load_n(&pin->count, __ATOMIC_ACQUIRE) != 0;
     struct shm_pin_seen seen = {__atomic_load_n(&pin->version, __ATOMIC_RELAXED), pin};
-    if (!counts || is_void(r, pin, seen.version)) {
-        r->revoking = r->revoking || holds;
-        if (holds)
-            shm_readers_add_source(r, pin);
-        return true;
-    }
-    if (holds && shm_readers_holds_for_another(pin, seen.version)) {
-        r->revoking = true;
+    bool voided = !counts || is_void(r, pin, seen.version);
+    bool source = holds && (voided || shm_readers_holds_for_another(pin, seen.version));
+    if (source) {
         shm_readers_add_source(r, pin);
-    } else if (holds && __atomic_load_n(&pin->revoked, __ATOMIC_RELAXED) != 0) {
-        r->revoking = true;
-    } else if (holds) {
-        shm_readers_note_held(r, &seen);
+        r->going += __atomic_load_n(&pin->held_bytes, __ATOMIC_RELAXED);
     }
+    if (voided)
+        return true;
 #ifdef SHM_MUTANT_FEW_PINS
     if (r->num_pins == ROOM_MIN)
         return true;
@@ -135,8 +146,9 @@ static bool has_pins(const struct shm_slot *slot, unsigned high)
 }
 
 /* A dead process's pins keep nothing: its slot is cleared. */
-static bool look_at_pins(struct shm_readers *r, unsigned ready)
+static bool look_at_pins(struct shm_readers *r)
 {
+    unsigned ready = shm_slots_ready();
     for (unsigned i = 0; i < ready; i++) {
         struct shm_slot *slot = shm_slot(i);
         unsigned high = pins_high(slot);
@@ -162,24 +174,25 @@ static int by_version(const void *a, const void *b)
  * missed. */
 void shm_readers_look(struct shm_readers *r)
 {
-    unsigned ready = shm_slots_ready();
-    r->num_pins = r->num_sources = r->ended = 0;
-    r->oldest = NULL;
-    r->revoking = false;
+    r->num_pins = r->num_sources = r->ended = r->revocable = 0;
+    r->going = 0;
     r->passed = 0;
 #ifdef SHM_MUTANT_PINS_FIRST
-    bool seen = look_at_pins(r, ready);
+    bool seen = look_at_pins(r);
     SHM_POINT("half looked");
-    uint64_t passed = look_at_slots(ready);
+    uint64_t passed = look_at_slots();
 #else
-    uint64_t passed = look_at_slots(ready);
+    uint64_t passed = look_at_slots();
     SHM_POINT("half looked");
     r->passed = passed;
-    bool seen = look_at_pins(r, ready);
+    bool seen = look_at_pins(r);
 #endif
     r->passed = seen ? passed : 0;
+    if (!seen) /* a pin that was not seen may need what another one's list holds */
+        r->num_pins = r->num_sources = 0;
     if (r->num_pins > 1)
         qsort(r->pins, r->num_pins, sizeof(*r->pins), by_version);
+    SHM_POINT("looked");
 }
 
 void shm_readers_free(struct shm_readers *r)
@@ -203,41 +216,55 @@ struct shm_pin_seen shm_readers_pin(struct shm_readers *r, uint64_t born, uint64
     size_t low = 0, high = r->num_pins;
     while (low < high) {
         size_t middle = low + (high - low) / 2;
-        if (r->pins[middle].version < born)
+        if (r->pins[middle].version < died)
             low = middle + 1;
         else
             high = middle;
     }
-    for (; low < r->num_pins && r->pins[low].version < died; low++) {
-        struct shm_pin_seen *seen = &r->pins[low];
+    for (; low > 0 && r->pins[low - 1].version >= born; low--) {
+        struct shm_pin_seen *seen = &r->pins[low - 1];
         if (seen->pin == NULL)
             continue;
         if (stands(r, seen->pin, seen->version))
             return *seen;
+        if (low > r->revocable) /* else it has been counted */
+            r->going += seen->pin->held_bytes;
         seen->pin = NULL;
         r->ended++;
     }
     return (struct shm_pin_seen){0};
 }
 
-/* What was one may have been taken apart by another process, or be used again by now. */
+/* What was one may have been taken apart by another process, or be used again by now; and then it
+ * may hold what was retired after our look, which says nothing of who needs that. */
 struct shm_pin *shm_readers_source(struct shm_readers *r)
 {
     for (; r->num_sources != 0; r->num_sources--) {
         struct shm_pin *pin = r->sources[r->num_sources - 1];
         uint64_t version = __atomic_load_n(&pin->version, __ATOMIC_RELAXED);
-        if (pin->held != NULL &&
+        if (pin->held != NULL && shm_readers_passed(r, pin->held->token) &&
             (!stands(r, pin, version) || shm_readers_holds_for_another(pin, version)))
             return pin;
     }
     return NULL;
 }
 
-struct shm_pin *shm_readers_to_revoke(const struct shm_readers *r)
+/* A body is held for the newest pin that needs it. So when the oldest pins are revoked, what they
+ * hold is just what becomes free. */
+struct shm_pin_seen shm_readers_to_revoke(struct shm_readers *r, unsigned *asks)
 {
-    struct shm_pin *pin = r->oldest;
-    bool revocable = pin != NULL && !r->revoking && pin->held != NULL &&
-                     stands(r, pin, r->oldest_version) && pin->held_for == r->oldest_version &&
-                     __atomic_load_n(&pin->revoked, __ATOMIC_RELAXED) == 0;
-    return revocable ? pin : NULL;
+    const struct shm_control *control = shm_control();
+    while (control->held_bytes > control->held_max &&
+           control->held_bytes - control->held_max > r->going && r->revocable < r->num_pins) {
+        if ((*asks)-- == 0)
+            break;
+        const struct shm_pin_seen *seen = &r->pins[r->revocable++];
+        if (seen->pin == NULL)
+            continue;
+        r->going += seen->pin->held_bytes; /* also where another process has seen to it */
+        if (stands(r, seen->pin, seen->version) && !is_revoked(seen->pin, seen->version) &&
+            !shm_readers_holds_for_another(seen->pin, seen->version))
+            return *seen;
+    }
+    return (struct shm_pin_seen){0};
 }

@@ -15,6 +15,9 @@
  * body is about to be held for it. It may end, and be used for another version, in the very moment
  * after: `held_for` says for which version a pin's list was made, and a list that was made for
  * another version than the pin has now keeps nothing.
+ *
+ * So whatever is judged by a look, from the queue or from a pin's list, is judged only if its token
+ * has passed by that look: another process, with a younger one, may have filled the list since.
  */
 #ifndef ROSTERD_SHM_READERS_H
 #define ROSTERD_SHM_READERS_H
@@ -32,10 +35,9 @@ struct shm_readers {
     struct shm_pin **sources;  /* that keep nothing, and still hold bodies */
     size_t num_pins, num_sources;
     size_t room_pins, room_sources;
-    size_t ended;           /* of pins, since the look */
-    struct shm_pin *oldest; /* of those who hold something, or NULL */
-    uint64_t oldest_version;
-    bool revoking; /* one has ended or is revoked, and holds something: room is being made */
+    size_t ended;     /* of pins, since the look */
+    size_t revocable; /* of pins: those before it have been asked whether to revoke them */
+    uint64_t going;   /* bytes of sources, and of those asked: room is being made */
 };
 
 /** Looks at everybody, without the writer lock; reaps the dead who are in the way. Out of memory it
@@ -52,7 +54,7 @@ static inline bool shm_readers_passed(const struct shm_readers *readers, uint64_
 }
 /** Whether so many pins have ended since the look that another one is due. */
 bool shm_readers_outdated(const struct shm_readers *readers);
-/** The oldest pin that needs what lived in [born, died), or {0, NULL}. */
+/** The newest pin that needs what lived in [born, died), or {0, NULL}. */
 struct shm_pin_seen shm_readers_pin(struct shm_readers *readers, uint64_t born, uint64_t died);
 /** A pin whose list was made for another version than it has now. */
 bool shm_readers_holds_for_another(const struct shm_pin *pin, uint64_t version);
@@ -60,9 +62,13 @@ bool shm_readers_holds_for_another(const struct shm_pin *pin, uint64_t version);
 void shm_readers_add_source(struct shm_readers *readers, struct shm_pin *pin);
 /** A pin that needs nothing any more and still holds bodies, or NULL. */
 struct shm_pin *shm_readers_source(struct shm_readers *readers);
-/** A body is held for it from now on. */
-void shm_readers_note_held(struct shm_readers *readers, const struct shm_pin_seen *pin);
-/** The pin to revoke next, or NULL: room is being made already, or none holds anything. */
-struct shm_pin *shm_readers_to_revoke(const struct shm_readers *readers);
+/** So many bytes are held for this pin from now on. */
+void shm_readers_note_held(struct shm_readers *readers, const struct shm_pin_seen *pin,
+                           uint64_t bytes);
+/** So many bytes have left a source. */
+void shm_readers_note_taken(struct shm_readers *readers, uint64_t bytes);
+/** The pin to revoke next, or {0, NULL}: no more than held_max will be held when those that have
+ * ended or are revoked hold nothing, or so many pins have been asked as may be in one hold. */
+struct shm_pin_seen shm_readers_to_revoke(struct shm_readers *readers, unsigned *asks);
 
 #endif

@@ -14,8 +14,9 @@
  *     A deleted user's newest body takes its node and tower along; older
  *     bodies of that user come first, for where a pin shows one of
  *     those it shows the node.
- * (2) A pin shows it: it leaves the queue for that pin's list, the oldest
- *     such pin's, so that what is behind it in the queue goes on.
+ * (2) A pin shows it: it leaves the queue for that pin's list, the newest
+ *     such pin's, so that what is behind it in the queue goes on. As listings mostly end in the
+ *     order in which they began, it mostly stays there until nobody needs it.
  * (3) Who walks a chain may stand on the body although its version does not show
  *     it. So it gets a new token, stamped in the transaction that unlinks
  *     it, and is freed when that has passed.
@@ -25,7 +26,8 @@
  * what is not ready stays where it is until somebody comes by. Who the readers are is
  * looked at before the lock is taken (readers.h), and the lock is held for a few steps at a time.
  *
- * A pin that keeps too much is revoked: `revoked` is a token, stored by the log.
+ * Where pins keep too much, the oldest are revoked, so many as make room enough: what they hold no
+ * younger one needs. `revoked` is a token, stored by the log.
  * A cursor looks at it inside its online section. One that did not see it was
  * online before the token, and when that has passed it is not any more; one that
  * comes online later sees it (gp is stored after it, loaded before it). So after the
@@ -46,6 +48,7 @@
 
 enum {
     STEPS_A_HOLD = 32, /* of the writer lock: a step meets some ten cache misses */
+    ASKS_A_HOLD = 256, /* pins that are asked whether to revoke them: a cache miss each */
     ENOUGH = 64,       /* bodies that a writer retires before it frees some */
     STEPS = 160,       /* then: two for each of those, and some of what is left from earlier */
     PINS_SHARE = 16,   /* a writer looks at so many pins for each body that it retires, no more */
@@ -75,18 +78,23 @@ static void take(struct shm_txn *txn, const struct shm_body *body, struct shm_pi
     shm_txn_word(txn, &control->held_bytes, control->held_bytes - bytes);
 }
 
-/* A pin's first body says for which version the list is. A `revoked` that came too late for an
- * earlier version goes before that, so that nobody takes it for this one's. */
+/* A pin's first body, or its revocation, says for which version the list is. A `revoked` that came
+ * too late for an earlier version goes before that, so that nobody takes it for this one's. */
+static void log_held_for(struct shm_txn *txn, const struct shm_pin_seen *seen)
+{
+    if (seen->pin->held != NULL || seen->pin->held_for == seen->version)
+        return;
+    shm_txn_word(txn, &seen->pin->revoked, 0);
+    shm_txn_word(txn, &seen->pin->held_for, seen->version);
+}
+
 static void hold(struct shm_txn *txn, struct shm_body *body, const struct shm_pin_seen *seen,
                  const struct shm_pin *source)
 {
     struct shm_control *control = shm_control();
     struct shm_pin *pin = seen->pin;
     uint64_t bytes = shm_retired_bytes(body, (enum shm_body_state)body->state);
-    if (pin->held == NULL && pin->held_for != seen->version) {
-        shm_txn_word(txn, &pin->revoked, 0);
-        shm_txn_word(txn, &pin->held_for, seen->version);
-    }
+    log_held_for(txn, seen);
     shm_txn_pointer(txn, &body->link, pin->held);
     shm_txn_pointer(txn, &pin->held, body);
     shm_txn_word(txn, &pin->held_count, pin->held_count + 1);
@@ -187,6 +195,7 @@ static void settle(struct reclaim *r, struct shm_pin *source)
     bool mixed = seen.pin != NULL && shm_readers_holds_for_another(seen.pin, seen.version);
     if (mixed && source == NULL) { /* its list goes first */
         shm_readers_add_source(r->readers, seen.pin);
+        r->stuck = shm_readers_source(r->readers) == NULL; /* out of memory, or of a later time */
         return;
     }
     if (seen.pin != NULL && seen.pin == source && !mixed) { /* the version is pinned again */
@@ -194,6 +203,7 @@ static void settle(struct reclaim *r, struct shm_pin *source)
         return;
     }
     bool unlinks = seen.pin == NULL && node != NULL && body->prev == NULL;
+    uint64_t bytes = shm_retired_bytes(body, (enum shm_body_state)body->state);
     shm_txn_begin(txn);
     if (unlinks)
         log_lists(txn, node);
@@ -214,8 +224,10 @@ static void settle(struct reclaim *r, struct shm_pin *source)
     if (unlinks)
         unlink_lists(node);
     shm_txn_apply(txn);
+    if (source != NULL)
+        shm_readers_note_taken(r->readers, bytes);
     if (seen.pin != NULL && !mixed)
-        shm_readers_note_held(r->readers, &seen);
+        shm_readers_note_held(r->readers, &seen, bytes);
 }
 
 /* A test build's: whoever still reads a freed block notices. The links of the
@@ -257,18 +269,25 @@ static void free_one(struct reclaim *r)
     poison(node, tower, body);
 }
 
-/* One at a time: the next when this one's blocks are gone, for they may have been enough. */
-static void revoke_oldest(struct reclaim *r)
+/* The oldest pins, where pins hold too much. @return whether there were any */
+static bool revoke_oldest(struct reclaim *r)
 {
     struct shm_txn *txn = &r->actor->txn;
-    struct shm_pin *pin = shm_readers_to_revoke(r->readers);
-    if (pin == NULL)
-        return;
+    unsigned asks = ASKS_A_HOLD;
     shm_txn_begin(txn);
-    shm_txn_word(txn, &pin->revoked, shm_txn_token(txn));
+    uint64_t token = shm_txn_token(txn);
+    for (unsigned count = 0; count < STEPS_A_HOLD; count++) {
+        struct shm_pin_seen seen = shm_readers_to_revoke(r->readers, &asks);
+        if (seen.pin == NULL)
+            break;
+        log_held_for(txn, &seen);
+        shm_txn_word(txn, &seen.pin->revoked, token);
+    }
+    if (txn->count == 0)
+        return false;
     shm_txn_seal(txn, 0);
     shm_txn_apply(txn);
-    r->readers->revoking = true;
+    return true;
 }
 
 static bool may_free(const struct reclaim *r, const struct shm_body *unlinked)
@@ -307,11 +326,9 @@ static bool step(struct reclaim *r)
 static unsigned hold_steps(struct reclaim *r, unsigned max)
 {
     const struct shm_control *control = shm_control();
-    unsigned done = 0;
+    unsigned done = control->held_bytes > control->held_max && revoke_oldest(r) ? 1 : 0;
     while (done < max && !shm_readers_outdated(r->readers) && step(r))
         done++;
-    if (control->held_bytes > control->held_max)
-        revoke_oldest(r);
     return done;
 }
 

@@ -259,6 +259,51 @@ static void each_of_a_thousand_pinned_versions_is_kept(void **state)
     segment_check(f->store, 500);
 }
 
+/* Each body is needed by each of them: none is handed from one that is revoked to the next. */
+static void bound_holds_where_a_thousand_pins_need_the_same(void **state)
+{
+    struct fixture *f = *state;
+    const struct shm_control *control = shm_control();
+    pin_many(f);
+    shm_control()->held_max = UINT64_C(100) * 128;
+    for (int i = 0; i < 20; i++) {
+        update(f->actor, 0, 500);
+        shm_maintain(f->actor);
+        assert_true(control->held_bytes <= control->held_max + UINT64_C(500) * 128);
+        assert_true(control->retired.count < 500);
+    }
+    assert_true(control->held_bytes <= control->held_max);
+    assert_true(shm_snapshot_revoked(holders[0], &many[0]));
+    segment_check(f->store, 500);
+    leave_many();
+}
+
+/* And it hits no more of them than it must. */
+static void oldest_are_revoked_until_the_rest_is_within_the_bound(void **state)
+{
+    enum { PINS = 100, KEPT = 20 };
+    struct fixture *f = *state;
+    struct shm_snapshot listings[PINS];
+    for (uint64_t i = 0; i < PINS; i++) { /* each keeps one that no other needs */
+        assert_int_equal(shm_snapshot_begin(reader, &listings[i]), SHM_OK);
+        shm_actor_offline(reader);
+        update(f->actor, 7, 8);
+    }
+    for (int i = 0; i < 4; i++)
+        reclaim(f->actor, 1000);
+    uint64_t body = shm_control()->held_bytes / shm_control()->held_count;
+    assert_int_equal(shm_control()->held_count, PINS);
+    shm_control()->held_max = KEPT * body;
+    for (int i = 0; i < 8; i++)
+        reclaim(f->actor, 1000);
+    assert_int_equal(shm_control()->held_count, KEPT);
+    for (unsigned i = 0; i < PINS; i++) {
+        assert_int_equal(shm_snapshot_revoked(reader, &listings[i]), i < PINS - KEPT);
+        shm_snapshot_end(reader, &listings[i]);
+    }
+    segment_check(f->store, 500);
+}
+
 /* What a look costs grows with the pins: so then a writer looks less often. */
 static void writers_look_at_no_more_than_16_pins_for_each_body(void **state)
 {
@@ -284,6 +329,8 @@ int main(void)
         WITH(fresh_listing_is_not_revoked_for_what_another_kept),
         WITH(lock_is_free_while_the_readers_are_looked_at),
         WITH(each_of_a_thousand_pinned_versions_is_kept),
+        WITH(bound_holds_where_a_thousand_pins_need_the_same),
+        WITH(oldest_are_revoked_until_the_rest_is_within_the_bound),
         WITH(writers_look_at_no_more_than_16_pins_for_each_body),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -18,12 +18,14 @@ static struct shm_new_user users[SHM_BATCH_MAX];
 static struct fixture *fixture;
 static const char *the_point;
 static unsigned met;
+static bool is_filled, die_filled; /* not before the reserve has been filled */
 
 static int setup(void **state)
 {
     int rc = fixture_setup(state);
     fixture = *state;
     met = 0;
+    is_filled = die_filled = false;
     return rc;
 }
 
@@ -110,6 +112,30 @@ static void small_batch_needs_no_reserve(void **state)
 }
 
 /* ---- batches that come to nothing ---- */
+
+static void check_between(const char *point)
+{
+    if (strcmp(point, "unlocking") != 0 || reserved(fixture->actor) == 0)
+        return;
+    if (met++ == 0) /* it has been reserved */
+        return;
+    shm_test_hook = NULL;
+    shm_writer_unlock();
+    segment_check(fixture->store, shm_control()->users);
+    assert_int_equal(shm_writer_lock(fixture->store), SHM_OK);
+}
+
+/* Its bodies have been built by then, and are still reserved. */
+static void refused_batch_can_be_verified_before_it_gives_its_memory_back(void **state)
+{
+    struct fixture *f = *state;
+    prepare(0, 1, LARGE);
+    assert_int_equal(user_insert(f->actor, 200, 64), SHM_OK);
+    shm_test_hook = check_between;
+    assert_int_equal(insert(f->actor), SHM_EEXIST);
+    assert_null(shm_test_hook);
+    segment_check(f->store, 1);
+}
 
 static void refused_batch_gives_its_memory_back(void **state)
 {
@@ -222,7 +248,8 @@ static void actor_that_leaves_gives_its_reserve_back(void **state)
 
 static void die_there(const char *point)
 {
-    if (strcmp(point, the_point) == 0)
+    is_filled = is_filled || strcmp(point, "filled") == 0;
+    if (strcmp(point, the_point) == 0 && (is_filled || !die_filled))
         kill(getpid(), SIGKILL);
 }
 
@@ -273,6 +300,27 @@ static void killed_batch_leaks_nothing(void **state)
     segment_check(f->store, 0);
 }
 
+/* Killed when its bodies have been built: the next owner takes the segment. */
+static void batch_killed_before_its_commit_is_taken_over(void **state)
+{
+    struct fixture *f = *state;
+    users_insert(f->actor, 0, SHM_BATCH_MAX, 64);
+    uint64_t before = bytes_used();
+    the_point = "before seal";
+    die_filled = true;
+    for (int updates = 0; updates < 2; updates++) {
+        prepare(updates != 0 ? 0 : 500, 1, LARGE);
+        int status = in_child(insert_and_die, f, updates);
+        assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+        assert_true(bytes_used() > before);
+        fixture_close(f); /* a verify would take the dead one's slot, and give its memory back */
+        assert_int_equal(fixture_reopen(f), SHM_OK);
+        shm_maintain(f->actor);
+        assert_int_equal(bytes_used(), before);
+        segment_check(f->store, SHM_BATCH_MAX);
+    }
+}
+
 /* The next owner sees to what the dead left behind; so does the next process in the slot. */
 static void what_a_dead_server_reserved_is_the_next_ones(void **state)
 {
@@ -300,6 +348,31 @@ static void what_a_dead_server_reserved_is_the_next_ones(void **state)
     }
 }
 
+/* It cannot write to the blocks, and leaves them to the next. */
+static void tool_that_reads_may_get_the_slot_of_a_dead_batch(void **state)
+{
+    struct fixture *f = *state;
+    struct shm_store *tool;
+    struct shm_actor *actor[2]; /* the slot of the dead one is the second */
+    prepare(0, 1, LARGE);
+    uint64_t before = bytes_used();
+    the_point = "filled";
+    (void)in_child(insert_and_die, f, 0);
+    fixture_close(f);
+    assert_int_equal(shm_store_attach(&tool, f->name, SHM_ATTACH_READ, NULL, &f->fault), SHM_OK);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(shm_actor_join(&actor[i], tool, SHM_ACTOR_TOOL, 0, &f->fault), SHM_OK);
+    assert_int_equal(reserved(actor[1]), SHM_BATCH_MAX);
+    for (int i = 0; i < 2; i++)
+        shm_actor_leave(actor[i]);
+    assert_true(bytes_used() > before);
+    shm_store_close(tool);
+    assert_int_equal(fixture_reopen(f), SHM_OK);
+    shm_maintain(f->actor);
+    assert_int_equal(bytes_used(), before);
+    segment_check(f->store, 0);
+}
+
 static void verify_sees_a_wrong_reserve(void **state)
 {
     struct fixture *f = *state;
@@ -315,7 +388,7 @@ static void verify_sees_a_wrong_reserve(void **state)
     slot->reserve_count--;
     assert_int_equal(shm_store_verify(f->store, &report, NULL, NULL), SHM_ECORRUPT);
     slot->reserve_count++;
-    slot->reserve->state = SHM_BODY_LIVE;
+    slot->reserve->state = SHM_BODY_UNLINKED;
     assert_int_equal(shm_store_verify(f->store, &report, NULL, NULL), SHM_ECORRUPT);
     slot->reserve->state = SHM_BODY_RESERVED;
     segment_check(f->store, 0);
@@ -328,11 +401,14 @@ int main(void)
         WITH(large_batch_is_copied_before_the_lock_is_taken),
         WITH(small_batch_needs_no_reserve),
         WITH(refused_batch_gives_its_memory_back),
+        WITH(refused_batch_can_be_verified_before_it_gives_its_memory_back),
         WITH(batch_that_finds_the_lock_taken_is_tried_again_with_its_memory),
         WITH(another_batch_does_not_use_what_one_that_was_given_up_reserved),
         WITH(actor_that_leaves_gives_its_reserve_back),
         WITH(killed_batch_leaks_nothing),
+        WITH(batch_killed_before_its_commit_is_taken_over),
         WITH(what_a_dead_server_reserved_is_the_next_ones),
+        WITH(tool_that_reads_may_get_the_slot_of_a_dead_batch),
         WITH(verify_sees_a_wrong_reserve),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
