@@ -110,6 +110,14 @@ static inline uint64_t shm_round_up(uint64_t n, uint64_t to)
     return (n + to - 1) / to * to;
 }
 
+/** Whether the segment's limit was raised, and its arena has grown beyond what is mapped here. */
+static inline bool shm_outgrown(const struct shm_store *store)
+{
+    const struct shm_control *control = shm_control();
+    uint64_t end = __atomic_load_n(&control->arena_end, __ATOMIC_RELAXED) - SHM_BASE;
+    return end > store->size && end <= __atomic_load_n(&control->limit, __ATOMIC_RELAXED);
+}
+
 /** Fills fault, where there is one, and returns error: `return shm_fail(...)`. */
 int shm_fail(struct shm_fault *fault, int error, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

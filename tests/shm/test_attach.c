@@ -13,6 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "shm/careful.h"
 #include "shm/log.h"
 
 void (*shm_test_hook)(const char *point);
@@ -127,6 +128,36 @@ static void check_all_there(struct fixture *f, bool committed)
     segment_check(f->store, users + 1);
     for (uint64_t n = USERS; n < users; n++)
         user_check(f->actor, n);
+}
+
+/* Its careful reader: that a pointer leads beyond the mapping is no damage. */
+static int read_outgrown(struct fixture *f)
+{
+    static struct shm_record record;
+    struct shm_reader *reader;
+    uint8_t id[SHM_ID_SIZE];
+    int rc, users = 0;
+    user_id(id, USERS - 1);
+    if (shm_reader_open(&reader, f->store, &f->fault) != SHM_OK)
+        return 1;
+    if (shm_reader_find(reader, id, &record, &f->fault) != SHM_EOUTGROWN)
+        return 2;
+    if (shm_reader_begin(reader, 0, &f->fault) != SHM_OK)
+        return 3;
+    while ((rc = shm_reader_next(reader, &record, &f->fault)) == SHM_OK)
+        users++;
+    shm_reader_close(reader);
+    return rc == SHM_EOUTGROWN && users >= OLD_USERS ? 0 : 4;
+}
+
+static void tool_that_reads_beyond_its_mapping_finds_no_damage(void **state)
+{
+    struct fixture *f = *state;
+    tool_does = read_outgrown;
+    pid_t tool = tool_is_outgrown(f, "sealed");
+    assert_int_equal(tool_ends(tool), 0);
+    check_all_there(f, true);
+    close_pipes();
 }
 
 static void tool_that_cannot_replay_leaves_the_lock_to_others(void **state)
@@ -374,6 +405,7 @@ int main(void)
 {
 #define WITH(test) cmocka_unit_test_setup_teardown(test, fixture_setup, fixture_teardown)
     const struct CMUnitTest tests[] = {
+        WITH(tool_that_reads_beyond_its_mapping_finds_no_damage),
         WITH(tool_that_cannot_replay_leaves_the_lock_to_others),
         WITH(master_finishes_what_a_tool_had_to_leave),
         WITH(next_owner_finishes_what_a_tool_had_to_leave),
