@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -216,6 +217,35 @@ static void play_limit(uint64_t limit, uint64_t used)
     shm_room_set_root(root);
 }
 
+static void limit_that_cannot_be_read_for_want_of_descriptors_is_met(void **state)
+{
+    struct rlimit before;
+    struct shm_room room;
+    (void)state;
+    write_text("/proc/self/cgroup", "0::/a\n");
+    write_text(V2("", "memory.max"), "max\n");
+    write_number(V2("", "memory.current"), 500 * MIB);
+    write_number(V2("/a", "memory.max"), 1600 * MIB);
+    write_number(V2("/a", "memory.current"), 500 * MIB);
+    shm_room_find(&room, root);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    const struct rlimit none = {.rlim_cur = 0, .rlim_max = before.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    uint64_t blind = shm_room_left(&room);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    uint64_t seeing = shm_room_left(&room);
+    write_text(V2("/a", "memory.max"), "max\n");
+    uint64_t unlimited = shm_room_left(&room);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    uint64_t blind_again = shm_room_left(&room);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    shm_room_free(&room);
+    assert_int_equal(blind, 0);
+    assert_int_equal(seeing, 1000 * MIB);
+    assert_true(unlimited == UINT64_MAX);
+    assert_true(blind_again == UINT64_MAX);
+}
+
 static void growth_is_refused_where_the_group_has_no_room(void **state)
 {
     struct fixture *f = *state;
@@ -368,6 +398,7 @@ int main(void)
         TEST(a_group_of_version_1_counts),
         TEST(groups_of_both_versions_count_at_once),
         TEST(nonsense_is_no_limit),
+        TEST(limit_that_cannot_be_read_for_want_of_descriptors_is_met),
         TEST(growth_is_refused_where_the_group_has_no_room),
         TEST(creation_is_refused_where_the_group_has_no_room),
         TEST(larger_tables_are_refused_where_the_group_has_no_room),
