@@ -64,6 +64,7 @@ static void remove_root(void)
 static int setup(void **state)
 {
     make_root();
+    shm_group_full_at = 0; /* of an earlier test */
     return fixture_setup(state);
 }
 
@@ -259,10 +260,38 @@ static void growth_is_refused_where_the_group_has_no_room(void **state)
     assert_int_equal(fill(f, &next), SHM_ESPACE);
     assert_int_equal(arena_size(), before);
     play_limit(64 * MIB, 50 * MIB); /* the least step, but not a whole one */
-    shm_control()->full_at = 0;     /* and a while later */
+    shm_group_full_at = 0;          /* and a while later */
     assert_int_equal(user_insert(f->actor, next++, BIG_BODY), SHM_OK);
     assert_true(arena_size() > before);
     segment_check(f->store, next);
+}
+
+/* A tool of another group beside the server: its limit is nobody else's. */
+static void insert_in_another_group(struct fixture *f, int unused)
+{
+    struct shm_actor *actor;
+    (void)unused;
+    shm_group_full_at = 0; /* what a process of its own begins with */
+    shm_room_set_root("");
+    shm_actor_abandon(f->actor);
+    if (shm_actor_join(&actor, f->store, SHM_ACTOR_WORKER, 1, NULL) != SHM_OK)
+        _exit(3);
+    _exit(user_insert(actor, 90000, BIG_BODY) == SHM_OK ? 0 : 4);
+}
+
+static void what_a_group_refuses_is_not_refused_to_others(void **state)
+{
+    struct fixture *f = *state;
+    uint64_t next = 0;
+    f->config.max_users = 100000;
+    fixture_close(f);
+    assert_int_equal(fixture_reopen(f), SHM_OK);
+    play_limit(64 * MIB, 60 * MIB);
+    assert_int_equal(fill(f, &next), SHM_ESPACE);
+    assert_true(shm_group_full_at != 0);
+    assert_int_equal(shm_control()->full_at, 0);
+    assert_int_equal(in_child(insert_in_another_group, f, 0), 0);
+    shm_actor_reap(f->store);
 }
 
 static void creation_is_refused_where_the_group_has_no_room(void **state)
@@ -400,6 +429,7 @@ int main(void)
         TEST(nonsense_is_no_limit),
         TEST(limit_that_cannot_be_read_for_want_of_descriptors_is_met),
         TEST(growth_is_refused_where_the_group_has_no_room),
+        TEST(what_a_group_refuses_is_not_refused_to_others),
         TEST(creation_is_refused_where_the_group_has_no_room),
         TEST(larger_tables_are_refused_where_the_group_has_no_room),
         TEST(verify_is_refused_where_its_copy_has_no_room),
