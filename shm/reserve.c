@@ -186,9 +186,10 @@ int shm_reserve_bodies(struct shm_actor *actor, const struct shm_new_user *users
     return SHM_OK;
 }
 
+/* A tool that reads cannot write to the arena, nor does it trust what lies there. */
 void shm_reserve_end(struct shm_actor *actor, int rc)
 {
-    if (rc != SHM_OK && rc != SHM_EBUSY)
+    if (rc != SHM_OK && rc != SHM_EBUSY && !actor->store->readonly)
         (void)release_own(actor);
     actor->reserved = false;
 }

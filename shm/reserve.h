@@ -8,8 +8,8 @@
  * In between they are in the slot's `reserve`, linked by `link`, with the length that each was
  * asked for: so no byte is lost where the process dies. Nobody but the slot's process writes into
  * them, and nobody reads them. What a dead process left there is given back by shm_maintain(), or
- * by the next process in that slot. A process reserves one batch at a time: at most SHM_BATCH_MAX
- * blocks.
+ * by the next process in that slot that may write. A process reserves one batch at a time: at most
+ * SHM_BATCH_MAX blocks.
  *
  * The dirty map (dirty.h) is told of a block twice, each time under the lock: when it is
  * reserved, and when the batch takes it. What is copied in between is a reserved

@@ -300,6 +300,42 @@ static void what_a_dead_server_reserved_is_the_next_ones(void **state)
     }
 }
 
+static void read_with_a_tool(struct fixture *f, int unused)
+{
+    struct shm_store *store;
+    struct shm_actor *actor;
+    struct shm_verify_report report;
+    (void)unused;
+    shm_store_close(f->store); /* one mapping a process */
+    if (shm_store_attach(&store, f->name, SHM_ATTACH_READ, NULL, &f->fault) != SHM_OK ||
+        shm_actor_join(&actor, store, SHM_ACTOR_TOOL, 0, &f->fault) != SHM_OK)
+        _exit(1);
+    int rc = actor->slot->reserve == NULL                             ? 2
+             : shm_store_verify(store, &report, NULL, NULL) != SHM_OK ? 3
+                                                                      : 0;
+    shm_actor_leave(actor);
+    shm_store_close(store);
+    _exit(rc);
+}
+
+/* A tool that reads has the arena mapped so, and may be given the dead one's slot. */
+static void tool_that_reads_leaves_what_the_dead_reserved(void **state)
+{
+    struct fixture *f = *state;
+    prepare(0, 1, LARGE);
+    uint64_t before = bytes_used();
+    the_point = "filled";
+    (void)in_child(insert_and_die, f, 0);
+    uint64_t taken = bytes_used();
+    assert_true(taken > before);
+    shm_actor_reap(f->store);
+    assert_int_equal(in_child(read_with_a_tool, f, 0), 0);
+    assert_int_equal(bytes_used(), taken);
+    shm_maintain(f->actor);
+    assert_int_equal(bytes_used(), before);
+    segment_check(f->store, 0);
+}
+
 static void verify_sees_a_wrong_reserve(void **state)
 {
     struct fixture *f = *state;
@@ -333,6 +369,7 @@ int main(void)
         WITH(actor_that_leaves_gives_its_reserve_back),
         WITH(killed_batch_leaks_nothing),
         WITH(what_a_dead_server_reserved_is_the_next_ones),
+        WITH(tool_that_reads_leaves_what_the_dead_reserved),
         WITH(verify_sees_a_wrong_reserve),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
