@@ -250,11 +250,12 @@ static void tool_killed_before_it_unlocks_costs_nothing(void **state)
 }
 
 /* A tool maps the arena to read. Where the kernel does not let it write, it cannot replay. */
-static bool may_not_write;
+static bool may_not_write, may_not_protect;
 
 int mprotect(void *at, size_t length, int protection)
 {
-    if (may_not_write && (protection & PROT_WRITE) != 0) {
+    bool writes = (protection & PROT_WRITE) != 0;
+    if (writes ? may_not_write : may_not_protect) {
         errno = ENOMEM;
         return -1;
     }
@@ -270,6 +271,20 @@ static void lock_without_writing(struct fixture *f, int unused)
     may_not_write = true;
     if (shm_writer_lock(f->store) != SHM_ESYS || shm_writer_lock(f->store) != SHM_ESYS)
         _exit(2);
+}
+
+/* A tool that reads and is not known for one would keep its table while a take-over frees it. */
+static void tool_that_cannot_be_kept_from_writing_does_not_attach(void **state)
+{
+    struct fixture *f = *state;
+    struct shm_store *store;
+    fixture_close(f);
+    may_not_protect = true;
+    int rc = shm_store_attach(&store, f->name, SHM_ATTACH_READ, NULL, &f->fault);
+    may_not_protect = false;
+    assert_int_equal(rc, SHM_ESYS);
+    assert_non_null(strstr(f->fault.text, "cannot map it to be read alone"));
+    assert_int_equal(fixture_reopen(f), SHM_OK); /* nothing is left at the address */
 }
 
 static void tool_that_may_not_write_leaves_the_lock_to_others(void **state)
@@ -412,6 +427,7 @@ int main(void)
         WITH(tool_takes_a_lock_in_which_nothing_is_left_to_do),
         WITH(tool_killed_before_it_leaves_the_lock_costs_nothing),
         WITH(tool_killed_before_it_unlocks_costs_nothing),
+        WITH(tool_that_cannot_be_kept_from_writing_does_not_attach),
         WITH(tool_that_may_not_write_leaves_the_lock_to_others),
         WITH(log_that_makes_no_sense_is_replayed_by_nobody),
         WITH(attach_while_the_arena_grows_is_not_refused),
