@@ -10,6 +10,20 @@
 
 #include "shm/rebuild.h"
 
+/* Only the control pages are a reading tool's to write: its slot, the locks. By `readonly` others
+ * know it for one: whom a take-over does not keep out, and who trusts nothing. */
+static int protect(struct shm_store *store, struct shm_fault *fault)
+{
+    store->readonly = mprotect((void *)(uintptr_t)(SHM_BASE + SHM_ARENA_AT),
+                               store->size - SHM_ARENA_AT, PROT_READ) == 0;
+    if (store->readonly)
+        return SHM_OK;
+    int error = errno;
+    shm_segment_unmap(store);
+    return shm_fail(fault, SHM_ESYS, "segment %s: cannot map it to be read alone: %s", store->name,
+                    strerror(error));
+}
+
 static int attach(struct shm_store *store, enum shm_attach_mode mode, struct shm_fault *fault)
 {
     struct shm_geometry geometry;
@@ -40,12 +54,7 @@ static int attach(struct shm_store *store, enum shm_attach_mode mode, struct shm
                         "finish that",
                         store->name);
     }
-    /* Only the control pages are a reading tool's to write: its slot, the locks. */
-    if (mode == SHM_ATTACH_WRITE || store->locked_out)
-        return SHM_OK;
-    store->readonly = mprotect((void *)(uintptr_t)(SHM_BASE + SHM_ARENA_AT),
-                               store->size - SHM_ARENA_AT, PROT_READ) == 0;
-    return SHM_OK;
+    return mode == SHM_ATTACH_WRITE || store->locked_out ? SHM_OK : protect(store, fault);
 }
 
 int shm_store_attach(struct shm_store **out, const char *name, enum shm_attach_mode mode,

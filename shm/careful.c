@@ -37,7 +37,7 @@ struct shm_reader {
     uint64_t last;                /* sequence number that the listing has come to */
     struct careful_node at;       /* protected: the next user; else the last. at.at NULL: none */
     bool over;
-    bool broken; /* what follows could not be found */
+    int broken; /* why what follows could not be found: an error, or SHM_OK */
     struct shm_fault broken_why;
     struct careful careful;
 };
@@ -402,7 +402,7 @@ int shm_reader_begin(struct shm_reader *reader, uint64_t after, struct shm_fault
     if (after > __atomic_load_n(&shm_control()->seq, __ATOMIC_ACQUIRE))
         return SHM_EINVAL;
     reader->last = after;
-    reader->broken = false;
+    reader->broken = SHM_OK;
     reader->at.at = NULL;
     if (reader->actor != NULL)
         return begin_protected(reader, c);
@@ -419,7 +419,7 @@ int shm_reader_rewind(struct shm_reader *reader, struct shm_fault *fault)
         return SHM_EINVAL;
     struct careful *c = start(reader, fault);
     reader->last = 0;
-    reader->broken = false;
+    reader->broken = SHM_OK;
     return rest_on_next(reader, c, &head);
 }
 
@@ -441,7 +441,7 @@ static int next_protected(struct shm_reader *reader, struct careful *c, struct s
                          (unsigned long long)node.seq);
     reader->last = node.seq;
     c->fault = &reader->broken_why;
-    reader->broken = rest_on_next(reader, c, &node) != SHM_OK;
+    reader->broken = rest_on_next(reader, c, &node);
     return rc;
 }
 
@@ -494,11 +494,12 @@ static int next_of_unprotected(struct shm_reader *reader, struct careful *c,
 
 int shm_reader_next(struct shm_reader *reader, struct shm_record *record, struct shm_fault *fault)
 {
-    if (reader->broken) {
-        reader->broken = false;
+    if (reader->broken != SHM_OK) {
+        int rc = reader->broken;
+        reader->broken = SHM_OK;
         if (fault != NULL)
             *fault = reader->broken_why;
-        return SHM_ECORRUPT;
+        return rc;
     }
     if (reader->over)
         return SHM_ENOENT;

@@ -30,8 +30,9 @@ struct shm_record {
 
 /**
  * @return SHM_OK, also without protection; SHM_ECORRUPT, SHM_ESYS. Every call below may return
- *   SHM_ECORRUPT, and SHM_EBUSY where users change too fast, which is mostly an unprotected
- * reader's; the fault says what and where.
+ *   SHM_ECORRUPT, SHM_EBUSY where users change too fast, which is mostly an unprotected reader's,
+ *   and SHM_EOUTGROWN where the next server's segment has grown beyond what is mapped here; the
+ *   fault says what and where.
  */
 int shm_reader_open(struct shm_reader **reader, struct shm_store *store, struct shm_fault *fault);
 /** NULL, or why this reader is unprotected: a text for people. */

@@ -19,10 +19,15 @@
  * no more than one, what leads to the same body has led there all the time. */
 enum { COMMITS_MAX = 1 };
 
+/* Where the next server has let the arena grow beyond what is mapped here, it is no damage that a
+ * pointer leads there. */
 int careful_bad(struct careful *c, const char *format, ...)
 {
     char what[256];
     va_list args;
+    if (shm_outgrown(c->store))
+        return shm_fail(c->fault, SHM_EOUTGROWN, "segment %s: %s", c->store->name,
+                        shm_strerror(SHM_EOUTGROWN));
     va_start(args, format);
     vsnprintf(what, sizeof(what), format, args);
     va_end(args);
@@ -40,13 +45,15 @@ static const void *load_pointer(const void *word)
     return (const void *)(uintptr_t)load(word);
 }
 
-/* The arena may have grown since; past the file's end there is nothing but SIGBUS. */
+/* The arena may have grown since, even beyond what is mapped here; past the file's end there is
+ * nothing but SIGBUS. */
 static void look_at_end(struct careful *c)
 {
     struct stat st;
     uint64_t end = load(&shm_control()->arena_end) - SHM_BASE;
-    if (end == c->end || end > c->store->size || fstat(c->store->fd, &st) != 0 ||
-        (uint64_t)st.st_size < end)
+    if (end > c->store->size)
+        end = c->store->size;
+    if (end == c->end || fstat(c->store->fd, &st) != 0 || (uint64_t)st.st_size < end)
         return;
     c->end = end;
 }

@@ -13,7 +13,7 @@ struct careful {
     struct shm_fault *fault;
 };
 
-/** Says what is wrong. @return SHM_ECORRUPT */
+/** Says what is wrong. @return SHM_ECORRUPT; SHM_EOUTGROWN where that may be all */
 int careful_bad(struct careful *c, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /** Whether [pointer, pointer + size) may be read, and lies as it should. */

@@ -20,6 +20,8 @@
  * many workers as there are would try in each 100 ms. It is a hint, written without the lock: one
  * that is lost or older costs a try, and one that lies in the future (a damaged word, another
  * clock) counts for nothing. So no value can keep the arena from growing for longer than that.
+ * What a control group's limit refuses is remembered by the process alone: others are in others, as
+ * a tool in its user's session beside the server.
  */
 #include "config.h"
 
@@ -62,11 +64,10 @@ static void collapse(uint64_t at, uint64_t length, bool hurry)
         failed_before = end + COLLAPSE_FAILED_MS * INT64_C(1000);
 }
 
-/* Once for all of it: what follows takes the same pages several times. */
 static int allocate(int fd, uint64_t at, uint64_t length, bool hurry, struct shm_fault *fault)
 {
     uint64_t end = at + length, from = shm_round_up(at, SHM_HUGE), to = end / SHM_HUGE * SHM_HUGE;
-    int rc = shm_room_for(length, fault);
+    int rc = SHM_OK;
     for (uint64_t page = from; page < to && rc == SHM_OK; page += SHM_HUGE)
         rc = shm_file_fallocate(fd, page, SHM_PAGE, fault);
     /* The last page makes the file long enough. (Not ftruncate: another process may
@@ -80,9 +81,12 @@ static int allocate(int fd, uint64_t at, uint64_t length, bool hurry, struct shm
     return shm_file_fallocate(fd, at, length, fault);
 }
 
+/* The control groups are looked at once for all of it: allocate() takes the same pages several
+ * times. */
 int shm_allocate_huge(int fd, uint64_t at, uint64_t length, struct shm_fault *fault)
 {
-    return allocate(fd, at, length, false, fault);
+    int rc = shm_room_for(length, fault);
+    return rc == SHM_OK ? allocate(fd, at, length, false, fault) : rc;
 }
 
 /* Under the lock. Where another has grown the arena meanwhile, its end is beyond ours, or will be
@@ -111,15 +115,16 @@ static int publish(struct shm_store *store, uint64_t old, uint64_t end)
     return SHM_OK;
 }
 
-static bool is_full(void)
+uint64_t shm_group_full_at;
+
+static bool is_full(const uint64_t *full_at)
 {
-    uint64_t at = __atomic_load_n(&shm_control()->full_at, __ATOMIC_RELAXED);
+    uint64_t at = __atomic_load_n(full_at, __ATOMIC_RELAXED);
     return at != 0 && (uint64_t)now_us() - at < REMEMBER_US; /* the future is long ago */
 }
 
-static void remember(int rc)
+static void remember(uint64_t *full_at, int rc)
 {
-    uint64_t *full_at = &shm_control()->full_at;
     if (rc == SHM_ESPACE)
         __atomic_store_n(full_at, (uint64_t)now_us(), __ATOMIC_RELAXED);
     else if (rc == SHM_OK && __atomic_load_n(full_at, __ATOMIC_RELAXED) != 0)
@@ -139,8 +144,9 @@ static int grow(struct shm_store *store, enum manner manner)
     uint64_t old = __atomic_load_n(&shm_control()->arena_end, __ATOMIC_ACQUIRE);
     uint64_t bound = SHM_BASE + store->size;
     uint64_t step = step_of(old - SHM_BASE);
+    uint64_t *full_at = &shm_group_full_at;
     int rc = SHM_ESPACE;
-    if (old < bound && manner != MUST && is_full())
+    if (old < bound && manner != MUST && (is_full(full_at) || is_full(&shm_control()->full_at)))
         return SHM_ESPACE;
     /* where the whole step finds no room, the least may */
     for (bool least = false; rc == SHM_ESPACE && !least; step = SHM_HUGE) {
@@ -150,13 +156,18 @@ static int grow(struct shm_store *store, enum manner manner)
             end = bound;
         if (end <= old)
             return SHM_ELIMIT;
-        rc = allocate(store->fd, old - SHM_BASE, end - old, manner != AHEAD, NULL);
+        full_at = &shm_group_full_at;
+        rc = shm_room_for(end - old, NULL);
+        if (rc == SHM_OK) {
+            full_at = &shm_control()->full_at;
+            rc = allocate(store->fd, old - SHM_BASE, end - old, manner != AHEAD, NULL);
+        }
         if (rc == SHM_OK) {
             SHM_POINT("allocated");
             rc = publish(store, old, end);
         }
     }
-    remember(rc);
+    remember(full_at, rc);
     return rc;
 }
 
@@ -179,7 +190,7 @@ int shm_grow_to(struct shm_store *store, uint64_t end, struct shm_fault *fault)
     if (end > bound)
         return shm_fail(fault, SHM_ELIMIT, "%s", shm_strerror(SHM_ELIMIT));
     end = shm_round_up(end, SHM_HUGE) < bound ? shm_round_up(end, SHM_HUGE) : bound;
-    int rc = allocate(store->fd, old - SHM_BASE, end - old, false, fault);
+    int rc = shm_allocate_huge(store->fd, old - SHM_BASE, end - old, fault);
     if (rc != SHM_OK)
         return rc;
     SHM_POINT("allocated");

@@ -110,6 +110,14 @@ static inline uint64_t shm_round_up(uint64_t n, uint64_t to)
     return (n + to - 1) / to * to;
 }
 
+/** Whether the segment's limit was raised, and its arena has grown beyond what is mapped here. */
+static inline bool shm_outgrown(const struct shm_store *store)
+{
+    const struct shm_control *control = shm_control();
+    uint64_t end = __atomic_load_n(&control->arena_end, __ATOMIC_RELAXED) - SHM_BASE;
+    return end > store->size && end <= __atomic_load_n(&control->limit, __ATOMIC_RELAXED);
+}
+
 /** Fills fault, where there is one, and returns error: `return shm_fail(...)`. */
 int shm_fail(struct shm_fault *fault, int error, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
@@ -246,6 +254,8 @@ int shm_grow_unless_full(struct shm_store *store);
 /** Makes the arena reach to this address at least, at once or not at all: by an owner at its start.
  * @return SHM_ELIMIT, SHM_ESPACE, SHM_EBUSY (the writer lock, after a second), SHM_ESYS */
 int shm_grow_to(struct shm_store *store, uint64_t end, struct shm_fault *fault);
+/** As control.full_at, but of this process: when its control groups had no memory to grow. */
+extern uint64_t shm_group_full_at;
 /** Gives the arena room ahead of the writers, where it has little. @return whether it did */
 bool shm_grow_ahead(struct shm_store *store);
 /** Gives [at, at + length) of the mapped file memory, in huge pages where it can. */

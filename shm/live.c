@@ -265,20 +265,13 @@ static int take_image(struct shm_store *store, struct copy *copy)
     return rc;
 }
 
-/* Whether the segment's limit was raised, and its arena has grown beyond what is mapped here. */
-static bool is_beyond(const struct shm_store *store)
-{
-    uint64_t end = load(&shm_control()->arena_end) - SHM_BASE;
-    return end > store->size && end <= load(&shm_control()->limit);
-}
-
 int shm_store_verify(struct shm_store *store, struct shm_verify_report *report,
                      void (*on_fault)(void *data, const char *line), void *data)
 {
     memset(report, 0, sizeof(*report));
     if (store->locked_out)
         return SHM_EPERM;
-    if (is_beyond(store))
+    if (shm_outgrown(store))
         return SHM_EOUTGROWN;
     /* with room for what is added meanwhile */
     uint64_t limit = load(&shm_control()->arena_end) - SHM_BASE;
@@ -303,7 +296,7 @@ int shm_store_verify(struct shm_store *store, struct shm_verify_report *report,
                                      .key_of = store->key_of,
                                      .on_fault = on_fault,
                                      .data = data};
-    if (rc == SHM_EBUSY && is_beyond(store))
+    if (rc == SHM_EBUSY && shm_outgrown(store))
         rc = SHM_EOUTGROWN;
     if (rc == SHM_OK)
         rc = shm_verify_image(&source, report);

@@ -124,7 +124,7 @@ static int reserve(struct shm_actor *actor, const struct shm_new_user *users, si
 /* A tool that reads cannot write to blocks that a dead one left in its slot: others will. */
 static int release_own(struct shm_actor *actor)
 {
-    if (actor->slot->reserve == NULL || actor->store->readonly)
+    if (actor->slot->reserve == NULL)
         return SHM_OK;
     int rc = shm_writer_lock(actor->store);
     if (rc != SHM_OK)
@@ -187,9 +187,10 @@ int shm_reserve_bodies(struct shm_actor *actor, const struct shm_new_user *users
     return SHM_OK;
 }
 
+/* A tool that reads cannot write to the arena, nor does it trust what lies there. */
 void shm_reserve_end(struct shm_actor *actor, int rc)
 {
-    if (rc != SHM_OK && rc != SHM_EBUSY)
+    if (rc != SHM_OK && rc != SHM_EBUSY && !actor->store->readonly)
         (void)release_own(actor);
     actor->reserved = false;
 }

@@ -14,6 +14,7 @@
 
 #include "shm/room.h"
 
+#include <errno.h>
 #include <limits.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -123,30 +124,42 @@ static const char *limit_file(bool v2)
     return v2 ? "memory.max" : "memory.limit_in_bytes";
 }
 
-/* The kernel adds memory.stat up when it is read, so it is read only where it matters. */
-static uint64_t read_left(const char *directory, bool v2, uint64_t wanted)
+/* A process that has no descriptor left, for it has a connection on each, cannot look. A group that
+ * had a limit when it was last looked at is taken to be full then, not to be without one. */
+static uint64_t unknown_left(struct shm_group *group)
 {
-    uint64_t limit = read_bytes(directory, limit_file(v2));
-    if (limit == UINT64_MAX)
-        return UINT64_MAX;
-    uint64_t used = read_bytes(directory, v2 ? "memory.current" : "memory.usage_in_bytes");
-    if (used == UINT64_MAX)
-        return UINT64_MAX;
-    uint64_t left = left_of(limit, used, 0);
-    return left >= wanted ? left : left_of(limit, used, read_cache(directory, v2));
+    bool limited = __atomic_load_n(&group->limited, __ATOMIC_RELAXED) &&
+                   (errno == EMFILE || errno == ENFILE || errno == ENOMEM);
+    __atomic_store_n(&group->limited, limited, __ATOMIC_RELAXED);
+    return limited ? 0 : UINT64_MAX;
 }
 
-static uint64_t least_left(const struct shm_room *room, uint64_t wanted)
+/* The kernel adds memory.stat up when it is read, so it is read only where it matters. */
+static uint64_t read_left(struct shm_group *group, uint64_t wanted)
+{
+    errno = 0;
+    uint64_t limit = read_bytes(group->path, limit_file(group->v2));
+    if (limit == UINT64_MAX)
+        return unknown_left(group);
+    __atomic_store_n(&group->limited, true, __ATOMIC_RELAXED);
+    uint64_t used = read_bytes(group->path, group->v2 ? "memory.current" : "memory.usage_in_bytes");
+    if (used == UINT64_MAX)
+        return unknown_left(group);
+    uint64_t left = left_of(limit, used, 0);
+    return left >= wanted ? left : left_of(limit, used, read_cache(group->path, group->v2));
+}
+
+static uint64_t least_left(struct shm_room *room, uint64_t wanted)
 {
     uint64_t least = UINT64_MAX;
     for (unsigned i = 0; i < room->count; i++) {
-        uint64_t left = read_left(room->group[i].path, room->group[i].v2, wanted);
+        uint64_t left = read_left(&room->group[i], wanted);
         least = left < least ? left : least;
     }
     return least;
 }
 
-uint64_t shm_room_left(const struct shm_room *room)
+uint64_t shm_room_left(struct shm_room *room)
 {
     return least_left(room, UINT64_MAX);
 }
@@ -162,8 +175,8 @@ static void add(struct shm_room *room, const char *directory, bool v2)
     char *path = room->count < SHM_ROOM_GROUPS ? strdup(directory) : NULL;
     if (path == NULL)
         return;
-    room->group[room->count].path = path;
-    room->group[room->count++].v2 = v2;
+    room->group[room->count++] =
+        (struct shm_group){path, v2, read_bytes(directory, limit_file(v2)) != UINT64_MAX};
 }
 
 /* The group and all above it. In a container the path can be one of the host, of which only the

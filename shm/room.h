@@ -7,7 +7,7 @@
  * A page of the segment is charged to the group of the process that allocates it, and to all groups
  * above that. Both versions are read: memory.max, memory.current and memory.stat (v2), and
  * memory.limit_in_bytes, memory.usage_in_bytes and memory.stat (v1). What is not there or not
- * readable is no limit.
+ * readable is no limit; for want of a descriptor to read it, a known limit is taken to be met.
  */
 #ifndef ROSTERD_SHM_ROOM_H
 #define ROSTERD_SHM_ROOM_H
@@ -19,13 +19,16 @@
 
 enum { SHM_ROOM_GROUPS = 32 }; /* of one process: deeper ones are not looked at */
 
+struct shm_group {
+    char *path; /* of its directory; malloc's */
+    bool v2;
+    bool limited; /* it had a limit when it was last looked at; atomic, for there may be threads */
+};
+
 /** The groups of a process that count memory, its own first. */
 struct shm_room {
     unsigned count;
-    struct {
-        char *path; /* of the group's directory; malloc's */
-        bool v2;
-    } group[SHM_ROOM_GROUPS];
+    struct shm_group group[SHM_ROOM_GROUPS];
 };
 
 /**
@@ -39,7 +42,7 @@ void shm_room_free(struct shm_room *room);
  * cache count as room: the kernel gives them up. Beyond this a margin is left: see the file.
  * @return UINT64_MAX: there is no limit
  */
-uint64_t shm_room_left(const struct shm_room *room);
+uint64_t shm_room_left(struct shm_room *room);
 
 /**
  * Whether the groups of this process, which are found once, have room for so many bytes more. Some

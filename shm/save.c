@@ -29,16 +29,20 @@ static int write_all(int fd, uint64_t at, uint64_t end, const char *name, struct
     return SHM_OK;
 }
 
-/* All of it is given memory, as it had; what was never written stays zero without being read. */
+/* All of it is given memory, as it had; what was never written stays zero without being read. What
+ * lies beyond our mapping is nobody's: a growth that was killed under an owner with a larger
+ * segment-size. */
 static int copy(const struct shm_store *store, int fd, struct shm_fault *fault)
 {
     struct stat st;
     if (fstat(store->fd, &st) != 0)
         return shm_fail(fault, SHM_ESYS, "segment %s: %s", store->name, strerror(errno));
-    int rc = shm_file_allocate(fd, 0, (uint64_t)st.st_size, fault);
+    off_t end = (uint64_t)st.st_size < store->size ? st.st_size : (off_t)store->size;
+    int rc = shm_file_allocate(fd, 0, (uint64_t)end, fault);
     off_t from = 0, to = 0;
-    while (rc == SHM_OK && (from = lseek(store->fd, to, SEEK_DATA)) >= 0) {
+    while (rc == SHM_OK && (from = lseek(store->fd, to, SEEK_DATA)) >= 0 && from < end) {
         to = lseek(store->fd, from, SEEK_HOLE);
+        to = to < end ? to : end;
         rc = write_all(fd, (uint64_t)from, (uint64_t)to, store->name, fault);
     }
     return rc;

@@ -12,7 +12,7 @@
 
 #include "inspect/inspect.h"
 
-static bool became; /* another user than the one who started us */
+static bool was_root; /* at the start */
 
 /* No way back: the saved ids, too, and with them the kernel takes all capabilities. Nor may the
  * new user's other processes look into this one, which has files of root's open. */
@@ -20,6 +20,13 @@ static bool become(uid_t uid, gid_t gid)
 {
     return setgroups(0, NULL) == 0 && setresgid(gid, gid, gid) == 0 &&
            setresuid(uid, uid, uid) == 0 && prctl(PR_SET_DUMPABLE, 0) == 0;
+}
+
+void inspect_look_for_base(const struct inspect_options *options)
+{
+    was_root = geteuid() == 0;
+    if (was_root && !shm_base_free())
+        shm_exec_again(options->argv);
 }
 
 enum inspect_exit inspect_become_user(const struct inspect_options *options)
@@ -37,9 +44,6 @@ enum inspect_exit inspect_become_user(const struct inspect_options *options)
         return inspect_fail_store(error, &fault);
     if (uid == 0)
         return INSPECT_DONE;
-    if (!shm_base_free()) /* as long as the files can be opened anew */
-        shm_exec_again(options->argv);
-    became = true;
     if (become(uid, gid))
         return INSPECT_DONE;
     return inspect_fail(INSPECT_FAILED, "segment %s: cannot become its user, %u: %s",
@@ -48,6 +52,6 @@ enum inspect_exit inspect_become_user(const struct inspect_options *options)
 
 void inspect_start_over(const struct inspect_options *options)
 {
-    if (!became)
+    if (!was_root)
         shm_exec_again(options->argv);
 }

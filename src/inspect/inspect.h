@@ -70,8 +70,14 @@ enum inspect_exit inspect_set_roles(const struct inspect_options *options);
  *   returns: the reason has been told
  */
 enum inspect_exit inspect_become_user(const struct inspect_options *options);
-/** Starts over where the segment's address is taken in this process (SHM_EBASE). Returns where
- * that is of no use. */
+/**
+ * As root: starts over where the segment's addresses are taken in this process. Before anything is
+ * opened: later, files may not be to be opened anew, and the process that keeps one (keeper.h)
+ * would remove the one of the next start.
+ */
+void inspect_look_for_base(const struct inspect_options *options);
+/** Starts over where the segment's address is taken in this process (SHM_EBASE), but for root, who
+ * has looked before. Returns where that is of no use. */
 void inspect_start_over(const struct inspect_options *options);
 
 /**

@@ -252,6 +252,7 @@ int main(int argc, char **argv)
     check_options(command, seen);
     take_operands(command, argv + optind + 1, seen, &options);
 
+    inspect_look_for_base(&options);
     static char buffer[INSPECT_STDOUT_BUFFER];
     setvbuf(stdout, buffer, _IOFBF, sizeof(buffer));
     enum inspect_exit code = command->run(&options), stopped;

@@ -89,7 +89,8 @@ static bool flush(struct tail *tail, size_t at_least)
 
 /* ---- following ---- */
 
-static void print_change(struct tail *tail, const struct shm_change *change)
+/* @return whether to go on: not in a segment that has outgrown us, each line of which might fail */
+static bool print_change(struct tail *tail, const struct shm_change *change)
 {
     struct shm_fault fault = {{0}};
     struct show_user user;
@@ -97,20 +98,24 @@ static void print_change(struct tail *tail, const struct shm_change *change)
 
     if (change->kind != SHM_DELETED)
         error = shm_reader_find(tail->view.reader, change->id, &tail->record, &fault);
-    if (error == SHM_ECORRUPT)
+    if (error != SHM_OK && error != SHM_ENOENT)
         tail->code = inspect_fail_store(error, &fault);
+    if (error == SHM_EOUTGROWN)
+        return false;
     bool there = error == SHM_OK && show_user_read(&user, &tail->record);
     print_line(tail, change->version, kind_name(change->kind), change->id, there ? &user : NULL);
+    return true;
 }
 
-/* One user of the listing. @return SHM_OK and SHM_ECORRUPT: there may be more */
+/* One user of the listing. @return SHM_OK and SHM_ECORRUPT: there may be more; SHM_ENOENT and
+ * SHM_EREVOKED: that was all. What else there is has been told */
 static int resync_user(struct tail *tail)
 {
     struct shm_fault fault = {{0}};
     struct show_user user;
     int error = shm_reader_next(tail->view.reader, &tail->record, &fault);
 
-    if (error == SHM_ECORRUPT)
+    if (error != SHM_OK && error != SHM_ENOENT && error != SHM_EREVOKED)
         tail->code = inspect_fail_store(error, &fault);
     if (error == SHM_OK) {
         bool good = show_user_read(&user, &tail->record);
@@ -137,6 +142,8 @@ static bool resync(struct tail *tail)
             return false;
     } while (error == SHM_OK || error == SHM_ECORRUPT);
     shm_reader_end(tail->view.reader);
+    if (error != SHM_ENOENT && error != SHM_EREVOKED)
+        return false;
     /* a listing that was revoked is begun anew, with a line that says so */
     tail->lost =
         error == SHM_EREVOKED || shm_feed_follow(NULL, &tail->follower, tail->version) != SHM_OK;
@@ -153,7 +160,8 @@ static bool catch_up(struct tail *tail, bool *any)
         if (error == SHM_ENOENT)
             return flush(tail, 1);
         if (error == SHM_OK) {
-            print_change(tail, &change);
+            if (!print_change(tail, &change))
+                return false;
             tail->left--;
         } else if (!resync(tail)) {
             return false;

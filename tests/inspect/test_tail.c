@@ -219,6 +219,35 @@ static void tail_goes_on_beside_the_next_server_and_ends_with_the_segment(void *
     tool_free(&got);
 }
 
+/* Users beyond what the tool has mapped, so many that each change is one of them: it can tell
+ * nothing of them, and says why. */
+static void tail_that_the_next_server_has_outgrown_says_so(void **state)
+{
+    struct shm_store *store =
+        segment_open_as((struct shm_config){.size = 16 << 20, .max_users = 1000});
+    static uint8_t body[SHM_BODY_MAX] = {0};
+    struct shm_new_user user = {.body = body, .body_len = sizeof(body)};
+    struct tool_running tool;
+
+    (void)state;
+    tool_follow(&tool, ON_SEGMENT, "tail", NULL);
+    await_tool(store);
+    segment_close();
+    store = segment_open_as((struct shm_config){.size = 64 << 20, .max_users = 100000});
+    struct shm_actor *actor = join(store);
+    for (unsigned i = 0; i < 4000; i++) {
+        memcpy(user.id, &i, sizeof(i));
+        assert_int_equal(shm_users_insert(actor, &user, 1, NULL), SHM_OK);
+    }
+    shm_actor_leave(actor);
+    while (tool_line(&tool) != NULL) {
+    }
+    struct tool_result got = tool_end(&tool);
+    tool_assert_failed(&got, 1, "has grown since this process attached");
+    tool_free(&got);
+    segment_close();
+}
+
 int main(void)
 {
 #define BARE(test)     cmocka_unit_test_teardown(test, segment_teardown)
@@ -231,6 +260,7 @@ int main(void)
         BARE(what_the_feed_has_lost_is_told_as_the_whole_table),
         BARE(tail_ends_when_nobody_reads_it_any_more),
         BARE(tail_goes_on_beside_the_next_server_and_ends_with_the_segment),
+        BARE(tail_that_the_next_server_has_outgrown_says_so),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

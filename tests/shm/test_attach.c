@@ -13,6 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "shm/careful.h"
 #include "shm/log.h"
 
 void (*shm_test_hook)(const char *point);
@@ -129,6 +130,36 @@ static void check_all_there(struct fixture *f, bool committed)
         user_check(f->actor, n);
 }
 
+/* Its careful reader: that a pointer leads beyond the mapping is no damage. */
+static int read_outgrown(struct fixture *f)
+{
+    static struct shm_record record;
+    struct shm_reader *reader;
+    uint8_t id[SHM_ID_SIZE];
+    int rc, users = 0;
+    user_id(id, USERS - 1);
+    if (shm_reader_open(&reader, f->store, &f->fault) != SHM_OK)
+        return 1;
+    if (shm_reader_find(reader, id, &record, &f->fault) != SHM_EOUTGROWN)
+        return 2;
+    if (shm_reader_begin(reader, 0, &f->fault) != SHM_OK)
+        return 3;
+    while ((rc = shm_reader_next(reader, &record, &f->fault)) == SHM_OK)
+        users++;
+    shm_reader_close(reader);
+    return rc == SHM_EOUTGROWN && users >= OLD_USERS ? 0 : 4;
+}
+
+static void tool_that_reads_beyond_its_mapping_finds_no_damage(void **state)
+{
+    struct fixture *f = *state;
+    tool_does = read_outgrown;
+    pid_t tool = tool_is_outgrown(f, "sealed");
+    assert_int_equal(tool_ends(tool), 0);
+    check_all_there(f, true);
+    close_pipes();
+}
+
 static void tool_that_cannot_replay_leaves_the_lock_to_others(void **state)
 {
     struct fixture *f = *state;
@@ -219,11 +250,12 @@ static void tool_killed_before_it_unlocks_costs_nothing(void **state)
 }
 
 /* A tool maps the arena to read. Where the kernel does not let it write, it cannot replay. */
-static bool may_not_write;
+static bool may_not_write, may_not_protect;
 
 int mprotect(void *at, size_t length, int protection)
 {
-    if (may_not_write && (protection & PROT_WRITE) != 0) {
+    bool writes = (protection & PROT_WRITE) != 0;
+    if (writes ? may_not_write : may_not_protect) {
         errno = ENOMEM;
         return -1;
     }
@@ -239,6 +271,20 @@ static void lock_without_writing(struct fixture *f, int unused)
     may_not_write = true;
     if (shm_writer_lock(f->store) != SHM_ESYS || shm_writer_lock(f->store) != SHM_ESYS)
         _exit(2);
+}
+
+/* A tool that reads and is not known for one would keep its table while a take-over frees it. */
+static void tool_that_cannot_be_kept_from_writing_does_not_attach(void **state)
+{
+    struct fixture *f = *state;
+    struct shm_store *store;
+    fixture_close(f);
+    may_not_protect = true;
+    int rc = shm_store_attach(&store, f->name, SHM_ATTACH_READ, NULL, &f->fault);
+    may_not_protect = false;
+    assert_int_equal(rc, SHM_ESYS);
+    assert_non_null(strstr(f->fault.text, "cannot map it to be read alone"));
+    assert_int_equal(fixture_reopen(f), SHM_OK); /* nothing is left at the address */
 }
 
 static void tool_that_may_not_write_leaves_the_lock_to_others(void **state)
@@ -374,12 +420,14 @@ int main(void)
 {
 #define WITH(test) cmocka_unit_test_setup_teardown(test, fixture_setup, fixture_teardown)
     const struct CMUnitTest tests[] = {
+        WITH(tool_that_reads_beyond_its_mapping_finds_no_damage),
         WITH(tool_that_cannot_replay_leaves_the_lock_to_others),
         WITH(master_finishes_what_a_tool_had_to_leave),
         WITH(next_owner_finishes_what_a_tool_had_to_leave),
         WITH(tool_takes_a_lock_in_which_nothing_is_left_to_do),
         WITH(tool_killed_before_it_leaves_the_lock_costs_nothing),
         WITH(tool_killed_before_it_unlocks_costs_nothing),
+        WITH(tool_that_cannot_be_kept_from_writing_does_not_attach),
         WITH(tool_that_may_not_write_leaves_the_lock_to_others),
         WITH(log_that_makes_no_sense_is_replayed_by_nobody),
         WITH(attach_while_the_arena_grows_is_not_refused),

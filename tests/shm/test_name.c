@@ -127,6 +127,27 @@ static void segment_without_links_is_saved_whole(void **state)
         user_check(f->actor, i);
 }
 
+/* A growth was killed when its memory was there, and the next owner's bound is less than that. */
+static void segment_whose_file_is_longer_than_its_bound_is_saved(void **state)
+{
+    struct fixture *f = *state;
+    users_insert(f->actor, 1, 501, 100);
+    const off_t size = 32 << 20, more = 8 << 20;
+    assert_int_equal(fallocate(f->store->fd, 0, size, more), 0);
+    assert_int_equal(pwrite(f->store->fd, "", 1, size + 1), 1); /* as a huge page is: cleared */
+    fixture_close(f);
+    f->config.size = (uint64_t)size;
+    assert_int_equal(fixture_reopen(f), SHM_OK);
+    assert_int_equal(unlink(path), 0);
+    shm_actor_leave(f->actor);
+    f->actor = NULL;
+    if (shm_store_save(f->store, NULL, &f->fault) != SHM_OK)
+        fail_msg("%s", f->fault.text);
+    fixture_close(f);
+    assert_int_equal(fixture_reopen(f), SHM_OK);
+    segment_check(f->store, 500);
+}
+
 static void names_of_counters_are_refused(void **state)
 {
     struct fixture *f = *state;
@@ -150,6 +171,7 @@ int main(void)
         WITH(nobody_else_opens_the_name_while_its_owner_lives),
         WITH(second_link_of_the_dead_is_adopted_or_removed),
         WITH(segment_without_links_is_saved_whole),
+        WITH(segment_whose_file_is_longer_than_its_bound_is_saved),
         WITH(names_of_counters_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -63,6 +64,7 @@ static void remove_root(void)
 static int setup(void **state)
 {
     make_root();
+    shm_group_full_at = 0; /* of an earlier test */
     return fixture_setup(state);
 }
 
@@ -216,6 +218,35 @@ static void play_limit(uint64_t limit, uint64_t used)
     shm_room_set_root(root);
 }
 
+static void limit_that_cannot_be_read_for_want_of_descriptors_is_met(void **state)
+{
+    struct rlimit before;
+    struct shm_room room;
+    (void)state;
+    write_text("/proc/self/cgroup", "0::/a\n");
+    write_text(V2("", "memory.max"), "max\n");
+    write_number(V2("", "memory.current"), 500 * MIB);
+    write_number(V2("/a", "memory.max"), 1600 * MIB);
+    write_number(V2("/a", "memory.current"), 500 * MIB);
+    shm_room_find(&room, root);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    const struct rlimit none = {.rlim_cur = 0, .rlim_max = before.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    uint64_t blind = shm_room_left(&room);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    uint64_t seeing = shm_room_left(&room);
+    write_text(V2("/a", "memory.max"), "max\n");
+    uint64_t unlimited = shm_room_left(&room);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    uint64_t blind_again = shm_room_left(&room);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    shm_room_free(&room);
+    assert_int_equal(blind, 0);
+    assert_int_equal(seeing, 1000 * MIB);
+    assert_true(unlimited == UINT64_MAX);
+    assert_true(blind_again == UINT64_MAX);
+}
+
 static void growth_is_refused_where_the_group_has_no_room(void **state)
 {
     struct fixture *f = *state;
@@ -229,10 +260,38 @@ static void growth_is_refused_where_the_group_has_no_room(void **state)
     assert_int_equal(fill(f, &next), SHM_ESPACE);
     assert_int_equal(arena_size(), before);
     play_limit(64 * MIB, 50 * MIB); /* the least step, but not a whole one */
-    shm_control()->full_at = 0;     /* and a while later */
+    shm_group_full_at = 0;          /* and a while later */
     assert_int_equal(user_insert(f->actor, next++, BIG_BODY), SHM_OK);
     assert_true(arena_size() > before);
     segment_check(f->store, next);
+}
+
+/* A tool of another group beside the server: its limit is nobody else's. */
+static void insert_in_another_group(struct fixture *f, int unused)
+{
+    struct shm_actor *actor;
+    (void)unused;
+    shm_group_full_at = 0; /* what a process of its own begins with */
+    shm_room_set_root("");
+    shm_actor_abandon(f->actor);
+    if (shm_actor_join(&actor, f->store, SHM_ACTOR_WORKER, 1, NULL) != SHM_OK)
+        _exit(3);
+    _exit(user_insert(actor, 90000, BIG_BODY) == SHM_OK ? 0 : 4);
+}
+
+static void what_a_group_refuses_is_not_refused_to_others(void **state)
+{
+    struct fixture *f = *state;
+    uint64_t next = 0;
+    f->config.max_users = 100000;
+    fixture_close(f);
+    assert_int_equal(fixture_reopen(f), SHM_OK);
+    play_limit(64 * MIB, 60 * MIB);
+    assert_int_equal(fill(f, &next), SHM_ESPACE);
+    assert_true(shm_group_full_at != 0);
+    assert_int_equal(shm_control()->full_at, 0);
+    assert_int_equal(in_child(insert_in_another_group, f, 0), 0);
+    shm_actor_reap(f->store);
 }
 
 static void creation_is_refused_where_the_group_has_no_room(void **state)
@@ -368,7 +427,9 @@ int main(void)
         TEST(a_group_of_version_1_counts),
         TEST(groups_of_both_versions_count_at_once),
         TEST(nonsense_is_no_limit),
+        TEST(limit_that_cannot_be_read_for_want_of_descriptors_is_met),
         TEST(growth_is_refused_where_the_group_has_no_room),
+        TEST(what_a_group_refuses_is_not_refused_to_others),
         TEST(creation_is_refused_where_the_group_has_no_room),
         TEST(larger_tables_are_refused_where_the_group_has_no_room),
         TEST(verify_is_refused_where_its_copy_has_no_room),
