@@ -126,3 +126,50 @@ def test_shell_completes_options_and_their_words(words, offered):
          'printf "%s\\n" "${COMPREPLY[@]}"', "bash", script, *words],
         capture_output=True, text=True, check=True, timeout=20)
     assert done.stdout == offered + "\n"
+
+
+def names_in(path):
+    """The names of the tests and scenes of a file, or of all files of a folder."""
+    files = [ROOT / path] if (ROOT / path).is_file() else sorted((ROOT / path).glob("*.[ch]"))
+    names = set()
+    for file in files:
+        text = file.read_text(encoding="utf-8")
+        names |= set(re.findall(r"^(?:static )?void (\w+)\(void(?: \*\*state)?\)$", text, re.M))
+        names |= set(re.findall(r"^CASE\((\w+),", text, re.M))
+        names |= set(re.findall(r'^    \{"(\w+)",', text, re.M))
+    return names
+
+
+def test_tests_that_the_page_of_the_store_names_exist():
+    page = re.sub(r"\s+", " ", read("docs/store.md"))
+    for path in set(re.findall(r"`(tests/[\w/.]+)`", page)):
+        assert (ROOT / path).exists() or (ROOT / f"{path}.c").exists(), path
+    named = re.findall(r"((?:`\w+`(?:, | and )?)+) in `(tests/[\w/.]+)`", page)
+    assert len(named) > 50
+    for names, path in named:
+        missing = set(re.findall(r"`(\w+)`", names)) - names_in(path)
+        assert not missing, (path, missing)
+
+
+@pytest.mark.parametrize("section", [
+    "Byte map", "A user", "Reading", "Snapshots", "Grace periods", "Reclaim", "Writing", "Recovery",
+    "Unique keys", "The change feed", "The index by sequence", "The segment's life", "Growth",
+    "Verify", "Limits"])
+def test_page_of_the_store_names_tests_for_each_section(section):
+    page = read("docs/store.md")
+    text = page[page.index(f"\n## {section}\n") + 4:]
+    assert re.search(r"` in\s+`tests/", text[:text.find("\n## ")])
+
+
+def test_layout_hash_covers_every_field():
+    """Else two builds that disagree about it would share a segment."""
+    header, code = read("shm/layout.h"), read("shm/layout.c")
+    structs = re.findall(r"^struct (\w+) \{\n(.*?)^\};", header, re.M | re.S)
+    assert len(structs) == 13
+    for struct, body in structs:
+        body = re.sub(r"/\*.*?\*/", "", body, flags=re.S)
+        for line in re.findall(r"([^;]+);", body):
+            for field in re.findall(r"(\w+)(?:\[[^]]*\])?(?=,|$)", line.strip()):
+                if not re.match(r"reserved\d*$|pad\d*$", field):
+                    assert re.search(rf"(?:FIELD\(|offsetof\(struct ){struct}, {field}\)", code), (
+                        struct, field)

@@ -36,6 +36,13 @@ static int teardown(void **state)
     return fixture_teardown(state);
 }
 
+/* Before a test has changed it. */
+static void call_passes_1024_users(void **state)
+{
+    (void)state;
+    assert_int_equal(shm_cursor_pass_max, STEP);
+}
+
 /* Users [from, to). */
 static void delete_range(struct shm_actor *actor, uint64_t from, uint64_t to)
 {
@@ -373,6 +380,7 @@ static void pages_are_those_of_a_plain_walk(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(call_passes_1024_users),
         test(step_past_deleted_users_takes_several_calls),
         test(first_page_behind_deleted_users_takes_several_calls),
         test(page_token_of_a_deleted_user_takes_several_calls),

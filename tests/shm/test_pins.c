@@ -319,6 +319,45 @@ static void writers_look_at_no_more_than_16_pins_for_each_body(void **state)
     leave_many();
 }
 
+/* ---- how much at a time ---- */
+
+static void writer_looks_after_64_bodies_that_he_retired(void **state)
+{
+    struct fixture *f = *state;
+    shm_actor_leave(f->actor); /* what it has retired is counted from the start */
+    assert_int_equal(shm_actor_join(&f->actor, f->store, SHM_ACTOR_MASTER, 0, &f->fault), SHM_OK);
+    shm_test_hook = look_at_the_lock;
+    update(f->actor, 0, 63);
+    assert_int_equal(looks, 0);
+    update(f->actor, 63, 64);
+    assert_true(looks > 0);
+}
+
+static unsigned steps, steps_max;
+
+static void count_steps(const char *point)
+{
+    if (strcmp(point, "lock taken") == 0)
+        steps = 0;
+    if (strcmp(point, "replayed") == 0 && ++steps > steps_max)
+        steps_max = steps;
+}
+
+static void reclaim_holds_the_lock_for_32_steps_at_most(void **state)
+{
+    struct fixture *f = *state;
+    shm_actor_online(reader); /* what is retired waits for it */
+    update(f->actor, 0, 500);
+    shm_actor_offline(reader);
+    assert_true(shm_control()->retired.count >= 400);
+    steps_max = 0;
+    shm_test_hook = count_steps;
+    for (int i = 0; i < 4; i++)
+        shm_maintain(f->actor);
+    assert_int_equal(shm_control()->retired.count, 0);
+    assert_int_equal(steps_max, 32);
+}
+
 int main(void)
 {
 #define WITH(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
@@ -332,6 +371,8 @@ int main(void)
         WITH(bound_holds_where_a_thousand_pins_need_the_same),
         WITH(oldest_are_revoked_until_the_rest_is_within_the_bound),
         WITH(writers_look_at_no_more_than_16_pins_for_each_body),
+        WITH(writer_looks_after_64_bodies_that_he_retired),
+        WITH(reclaim_holds_the_lock_for_32_steps_at_most),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -101,7 +101,8 @@ static void large_batch_is_copied_before_the_lock_is_taken(void **state)
     segment_check(f->store, SHM_BATCH_MAX);
 }
 
-static void small_batch_needs_no_reserve(void **state)
+/* 256 nodes of 128 bytes, and as many blocks of 256, are 96 KiB. */
+static void batch_of_more_than_96_kib_is_reserved_for(void **state)
 {
     struct fixture *f = *state;
     shm_test_hook = look;
@@ -109,6 +110,11 @@ static void small_batch_needs_no_reserve(void **state)
     assert_int_equal(insert(f->actor), SHM_OK);
     check_users(f->actor);
     assert_int_equal(met, 0);
+    prepare(SHM_BATCH_MAX, 1, 200);
+    users[0].body_len = 201; /* 16 bytes more */
+    assert_int_equal(insert(f->actor), SHM_OK);
+    check_users(f->actor);
+    assert_int_equal(met, 1);
 }
 
 /* ---- batches that come to nothing ---- */
@@ -399,7 +405,7 @@ int main(void)
 #define WITH(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
     const struct CMUnitTest tests[] = {
         WITH(large_batch_is_copied_before_the_lock_is_taken),
-        WITH(small_batch_needs_no_reserve),
+        WITH(batch_of_more_than_96_kib_is_reserved_for),
         WITH(refused_batch_gives_its_memory_back),
         WITH(refused_batch_can_be_verified_before_it_gives_its_memory_back),
         WITH(batch_that_finds_the_lock_taken_is_tried_again_with_its_memory),

@@ -14,6 +14,7 @@
 
 #include <cmocka.h>
 
+#include "shm/reserve.h"
 #include "tests/torture/flips.h"
 
 #include <signal.h>
@@ -25,7 +26,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { LISTED_MAX = 64, DATA_BYTES = 1000, SHOWN = 40 };
+enum { LISTED_MAX = 64, DATA_BYTES = 1000, SHOWN = 40, RESERVED = 24, BODY_STEP = 776 };
 
 static struct world *world;
 static struct image image;
@@ -80,7 +81,18 @@ static void unlink_segment(void)
         unlink(path);
 }
 
-/* In both queues, in a dead process's hold, with nodes and towers among them. */
+/* What a large batch leaves whose process dies before it has the lock. */
+static void reserve(struct world *w, struct shm_actor *actor)
+{
+    static const uint8_t body[SHM_BODY_MAX];
+    struct shm_new_user users[RESERVED];
+    for (unsigned i = 0; i < RESERVED; i++)
+        users[i] = (struct shm_new_user){.body = body, .body_len = sizeof(body)};
+    world_check(w, shm_reserve_bodies(actor, users, RESERVED, RESERVED) == SHM_OK);
+    world_check(w, shm_slot(shm_actor_slot(actor))->reserve_count == RESERVED);
+}
+
+/* In both queues, in a dead process's hold and reserve, with nodes and towers among them. */
 static void fill_all(struct world *w)
 {
     struct shm_snapshot snapshot;
@@ -103,6 +115,7 @@ static void fill_all(struct world *w)
     world_check(w, world_update(w, actor, 50, 2, 4) == SHM_OK);
     world_check(w, world_delete(w, actor, 60, 2) == SHM_OK);
     world_check(w, control->retired.count == 4);
+    reserve(w, actor);
 }
 
 static void in_child(void (*run)(struct world *w))
@@ -260,6 +273,11 @@ static void a_flip_of_the_empty_log_is_found_or_listed(void **state)
     uint64_t before = missed_else;
     (void)state;
     flip_range(SHM_LOG_AT, offsetof(struct shm_log, entry), 1);
+    for (unsigned bit = 0; bit < 8; bit++) { /* one of them is SEALED, with the last commit */
+        uint64_t found_before = found;
+        flip(SHM_LOG_AT + offsetof(struct shm_log, state), (uint8_t)(1u << bit));
+        assert_int_equal(found - found_before, 1u << bit == SHM_LOG_SEALED ? 0 : 1);
+    }
     flip_range(SHM_LOG_AT + offsetof(struct shm_log, entry), 64 * sizeof(struct shm_log_entry), 7);
     report(before);
 }
@@ -286,6 +304,23 @@ static void a_flip_of_the_feed_is_found_or_listed(void **state)
 }
 
 /* Of them half anywhere, half in users. */
+/* The head of each, and some bytes of the rest. */
+static void a_flip_of_a_reserved_block_is_found_or_listed(void **state)
+{
+    uint64_t before = missed_else, blocks = 0;
+    (void)state;
+    for (uint64_t at = SHM_ARENA_AT; at < image.size; at += SHM_GRANULE) {
+        uint64_t granule = (at - SHM_ARENA_AT) / SHM_GRANULE;
+        if (flips_kind_at(&map, at) != FLIPS_RESERVED || map.record[granule] != granule)
+            continue;
+        flip_range(at, sizeof(struct shm_body), blocks++ < 2 ? 1 : 7);
+        for (uint64_t i = 0; i < SHM_BODY_MAX; i += BODY_STEP)
+            flip_at(at + sizeof(struct shm_body) + i);
+    }
+    assert_int_equal(blocks, RESERVED);
+    report(before);
+}
+
 static void a_flip_of_the_data_is_found_or_listed(void **state)
 {
     uint64_t before = missed_else;
@@ -298,6 +333,7 @@ static void a_flip_of_the_data_is_found_or_listed(void **state)
         do {
             offset = SHM_ARENA_AT + random_next() % used;
         } while (i % 2 == 0 && (flips_kind_at(&map, offset) == FLIPS_UNUSED ||
+                                flips_kind_at(&map, offset) == FLIPS_RESERVED ||
                                 flips_kind_at(&map, offset) == FLIPS_TABLE));
         flip(offset, (uint8_t)(1u << random_next() % 8));
     }
@@ -385,6 +421,7 @@ int main(void)
         cmocka_unit_test(a_flip_of_a_slot_or_pin_is_found_or_listed),
         cmocka_unit_test(a_flip_of_the_feed_is_found_or_listed),
         cmocka_unit_test(a_flip_of_the_data_is_found_or_listed),
+        cmocka_unit_test(a_flip_of_a_reserved_block_is_found_or_listed),
         cmocka_unit_test(a_flip_of_a_sealed_log_is_found_or_of_a_listed_word),
     };
     const char *text = getenv("FLIPS");

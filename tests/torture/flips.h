@@ -21,6 +21,7 @@ enum flips_kind {
     FLIPS_GONE_NODE, /* out of all lists, waiting to be freed */
     FLIPS_GONE_BODY,
     FLIPS_GONE_TOWER,
+    FLIPS_RESERVED, /* a body's block, for a batch that is to come */
     FLIPS_FREE_NODE,
     FLIPS_FREE_BLOCK,
 };

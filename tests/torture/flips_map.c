@@ -117,6 +117,11 @@ static const struct field gone_tower_fields[] = {
     {"links of unlinked records", offsetof(struct shm_tower, next), 8 * SHM_LEVELS},
     {"an unlinked shm_tower", 0, sizeof(struct shm_tower)},
     END};
+static const struct field reserved_fields[] = {
+    {"the link of a reserved block", offsetof(struct shm_body, link), 8},
+    {"the state of a reserved block", offsetof(struct shm_body, state), 2},
+    {"a reserved block", 0, 1 << 16},
+    END};
 /* A live body is in no list, a tower never before it is free. */
 static const struct field retired_body_fields[] = {{"the link of a retired body", 0, 8}, END};
 static const struct field free_node_fields[] = {
@@ -127,6 +132,7 @@ static const struct field table_fields[] = {{"a bucket", 0, UINT64_MAX}, END};
 static const struct field *const of_kind[] = {[FLIPS_GONE_NODE] = gone_node_fields,
                                               [FLIPS_GONE_BODY] = gone_body_fields,
                                               [FLIPS_GONE_TOWER] = gone_tower_fields,
+                                              [FLIPS_RESERVED] = reserved_fields,
                                               [FLIPS_UNUSED] = NULL,
                                               [FLIPS_TABLE] = table_fields,
                                               [FLIPS_NODE] = node_fields,
@@ -214,6 +220,14 @@ static void claim_users(struct flips_map *map)
         claim_gone(map, p);
 }
 
+static void claim_reserves(struct flips_map *map)
+{
+    const struct shm_slot *slots = (const void *)(map->bytes + SHM_SLOTS_AT);
+    for (uint64_t i = 0; i < control_of(map)->slots_ready; i++)
+        for (const struct shm_body *body = slots[i].reserve; body != NULL;)
+            body = claim_body(map, body, FLIPS_RESERVED)->link;
+}
+
 static void claim_table(struct flips_map *map, const struct shm_table *table)
 {
     if (table->buckets != NULL)
@@ -245,6 +259,7 @@ void flips_map_make(struct flips_map *map, const uint8_t *bytes, uint64_t size)
     for (unsigned key = 0; key < SHM_KEYS; key++)
         claim_table(map, &control_of(map)->unique[key]);
     claim_free(map);
+    claim_reserves(map);
 }
 
 void flips_map_free(struct flips_map *map)
@@ -318,9 +333,9 @@ const char *flips_name_at(const struct flips_map *map, uint64_t offset)
 
 bool flips_name_known(const char *name)
 {
-    const struct field *const all[] = {control_fields, log_fields,   feed_fields,
-                                       slot_fields,    pin_fields,   node_fields,
-                                       body_fields,    tower_fields, gone_node_fields};
+    const struct field *const all[] = {control_fields,   log_fields,     feed_fields, slot_fields,
+                                       pin_fields,       node_fields,    body_fields, tower_fields,
+                                       gone_node_fields, reserved_fields};
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
         for (const struct field *field = all[i]; field->name != NULL; field++)
             if (strcmp(field->name, name) == 0)
