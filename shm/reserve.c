@@ -79,10 +79,11 @@ static bool fits(const struct shm_slot *slot, const struct shm_new_user *users, 
 
 /* ---- under the lock ---- */
 
-/* All of a slot's blocks to the free lists. */
+/* All of a slot's blocks to the free lists; of a damaged list no more than there can be. */
 static void log_release(struct shm_txn *txn, const struct shm_slot *slot)
 {
-    for (struct shm_body *body = slot->reserve; body != NULL; body = body->link)
+    struct shm_body *body = slot->reserve;
+    for (unsigned i = 0; body != NULL && i < SHM_BATCH_MAX; i++, body = body->link)
         shm_free_block(txn, body, shm_body_size(body));
     shm_txn_pointer(txn, &slot->reserve, NULL);
     shm_txn_word(txn, &slot->reserve_count, 0);
@@ -196,6 +197,19 @@ void shm_reserve_end(struct shm_actor *actor, int rc)
 }
 
 /* ---- the dead's ---- */
+
+/* The dead one may have died with the log sealed: then only who finishes that sees what it had. */
+void shm_reserve_inherit(struct shm_actor *actor)
+{
+    const struct shm_slot *slot = actor->slot;
+    bool unfinished = __atomic_load_n(&shm_log()->state, __ATOMIC_ACQUIRE) != SHM_LOG_IDLE;
+    if (actor->store->readonly || (slot->reserve == NULL && !unfinished) ||
+        shm_writer_lock(actor->store) != SHM_OK)
+        return;
+    if (slot->reserve != NULL)
+        release(actor->slot);
+    shm_writer_unlock();
+}
 
 /* A slot whose lock we have is nobody's, and nobody takes it meanwhile. */
 static bool reap(struct shm_store *store, unsigned i)

@@ -379,6 +379,25 @@ static void tool_that_reads_may_get_the_slot_of_a_dead_batch(void **state)
     segment_check(f->store, 0);
 }
 
+/* What it had reserved is in the log alone when the next process comes to its slot. */
+static void heir_of_an_unfinished_reserve_gives_it_back(void **state)
+{
+    struct fixture *f = *state;
+    struct shm_actor *heir;
+    prepare(0, 1, LARGE);
+    uint64_t before = bytes_used();
+    the_point = "sealed";
+    (void)in_child(insert_and_die, f, 0);
+    assert_int_equal(bytes_used(), before);
+    assert_int_equal(shm_actor_join(&heir, f->store, SHM_ACTOR_WORKER, 2, &f->fault), SHM_OK);
+    assert_int_equal(shm_actor_slot(heir), 1); /* the dead one's */
+    assert_int_equal(shm_log()->state, SHM_LOG_IDLE);
+    assert_int_equal(reserved(heir), 0);
+    assert_int_equal(bytes_used(), before);
+    shm_actor_leave(heir);
+    segment_check(f->store, 0);
+}
+
 static void verify_sees_a_wrong_reserve(void **state)
 {
     struct fixture *f = *state;
@@ -415,6 +434,7 @@ int main(void)
         WITH(batch_killed_before_its_commit_is_taken_over),
         WITH(what_a_dead_server_reserved_is_the_next_ones),
         WITH(tool_that_reads_may_get_the_slot_of_a_dead_batch),
+        WITH(heir_of_an_unfinished_reserve_gives_it_back),
         WITH(verify_sees_a_wrong_reserve),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
