@@ -182,7 +182,7 @@ static bool start_waiting(struct grpc_call *call)
     if (list->share == NULL) {
         char text[128];
         snprintf(text, sizeof(text),
-                 "%d listings of this connection wait to be read, each of another version of the "
+                 "%d listings of this connection are under way, each of another version of the "
                  "table: read or cancel them first",
                  PIN_SHARE_MAX);
         finish(call, GRPC_RESOURCE_EXHAUSTED, text);

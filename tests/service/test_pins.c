@@ -213,7 +213,7 @@ static void connection_waits_on_so_many_versions(void **state)
     struct grpc_call *over = list(2);
     assert_int_equal(over->status, GRPC_RESOURCE_EXHAUSTED);
     assert_string_equal(over->message,
-                        "16 listings of this connection wait to be read, each of another version "
+                        "16 listings of this connection are under way, each of another version "
                         "of the table: read or cancel them first");
     end(over);
     assert_int_equal(fake_store.snapshots, PIN_SHARE_MAX);
