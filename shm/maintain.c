@@ -32,7 +32,7 @@ unsigned shm_maintain(struct shm_actor *actor)
     bool work = false;
     shm_actor_offline(actor); /* or we would wait for ourselves */
     shm_actor_reap(actor->store);
-    work = shm_reserve_reap(actor->store);
+    work = shm_reserve_reap(actor);
     for (int looks = 0; looks < LOOKS; looks++) {
         unsigned steps;
         if (shm_reclaim(actor, STEPS_A_LOOK, &steps) != SHM_OK || steps == 0)

@@ -198,19 +198,6 @@ void shm_reserve_end(struct shm_actor *actor, int rc)
 
 /* ---- the dead's ---- */
 
-/* The dead one may have died with the log sealed: then only who finishes that sees what it had. */
-void shm_reserve_inherit(struct shm_actor *actor)
-{
-    const struct shm_slot *slot = actor->slot;
-    bool unfinished = __atomic_load_n(&shm_log()->state, __ATOMIC_ACQUIRE) != SHM_LOG_IDLE;
-    if (actor->store->readonly || (slot->reserve == NULL && !unfinished) ||
-        shm_writer_lock(actor->store) != SHM_OK)
-        return;
-    if (slot->reserve != NULL)
-        release(actor->slot);
-    shm_writer_unlock();
-}
-
 /* A slot whose lock we have is nobody's, and nobody takes it meanwhile. */
 static bool reap(struct shm_store *store, unsigned i)
 {
@@ -226,11 +213,13 @@ static bool reap(struct shm_store *store, unsigned i)
     return mine;
 }
 
-bool shm_reserve_reap(struct shm_store *store)
+/* A dead one may have left a sealed log: then its slot may be ours before what it had is there. */
+bool shm_reserve_reap(struct shm_actor *actor)
 {
-    bool found = false;
+    bool found = actor->slot->reserve != NULL;
     unsigned ready = shm_slots_ready();
+    shm_reserve_end(actor, SHM_EINVAL);
     for (unsigned i = 0; i < ready; i++)
-        found = reap(store, i) || found;
+        found = reap(actor->store, i) || found;
     return found;
 }

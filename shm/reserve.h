@@ -31,10 +31,9 @@ int shm_reserve_bodies(struct shm_actor *actor, const struct shm_new_user *users
 /** The end of a batch, which returned rc, or of an actor (SHM_EINVAL): gives back what is left,
  * unless the lock is busy. After SHM_EBUSY it is kept, for the batch will be tried again. */
 void shm_reserve_end(struct shm_actor *actor, int rc);
-/** In a slot that was free: gives back what a dead process left there, unless the lock is busy. */
-void shm_reserve_inherit(struct shm_actor *actor);
-/** Gives back what the dead left in their slots. @return whether there was something */
-bool shm_reserve_reap(struct shm_store *store);
+/** Gives back what the dead left in their slots, ours included. @return whether there was something
+ */
+bool shm_reserve_reap(struct shm_actor *actor);
 
 /** A block for body i of the batch in this transaction: the next one of the reserve, or a new one.
  * NULL: the arena has to grow. */

@@ -182,7 +182,7 @@ int shm_actor_join(struct shm_actor **out, struct shm_store *store, enum shm_act
     slot->number = number;
     slot->started_at = (uint64_t)time(NULL);
     __atomic_store_n(&slot->state, 1, __ATOMIC_RELEASE);
-    shm_reserve_inherit(actor);
+    shm_reserve_end(actor, SHM_EINVAL); /* of a dead one who was here before */
     *out = actor;
     return SHM_OK;
 }
