@@ -67,26 +67,26 @@ static bool stands(const struct shm_readers *r, const struct shm_pin *pin, uint6
            __atomic_load_n(&pin->version, __ATOMIC_RELAXED) == version && !is_void(r, pin, version);
 }
 
-static bool make_room(void *array, size_t *room, size_t count, size_t size)
+/* The array with room for one more. NULL: out of memory, and the array stays. */
+static void *with_room(void *array, size_t *room, size_t count, size_t size)
 {
-    void *at;
-    memcpy(&at, array, sizeof(at));
     if (count < *room)
-        return true;
+        return array;
     size_t larger = *room == 0 ? ROOM_MIN : 2 * *room;
-    void *now = realloc(at, larger * size);
-    if (now == NULL)
-        return false;
-    memcpy(array, &now, sizeof(now));
-    *room = larger;
-    return true;
+    void *now = realloc(array, larger * size);
+    if (now != NULL)
+        *room = larger;
+    return now;
 }
 
 void shm_readers_add_source(struct shm_readers *r, struct shm_pin *pin)
 {
-    /* out of memory: the next look finds it again */
-    if (make_room(&r->sources, &r->room_sources, r->num_sources, sizeof(struct shm_pin *)))
-        r->sources[r->num_sources++] = pin;
+    struct shm_pin **sources =
+        with_room(r->sources, &r->room_sources, r->num_sources, sizeof(struct shm_pin *));
+    if (sources == NULL) /* the next look finds it again */
+        return;
+    r->sources = sources;
+    r->sources[r->num_sources++] = pin;
 }
 
 static bool is_revoked(const struct shm_pin *pin, uint64_t version)
@@ -125,8 +125,11 @@ static bool see_pin(struct shm_readers *r, struct shm_pin *pin)
     if (r->num_pins == ROOM_MIN)
         return true;
 #endif
-    if (!make_room(&r->pins, &r->room_pins, r->num_pins, sizeof(*r->pins)))
+    struct shm_pin_seen *pins =
+        with_room(r->pins, &r->room_pins, r->num_pins, sizeof(struct shm_pin_seen));
+    if (pins == NULL)
         return false;
+    r->pins = pins;
     r->pins[r->num_pins++] = seen;
     return true;
 }
