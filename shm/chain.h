@@ -74,6 +74,16 @@ static inline void shm_chain_log_add(struct shm_txn *txn, struct cds_hlist_head 
         *pending = node;
 }
 
+/** Without the lock: asks for the newest body of a node that a chain led to. The node may be
+ * another user's by now, or be built just now; what is read is memory of the arena all the same,
+ * and nothing follows from it. */
+static inline void shm_chain_touch_body(const struct shm_node *node)
+{
+    const struct shm_body *body = __atomic_load_n(&node->body, __ATOMIC_RELAXED);
+    __builtin_prefetch(body, 1);
+    __builtin_prefetch((const char *)body + SHM_LINE);
+}
+
 /** Under the writer lock: whether a node's user is there, or comes in with this batch. (A node of
  * the batch may have any `died`: recycled, it links the free list until the commit.) */
 static inline bool shm_chain_lives(const struct shm_node *node)

@@ -40,11 +40,26 @@ static int prepare(struct shm_actor *actor, const struct shm_new_user *users, si
     }
     for (size_t i = 0; i < count; i++)
         batch->check[i] = shm_check_bytes(users[i].body, users[i].body_len);
-    int rc = actor->unique != 0 ? shm_unique_prepare(actor, users, count) : SHM_OK;
-    if (count > 1)
-        for (size_t i = 0; i < count; i++)
-            __builtin_prefetch(
-                __atomic_load_n(&bucket_of(actor, batch->hash[i])->next, __ATOMIC_RELAXED), 1);
+    return actor->unique != 0 ? shm_unique_prepare(actor, users, count) : SHM_OK;
+}
+
+/* A batch's chains, just before the lock: what was asked for before a long copy is gone again. */
+static void touch_chains(const struct shm_actor *actor, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        const struct cds_hlist_head *bucket =
+            &actor->buckets[actor->batch.hash[i] & actor->bucket_mask];
+        __builtin_prefetch(__atomic_load_n(&bucket->next, __ATOMIC_RELAXED), 1);
+    }
+    if (actor->unique != 0)
+        shm_unique_touch(actor, count);
+}
+
+static int prepare_batch(struct shm_actor *actor, const struct shm_new_user *users, size_t count)
+{
+    int rc = shm_reserve_bodies(actor, users, count, count);
+    if (rc == SHM_OK)
+        touch_chains(actor, count);
     return rc;
 }
 
@@ -142,7 +157,7 @@ static int build_user(struct shm_actor *actor, const struct shm_new_user *user, 
         memcpy(body->bytes, user->body, user->body_len);
     fill_node(node, user->id, batch->hash[i], shm_control()->seq + 1 + i, version);
     fill_body(body, node, user, batch->check[i], version);
-    node->body = body;
+    __atomic_store_n(&node->body, body, __ATOMIC_RELAXED); /* chain.h: somebody may look ahead */
     batch->node[i] = node;
     int rc = log_bucket(actor, node, many);
     if (rc == SHM_OK && actor->unique != 0)
@@ -250,7 +265,7 @@ int shm_users_insert(struct shm_actor *actor, const struct shm_new_user *users, 
     int rc = prepare(actor, users, count, conflict);
     while (rc == SHM_OK) {
         if (count > 1)
-            rc = shm_reserve_bodies(actor, users, count, count);
+            rc = prepare_batch(actor, users, count);
         if (rc == SHM_OK)
             rc = shm_writer_lock(actor->store);
         if (rc == SHM_OK) {

@@ -4,6 +4,7 @@
 
 #include "shm/retire.h"
 
+#include "shm/chain.h"
 #include "shm/hash.h"
 
 enum { PLACES = 4 * SHM_BATCH_MAX };
@@ -26,6 +27,27 @@ void shm_prepare_ids(struct shm_actor *actor, const uint8_t *ids, size_t stride,
     for (size_t i = 0; i < count; i++) {
         actor->batch.hash[i] = shm_hash_id(shm_header(), ids + i * stride);
         __builtin_prefetch(&actor->buckets[actor->batch.hash[i] & actor->bucket_mask]);
+    }
+}
+
+static const struct shm_node *first_of(const struct shm_actor *actor, size_t i)
+{
+    const struct cds_hlist_node *first = __atomic_load_n(
+        &actor->buckets[actor->batch.hash[i] & actor->bucket_mask].next, __ATOMIC_RELAXED);
+    return first != NULL ? caa_container_of(first, struct shm_node, by_id) : NULL;
+}
+
+void shm_touch_targets(const struct shm_actor *actor, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        const struct shm_node *node = first_of(actor, i);
+        __builtin_prefetch(node, 1);
+        __builtin_prefetch((const char *)node + SHM_LINE, 1);
+    }
+    for (size_t i = 0; i < count; i++) {
+        const struct shm_node *node = first_of(actor, i);
+        if (node != NULL)
+            shm_chain_touch_body(node);
     }
 }
 

@@ -43,15 +43,21 @@ void shm_unique_leave(struct shm_actor *actor)
     free(actor->keys);
 }
 
-/* What the chains begin with, for a batch: a bucket's page may never have been touched, and that
- * the kernel clears it must not happen under the lock. */
-static void touch_buckets(const struct shm_actor *actor, size_t count)
+void shm_unique_touch(const struct shm_actor *actor, size_t count)
 {
     for (size_t i = 0; i < count; i++)
         for (unsigned key = 0; key < SHM_KEYS; key++) {
             const struct shm_key *has = &actor->keys->of[i][key];
             if (has->len != 0)
                 __builtin_prefetch(__atomic_load_n(&has->bucket->next, __ATOMIC_RELAXED), 1);
+        }
+    for (size_t i = 0; i < count; i++)
+        for (unsigned key = 0; key < SHM_KEYS; key++) {
+            const struct shm_key *has = &actor->keys->of[i][key];
+            const struct cds_hlist_node *first =
+                has->len != 0 ? __atomic_load_n(&has->bucket->next, __ATOMIC_RELAXED) : NULL;
+            if (first != NULL)
+                shm_chain_touch_body(shm_unique_node(first, key));
         }
 }
 
@@ -75,8 +81,6 @@ int shm_unique_prepare(struct shm_actor *actor, const struct shm_new_user *users
             __builtin_prefetch(has->bucket, 1);
         }
     }
-    if (count > 1)
-        touch_buckets(actor, count);
     return SHM_OK;
 }
 

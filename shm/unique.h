@@ -88,6 +88,10 @@ void shm_unique_leave(struct shm_actor *actor);
 
 /** Before the lock: keys and hashes. @return SHM_EINVAL where the process has no key_of */
 int shm_unique_prepare(struct shm_actor *actor, const struct shm_new_user *users, size_t count);
+/** For a batch, just before the lock: brings what its chains begin with, and the keys there, into
+ * the cache. A bucket's page may never have been touched, and the kernel clears it then: not under
+ * the lock. */
+void shm_unique_touch(const struct shm_actor *actor, size_t count);
 /** Logs user i's node, which leads to its body, into the indexes. @return SHM_EKEY, and which key
  */
 int shm_unique_log(struct shm_actor *actor, size_t i, bool many, unsigned *key);

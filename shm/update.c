@@ -31,6 +31,14 @@ static int prepare(struct shm_actor *actor, const struct shm_new_user *users, si
     return SHM_OK;
 }
 
+static int prepare_batch(struct shm_actor *actor, const struct shm_new_user *users, size_t count)
+{
+    int rc = shm_reserve_bodies(actor, users, count, 0);
+    if (rc == SHM_OK)
+        shm_touch_targets(actor, count);
+    return rc;
+}
+
 static struct shm_body *build_body(struct shm_actor *actor, const struct shm_new_user *user,
                                    size_t i)
 {
@@ -132,7 +140,7 @@ int shm_users_update(struct shm_actor *actor, const struct shm_new_user *users, 
     int rc = prepare(actor, users, count, conflict);
     while (rc == SHM_OK) {
         if (count > 1)
-            rc = shm_reserve_bodies(actor, users, count, 0);
+            rc = prepare_batch(actor, users, count);
         if (rc == SHM_OK)
             rc = shm_writer_lock(actor->store);
         if (rc == SHM_OK) {
