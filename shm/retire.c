@@ -33,7 +33,7 @@ void shm_prepare_ids(struct shm_actor *actor, const uint8_t *ids, size_t stride,
 static const struct shm_node *first_of(const struct shm_actor *actor, size_t i)
 {
     const struct cds_hlist_node *first = __atomic_load_n(
-        &actor->buckets[actor->batch.hash[i] & actor->bucket_mask].next, __ATOMIC_RELAXED);
+        &actor->buckets[actor->batch.hash[i] & actor->bucket_mask].next, __ATOMIC_ACQUIRE);
     return first != NULL ? caa_container_of(first, struct shm_node, by_id) : NULL;
 }
 

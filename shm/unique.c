@@ -55,7 +55,7 @@ void shm_unique_touch(const struct shm_actor *actor, size_t count)
         for (unsigned key = 0; key < SHM_KEYS; key++) {
             const struct shm_key *has = &actor->keys->of[i][key];
             const struct cds_hlist_node *first =
-                has->len != 0 ? __atomic_load_n(&has->bucket->next, __ATOMIC_RELAXED) : NULL;
+                has->len != 0 ? __atomic_load_n(&has->bucket->next, __ATOMIC_ACQUIRE) : NULL;
             if (first != NULL)
                 shm_chain_touch_body(shm_unique_node(first, key));
         }
