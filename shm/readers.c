@@ -224,7 +224,7 @@ struct shm_pin_seen shm_readers_pin(struct shm_readers *r, uint64_t born, uint64
         else
             high = middle;
     }
-    for (; low > 0 && r->pins[low - 1].version >= born; low--) {
+    for (; low > 0 && r->pins[low - 1].version >= born && !shm_readers_outdated(r); low--) {
         struct shm_pin_seen *seen = &r->pins[low - 1];
         if (seen->pin == NULL)
             continue;

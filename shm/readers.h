@@ -54,7 +54,8 @@ static inline bool shm_readers_passed(const struct shm_readers *readers, uint64_
 }
 /** Whether so many pins have ended since the look that another one is due. */
 bool shm_readers_outdated(const struct shm_readers *readers);
-/** The newest pin that needs what lived in [born, died), or {0, NULL}. */
+/** The newest pin that needs what lived in [born, died), or {0, NULL}. Where the look is outdated
+ * then, the search was given up, and this says nothing. */
 struct shm_pin_seen shm_readers_pin(struct shm_readers *readers, uint64_t born, uint64_t died);
 /** A pin whose list was made for another version than it has now. */
 bool shm_readers_holds_for_another(const struct shm_pin *pin, uint64_t version);

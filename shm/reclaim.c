@@ -192,6 +192,8 @@ static void settle(struct reclaim *r, struct shm_pin *source)
     struct shm_node *node = body->state == SHM_BODY_DELETED ? shm_node_of(body) : NULL;
     struct shm_pin_seen seen =
         shm_readers_pin(r->readers, node != NULL ? node->born : body->born, body->died);
+    if (shm_readers_outdated(r->readers))
+        return;
     bool mixed = seen.pin != NULL && shm_readers_holds_for_another(seen.pin, seen.version);
     if (mixed && source == NULL) { /* its list goes first */
         shm_readers_add_source(r->readers, seen.pin);

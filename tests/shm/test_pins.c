@@ -304,6 +304,32 @@ static void oldest_are_revoked_until_the_rest_is_within_the_bound(void **state)
     segment_check(f->store, 500);
 }
 
+static void end_many(const char *point)
+{
+    if (strcmp(point, "looked") != 0)
+        return;
+    shm_test_hook = NULL;
+    for (int i = 0; i < MANY; i++)
+        shm_snapshot_end(holders[i % HOLDERS], &many[i]);
+}
+
+/* They are passed one by one, under the lock: some of them, then another look is due. */
+static void pins_that_ended_since_the_look_are_passed_64_at_a_time(void **state)
+{
+    struct fixture *f = *state;
+    pin_many(f);
+    update(f->actor, 0, 60);
+    shm_test_hook = end_many;
+    reclaim(f->actor, 1000);
+    assert_null(shm_test_hook);
+    assert_in_range(f->actor->readers->ended, 60, 65);
+    for (int i = 0; i < 4; i++)
+        reclaim(f->actor, 10000);
+    assert_int_equal(shm_control()->held_count + shm_control()->retired.count, 0);
+    segment_check(f->store, 500);
+    leave_many();
+}
+
 /* What a look costs grows with the pins: so then a writer looks less often. */
 static void writers_look_at_no_more_than_16_pins_for_each_body(void **state)
 {
@@ -370,6 +396,7 @@ int main(void)
         WITH(each_of_a_thousand_pinned_versions_is_kept),
         WITH(bound_holds_where_a_thousand_pins_need_the_same),
         WITH(oldest_are_revoked_until_the_rest_is_within_the_bound),
+        WITH(pins_that_ended_since_the_look_are_passed_64_at_a_time),
         WITH(writers_look_at_no_more_than_16_pins_for_each_body),
         WITH(writer_looks_after_64_bodies_that_he_retired),
         WITH(reclaim_holds_the_lock_for_32_steps_at_most),

@@ -13,6 +13,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "shm/hash.h"
+#include "shm/unique.h"
+
 enum { NAME, MAIL };
 
 void (*shm_test_hook)(const char *point);
@@ -663,10 +666,25 @@ static void index_costs_at_most_32_bytes_a_user(void **state)
     assert_true(two > 0 && two <= 32);
 }
 
+/* Who could make ids collide would not have made keys collide, nor one key's with the other's. */
+static void keys_and_ids_are_hashed_with_other_parts_of_the_secret(void **state)
+{
+    (void)state;
+    for (uint64_t n = 0; n < 100; n++) {
+        uint8_t bytes[SHM_ID_SIZE];
+        user_id(bytes, n);
+        uint64_t id = shm_hash_id(shm_header(), bytes);
+        uint64_t first = shm_unique_hash(shm_header(), 0, bytes, sizeof(bytes));
+        uint64_t second = shm_unique_hash(shm_header(), 1, bytes, sizeof(bytes));
+        assert_true(id != first && id != second && first != second);
+    }
+}
+
 int main(void)
 {
 #define WITH(test) cmocka_unit_test_setup_teardown(test, setup, fixture_teardown)
     const struct CMUnitTest tests[] = {
+        WITH(keys_and_ids_are_hashed_with_other_parts_of_the_secret),
         WITH(taken_key_is_refused_and_told_which),
         WITH(keys_are_compared_as_key_of_gives_them),
         WITH(any_number_of_users_has_no_key),
