@@ -24,6 +24,30 @@ static int protect(struct shm_store *store, struct shm_fault *fault)
                     strerror(error));
 }
 
+/* A dead owner's commit may be in the log alone: that a rebuild has begun, or that an index is no
+ * more. Who writes looks at the tables after that, or he would have those of before. */
+static int finish_log(struct shm_store *store, struct shm_fault *fault)
+{
+    if (__atomic_load_n(&shm_log()->state, __ATOMIC_ACQUIRE) == SHM_LOG_IDLE)
+        return SHM_OK;
+    int rc = shm_writer_wait(store);
+    if (rc != SHM_OK)
+        return shm_writer_fail(store, rc, fault);
+    shm_writer_unlock();
+    return SHM_OK;
+}
+
+static int look_at_tables(struct shm_store *store, struct shm_fault *fault)
+{
+    int rc = finish_log(store, fault);
+    if (rc == SHM_OK && shm_rebuild_unfinished())
+        rc = shm_fail(fault, SHM_EBUSY,
+                      "segment %s: its server died while it rebuilt the tables: start it, to "
+                      "finish that",
+                      store->name);
+    return rc;
+}
+
 static int attach(struct shm_store *store, enum shm_attach_mode mode, struct shm_fault *fault)
 {
     struct shm_geometry geometry;
@@ -47,14 +71,12 @@ static int attach(struct shm_store *store, enum shm_attach_mode mode, struct shm
                         "do not hold",
                         store->name);
     }
-    if (mode == SHM_ATTACH_WRITE && shm_rebuild_unfinished()) {
+    if (mode != SHM_ATTACH_WRITE)
+        return store->locked_out ? SHM_OK : protect(store, fault);
+    rc = look_at_tables(store, fault);
+    if (rc != SHM_OK)
         shm_segment_unmap(store);
-        return shm_fail(fault, SHM_EBUSY,
-                        "segment %s: its server died while it rebuilt the tables: start it, to "
-                        "finish that",
-                        store->name);
-    }
-    return mode == SHM_ATTACH_WRITE || store->locked_out ? SHM_OK : protect(store, fault);
+    return rc;
 }
 
 int shm_store_attach(struct shm_store **out, const char *name, enum shm_attach_mode mode,

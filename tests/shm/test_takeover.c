@@ -200,6 +200,43 @@ static void killed_take_over_that_drops_indexes_lets_no_twin_in(void **state)
     killed_at_every_step(state, "sealed", 1, 2);
 }
 
+/* The commit that begins a rebuild may be in the log alone. */
+static void tool_writes_by_the_tables_of_a_finished_log(struct fixture *f)
+{
+    if (shm_store_attach(&f->store, f->name, SHM_ATTACH_WRITE, key_of, &f->fault) != SHM_OK)
+        return;
+    assert_int_equal(shm_actor_join(&f->actor, f->store, SHM_ACTOR_TOOL, 0, &f->fault), SHM_OK);
+    assert_int_equal(shm_writer_lock(f->store), SHM_OK);
+    shm_writer_unlock();
+    assert_false(shm_rebuild_unfinished());
+    assert_ptr_equal(f->actor->buckets, shm_control()->ids.buckets);
+    for (unsigned key = 0; key < SHM_KEYS; key++)
+        assert_ptr_equal(f->actor->by_key[key].buckets, shm_control()->unique[key].buckets);
+    fixture_close(f);
+}
+
+static void writing_tool_finishes_a_dead_take_overs_log_before_it_looks(void **state)
+{
+    static const unsigned wanted[] = {0, 3};
+    int status, kills = 0;
+    do {
+        assert_int_equal(fixture_setup(state), 0);
+        struct fixture *f = *state;
+        make(f, 1);
+        fixture_close(f);
+        f->config.unique = wanted[kills % 2];
+        kill_point = "sealed";
+        kill_after = kills++ / 2;
+        status = in_child(open_and_die, f, 0);
+        tool_writes_by_the_tables_of_a_finished_log(f);
+        open_as(f, FEW, 1);
+        check_keys(f, 1);
+        fixture_teardown(state);
+    } while (WIFSIGNALED(status));
+    assert_int_equal(status, 0);
+    assert_true(kills > 4);
+}
+
 static void max_users_is_written_when_its_tables_are_there(void **state)
 {
     struct fixture *f = *state;
@@ -626,6 +663,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(killed_take_over_for_more_users_lets_no_twin_in),
         cmocka_unit_test(killed_take_over_that_drops_indexes_lets_no_twin_in),
+        cmocka_unit_test(writing_tool_finishes_a_dead_take_overs_log_before_it_looks),
         WITH(max_users_is_written_when_its_tables_are_there),
         WITH(index_half_moved_is_not_finished_without_its_key),
         WITH(stopped_reader_makes_a_take_over_fail_before_it_changes_anything),
