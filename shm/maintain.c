@@ -35,9 +35,10 @@ unsigned shm_maintain(struct shm_actor *actor)
     work = shm_reserve_reap(actor);
     for (int looks = 0; looks < LOOKS; looks++) {
         unsigned steps;
-        if (shm_reclaim(actor, STEPS_A_LOOK, &steps) != SHM_OK || steps == 0)
+        int rc = shm_reclaim(actor, STEPS_A_LOOK, &steps);
+        work = work || steps != 0 || rc == SHM_EBUSY; /* others write: there is more to do */
+        if (rc != SHM_OK || steps == 0)
             break;
-        work = true;
     }
     if (shm_grow_ahead(actor->store))
         work = true;

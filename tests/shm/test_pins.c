@@ -384,6 +384,33 @@ static void reclaim_holds_the_lock_for_32_steps_at_most(void **state)
     assert_int_equal(steps_max, 32);
 }
 
+/* Another writer, in the way of one hold of many. */
+static void take_the_lock(const char *point)
+{
+    if (strcmp(point, the_point) != 0)
+        return;
+    shm_test_hook = NULL;
+    assert_int_equal(shm_writer_lock(store), SHM_OK);
+}
+
+static void maintenance_that_finds_the_lock_taken_comes_back_soon(void **state)
+{
+    struct fixture *f = *state;
+    shm_actor_online(reader);
+    update(f->actor, 0, 500);
+    shm_actor_offline(reader);
+    the_point = "looked";
+    shm_test_hook = take_the_lock;
+    unsigned soon = shm_maintain(f->actor);
+    assert_null(shm_test_hook);
+    shm_writer_unlock();
+    assert_true(shm_control()->retired.count >= 400);
+    assert_true(soon < 100);
+    while (shm_maintain(f->actor) < 100) {
+    }
+    assert_int_equal(shm_control()->retired.count, 0);
+}
+
 int main(void)
 {
 #define WITH(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
@@ -400,6 +427,7 @@ int main(void)
         WITH(writers_look_at_no_more_than_16_pins_for_each_body),
         WITH(writer_looks_after_64_bodies_that_he_retired),
         WITH(reclaim_holds_the_lock_for_32_steps_at_most),
+        WITH(maintenance_that_finds_the_lock_taken_comes_back_soon),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
