@@ -72,7 +72,7 @@ static bool fits(const struct shm_slot *slot, const struct shm_new_user *users, 
     if (slot->reserve_count != count)
         return false;
     for (size_t i = 0; i < count; i++, body = body->link)
-        if (body->length != users[i].body_len)
+        if (body == NULL || body->length != users[i].body_len)
             return false;
     return true;
 }
@@ -163,6 +163,8 @@ static int reserve_anew(struct shm_actor *actor, const struct shm_new_user *user
         rc = lock_with_pages(actor, bytes_of(users, count));
     if (rc != SHM_OK)
         return rc;
+    if (actor->slot->reserve != NULL) /* a dead one's: we have just finished its log */
+        release(actor->slot);
     rc = more != 0 && control->users + more > control->max_users ? SHM_EFULL
                                                                  : reserve(actor, users, count);
     shm_writer_unlock();

@@ -400,6 +400,25 @@ static void heir_of_an_unfinished_reserve_gives_it_back(void **state)
     segment_check(f->store, 0);
 }
 
+/* And where nobody has finished the log before the heir's own batch does. */
+static void heir_whose_batch_finishes_an_unfinished_reserve_gives_it_back(void **state)
+{
+    struct fixture *f = *state;
+    struct shm_actor *heir;
+    assert_int_equal(shm_grow(f->store), SHM_OK); /* for both batches */
+    prepare(0, 1, LARGE);
+    the_point = "sealed";
+    (void)in_child(insert_and_die, f, 0);
+    assert_int_equal(shm_actor_join(&heir, f->store, SHM_ACTOR_WORKER, 2, &f->fault), SHM_OK);
+    assert_int_equal(shm_actor_slot(heir), 1); /* the dead one's */
+    assert_int_equal(reserved(heir), 0);
+    assert_int_equal(insert(heir), SHM_OK);
+    assert_int_equal(reserved(heir), 0);
+    check_users(heir);
+    shm_actor_leave(heir);
+    segment_check(f->store, SHM_BATCH_MAX);
+}
+
 static void verify_sees_a_wrong_reserve(void **state)
 {
     struct fixture *f = *state;
@@ -437,6 +456,7 @@ int main(void)
         WITH(what_a_dead_server_reserved_is_the_next_ones),
         WITH(tool_that_reads_may_get_the_slot_of_a_dead_batch),
         WITH(heir_of_an_unfinished_reserve_gives_it_back),
+        WITH(heir_whose_batch_finishes_an_unfinished_reserve_gives_it_back),
         WITH(verify_sees_a_wrong_reserve),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
