@@ -141,7 +141,7 @@ int shm_file_publish(int fd, const char *name, struct shm_fault *fault);
 /** Gives [at, at + length) memory, if the process's control groups have it: room.h.
  * @return SHM_ESPACE, SHM_ESYS */
 int shm_file_allocate(int fd, uint64_t at, uint64_t length, struct shm_fault *fault);
-/** The same for who has asked shm_room_for() already. */
+/** The same for who has asked shm_room_for() already, or takes what its margin is for. */
 int shm_file_fallocate(int fd, uint64_t at, uint64_t length, struct shm_fault *fault);
 /** Whether this path leads to it, and not by a symbolic link. */
 bool shm_file_is_at(int fd, const char *path);

@@ -100,8 +100,9 @@ static int make_slots(struct shm_store *store, unsigned ready)
         return rc;
     if (shm_slots_ready() == ready && ready < SHM_SLOTS) {
         unsigned to = ready + SHM_SLOTS_STEP;
-        rc = shm_file_allocate(store->fd, SHM_SLOTS_AT + ready * sizeof(struct shm_slot),
-                               SHM_SLOTS_STEP * sizeof(struct shm_slot), NULL);
+        /* without a look at the control groups: their margin is there for processes (room.c) */
+        rc = shm_file_fallocate(store->fd, SHM_SLOTS_AT + ready * sizeof(struct shm_slot),
+                                SHM_SLOTS_STEP * sizeof(struct shm_slot), NULL);
         if (rc == SHM_OK) {
             shm_slots_init(ready, to);
             shm_txn_begin(&txn);

@@ -294,6 +294,21 @@ static void what_a_group_refuses_is_not_refused_to_others(void **state)
     shm_actor_reap(f->store);
 }
 
+/* The table took all but the margin, which is for processes: so for their slots, too. */
+static void processes_join_where_the_table_may_not_grow(void **state)
+{
+    struct fixture *f = *state;
+    struct shm_actor *actors[SHM_SLOTS_STEP];
+    play_limit(64 * MIB, 60 * MIB);
+    for (unsigned i = 0; i < SHM_SLOTS_STEP; i++) /* one more than there are slots */
+        assert_int_equal(shm_actor_join(&actors[i], f->store, SHM_ACTOR_WORKER, i, &f->fault),
+                         SHM_OK);
+    for (unsigned i = 0; i < SHM_SLOTS_STEP; i++)
+        shm_actor_leave(actors[i]);
+    shm_room_set_root("");
+    segment_check(f->store, 0);
+}
+
 static void creation_is_refused_where_the_group_has_no_room(void **state)
 {
     struct fixture *f = *state;
@@ -430,6 +445,7 @@ int main(void)
         TEST(limit_that_cannot_be_read_for_want_of_descriptors_is_met),
         TEST(growth_is_refused_where_the_group_has_no_room),
         TEST(what_a_group_refuses_is_not_refused_to_others),
+        TEST(processes_join_where_the_table_may_not_grow),
         TEST(creation_is_refused_where_the_group_has_no_room),
         TEST(larger_tables_are_refused_where_the_group_has_no_room),
         TEST(verify_is_refused_where_its_copy_has_no_room),
