@@ -41,7 +41,7 @@ static struct fresh populate(const struct shm_store *store, uint64_t bytes)
         return fresh;
     uint64_t at[][2] = {{fresh.cur, fresh.end}, {fresh.next, fresh.upto}};
     for (unsigned i = 0; i < 2; i++) {
-        uint64_t from = at[i][0] / SHM_PAGE * SHM_PAGE;
+        uint64_t from = at[i][0] / SHM_EXTENT * SHM_EXTENT; /* a page of any machine */
         if (from >= SHM_BASE + SHM_ARENA_AT && from < at[i][1] && at[i][1] <= arena_end)
             (void)madvise((void *)(uintptr_t)from, at[i][1] - from, MADV_POPULATE_WRITE);
     }

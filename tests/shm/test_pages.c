@@ -16,11 +16,14 @@
 void (*shm_test_hook)(const char *point);
 
 static uint64_t page = 4096;
+static unsigned refused; /* advice, of which nobody hears that it was not taken */
 
 void *__real_mmap(void *at, size_t length, int prot, int flags, int fd, off_t offset);
 void *__wrap_mmap(void *at, size_t length, int prot, int flags, int fd, off_t offset);
 int __real_mprotect(void *at, size_t length, int prot);
 int __wrap_mprotect(void *at, size_t length, int prot);
+int __real_madvise(void *at, size_t length, int advice);
+int __wrap_madvise(void *at, size_t length, int advice);
 long __real_sysconf(int name);
 long __wrap_sysconf(int name);
 
@@ -43,6 +46,15 @@ int __wrap_mprotect(void *at, size_t length, int prot)
 {
     if (is_aligned((uint64_t)(uintptr_t)at))
         return __real_mprotect(at, shm_round_up(length, page), prot);
+    errno = EINVAL;
+    return -1;
+}
+
+int __wrap_madvise(void *at, size_t length, int advice)
+{
+    if (is_aligned((uint64_t)(uintptr_t)at))
+        return __real_madvise(at, length, advice);
+    refused++;
     errno = EINVAL;
     return -1;
 }
@@ -92,6 +104,7 @@ static void check_pages_of(struct fixture *f, uint64_t bytes)
     assert_int_equal(fixture_reopen(f), SHM_OK);
     users_insert(f->actor, 900, 30000, 200);
     segment_check(f->store, 30000);
+    assert_int_equal(refused, 0);
 }
 
 static void segment_of_pages_of_4_kib_is_taken_over(void **state)
