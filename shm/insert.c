@@ -18,7 +18,7 @@
 #include "shm/reserve.h"
 #include "shm/unique.h"
 
-static inline struct cds_hlist_head *bucket_of(struct shm_actor *actor, uint64_t hash)
+static inline struct cds_hlist_head *bucket_of(const struct shm_actor *actor, uint64_t hash)
 {
     return &actor->buckets[hash & actor->bucket_mask];
 }
@@ -47,8 +47,7 @@ static int prepare(struct shm_actor *actor, const struct shm_new_user *users, si
 static void touch_chains(const struct shm_actor *actor, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
-        const struct cds_hlist_head *bucket =
-            &actor->buckets[actor->batch.hash[i] & actor->bucket_mask];
+        const struct cds_hlist_head *bucket = bucket_of(actor, actor->batch.hash[i]);
         __builtin_prefetch(__atomic_load_n(&bucket->next, __ATOMIC_RELAXED), 1);
     }
     if (actor->unique != 0)

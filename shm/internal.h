@@ -67,13 +67,13 @@ struct shm_actor {
     struct shm_table by_key[SHM_KEYS]; /* control.unique, which lies in a line that writers use */
     struct shm_keys *keys;             /* NULL where unique is 0 */
     size_t retired;                    /* by this actor since it last reclaimed */
-    size_t unseen;               /* retired by this actor since it last looked at the readers */
-    struct shm_readers *readers; /* as it saw them: readers.h */
-    bool reserved;               /* the batch's bodies are in the slot's reserve: reserve.h */
-    struct shm_body *reserve;    /* the next of them for this transaction */
-    uint8_t pins_free;           /* entries of pin_free */
-    uint8_t pin_last;            /* the newest pin begun */
-    unsigned number;             /* of the slot */
+    size_t unseen;                  /* retired by this actor since it last looked at the readers */
+    struct shm_readers *readers;    /* as it saw them: readers.h */
+    bool reserved;                  /* the batch's bodies are in the slot's reserve: reserve.h */
+    struct shm_body *next_reserved; /* of them, for this transaction */
+    uint8_t pins_free;              /* entries of pin_free */
+    uint8_t pin_last;               /* the newest pin begun */
+    unsigned number;                /* of the slot */
     struct shm_store *store;
     uint8_t pin_free[SHM_PINS];
     struct shm_txn txn;

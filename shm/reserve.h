@@ -39,10 +39,10 @@ bool shm_reserve_reap(struct shm_actor *actor);
  * NULL: the arena has to grow. */
 static inline struct shm_body *shm_reserve_take(struct shm_actor *actor, uint32_t len)
 {
-    struct shm_body *body = actor->reserve;
+    struct shm_body *body = actor->next_reserved;
     if (caa_likely(body == NULL))
         return shm_alloc_block(&actor->txn, sizeof(*body) + len);
-    actor->reserve = body->link;
+    actor->next_reserved = body->link;
     if (actor->txn.tracked)
         shm_dirty_mark(body, shm_body_size(body));
     return body;
@@ -51,7 +51,7 @@ static inline struct shm_body *shm_reserve_take(struct shm_actor *actor, uint32_
 /** Under the lock, before the transaction begins to build: whose blocks it takes. */
 static inline void shm_reserve_begin(struct shm_actor *actor)
 {
-    actor->reserve = actor->reserved ? actor->slot->reserve : NULL;
+    actor->next_reserved = actor->reserved ? actor->slot->reserve : NULL;
 }
 
 /** The batch's transaction has taken all of them. */
