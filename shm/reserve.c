@@ -122,7 +122,6 @@ static int reserve(struct shm_actor *actor, const struct shm_new_user *users, si
 
 /* ---- a process's own ---- */
 
-/* A tool that reads cannot write to blocks that a dead one left in its slot: others will. */
 static int release_own(struct shm_actor *actor)
 {
     if (actor->slot->reserve == NULL)
