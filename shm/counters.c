@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* Counters: a header, the names, then a row a slot. */
-#include "config.h"
-
 #include "shm/counters.h"
 
 #include <errno.h>
@@ -12,8 +10,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "shm/hash.h"
-#include "shm/internal.h"
+#include "shm/core/hash.h"
+#include "shm/core/internal.h"
 
 #define MAGIC "rosterdc"
 

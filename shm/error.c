@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-#include "config.h"
-
 #include "shm/error.h"
 
 #include <stdarg.h>
 #include <stdio.h>
 
-#include "shm/internal.h"
+#include "shm/core/internal.h"
 
 const char *shm_strerror(int error)
 {

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "http2/secret.h"
+#include "base/secret.h"
 
 /* Blocks double from the first size on, so that a call which needs much asks
  * malloc seldom, and stop doubling at the last, so that it wastes little. */
@@ -42,7 +42,7 @@ void *grpc_arena_alloc_block(struct grpc_arena *arena, size_t size)
         size = (size + GRPC_ARENA_ALIGN - 1) & ~(size_t)(GRPC_ARENA_ALIGN - 1);
         if (block_size < sizeof(*block) + size)
             block_size = sizeof(*block) + size;
-        block = arena->secret ? http2_secret_alloc(block_size) : malloc(block_size);
+        block = arena->secret ? secret_alloc(block_size) : malloc(block_size);
     }
     if (block == NULL)
         return NULL;
@@ -65,7 +65,7 @@ void grpc_arena_clear(struct grpc_arena *arena, bool wipe)
             explicit_bzero(block->bytes, (size_t)(used_end - block->bytes));
         used_end = older != NULL ? older->end : arena->first_end;
         if (arena->secret)
-            http2_secret_free(block, (size_t)(block_end - (uint8_t *)block));
+            secret_free(block, (size_t)(block_end - (uint8_t *)block));
         else
             free(block);
     }

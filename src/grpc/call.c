@@ -3,9 +3,9 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "base/percent.h"
+#include "base/utf8.h"
 #include "grpc/internal.h"
-#include "grpc/percent.h"
-#include "grpc/utf8.h"
 
 /** A status message longer than this would meet the header list limits of clients. */
 enum { MAX_STATUS_MESSAGE = 1024 };
@@ -71,7 +71,7 @@ void grpc_call_on_close(struct http2_stream *stream, bool complete, uint32_t err
 
     (void)complete; /* ended tells what the client was told */
     (void)error;
-    http2_timer_disarm(server->timers, &call->timer);
+    timer_disarm(server->timers, &call->timer);
     enum grpc_status status = call->ended || call->rejected ? call->status : GRPC_CANCELLED;
     call->status = (uint8_t)status;
     call->finished = call->ended = true;
@@ -113,13 +113,13 @@ static void keep_message(struct grpc_call *call, const char *message)
 {
     size_t len = strnlen(message, MAX_STATUS_MESSAGE + 4);
 
-    len = grpc_utf8_cut(message, len, MAX_STATUS_MESSAGE);
-    size_t encoded = grpc_percent_length(message, len);
+    len = utf8_cut(message, len, MAX_STATUS_MESSAGE);
+    size_t encoded = percent_length(message, len);
     if (encoded != 0)
         call->message = grpc_arena_alloc(&call->arena, encoded);
     if (call->message == NULL)
         return; /* the status goes out without it */
-    grpc_percent_encode(call->message, message, len);
+    percent_encode(call->message, message, len);
     call->message_len = (uint32_t)encoded;
 }
 
@@ -176,7 +176,7 @@ void grpc_call_cut(struct grpc_call *call, enum grpc_status status, const char *
         grpc_send_reset(call, HTTP2_CANCEL);
 }
 
-void grpc_call_deadline_passed(struct http2_timer *timer)
+void grpc_call_deadline_passed(struct timer *timer)
 {
     struct grpc_call *call =
         (struct grpc_call *)((uint8_t *)timer - offsetof(struct grpc_call, timer));

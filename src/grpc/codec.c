@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/utf8.h"
 #include "grpc/descriptor.h"
-#include "grpc/utf8.h"
 #include "grpc/wire.h"
 
 #define TYPE_STRING  GOOGLE__PROTOBUF__FIELD_DESCRIPTOR_PROTO__TYPE__TYPE_STRING
@@ -182,10 +182,10 @@ static bool check_value(const struct grpc_text_field *text, const void *member,
     }
     if (text->field->type == PROTOBUF_C_TYPE_BYTES) {
         const ProtobufCBinaryData *bytes = member;
-        return grpc_utf8_valid(bytes->data, bytes->len);
+        return utf8_valid(bytes->data, bytes->len);
     }
     const char *const *string = member;
-    return *string == NULL || grpc_utf8_valid((const uint8_t *)*string, strlen(*string));
+    return *string == NULL || utf8_valid((const uint8_t *)*string, strlen(*string));
 }
 
 static bool check_repeated(const struct grpc_text_field *text, const ProtobufCMessage *message,

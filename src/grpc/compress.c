@@ -6,8 +6,8 @@
 #include <string.h>
 #include <zlib.h>
 
+#include "base/secret.h"
 #include "grpc/grpc.h"
-#include "http2/secret.h"
 
 enum {
     WINDOW_BITS = 15,
@@ -64,12 +64,12 @@ static bool grow(struct buffer *buffer, size_t keep, size_t cap)
 {
     if (cap <= buffer->cap)
         return true;
-    uint8_t *bytes = http2_secret_alloc(cap);
+    uint8_t *bytes = secret_alloc(cap);
     if (bytes == NULL)
         return false;
     if (keep != 0)
         memcpy(bytes, buffer->bytes, keep);
-    http2_secret_free(buffer->bytes, buffer->cap);
+    secret_free(buffer->bytes, buffer->cap);
     buffer->bytes = bytes;
     buffer->cap = cap;
     buffer->used = keep;
@@ -80,7 +80,7 @@ static void trim(struct buffer *buffer)
 {
     if (buffer->cap <= GRPC_COMPRESS_KEEP)
         return;
-    http2_secret_free(buffer->bytes, buffer->cap);
+    secret_free(buffer->bytes, buffer->cap);
     *buffer = (struct buffer){0};
 }
 
@@ -101,8 +101,8 @@ void grpc_compress_destroy(struct grpc_compress *compress)
     libdeflate_free_decompressor(compress->inflater);
     if (compress->can_deflate)
         deflateEnd(&compress->deflater);
-    http2_secret_free(compress->in.bytes, compress->in.cap);
-    http2_secret_free(compress->out.bytes, compress->out.cap);
+    secret_free(compress->in.bytes, compress->in.cap);
+    secret_free(compress->out.bytes, compress->out.cap);
     free(compress);
 }
 

@@ -177,7 +177,7 @@ void grpc_deliver(struct grpc_call *call, uint8_t *bytes, size_t len, bool compr
 
 /* ---- what large messages leave ---- */
 
-static void on_trim_timer(struct http2_timer *timer)
+static void on_trim_timer(struct timer *timer)
 {
     struct grpc_server *server =
         (struct grpc_server *)((uint8_t *)timer - offsetof(struct grpc_server, trim_timer));
@@ -197,5 +197,5 @@ void grpc_trim_init(struct grpc_server *server)
 
 void grpc_trim_later(struct grpc_server *server)
 {
-    http2_timer_arm(server->timers, &server->trim_timer, grpc_server_now_ms(server) + KEEP_MS);
+    timer_arm(server->timers, &server->trim_timer, grpc_server_now_ms(server) + KEEP_MS);
 }

@@ -14,10 +14,10 @@
 
 #include <protobuf-c/protobuf-c.h>
 
+#include "base/timer.h"
 #include "grpc/arena.h"
 #include "grpc/status.h"
 #include "http2/http2.h"
-#include "http2/timer.h"
 
 struct grpc_server; /* one per worker: services, interceptors, calls */
 struct grpc_call;
@@ -114,7 +114,7 @@ const char *grpc_server_add_service(struct grpc_server *server, const struct grp
 void grpc_server_add_interceptor(struct grpc_server *server,
                                  const struct grpc_interceptor *interceptor);
 struct http2_context *grpc_server_http2(struct grpc_server *server);
-struct http2_timers *grpc_server_timers(struct grpc_server *server);
+struct timers *grpc_server_timers(struct grpc_server *server);
 /** Drives the loop for one turn: waits at most max_wait_ms (-1: no bound) for events, handles
  * them, fires timers. */
 void grpc_server_run_once(struct grpc_server *server, int32_t max_wait_ms);

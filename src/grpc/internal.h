@@ -81,7 +81,7 @@ struct grpc_server {
     h2o_loop_t *loop;
     struct http2_context *http2;
     struct http2_handler handler;
-    struct http2_timers *timers;
+    struct timers *timers;
     struct grpc_poll poll;
     struct grpc_call *calls; /* open ones */
     size_t num_calls;
@@ -104,9 +104,9 @@ struct grpc_server {
     /* calls with the beginning of a message, longest ago first; ended after message_timeout ms */
     struct grpc_call *partial_first, **partial_last;
     uint64_t message_timeout;
-    struct http2_timer partial_timer;
-    uint64_t overdue;              /* messages that it ended */
-    struct http2_timer trim_timer; /* armed while memory for large messages is kept */
+    struct timer partial_timer;
+    uint64_t overdue;        /* messages that it ended */
+    struct timer trim_timer; /* armed while memory for large messages is kept */
     struct grpc_methods methods;
     struct grpc_method_entry unknown;
     const struct grpc_interceptor *interceptors[GRPC_MAX_INTERCEPTORS];
@@ -142,7 +142,7 @@ struct grpc_call {
     struct grpc_server *server;
     const struct grpc_method_entry *entry;
     struct grpc_call *next, **prev; /* among the server's open calls */
-    struct http2_timer timer;       /* the deadline's */
+    struct timer timer;             /* the deadline's */
     uint64_t deadline;
     h2o_iovec_t path;
     void *state;
@@ -240,7 +240,7 @@ void grpc_send_end(struct grpc_call *call);
 void grpc_send_reset(struct grpc_call *call, enum http2_error error);
 /** grpc_call_finish() at once, without waiting for a slow reader: what waits is cut off. */
 void grpc_call_cut(struct grpc_call *call, enum grpc_status status, const char *message);
-void grpc_call_deadline_passed(struct http2_timer *timer);
+void grpc_call_deadline_passed(struct timer *timer);
 
 /* The http2 handler's other callbacks. */
 void grpc_call_on_data(struct http2_stream *stream, uint8_t *data, size_t len, bool end_stream);

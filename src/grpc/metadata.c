@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Custom metadata (gRPC PROTOCOL-HTTP2): out of requests, into responses. */
-#include "grpc/base64.h"
+#include "base/base64.h"
 #include "grpc/internal.h"
 
 static bool is_binary(const char *name, size_t len)
@@ -50,10 +50,10 @@ static enum grpc_metadata_result keep_binary(struct grpc_arena *arena, struct gr
         text++, len--;
     while (len != 0 && (text[len - 1] == ' ' || text[len - 1] == '\t'))
         len--;
-    struct grpc_metadata *record = new_record(arena, name, grpc_base64_decoded_max(len), other);
+    struct grpc_metadata *record = new_record(arena, name, base64_decoded_max(len), other);
     if (record == NULL)
         return GRPC_METADATA_NO_MEMORY;
-    if (!grpc_base64_decode((uint8_t *)record->value, &value_len, text, len))
+    if (!base64_decode((uint8_t *)record->value, &value_len, text, len))
         return GRPC_METADATA_BAD_BINARY;
     append(tail, record, value_len);
     return GRPC_METADATA_KEPT;
@@ -157,7 +157,7 @@ bool grpc_metadata_respond(struct grpc_call *call, struct grpc_response_field **
     bool binary = is_binary(name, name_len);
 
     if (binary)
-        value_len = grpc_base64_encoded_length(len);
+        value_len = base64_encoded_length(len);
     struct grpc_response_field *field =
         grpc_arena_alloc(&call->arena, sizeof(*field) + name_len + value_len);
     if (field == NULL)
@@ -165,7 +165,7 @@ bool grpc_metadata_respond(struct grpc_call *call, struct grpc_response_field **
     char *text = (char *)(field + 1);
     memcpy(text, name, name_len);
     if (binary)
-        grpc_base64_encode(text + name_len, value, len);
+        base64_encode(text + name_len, value, len);
     else if (len != 0)
         memcpy(text + name_len, value, len);
     field->next = NULL;

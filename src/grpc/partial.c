@@ -18,7 +18,7 @@ static void leave(struct grpc_call *call)
     call->partial_prev = NULL;
 }
 
-static void on_timer(struct http2_timer *timer)
+static void on_timer(struct timer *timer)
 {
     struct grpc_server *server =
         (struct grpc_server *)((uint8_t *)timer - offsetof(struct grpc_server, partial_timer));
@@ -32,7 +32,7 @@ static void on_timer(struct http2_timer *timer)
                       "the rest of a message did not come within message-timeout");
     }
     if (call != NULL)
-        http2_timer_arm(server->timers, timer, call->partial_at + server->message_timeout);
+        timer_arm(server->timers, timer, call->partial_at + server->message_timeout);
 }
 
 void grpc_partial_init(struct grpc_server *server, uint64_t timeout_ms)
@@ -58,7 +58,7 @@ void grpc_partial_note(struct grpc_call *call, bool begun)
     call->partial_prev = server->partial_last;
     *server->partial_last = call;
     server->partial_last = &call->partial_next;
-    if (!http2_timer_armed(&server->partial_timer))
-        http2_timer_arm(server->timers, &server->partial_timer,
-                        call->partial_at + server->message_timeout);
+    if (!timer_armed(&server->partial_timer))
+        timer_arm(server->timers, &server->partial_timer,
+                  call->partial_at + server->message_timeout);
 }

@@ -8,8 +8,8 @@
  */
 #include <stdlib.h>
 
+#include "base/secret.h"
 #include "grpc/internal.h"
-#include "http2/secret.h"
 
 enum { PREFIX = 5 };
 
@@ -42,7 +42,7 @@ static void inbox_free(struct grpc_call *call)
     struct grpc_inbox *inbox = &call->inbox;
 
     if (grpc_call_secret(call))
-        http2_secret_free(inbox->bytes, inbox->cap);
+        secret_free(inbox->bytes, inbox->cap);
     else
         free(inbox->bytes);
     http2_stream_release(&call->stream, inbox->cap);
@@ -63,7 +63,7 @@ static const char *inbox_reserve(struct grpc_call *call, size_t more)
     if (!http2_stream_hold(&call->stream, cap))
         return GRPC_HOLDS_TOO_MUCH;
     /* Not realloc(), which would leave a copy of a secret behind. */
-    uint8_t *bytes = grpc_call_secret(call) ? http2_secret_alloc(cap) : malloc(cap);
+    uint8_t *bytes = grpc_call_secret(call) ? secret_alloc(cap) : malloc(cap);
     if (bytes == NULL) {
         http2_stream_release(&call->stream, cap);
         return "out of memory";

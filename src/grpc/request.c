@@ -272,7 +272,7 @@ static void open_method(struct grpc_call *call, const struct head *head)
     if (head->timeout_given) {
         call->deadline = grpc_server_now_ms(call->server) + head->timeout;
         call->timer.expired = grpc_call_deadline_passed;
-        http2_timer_arm(call->server->timers, &call->timer, call->deadline);
+        timer_arm(call->server->timers, &call->timer, call->deadline);
     }
     if (method->state_size != 0) {
         call->state = grpc_arena_alloc(&call->arena, method->state_size);

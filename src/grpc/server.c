@@ -3,8 +3,8 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "base/secret.h"
 #include "grpc/internal.h"
-#include "http2/secret.h"
 
 enum { SECRET_SCRATCH = 4096 }; /* most messages with a password need less */
 
@@ -41,21 +41,21 @@ struct grpc_server *grpc_server_create(h2o_loop_t *loop, const struct grpc_confi
         .data = server,
     };
     grpc_arena_init(&server->scratch, server->scratch_memory, sizeof(server->scratch_memory));
-    void *secret = http2_secret_alloc(SECRET_SCRATCH);
+    void *secret = secret_alloc(SECRET_SCRATCH);
     grpc_arena_init(&server->secret_scratch, secret, secret != NULL ? SECRET_SCRATCH : 0);
     server->secret_scratch.secret = true;
     grpc_partial_init(server, config->message_timeout);
     grpc_trim_init(server);
-    server->timers = http2_timers_create(read_clock_ns() / 1000000);
+    server->timers = timers_create(read_clock_ns() / 1000000);
     server->compress = grpc_compress_create();
     if (server->timers != NULL && server->compress != NULL && secret != NULL)
         server->http2 =
             http2_context_create(loop, server->timers, &server->handler, &config->http2);
     if (server->http2 == NULL) {
         if (server->timers != NULL)
-            http2_timers_destroy(server->timers);
+            timers_destroy(server->timers);
         grpc_compress_destroy(server->compress);
-        http2_secret_free(secret, SECRET_SCRATCH);
+        secret_free(secret, SECRET_SCRATCH);
         free(server);
         return NULL;
     }
@@ -65,12 +65,12 @@ struct grpc_server *grpc_server_create(h2o_loop_t *loop, const struct grpc_confi
 void grpc_server_destroy(struct grpc_server *server)
 {
     http2_context_destroy(server->http2);
-    http2_timer_disarm(server->timers, &server->partial_timer);
-    http2_timer_disarm(server->timers, &server->trim_timer);
-    http2_timers_destroy(server->timers);
+    timer_disarm(server->timers, &server->partial_timer);
+    timer_disarm(server->timers, &server->trim_timer);
+    timers_destroy(server->timers);
     grpc_arena_clear(&server->scratch, true);
     grpc_arena_clear(&server->secret_scratch, true);
-    http2_secret_free(server->secret_scratch.first, SECRET_SCRATCH);
+    secret_free(server->secret_scratch.first, SECRET_SCRATCH);
     grpc_methods_free(&server->methods);
     grpc_compress_destroy(server->compress);
     free(server->stage);
@@ -99,14 +99,14 @@ struct http2_context *grpc_server_http2(struct grpc_server *server)
     return server->http2;
 }
 
-struct http2_timers *grpc_server_timers(struct grpc_server *server)
+struct timers *grpc_server_timers(struct grpc_server *server)
 {
     return server->timers;
 }
 
 uint64_t grpc_server_now_ms(const struct grpc_server *server)
 {
-    return http2_timers_now(server->timers);
+    return timers_now(server->timers);
 }
 
 uint64_t grpc_server_clock_ns(struct grpc_server *server)
@@ -123,19 +123,19 @@ uint64_t grpc_server_read_clock_ns(struct grpc_server *server)
 
 void grpc_server_run_once(struct grpc_server *server, int32_t max_wait_ms)
 {
-    http2_timers_stale(server->timers);
+    timers_stale(server->timers);
     int32_t wait = http2_context_pending(server->http2)
                        ? 0
-                       : http2_timers_wait(server->timers, http2_timers_now(server->timers));
+                       : timers_wait(server->timers, timers_now(server->timers));
 
     if (wait < 0 || (max_wait_ms >= 0 && wait > max_wait_ms))
         wait = max_wait_ms >= 0 ? max_wait_ms : INT32_MAX;
-    http2_timers_stale(server->timers); /* read again when the wait is over and someone asks */
+    timers_stale(server->timers); /* read again when the wait is over and someone asks */
     server->clock_ns = 0;
     /* A signal ends the wait early: the caller looks at that. */
     grpc_poll_turn(&server->poll, server->http2, wait);
-    http2_timers_stale(server->timers);
-    http2_timers_run(server->timers, http2_timers_now(server->timers));
+    timers_stale(server->timers);
+    timers_run(server->timers, timers_now(server->timers));
     (void)http2_context_run(server->http2);
 }
 

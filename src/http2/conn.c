@@ -11,11 +11,11 @@ static void send_first_goaway(struct http2_conn *conn);
 /* On the monotonic clock: libh2o's own timeouts wait for a wall clock that was set back. */
 static void wait_at_most(struct http2_conn *conn, uint64_t ms)
 {
-    struct http2_timers *timers = conn->context->timers;
-    http2_timer_arm(timers, &conn->linger_timer, http2_timers_now(timers) + ms);
+    struct timers *timers = conn->context->timers;
+    timer_arm(timers, &conn->linger_timer, timers_now(timers) + ms);
 }
 
-static void on_linger_timeout(struct http2_timer *timer)
+static void on_linger_timeout(struct timer *timer)
 {
     struct http2_conn *conn = H2O_STRUCT_FROM_MEMBER(struct http2_conn, linger_timer, timer);
     if (conn->goaway_due && conn->state == HTTP2_CONN_OPEN)
@@ -92,7 +92,7 @@ void http2_conn_limit(struct http2_conn *conn, enum http2_limit limit)
 
 bool http2_conn_spend(struct http2_conn *conn, int32_t cost, enum http2_limit limit)
 {
-    if (http2_calm_spend(&conn->calm, cost, http2_timers_now(conn->context->timers)))
+    if (http2_calm_spend(&conn->calm, cost, timers_now(conn->context->timers)))
         return true;
     if (conn->state < HTTP2_CONN_CLOSING)
         http2_conn_limit(conn, limit);
@@ -154,7 +154,7 @@ void http2_conn_drain_finish(struct http2_conn *conn)
         return;
     conn->drained = 1;
     conn->goaway_id = conn->last_id;
-    http2_timer_disarm(conn->context->timers, &conn->linger_timer);
+    timer_disarm(conn->context->timers, &conn->linger_timer);
     http2_out_goaway(conn, conn->last_id, HTTP2_NO_ERROR, conn->drain_why);
 }
 
@@ -166,7 +166,7 @@ void http2_conn_destroy(struct http2_conn *conn)
     http2_streams_lose(conn);
     http2_streams_reap(conn);
     http2_life_end(conn);
-    http2_timer_disarm(context->timers, &conn->linger_timer);
+    timer_disarm(context->timers, &conn->linger_timer);
     if (h2o_linklist_is_linked(&conn->touched))
         h2o_linklist_unlink(&conn->touched);
     if (h2o_linklist_is_linked(&conn->waiting))

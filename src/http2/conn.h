@@ -104,7 +104,7 @@ struct http2_conn {
     size_t discarded;   /* bytes that came while it closes */
     size_t held;        /* bytes of memory that it makes us hold: account.c */
 
-    struct http2_timer life_timer;
+    struct timer life_timer;
     /* ms; partial: 0 while no frame or header block is incomplete; ping: of a keepalive that
      * nothing has answered, else 0 */
     uint64_t accepted_ms, read_ms, idle_ms, partial_ms, ping_ms, age_at_ms;
@@ -143,14 +143,14 @@ struct http2_conn {
     struct http2_stream *data_stream; /* whose it is */
     size_t written;                   /* in this turn */
 
-    struct http2_timer linger_timer;
+    struct timer linger_timer;
     char *peer_text; /* NULL until somebody asked */
     char *subject;   /* of its certificate */
 };
 
 struct http2_context {
     h2o_loop_t *loop;
-    struct http2_timers *timers;
+    struct timers *timers;
     const struct http2_handler *handler;
     struct http2_settings settings;
     struct http2_counts counts;

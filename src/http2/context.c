@@ -16,7 +16,7 @@ static uint8_t *create_input(void)
     return input;
 }
 
-struct http2_context *http2_context_create(h2o_loop_t *loop, struct http2_timers *timers,
+struct http2_context *http2_context_create(h2o_loop_t *loop, struct timers *timers,
                                            const struct http2_handler *handler,
                                            const struct http2_settings *settings)
 {

@@ -318,8 +318,7 @@ static void handle_ping(struct http2_conn *conn, const h2o_http2_frame_t *frame)
         http2_conn_spend(conn, HTTP2_COST_FRAME, HTTP2_LIMIT_OTHER_FRAMES);
         return;
     }
-    if (!http2_calm_ping(&conn->calm, ping_interval(conn),
-                         http2_timers_now(conn->context->timers))) {
+    if (!http2_calm_ping(&conn->calm, ping_interval(conn), timers_now(conn->context->timers))) {
         http2_conn_limit(conn, HTTP2_LIMIT_PINGS);
         http2_conn_fail(conn, HTTP2_ENHANCE_YOUR_CALM, "too_many_pings"); /* A8's own words */
         return;

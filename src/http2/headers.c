@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-#include "http2/secret.h"
+#include "base/secret.h"
 
 /* What is wrong with a block as such: the table is out of step, the connection cannot go on. */
 struct fault {
@@ -227,7 +227,7 @@ static bool grow_block(struct http2_conn *conn, size_t needed)
         return true;
     if (!http2_account_hold(conn, size))
         return false;
-    uint8_t *grown = http2_secret_alloc(size);
+    uint8_t *grown = secret_alloc(size);
     if (grown == NULL) {
         http2_account_release(conn, size);
         return false;
@@ -262,7 +262,7 @@ static void append_block(struct http2_conn *conn, const uint8_t *bytes, size_t l
 
 void http2_block_drop(struct http2_conn *conn)
 {
-    http2_secret_free(conn->block, conn->block_size);
+    secret_free(conn->block, conn->block_size);
     http2_account_release(conn, conn->block_size);
     conn->block = NULL;
     conn->block_len = conn->block_size = 0;

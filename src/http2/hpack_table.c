@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "http2/secret.h"
+#include "base/secret.h"
 
 enum {
     ENTRIES_MAX = HPACK_TABLE_SIZE / HPACK_ENTRY_OVERHEAD,
@@ -171,12 +171,12 @@ static bool make_room(struct hpack_table *table, size_t len)
     }
     for (size = size == 0 ? TEXTS_MIN : size; size / 2 < held + len && size < TEXTS_MAX; size *= 2)
         ;
-    char *grown = http2_secret_alloc(size);
+    char *grown = secret_alloc(size);
     if (grown == NULL)
         return false;
     if (table->texts != NULL)
         move_texts(table, grown);
-    http2_secret_free(table->texts, table->texts_size);
+    secret_free(table->texts, table->texts_size);
     table->texts = grown;
     table->texts_size = (uint16_t)size;
     return true;
@@ -230,7 +230,7 @@ bool hpack_table_resize(struct hpack_table *table, size_t size)
 
 void hpack_table_dispose(struct hpack_table *table)
 {
-    http2_secret_free(table->texts, table->texts_size);
+    secret_free(table->texts, table->texts_size);
     free(table->entries);
     *table = (struct hpack_table){.size = HPACK_TABLE_SIZE};
 }

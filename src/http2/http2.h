@@ -13,8 +13,8 @@
 
 #include <h2o.h>
 
+#include "base/timer.h"
 #include "http2/limits.h"
-#include "http2/timer.h"
 
 /* RFC 9113 7. */
 enum http2_error {
@@ -131,7 +131,7 @@ struct http2_counts {
 
 /** Ends with http2_context_destroy(); loop, timers and handler must outlive it. The caller runs the
  * timers, with their clock read after each wait of the loop. */
-struct http2_context *http2_context_create(h2o_loop_t *loop, struct http2_timers *timers,
+struct http2_context *http2_context_create(h2o_loop_t *loop, struct timers *timers,
                                            const struct http2_handler *handler,
                                            const struct http2_settings *settings);
 /** Closes all connections at once (their streams get on_close). */

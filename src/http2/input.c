@@ -12,13 +12,13 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "http2/secret.h"
+#include "base/secret.h"
 
 static bool keep_carry(struct http2_conn *conn, const uint8_t *bytes, size_t len)
 {
     if (len == 0)
         return true;
-    conn->carry = http2_secret_alloc(len);
+    conn->carry = secret_alloc(len);
     if (conn->carry == NULL)
         return false;
     memcpy(conn->carry, bytes, len);
@@ -50,7 +50,7 @@ ssize_t http2_input_read_socket(struct http2_conn *conn, uint8_t *dst, size_t ro
 
 void http2_input_came(struct http2_conn *conn)
 {
-    conn->read_ms = http2_timers_now(conn->context->timers);
+    conn->read_ms = timers_now(conn->context->timers);
     conn->ping_ms = 0;
 }
 
@@ -167,7 +167,7 @@ void http2_input_handle(struct http2_conn *conn, uint8_t *src, size_t len)
 void http2_input_drop(struct http2_conn *conn)
 {
     http2_account_release(conn, conn->carry_len);
-    http2_secret_free(conn->carry, conn->carry_len);
+    secret_free(conn->carry, conn->carry_len);
     conn->carry = NULL;
     conn->carry_len = 0;
 }

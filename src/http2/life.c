@@ -19,7 +19,7 @@ static const uint64_t never = UINT64_MAX;
 
 static uint64_t now_of(const struct http2_conn *conn)
 {
-    return http2_timers_now(conn->context->timers);
+    return timers_now(conn->context->timers);
 }
 
 static uint64_t earlier(uint64_t a, uint64_t b)
@@ -132,10 +132,10 @@ static void look(struct http2_conn *conn)
     if (conn->state == HTTP2_CONN_OPEN)
         at = earlier(at, look_at_keepalive(conn, now));
     if (conn->state < HTTP2_CONN_CLOSING && at != never)
-        http2_timer_arm(conn->context->timers, &conn->life_timer, at);
+        timer_arm(conn->context->timers, &conn->life_timer, at);
 }
 
-static void on_life(struct http2_timer *timer)
+static void on_life(struct timer *timer)
 {
     look(H2O_STRUCT_FROM_MEMBER(struct http2_conn, life_timer, timer));
 }
@@ -185,7 +185,7 @@ void http2_life_open(struct http2_conn *conn)
 
 void http2_life_end(struct http2_conn *conn)
 {
-    http2_timer_disarm(conn->context->timers, &conn->life_timer);
+    timer_disarm(conn->context->timers, &conn->life_timer);
 }
 
 void http2_life_partial(struct http2_conn *conn, bool progress)
@@ -199,6 +199,6 @@ void http2_life_partial(struct http2_conn *conn, bool progress)
         return;
     conn->partial_ms = now_of(conn);
     uint64_t at = conn->partial_ms + HTTP2_FRAME_TIME_MS;
-    if (!http2_timer_armed(&conn->life_timer) || conn->life_timer.at > at)
-        http2_timer_arm(conn->context->timers, &conn->life_timer, at);
+    if (!timer_armed(&conn->life_timer) || conn->life_timer.at > at)
+        timer_arm(conn->context->timers, &conn->life_timer, at);
 }

@@ -3,11 +3,11 @@
 
 #include <string.h>
 
-#include "http2/secret.h"
+#include "base/secret.h"
 
 static void drop_kept(struct http2_memo *memo)
 {
-    http2_secret_free(memo->kept, memo->kept_len);
+    secret_free(memo->kept, memo->kept_len);
     memo->kept = NULL;
 }
 
@@ -23,7 +23,7 @@ void http2_memo_forget(struct http2_memo *memo)
 void http2_memo_dispose(struct http2_memo *memo)
 {
     http2_memo_forget(memo);
-    http2_secret_free(memo->block, HTTP2_MEMO_MAX);
+    secret_free(memo->block, HTTP2_MEMO_MAX);
     memo->block = NULL;
 }
 
@@ -59,7 +59,7 @@ static h2o_iovec_t copy(uint8_t **at, h2o_iovec_t text)
 static void keep(struct http2_memo *memo, const struct http2_request *request)
 {
     memo->kept_len = size_of(request);
-    memo->kept = http2_secret_alloc(memo->kept_len);
+    memo->kept = secret_alloc(memo->kept_len);
     if (memo->kept == NULL)
         return; /* then it is decoded each time */
     h2o_header_t *fields = (h2o_header_t *)memo->kept;
@@ -97,7 +97,7 @@ void http2_memo_note(struct http2_memo *memo, const uint8_t *block, size_t len,
         return;
     }
     http2_memo_forget(memo); /* a shorter block must not leave the end of this one */
-    if (memo->block == NULL && (memo->block = http2_secret_alloc(HTTP2_MEMO_MAX)) == NULL)
+    if (memo->block == NULL && (memo->block = secret_alloc(HTTP2_MEMO_MAX)) == NULL)
         return;
     memcpy(memo->block, block, len);
     memo->len = len;

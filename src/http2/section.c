@@ -5,7 +5,7 @@
 #include <string.h>
 #include <strings.h>
 
-#include "http2/secret.h"
+#include "base/secret.h"
 
 enum { FIELD_OVERHEAD = 32 }; /* RFC 9113 6.5.2, 10.5.1 */
 
@@ -22,7 +22,7 @@ bool http2_fields_init(struct http2_fields *fields, size_t max_size)
     *fields = (struct http2_fields){
         .all = malloc(max * sizeof(*fields->all)),
         .names = malloc(max * sizeof(*fields->names)),
-        .texts = http2_secret_alloc(max_size + HPACK_ROOM_MIN),
+        .texts = secret_alloc(max_size + HPACK_ROOM_MIN),
         .texts_size = max_size + HPACK_ROOM_MIN,
         .max_size = max_size,
     };
@@ -42,7 +42,7 @@ void http2_fields_dispose(struct http2_fields *fields)
 {
     free(fields->all);
     free(fields->names);
-    http2_secret_free(fields->texts, fields->texts_size);
+    secret_free(fields->texts, fields->texts_size);
 }
 
 struct hpack_room http2_fields_room(const struct http2_fields *fields)

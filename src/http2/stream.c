@@ -78,7 +78,7 @@ static void remove_from_table(struct http2_stream *stream)
         at = &(*at)->hash_next;
     *at = stream->hash_next;
     if (--stream->conn->num_streams == 0)
-        stream->conn->idle_ms = http2_timers_now(stream->conn->context->timers);
+        stream->conn->idle_ms = timers_now(stream->conn->context->timers);
     stream->conn->context->counts.streams_open--;
 }
 

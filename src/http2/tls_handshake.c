@@ -32,7 +32,7 @@ static char *subject_of(const SSL *ssl)
 
 static bool may_note(struct http2_tls_io *io)
 {
-    uint64_t now = http2_timers_now(io->context->timers);
+    uint64_t now = timers_now(io->context->timers);
     if (now - io->noted_ms >= 1000) {
         io->noted_ms = now;
         io->notes = 0;

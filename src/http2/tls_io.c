@@ -54,7 +54,7 @@ static long bio_ctrl(BIO *bio, int command, long number, void *data)
     return command == BIO_CTRL_FLUSH;
 }
 
-static void on_cool(struct http2_timer *timer);
+static void on_cool(struct timer *timer);
 
 struct http2_tls_io *http2_tls_io_create(struct http2_context *context)
 {
@@ -79,7 +79,7 @@ void http2_tls_io_free(struct http2_context *context)
     struct http2_tls_io *io = context->tls_io;
     if (io == NULL)
         return;
-    http2_timer_disarm(context->timers, &io->cooler);
+    timer_disarm(context->timers, &io->cooler);
     BIO_meth_free(io->method);
     free(io);
 }
@@ -103,26 +103,26 @@ static struct http2_tls *coolest(struct http2_tls_io *io)
     return H2O_STRUCT_FROM_MEMBER(struct http2_tls, warm, io->warm.next);
 }
 
-static void on_cool(struct http2_timer *timer)
+static void on_cool(struct timer *timer)
 {
     struct http2_tls_io *io = H2O_STRUCT_FROM_MEMBER(struct http2_tls_io, cooler, timer);
-    uint64_t now = http2_timers_now(io->context->timers);
+    uint64_t now = timers_now(io->context->timers);
     while (!h2o_linklist_is_empty(&io->warm) && coolest(io)->used_ms + WARM_MS <= now)
         http2_tls_cool(io, coolest(io));
     if (!h2o_linklist_is_empty(&io->warm))
-        http2_timer_arm(io->context->timers, timer, coolest(io)->used_ms + WARM_MS);
+        timer_arm(io->context->timers, timer, coolest(io)->used_ms + WARM_MS);
 }
 
 void http2_tls_warm_up(struct http2_conn *conn)
 {
     struct http2_tls_io *io = conn->context->tls_io;
     struct http2_tls *tls = conn->tls;
-    tls->used_ms = http2_timers_now(conn->context->timers);
+    tls->used_ms = timers_now(conn->context->timers);
     if (h2o_linklist_is_linked(&tls->warm))
         h2o_linklist_unlink(&tls->warm);
     else if (++io->num_warm > WARM_MAX)
         http2_tls_cool(io, coolest(io));
     h2o_linklist_insert(&io->warm, &tls->warm);
-    if (!http2_timer_armed(&io->cooler))
-        http2_timer_arm(conn->context->timers, &io->cooler, tls->used_ms + WARM_MS);
+    if (!timer_armed(&io->cooler))
+        timer_arm(conn->context->timers, &io->cooler, tls->used_ms + WARM_MS);
 }

@@ -28,7 +28,7 @@ struct http2_tls_io {
     h2o_linklist_t warm; /* connections, used longest ago first */
     size_t num_warm;
     struct http2_context *context;
-    struct http2_timer cooler;
+    struct timer cooler;
     uint64_t noted_ms; /* the second in which notes are counted began */
     unsigned notes;
     uint8_t cipher[HTTP2_TLS_READ], sealed[HTTP2_TLS_SEALED];

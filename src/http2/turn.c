@@ -58,7 +58,7 @@ void http2_turn_look(struct http2_conn *conn)
         return;
     conn->over = 1;
     conn->context->overs++;
-    conn->heavy_until_ms = http2_timers_now(conn->context->timers) + HTTP2_HEAVY_MS;
+    conn->heavy_until_ms = timers_now(conn->context->timers) + HTTP2_HEAVY_MS;
     http2_conn_limit(conn, HTTP2_LIMIT_TURN);
 }
 
@@ -221,8 +221,7 @@ static void take_turn(struct http2_conn *conn)
 
 static bool is_heavy(const struct http2_conn *conn)
 {
-    return conn->heavy_until_ms != 0 &&
-           http2_timers_now(conn->context->timers) < conn->heavy_until_ms;
+    return conn->heavy_until_ms != 0 && timers_now(conn->context->timers) < conn->heavy_until_ms;
 }
 
 static bool is_fresh(const struct http2_conn *conn)

@@ -1,15 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-#include "config.h"
-
 #include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/process.h"
+#include "base/spelling.h"
 #include "inspect/inspect.h"
-#include "process/process.h"
-#include "process/spelling.h"
 
 static const char usage[] =
     "Usage: shm-inspect [--segment NAME] [--json] COMMAND\n"

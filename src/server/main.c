@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-#include "config.h"
-
 #include <signal.h>
 #include <stdlib.h>
 
-#include "process/process.h"
-#include "server/check.h"
-#include "server/control.h"
-#include "server/master.h"
+#include "base/process.h"
+#include "server/master/config_check.h"
+#include "server/master/control.h"
+#include "server/master/master.h"
 
 static int failed(const char *text)
 {

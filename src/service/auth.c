@@ -24,8 +24,8 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
+#include "service/builtin/health.h"
 #include "service/chain.h"
-#include "service/health.h"
 
 enum { FILE_MAX = 16 << 20, SHORT_TOKEN = 16, SECRET_SIZE = 192 };
 _Static_assert((int)SECRET_SIZE >= (int)XXH3_SECRET_SIZE_MIN, "xxhash needs so much");

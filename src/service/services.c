@@ -3,8 +3,8 @@
 
 #include <stdlib.h>
 
+#include "service/builtin/reflection.h"
 #include "service/descriptors.h"
-#include "service/reflection.h"
 
 static const struct grpc_service *const all[] = {
     &user_service_table,

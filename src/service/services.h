@@ -4,8 +4,8 @@
 #ifndef ROSTERD_SERVICE_SERVICES_H
 #define ROSTERD_SERVICE_SERVICES_H
 
-#include "service/health.h"
-#include "service/user_service.h"
+#include "service/builtin/health.h"
+#include "service/users/user_service.h"
 
 /** In the order in which they are added. */
 const struct grpc_service *const *services_all(size_t *count);

@@ -7,8 +7,6 @@
  *   hold --full   the table, and exit 1 where a target is missed
  * The library is the product's but for its test points, of which two tell a hold's ends.
  */
-#include "config.h"
-
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>

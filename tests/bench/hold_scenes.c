@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* What holds the writer lock, scene by scene; each prints its rows. */
-#include "config.h"
-
 #include <stdio.h>
 
 #include "tests/bench/hold.h"

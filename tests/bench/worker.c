@@ -8,8 +8,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "service/access_log.h"
 #include "service/auth.h"
+#include "service/observe/access_log.h"
 
 uint8_t worker_known_id[SHM_ID_SIZE];
 

@@ -7,8 +7,8 @@
 #define ROSTERD_TESTS_BENCH_WORKER_H
 
 #include "service/chain.h"
-#include "service/stats.h"
-#include "service/user_service.h"
+#include "service/observe/stats.h"
+#include "service/users/user_service.h"
 #include "shm/counters.h"
 
 struct worker {

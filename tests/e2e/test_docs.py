@@ -163,7 +163,7 @@ def test_page_of_the_store_names_tests_for_each_section(section):
 
 def test_layout_hash_covers_every_field():
     """Else two builds that disagree about it would share a segment."""
-    header, code = read("shm/layout.h"), read("shm/layout.c")
+    header, code = read("shm/core/layout.h"), read("shm/core/layout.c")
     structs = re.findall(r"^struct (\w+) \{\n(.*?)^\};", header, re.M | re.S)
     assert len(structs) == 13
     for struct, body in structs:

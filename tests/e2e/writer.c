@@ -13,8 +13,6 @@
  *       takes every place in the segment that is free or becomes so, until it is killed
  * What it has to say is one line of JSON.
  */
-#include "config.h"
-
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
@@ -23,7 +21,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "shm/internal.h"
+#include "shm/core/internal.h"
 #include "user/user.h"
 
 enum {

@@ -25,7 +25,7 @@ struct side {
 };
 
 static h2o_loop_t *loop;
-static struct http2_timers *timers;
+static struct timers *timers;
 static struct http2_context *context;
 static struct side sides[2], *current;
 
@@ -83,8 +83,8 @@ static void on_close(struct http2_stream *stream, bool complete, uint32_t error)
 static void turn(void)
 {
     h2o_evloop_run(loop, 0);
-    http2_timers_stale(timers);
-    http2_timers_run(timers, http2_timers_now(timers));
+    timers_stale(timers);
+    timers_run(timers, timers_now(timers));
     (void)http2_context_run(context);
 }
 
@@ -99,7 +99,7 @@ static void start(void)
     static const struct http2_settings settings = {.max_concurrent_streams = 100,
                                                    .max_header_list_size = 4096};
     loop = h2o_evloop_create();
-    timers = http2_timers_create(1);
+    timers = timers_create(1);
     context = http2_context_create(loop, timers, &handler, &settings);
 }
 

@@ -9,14 +9,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/base64.h"
+#include "base/percent.h"
+#include "base/utf8.h"
 #include "fuzz.h"
-#include "grpc/base64.h"
 #include "grpc/compress.h"
 #include "grpc/internal.h"
-#include "grpc/percent.h"
 #include "grpc/timeout.h"
-#include "grpc/utf8.h"
-#include "service/access_log.h"
+#include "service/observe/access_log.h"
 
 static void die(const char *why)
 {
@@ -27,13 +27,13 @@ static void die(const char *why)
 static void check_base64(const char *text, size_t len)
 {
     size_t decoded_len;
-    uint8_t *decoded = malloc(grpc_base64_decoded_max(len));
-    char *again = malloc(grpc_base64_encoded_length(grpc_base64_decoded_max(len)) + 1);
-    if (grpc_base64_decode(decoded, &decoded_len, text, len)) {
-        if (decoded_len > grpc_base64_decoded_max(len))
+    uint8_t *decoded = malloc(base64_decoded_max(len));
+    char *again = malloc(base64_encoded_length(base64_decoded_max(len)) + 1);
+    if (base64_decode(decoded, &decoded_len, text, len)) {
+        if (decoded_len > base64_decoded_max(len))
             die("base64 is longer than its bound");
-        size_t again_len = grpc_base64_encoded_length(decoded_len), body = len;
-        grpc_base64_encode(again, decoded, decoded_len);
+        size_t again_len = base64_encoded_length(decoded_len), body = len;
+        base64_encode(again, decoded, decoded_len);
         while (body != 0 && text[body - 1] == '=')
             body--;
         /* the last character may have bits that count for nothing */
@@ -46,9 +46,9 @@ static void check_base64(const char *text, size_t len)
 
 static void check_percent(const char *text, size_t len)
 {
-    size_t encoded_len = grpc_percent_length(text, len), at = 0;
+    size_t encoded_len = percent_length(text, len), at = 0;
     char *encoded = malloc(encoded_len + 1);
-    if (grpc_percent_encode(encoded, text, len) != encoded + encoded_len)
+    if (percent_encode(encoded, text, len) != encoded + encoded_len)
         die("percent-encoding has another length");
     encoded[encoded_len] = '\0';
     for (size_t i = 0; i < encoded_len; at++) {
@@ -89,7 +89,7 @@ static void check_json(const char *text, size_t len)
     struct json_object *read = json_tokener_parse_ex(tokener, out, (int)strlen(out) + 1);
     if (read == NULL || !json_object_is_type(read, json_type_string))
         die("JSON that nobody can read");
-    if (len < 600 && grpc_utf8_valid((const uint8_t *)text, len) &&
+    if (len < 600 && utf8_valid((const uint8_t *)text, len) &&
         ((size_t)json_object_get_string_len(read) != len ||
          memcmp(json_object_get_string(read), text, len) != 0))
         die("JSON is not what it was");

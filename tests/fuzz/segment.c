@@ -10,8 +10,6 @@
  * how, modulo 6: 0 the word is the value; 1 SHM_BASE + value; 2 xor 1 << value;
  * 3 plus value, signed; 4 as another word of the part; 5 as another word of the arena.
  */
-#include "config.h"
-
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,7 +21,7 @@
 
 #include "fuzz.h"
 #include "shm/careful.h"
-#include "shm/verify.h"
+#include "shm/verify/verify.h"
 #include "tests/torture/killer.h"
 
 #ifdef __has_feature

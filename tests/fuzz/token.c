@@ -12,7 +12,7 @@
 
 #include "fuzz.h"
 #include "service/auth.h"
-#include "service/page_token.h"
+#include "service/users/page_token.h"
 
 static void die(const char *why)
 {

@@ -628,7 +628,7 @@ static void a_call_within_its_deadline_is_answered(void **state)
     send_named(1, "echo", true);
     expect_status(1, 0, NULL);
     assert_int_equal(
-        http2_timers_wait(grpc_server_timers(serve.server), grpc_server_now_ms(serve.server)), -1);
+        timers_wait(grpc_server_timers(serve.server), grpc_server_now_ms(serve.server)), -1);
 }
 
 static void a_deadline_that_passes_ends_the_method(void **state)

@@ -9,12 +9,12 @@
 
 #include <cmocka.h>
 
+#include "base/base64.h"
+#include "base/percent.h"
+#include "base/utf8.h"
 #include "grpc/arena.h"
-#include "grpc/base64.h"
-#include "grpc/percent.h"
 #include "grpc/status.h"
 #include "grpc/timeout.h"
-#include "grpc/utf8.h"
 
 static void arena_hands_out_aligned_memory_that_does_not_overlap(void **state)
 {
@@ -105,8 +105,8 @@ static void expect_percent(const char *text, size_t len, const char *encoded)
 {
     char to[64];
 
-    assert_int_equal(grpc_percent_length(text, len), strlen(encoded));
-    assert_ptr_equal(grpc_percent_encode(to, text, len), to + strlen(encoded));
+    assert_int_equal(percent_length(text, len), strlen(encoded));
+    assert_ptr_equal(percent_encode(to, text, len), to + strlen(encoded));
     assert_memory_equal(to, encoded, strlen(encoded));
 }
 
@@ -133,7 +133,7 @@ static void base64_takes_padded_and_unpadded(void **state)
 
     (void)state;
     for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
-        assert_true(grpc_base64_decode(to, &len, good[i].text, strlen(good[i].text)));
+        assert_true(base64_decode(to, &len, good[i].text, strlen(good[i].text)));
         assert_int_equal(len, strlen(good[i].bytes));
         assert_memory_equal(to, good[i].bytes, len);
     }
@@ -148,7 +148,7 @@ static void base64_refuses_other_characters_and_lengths(void **state)
 
     (void)state;
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
-        assert_false(grpc_base64_decode(to, &len, bad[i], strlen(bad[i])));
+        assert_false(base64_decode(to, &len, bad[i], strlen(bad[i])));
 }
 
 static void base64_of_any_bytes_comes_back(void **state)
@@ -162,12 +162,12 @@ static void base64_of_any_bytes_comes_back(void **state)
     for (size_t len = 0; len <= sizeof(bytes); len++) {
         for (size_t i = 0; i < len; i++)
             bytes[i] = (uint8_t)random();
-        size_t text_len = grpc_base64_encoded_length(len);
+        size_t text_len = base64_encoded_length(len);
         text[text_len] = '!'; /* the encoder stops before it */
-        grpc_base64_encode(text, bytes, len);
+        base64_encode(text, bytes, len);
         assert_int_equal(text[text_len], '!');
-        assert_true(grpc_base64_decoded_max(text_len) <= sizeof(back));
-        assert_true(grpc_base64_decode(back, &back_len, text, text_len));
+        assert_true(base64_decoded_max(text_len) <= sizeof(back));
+        assert_true(base64_decode(back, &back_len, text, text_len));
         assert_int_equal(back_len, len);
         assert_memory_equal(back, bytes, len);
     }
@@ -208,14 +208,14 @@ static void utf8_agrees_with_the_definition_on_all_short_texts(void **state)
         for (unsigned b = 0; b < 256; b++) {
             s[0] = (uint8_t)a;
             s[1] = (uint8_t)b;
-            assert_int_equal(grpc_utf8_valid(s, 1), utf8_by_numbers(s, 1));
-            assert_int_equal(grpc_utf8_valid(s, 2), utf8_by_numbers(s, 2));
+            assert_int_equal(utf8_valid(s, 1), utf8_by_numbers(s, 1));
+            assert_int_equal(utf8_valid(s, 2), utf8_by_numbers(s, 2));
             for (size_t c = 0; c < sizeof(tails); c++) {
                 s[2] = tails[c];
-                assert_int_equal(grpc_utf8_valid(s, 3), utf8_by_numbers(s, 3));
+                assert_int_equal(utf8_valid(s, 3), utf8_by_numbers(s, 3));
                 for (size_t d = 0; d < sizeof(tails); d++) {
                     s[3] = tails[d];
-                    assert_int_equal(grpc_utf8_valid(s, 4), utf8_by_numbers(s, 4));
+                    assert_int_equal(utf8_valid(s, 4), utf8_by_numbers(s, 4));
                 }
             }
         }
@@ -227,18 +227,18 @@ static void utf8_sees_a_bad_byte_at_every_place(void **state)
     uint8_t text[40];
 
     (void)state;
-    assert_true(grpc_utf8_valid(NULL, 0));
+    assert_true(utf8_valid(NULL, 0));
     for (size_t len = 1; len <= sizeof(text); len++) {
         for (size_t at = 0; at < len; at++) {
             memset(text, 'a', len);
-            assert_true(grpc_utf8_valid(text, len));
+            assert_true(utf8_valid(text, len));
             text[at] = 0xff;
-            assert_false(grpc_utf8_valid(text, len));
+            assert_false(utf8_valid(text, len));
             text[at] = 0xc3;
-            assert_false(grpc_utf8_valid(text, len));
+            assert_false(utf8_valid(text, len));
             if (at + 1 < len) {
                 text[at + 1] = 0xa9;
-                assert_true(grpc_utf8_valid(text, len));
+                assert_true(utf8_valid(text, len));
             }
         }
     }
@@ -269,16 +269,16 @@ static void utf8_of_long_texts_agrees_with_the_definition(void **state)
             memcpy(text + len, piece, strlen(piece));
             len += strlen(piece);
         }
-        assert_true(grpc_utf8_valid(text, len));
+        assert_true(utf8_valid(text, len));
         size_t bad = (size_t)rand() % len, cut = len - (size_t)rand() % 4;
-        assert_int_equal(grpc_utf8_valid(text, cut), utf8_by_numbers(text, cut));
+        assert_int_equal(utf8_valid(text, cut), utf8_by_numbers(text, cut));
         text[bad] = (uint8_t)rand();
-        assert_int_equal(grpc_utf8_valid(text, len), utf8_by_numbers(text, len));
+        assert_int_equal(utf8_valid(text, len), utf8_by_numbers(text, len));
         text[len / 2 - (size_t)rand() % 4] = (uint8_t)rand();
-        assert_int_equal(grpc_utf8_valid(text, len), utf8_by_numbers(text, len));
+        assert_int_equal(utf8_valid(text, len), utf8_by_numbers(text, len));
     }
     memset(text, 0x80, sizeof(text)); /* no character begins */
-    assert_false(grpc_utf8_valid(text, sizeof(text)));
+    assert_false(utf8_valid(text, sizeof(text)));
 }
 
 static void utf8_character_is_read_as_its_number(void **state)
@@ -289,22 +289,22 @@ static void utf8_character_is_read_as_its_number(void **state)
     for (uint32_t expected = 0; expected <= 0x10ffff; expected++) {
         size_t len = encode(text, expected);
         bool surrogate = expected >= 0xd800 && expected <= 0xdfff;
-        assert_int_equal(grpc_utf8_next(text, len, &code), surrogate ? 0 : len);
+        assert_int_equal(utf8_next(text, len, &code), surrogate ? 0 : len);
         if (!surrogate)
             assert_int_equal(code, expected);
         if (len > 1) /* cut off */
-            assert_int_equal(grpc_utf8_next(text, len - 1, &code), 0);
+            assert_int_equal(utf8_next(text, len - 1, &code), 0);
     }
 }
 
 static void utf8_is_cut_between_characters(void **state)
 {
     (void)state;
-    assert_int_equal(grpc_utf8_cut("abc", 3, 5), 3);
-    assert_int_equal(grpc_utf8_cut("abcd", 4, 3), 3);
-    assert_int_equal(grpc_utf8_cut("a\xc3\xa9z", 4, 2), 1);
-    assert_int_equal(grpc_utf8_cut("a\xc3\xa9z", 4, 3), 3);
-    assert_int_equal(grpc_utf8_cut("\xf0\x9f\x98\x80", 4, 3), 0);
+    assert_int_equal(utf8_cut("abc", 3, 5), 3);
+    assert_int_equal(utf8_cut("abcd", 4, 3), 3);
+    assert_int_equal(utf8_cut("a\xc3\xa9z", 4, 2), 1);
+    assert_int_equal(utf8_cut("a\xc3\xa9z", 4, 3), 3);
+    assert_int_equal(utf8_cut("\xf0\x9f\x98\x80", 4, 3), 0);
 }
 
 static void statuses_have_the_dashboards_names(void **state)

@@ -194,7 +194,7 @@ static int setup(const struct http2_settings *with)
     signal(SIGPIPE, SIG_IGN);
     memset(&fixture, 0, sizeof(fixture));
     fixture.loop = h2o_evloop_create();
-    fixture.timers = peer_timers = http2_timers_create(1);
+    fixture.timers = peer_timers = timers_create(1);
     fixture.context = http2_context_create(fixture.loop, fixture.timers, &handler, with);
     return 0;
 }
@@ -227,7 +227,7 @@ int fixture_teardown(void **state)
 {
     (void)state;
     http2_context_destroy(fixture.context);
-    http2_timers_destroy(fixture.timers);
+    timers_destroy(fixture.timers);
     peer_timers = NULL;
     assert_int_equal(fixture.requests, fixture.closes); /* every stream told exactly once */
     h2o_evloop_run(fixture.loop, 0);

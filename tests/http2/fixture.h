@@ -26,7 +26,7 @@ struct test_stream {
 
 struct fixture {
     h2o_loop_t *loop;
-    struct http2_timers *timers;
+    struct timers *timers;
     struct http2_context *context;
     unsigned requests, closes, completes, trailers, too_large;
     uint32_t last_error;

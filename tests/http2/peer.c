@@ -39,15 +39,15 @@ void peer_close(struct peer *peer)
     free(peer);
 }
 
-struct http2_timers *peer_timers;
+struct timers *peer_timers;
 
 /* A turn of the server's loop, and what was due. */
 static void turn(struct peer *peer, int32_t wait)
 {
     h2o_evloop_run(peer->loop, wait);
     if (peer_timers != NULL) {
-        http2_timers_stale(peer_timers);
-        http2_timers_run(peer_timers, http2_timers_now(peer_timers));
+        timers_stale(peer_timers);
+        timers_run(peer_timers, timers_now(peer_timers));
     }
     (void)http2_context_run(peer->context);
 }

@@ -30,7 +30,7 @@ struct peer {
 };
 
 /** The server's timers, which run with its loop then; NULL: they do not. */
-extern struct http2_timers *peer_timers;
+extern struct timers *peer_timers;
 
 /** Connects to a context; the preface and empty SETTINGS are sent if `greet`. */
 struct peer *peer_connect(struct http2_context *context, bool greet);

@@ -87,14 +87,14 @@ int main(int argc, char **argv)
     fflush(stdout);
     h2o_loop_t *loop = h2o_evloop_create();
     h2o_socket_t *listener = h2o_evloop_socket_create(loop, fd, H2O_SOCKET_FLAG_DONT_READ);
-    struct http2_timers *timers = http2_timers_create(0);
+    struct timers *timers = timers_create(0);
     struct http2_context *context = http2_context_create(loop, timers, &handler, &settings);
     listener->data = context;
     h2o_socket_read_start(listener, on_accept);
     while (getppid() != 1) {
         h2o_evloop_run(loop, http2_context_pending(context) ? 0 : 100);
-        http2_timers_stale(timers);
-        http2_timers_run(timers, http2_timers_now(timers));
+        timers_stale(timers);
+        timers_run(timers, timers_now(timers));
         (void)http2_context_run(context);
     }
     return 0;

@@ -9,22 +9,22 @@
 
 #include <cmocka.h>
 
-#include "http2/timer.h"
+#include "base/timer.h"
 
 enum { NUM = 300 };
 
 static struct model {
-    struct http2_timer timer;
+    struct timer timer;
     unsigned fired;
 } all[NUM];
-static struct http2_timers *wheel;
+static struct timers *wheel;
 static uint64_t now;
 
-static void count(struct http2_timer *timer)
+static void count(struct timer *timer)
 {
     struct model *model = (struct model *)timer;
 
-    assert_false(http2_timer_armed(timer));
+    assert_false(timer_armed(timer));
     assert_true(timer->at <= now);
     model->fired++;
 }
@@ -36,14 +36,14 @@ static int setup(void **state)
     for (size_t i = 0; i < NUM; i++)
         all[i].timer.expired = count;
     now = 1000000;
-    wheel = http2_timers_create(now);
+    wheel = timers_create(now);
     return wheel == NULL;
 }
 
 static int teardown(void **state)
 {
     (void)state;
-    http2_timers_destroy(wheel);
+    timers_destroy(wheel);
     return 0;
 }
 
@@ -68,7 +68,7 @@ static uint64_t first_due(void)
     uint64_t first = UINT64_MAX;
 
     for (size_t i = 0; i < NUM; i++) {
-        if (http2_timer_armed(&all[i].timer) && all[i].timer.at < first)
+        if (timer_armed(&all[i].timer) && all[i].timer.at < first)
             first = all[i].timer.at;
     }
     return first;
@@ -80,21 +80,21 @@ static void random_step(void)
     bool due[NUM];
 
     if (random() % 4 == 0) {
-        http2_timer_disarm(wheel, &model->timer);
+        timer_disarm(wheel, &model->timer);
         return;
     }
-    http2_timer_arm(wheel, &model->timer, now + random_delay() - (random() % 8 == 0 ? 3 : 0));
+    timer_arm(wheel, &model->timer, now + random_delay() - (random() % 8 == 0 ? 3 : 0));
     if (random() % 3 != 0)
         return;
-    int32_t wait = http2_timers_wait(wheel, now);
+    int32_t wait = timers_wait(wheel, now);
     uint64_t first = first_due();
     assert_true(wait >= 0 && (first <= now ? wait == 0 : (uint64_t)wait <= first - now));
     now += random() % 2 == 0 ? (uint64_t)wait : random_delay();
     for (size_t i = 0; i < NUM; i++) {
-        due[i] = http2_timer_armed(&all[i].timer) && all[i].timer.at <= now;
+        due[i] = timer_armed(&all[i].timer) && all[i].timer.at <= now;
         all[i].fired = 0;
     }
-    http2_timers_run(wheel, now);
+    timers_run(wheel, now);
     for (size_t i = 0; i < NUM; i++)
         assert_int_equal(all[i].fired, due[i]);
 }
@@ -112,55 +112,55 @@ static void waiting_as_told_reaches_a_timer_in_few_steps(void **state)
     unsigned steps = 0;
 
     (void)state;
-    http2_timer_arm(wheel, &all[0].timer, now + 86400000);
+    timer_arm(wheel, &all[0].timer, now + 86400000);
     while (all[0].fired == 0) {
-        int32_t wait = http2_timers_wait(wheel, now);
+        int32_t wait = timers_wait(wheel, now);
         assert_true(wait > 0);
         now += (uint64_t)wait;
-        http2_timers_run(wheel, now);
+        timers_run(wheel, now);
         assert_true(++steps < 12);
     }
     assert_int_equal(now, 1000000 + 86400000);
-    assert_int_equal(http2_timers_wait(wheel, now), -1);
+    assert_int_equal(timers_wait(wheel, now), -1);
 }
 
 static void times_at_the_ends_of_the_clock_are_taken(void **state)
 {
     (void)state;
-    http2_timer_arm(wheel, &all[0].timer, UINT64_MAX);
-    http2_timer_arm(wheel, &all[1].timer, 0);
-    assert_int_equal(http2_timers_wait(wheel, now), 0);
-    http2_timers_run(wheel, now);
+    timer_arm(wheel, &all[0].timer, UINT64_MAX);
+    timer_arm(wheel, &all[1].timer, 0);
+    assert_int_equal(timers_wait(wheel, now), 0);
+    timers_run(wheel, now);
     assert_int_equal(all[1].fired, 1);
-    assert_int_equal(http2_timers_wait(wheel, now), INT32_MAX);
+    assert_int_equal(timers_wait(wheel, now), INT32_MAX);
     now = UINT64_MAX;
-    http2_timers_run(wheel, now);
+    timers_run(wheel, now);
     assert_int_equal(all[0].fired, 1);
 }
 
-static void arm_again(struct http2_timer *timer)
+static void arm_again(struct timer *timer)
 {
     count(timer);
-    http2_timer_arm(wheel, timer, now);
+    timer_arm(wheel, timer, now);
 }
 
 static void a_timer_that_arms_itself_for_now_waits_for_the_next_run(void **state)
 {
     (void)state;
     all[0].timer.expired = arm_again;
-    http2_timer_arm(wheel, &all[0].timer, now);
+    timer_arm(wheel, &all[0].timer, now);
     for (unsigned i = 1; i < 5; i++) {
-        assert_int_equal(http2_timers_wait(wheel, now), 0);
-        http2_timers_run(wheel, now);
+        assert_int_equal(timers_wait(wheel, now), 0);
+        timers_run(wheel, now);
         assert_int_equal(all[0].fired, i);
     }
 }
 
-static void disarm_the_others(struct http2_timer *timer)
+static void disarm_the_others(struct timer *timer)
 {
     count(timer);
     for (size_t i = 0; i < NUM; i++)
-        http2_timer_disarm(wheel, &all[i].timer);
+        timer_disarm(wheel, &all[i].timer);
 }
 
 static void a_callback_may_disarm_timers_of_its_own_millisecond(void **state)
@@ -170,14 +170,14 @@ static void a_callback_may_disarm_timers_of_its_own_millisecond(void **state)
     (void)state;
     for (size_t i = 0; i < NUM; i++) {
         all[i].timer.expired = disarm_the_others;
-        http2_timer_arm(wheel, &all[i].timer, now + 5);
+        timer_arm(wheel, &all[i].timer, now + 5);
     }
     now += 5;
-    http2_timers_run(wheel, now);
+    timers_run(wheel, now);
     for (size_t i = 0; i < NUM; i++)
         fired += all[i].fired;
     assert_int_equal(fired, 1);
-    assert_int_equal(http2_timers_wait(wheel, now), -1);
+    assert_int_equal(timers_wait(wheel, now), -1);
 }
 
 int main(void)

@@ -160,8 +160,8 @@ static void busy_connection_is_no_silent_one(void **state)
     for (uint32_t id = 41; id < 241; id += 2) {
         peer_request(peer, id, true, "/spin/x", NULL);
         h2o_evloop_run(fixture.loop, 0);
-        http2_timers_stale(fixture.timers);
-        http2_timers_run(fixture.timers, http2_timers_now(fixture.timers));
+        timers_stale(fixture.timers);
+        timers_run(fixture.timers, timers_now(fixture.timers));
         (void)http2_context_run(fixture.context);
     }
     assert_true(fixture.requests >= 100 && fixture.requests < 120); /* 300 ms */

@@ -14,7 +14,7 @@
 
 #include <cmocka.h>
 
-#include "shm/internal.h"
+#include "shm/core/internal.h"
 #include "tests/inspect/tool.h"
 #include "tests/inspect/users_file.h"
 

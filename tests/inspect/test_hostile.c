@@ -12,7 +12,7 @@
 
 #include <cmocka.h>
 
-#include "shm/hash.h"
+#include "shm/core/hash.h"
 #include "tests/inspect/tool.h"
 
 static struct shm_control *control(void)

@@ -13,8 +13,8 @@
 #include <cmocka.h>
 #include <json-c/json.h>
 
+#include "shm/core/layout.h"
 #include "shm/counters.h"
-#include "shm/layout.h"
 #include "tests/inspect/tool.h"
 #include "user/user.h"
 

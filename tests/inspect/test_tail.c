@@ -12,7 +12,7 @@
 
 #include <cmocka.h>
 
-#include "shm/layout.h"
+#include "shm/core/layout.h"
 #include "tests/inspect/tool.h"
 
 static struct shm_actor *join(struct shm_store *store)

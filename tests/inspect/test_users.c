@@ -11,7 +11,7 @@
 
 #include <cmocka.h>
 
-#include "shm/layout.h"
+#include "shm/core/layout.h"
 #include "tests/inspect/tool.h"
 #include "user/user.h"
 

@@ -124,7 +124,7 @@ struct reply {
 };
 
 struct output {
-    struct http2_timer timer; /* first, so that it leads here */
+    struct timer timer; /* first, so that it leads here */
     struct grpc_call *call;
     struct reply *replies; /* those from `next` on are due */
     size_t next, count, cap;
@@ -158,9 +158,8 @@ static void pump(struct grpc_call *call)
             return;
         }
         if (reply->interval_us > 0 && !output->rested) {
-            http2_timer_arm(grpc_server_timers(server), &output->timer,
-                            grpc_server_now_ms(server) +
-                                ((uint64_t)reply->interval_us + 999) / 1000);
+            timer_arm(grpc_server_timers(server), &output->timer,
+                      grpc_server_now_ms(server) + ((uint64_t)reply->interval_us + 999) / 1000);
             return;
         }
         output->rested = false;
@@ -171,7 +170,7 @@ static void pump(struct grpc_call *call)
         grpc_call_finish(call, GRPC_OK, NULL);
 }
 
-static void on_rested(struct http2_timer *timer)
+static void on_rested(struct timer *timer)
 {
     struct output *output = (struct output *)timer;
     output->rested = true;
@@ -228,7 +227,7 @@ static void output_on_end(struct grpc_call *call, enum grpc_status status)
 {
     struct output *output = grpc_call_state(call);
     (void)status;
-    http2_timer_disarm(grpc_server_timers(grpc_call_server(call)), &output->timer);
+    timer_disarm(grpc_server_timers(grpc_call_server(call)), &output->timer);
     free(output->replies);
 }
 

@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "server/balance.h"
+#include "server/worker/balance.h"
 
 static struct balance *balance;
 static struct balance_left left;

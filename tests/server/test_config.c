@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "server/options_table.h"
+#include "server/config/options_table.h"
 
 static struct options options;
 static struct options_fault fault;

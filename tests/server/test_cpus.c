@@ -12,7 +12,7 @@
 
 #include <cmocka.h>
 
-#include "server/cpus.h"
+#include "server/os/cpus.h"
 
 static char root[64];
 

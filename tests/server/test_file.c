@@ -25,7 +25,7 @@ static ssize_t read_and_change(int fd, void *out, size_t size)
     return got;
 }
 #define read read_and_change
-#include "src/server/file.c"
+#include "src/server/os/file.c"
 #undef read
 
 #include <cmocka.h>

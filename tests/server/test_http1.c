@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The web listener's requests: which are read, and how each of the others is refused. */
-#include "server/http1.h"
+#include "server/web/http1.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -14,7 +14,7 @@
 
 #include <cmocka.h>
 
-#include "server/listen.h"
+#include "server/os/listen.h"
 
 static struct listen_address address;
 static char directory[64];

@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#include "server/log.h"
+#include "server/os/log.h"
 
 static char path[] = "/tmp/rosterd-test-log-XXXXXX";
 

@@ -7,9 +7,9 @@
 
 #include <cmocka.h>
 
-#include "server/cpus.h"
-#include "server/options.h"
-#include "server/units.h"
+#include "base/units.h"
+#include "server/config/options.h"
+#include "server/os/cpus.h"
 #include "shm/store.h"
 
 #define TEXT_OF(x)    #x

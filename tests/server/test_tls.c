@@ -22,8 +22,8 @@ static int fake_clock(clockid_t clock, struct timespec *now)
 
 /* the sources themselves, under a clock that a test sets */
 #define clock_gettime fake_clock
-#include "src/server/tls.c"
-#include "src/server/tls_tickets.c"
+#include "src/server/tls/tls.c"
+#include "src/server/tls/tls_tickets.c"
 #undef clock_gettime
 
 #include <cmocka.h>

@@ -13,7 +13,7 @@
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
 
-#include "server/tls_trust.h"
+#include "server/tls/tls_trust.h"
 
 enum { CLIENT = 7, REVOKED = 8 };
 

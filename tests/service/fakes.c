@@ -19,7 +19,7 @@ const void *fake_connection;
 char fake_note[256];
 
 struct grpc_server {
-    struct http2_timers *timers;
+    struct timers *timers;
     struct user_service *users;
     const struct grpc_service *service;
     void *data;
@@ -38,7 +38,7 @@ struct grpc_server *fake_server_create(void)
     fake_store = (struct fake_store){.room = UINT64_MAX};
     fake_now = 1000;
     fake_note[0] = '\0';
-    server->timers = http2_timers_create(fake_now);
+    server->timers = timers_create(fake_now);
     server->users = user_service_create(&config);
     assert_null(user_service_add(server->users, server));
     return server;
@@ -47,16 +47,16 @@ struct grpc_server *fake_server_create(void)
 void fake_server_destroy(struct grpc_server *server)
 {
     assert_int_equal(fake_store.snapshots, 0);
-    assert_int_equal(http2_timers_wait(server->timers, fake_now), -1); /* none is armed */
+    assert_int_equal(timers_wait(server->timers, fake_now), -1); /* none is armed */
     user_service_destroy(server->users);
-    http2_timers_destroy(server->timers);
+    timers_destroy(server->timers);
     free(server);
 }
 
 void fake_pass(struct grpc_server *server, unsigned ms)
 {
     for (unsigned i = 0; i < ms; i++)
-        http2_timers_run(server->timers, ++fake_now);
+        timers_run(server->timers, ++fake_now);
 }
 
 struct grpc_call *fake_call_open(struct grpc_server *server, const char *method)
@@ -98,7 +98,7 @@ const char *grpc_server_add_service(struct grpc_server *server, const struct grp
     return NULL;
 }
 
-struct http2_timers *grpc_server_timers(struct grpc_server *server)
+struct timers *grpc_server_timers(struct grpc_server *server)
 {
     return server->timers;
 }

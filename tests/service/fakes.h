@@ -7,7 +7,7 @@
 #define ROSTERD_TESTS_SERVICE_FAKES_H
 
 #include "grpc/grpc.h"
-#include "service/user_service.h"
+#include "service/users/user_service.h"
 #include "shm/store.h"
 
 struct grpc_call {

@@ -13,7 +13,7 @@
 #include <cmocka.h>
 #include <json-c/json.h>
 
-#include "service/access_log.h"
+#include "service/observe/access_log.h"
 
 enum { RING = 16384 };
 

@@ -12,8 +12,8 @@
 #include <cmocka.h>
 
 #include "service/auth.h"
+#include "service/builtin/health.h"
 #include "service/chain.h"
-#include "service/health.h"
 
 static char path[] = "/tmp/rosterd-test-auth-XXXXXX";
 static struct auth_report report;

@@ -374,7 +374,7 @@ static void listing_that_nobody_reads_ends_at_its_age(void **state)
     fake_pass(server, 300);
     assert_aborted(call, too_old);
     assert_int_equal(fake_store.snapshots, 0); /* at once, not when the client reads */
-    assert_int_equal(http2_timers_wait(grpc_server_timers(server), fake_now), -1);
+    assert_int_equal(timers_wait(grpc_server_timers(server), fake_now), -1);
     fake_call_end(call, GRPC_ABORTED);
 }
 
@@ -522,7 +522,7 @@ static void listing_that_need_not_wait_arms_no_timer(void **state)
     fake_store.users = 5;
     struct grpc_call *call = list(3, "", 3);
     assert_int_equal(call->status, GRPC_OK);
-    assert_int_equal(http2_timers_wait(grpc_server_timers(server), fake_now), -1);
+    assert_int_equal(timers_wait(grpc_server_timers(server), fake_now), -1);
     fake_call_end(call, GRPC_OK);
 }
 

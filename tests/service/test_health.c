@@ -8,7 +8,7 @@
 #include <cmocka.h>
 
 #include "proto/grpc/health/v1/health.pb-c.h"
-#include "service/health.h"
+#include "service/builtin/health.h"
 #include "tests/service/fakes.h"
 
 static struct grpc_server *server;

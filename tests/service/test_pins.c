@@ -9,7 +9,7 @@
 #include <cmocka.h>
 
 #include "proto/user_service.pb-c.h"
-#include "service/pin_share.h"
+#include "service/users/pin_share.h"
 #include "tests/service/fakes.h"
 
 static struct grpc_server *server;

@@ -9,7 +9,7 @@
 #include <cmocka.h>
 
 #include "proto/google/protobuf/descriptor.pb-c.h"
-#include "service/reflection.h"
+#include "service/builtin/reflection.h"
 
 typedef Google__Protobuf__FileDescriptorProto File;
 typedef Google__Protobuf__FieldDescriptorProto Field;

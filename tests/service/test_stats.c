@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "service/stats.h"
+#include "service/observe/stats.h"
 
 static bool has(const char *wanted)
 {

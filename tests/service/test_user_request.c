@@ -6,7 +6,7 @@
 
 #include <cmocka.h>
 
-#include "service/user_request.h"
+#include "service/users/user_request.h"
 
 static char letters[2048];
 

@@ -1,6 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-#include "config.h"
-
 #include "tests/shm/changes.h"
 
 int commit(struct shm_actor *actor, enum shm_change_kind kind, uint64_t n, size_t count)

@@ -11,7 +11,7 @@
 
 #include <cmocka.h>
 
-#include "shm/internal.h"
+#include "shm/core/internal.h"
 #include "shm/store.h"
 
 struct fixture {

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Processes that attach to a segment which others change, and what they can do for the dead in it.
  */
-#include "config.h"
-
 #include "tests/shm/support.h"
 
 #include <errno.h>
@@ -14,7 +12,7 @@
 #include <unistd.h>
 
 #include "shm/careful.h"
-#include "shm/log.h"
+#include "shm/core/log.h"
 
 void (*shm_test_hook)(const char *point);
 

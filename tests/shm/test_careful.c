@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The careful reader, with and without protection: beside a writer at full speed, and on what
  * writers leave who die in the middle of a commit. */
-#include "config.h"
-
 #include <signal.h>
 #include <string.h>
 #include <sys/wait.h>

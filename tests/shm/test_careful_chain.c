@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The careful reader on the chain of bodies of a user who changes all the time: its steps, and what
  * it says where the chain changes under it. */
-#include "config.h"
-
 #include <string.h>
 
 #include "shm/careful.h"

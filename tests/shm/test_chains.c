@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* Hash chains in which one user, or one key, comes and goes while a stopped reader keeps
  * everything from being freed: what a lookup or a write costs then, and whom it finds. */
-#include "config.h"
-
 #include <stdio.h>
 #include <string.h>
 
 #include "shm/careful.h"
-#include "shm/hash.h"
+#include "shm/core/hash.h"
 #include "tests/shm/support.h"
 
 enum { TIMES = 2000, FEW = 24, BODY = 48, NAME_AT = 8, NAME_SIZE = 16 };

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* Listings that have deleted users to pass, whom an older snapshot keeps in place. */
-#include "config.h"
-
 #include "shm/careful.h"
 #include "tests/shm/support.h"
 

@@ -2,12 +2,10 @@
 /* Two users with one id or one key, who got in somehow: verify finds them in a live segment and in
  * a dead one, and a take-over refuses them. And what verify says of a chain that is out of order.
  */
-#include "config.h"
-
 #include <stdio.h>
 #include <string.h>
 
-#include "shm/hash.h"
+#include "shm/core/hash.h"
 #include "tests/shm/support.h"
 
 enum { BODY = 32, KEY_SIZE = 8, MANY = 100, TIMES = 2000 };

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* The change feed: its order, and how far behind a follower may be. */
-#include "config.h"
-
 #include "tests/shm/changes.h"
 
 void (*shm_test_hook)(const char *point);

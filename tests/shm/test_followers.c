@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* Followers of the change feed: writers die, followers are stopped, all run at once. */
-#include "config.h"
-
 #include "tests/shm/changes.h"
 
 #include <sched.h>
@@ -12,8 +10,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "shm/feed.h"
-#include "shm/grace.h"
+#include "shm/core/grace.h"
+#include "shm/table/feed.h"
 
 void (*shm_test_hook)(const char *point);
 

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* When the arena grows, by whom, and what is left where he dies. Room is refused in space.c. */
-#include "config.h"
-
 #include "tests/shm/support.h"
 
 #include <signal.h>

@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What docs/store.md says of how things lie, and how much there may be of each. */
-#include "config.h"
-
-#include "shm/alloc.h"
-#include "shm/layout.h"
+#include "shm/core/alloc.h"
+#include "shm/core/layout.h"
 #include "tests/shm/support.h"
 
 #include <stdio.h>

@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* A reclaim goes by what it saw of the readers: what it did not see, or saw too
  * long ago. */
-#include "config.h"
-
 #include "tests/shm/support.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#include "shm/readers.h"
+#include "shm/readers/readers.h"
 
 void (*shm_test_hook)(const char *point);
 

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* A live segment's name in /dev/shm, which others remove and take. */
-#include "config.h"
-
 #include "tests/shm/support.h"
 
 #include <fcntl.h>

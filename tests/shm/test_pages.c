@@ -3,8 +3,6 @@
  * A machine whose pages are larger than the layout's, which this one plays: its calls refuse
  * addresses and offsets that are no multiples of the page, and take whole pages.
  */
-#include "config.h"
-
 #include <errno.h>
 #include <signal.h>
 #include <sys/mman.h>

@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* Pins that end, and begin anew, while reclaim is about to hand them bodies; and many pins. */
-#include "config.h"
-
 #include "tests/shm/support.h"
 
 #include <string.h>
 
-#include "shm/readers.h"
+#include "shm/readers/readers.h"
 
 void (*shm_test_hook)(const char *point);
 

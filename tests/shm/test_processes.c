@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* Several processes on one segment, some of which die. Built with the library's kill points. */
-#include "config.h"
-
 #include "tests/shm/support.h"
 
 #include <signal.h>

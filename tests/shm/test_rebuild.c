@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* What a new owner may change of a segment that it takes over, and who must not write meanwhile. */
-#include "config.h"
-
 #include "tests/shm/support.h"
 
 #include <fcntl.h>
@@ -12,7 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "shm/rebuild.h"
+#include "shm/rebuild/rebuild.h"
 
 enum { USERS = 10000 };
 

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* Large batches, whose bodies are copied before the writer lock is taken. */
-#include "config.h"
-
 #include "tests/shm/support.h"
 
 #include <signal.h>

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Memory limits of control groups: as a directory plays them, and a real one where we may make it.
  */
-#include "config.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -15,7 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "shm/room.h"
+#include "shm/segment/room.h"
 #include "tests/shm/support.h"
 
 #define MIB UINT64_C(1048576)

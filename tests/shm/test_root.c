@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* A program of root and the segment of somebody else, who writes into it what he likes. */
-#include "config.h"
-
 #include <errno.h>
 #include <grp.h>
 #include <signal.h>

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* Creation, take-over and every refusal of a segment; its bounds. */
-#include "config.h"
-
 #include "tests/shm/support.h"
 
 #include <fcntl.h>

@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* Insert, lookup, snapshots and listings in one process. */
-#include "config.h"
-
 #include "tests/shm/support.h"
 
 #include <stdlib.h>
 
-#include "shm/alloc.h"
+#include "shm/core/alloc.h"
 
 static void inserted_user_is_found(void **state)
 {

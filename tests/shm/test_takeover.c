@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* What a take-over that fails or is killed leaves behind, above all of unique keys. */
-#include "config.h"
-
 #include "tests/shm/support.h"
 
 #include <signal.h>
@@ -11,8 +9,8 @@
 #include <unistd.h>
 
 #include "shm/careful.h"
-#include "shm/rebuild.h"
-#include "shm/unique.h"
+#include "shm/rebuild/rebuild.h"
+#include "shm/table/unique.h"
 
 void (*shm_test_hook)(const char *point);
 

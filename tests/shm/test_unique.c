@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Unique keys: who is refused, that an insert and its indexes are one commit, and what a lookup by
  * key sees. Built with the library's kill points and its checks of the list calls. */
-#include "config.h"
-
 #include "tests/shm/support.h"
 
 #include <ctype.h>
@@ -13,8 +11,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "shm/hash.h"
-#include "shm/unique.h"
+#include "shm/core/hash.h"
+#include "shm/table/unique.h"
 
 enum { NAME, MAIL };
 

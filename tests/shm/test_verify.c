@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* What verify finds, and that it finds it beside writers. */
-#include "config.h"
-
 #include "tests/shm/support.h"
 
 #include <signal.h>
@@ -11,8 +9,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "shm/hash.h"
-#include "shm/verify.h"
+#include "shm/core/hash.h"
+#include "shm/verify/verify.h"
 
 enum { USERS = 400 };
 

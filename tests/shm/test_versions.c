@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* Updates and deletes: who sees which version, and what becomes of the old ones. */
-#include "config.h"
-
 #include "tests/shm/support.h"
 
 #include <signal.h>
@@ -10,7 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "shm/retire.h"
+#include "shm/table/retire.h"
 
 void (*shm_test_hook)(const char *point);
 

@@ -5,8 +5,6 @@
  * a field that docs/store.md lists as one that is not checked.
  * FLIPS=all: every bit of every byte of the control pages, and more of the rest.
  */
-#include "config.h"
-
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -14,7 +12,7 @@
 
 #include <cmocka.h>
 
-#include "shm/reserve.h"
+#include "shm/table/reserve.h"
 #include "tests/torture/flips.h"
 
 #include <signal.h>

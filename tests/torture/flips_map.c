@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* What each byte of a segment is. The segment is whole: its pointers are trusted. */
-#include "config.h"
-
 #include "tests/torture/flips.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "shm/alloc.h"
-#include "shm/retire.h"
+#include "shm/core/alloc.h"
+#include "shm/table/retire.h"
 
 enum { GRANULE = 16 };
 

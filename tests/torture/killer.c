@@ -6,8 +6,6 @@
  * that are slow, too.
  * Ends with `killer: N positions, N kills, N lost`.
  */
-#include "config.h"
-
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* The operations that are killed. */
-#include "config.h"
-
 #include "tests/torture/killer.h"
 
 enum { LARGE_BATCH = 4, BATCH = 12, COPIED_BATCH = 25 };

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* Segments to begin with: with users in every state that the store knows. */
-#include "config.h"
-
 #include "tests/torture/killer.h"
 
 #include <signal.h>

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* The segment's bytes, through a mapping that is not the store's. */
-#include "config.h"
-
 #include "tests/torture/killer.h"
 
 #include <fcntl.h>
@@ -11,7 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "shm/hash.h"
+#include "shm/core/hash.h"
 
 enum { SLACK = 16 << 20 };
 

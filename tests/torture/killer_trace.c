@@ -13,8 +13,6 @@
  * that a trial gets there by a hardware breakpoint. The bytes there are compared with the
  * recorded ones: a trial that ended up elsewhere is a failure, not a pass.
  */
-#include "config.h"
-
 #include "tests/torture/killer.h"
 
 #include <elf.h>

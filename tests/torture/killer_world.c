@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* The segment under torture: its users by number, and all that a survivor checks. */
-#include "config.h"
-
 #include "tests/torture/killer.h"
 
 #include <stdarg.h>
 #include <stdio.h>
 #include <unistd.h>
 
-#include "shm/hash.h"
+#include "shm/core/hash.h"
 
 struct shm_store *world_store;
 

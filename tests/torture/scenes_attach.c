@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* Scenes of owners that come, and of growth: who else is there at the wrong moment. */
-#include "config.h"
-
 #include "tests/torture/storm_stage.h"
 
 #include <signal.h>

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* Scenes of readers on chains that change under them. */
-#include "config.h"
-
 #include "tests/torture/storm_stage.h"
 
 #include <string.h>

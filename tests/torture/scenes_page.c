@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* Scenes of listings that go on after a rest. */
-#include "config.h"
-
 #include "tests/torture/storm_stage.h"
 
 #include <signal.h>

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* Scenes of the few instructions between which a reader comes online and says what it needs. */
-#include "config.h"
-
 #include "tests/torture/storm_stage.h"
 
 #include <sched.h>
@@ -11,7 +9,7 @@
 #include <urcu/arch.h>
 #include <urcu/uatomic.h>
 
-#include "shm/grace.h"
+#include "shm/core/grace.h"
 
 /* ---- pins by the hundred ---- */
 
@@ -207,8 +205,8 @@ static void come_online_often(struct shm_actor *actor)
     }
 }
 
-/* The third case of shm/grace.h, with the processor's own reordering: who looks at the slots after
- * an unlinking either sees the reader there, or the reader sees the unlinking. */
+/* The third case of shm/core/grace.h, with the processor's own reordering: who looks at the slots
+ * after an unlinking either sees the reader there, or the reader sees the unlinking. */
 void reader_coming_online_sees_what_was_unlinked_or_is_seen(void)
 {
     stage_begin(0);

@@ -4,8 +4,6 @@
  * left behind, no SIGBUS, and all is well when there is space again. A small file system is
  * mounted over /dev/shm, for this program alone; and fallocate() is made to fail by itself.
  */
-#include "config.h"
-
 #include "tests/torture/space.h"
 
 #include <dirent.h>

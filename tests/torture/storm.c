@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* What the processes of the storm have in common. */
-#include "config.h"
-
 #include "tests/torture/storm.h"
 
 #include <errno.h>
@@ -13,8 +11,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "shm/hash.h"
-#include "shm/unique.h"
+#include "shm/core/hash.h"
+#include "shm/table/unique.h"
 
 struct storm *storm;
 struct model storm_model;

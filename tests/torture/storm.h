@@ -10,7 +10,7 @@
 #include <stdnoreturn.h>
 #include <sys/types.h>
 
-#include "shm/internal.h"
+#include "shm/core/internal.h"
 #include "tests/torture/model.h"
 
 enum {

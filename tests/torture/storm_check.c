@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* What has to hold when a round is over and whoever was in it has left or is dead. */
-#include "config.h"
-
 #include "tests/torture/storm.h"
 
 #include <stdio.h>

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* Scenes of writers that die or stop within a commit. */
-#include "config.h"
-
 #include "tests/torture/storm_stage.h"
 
 #include <signal.h>

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* The storm itself: who is started, and who is killed when. */
-#include "config.h"
-
 #include "tests/torture/storm.h"
 
 #include <math.h>

@@ -6,8 +6,6 @@
  * With --until-caught, which is for a library with a fault built in, it ends with the first
  * failure.
  */
-#include "config.h"
-
 #include "tests/torture/storm.h"
 
 #include <errno.h>

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* Who else is in the storm: followers of the feed, tools that read carefully, and the master. */
-#include "config.h"
-
 #include "tests/torture/storm.h"
 
 #include <unistd.h>

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* The owners of the storm's segment: each takes over what the killed ones left. */
-#include "config.h"
-
 #include "tests/torture/storm.h"
 
 #include <signal.h>

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* The readers of the storm: lookups, and listings that rest. */
-#include "config.h"
-
 #include "tests/torture/storm.h"
 
 #include <stdlib.h>

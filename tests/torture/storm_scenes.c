@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* Scenes of readers, of the dead and of followers; and the list of all. */
-#include "config.h"
-
 #include "tests/torture/storm_stage.h"
 
 #include <signal.h>

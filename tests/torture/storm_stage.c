@@ -1,6 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-#include "config.h"
-
 #include "tests/torture/storm_stage.h"
 
 #include <errno.h>

@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* The writers of the storm: each notes what it is about to commit, and checks what it is told. */
-#include "config.h"
-
 #include "tests/torture/storm.h"
 
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "shm/layout.h"
+#include "shm/core/layout.h"
 
 struct storm_op storm_op;
 

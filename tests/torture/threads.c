@@ -4,8 +4,6 @@
  * does, but what --with-sanitizer=thread can watch. Every access of one to what another writes is
  * ordered by what ThreadSanitizer knows (locks, atomics), or it says so.
  */
-#include "config.h"
-
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -21,7 +19,7 @@
 #include <unistd.h>
 
 #include "shm/careful.h"
-#include "shm/internal.h"
+#include "shm/core/internal.h"
 #include "shm/store.h"
 
 enum {
@@ -41,7 +39,7 @@ static bool stopping;
 static uint64_t commits, lookups, listed, followed, snapshots_lost;
 
 /* The copy that a verify makes of a live segment reads what writers are changing: what they
- * changed is marked, and copied again when they have ended (shm/live.c). */
+ * changed is marked, and copied again when they have ended (shm/verify/live.c). */
 const char *__tsan_default_suppressions(void);
 const char *__tsan_default_suppressions(void)
 {

@@ -6,8 +6,6 @@
  * held against, ratio, target, verdict. Exit 1 where a target is missed. Every operation is run
  * in rounds, each party in turn, and the medians count. tests/bench/store.py makes a table of it.
  */
-#include "config.h"
-
 #include <getopt.h>
 #include <signal.h>
 #include <stdio.h>

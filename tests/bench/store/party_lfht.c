@@ -7,8 +7,6 @@
  * node, nodes from malloc, and its fastest flavour, QSBR, with a quiescent state after each
  * section.
  */
-#include "config.h"
-
 #include <pthread.h>
 #include <stdlib.h>
 

@@ -4,8 +4,6 @@
  * pages are full; read transactions are reused (reset, renew) with MDB_NOTLS, as its
  * documentation advises; MDB_NORDAHEAD, for access is random. No lock is taken by a reader.
  */
-#include "config.h"
-
 #include <lmdb.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* The store: the one who made the segment, and a tool that attached to it. */
-#include "config.h"
-
 #include <stdio.h>
 #include <sys/stat.h>
 #include <time.h>

@@ -1,6 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-#include "config.h"
-
 #include "tests/bench/store/runner.h"
 
 #include <errno.h>

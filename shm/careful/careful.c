@@ -1,0 +1,507 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Walks. In the order list sequence numbers rise from node to node, in a chain of a hash table
+ * they fall, which ends every ring.
+ *
+ * Protected, a listing rests on a user that its pinned version shows, as cursor.c
+ * has it, and what it finds wrong is wrong. Unprotected it rests on the user that it
+ * returned last, by number: whose node is not that user's any more is looked for
+ * anew. A step from one node to the next counts where the first was still linked, and
+ * still led to the second, after the second had been copied.
+ */
+#include "shm/careful.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "shm/careful/careful_walk.h"
+#include "shm/core/grace.h"
+
+/* An unprotected reader's: what is still wrong after so many looks, the last of them
+ * spread over a while, is no change under its eyes. */
+enum { LOOKS_MAX = 64, LOOKS_FAST = 16, LOOK_PAUSE_US = 1000 };
+
+/* A listing passes so many users whom it does not show, and rests: see rest_on_next(). */
+enum { PASS_MAX = 4096 };
+
+struct shm_reader {
+    struct shm_store *store;
+    struct shm_actor *actor; /* NULL: unprotected */
+    char why[128];
+    bool listing;
+    struct shm_snapshot snapshot; /* where protected */
+    uint64_t version;             /* users born later are none of the listing's */
+    uint64_t last;                /* sequence number that the listing has come to */
+    struct careful_node at;       /* protected: the next user; else the last. at.at NULL: none */
+    bool over;
+    int broken; /* why what follows could not be found: an error, or SHM_OK */
+    struct shm_fault broken_why;
+    struct careful careful;
+};
+
+static struct careful *start(struct shm_reader *reader, struct shm_fault *fault)
+{
+    if (reader->actor != NULL)
+        shm_actor_online(reader->actor);
+    reader->careful.fault = fault;
+    return &reader->careful;
+}
+
+void shm_reader_rest(struct shm_reader *reader)
+{
+    if (reader->actor != NULL)
+        shm_actor_offline(reader->actor);
+}
+
+/* ---- opening ---- */
+
+/* A mutex of another kind would have the C library do what no damage should make it do. */
+static int check_mutexes(const struct shm_store *store, struct shm_fault *fault)
+{
+    pthread_mutex_t fresh;
+    uint64_t ready = __atomic_load_n(&shm_control()->slots_ready, __ATOMIC_ACQUIRE);
+    if (shm_mutex_init(&fresh) != SHM_OK)
+        return shm_fail(fault, SHM_ESYS, "segment %s: cannot make a mutex", store->name);
+    int kind = fresh.__data.__kind;
+    pthread_mutex_destroy(&fresh);
+    if (shm_control()->writer.__data.__kind != kind)
+        return shm_fail(fault, SHM_ECORRUPT, "segment %s: corrupt: its writer lock is none",
+                        store->name);
+    for (unsigned i = 0; i < ready && i < SHM_SLOTS; i++)
+        if (shm_slot(i)->life.__data.__kind != kind)
+            return shm_fail(fault, SHM_ECORRUPT, "segment %s: corrupt: slot %u's lock is none",
+                            store->name, i);
+    return SHM_OK;
+}
+
+static int join(struct shm_reader *reader, struct shm_fault *fault)
+{
+    struct shm_store *store = reader->store;
+    if (store->locked_out) {
+        snprintf(reader->why, sizeof(reader->why), "no right to write the segment");
+        return SHM_OK;
+    }
+    int rc = check_mutexes(store, fault);
+    if (rc != SHM_OK)
+        return rc;
+    rc = shm_actor_join(&reader->actor, store, SHM_ACTOR_TOOL, 0, fault);
+    if (rc == SHM_OK)
+        return rc;
+    reader->actor = NULL;
+    snprintf(reader->why, sizeof(reader->why), "%s", shm_strerror(rc));
+    return rc == SHM_ECORRUPT ? rc : SHM_OK;
+}
+
+int shm_reader_open(struct shm_reader **out, struct shm_store *store, struct shm_fault *fault)
+{
+    struct shm_reader *reader = calloc(1, sizeof(*reader));
+    if (reader == NULL)
+        return shm_fail(fault, SHM_ESYS, "segment %s: out of memory", store->name);
+    reader->store = store;
+    reader->over = true;
+    int rc = join(reader, fault);
+    reader->careful = (struct careful){.store = store, .protected = reader->actor != NULL};
+    if (rc == SHM_OK)
+        *out = reader;
+    else
+        free(reader);
+    return rc;
+}
+
+const char *shm_reader_unprotected(const struct shm_reader *reader)
+{
+    return reader->actor == NULL ? reader->why : NULL;
+}
+
+struct shm_actor *shm_reader_actor(struct shm_reader *reader)
+{
+    return reader->actor;
+}
+
+void shm_reader_end(struct shm_reader *reader)
+{
+    if (reader->listing && reader->actor != NULL)
+        shm_snapshot_end(reader->actor, &reader->snapshot);
+    reader->listing = false;
+    reader->over = true;
+}
+
+void shm_reader_close(struct shm_reader *reader)
+{
+    if (reader == NULL)
+        return;
+    shm_reader_end(reader);
+    shm_actor_leave(reader->actor);
+    free(reader);
+}
+
+/* Whether an unprotected reader looks again. */
+static bool look_again(const struct shm_reader *reader, int rc, unsigned *looks)
+{
+    if ((rc != SHM_ECORRUPT && rc != SHM_EBUSY) || reader->actor != NULL || ++*looks == LOOKS_MAX)
+        return false;
+    if (*looks > LOOKS_FAST)
+        usleep(LOOK_PAUSE_US);
+    return true;
+}
+
+struct moment {
+    uint64_t version, gp;
+};
+
+static struct moment look_at_clock(void)
+{
+    uint64_t gp = __atomic_load_n(&shm_control()->gp, __ATOMIC_ACQUIRE);
+    return (struct moment){shm_version(), gp};
+}
+
+static bool has_passed(struct moment before)
+{
+    struct moment now = look_at_clock();
+    return before.version != now.version || before.gp != now.gp;
+}
+
+/* What unprotected looks, the first of them at `before`, could not make out. */
+static int give_up(struct careful *c, struct moment before, uint64_t seq)
+{
+    if (!has_passed(before))
+        return careful_bad(c, "the list of users is broken after number %llu",
+                           (unsigned long long)seq);
+    return shm_fail(c->fault, SHM_EBUSY,
+                    "segment %s: users change too fast to be read%s, after number %llu",
+                    c->store->name, c->protected ? "" : " unprotected", (unsigned long long)seq);
+}
+
+/* ---- the list of users ---- */
+
+static const void *list_head(void)
+{
+    return &shm_control()->order;
+}
+
+static const void *order_entry(const void *link)
+{
+    return (const void *)((uintptr_t)link - offsetof(struct shm_node, order));
+}
+
+/* Whether the unprotected step over this link, made a moment ago, was one. */
+static bool step_stands(const struct careful *c, const struct careful_node *from,
+                        const void *const *word, const void *link)
+{
+    if (c->protected)
+        return true;
+    __atomic_thread_fence(__ATOMIC_ACQUIRE);
+    return (from->at == NULL || careful_node_stands(from)) &&
+           __atomic_load_n(word, __ATOMIC_RELAXED) == link;
+}
+
+/* From a node, or from the head where from->at is NULL, to the next. to->at is NULL at the end. */
+static int step(struct careful *c, const struct careful_node *from, struct careful_node *to)
+{
+    const void *const *word =
+        (const void *const *)(from->at != NULL ? (const void *)&from->at->order.next
+                                               : &shm_control()->order.next);
+    const void *link = __atomic_load_n(word, __ATOMIC_ACQUIRE);
+    to->at = NULL;
+    if (link != list_head()) {
+        int rc = careful_node(c, order_entry(link), "the list of users", to);
+        if (rc != SHM_OK)
+            return rc;
+        /* rising numbers see to it that a list bent into a ring has an end */
+        if (from->at != NULL && to->seq <= from->seq)
+            return careful_bad(c, "user number %llu comes after number %llu",
+                               (unsigned long long)to->seq, (unsigned long long)from->seq);
+    }
+    return step_stands(c, from, word, link) ? SHM_OK : SHM_EBUSY;
+}
+
+/* A place in the list from where it is a few steps to who comes after `seq`. */
+static int place(struct careful *c, uint64_t seq, struct careful_node *node)
+{
+    const struct shm_node *found;
+    node->at = NULL;
+    int rc = careful_locate(c, seq, &found);
+    if (rc != SHM_OK || found == NULL)
+        return rc;
+    rc = careful_node(c, found, "the index by sequence number", node);
+    if (rc == SHM_OK && node->seq > seq)
+        rc = careful_bad(c, "the index by sequence number leads to number %llu instead of %llu",
+                         (unsigned long long)node->seq, (unsigned long long)seq);
+    return rc;
+}
+
+static bool shows(const struct careful_node *node, uint64_t version)
+{
+    return node->born <= version && version < node->died;
+}
+
+/* From `node` on to the first with a number over `after` that the version shows.
+ * @return SHM_EMORE: it is at the last of `most` that were passed */
+static int settle(struct careful *c, struct careful_node *node, uint64_t after, uint64_t version,
+                  uint64_t bound, uint64_t most)
+{
+    do {
+        struct careful_node from = *node;
+        if (from.at != NULL && from.seq > after && most-- == 0)
+            return SHM_EMORE;
+        int rc = step(c, &from, node);
+        if (rc != SHM_OK)
+            return rc;
+        if (node->at != NULL && node->born > bound)
+            node->at = NULL; /* nor is any after it, for `born` never falls */
+    } while (node->at != NULL && (node->seq <= after || !shows(node, version)));
+    return SHM_OK;
+}
+
+/* ---- lookup ---- */
+
+/* A take-over moves users from one table to another, or died in that: they are in neither as they
+ * should, but in the list. */
+static bool is_rebuilding(void)
+{
+    return __atomic_load_n(&shm_control()->rebuild.to.buckets, __ATOMIC_ACQUIRE) != NULL;
+}
+
+static int find_by_list(struct careful *c, const uint8_t id[SHM_ID_SIZE], struct shm_record *record)
+{
+    uint64_t version = shm_version();
+    struct careful_node node = {.at = NULL};
+    for (;;) {
+        int rc = settle(c, &node, 0, version, version, UINT64_MAX);
+        if (rc == SHM_OK && node.at == NULL)
+            return SHM_ENOENT;
+        if (rc == SHM_OK && memcmp(node.id, id, SHM_ID_SIZE) == 0)
+            rc = careful_record(c, &node, version, record);
+        if (rc != SHM_OK)
+            return rc;
+        if (memcmp(node.id, id, SHM_ID_SIZE) == 0)
+            return SHM_OK;
+    }
+}
+
+/* What a chain led to while it was taken apart is no news. */
+static int find_anywhere(struct careful *c, const uint8_t id[SHM_ID_SIZE],
+                         struct shm_record *record)
+{
+    const struct shm_control *control = shm_control();
+    const void *buckets = __atomic_load_n(&control->ids.buckets, __ATOMIC_ACQUIRE);
+    bool moving = is_rebuilding();
+    int rc = moving ? SHM_ENOENT : careful_find(c, id, record);
+    if (rc == SHM_OK)
+        return rc;
+    moving = moving || is_rebuilding() ||
+             __atomic_load_n(&control->ids.buckets, __ATOMIC_ACQUIRE) != buckets;
+    return moving ? find_by_list(c, id, record) : rc;
+}
+
+/* The same by a key, but without a way by the list: an index that moves, or has moved while we
+ * looked, is none for now. */
+static int find_key(struct careful *c, unsigned key, const uint8_t *value, uint32_t len,
+                    struct shm_record *record)
+{
+    const struct shm_table *table = &shm_control()->unique[key];
+    const void *buckets = __atomic_load_n(&table->buckets, __ATOMIC_ACQUIRE);
+    if (is_rebuilding() || buckets == NULL)
+        return SHM_EINVAL;
+    SHM_POINT("index read");
+    int rc = careful_find_key(c, key, value, len, record);
+    if (rc == SHM_OK)
+        return rc;
+    bool moved = is_rebuilding() || __atomic_load_n(&table->buckets, __ATOMIC_ACQUIRE) != buckets;
+    return moved ? SHM_EINVAL : rc;
+}
+
+/* Unprotected, a chain that changes under our eyes may lead past who is looked for: nobody is
+ * found only where nothing has changed, or time and again. */
+static bool look_for(struct shm_reader *reader, int rc, struct moment before, unsigned *looks)
+{
+    return look_again(reader, rc == SHM_ENOENT && has_passed(before) ? SHM_EBUSY : rc, looks);
+}
+
+int shm_reader_find(struct shm_reader *reader, const uint8_t id[SHM_ID_SIZE],
+                    struct shm_record *record, struct shm_fault *fault)
+{
+    struct careful *c = start(reader, fault);
+    unsigned looks = 0;
+    struct moment first = look_at_clock(), before;
+    int rc;
+    do {
+        before = look_at_clock();
+        rc = find_anywhere(c, id, record);
+    } while (look_for(reader, rc, before, &looks));
+    return rc == SHM_EBUSY ? give_up(c, first, 0) : rc;
+}
+
+int shm_reader_find_key(struct shm_reader *reader, unsigned key, const uint8_t *value, uint32_t len,
+                        struct shm_record *record, struct shm_fault *fault)
+{
+    struct careful *c = start(reader, fault);
+    unsigned looks = 0;
+    struct moment first = look_at_clock(), before;
+    int rc;
+    if (key >= SHM_KEYS || reader->store->key_of == NULL)
+        return SHM_EINVAL;
+    do {
+        before = look_at_clock();
+        rc = find_key(c, key, value, len, record);
+    } while (look_for(reader, rc, before, &looks));
+    return rc == SHM_EBUSY ? give_up(c, first, 0) : rc;
+}
+
+/* ---- listing ---- */
+
+/* Protected: stands on the next user to return. Where there are many to pass it goes offline in
+ * between, for what others retire meanwhile cannot be freed; it goes on by number, as cursor.c
+ * does. A revoked snapshot is noticed by the next step, before it looks at anything. */
+static int rest_on_next(struct shm_reader *reader, struct careful *c, struct careful_node *from)
+{
+    uint64_t after = reader->last;
+    int rc;
+    while ((rc = settle(c, from, after, reader->version, reader->version, PASS_MAX)) == SHM_EMORE) {
+        after = from->seq;
+        shm_reader_rest(reader);
+        SHM_POINT("tool rests");
+        shm_actor_online(reader->actor);
+        if (shm_snapshot_revoked(reader->actor, &reader->snapshot)) {
+            reader->over = false;
+            return SHM_OK;
+        }
+        rc = place(c, after, from);
+        if (rc != SHM_OK)
+            break;
+    }
+    reader->over = rc != SHM_OK || from->at == NULL;
+    reader->at = *from;
+    return rc;
+}
+
+static int begin_protected(struct shm_reader *reader, struct careful *c)
+{
+    struct careful_node node = {.at = NULL};
+    int rc = shm_snapshot_begin(reader->actor, &reader->snapshot);
+    if (rc != SHM_OK)
+        return rc;
+    reader->listing = true;
+    reader->version = reader->snapshot.version;
+    if (reader->last != 0)
+        rc = place(c, reader->last, &node);
+    if (rc == SHM_OK)
+        rc = rest_on_next(reader, c, &node);
+    if (rc != SHM_OK)
+        shm_reader_end(reader);
+    return rc;
+}
+
+int shm_reader_begin(struct shm_reader *reader, uint64_t after, struct shm_fault *fault)
+{
+    struct careful *c = start(reader, fault);
+    shm_reader_end(reader);
+    if (after > __atomic_load_n(&shm_control()->seq, __ATOMIC_ACQUIRE))
+        return SHM_EINVAL;
+    reader->last = after;
+    reader->broken = SHM_OK;
+    reader->at.at = NULL;
+    if (reader->actor != NULL)
+        return begin_protected(reader, c);
+    reader->version = shm_version();
+    reader->listing = true;
+    reader->over = false;
+    return SHM_OK;
+}
+
+int shm_reader_rewind(struct shm_reader *reader, struct shm_fault *fault)
+{
+    struct careful_node head = {.at = NULL};
+    if (reader->actor == NULL || !reader->listing)
+        return SHM_EINVAL;
+    struct careful *c = start(reader, fault);
+    reader->last = 0;
+    reader->broken = SHM_OK;
+    return rest_on_next(reader, c, &head);
+}
+
+uint64_t shm_reader_version(const struct shm_reader *reader)
+{
+    return reader->version;
+}
+
+static int next_protected(struct shm_reader *reader, struct careful *c, struct shm_record *record)
+{
+    if (shm_snapshot_revoked(reader->actor, &reader->snapshot)) {
+        reader->over = true;
+        return SHM_EREVOKED;
+    }
+    struct careful_node node = reader->at;
+    int rc = careful_record(c, &node, reader->version, record);
+    if (rc == SHM_ENOENT)
+        rc = careful_bad(c, "user number %llu: it has no body of its time",
+                         (unsigned long long)node.seq);
+    reader->last = node.seq;
+    c->fault = &reader->broken_why;
+    reader->broken = rest_on_next(reader, c, &node);
+    return rc;
+}
+
+/* The number of a user that is there but cannot be read goes to *passed. */
+static int next_unprotected(struct shm_reader *reader, struct careful *c, struct shm_record *record,
+                            uint64_t *passed)
+{
+    uint64_t version = shm_version();
+    struct careful_node node = reader->at;
+    int rc = SHM_OK;
+    *passed = reader->last;
+    if (node.at == NULL || !careful_node_stands(&node))
+        rc = place(c, reader->last, &node);
+    do {
+        if (rc == SHM_OK)
+            rc = settle(c, &node, reader->last, version, reader->version, UINT64_MAX);
+        if (rc != SHM_OK)
+            return rc;
+        if (node.at == NULL)
+            return SHM_ENOENT;
+        *passed = node.seq;
+        rc = careful_record(c, &node, version, record);
+    } while (rc == SHM_ENOENT); /* deleted, as of its body */
+    if (rc != SHM_OK)
+        return rc;
+    reader->at = node;
+    reader->last = node.seq;
+    return SHM_OK;
+}
+
+static int next_of_unprotected(struct shm_reader *reader, struct careful *c,
+                               struct shm_record *record)
+{
+    unsigned looks = 0;
+    uint64_t passed;
+    struct moment before = look_at_clock();
+    int rc;
+    do {
+        rc = next_unprotected(reader, c, record, &passed);
+    } while (look_again(reader, rc, &looks));
+    if (rc == SHM_EBUSY) {
+        rc = give_up(c, before, reader->last);
+        passed = reader->last;
+    }
+    if (rc != SHM_OK && passed == reader->last)
+        reader->over = true; /* the end, or no way on */
+    reader->last = passed;
+    return rc;
+}
+
+int shm_reader_next(struct shm_reader *reader, struct shm_record *record, struct shm_fault *fault)
+{
+    if (reader->broken != SHM_OK) {
+        int rc = reader->broken;
+        reader->broken = SHM_OK;
+        if (fault != NULL)
+            *fault = reader->broken_why;
+        return rc;
+    }
+    if (reader->over)
+        return SHM_ENOENT;
+    struct careful *c = start(reader, fault);
+    return reader->actor != NULL ? next_protected(reader, c, record)
+                                 : next_of_unprotected(reader, c, record);
+}

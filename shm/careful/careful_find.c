@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: MIT */
+/* Lookups in hash tables that are not trusted. */
+#include "shm/careful/careful_walk.h"
+#include "shm/core/grace.h"
+#include "shm/table/unique.h"
+
+/* What is looked for in a chain. */
+struct search {
+    size_t link; /* offset in a node of the chain's links */
+    uint64_t bucket, mask;
+    uint64_t version;
+    const uint8_t *id; /* or, NULL: */
+    unsigned key;
+    const uint8_t *value;
+    uint32_t len;
+};
+
+/* A hash table whose place may be believed. */
+static int read_table(struct careful *c, const struct shm_table *in_segment,
+                      struct shm_table *table)
+{
+    table->buckets = __atomic_load_n(&in_segment->buckets, __ATOMIC_ACQUIRE);
+    table->count = __atomic_load_n(&in_segment->count, __ATOMIC_ACQUIRE);
+    if (table->count == 0 || (table->count & (table->count - 1)) != 0 ||
+        table->count > UINT64_C(1) << 40 ||
+        !careful_may_read(c, table->buckets, table->count * 8, SHM_EXTENT))
+        return careful_bad(c, "a hash table's place is wrong");
+    return SHM_OK;
+}
+
+static int wrong_chain(struct careful *c, const struct careful_node *node)
+{
+    return careful_bad(c, "user number %llu is in the wrong chain of a hash table",
+                       (unsigned long long)node->seq);
+}
+
+/* Of the nodes that have what is looked for, the first that the version may know decides, dead or
+ * alive: chain.h. Where the chain is not in the order that this needs, we say so. */
+
+static int try_id(struct careful *c, const struct search *search, const struct careful_node *node,
+                  struct shm_record *record, bool *decided)
+{
+    if ((node->hash & search->mask) != search->bucket)
+        return wrong_chain(c, node);
+    if (node->born > search->version || memcmp(node->id, search->id, SHM_ID_SIZE) != 0)
+        return SHM_ENOENT;
+    *decided = true;
+    return careful_record(c, node, search->version, record);
+}
+
+/* The key is in the body alone. */
+static int try_key(struct careful *c, const struct search *search, const struct careful_node *node,
+                   struct shm_record *record, bool *decided)
+{
+    uint8_t value[SHM_KEY_MAX];
+    bool deleted;
+    if (node->born > search->version)
+        return SHM_ENOENT;
+    int rc = careful_last_record(c, node, search->version, record, &deleted);
+    if (rc != SHM_OK)
+        return rc;
+    uint32_t len = c->store->key_of(search->key, record->body, record->body_len, value);
+    if (len > SHM_KEY_MAX ||
+        (shm_unique_hash(shm_header(), search->key, value, len) & search->mask) != search->bucket)
+        return wrong_chain(c, node);
+    *decided = len == search->len && memcmp(value, search->value, len) == 0;
+    return *decided && !deleted ? SHM_OK : SHM_ENOENT;
+}
+
+static int search_chain(struct careful *c, const struct search *search, const void *const *word,
+                        struct shm_record *record)
+{
+    uint64_t last = UINT64_MAX;
+    bool decided = false;
+    for (;;) {
+        struct careful_node node;
+        const char *next = __atomic_load_n(word, __ATOMIC_ACQUIRE);
+        if (next == NULL)
+            return SHM_ENOENT;
+        /* as a number: whatever a damaged word leads to, careful_node() judges it */
+        const void *at = (const void *)((uintptr_t)next - search->link);
+        int rc = careful_node(c, at, "a hash table", &node);
+        if (rc == SHM_OK && node.seq >= last) /* falling numbers end every ring, too */
+            rc = careful_bad(c, "user number %llu is behind number %llu in a chain of a hash table",
+                             (unsigned long long)node.seq, (unsigned long long)last);
+        if (rc == SHM_OK)
+            rc = search->id != NULL ? try_id(c, search, &node, record, &decided)
+                                    : try_key(c, search, &node, record, &decided);
+        if (rc != SHM_ENOENT || decided)
+            return rc;
+        last = node.seq;
+        word = (const void *const *)(const void *)((const char *)node.at + search->link);
+    }
+}
+
+static int find(struct careful *c, const struct shm_table *in_segment, uint64_t hash,
+                struct search *search, struct shm_record *record)
+{
+    struct shm_table table;
+    search->version = shm_version(); /* before all else: see lookup.c */
+    SHM_POINT("careful lookup");
+    int rc = read_table(c, in_segment, &table);
+    if (rc != SHM_OK)
+        return rc;
+    search->mask = table.count - 1;
+    search->bucket = hash & search->mask;
+    return search_chain(c, search, (const void *const *)&table.buckets[search->bucket], record);
+}
+
+int careful_find(struct careful *c, const uint8_t id[SHM_ID_SIZE], struct shm_record *record)
+{
+    struct search search = {.link = offsetof(struct shm_node, by_id), .id = id};
+    return find(c, &shm_control()->ids, shm_hash_id(shm_header(), id), &search, record);
+}
+
+int careful_find_key(struct careful *c, unsigned key, const uint8_t *value, uint32_t len,
+                     struct shm_record *record)
+{
+    struct search search = {.link = offsetof(struct shm_node, unique) +
+                                    key * sizeof(struct cds_hlist_node),
+                            .key = key,
+                            .value = value,
+                            .len = len};
+    return find(c, &shm_control()->unique[key], shm_unique_hash(shm_header(), key, value, len),
+                &search, record);
+}

@@ -1,0 +1,336 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Words that others write are read by single atomic loads, each once: what has been
+ * tested is what is used. A body's bytes are copied as they come; a copy that was
+ * torn by a writer has a wrong checksum, or is caught by the second look.
+ */
+#include "shm/careful/careful_walk.h"
+
+#include <assert.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+#include "shm/core/hash.h"
+
+/* One commit takes a body from its user, another gives it to the same user again: where there was
+ * no more than one, what leads to the same body has led there all the time. */
+enum { COMMITS_MAX = 1 };
+
+/* Where the next server has let the arena grow beyond what is mapped here, it is no damage that a
+ * pointer leads there. */
+int careful_bad(struct careful *c, const char *format, ...)
+{
+    char what[256];
+    va_list args;
+    if (shm_outgrown(c->store))
+        return shm_fail(c->fault, SHM_EOUTGROWN, "segment %s: %s", c->store->name,
+                        shm_strerror(SHM_EOUTGROWN));
+    va_start(args, format);
+    vsnprintf(what, sizeof(what), format, args);
+    va_end(args);
+    return shm_fail(c->fault, SHM_ECORRUPT, "segment %s: corrupt: %s (see: verify)", c->store->name,
+                    what);
+}
+
+static uint64_t load(const void *word)
+{
+    return __atomic_load_n((const uint64_t *)word, __ATOMIC_ACQUIRE);
+}
+
+static const void *load_pointer(const void *word)
+{
+    return (const void *)(uintptr_t)load(word);
+}
+
+/* The arena may have grown since, even beyond what is mapped here; past the file's end there is
+ * nothing but SIGBUS. */
+static void look_at_end(struct careful *c)
+{
+    struct stat st;
+    uint64_t end = load(&shm_control()->arena_end) - SHM_BASE;
+    if (end > c->store->size)
+        end = c->store->size;
+    if (end == c->end || fstat(c->store->fd, &st) != 0 || (uint64_t)st.st_size < end)
+        return;
+    c->end = end;
+}
+
+static bool in_arena(const struct careful *c, uint64_t offset, uint64_t size)
+{
+    return offset >= SHM_ARENA_AT && offset <= c->end && size <= c->end - offset;
+}
+
+bool careful_may_read(struct careful *c, const void *pointer, uint64_t size, uint64_t align)
+{
+    uint64_t offset = (uint64_t)(uintptr_t)pointer - SHM_BASE;
+    if (offset % align != 0)
+        return false;
+    if (!in_arena(c, offset, size))
+        look_at_end(c);
+    return in_arena(c, offset, size);
+}
+
+int careful_node(struct careful *c, const void *pointer, const char *from,
+                 struct careful_node *node)
+{
+    const struct shm_node *at = pointer;
+    if (!careful_may_read(c, at, sizeof(*at), SHM_GRANULE))
+        return careful_bad(c, "a pointer in %s leads nowhere", from);
+    uint64_t id[2] = {load(at->id), load(at->id + 8)};
+    struct shm_node copy = {
+        .hash = load(&at->hash), .seq = load(&at->seq), .born = load(&at->born)};
+    uint64_t check = load(&at->check);
+    memcpy(copy.id, id, sizeof(id));
+    memcpy(node->id, id, sizeof(id));
+    node->at = at;
+    node->hash = copy.hash;
+    node->seq = copy.seq;
+    node->born = copy.born;
+    node->check = (uint32_t)check; /* and state: one word, see layout.h */
+    node->state = (uint32_t)(check >> 32);
+    node->died = load(&at->died);
+    node->next = load_pointer(&at->order.next);
+    if (node->check != shm_check_node(&copy) || node->seq == 0)
+        return careful_bad(c, "in %s: user number %llu: its checksum is wrong", from,
+                           (unsigned long long)node->seq);
+    return SHM_OK;
+}
+
+bool careful_node_stands(const struct careful_node *node)
+{
+    const struct shm_node *at = node->at;
+    __atomic_thread_fence(__ATOMIC_ACQUIRE);
+    return load(&at->check) == ((uint64_t)SHM_NODE_LIVE << 32 | node->check) &&
+           load(&at->seq) == node->seq && load(&at->born) == node->born;
+}
+
+/* ---- bodies ---- */
+
+struct body_copy {
+    const struct shm_body *at;
+    uint64_t born, died;
+    uint32_t check;
+    uint32_t length;
+};
+
+static int copy_head(struct careful *c, const struct careful_node *node, const void *pointer,
+                     struct body_copy *copy)
+{
+    const struct shm_body *at = pointer;
+    unsigned long long seq = node->seq;
+    SHM_POINT("careful copy");
+    if (!careful_may_read(c, at, sizeof(*at), 16))
+        return careful_bad(c, "user number %llu: its body's pointer leads nowhere", seq);
+    uint64_t word = load(&at->check); /* with length and state */
+    copy->at = at;
+    copy->check = (uint32_t)word;
+    copy->length = (uint32_t)(word >> 32 & UINT16_MAX);
+    copy->born = load(&at->born);
+    copy->died = load(&at->died);
+    if (copy->length == 0 || copy->length > SHM_BODY_MAX ||
+        !careful_may_read(c, at, sizeof(*at) + copy->length, 16))
+        return careful_bad(c, "user number %llu: its body's length is wrong", seq);
+    return SHM_OK;
+}
+
+/*
+ * Down from the node, body by body: the newest first, and each older than the one before. A body
+ * says in `from` which word leads to it. If that is the word that led us here, it belongs to the
+ * user whose that word is; a pointer to another user's body would pass all other tests.
+ *
+ * If it is another word, the body that led us here may have been unlinked in the meantime, or an
+ * update is half done. Then `from` has to lead up to the node, by way of newer bodies. Under a
+ * protected reader none of those is freed, and one that is unlinked while he stands on it
+ * leads on to what was newer then and still linked. So the detour ends at the node. It is short
+ * where bodies beside us were unlinked, and as long as the chain where many were added since the
+ * last step: that is a matter of single steps at which we were stopped. More long ones than that
+ * are damage, or a chain that does not rest, and we give up before they cost a square.
+ *
+ * An unprotected reader may be led away by a body that is another user's by now: `from` is right
+ * there, too. That is for the second look, still_stands().
+ */
+enum { SHORT_DETOUR = 64, LONG_DETOURS_MAX = 16 };
+
+struct walk {
+    const struct careful_node *node;
+    uint64_t version, commits, gp; /* the last two as of its start */
+    unsigned long_detours;
+};
+
+static struct walk start_walk(const struct careful_node *node, uint64_t version)
+{
+    const struct shm_control *control = shm_control();
+    uint64_t gp = load(&control->gp);
+    return (struct walk){node, version, load(&control->version), gp, 0};
+}
+
+/* Whether something has been changed since, perhaps what we looked at. */
+static bool has_moved(const struct walk *walk)
+{
+    const struct shm_control *control = shm_control();
+    __atomic_thread_fence(__ATOMIC_ACQUIRE);
+    return load(&control->gp) != walk->gp || load(&control->version) != walk->commits;
+}
+
+/* Whether `from` leads up to the node. Each body is younger than the last one, so this ends. */
+static bool belongs(struct careful *c, const struct body_copy *copy, struct walk *walk)
+{
+    const struct shm_body *body = copy->at;
+    uint64_t born = copy->born;
+    for (unsigned steps = 0;; steps++) {
+        const void *from = load_pointer(&body->from);
+        SHM_POINT("careful detour");
+        if (from == (const void *)&walk->node->at->body)
+            return true;
+        if (steps == SHORT_DETOUR && walk->long_detours++ == LONG_DETOURS_MAX)
+            return false;
+        body = (const void *)((uintptr_t)from - offsetof(struct shm_body, prev));
+        if (!careful_may_read(c, body, sizeof(*body), 16))
+            return false;
+        uint64_t newer = load(&body->born);
+        if (newer <= born)
+            return false;
+        born = newer;
+    }
+}
+
+/* The youngest body that is not too young. Ages fall along the chain, so it ends. */
+static int find_body(struct careful *c, struct walk *walk, struct body_copy *copy)
+{
+    const struct careful_node *node = walk->node;
+    unsigned long long seq = node->seq;
+    const void *word = &node->at->body;
+    uint64_t last = UINT64_MAX;
+    for (;;) {
+        SHM_POINT("careful body");
+        const void *pointer = load_pointer(word);
+        if (pointer == NULL && last == UINT64_MAX)
+            return careful_bad(c, "user number %llu: it has no body", seq);
+        if (pointer == NULL) /* not born yet; or the body of that version has been freed since */
+            return c->protected || node->born > walk->version ? SHM_ENOENT : SHM_EBUSY;
+        int rc = copy_head(c, node, pointer, copy);
+        if (rc != SHM_OK)
+            return rc;
+        if (copy->born >= last || copy->born < node->born ||
+            (load_pointer(&copy->at->from) != word && !belongs(c, copy, walk)))
+            return careful_bad(c, "user number %llu: its chain of bodies is broken", seq);
+        if (copy->born <= walk->version)
+            return SHM_OK;
+        last = copy->born;
+        word = &copy->at->prev;
+    }
+}
+
+static bool same_body(const struct body_copy *a, const struct body_copy *b)
+{
+    return a->at == b->at && a->born == b->born && a->check == b->check && a->length == b->length;
+}
+
+/*
+ * Without protection: what has been copied still leads from the node to the body, and
+ * it cannot have been used for something else and back meanwhile.
+ *
+ * The first look was led away where a body that it stood on was taken from this user and given to
+ * another, which is a commit. The second one begins at the node again; to be led to the same body
+ * it would take another. There was at most one.
+ */
+static bool still_stands(struct careful *c, const struct walk *first, const struct body_copy *copy)
+{
+    struct body_copy again = {0};
+    struct walk walk = {.node = first->node, .version = first->version};
+    __atomic_thread_fence(__ATOMIC_ACQUIRE);
+    bool stands = find_body(c, &walk, &again) == SHM_OK && same_body(copy, &again) &&
+                  careful_node_stands(first->node) &&
+                  load(&shm_control()->version) - first->commits <= COMMITS_MAX;
+#ifdef SHM_MUTANT_ONE_LOOK
+    stands = true;
+#endif
+    return stands;
+}
+
+static int copy_record(struct careful *c, struct walk *walk, struct shm_record *record,
+                       bool *deleted)
+{
+    const struct careful_node *node = walk->node;
+    struct body_copy copy = {0};
+    int rc = find_body(c, walk, &copy);
+    if (rc != SHM_OK)
+        return rc;
+    assert(copy.at != NULL);
+    *deleted = walk->version >= copy.died;
+    memcpy(record->id, node->id, SHM_ID_SIZE);
+    record->seq = node->seq;
+    record->version = copy.born;
+    record->body_len = copy.length;
+    memcpy(record->body, copy.at->bytes, copy.length);
+    if (copy.check != shm_check_body(shm_check_bytes(record->body, copy.length), copy.born))
+        return careful_bad(c, "user number %llu: its body's checksum is wrong",
+                           (unsigned long long)node->seq);
+    if (!c->protected && !still_stands(c, walk, &copy))
+        return SHM_EBUSY;
+    return SHM_OK;
+}
+
+int careful_last_record(struct careful *c, const struct careful_node *node, uint64_t version,
+                        struct shm_record *record, bool *deleted)
+{
+    struct walk walk = start_walk(node, version);
+    int rc = copy_record(c, &walk, record, deleted);
+    if (rc != SHM_ECORRUPT)
+        return rc;
+    /* of memory that may be another's by now, nothing is proved */
+    if (!c->protected && (has_moved(&walk) || !careful_node_stands(node)))
+        return SHM_EBUSY;
+    /* so many long detours a healthy chain has only where it does not rest */
+    if (walk.long_detours > LONG_DETOURS_MAX && has_moved(&walk))
+        return shm_fail(c->fault, SHM_EBUSY,
+                        "segment %s: user number %llu changes too fast to be read", c->store->name,
+                        (unsigned long long)node->seq);
+    return rc;
+}
+
+int careful_record(struct careful *c, const struct careful_node *node, uint64_t version,
+                   struct shm_record *record)
+{
+    bool deleted = false;
+    int rc = careful_last_record(c, node, version, record, &deleted);
+    return rc == SHM_OK && deleted ? SHM_ENOENT : rc;
+}
+
+/* ---- the index by sequence ---- */
+
+static int step_tower(struct careful *c, const struct shm_tower *tower, unsigned level,
+                      uint64_t last)
+{
+    uint64_t size = sizeof(*tower) + (level + 1) * sizeof(tower);
+    if (!careful_may_read(c, tower, size, 16) || load(&tower->height) <= level ||
+        load(&tower->height) > SHM_LEVELS || load(&tower->seq) <= last)
+        return careful_bad(c, "the index by sequence number is broken after number %llu",
+                           (unsigned long long)last);
+    return SHM_OK;
+}
+
+int careful_locate(struct careful *c, uint64_t seq, const struct shm_node **found)
+{
+    const void *next = shm_control()->index; /* an array of pointers, one a level */
+    uint64_t last = 0;
+    *found = NULL;
+    for (unsigned level = SHM_LEVELS; level-- > 0;) {
+        for (;;) {
+            const struct shm_tower *tower = load_pointer((const uint64_t *)next + level);
+            if (tower == NULL)
+                break;
+            int rc = step_tower(c, tower, level, last);
+            if (rc != SHM_OK)
+                return rc;
+            uint64_t at = load(&tower->seq);
+            if (at > seq)
+                break;
+            last = at;
+            *found = load_pointer(&tower->node);
+            next = tower->next;
+        }
+    }
+    return SHM_OK;
+}

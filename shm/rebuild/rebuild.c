@@ -1,0 +1,355 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Tables are rebuilt in steps, each a transaction, and control.rebuild says how far:
+ * who dies in it leaves a whole segment, and the next owner goes on from there.
+ *
+ * `to` is the table that is not in its place:
+ *
+ *   SHM_REBUILD_IDS         the larger table of ids, to which they move (rebuild_move.c).
+ *   SHM_REBUILD_MOVE + k    the larger index of key k, as well.
+ *   SHM_REBUILD_UNIQUE + k  the new index of key k, with the users up to seq `done`.
+ *   SHM_REBUILD_FREE        a table that nobody uses any more: its last `done` extents are free
+ *                           nodes by now. (Its memory becomes nodes, for it holds a link
+ *                           through `died`, which a node that is taken from there keeps until
+ *                           the commit; the users that a larger table is for need nodes.)
+ *
+ * Nobody else writes: the owner has not forked yet, and tools that write are kept out, while
+ * he is there (owner.c) and when he has died or failed in it (shm_rebuild_unfinished()). Tools
+ * that read go by the order list while tables are moved (lookup.c), and before a table is
+ * freed we wait for their grace period.
+ *
+ * The order of things, so that whoever fails or is killed leaves what the next owner can go on
+ * from, be it with the options of before or with these:
+ *
+ *  1. Nobody stands in a read section for ever: a process that is stopped in one would keep us from
+ *     freeing the first table. (One may still stop later. Then that table waits to be freed.)
+ *  2. Memory for all new tables, all at once, or nothing is begun.
+ *  3. What a dead owner left half done is finished. A move always is, to either owner's liking:
+ *     larger tables serve fewer users. A half filled index that is not wanted is freed.
+ *  4. Larger tables, then new indexes. At any time each key that was unique has its index, in
+ *     one table or, while it moves, in two, with writers kept out.
+ *  5. Indexes that are not wanted any more go last, one out of the other without a gap in which a
+ *     tool could write: they may be wanted again by the next owner, who would find duplicates.
+ */
+#include "shm/rebuild/rebuild_parts.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <urcu/arch.h>
+
+#include "shm/core/alloc.h"
+
+enum {
+    TELL_EVERY = 64,
+    GRACE_WAIT_MS = 1000,
+    NODES_AN_EXTENT = SHM_EXTENT / sizeof(struct shm_node),
+};
+
+int rebuild_begin(struct rebuild *r)
+{
+    int rc = shm_writer_wait(r->store);
+    if (rc != SHM_OK)
+        return shm_writer_fail(r->store, rc, r->fault);
+    shm_txn_begin(&r->txn);
+    return SHM_OK;
+}
+
+void rebuild_commit(struct rebuild *r)
+{
+    shm_txn_seal(&r->txn, 0);
+    shm_txn_apply(&r->txn);
+    shm_writer_unlock();
+    SHM_POINT("rebuild step");
+}
+
+void rebuild_log_table(struct rebuild *r, struct shm_table *table, const struct shm_table *value)
+{
+    shm_txn_pointer(&r->txn, &table->buckets, value != NULL ? value->buckets : NULL);
+    shm_txn_word(&r->txn, &table->count, value != NULL ? value->count : 0);
+}
+
+void rebuild_log_state(struct rebuild *r, const struct shm_table *to, uint64_t what, uint64_t done)
+{
+    rebuild_log_table(r, &rebuild_state()->to, to);
+    shm_txn_word(&r->txn, &rebuild_state()->what, what);
+    shm_txn_word(&r->txn, &rebuild_state()->done, done);
+}
+
+void rebuild_tell(struct rebuild *r, const char *what, uint64_t done, uint64_t all)
+{
+    if (r->config->progress != NULL && r->steps++ % TELL_EVERY == 0)
+        r->config->progress(r->config->progress_data, what,
+                            all != 0 ? (unsigned)(done * 100 / all) : 0);
+}
+
+/* ---- what there is to do ---- */
+
+static bool wants(const struct rebuild *r, unsigned which)
+{
+    return which == REBUILD_IDS || (r->config->unique >> which & 1) != 0;
+}
+
+static uint64_t what_moves(unsigned which)
+{
+    return which == REBUILD_IDS ? SHM_REBUILD_IDS : SHM_REBUILD_MOVE + which;
+}
+
+static bool is_under_way(uint64_t what)
+{
+    return rebuild_state()->to.buckets != NULL && rebuild_state()->what == what;
+}
+
+/* Of the table as it will be when what is under way has been finished; 0: there is none. */
+static uint64_t buckets_of(unsigned which)
+{
+    if (is_under_way(what_moves(which)) ||
+        (which != REBUILD_IDS && is_under_way(SHM_REBUILD_UNIQUE + which)))
+        return rebuild_state()->to.count;
+    return rebuild_table(which)->count;
+}
+
+/* How many tables are still to be made. */
+static unsigned tables_to_make(const struct rebuild *r)
+{
+    unsigned tables = 0;
+    for (unsigned which = 0; which <= REBUILD_IDS; which++)
+        tables += wants(r, which) && buckets_of(which) < shm_bucket_count(r->config->max_users);
+    return tables;
+}
+
+/* An index to be dropped, once nothing else is left to do; else SHM_KEYS. */
+static unsigned next_to_drop(const struct rebuild *r)
+{
+    unsigned key = 0;
+    if (tables_to_make(r) != 0)
+        return SHM_KEYS;
+    while (key < SHM_KEYS && (wants(r, key) || rebuild_table(key)->buckets == NULL))
+        key++;
+    return key;
+}
+
+/* Whether a table will be freed that readers may know. */
+static bool will_free(const struct rebuild *r)
+{
+    for (unsigned which = 0; which <= REBUILD_IDS; which++)
+        if (rebuild_table(which)->count != 0 &&
+            (!wants(r, which) ||
+             rebuild_table(which)->count < shm_bucket_count(r->config->max_users)))
+            return true;
+    return shm_rebuild_unfinished();
+}
+
+/* ---- memory ---- */
+
+static int ensure_room(struct rebuild *r, uint64_t bytes)
+{
+    const struct shm_control *control = shm_control();
+    struct shm_fault why = {.text = ""};
+    int rc = shm_grow_to(r->store, control->alloc[SHM_ALLOC_ARENA_CUR] + bytes, &why);
+    if (rc == SHM_OK)
+        return rc;
+    if (rc == SHM_EBUSY)
+        return shm_writer_fail(r->store, rc, r->fault);
+    return shm_fail(r->fault, rc, "segment %s: no room for its larger tables: %.300s",
+                    r->store->name, why.text);
+}
+
+static int make_table(struct rebuild *r, uint64_t what)
+{
+    uint64_t count = shm_bucket_count(r->config->max_users), size = shm_table_size(count);
+    int rc = ensure_room(r, size);
+    if (rc != SHM_OK)
+        return rc;
+    /* beyond what is in use, but a transaction that was given up may have written there */
+    uint64_t at = shm_control()->alloc[SHM_ALLOC_ARENA_CUR];
+    struct shm_table table = {(struct cds_hlist_head *)(uintptr_t)at, count};
+    memset(table.buckets, 0, size);
+    rc = rebuild_begin(r);
+    if (rc != SHM_OK)
+        return rc;
+    if (r->txn.tracked)
+        shm_dirty_mark(table.buckets, size);
+    shm_alloc_set(&r->txn, SHM_ALLOC_ARENA_CUR, at + size);
+    rebuild_log_state(r, &table, what, 0);
+    rebuild_commit(r);
+    return SHM_OK;
+}
+
+/* Whether every reader who is online now has been offline, or is dead. */
+static int wait_for_readers(struct rebuild *r)
+{
+    int rc = rebuild_begin(r);
+    if (rc != SHM_OK)
+        return rc;
+    uint64_t token = shm_control()->gp + 1;
+    r->txn.gp = token;
+    rebuild_commit(r);
+    cmm_smp_mb(); /* as reclaim does: grace.h */
+    for (unsigned i = 0, ms = 0; i < shm_slots_ready();) {
+        uint64_t ctr = __atomic_load_n(&shm_slot(i)->ctr, __ATOMIC_ACQUIRE);
+        if (ctr == 0 || ctr >= token || shm_slot_dead(shm_slot(i))) {
+            i++;
+            continue;
+        }
+        if (ms++ == GRACE_WAIT_MS)
+            return shm_fail(r->fault, SHM_EBUSY,
+                            "segment %s: process %u is reading its old tables and does not go on: "
+                            "continue or end it, then start again",
+                            r->store->name, shm_slot(i)->pid);
+        usleep(1000);
+    }
+    return SHM_OK;
+}
+
+/* The extent's nodes, in front of those that are free already. */
+static void free_extent(struct rebuild *r, uint64_t extent)
+{
+    struct shm_node *nodes = (struct shm_node *)(uintptr_t)extent;
+    if (r->txn.tracked)
+        shm_dirty_mark(nodes, SHM_EXTENT);
+    for (unsigned i = 0; i + 1 < NODES_AN_EXTENT; i++)
+        nodes[i].died = (uint64_t)(uintptr_t)&nodes[i + 1];
+    nodes[NODES_AN_EXTENT - 1].died = shm_alloc_get(&r->txn, SHM_ALLOC_NODE_FREE);
+    shm_alloc_set(&r->txn, SHM_ALLOC_NODE_FREE, extent);
+}
+
+static void log_drop(struct rebuild *r, unsigned key)
+{
+    const struct shm_table old = *rebuild_table(key);
+    rebuild_log_table(r, rebuild_table(key), NULL);
+    rebuild_log_state(r, &old, SHM_REBUILD_FREE, 0);
+}
+
+/* Frees `to`, and after it the indexes that are to be dropped, if that is all that is left. */
+static int free_table(struct rebuild *r)
+{
+    uint64_t last = 0;
+    int rc = SHM_OK;
+    while (rc == SHM_OK && shm_rebuild_unfinished()) {
+        const struct shm_rebuild now = *rebuild_state();
+        uint64_t extents = shm_table_size(now.to.count) / SHM_EXTENT;
+        uint64_t table = (uint64_t)(uintptr_t)now.to.buckets;
+#ifdef SHM_MUTANT_REBUILD_NO_WAIT
+        last = table;
+#endif
+        if (last != table)
+            rc = wait_for_readers(r);
+        last = table;
+        if (rc == SHM_OK)
+            rc = rebuild_begin(r);
+        if (rc != SHM_OK)
+            break;
+        free_extent(r, table + (extents - 1 - now.done) * SHM_EXTENT);
+        unsigned drop = next_to_drop(r);
+        if (now.done + 1 < extents)
+            shm_txn_word(&r->txn, &rebuild_state()->done, now.done + 1);
+        else if (drop < SHM_KEYS)
+            log_drop(r, drop);
+        else
+            rebuild_log_state(r, NULL, 0, 0);
+        rebuild_commit(r);
+    }
+    return rc;
+}
+
+/* ---- one after the other ---- */
+
+static int move(struct rebuild *r, unsigned which)
+{
+    int rc = rebuild_move(r, which);
+    return rc == SHM_OK ? free_table(r) : rc;
+}
+
+static int give_up(struct rebuild *r)
+{
+    int rc = rebuild_begin(r);
+    if (rc != SHM_OK)
+        return rc;
+    const struct shm_table to = rebuild_state()->to;
+    rebuild_log_state(r, &to, SHM_REBUILD_FREE, 0);
+    rebuild_commit(r);
+    return free_table(r);
+}
+
+/* What a dead owner left half done. */
+static int resume(struct rebuild *r)
+{
+    if (!shm_rebuild_unfinished())
+        return SHM_OK;
+    for (unsigned which = 0; which <= REBUILD_IDS; which++)
+        if (is_under_way(what_moves(which)))
+            return move(r, which);
+    for (unsigned key = 0; key < SHM_KEYS; key++)
+        if (is_under_way(SHM_REBUILD_UNIQUE + key))
+            return wants(r, key) ? rebuild_fill(r, key) : give_up(r);
+    return free_table(r);
+}
+
+static int make_all(struct rebuild *r)
+{
+    uint64_t buckets = shm_bucket_count(r->config->max_users);
+    int rc = SHM_OK;
+    for (unsigned which = SHM_KEYS + 1; which-- > 0 && rc == SHM_OK;)
+        if (wants(r, which) && rebuild_table(which)->count != 0 &&
+            rebuild_table(which)->count < buckets) {
+            rc = make_table(r, what_moves(which));
+            if (rc == SHM_OK)
+                rc = move(r, which);
+        }
+    for (unsigned key = 0; key < SHM_KEYS && rc == SHM_OK; key++)
+        if (wants(r, key) && rebuild_table(key)->count == 0) {
+            rc = make_table(r, SHM_REBUILD_UNIQUE + key);
+            if (rc == SHM_OK)
+                rc = rebuild_fill(r, key);
+        }
+    return rc;
+}
+
+static int drop_rest(struct rebuild *r)
+{
+    unsigned key = next_to_drop(r);
+    if (key == SHM_KEYS)
+        return SHM_OK;
+    int rc = rebuild_begin(r);
+    if (rc != SHM_OK)
+        return rc;
+    log_drop(r, key);
+    rebuild_commit(r);
+    return free_table(r);
+}
+
+static int check_key_of(const struct rebuild *r)
+{
+    for (unsigned key = 0; key < SHM_KEYS; key++)
+        if (r->config->key_of == NULL && is_under_way(what_moves(key)))
+            return shm_fail(r->fault, SHM_EINVAL,
+                            "segment %s: the index of key %u is half moved to a larger table: "
+                            "key_of is needed to finish that",
+                            r->store->name, key);
+    return SHM_OK;
+}
+
+int shm_rebuild(struct shm_store *store, const struct shm_config *config, struct shm_fault *fault)
+{
+    struct rebuild *r = calloc(1, sizeof(*r));
+    if (r == NULL)
+        return shm_fail(fault, SHM_ESYS, "segment %s: out of memory", store->name);
+    r->store = store;
+    r->config = config;
+    r->fault = fault;
+    uint64_t size = shm_table_size(shm_bucket_count(config->max_users));
+    int rc = check_key_of(r);
+    if (rc == SHM_OK && will_free(r))
+        rc = wait_for_readers(r);
+    if (rc == SHM_OK)
+        rc = ensure_room(r, tables_to_make(r) * size);
+    if (rc == SHM_OK)
+        rc = resume(r);
+    if (rc == SHM_OK)
+        rc = make_all(r);
+    if (rc == SHM_OK)
+        rc = drop_rest(r);
+    free(r);
+    return rc;
+}

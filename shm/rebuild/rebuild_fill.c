@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT */
+/* A new index of a key, filled from the order list. Nobody sees it before all users are in. */
+#include "shm/rebuild/rebuild_parts.h"
+
+#include "shm/table/chain.h"
+#include "shm/table/unique.h"
+
+/* Up to a batch of users, from `at` on, into the index. @return where the next begins */
+static const struct cds_list_head *log_users(struct rebuild *r, unsigned key,
+                                             const struct cds_list_head *at)
+{
+    const struct cds_list_head *end = &shm_control()->order;
+    const struct shm_table to = rebuild_state()->to;
+    uint64_t seq = rebuild_state()->done;
+    r->batch.stamp++;
+    for (size_t n = 0; at != end && n < SHM_BATCH_MAX; n++, at = at->next) {
+        uint8_t bytes[SHM_KEY_MAX];
+        struct shm_node *node =
+            caa_container_of((struct cds_list_head *)(uintptr_t)at, struct shm_node, order);
+        uint32_t len = shm_unique_key(r->config->key_of, key, node->body, bytes);
+        if (r->txn.tracked)
+            shm_dirty_mark(&node->unique[key], sizeof(node->unique[key]));
+        seq = node->seq;
+        if (len == 0 || node->died != SHM_NEVER) { /* the deleted decide nothing: chain.h */
+            node->unique[key] = (struct cds_hlist_node){0};
+            continue;
+        }
+        struct cds_hlist_head *bucket =
+            shm_unique_bucket(&to, shm_unique_hash(shm_header(), key, bytes, len));
+        struct cds_hlist_node **pending = shm_chain_pending(&r->batch, bucket);
+        shm_chain_log_add(&r->txn, bucket, shm_chain_first(bucket, pending), &node->unique[key],
+                          pending);
+    }
+    shm_txn_word(&r->txn, &rebuild_state()->done, seq);
+    return at;
+}
+
+int rebuild_fill(struct rebuild *r, unsigned key)
+{
+    const struct cds_list_head *end = &shm_control()->order;
+    uint64_t done = rebuild_state()->done;
+    const struct shm_node *from = shm_tower_find(done);
+    const struct cds_list_head *at = from != NULL ? &from->order : end->next;
+    while (at != end && caa_container_of(at, struct shm_node, order)->seq <= done)
+        at = at->next;
+    int rc = SHM_OK;
+    while (rc == SHM_OK && at != end) {
+        rc = rebuild_begin(r);
+        if (rc != SHM_OK)
+            return rc;
+        at = log_users(r, key, at);
+        rebuild_commit(r);
+        rebuild_tell(r, "building a unique index", rebuild_state()->done, shm_control()->seq);
+    }
+    if (rc == SHM_OK)
+        rc = rebuild_begin(r);
+    if (rc != SHM_OK)
+        return rc;
+    const struct shm_table to = rebuild_state()->to;
+    rebuild_log_table(r, rebuild_table(key), &to);
+    rebuild_log_state(r, NULL, 0, 0);
+    rebuild_commit(r);
+    return SHM_OK;
+}

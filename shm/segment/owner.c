@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Who owns the segment: an OFD write lock on its descriptor. It belongs to the
+ * open file description, so the master's forked workers share it, and the
+ * kernel drops it with the last of them, in whatever pid namespace they are.
+ *
+ * Tools that write hold a shared lock of another byte, which an owner takes alone
+ * while it checks and rebuilds: what it has checked stays as it was.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "shm/core/internal.h"
+
+enum { OWNER_BYTE, GUEST_BYTE };
+enum { GUEST_WAIT_MS = 1000, GUEST_PAUSE_MS = 10 };
+
+static struct flock lock_of(off_t byte, short type)
+{
+    struct flock lock = {.l_type = type, .l_whence = SEEK_SET, .l_start = byte, .l_len = 1};
+    return lock;
+}
+
+/* @return 0, EAGAIN where it conflicts with another's, else errno */
+static int set_lock(int fd, off_t byte, short type)
+{
+    struct flock lock = lock_of(byte, type);
+    if (fcntl(fd, F_OFD_SETLK, &lock) == 0)
+        return 0;
+    return errno == EACCES ? EAGAIN : errno;
+}
+
+static int own(int fd, short type, const char *name, struct shm_fault *fault)
+{
+    int error = set_lock(fd, OWNER_BYTE, type);
+    if (error == 0)
+        return SHM_OK;
+    if (error == EAGAIN)
+        return shm_fail(fault, SHM_EOWNED, "segment %s: a live server owns it", name);
+    return shm_fail(fault, SHM_ESYS, "segment %s: cannot lock it: %s", name, strerror(error));
+}
+
+int shm_owner_take(int fd, const char *name, struct shm_fault *fault)
+{
+    return own(fd, F_WRLCK, name, fault);
+}
+
+int shm_owner_share(int fd, const char *name, struct shm_fault *fault)
+{
+    return own(fd, F_RDLCK, name, fault);
+}
+
+int shm_guest_enter(int fd, const char *name, struct shm_fault *fault)
+{
+    int error = set_lock(fd, GUEST_BYTE, F_RDLCK);
+    if (error == 0)
+        return SHM_OK;
+    if (error == EAGAIN)
+        return shm_fail(fault, SHM_EBUSY,
+                        "segment %s: a server is checking it, to take it over: try again when it "
+                        "serves",
+                        name);
+    return shm_fail(fault, SHM_ESYS, "segment %s: cannot lock it: %s", name, strerror(error));
+}
+
+int shm_guests_exclude(int fd, const char *name, struct shm_fault *fault)
+{
+    int error = set_lock(fd, GUEST_BYTE, F_WRLCK);
+    for (int ms = 0; error == EAGAIN && ms < GUEST_WAIT_MS; ms += GUEST_PAUSE_MS) {
+        usleep(GUEST_PAUSE_MS * 1000);
+        error = set_lock(fd, GUEST_BYTE, F_WRLCK);
+    }
+    if (error == 0)
+        return SHM_OK;
+    if (error == EAGAIN)
+        return shm_fail(
+            fault, SHM_EBUSY,
+            "segment %s: a tool (such as shm-inspect load) is writing to it: wait until "
+            "it is done or end it, then start again",
+            name);
+    return shm_fail(fault, SHM_ESYS, "segment %s: cannot lock it: %s", name, strerror(error));
+}
+
+void shm_guests_admit(int fd)
+{
+    (void)set_lock(fd, GUEST_BYTE, F_UNLCK);
+}
+
+bool shm_owner_present(const struct shm_store *store)
+{
+    if (store->owner)
+        return true;
+    struct flock lock = lock_of(OWNER_BYTE, F_WRLCK);
+    return fcntl(store->fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
+}
+
+uint64_t shm_pid_namespace(void)
+{
+    struct stat st;
+    return stat("/proc/self/ns/pid", &st) == 0 ? (uint64_t)st.st_ino : 0;
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The change feed's ring. Entry n of all time lies at n mod SHM_FEED_SIZE.
+ *
+ * A writer fills the places from feed_head on before its commit point and logs
+ * only feed_head: a death before it leaves scribbles where nobody may look. So
+ * the SHM_BATCH_MAX places ahead of feed_head are always scratch, and an entry
+ * n is good only while feed_head <= n + SHM_FEED_SIZE - SHM_BATCH_MAX. A
+ * follower copies an entry first and checks that afterwards: its load of
+ * feed_head comes after the copy (acquire fence), the writer's scribbles come
+ * after the feed_head that made the place scratch (release fence), so a copy that
+ * saw a scribble sees that feed_head, too.
+ */
+#ifndef ROSTERD_SHM_TABLE_FEED_H
+#define ROSTERD_SHM_TABLE_FEED_H
+
+#include "shm/core/dirty.h"
+#include "shm/core/internal.h"
+
+static inline void shm_feed_write(uint64_t n, uint64_t version, enum shm_change_kind kind,
+                                  const uint8_t id[SHM_ID_SIZE])
+{
+    struct shm_feed_entry *entry = &shm_feed()[n % SHM_FEED_SIZE];
+    uint64_t words[2];
+    memcpy(words, id, sizeof(words));
+    if (shm_dirty_wanted())
+        shm_dirty_mark(entry, sizeof(*entry));
+    __atomic_thread_fence(__ATOMIC_RELEASE);
+    __atomic_store_n(&entry->version, version, __ATOMIC_RELAXED);
+    __atomic_store_n(&entry->kind, kind, __ATOMIC_RELAXED);
+    __atomic_store_n((uint64_t *)(void *)entry->id, words[0], __ATOMIC_RELAXED);
+    __atomic_store_n((uint64_t *)(void *)entry->id + 1, words[1], __ATOMIC_RELAXED);
+}
+
+#endif

@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Lookup by id or by a unique key, without a lock.
+ *
+ * `version` is loaded first, with acquire: it pairs with the release store that
+ * ends each commit, so every node and body born at or before it is linked and
+ * whole. What a later commit is linking meanwhile may be met, and is skipped by
+ * its `born`; a writer publishes a node with rcu_assign_pointer after filling
+ * it, which pairs with rcu_dereference here. An id, or a key, can occur many times in a
+ * chain, deleted and created again: the first who is not too young decides (chain.h).
+ */
+#include <urcu/pointer.h>
+#include <urcu/rcuhlist.h>
+
+#include "shm/core/grace.h"
+#include "shm/table/unique.h"
+
+static inline bool same_id(const uint8_t *a, const uint8_t *b)
+{
+    uint64_t x[2], y[2];
+    memcpy(x, a, sizeof(x));
+    memcpy(y, b, sizeof(y));
+    return x[0] == y[0] && x[1] == y[1];
+}
+
+/* A user's first body mostly lies behind its node: asked for with the node, before that
+ * has said where the body is. Where it is somewhere else, nothing was lost but bandwidth. */
+static inline void prefetch_body(const struct shm_node *node)
+{
+    const struct shm_body *body = (const void *)(node + 1);
+    __builtin_prefetch(&body->born);
+    __builtin_prefetch(body->bytes + SHM_LINE / 2);
+}
+
+static inline uint64_t version_to_see(void)
+{
+    uint64_t version = shm_version();
+#ifdef SHM_MUTANT_NO_VISIBILITY
+    version = SHM_NEVER - 1;
+#endif
+    SHM_POINT("version seen");
+    return version;
+}
+
+/* The newest body that this version may know, or NULL: the user is not born yet. */
+static inline __attribute__((always_inline)) const struct shm_body *
+newest_body_at(const struct shm_node *node, uint64_t version)
+{
+    const struct shm_body *body = rcu_dereference(node->body);
+    SHM_POINT("reading");
+    while (body != NULL && body->born > version)
+        body = rcu_dereference(body->prev);
+    return body;
+}
+
+/* Whether the version shows what newest_body_at() gave; else the user was deleted by then. */
+static inline bool is_there(const struct shm_body *body, uint64_t version)
+{
+    return version < __atomic_load_n(&body->died, __ATOMIC_RELAXED);
+}
+
+static inline void fill(struct shm_user *user, const struct shm_node *node,
+                        const struct shm_body *body)
+{
+    user->id = node->id;
+    user->body = body->bytes;
+    user->body_len = shm_body_length(body);
+    user->seq = node->seq;
+    user->version = body->born;
+}
+
+static inline __attribute__((always_inline)) int find_in(const struct cds_hlist_head *bucket,
+                                                         const uint8_t id[SHM_ID_SIZE],
+                                                         uint64_t version, struct shm_user *user)
+{
+    struct cds_hlist_node *pos;
+    /* cds_hlist_for_each_entry_rcu() would step from NULL to its entry at the end */
+    for (pos = rcu_dereference(bucket->next); pos != NULL; pos = rcu_dereference(pos->next)) {
+        const struct shm_node *node = caa_container_of(pos, struct shm_node, by_id);
+        prefetch_body(node);
+        if (!same_id(node->id, id))
+            continue;
+        const struct shm_body *body = newest_body_at(node, version);
+        if (body == NULL)
+            continue;
+        if (!is_there(body, version))
+            return SHM_ENOENT;
+        fill(user, node, body);
+        return SHM_OK;
+    }
+    return SHM_ENOENT;
+}
+
+/* Without the table: right, not fast. */
+static int find_in_order(const uint8_t id[SHM_ID_SIZE], uint64_t version, struct shm_user *user)
+{
+    const struct cds_list_head *end = &shm_control()->order;
+    for (const struct cds_list_head *at = rcu_dereference(end->next); at != end;
+         at = rcu_dereference(at->next)) {
+        const struct shm_node *node = caa_container_of(at, struct shm_node, order);
+        const struct shm_body *body = same_id(node->id, id) ? newest_body_at(node, version) : NULL;
+        if (body == NULL || !is_there(body, version)) /* oldest first: a later one may be there */
+            continue;
+        fill(user, node, body);
+        return SHM_OK;
+    }
+    return SHM_ENOENT;
+}
+
+/* A tool that reads may be here when a new owner moves them to a larger table
+ * (rebuild.c). In the middle of that a chain may lead us elsewhere, so only what is found is
+ * sure: what is not is looked for in the list. The table that it was is not freed
+ * while we are online. */
+static __attribute__((noinline, cold)) int find_as_tool(const uint8_t id[SHM_ID_SIZE],
+                                                        struct shm_user *user)
+{
+    const struct shm_control *control = shm_control();
+    uint64_t version = version_to_see();
+    uint64_t count = __atomic_load_n(&control->ids.count, __ATOMIC_ACQUIRE);
+    struct cds_hlist_head *buckets = rcu_dereference(control->ids.buckets);
+    bool moving = __atomic_load_n(&control->rebuild.to.buckets, __ATOMIC_ACQUIRE) != NULL;
+    int rc = SHM_ENOENT;
+    if (!moving)
+        rc = find_in(&buckets[shm_hash_id(shm_header(), id) & (count - 1)], id, version, user);
+    if (rc == SHM_OK)
+        return rc;
+    moving = moving || __atomic_load_n(&control->rebuild.to.buckets, __ATOMIC_ACQUIRE) != NULL ||
+             rcu_dereference(control->ids.buckets) != buckets;
+    return moving ? find_in_order(id, version, user) : rc;
+}
+
+int shm_user_find(struct shm_actor *actor, const uint8_t id[SHM_ID_SIZE], struct shm_user *user)
+{
+    shm_grace_online(actor);
+    if (caa_unlikely(actor->buckets == NULL))
+        return find_as_tool(id, user);
+    struct cds_hlist_head *bucket =
+        &actor->buckets[shm_hash_keyed(actor->secret, id) & actor->bucket_mask];
+    return find_in(bucket, id, version_to_see(), user);
+}
+
+struct key_value {
+    unsigned key;
+    uint32_t len;
+    const uint8_t *bytes;
+};
+
+static bool has_key(shm_key_of *key_of, const struct shm_body *body, const struct key_value *value)
+{
+    uint8_t other[SHM_KEY_MAX];
+    return shm_unique_key(key_of, value->key, body, other) == value->len &&
+           memcmp(other, value->bytes, value->len) == 0;
+}
+
+/* A deleted user's node stays in its chain for a while, behind that of the user who has the key
+ * now; its key is looked at too, for it may be what decides. */
+static inline __attribute__((always_inline)) int
+find_key_in(const struct shm_table *table, shm_key_of *key_of, const struct key_value *value,
+            uint64_t version, struct shm_user *user)
+{
+    struct cds_hlist_node *pos;
+    struct cds_hlist_head *bucket = shm_unique_bucket(
+        table, shm_unique_hash(shm_header(), value->key, value->bytes, value->len));
+    for (pos = rcu_dereference(bucket->next); pos != NULL; pos = rcu_dereference(pos->next)) {
+        const struct shm_node *node = shm_unique_node(pos, value->key);
+        const struct shm_body *body = newest_body_at(node, version);
+        if (body == NULL || !has_key(key_of, body, value))
+            continue;
+        if (!is_there(body, version))
+            return SHM_ENOENT;
+        fill(user, node, body);
+        return SHM_OK;
+    }
+    return SHM_ENOENT;
+}
+
+static int find_key_in_order(shm_key_of *key_of, const struct key_value *value, uint64_t version,
+                             struct shm_user *user)
+{
+    const struct cds_list_head *end = &shm_control()->order;
+    for (const struct cds_list_head *at = rcu_dereference(end->next); at != end;
+         at = rcu_dereference(at->next)) {
+        const struct shm_node *node = caa_container_of(at, struct shm_node, order);
+        const struct shm_body *body = newest_body_at(node, version);
+        if (body == NULL || !has_key(key_of, body, value) || !is_there(body, version))
+            continue;
+        fill(user, node, body);
+        return SHM_OK;
+    }
+    return SHM_ENOENT;
+}
+
+/* As find_as_tool(). A table's count is written after its buckets, so it is read before them. */
+static __attribute__((noinline, cold)) int
+find_key_as_tool(shm_key_of *key_of, const struct key_value *value, struct shm_user *user)
+{
+    const struct shm_control *control = shm_control();
+    const struct shm_table *now = &control->unique[value->key];
+    uint64_t version = version_to_see();
+    bool moving = __atomic_load_n(&control->rebuild.to.buckets, __ATOMIC_ACQUIRE) != NULL;
+    struct shm_table table = {.count = __atomic_load_n(&now->count, __ATOMIC_ACQUIRE)};
+    table.buckets = rcu_dereference(now->buckets);
+    SHM_POINT("index read");
+    int rc = SHM_ENOENT;
+    if (table.count == 0 || table.buckets == NULL)
+        return SHM_EINVAL;
+    if (!moving)
+        rc = find_key_in(&table, key_of, value, version, user);
+    if (rc == SHM_OK)
+        return rc;
+    moving = moving || __atomic_load_n(&control->rebuild.to.buckets, __ATOMIC_ACQUIRE) != NULL ||
+             rcu_dereference(now->buckets) != table.buckets;
+    return moving ? find_key_in_order(key_of, value, version, user) : rc;
+}
+
+int shm_user_find_key(struct shm_actor *actor, unsigned key, const uint8_t *value, uint32_t len,
+                      struct shm_user *user)
+{
+    const struct key_value wanted = {.key = key, .len = len, .bytes = value};
+    shm_key_of *key_of = actor->store->key_of;
+    if (key >= SHM_KEYS || key_of == NULL)
+        return SHM_EINVAL;
+    if (len == 0 || len > SHM_KEY_MAX)
+        return SHM_ENOENT;
+    shm_grace_online(actor);
+    if (caa_unlikely(actor->buckets == NULL))
+        return find_key_as_tool(key_of, &wanted, user);
+    if (actor->by_key[key].buckets == NULL)
+        return SHM_EINVAL;
+    return find_key_in(&actor->by_key[key], key_of, &wanted, version_to_see(), user);
+}

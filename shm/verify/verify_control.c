@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: MIT */
+/* The control page, the slots and the feed. */
+#include "shm/verify/verify_parts.h"
+
+static bool all_zero(const void *bytes, size_t size)
+{
+    const uint8_t *p = bytes;
+    for (size_t i = 0; i < size; i++)
+        if (p[i] != 0)
+            return false;
+    return true;
+}
+
+#define ZERO(field) all_zero(&(field), sizeof(field))
+
+/* A lock's state changes; what kind of lock it is does not. */
+static bool is_mutex(const pthread_mutex_t *mutex)
+{
+#ifdef __GLIBC__
+    pthread_mutex_t mine;
+    if (shm_mutex_init(&mine) != SHM_OK)
+        return true;
+    bool same = mutex->__data.__kind == mine.__data.__kind;
+    pthread_mutex_destroy(&mine);
+    return same;
+#else
+    (void)mutex;
+    return true;
+#endif
+}
+
+bool verify_bounds(struct verify *v)
+{
+    const struct shm_control *control = v->control;
+    uint64_t cur = control->alloc[SHM_ALLOC_ARENA_CUR];
+    uint64_t end = control->arena_end - SHM_BASE;
+    if (end > v->image->size || end > control->limit || end % SHM_PAGE != 0 ||
+        control->limit % SHM_PAGE != 0 || control->limit > SHM_SIZE_MAX ||
+        cur > control->arena_end || cur < SHM_BASE + SHM_ARENA_AT || cur % SHM_EXTENT != 0 ||
+        control->slots_ready > SHM_SLOTS || control->slots_ready % SHM_SLOTS_STEP != 0) {
+        verify_fault(v, "the control page's bounds are wrong");
+        return false;
+    }
+    return true;
+}
+
+void verify_control(struct verify *v)
+{
+    const struct shm_control *control = v->control;
+    const struct shm_log *log = (const void *)(v->image->bytes + SHM_LOG_AT);
+    if (control->gp == 0 || control->users > control->max_users || control->users > control->seq ||
+        control->seq > control->feed_head || control->version > control->feed_head ||
+        control->max_users > UINT64_C(1) << 32 || control->held_max == 0 ||
+        control->tracker > control->slots_ready)
+        verify_fault(v, "the control page's counts are wrong");
+    if (!ZERO(control->reserved0) || !ZERO(control->pad0) || control->reserved1 != 0 ||
+        !ZERO(control->reserved2) || !ZERO(control->reserved) || !ZERO(log->reserved))
+        verify_fault(v, "something is written where the control pages have nothing");
+    if (!is_mutex(&control->writer))
+        verify_fault(v, "the writer lock is none");
+    if (log->state != SHM_LOG_IDLE)
+        verify_fault(v, "the redo log is in use");
+}
+
+void verify_feed(struct verify *v)
+{
+    const struct shm_feed_entry *ring = (const void *)(v->image->bytes + SHM_FEED_AT);
+    uint64_t head = v->control->feed_head, last = 0;
+    uint64_t keep = SHM_FEED_SIZE - SHM_BATCH_MAX;
+    for (uint64_t n = head > keep ? head - keep : 0; n < head; n++) {
+        const struct shm_feed_entry *entry = &ring[n % SHM_FEED_SIZE];
+        if (entry->version < last || entry->version > v->control->version || entry->kind == 0 ||
+            entry->kind > SHM_DELETED) {
+            verify_fault(v, "the change feed's entry %llu is wrong", (unsigned long long)n);
+            return;
+        }
+        last = entry->version;
+    }
+    if (last != v->control->version)
+        verify_fault(v, "the change feed ends at version %llu, the table at %llu",
+                     (unsigned long long)last, (unsigned long long)v->control->version);
+}
+
+static void check_pin(struct verify *v, unsigned slot, unsigned number, const struct shm_pin *pin)
+{
+    if (pin->count != 0 && pin->version > v->control->version)
+        verify_fault(v, "slot %u: pin %u is of a version to come", slot, number);
+    if (pin->revoked > v->control->gp || pin->held_for > v->control->version)
+        verify_fault(v, "slot %u: pin %u is wrong", slot, number);
+}
+
+void verify_slots(struct verify *v)
+{
+    const struct shm_slot *slots = (const void *)(v->image->bytes + SHM_SLOTS_AT);
+    for (unsigned i = 0; i < v->control->slots_ready; i++) {
+        const struct shm_slot *slot = &slots[i];
+        if (slot->state > 1 || slot->ctr > v->control->gp || slot->kind > SHM_ACTOR_TOOL ||
+            slot->pins_high > SHM_PINS || !ZERO(slot->pad0) || !ZERO(slot->reserved))
+            verify_fault(v, "slot %u: its state or grace period is wrong", i);
+        if (!is_mutex(&slot->life))
+            verify_fault(v, "slot %u: its lock is none", i);
+        for (unsigned p = 0; p < SHM_PINS; p++)
+            check_pin(v, i, p, &slot->pins[p]);
+    }
+}

@@ -1,0 +1,413 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The order list with its nodes and bodies, and the sparse index beside it.
+ *
+ * The list is cut at towers of some level into pieces. A piece is walked from its
+ * first node until the next piece's first node comes by, and the towers of level 0
+ * along with it; afterwards the ends of the pieces must fit each other. A thread
+ * walks several pieces in turn and asks for the next node of one while it
+ * looks at those of the others: in a table after years of changes neighbours in the list
+ * are no neighbours in memory.
+ *
+ * Where towers lie, pieces are wrong, too: a walk that leaves its piece meets a
+ * node that is claimed already, or the end.
+ */
+#include <stdlib.h>
+
+#include "shm/core/hash.h"
+#include "shm/table/retire.h"
+#include "shm/table/unique.h"
+#include "shm/verify/verify_parts.h"
+
+enum { PIECES_MIN = 256, PIECES_MAX = 4096, AT_ONCE = 8, TELL_EVERY = 4096 };
+
+/* Where the list stands between two nodes: what a piece ends with, and what the next begins with.
+ */
+struct seam {
+    const void *link; /* address of the last node's `order`, or of the list's head */
+    uint64_t seq, born;
+    const struct shm_tower *tower; /* the next tower */
+    uint64_t tower_tail;           /* offset of the word that leads to it */
+};
+
+struct piece {
+    const void *start; /* address of the first node's `order` */
+    const struct shm_tower *tower;
+    const void *first_prev;
+    uint64_t first_seq, first_born;
+    struct seam end;
+    bool empty, broken;
+};
+
+/* A piece being walked. */
+struct walk {
+    struct piece *piece;
+    const void *next, *stop;
+    const struct shm_node *pending; /* its bodies are yet to be looked at, by when they are here */
+    const struct shm_node *owner;   /* pending's address */
+};
+
+static const void *order_address(void)
+{
+    return (const void *)(uintptr_t)(SHM_BASE + SHM_CONTROL_AT +
+                                     offsetof(struct shm_control, order));
+}
+
+static const struct shm_node *owner_of(const void *order)
+{
+    return (const void *)((uintptr_t)order - offsetof(struct shm_node, order));
+}
+
+static void prefetch(const struct verify *v, const void *pointer, unsigned lines)
+{
+    uint64_t offset = verify_offset(pointer);
+    for (unsigned i = 0; i < lines && offset < v->to; i++)
+        __builtin_prefetch(v->image->bytes + offset + i * SHM_LINE);
+}
+
+/* ---- bodies ---- */
+
+const struct shm_body *verify_claim_body(struct verify *v, struct verify_tally *tally,
+                                         const struct shm_body *pointer, const char *whose,
+                                         uint64_t seq)
+{
+    const struct shm_body *body = verify_at(v, pointer, sizeof(*body), VERIFY_GRANULE);
+    if (body == NULL || body->length == 0 || body->length > SHM_BODY_MAX) {
+        verify_fault(v, "%s %llu: a body's pointer or length is wrong", whose,
+                     (unsigned long long)seq);
+        return NULL;
+    }
+    uint64_t size = shm_class_size(shm_class_of(shm_body_size(body)));
+    if (verify_at(v, pointer, size, VERIFY_GRANULE) == NULL ||
+        !verify_mark(v, tally, pointer, size)) {
+        verify_fault(v, "%s %llu: a body overlaps something else", whose, (unsigned long long)seq);
+        return NULL;
+    }
+    tally->bytes_used += size;
+    tally->bodies++;
+    return body;
+}
+
+void verify_body(struct verify *v, const struct shm_body *body, const char *whose, uint64_t seq)
+{
+    uint32_t bytes = shm_check_bytes(body->bytes, body->length);
+    if (body->check != shm_check_body(bytes, body->born))
+        verify_fault(v, "%s %llu: a body's checksum is wrong", whose, (unsigned long long)seq);
+    bool live = body->state == SHM_BODY_LIVE;
+    if (live ? body->died != SHM_NEVER || body->token != 0
+             : body->died <= body->born || body->died > v->control->version || body->token == 0 ||
+                   body->token > v->control->gp)
+        verify_fault(v, "%s %llu: a body's end or token is wrong", whose, (unsigned long long)seq);
+}
+
+/* One body of a chain; `newer` is NULL for the newest. */
+static void check_body(struct verify *v, struct verify_tally *tally, const struct shm_node *node,
+                       const struct shm_body *body, const struct shm_body *newer)
+{
+    unsigned state = newer != NULL             ? SHM_BODY_REPLACED
+                     : node->died != SHM_NEVER ? SHM_BODY_DELETED
+                                               : SHM_BODY_LIVE;
+    verify_body(v, body, "user", node->seq);
+    if (body->born < node->born || body->born > v->control->version ||
+        (newer != NULL ? body->died > newer->born : body->died != node->died))
+        verify_fault(v, "user %llu: a body's versions are wrong", (unsigned long long)node->seq);
+    if (body->state != state)
+        verify_fault(v, "user %llu: a body's state is %u, not %u", (unsigned long long)node->seq,
+                     body->state, state);
+    tally->retired += state != SHM_BODY_LIVE;
+}
+
+/* A node is in the index of a key if its body has it; how far it is there, the index shows. Who was
+ * deleted before the index was made is not in it. */
+static void check_keys(struct verify *v, struct verify_tally *tally, const struct shm_node *node,
+                       const struct shm_body *body)
+{
+    uint8_t bytes[SHM_KEY_MAX];
+    for (unsigned key = 0; key < SHM_KEYS; key++) {
+        if (node->seq > v->indexed[key])
+            continue;
+        bool linked = node->unique[key].prev != NULL;
+        tally->keyed[key] += linked;
+        if (v->image->key_of == NULL || (!linked && node->died != SHM_NEVER))
+            continue;
+        if (linked != (shm_unique_key(v->image->key_of, key, body, bytes) != 0))
+            verify_fault(v, "user %llu: it should%s be in the index of key %u",
+                         (unsigned long long)node->seq, linked ? " not" : "", key);
+    }
+}
+
+static void check_bodies(struct verify *v, struct verify_tally *tally, const struct shm_node *node,
+                         const struct shm_node *owner)
+{
+    struct shm_body *const *from = &owner->body;
+    const struct shm_body *newer = NULL;
+    if (node->body == NULL)
+        verify_fault(v, "user %llu: it has no body", (unsigned long long)node->seq);
+    for (const struct shm_body *p = node->body; p != NULL;) {
+        const struct shm_body *body = verify_claim_body(v, tally, p, "user", node->seq);
+        if (body == NULL)
+            return;
+        check_body(v, tally, node, body, newer);
+        if (body->from != from)
+            verify_fault(v, "user %llu: a body's back link is wrong",
+                         (unsigned long long)node->seq);
+        if (body->state != SHM_BODY_LIVE)
+            verify_set(v->retired, verify_bit(v, p, VERIFY_GRANULE));
+        if (newer == NULL)
+            check_keys(v, tally, node, body);
+        newer = body;
+        from = &p->prev;
+        p = body->prev;
+    }
+}
+
+/* ---- nodes ---- */
+
+bool verify_node_sound(const struct verify *v, const struct shm_node *node)
+{
+    return node->check == shm_check_node(node) && node->hash == shm_hash_id(v->header, node->id);
+}
+
+static void check_node(struct verify *v, const struct shm_node *node)
+{
+    unsigned long long seq = node->seq;
+    if (!verify_node_sound(v, node))
+        verify_fault(v, "user %llu: its checksum or hash is wrong", seq);
+    if (node->state != SHM_NODE_LIVE)
+        verify_fault(v, "user %llu: its state is wrong", seq);
+    if (node->seq == 0 || node->seq > v->control->seq)
+        verify_fault(v, "user %llu: there has been no such sequence number", seq);
+    if (node->born == 0 || node->born > v->control->version || node->died <= node->born ||
+        (node->died != SHM_NEVER && node->died > v->control->version))
+        verify_fault(v, "user %llu: its versions are wrong", seq);
+}
+
+/* What a node must be to what precedes it in the list. */
+static void check_link(struct verify *v, const void *prev, uint64_t seq, uint64_t born,
+                       const struct seam *last)
+{
+    if (prev != last->link)
+        verify_fault(v, "user %llu: its back link is wrong", (unsigned long long)seq);
+    if (seq <= last->seq)
+        verify_fault(v, "user %llu: its sequence number is out of order", (unsigned long long)seq);
+    if (born < last->born)
+        verify_fault(v, "user %llu: it is older than the one before it", (unsigned long long)seq);
+}
+
+/* ---- towers of level 0, beside the nodes ---- */
+
+const struct shm_tower *verify_claim_tower(struct verify *v, struct verify_tally *tally,
+                                           const struct shm_tower *p)
+{
+    const struct shm_tower *tower = verify_at(v, p, sizeof(*tower), VERIFY_GRANULE);
+    if (tower == NULL || tower->height == 0 || tower->height > SHM_LEVELS)
+        return NULL;
+    uint64_t size = shm_class_size(shm_class_of(sizeof(*tower) + tower->height * sizeof(tower)));
+    if (verify_at(v, p, size, VERIFY_GRANULE) == NULL || !verify_mark(v, tally, p, size))
+        return NULL;
+    tally->bytes_used += size;
+    return tower;
+}
+
+static void check_tower(struct verify *v, struct verify_tally *tally, const struct shm_node *node,
+                        const struct shm_node *owner, unsigned height, struct seam *at)
+{
+    const struct shm_tower *p = at->tower;
+    const struct shm_tower *tower = verify_claim_tower(v, tally, p);
+    for (unsigned level = 0; level < height; level++)
+        tally->towers[level]++;
+    if (tower == NULL || tower->node != owner || tower->seq != node->seq ||
+        tower->height != height) {
+        verify_fault(v, "the index entry of user %llu is wrong", (unsigned long long)node->seq);
+        return;
+    }
+    verify_set(v->tower, verify_bit(v, p, VERIFY_GRANULE));
+    at->tower = tower->next[0];
+    at->tower_tail = verify_offset(&p->next[0]);
+    prefetch(v, at->tower, 1);
+}
+
+/* ---- walks ---- */
+
+static void finish_bodies(struct verify *v, struct verify_tally *tally, struct walk *walk)
+{
+    if (walk->pending != NULL)
+        check_bodies(v, tally, walk->pending, walk->owner);
+    walk->pending = NULL;
+}
+
+/* One node. @return whether there is a next */
+static bool step(struct verify *v, struct verify_tally *tally, struct walk *walk)
+{
+    finish_bodies(v, tally, walk);
+    if (walk->next == walk->stop)
+        return false;
+    struct piece *piece = walk->piece;
+    const struct shm_node *owner = owner_of(walk->next);
+    const struct shm_node *node = verify_at(v, owner, sizeof(*node), VERIFY_GRANULE);
+    if (node == NULL || !verify_mark(v, tally, owner, sizeof(*node))) {
+        verify_fault(v, "after user %llu: the order list is broken",
+                     (unsigned long long)piece->end.seq);
+        piece->broken = true;
+        return false;
+    }
+    verify_set(v->node, verify_bit(v, owner, VERIFY_GRANULE));
+    prefetch(v, node->body, 2);
+    prefetch(v, owner_of(node->order.next), 2);
+    check_node(v, node);
+    if (piece->empty) {
+        piece->first_prev = node->order.prev;
+        piece->first_seq = node->seq;
+        piece->first_born = node->born;
+    } else {
+        check_link(v, node->order.prev, node->seq, node->born, &piece->end);
+    }
+    piece->empty = false;
+    piece->end.link = walk->next;
+    piece->end.seq = node->seq;
+    piece->end.born = node->born;
+    unsigned height = shm_tower_height(node->hash);
+    if (height != 0)
+        check_tower(v, tally, node, owner, height, &piece->end);
+    tally->bytes_used += sizeof(*node);
+    tally->nodes++;
+    tally->live += node->died == SHM_NEVER;
+    walk->pending = node;
+    walk->owner = owner;
+    walk->next = node->order.next;
+    return true;
+}
+
+static bool begin(struct verify *v, struct verify_pieces *pieces, struct walk *walk)
+{
+    uint64_t i = verify_take(pieces);
+    if (i == UINT64_MAX)
+        return false;
+    struct piece *piece = (struct piece *)pieces->data + i;
+    *walk = (struct walk){.piece = piece, .next = piece->start};
+    walk->stop = i + 1 < pieces->count ? piece[1].start : order_address();
+    piece->empty = true;
+    piece->end.tower = piece->tower;
+    prefetch(v, owner_of(piece->start), 2);
+    return true;
+}
+
+static void walk_pieces(struct verify *v, struct verify_tally *tally, struct verify_pieces *pieces)
+{
+    struct walk walks[AT_ONCE];
+    unsigned count = 0;
+    uint64_t told = tally->nodes;
+    while (count < AT_ONCE && begin(v, pieces, &walks[count]))
+        count++;
+    while (count > 0) {
+        for (unsigned i = 0; i < count;) {
+            if (step(v, tally, &walks[i]) || begin(v, pieces, &walks[i]))
+                i++;
+            else
+                walks[i] = walks[--count];
+        }
+        if (tally->nodes >= told + TELL_EVERY) {
+            verify_progress(v, tally->nodes - told);
+            told = tally->nodes;
+        }
+    }
+}
+
+/* ---- pieces ---- */
+
+static uint64_t index_word(unsigned level)
+{
+    return SHM_CONTROL_AT + offsetof(struct shm_control, index) + 8 * level;
+}
+
+/* Cuts at the towers of this level, as far as they make sense; verify_levels() tells what does not.
+ */
+static uint64_t cut(const struct verify *v, unsigned level, struct piece *pieces)
+{
+    uint64_t count = 1, seq = 0;
+    pieces[0] = (struct piece){.start = v->control->order.next, .tower = v->control->index[0]};
+    for (const struct shm_tower *p = v->control->index[level]; p != NULL && count < PIECES_MAX;) {
+        const struct shm_tower *tower = verify_at(v, p, sizeof(*p) + 8 * level + 8, VERIFY_GRANULE);
+        if (tower == NULL || tower->height <= level || tower->height > SHM_LEVELS ||
+            tower->seq <= seq)
+            break;
+        const struct shm_node *node = verify_at(v, tower->node, sizeof(*node), VERIFY_GRANULE);
+        if (node == NULL || node->seq != tower->seq)
+            break;
+        if (&tower->node->order != pieces[0].start)
+            pieces[count++] = (struct piece){.start = &tower->node->order, .tower = p};
+        seq = tower->seq;
+        p = tower->next[level];
+    }
+    return count;
+}
+
+/* The end of each piece is where the next begins. */
+static void join(struct verify *v, const struct piece *pieces, uint64_t count)
+{
+    struct seam last = {
+        .link = order_address(), .tower = v->control->index[0], .tower_tail = index_word(0)};
+    for (uint64_t i = 0; i < count; i++) {
+        const struct piece *piece = &pieces[i];
+        if (piece->broken)
+            return;
+        if (piece->empty)
+            continue;
+        check_link(v, piece->first_prev, piece->first_seq, piece->first_born, &last);
+        if (piece->tower != last.tower)
+            verify_fault(v, "the index by sequence is broken on level 0 after user %llu",
+                         (unsigned long long)last.seq);
+        uint64_t tail = piece->end.tower_tail != 0 ? piece->end.tower_tail : last.tower_tail;
+        last = piece->end;
+        last.tower_tail = tail;
+    }
+    if ((const void *)v->control->order.prev != last.link)
+        verify_fault(v, "the order list's tail is wrong");
+    if (last.tower != NULL || verify_offset(v->control->index_tail[0]) != last.tower_tail)
+        verify_fault(v, "the index by sequence ends wrongly on level 0");
+}
+
+void verify_users(struct verify *v)
+{
+    struct piece *list = calloc(PIECES_MAX, sizeof(*list));
+    if (list == NULL) {
+        verify_fault(v, "out of memory");
+        return;
+    }
+    unsigned level = v->threads > 1 ? SHM_LEVELS : 1;
+    uint64_t count;
+    do {
+        count = cut(v, --level, list);
+    } while (count < PIECES_MIN && level > 0);
+    struct verify_pieces pieces = {.count = count, .data = list};
+    verify_spread(v, &pieces, walk_pieces);
+    join(v, list, count);
+    free(list);
+}
+
+/* ---- the levels above 0: their towers must be among those of level 0 ---- */
+
+static void check_level(struct verify *v, unsigned level)
+{
+    uint64_t count = 0, seq = 0, tail = index_word(level);
+    for (const struct shm_tower *p = v->control->index[level]; p != NULL; count++) {
+        const struct shm_tower *tower = verify_at(v, p, sizeof(*p), VERIFY_GRANULE);
+        if (tower == NULL || !verify_get(v->tower, verify_bit(v, p, VERIFY_GRANULE)) ||
+            tower->height <= level || tower->seq <= seq) {
+            verify_fault(v, "the index by sequence is broken on level %u after user %llu", level,
+                         (unsigned long long)seq);
+            return;
+        }
+        seq = tower->seq;
+        tail = verify_offset(&p->next[level]);
+        p = tower->next[level];
+    }
+    if (count != v->sum.towers[level] || verify_offset(v->control->index_tail[level]) != tail)
+        verify_fault(v, "the index by sequence is incomplete on level %u", level);
+}
+
+void verify_levels(struct verify *v)
+{
+    for (unsigned level = 1; level < SHM_LEVELS; level++)
+        check_level(v, level);
+}

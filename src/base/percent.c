@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT */
+#include "base/percent.h"
+
+#include <stdbool.h>
+
+static bool is_plain(char c)
+{
+    return c >= 0x20 && c <= 0x7e && c != '%';
+}
+
+size_t percent_length(const char *text, size_t len)
+{
+    size_t length = len;
+
+    for (size_t i = 0; i < len; i++)
+        length += is_plain(text[i]) ? 0 : 2;
+    return length;
+}
+
+char *percent_encode(char *to, const char *text, size_t len)
+{
+    static const char digits[] = "0123456789ABCDEF";
+
+    for (size_t i = 0; i < len; i++) {
+        if (is_plain(text[i])) {
+            *to++ = text[i];
+        } else {
+            *to++ = '%';
+            *to++ = digits[(unsigned char)text[i] >> 4];
+            *to++ = digits[(unsigned char)text[i] & 15];
+        }
+    }
+    return to;
+}

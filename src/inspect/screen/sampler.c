@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: MIT */
+#include "inspect/screen/sampler.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "inspect/commands/actors.h"
+#include "inspect/text.h"
+
+static uint64_t now_ms(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+/* ---- rates ---- */
+
+/* `since`: seconds over which there have been values, dt included */
+static void average(double *avg, double value, double dt, double since, double window)
+{
+    double weight = since > window ? 1 - exp(-dt / window) : dt / since;
+
+    *avg += (value - *avg) * weight;
+}
+
+static void rate_add(struct sampler_rate *rate, double value, double dt, double since)
+{
+    rate->now = value;
+    average(&rate->avg10, value, dt, since, 10);
+    average(&rate->avg60, value, dt, since, 60);
+}
+
+/* A counter that fell was made anew. */
+static double growth(uint64_t before, uint64_t now, double dt)
+{
+    return now > before ? (double)(now - before) / dt : 0;
+}
+
+/* ---- counters ---- */
+
+static void drop_counters(struct sampler *sampler)
+{
+    for (size_t i = 0; i < sampler->num_counters; i++) {
+        free(sampler->counters[i].name);
+        free(sampler->counters[i].label);
+    }
+    free(sampler->counters);
+    sampler->counters = NULL;
+    sampler->num_counters = 0;
+    sampler->rated = false;
+}
+
+/* `family{key="a",other="b"}` as `family a b`: a line is short. */
+static char *make_label(const char *name)
+{
+    char *label = NULL;
+    size_t len;
+    FILE *out = open_memstream(&label, &len);
+    const char *at = name + strcspn(name, "{");
+
+    if (out == NULL)
+        abort(); /* out of memory */
+    text_print(out, name, (size_t)(at - name));
+    for (at = strchr(at, '"'); at != NULL; at = strchr(at, '"')) {
+        size_t value = strcspn(++at, "\"");
+        putc(' ', out);
+        text_print(out, at, value);
+        at += value;
+        at += *at == '"';
+    }
+    fclose(out);
+    return label;
+}
+
+/* By the naming rules of Prometheus. */
+static bool is_gauge(const char *name)
+{
+    const char *end = strchr(name, '{');
+    size_t len = end != NULL ? (size_t)(end - name) : strlen(name);
+
+    return len < 6 || strncmp(name + len - 6, "_total", 6) != 0;
+}
+
+static bool same_counters(const struct sampler *sampler, const struct shm_counters *counters)
+{
+    if (shm_counters_count(counters) != sampler->num_counters)
+        return false;
+    for (size_t i = 0; i < sampler->num_counters; i++) {
+        if (strcmp(shm_counters_name(counters, i), sampler->counters[i].name) != 0)
+            return false;
+    }
+    return true;
+}
+
+static void take_names(struct sampler *sampler, const struct shm_counters *counters)
+{
+    size_t count = shm_counters_count(counters);
+
+    drop_counters(sampler);
+    sampler->counters = calloc(count + 1, sizeof(*sampler->counters));
+    if (sampler->counters == NULL)
+        abort();
+    for (size_t i = 0; i < count; i++) {
+        struct sampler_counter *counter = &sampler->counters[i];
+        counter->name = strdup(shm_counters_name(counters, i));
+        if (counter->name == NULL)
+            abort();
+        counter->label = make_label(counter->name);
+        counter->gauge = is_gauge(counter->name);
+    }
+    sampler->num_counters = count;
+    sampler->counted_since = 0;
+}
+
+static void take_values(struct sampler *sampler, const struct shm_counters *counters, double dt)
+{
+    sampler->counted_since += dt;
+    for (size_t i = 0; i < sampler->num_counters; i++) {
+        struct sampler_counter *counter = &sampler->counters[i];
+        uint64_t value = shm_counters_sum(counters, i);
+        double rate = counter->gauge ? (double)value : growth(counter->value, value, dt);
+        if (sampler->rated && dt > 0)
+            rate_add(&counter->rate, rate, dt, sampler->counted_since);
+        counter->value = value;
+    }
+    if (!sampler->rated)
+        sampler->counted_since = 0;
+    sampler->rated = true;
+}
+
+/* ---- slots ---- */
+
+static const struct sampler_slot *find_slot(const struct sampler_slot *slots, size_t count,
+                                            const struct shm_slot_info *info)
+{
+    for (size_t i = 0; i < count && slots[i].info.slot <= info->slot; i++) {
+        if (slots[i].info.slot == info->slot)
+            return &slots[i];
+    }
+    return NULL;
+}
+
+static void look_at_slots(struct sampler *sampler, struct shm_counters *counters, double dt)
+{
+    static struct sampler_slot before[SHM_SLOTS];
+    size_t count = sampler->num_slots;
+    unsigned from = 0;
+
+    memcpy(before, sampler->slots, count * sizeof(before[0]));
+    sampler->num_slots = 0;
+    while (sampler->num_slots < SHM_SLOTS) {
+        struct sampler_slot *slot = &sampler->slots[sampler->num_slots];
+        memset(slot, 0, sizeof(*slot));
+        if (!shm_slot_next(sampler->store, &from, &slot->info))
+            break;
+        sampler->num_slots++;
+        if (counters == NULL)
+            continue;
+        slot->calls = actors_sum(counters, slot->info.slot, ACTORS_CALLS);
+        slot->connections = actors_sum(counters, slot->info.slot, ACTORS_CONNECTIONS);
+        const struct sampler_slot *old = find_slot(before, count, &slot->info);
+        if (old != NULL && dt > 0)
+            slot->call_rate = growth(old->calls, slot->calls, dt);
+    }
+}
+
+/* ---- the segment ---- */
+
+static void look_at_segment(struct sampler *sampler, double dt)
+{
+    uint64_t version = sampler->info.version;
+
+    shm_store_info(sampler->store, &sampler->info);
+    if (dt > 0)
+        rate_add(&sampler->commits, growth(version, sampler->info.version, dt), dt, sampler->since);
+}
+
+static void forget(struct sampler *sampler)
+{
+    shm_store_close(sampler->store);
+    sampler->store = NULL;
+    sampler->looked_ms = 0;
+    sampler->since = 0;
+    sampler->num_slots = 0;
+    memset(&sampler->commits, 0, sizeof(sampler->commits));
+    drop_counters(sampler);
+}
+
+enum inspect_exit sampler_open(struct sampler *sampler, const struct inspect_options *options)
+{
+    memset(sampler, 0, sizeof(*sampler));
+    sampler->options = options;
+    return inspect_attach(&sampler->store, options);
+}
+
+void sampler_look(struct sampler *sampler)
+{
+    const char *name = sampler->options->segment;
+    uint64_t now = now_ms();
+
+    if (sampler->store == NULL &&
+        shm_store_attach(&sampler->store, name, SHM_ATTACH_READ, NULL, &sampler->why) != SHM_OK) {
+        sampler->store = NULL;
+        return;
+    }
+    double dt = sampler->looked_ms != 0 ? (double)(now - sampler->looked_ms) / 1000 : 0;
+    sampler->since += dt;
+    look_at_segment(sampler, dt);
+    struct shm_counters *counters = actors_counters(name); /* they may be replaced, too */
+    look_at_slots(sampler, counters, dt);
+    if (counters == NULL) {
+        drop_counters(sampler);
+    } else {
+        if (!same_counters(sampler, counters))
+            take_names(sampler, counters);
+        take_values(sampler, counters, dt);
+    }
+    shm_counters_close(counters);
+    sampler->looked_ms = now;
+    if (sampler->info.replaced) { /* at the next look it is another */
+        forget(sampler);
+        snprintf(sampler->why.text, sizeof(sampler->why.text), "segment %s: it was removed", name);
+    }
+}
+
+void sampler_close(struct sampler *sampler)
+{
+    forget(sampler);
+}

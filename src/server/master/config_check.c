@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: MIT */
+#include "server/master/config_check.h"
+
+#include <errno.h>
+#include <libgen.h>
+#include <limits.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/output.h"
+#include "server/master/generation.h"
+
+static bool fail(struct options_fault *fault, const char *option, const char *value,
+                 const char *what)
+{
+    snprintf(fault->text, sizeof(fault->text), "%s: %.300s: %s", option, value, what);
+    return false;
+}
+
+static bool directory_is_writable(const char *path)
+{
+    char copy[PATH_MAX];
+    snprintf(copy, sizeof(copy), "%s", path);
+    return access(dirname(copy), W_OK | X_OK) == 0;
+}
+
+static bool check_log(const char *option, const char *path, struct options_fault *fault)
+{
+    struct stat st;
+    if (path == NULL)
+        return true;
+    int fd = output_descriptor(path);
+    if (fd >= 0)
+        return output_descriptor_is_good(fd) || fail(fault, option, path, output_error(errno));
+    if (stat(path, &st) != 0) {
+        if (errno != ENOENT || !directory_is_writable(path))
+            return fail(fault, option, path, strerror(errno));
+        return true;
+    }
+    if (S_ISDIR(st.st_mode))
+        return fail(fault, option, path, strerror(EISDIR));
+    return access(path, W_OK) == 0 || fail(fault, option, path, strerror(errno));
+}
+
+/* Any free port will do: the real one is in use by the server that runs. */
+static bool host_has(const struct listen_address *address)
+{
+    struct sockaddr_storage any = address->addr;
+    ((struct sockaddr_in *)(void *)&any)->sin_port = 0; /* IPv6 has it at the same place */
+    int fd = socket(any.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int result = fd >= 0 ? bind(fd, (const struct sockaddr *)(const void *)&any, address->len) : -1;
+    int error = errno;
+    if (fd >= 0)
+        close(fd);
+    errno = error;
+    return result == 0;
+}
+
+static bool check_addresses(const char *option, const struct listen_addresses *addresses,
+                            struct options_fault *fault)
+{
+    for (size_t i = 0; i < addresses->count; i++) {
+        const struct listen_address *address = &addresses->all[i];
+        const struct sockaddr_un *un = (const struct sockaddr_un *)(const void *)&address->addr;
+        bool good = address->addr.ss_family == AF_UNIX ? directory_is_writable(un->sun_path)
+                                                       : host_has(address);
+        if (!good)
+            return fail(fault, option, address->text, strerror(errno));
+    }
+    return true;
+}
+
+bool check_config(struct options *options, struct options_fault *fault)
+{
+    struct generation *generation = calloc(1, sizeof(*generation));
+    if (generation == NULL) {
+        options_free(options);
+        snprintf(fault->text, sizeof(fault->text), "out of memory");
+        return false;
+    }
+    generation->options = *options;
+    generation->access_log_fd = -1;
+    options = &generation->options;
+    bool good = generation_load(generation, NULL, fault) &&
+                check_log("log-file", options->log_file, fault) &&
+                check_log("access-log-file", options->access_log_file, fault) &&
+                (options->default_listen || check_addresses("listen", &options->listen, fault)) &&
+                check_addresses("metrics-listen", &options->metrics_listen, fault);
+    generation_close(generation);
+    return good;
+}

@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: MIT */
+#include "server/master/control.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "server/os/log.h"
+
+enum { RELOAD_WAIT_MS = 120000 };
+static const char done_mark = '+', failed_mark = '-'; /* the first byte of an answer */
+
+/* Pids are those of a namespace, and so is the address. */
+static socklen_t address_of(struct sockaddr_un *address, pid_t pid)
+{
+    struct stat st;
+    unsigned long long inode = stat("/proc/self/ns/pid", &st) == 0 ? st.st_ino : 0;
+    *address = (struct sockaddr_un){.sun_family = AF_UNIX};
+    int len = snprintf(address->sun_path + 1, sizeof(address->sun_path) - 1, "rosterd/%llu/%d",
+                       inode, (int)pid);
+    return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)len);
+}
+
+static bool peer_of(int fd, struct ucred *peer)
+{
+    socklen_t len = sizeof(*peer);
+    return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, peer, &len) == 0;
+}
+
+/* ---- the master's side ---- */
+
+void control_open(struct control *control)
+{
+    struct sockaddr_un address;
+    socklen_t len = address_of(&address, getpid());
+    *control = (struct control){
+        .listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)};
+    if (control->listener >= 0 &&
+        bind(control->listener, (const struct sockaddr *)&address, len) == 0 &&
+        listen(control->listener, CONTROL_WAITERS) == 0)
+        return;
+    log_warning("rosterd --reload cannot ask this server, HUP works: %s", strerror(errno));
+    if (control->listener >= 0)
+        close(control->listener);
+    control->listener = -1;
+}
+
+void control_close(struct control *control)
+{
+    for (size_t i = 0; i < control->count; i++)
+        close(control->waiters[i].fd);
+    if (control->listener >= 0)
+        close(control->listener);
+    control->count = 0;
+    control->listener = -1;
+}
+
+size_t control_poll_set(const struct control *control, struct pollfd *fds)
+{
+    size_t count = 0;
+    if (control->listener < 0)
+        return 0;
+    if (control->count < CONTROL_WAITERS)
+        fds[count++] = (struct pollfd){.fd = control->listener, .events = POLLIN};
+    for (size_t i = 0; i < control->count; i++)
+        fds[count++] = (struct pollfd){.fd = control->waiters[i].fd, .events = POLLIN};
+    return count;
+}
+
+static void forget(struct control *control, size_t i)
+{
+    close(control->waiters[i].fd);
+    control->waiters[i] = control->waiters[--control->count];
+}
+
+void control_accept(struct control *control)
+{
+    struct ucred peer;
+    char byte;
+    for (size_t i = control->count; i-- > 0;)
+        if (recv(control->waiters[i].fd, &byte, 1, MSG_DONTWAIT) >= 0 || errno != EAGAIN)
+            forget(control, i); /* they have nothing to say: it is their end */
+    while (control->listener >= 0 && control->count < CONTROL_WAITERS) {
+        int fd = accept4(control->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+        if (fd < 0)
+            return;
+        if (!peer_of(fd, &peer) || (peer.uid != 0 && peer.uid != geteuid())) {
+            close(fd);
+            continue;
+        }
+        control->waiters[control->count].fd = fd;
+        control->waiters[control->count++].due = false;
+    }
+}
+
+void control_begin(struct control *control)
+{
+    control_accept(control); /* they connect before they send the signal */
+    for (size_t i = 0; i < control->count; i++)
+        control->waiters[i].due = true;
+}
+
+void control_end(struct control *control, bool done, const char *text)
+{
+    char answer[CONTROL_TEXT];
+    int len = snprintf(answer, sizeof(answer), "%c%s", done ? done_mark : failed_mark, text);
+    size_t size = len < (int)sizeof(answer) ? (size_t)len : sizeof(answer) - 1;
+    for (size_t i = control->count; i-- > 0;) {
+        if (!control->waiters[i].due)
+            continue;
+        (void)send(control->waiters[i].fd, answer, size, MSG_DONTWAIT | MSG_NOSIGNAL);
+        forget(control, i);
+    }
+}
+
+/* ---- the command's ---- */
+
+static bool failed(char text[CONTROL_TEXT], pid_t pid, const char *what)
+{
+    snprintf(text, CONTROL_TEXT, "reload: process %d: %s", (int)pid, what);
+    return false;
+}
+
+static bool ask(int fd, pid_t pid, char text[CONTROL_TEXT])
+{
+    struct sockaddr_un address;
+    struct ucred peer;
+    struct pollfd answer = {.fd = fd, .events = POLLIN};
+    char line[CONTROL_TEXT];
+    socklen_t len_of_address = address_of(&address, pid);
+    if (connect(fd, (const struct sockaddr *)&address, len_of_address) != 0)
+        return failed(text, pid,
+                      errno == ECONNREFUSED ? "it is no rosterd that runs here" : strerror(errno));
+    if (!peer_of(fd, &peer) || peer.pid != pid)
+        return failed(text, pid, "another process is at its address");
+    if (kill(pid, SIGHUP) != 0)
+        return failed(text, pid, strerror(errno));
+    if (poll(&answer, 1, RELOAD_WAIT_MS) != 1)
+        return failed(text, pid, "no answer in two minutes");
+    ssize_t len = recv(fd, line, sizeof(line) - 1, 0);
+    if (len <= 0)
+        return failed(text, pid, "it ended");
+    line[len] = '\0';
+    snprintf(text, CONTROL_TEXT, "%s", line + 1);
+    return line[0] == done_mark;
+}
+
+bool control_reload(pid_t pid, char text[CONTROL_TEXT])
+{
+    int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return failed(text, pid, strerror(errno));
+    bool done = ask(fd, pid, text);
+    close(fd);
+    return done;
+}

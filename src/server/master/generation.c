@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: MIT */
+#include "server/master/generation.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/output.h"
+#include "server/master/inherit.h"
+#include "service/observe/access_log.h"
+
+static bool fail(struct options_fault *fault, const char *text)
+{
+    snprintf(fault->text, sizeof(fault->text), "%s", text);
+    return false;
+}
+
+static bool load_tokens(struct generation *generation, struct options_fault *fault)
+{
+    struct auth_report report;
+    const char *path = generation->options.auth_token_file;
+    if (path == NULL)
+        return true;
+    generation->auth = auth_load(path, &report);
+    if (generation->auth == NULL) {
+        snprintf(fault->text, sizeof(fault->text), "auth-token-file: %s", report.fault);
+        return false;
+    }
+    if (report.warning[0] != '\0')
+        log_warning("auth-token-file: %s", report.warning);
+    return true;
+}
+
+static bool load_tls(struct generation *generation, const struct generation *before,
+                     struct options_fault *fault)
+{
+    struct tls_report report;
+    if (generation->options.tls_certificates.count == 0)
+        return true;
+    generation->tls = tls_load(&generation->options, before != NULL ? before->tls : NULL, &report);
+    if (generation->tls == NULL)
+        return fail(fault, report.fault);
+    if (report.warning[0] != '\0')
+        log_warning("%s", report.warning);
+    return true;
+}
+
+bool generation_load(struct generation *generation, const struct generation *before,
+                     struct options_fault *fault)
+{
+    return load_tokens(generation, fault) && load_tls(generation, before, fault);
+}
+
+static bool open_access_log(struct generation *generation, struct options_fault *fault)
+{
+    const char *path = generation->options.access_log_file;
+    if (generation->options.access_log == 0)
+        return true;
+    generation->access_log_fd = access_log_open(path);
+    if (generation->access_log_fd >= 0)
+        return true;
+    snprintf(fault->text, sizeof(fault->text), "access-log-file: %s: %s",
+             path == NULL ? "standard error" : path, output_error(errno));
+    return false;
+}
+
+bool generation_reopen_logs(struct generation *generation)
+{
+    const struct options *options = &generation->options;
+    return generation->access_log_fd < 0 || options->access_log_file == NULL ||
+           access_log_open_again(options->access_log_file, generation->access_log_fd);
+}
+
+/* ---- sockets ---- */
+
+/* Sockets of systemd that no option mentions are served, too. */
+static bool add_others(struct generation *generation, const struct listeners *handed)
+{
+    bool done = true;
+    for (size_t i = 0; i < handed->count && done; i++) {
+        const struct listener *listener = &handed->all[i];
+        struct listeners *to =
+            inherited_for_web(listener) ? &generation->web_listeners : &generation->listeners;
+        bool there = !listener->foreign;
+        for (size_t k = 0; k < to->count; k++)
+            there = there || strcmp(to->all[k].text, listener->text) == 0;
+        done = there || listeners_share(to, listener);
+    }
+    return done;
+}
+
+static bool has_grpc(const struct listeners *handed)
+{
+    for (size_t i = 0; i < handed->count; i++)
+        if (handed->all[i].foreign && !inherited_for_web(&handed->all[i]))
+            return true;
+    return false;
+}
+
+static bool open_listeners(struct generation *generation, const struct generation *before,
+                           const struct listeners *handed, struct options_fault *fault)
+{
+    const struct options *options = &generation->options;
+    static const struct listen_addresses none;
+    bool instead = options->default_listen && has_grpc(handed);
+    if (!inherit_or_bind(&generation->listeners, "listen", instead ? &none : &options->listen,
+                         options->default_listen, before != NULL ? &before->listeners : NULL,
+                         handed, fault) ||
+        !inherit_or_bind(&generation->web_listeners, "metrics-listen", &options->metrics_listen,
+                         false, before != NULL ? &before->web_listeners : NULL, handed, fault))
+        return false;
+    if (!add_others(generation, handed)) {
+        snprintf(fault->text, sizeof(fault->text), "LISTEN_FDS: %s", strerror(errno));
+        return false;
+    }
+    return generation->listeners.count != 0 ||
+           fail(fault, "listen: this host has neither 127.0.0.1 nor [::1]");
+}
+
+/* What a failed one has bound alone is removed again. */
+static void close_listeners(struct generation *generation, const struct generation *before)
+{
+    static const struct listeners none;
+    listeners_remove_files(&generation->listeners, before != NULL ? &before->listeners : &none);
+    listeners_remove_files(&generation->web_listeners,
+                           before != NULL ? &before->web_listeners : &none);
+}
+
+/* ---- begin and end ---- */
+
+static bool open_children(struct generation *generation, const struct world *world,
+                          struct options_fault *fault)
+{
+    unsigned workers = (unsigned)generation->options.workers;
+    generation->balance = balance_create(workers);
+    const struct worker_config config = {
+        .options = &generation->options,
+        .listeners = &generation->listeners,
+        .web_listeners = &generation->web_listeners,
+        .auth = generation->auth,
+        .access_log_fd = generation->access_log_fd,
+        .tls = generation->tls,
+        .admission = world->admission,
+        .balance = generation->balance,
+        .store = world->store,
+        .counters = world->counters,
+        .death_fd = world->death_fd,
+    };
+    if (generation->balance != NULL && children_open(&generation->children, &config, workers))
+        return true;
+    snprintf(fault->text, sizeof(fault->text), "workers: %s", strerror(errno));
+    return false;
+}
+
+struct generation *generation_open(struct options *options, const struct generation *before,
+                                   const struct listeners *handed, const struct world *world,
+                                   struct options_fault *fault)
+{
+    struct generation *generation = calloc(1, sizeof(*generation));
+    if (generation == NULL) {
+        options_free(options);
+        fail(fault, "out of memory");
+        return NULL;
+    }
+    generation->options = *options;
+    generation->access_log_fd = -1;
+    if (generation_load(generation, before, fault) && open_access_log(generation, fault) &&
+        open_listeners(generation, before, handed, fault) &&
+        open_children(generation, world, fault))
+        return generation;
+    close_listeners(generation, before);
+    generation_close(generation);
+    return NULL;
+}
+
+void generation_close(struct generation *generation)
+{
+    listeners_close(&generation->listeners, false);
+    listeners_close(&generation->web_listeners, false);
+    if (generation->access_log_fd >= 0)
+        close(generation->access_log_fd);
+    children_close(&generation->children);
+    balance_destroy(generation->balance);
+    auth_free(generation->auth);
+    tls_free(generation->tls);
+    options_free(&generation->options);
+    free(generation);
+}

@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: MIT */
+#include "server/web/http1.h"
+
+#include <string.h>
+#include <strings.h>
+
+/* A part of the input, which is not terminated. */
+struct span {
+    const char *at, *end;
+};
+
+static size_t length(struct span span)
+{
+    return (size_t)(span.end - span.at);
+}
+
+static bool is(struct span span, const char *text)
+{
+    return length(span) == strlen(text) && memcmp(span.at, text, length(span)) == 0;
+}
+
+static bool is_name(struct span span, const char *name)
+{
+    return length(span) == strlen(name) && strncasecmp(span.at, name, length(span)) == 0;
+}
+
+/* RFC 9110 5.6.2 */
+static bool is_token(struct span span)
+{
+    for (const char *c = span.at; c < span.end; c++)
+        if (!((*c >= '0' && *c <= '9') || ((*c | 32) >= 'a' && (*c | 32) <= 'z') ||
+              (*c != '\0' && strchr("!#$%&'*+-.^_`|~", *c) != NULL)))
+            return false;
+    return span.at < span.end;
+}
+
+static bool is_number(struct span span)
+{
+    for (const char *c = span.at; c < span.end; c++)
+        if (*c < '0' || *c > '9')
+            return false;
+    return span.at < span.end;
+}
+
+/* A line without its CRLF, or LF alone (RFC 9112 2.2). @return false: its end has not come */
+static bool take_line(struct span *input, struct span *line)
+{
+    const char *end = memchr(input->at, '\n', length(*input));
+    if (end == NULL)
+        return false;
+    *line = (struct span){input->at, end};
+    if (line->end > line->at && line->end[-1] == '\r')
+        line->end--;
+    input->at = end + 1;
+    return true;
+}
+
+/* Up to the next space, which is taken too. */
+static struct span take_word(struct span *line)
+{
+    const char *end = memchr(line->at, ' ', length(*line));
+    struct span word = {line->at, end == NULL ? line->end : end};
+    line->at = end == NULL ? line->end : end + 1;
+    return word;
+}
+
+/* ---- the request line, RFC 9112 3 ---- */
+
+static bool is_visible(struct span span)
+{
+    for (const char *c = span.at; c < span.end; c++)
+        if (*c <= ' ' || *c > '~' || *c == '#')
+            return false;
+    return span.at < span.end;
+}
+
+/* After "http://" or "https://": the authority goes, for this server is who it is by its address.
+ */
+static bool skip_authority(struct span *target)
+{
+    size_t scheme = length(*target) > 7 && strncasecmp(target->at, "http://", 7) == 0    ? 7
+                    : length(*target) > 8 && strncasecmp(target->at, "https://", 8) == 0 ? 8
+                                                                                         : 0;
+    const char *at = target->at + scheme;
+    target->at = at;
+    while (target->at < target->end && *target->at != '/' && *target->at != '?')
+        target->at++;
+    return scheme != 0 && target->at > at;
+}
+
+static bool take_path(struct span target, bool asterisk, struct http1_request *request)
+{
+    static const char root[] = "/";
+    if (!is_visible(target))
+        return false;
+    if (*target.at != '/' && !(asterisk && is(target, "*")) && !skip_authority(&target))
+        return false;
+    const char *query = memchr(target.at, '?', length(target));
+    request->path = target.at;
+    request->path_len = (size_t)((query == NULL ? target.end : query) - target.at);
+    if (request->path_len == 0) {
+        request->path = root;
+        request->path_len = 1;
+    }
+    return true;
+}
+
+/* @return 200, or why not; *minor is 1 for later ones, too (RFC 9110 2.5) */
+static unsigned take_version(struct span version, unsigned *minor)
+{
+    if (length(version) != 8 || memcmp(version.at, "HTTP/", 5) != 0 || version.at[6] != '.' ||
+        version.at[5] < '0' || version.at[5] > '9' || version.at[7] < '0' || version.at[7] > '9')
+        return 400;
+    *minor = version.at[7] != '0';
+    return version.at[5] == '1' ? 200 : 505;
+}
+
+static unsigned take_request_line(struct span line, struct http1_request *request, unsigned *minor)
+{
+    struct span method = take_word(&line), target = take_word(&line);
+    unsigned status = take_version(line, minor);
+    if (status != 200)
+        return status;
+    if (!is_token(method) || !take_path(target, is(method, "OPTIONS"), request))
+        return 400;
+    request->get = is(method, "GET");
+    request->head = is(method, "HEAD");
+    return 200;
+}
+
+/* ---- the fields ---- */
+
+struct framing {
+    unsigned hosts, lengths;
+    bool has_body;
+};
+
+static bool is_field_text(struct span value)
+{
+    for (const char *c = value.at; c < value.end; c++)
+        if (((unsigned char)*c < ' ' && *c != '\t') || *c == 0x7f)
+            return false;
+    return true;
+}
+
+static void trim(struct span *value)
+{
+    while (value->at < value->end && (*value->at == ' ' || *value->at == '\t'))
+        value->at++;
+    while (value->at < value->end && (value->end[-1] == ' ' || value->end[-1] == '\t'))
+        value->end--;
+}
+
+/* uri-host [ ":" port ]: who sends anything else wants it to be taken for something. */
+static bool is_host(struct span value)
+{
+    for (const char *c = value.at; c < value.end; c++)
+        if (*c <= ' ' || *c > '~' || strchr("/?#@\\,", *c) != NULL)
+            return false;
+    return true; /* empty where the target has no authority */
+}
+
+/* @return false: malformed, or with a meaning that a request here cannot have */
+static bool take_field(struct span line, struct framing *framing)
+{
+    const char *colon = memchr(line.at, ':', length(line));
+    if (colon == NULL)
+        return false;
+    struct span name = {line.at, colon}, value = {colon + 1, line.end};
+    trim(&value);
+    if (!is_token(name) || !is_field_text(value))
+        return false;
+    if (is_name(name, "host"))
+        return framing->hosts++ == 0 && is_host(value);
+    if (is_name(name, "content-length")) {
+        framing->has_body = !is(value, "0");
+        return framing->lengths++ == 0 && is_number(value);
+    }
+    return !is_name(name, "transfer-encoding");
+}
+
+static unsigned take_fields(struct span input, unsigned minor, struct framing *framing)
+{
+    struct span line;
+    unsigned status = 200;
+    while (take_line(&input, &line)) {
+        if (line.at == line.end)
+            return status == 200 && framing->hosts == 0 && minor != 0 ? 400 : status;
+        if (!take_field(line, framing))
+            status = 400;
+    }
+    return 0;
+}
+
+unsigned http1_parse(const char *bytes, size_t len, struct http1_request *request)
+{
+    struct span input = {bytes, bytes + len}, line;
+    struct framing framing = {.hosts = 0};
+    unsigned minor = 0;
+
+    if (len != 0 && *input.at == '\r')
+        input.at++;
+    if (input.at < input.end && *input.at == '\n') /* one empty line before it, RFC 9112 2.2 */
+        input.at++;
+    else
+        input.at = bytes;
+    bool whole = take_line(&input, &line);
+    if (!whole || length(line) > HTTP1_LINE_MAX)
+        return length(input) > HTTP1_LINE_MAX || whole ? 414 : 0;
+    unsigned status = take_request_line(line, request, &minor);
+    if (status != 200)
+        return status;
+    status = take_fields(input, minor, &framing);
+    if (status == 0)
+        return len >= HTTP1_HEAD_MAX ? 431 : 0;
+    if (status == 200 && framing.has_body && (request->get || request->head))
+        return 400;
+    return status;
+}

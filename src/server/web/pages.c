@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: MIT */
+#include "server/web/pages.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "service/observe/metrics.h"
+
+#define PLAIN "text/plain"
+
+struct pages_text {
+    unsigned refs;
+    size_t len;
+    char *bytes;
+};
+
+static void drop_text(struct pages_text *text)
+{
+    if (text == NULL || --text->refs != 0)
+        return;
+    free(text->bytes);
+    free(text);
+}
+
+/* @return NULL: out of memory */
+static struct pages_text *metrics_now(struct pages *pages, uint64_t now_ms)
+{
+    if (pages->metrics != NULL && now_ms - pages->rendered_ms < PAGES_FRESH_MS)
+        return pages->metrics;
+    drop_text(pages->metrics);
+    pages->metrics = malloc(sizeof(*pages->metrics));
+    if (pages->metrics == NULL)
+        return NULL;
+    *pages->metrics = (struct pages_text){.refs = 1};
+    pages->metrics->bytes = metrics_format(pages->counters, pages->store, &pages->metrics->len);
+    pages->rendered_ms = now_ms;
+    if (pages->metrics->bytes != NULL)
+        return pages->metrics;
+    drop_text(pages->metrics);
+    pages->metrics = NULL;
+    return NULL;
+}
+
+static const char *reason_of(unsigned status)
+{
+    switch (status) {
+    case 200:
+        return "OK";
+    case 400:
+        return "Bad Request";
+    case 404:
+        return "Not Found";
+    case 405:
+        return "Method Not Allowed";
+    case 414:
+        return "URI Too Long";
+    case 431:
+        return "Request Header Fields Too Large";
+    case 505:
+        return "HTTP Version Not Supported";
+    default:
+        return "Service Unavailable";
+    }
+}
+
+static void write_head(struct pages_response *response, unsigned status, const char *type)
+{
+    char date[40];
+    struct tm tm;
+    time_t now = time(NULL);
+    strftime(date, sizeof(date), "%a, %d %b %Y %H:%M:%S GMT", gmtime_r(&now, &tm));
+    response->head_len = (size_t)snprintf(
+        response->head, sizeof(response->head),
+        "HTTP/1.1 %u %s\r\nDate: %s\r\nServer: rosterd\r\nConnection: close\r\n"
+        "Content-Type: %s\r\nCache-Control: no-store\r\nContent-Length: %zu\r\n%s\r\n",
+        status, reason_of(status), date, type, response->body_len,
+        status == 405 ? "Allow: GET, HEAD\r\n" : "");
+}
+
+static void say(struct pages_response *response, unsigned status, const char *line)
+{
+    response->body = line;
+    response->body_len = strlen(line);
+    write_head(response, status, PLAIN);
+}
+
+static void say_metrics(struct pages *pages, uint64_t now_ms, struct pages_response *response)
+{
+    response->text = metrics_now(pages, now_ms);
+    if (response->text == NULL) {
+        say(response, 503, "out of memory\n");
+        return;
+    }
+    response->text->refs++;
+    response->body = response->text->bytes;
+    response->body_len = response->text->len;
+    write_head(response, 200, METRICS_CONTENT_TYPE);
+}
+
+static bool asks_for(const struct http1_request *request, const char *path)
+{
+    return request->path_len == strlen(path) && memcmp(request->path, path, request->path_len) == 0;
+}
+
+static const char *complaint_of(unsigned status)
+{
+    switch (status) {
+    case 414:
+        return "the request line is too long\n";
+    case 431:
+        return "the request's header is too long\n";
+    case 505:
+        return "HTTP/1.1 or HTTP/1.0\n";
+    default:
+        return "the request is malformed, or has a body\n";
+    }
+}
+
+void pages_answer(struct pages *pages, unsigned status, const struct http1_request *request,
+                  uint64_t now_ms, struct pages_response *response)
+{
+    *response = (struct pages_response){.head_len = 0};
+    if (status != 200) {
+        say(response, status, complaint_of(status));
+        return;
+    }
+    bool metrics = asks_for(request, "/metrics"), ready = asks_for(request, "/readyz");
+    if (!metrics && !ready && !asks_for(request, "/healthz"))
+        say(response, 404, "/metrics, /healthz and /readyz are here\n");
+    else if (!request->get && !request->head)
+        say(response, 405, "GET or HEAD\n");
+    else if (metrics)
+        say_metrics(pages, now_ms, response);
+    else if (ready && pages->draining)
+        say(response, 503, "draining\n");
+    else if (ready && !shm_store_has_name(pages->store))
+        say(response, 503, "the segment's file was removed from /dev/shm\n");
+    else
+        say(response, 200, ready ? "ready\n" : "ok\n");
+    if (request->head)
+        response->body_len = 0;
+}
+
+void pages_drop(struct pages_response *response)
+{
+    drop_text(response->text);
+    response->text = NULL;
+}
+
+void pages_close(struct pages *pages)
+{
+    drop_text(pages->metrics);
+    pages->metrics = NULL;
+}

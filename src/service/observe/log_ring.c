@@ -1,0 +1,284 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The ring between a worker and the thread that writes its access log: one
+ * producer, one consumer.
+ *
+ * head counts bytes appended and only the worker stores it; tail counts bytes
+ * taken and only the thread stores it. The worker's release of head pairs with the
+ * thread's acquire: bytes before head are written. The thread's release of tail pairs
+ * with the worker's acquire: bytes before tail may be overwritten.
+ *
+ * The thread sleeps on a semaphore. It says so in `asleep`, then looks at head once
+ * more; the worker stores head, then looks at `asleep`. A full fence between the two
+ * on both sides: at least one of them sees what the other did, so no line waits for
+ * the next one.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <semaphore.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/output.h"
+#include "service/observe/access_log.h"
+
+enum {
+    BATCH_MS = 10,         /* lines gather for so long before they are written */
+    CHUNK_MAX = 64 * 1024, /* bytes of one write to a file; to a pipe ACCESS_LOG_LINE_MAX */
+    RETRY_MS = 100,        /* after a descriptor that is non-blocking took nothing */
+};
+
+/* A line of cache for each side. NOLINTNEXTLINE(clang-analyzer-optin.performance.Padding) */
+struct access_log {
+    int fd;
+    bool json;
+    /* the worker's */
+    _Alignas(64) uint64_t head;
+    uint64_t tail_seen; /* tail was this far at least */
+    uint64_t dropped;
+    bool added, hurried;
+    /* the thread's */
+    _Alignas(64) uint64_t tail;
+    uint64_t failed;     /* lines whose write failed */
+    int error;           /* errno of the last one that did */
+    uint64_t wait_until; /* ms, once it is to stop */
+    size_t chunk_max;
+    char *chunk;
+    /* both */
+    _Alignas(64) bool asleep, stop;
+    sem_t wake;
+    pthread_t thread;
+    size_t size; /* of the ring */
+    char *ring;
+};
+
+/* ---- the worker's side ---- */
+
+bool access_log_append(struct access_log *log, const char *line, size_t len)
+{
+    if (log->head + len - log->tail_seen > log->size) {
+        log->tail_seen = __atomic_load_n(&log->tail, __ATOMIC_ACQUIRE);
+        if (log->head + len - log->tail_seen > log->size) {
+            log->dropped++;
+            return false;
+        }
+    }
+    size_t at = log->head & (log->size - 1), first = log->size - at;
+    if (first >= len) {
+        memcpy(log->ring + at, line, len);
+    } else {
+        memcpy(log->ring + at, line, first);
+        memcpy(log->ring, line + first, len - first);
+    }
+    __atomic_store_n(&log->head, log->head + len, __ATOMIC_RELEASE);
+    log->added = true;
+    return true;
+}
+
+void access_log_flush(struct access_log *log)
+{
+    if (!log->added)
+        return;
+    log->added = false;
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    if (__atomic_load_n(&log->asleep, __ATOMIC_RELAXED)) {
+        __atomic_store_n(&log->asleep, false, __ATOMIC_RELAXED);
+        log->hurried = false;
+        sem_post(&log->wake);
+    } else if (log->head - log->tail_seen > log->size / 2) {
+        log->tail_seen = __atomic_load_n(&log->tail, __ATOMIC_ACQUIRE);
+        bool half_full = log->head - log->tail_seen > log->size / 2;
+        if (half_full && !log->hurried)
+            sem_post(&log->wake); /* it need not gather any more */
+        log->hurried = half_full;
+    }
+}
+
+uint64_t access_log_dropped(const struct access_log *log)
+{
+    return log->dropped + __atomic_load_n(&log->failed, __ATOMIC_RELAXED);
+}
+
+int access_log_error(const struct access_log *log)
+{
+    return __atomic_load_n(&log->error, __ATOMIC_RELAXED);
+}
+
+bool access_log_json(const struct access_log *log)
+{
+    return log->json;
+}
+
+/* ---- the thread's ---- */
+
+static uint64_t now_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+static void pause_ms(struct access_log *log, unsigned ms)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_nsec += (long)ms * 1000000;
+    until.tv_sec += until.tv_nsec / 1000000000;
+    until.tv_nsec %= 1000000000;
+    sem_clockwait(&log->wake, CLOCK_MONOTONIC, &until);
+}
+
+static uint64_t lines_in(const char *bytes, size_t len)
+{
+    uint64_t lines = 0;
+    for (size_t i = 0; i < len; i++)
+        lines += bytes[i] == '\n';
+    return lines;
+}
+
+static bool is_over(const struct access_log *log)
+{
+    return __atomic_load_n(&log->stop, __ATOMIC_ACQUIRE) && now_ms() >= log->wait_until;
+}
+
+/* All of it, or what could not be written is counted. */
+static void write_chunk(struct access_log *log, const char *bytes, size_t len)
+{
+    while (len != 0) {
+        ssize_t written = write(log->fd, bytes, len);
+        if (written < 0 && errno == EAGAIN && !is_over(log)) {
+            pause_ms(log, RETRY_MS);
+            continue;
+        }
+        if (written < 0 && errno == EINTR)
+            continue;
+        if (written <= 0) {
+            __atomic_store_n(&log->error, written < 0 ? errno : ENOSPC, __ATOMIC_RELAXED);
+            __atomic_store_n(&log->failed, log->failed + lines_in(bytes, len), __ATOMIC_RELAXED);
+            return;
+        }
+        bytes += written;
+        len -= (size_t)written;
+    }
+}
+
+/* As many whole lines as one write takes. @return 0: there is none */
+static size_t take_chunk(struct access_log *log)
+{
+    uint64_t head = __atomic_load_n(&log->head, __ATOMIC_ACQUIRE);
+    size_t len = head - log->tail < log->chunk_max ? (size_t)(head - log->tail) : log->chunk_max;
+    size_t at = log->tail & (log->size - 1), first = log->size - at;
+    memcpy(log->chunk, log->ring + at, len < first ? len : first);
+    if (len > first)
+        memcpy(log->chunk + first, log->ring, len - first);
+    while (len != 0 && log->chunk[len - 1] != '\n')
+        len--;
+    __atomic_store_n(&log->tail, log->tail + len, __ATOMIC_RELEASE);
+    return len;
+}
+
+static void wait_for_lines(struct access_log *log)
+{
+    __atomic_store_n(&log->asleep, true, __ATOMIC_RELAXED);
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    if (__atomic_load_n(&log->head, __ATOMIC_ACQUIRE) != log->tail ||
+        __atomic_load_n(&log->stop, __ATOMIC_ACQUIRE)) {
+        __atomic_store_n(&log->asleep, false, __ATOMIC_RELAXED);
+        return;
+    }
+    while (sem_wait(&log->wake) != 0)
+        continue;
+    if (!__atomic_load_n(&log->stop, __ATOMIC_ACQUIRE))
+        pause_ms(log, BATCH_MS);
+}
+
+static void *write_lines(void *data)
+{
+    struct access_log *log = data;
+    for (;;) {
+        bool stop = __atomic_load_n(&log->stop, __ATOMIC_ACQUIRE); /* before the last look */
+        size_t len = take_chunk(log);
+        if (len != 0)
+            write_chunk(log, log->chunk, len);
+        else if (stop)
+            return NULL;
+        else
+            wait_for_lines(log);
+    }
+}
+
+/* ---- the file ---- */
+
+int access_log_open(const char *path)
+{
+    return path == NULL ? fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 0) : output_open(path);
+}
+
+bool access_log_open_again(const char *path, int fd)
+{
+    if (output_descriptor(path) >= 0) /* what the process was started with is all there is */
+        return true;
+    int file = access_log_open(path);
+    if (file < 0)
+        return false;
+    bool done = dup3(file, fd, O_CLOEXEC) == fd; /* a write that runs ends in the old file */
+    close(file);
+    return done;
+}
+
+/* ---- begin and end ---- */
+
+static void release(struct access_log *log)
+{
+    if (log->ring != NULL)
+        munmap(log->ring, log->size);
+    free(log->chunk);
+    sem_destroy(&log->wake);
+    free(log);
+}
+
+struct access_log *access_log_create(int fd, bool json, size_t ring_size)
+{
+    struct stat st;
+    struct access_log *log = aligned_alloc(64, sizeof(*log));
+    if (log == NULL)
+        return NULL;
+    memset(log, 0, sizeof(*log));
+    log->fd = fd;
+    log->json = json;
+    log->size = ring_size;
+    sem_init(&log->wake, 0, 0);
+    /* lines of several writers stay whole: a file takes each append as one, a pipe PIPE_BUF */
+    log->chunk_max = fstat(fd, &st) == 0 && S_ISREG(st.st_mode) ? CHUNK_MAX : ACCESS_LOG_LINE_MAX;
+    log->chunk = malloc(log->chunk_max);
+    void *ring = mmap(NULL, ring_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    log->ring = ring != MAP_FAILED ? ring : NULL;
+    int error = log->chunk == NULL || log->ring == NULL
+                    ? ENOMEM
+                    : pthread_create(&log->thread, NULL, write_lines, log);
+    if (error == 0)
+        return log;
+    release(log);
+    errno = error;
+    return NULL;
+}
+
+void access_log_destroy(struct access_log *log, unsigned wait_ms)
+{
+    struct timespec until;
+    if (log == NULL)
+        return;
+    log->wait_until = now_ms() + wait_ms;
+    __atomic_store_n(&log->stop, true, __ATOMIC_RELEASE);
+    sem_post(&log->wake);
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += wait_ms / 1000 + 1;
+    if (pthread_clockjoin_np(log->thread, NULL, CLOCK_MONOTONIC, &until) == 0)
+        release(log);
+    /* else it hangs in a write that takes nothing: its memory ends with the process */
+}

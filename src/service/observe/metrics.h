@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: MIT */
+/* All counters in Prometheus' text format 0.0.4, with what the store says of itself. */
+#ifndef ROSTERD_SERVICE_OBSERVE_METRICS_H
+#define ROSTERD_SERVICE_OBSERVE_METRICS_H
+
+#include <stddef.h>
+
+#include "shm/counters.h"
+#include "shm/store.h"
+
+#define METRICS_CONTENT_TYPE "text/plain; version=0.0.4; charset=utf-8"
+
+/** The sum over all workers, dead ones included. The counters must be those of stats_names().
+ * @return a text to free(), or NULL: out of memory */
+char *metrics_format(const struct shm_counters *counters, struct shm_store *store, size_t *len);
+
+#endif
