@@ -7,7 +7,7 @@
 
 #include "base/process.h"
 #include "base/spelling.h"
-#include "inspect/inspect.h"
+#include "inspect/core/inspect.h"
 
 static const char usage[] =
     "Usage: shm-inspect [--segment NAME] [--json] COMMAND\n"

@@ -13,13 +13,13 @@ static int failed(const char *text)
     return EXIT_FAILURE;
 }
 
-static int check(struct options *options, struct options_fault *fault)
+static int check(struct options *options, struct fault *fault)
 {
     log_set_level(LOG_LEVEL_WARNING);
     return check_config(options, fault) ? EXIT_SUCCESS : failed(fault->text);
 }
 
-static int reload(struct options *options, struct options_fault *fault)
+static int reload(struct options *options, struct fault *fault)
 {
     char text[CONTROL_TEXT];
     pid_t pid = (pid_t)options->reload;
@@ -49,7 +49,7 @@ static bool is_server(const struct options *options)
            !options->check_config;
 }
 
-static int run(struct options *options, struct options_fault *fault)
+static int run(struct options *options, struct fault *fault)
 {
     if (is_server(options))
         return master_run(options);
@@ -74,7 +74,7 @@ int main(int argc, char **argv)
     process_prepare();
     hold_signals(SIG_BLOCK);
     static struct options options;
-    static struct options_fault fault;
+    static struct fault fault;
     if (options_parse(&options, argc, argv, &fault))
         return run(&options, &fault);
     options_free(&options);

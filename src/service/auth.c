@@ -25,7 +25,7 @@
 #include <xxhash.h>
 
 #include "service/builtin/health.h"
-#include "service/chain.h"
+#include "service/core/chain.h"
 
 enum { FILE_MAX = 16 << 20, SHORT_TOKEN = 16, SECRET_SIZE = 192 };
 _Static_assert((int)SECRET_SIZE >= (int)XXH3_SECRET_SIZE_MIN, "xxhash needs so much");

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 #include "service/builtin/reflection.h"
-#include "service/descriptors.h"
+#include "service/core/descriptors.h"
 
 static const struct grpc_service *const all[] = {
     &user_service_table,

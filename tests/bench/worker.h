@@ -6,7 +6,7 @@
 #ifndef ROSTERD_TESTS_BENCH_WORKER_H
 #define ROSTERD_TESTS_BENCH_WORKER_H
 
-#include "service/chain.h"
+#include "service/core/chain.h"
 #include "service/observe/stats.h"
 #include "service/users/user_service.h"
 #include "shm/counters.h"

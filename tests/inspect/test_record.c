@@ -12,8 +12,8 @@
 
 #include <cmocka.h>
 
-#include "inspect/lines.h"
-#include "inspect/record.h"
+#include "inspect/core/lines.h"
+#include "inspect/core/record.h"
 
 #define ID "00112233-4455-4677-8899-aabbccddeeff"
 

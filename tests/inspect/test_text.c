@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "inspect/text.h"
+#include "inspect/core/text.h"
 
 /* What text_print() makes of bytes; the caller frees it. */
 static char *printed(const char *bytes, size_t len)

@@ -12,7 +12,7 @@
 #include "server/config/options_table.h"
 
 static struct options options;
-static struct options_fault fault;
+static struct fault fault;
 static char path[64];
 
 static void write_file(const char *text)

@@ -17,7 +17,7 @@
 #define SIZE_MAX_TEXT TEXT(SHM_SIZE_MAX_GIB) "G"
 
 static struct options options;
-static struct options_fault fault;
+static struct fault fault;
 
 /* Arguments up to a NULL. */
 static bool parse(const char *first, ...)

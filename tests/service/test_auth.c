@@ -13,7 +13,7 @@
 
 #include "service/auth.h"
 #include "service/builtin/health.h"
-#include "service/chain.h"
+#include "service/core/chain.h"
 
 static char path[] = "/tmp/rosterd-test-auth-XXXXXX";
 static struct auth_report report;

@@ -6,8 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "inspect/inspect.h"
-#include "inspect/text.h"
+#include "inspect/core/inspect.h"
+#include "inspect/core/text.h"
 
 const char *actors_kind_name(enum shm_actor_kind kind)
 {

@@ -4,12 +4,12 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include "inspect/guard.h"
-#include "inspect/inspect.h"
-#include "inspect/progress.h"
-#include "inspect/record.h"
-#include "inspect/sink.h"
-#include "inspect/text.h"
+#include "inspect/core/guard.h"
+#include "inspect/core/inspect.h"
+#include "inspect/core/progress.h"
+#include "inspect/core/record.h"
+#include "inspect/core/sink.h"
+#include "inspect/core/text.h"
 #include "shm/careful.h"
 
 /* Steps of the counting pass after which it lets memory be reclaimed. */

@@ -5,9 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "inspect/inspect.h"
-#include "inspect/text.h"
-#include "inspect/writer.h"
+#include "inspect/core/inspect.h"
+#include "inspect/core/text.h"
+#include "inspect/core/writer.h"
 #include "user/user.h"
 
 static enum inspect_exit fail_id(const char *id)

@@ -12,15 +12,15 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "inspect/chunk.h"
-#include "inspect/guard.h"
-#include "inspect/inspect.h"
-#include "inspect/lines.h"
-#include "inspect/progress.h"
-#include "inspect/record.h"
-#include "inspect/room.h"
-#include "inspect/text.h"
-#include "inspect/writer.h"
+#include "inspect/core/chunk.h"
+#include "inspect/core/guard.h"
+#include "inspect/core/inspect.h"
+#include "inspect/core/lines.h"
+#include "inspect/core/progress.h"
+#include "inspect/core/record.h"
+#include "inspect/core/room.h"
+#include "inspect/core/text.h"
+#include "inspect/core/writer.h"
 
 struct load {
     const struct inspect_options *options;

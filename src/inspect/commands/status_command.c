@@ -4,9 +4,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "inspect/inspect.h"
-#include "inspect/status.h"
-#include "inspect/text.h"
+#include "inspect/core/inspect.h"
+#include "inspect/core/status.h"
+#include "inspect/core/text.h"
 #include "shm/counters.h"
 #include "shm/store.h"
 #include "user/user.h"

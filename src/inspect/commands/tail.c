@@ -4,10 +4,10 @@
 #include <stdio.h>
 #include <stdio_ext.h>
 
-#include "inspect/guard.h"
-#include "inspect/inspect.h"
-#include "inspect/show.h"
-#include "inspect/text.h"
+#include "inspect/core/guard.h"
+#include "inspect/core/inspect.h"
+#include "inspect/core/show.h"
+#include "inspect/core/text.h"
 
 /* ms between two looks: the first while changes come, twice as long each time until the last */
 enum { SLEEP_MIN = 10, SLEEP_MAX = 200 };

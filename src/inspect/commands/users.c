@@ -5,8 +5,8 @@
 #include <stdio_ext.h>
 #include <string.h>
 
-#include "inspect/inspect.h"
-#include "inspect/show.h"
+#include "inspect/core/inspect.h"
+#include "inspect/core/show.h"
 
 static enum inspect_exit print_record(const struct shm_record *record, show_printer *print)
 {

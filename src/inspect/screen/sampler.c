@@ -8,7 +8,7 @@
 #include <time.h>
 
 #include "inspect/commands/actors.h"
-#include "inspect/text.h"
+#include "inspect/core/text.h"
 
 static uint64_t now_ms(void)
 {

@@ -7,7 +7,7 @@
 #ifndef ROSTERD_INSPECT_SCREEN_SAMPLER_H
 #define ROSTERD_INSPECT_SCREEN_SAMPLER_H
 
-#include "inspect/inspect.h"
+#include "inspect/core/inspect.h"
 #include "shm/counters.h"
 
 /** A second's growth; of a gauge, its value. Averages decay, over 10 and 60 seconds; before that

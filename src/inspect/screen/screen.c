@@ -15,8 +15,8 @@
 #include <unistd.h>
 
 #include "inspect/commands/actors.h"
-#include "inspect/guard.h"
-#include "inspect/text.h"
+#include "inspect/core/guard.h"
+#include "inspect/core/text.h"
 
 enum { HEAD_LINES = 6, FOOT_LINES = 1, LINE_MAX_BYTES = 512, SHIFT = 8, SHIFT_MAX = 256 };
 

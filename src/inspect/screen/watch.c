@@ -8,11 +8,11 @@
 #include <unistd.h>
 
 #include "inspect/commands/actors.h"
-#include "inspect/guard.h"
+#include "inspect/core/guard.h"
+#include "inspect/core/status.h"
+#include "inspect/core/text.h"
 #include "inspect/screen/sampler.h"
 #include "inspect/screen/screen.h"
-#include "inspect/status.h"
-#include "inspect/text.h"
 
 #define INTERVAL_MIN     0.1 /* seconds */
 #define INTERVAL_MAX     3600.0

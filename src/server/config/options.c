@@ -15,7 +15,7 @@ enum { COMMAND_LINE = -1 };
 
 /* ---- values ---- */
 
-static bool fail(struct options_fault *fault, const struct option *option, const char *value,
+static bool fail(struct fault *fault, const struct option *option, const char *value,
                  const char *expected)
 {
     snprintf(fault->text, sizeof(fault->text), "%s: '%.200s' is not %s%s%s", option->name, value,
@@ -30,7 +30,7 @@ static void *field(struct options *options, const struct option *option)
 }
 
 /* A copy that lives as long as the options. @return NULL with the fault set */
-static const char *keep(struct options *options, const char *value, struct options_fault *fault)
+static const char *keep(struct options *options, const char *value, struct fault *fault)
 {
     char *copy = strdup(value);
     char **strings =
@@ -47,7 +47,7 @@ static const char *keep(struct options *options, const char *value, struct optio
 }
 
 static bool set_text(struct options *options, const struct option *option, const char *value,
-                     struct options_fault *fault)
+                     struct fault *fault)
 {
     const char *copy = keep(options, value, fault);
     memcpy(field(options, option), &copy, sizeof(copy));
@@ -68,7 +68,7 @@ static bool parse_number(const struct option *option, const char *value, uint64_
 }
 
 static bool set_number(struct options *options, const struct option *option, const char *value,
-                       struct options_fault *fault)
+                       struct fault *fault)
 {
     const char *expected = "a whole number";
     uint64_t number;
@@ -85,7 +85,7 @@ static bool set_number(struct options *options, const struct option *option, con
 }
 
 static bool add_listen(struct options *options, const struct option *option, const char *value,
-                       struct options_fault *fault)
+                       struct fault *fault)
 {
     struct listen_addresses *to = field(options, option);
     if (to->count == LISTEN_MAX) {
@@ -101,7 +101,7 @@ static bool add_listen(struct options *options, const struct option *option, con
 }
 
 static bool add_path(struct options *options, const struct option *option, const char *value,
-                     struct options_fault *fault)
+                     struct fault *fault)
 {
     struct option_paths *to = field(options, option);
     if (to->count == OPTION_PATHS_MAX) {
@@ -122,7 +122,7 @@ static bool is_segment_name(const char *value)
 }
 
 static bool set_choice(struct options *options, const struct option *option, const char *value,
-                       struct options_fault *fault)
+                       struct fault *fault)
 {
     for (const struct choice *choice = option->choices; choice->word != NULL; choice++) {
         if (strcmp(value, choice->word) == 0) {
@@ -134,7 +134,7 @@ static bool set_choice(struct options *options, const struct option *option, con
 }
 
 static bool set_value(struct options *options, const struct option *option, const char *value,
-                      struct options_fault *fault)
+                      struct fault *fault)
 {
     switch (option->type) {
     case OPTION_LISTEN:
@@ -175,7 +175,7 @@ static void empty_list(struct options *options, const struct option *option)
 }
 
 bool option_set(struct options *options, const struct option *option, const char *value, int line,
-                struct options_fault *fault)
+                struct fault *fault)
 {
     int *origin = &options->origin[option - options_table];
     if (line == COMMAND_LINE && *origin > 0)
@@ -207,7 +207,7 @@ const struct option *option_nearest(const char *name)
 
 /* ---- the command line ---- */
 
-static int fail_unknown(const char *argument, size_t len, struct options_fault *fault)
+static int fail_unknown(const char *argument, size_t len, struct fault *fault)
 {
     char name[SPELLING_MAX + 2] = ""; /* one more than what is looked at: it is near none */
     if (argument[1] == '-' && len > 2)
@@ -220,8 +220,7 @@ static int fail_unknown(const char *argument, size_t len, struct options_fault *
 }
 
 /* @return how many arguments it was, or 0 with the fault set */
-static int parse_argument(struct options *options, int left, char *const *argv,
-                          struct options_fault *fault)
+static int parse_argument(struct options *options, int left, char *const *argv, struct fault *fault)
 {
     const char *argument = argv[0];
     if (argument[0] != '-') {
@@ -249,7 +248,7 @@ static int parse_argument(struct options *options, int left, char *const *argv,
     return joined ? 1 : 2;
 }
 
-static bool parse_arguments(struct options *options, struct options_fault *fault)
+static bool parse_arguments(struct options *options, struct fault *fault)
 {
     for (int i = 1; i < options->argc && !options->help && !options->version;) {
         int used = parse_argument(options, options->argc - i, options->argv + i, fault);
@@ -279,7 +278,7 @@ static const char *find_config(int argc, char *const *argv)
     return path;
 }
 
-static bool set_defaults(struct options *options, struct options_fault *fault)
+static bool set_defaults(struct options *options, struct fault *fault)
 {
     for (size_t i = 0; i < OPTIONS_COUNT; i++) {
         const struct option *option = &options_table[i];
@@ -324,7 +323,7 @@ static void fit_memory(struct options *options)
         options->max_connection_memory = least;
 }
 
-static const char *too_little_memory(const struct options *options, struct options_fault *fault)
+static const char *too_little_memory(const struct options *options, struct fault *fault)
 {
     snprintf(fault->text, sizeof(fault->text),
              "max-connection-memory: %llu bytes is too little: twice max-message-size at least, "
@@ -335,7 +334,7 @@ static const char *too_little_memory(const struct options *options, struct optio
 }
 
 /* What no option can see by itself. */
-static bool check_together(const struct options *options, struct options_fault *fault)
+static bool check_together(const struct options *options, struct fault *fault)
 {
     size_t certificates = options->tls_certificates.count, keys = options->tls_keys.count;
     const char *text = NULL;
@@ -354,8 +353,7 @@ static bool check_together(const struct options *options, struct options_fault *
     return text == NULL;
 }
 
-bool options_parse(struct options *options, int argc, char *const *argv,
-                   struct options_fault *fault)
+bool options_parse(struct options *options, int argc, char *const *argv, struct fault *fault)
 {
     memset(options, 0, sizeof(*options));
     options->argc = argc;
@@ -410,7 +408,7 @@ void options_keep_fixed(struct options *next, const struct options *now, char *n
         size_t len = strlen(names);
         snprintf(names + len, size - len, "%s%s", len != 0 ? ", " : "", option->name);
         if (option->type == OPTION_SEGMENT) {
-            struct options_fault fault;
+            struct fault fault;
             (void)set_text(next, option, *(const char *const *)from, &fault);
         } else {
             memcpy(to, from, sizeof(uint64_t));

@@ -11,6 +11,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "base/fault.h"
 #include "server/os/listen.h"
 #include "server/os/log.h"
 
@@ -82,10 +83,6 @@ struct options {
     size_t num_strings;
 };
 
-struct options_fault {
-    char text[768];
-};
-
 /**
  * Reads the command line and the file that it names. Of a key given twice the last one
  * counts, but lists add; what the command line gives takes the place of what the file gives.
@@ -93,8 +90,7 @@ struct options_fault {
  * @param options to be freed, whatever comes of it
  * @return false: fault says in one line which option, where, and why
  */
-bool options_parse(struct options *options, int argc, char *const *argv,
-                   struct options_fault *fault);
+bool options_parse(struct options *options, int argc, char *const *argv, struct fault *fault);
 void options_free(struct options *options);
 /** Whether nobody gave the option a value. */
 bool options_is_default(const struct options *options, const char *name);

@@ -15,7 +15,7 @@ struct reader {
     const char *text; /* what is left of it */
     int line;         /* that was read last */
     int fault_line;
-    struct options_fault *fault;
+    struct fault *fault;
 };
 
 static int refuse(struct reader *reader, const char *key, const char *text)
@@ -61,7 +61,7 @@ static int on_unknown(struct reader *reader, const char *key)
 static int on_value(void *data, const char *section, const char *key, const char *value)
 {
     struct reader *reader = data;
-    struct options_fault fault;
+    struct fault fault;
     char text[64];
     if (reader->fault_line != 0)
         return 0;
@@ -82,7 +82,7 @@ static int on_value(void *data, const char *section, const char *key, const char
     return refuse(reader, "", fault.text);
 }
 
-bool options_read_file(struct options *options, const char *path, struct options_fault *fault)
+bool options_read_file(struct options *options, const char *path, struct fault *fault)
 {
     struct file file;
     struct reader reader = {.options = options, .path = path, .fault = fault};

@@ -53,12 +53,12 @@ const char *option_argument(const struct option *option);
 
 /** Reads a value as the command line (line -1) or line `line` of the file has it. */
 bool option_set(struct options *options, const struct option *option, const char *value, int line,
-                struct options_fault *fault);
+                struct fault *fault);
 const struct option *option_find(const char *name, size_t len);
 /** The option whose name a misspelt one was most likely to be, or NULL. */
 const struct option *option_nearest(const char *name);
 
 /** options_file.c: reads the whole file into options. */
-bool options_read_file(struct options *options, const char *path, struct options_fault *fault);
+bool options_read_file(struct options *options, const char *path, struct fault *fault);
 
 #endif

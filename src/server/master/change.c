@@ -30,7 +30,7 @@ void change_reload_failed(struct master *master, const char *text)
 }
 
 /* At the start one may wait for who writes a FIFO, for then there is nothing else to do. */
-static bool check_file(const char *path, struct options_fault *fault)
+static bool check_file(const char *path, struct fault *fault)
 {
     struct stat st;
     if (path == NULL || stat(path, &st) != 0 || !S_ISFIFO(st.st_mode))
@@ -40,7 +40,7 @@ static bool check_file(const char *path, struct options_fault *fault)
     return false;
 }
 
-static bool check_files(const struct options *options, struct options_fault *fault)
+static bool check_files(const struct options *options, struct fault *fault)
 {
     bool good =
         check_file(options->auth_token_file, fault) && check_file(options->tls_client_ca, fault);
@@ -50,7 +50,7 @@ static bool check_files(const struct options *options, struct options_fault *fau
     return good;
 }
 
-static bool open_next(struct master *master, struct options_fault *fault)
+static bool open_next(struct master *master, struct fault *fault)
 {
     struct generation *now = master_serving(master);
     struct options *options = calloc(1, sizeof(*options));
@@ -84,7 +84,7 @@ static bool open_next(struct master *master, struct options_fault *fault)
 
 void change_reload(struct master *master)
 {
-    struct options_fault fault;
+    struct fault fault;
     master->reload_due = false;
     control_begin(&master->control);
     notify_reloading();
@@ -152,7 +152,7 @@ void change_all_ready(struct master *master, struct generation *generation)
 
 void change_upgrade(struct master *master)
 {
-    struct options_fault fault;
+    struct fault fault;
     const struct generation *now = master_serving(master);
     const char *not_now = getpid() == 1 ? "the end of this process would end its container"
                           : master->upgrade.pid != 0    ? "another upgrade is under way"

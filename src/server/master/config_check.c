@@ -13,8 +13,7 @@
 #include "base/output.h"
 #include "server/master/generation.h"
 
-static bool fail(struct options_fault *fault, const char *option, const char *value,
-                 const char *what)
+static bool fail(struct fault *fault, const char *option, const char *value, const char *what)
 {
     snprintf(fault->text, sizeof(fault->text), "%s: %.300s: %s", option, value, what);
     return false;
@@ -27,7 +26,7 @@ static bool directory_is_writable(const char *path)
     return access(dirname(copy), W_OK | X_OK) == 0;
 }
 
-static bool check_log(const char *option, const char *path, struct options_fault *fault)
+static bool check_log(const char *option, const char *path, struct fault *fault)
 {
     struct stat st;
     if (path == NULL)
@@ -60,7 +59,7 @@ static bool host_has(const struct listen_address *address)
 }
 
 static bool check_addresses(const char *option, const struct listen_addresses *addresses,
-                            struct options_fault *fault)
+                            struct fault *fault)
 {
     for (size_t i = 0; i < addresses->count; i++) {
         const struct listen_address *address = &addresses->all[i];
@@ -73,7 +72,7 @@ static bool check_addresses(const char *option, const struct listen_addresses *a
     return true;
 }
 
-bool check_config(struct options *options, struct options_fault *fault)
+bool check_config(struct options *options, struct fault *fault)
 {
     struct generation *generation = calloc(1, sizeof(*generation));
     if (generation == NULL) {

@@ -8,6 +8,6 @@
 
 /** Reads tokens and certificates; looks whether logs can be written, and whether the host has the
  * addresses. @param options are the function's, to be freed by it. @return false with fault set */
-bool check_config(struct options *options, struct options_fault *fault);
+bool check_config(struct options *options, struct fault *fault);
 
 #endif

@@ -10,13 +10,13 @@
 #include "server/master/inherit.h"
 #include "service/observe/access_log.h"
 
-static bool fail(struct options_fault *fault, const char *text)
+static bool fail(struct fault *fault, const char *text)
 {
     snprintf(fault->text, sizeof(fault->text), "%s", text);
     return false;
 }
 
-static bool load_tokens(struct generation *generation, struct options_fault *fault)
+static bool load_tokens(struct generation *generation, struct fault *fault)
 {
     struct auth_report report;
     const char *path = generation->options.auth_token_file;
@@ -33,7 +33,7 @@ static bool load_tokens(struct generation *generation, struct options_fault *fau
 }
 
 static bool load_tls(struct generation *generation, const struct generation *before,
-                     struct options_fault *fault)
+                     struct fault *fault)
 {
     struct tls_report report;
     if (generation->options.tls_certificates.count == 0)
@@ -47,12 +47,12 @@ static bool load_tls(struct generation *generation, const struct generation *bef
 }
 
 bool generation_load(struct generation *generation, const struct generation *before,
-                     struct options_fault *fault)
+                     struct fault *fault)
 {
     return load_tokens(generation, fault) && load_tls(generation, before, fault);
 }
 
-static bool open_access_log(struct generation *generation, struct options_fault *fault)
+static bool open_access_log(struct generation *generation, struct fault *fault)
 {
     const char *path = generation->options.access_log_file;
     if (generation->options.access_log == 0)
@@ -99,7 +99,7 @@ static bool has_grpc(const struct listeners *handed)
 }
 
 static bool open_listeners(struct generation *generation, const struct generation *before,
-                           const struct listeners *handed, struct options_fault *fault)
+                           const struct listeners *handed, struct fault *fault)
 {
     const struct options *options = &generation->options;
     static const struct listen_addresses none;
@@ -130,7 +130,7 @@ static void close_listeners(struct generation *generation, const struct generati
 /* ---- begin and end ---- */
 
 static bool open_children(struct generation *generation, const struct world *world,
-                          struct options_fault *fault)
+                          struct fault *fault)
 {
     unsigned workers = (unsigned)generation->options.workers;
     generation->balance = balance_create(workers);
@@ -155,7 +155,7 @@ static bool open_children(struct generation *generation, const struct world *wor
 
 struct generation *generation_open(struct options *options, const struct generation *before,
                                    const struct listeners *handed, const struct world *world,
-                                   struct options_fault *fault)
+                                   struct fault *fault)
 {
     struct generation *generation = calloc(1, sizeof(*generation));
     if (generation == NULL) {

@@ -42,7 +42,7 @@ struct world {
 /** Reads the token and TLS files. Changes nothing outside. @return false with fault set
  * @param before whose tickets go on to count, or NULL */
 bool generation_load(struct generation *generation, const struct generation *before,
-                     struct options_fault *fault);
+                     struct fault *fault);
 /**
  * Loads, opens logs, binds what is not bound.
  * @param options become the generation's, whatever comes of it
@@ -52,7 +52,7 @@ bool generation_load(struct generation *generation, const struct generation *bef
  */
 struct generation *generation_open(struct options *options, const struct generation *before,
                                    const struct listeners *handed, const struct world *world,
-                                   struct options_fault *fault);
+                                   struct fault *fault);
 /** Once none of its workers runs, or in a worker: what is closed is this process's view. */
 void generation_close(struct generation *generation);
 /** Opens the access log's file anew. */

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <systemd/sd-daemon.h>
 
-static bool add(struct listeners *sockets, int fd, const char *name, struct options_fault *fault)
+static bool add(struct listeners *sockets, int fd, const char *name, struct fault *fault)
 {
     struct listener *listener = &sockets->all[sockets->count];
     if (sockets->count == LISTEN_MAX) {
@@ -26,7 +26,7 @@ static bool add(struct listeners *sockets, int fd, const char *name, struct opti
     return true;
 }
 
-bool inherit_sockets(struct listeners *sockets, struct options_fault *fault)
+bool inherit_sockets(struct listeners *sockets, struct fault *fault)
 {
     char **names = NULL;
     int count = sd_listen_fds_with_names(0, &names);
@@ -94,7 +94,7 @@ static const struct listener *find(const struct listeners *in, const struct list
 bool inherit_or_bind(struct listeners *listeners, const char *option,
                      const struct listen_addresses *addresses, bool optional,
                      const struct listeners *have, const struct listeners *handed,
-                     struct options_fault *fault)
+                     struct fault *fault)
 {
     for (size_t i = 0; i < addresses->count; i++) {
         const struct listen_address *address = &addresses->all[i];

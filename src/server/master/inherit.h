@@ -12,7 +12,7 @@
 #include "server/os/listen.h"
 
 /** @return false with fault set: a descriptor is no listening stream socket */
-bool inherit_sockets(struct listeners *sockets, struct options_fault *fault);
+bool inherit_sockets(struct listeners *sockets, struct fault *fault);
 /** So that they are there still after shm_exec_again(). */
 void inherit_keep_open(void);
 bool inherited_for_web(const struct listener *listener);
@@ -25,7 +25,7 @@ bool inherited_own(const struct listener *listener);
 bool inherit_or_bind(struct listeners *listeners, const char *option,
                      const struct listen_addresses *addresses, bool optional,
                      const struct listeners *have, const struct listeners *handed,
-                     struct options_fault *fault);
+                     struct fault *fault);
 
 /** Of the program that this one replaces: what it had bound and no option asks for any more is
  * closed, and its socket files removed; the others have their own descriptors in `used` by now. */

@@ -89,7 +89,7 @@ static bool open_death_pipe(struct master *master)
 
 static bool open_first(struct master *master, struct options *options)
 {
-    struct options_fault fault;
+    struct fault fault;
     if (!inherit_sockets(&master->handed, &fault) ||
         !segment_open(&master->segment, options, &master->origin, &fault)) {
         options_free(options);

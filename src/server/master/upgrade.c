@@ -94,7 +94,7 @@ static int become(struct cargo *cargo, char *const *argv)
 }
 
 bool upgrade_start(struct upgrade *upgrade, char *const *argv, const struct listeners *grpc,
-                   const struct listeners *web, int segment_fd, struct options_fault *fault)
+                   const struct listeners *web, int segment_fd, struct fault *fault)
 {
     static struct cargo cargo; /* too large for a stack */
     int channel[2];

@@ -32,7 +32,7 @@ struct upgrade {
  * @return false with fault set
  */
 bool upgrade_start(struct upgrade *upgrade, char *const *argv, const struct listeners *grpc,
-                   const struct listeners *web, int segment_fd, struct options_fault *fault);
+                   const struct listeners *web, int segment_fd, struct fault *fault);
 
 enum upgrade_news { UPGRADE_NOTHING, UPGRADE_READY, UPGRADE_FAILED };
 /** When the channel is readable. */

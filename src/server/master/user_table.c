@@ -17,7 +17,7 @@ enum { TELL_AGAIN_MS = 30000 }; /* as long as a name is not what it should be */
 _Static_assert((int)USER_KEYS == SHM_KEYS && (int)USER_KEY_MAX == SHM_KEY_MAX,
                "the store's keys are a user's");
 
-static bool fail(struct options_fault *fault, const char *text, const char *more)
+static bool fail(struct fault *fault, const char *text, const char *more)
 {
     snprintf(fault->text, sizeof(fault->text), "%s%s", text, more);
     return false;
@@ -45,7 +45,7 @@ static void log_progress(void *data, const char *what, unsigned percent)
     log_notice("%s segment %s: %u %%", what, progress->segment, percent);
 }
 
-static bool set_aside(const char *name, struct options_fault *fault)
+static bool set_aside(const char *name, struct fault *fault)
 {
     char moved_to[256];
     struct shm_fault reason;
@@ -107,7 +107,7 @@ static void warn_of_differences(const struct segment *segment, const struct opti
 }
 
 bool segment_open(struct segment *segment, const struct options *options,
-                  const struct upgrade_origin *origin, struct options_fault *fault)
+                  const struct upgrade_origin *origin, struct fault *fault)
 {
     struct shm_fault reason;
     size_t num_names;

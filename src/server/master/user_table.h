@@ -23,7 +23,7 @@ struct segment {
 /** Where the address range is taken by chance, the program starts over: it does not return then.
  * @return false with fault set; what was opened is closed by segment_close() */
 bool segment_open(struct segment *segment, const struct options *options,
-                  const struct upgrade_origin *origin, struct options_fault *fault);
+                  const struct upgrade_origin *origin, struct fault *fault);
 /**
  * Looks whether the segment and its counters have their names in /dev/shm still, gives them back,
  * and tells the log. To be called each second at least.

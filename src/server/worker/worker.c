@@ -16,7 +16,7 @@
 #include "server/os/log.h"
 #include "server/web/web.h"
 #include "server/worker/accept.h"
-#include "service/chain.h"
+#include "service/core/chain.h"
 #include "service/observe/access_log.h"
 #include "service/services.h"
 

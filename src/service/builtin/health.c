@@ -5,7 +5,7 @@
 #include <urcu/list.h>
 
 #include "proto/grpc/health/v1/health.pb-c.h"
-#include "service/descriptors.h"
+#include "service/core/descriptors.h"
 
 /* Anybody may ask, also without a token: what a question may cost is what a name needs. */
 #define ANYBODY .flags = GRPC_METHOD_PLAIN, .max_request = HEALTH_REQUEST_MAX

@@ -7,7 +7,7 @@
 #include "proto/grpc/reflection/v1/reflection.pb-c.h"
 #include "proto/grpc/reflection/v1alpha/reflection.pb-c.h"
 #include "service/builtin/reflection_index.h"
-#include "service/descriptors.h"
+#include "service/core/descriptors.h"
 
 typedef Grpc__Reflection__V1__ServerReflectionRequest Request;
 typedef Grpc__Reflection__V1__ServerReflectionResponse Response;

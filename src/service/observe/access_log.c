@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "base/utf8.h"
-#include "service/chain.h"
+#include "service/core/chain.h"
 
 enum {
     METHOD_LIMIT = 512,

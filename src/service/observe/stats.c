@@ -6,8 +6,8 @@
 #include <string.h>
 
 #include "proto/google/protobuf/descriptor.pb-c.h"
-#include "service/chain.h"
-#include "service/descriptors.h"
+#include "service/core/chain.h"
+#include "service/core/descriptors.h"
 #include "service/services.h"
 #include "shm/counters.h"
 

@@ -6,7 +6,7 @@
 #include <time.h>
 
 #include "proto/google/rpc/error_details.pb-c.h"
-#include "service/descriptors.h"
+#include "service/core/descriptors.h"
 #include "service/users/calls.h"
 #include "user/wire.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "inspect/guard.h"
+#include "inspect/core/guard.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -9,7 +9,7 @@
 #include <sys/time.h>
 #include <unistd.h>
 
-#include "inspect/inspect.h"
+#include "inspect/core/inspect.h"
 
 enum { PATIENCE = 2 }; /* seconds of computing; a commit takes less than a thousandth of one */
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "inspect/sink.h"
+#include "inspect/core/sink.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "inspect/keeper.h"
+#include "inspect/core/keeper.h"
 
 /* One user's line is far shorter than the other half of the buffer, even with each byte of a
  * body escaped. */

@@ -6,7 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "inspect/writer.h"
+#include "inspect/core/writer.h"
 
 enum { ROOM_REASON_SIZE = 160 };
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-#include "inspect/show.h"
+#include "inspect/core/show.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 
-#include "inspect/text.h"
+#include "inspect/core/text.h"
 
 bool show_user_read(struct show_user *user, const struct shm_record *record)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "inspect/keeper.h"
+#include "inspect/core/keeper.h"
 
 #include <errno.h>
 #include <fcntl.h>

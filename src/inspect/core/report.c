@@ -6,9 +6,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "inspect/guard.h"
-#include "inspect/inspect.h"
-#include "inspect/text.h"
+#include "inspect/core/guard.h"
+#include "inspect/core/inspect.h"
+#include "inspect/core/text.h"
 
 enum inspect_exit inspect_fail(enum inspect_exit code, const char *format, ...)
 {

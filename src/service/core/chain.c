@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "service/chain.h"
+#include "service/core/chain.h"
 
 #include <stdlib.h>
 

@@ -9,7 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "inspect/inspect.h"
+#include "inspect/core/inspect.h"
 
 struct writer {
     const char *segment;

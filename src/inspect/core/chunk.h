@@ -11,8 +11,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "inspect/record.h"
-#include "inspect/writer.h"
+#include "inspect/core/record.h"
+#include "inspect/core/writer.h"
 
 enum chunk_kind { CHUNK_SAME, CHUNK_NEW, CHUNK_CHANGED, CHUNK_REFUSED };
 

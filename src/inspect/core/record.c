@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-#include "inspect/record.h"
+#include "inspect/core/record.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "inspect/text.h"
+#include "inspect/core/text.h"
 #include "shm/store.h"
 
 _Static_assert((int)USER_BODY_MAX <= (int)SHM_BODY_MAX,

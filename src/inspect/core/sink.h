@@ -9,7 +9,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 
-#include "inspect/inspect.h"
+#include "inspect/core/inspect.h"
 
 struct sink {
     FILE *file;

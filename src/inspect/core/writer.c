@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-#include "inspect/writer.h"
+#include "inspect/core/writer.h"
 
 #include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <time.h>
 
-#include "inspect/guard.h"
+#include "inspect/core/guard.h"
 #include "user/user.h"
 
 _Static_assert((int)USER_KEY_MAX == (int)SHM_KEY_MAX && (int)USER_KEYS == (int)SHM_KEYS,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "service/descriptors.h"
+#include "service/core/descriptors.h"
 
 /* The path is relative to the top build directory, where make runs the compiler. */
 __asm__(".pushsection .rodata\n"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "inspect/inspect.h"
+#include "inspect/core/inspect.h"
 #include "user/user.h"
 
 enum inspect_exit inspect_attach(struct shm_store **store, const struct inspect_options *options)

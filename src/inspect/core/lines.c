@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "inspect/lines.h"
+#include "inspect/core/lines.h"
 
 #include <string.h>
 #include <unistd.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "inspect/text.h"
+#include "inspect/core/text.h"
 
 #include <inttypes.h>
 #include <stdbool.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "inspect/chunk.h"
+#include "inspect/core/chunk.h"
 
 #include <stdio.h>
 #include <string.h>

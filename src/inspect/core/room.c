@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-#include "inspect/room.h"
+#include "inspect/core/room.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <sys/stat.h>
 
-#include "inspect/guard.h"
-#include "inspect/lines.h"
-#include "inspect/record.h"
+#include "inspect/core/guard.h"
+#include "inspect/core/lines.h"
+#include "inspect/core/record.h"
 
 static bool is_new(struct writer *writer, const struct record *record)
 {

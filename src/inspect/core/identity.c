@@ -10,7 +10,7 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
-#include "inspect/inspect.h"
+#include "inspect/core/inspect.h"
 
 static bool was_root; /* at the start */
 

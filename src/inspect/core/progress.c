@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "inspect/progress.h"
+#include "inspect/core/progress.h"
 
 #include <inttypes.h>
 #include <stdio.h>
