@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Insert of one user or a batch, in one transaction (log.h has the protocol).
+ * Inserts one user or a batch, in one transaction (log.h describes the protocol).
  *
- * Everything new is built in memory that no one can reach yet, down to the links
- * between the batch's own nodes; only the points of attachment are logged. The
- * list calls after the commit point write the same values into the new nodes
- * again, so a death among them loses nothing.
+ * All new records are built in memory that no other process can reach yet, including the links
+ * between the batch's own nodes; only the words that attach them are logged. The list calls after
+ * the commit point write the same values into the new nodes again, so a death among them loses
+ * nothing.
  */
 #include <urcu/pointer.h>
 #include <urcu/rcuhlist.h>
@@ -21,7 +21,7 @@ static inline struct cds_hlist_head *bucket_of(const struct shm_actor *actor, ui
     return &actor->buckets[hash & actor->bucket_mask];
 }
 
-/* Before the lock: whatever needs no shared state. */
+/* Checks and hashes the users before the lock is taken; needs no shared state. */
 static int prepare(struct shm_actor *actor, const struct shm_new_user *users, size_t count,
                    struct shm_conflict *conflict)
 {
@@ -41,7 +41,8 @@ static int prepare(struct shm_actor *actor, const struct shm_new_user *users, si
     return actor->unique != 0 ? shm_unique_prepare(actor, users, count) : SHM_OK;
 }
 
-/* A batch's chains, just before the lock: what was asked for before a long copy is gone again. */
+/* Prefetches a batch's chains just before the lock is taken. Lines that were prefetched before a
+ * long copy would have left the cache by now. */
 static void touch_chains(const struct shm_actor *actor, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
@@ -60,7 +61,7 @@ static int prepare_batch(struct shm_actor *actor, const struct shm_new_user *use
     return rc;
 }
 
-/* The first node with the id tells: chain.h. */
+/* The first node with the id decides: chain.h. */
 static bool id_in_chain(const struct cds_hlist_node *at, const uint8_t *id)
 {
     for (; at != NULL; at = at->next) {
@@ -97,7 +98,7 @@ static void fill_node(struct shm_node *node, const uint8_t *id, uint64_t hash, u
     node->check = shm_check_node(node);
 }
 
-/* Attaches the node to its bucket in the log, and privately to what follows it there. */
+/* Links the node to its successor in the bucket, and logs the words that attach it. */
 static int log_bucket(struct shm_actor *actor, struct shm_node *node, bool many)
 {
     struct cds_hlist_head *bucket = bucket_of(actor, node->hash);
@@ -154,7 +155,7 @@ static int build_user(struct shm_actor *actor, const struct shm_new_user *user, 
         memcpy(body->bytes, user->body, user->body_len);
     fill_node(node, user->id, batch->hash[i], shm_control()->seq + 1 + i, version);
     fill_body(body, node, user, batch->check[i], version);
-    __atomic_store_n(&node->body, body, __ATOMIC_RELAXED); /* chain.h: somebody may look ahead */
+    __atomic_store_n(&node->body, body, __ATOMIC_RELAXED); /* see shm_chain_touch_body() */
     batch->node[i] = node;
     int rc = log_bucket(actor, node, many);
     if (rc == SHM_OK && actor->unique != 0)
@@ -167,7 +168,7 @@ static int build_user(struct shm_actor *actor, const struct shm_new_user *user, 
     return rc;
 }
 
-/* The batch as a piece of the order list, open at both ends. */
+/* Links the batch's nodes to a piece of the order list, and logs the words that attach it. */
 static void log_order(struct shm_actor *actor, size_t count)
 {
     struct shm_node **node = actor->batch.node;
@@ -198,7 +199,8 @@ static int build_all(struct shm_actor *actor, const struct shm_new_user *users, 
         }
     }
     log_order(actor, count);
-    shm_txn_links_end(txn); /* towers have no list call: apply's release stores publish them */
+    shm_txn_links_end(
+        txn); /* towers have no list call: shm_txn_apply() publishes them by release stores */
     for (size_t i = 0; i < count; i++) {
         if (actor->batch.recycled[i])
             shm_txn_word(txn, &actor->batch.node[i]->died, SHM_NEVER);
@@ -214,7 +216,7 @@ static int build_all(struct shm_actor *actor, const struct shm_new_user *users, 
     return SHM_OK;
 }
 
-/* After the commit point: make it visible, by the stock calls where there is one. */
+/* Publishes the nodes after the commit point, by liburcu's list calls where there is one. */
 static void publish(struct shm_actor *actor, size_t count)
 {
     struct shm_node **node = actor->batch.node;

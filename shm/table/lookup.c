@@ -2,12 +2,12 @@
 /*
  * Lookup by id or by a unique key, without a lock.
  *
- * `version` is loaded first, with acquire: it pairs with the release store that
- * ends each commit, so every node and body born at or before it is linked and
- * whole. What a later commit is linking meanwhile may be met, and is skipped by
- * its `born`; a writer publishes a node with rcu_assign_pointer after filling
- * it, which pairs with rcu_dereference here. An id, or a key, can occur many times in a
- * chain, deleted and created again: the first who is not too young decides (chain.h).
+ * `version` is loaded first, with acquire. The load pairs with the release store that ends each
+ * commit, so every node and body born at or before that version is linked and complete. A lookup
+ * may meet records of a later commit, and skips them because of `born`. A writer publishes a node
+ * with rcu_assign_pointer after it has filled the node, which pairs with rcu_dereference here. An
+ * id or a key can occur many times in a chain, if it was deleted and created again: the first node
+ * that is not too young decides (chain.h).
  */
 #include <urcu/pointer.h>
 #include <urcu/rcuhlist.h>
@@ -23,8 +23,9 @@ static inline bool same_id(const uint8_t *a, const uint8_t *b)
     return x[0] == y[0] && x[1] == y[1];
 }
 
-/* A user's first body mostly lies behind its node: asked for with the node, before that
- * has said where the body is. Where it is somewhere else, nothing was lost but bandwidth. */
+/* A user's first body usually lies behind its node, so this prefetches it together with the node,
+ * before the node's pointer to the body is known. If the body lies elsewhere, only bandwidth is
+ * lost. */
 static inline void prefetch_body(const struct shm_node *node)
 {
     const struct shm_body *body = (const void *)(node + 1);
@@ -42,7 +43,7 @@ static inline uint64_t version_to_see(void)
     return version;
 }
 
-/* The newest body that this version may know, or NULL: the user is not born yet. */
+/* The newest body born at or before this version; NULL: the user was not born yet. */
 static inline __attribute__((always_inline)) const struct shm_body *
 newest_body_at(const struct shm_node *node, uint64_t version)
 {
@@ -53,7 +54,8 @@ newest_body_at(const struct shm_node *node, uint64_t version)
     return body;
 }
 
-/* Whether the version shows what newest_body_at() gave; else the user was deleted by then. */
+/* Whether the version shows the body from newest_body_at(). If not, the user was deleted by then.
+ */
 static inline bool is_there(const struct shm_body *body, uint64_t version)
 {
     return version < __atomic_load_n(&body->died, __ATOMIC_RELAXED);
@@ -91,7 +93,7 @@ static inline __attribute__((always_inline)) int find_in(const struct cds_hlist_
     return SHM_ENOENT;
 }
 
-/* Without the table: right, not fast. */
+/* Looks up an id without the hash table: correct, but slow. */
 static int find_in_order(const uint8_t id[SHM_ID_SIZE], uint64_t version, struct shm_user *user)
 {
     const struct cds_list_head *end = &shm_control()->order;
@@ -99,7 +101,8 @@ static int find_in_order(const uint8_t id[SHM_ID_SIZE], uint64_t version, struct
          at = rcu_dereference(at->next)) {
         const struct shm_node *node = caa_container_of(at, struct shm_node, order);
         const struct shm_body *body = same_id(node->id, id) ? newest_body_at(node, version) : NULL;
-        if (body == NULL || !is_there(body, version)) /* oldest first: a later one may be there */
+        if (body == NULL ||
+            !is_there(body, version)) /* the list is oldest first: a later node may have the id */
             continue;
         fill(user, node, body);
         return SHM_OK;
@@ -107,10 +110,10 @@ static int find_in_order(const uint8_t id[SHM_ID_SIZE], uint64_t version, struct
     return SHM_ENOENT;
 }
 
-/* A tool that reads may be here when a new owner moves them to a larger table
- * (rebuild.c). In the middle of that a chain may lead us elsewhere, so only what is found is
- * sure: what is not is looked for in the list. The table that it was is not freed
- * while we are online. */
+/* A reading tool may look up a user while a new owner moves the users to a larger table
+ * (rebuild.c). During the move a chain may lead into the other table, so only a found user is
+ * certain; if the chain has none, the order list is searched. The old table is not freed while this
+ * actor is online. */
 static __attribute__((noinline, cold)) int find_as_tool(const uint8_t id[SHM_ID_SIZE],
                                                         struct shm_user *user)
 {
@@ -152,8 +155,8 @@ static bool has_key(shm_key_of *key_of, const struct shm_body *body, const struc
            memcmp(other, value->bytes, value->len) == 0;
 }
 
-/* A deleted user's node stays in its chain for a while, behind that of the user who has the key
- * now; its key is looked at too, for it may be what decides. */
+/* A deleted user's node stays in its chain for a while, behind the node of the user that has the
+ * key now. Its key is compared too, because that node may be the one that decides. */
 static inline __attribute__((always_inline)) int
 find_key_in(const struct shm_table *table, shm_key_of *key_of, const struct key_value *value,
             uint64_t version, struct shm_user *user)
@@ -190,7 +193,8 @@ static int find_key_in_order(shm_key_of *key_of, const struct key_value *value, 
     return SHM_ENOENT;
 }
 
-/* As find_as_tool(). A table's count is written after its buckets, so it is read before them. */
+/* As find_as_tool(), for keys. A table's count is written after its buckets, so the count is read
+ * first. */
 static __attribute__((noinline, cold)) int
 find_key_as_tool(shm_key_of *key_of, const struct key_value *value, struct shm_user *user)
 {

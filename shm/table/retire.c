@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Which users a write is about. */
+/* Finding the users of a write. */
 #include "shm/table/retire.h"
 
 #include "shm/core/hash.h"
@@ -14,7 +14,7 @@ struct shm_node *shm_live_node(const struct shm_actor *actor, uint64_t hash,
     for (; at != NULL; at = at->next) {
         struct shm_node *node = caa_container_of(at, struct shm_node, by_id);
         SHM_POINT("compared");
-        if (memcmp(node->id, id, SHM_ID_SIZE) == 0) /* the first tells: chain.h */
+        if (memcmp(node->id, id, SHM_ID_SIZE) == 0) /* the first node decides: chain.h */
             return node->died == SHM_NEVER ? node : NULL;
     }
     return NULL;
@@ -49,7 +49,7 @@ void shm_touch_targets(const struct shm_actor *actor, size_t count)
     }
 }
 
-/* Whether this batch has met the node before. */
+/* Whether this batch contains the node already; remembers the node. */
 static bool met(struct shm_batch *batch, const struct shm_node *node)
 {
     uint64_t key = (uint64_t)(uintptr_t)node;
