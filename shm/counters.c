@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Counters: a header, the names, then a row a slot. */
+/* The file of counters: a header, the names, then one row for each slot. */
 #include "shm/counters.h"
 
 #include <errno.h>
@@ -21,16 +21,16 @@ struct stats_header {
     char magic[8];
     uint64_t revision;
     uint64_t count;
-    uint64_t stride; /* bytes from row to row */
+    uint64_t stride; /* bytes from one row to the next */
     uint64_t rows_at;
     uint64_t names; /* hash of the names */
     uint64_t reserved;
-    uint64_t check; /* over all before it */
+    uint64_t check; /* checksum of all fields before it */
 };
 _Static_assert(sizeof(struct stats_header) == 64, "names follow at 64");
 
 struct shm_counters {
-    char name[300]; /* with .stats */
+    char name[300]; /* including .stats */
     int fd;
     uint64_t size;
     size_t count;
@@ -71,7 +71,7 @@ static int map_counters(struct shm_counters *counters, const struct stats_header
     return SHM_OK;
 }
 
-/* Everything about the file that a mapping relies on. */
+/* Checks all properties of the file that the mapping relies on. */
 static int check_file(int fd, struct stats_header *header, const char *name,
                       struct shm_fault *fault)
 {
@@ -104,8 +104,8 @@ static bool has_magic(int fd)
            memcmp(magic, MAGIC, sizeof(magic)) == 0;
 }
 
-/* By one step, of which nobody sees the middle. What was replaced shows afterwards, and where
- * that is not what was looked at before it goes back to its place. */
+/* Replaces the file atomically, by an exchange of names. The exchange shows which file was
+ * replaced; if that is not the file that was checked before, the names are exchanged back. */
 static int replace(int fd, int old, const char *name, struct shm_fault *fault)
 {
     char path[300], beside[300], self[64];
@@ -114,7 +114,7 @@ static int replace(int fd, int old, const char *name, struct shm_fault *fault)
         return rc;
     snprintf(beside, sizeof(beside), SHM_DIRECTORY "/.%.240s.new", name + 1);
     snprintf(self, sizeof(self), "/proc/self/fd/%d", fd);
-    (void)unlink(beside); /* another start's, which died here: the segment has one owner */
+    (void)unlink(beside); /* left by a start that died here: the segment has only one owner */
     if (linkat(AT_FDCWD, self, AT_FDCWD, beside, AT_SYMLINK_FOLLOW) != 0 ||
         renameat2(AT_FDCWD, beside, AT_FDCWD, path, RENAME_EXCHANGE) != 0)
         rc = shm_fail(fault, errno == ENOSPC ? SHM_ESPACE : SHM_ESYS,
@@ -130,8 +130,8 @@ static int replace(int fd, int old, const char *name, struct shm_fault *fault)
     return rc;
 }
 
-/* The caller owns the users' segment, so nobody races but strangers.
- * @param old what has the name; -1: nothing */
+/* The caller owns the segment of users, so only unrelated programs can interfere.
+ * @param old the file that has the name; -1: none */
 static int create(struct shm_counters *counters, const char *names,
                   const struct stats_header *header, int old, struct shm_fault *fault)
 {
@@ -158,7 +158,7 @@ static int create(struct shm_counters *counters, const char *names,
     return rc;
 }
 
-/* Other counters have the name. @param beside a live server may count in them */
+/* Replaces a file of other counters. @param beside a live server may count in the old file */
 static int make_others(struct shm_counters *counters, const char *names,
                        const struct stats_header *header, int old, bool beside,
                        struct shm_fault *fault)
@@ -170,7 +170,8 @@ static int make_others(struct shm_counters *counters, const char *names,
     return rc;
 }
 
-/* @param old takes the descriptor where other counters have the name, SHM_ELAYOUT */
+/* Keeps the existing file if its names are the same. @param old receives the descriptor of a file
+ * with other counters (SHM_ELAYOUT) */
 static int keep(struct shm_counters *counters, const struct stats_header *want, int *old,
                 struct shm_fault *fault)
 {

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Walks. In the order list sequence numbers rise from node to node, in a chain of a hash table
- * they fall, which ends every ring.
+ * Walks through an untrusted segment. In the order list sequence numbers increase from node to
+ * node; in a chain of a hash table they decrease. This ends every walk through a cyclic list.
  *
- * Protected, a listing rests on a user that its pinned version shows, as cursor.c
- * has it, and what it finds wrong is wrong. Unprotected it rests on the user that it
- * returned last, by number: whose node is not that user's any more is looked for
- * anew. A step from one node to the next counts where the first was still linked, and
+ * A protected listing stands on a user that its pinned version shows, as in cursor.c; anything
+ * wrong that it finds is damage. An unprotected listing remembers the sequence number of the user
+ * that it returned last; if the user's node does not belong to that user any more, the place is
+ * searched again. A step from one node to the next is valid if the first node was still linked, and
  * still led to the second, after the second had been copied.
  */
 #include "shm/careful.h"
@@ -18,11 +18,12 @@
 #include "shm/careful/careful_walk.h"
 #include "shm/core/grace.h"
 
-/* An unprotected reader's: what is still wrong after so many looks, the last of them
- * spread over a while, is no change under its eyes. */
+/* The looks of an unprotected reader. If a record is still wrong after LOOKS_MAX looks, the last of
+ * them with pauses, the cause is not a concurrent change. */
 enum { LOOKS_MAX = 64, LOOKS_FAST = 16, LOOK_PAUSE_US = 1000 };
 
-/* A listing passes so many users whom it does not show, and rests: see rest_on_next(). */
+/* The number of invisible users that a listing passes before it goes offline: see rest_on_next().
+ */
 enum { PASS_MAX = 4096 };
 
 struct shm_reader {
@@ -30,12 +31,12 @@ struct shm_reader {
     struct shm_actor *actor; /* NULL: unprotected */
     char why[128];
     bool listing;
-    struct shm_snapshot snapshot; /* where protected */
-    uint64_t version;             /* users born later are none of the listing's */
-    uint64_t last;                /* sequence number that the listing has come to */
-    struct careful_node at;       /* protected: the next user; else the last. at.at NULL: none */
+    struct shm_snapshot snapshot; /* if protected */
+    uint64_t version;             /* the listing leaves out users born later */
+    uint64_t last;                /* sequence number that the listing has reached */
+    struct careful_node at; /* protected: the next user; otherwise the last. at.at NULL: none */
     bool over;
-    int broken; /* why what follows could not be found: an error, or SHM_OK */
+    int broken; /* the error because of which the next user could not be found, or SHM_OK */
     struct shm_fault broken_why;
     struct careful careful;
 };
@@ -56,7 +57,8 @@ void shm_reader_rest(struct shm_reader *reader)
 
 /* ---- opening ---- */
 
-/* A mutex of another kind would have the C library do what no damage should make it do. */
+/* Checks the kind of each mutex: with a damaged kind the C library's behaviour would be undefined.
+ */
 static int check_mutexes(const struct shm_store *store, struct shm_fault *fault)
 {
     pthread_mutex_t fresh;
@@ -136,7 +138,7 @@ void shm_reader_close(struct shm_reader *reader)
     free(reader);
 }
 
-/* Whether an unprotected reader looks again. */
+/* Whether an unprotected reader should look again. */
 static bool look_again(const struct shm_reader *reader, int rc, unsigned *looks)
 {
     if ((rc != SHM_ECORRUPT && rc != SHM_EBUSY) || reader->actor != NULL || ++*looks == LOOKS_MAX)
@@ -162,7 +164,7 @@ static bool has_passed(struct moment before)
     return before.version != now.version || before.gp != now.gp;
 }
 
-/* What unprotected looks, the first of them at `before`, could not make out. */
+/* Reports that unprotected looks, the first of them at `before`, gave no consistent result. */
 static int give_up(struct careful *c, struct moment before, uint64_t seq)
 {
     if (!has_passed(before))
@@ -185,7 +187,7 @@ static const void *order_entry(const void *link)
     return (const void *)((uintptr_t)link - offsetof(struct shm_node, order));
 }
 
-/* Whether the unprotected step over this link, made a moment ago, was one. */
+/* Whether the step over this link, just made without protection, was valid. */
 static bool step_stands(const struct careful *c, const struct careful_node *from,
                         const void *const *word, const void *link)
 {
@@ -196,7 +198,8 @@ static bool step_stands(const struct careful *c, const struct careful_node *from
            __atomic_load_n(word, __ATOMIC_RELAXED) == link;
 }
 
-/* From a node, or from the head where from->at is NULL, to the next. to->at is NULL at the end. */
+/* Steps from a node, or from the list's head if from->at is NULL, to the next node. to->at is NULL
+ * at the end. */
 static int step(struct careful *c, const struct careful_node *from, struct careful_node *to)
 {
     const void *const *word =
@@ -208,7 +211,7 @@ static int step(struct careful *c, const struct careful_node *from, struct caref
         int rc = careful_node(c, order_entry(link), "the list of users", to);
         if (rc != SHM_OK)
             return rc;
-        /* rising numbers see to it that a list bent into a ring has an end */
+        /* increasing numbers end a walk through a cyclic list */
         if (from->at != NULL && to->seq <= from->seq)
             return careful_bad(c, "user number %llu comes after number %llu",
                                (unsigned long long)to->seq, (unsigned long long)from->seq);
@@ -216,7 +219,7 @@ static int step(struct careful *c, const struct careful_node *from, struct caref
     return step_stands(c, from, word, link) ? SHM_OK : SHM_EBUSY;
 }
 
-/* A place in the list from where it is a few steps to who comes after `seq`. */
+/* Finds a node a few steps before the first user with a number greater than `seq`. */
 static int place(struct careful *c, uint64_t seq, struct careful_node *node)
 {
     const struct shm_node *found;
@@ -236,8 +239,8 @@ static bool shows(const struct careful_node *node, uint64_t version)
     return node->born <= version && version < node->died;
 }
 
-/* From `node` on to the first with a number over `after` that the version shows.
- * @return SHM_EMORE: it is at the last of `most` that were passed */
+/* Walks from `node` to the first node with a number greater than `after` that the version shows.
+ * @return SHM_EMORE: `most` nodes were passed, and *node is the last of them */
 static int settle(struct careful *c, struct careful_node *node, uint64_t after, uint64_t version,
                   uint64_t bound, uint64_t most)
 {
@@ -249,15 +252,15 @@ static int settle(struct careful *c, struct careful_node *node, uint64_t after, 
         if (rc != SHM_OK)
             return rc;
         if (node->at != NULL && node->born > bound)
-            node->at = NULL; /* nor is any after it, for `born` never falls */
+            node->at = NULL; /* no later node is visible either: `born` never decreases */
     } while (node->at != NULL && (node->seq <= after || !shows(node, version)));
     return SHM_OK;
 }
 
 /* ---- lookup ---- */
 
-/* A take-over moves users from one table to another, or died in that: they are in neither as they
- * should, but in the list. */
+/* Whether a take-over is moving users from one table to another, or died while it did. Users are
+ * then in the order list, but possibly in neither table. */
 static bool is_rebuilding(void)
 {
     return __atomic_load_n(&shm_control()->rebuild.to.buckets, __ATOMIC_ACQUIRE) != NULL;
@@ -280,7 +283,8 @@ static int find_by_list(struct careful *c, const uint8_t id[SHM_ID_SIZE], struct
     }
 }
 
-/* What a chain led to while it was taken apart is no news. */
+/* Looks up an id. Errors met in a chain during a rebuild are not corruption: the lookup is then
+ * repeated through the order list. */
 static int find_anywhere(struct careful *c, const uint8_t id[SHM_ID_SIZE],
                          struct shm_record *record)
 {
@@ -295,8 +299,8 @@ static int find_anywhere(struct careful *c, const uint8_t id[SHM_ID_SIZE],
     return moving ? find_by_list(c, id, record) : rc;
 }
 
-/* The same by a key, but without a way by the list: an index that moves, or has moved while we
- * looked, is none for now. */
+/* Looks up a key. There is no search through the order list: an index that is being moved, or was
+ * moved during the lookup, counts as not available. */
 static int find_key(struct careful *c, unsigned key, const uint8_t *value, uint32_t len,
                     struct shm_record *record)
 {
@@ -312,8 +316,8 @@ static int find_key(struct careful *c, unsigned key, const uint8_t *value, uint3
     return moved ? SHM_EINVAL : rc;
 }
 
-/* Unprotected, a chain that changes under our eyes may lead past who is looked for: nobody is
- * found only where nothing has changed, or time and again. */
+/* Whether to repeat a lookup. A chain that changes during an unprotected walk may lead past the
+ * user, so SHM_ENOENT is final only if nothing has changed, or after repeated looks. */
 static bool look_for(struct shm_reader *reader, int rc, struct moment before, unsigned *looks)
 {
     return look_again(reader, rc == SHM_ENOENT && has_passed(before) ? SHM_EBUSY : rc, looks);
@@ -351,9 +355,9 @@ int shm_reader_find_key(struct shm_reader *reader, unsigned key, const uint8_t *
 
 /* ---- listing ---- */
 
-/* Protected: stands on the next user to return. Where there are many to pass it goes offline in
- * between, for what others retire meanwhile cannot be freed; it goes on by number, as cursor.c
- * does. A revoked snapshot is noticed by the next step, before it looks at anything. */
+/* Moves a protected listing to the next user to return. If many users must be passed, it goes
+ * offline in between, so that memory that others retire can be freed, and continues by sequence
+ * number, as cursor.c does. The next step notices a revoked snapshot before it reads anything. */
 static int rest_on_next(struct shm_reader *reader, struct careful *c, struct careful_node *from)
 {
     uint64_t after = reader->last;
@@ -443,7 +447,7 @@ static int next_protected(struct shm_reader *reader, struct careful *c, struct s
     return rc;
 }
 
-/* The number of a user that is there but cannot be read goes to *passed. */
+/* *passed receives the number of a user that exists but cannot be read. */
 static int next_unprotected(struct shm_reader *reader, struct careful *c, struct shm_record *record,
                             uint64_t *passed)
 {
@@ -462,7 +466,7 @@ static int next_unprotected(struct shm_reader *reader, struct careful *c, struct
             return SHM_ENOENT;
         *passed = node.seq;
         rc = careful_record(c, &node, version, record);
-    } while (rc == SHM_ENOENT); /* deleted, as of its body */
+    } while (rc == SHM_ENOENT); /* the body says that the user is deleted */
     if (rc != SHM_OK)
         return rc;
     reader->at = node;
@@ -485,7 +489,7 @@ static int next_of_unprotected(struct shm_reader *reader, struct careful *c,
         passed = reader->last;
     }
     if (rc != SHM_OK && passed == reader->last)
-        reader->over = true; /* the end, or no way on */
+        reader->over = true; /* the end, or no way to continue */
     reader->last = passed;
     return rc;
 }
