@@ -113,7 +113,7 @@ def test_the_screen_shows_segment_workers_and_counters(start, watch):
     terminal.wait(r"version +1 ")
     terminal.wait(r"master +0 +%d " % rosterd.process.pid)
     for pid in rosterd.worker_pids():
-        terminal.wait(r"worker +\d+ +%d (online|offline)" % pid)
+        terminal.wait(r"worker +\d+ +%d (idle|busy)" % pid)
     terminal.wait(r" 1 .* grpc_server_started_total unary userservice\.UserService CreateUser")
     assert "ListUsers" not in terminal.text()  # at zero
     end = time.monotonic() + 2
@@ -190,7 +190,7 @@ def test_the_server_may_die_and_another_take_its_place(start, watch):
     terminal.wait(r" 1 of 1000000")
     rosterd.start()
     terminal.wait(r"server: attached")
-    terminal.wait(r"worker .* (online|offline) ")
+    terminal.wait(r"worker .* (idle|busy) ")
     rosterd.stop()
     rosterd.inspect("unlink")
     terminal.wait(r"segment %s: (it was removed|there is none)" % re.escape(rosterd.segment))

@@ -16,7 +16,9 @@
 
 #include <cmocka.h>
 
-/* `make check` runs where the tree was built. */
+#include "shm/core/internal.h"
+
+/* make check runs the tests in the build directory. */
 static const char tool_path[] = "src/inspect/shm-inspect";
 
 enum { ARGS_MAX = 16 };
@@ -46,8 +48,7 @@ static char *read_all(FILE *file, size_t *len)
     return text;
 }
 
-/* nobody: owns no segment, and may write none */
-static bool as_nobody;
+static bool as_nobody; /* run as user nobody, who may write no segment */
 enum { NOBODY = 65534, DEADLINE_S = 60 };
 
 void tool_as_nobody(bool yes)
@@ -55,7 +56,7 @@ void tool_as_nobody(bool yes)
     as_nobody = yes;
 }
 
-static pid_t start(const int fds[3], char *argv[])
+static pid_t tool_fork(const int fds[3], char *argv[])
 {
     pid_t pid = fork();
 
@@ -65,7 +66,7 @@ static pid_t start(const int fds[3], char *argv[])
         for (int fd = 0; fd < 3; fd++)
             if (fds[fd] >= 0)
                 dup2(fds[fd], fd);
-        alarm(DEADLINE_S); /* a tool that goes in circles ends with 128 + SIGALRM */
+        alarm(DEADLINE_S); /* a tool that hangs ends with 128 + SIGALRM */
         if (as_nobody && (setgroups(0, NULL) != 0 || setgid(NOBODY) != 0 || setuid(NOBODY) != 0))
             _exit(126);
         execv(argv[0], argv);
@@ -82,7 +83,7 @@ int tool_wait(pid_t pid)
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
-static struct tool_result run(int out_fd, char *argv[])
+static struct tool_result run_and_collect(int out_fd, char *argv[])
 {
     struct tool_result result;
     FILE *out = tmpfile(), *err = tmpfile();
@@ -91,7 +92,7 @@ static struct tool_result run(int out_fd, char *argv[])
     assert_non_null(out);
     assert_non_null(err);
     int fds[3] = {-1, out_fd >= 0 ? out_fd : fileno(out), fileno(err)};
-    result.exit = tool_wait(start(fds, argv));
+    result.exit = tool_wait(tool_fork(fds, argv));
     result.out = read_all(out, &result.out_len);
     result.err = read_all(err, &err_len);
     return result;
@@ -105,7 +106,7 @@ struct tool_result tool_run(const char *first, ...)
     va_start(args, first);
     collect_args(argv, first, args);
     va_end(args);
-    return run(-1, argv);
+    return run_and_collect(-1, argv);
 }
 
 struct tool_result tool_run_into(int fd, const char *first, ...)
@@ -116,7 +117,7 @@ struct tool_result tool_run_into(int fd, const char *first, ...)
     va_start(args, first);
     collect_args(argv, first, args);
     va_end(args);
-    return run(fd, argv);
+    return run_and_collect(fd, argv);
 }
 
 pid_t tool_start(int in_fd, int out_fd, int err_fd, const char *first, ...)
@@ -128,7 +129,7 @@ pid_t tool_start(int in_fd, int out_fd, int err_fd, const char *first, ...)
     va_start(args, first);
     collect_args(argv, first, args);
     va_end(args);
-    return start(fds, argv);
+    return tool_fork(fds, argv);
 }
 
 void tool_follow(struct tool_running *tool, const char *first, ...)
@@ -146,7 +147,7 @@ void tool_follow(struct tool_running *tool, const char *first, ...)
     assert_non_null(tool->err);
     assert_non_null(tool->out);
     const int fds[3] = {-1, ends[1], fileno(tool->err)};
-    tool->pid = start(fds, argv);
+    tool->pid = tool_fork(fds, argv);
     close(ends[1]);
 }
 
@@ -233,15 +234,48 @@ void segment_close(void)
     opened = NULL;
 }
 
-void segment_insert_body(struct shm_store *store, uint8_t id, const void *body, size_t len)
+struct shm_actor *segment_join(struct shm_store *store, enum shm_actor_kind kind, unsigned number)
 {
-    struct shm_new_user user = {.body = body, .body_len = (uint32_t)len};
     struct shm_actor *actor;
     struct shm_fault fault = {{0}};
 
-    memset(user.id, id, sizeof(user.id));
-    if (shm_actor_join(&actor, store, SHM_ACTOR_WORKER, 0, &fault) != SHM_OK)
+    if (shm_actor_join(&actor, store, kind, number, &fault) != SHM_OK)
         fail_msg("%s", fault.text);
+    return actor;
+}
+
+pid_t segment_stopped_lock_holder(struct shm_store *store)
+{
+    int status;
+    pid_t pid = fork();
+
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        if (shm_writer_lock(store) != SHM_OK)
+            _exit(1);
+        raise(SIGSTOP);
+        _exit(0);
+    }
+    assert_int_equal(waitpid(pid, &status, WUNTRACED), pid);
+    assert_true(WIFSTOPPED(status));
+    return pid;
+}
+
+void segment_assert_verified(void)
+{
+    struct tool_result got = tool_run(ON_SEGMENT, "verify", NULL);
+
+    if (got.exit != 0)
+        fail_msg("%s%s", got.out, got.err);
+    tool_free(&got);
+}
+
+void segment_insert_body(struct shm_store *store, uint8_t id, const void *body, size_t len)
+{
+    struct shm_new_user user = {.body = body, .body_len = (uint32_t)len};
+    struct shm_actor *actor = segment_join(store, SHM_ACTOR_WORKER, 0);
+
+    memset(user.id, id, sizeof(user.id));
     assert_int_equal(shm_users_insert(actor, &user, 1, NULL), SHM_OK);
     shm_actor_leave(actor);
 }
@@ -292,7 +326,7 @@ int segment_setup_three(void **state)
 int segment_teardown(void **state)
 {
     (void)state;
-    segment_close(); /* a test that failed left it open */
+    segment_close(); /* a failed test has left it open */
     segment_remove();
     return 0;
 }
@@ -302,7 +336,7 @@ struct json_object *json_parse(const char *text)
     struct json_object *value = json_tokener_parse(text);
 
     if (value == NULL)
-        fail_msg("no JSON: %s", text);
+        fail_msg("not JSON: %s", text);
     return value;
 }
 

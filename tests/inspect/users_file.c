@@ -50,7 +50,7 @@ char *file_read(const char *path)
         return NULL;
     if (getdelim(&text, &size, '\0', file) < 0) {
         free(text);
-        text = strdup(""); /* an empty file */
+        text = strdup(""); /* the file is empty */
     }
     fclose(file);
     return text;
@@ -59,7 +59,7 @@ char *file_read(const char *path)
 static void id_of(uint8_t id[UUID_SIZE], unsigned i)
 {
     memset(id, 0, UUID_SIZE);
-    /* not in the order of creation */
+    /* The order of the ids must not be the order of creation. */
     uint32_t scattered = i * 2654435761u;
     memcpy(id, &scattered, sizeof(scattered));
     memcpy(id + 12, &i, sizeof(i));
