@@ -14,13 +14,13 @@
 #include "inspect/core/text.h"
 #include "user/user.h"
 
-static enum inspect_exit fail_id(const char *id)
+static enum inspect_exit edit_fail_id(const char *id)
 {
     return report_fail(INSPECT_FAILED, "no user %s: an id is a UUID", id);
 }
 
-static enum inspect_exit fail_missing(const struct table_writer *writer,
-                                      const uint8_t id[UUID_SIZE])
+static enum inspect_exit edit_fail_missing(const struct table_writer *writer,
+                                           const uint8_t id[UUID_SIZE])
 {
     char text[UUID_TEXT_SIZE + 1];
 
@@ -48,7 +48,7 @@ static binary_id *parse_ids(char *const *operands, size_t *count)
     binary_id *ids = memory_new_array(given + 1, sizeof(*ids));
     for (size_t i = 0; i < given; i++) {
         if (!uuid_from_string(ids[i], operands[i])) {
-            fail_id(operands[i]);
+            edit_fail_id(operands[i]);
             free(ids);
             return NULL;
         }
@@ -62,14 +62,15 @@ static binary_id *parse_ids(char *const *operands, size_t *count)
 }
 
 /* Reports each user that does not exist; returns INSPECT_FAILED if there is one. */
-static enum inspect_exit check_ids(struct table_writer *writer, binary_id *ids, size_t count)
+static enum inspect_exit check_users_exist(struct table_writer *writer, binary_id *ids,
+                                           size_t count)
 {
     enum inspect_exit code = INSPECT_DONE;
     struct shm_user user;
 
     for (size_t i = 0; i < count; i++)
         if (shm_user_find(writer->actor, ids[i], &user) != SHM_OK)
-            code = fail_missing(writer, ids[i]);
+            code = edit_fail_missing(writer, ids[i]);
     shm_actor_offline(writer->actor);
     return code;
 }
@@ -83,8 +84,8 @@ static enum inspect_exit delete_ids(struct table_writer *writer, binary_id *ids,
     for (*done = 0; *done < count;) {
         size_t n = MIN(count - *done, (size_t)SHM_BATCH_MAX);
         int error = table_writer_delete(writer, (const binary_id *)&ids[*done], n, &conflict);
-        if (error == SHM_ENOENT) /* another process has deleted it since check_ids() */
-            return fail_missing(writer, ids[*done + conflict.which]);
+        if (error == SHM_ENOENT) /* another process has deleted it since check_users_exist() */
+            return edit_fail_missing(writer, ids[*done + conflict.which]);
         if (error != SHM_OK)
             return table_writer_fail(writer, error);
         *done += n;
@@ -123,7 +124,7 @@ enum inspect_exit command_delete(const struct inspect_options *options)
         return INSPECT_FAILED;
     enum inspect_exit code = table_writer_open(&writer, options);
     if (code == INSPECT_DONE) {
-        code = check_ids(&writer, ids, count);
+        code = check_users_exist(&writer, ids, count);
         if (code == INSPECT_DONE) {
             code = delete_ids(&writer, ids, count, &done);
             print_deleted(options, ids, done);
@@ -145,7 +146,7 @@ struct role_change {
     uint8_t old_body[SHM_BODY_MAX];
 };
 
-static enum inspect_exit fail_role(struct user_text role, const char *reason)
+static enum inspect_exit edit_fail_role(struct user_text role, const char *reason)
 {
     return report_fail(INSPECT_USAGE, "set-roles: role \"%.*s\": %s", (int)role.len,
                        (const char *)role.data, reason);
@@ -156,17 +157,17 @@ static enum inspect_exit parse_role(struct role_change *change, struct user_text
     struct user_fields fields = {.roles = &role, .num_roles = 1};
 
     if (!utf8_valid(role.data, role.len))
-        return fail_role(role, "it is not UTF-8");
+        return edit_fail_role(role, "it is not UTF-8");
     const char *reason = user_check_roles(&fields);
     if (reason != NULL)
-        return fail_role(role, reason);
+        return edit_fail_role(role, reason);
     if (change->num_roles == USER_ROLES_MAX)
         return report_fail(INSPECT_USAGE, "set-roles: there are more than %d roles",
                            USER_ROLES_MAX);
     change->roles[change->num_roles++] = role;
     fields = (struct user_fields){.roles = change->roles, .num_roles = change->num_roles};
     reason = user_check_roles(&fields);
-    return reason == NULL ? INSPECT_DONE : fail_role(role, reason);
+    return reason == NULL ? INSPECT_DONE : edit_fail_role(role, reason);
 }
 
 static enum inspect_exit parse_roles(struct role_change *change, const char *list)
@@ -184,8 +185,8 @@ static enum inspect_exit parse_roles(struct role_change *change, const char *lis
 }
 
 /* Encodes the user with the new roles; user name, e-mail and time of creation stay as they are. */
-static enum inspect_exit build_body(struct role_change *change, const struct shm_user *user,
-                                    uint8_t body[2 * SHM_BODY_MAX], uint32_t *len)
+static enum inspect_exit encode_with_roles(struct role_change *change, const struct shm_user *user,
+                                           uint8_t body[2 * SHM_BODY_MAX], uint32_t *len)
 {
     struct user_fields fields;
     bool good = user->body_len <= sizeof(change->old_body);
@@ -215,14 +216,14 @@ static enum inspect_exit write_roles(struct role_change *change)
     struct shm_user user;
 
     if (shm_user_find(writer->actor, change->id, &user) != SHM_OK)
-        return fail_missing(writer, change->id);
-    enum inspect_exit code = build_body(change, &user, body, &new_user.body_len);
+        return edit_fail_missing(writer, change->id);
+    enum inspect_exit code = encode_with_roles(change, &user, body, &new_user.body_len);
     if (code != INSPECT_DONE)
         return code;
     memcpy(new_user.id, change->id, sizeof(new_user.id));
     int error = table_writer_update(writer, &new_user, 1, NULL);
     if (error == SHM_ENOENT)
-        return fail_missing(writer, change->id);
+        return edit_fail_missing(writer, change->id);
     return error == SHM_OK ? INSPECT_DONE : table_writer_fail(writer, error);
 }
 
@@ -274,7 +275,7 @@ enum inspect_exit command_set_roles(const struct inspect_options *options)
     if (code != INSPECT_DONE)
         return code;
     if (!uuid_from_string(change.id, options->operands[0]))
-        return fail_id(options->operands[0]);
+        return edit_fail_id(options->operands[0]);
     code = table_writer_open(&change.writer, options);
     if (code != INSPECT_DONE)
         return code;

@@ -35,17 +35,17 @@ struct load {
 
 /* ---- messages ---- */
 
-static uint64_t loaded(const struct load *load)
+static uint64_t load_count_done(const struct load *load)
 {
     return load->chunk.inserted + load->chunk.updated + load->chunk.unchanged;
 }
 
 static const char *so_far(const struct load *load, char text[96])
 {
-    if (loaded(load) == 0)
+    if (load_count_done(load) == 0)
         return "nothing is loaded";
     snprintf(text, 96, "loaded up to line %" PRIu64 " (%" PRIu64 " users)", load->chunk.last_line,
-             loaded(load));
+             load_count_done(load));
     return text;
 }
 
@@ -90,7 +90,7 @@ static bool check_chunk(struct load *load, bool done)
 
 /* ---- lines ---- */
 
-static bool is_blank(const char *line, size_t len)
+static bool line_is_blank(const char *line, size_t len)
 {
     for (size_t i = 0; i < len; i++)
         if (line[i] != ' ' && line[i] != '\t' && line[i] != '\r')
@@ -98,7 +98,7 @@ static bool is_blank(const char *line, size_t len)
     return true;
 }
 
-static bool take_header(struct load *load)
+static bool load_header(struct load *load)
 {
     struct fault fault;
 
@@ -111,7 +111,7 @@ static bool take_header(struct load *load)
            load_end(load, INSPECT_FAILED, fault.text);
 }
 
-static bool take_trailer(struct load *load)
+static bool load_trailer(struct load *load)
 {
     struct fault fault;
 
@@ -128,20 +128,20 @@ static bool take_trailer(struct load *load)
 }
 
 /* Returns whether to go on with the next line. */
-static bool take_line(struct load *load, const char *line, size_t len)
+static bool load_line(struct load *load, const char *line, size_t len)
 {
     uint64_t number = load->lines.number;
     struct fault fault;
 
-    if (is_blank(line, len))
+    if (line_is_blank(line, len))
         return true;
     if (load->trailer)
         return refuse_line(load, number, "a line after the end of the dump");
     switch (record_parse(&load->parser, line, len, chunk_next(&load->chunk), &fault)) {
     case RECORD_HEADER:
-        return take_header(load);
+        return load_header(load);
     case RECORD_TRAILER:
-        return take_trailer(load);
+        return load_trailer(load);
     case RECORD_BAD:
         load->seen++;
         return refuse_line(load, number, fault.text);
@@ -152,7 +152,7 @@ static bool take_line(struct load *load, const char *line, size_t len)
     return check_chunk(load, chunk_add(&load->chunk, number));
 }
 
-static bool take_long_line(struct load *load)
+static bool load_long_line(struct load *load)
 {
     struct fault fault;
 
@@ -162,7 +162,7 @@ static bool take_long_line(struct load *load)
 }
 
 /* After lines_next() has failed with errno. Returns whether to try again. */
-static bool take_read_error(struct load *load)
+static bool load_read_error(struct load *load)
 {
     struct fault fault;
 
@@ -175,7 +175,7 @@ static bool take_read_error(struct load *load)
 }
 
 /* Returns whether the end of the file was reached. */
-static bool take_lines(struct load *load)
+static bool load_lines(struct load *load)
 {
     const char *line;
     size_t len;
@@ -184,27 +184,27 @@ static bool take_lines(struct load *load)
     while (go_on) {
         switch (lines_next(&load->lines, &line, &len)) {
         case LINES_READ:
-            go_on = take_line(load, line, len);
+            go_on = load_line(load, line, len);
             break;
         case LINES_LONG:
-            go_on = take_long_line(load);
+            go_on = load_long_line(load);
             break;
         case LINES_FAILED:
-            go_on = take_read_error(load);
+            go_on = load_read_error(load);
             break;
         case LINES_END:
             return true;
         }
-        progress_show(&load->progress, load->lines.bytes, loaded(load));
+        progress_show(&load->progress, load->lines.bytes, load_count_done(load));
     }
     return false;
 }
 
 static void load_file(struct load *load)
 {
-    if (!take_lines(load) || !check_chunk(load, chunk_commit(&load->chunk)))
+    if (!load_lines(load) || !check_chunk(load, chunk_commit(&load->chunk)))
         return;
-    progress_finish(&load->progress, load->lines.bytes, loaded(load));
+    progress_finish(&load->progress, load->lines.bytes, load_count_done(load));
     if (load->header && !load->trailer)
         load_end(load, INSPECT_FAILED, "truncated dump: its trailer is missing");
     else if (!load->header && load->seen == 0 && load->refused == 0)

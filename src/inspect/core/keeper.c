@@ -92,7 +92,7 @@ int keeper_start(int fd, const char *temporary, const char *path)
 
 /* Waits until the keeper has closed its end of the socket, or died: it has finished with the file
  * then. A keeper that still waits for its order sees the end of the stream and removes the file. */
-static void wait_for_end(int keeper)
+static void keeper_wait_for_end(int keeper)
 {
     char nothing;
 
@@ -110,7 +110,7 @@ bool keeper_commit(int keeper, const char *path, struct fault *fault)
     bool answered = send(keeper, "", 1, MSG_NOSIGNAL) == 1 &&
                     recv(keeper, &answer, sizeof(answer), 0) == sizeof(answer);
 
-    wait_for_end(keeper);
+    keeper_wait_for_end(keeper);
     if (!answered)
         return fault_set(fault, "%s: cannot replace it: the process that should do it was killed",
                          path);
@@ -120,5 +120,5 @@ bool keeper_commit(int keeper, const char *path, struct fault *fault)
 
 void keeper_abandon(int keeper)
 {
-    wait_for_end(keeper);
+    keeper_wait_for_end(keeper);
 }

@@ -126,7 +126,7 @@ static struct json_object *get_field(struct json_object *object, const char *key
     return NULL;
 }
 
-static struct user_text text_of(struct json_object *string)
+static struct user_text string_text(struct json_object *string)
 {
     return (struct user_text){.data = (const uint8_t *)json_object_get_string(string),
                               .len = (size_t)json_object_get_string_len(string)};
@@ -139,7 +139,7 @@ static bool get_text(struct json_object *object, const char *key, struct user_te
 
     if (value == NULL)
         return false;
-    *text = text_of(value);
+    *text = string_text(value);
     return true;
 }
 
@@ -174,12 +174,12 @@ static bool get_roles(struct json_object *object, struct user_text roles[USER_RO
         struct json_object *role = json_object_array_get_idx(array, i);
         if (!json_object_is_type(role, json_type_string))
             return fault_set(fault, "roles must be an array of strings");
-        roles[i] = text_of(role);
+        roles[i] = string_text(role);
     }
     return true;
 }
 
-static bool check_keys(struct json_object *object, struct fault *fault)
+static bool check_field_names(struct json_object *object, struct fault *fault)
 {
     static const char *const known[] = {"id", "username", "email", "created_at", "roles"};
     enum { KNOWN = sizeof(known) / sizeof(known[0]) };
@@ -198,13 +198,13 @@ static bool check_keys(struct json_object *object, struct fault *fault)
 
 /* ---- lines ---- */
 
-static bool read_user(struct json_object *object, const char *line, size_t len,
-                      struct record *record, struct fault *fault)
+static bool parse_user(struct json_object *object, const char *line, size_t len,
+                       struct record *record, struct fault *fault)
 {
     struct user_text id, roles[USER_ROLES_MAX];
     struct user_fields fields = {.roles = roles};
 
-    if (!check_keys(object, fault) || !get_text(object, "id", &id, fault))
+    if (!check_field_names(object, fault) || !get_text(object, "id", &id, fault))
         return false;
     if (!uuid_parse(record->id, id.data, id.len))
         return fault_set(fault, "id must be a UUID");
@@ -230,8 +230,8 @@ static bool read_user(struct json_object *object, const char *line, size_t len,
 }
 
 /* Reads the header or the trailer of a dump. */
-static bool read_frame(struct json_object *object, struct json_object *format, uint64_t *users,
-                       struct fault *fault)
+static bool parse_frame(struct json_object *object, struct json_object *format, uint64_t *users,
+                        struct fault *fault)
 {
     struct json_object *value = get_field(object, "users", json_type_int, fault);
 
@@ -259,8 +259,8 @@ enum record_kind record_parse(struct record_parser *parser, const char *line, si
         kind = RECORD_HEADER;
     else if (json_object_object_get_ex(object, "rosterd_dump_end", &format))
         kind = RECORD_TRAILER;
-    bool good = kind == RECORD_USER ? read_user(object, line, len, record, fault)
-                                    : read_frame(object, format, &parser->users, fault);
+    bool good = kind == RECORD_USER ? parse_user(object, line, len, record, fault)
+                                    : parse_frame(object, format, &parser->users, fault);
     json_object_put(object);
     return good ? kind : RECORD_BAD;
 }

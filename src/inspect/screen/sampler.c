@@ -92,7 +92,7 @@ static bool same_counters(const struct sampler *sampler, const struct shm_counte
     return true;
 }
 
-static void take_names(struct sampler *sampler, const struct shm_counters *counters)
+static void take_counter_names(struct sampler *sampler, const struct shm_counters *counters)
 {
     size_t count = shm_counters_count(counters);
 
@@ -108,7 +108,8 @@ static void take_names(struct sampler *sampler, const struct shm_counters *count
     sampler->counted_since = 0;
 }
 
-static void take_values(struct sampler *sampler, const struct shm_counters *counters, double dt)
+static void take_counter_values(struct sampler *sampler, const struct shm_counters *counters,
+                                double dt)
 {
     sampler->counted_since += dt;
     for (size_t i = 0; i < sampler->num_counters; i++) {
@@ -137,7 +138,7 @@ static const struct sampler_slot *find_slot(const struct sampler_slot *slots, si
 }
 
 /* `counters` may be NULL. */
-static void look_at_slots(struct sampler *sampler, struct shm_counters *counters, double dt)
+static void sample_slots(struct sampler *sampler, struct shm_counters *counters, double dt)
 {
     static struct sampler_slot before[SHM_SLOTS];
     size_t count = sampler->num_slots;
@@ -163,7 +164,7 @@ static void look_at_slots(struct sampler *sampler, struct shm_counters *counters
 
 /* ---- the segment ---- */
 
-static void look_at_segment(struct sampler *sampler, double dt)
+static void sample_segment(struct sampler *sampler, double dt)
 {
     uint64_t version = sampler->info.version;
 
@@ -172,7 +173,7 @@ static void look_at_segment(struct sampler *sampler, double dt)
         rate_add(&sampler->commits, growth(version, sampler->info.version, dt), dt, sampler->since);
 }
 
-static void detach_sampler(struct sampler *sampler)
+static void sampler_detach(struct sampler *sampler)
 {
     shm_store_close(sampler->store);
     sampler->store = NULL;
@@ -202,26 +203,26 @@ void sampler_look(struct sampler *sampler)
     }
     double dt = sampler->looked_ms != 0 ? (double)(now - sampler->looked_ms) / 1000 : 0;
     sampler->since += dt;
-    look_at_segment(sampler, dt);
+    sample_segment(sampler, dt);
     struct shm_counters *counters =
         slot_info_attach_counters(name); /* anew: they may be replaced */
-    look_at_slots(sampler, counters, dt);
+    sample_slots(sampler, counters, dt);
     if (counters == NULL) {
         drop_counters(sampler);
     } else {
         if (!same_counters(sampler, counters))
-            take_names(sampler, counters);
-        take_values(sampler, counters, dt);
+            take_counter_names(sampler, counters);
+        take_counter_values(sampler, counters, dt);
     }
     shm_counters_close(counters);
     sampler->looked_ms = now;
     if (sampler->info.replaced) { /* the next look attaches to the new segment */
-        detach_sampler(sampler);
+        sampler_detach(sampler);
         snprintf(sampler->why.text, sizeof(sampler->why.text), "segment %s: it was removed", name);
     }
 }
 
 void sampler_close(struct sampler *sampler)
 {
-    detach_sampler(sampler);
+    sampler_detach(sampler);
 }
