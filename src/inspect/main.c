@@ -70,7 +70,6 @@ static const struct {
 static uint64_t option_number(const char *option, const char *text)
 {
     uint64_t value;
-
     if (!units_parse_count(text, &value))
         exit(report_fail(INSPECT_USAGE, "--%s: %s is not a whole number from 0 to %" PRIu64, option,
                          text, UINT64_MAX));
@@ -91,7 +90,6 @@ static _Noreturn void option_fail(int result, char *const *argv)
 {
     const char *word = argv[optind - 1];
     int name_len = (int)strcspn(word, "=");
-
     if (result == ':')
         exit(report_fail(INSPECT_USAGE, "option %s needs a value", word));
     if (optopt == 0) {
@@ -181,7 +179,6 @@ static void take_operands(const struct command *command, char *const *argv, unsi
                           struct inspect_options *options)
 {
     bool any_number = false;
-
     options->all_operands = argv;
     for (size_t i = 0; i < INSPECT_OPERANDS && command->operands[i] != NULL; i++) {
         const char *what = command->operands[i];
@@ -203,7 +200,6 @@ int main(int argc, char **argv)
         .argv = argv, .segment = "/rosterd", .limit = UINT64_MAX, .from_now = true};
     unsigned seen = 0;
     int result;
-
     process_prepare();
     while ((result = getopt_long(argc, argv, ":hV", long_options, NULL)) != -1)
         seen |= take_option(result, argv, &options);

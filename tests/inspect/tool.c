@@ -26,7 +26,6 @@ enum { ARGS_MAX = 16 };
 static void collect_args(char *argv[ARGS_MAX], const char *first, va_list args)
 {
     int n = 0;
-
     argv[n++] = (char *)tool_path;
     for (const char *arg = first; arg != NULL; arg = va_arg(args, const char *)) {
         assert_true(n < ARGS_MAX - 1);
@@ -59,7 +58,6 @@ void tool_as_nobody(bool yes)
 static pid_t tool_fork(const int fds[3], char *argv[])
 {
     pid_t pid = fork();
-
     assert_true(pid >= 0);
     if (pid == 0) {
         prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -78,7 +76,6 @@ static pid_t tool_fork(const int fds[3], char *argv[])
 int tool_wait(pid_t pid)
 {
     int status;
-
     assert_int_equal(waitpid(pid, &status, 0), pid);
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
@@ -88,7 +85,6 @@ static struct tool_result run_and_collect(int out_fd, char *argv[])
     struct tool_result result;
     FILE *out = tmpfile(), *err = tmpfile();
     size_t err_len;
-
     assert_non_null(out);
     assert_non_null(err);
     int fds[3] = {-1, out_fd >= 0 ? out_fd : fileno(out), fileno(err)};
@@ -102,7 +98,6 @@ struct tool_result tool_run(const char *first, ...)
 {
     char *argv[ARGS_MAX];
     va_list args;
-
     va_start(args, first);
     collect_args(argv, first, args);
     va_end(args);
@@ -113,7 +108,6 @@ struct tool_result tool_run_into(int fd, const char *first, ...)
 {
     char *argv[ARGS_MAX];
     va_list args;
-
     va_start(args, first);
     collect_args(argv, first, args);
     va_end(args);
@@ -125,7 +119,6 @@ pid_t tool_start(int in_fd, int out_fd, int err_fd, const char *first, ...)
     const int fds[3] = {in_fd, out_fd, err_fd};
     char *argv[ARGS_MAX];
     va_list args;
-
     va_start(args, first);
     collect_args(argv, first, args);
     va_end(args);
@@ -137,7 +130,6 @@ void tool_follow(struct tool_running *tool, const char *first, ...)
     char *argv[ARGS_MAX];
     va_list args;
     int ends[2];
-
     va_start(args, first);
     collect_args(argv, first, args);
     va_end(args);
@@ -154,7 +146,6 @@ void tool_follow(struct tool_running *tool, const char *first, ...)
 const char *tool_line(struct tool_running *tool)
 {
     static char line[4096];
-
     if (fgets(line, sizeof(line), tool->out) == NULL)
         return NULL;
     line[strcspn(line, "\n")] = '\0';
@@ -165,7 +156,6 @@ struct tool_result tool_end(struct tool_running *tool)
 {
     struct tool_result result = {.out = NULL};
     size_t err_len;
-
     if (tool->out != NULL)
         fclose(tool->out);
     result.exit = tool_wait(tool->pid);
@@ -183,7 +173,6 @@ void tool_assert_failed(const struct tool_result *result, int code, const char *
 {
     static const char start[] = "shm-inspect: ";
     const char *newline = strchr(result->err, '\n');
-
     if (result->exit != code || strncmp(result->err, start, sizeof(start) - 1) != 0 ||
         newline == NULL || newline[1] != '\0' || strstr(result->err, what) == NULL)
         fail_msg("exit %d, wanted %d; stderr, which should be a line with \"%s\": %s", result->exit,
@@ -193,7 +182,6 @@ void tool_assert_failed(const struct tool_result *result, int code, const char *
 const char *segment_name(void)
 {
     static char name[64];
-
     if (name[0] == '\0')
         snprintf(name, sizeof(name), "/rosterd-test-inspect-%d", (int)getpid());
     return name;
@@ -202,7 +190,6 @@ const char *segment_name(void)
 void segment_remove(void)
 {
     char path[128];
-
     snprintf(path, sizeof(path), "/dev/shm%s", segment_name());
     unlink(path);
     snprintf(path, sizeof(path), "/dev/shm%s.stats", segment_name());
@@ -220,7 +207,6 @@ struct shm_store *segment_open_as(struct shm_config config)
 {
     struct shm_store *store;
     struct shm_fault fault = {{0}};
-
     config.name = segment_name();
     if (shm_store_open(&store, &config, &fault) != SHM_OK)
         fail_msg("%s", fault.text);
@@ -238,7 +224,6 @@ struct shm_actor *segment_join(struct shm_store *store, enum shm_actor_kind kind
 {
     struct shm_actor *actor;
     struct shm_fault fault = {{0}};
-
     if (shm_actor_join(&actor, store, kind, number, &fault) != SHM_OK)
         fail_msg("%s", fault.text);
     return actor;
@@ -248,7 +233,6 @@ pid_t segment_stopped_lock_holder(struct shm_store *store)
 {
     int status;
     pid_t pid = fork();
-
     assert_true(pid >= 0);
     if (pid == 0) {
         if (shm_writer_lock(store) != SHM_OK)
@@ -264,7 +248,6 @@ pid_t segment_stopped_lock_holder(struct shm_store *store)
 void segment_assert_verified(void)
 {
     struct tool_result got = tool_run(ON_SEGMENT, "verify", NULL);
-
     if (got.exit != 0)
         fail_msg("%s%s", got.out, got.err);
     tool_free(&got);
@@ -274,7 +257,6 @@ void segment_insert_body(struct shm_store *store, uint8_t id, const void *body, 
 {
     struct shm_new_user user = {.body = body, .body_len = (uint32_t)len};
     struct shm_actor *actor = segment_join(store, SHM_ACTOR_WORKER, 0);
-
     memset(user.id, id, sizeof(user.id));
     assert_int_equal(shm_users_insert(actor, &user, 1, NULL), SHM_OK);
     shm_actor_leave(actor);
@@ -283,7 +265,6 @@ void segment_insert_body(struct shm_store *store, uint8_t id, const void *body, 
 void segment_insert(struct shm_store *store, uint8_t id, const Userservice__User *user)
 {
     uint8_t body[SHM_BODY_MAX];
-
     assert_true(userservice__user__get_packed_size(user) <= sizeof(body));
     segment_insert_body(store, id, body, userservice__user__pack(user, body));
 }
@@ -293,7 +274,6 @@ Userservice__User user_make(ProtobufCBinaryData username, ProtobufCBinaryData em
 {
     static ProtobufCBinaryData roles[] = {{4, (uint8_t *)"user"}, {5, (uint8_t *)"admin"}};
     Userservice__User user = USERSERVICE__USER__INIT;
-
     user.username = username;
     user.email = email;
     user.created_at = created_at;
@@ -307,7 +287,6 @@ void segment_insert_three(struct shm_store *store)
     Userservice__User ada = user_make(BYTES("ada"), BYTES("ada@example.org"), 1700000000);
     Userservice__User bob = user_make(BYTES("bob"), BYTES(""), 1700000001);
     Userservice__User zoe = user_make(BYTES("Zo\xC3\xAB"), BYTES("z@example.org"), 1700000002);
-
     segment_insert(store, 1, &ada);
     segment_insert(store, 2, &bob);
     segment_insert(store, 3, &zoe);
@@ -316,7 +295,6 @@ void segment_insert_three(struct shm_store *store)
 int segment_setup_three(void **state)
 {
     struct shm_store *store = segment_open();
-
     (void)state;
     segment_insert_three(store);
     segment_close();
@@ -334,7 +312,6 @@ int segment_teardown(void **state)
 struct json_object *json_parse(const char *text)
 {
     struct json_object *value = json_tokener_parse(text);
-
     if (value == NULL)
         fail_msg("not JSON: %s", text);
     return value;
@@ -343,7 +320,6 @@ struct json_object *json_parse(const char *text)
 struct json_object *json_field(struct json_object *object, const char *key)
 {
     struct json_object *value;
-
     if (!json_object_object_get_ex(object, key, &value))
         fail_msg("no \"%s\" in %s", key, json_object_to_json_string(object));
     return value;

@@ -15,7 +15,6 @@
 static struct json_object *slot_counters_object(struct shm_counters *counters, unsigned slot)
 {
     struct json_object *object = object_new();
-
     for (size_t i = 0; i < shm_counters_count(counters); i++) {
         uint64_t value = slot_info_counter(counters, slot, i);
         if (value != 0)
@@ -27,7 +26,6 @@ static struct json_object *slot_counters_object(struct shm_counters *counters, u
 static void worker_print_json(const struct shm_slot_info *info, struct shm_counters *counters)
 {
     struct json_object *object = slot_info_object(info);
-
     if (counters != NULL)
         object_add(object, "counters", slot_counters_object(counters, info->slot));
     object_print(stdout, object);
@@ -36,7 +34,6 @@ static void worker_print_json(const struct shm_slot_info *info, struct shm_count
 static void worker_print_line(const struct shm_slot_info *info, struct shm_counters *counters)
 {
     char started[TEXT_TIME_SIZE];
-
     text_format_time(started, (int64_t)info->started_at);
     printf("%4u %-7s %6u %8" PRIu32 " %-20s %-7s %6" PRIu64 " %9" PRIu64 " %12" PRIu64, info->slot,
            slot_info_kind_name(info->kind), info->number, info->pid, started,
@@ -87,7 +84,6 @@ static const char *reader_state_name(const struct shm_pin_info *info)
 static void reader_print_json(const struct shm_pin_info *info)
 {
     struct json_object *object = object_new();
-
     object_add_number(object, "slot", info->holder.slot);
     object_add_number(object, "pin", info->pin);
     object_add_string(object, "kind", slot_info_kind_name(info->holder.kind));

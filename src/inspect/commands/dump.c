@@ -48,7 +48,6 @@ static enum inspect_exit count_users(struct dump *dump)
 {
     struct shm_fault fault = {{0}};
     int error;
-
     for (;;) {
         error = shm_reader_next(dump->reader, &dump->user, &fault);
         if (error != SHM_OK)
@@ -85,7 +84,6 @@ static enum inspect_exit dump_users(struct dump *dump)
     const struct shm_record *user = &dump->user;
     enum inspect_exit code;
     int error;
-
     while ((error = shm_reader_next(dump->reader, &dump->user, &fault)) == SHM_OK) {
         struct fault reason;
         if (!record_print(dump->sink.file, user->id, user->body, user->body_len, &reason)) {
@@ -113,7 +111,6 @@ static enum inspect_exit dump_users(struct dump *dump)
 static void dump_print_summary(const struct dump *dump)
 {
     const char *path = dump->options->output;
-
     if (path == NULL)
         return;
     if (dump->options->json) {
@@ -134,7 +131,6 @@ static enum inspect_exit dump_into_sink(struct dump *dump)
 {
     const char *segment = dump->options->segment;
     enum inspect_exit code = count_users(dump);
-
     if (code != INSPECT_DONE)
         return code;
     /* If the dump goes to a terminal, no progress: the two would be mixed there. */
@@ -154,7 +150,6 @@ static enum inspect_exit dump_snapshot(struct dump *dump)
 {
     struct shm_fault fault = {{0}};
     const char *unprotected = shm_reader_unprotected(dump->reader);
-
     if (unprotected != NULL)
         return report_fail(INSPECT_FAILED, "%s: a dump needs a snapshot: %s",
                            dump->options->segment, unprotected);
@@ -176,7 +171,6 @@ static enum inspect_exit dump_segment(struct dump *dump)
     struct shm_store *store;
     struct shm_fault fault = {{0}};
     enum inspect_exit code = table_attach(&store, dump->options);
-
     if (code != INSPECT_DONE)
         return code;
     int error = shm_reader_open(&dump->reader, store, &fault);
@@ -189,7 +183,6 @@ static enum inspect_exit dump_segment(struct dump *dump)
 enum inspect_exit command_dump(const struct inspect_options *options)
 {
     static struct dump dump;
-
     dump.options = options;
     if (options->output != NULL)
         guard_hold_signals(); /* an interrupted dump removes its temporary file */

@@ -23,7 +23,6 @@ static enum inspect_exit edit_fail_missing(const struct table_writer *writer,
                                            const uint8_t id[UUID_SIZE])
 {
     char text[UUID_TEXT_SIZE + 1];
-
     uuid_to_string(text, id);
     return report_fail(INSPECT_FAILED, "no user %s in %s", text, writer->segment);
 }
@@ -42,7 +41,6 @@ static int compare_ids(const void *a, const void *b)
 static binary_id *parse_ids(char *const *operands, size_t *count)
 {
     size_t given = 0;
-
     while (operands[given] != NULL)
         given++;
     binary_id *ids = memory_new_array(given + 1, sizeof(*ids));
@@ -67,7 +65,6 @@ static enum inspect_exit check_users_exist(struct table_writer *writer, binary_i
 {
     enum inspect_exit code = INSPECT_DONE;
     struct shm_user user;
-
     for (size_t i = 0; i < count; i++)
         if (shm_user_find(writer->actor, ids[i], &user) != SHM_OK)
             code = edit_fail_missing(writer, ids[i]);
@@ -80,7 +77,6 @@ static enum inspect_exit delete_ids(struct table_writer *writer, binary_id *ids,
                                     size_t *done)
 {
     struct shm_conflict conflict;
-
     for (*done = 0; *done < count;) {
         size_t n = MIN(count - *done, (size_t)SHM_BATCH_MAX);
         int error = table_writer_delete(writer, (const binary_id *)&ids[*done], n, &conflict);
@@ -96,7 +92,6 @@ static enum inspect_exit delete_ids(struct table_writer *writer, binary_id *ids,
 static void print_deleted(const struct inspect_options *options, binary_id *ids, size_t count)
 {
     char text[UUID_TEXT_SIZE + 1];
-
     if (!options->json) {
         for (size_t i = 0; i < count; i++) {
             uuid_to_string(text, ids[i]);
@@ -119,7 +114,6 @@ enum inspect_exit command_delete(const struct inspect_options *options)
     struct table_writer writer;
     size_t count, done = 0;
     binary_id *ids = parse_ids(options->all_operands, &count);
-
     if (ids == NULL)
         return INSPECT_FAILED;
     enum inspect_exit code = table_writer_open(&writer, options);
@@ -155,7 +149,6 @@ static enum inspect_exit edit_fail_role(struct user_text role, const char *reaso
 static enum inspect_exit parse_role(struct role_change *change, struct user_text role)
 {
     struct user_fields fields = {.roles = &role, .num_roles = 1};
-
     if (!utf8_valid(role.data, role.len))
         return edit_fail_role(role, "it is not UTF-8");
     const char *reason = user_check_roles(&fields);
@@ -190,7 +183,6 @@ static enum inspect_exit encode_with_roles(struct role_change *change, const str
 {
     struct user_fields fields;
     bool good = user->body_len <= sizeof(change->old_body);
-
     if (good) {
         memcpy(change->old_body, user->body, user->body_len);
         good = user_body_decode(&fields, change->old_roles, change->old_body, user->body_len) &&
@@ -214,7 +206,6 @@ static enum inspect_exit write_roles(struct role_change *change)
     uint8_t body[2 * SHM_BODY_MAX];
     struct shm_new_user new_user = {.body = body};
     struct shm_user user;
-
     if (shm_user_find(writer->actor, change->id, &user) != SHM_OK)
         return edit_fail_missing(writer, change->id);
     enum inspect_exit code = encode_with_roles(change, &user, body, &new_user.body_len);
@@ -241,7 +232,6 @@ static void print_roles_text(const struct user_text *roles, size_t count)
 static struct json_object *roles_array(const struct user_text *roles, size_t count)
 {
     struct json_object *list = object_new_array();
-
     for (size_t i = 0; i < count; i++)
         object_append(list, object_new_text(roles[i].data, roles[i].len));
     return list;
@@ -250,7 +240,6 @@ static struct json_object *roles_array(const struct user_text *roles, size_t cou
 static void print_role_change(const struct role_change *change)
 {
     char id[UUID_TEXT_SIZE + 1];
-
     uuid_to_string(id, change->id);
     if (!change->options->json) {
         printf("%s: ", id);
@@ -271,7 +260,6 @@ enum inspect_exit command_set_roles(const struct inspect_options *options)
 {
     struct role_change change = {.options = options};
     enum inspect_exit code = parse_roles(&change, options->operands[1]);
-
     if (code != INSPECT_DONE)
         return code;
     if (!uuid_from_string(change.id, options->operands[0]))

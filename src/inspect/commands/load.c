@@ -53,7 +53,6 @@ static const char *so_far(const struct load *load, char text[96])
 static bool load_end(struct load *load, enum inspect_exit code, const char *reason)
 {
     char text[96];
-
     progress_clear(&load->progress);
     load->code = report_fail(code, "%s: %s; %s", load->name, reason, so_far(load, text));
     return false;
@@ -64,7 +63,6 @@ static bool refuse_line(struct load *load, uint64_t line, const char *reason)
 {
     bool go_on = load->options->keep_going;
     char text[96];
-
     progress_clear(&load->progress);
     load->refused++;
     load->code = report_fail(INSPECT_FAILED, "%s:%" PRIu64 ": %s%s%s", load->name, line, reason,
@@ -101,7 +99,6 @@ static bool line_is_blank(const char *line, size_t len)
 static bool load_header(struct load *load)
 {
     struct fault fault;
-
     if (load->header || load->seen != 0)
         return refuse_line(load, load->lines.number,
                            "the header of a dump in the middle of a file");
@@ -114,7 +111,6 @@ static bool load_header(struct load *load)
 static bool load_trailer(struct load *load)
 {
     struct fault fault;
-
     if (!load->header)
         return refuse_line(load, load->lines.number, "the trailer of a dump without a header");
     load->trailer = true;
@@ -132,7 +128,6 @@ static bool load_line(struct load *load, const char *line, size_t len)
 {
     uint64_t number = load->lines.number;
     struct fault fault;
-
     if (line_is_blank(line, len))
         return true;
     if (load->trailer)
@@ -155,7 +150,6 @@ static bool load_line(struct load *load, const char *line, size_t len)
 static bool load_long_line(struct load *load)
 {
     struct fault fault;
-
     load->seen++;
     fault_set(&fault, "the line is longer than %d bytes", RECORD_LINE_MAX);
     return refuse_line(load, load->lines.number, fault.text);
@@ -165,7 +159,6 @@ static bool load_long_line(struct load *load)
 static bool load_read_error(struct load *load)
 {
     struct fault fault;
-
     if (errno == EINTR && guard_stopped())
         return load_end(load, INSPECT_FAILED, "interrupted");
     if (errno == EINTR) /* SIGSTOP and SIGCONT */
@@ -180,7 +173,6 @@ static bool load_lines(struct load *load)
     const char *line;
     size_t len;
     bool go_on = true;
-
     while (go_on) {
         switch (lines_next(&load->lines, &line, &len)) {
         case LINES_READ:
@@ -216,7 +208,6 @@ static void load_file(struct load *load)
 static void load_print_summary(const struct load *load)
 {
     const struct chunk *chunk = &load->chunk;
-
     if (!load->options->json) {
         printf("%" PRIu64 " inserted, %" PRIu64 " updated, %" PRIu64 " unchanged, %" PRIu64
                " refused\n",
@@ -258,7 +249,6 @@ static bool load_open_file(struct load *load, const char *path)
 enum inspect_exit command_load(const struct inspect_options *options)
 {
     static struct load load;
-
     load.options = options;
     load.code = INSPECT_DONE;
     if (!load_open_file(&load, options->operands[0]))

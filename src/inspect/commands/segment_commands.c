@@ -20,7 +20,6 @@
 static void status_print_text(const struct shm_info *info)
 {
     char created[TEXT_TIME_SIZE];
-
     text_format_time(created, (int64_t)info->created_at);
     fputs("segment         ", stdout);
     text_print(stdout, info->name, strnlen(info->name, sizeof(info->name)));
@@ -80,7 +79,6 @@ static void print_fault_line(void *data, const char *line)
 static void keep_fault_line(void *data, const char *line)
 {
     struct json_object *lines = data;
-
     if (json_object_array_length(lines) < JSON_FAULTS_MAX)
         object_append(lines, object_new_text(line, strlen(line)));
 }
@@ -88,7 +86,6 @@ static void keep_fault_line(void *data, const char *line)
 static void verify_print_json(const struct shm_verify_report *report, struct json_object *lines)
 {
     struct json_object *object = object_new();
-
     object_add_number(object, "faults", report->faults);
     object_add_number(object, "users", report->users);
     object_add_number(object, "bodies", report->bodies);
@@ -139,7 +136,6 @@ enum inspect_exit command_verify(const struct inspect_options *options)
 static void stats_print_json(const struct shm_counters *counters)
 {
     struct json_object *object = object_new();
-
     for (size_t i = 0; i < shm_counters_count(counters); i++)
         object_add_number(object, shm_counters_name(counters, i), shm_counters_sum(counters, i));
     object_print(stdout, object);
@@ -148,7 +144,6 @@ static void stats_print_json(const struct shm_counters *counters)
 static void stats_print_text(const struct shm_counters *counters, bool all)
 {
     int width = 1;
-
     for (size_t i = 0; i < shm_counters_count(counters); i++) {
         int digits = snprintf(NULL, 0, "%" PRIu64, shm_counters_sum(counters, i));
         width = MAX(width, digits);
@@ -188,7 +183,6 @@ enum inspect_exit command_unlink(const struct inspect_options *options)
 {
     struct shm_fault fault = {{0}};
     int error = shm_store_unlink(options->segment, &fault);
-
     if (error != SHM_OK)
         return report_store_fault(error, &fault);
     if (options->json) {

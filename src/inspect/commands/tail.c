@@ -48,7 +48,6 @@ static void tail_print_json(uint64_t version, const char *kind, const char *id,
                             const struct show_user *user)
 {
     struct json_object *object = object_new();
-
     object_add_number(object, "version", version);
     object_add_string(object, "kind", kind);
     if (id != NULL)
@@ -63,7 +62,6 @@ static void tail_print_line(const struct tail *tail, uint64_t version, const cha
                             const uint8_t *id, const struct show_user *user)
 {
     char text[UUID_TEXT_SIZE + 1] = "";
-
     if (id != NULL)
         uuid_to_string(text, id);
     if (tail->options->json) {
@@ -81,7 +79,6 @@ static void tail_print_line(const struct tail *tail, uint64_t version, const cha
 static bool tail_flush(struct tail *tail, size_t at_least)
 {
     enum inspect_exit stopped;
-
     if (__fpending(stdout) < at_least)
         return true;
     shm_reader_rest(tail->table.reader);
@@ -100,7 +97,6 @@ static bool print_change(struct tail *tail, const struct shm_change *change)
     struct shm_fault fault = {{0}};
     struct show_user user;
     int error = SHM_ENOENT;
-
     if (change->kind != SHM_DELETED)
         error = shm_reader_find(tail->table.reader, change->id, &tail->record, &fault);
     if (error != SHM_OK && error != SHM_ENOENT)
@@ -121,7 +117,6 @@ static int resync_user(struct tail *tail)
     struct shm_fault fault = {{0}};
     struct show_user user;
     int error = shm_reader_next(tail->table.reader, &tail->record, &fault);
-
     if (error != SHM_OK && error != SHM_ENOENT && error != SHM_EREVOKED)
         tail->code = report_store_fault(error, &fault);
     if (error == SHM_OK) {
@@ -137,7 +132,6 @@ static bool resync(struct tail *tail)
 {
     struct shm_fault fault = {{0}};
     int error = shm_reader_begin(tail->table.reader, 0, &fault);
-
     if (error != SHM_OK) {
         tail->code = report_store_fault(error, &fault);
         return false;
@@ -163,7 +157,6 @@ static bool resync(struct tail *tail)
 static bool catch_up(struct tail *tail, bool *any)
 {
     struct shm_change change;
-
     for (*any = false; tail->left > 0; *any = true) {
         int error = tail->lost ? SHM_ERESYNC : shm_feed_next(NULL, &tail->follower, &change);
         if (error == SHM_ENOENT)
@@ -186,7 +179,6 @@ static enum inspect_exit tail_follow(struct tail *tail)
     struct shm_info info;
     int ms = SLEEP_MIN;
     bool any;
-
     while (catch_up(tail, &any)) {
         shm_reader_rest(tail->table.reader);
         ms = any ? SLEEP_MIN : MIN(2 * ms, SLEEP_MAX);
@@ -207,7 +199,6 @@ enum inspect_exit command_tail(const struct inspect_options *options)
     struct tail tail = {.options = options, .left = options->limit, .code = INSPECT_DONE};
     struct shm_info info;
     enum inspect_exit code = table_reader_open(&tail.table, options);
-
     if (code != INSPECT_DONE)
         return code;
     guard_hold_signals();

@@ -12,7 +12,6 @@
 static enum inspect_exit print_record(const struct shm_record *record, show_printer *print)
 {
     struct show_user user;
-
     if (!show_user_read(&user, record)) {
         char id[UUID_TEXT_SIZE + 1];
         uuid_to_string(id, record->id);
@@ -31,7 +30,6 @@ static enum inspect_exit get_by_id(const struct table_reader *table,
     uint8_t id[SHM_ID_SIZE];
     struct shm_record record;
     struct shm_fault fault = {{0}};
-
     if (!uuid_from_string(id, text))
         return report_fail(INSPECT_FAILED, "no user %s: an id is a UUID", text);
     int error = shm_reader_find(table->reader, id, &record, &fault);
@@ -53,7 +51,6 @@ static enum inspect_exit each_user(const struct table_reader *table, user_visito
 {
     enum inspect_exit code = INSPECT_DONE;
     struct shm_record record;
-
     for (;;) {
         struct shm_fault fault = {{0}};
         int error = shm_reader_next(table->reader, &record, &fault);
@@ -84,7 +81,6 @@ static bool visit_named(void *data, const struct shm_record *record, enum inspec
 {
     struct name_search *search = data;
     struct show_user user;
-
     if (!show_user_read(&user, record)) {
         *code = print_record(record, search->print);
         return true;
@@ -106,7 +102,6 @@ static enum inspect_exit scan_for_name(const struct table_reader *table,
                                  options->json ? show_user_json : show_user_block, 0};
     struct shm_fault fault = {{0}};
     int error = shm_reader_begin(table->reader, 0, &fault);
-
     if (error != SHM_OK)
         return report_store_fault(error, &fault);
     enum inspect_exit code = each_user(table, visit_named, &search);
@@ -123,7 +118,6 @@ static enum inspect_exit get_by_name(const struct table_reader *table,
     uint8_t key[USER_KEY_MAX];
     struct shm_record record;
     struct shm_fault fault = {{0}};
-
     if (name.len > USER_USERNAME_MAX)
         return report_fail(INSPECT_FAILED, "no user name is longer than %d bytes",
                            USER_USERNAME_MAX);
@@ -143,7 +137,6 @@ enum inspect_exit command_get(const struct inspect_options *options)
 {
     struct table_reader table;
     enum inspect_exit code = table_reader_open(&table, options);
-
     if (code != INSPECT_DONE)
         return code;
     code = options->username != NULL ? get_by_name(&table, options) : get_by_id(&table, options);
@@ -162,7 +155,6 @@ static bool visit_listed(void *data, const struct shm_record *record, enum inspe
 {
     struct listing *listing = data;
     enum inspect_exit told = print_record(record, listing->print);
-
     if (told != INSPECT_DONE)
         *code = told;
     return --listing->left > 0;
@@ -174,7 +166,6 @@ enum inspect_exit command_list(const struct inspect_options *options)
     struct table_reader table;
     struct shm_fault fault = {{0}};
     enum inspect_exit code = table_reader_open(&table, options);
-
     if (code != INSPECT_DONE)
         return code;
     int error = shm_reader_begin(table.reader, options->after, &fault);

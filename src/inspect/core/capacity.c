@@ -12,7 +12,6 @@ static bool is_new(struct table_writer *writer, const struct record *record)
 {
     struct shm_user user;
     bool found = shm_user_find(writer->actor, record->id, &user) == SHM_OK;
-
     shm_actor_offline(writer->actor);
     guard_progress();
     return !found;
@@ -29,7 +28,6 @@ static uint64_t count_new(struct table_writer *writer, int fd)
     uint64_t count = 0;
     const char *line;
     size_t len;
-
     lines = (struct lines){
         .fd = fd, .from_start = true, .longest = RECORD_LINE_MAX, .wait = guard_wait_readable};
     record_parser_init(&parser);
@@ -45,14 +43,12 @@ static uint64_t count_new(struct table_writer *writer, int fd)
 static bool is_regular(int fd)
 {
     struct stat st;
-
     return fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
 }
 
 bool capacity_check_dump(struct table_writer *writer, int fd, uint64_t users, struct fault *fault)
 {
     struct shm_info info;
-
     shm_store_info(writer->store, &info);
     if (users > info.max_users)
         return fault_set(fault, "the dump has %" PRIu64 " users, but max-users is %" PRIu64, users,

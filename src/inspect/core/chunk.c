@@ -16,7 +16,6 @@ static enum chunk_kind classify(struct chunk *chunk, const struct record *record
 {
     struct shm_user user;
     enum chunk_kind kind = CHUNK_NEW;
-
     if (shm_user_find(chunk->writer->actor, record->id, &user) == SHM_OK)
         kind = user.body_len == record->body_len &&
                        memcmp(user.body, record->body, record->body_len) == 0
@@ -35,7 +34,6 @@ static bool is_work(enum chunk_kind kind)
 static void explain_conflict(int error, const struct shm_conflict *conflict, struct fault *fault)
 {
     const char *key = user_key_name(conflict->key);
-
     if (error == SHM_EKEY)
         fault_set(fault, "another user has this %s, which is unique", key);
     else
@@ -49,7 +47,6 @@ static size_t gather_users(const struct chunk *chunk, size_t from, size_t to,
                            struct shm_new_user users[SHM_BATCH_MAX], size_t which[SHM_BATCH_MAX])
 {
     size_t count = 0;
-
     for (size_t i = from; i < to; i++) {
         const struct record *record = &chunk->entries[i].record;
         if (!is_work(chunk->entries[i].kind))
@@ -69,7 +66,6 @@ static int commit_run(struct chunk *chunk, size_t from, size_t to, enum chunk_ki
     size_t which[SHM_BATCH_MAX];
     struct shm_conflict conflict;
     struct fault fault;
-
     for (;;) {
         size_t count = gather_users(chunk, from, to, users, which);
         if (count == 0)
@@ -102,7 +98,6 @@ static void count_done(struct chunk *chunk, size_t from, size_t to)
 static size_t run_end(const struct chunk *chunk, size_t from, enum chunk_kind *kind)
 {
     size_t i = from;
-
     *kind = CHUNK_SAME;
     for (; i < chunk->count; i++) {
         enum chunk_kind this = chunk->entries[i].kind;
@@ -130,7 +125,6 @@ static int commit_fitting(struct chunk *chunk, size_t from, size_t to)
 {
     uint64_t room = table_writer_room(chunk->writer);
     size_t end = from;
-
     for (; end < to; end++)
         if (is_work(chunk->entries[end].kind) && room-- == 0)
             break;
@@ -146,7 +140,6 @@ static int commit_entries(struct chunk *chunk)
 {
     unsigned races = 0;
     size_t from = 0;
-
     while (from < chunk->count) {
         enum chunk_kind kind;
         size_t to = run_end(chunk, from, &kind);
@@ -169,7 +162,6 @@ static int commit_entries(struct chunk *chunk)
 static int commit_all(struct chunk *chunk)
 {
     int error = commit_entries(chunk);
-
     chunk->count = 0;
     chunk->kind = CHUNK_SAME;
     return error;
@@ -205,7 +197,6 @@ static int commit_before(struct chunk *chunk)
 {
     const struct chunk_entry *added = &chunk->entries[chunk->count];
     int error = commit_all(chunk);
-
     if (added != chunk->entries)
         chunk->entries[0] = *added;
     return error;
@@ -215,7 +206,6 @@ static int add_entry(struct chunk *chunk, uint64_t line)
 {
     struct chunk_entry *entry = &chunk->entries[chunk->count];
     int error = SHM_OK;
-
     entry->line = line;
     /* A user that occurs twice: the second is compared with what the first has left. */
     if (has_user(chunk, entry->record.id))

@@ -24,7 +24,6 @@ static void end_by_damage(int signal_number)
     ssize_t ignored = signal_number == SIGVTALRM
                           ? write(STDERR_FILENO, endless, sizeof(endless) - 1)
                           : write(STDERR_FILENO, pointer, sizeof(pointer) - 1);
-
     (void)ignored;
     _exit(INSPECT_BAD_SEGMENT);
 }
@@ -32,14 +31,12 @@ static void end_by_damage(int signal_number)
 void guard_progress(void)
 {
     struct itimerval patience = {.it_value.tv_sec = CPU_PATIENCE_S};
-
     setitimer(ITIMER_VIRTUAL, &patience, NULL);
 }
 
 void guard_against_damage(void)
 {
     struct sigaction action = {.sa_handler = end_by_damage};
-
     sigaction(SIGSEGV, &action, NULL);
     sigaction(SIGBUS, &action, NULL);
     sigaction(SIGVTALRM, &action, NULL);
@@ -53,7 +50,6 @@ static int signal_fd = -1;
 void guard_hold_signals(void)
 {
     sigset_t set;
-
     sigemptyset(&set);
     sigaddset(&set, SIGINT);
     sigaddset(&set, SIGTERM);
@@ -66,7 +62,6 @@ void guard_hold_signals(void)
 bool guard_stopped(void)
 {
     struct pollfd entry = {.fd = signal_fd, .events = POLLIN};
-
     return poll(&entry, 1, 0) == 1;
 }
 
@@ -78,7 +73,6 @@ int guard_signal_fd(void)
 bool guard_wait_readable(int fd)
 {
     struct pollfd entries[] = {{.fd = fd, .events = POLLIN}, {.fd = signal_fd, .events = POLLIN}};
-
     guard_progress(); /* everything read so far has been processed */
     if (poll(entries, 2, -1) < 0)
         return false;

@@ -19,7 +19,6 @@ static bool sync_directory(const char *path)
 {
     char *copy = memory_check(strdup(path));
     int fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
     free(copy);
     if (fd < 0)
         return false;
@@ -34,7 +33,6 @@ static bool sync_directory(const char *path)
 bool keeper_finish(int fd, const char *temporary, const char *path, struct fault *fault)
 {
     bool on_disk = fsync(fd) == 0;
-
     if (!on_disk)
         fault_set_errno(fault, "%s: cannot write it to disk", temporary);
     else if (rename(temporary, path) != 0)
@@ -52,7 +50,6 @@ static _Noreturn void keeper_run(int socket, int fd, const char *temporary, cons
 {
     static const int ignored[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE, SIGALRM};
     char order;
-
     for (size_t i = 0; i < sizeof(ignored) / sizeof(ignored[0]); i++)
         signal(ignored[i], SIG_IGN);
     /* A reader of the program's output waits for end of file, and must not wait for the keeper. */
@@ -71,7 +68,6 @@ static _Noreturn void keeper_run(int socket, int fd, const char *temporary, cons
 int keeper_start(int fd, const char *temporary, const char *path)
 {
     int ends[2];
-
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0)
         return -1;
     fflush(stdout);
@@ -95,7 +91,6 @@ int keeper_start(int fd, const char *temporary, const char *path)
 static void keeper_wait_for_end(int keeper)
 {
     char nothing;
-
     shutdown(keeper, SHUT_WR);
     while (recv(keeper, &nothing, sizeof(nothing), 0) < 0 && errno == EINTR) {
     }
@@ -109,7 +104,6 @@ bool keeper_commit(int keeper, const char *path, struct fault *fault)
     struct fault answer;
     bool answered = send(keeper, "", 1, MSG_NOSIGNAL) == 1 &&
                     recv(keeper, &answer, sizeof(answer), 0) == sizeof(answer);
-
     keeper_wait_for_end(keeper);
     if (!answered)
         return fault_set(fault, "%s: cannot replace it: the process that should do it was killed",

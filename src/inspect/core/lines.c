@@ -50,7 +50,6 @@ static enum lines_result skip_line(struct lines *lines)
 enum lines_result lines_next(struct lines *lines, const char **line, size_t *len)
 {
     size_t searched = 0; /* bytes of the line that are known to hold no newline */
-
     assert(lines->longest < LINES_BUFFER_SIZE);
     for (;;) {
         char *start = lines->buffer + lines->at;

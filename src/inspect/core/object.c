@@ -23,7 +23,6 @@ struct json_object *object_new_text(const void *bytes, size_t len)
     const uint8_t *at = bytes, *end = at + len;
     /* In the worst case every byte is replaced by a U+FFFD of three bytes. */
     char *clean = memory_new_array(3 * len + 1, 1), *to = clean;
-
     while (at < end) {
         uint32_t code;
         size_t used = text_next(at, (size_t)(end - at), &code);
@@ -81,7 +80,6 @@ void object_print(FILE *out, struct json_object *value)
     const char *text = json_object_to_json_string_length(
         value, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE, &len);
     const uint8_t *at = memory_check((void *)(uintptr_t)text), *end = at + len;
-
     /* json-c escapes only the C0 controls. Other unsafe characters occur only inside strings, where
      * an escape means the same character. */
     while (at < end) {

@@ -24,7 +24,6 @@ static void draw_progress_bar(const struct progress *progress, uint64_t done)
     char bar[PROGRESS_BAR_WIDTH + 1];
     double part = done >= progress->total ? 1.0 : (double)done / (double)progress->total;
     size_t full = (size_t)(part * PROGRESS_BAR_WIDTH);
-
     memset(bar, '#', full);
     memset(bar + full, '.', PROGRESS_BAR_WIDTH - full);
     bar[PROGRESS_BAR_WIDTH] = '\0';
@@ -35,7 +34,6 @@ static void draw_progress_bar(const struct progress *progress, uint64_t done)
 static void draw_progress(struct progress *progress, uint64_t done, uint64_t users, uint64_t now)
 {
     uint64_t ms = now - progress->started_ms;
-
     fprintf(stderr, "\r%s", progress->what);
     if (progress->total != 0)
         draw_progress_bar(progress, done);

@@ -12,7 +12,6 @@ _Static_assert((int)USER_BODY_MAX <= (int)SHM_BODY_MAX, "the store takes every v
 void record_print_header(FILE *out, const char *segment, uint64_t version, uint64_t users)
 {
     struct json_object *object = object_new();
-
     object_add_number(object, "rosterd_dump", RECORD_FORMAT);
     object_add_string(object, "segment", segment);
     object_add_number(object, "version", version);
@@ -23,7 +22,6 @@ void record_print_header(FILE *out, const char *segment, uint64_t version, uint6
 void record_print_trailer(FILE *out, uint64_t users)
 {
     struct json_object *object = object_new();
-
     object_add_number(object, "rosterd_dump_end", RECORD_FORMAT);
     object_add_number(object, "users", users);
     object_print(out, object);
@@ -33,7 +31,6 @@ void record_print_trailer(FILE *out, uint64_t users)
 static bool is_whole(const struct user_fields *fields, const uint8_t *body, uint32_t body_len)
 {
     uint8_t again[SHM_BODY_MAX];
-
     return user_body_encode(again, fields) == body_len && memcmp(again, body, body_len) == 0;
 }
 
@@ -61,7 +58,6 @@ struct json_object *record_object(const uint8_t id[UUID_SIZE], const struct user
     char id_text[UUID_TEXT_SIZE + 1];
     struct json_object *object = object_new();
     struct json_object *roles = object_new_array();
-
     uuid_to_string(id_text, id);
     object_add_string(object, "id", id_text);
     object_add(object, "username", object_new_text(fields->username.data, fields->username.len));
@@ -78,7 +74,6 @@ bool record_print(FILE *out, const uint8_t id[UUID_SIZE], const uint8_t *body, u
 {
     struct user_text roles[USER_ROLES_MAX];
     struct user_fields fields;
-
     if (body_len > SHM_BODY_MAX || !user_body_decode(&fields, roles, body, body_len))
         return fault_set(fault, "its body is not a User message");
     if (!check_stored(&fields, fault))

@@ -11,7 +11,6 @@
 void record_parser_init(struct record_parser *parser)
 {
     enum { DEPTH = 4 }; /* object, array, string, and one to spare */
-
     *parser = (struct record_parser){.tokener = memory_check(json_tokener_new_ex(DEPTH))};
     json_tokener_set_flags(parser->tokener, JSON_TOKENER_STRICT);
 }
@@ -27,7 +26,6 @@ void record_parser_free(struct record_parser *parser)
 static long escaped_unit(const char *at, const char *end)
 {
     char digits[5] = {0}, *stop;
-
     if (end - at < 6 || at[0] != '\\' || at[1] != 'u')
         return -1;
     memcpy(digits, at + 2, 4);
@@ -39,7 +37,6 @@ static long escaped_unit(const char *at, const char *end)
 static bool surrogates_are_paired(const char *line, size_t len)
 {
     const char *end = line + len, *at = memchr(line, '\\', len);
-
     while (at != NULL) {
         long unit = escaped_unit(at, end);
         size_t used = unit >= 0 ? 6 : 2;
@@ -65,7 +62,6 @@ static bool check_parsed(struct json_tokener *tokener, struct json_object *objec
 {
     enum json_tokener_error error = json_tokener_get_error(tokener);
     size_t end = json_tokener_get_parse_end(tokener);
-
     if (error == json_tokener_continue)
         return fault_set(fault, "the line ends inside its JSON object");
     if (error != json_tokener_success)
@@ -115,7 +111,6 @@ static struct json_object *get_field(struct json_object *object, const char *key
                                      enum json_type type, struct fault *fault)
 {
     struct json_object *value;
-
     if (!json_object_object_get_ex(object, key, &value)) {
         fault_set(fault, "%s is missing", key);
         return NULL;
@@ -136,7 +131,6 @@ static bool get_text(struct json_object *object, const char *key, struct user_te
                      struct fault *fault)
 {
     struct json_object *value = get_field(object, key, json_type_string, fault);
-
     if (value == NULL)
         return false;
     *text = string_text(value);
@@ -150,7 +144,6 @@ static bool was_clamped(const char *line, size_t len, struct json_object *number
 {
     static const char smallest[] = "-9223372036854775808";
     int64_t value = json_object_get_int64(number);
-
     if (value >= 0)
         return json_object_get_uint64(number) > INT64_MAX;
     if (value != INT64_MIN)
@@ -164,7 +157,6 @@ static bool get_roles(struct json_object *object, struct user_text roles[USER_RO
                       size_t *count, struct fault *fault)
 {
     struct json_object *array = get_field(object, "roles", json_type_array, fault);
-
     if (array == NULL)
         return false;
     *count = json_object_array_length(array);
@@ -183,7 +175,6 @@ static bool check_field_names(struct json_object *object, struct fault *fault)
 {
     static const char *const known[] = {"id", "username", "email", "created_at", "roles"};
     enum { KNOWN = sizeof(known) / sizeof(known[0]) };
-
     json_object_object_foreach(object, key, value)
     {
         size_t i = 0;
@@ -203,7 +194,6 @@ static bool parse_user(struct json_object *object, const char *line, size_t len,
 {
     struct user_text id, roles[USER_ROLES_MAX];
     struct user_fields fields = {.roles = roles};
-
     if (!check_field_names(object, fault) || !get_text(object, "id", &id, fault))
         return false;
     if (!uuid_parse(record->id, id.data, id.len))
@@ -234,7 +224,6 @@ static bool parse_frame(struct json_object *object, struct json_object *format, 
                         struct fault *fault)
 {
     struct json_object *value = get_field(object, "users", json_type_int, fault);
-
     if (!json_object_is_type(format, json_type_int) ||
         json_object_get_int64(format) != RECORD_FORMAT)
         return fault_set(fault, "a dump of format %.32s; this program reads format %d",

@@ -12,7 +12,6 @@ enum inspect_exit report_fail(enum inspect_exit code, const char *format, ...)
 {
     char line[1024];
     va_list args;
-
     va_start(args, format);
     vsnprintf(line, sizeof(line), format, args);
     va_end(args);

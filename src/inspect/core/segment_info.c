@@ -9,7 +9,6 @@
 static struct json_object *unique_keys_array(unsigned unique)
 {
     struct json_object *names = object_new_array();
-
     for (unsigned key = 0; key < USER_KEYS; key++) {
         if (unique >> key & 1)
             object_append(names, json_object_new_string(user_key_name(key)));
@@ -20,7 +19,6 @@ static struct json_object *unique_keys_array(unsigned unique)
 struct json_object *segment_info_object(const struct shm_info *info)
 {
     struct json_object *object = object_new();
-
     object_add(object, "name",
                object_new_text(info->name, strnlen(info->name, sizeof(info->name))));
     object_add_bool(object, "owned", info->owned);

@@ -17,7 +17,6 @@ bool show_user_read(struct show_user *user, const struct shm_record *record)
 void show_user_json(const struct show_user *user)
 {
     struct json_object *object = record_object(user->record->id, &user->fields);
-
     object_add_number(object, "seq", user->record->seq);
     object_print(stdout, object);
 }
@@ -40,7 +39,6 @@ static void print_roles(const struct user_fields *fields)
 void show_user_line(const struct show_user *user)
 {
     char id[UUID_TEXT_SIZE + 1], created[TEXT_TIME_SIZE];
-
     uuid_to_string(id, user->record->id);
     text_format_time(created, user->fields.created_at);
     printf("%" PRIu64 "\t%s\t%s\t", user->record->seq, id, created);
@@ -55,7 +53,6 @@ void show_user_line(const struct show_user *user)
 void show_user_block(const struct show_user *user)
 {
     char id[UUID_TEXT_SIZE + 1], created[TEXT_TIME_SIZE];
-
     uuid_to_string(id, user->record->id);
     text_format_time(created, user->fields.created_at);
     printf("id        %s\nusername  ", id);

@@ -91,7 +91,6 @@ bool sink_flush(struct sink *sink, enum inspect_exit *code)
 enum inspect_exit sink_commit(struct sink *sink)
 {
     enum inspect_exit code = INSPECT_DONE;
-
     if (!sink_flush(sink, &code)) {
         sink_abandon(sink);
         return code;

@@ -28,7 +28,6 @@ const char *slot_info_state_name(const struct shm_slot_info *info)
 struct json_object *slot_info_object(const struct shm_slot_info *info)
 {
     struct json_object *object = object_new();
-
     object_add_number(object, "slot", info->slot);
     object_add_string(object, "kind", slot_info_kind_name(info->kind));
     object_add_number(object, "number", info->number);
@@ -46,7 +45,6 @@ struct json_object *slot_info_object(const struct shm_slot_info *info)
 struct shm_counters *slot_info_attach_counters(const char *segment)
 {
     struct shm_counters *counters;
-
     return shm_counters_attach(&counters, segment, NULL) == SHM_OK ? counters : NULL;
 }
 
@@ -59,7 +57,6 @@ uint64_t slot_info_sum(struct shm_counters *counters, unsigned slot, const char 
 {
     size_t len = strlen(family);
     uint64_t sum = 0;
-
     for (size_t i = 0; i < shm_counters_count(counters); i++) {
         const char *name = shm_counters_name(counters, i);
         if (strncmp(name, family, len) == 0 && (name[len] == '{' || name[len] == '\0'))

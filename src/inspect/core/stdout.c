@@ -12,7 +12,6 @@
 void stdout_open(void)
 {
     static char buffer[STDOUT_BUFFER_SIZE];
-
     setvbuf(stdout, buffer, _IOFBF, sizeof(buffer));
 }
 
@@ -40,6 +39,5 @@ bool stdout_sleep(int ms)
 {
     struct pollfd ends[] = {{.fd = STDOUT_FILENO}, /* no events: poll() reports errors anyway */
                             {.fd = guard_signal_fd(), .events = POLLIN}};
-
     return poll(ends, 2, ms) <= 0 || (ends[0].revents & (POLLERR | POLLHUP)) == 0;
 }

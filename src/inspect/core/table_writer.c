@@ -49,7 +49,6 @@ void table_writer_close(struct table_writer *writer)
 static bool commit_again(struct table_writer *writer, int error, uint64_t *since)
 {
     const struct timespec pause = {.tv_nsec = PAUSE_NS};
-
     shm_actor_offline(writer->actor);
     guard_progress();
     if (error != SHM_EBUSY)
@@ -71,7 +70,6 @@ static int commit_with_patience(struct table_writer *writer, commit_users *commi
 {
     uint64_t since = 0;
     int error;
-
     do {
         error = commit(writer->actor, users, count, conflict);
     } while (commit_again(writer, error, &since));
@@ -95,7 +93,6 @@ int table_writer_delete(struct table_writer *writer, const uint8_t (*ids)[SHM_ID
 {
     uint64_t since = 0;
     int error;
-
     do {
         error = shm_users_delete(writer->actor, ids, count, conflict);
     } while (commit_again(writer, error, &since));
@@ -105,7 +102,6 @@ int table_writer_delete(struct table_writer *writer, const uint8_t (*ids)[SHM_ID
 uint64_t table_writer_room(const struct table_writer *writer)
 {
     struct shm_info info;
-
     shm_store_info(writer->store, &info);
     return info.users < info.max_users ? info.max_users - info.users : 0;
 }
@@ -113,7 +109,6 @@ uint64_t table_writer_room(const struct table_writer *writer)
 static void explain_busy(const struct table_writer *writer, struct fault *fault)
 {
     uint32_t holder = shm_store_lock_holder(writer->store);
-
     if (holder == 0)
         fault_set(fault, "other processes have held the writer lock for over a second");
     else
@@ -126,7 +121,6 @@ enum inspect_exit table_writer_explain(const struct table_writer *writer, int er
                                        struct fault *fault)
 {
     struct shm_info info;
-
     shm_store_info(writer->store, &info);
     switch (error) {
     case SHM_EBUSY:
@@ -149,6 +143,5 @@ enum inspect_exit table_writer_fail(const struct table_writer *writer, int error
 {
     struct fault fault;
     enum inspect_exit code = table_writer_explain(writer, error, &fault);
-
     return report_fail(code, "%s: %s", writer->segment, fault.text);
 }

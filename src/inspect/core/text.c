@@ -14,7 +14,6 @@
 static size_t maximal_subpart(const uint8_t *bytes, size_t len)
 {
     enum { LONGEST = 3 };
-
     for (size_t part = MIN(len, (size_t)LONGEST); part > 1; part--) {
         uint8_t completed[LONGEST + 1] = {0x80, 0x80, 0x80, 0x80};
         uint32_t code;
@@ -55,7 +54,6 @@ static void print_escaped(FILE *out, uint32_t code)
 void text_print(FILE *out, const void *bytes, size_t len)
 {
     const uint8_t *at = bytes, *end = at + len;
-
     while (at < end) {
         uint32_t code;
         size_t used = text_next(at, (size_t)(end - at), &code);
@@ -76,7 +74,6 @@ void text_format_time(char text[TEXT_TIME_SIZE], int64_t seconds)
     static const int64_t year_0 = -62167219200, year_10000 = 253402300800;
     time_t since_epoch = (time_t)seconds;
     struct tm tm;
-
     if (seconds >= year_0 && seconds < year_10000 && gmtime_r(&since_epoch, &tm) != NULL)
         strftime(text, TEXT_TIME_SIZE, "%Y-%m-%dT%H:%M:%SZ", &tm);
     else

@@ -19,7 +19,6 @@
 static void update_average(double *avg, double value, double dt, double since, double window)
 {
     double weight = since > window ? 1 - exp(-dt / window) : dt / since;
-
     *avg += (value - *avg) * weight;
 }
 
@@ -57,7 +56,6 @@ static char *make_label(const char *name)
     size_t len;
     FILE *out = open_memstream(&label, &len);
     const char *at = name + strcspn(name, "{");
-
     memory_check(out);
     text_print(out, name, (size_t)(at - name));
     for (at = strchr(at, '"'); at != NULL; at = strchr(at, '"')) {
@@ -77,7 +75,6 @@ static bool is_gauge(const char *name)
 {
     const char *end = strchr(name, '{');
     size_t len = end != NULL ? (size_t)(end - name) : strlen(name);
-
     return len < 6 || strncmp(name + len - 6, "_total", 6) != 0;
 }
 
@@ -95,7 +92,6 @@ static bool same_counters(const struct sampler *sampler, const struct shm_counte
 static void take_counter_names(struct sampler *sampler, const struct shm_counters *counters)
 {
     size_t count = shm_counters_count(counters);
-
     drop_counters(sampler);
     sampler->counters = memory_new_array(count + 1, sizeof(*sampler->counters));
     for (size_t i = 0; i < count; i++) {
@@ -143,7 +139,6 @@ static void sample_slots(struct sampler *sampler, struct shm_counters *counters,
     static struct sampler_slot before[SHM_SLOTS];
     size_t count = sampler->num_slots;
     unsigned from = 0;
-
     memcpy(before, sampler->slots, count * sizeof(before[0]));
     sampler->num_slots = 0;
     while (sampler->num_slots < SHM_SLOTS) {
@@ -167,7 +162,6 @@ static void sample_slots(struct sampler *sampler, struct shm_counters *counters,
 static void sample_segment(struct sampler *sampler, double dt)
 {
     uint64_t version = sampler->info.version;
-
     shm_store_info(sampler->store, &sampler->info);
     if (dt > 0)
         rate_add(&sampler->commits, growth(version, sampler->info.version, dt), dt, sampler->since);
@@ -195,7 +189,6 @@ void sampler_look(struct sampler *sampler)
 {
     const char *name = sampler->options->segment;
     uint64_t now = clock_monotonic_ms();
-
     if (sampler->store == NULL &&
         shm_store_attach(&sampler->store, name, SHM_ATTACH_READ, NULL, &sampler->why) != SHM_OK) {
         sampler->store = NULL;

@@ -29,7 +29,6 @@ static struct view {
 static void draw_line(int y, int attributes, const char *format, va_list args)
 {
     char line[LINE_MAX_BYTES];
-
     if (y < 0 || y >= LINES)
         return;
     vsnprintf(line, sizeof(line), format, args);
@@ -45,7 +44,6 @@ static void draw_head_line(int y, int attributes, const char *format, ...)
 static void draw_head_line(int y, int attributes, const char *format, ...)
 {
     va_list args;
-
     va_start(args, format);
     draw_line(y, attributes, format, args);
     va_end(args);
@@ -58,7 +56,6 @@ static void draw_body_row(int attributes, const char *format, ...)
 {
     va_list args;
     int y = HEAD_LINES + view.row++ - view.scroll;
-
     if (y < HEAD_LINES || y >= LINES - FOOT_LINES)
         return;
     va_start(args, format);
@@ -71,7 +68,6 @@ static const char *format_bytes(char text[24], uint64_t bytes)
     static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
     double value = (double)bytes;
     size_t unit = 0;
-
     for (; value >= 1024 && unit < 6; unit++)
         value /= 1024;
     snprintf(text, 24, unit == 0 ? "%.0f %s" : "%.1f %s", value, units[unit]);
@@ -83,7 +79,6 @@ static const char *format_bar(char text[32], uint64_t part, uint64_t whole)
     enum { WIDTH = 20 };
     double share = whole != 0 ? (double)part / (double)whole : 0;
     size_t full = share >= 1 ? WIDTH : (size_t)(share * WIDTH);
-
     memset(text, '.', WIDTH + 2);
     memset(text + 1, '#', full);
     text[0] = '[';
@@ -94,7 +89,6 @@ static const char *format_bar(char text[32], uint64_t part, uint64_t whole)
 static void draw_bars(const struct shm_info *info)
 {
     char bar[32], a[24], b[24], c[24];
-
     draw_head_line(1, 0, "users    %s  %" PRIu64 " of %" PRIu64,
                    format_bar(bar, info->users, info->max_users), info->users, info->max_users);
     draw_head_line(2, 0, "memory   %s  %s used, %s mapped, %s reserved",
@@ -112,7 +106,6 @@ static void draw_head(const struct sampler *sampler, double interval)
 {
     const struct shm_info *info = &sampler->info;
     char clock[TEXT_TIME_SIZE];
-
     text_format_time(clock, (int64_t)time(NULL));
     if (sampler->store == NULL) {
         draw_head_line(0, A_REVERSE, " %s   every %.1f s", clock, interval);
@@ -133,7 +126,6 @@ static void draw_head(const struct sampler *sampler, double interval)
 static void draw_slots(const struct sampler *sampler)
 {
     char held[24];
-
     draw_body_row(A_BOLD, "%4s %-7s %6s %8s %-7s %8s %9s %10s %12s %10s %11s", "slot", "kind",
                   "number", "pid", "state", "behind", "snapshots", "keeps", "calls", "calls/s",
                   "connections");
@@ -179,7 +171,6 @@ static int window_rows(void)
 static void clamp_scroll(void)
 {
     int last = view.rows - window_rows();
-
     view.scroll = MAX(MIN(view.scroll, last), 0);
 }
 
@@ -260,7 +251,6 @@ static enum screen_key handle_key(int key)
 enum screen_key screen_wait(int ms)
 {
     int key;
-
     switch (terminal_wait(ms, &key)) {
     case TERMINAL_KEY:
         return handle_key(key);

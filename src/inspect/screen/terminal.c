@@ -27,7 +27,6 @@ static char leave_bytes[256]; /* the control sequences that leave full-screen mo
 static void restore_and_die(int number)
 {
     ssize_t ignored = write(STDOUT_FILENO, leave_bytes, strlen(leave_bytes));
-
     (void)ignored;
     tcsetattr(STDOUT_FILENO, TCSANOW, &terminal_before);
     signal(number, SIG_DFL);
@@ -39,7 +38,6 @@ static void add_leave_bytes(const char *capability)
 {
     const char *bytes = tigetstr((char *)capability);
     size_t len = strlen(leave_bytes);
-
     if (bytes != NULL && bytes != (const char *)-1 && len + strlen(bytes) < sizeof(leave_bytes))
         memcpy(leave_bytes + len, bytes, strlen(bytes) + 1);
 }
@@ -51,7 +49,6 @@ static sigset_t wait_mask; /* the signals that are blocked during terminal_wait(
 static void hold_resize(void)
 {
     sigset_t resize;
-
     sigemptyset(&resize);
     sigaddset(&resize, SIGWINCH);
     sigprocmask(SIG_BLOCK, &resize, &wait_mask);
@@ -63,7 +60,6 @@ static void catch_fatal_signals(void)
     static const int numbers[] = {SIGSEGV, SIGBUS,  SIGFPE,  SIGILL,  SIGABRT, SIGQUIT,
                                   SIGALRM, SIGUSR1, SIGUSR2, SIGXCPU, SIGSYS};
     struct sigaction action = {.sa_handler = restore_and_die};
-
     add_leave_bytes("sgr0");
     add_leave_bytes("rmkx");
     add_leave_bytes("cnorm");
@@ -76,7 +72,6 @@ enum inspect_exit terminal_open(void)
 {
     const char *type = getenv("TERM");
     int known;
-
     setlocale(LC_CTYPE, "");
     if (tcgetattr(STDOUT_FILENO, &terminal_before) != 0)
         return report_fail(INSPECT_USAGE, "watch: stdout is not a terminal (see --json)");
@@ -116,7 +111,6 @@ enum terminal_event terminal_wait(int ms, int *key)
                             {.fd = guard_signal_fd(), .events = POLLIN}};
     struct timespec wait = {ms / 1000, ms % 1000 * 1000000L};
     int ready = ppoll(ends, 3, &wait, &wait_mask);
-
     if (ready > 0 && ((ends[1].revents & (POLLERR | POLLHUP)) != 0 || ends[2].revents != 0))
         return TERMINAL_END;
     *key = getch();

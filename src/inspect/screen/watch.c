@@ -26,7 +26,6 @@
 static bool parse_interval(const char *text, double *interval)
 {
     char *end;
-
     *interval = INTERVAL_DEFAULT;
     if (text == NULL)
         return true;
@@ -41,7 +40,6 @@ static bool parse_interval(const char *text, double *interval)
 static int ms_until(uint64_t due)
 {
     uint64_t now = clock_monotonic_ms();
-
     return due > now ? (int)(due - now) : 0;
 }
 
@@ -50,7 +48,6 @@ static int ms_until(uint64_t due)
 static struct json_object *sampled_slots_array(const struct sampler *sampler)
 {
     struct json_object *slots = object_new_array();
-
     for (size_t i = 0; i < sampler->num_slots; i++) {
         const struct sampler_slot *slot = &sampler->slots[i];
         struct json_object *object = slot_info_object(&slot->info);
@@ -73,7 +70,6 @@ static void add_rate(struct json_object *object, const struct sampler_rate *rate
 static struct json_object *sampled_counters_object(const struct sampler *sampler)
 {
     struct json_object *counters = object_new();
-
     for (size_t i = 0; i < sampler->num_counters; i++) {
         const struct sampler_counter *counter = &sampler->counters[i];
         if (counter->value == 0)
@@ -89,7 +85,6 @@ static struct json_object *sampled_counters_object(const struct sampler *sampler
 static void watch_print_json(const struct sampler *sampler)
 {
     struct json_object *object = object_new();
-
     object_add_signed(object, "time", (int64_t)time(NULL));
     object_add_bool(object, "present", sampler->store != NULL);
     if (sampler->store == NULL) {
@@ -109,7 +104,6 @@ static enum inspect_exit watch_json(struct sampler *sampler, double interval)
 {
     enum inspect_exit stopped;
     uint64_t due = clock_monotonic_ms();
-
     while (!guard_stopped()) {
         sampler_look(sampler);
         watch_print_json(sampler);
@@ -129,7 +123,6 @@ static enum inspect_exit watch_json(struct sampler *sampler, double interval)
 static void change_interval(double *interval, double factor)
 {
     enum { SLOWEST = 60 }; /* seconds that the keys can reach */
-
     if (factor < 1 ? *interval * factor >= INTERVAL_MIN : *interval * factor <= SLOWEST)
         *interval *= factor;
 }
@@ -157,7 +150,6 @@ static enum inspect_exit watch_screen(struct sampler *sampler, double interval)
 {
     uint64_t looked;
     enum inspect_exit code = terminal_open();
-
     if (code != INSPECT_DONE)
         return code;
     do {
@@ -173,7 +165,6 @@ enum inspect_exit command_watch(const struct inspect_options *options)
 {
     static struct sampler sampler;
     double interval;
-
     if (!parse_interval(options->operands[0], &interval))
         return report_fail(INSPECT_USAGE, "watch: %s is not an interval of %.1f to %.0f seconds",
                            options->operands[0], INTERVAL_MIN, INTERVAL_MAX);

@@ -25,7 +25,6 @@ static struct json_object *json_line(const char *command, unsigned n)
     struct tool_result got = tool_run(ON_SEGMENT, "--json", command, NULL);
     char *line = got.out;
     struct json_object *object = NULL;
-
     assert_int_equal(got.exit, 0);
     assert_string_equal(got.err, "");
     for (; n > 0 && *line != '\0'; n--)
@@ -55,7 +54,6 @@ static void workers_shows_who_takes_part(void **state)
     struct shm_store *store = segment_open();
     struct shm_actor *master = segment_join(store, SHM_ACTOR_MASTER, 0);
     struct shm_actor *worker = segment_join(store, SHM_ACTOR_WORKER, 7);
-
     (void)state;
     shm_actor_online(worker);
     struct json_object *object = json_line("workers", 0);
@@ -90,7 +88,6 @@ static void workers_shows_how_far_a_reader_holds_up_the_grace_period(void **stat
     Userservice__User ada = user_make(BYTES("ada"), BYTES(""), 1);
     uint8_t body[64];
     struct shm_new_user update = {.body = body};
-
     (void)state;
     segment_insert(store, 1, &ada);
     memset(update.id, 1, sizeof(update.id));
@@ -123,7 +120,6 @@ static void workers_shows_the_counters_of_each(void **state)
     struct shm_actor *second = segment_join(store, SHM_ACTOR_WORKER, 1);
     struct shm_counters *counters;
     struct shm_fault fault = {{0}};
-
     (void)state;
     if (shm_counters_open(&counters, segment_name(), names, 4, &fault) != SHM_OK)
         fail_msg("%s", fault.text);
@@ -154,7 +150,6 @@ static pid_t die_in_a_slot(struct shm_store *store)
 {
     int ready[2];
     char byte = 0;
-
     assert_int_equal(pipe(ready), 0);
     pid_t pid = fork();
     assert_true(pid >= 0);
@@ -182,7 +177,6 @@ static pid_t die_in_a_slot(struct shm_store *store)
 static void the_dead_are_shown_until_they_are_reaped(void **state)
 {
     struct shm_store *store = segment_open();
-
     (void)state;
     pid_t pid = die_in_a_slot(store);
     struct json_object *object = json_line("workers", 0);
@@ -211,7 +205,6 @@ static void readers_shows_what_a_snapshot_keeps(void **state)
     struct shm_store *store = segment_open();
     struct shm_snapshot first, shared;
     uint8_t id[1][SHM_ID_SIZE];
-
     (void)state;
     segment_insert_three(store);
     struct shm_actor *reader = segment_join(store, SHM_ACTOR_WORKER, 4);
@@ -264,7 +257,6 @@ static void status_names_the_unique_keys(void **state)
                                 .snapshot_max_bytes = 12345};
     struct shm_store *store;
     struct shm_fault fault = {{0}};
-
     (void)state;
     if (shm_store_open(&store, &config, &fault) != SHM_OK)
         fail_msg("%s", fault.text);

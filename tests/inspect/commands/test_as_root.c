@@ -31,7 +31,6 @@ static char directory[64]; /* only root may enter it */
 static const char *file_path(void)
 {
     static char path[128];
-
     snprintf(path, sizeof(path), "%s/users.jsonl", directory);
     return path;
 }
@@ -41,7 +40,6 @@ static void serve(int ready)
 {
     static const char *const names[] = {"calls"};
     struct shm_counters *counters;
-
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (setgroups(0, NULL) != 0 || setgid(SERVER) != 0 || setuid(SERVER) != 0)
         _exit(1);
@@ -63,7 +61,6 @@ static int setup(void **state)
 {
     int ends[2];
     char byte;
-
     (void)state;
     (void)segment_name(); /* before the fork, so that the server uses the same name */
     snprintf(directory, sizeof(directory), "/tmp/rosterd-test-XXXXXX");
@@ -90,7 +87,6 @@ static void end_server(void)
 static int teardown(void **state)
 {
     char temporary[140];
-
     (void)state;
     end_server();
     segment_remove();
@@ -114,7 +110,6 @@ static bool is_root(void)
 static void assert_works(const char *expected, const char *const args[4])
 {
     struct tool_result got = tool_run(ON_SEGMENT, args[0], args[1], args[2], args[3], (char *)NULL);
-
     if (got.exit != 0 || got.err[0] != '\0' || strstr(got.out, expected) == NULL)
         fail_msg("%s: exit %d, \"%s\" is not in: %s; stderr: %s", args[0], got.exit, expected,
                  got.out, got.err);
@@ -141,7 +136,6 @@ static void each_reading_command_works(void **state)
 static void watch_works(void **state)
 {
     struct tool_running tool;
-
     (void)state;
     if (!is_root())
         return;
@@ -161,7 +155,6 @@ static void watch_works(void **state)
 static void users_in_a_file_of_root_are_dumped_and_loaded(void **state)
 {
     struct stat st;
-
     (void)state;
     if (!is_root())
         return;
@@ -182,7 +175,6 @@ static void a_tool_that_restarts_creates_its_file_once(void **state)
     struct rlimit whole, less;
     char events[4096] __attribute__((aligned(__alignof__(struct inotify_event))));
     int made = 0, watch = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
-
     (void)state;
     if (!is_root())
         return;
@@ -246,7 +238,6 @@ static void running_tool_has_the_servers_rights_alone(void **state)
 {
     struct tool_running tool;
     char path[64], status[4096];
-
     (void)state;
     if (!is_root())
         return;

@@ -49,7 +49,6 @@ static void a_dump_has_all_users_oldest_first_between_two_lines(void **state)
 {
     struct tool_result got = tool_run(ON_SEGMENT, "dump", NULL);
     char expected[1024];
-
     (void)state;
     frame(expected, 3, "", 3);
     char *end = strstr(expected, "{\"rosterd_dump_end\"");
@@ -64,7 +63,6 @@ static void a_dump_has_all_users_oldest_first_between_two_lines(void **state)
 static void an_empty_table_gives_an_empty_dump(void **state)
 {
     char expected[512];
-
     (void)state;
     segment_open();
     segment_close();
@@ -79,7 +77,6 @@ static void a_dump_into_a_file_replaces_it_and_is_for_its_owner_alone(void **sta
 {
     struct stat st;
     char expected[256], temporary[128];
-
     (void)state;
     file_write("old");
     chmod(file_path(), 0644);
@@ -107,7 +104,6 @@ static void a_dump_into_a_file_replaces_it_and_is_for_its_owner_alone(void **sta
 static void assert_dump_leaves_the_old_file(int code, const char *what)
 {
     char temporary[128];
-
     file_write("old");
     struct tool_result got = tool_run(ON_SEGMENT, "dump", "--output", file_path(), NULL);
     tool_assert_failed(&got, code, what);
@@ -123,7 +119,6 @@ static void bytes_that_json_cannot_hold_end_a_dump_and_name_the_user(void **stat
 {
     struct shm_store *store = segment_open();
     Userservice__User bad = user_make(BYTES("a\xFF"), BYTES(""), 1);
-
     (void)state;
     segment_insert_three(store);
     segment_insert(store, 0xab, &bad);
@@ -144,7 +139,6 @@ static void bytes_that_json_cannot_hold_end_a_dump_and_name_the_user(void **stat
 static void a_damaged_table_ends_a_dump(void **state)
 {
     struct shm_store *store = segment_open();
-
     (void)state;
     segment_insert_three(store);
     struct shm_node *first = container_of(shm_control()->order.next, struct shm_node, order);
@@ -156,7 +150,6 @@ static void a_place_that_cannot_be_written_is_named(void **state)
 {
     char fifo[80];
     int full = open("/dev/full", O_WRONLY | O_CLOEXEC);
-
     (void)state;
     struct tool_result got = tool_run_into(full, ON_SEGMENT, "dump", NULL);
     close(full);
@@ -186,7 +179,6 @@ static void a_place_that_cannot_be_written_is_named(void **state)
 static void a_link_at_the_temporary_name_is_not_followed(void **state)
 {
     char temporary[80], victim[80];
-
     (void)state;
     snprintf(temporary, sizeof(temporary), "%s.tmp", file_path());
     snprintf(victim, sizeof(victim), "%s.victim", file_path());
@@ -220,7 +212,6 @@ static void insert_many(struct shm_actor *actor, unsigned from, unsigned to)
 {
     static uint8_t bodies[SHM_BATCH_MAX][USER_BODY_MAX];
     struct shm_new_user users[SHM_BATCH_MAX];
-
     while (from < to) {
         unsigned n = 0;
         for (; n < SHM_BATCH_MAX && from < to; n++, from++) {
@@ -236,7 +227,6 @@ static void many_users_are_dumped_whole(void **state)
 {
     struct shm_store *store = segment_open();
     struct shm_actor *actor = segment_join(store, SHM_ACTOR_MASTER, 0);
-
     (void)state;
     insert_many(actor, 0, 20000);
     assert_table_has(20000);
@@ -248,7 +238,6 @@ static void a_dump_that_is_ended_by_a_signal_leaves_no_file(void **state)
     struct shm_store *store = segment_open();
     struct shm_actor *actor = segment_join(store, SHM_ACTOR_MASTER, 0);
     char temporary[80];
-
     (void)state;
     insert_many(actor, 0, 100000);
     shm_actor_leave(actor);
@@ -268,7 +257,6 @@ static void change_all(struct shm_actor *actor, unsigned count, unsigned round)
 {
     static uint8_t bodies[SHM_BATCH_MAX][USER_BODY_MAX];
     struct shm_new_user users[SHM_BATCH_MAX];
-
     for (unsigned i = 0; i < count;) {
         unsigned n = 0;
         for (; n < SHM_BATCH_MAX && i < count; n++, i++) {
@@ -296,7 +284,6 @@ static void a_dump_that_takes_too_long_ends_with_an_error(void **state)
     char buffer[65536], line[512] = {0};
     struct shm_info info;
     ssize_t got;
-
     (void)state;
     insert_many(actor, 0, USERS);
     assert_non_null(err);
@@ -343,7 +330,6 @@ static _Noreturn void write_pairs(struct shm_store *store)
     struct shm_new_user users[2];
     uint8_t bodies[2][USER_BODY_MAX], ids[2][SHM_ID_SIZE];
     struct shm_fault fault;
-
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (shm_actor_join(&actor, store, SHM_ACTOR_WORKER, 1, &fault) != SHM_OK)
         _exit(1);
@@ -370,7 +356,6 @@ static uint64_t users_of_frame(const char *line)
 {
     struct json_object *object = json_parse(line);
     uint64_t users = json_number_field(object, "users");
-
     json_object_put(object);
     return users;
 }
@@ -382,7 +367,6 @@ static void check_pairs(char *dump, unsigned char round_of[PAIRS])
     uint64_t seen = 0;
     char *save = NULL, *line = strtok_r(dump, "\n", &save), *last = NULL;
     uint64_t told = users_of_frame(line);
-
     memset(round_of, 0, PAIRS);
     while ((line = strtok_r(NULL, "\n", &save)) != NULL) {
         last = line;
@@ -411,7 +395,6 @@ static void a_dump_beside_a_writer_is_one_snapshot(void **state)
     struct shm_actor *actor = segment_join(store, SHM_ACTOR_MASTER, 0);
     unsigned char round_of[PAIRS];
     struct shm_info before, after;
-
     (void)state;
     insert_many(actor, 0, 2 * PAIRS);
     change_all(actor, 2 * PAIRS, 0);
@@ -440,7 +423,6 @@ static void read_terminal(int terminal, char *text, size_t size)
 {
     size_t len = 0;
     ssize_t got;
-
     while (len < size - 1 && (got = read(terminal, text + len, size - 1 - len)) > 0)
         len += (size_t)got;
     text[len] = '\0';
@@ -452,7 +434,6 @@ static void progress_is_shown_on_a_terminal_and_nowhere_else(void **state)
     struct shm_actor *actor = segment_join(store, SHM_ACTOR_MASTER, 0);
     int master, slave;
     char shown[65536];
-
     (void)state;
     insert_many(actor, 0, 20000);
     shm_actor_leave(actor);

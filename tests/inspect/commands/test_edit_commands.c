@@ -87,7 +87,6 @@ static void more_than_a_commit_takes_are_deleted_at_once(void **state)
                              "delete"};
     static char ids[COUNT][UUID_TEXT_SIZE + 1];
     uint8_t id[UUID_SIZE], body[USER_BODY_MAX];
-
     (void)state;
     segment_open();
     segment_close();
@@ -133,7 +132,6 @@ static void more_than_a_commit_takes_are_deleted_at_once(void **state)
 static void assert_ada_is(const char *line)
 {
     char *users = dumped_users();
-
     assert_int_equal(strncmp(users, line, strlen(line)), 0);
     free(users);
 }
@@ -163,7 +161,6 @@ static void set_roles_replaces_the_roles_and_nothing_else(void **state)
 static void thirty_two_long_roles_fit(void **state)
 {
     char list[32 * 65 + 1] = "";
-
     (void)state;
     for (size_t i = 0; i < 32; i++) {
         memset(list + i * 65, 'r', 64);
@@ -219,7 +216,6 @@ static void a_wrong_id_is_named(void **state)
 static void a_body_that_is_no_user_is_not_overwritten(void **state)
 {
     struct shm_store *store = segment_open();
-
     (void)state;
     segment_insert_body(store, 2, "\x12\xFFgarbage", 9);
     assert_fails(tool_run(ON_SEGMENT, "set-roles", ID_2, "user", NULL), 4,
@@ -259,7 +255,6 @@ static void a_paused_listing_sees_the_table_as_it_was(void **state)
     struct shm_user user;
     struct user_fields fields;
     struct user_text roles[USER_ROLES_MAX];
-
     (void)state;
     segment_insert_three(store);
     struct shm_actor *actor = segment_join(store, SHM_ACTOR_WORKER, 0);
@@ -289,7 +284,6 @@ static void a_paused_listing_sees_the_table_as_it_was(void **state)
 static void a_stopped_lock_holder_ends_a_change_with_an_error(void **state)
 {
     struct shm_store *store = segment_open();
-
     (void)state;
     segment_insert_three(store);
     pid_t holder = segment_stopped_lock_holder(store);
@@ -313,7 +307,6 @@ static void assert_no_writing(const char *what)
 static void while_a_server_starts_nothing_is_written(void **state)
 {
     struct shm_store *store = segment_open();
-
     (void)state;
     segment_insert_three(store);
     file_write("");
@@ -327,7 +320,6 @@ static void while_a_server_starts_nothing_is_written(void **state)
 static void after_an_unfinished_rebuild_nothing_is_written(void **state)
 {
     struct shm_store *store = segment_open();
-
     (void)state;
     segment_insert_three(store);
     file_write("");
@@ -346,7 +338,6 @@ static void while_a_load_is_at_work_no_server_takes_over(void **state)
     struct shm_store *store;
     char byte;
     int in[2], err[2];
-
     (void)state;
     assert_int_equal(pipe2(in, O_CLOEXEC), 0);
     assert_int_equal(pipe2(err, O_CLOEXEC), 0);

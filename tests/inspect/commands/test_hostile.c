@@ -227,7 +227,6 @@ static void no_damaged_word_crashes_or_hangs_a_reading_command(void **state)
     static const char *const commands[][3] = {
         {"list"}, {"get", ID_2}, {"get", "--username", "bob"}, {"list", "--after", "2"}};
     uint64_t seed = 88172645463325252u;
-
     (void)state;
     segment_insert_three(segment_open());
     for (unsigned i = 0; i < 150; i++) {
@@ -268,7 +267,6 @@ static void assert_unprotected_list(const char *why)
 static void without_the_right_to_write_a_reader_is_unprotected(void **state)
 {
     char path[128];
-
     (void)state;
     if (geteuid() != 0) {
         print_message("needs root, to become another user\n");
@@ -323,7 +321,6 @@ static void without_a_free_slot_a_reader_is_unprotected(void **state)
     static struct shm_actor *actors[SHM_SLOTS];
     struct shm_store *store = segment_open();
     struct shm_fault fault = {{0}};
-
     (void)state;
     segment_insert_three(store);
     for (unsigned i = 0; i < SHM_SLOTS; i++)

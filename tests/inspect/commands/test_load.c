@@ -38,7 +38,6 @@ static uint64_t version_now(void)
     struct tool_result got = tool_run("--json", ON_SEGMENT, "status", NULL);
     struct json_object *status = json_parse(got.out);
     uint64_t version = json_number_field(status, "version");
-
     json_object_put(status);
     tool_free(&got);
     return version;
@@ -48,7 +47,6 @@ static uint64_t version_now(void)
 static void assert_loads(const char *summary)
 {
     struct tool_result got = tool_run(ON_SEGMENT, "load", file_path(), NULL);
-
     assert_string_equal(got.err, "");
     assert_string_equal(got.out, summary);
     assert_int_equal(got.exit, 0);
@@ -58,7 +56,6 @@ static void assert_loads(const char *summary)
 static void assert_load_fails(const char *what, const char *summary)
 {
     struct tool_result got = tool_run(ON_SEGMENT, "load", file_path(), NULL);
-
     tool_assert_failed(&got, 1, what);
     assert_string_equal(got.out, summary);
     tool_free(&got);
@@ -78,7 +75,6 @@ static void a_loaded_dump_gives_the_same_dump(void **state)
         user_make(BYTES("none"), BYTES("n@example.org"), 0),
         user_make(BYTES("most"), BYTES("m@example.org"), 1),
     };
-
     (void)state;
     odd[3].n_roles = 0;
     for (size_t i = 0; i < 32; i++) {
@@ -123,7 +119,6 @@ static void a_user_is_stored_as_the_server_would_store_it(void **state)
     uint8_t id[UUID_SIZE], body[USER_BODY_MAX];
     struct shm_user user;
     size_t len = user_of(id, body, 5);
-
     (void)state;
     file_write_users(0, 10);
     assert_loads("10 inserted, 0 updated, 0 unchanged, 0 refused\n");
@@ -200,7 +195,6 @@ static void json_reports_the_counts_as_numbers(void **state)
 static void blank_lines_crlf_and_a_last_line_without_newline_are_taken(void **state)
 {
     char first[FILE_LINE_SIZE], second[FILE_LINE_SIZE], text[3 * FILE_LINE_SIZE];
-
     (void)state;
     empty_segment();
     first[line_of(first, 0) - 1] = '\0';
@@ -214,7 +208,6 @@ static void blank_lines_crlf_and_a_last_line_without_newline_are_taken(void **st
 static void a_file_without_users_is_an_error_and_a_dump_of_none_is_not(void **state)
 {
     static const char *const files[] = {"", "\n", " \r\n\n"};
-
     (void)state;
     empty_segment();
     for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
@@ -233,7 +226,6 @@ static void a_file_without_users_is_an_error_and_a_dump_of_none_is_not(void **st
 static void write_users_but(unsigned count, unsigned bad, const char *line)
 {
     FILE *file = fopen(file_path(), "w");
-
     assert_non_null(file);
     lines_of(file, 0, bad - 1);
     fprintf(file, "%s\n", line);
@@ -244,7 +236,6 @@ static void write_users_but(unsigned count, unsigned bad, const char *line)
 static void a_bad_line_is_named_and_ends_the_load_before_its_chunk(void **state)
 {
     char what[256];
-
     (void)state;
     empty_segment();
     write_users_but(1000, 300,
@@ -265,7 +256,6 @@ static void a_bad_line_is_named_and_ends_the_load_before_its_chunk(void **state)
 static void keep_going_passes_over_bad_lines(void **state)
 {
     char what[96];
-
     (void)state;
     empty_segment();
     FILE *file = fopen(file_path(), "w");
@@ -294,7 +284,6 @@ static void keep_going_passes_over_bad_lines(void **state)
 static const char *with_frame(const char *header, unsigned users, const char *after)
 {
     FILE *file = fopen(file_path(), "w");
-
     assert_non_null(file);
     fprintf(file, "%s\n", header);
     lines_of(file, 0, users);
@@ -461,7 +450,6 @@ static void a_dump_that_does_not_fit_is_refused_before_its_first_user(void **sta
 static void a_segment_at_its_bound_says_how_far_it_came(void **state)
 {
     enum { SIZE = 11 << 20 };
-
     (void)state;
     segment_open_as((struct shm_config){.size = SIZE, .max_users = 9000});
     segment_close();
@@ -482,7 +470,6 @@ static void a_segment_at_its_bound_says_how_far_it_came(void **state)
 static void wait_for_users(struct shm_store *store, uint64_t users)
 {
     struct shm_info info;
-
     for (int i = 0; i < 30000; i++) {
         shm_store_info(store, &info);
         if (info.users >= users)
@@ -495,7 +482,6 @@ static void wait_for_users(struct shm_store *store, uint64_t users)
 static int nowhere(void)
 {
     static int fd = -1;
-
     if (fd < 0)
         fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
     return fd;
@@ -511,7 +497,6 @@ static struct feeding feed_start(int err_fd)
 {
     struct feeding feeding;
     int ends[2];
-
     assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
     feeding.pid = tool_start(ends[0], nowhere(), err_fd, ON_SEGMENT, "load", "-", NULL);
     close(ends[0]);
@@ -530,7 +515,6 @@ static void a_load_killed_in_the_middle_goes_on_where_it_was(void **state)
 {
     struct shm_store *store = segment_open();
     unsigned fed = 0;
-
     (void)state;
     for (unsigned kills = 0; kills < 5; kills++) {
         struct feeding feeding = feed_start(-1);
@@ -560,7 +544,6 @@ static void a_load_killed_at_any_time_leaves_whole_chunks(void **state)
     enum { USERS = 20000 };
     struct shm_store *store = segment_open();
     struct shm_info info;
-
     (void)state;
     file_write_users(0, USERS);
     for (unsigned kills = 0; kills < 20; kills++) {
@@ -586,7 +569,6 @@ static void an_interrupted_load_says_how_far_it_came(void **state)
     struct shm_store *store = segment_open();
     FILE *err = tmpfile();
     char line[256] = {0};
-
     (void)state;
     assert_non_null(err);
     struct feeding feeding = feed_start(fileno(err));
@@ -609,7 +591,6 @@ static void a_load_that_waits_for_input_holds_nobody_up(void **state)
 {
     struct shm_store *store = segment_open();
     struct shm_info info;
-
     (void)state;
     struct feeding feeding = feed_start(-1);
     lines_of(feeding.pipe, 0, 256 + 10);
@@ -646,7 +627,6 @@ static void a_stopped_lock_holder_ends_a_load_with_an_error_in_two_seconds(void 
     pid_t holder = segment_stopped_lock_holder(segment_open());
     struct timespec before, after;
     char why[128];
-
     (void)state;
     file_write_users(0, 10);
     snprintf(why, sizeof(why),
@@ -669,7 +649,6 @@ static uint64_t private_bytes(pid_t pid)
     char path[64];
     unsigned long kib = 0;
     char *status, *field;
-
     snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
     status = file_read(path);
     assert_non_null(status);
@@ -686,7 +665,6 @@ static void three_hundred_thousand_users_take_no_more_memory_than_a_thousand(voi
     struct shm_store *store =
         segment_open_as((struct shm_config){.size = UINT64_C(1) << 30, .max_users = USERS});
     struct shm_info info;
-
     (void)state;
 #ifdef __SANITIZE_ADDRESS__
     setenv("ASAN_OPTIONS", "quarantine_size_mb=1", 1); /* the sanitizer keeps freed memory */
@@ -714,7 +692,6 @@ static unsigned long computed(pid_t pid)
 {
     char path[64], *stat, *field;
     unsigned long ticks;
-
     snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
     stat = file_read(path);
     assert_non_null(stat);
@@ -732,7 +709,6 @@ static void a_load_of_what_is_there_may_take_its_time(void **state)
 {
     enum { PADDING = 60000 };
     char line[FILE_LINE_SIZE], *padding = malloc(PADDING);
-
     (void)state;
     assert_non_null(padding);
     memset(padding, ' ', PADDING);
@@ -755,7 +731,6 @@ static void a_load_of_what_is_there_may_take_its_time(void **state)
 static void a_damaged_table_ends_a_load(void **state)
 {
     struct shm_store *store = segment_open();
-
     (void)state;
     segment_insert_three(store);
     for (uint64_t i = 0; i < shm_control()->ids.count; i++)

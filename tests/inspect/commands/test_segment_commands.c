@@ -26,7 +26,6 @@ static void a_missing_segment_ends_every_command_with_3(void **state)
     static const char *const commands[][2] = {
         {"status"}, {"list"},    {"get", ID_1}, {"verify"}, {"stats"},
         {"unlink"}, {"workers"}, {"readers"},   {"tail"},   {"watch", "--json"}};
-
     (void)state;
     for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
         struct tool_result got = tool_run(ON_SEGMENT, commands[i][0], commands[i][1], NULL);
@@ -81,7 +80,6 @@ static void wrong_usage_is_named_and_ends_with_2(void **state)
 static void help_and_version_need_no_segment(void **state)
 {
     struct tool_result help = tool_run("--help", NULL), version = tool_run("--version", NULL);
-
     (void)state;
     assert_int_equal(help.exit, 0);
     assert_string_equal(help.err, "");
@@ -102,7 +100,6 @@ static void what_is_no_segment_ends_with_4(void **state)
     char path[128];
     static const char zeros[65536];
     static const size_t sizes[] = {0, 1, 4096, sizeof(zeros)};
-
     (void)state;
     snprintf(path, sizeof(path), "/dev/shm%s", segment_name());
     for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
@@ -121,7 +118,6 @@ static void what_is_no_segment_ends_with_4(void **state)
 static void status_tells_a_live_server_from_a_dead_one(void **state)
 {
     struct shm_store *store = segment_open();
-
     (void)state;
     segment_insert_three(store);
     for (int live = 1; live >= 0; live--) {
@@ -163,7 +159,6 @@ static void verify_of_a_whole_segment_ends_with_0(void **state)
 {
     struct tool_result text = tool_run(ON_SEGMENT, "verify", NULL);
     struct tool_result json = tool_run(ON_SEGMENT, "--json", "verify", NULL);
-
     (void)state;
     assert_string_equal(text.err, "");
     assert_int_equal(text.exit, 0);
@@ -184,7 +179,6 @@ static void damage(const char *needle)
 {
     char path[128];
     struct stat info;
-
     snprintf(path, sizeof(path), "/dev/shm%s", segment_name());
     int fd = open(path, O_RDWR);
     assert_true(fd >= 0);
@@ -254,7 +248,6 @@ static void stats_sums_the_counters(void **state)
     static const char *const names[] = {"calls{code=\"OK\"}", "idle", "big"};
     struct shm_counters *counters;
     struct shm_fault fault = {{0}};
-
     (void)state;
     segment_open();
     if (shm_counters_open(&counters, segment_name(), names, 3, &fault) != SHM_OK)

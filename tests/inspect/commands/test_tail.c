@@ -19,7 +19,6 @@ static void update_user(struct shm_actor *actor, uint8_t id, const Userservice__
 {
     uint8_t body[SHM_BODY_MAX];
     struct shm_new_user new_user = {.body = body};
-
     memset(new_user.id, id, sizeof(new_user.id));
     new_user.body_len = (uint32_t)userservice__user__pack(user, body);
     assert_int_equal(shm_users_update(actor, &new_user, 1, NULL), SHM_OK);
@@ -28,7 +27,6 @@ static void update_user(struct shm_actor *actor, uint8_t id, const Userservice__
 static void delete_user(struct shm_actor *actor, uint8_t id)
 {
     uint8_t ids[1][SHM_ID_SIZE];
-
     memset(ids, id, sizeof(ids));
     assert_int_equal(shm_users_delete(actor, ids, 1, NULL), SHM_OK);
 }
@@ -37,7 +35,6 @@ static void delete_user(struct shm_actor *actor, uint8_t id)
 static void await_tool(struct shm_store *store)
 {
     struct shm_slot_info info;
-
     for (unsigned tries = 0; tries < 1000; tries++) {
         unsigned from = 0;
         while (shm_slot_next(store, &from, &info))
@@ -98,7 +95,6 @@ static void tail_follows_what_happens(void **state)
     Userservice__User ada = user_make(BYTES("ada"), BYTES(""), 1);
     Userservice__User eve = user_make(BYTES("eve\n"), BYTES(""), 1);
     struct tool_running tool;
-
     (void)state;
     segment_insert(store, 1, &ada);
     tool_follow(&tool, ON_SEGMENT, "tail", NULL);
@@ -125,7 +121,6 @@ static void a_sleeping_tail_holds_up_no_grace_period(void **state)
     struct shm_store *store = segment_open();
     struct tool_running tool;
     struct shm_slot_info info;
-
     (void)state;
     tool_follow(&tool, ON_SEGMENT, "tail", NULL);
     await_tool(store);
@@ -147,7 +142,6 @@ static void what_the_feed_has_lost_is_told_as_the_whole_table(void **state)
     Userservice__User ada = user_make(BYTES("ada"), BYTES(""), 1);
     struct tool_running tool;
     char marker[64];
-
     (void)state;
     segment_insert_three(store);
     struct shm_actor *actor = segment_join(store, SHM_ACTOR_WORKER, 0);
@@ -175,7 +169,6 @@ static void tail_ends_when_nobody_reads_it_any_more(void **state)
 {
     struct shm_store *store = segment_open();
     struct tool_running tool;
-
     (void)state;
     tool_follow(&tool, ON_SEGMENT, "tail", NULL);
     await_tool(store);
@@ -193,7 +186,6 @@ static void tail_goes_on_beside_the_next_server_and_ends_with_the_segment(void *
     struct shm_store *store = segment_open();
     Userservice__User ada = user_make(BYTES("ada"), BYTES(""), 1);
     struct tool_running tool;
-
     (void)state;
     tool_follow(&tool, ON_SEGMENT, "tail", "--from", "0", NULL);
     await_tool(store);
@@ -218,7 +210,6 @@ static void tail_that_the_next_server_has_outgrown_says_so(void **state)
     static uint8_t body[SHM_BODY_MAX] = {0};
     struct shm_new_user user = {.body = body, .body_len = sizeof(body)};
     struct tool_running tool;
-
     (void)state;
     tool_follow(&tool, ON_SEGMENT, "tail", NULL);
     await_tool(store);

@@ -64,7 +64,6 @@ static void list_as_json_is_one_object_a_line(void **state)
         "{\"id\":\"" ID_2 "\",\"username\":\"bob\",\"email\":\"\","
         "\"created_at\":1700000001,\"roles\":[\"user\",\"admin\"],\"seq\":2}\n";
     struct tool_result got = tool_run("list", "--json", ON_SEGMENT, "--limit", "2", NULL);
-
     (void)state;
     assert_int_equal(got.exit, 0);
     assert_string_equal(got.out, expected);
@@ -74,7 +73,6 @@ static void list_as_json_is_one_object_a_line(void **state)
 static void a_number_never_given_out_is_refused(void **state)
 {
     struct tool_result got = tool_run(ON_SEGMENT, "list", "--after", "4", NULL);
-
     (void)state;
     tool_assert_failed(&got, 1, "--after: sequence number 4 does not exist yet");
     tool_free(&got);
@@ -102,7 +100,6 @@ static void insert_many(struct shm_store *store)
     struct shm_actor *actor;
     struct shm_fault fault = {{0}};
     uint32_t len = (uint32_t)userservice__user__pack(&user, body);
-
     assert_int_equal(shm_actor_join(&actor, store, SHM_ACTOR_WORKER, 0, &fault), SHM_OK);
     for (uint32_t done = 0; done < MANY;) {
         uint32_t n = 0;
@@ -123,7 +120,6 @@ static void a_long_list_is_whole_and_gives_its_slot_back(void **state)
     struct shm_store *store = segment_open();
     struct shm_info info;
     uint64_t seq = 0;
-
     (void)state;
     insert_many(store);
     struct tool_result got = tool_run(ON_SEGMENT, "list", NULL);
@@ -142,7 +138,6 @@ static void a_closed_pipe_ends_the_list_quietly(void **state)
     struct shm_store *store = segment_open();
     struct shm_info info;
     int ends[2];
-
     (void)state;
     insert_many(store);
     assert_int_equal(pipe(ends), 0);
@@ -161,7 +156,6 @@ static void output_that_cannot_be_written_is_an_error(void **state)
 {
     int full = open("/dev/full", O_WRONLY);
     static const char *const commands[] = {"status", "list", "verify"};
-
     (void)state;
     assert_true(full >= 0);
     for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
@@ -178,7 +172,6 @@ static void get_prints_the_one_user(void **state)
 {
     struct tool_result text = tool_run(ON_SEGMENT, "get", ID_2, NULL);
     struct tool_result json = tool_run(ON_SEGMENT, "--json", "get", ID_3, NULL);
-
     (void)state;
     assert_int_equal(text.exit, 0);
     assert_string_equal(text.out, "id        " ID_2 "\n"
@@ -198,7 +191,6 @@ static void get_prints_the_one_user(void **state)
 static void get_of_nobody_ends_with_1(void **state)
 {
     static const char *const ids[] = {"09090909-0909-0909-0909-090909090909", "nobody", ""};
-
     (void)state;
     for (size_t i = 0; i < sizeof(ids) / sizeof(ids[0]); i++) {
         struct tool_result got = tool_run(ON_SEGMENT, "--json", "get", ids[i], NULL);
@@ -212,7 +204,6 @@ static void get_by_name_prints_all_who_have_it(void **state)
 {
     struct shm_store *store = segment_open();
     Userservice__User bob = user_make(BYTES("bob"), BYTES("b@example.org"), 1);
-
     (void)state;
     segment_insert_three(store);
     segment_insert(store, 7, &bob);
@@ -242,7 +233,6 @@ static void get_by_name_goes_by_the_index(void **state)
                                 .key_of = user_key_of};
     struct shm_store *store;
     struct shm_fault fault = {{0}};
-
     (void)state;
     if (shm_store_open(&store, &config, &fault) != SHM_OK)
         fail_msg("%s", fault.text);
@@ -267,7 +257,6 @@ static void what_a_client_stored_cannot_reach_the_terminal(void **state)
     struct shm_store *store = segment_open();
     Userservice__User user =
         user_make(BYTES("a\"\\\n\x1B]0;\x07\0b"), BYTES("\xFF\xE2\x80\xAE@\t"), INT64_MIN);
-
     (void)state;
     segment_insert(store, 1, &user);
     segment_close();
@@ -289,7 +278,6 @@ static void a_body_that_is_no_user_is_told_and_the_others_are_listed(void **stat
 {
     struct shm_store *store = segment_open();
     Userservice__User ada = user_make(BYTES("ada"), BYTES("ada@example.org"), 1700000000);
-
     (void)state;
     segment_insert(store, 1, &ada);
     segment_insert_body(store, 2, "\x12\xFFgarbage", 9);
@@ -312,7 +300,6 @@ static void a_body_that_is_no_user_is_told_and_the_others_are_listed(void **stat
 static void assert_list_finds(const char *what)
 {
     struct tool_result got = tool_run(ON_SEGMENT, "list", NULL);
-
     tool_assert_failed(&got, 4, what);
     tool_free(&got);
     segment_close();
@@ -321,7 +308,6 @@ static void assert_list_finds(const char *what)
 static void a_pointer_to_nowhere_ends_the_list(void **state)
 {
     struct shm_store *store = segment_open();
-
     (void)state;
     segment_insert_three(store);
     first_node()->order.next = (struct cds_list_head *)(uintptr_t)0x10040;
@@ -331,7 +317,6 @@ static void a_pointer_to_nowhere_ends_the_list(void **state)
 static void users_in_a_ring_end_the_list(void **state)
 {
     struct shm_store *store = segment_open();
-
     (void)state;
     segment_insert_three(store);
     first_node()->order.next = &first_node()->order;
@@ -341,7 +326,6 @@ static void users_in_a_ring_end_the_list(void **state)
 static void dead_users_in_a_ring_end_the_list(void **state)
 {
     struct shm_store *store = segment_open();
-
     (void)state;
     segment_insert_three(store);
     struct shm_node *first = first_node();

@@ -49,7 +49,6 @@ static char *printed(const uint8_t *body, size_t len, struct fault *fault)
     char *line = NULL;
     size_t size = 0;
     FILE *out = open_memstream(&line, &size);
-
     assert_non_null(out);
     bool done = record_print(out, binary_id, body, (uint32_t)len, fault);
     fclose(out);
@@ -67,7 +66,6 @@ static void assert_round_trip(const struct user_fields *fields, const char *expe
     struct fault fault = {{0}};
     struct record record;
     char *line = printed(body, len, &fault);
-
     if (line == NULL)
         fail_msg("%s", fault.text);
     if (expected != NULL)
@@ -93,7 +91,6 @@ static void a_user_survives_the_way_to_json_and_back(void **state)
         .roles = roles,
         .num_roles = 3,
     };
-
     (void)state;
     assert_round_trip(&fields,
                       "{\"id\":\"" ID "\",\"username\":\"Zo\xC3\xAB \xF0\x9F\x98\x80\\u001b[0m\\n"
@@ -176,7 +173,6 @@ static void assert_refused(const char *line, size_t len, const char *reason)
 {
     struct record record;
     struct fault fault;
-
     if (record_parse(&parser, line, len, &record, &fault) != RECORD_BAD)
         fail_msg("accepted: %s", line);
     if (strstr(fault.text, reason) == NULL)
@@ -261,7 +257,6 @@ static void escapes_blanks_and_order_may_be_any(void **state)
     struct fault fault;
     struct user_fields fields;
     struct user_text roles[USER_ROLES_MAX];
-
     (void)state;
     assert_int_equal(record_parse(&parser, line, sizeof(line) - 1, &record, &fault), RECORD_USER);
     assert_memory_equal(record.id, binary_id, UUID_SIZE);
@@ -281,7 +276,6 @@ static void a_dumps_first_and_last_line_are_told_from_users(void **state)
     FILE *file = open_memstream(&out, &size);
     struct record record;
     struct fault fault;
-
     (void)state;
     record_print_header(file, "/a\"b", 7, 42);
     record_print_trailer(file, 43);
@@ -306,7 +300,6 @@ static struct lines lines;
 static void open_lines(const char *bytes, size_t len, size_t longest)
 {
     FILE *file = tmpfile();
-
     assert_non_null(file);
     assert_int_equal(fwrite(bytes, 1, len, file), len);
     rewind(file);
@@ -320,7 +313,6 @@ static void assert_line(const char *expected)
 {
     const char *line;
     size_t len;
-
     assert_int_equal(lines_next(&lines, &line, &len), LINES_READ);
     assert_int_equal(len, strlen(expected));
     assert_memory_equal(line, expected, len);
@@ -330,7 +322,6 @@ static void assert_lines_result(enum lines_result expected)
 {
     const char *line;
     size_t len;
-
     assert_int_equal(lines_next(&lines, &line, &len), expected);
 }
 
@@ -356,7 +347,6 @@ static void a_line_that_is_too_long_is_skipped_however_long(void **state)
 {
     enum { LONG = 3 * LINES_BUFFER_SIZE };
     char *bytes = malloc(LONG + 100);
-
     (void)state;
     assert_non_null(bytes);
     memset(bytes, 'x', LONG);
@@ -381,7 +371,6 @@ static void lines_that_cross_the_buffers_end_are_whole(void **state)
 {
     enum { EACH = 1000, COUNT = 5 * LINES_BUFFER_SIZE / EACH };
     char *bytes = malloc((size_t)COUNT * EACH), expected[EACH] = {0};
-
     (void)state;
     assert_non_null(bytes);
     for (size_t i = 0; i < COUNT; i++) {

@@ -18,7 +18,6 @@ static char *printed(const char *bytes, size_t len)
     char *text;
     size_t size;
     FILE *out = open_memstream(&text, &size);
-
     assert_non_null(out);
     text_print(out, bytes, len);
     fclose(out);
@@ -30,7 +29,6 @@ static char *printed_json(const char *bytes, size_t len)
     char *text;
     size_t size;
     FILE *out = open_memstream(&text, &size);
-
     assert_non_null(out);
     object_print(out, object_new_text(bytes, len));
     fclose(out);
@@ -132,6 +130,5 @@ int main(void)
         cmocka_unit_test(json_strings_are_escaped_and_well_formed),
         cmocka_unit_test(times_outside_of_the_calendar_stay_numbers),
     };
-
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -20,7 +20,6 @@
 static struct json_object *next_sample(struct tool_running *tool)
 {
     const char *line = tool_line(tool);
-
     assert_non_null(line);
     return json_parse(line);
 }
@@ -47,7 +46,6 @@ static void an_interval_out_of_bounds_is_refused(void **state)
 {
     static const char *const wrong[] = {"0",  "0.05", "4000",  "x",    "1x",  "",
                                         " 1", "inf",  "0x1p3", "1e99", "nan", "-1"};
-
     (void)state;
     for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
         struct tool_result got = tool_run(ON_SEGMENT, "--json", "watch", "--", wrong[i], NULL);
@@ -61,7 +59,6 @@ static void watch_prints_an_object_each_interval(void **state)
     struct shm_store *store = segment_open();
     struct tool_running tool;
     struct timespec start, end;
-
     (void)state;
     segment_insert_three(store);
     tool_follow(&tool, ON_SEGMENT, "--json", "watch", "0.2", NULL);
@@ -94,7 +91,6 @@ static void watch_tells_how_fast_counters_and_versions_grow(void **state)
     struct shm_fault fault = {{0}};
     struct shm_actor *actor;
     struct tool_running tool;
-
     (void)state;
     if (shm_counters_open(&counters, segment_name(), names, 2, &fault) != SHM_OK ||
         shm_actor_join(&actor, store, SHM_ACTOR_WORKER, 0, &fault) != SHM_OK)
@@ -138,7 +134,6 @@ static void watch_goes_on_with_the_next_segment(void **state)
 {
     struct tool_running tool;
     struct json_object *object;
-
     (void)state;
     segment_insert_three(segment_open());
     tool_follow(&tool, ON_SEGMENT, "--json", "watch", "0.1", NULL);
@@ -181,7 +176,6 @@ static void watch_goes_on_with_the_next_segment(void **state)
 static void watch_ends_when_nobody_reads_it_any_more(void **state)
 {
     struct tool_running tool;
-
     (void)state;
     segment_open();
     tool_follow(&tool, ON_SEGMENT, "--json", "watch", "3600", NULL);
