@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "tests/inspect/users_file.h"
 
-#include <inttypes.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>

@@ -8,6 +8,7 @@
 #include "inspect/core/slot_info.h"
 #include "inspect/core/table_reader.h"
 #include "inspect/core/text.h"
+#include "shm/counters.h"
 
 /* ---- workers ---- */
 

@@ -3,8 +3,6 @@
 #ifndef ROSTERD_INSPECT_COMMANDS_COMMANDS_H
 #define ROSTERD_INSPECT_COMMANDS_COMMANDS_H
 
-#include <stddef.h>
-
 #include "inspect/core/inspect_options.h"
 #include "inspect/core/report.h"
 

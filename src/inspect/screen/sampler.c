@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "inspect/core/memory.h"
 #include "inspect/core/slot_info.h"
+#include "inspect/core/table_reader.h"
 #include "inspect/core/text.h"
 
 /* ---- rates ---- */

@@ -12,7 +12,7 @@
 #include <stdint.h>
 
 #include "inspect/core/inspect_options.h"
-#include "inspect/core/table_reader.h"
+#include "inspect/core/report.h"
 #include "shm/store.h"
 
 /** Growth per second of a counter, or value of a gauge: now, and as decaying averages over 10 and

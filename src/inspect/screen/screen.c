@@ -5,6 +5,7 @@
 #include <ncurses.h>
 #include <stdarg.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/param.h>
 #include <time.h>

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* shm-inspect started by root, on the segment of a server that runs as another user. */
-#include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
 #include <setjmp.h>
@@ -265,8 +264,8 @@ int main(void)
         WITH_SERVER(each_reading_command_works),
         WITH_SERVER(watch_works),
         WITH_SERVER(users_in_a_file_of_root_are_dumped_and_loaded),
-#if !defined(__SANITIZE_ADDRESS__) &&                                                              \
-    !defined(__SANITIZE_THREAD__) /* sanitizers need the addresses themselves */
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+        /* not with sanitizers: they need much address space themselves */
         WITH_SERVER(a_tool_that_restarts_creates_its_file_once),
 #endif
         WITH_SERVER(load_sees_whose_lines_are_new_in_a_file_of_root),

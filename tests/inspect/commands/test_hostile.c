@@ -5,7 +5,6 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -112,8 +111,8 @@ static void id_of_bucket(char text[37], uint64_t bucket)
     snprintf(text, 37, "%02x%02x%02x%02x-0000-0000-0000-000000000000", b[0], b[1], b[2], b[3]);
 }
 
-/* All nodes of the ring belong to the chain. It is found by the sequence numbers, which must fall
- * along a chain. */
+/* All nodes of the ring belong to the chain, but the sequence numbers do not fall along it as they
+ * must. */
 static void a_ring_of_nodes_that_belong_there_ends(void **state)
 {
     char id[37];
@@ -164,8 +163,8 @@ static void while_tables_are_rebuilt_users_are_found_by_the_list(void **state)
 {
     (void)state;
     segment_insert_three(segment_open());
-    control()->rebuild.to =
-        control()->ids; /* any table; `done` says that all users have been moved */
+    /* Any table will do: `done` says that all users have been moved. */
+    control()->rebuild.to = control()->ids;
     memset(control()->ids.buckets, 0, control()->ids.count * sizeof(*control()->ids.buckets));
     struct tool_result got = tool_run(ON_SEGMENT, "get", ID_2, NULL);
     assert_string_equal(got.err, "");

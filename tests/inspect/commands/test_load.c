@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -43,7 +42,7 @@ static uint64_t version_now(void)
     return version;
 }
 
-/* Loads the test's file and expects this line on stdout. */
+/* Loads the test's file and asserts that this line is all that is printed. */
 static void assert_loads(const char *summary)
 {
     struct tool_result got = tool_run(ON_SEGMENT, "load", file_path(), NULL);
@@ -377,7 +376,7 @@ static void a_unique_field_of_another_user_is_refused_by_line(void **state)
     assert_load_fails(
         ":1: the user exists with another username, which is unique: delete the user first",
         "0 inserted, 0 updated, 0 unchanged, 1 refused\n");
-    file_write(USER_OF(ID_1, "ada", "ada@Example.org")); /* the same address */
+    file_write(USER_OF(ID_1, "ada", "ada@Example.org")); /* equal but for the case of the domain */
     assert_loads("0 inserted, 1 updated, 0 unchanged, 0 refused\n");
     segment_assert_verified();
 }
@@ -639,8 +638,8 @@ static void a_stopped_lock_holder_ends_a_load_with_an_error_in_two_seconds(void 
     assert_in_range(after.tv_sec - before.tv_sec, 1, 20);
     kill(holder, SIGKILL);
     tool_wait(holder);
-    assert_loads("10 inserted, 0 updated, 0 unchanged, 0 refused\n"); /* the dead holder's lock is
-                                                                         recovered */
+    /* The load recovers the lock of the dead holder. */
+    assert_loads("10 inserted, 0 updated, 0 unchanged, 0 refused\n");
     assert_table_has(10);
 }
 

@@ -183,7 +183,7 @@ static void damage(const char *needle)
     int fd = open(path, O_RDWR);
     assert_true(fd >= 0);
     assert_int_equal(fstat(fd, &info), 0);
-    /* only what has blocks may be touched, and a search reads: from an ordinary copy */
+    /* Searches a copy: reading the holes of the file through a mapping would allocate memory. */
     char *copy = malloc((size_t)info.st_size);
     assert_non_null(copy);
     assert_int_equal(pread(fd, copy, (size_t)info.st_size, 0), info.st_size);

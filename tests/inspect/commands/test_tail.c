@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* tail. */
+/* tail: following the changes. */
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
