@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "inspect/core/guard.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
@@ -50,6 +51,7 @@ static int signal_fd = -1;
 void guard_hold_signals(void)
 {
     sigset_t set;
+    assert(signal_fd < 0); /* called once */
     sigemptyset(&set);
     sigaddset(&set, SIGINT);
     sigaddset(&set, SIGTERM);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "inspect/core/sink.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -91,6 +92,7 @@ bool sink_flush(struct sink *sink, enum inspect_exit *code)
 enum inspect_exit sink_commit(struct sink *sink)
 {
     enum inspect_exit code = INSPECT_DONE;
+    assert(sink->file != NULL); /* open */
     if (!sink_flush(sink, &code)) {
         sink_abandon(sink);
         return code;

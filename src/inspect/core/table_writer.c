@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "inspect/core/table_writer.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdbool.h>
 #include <time.h>
@@ -70,6 +71,7 @@ static int commit_with_patience(struct table_writer *writer, commit_users *commi
 {
     uint64_t since = 0;
     int error;
+    assert(count > 0 && count <= SHM_BATCH_MAX);
     do {
         error = commit(writer->actor, users, count, conflict);
     } while (commit_again(writer, error, &since));
@@ -93,6 +95,7 @@ int table_writer_delete(struct table_writer *writer, const uint8_t (*ids)[SHM_ID
 {
     uint64_t since = 0;
     int error;
+    assert(count > 0 && count <= SHM_BATCH_MAX);
     do {
         error = shm_users_delete(writer->actor, ids, count, conflict);
     } while (commit_again(writer, error, &since));

@@ -8,8 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/param.h>
-#include <time.h>
 
+#include "base/clock.h"
 #include "inspect/core/slot_info.h"
 #include "inspect/core/text.h"
 #include "inspect/screen/terminal.h"
@@ -107,7 +107,7 @@ static void draw_head(const struct sampler *sampler, double interval)
 {
     const struct shm_info *info = &sampler->info;
     char clock[TEXT_TIME_SIZE];
-    text_format_time(clock, (int64_t)time(NULL));
+    text_format_time(clock, clock_real_coarse_s());
     if (sampler->store == NULL) {
         draw_head_line(0, A_REVERSE, " %s   every %.1f s", clock, interval);
         draw_head_line(2, A_BOLD, "%s", sampler->why.text);

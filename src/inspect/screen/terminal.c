@@ -45,7 +45,7 @@ static void add_leave_bytes(const char *capability)
 static sigset_t wait_mask; /* the signals that are blocked during terminal_wait() */
 
 /* Blocks SIGWINCH, which tells of a new window size, except during terminal_wait(). A SIGWINCH that
- * was handled just before the wait would not end it. */
+ * was handled just before the wait would not end the wait. */
 static void hold_resize(void)
 {
     sigset_t resize;

@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -85,7 +84,7 @@ static struct json_object *sampled_counters_object(const struct sampler *sampler
 static void watch_print_json(const struct sampler *sampler)
 {
     struct json_object *object = object_new();
-    object_add_signed(object, "time", (int64_t)time(NULL));
+    object_add_signed(object, "time", clock_real_coarse_s());
     object_add_bool(object, "present", sampler->store != NULL);
     if (sampler->store == NULL) {
         object_add_string(object, "reason", sampler->why.text);
