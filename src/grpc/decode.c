@@ -8,7 +8,7 @@
 
 #include <string.h>
 
-#include "grpc/wire.h"
+#include "grpc/grpc_wire.h"
 
 struct decoding {
     struct grpc_arena *arena;

@@ -14,7 +14,7 @@
 #include "base/utf8.h"
 #include "fuzz.h"
 #include "grpc/compress.h"
-#include "grpc/internal.h"
+#include "grpc/metadata.h"
 #include "grpc/timeout.h"
 #include "service/observe/access_log.h"
 

@@ -295,8 +295,8 @@ static void second_end(struct grpc_call *call, void *data, enum grpc_status stat
     note(">");
 }
 
-static const struct grpc_interceptor first = {first_start, first_end, &serve, 0};
-static const struct grpc_interceptor second = {second_start, second_end, NULL, 0};
+static const struct grpc_interceptor first = {first_start, first_end, &serve};
+static const struct grpc_interceptor second = {second_start, second_end, NULL};
 
 static int setup(uint64_t message_timeout, size_t max_memory)
 {
@@ -311,7 +311,7 @@ static int setup(uint64_t message_timeout, size_t max_memory)
     serve.loop = h2o_evloop_create();
     serve.server = grpc_server_create(serve.loop, &config);
     if (serve.server == NULL ||
-        grpc_server_add_service(serve.server, &service, set_bytes, sizeof(set_bytes), NULL) != NULL)
+        !grpc_server_add_service(serve.server, &service, set_bytes, sizeof(set_bytes), NULL, NULL))
         return -1;
     grpc_server_add_interceptor(serve.server, &first);
     grpc_server_add_interceptor(serve.server, &second);

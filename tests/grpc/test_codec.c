@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "grpc/internal.h"
+#include "grpc/methods.h"
 #include "tests/grpc/test_service.pb-c.h"
 
 static const uint8_t set_bytes[] = {
@@ -42,7 +42,7 @@ static void methods_are_found_by_their_whole_path(void **state)
 
     (void)state;
     assert_null(find(&methods, "/grpctest.Test/Unary"));
-    assert_null(grpc_methods_add(&methods, &service, set_bytes, sizeof(set_bytes), &data));
+    assert_true(grpc_methods_add(&methods, &service, set_bytes, sizeof(set_bytes), &data, NULL));
     assert_int_equal(methods.count, 5);
     for (size_t i = 0; i < 5; i++) {
         char path[64];
@@ -69,18 +69,17 @@ static void methods_are_found_by_their_whole_path(void **state)
 
 static void kinds_come_from_the_descriptor(void **state)
 {
-    static const enum grpc_kind kinds[] = {GRPC_UNARY, GRPC_UNARY, GRPC_CLIENT_STREAMING,
-                                           GRPC_SERVER_STREAMING, GRPC_BIDI_STREAMING};
+    /* Unary, Secret, Collect, Produce, Talk */
+    static const bool client_streams[] = {false, false, true, false, true};
+    static const bool server_streams[] = {false, false, false, true, true};
     struct grpc_service service = {"grpctest.Test", all_methods, 5};
     struct grpc_methods methods = {.count = 0};
 
     (void)state;
-    assert_null(grpc_methods_add(&methods, &service, set_bytes, sizeof(set_bytes), NULL));
+    assert_true(grpc_methods_add(&methods, &service, set_bytes, sizeof(set_bytes), NULL, NULL));
     for (size_t i = 0; i < 5; i++) {
-        assert_int_equal(methods.entries[i]->kind, kinds[i]);
-        assert_int_equal(methods.entries[i]->single_request,
-                         kinds[i] == GRPC_UNARY || kinds[i] == GRPC_SERVER_STREAMING);
-        assert_int_equal(methods.entries[i]->streaming_reply, kinds[i] >= GRPC_SERVER_STREAMING);
+        assert_int_equal(methods.entries[i]->single_request, !client_streams[i]);
+        assert_int_equal(methods.entries[i]->streaming_reply, server_streams[i]);
     }
     grpc_methods_free(&methods);
 }
@@ -90,9 +89,9 @@ static void refuses(const char *name, const struct grpc_method *list, size_t num
     struct grpc_service service = {name, list, num};
     struct grpc_methods methods = {.count = 0};
 
-    const char *error = grpc_methods_add(&methods, &service, set_bytes, sizeof(set_bytes), NULL);
-    assert_non_null(error);
-    assert_string_equal(error, why);
+    struct fault fault;
+    assert_false(grpc_methods_add(&methods, &service, set_bytes, sizeof(set_bytes), NULL, &fault));
+    assert_string_equal(fault.text, why);
     assert_int_equal(methods.count, 0);
     assert_null(find(&methods, "/grpctest.Test/Unary"));
     grpc_methods_free(&methods);
@@ -125,9 +124,10 @@ static void a_descriptor_set_that_does_not_parse_is_refused(void **state)
     struct grpc_methods methods = {.count = 0};
 
     (void)state;
-    assert_string_equal(
-        grpc_methods_add(&methods, &service, set_bytes, sizeof(set_bytes) - 1, NULL),
-        "grpctest.Test: its descriptor set does not parse");
+    struct fault fault;
+    assert_false(
+        grpc_methods_add(&methods, &service, set_bytes, sizeof(set_bytes) - 1, NULL, &fault));
+    assert_string_equal(fault.text, "grpctest.Test: its descriptor set does not parse");
     grpc_methods_free(&methods);
 }
 
@@ -137,9 +137,10 @@ static void a_service_is_added_once(void **state)
     struct grpc_methods methods = {.count = 0};
 
     (void)state;
-    assert_null(grpc_methods_add(&methods, &service, set_bytes, sizeof(set_bytes), NULL));
-    assert_string_equal(grpc_methods_add(&methods, &service, set_bytes, sizeof(set_bytes), NULL),
-                        "grpctest.Test: this service was added before");
+    assert_true(grpc_methods_add(&methods, &service, set_bytes, sizeof(set_bytes), NULL, NULL));
+    struct fault fault;
+    assert_false(grpc_methods_add(&methods, &service, set_bytes, sizeof(set_bytes), NULL, &fault));
+    assert_string_equal(fault.text, "grpctest.Test: this service was added before");
     assert_int_equal(methods.count, 5);
     assert_non_null(find(&methods, "/grpctest.Test/Talk"));
     grpc_methods_free(&methods);
@@ -151,7 +152,9 @@ static void a_request_type_that_contains_itself_is_refused(void **state)
         .name = "Walk", .request = &grpctest__node__descriptor, .response = INNER};
 
     (void)state;
-    refuses("grpctest.Recursive", &walk, 1, "grpctest.Recursive.Walk: it contains itself");
+    refuses("grpctest.Recursive", &walk, 1,
+            "grpctest.Recursive.Walk: grpctest.Node contains itself: recursive types are not "
+            "supported");
 }
 
 /* ---- text ---- */
@@ -161,12 +164,10 @@ static const struct grpc_codec *item_codec;
 
 static int make_codec(void **state)
 {
-    const char *why = NULL;
-
     (void)state;
     Google__Protobuf__FileDescriptorSet *set =
         google__protobuf__file_descriptor_set__unpack(NULL, sizeof(set_bytes), set_bytes);
-    item_codec = grpc_codec_get(&codecs, set, ITEM, &why);
+    item_codec = grpc_codec_get(&codecs, set, ITEM, NULL);
     google__protobuf__file_descriptor_set__free_unpacked(set, NULL);
     return item_codec == NULL;
 }

@@ -10,7 +10,7 @@
 #include <cmocka.h>
 
 #include "grpc/decode.h"
-#include "grpc/wire.h"
+#include "grpc/grpc_wire.h"
 #include "tests/grpc/test_service.pb-c.h"
 
 static const uint8_t set_bytes[] = {
@@ -23,15 +23,14 @@ static struct grpc_arena arena;
 
 static int make_codecs(void **state)
 {
-    const char *why = NULL;
 
     (void)state;
     Google__Protobuf__FileDescriptorSet *set =
         google__protobuf__file_descriptor_set__unpack(NULL, sizeof(set_bytes), set_bytes);
-    item_codec = grpc_codec_get(&codecs, set, &grpctest__item__descriptor, &why);
-    numbers_codec = grpc_codec_get(&codecs, set, &grpctest__numbers__descriptor, &why);
+    item_codec = grpc_codec_get(&codecs, set, &grpctest__item__descriptor, NULL);
+    numbers_codec = grpc_codec_get(&codecs, set, &grpctest__numbers__descriptor, NULL);
     range_codec = grpc_codec_get(
-        &codecs, set, &google__protobuf__descriptor_proto__reserved_range__descriptor, &why);
+        &codecs, set, &google__protobuf__descriptor_proto__reserved_range__descriptor, NULL);
     google__protobuf__file_descriptor_set__free_unpacked(set, NULL);
     grpc_arena_init(&arena, NULL, 0);
     return item_codec == NULL || numbers_codec == NULL || range_codec == NULL;

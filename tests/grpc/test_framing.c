@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "grpc/internal.h"
+#include "grpc/receive.h"
 #include "serve.h"
 
 #define PEER serve.peer

@@ -8,7 +8,8 @@
 
 #include <cmocka.h>
 
-#include "grpc/internal.h"
+#include "grpc/call.h"
+#include "grpc/server.h"
 #include "serve.h"
 #include "tests/server/dumped.h"
 

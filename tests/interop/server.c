@@ -313,11 +313,10 @@ int main(int argc, char **argv)
     prctl(PR_SET_PDEATHSIG, SIGTERM); /* whoever started it cleans up by going */
     h2o_loop_t *loop = h2o_evloop_create();
     struct grpc_server *server = grpc_server_create(loop, &config);
-    const char *why = server == NULL ? "out of memory"
-                                     : grpc_server_add_service(server, &service, descriptor_set,
-                                                               sizeof(descriptor_set), NULL);
-    if (why != NULL) {
-        fprintf(stderr, "interop-server: %s\n", why);
+    struct fault fault = {.text = "out of memory"};
+    if (server == NULL || !grpc_server_add_service(server, &service, descriptor_set,
+                                                   sizeof(descriptor_set), NULL, &fault)) {
+        fprintf(stderr, "interop-server: %s\n", fault.text);
         return 1;
     }
     h2o_socket_t *listener =

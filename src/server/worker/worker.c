@@ -257,10 +257,10 @@ static bool start_server(struct worker *worker)
     worker->server = grpc_server_create(worker->loop, &settings);
     if (worker->server == NULL)
         return fail_for_memory(worker);
-    const char *fault;
+    struct fault fault;
     worker->services = services_create(worker->server, &users, &fault);
     if (worker->services == NULL)
-        return fail(worker, fault);
+        return fail(worker, fault.text);
     worker->stats = stats_create(worker->server,
                                  shm_counters_row(config->counters, shm_actor_slot(worker->actor)),
                                  config->board);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "grpc/wire.h"
+#include "grpc/grpc_wire.h"
 
 const uint8_t *grpc_wire_long_varint(const uint8_t *at, const uint8_t *end, unsigned max_bytes,
                                      uint64_t *value)

@@ -4,8 +4,8 @@
  * where something begins and where the bytes end, and returns where the next thing begins, or NULL
  * where the bytes are none such. Nothing before `at` or from `end` on is looked at.
  */
-#ifndef ROSTERD_GRPC_WIRE_H
-#define ROSTERD_GRPC_WIRE_H
+#ifndef ROSTERD_GRPC_GRPC_WIRE_H
+#define ROSTERD_GRPC_GRPC_WIRE_H
 
 #include <stddef.h>
 #include <stdint.h>
