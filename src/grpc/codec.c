@@ -42,7 +42,7 @@ static bool add_text_field(struct grpc_codec *codec, struct grpc_codec **codecs,
     return true;
 }
 
-static uint8_t wire_of(ProtobufCType type)
+static uint8_t value_wire(ProtobufCType type)
 {
     switch (type) {
     case PROTOBUF_C_TYPE_SFIXED32:
@@ -62,7 +62,7 @@ static uint8_t wire_of(ProtobufCType type)
     }
 }
 
-static uint8_t size_of(ProtobufCType type)
+static uint8_t value_size(ProtobufCType type)
 {
     switch (type) {
     case PROTOBUF_C_TYPE_BYTES:
@@ -91,8 +91,8 @@ static bool add_members(struct grpc_codec *codec, struct grpc_codec **codecs,
         const ProtobufCFieldDescriptor *field = &codec->type->fields[i];
         struct grpc_member *member = &codec->members[i];
         member->field = field;
-        member->wire = wire_of(field->type);
-        member->size = size_of(field->type);
+        member->wire = value_wire(field->type);
+        member->size = value_size(field->type);
         member->oneof = (field->flags & PROTOBUF_C_FIELD_FLAG_ONEOF) != 0;
         member->plain = field->type == PROTOBUF_C_TYPE_BYTES && field->quantifier_offset == 0;
         if (field->label == PROTOBUF_C_LABEL_REQUIRED)
@@ -184,8 +184,8 @@ void grpc_codecs_free(struct grpc_codec *codecs)
 }
 
 /** Checks one value. `member` points to a ProtobufCBinaryData, char * or ProtobufCMessage *. */
-static bool check_value(const struct grpc_text_field *text, const void *member,
-                        struct grpc_field_name *where)
+static bool check_text_value(const struct grpc_text_field *text, const void *member,
+                             struct grpc_field_name *where)
 {
     if (text->nested != NULL) {
         const ProtobufCMessage *const *message = member;
@@ -199,8 +199,8 @@ static bool check_value(const struct grpc_text_field *text, const void *member,
     return *string == NULL || utf8_valid((const uint8_t *)*string, strlen(*string));
 }
 
-static bool check_repeated(const struct grpc_text_field *text, const ProtobufCMessage *message,
-                           struct grpc_field_name *where)
+static bool check_repeated_text(const struct grpc_text_field *text, const ProtobufCMessage *message,
+                                struct grpc_field_name *where)
 {
     size_t count;
     memcpy(&count, (const uint8_t *)message + text->field->quantifier_offset, sizeof(count));
@@ -209,7 +209,7 @@ static bool check_repeated(const struct grpc_text_field *text, const ProtobufCMe
     size_t size =
         text->field->type == PROTOBUF_C_TYPE_BYTES ? sizeof(ProtobufCBinaryData) : sizeof(void *);
     for (size_t i = 0; i < count; i++) {
-        if (!check_value(text, values + i * size, where))
+        if (!check_text_value(text, values + i * size, where))
             return false;
     }
     return true;
@@ -231,10 +231,11 @@ bool grpc_codec_check_text(const struct grpc_codec *codec, const ProtobufCMessag
     for (size_t i = 0; i < codec->num_fields; i++) {
         const struct grpc_text_field *text = &codec->fields[i];
         const ProtobufCFieldDescriptor *field = text->field;
-        bool valid = field->label == PROTOBUF_C_LABEL_REPEATED
-                         ? check_repeated(text, message, where)
-                         : !is_set(field, message) ||
-                               check_value(text, (const uint8_t *)message + field->offset, where);
+        bool valid =
+            field->label == PROTOBUF_C_LABEL_REPEATED
+                ? check_repeated_text(text, message, where)
+                : !is_set(field, message) ||
+                      check_text_value(text, (const uint8_t *)message + field->offset, where);
         if (valid)
             continue;
         if (text->nested == NULL) /* else the check of the nested message has named the field */

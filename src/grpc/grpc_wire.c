@@ -5,7 +5,6 @@ const uint8_t *grpc_wire_long_varint(const uint8_t *at, const uint8_t *end, unsi
                                      uint64_t *value)
 {
     uint64_t bits = 0;
-
     for (unsigned i = 0; i < max_bytes && at != end; i++) {
         uint8_t byte = *at++;
         bits |= (uint64_t)(byte & 0x7f) << (7 * i);
@@ -17,12 +16,11 @@ const uint8_t *grpc_wire_long_varint(const uint8_t *at, const uint8_t *end, unsi
     return NULL;
 }
 
-/** A value that is no group. */
+/** Skips a value that is not a group. */
 static const uint8_t *skip_value(const uint8_t *at, const uint8_t *end, unsigned type)
 {
     uint64_t ignored;
     size_t len;
-
     switch (type) {
     case GRPC_WIRE_VARINT:
         return grpc_wire_varint(at, end, &ignored);
@@ -34,15 +32,14 @@ static const uint8_t *skip_value(const uint8_t *at, const uint8_t *end, unsigned
         at = grpc_wire_length(at, end, &len);
         return at == NULL ? NULL : at + len;
     default:
-        return NULL; /* 6 and 7, or the end of a group that was not begun */
+        return NULL; /* a type without a meaning, or the end of a group that did not begin */
     }
 }
 
 const uint8_t *grpc_wire_skip(const uint8_t *at, const uint8_t *end, uint32_t tag, size_t *fields)
 {
-    uint32_t open[GRPC_WIRE_MAX_DEPTH]; /* the tags that the open groups end with */
+    uint32_t open[GRPC_WIRE_MAX_DEPTH]; /* the tags that will end the open groups */
     unsigned depth = 0;
-
     for (;;) {
         unsigned type = tag & 7;
         if (type == GRPC_WIRE_GROUP) {
@@ -50,7 +47,7 @@ const uint8_t *grpc_wire_skip(const uint8_t *at, const uint8_t *end, uint32_t ta
                 return NULL;
             open[depth++] = tag + (GRPC_WIRE_GROUP_END - GRPC_WIRE_GROUP);
         } else if (type == GRPC_WIRE_GROUP_END) {
-            /* cppcheck-suppress uninitvar ; what lies below depth was set when it grew */
+            /* cppcheck-suppress uninitvar ; all elements below depth were set when depth grew */
             if (depth == 0 || open[--depth] != tag)
                 return NULL;
         } else {

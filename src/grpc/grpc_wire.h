@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Protobuf's wire format (protobuf.dev/programming-guides/encoding), read: each function takes
- * where something begins and where the bytes end, and returns where the next thing begins, or NULL
- * where the bytes are none such. Nothing before `at` or from `end` on is looked at.
+ * Reads protobuf's wire format (protobuf.dev/programming-guides/encoding). Each function takes
+ * where an item begins (`at`) and where the bytes end (`end`). It returns where the next item
+ * begins, or NULL if the bytes are not such an item. Nothing before `at` or from `end` on is read.
+ *
+ * This reader accepts what other implementations accept of a client: groups, varints of more than
+ * 64 bits. src/user/wire.h reads stored bodies, whose writer is our own, and is strict.
  */
 #ifndef ROSTERD_GRPC_GRPC_WIRE_H
 #define ROSTERD_GRPC_GRPC_WIRE_H
@@ -10,7 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* The low three bits of a tag; 6 and 7 are none. */
+/* The wire type: the low three bits of a tag. 6 and 7 mean nothing. */
 enum {
     GRPC_WIRE_VARINT,
     GRPC_WIRE_FIXED64,
@@ -21,15 +24,15 @@ enum {
 };
 
 enum {
-    /** Groups in groups; the other implementations' bound. */
+    /** How deep groups may nest; other implementations have the same bound. */
     GRPC_WIRE_MAX_DEPTH = 100,
 };
 
-/** The slow half of grpc_wire_varint(), for any varint of at most `max_bytes`. */
+/** The slow path of grpc_wire_varint(): reads any varint of at most `max_bytes` bytes. */
 const uint8_t *grpc_wire_long_varint(const uint8_t *at, const uint8_t *end, unsigned max_bytes,
                                      uint64_t *value);
 
-/** Up to 10 bytes; bits above the 64th are dropped. */
+/** Reads a varint of up to 10 bytes; bits above the 64th are dropped. */
 static inline const uint8_t *grpc_wire_varint(const uint8_t *at, const uint8_t *end,
                                               uint64_t *value)
 {
@@ -39,14 +42,14 @@ static inline const uint8_t *grpc_wire_varint(const uint8_t *at, const uint8_t *
     return at + 1;
 }
 
-/** Field number << 3 | wire type, the number 1 to 2^29 - 1; the type may be 6 or 7. */
+/** Reads a tag: field number << 3 | wire type. The number is 1 to 2^29 - 1; the type may be 6 or 7.
+ */
 static inline const uint8_t *grpc_wire_tag(const uint8_t *at, const uint8_t *end, uint32_t *tag)
 {
-    uint64_t value;
-
     if (at != end && *at < 0x80) {
         *tag = *at++;
     } else {
+        uint64_t value;
         at = grpc_wire_long_varint(at, end, 5, &value);
         if (at == NULL || value > UINT32_MAX)
             return NULL;
@@ -55,11 +58,10 @@ static inline const uint8_t *grpc_wire_tag(const uint8_t *at, const uint8_t *end
     return *tag >= 8 ? at : NULL;
 }
 
-/** A length, and that so many bytes follow. */
+/** Reads a length, and checks that so many bytes follow. */
 static inline const uint8_t *grpc_wire_length(const uint8_t *at, const uint8_t *end, size_t *len)
 {
     uint64_t value;
-
     if (at != end && *at < 0x80) {
         value = *at++;
     } else {
@@ -72,8 +74,9 @@ static inline const uint8_t *grpc_wire_length(const uint8_t *at, const uint8_t *
 }
 
 /**
- * Passes over the value of a field whose tag has been read; of a group, over all up to its end.
- * @param fields is lowered by one for each field inside of a group; at 0 that is NULL, too
+ * Skips the value of a field whose tag has been read; for a group, everything up to its end.
+ * @param fields how many further fields there may be: lowered by one for each field inside a group.
+ *   Returns NULL, too, when it would go below 0
  */
 const uint8_t *grpc_wire_skip(const uint8_t *at, const uint8_t *end, uint32_t tag, size_t *fields);
 

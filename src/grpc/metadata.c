@@ -94,7 +94,7 @@ enum grpc_metadata_result grpc_metadata_keep(struct grpc_arena *arena, struct gr
     }
 }
 
-static h2o_iovec_t value_of(const struct grpc_metadata *record)
+static h2o_iovec_t metadata_value(const struct grpc_metadata *record)
 {
     return (h2o_iovec_t){.base = (char *)record->value, .len = record->value_len};
 }
@@ -103,7 +103,7 @@ h2o_iovec_t grpc_call_metadata_of(struct grpc_call *call, const char *name, size
 {
     for (const struct grpc_metadata *m = call->metadata; m != NULL; m = m->next) {
         if (m->name_len == len && memcmp(m->name, name, len) == 0)
-            return value_of(m);
+            return metadata_value(m);
     }
     return (h2o_iovec_t){.base = NULL};
 }
@@ -117,7 +117,7 @@ bool grpc_call_metadata_at(struct grpc_call *call, size_t index, h2o_iovec_t *na
     if (m == NULL)
         return false;
     *name = (h2o_iovec_t){.base = (char *)m->name, .len = m->name_len};
-    *value = value_of(m);
+    *value = metadata_value(m);
     return true;
 }
 

@@ -53,7 +53,7 @@ static bool methods_grow(struct grpc_methods *methods, size_t more)
     return true;
 }
 
-static void fill_table(struct grpc_methods *methods)
+static void methods_fill_table(struct grpc_methods *methods)
 {
     assert(2 * methods->count <= methods->table_mask + 1);
     memset(methods->table, 0, (methods->table_mask + 1) * sizeof(methods->table[0]));
@@ -96,11 +96,11 @@ static void free_entry(struct grpc_method_entry *entry)
     free(entry);
 }
 
-static bool add_method(struct grpc_methods *methods, const struct grpc_service *service,
-                       const struct grpc_method *method,
-                       const Google__Protobuf__FileDescriptorSet *set,
-                       const Google__Protobuf__MethodDescriptorProto *proto, void *data,
-                       struct fault *fault)
+static bool methods_add_one(struct grpc_methods *methods, const struct grpc_service *service,
+                            const struct grpc_method *method,
+                            const Google__Protobuf__FileDescriptorSet *set,
+                            const Google__Protobuf__MethodDescriptorProto *proto, void *data,
+                            struct fault *fault)
 {
     if (!is_type(proto->input_type, method->request))
         return fault_set(fault, "its request has another type in the .proto");
@@ -127,15 +127,15 @@ static bool add_method(struct grpc_methods *methods, const struct grpc_service *
     return true;
 }
 
-static bool add_methods(struct grpc_methods *methods, const struct grpc_service *service,
-                        const Google__Protobuf__FileDescriptorSet *set,
-                        const Google__Protobuf__ServiceDescriptorProto *proto, void *data,
-                        struct fault *fault)
+static bool methods_add_all(struct grpc_methods *methods, const struct grpc_service *service,
+                            const Google__Protobuf__FileDescriptorSet *set,
+                            const Google__Protobuf__ServiceDescriptorProto *proto, void *data,
+                            struct fault *fault)
 {
     for (size_t i = 0; i < service->num_methods; i++) {
         const struct grpc_method *method = &service->methods[i];
         const Google__Protobuf__MethodDescriptorProto *of = find_method(proto, method->name);
-        bool added = of != NULL ? add_method(methods, service, method, set, of, data, fault)
+        bool added = of != NULL ? methods_add_one(methods, service, method, set, of, data, fault)
                                 : fault_set(fault, "the .proto lacks this method");
         if (!added)
             return fault_prefix(fault, "%s.%s", service->name, method->name);
@@ -148,9 +148,9 @@ static bool add_methods(struct grpc_methods *methods, const struct grpc_service 
     return true;
 }
 
-static bool add_service(struct grpc_methods *methods, const struct grpc_service *service,
-                        const Google__Protobuf__FileDescriptorSet *set, void *data,
-                        struct fault *fault)
+static bool methods_add_service(struct grpc_methods *methods, const struct grpc_service *service,
+                                const Google__Protobuf__FileDescriptorSet *set, void *data,
+                                struct fault *fault)
 {
     const Google__Protobuf__ServiceDescriptorProto *proto =
         grpc_descriptor_service(set, service->name);
@@ -163,10 +163,10 @@ static bool add_service(struct grpc_methods *methods, const struct grpc_service 
     if (!methods_grow(methods, service->num_methods))
         return fault_set(fault, "%s: out of memory", service->name);
     size_t before = methods->count;
-    bool added = add_methods(methods, service, set, proto, data, fault);
+    bool added = methods_add_all(methods, service, set, proto, data, fault);
     while (!added && methods->count != before)
         free_entry(methods->entries[--methods->count]);
-    fill_table(methods);
+    methods_fill_table(methods);
     return added;
 }
 
@@ -177,7 +177,7 @@ bool grpc_methods_add(struct grpc_methods *methods, const struct grpc_service *s
         google__protobuf__file_descriptor_set__unpack(NULL, len, descriptor_set);
     if (set == NULL)
         return fault_set(fault, "%s: its descriptor set does not parse", service->name);
-    bool added = add_service(methods, service, set, data, fault);
+    bool added = methods_add_service(methods, service, set, data, fault);
     google__protobuf__file_descriptor_set__free_unpacked(set, NULL);
     return added;
 }

@@ -37,7 +37,7 @@ static uint8_t *stage_message(struct grpc_call *call, size_t len)
 
 /** Reserves room in the stream for a message and writes its prefix.
  * @return where the message belongs; NULL: the connection holds too much, the call is finished */
-static inline uint8_t *put_prefix(struct grpc_call *call, size_t len, uint8_t compressed)
+static inline uint8_t *send_prefix(struct grpc_call *call, size_t len, uint8_t compressed)
 {
     uint8_t *to = http2_stream_reserve(&call->stream, GRPC_PREFIX_SIZE + len);
     if (to == NULL) {
@@ -49,10 +49,10 @@ static inline uint8_t *put_prefix(struct grpc_call *call, size_t len, uint8_t co
     return grpc_prefix_write(to, compressed, (uint32_t)len);
 }
 
-static void put_message(struct grpc_call *call, const uint8_t *bytes, size_t len,
-                        uint8_t compressed)
+static void send_message(struct grpc_call *call, const uint8_t *bytes, size_t len,
+                         uint8_t compressed)
 {
-    uint8_t *to = put_prefix(call, len, compressed);
+    uint8_t *to = send_prefix(call, len, compressed);
     if (to != NULL)
         memcpy(to, bytes, len);
 }
@@ -68,9 +68,9 @@ void grpc_call_commit(struct grpc_call *call)
                               server->stage_len, &bytes);
     http2_stream_work(&call->stream, DEFLATE_WORK + DEFLATE_WORK_PER_BYTE * server->stage_len);
     if (len != 0)
-        put_message(call, bytes, len, 1);
+        send_message(call, bytes, len, 1);
     else
-        put_message(call, server->stage, server->stage_len, 0);
+        send_message(call, server->stage, server->stage_len, 0);
     if (server->stage_cap > GRPC_COMPRESS_KEEP || grpc_compress_is_large(server->compress))
         grpc_trim_later(server);
 }
@@ -114,7 +114,7 @@ uint8_t *grpc_call_reserve(struct grpc_call *call, size_t len)
         if (to != NULL)
             return to;
     }
-    return put_prefix(call, len, 0);
+    return send_prefix(call, len, 0);
 }
 
 void grpc_call_send(struct grpc_call *call, const ProtobufCMessage *message)
