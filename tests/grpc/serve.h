@@ -18,7 +18,7 @@
 #ifndef ROSTERD_TESTS_GRPC_SERVE_H
 #define ROSTERD_TESTS_GRPC_SERVE_H
 
-#include "client.h"
+#include "grpc_client.h"
 #include "grpc/grpc.h"
 #include "tests/grpc/test_service.pb-c.h"
 

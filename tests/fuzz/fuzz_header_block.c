@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Header blocks, decoded with the memo and without it: both must say the same.
+ * Fuzzes header blocks: decoding them with the memo and without it must give the same.
  *
- * An input is a row of blocks: a byte below 0x80 is the length of a new block that follows it,
- * a byte from 0x80 on repeats block number byte & 0x7f. Two connections get the same blocks. On the
- * second one another block stands before each, which changes no table: the memo keeps what came
- * twice in a row, so there it keeps nothing.
+ * An input is a sequence of blocks. A byte below 0x80 is the length of a new block, which follows;
+ * a byte from 0x80 on repeats block number (byte & 0x7f). Two connections get the same blocks. The
+ * second one gets another block before each, which changes no table: because the memo only keeps a
+ * block that came twice in a row, it keeps nothing on that connection.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,7 +20,7 @@ enum { BLOCKS_MAX = 128, TEXT_MAX = 1 << 16 };
 struct side {
     int fd;
     uint32_t next_id;
-    char text[TEXT_MAX]; /* what the last block was decoded to */
+    char text[TEXT_MAX]; /* the last block, decoded */
     size_t len;
 };
 
@@ -110,7 +110,7 @@ static void die(const char *why)
     abort();
 }
 
-/* Takes note of resets and GOAWAY; what the answers say is another's matter. */
+/* Records resets, GOAWAY and the end of the connection. Other answers do not matter here. */
 static void read_answers(struct side *side)
 {
     static uint8_t in[1 << 16];
@@ -170,7 +170,7 @@ static bool is_over(const struct side *side)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
-    /* :method: GET, :scheme: http, :path: /, and a literal that nothing indexes */
+    /* :method: GET, :scheme: http, :path: /, and a literal that is not indexed */
     static const uint8_t between[] = {0x82, 0x86, 0x84, 0, 1, 'x', 1, 'y'};
     const uint8_t *blocks[BLOCKS_MAX];
     size_t lens[BLOCKS_MAX], count = 0, at = 0;
@@ -193,7 +193,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
         send_block(&sides[1], between, sizeof(between));
         send_block(&sides[1], blocks[which], lens[which]);
         if (sides[0].len != sides[1].len || memcmp(sides[0].text, sides[1].text, sides[0].len) != 0)
-            die("a block means something else with the memo");
+            die("the memo changes what a block means");
         if (is_over(&sides[0]))
             break;
     }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * grpc.testing.TestService, for the interop clients of other gRPC libraries.
- * Usage: interop-server --port N (0: any; the port is printed)
+ * A server of grpc.testing.TestService, for the interop clients of other gRPC libraries.
+ * Usage: interop-server --port N. It prints the port that it listens on (0: any).
  */
 #include <arpa/inet.h>
 #include <signal.h>
@@ -10,6 +10,7 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#include "base/container_of.h"
 #include "grpc/grpc.h"
 #include "tests/interop/testing.pb-c.h"
 
@@ -21,7 +22,7 @@ enum { SIZE_MAX_SENT = 64 << 20 };
 
 typedef Grpc__Testing__ResponseParameters Parameters;
 
-/* ---- what all calls do ---- */
+/* ---- for all calls ---- */
 
 static void echo_metadata(struct grpc_call *call)
 {
@@ -35,7 +36,7 @@ static void echo_metadata(struct grpc_call *call)
         grpc_call_add_trailing_metadata(call, trailing, value.base, value.len);
 }
 
-/* @return whether the client asked for this end of the call */
+/* Ends the call with the status that the client asked for. @return false: it asked for none */
 static bool ends_as_told(struct grpc_call *call, const Grpc__Testing__EchoStatus *status)
 {
     if (status == NULL || status->code == 0)
@@ -54,7 +55,7 @@ static bool as_expected(struct grpc_call *call, const Grpc__Testing__BoolValue *
     return false;
 }
 
-/* Zeros. @return NULL: too many; the call is finished */
+/* Allocates zeros. @return NULL: too many; the call is finished */
 static uint8_t *make_body(struct grpc_call *call, int32_t size)
 {
     uint8_t *body = size < 0 || size > SIZE_MAX_SENT ? NULL : calloc((size_t)size + 1, 1);
@@ -124,11 +125,11 @@ struct reply {
 };
 
 struct output {
-    struct timer timer; /* first, so that it leads here */
+    struct timer timer; /* armed for the next reply's interval */
     struct grpc_call *call;
-    struct reply *replies; /* those from `next` on are due */
+    struct reply *replies; /* those from `next` on are still to be sent */
     size_t next, count, cap;
-    bool rested; /* the next one's interval has passed */
+    bool rested; /* the interval before the next reply has passed */
     bool half_closed;
 };
 
@@ -172,7 +173,7 @@ static void pump(struct grpc_call *call)
 
 static void on_rested(struct timer *timer)
 {
-    struct output *output = (struct output *)timer;
+    struct output *output = container_of(timer, struct output, timer);
     output->rested = true;
     pump(output->call);
 }
@@ -310,7 +311,7 @@ int main(int argc, char **argv)
         .compression = GRPC_COMPRESS_GZIP | GRPC_COMPRESS_DEFLATE,
         .http2 = {.max_concurrent_streams = 100, .max_header_list_size = 16384}};
     signal(SIGPIPE, SIG_IGN);
-    prctl(PR_SET_PDEATHSIG, SIGTERM); /* whoever started it cleans up by going */
+    prctl(PR_SET_PDEATHSIG, SIGTERM); /* end with the program that started this one */
     h2o_loop_t *loop = h2o_evloop_create();
     struct grpc_server *server = grpc_server_create(loop, &config);
     struct fault fault = {.text = "out of memory"};

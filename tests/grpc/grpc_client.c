@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "client.h"
+#include "grpc_client.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The small languages of metadata: base64 of -bin values, percent-encoding, time-outs, lists of
- * encodings, and what the access log makes of all of it. Each is held against its inverse,
- * or against a library.
+ * Fuzzes the small languages of metadata: base64 of -bin values, percent-encoding, timeouts, lists
+ * of encodings, and the access log's JSON and text of them. Each result is compared with that of
+ * the inverse function or of a library.
  */
 #include <json-c/json.h>
 #include <stdio.h>
@@ -36,7 +36,7 @@ static void check_base64(const char *text, size_t len)
         base64_encode(again, decoded, decoded_len);
         while (body != 0 && text[body - 1] == '=')
             body--;
-        /* the last character may have bits that count for nothing */
+        /* the last character may have bits that do not count */
         if (again_len != body || (body > 1 && memcmp(again, text, body - 1) != 0))
             die("base64 is not what it was");
     }
@@ -88,19 +88,19 @@ static void check_json(const char *text, size_t len)
     json_tokener_set_flags(tokener, JSON_TOKENER_STRICT | JSON_TOKENER_VALIDATE_UTF8);
     struct json_object *read = json_tokener_parse_ex(tokener, out, (int)strlen(out) + 1);
     if (read == NULL || !json_object_is_type(read, json_type_string))
-        die("JSON that nobody can read");
+        die("JSON does not parse");
     if (len < 600 && utf8_valid((const uint8_t *)text, len) &&
         ((size_t)json_object_get_string_len(read) != len ||
          memcmp(json_object_get_string(read), text, len) != 0))
-        die("JSON is not what it was");
+        die("JSON does not give back the text");
     json_object_put(read);
     json_tokener_free(tokener);
     end = access_log_put_text(out, text, len, LIMIT);
     if (end - out > LIMIT || memchr(out, '\n', (size_t)(end - out)) != NULL)
-        die("a text that breaks its line");
+        die("a text breaks its line or its limit");
 }
 
-/* As a request's fields: the first line is the name, the rest the value. */
+/* A request field: the first line is its name, the rest its value. */
 static void check_field(char *text, size_t len)
 {
     struct grpc_arena arena;
@@ -116,7 +116,7 @@ static void check_field(char *text, size_t len)
     if (grpc_metadata_keep(&arena, &tail, &field, &split) == GRPC_METADATA_KEPT)
         for (struct grpc_metadata *m = list; m != NULL; m = m->next)
             if (m->value[m->value_len] != '\0' || m->name_len != name.len)
-                die("a field without its end");
+                die("a field does not end with a NUL");
     grpc_arena_clear(&arena, true);
 }
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Tokens of both kinds. An input is a token file, a byte 0xff, and the value of an
- * authorization field; the value is a page token, too. What a slow and simple reading of the file
- * finds in it is what must be let in, and nothing else.
+ * Fuzzes tokens of both kinds. An input is a token file, a byte 0xff, and the value of an
+ * authorization field; the value is tried as a page token, too. A slow and simple reader of the
+ * file says which tokens are valid: those and no others must be accepted.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,7 +20,7 @@ static void die(const char *why)
     abort();
 }
 
-/* The name that the file gives this token; "": none. The file was found good. */
+/* Sets the name that a valid file gives this token; "": the file does not have the token. */
 static void look_up(const char *file, const char *token, char name[AUTH_NAME_MAX + 1])
 {
     name[0] = '\0';
@@ -47,9 +47,9 @@ static void check_value(const struct auth *auth, const char *file, size_t file_l
             look_up(file, token, name);
     }
     if (strlen(file) != file_len)
-        return; /* U+0000 in a comment: too much for the simple reading */
+        return; /* a comment contains U+0000, which this simple reader cannot read */
     if (strcmp(found == NULL ? "" : found, name) != 0)
-        die("who is let in is not whom the file names");
+        die("the name found is not the one in the file");
 }
 
 static void check_file(const char *file, size_t file_len, const char *value, size_t len)

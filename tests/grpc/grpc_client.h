@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* A gRPC client that does what tests say, well or badly, on tests/http2's peer. */
-#ifndef ROSTERD_TESTS_GRPC_CLIENT_H
-#define ROSTERD_TESTS_GRPC_CLIENT_H
+#ifndef ROSTERD_TESTS_GRPC_GRPC_CLIENT_H
+#define ROSTERD_TESTS_GRPC_GRPC_CLIENT_H
 
 #include <protobuf-c/protobuf-c.h>
 
