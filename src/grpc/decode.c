@@ -118,7 +118,6 @@ static inline bool fits_wire(const struct grpc_member *member, unsigned wire)
 static void store_varint(ProtobufCType type, void *to, uint64_t value)
 {
     uint32_t half = (uint32_t)value;
-
     switch (type) {
     case PROTOBUF_C_TYPE_SINT32:
         half = (half >> 1) ^ -(half & 1);

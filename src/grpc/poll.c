@@ -21,7 +21,6 @@ static bool poll_until(struct grpc_poll *poll, const struct http2_context *http2
 {
     const struct http2_counts *counts = http2_context_counts(http2);
     h2o_loop_t *loop = http2_context_loop(http2);
-
     do {
         sched_yield(); /* the client may need this processor to send its next request */
         (void)h2o_evloop_run(loop, 0);
@@ -50,7 +49,6 @@ void grpc_poll_turn(struct grpc_poll *poll, struct http2_context *http2, int32_t
 {
     const struct http2_counts *counts = http2_context_counts(http2);
     h2o_loop_t *loop = http2_context_loop(http2);
-
     if (poll->bound_ns == 0) {
         (void)h2o_evloop_run(loop, wait_ms);
         return;

@@ -182,7 +182,6 @@ static void receive_later(struct grpc_call *call)
 void grpc_receive(struct grpc_call *call, uint8_t *data, size_t len)
 {
     size_t used = 0;
-
     if (!call->finished && !call->busy) {
         call->busy = true;
         call->stopped = false;

@@ -33,7 +33,6 @@ void grpc_reject(struct grpc_call *call, const struct http2_request *request, un
     struct http2_field fields[3] = {text_plain, internal, allow};
     bool head_only = request->method.len == 4 && memcmp(request->method.base, "HEAD", 4) == 0;
     size_t len = strlen(text), num_fields = status == 415 ? 1 : status == 405 ? 3 : 2;
-
     call->finished = true;
     call->rejected = true;
     /* what gRPC clients make of the HTTP status (http-grpc-status-mapping.md) */

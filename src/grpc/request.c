@@ -32,7 +32,6 @@ static bool content_type_fits(const char *value, size_t len)
 {
     static const char grpc[] = "application/grpc", proto[] = "+proto";
     size_t at = sizeof(grpc) - 1;
-
     if (len < at || (memcmp(value, grpc, at) != 0 && strncasecmp(value, grpc, at) != 0))
         return false;
     if (len == at)
@@ -105,7 +104,6 @@ static bool reject_foreign(struct grpc_call *call, const struct http2_request *r
 static void find_method(struct grpc_call *call, const struct http2_request *request)
 {
     struct grpc_server *server = call->server;
-
     call->entry = request->path.len == 0
                       ? NULL
                       : grpc_methods_find(&server->methods, request->path.base, request->path.len);

@@ -76,7 +76,6 @@ static void section_add_status(struct header_section *section, const struct grpc
 {
     static const char values[GRPC_NUM_STATUSES][3] = {
         "0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "12", "13", "14", "15", "16"};
-
     section_add(section, &(struct http2_field){.name = "grpc-status",
                                                .name_len = 11,
                                                .value = values[call->status],
@@ -98,7 +97,6 @@ static void section_add_status(struct header_section *section, const struct grpc
 static struct http2_field encoding_field(const struct grpc_call *call)
 {
     const char *name = grpc_compress_name(call->reply_encoding);
-
     return (struct http2_field){.name = "grpc-encoding",
                                 .name_len = 13,
                                 .value = name,

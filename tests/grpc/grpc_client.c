@@ -15,7 +15,6 @@ void client_headers(struct peer *peer, uint32_t id, bool end, ...)
     uint8_t block[4096];
     const char *name;
     va_list list;
-
     va_start(list, end);
     while ((name = va_arg(list, const char *)) != NULL) {
         const char *value = va_arg(list, const char *);
@@ -39,7 +38,6 @@ uint8_t *client_frame(const ProtobufCMessage *message, size_t *len)
 {
     size_t size = protobuf_c_message_get_packed_size(message);
     uint8_t *frame = malloc(5 + size);
-
     assert_non_null(frame);
     frame[0] = 0;
     for (unsigned i = 0; i < 4; i++)
@@ -53,29 +51,27 @@ void client_send(struct peer *peer, uint32_t id, const ProtobufCMessage *message
 {
     size_t len;
     uint8_t *frame = client_frame(message, &len);
-
     client_data(peer, id, frame, len, end);
     free(frame);
 }
 
-static void take_headers(const struct peer *peer, const struct peer_frame *frame,
-                         struct reply *reply)
+static void reply_take_headers(const struct peer *peer, const struct peer_frame *frame,
+                               struct reply *reply)
 {
     bool first = reply->headers[0] == '\0' && reply->trailers[0] == '\0';
     bool last = (frame->flags & NGHTTP2_FLAG_END_STREAM) != 0;
     char *to = first && !last ? reply->headers : reply->trailers;
-
     assert_true(strlen(peer->fields) < sizeof(reply->headers));
     assert_int_equal(to[0], '\0');
     memcpy(to, peer->fields, strlen(peer->fields) + 1);
     reply->ended |= last;
 }
 
-static void take(struct peer *peer, const struct peer_frame *frame, struct reply *reply)
+static void reply_take(struct peer *peer, const struct peer_frame *frame, struct reply *reply)
 {
     switch (frame->type) {
     case NGHTTP2_HEADERS:
-        take_headers(peer, frame, reply);
+        reply_take_headers(peer, frame, reply);
         break;
     case NGHTTP2_DATA:
         reply->data_frames++;
@@ -96,11 +92,11 @@ static void take(struct peer *peer, const struct peer_frame *frame, struct reply
     }
 }
 
-/** A frame that has come or comes in a few turns. */
-static bool soon(struct peer *peer, struct peer_frame *frame)
+/** Reads a frame that has come, or that comes within a few turns of the loop. @return false: none
+ */
+static bool next_frame_soon(struct peer *peer, struct peer_frame *frame)
 {
     bool had = peer->in != NULL;
-
     for (unsigned i = 0; i < 4; i++) {
         if (had && peer->in_len - peer->used >= 9)
             return peer_next(peer, frame);
@@ -115,11 +111,10 @@ static bool soon(struct peer *peer, struct peer_frame *frame)
 void client_read(struct peer *peer, uint32_t id, struct reply *reply)
 {
     struct peer_frame frame;
-
     memset(reply, 0, sizeof(*reply));
-    while (soon(peer, &frame)) {
+    while (next_frame_soon(peer, &frame)) {
         if (frame.stream_id == id && frame.type != NGHTTP2_WINDOW_UPDATE)
-            take(peer, &frame, reply);
+            reply_take(peer, &frame, reply);
     }
 }
 
@@ -133,7 +128,6 @@ const char *reply_field(const char *fields, const char *name)
 {
     static char value[4096];
     size_t len = strlen(name);
-
     for (const char *line = fields; *line != '\0'; line = strchr(line, '\n') + 1) {
         if (strncmp(line, name, len) == 0 && strncmp(line + len, ": ", 2) == 0) {
             size_t value_len = (size_t)(strchr(line, '\n') - line) - len - 2;
@@ -151,11 +145,10 @@ int reply_status(const struct reply *reply)
     return value == NULL ? -1 : atoi(value);
 }
 
-/** @return the offset of the nth message's prefix, or of the body's end */
-static size_t seek(const struct reply *reply, unsigned n)
+/** @return the offset of the nth message's prefix; of the end of the body if there are fewer */
+static size_t reply_seek(const struct reply *reply, unsigned n)
 {
     size_t at = 0;
-
     while (n-- != 0 && at < reply->body_len) {
         assert_true(at + 5 <= reply->body_len);
         assert_int_equal(reply->body[at], 0);
@@ -168,8 +161,7 @@ static size_t seek(const struct reply *reply, unsigned n)
 unsigned reply_count(const struct reply *reply)
 {
     unsigned n = 0;
-
-    while (seek(reply, n) < reply->body_len)
+    while (reply_seek(reply, n) < reply->body_len)
         n++;
     return n;
 }
@@ -177,8 +169,7 @@ unsigned reply_count(const struct reply *reply)
 ProtobufCMessage *reply_message(const struct reply *reply, unsigned n,
                                 const ProtobufCMessageDescriptor *type)
 {
-    size_t at = seek(reply, n);
-
+    size_t at = reply_seek(reply, n);
     assert_true(at < reply->body_len);
     ProtobufCMessage *message =
         protobuf_c_message_unpack(type, NULL, peer_u32(reply->body + at + 1), reply->body + at + 5);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Calls as clients see them: what is answered, when, and what the method hears. */
+/* Calls as clients see them: which answer comes, when, and which callbacks the method gets. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -27,7 +27,6 @@ static void send_named(uint32_t id, const char *name, bool end)
 static void expect_status(uint32_t id, int status, const char *message)
 {
     struct reply reply;
-
     client_read(PEER, id, &reply);
     assert_true(reply.ended);
     assert_int_equal(reply_status(&reply), status);
@@ -38,12 +37,11 @@ static void expect_status(uint32_t id, int status, const char *message)
     reply_free(&reply);
 }
 
-/* ---- answers of HTTP ---- */
+/* ---- requests that are not gRPC's ---- */
 
 static void expect_http(uint32_t id, const char *status, const char *grpc_status)
 {
     struct reply reply;
-
     client_read(PEER, id, &reply);
     assert_string_equal(reply_field(reply.headers, ":status"), status);
     assert_string_equal(reply_field(reply.headers, "content-type"), "text/plain");
@@ -54,7 +52,7 @@ static void expect_http(uint32_t id, const char *status, const char *grpc_status
         assert_null(told);
     assert_true(reply.body_len != 0 && reply.body[reply.body_len - 1] == '\n');
     assert_true(reply.ended);
-    assert_int_equal(serve.opens, 0); /* no method hears of it, but the chain does */
+    assert_int_equal(serve.opens, 0); /* the interceptors see it, a method does not */
     assert_non_null(strstr(serve.log, "[ <"));
     reply_free(&reply);
 }
@@ -66,7 +64,6 @@ static void content_types_of_others_are_415(void **state)
         "application/grpcx",    "application/json",      "application/grpc+protox",
         "application/grp",      "application/grpc+",     ""};
     uint32_t id = 1;
-
     (void)state;
     for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++, id += 2) {
         peer_request(PEER, id, true, "/grpctest.Test/Unary", "content-type", types[i], NULL);
@@ -82,11 +79,10 @@ static void content_types_of_grpc_are_taken(void **state)
                                         "application/grpc;charset=utf-8",
                                         "application/grpc+proto ; x=y", "Application/gRPC"};
     uint32_t id = 1;
-
     (void)state;
     for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++, id += 2) {
         peer_request(PEER, id, false, "/grpctest.Test/Unary", "content-type", types[i], NULL);
-        send_named(id, "echo", true); /* te is missing, too: accepted */
+        send_named(id, "echo", true); /* te is missing, too, which is accepted */
         expect_status(id, 0, NULL);
     }
 }
@@ -107,7 +103,6 @@ static void methods_other_than_post_are_405_after_the_content_type(void **state)
 static void the_answer_to_head_has_no_body(void **state)
 {
     struct reply reply;
-
     (void)state;
     client_headers(PEER, 1, true, ":method", "HEAD", ":scheme", "http", ":path", "/", NULL);
     client_read(PEER, 1, &reply);
@@ -119,7 +114,6 @@ static void the_answer_to_head_has_no_body(void **state)
 static void an_answer_of_http_waits_for_a_closed_window(void **state)
 {
     struct reply reply;
-
     (void)state;
     peer_settings(PEER, NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, 1);
     client_headers(PEER, 1, true, ":method", "GET", ":scheme", "http", ":path", "/", NULL);
@@ -136,7 +130,6 @@ static void an_answer_of_http_waits_for_a_closed_window(void **state)
 static void a_shutdown_cuts_an_answer_of_http_that_waits(void **state)
 {
     struct reply reply;
-
     (void)state;
     client_headers(PEER, 1, false, ":method", "GET", ":scheme", "http", ":path", "/", NULL);
     client_read(PEER, 1, &reply);
@@ -148,7 +141,7 @@ static void a_shutdown_cuts_an_answer_of_http_that_waits(void **state)
     assert_true(reply.reset);
     reply_free(&reply);
     assert_int_equal(grpc_server_calls(serve.server), 0);
-    assert_int_equal(serve.status, GRPC_UNKNOWN); /* as it was answered */
+    assert_int_equal(serve.status, GRPC_UNKNOWN); /* the status of its answer */
 }
 
 static void a_malformed_timeout_is_400(void **state)
@@ -165,7 +158,6 @@ static void unknown_methods_are_unimplemented_by_trailers_only(void **state)
     static const char *const paths[] = {"/grpctest.Test/Nothing", "/grpctest.None/Unary", "/",
                                         "/grpctest.Test/Unary/"};
     uint32_t id = 1;
-
     (void)state;
     for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++, id += 2) {
         struct reply reply;
@@ -179,13 +171,12 @@ static void unknown_methods_are_unimplemented_by_trailers_only(void **state)
         assert_int_equal(reply.data_frames, 0);
     }
     assert_int_equal(serve.opens, 0);
-    assert_int_equal(serve.step_ends, id / 2); /* but the chain heard of it */
+    assert_int_equal(serve.step_ends, id / 2); /* but the interceptors saw it */
 }
 
 static void a_unary_call_is_answered(void **state)
 {
     struct reply reply;
-
     (void)state;
     client_open(PEER, 1, "/grpctest.Test/Unary", false);
     send_named(1, "hello", true);
@@ -203,7 +194,6 @@ static void a_unary_call_is_answered(void **state)
 static void a_failure_is_trailers_only_with_an_encoded_message(void **state)
 {
     struct reply reply;
-
     (void)state;
     client_open(PEER, 1, "/grpctest.Test/Unary", false);
     send_named(1, "fail 5 50% of caf\xc3\xa9s\nclosed", true);
@@ -227,7 +217,7 @@ static void every_status_reaches_the_client(void **state)
         expect_status(2 * status + 1, (int)status, "why");
     }
     client_open(PEER, 101, "/grpctest.Test/Unary", false);
-    send_named(101, "fail 99", true); /* no such status */
+    send_named(101, "fail 99", true); /* there is no such status */
     expect_status(101, GRPC_UNKNOWN, NULL);
 }
 
@@ -245,13 +235,12 @@ static void a_method_that_replies_wrongly_is_internal(void **state)
 static void a_header_list_over_the_maximum_is_resource_exhausted(void **state)
 {
     char *value = malloc(9001);
-
     (void)state;
     memset(value, 'x', 9000);
     value[9000] = '\0';
     client_open(PEER, 1, "/grpctest.Test/Unary", true, "x-large", value);
     expect_status(1, 8, "the request's header list is too large");
-    serve.refuse = GRPC_UNAUTHENTICATED; /* its token may have been cut off */
+    serve.refuse = GRPC_UNAUTHENTICATED; /* as if its token had been cut off */
     client_open(PEER, 3, "/grpctest.Test/Unary", true, "x-large", value);
     expect_status(3, 8, "the request's header list is too large");
     free(value);
@@ -260,7 +249,6 @@ static void a_header_list_over_the_maximum_is_resource_exhausted(void **state)
 static void an_unsupported_encoding_is_unimplemented_and_says_what_is(void **state)
 {
     struct reply reply;
-
     (void)state;
     client_open(PEER, 1, "/grpctest.Test/Unary", false, "grpc-encoding", "snappy");
     client_read(PEER, 1, &reply);
@@ -272,7 +260,7 @@ static void an_unsupported_encoding_is_unimplemented_and_says_what_is(void **sta
     expect_status(3, 0, NULL);
 }
 
-/* ---- the chain ---- */
+/* ---- interceptors ---- */
 
 static void the_chain_may_refuse_what_is_none_of_grpcs(void **state)
 {
@@ -296,7 +284,7 @@ static void the_chain_may_refuse_before_anything_is_told_of_the_method(void **st
     expect_status(1, 16, "the chain says no");
     client_open(PEER, 3, "/no/such", true, "x-bin", "!!!", "grpc-timeout", "0S");
     expect_status(3, 16, "the chain says no");
-    assert_string_equal(serve.log, "[ ] [ ]"); /* the second step heard of neither */
+    assert_string_equal(serve.log, "[ ] [ ]"); /* the second interceptor saw neither call */
 }
 
 /* ---- metadata ---- */
@@ -311,7 +299,6 @@ static void expect_tag(const Grpctest__Item *item, size_t n, const char *tag, si
 static void request_metadata_reaches_the_method(void **state)
 {
     struct reply reply;
-
     (void)state;
     client_open(PEER, 1, "/grpctest.Test/Unary", false, "grpc-accept-encoding", "gzip",
                 "user-agent", "test", "x-one", "1", "authorization", "Bearer t", "x-one", "2",
@@ -345,7 +332,6 @@ static void binary_metadata_that_is_not_base64_is_internal(void **state)
 static void response_metadata_reaches_the_client(void **state)
 {
     struct reply reply;
-
     (void)state;
     client_open(PEER, 1, "/grpctest.Test/Unary", false);
     send_named(1, "add", true);
@@ -359,7 +345,6 @@ static void response_metadata_reaches_the_client(void **state)
 static void initial_metadata_of_a_failure_keeps_headers_of_its_own(void **state)
 {
     struct reply reply;
-
     (void)state;
     client_open(PEER, 1, "/grpctest.Test/Unary", false);
     send_named(1, "addfail", true);
@@ -373,7 +358,6 @@ static void initial_metadata_of_a_failure_keeps_headers_of_its_own(void **state)
 static void a_client_stream_gets_one_reply_at_its_end(void **state)
 {
     struct reply reply;
-
     (void)state;
     client_open(PEER, 1, "/grpctest.Test/Collect", false);
     for (unsigned i = 0; i < 100; i++)
@@ -391,7 +375,6 @@ static void a_client_stream_gets_one_reply_at_its_end(void **state)
 static void headers_of_a_streaming_reply_go_out_at_once(void **state)
 {
     struct peer_frame frame;
-
     (void)state;
     client_open(PEER, 1, "/grpctest.Test/Talk", false);
     peer_expect(PEER, NGHTTP2_HEADERS, &frame);
@@ -406,7 +389,6 @@ static void headers_of_a_streaming_reply_go_out_at_once(void **state)
 static void a_conversation_goes_back_and_forth(void **state)
 {
     struct reply reply;
-
     (void)state;
     client_open(PEER, 1, "/grpctest.Test/Talk", false);
     for (unsigned i = 0; i < 5; i++) {
@@ -428,7 +410,6 @@ static void many_small_replies_share_frames(void **state)
 {
     Grpctest__Item item = GRPCTEST__ITEM__INIT;
     struct reply reply;
-
     (void)state;
     item.number = 1000;
     client_open(PEER, 1, "/grpctest.Test/Produce", false);
@@ -443,7 +424,6 @@ static void many_small_replies_share_frames(void **state)
 static void a_finish_before_the_clients_end_stops_the_client(void **state)
 {
     struct reply reply;
-
     (void)state;
     client_open(PEER, 1, "/grpctest.Test/Collect", false);
     send_named(1, "fail 10 enough", false);
@@ -451,7 +431,7 @@ static void a_finish_before_the_clients_end_stops_the_client(void **state)
     assert_int_equal(reply_status(&reply), 10);
     assert_true(reply.reset);
     assert_int_equal(reply.reset_code, HTTP2_NO_ERROR);
-    send_named(1, "late", true); /* was on its way */
+    send_named(1, "late", true); /* as if it had been on its way */
     peer_expect_quiet(PEER);
     assert_string_equal(serve.log, "[ < open message end > ]");
     reply_free(&reply);
@@ -462,14 +442,13 @@ static void a_slow_reader_holds_back_the_producer(void **state)
     Grpctest__Item item = GRPCTEST__ITEM__INIT;
     uint8_t raw[1000] = {0};
     struct reply reply;
-
     (void)state;
     item.number = 10000;
     item.raw = (ProtobufCBinaryData){.len = sizeof(raw), .data = raw};
     client_open(PEER, 1, "/grpctest.Test/Produce", false);
     client_send(PEER, 1, &item.base, true);
     client_read(PEER, 1, &reply);
-    assert_int_equal(reply.body_len, 65535); /* its window */
+    assert_int_equal(reply.body_len, 65535); /* the client's window */
     assert_false(reply.ended);
     assert_true(serve.produced <= 66);
     reply_free(&reply);
@@ -482,20 +461,19 @@ static void a_slow_reader_holds_back_the_producer(void **state)
     reply_free(&reply);
 }
 
-/** What a client that sends without reading has in the server's hands is bounded. */
+/** What the server holds for a client that sends without reading is bounded. */
 static void a_talker_that_does_not_read_is_held_back(void **state)
 {
     uint8_t raw[10000] = {0};
     Grpctest__Item item = GRPCTEST__ITEM__INIT;
     size_t len, sent = 0, window = 65535, echoed = 0;
     struct peer_frame frame;
-
     (void)state;
     item.raw = (ProtobufCBinaryData){.len = sizeof(raw), .data = raw};
     uint8_t *bytes = client_frame(&item.base, &len);
     client_open(PEER, 1, "/grpctest.Test/Talk", false);
     peer_turn(PEER);
-    window = 262144; /* as the server's SETTINGS say */
+    window = 262144; /* the initial window of the server's SETTINGS */
     while (window >= len && sent < 1000) {
         client_data(PEER, 1, bytes, len, false);
         sent++;
@@ -516,7 +494,7 @@ static void a_talker_that_does_not_read_is_held_back(void **state)
     }
     assert_int_equal(echoed, 65535);
     assert_true(sent < 50);
-    client_data(PEER, 1, NULL, 0, true); /* remembered, though the call is held */
+    client_data(PEER, 1, NULL, 0, true); /* remembered while the call is held back */
     peer_window_update(PEER, 0, 20000000);
     peer_window_update(PEER, 1, 20000000);
     bool ended = false;
@@ -533,7 +511,6 @@ static void a_talker_that_does_not_read_is_held_back(void **state)
 static void a_paused_call_goes_on_where_it_stopped(void **state)
 {
     struct reply reply;
-
     (void)state;
     client_open(PEER, 1, "/grpctest.Test/Talk", false);
     send_named(1, "pause", false);
@@ -571,7 +548,6 @@ static void a_unary_call_paused_at_its_start_waits(void **state)
 static void a_call_resumed_within_another_leaves_its_message_alone(void **state)
 {
     struct reply reply;
-
     (void)state;
     client_open(PEER, 1, "/grpctest.Test/Talk", false);
     send_named(1, "pause", false);
@@ -600,7 +576,6 @@ static void nothing_is_delivered_before_on_open_returns(void **state)
 static void a_stream_that_fails_as_it_opens_is_trailers_only(void **state)
 {
     struct reply reply;
-
     (void)state;
     serve.open_fails = GRPC_FAILED_PRECONDITION;
     client_open(PEER, 1, "/grpctest.Test/Talk", false);
@@ -634,7 +609,6 @@ static void a_call_within_its_deadline_is_answered(void **state)
 static void a_deadline_that_passes_ends_the_method(void **state)
 {
     struct reply reply;
-
     (void)state;
     client_open(PEER, 1, "/grpctest.Test/Unary", false, "grpc-timeout", "30m");
     send_named(1, "hang", true);
@@ -646,7 +620,7 @@ static void a_deadline_that_passes_ends_the_method(void **state)
     assert_int_equal(serve.status, 4);
     client_read(PEER, 1, &reply);
     assert_int_equal(reply_status(&reply), 4);
-    assert_false(reply.reset); /* it had ended its side */
+    assert_false(reply.reset); /* the client had ended its side */
     client_open(PEER, 5, "/grpctest.Test/Collect", false, "grpc-timeout", "5m");
     serve_for(20);
     client_read(PEER, 5, &reply);
@@ -658,12 +632,11 @@ static void a_deadline_that_passes_ends_the_method(void **state)
 static void a_deadline_within_a_half_sent_message_resets(void **state)
 {
     struct reply reply;
-
     (void)state;
     for (uint32_t id = 1; id <= 3; id += 2) {
         peer_window_update(PEER, 0, 65535);
         client_open(PEER, id, "/grpctest.Test/Unary", false, "grpc-timeout", "20m");
-        send_named(id, "big 100000", true); /* the method is done, its reply is not */
+        send_named(id, "big 100000", true); /* the method has finished, its reply is not out */
         client_read(PEER, id, &reply);
         assert_int_equal(reply.body_len, 65535);
         assert_int_equal(serve.ends, id / 2);
@@ -680,7 +653,6 @@ static void a_deadline_within_a_half_sent_message_resets(void **state)
 static void a_reply_larger_than_the_window_ends_when_it_may(void **state)
 {
     struct reply reply;
-
     (void)state;
     client_open(PEER, 1, "/grpctest.Test/Unary", false);
     send_named(1, "big 100000", true);
@@ -698,7 +670,6 @@ static void a_reply_larger_than_the_window_ends_when_it_may(void **state)
 static void a_reset_cancels_the_method_once(void **state)
 {
     static const uint8_t cancel[4] = {0, 0, 0, 8};
-
     (void)state;
     client_open(PEER, 1, "/grpctest.Test/Talk", false);
     send_named(1, "hello", false);
@@ -713,7 +684,6 @@ static void a_reset_cancels_the_method_once(void **state)
 static void a_reset_of_a_held_call_with_its_inbox_full_leaks_nothing(void **state)
 {
     static const uint8_t cancel[4] = {0, 0, 0, 8};
-
     (void)state;
     client_open(PEER, 1, "/grpctest.Test/Talk", false, "grpc-timeout", "1H");
     send_named(1, "pause", false);
@@ -745,7 +715,6 @@ static void a_lost_connection_cancels_its_calls(void **state)
 static void calls_that_outlast_a_graceful_end_are_unavailable(void **state)
 {
     struct reply reply;
-
     (void)state;
     client_open(PEER, 1, "/grpctest.Test/Talk", false);
     client_open(PEER, 3, "/grpctest.Test/Unary", false);
@@ -764,7 +733,6 @@ static void calls_that_outlast_a_graceful_end_are_unavailable(void **state)
 static void a_graceful_end_lets_calls_finish(void **state)
 {
     struct peer_frame frame;
-
     (void)state;
     client_open(PEER, 1, "/grpctest.Test/Unary", false);
     peer_turn(PEER);
