@@ -28,6 +28,13 @@ struct grpc_inbox {
     size_t uncredited;    /* how many of them, from the last one on, http2's window still lacks */
 };
 
+/**
+ * A call's life: http2 opens its stream, and the interceptors' starts run. Then it is either
+ * `rejected` (answered as HTTP does), `finished` with a status, or `opened` (on_open ran). An
+ * opened call gets messages until it is `half_closed`, and is `finished` when its status is set. It
+ * is `ended` when trailers or RST_STREAM went out, which may be later, if replies wait. When the
+ * stream closes, on_end and the interceptors' ends run, and http2 reuses the memory.
+ */
 struct grpc_call {
     struct http2_stream stream; /* first: http2 allocates the whole struct */
     /* The members from here ... */

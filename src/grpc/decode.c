@@ -86,8 +86,8 @@ static const struct grpc_member *search_member(const struct grpc_codec *codec, u
 {
     for (unsigned low = 0, high = codec->num_members; low < high;) {
         unsigned middle = (low + high) / 2;
-        /* Without members there is no middle. NOLINTNEXTLINE(clang-analyzer-core.NullDereference)
-         */
+        /* The loop does not run without members. */
+        /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference) */
         uint32_t id = codec->members[middle].field->id;
         if (id == number)
             return &codec->members[middle];
