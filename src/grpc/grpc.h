@@ -6,7 +6,8 @@
  *
  * A program makes an event loop of libh2o, a server on it, adds services and interceptors, hands
  * connected sockets to http2_accept() with grpc_server_http2(), and calls grpc_server_run_once() in
- * a loop. Requests and replies are structs that protoc-c generates.
+ * a loop. Requests and replies are structs that protoc-c generates. The program ignores SIGPIPE,
+ * and is compiled with -DH2O_USE_LIBUV=0 -DH2O_USE_EPOLL=1, as the runtime itself.
  *
  * Threads: a server, its calls and all functions here belong to the thread of its loop. A process
  * may have several servers, each with a loop of its own.
@@ -16,8 +17,8 @@
  * on any open call, and grpc_server_end_calls() and grpc_server_shutdown(); it must not destroy the
  * server or run its loop.
  *
- * Memory: where a call needs memory and there is none, the call ends with RESOURCE_EXHAUSTED; the
- * process never ends.
+ * Memory: a call that needs memory when there is none ends with RESOURCE_EXHAUSTED. The runtime
+ * never ends the process, but libh2o does when its own allocations (a socket, for example) fail.
  */
 #ifndef ROSTERD_GRPC_GRPC_H
 #define ROSTERD_GRPC_GRPC_H
@@ -34,6 +35,10 @@
 #include "grpc/arena.h"
 #include "grpc/status.h"
 #include "http2/http2.h"
+
+#if H2O_USE_LIBUV
+#error "the runtime uses libh2o's own event loop: compile with -DH2O_USE_LIBUV=0"
+#endif
 
 struct grpc_server; /* services, interceptors and open calls of one event loop */
 struct grpc_call;   /* valid from an interceptor's start or on_open until the last end callback */
@@ -119,7 +124,9 @@ struct grpc_config {
     uint64_t message_timeout;      /* ms from a message's first byte to its last; 0: no bound */
     unsigned compression;          /* GRPC_COMPRESS_*: encodings that replies may have */
     uint32_t compression_min_size; /* bytes from which on a reply message is compressed */
-    uint32_t busy_poll_us;         /* bound of busy polling, see poll.h; 0: never */
+    /** How long, in microseconds, a turn of the loop may poll for the next request of a client that
+     * sends one small request after the other, instead of sleeping; 0: never. */
+    uint32_t busy_poll_us;
     struct http2_settings http2;
 };
 
