@@ -155,8 +155,8 @@ static inline bool store_text(struct decoding *decoding, ProtobufCType type, voi
     return true;
 }
 
-static bool decode_fields(struct decoding *decoding, const struct grpc_codec *codec, void *message,
-                          const uint8_t *at, const uint8_t *end);
+static bool decode_members(struct decoding *decoding, const struct grpc_codec *codec, void *message,
+                           const uint8_t *at, const uint8_t *end);
 
 static void *new_message(struct decoding *decoding, const struct grpc_codec *codec)
 {
@@ -173,7 +173,7 @@ static bool store_message(struct decoding *decoding, const struct grpc_codec *co
     void **message = to;
     if (*message == NULL)
         *message = new_message(decoding, codec);
-    return *message != NULL && decode_fields(decoding, codec, *message, at, end);
+    return *message != NULL && decode_members(decoding, codec, *message, at, end);
 }
 
 /** Reads one value from `at` and writes it to `to`, where the member lies in memory. */
@@ -352,8 +352,8 @@ static inline const uint8_t *decode_plain_field(struct decoding *decoding,
     return at + len;
 }
 
-static bool decode_fields(struct decoding *decoding, const struct grpc_codec *codec, void *message,
-                          const uint8_t *at, const uint8_t *end)
+static bool decode_members(struct decoding *decoding, const struct grpc_codec *codec, void *message,
+                           const uint8_t *at, const uint8_t *end)
 {
     if (codec->num_repeated != 0 && at != end && !prepare_arrays(decoding, codec, message, at, end))
         return false;
@@ -382,7 +382,7 @@ static enum grpc_decode_result decode_message(struct decoding *decoding,
     const uint8_t *bytes = decoding->bytes, *end = bytes + decoding->len;
     decoding->memory = decoding->len + GRPC_DECODE_SPARE;
     *message = new_message(decoding, codec);
-    if (*message != NULL && decode_fields(decoding, codec, *message, bytes, end))
+    if (*message != NULL && decode_members(decoding, codec, *message, bytes, end))
         return GRPC_DECODED;
     return decoding->result != GRPC_DECODED ? decoding->result : GRPC_DECODE_MALFORMED;
 }

@@ -73,10 +73,9 @@ struct grpc_method {
     void (*on_writable)(struct grpc_call *call);
     /**
      * The call is over. Comes last and exactly once for each on_open, however the call ended; the
-     * interceptors' ends follow, and then the call's memory is reused. It must not free anything
-     * that belongs to other calls' callbacks which are running.
-     * @param status what the client was told; GRPC_CANCELLED if the client reset the call or was
-     *   lost
+     * interceptors' ends follow, and then the call's memory is reused.
+     * @param status the status that the client got; GRPC_CANCELLED if the client reset the call or
+     *   the connection was lost
      */
     void (*on_end)(struct grpc_call *call, enum grpc_status status);
 };
@@ -211,7 +210,8 @@ bool grpc_call_hold(struct grpc_call *call, size_t len);
 void grpc_call_release(struct grpc_call *call, size_t len);
 /** For grpc_server_method_name(). */
 size_t grpc_call_method_index(const struct grpc_call *call);
-/** The request's :path, valid as long as the call. base is NULL if there was no memory for it. */
+/** The request's :path, valid as long as the call. base is NULL if the request had none, or
+ * if there was no memory for it. */
 h2o_iovec_t grpc_call_path(const struct grpc_call *call);
 /** The deadline, in ms on grpc_server_now_ms()'s clock; UINT64_MAX: the client set none. */
 uint64_t grpc_call_deadline(const struct grpc_call *call);
@@ -235,9 +235,9 @@ uint64_t grpc_call_bytes_out(const struct grpc_call *call);
 uint64_t grpc_call_started_ns(const struct grpc_call *call);
 /** From the start until now, in ns. Only in an interceptor's end; the same for all of the chain. */
 uint64_t grpc_call_duration_ns(struct grpc_call *call);
-/** grpc-message as the client was told it, percent-encoded; base is NULL if there was none. */
+/** grpc-message as it was sent, percent-encoded; base is NULL if there was none. */
 h2o_iovec_t grpc_call_status_message(const struct grpc_call *call);
-/** Records who calls, as an interceptor has found out, for other interceptors and methods.
+/** Records the caller's name, as an interceptor has found it, for other interceptors and methods.
  * @param name not copied: must stay valid until the call has ended. NULL: unknown */
 void grpc_call_set_identity(struct grpc_call *call, const char *name);
 /** The name of grpc_call_set_identity(), or NULL. */
@@ -264,8 +264,8 @@ bool grpc_call_metadata_at(struct grpc_call *call, size_t index, h2o_iovec_t *na
 /**
  * Adds response metadata. Name and value are copied; the value of a `-bin` name is given raw.
  * Initial metadata can be added until the response's headers go out: in an interceptor's start, in
- * on_open, and for a single reply until it is sent. Trailing metadata can be added until the call
- * is finished and its trailers are out.
+ * on_open, and for a single reply until it is sent. Trailing metadata can be added until the
+ * trailers go out.
  * @return false: it is too late, there is no memory, HTTP/2 or gRPC does not allow the name (upper
  *   case, grpc-*), or a text value is not printable ASCII
  */

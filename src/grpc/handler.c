@@ -82,7 +82,7 @@ static void on_stream_close(struct http2_stream *stream, bool complete, uint32_t
 {
     struct grpc_call *call = grpc_call_of(stream);
     struct grpc_server *server = call->server;
-    (void)complete; /* `ended` says whether the client was told the status */
+    (void)complete; /* `ended` says whether the status went out */
     (void)error;
     assert(!call->busy); /* http2 never closes a stream inside a callback */
     assert(server->staged != call);

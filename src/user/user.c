@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "user/user.h"
 
+#include <assert.h>
 #include <string.h>
 
 #include "user/wire.h"
@@ -85,6 +86,7 @@ bool user_check_roles(const struct user_fields *fields, const char **reason)
 
 size_t user_body_encode(uint8_t *out, const struct user_fields *fields)
 {
+    assert(fields->num_roles <= USER_ROLES_MAX);
     uint8_t *p = wire_put_bytes(out, TAG_USERNAME, fields->username.data, fields->username.len);
     if (fields->email.len != 0)
         p = wire_put_bytes(p, TAG_EMAIL, fields->email.data, fields->email.len);
@@ -131,6 +133,7 @@ bool user_body_decode(struct user_fields *fields, struct user_text roles[USER_RO
 
 const char *user_key_name(unsigned key)
 {
+    assert(key < USER_KEYS);
     return key == USER_KEY_USERNAME ? "username" : "email";
 }
 

@@ -54,7 +54,9 @@ bool user_check(const struct user_fields *fields, const char **reason);
 bool user_check_roles(const struct user_fields *fields, const char **reason);
 
 /**
- * Writes the body of a user that has passed both checks.
+ * Writes the body of a user that has passed both checks. (A decoded body may be damaged and have
+ * longer texts; with other roles it is encoded to at most the bytes that it had and those of the
+ * new roles.)
  * @param out USER_BODY_MAX bytes. USER_BODY_NO_ROLES_MAX bytes, and for each role 2 and its length,
  *   are enough
  * @return the bytes written

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Small modules: arena, timeout, percent-encoding, base64, UTF-8, names of statuses. */
+/* The small parts: arena, timeout, percent-encoding, base64, UTF-8, names of statuses. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -58,6 +58,7 @@ static void arena_wipes_what_it_handed_out(void **state)
 static void arena_without_memory_says_so(void **state)
 {
     struct grpc_arena arena;
+
     (void)state;
     grpc_arena_init(&arena, NULL, 0);
     assert_non_null(grpc_arena_alloc(&arena, 0));
@@ -78,6 +79,7 @@ static void timeout_takes_each_unit_and_rounds_up(void **state)
                 {"1000001n", 2},  {"0n", 0},
                 {"0H", 0},        {"00000000S", 0},
                 {"00000001m", 1}, {"99999999H", UINT64_C(99999999) * 3600000}};
+
     (void)state;
     for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
         uint64_t ms = 12345;
@@ -92,6 +94,7 @@ static void timeout_refuses_what_is_malformed(void **state)
                                       "+1S", " 1S", "1S ", "1.5S", "0x1S", "123456789S",
                                       "1SS", "1 S", "m1",  "inf"};
     uint64_t ms;
+
     (void)state;
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
         assert_false(grpc_timeout_parse(bad[i], strlen(bad[i]), &ms));
@@ -101,6 +104,7 @@ static void timeout_refuses_what_is_malformed(void **state)
 static void expect_percent(const char *text, size_t len, const char *encoded)
 {
     char to[64];
+
     assert_int_equal(percent_length(text, len), strlen(encoded));
     assert_ptr_equal(percent_encode(to, text, len), to + strlen(encoded));
     assert_memory_equal(to, encoded, strlen(encoded));
@@ -126,6 +130,7 @@ static void base64_takes_padded_and_unpadded(void **state)
                 {"Zm9vYg", "foob"}, {"Zm9vYmE=", "fooba"}, {"+/+/", "\xfb\xff\xbf"}};
     uint8_t to[32];
     size_t len;
+
     (void)state;
     for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
         assert_true(base64_decode(to, &len, good[i].text, strlen(good[i].text)));
@@ -140,6 +145,7 @@ static void base64_refuses_other_characters_and_lengths(void **state)
                                       "Zm8==", "Zg==Zg", "Z g=", "Zm9-", "Zm9_", "Zg\n", "Zm=v"};
     uint8_t to[32];
     size_t len;
+
     (void)state;
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
         assert_false(base64_decode(to, &len, bad[i], strlen(bad[i])));
@@ -150,13 +156,14 @@ static void base64_of_any_bytes_comes_back(void **state)
     uint8_t bytes[100], back[110];
     char text[140];
     size_t back_len;
+
     (void)state;
     srandom(1);
     for (size_t len = 0; len <= sizeof(bytes); len++) {
         for (size_t i = 0; i < len; i++)
             bytes[i] = (uint8_t)random();
         size_t text_len = base64_encoded_length(len);
-        text[text_len] = '!'; /* the encoder must not reach it */
+        text[text_len] = '!'; /* the encoder stops before it */
         base64_encode(text, bytes, len);
         assert_int_equal(text[text_len], '!');
         assert_true(base64_decoded_max(text_len) <= sizeof(back));
@@ -166,7 +173,7 @@ static void base64_of_any_bytes_comes_back(void **state)
     }
 }
 
-/** RFC 3629 in a simple way: decodes, then checks the number and the length that it needs. */
+/** What RFC 3629 says, the slow way: decode, then look at the number and the length it needs. */
 static bool utf8_by_numbers(const uint8_t *s, size_t len)
 {
     for (size_t i = 0; i < len;) {
@@ -195,6 +202,7 @@ static void utf8_agrees_with_the_definition_on_all_short_texts(void **state)
 {
     static const uint8_t tails[] = {0x00, 0x7f, 0x80, 0x8f, 0x90, 0x9f, 0xa0, 0xbf, 0xc0, 0xff};
     uint8_t s[4];
+
     (void)state;
     for (unsigned a = 0; a < 256; a++) {
         for (unsigned b = 0; b < 256; b++) {
@@ -217,6 +225,7 @@ static void utf8_agrees_with_the_definition_on_all_short_texts(void **state)
 static void utf8_sees_a_bad_byte_at_every_place(void **state)
 {
     uint8_t text[40];
+
     (void)state;
     assert_true(utf8_valid(NULL, 0));
     for (size_t len = 1; len <= sizeof(text); len++) {
@@ -245,11 +254,12 @@ static size_t encode(uint8_t out[4], uint32_t code)
     return len;
 }
 
-/** Long texts are checked in two halves: here characters lie across every border. */
+/** Long texts are looked at in two halves: characters lie across every border. */
 static void utf8_of_long_texts_agrees_with_the_definition(void **state)
 {
     static const char *const pieces[] = {"a", "\xc3\xa9", "\xe6\x97\xa5", "\xf0\x9f\x98\x80"};
     static uint8_t text[4200];
+
     (void)state;
     srand(7);
     for (size_t round = 0; round < 400; round++) {
@@ -267,7 +277,7 @@ static void utf8_of_long_texts_agrees_with_the_definition(void **state)
         text[len / 2 - (size_t)rand() % 4] = (uint8_t)rand();
         assert_int_equal(utf8_valid(text, len), utf8_by_numbers(text, len));
     }
-    memset(text, 0x80, sizeof(text)); /* nowhere does a character begin */
+    memset(text, 0x80, sizeof(text)); /* no character begins */
     assert_false(utf8_valid(text, sizeof(text)));
 }
 
