@@ -19,13 +19,13 @@ enum {
     WIRE_WORK = 16,     /* of each compressed byte, beside what it inflates to */
 };
 
+/** A message on its way to its method. */
 struct delivery {
-    uint8_t *bytes;
+    uint8_t *bytes; /* as they came; inflated, if there is an inflater, as soon as that is done */
     size_t len;
-    size_t max_fields;
-    struct grpc_compress
-        *inflater;            /* inflates the message and owns the result; NULL: it came plain */
-    struct grpc_arena *arena; /* for the decoded message */
+    size_t max_fields;              /* bound for an inflated message */
+    struct grpc_compress *inflater; /* owns the inflated bytes; NULL: the message came plain */
+    struct grpc_arena *arena;       /* for the decoded message */
 };
 
 uint32_t grpc_call_max_request(const struct grpc_call *call)

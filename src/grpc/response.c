@@ -7,15 +7,16 @@
 #include "grpc/compress.h"
 #include "grpc/metadata.h"
 
-enum { SECTION_FEW = 24 };
+enum { SECTION_FEW = 24 }; /* fields that a section has room for on the stack */
 
-/* The http2_field.intern numbers of fields that never change. */
+/* Numbers for http2_field.intern, of fields that never change. */
 enum {
     INTERN_CONTENT_TYPE = 1,
-    INTERN_STATUS = 2,
-    INTERN_ENCODING = INTERN_STATUS + GRPC_NUM_STATUSES, /* and its GRPC_COMPRESS_* */
+    INTERN_STATUS = 2,                                   /* plus an enum grpc_status */
+    INTERN_ENCODING = INTERN_STATUS + GRPC_NUM_STATUSES, /* plus a GRPC_COMPRESS_* */
 };
-_Static_assert(INTERN_ENCODING + GRPC_COMPRESS_DEFLATE <= HTTP2_INTERN_MAX, "one for each");
+_Static_assert(INTERN_ENCODING + GRPC_COMPRESS_DEFLATE <= HTTP2_INTERN_MAX,
+               "each field needs a number of its own");
 
 static const struct http2_field content_type = {.name = "content-type",
                                                 .name_len = 12,
