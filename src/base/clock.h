@@ -8,6 +8,9 @@
 #include <stdint.h>
 #include <time.h>
 
+/** A time in milliseconds that never comes. */
+#define CLOCK_NEVER_MS UINT64_MAX
+
 static inline uint64_t clock_read_ns(clockid_t clock)
 {
     struct timespec now;
@@ -39,6 +42,18 @@ static inline uint64_t clock_monotonic_coarse_ms(void)
 static inline uint64_t clock_real_ms(void)
 {
     return clock_read_ns(CLOCK_REALTIME) / 1000000;
+}
+
+/** Seconds since the epoch. */
+static inline int64_t clock_real_s(void)
+{
+    return (int64_t)(clock_read_ns(CLOCK_REALTIME) / 1000000000);
+}
+
+/** Seconds since the machine booted; they pass in suspend, too. All processes see the same. */
+static inline int64_t clock_boottime_s(void)
+{
+    return (int64_t)(clock_read_ns(CLOCK_BOOTTIME) / 1000000000);
 }
 
 /** Seconds since the epoch. */

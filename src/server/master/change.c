@@ -2,14 +2,17 @@
 /* Another configuration, another program: while clients are served. */
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/output.h"
+#include "server/config/options_parse.h"
 #include "server/master/state.h"
 #include "server/os/limits.h"
+#include "server/os/log.h"
 #include "server/os/notify.h"
 
 enum {
@@ -60,18 +63,17 @@ static bool open_next(struct master *master, struct fault *fault)
     }
     bool parsed = check_file(now->options.config, fault) &&
                   options_parse(options, master->argc, master->argv, fault) &&
-                  check_files(options, fault);
+                  check_files(options, fault) &&
+                  options_keep_fixed(options, &now->options, master->unchanged,
+                                     sizeof(master->unchanged), fault);
     if (!parsed)
         options_free(options);
     struct generation *next = NULL;
-    if (parsed) {
-        options_keep_fixed(options, &now->options, master->unchanged, sizeof(master->unchanged));
+    if (parsed)
         next = generation_open(options, now, &master->handed, &master->world, fault);
-    }
     free(options);
-    if (next != NULL && !log_open(next->options.log_file)) {
-        snprintf(fault->text, sizeof(fault->text), "log-file: %s: %s", next->options.log_file,
-                 output_error(errno));
+    if (next != NULL && !log_open(next->options.log_file, fault)) {
+        fault_prefix(fault, "log-file");
         generation_close(next);
         next = NULL;
     }
@@ -102,7 +104,7 @@ static void on_reloaded(struct master *master, struct generation *next)
     next->state = GENERATION_SERVING;
     master_count(master, STATS_RELOADS);
     log_set_level((enum log_level)next->options.log_level);
-    limits_of_master(&next->options);
+    limits_apply_to_master(options_limits(&next->options));
     workers_leave(before, SIGQUIT, before->options.drain_timeout);
     listeners_remove_files(&before->listeners, &next->listeners);
     listeners_remove_files(&before->web_listeners, &next->web_listeners);

@@ -4,6 +4,7 @@
 #ifndef ROSTERD_SERVER_MASTER_CONFIG_CHECK_H
 #define ROSTERD_SERVER_MASTER_CONFIG_CHECK_H
 
+#include "base/fault.h"
 #include "server/config/options.h"
 
 /** Reads tokens and certificates; looks whether logs can be written, and whether the host has the

@@ -2,12 +2,15 @@
 #include "server/master/generation.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/output.h"
+#include "server/config/options_parse.h"
 #include "server/master/inherit.h"
+#include "server/os/log.h"
 #include "service/observe/access_log.h"
 
 static bool fail(struct fault *fault, const char *text)
@@ -35,14 +38,15 @@ static bool load_tokens(struct generation *generation, struct fault *fault)
 static bool load_tls(struct generation *generation, const struct generation *before,
                      struct fault *fault)
 {
-    struct tls_report report;
+    struct fault warning;
     if (generation->options.tls_certificates.count == 0)
         return true;
-    generation->tls = tls_load(&generation->options, before != NULL ? before->tls : NULL, &report);
+    generation->tls =
+        tls_load(&generation->options, before != NULL ? before->tls : NULL, &warning, fault);
     if (generation->tls == NULL)
-        return fail(fault, report.fault);
-    if (report.warning[0] != '\0')
-        log_warning("%s", report.warning);
+        return false;
+    if (warning.text[0] != '\0')
+        log_warning("%s", warning.text);
     return true;
 }
 
@@ -75,7 +79,8 @@ bool generation_reopen_logs(struct generation *generation)
 /* ---- sockets ---- */
 
 /* Sockets of systemd that no option mentions are served, too. */
-static bool add_others(struct generation *generation, const struct listeners *handed)
+static bool add_others(struct generation *generation, const struct listeners *handed,
+                       struct fault *fault)
 {
     bool done = true;
     for (size_t i = 0; i < handed->count && done; i++) {
@@ -85,7 +90,7 @@ static bool add_others(struct generation *generation, const struct listeners *ha
         bool there = !listener->foreign;
         for (size_t k = 0; k < to->count; k++)
             there = there || strcmp(to->all[k].text, listener->text) == 0;
-        done = there || listeners_share(to, listener);
+        done = there || listeners_share(to, listener, fault);
     }
     return done;
 }
@@ -110,10 +115,8 @@ static bool open_listeners(struct generation *generation, const struct generatio
         !inherit_or_bind(&generation->web_listeners, "metrics-listen", &options->metrics_listen,
                          false, before != NULL ? &before->web_listeners : NULL, handed, fault))
         return false;
-    if (!add_others(generation, handed)) {
-        snprintf(fault->text, sizeof(fault->text), "LISTEN_FDS: %s", strerror(errno));
-        return false;
-    }
+    if (!add_others(generation, handed, fault))
+        return fault_prefix(fault, "LISTEN_FDS");
     return generation->listeners.count != 0 ||
            fail(fault, "listen: this host has neither 127.0.0.1 nor [::1]");
 }

@@ -7,8 +7,10 @@
 #ifndef ROSTERD_SERVER_MASTER_GENERATION_H
 #define ROSTERD_SERVER_MASTER_GENERATION_H
 
+#include "base/fault.h"
 #include "server/config/options.h"
 #include "server/master/children.h"
+#include "server/os/listen.h"
 #include "server/worker/balance.h"
 
 enum generation_state {

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <systemd/sd-daemon.h>
@@ -101,17 +102,11 @@ bool inherit_or_bind(struct listeners *listeners, const char *option,
         const struct listener *there = find(have, address);
         if (there == NULL)
             there = find(handed, address);
-        int added = there == NULL ? listeners_add(listeners, address, optional)
-                    : listeners_share(listeners, there) ? 1
-                                                        : -1;
-        if (added < 0) {
-            snprintf(fault->text, sizeof(fault->text), "%s: %s: %s", option, address->text,
-                     strerror(errno));
-            return false;
-        }
-        if (added == 0)
-            log_notice("%s is left out: %s", address->text, strerror(errno));
-        else if (there != NULL)
+        bool added = there == NULL ? listeners_add(listeners, address, optional, fault)
+                                   : listeners_share(listeners, there, fault);
+        if (!added)
+            return fault_prefix(fault, "%s", option);
+        if (there != NULL)
             snprintf(listeners->all[listeners->count - 1].asked, LISTEN_TEXT, "%s", address->text);
     }
     return true;

@@ -8,6 +8,7 @@
 #ifndef ROSTERD_SERVER_MASTER_INHERIT_H
 #define ROSTERD_SERVER_MASTER_INHERIT_H
 
+#include "base/fault.h"
 #include "server/config/options.h"
 #include "server/os/listen.h"
 

@@ -14,9 +14,11 @@
 #include <unistd.h>
 
 #include "base/output.h"
+#include "server/config/options_parse.h"
 #include "server/master/inherit.h"
 #include "server/master/state.h"
 #include "server/os/limits.h"
+#include "server/os/log.h"
 #include "server/os/notify.h"
 
 enum {
@@ -107,8 +109,9 @@ static bool open_first(struct master *master, struct options *options)
 static bool open_all(struct master *master, struct options *options)
 {
     bool good = block_signals(master) && open_death_pipe(master);
-    if (good && !log_open(options->log_file))
-        good = master_fail(master, "log-file: %s: %s", options->log_file, output_error(errno));
+    struct fault fault;
+    if (good && !log_open(options->log_file, &fault))
+        good = master_fail(master, "log-file: %s", fault.text);
     master->world.admission = good ? admission_create() : NULL;
     if (good && master->world.admission == NULL)
         good = master_fail(master, "max-connections: %s", strerror(errno));
@@ -181,8 +184,9 @@ static void close_all(struct master *master)
 
 static void reopen_logs(const struct master *master)
 {
-    if (!log_reopen())
-        log_error("log-file: %s; the old one is written to", output_error(errno));
+    struct fault fault;
+    if (!log_reopen(&fault))
+        log_error("log-file: %s; the old one is written to", fault.text);
     for (struct generation *g = master->newest; g != NULL; g = g->older) {
         if (!generation_reopen_logs(g))
             log_error("access-log-file: %s; the old one is written to", output_error(errno));
@@ -373,7 +377,7 @@ int master_run(struct options *options)
     upgrade_origin(&master.origin);
     notify_open(master.origin.channel >= 0);
     if (open_all(&master, options)) {
-        limits_of_master(&master.newest->options);
+        limits_apply_to_master(options_limits(&master.newest->options));
         control_open(&master.control);
         int child_status = supervise(&master);
         if (child_status != CHILDREN_SPAWNED) {

@@ -8,6 +8,7 @@
 #include "server/master/generation.h"
 #include "server/master/upgrade.h"
 #include "server/master/user_table.h"
+#include "server/os/listen.h"
 
 enum phase { STARTING, SERVING, STOPPING };
 

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -12,6 +13,7 @@
 #include <unistd.h>
 
 #include "server/master/inherit.h"
+#include "server/os/log.h"
 
 static const char variable[] = "ROSTERD_UPGRADE"; /* "SEGMENT CHANNEL", descriptors */
 static const char ready = 'R', go_on = 'G';

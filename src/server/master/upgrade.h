@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
+#include "base/fault.h"
 #include "server/config/options.h"
 #include "server/os/listen.h"
 

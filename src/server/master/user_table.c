@@ -3,12 +3,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "server/master/inherit.h"
+#include "server/os/log.h"
 #include "service/observe/stats.h"
 #include "user/user.h"
 

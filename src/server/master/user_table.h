@@ -3,6 +3,7 @@
 #ifndef ROSTERD_SERVER_MASTER_USER_TABLE_H
 #define ROSTERD_SERVER_MASTER_USER_TABLE_H
 
+#include "base/fault.h"
 #include "server/config/options.h"
 #include "server/master/upgrade.h"
 #include "shm/counters.h"

@@ -2,11 +2,13 @@
 /* The master's children: begin, death, and what becomes of those that stand still. */
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 
 #include "server/master/state.h"
+#include "server/os/log.h"
 #include "server/os/notify.h"
 
 enum {
@@ -65,7 +67,7 @@ static void give_up(struct master *master, struct generation *generation, const 
     }
     const struct generation *stays = master_serving(master);
     generation->given_up = true;
-    (void)log_open(stays->options.log_file);
+    (void)log_open(stays->options.log_file, NULL);
     workers_leave(generation, SIGKILL, 0);
     change_reload_failed(master, text);
     listeners_remove_files(&generation->listeners, &stays->listeners);
@@ -181,7 +183,7 @@ void workers_look_after(struct master *master)
     }
     master->look_at = now + LOOK_MS;
     if (master->phase != SERVING || now < master->moved_at + STILL_MS)
-        master->look_at = min_of(master->look_at, now + notify_watchdog(now));
+        master->look_at = min_of(master->look_at, notify_watchdog(now));
 }
 
 bool workers_running(const struct master *master)

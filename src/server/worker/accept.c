@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "server/os/log.h"
+
 enum {
     ACCEPTS_MAX = 16, /* connections of one event */
     /* libh2o ends the process where there is no memory for a socket: it is asked for before */

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <malloc.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -12,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/output.h"
+#include "server/config/options_parse.h"
 #include "server/os/limits.h"
 #include "server/os/log.h"
 #include "server/web/web.h"
@@ -37,6 +39,7 @@ struct worker {
     struct shm_actor *actor;
     struct grpc_server *server;
     struct services *services;
+    struct web *web;
     struct stats *stats;
     struct access_log *access_log;
     struct chain *chain;
@@ -80,7 +83,7 @@ static void drain(struct worker *worker)
         return;
     worker->draining = true;
     accept_close();
-    web_drain();
+    web_drain(worker->web);
     health_drain(services_health(worker->services));
     grpc_server_shutdown(worker->server);
     worker->drain_over.expired = on_drain_over;
@@ -91,8 +94,9 @@ static void drain(struct worker *worker)
 static void reopen_logs(const struct worker *worker)
 {
     const char *path = worker->config->options->access_log_file;
-    if (!log_reopen())
-        log_error("log-file: %s; the old one is written to", output_error(errno));
+    struct fault fault;
+    if (!log_reopen(&fault))
+        log_error("log-file: %s; the old one is written to", fault.text);
     if (worker->access_log != NULL && path != NULL &&
         !access_log_open_again(path, worker->config->access_log_fd))
         log_error("access-log-file: %s: %s; the old one is written to", path, output_error(errno));
@@ -277,7 +281,10 @@ static bool start(struct worker *worker)
     __atomic_store_n(&config->board->slot, shm_actor_slot(worker->actor), __ATOMIC_RELAXED);
     if (!start_server(worker) || !watch_signals(worker) || !watch_master(worker))
         return false;
-    web_open(worker->loop, worker->server, config->web_listeners, config->counters, config->store);
+    worker->web = web_open(worker->loop, worker->server, config->web_listeners, config->counters,
+                           config->store);
+    if (worker->web == NULL)
+        return fail_for_memory(worker);
     if (!accept_open(config, worker->loop, worker->server))
         return fail(worker, "out of descriptors");
     const char ready = WORKER_READY;
@@ -361,7 +368,7 @@ static void close_watched(h2o_socket_t *sock)
 static void finish(struct worker *worker)
 {
     accept_close();
-    web_close();
+    web_close(worker->web);
     close_watched(worker->signals);
     close_watched(worker->death);
     if (worker->server != NULL) {
@@ -385,7 +392,7 @@ int worker_run(const struct worker_config *config)
     snprintf(name, sizeof(name), "rosterd-w%u", config->number);
     prctl(PR_SET_NAME, name);
     log_set_worker(config->number);
-    limits_of_worker(config->options, config->number);
+    limits_apply_to_worker(options_limits(config->options), config->number);
     bool started = start(worker);
     bool lack = !started && lacks(worker);
     close(config->report_fd);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* How client certificates are judged: what is looked up in lists, and when. */
+/* Which client certificates are accepted, and when CRLs are consulted. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -44,7 +44,7 @@ static X509 *make_certificate(const char *name, long serial, EVP_PKEY *signer)
     return certificate;
 }
 
-/* The authority's list, which names REVOKED. */
+/* Writes the CA's CRL, which names REVOKED. */
 static void write_list(void)
 {
     X509_CRL *list = X509_CRL_new();
@@ -97,12 +97,13 @@ static int remove_files(void **state)
     return rmdir(folder);
 }
 
-/* What is said of a client's certificate with this number that `signer` has signed. */
-static int judge(long serial, EVP_PKEY *signer)
+/* Verifies a client certificate with this serial number that `signer` has signed.
+ * @return an X509_V_* code */
+static int verify_client(long serial, EVP_PKEY *signer)
 {
     struct tls_trust trust;
-    struct tls_report report = {.fault = ""};
-    assert_true(tls_trust_load(&trust, &options, &report));
+    struct fault warning = {.text = ""}, fault;
+    assert_true(tls_trust_load(&trust, &options, &warning, &fault));
     X509 *certificate = make_certificate("client", serial, signer);
     X509_STORE_CTX *verification = X509_STORE_CTX_new();
     assert_int_equal(X509_STORE_CTX_init(verification, trust.store, certificate, NULL), 1);
@@ -125,39 +126,40 @@ static void certificate_of_the_authority_counts(void **state)
 {
     (void)state;
     with_lists(0);
-    assert_int_equal(judge(CLIENT, key), X509_V_OK);
-    assert_int_equal(judge(REVOKED, key), X509_V_OK);
-    assert_int_equal(judge(CLIENT, other_key), X509_V_ERR_CERT_SIGNATURE_FAILURE);
+    assert_int_equal(verify_client(CLIENT, key), X509_V_OK);
+    assert_int_equal(verify_client(REVOKED, key), X509_V_OK);
+    assert_int_equal(verify_client(CLIENT, other_key), X509_V_ERR_CERT_SIGNATURE_FAILURE);
 }
 
 static void revoked_certificate_does_not_count(void **state)
 {
     (void)state;
     with_lists(1);
-    assert_int_equal(judge(CLIENT, key), X509_V_OK);
-    assert_int_equal(judge(REVOKED, key), X509_V_ERR_CERT_REVOKED);
+    assert_int_equal(verify_client(CLIENT, key), X509_V_OK);
+    assert_int_equal(verify_client(REVOKED, key), X509_V_ERR_CERT_REVOKED);
 }
 
-/* Looking one up costs as much as its list is long: nobody gets that for a name alone. */
+/* A lookup costs time in proportion to the CRL: a certificate that merely names the CA must not
+ * cause one. */
 static void forged_certificate_is_not_looked_up(void **state)
 {
     (void)state;
     with_lists(1);
-    assert_int_equal(judge(REVOKED, other_key), X509_V_ERR_CERT_SIGNATURE_FAILURE);
+    assert_int_equal(verify_client(REVOKED, other_key), X509_V_ERR_CERT_SIGNATURE_FAILURE);
 }
 
 static void digest_differs_where_trust_does(void **state)
 {
     struct tls_trust none, one, with_list, again;
-    struct tls_report report = {.fault = ""};
+    struct fault warning = {.text = ""}, fault;
     const struct options nobody = {.tls_client_ca = NULL};
     (void)state;
     with_lists(0);
-    assert_true(tls_trust_load(&none, &nobody, &report));
-    assert_true(tls_trust_load(&one, &options, &report));
+    assert_true(tls_trust_load(&none, &nobody, &warning, &fault));
+    assert_true(tls_trust_load(&one, &options, &warning, &fault));
     with_lists(1);
-    assert_true(tls_trust_load(&with_list, &options, &report));
-    assert_true(tls_trust_load(&again, &options, &report));
+    assert_true(tls_trust_load(&with_list, &options, &warning, &fault));
+    assert_true(tls_trust_load(&again, &options, &warning, &fault));
     assert_memory_not_equal(none.digest, one.digest, TLS_TRUST_DIGEST);
     assert_memory_not_equal(one.digest, with_list.digest, TLS_TRUST_DIGEST);
     assert_memory_equal(with_list.digest, again.digest, TLS_TRUST_DIGEST);

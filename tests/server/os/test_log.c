@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What the server's log makes of any bytes. */
+/* How the log writes arbitrary bytes. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -19,7 +19,7 @@ static void assert_logged(const char *text, const char *expected)
 {
     char line[2048];
     assert_int_equal(truncate(path, 0), 0);
-    assert_true(log_open(path));
+    assert_true(log_open(path, NULL));
     log_error("%s", text);
     FILE *file = fopen(path, "r");
     assert_non_null(file);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The configuration file: what is read, what is refused and how, and what the table prints. */
+/* The configuration file: what is read, what is refused and how; what the table prints. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -9,7 +9,9 @@
 
 #include <cmocka.h>
 
-#include "server/config/options_table.h"
+#include "server/config/option_documents.h"
+#include "server/config/option_print.h"
+#include "server/config/options_parse.h"
 
 static struct options options;
 static struct fault fault;
@@ -23,7 +25,7 @@ static void write_file(const char *text)
     fclose(file);
 }
 
-/* --config FILE with this text, and these arguments up to a NULL. */
+/* Parses a file with this text, and these arguments; a NULL ends them. */
 static bool parse(const char *text, ...)
 {
     char *argv[16] = {(char *)"rosterd", (char *)"--config", path};
@@ -39,7 +41,7 @@ static bool parse(const char *text, ...)
     return options_parse(&options, argc, argv, &fault);
 }
 
-/* @param expected what follows the file's name */
+/* @param expected the fault, without the path at its beginning */
 static void assert_refused(const char *text, const char *expected)
 {
     assert_false(parse(text, NULL));
@@ -108,7 +110,7 @@ static void file_that_cannot_be_read_is_named(void **state)
 {
     static const char *const bad[] = {"/no/such/file", "/tmp", "", "/dev/zero"};
     static const char *const why[] = {"No such file or directory", "Is a directory",
-                                      "No such file or directory", "it is no regular file"};
+                                      "No such file or directory", "it is not a regular file"};
     (void)state;
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         char expected[100];
@@ -130,16 +132,16 @@ static void file_with_a_nul_byte_is_refused(void **state)
     char *argv[] = {(char *)"rosterd", (char *)"--config", path};
     options_free(&options);
     assert_false(options_parse(&options, 3, argv, &fault));
-    assert_non_null(strstr(fault.text, ": it is no text"));
+    assert_non_null(strstr(fault.text, ": it is not text"));
 }
 
-/* Whatever a value may be, a bad one is refused with its key's name. */
+/* The fault names the file, the line and the key. */
 static void every_key_refuses_what_it_cannot_be(void **state)
 {
     static const char *const bad[] = {"-1", "", "99999999999999999999999", "1x", "\x01"};
     (void)state;
     for (size_t i = 0; i < OPTIONS_COUNT; i++) {
-        const struct option *option = &options_table[i];
+        const struct option *option = &option_table[i];
         if (option->rule == OPTION_COMMAND_LINE)
             continue;
         for (size_t k = 0; k < sizeof(bad) / sizeof(bad[0]); k++) {
@@ -157,7 +159,7 @@ static void every_key_refuses_what_it_cannot_be(void **state)
 
 static char *printed(void (*print)(FILE *out))
 {
-    static char *text; /* not the stack's: the stream writes to it when it is closed */
+    static char *text; /* static, because fclose() writes to both */
     static size_t len;
     FILE *out = open_memstream(&text, &len);
     print(out);
@@ -167,7 +169,7 @@ static char *printed(void (*print)(FILE *out))
 
 static void dump_to(FILE *out)
 {
-    options_dump(&options, out);
+    option_print_config(&options, out);
 }
 
 static void dump_says_where_values_came_from_and_can_be_read_again(void **state)
@@ -185,7 +187,7 @@ static void dump_says_where_values_came_from_and_can_be_read_again(void **state)
     assert_non_null(strstr(first, "keepalive-time = never ; "));
     assert_true(parse(first, NULL));
     char *again = printed(dump_to);
-    for (char *a = first, *b = again; *a != '\0';) { /* but for where from, it is the same */
+    for (char *a = first, *b = again; *a != '\0';) { /* the same, except for the origins */
         size_t len = strcspn(a, ";\n");
         assert_int_equal(strcspn(b, ";\n"), len);
         assert_memory_equal(a, b, len);
@@ -199,11 +201,11 @@ static void dump_says_where_values_came_from_and_can_be_read_again(void **state)
 static void one_table_feeds_help_manual_sample_and_completion(void **state)
 {
     (void)state;
-    char *help = printed(options_print_help), *sample = printed(options_print_sample);
-    char *words = printed(options_print_words);
+    char *help = printed(option_print_help), *sample = printed(option_print_sample);
+    char *words = printed(option_print_words);
     for (size_t i = 0; i < OPTIONS_COUNT; i++) {
         char text[80];
-        const struct option *option = &options_table[i];
+        const struct option *option = &option_table[i];
         bool key = option->rule != OPTION_COMMAND_LINE;
         snprintf(text, sizeof(text), "  --%s ", option->name);
         assert_non_null(strstr(help, text));
@@ -212,7 +214,7 @@ static void one_table_feeds_help_manual_sample_and_completion(void **state)
         snprintf(text, sizeof(text), "\n%s ", option->name);
         assert_true(i == 0 || strstr(words, text) != NULL);
     }
-    /* what the sample shows as defaults are values that are read */
+    /* the values that the sample shows as defaults can be read */
     for (char *at = strstr(sample, "\n#"); at != NULL; at = strstr(at + 1, "\n#"))
         if (at[2] != ' ' && strstr(at, " = ") != NULL && strstr(at, " = ") < strchr(at + 1, '\n'))
             at[1] = ' ';
@@ -231,7 +233,7 @@ static void a_reload_keeps_and_names_what_only_a_restart_changes(void **state)
     before = options;
     memset(&options, 0, sizeof(options));
     assert_true(parse("workers = 4\nsegment = /b\nmax-users = 20\nunique = none\n", NULL));
-    options_keep_fixed(&options, &before, names, sizeof(names));
+    assert_true(options_keep_fixed(&options, &before, names, sizeof(names), &fault));
     assert_string_equal(names, "segment, max-users");
     assert_string_equal(options.segment, "/a");
     assert_int_equal(options.max_users, 10);

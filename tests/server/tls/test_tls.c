@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Tickets as hours go by and when trust changes, certificates that are read again. Handshakes over
- * a socket pair. */
+/* Session tickets as hours go by and when trust changes; certificates that a reload reads again.
+ * The handshakes run over a socket pair. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -20,7 +20,7 @@ static int fake_clock(clockid_t clock, struct timespec *now)
     return 0;
 }
 
-/* the sources themselves, under a clock that a test sets */
+/* the sources themselves, with a clock that the test sets */
 #define clock_gettime fake_clock
 #include "src/server/tls/tls.c"
 #include "src/server/tls/tls_tickets.c"
@@ -83,7 +83,7 @@ static void write_pair(const char *name)
     EVP_PKEY_free(key);
 }
 
-/* Two authorities; the first one has signed a client's two certificates. */
+/* Two CAs; the first has signed both client certificates. */
 static void make_clients(void)
 {
     EVP_PKEY *key = EVP_EC_gen("P-256");
@@ -131,10 +131,10 @@ static int remove_folder(void **state)
 
 static struct tls *load_after(const struct tls *before)
 {
-    struct tls_report report;
-    struct tls *tls = tls_load(&options, before, &report);
+    struct fault warning, fault;
+    struct tls *tls = tls_load(&options, before, &warning, &fault);
     if (tls == NULL)
-        fail_msg("%s", report.fault);
+        fail_msg("%s", fault.text);
     return tls;
 }
 
@@ -161,7 +161,7 @@ static SSL_CTX *make_client(void)
     return make_client_of(TLS1_2_VERSION, NULL);
 }
 
-/* The client's end of a handshake, whole or not. *server is the other end: both are the caller's.
+/* Tries a handshake. @return the client's end; *server takes the other end; the caller frees both
  */
 static SSL *try_hands(struct tls *tls, SSL_CTX *client, SSL_SESSION *session, SSL **server)
 {
@@ -193,14 +193,14 @@ static SSL *shake_hands(struct tls *tls, SSL_CTX *client, SSL_SESSION *session, 
 
 static void hang_up(SSL *mine, SSL *server)
 {
-    SSL_shutdown(mine); /* else libssl takes the session for a bad one */
+    SSL_shutdown(mine); /* without it libssl drops the session */
     close(SSL_get_fd(mine));
     close(SSL_get_fd(server));
     SSL_free(mine);
     SSL_free(server);
 }
 
-/* @return whether the session went on; *session is then the newest one */
+/* Connects with the session, and puts the new session in its place. @return whether it resumed */
 static bool resumes(struct tls *tls, SSL_CTX *client, SSL_SESSION **session)
 {
     SSL *server, *mine = shake_hands(tls, client, *session, &server);
@@ -229,7 +229,7 @@ static void ticket_counts_in_its_hour_and_the_next(void **state)
     SSL_SESSION *session = NULL;
     assert_false(resumes(tls, client, &session));
     assert_true(resumes(tls, client, &session));
-    for (int i = 0; i < 5; i++) { /* each renews it */
+    for (int i = 0; i < 5; i++) { /* each connection renews the ticket */
         fake_seconds += 3600;
         assert_true(resumes(tls, client, &session));
     }
@@ -260,10 +260,10 @@ static void past_secrets_cannot_be_found_again(void **state)
     fake_seconds += 3 * 3600;
     tls_forget_old_secrets(tls);
     assert_memory_not_equal(now->secret, before.secret, SECRET_SIZE);
-    for (int i = 0; i < 2; i++) /* nothing of what was is there */
+    for (int i = 0; i < 2; i++) /* no old key is left */
         for (int k = 0; k < 2; k++)
             assert_memory_not_equal(now->keys[i].cipher, before.keys[k].cipher, 32);
-    /* another process that slept meanwhile comes to the same */
+    /* another process that slept meanwhile derives the same keys */
     tls_tickets_forget_old(&before);
     assert_memory_equal(now->keys, before.keys, sizeof(before.keys));
     tls_free(tls);
@@ -289,20 +289,20 @@ static void session_ends_a_day_after_its_full_handshake(void **state)
         SSL_CTX *client = make_client_of(versions[v], NULL);
         SSL_SESSION *session = NULL;
         assert_false(resumes(tls, client, &session));
-        for (int hour = 1; hour < 24; hour++) { /* each renews it */
+        for (int hour = 1; hour < 24; hour++) { /* each connection renews the ticket */
             fake_seconds += 3600;
             assert_true(resumes(tls, client, &session));
         }
         fake_seconds += 3600;
         assert_false(resumes(tls, client, &session));
-        assert_true(resumes(tls, client, &session)); /* a day of its own */
+        assert_true(resumes(tls, client, &session)); /* the new session has a day of its own */
         SSL_SESSION_free(session);
         SSL_CTX_free(client);
         tls_free(tls);
     }
 }
 
-/* ---- what tickets rest on ---- */
+/* ---- what a session relies on ---- */
 
 static void session_ends_with_the_clients_certificate(void **state)
 {
@@ -317,7 +317,8 @@ static void session_ends_with_the_clients_certificate(void **state)
         wall_offset = 2990;
         assert_true(resumes(tls, client, &session));
         wall_offset = 3001;
-        assert_false(resumes(tls, client, &session)); /* libssl's own clock lets it in anew */
+        assert_false(resumes(tls, client,
+                             &session)); /* a full handshake succeeds: libssl uses the real clock */
         wall_offset = 0;
         SSL_SESSION_free(session);
         SSL_CTX_free(client);
@@ -326,7 +327,7 @@ static void session_ends_with_the_clients_certificate(void **state)
     options.tls_client_ca = NULL;
 }
 
-/* @return whether a session that `before` began goes on with who trusts `ca` */
+/* @return whether a session that began while CA `before` was trusted resumes while `ca` is */
 static bool goes_on(int version, const char *before, const char *ca)
 {
     options.tls_client_ca = before;
@@ -366,18 +367,18 @@ static void session_of_before_another_trust_does_not_go_on(void **state)
     }
 }
 
-/* ---- reading again ---- */
+/* ---- reloads ---- */
 
 static void reload_serves_the_new_pair_and_keeps_open_connections(void **state)
 {
-    struct tls_report report;
+    struct fault warning, fault;
     (void)state;
     struct tls *tls = load();
     SSL_CTX *client = make_client();
     SSL *old_server, *old = shake_hands(tls, client, NULL, &old_server);
     subject_is(old, "first");
     write_pair("second");
-    struct tls *next = tls_load(&options, tls, &report);
+    struct tls *next = tls_load(&options, tls, &warning, &fault);
     assert_non_null(next);
     SSL *server, *mine = shake_hands(next, client, NULL, &server);
     subject_is(mine, "second");
@@ -393,15 +394,15 @@ static void reload_serves_the_new_pair_and_keeps_open_connections(void **state)
 
 static void reload_of_a_bad_file_changes_nothing(void **state)
 {
-    struct tls_report report;
+    struct fault warning, fault;
     (void)state;
     write_pair("first");
     struct tls *tls = load();
     FILE *file = fopen(key_path, "w");
     fputs("nonsense\n", file);
     fclose(file);
-    assert_null(tls_load(&options, tls, &report));
-    assert_non_null(strstr(report.fault, key_path));
+    assert_null(tls_load(&options, tls, &warning, &fault));
+    assert_non_null(strstr(fault.text, key_path));
     SSL_CTX *client = make_client();
     SSL *server, *mine = shake_hands(tls, client, NULL, &server);
     subject_is(mine, "first");

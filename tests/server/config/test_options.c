@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* The command line: what is read, what is refused and how; defaults, --help, units. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -8,8 +9,10 @@
 #include <cmocka.h>
 
 #include "base/units.h"
-#include "server/config/options.h"
+#include "server/config/option_print.h"
+#include "server/config/options_parse.h"
 #include "server/os/cpus.h"
+#include "server/os/log.h"
 #include "shm/store.h"
 
 #define TEXT_OF(x)    #x
@@ -19,7 +22,7 @@
 static struct options options;
 static struct fault fault;
 
-/* Arguments up to a NULL. */
+/* Parses these arguments; a NULL ends them. */
 static bool parse(const char *first, ...)
 {
     char *argv[80] = {(char *)"rosterd"};
@@ -87,7 +90,7 @@ static void address_for_both_families_leaves_ipv4_to_its_own(void **state)
     assert_true(parse("--listen=[::]:0", "--listen=127.0.0.1:0", NULL));
     assert_false(options.listen.all[0].six_only);
     assert_true(parse("--listen=[::]:80,ipv6only=off", "--listen=127.0.0.1:80", NULL));
-    assert_false(options.listen.all[0].six_only); /* as it was asked for */
+    assert_false(options.listen.all[0].six_only); /* its text decides */
 }
 
 static void last_value_counts_but_listen_adds(void **state)
@@ -158,7 +161,7 @@ static void bad_size_and_time_say_how_to_write_one(void **state)
     assert_refused("--snapshot-max-age=500ms", "snapshot-max-age: '500ms' is not a time such as "
                                                "500ms, 30s or 5m, from 1s to 1d");
     assert_refused("--drain-timeout=soon", "drain-timeout: 'soon' is not a time such as 500ms, "
-                                           "30s or 5m, from 0s to 1d");
+                                           "30s or 5m, from 0 to 1d");
 }
 
 static void bad_address_segment_and_level_say_what_is_expected(void **state)
@@ -255,6 +258,12 @@ static void help_and_version_win_over_all_else(void **state)
     assert_true(options.version && !options.help);
     assert_true(parse("--nonsense", "--help", NULL));
     assert_true(options.help);
+    assert_true(parse("--segment", "--help", NULL)); /* also as the value of another option */
+    assert_true(options.help);
+    assert_true(parse("-V", "--workers", NULL));
+    assert_true(options.version);
+    assert_true(parse("-h", NULL));
+    assert_true(options.help);
 }
 
 static void a_flag_takes_no_value(void **state)
@@ -292,7 +301,7 @@ static void help_shows_every_option_with_its_default(void **state)
     char *text;
     size_t len;
     FILE *out = open_memstream(&text, &len);
-    options_print_help(out);
+    option_print_help(out);
     fclose(out);
     static const char *const shown[] = {
         "--listen ADDRESS",
@@ -349,7 +358,7 @@ static void sizes_are_powers_of_1024(void **state)
     assert_false(units_parse_size("M", &bytes));
     assert_false(units_parse_size("0x10", &bytes));
     assert_false(units_parse_size("1.5G", &bytes));
-    assert_false(units_parse_size("99999999T", &bytes)); /* past 64 bits */
+    assert_false(units_parse_size("99999999T", &bytes)); /* more than 64 bits */
 }
 
 static void assert_time(const char *text, uint64_t expected)

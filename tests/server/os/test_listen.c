@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* Addresses as options write them; sockets and socket files. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -30,6 +31,25 @@ static int remove_directory(void **state)
 {
     (void)state;
     return rmdir(directory);
+}
+
+static void assert_added(struct listeners *listeners, bool optional)
+{
+    struct fault fault;
+    size_t before = listeners->count;
+    if (!listeners_add(listeners, &address, optional, &fault))
+        fail_msg("%s", fault.text);
+    assert_int_equal(listeners->count, before + 1);
+}
+
+static void assert_refused(struct listeners *listeners, bool optional, int reason)
+{
+    struct fault fault;
+    char expected[256];
+    assert_false(listeners_add(listeners, &address, optional, &fault));
+    snprintf(expected, sizeof(expected), "%s: %s", address.text, strerror(reason));
+    assert_string_equal(fault.text, expected);
+    assert_int_equal(listeners->count, 0);
 }
 
 static void ipv4_address_is_read(void **state)
@@ -74,7 +94,7 @@ static void unix_socket_may_have_a_mode(void **state)
         snprintf(text, sizeof(text), "unix:%s/m.sock,mode=%03o", directory, (unsigned)modes[i]);
         assert_true(listen_parse(&address, text));
         assert_int_equal(address.mode, modes[i]);
-        assert_int_equal(listeners_add(&listeners, &address, false), 1);
+        assert_added(&listeners, false);
         assert_int_equal(stat(listeners.all[0].text + strlen("unix:"), &st), 0);
         assert_int_equal(st.st_mode & 07777, modes[i]);
         listeners_close(&listeners, true);
@@ -91,10 +111,10 @@ static void a_shared_socket_is_the_same_one(void **state)
     struct listener taken;
     (void)state;
     assert_true(listen_parse(&address, "127.0.0.1:0"));
-    assert_int_equal(listeners_add(&first, &address, false), 1);
-    assert_true(listeners_share(&second, &first.all[0]));
+    assert_added(&first, false);
+    assert_true(listeners_share(&second, &first.all[0], NULL));
     listeners_close(&first, true);
-    /* it listens still, and whoever is given it knows what it is */
+    /* it still listens, and a process that gets it can tell what it is */
     assert_true(listener_take(&taken, second.all[0].fd, "grpc", true));
     assert_int_equal(taken.port, second.all[0].port);
     assert_string_equal(taken.text, second.all[0].text);
@@ -103,11 +123,11 @@ static void a_shared_socket_is_the_same_one(void **state)
     assert_true(listener_is_at(&taken, &address));
     assert_true(listen_parse(&address, "127.0.0.1:1"));
     assert_false(listener_is_at(&taken, &address));
-    address.text[0] = '\0'; /* nor has it been asked for by any text */
+    address.text[0] = '\0'; /* nor does the text of its option match */
     assert_false(listener_is_at(&taken, &address));
     listeners_close(&second, true);
     int connected = socket(AF_INET, SOCK_STREAM, 0);
-    assert_false(listener_take(&taken, connected, "", true)); /* it does not listen */
+    assert_false(listener_take(&taken, connected, "", true)); /* it is not listening */
     close(connected);
 }
 
@@ -163,16 +183,15 @@ static void port_0_becomes_a_real_one_and_is_then_in_use(void **state)
     static struct listeners first, second;
     char text[32];
     assert_true(listen_parse(&address, "127.0.0.1:0"));
-    assert_int_equal(listeners_add(&first, &address, false), 1);
+    assert_added(&first, false);
     assert_true(first.all[0].port != 0);
     snprintf(text, sizeof(text), "127.0.0.1:%u", first.all[0].port);
     assert_string_equal(first.all[0].text, text);
     assert_true(listen_parse(&address, text));
-    assert_int_equal(listeners_add(&second, &address, false), -1);
-    assert_int_equal(errno, EADDRINUSE);
+    assert_refused(&second, false, EADDRINUSE);
     assert_int_equal(second.count, 0);
     listeners_close(&first, true);
-    assert_int_equal(listeners_add(&second, &address, false), 1);
+    assert_added(&second, false);
     listeners_close(&second, true);
 }
 
@@ -182,11 +201,10 @@ static void default_address_in_use_is_an_error_too(void **state)
     static struct listeners first, second;
     char text[32];
     assert_true(listen_parse(&address, "127.0.0.1:0"));
-    assert_int_equal(listeners_add(&first, &address, true), 1);
+    assert_added(&first, true);
     snprintf(text, sizeof(text), "127.0.0.1:%u", first.all[0].port);
     assert_true(listen_parse(&address, text));
-    assert_int_equal(listeners_add(&second, &address, true), -1);
-    assert_int_equal(errno, EADDRINUSE);
+    assert_refused(&second, true, EADDRINUSE);
     listeners_close(&first, true);
 }
 
@@ -194,13 +212,13 @@ static void only_a_default_address_that_the_host_lacks_is_skipped(void **state)
 {
     (void)state;
     static struct listeners listeners;
-    assert_true(listen_parse(&address, "192.0.2.1:1")); /* TEST-NET-1: nobody's */
-    assert_int_equal(listeners_add(&listeners, &address, true), 0);
-    assert_int_equal(listeners_add(&listeners, &address, false), -1);
-    assert_int_equal(errno, EADDRNOTAVAIL);
+    assert_true(listen_parse(&address, "192.0.2.1:1")); /* TEST-NET-1: no host has it */
+    assert_true(listeners_add(&listeners, &address, true, NULL));
+    assert_int_equal(listeners.count, 0);
+    assert_refused(&listeners, false, EADDRNOTAVAIL);
 }
 
-/* Whether an IPv4 client gets to the one listener. */
+/* Whether an IPv4 client can connect to the only listener. */
 static bool takes_ipv4(const struct listeners *listeners)
 {
     struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(listeners->all[0].port)};
@@ -221,13 +239,14 @@ static void any_ipv6_address_takes_ipv4_clients_unless_it_says_no(void **state)
     static struct listeners listeners;
     for (int i = 0; i < 3; i++) {
         assert_true(listen_parse(&address, cases[i].text));
-        if (listeners_add(&listeners, &address, true) == 0)
-            skip(); /* no IPv6 here */
+        assert_true(listeners_add(&listeners, &address, true, NULL));
+        if (listeners.count == 0)
+            skip(); /* this host has no IPv6 */
         assert_int_equal(listeners.count, 1);
         assert_int_equal(takes_ipv4(&listeners), cases[i].both);
         listeners_close(&listeners, true);
     }
-    assert_true(listen_parse(&address, "[::1]:0")); /* has no clients of IPv4 in any case */
+    assert_true(listen_parse(&address, "[::1]:0")); /* never has IPv4 clients */
     assert_true(address.six_only);
 }
 
@@ -238,13 +257,14 @@ static void socket_of_the_other_families_is_not_what_was_asked_for(void **state)
     static struct listeners listeners;
     struct listener taken;
     assert_true(listen_parse(&address, "[::]:0"));
-    if (listeners_add(&listeners, &address, true) == 0)
+    assert_true(listeners_add(&listeners, &address, true, NULL));
+    if (listeners.count == 0)
         skip();
     assert_true(listener_take(&taken, listeners.all[0].fd, "", true));
     snprintf(text, sizeof(text), "[::]:%u", taken.port);
     assert_true(listen_parse(&address, text));
     assert_true(listener_is_at(&taken, &address));
-    address.six_only = true; /* that another address has IPv4 is no reason to ask for another */
+    address.six_only = true; /* another address got IPv4: the socket still fits */
     assert_true(listener_is_at(&taken, &address));
     strcat(text, ",ipv6only=on");
     assert_true(listen_parse(&address, text));
@@ -264,9 +284,8 @@ static void live_servers_socket_file_is_left_alone(void **state)
     (void)state;
     static struct listeners first, second;
     unix_address("live");
-    assert_int_equal(listeners_add(&first, &address, false), 1);
-    assert_int_equal(listeners_add(&second, &address, false), -1);
-    assert_int_equal(errno, EADDRINUSE);
+    assert_added(&first, false);
+    assert_refused(&second, false, EADDRINUSE);
     assert_int_equal(access(first.all[0].text + strlen("unix:"), F_OK), 0);
     char path[128];
     strcpy(path, first.all[0].text + strlen("unix:"));
@@ -279,9 +298,9 @@ static void dead_servers_socket_file_is_replaced(void **state)
     (void)state;
     static struct listeners first, second;
     unix_address("dead");
-    assert_int_equal(listeners_add(&first, &address, false), 1);
-    listeners_close(&first, false); /* as a killed server leaves it */
-    assert_int_equal(listeners_add(&second, &address, false), 1);
+    assert_added(&first, false);
+    listeners_close(&first, false); /* as after a kill */
+    assert_added(&second, false);
     listeners_close(&second, true);
 }
 
@@ -295,8 +314,7 @@ static void file_that_is_no_socket_is_never_removed(void **state)
     FILE *file = fopen(path, "w");
     assert_non_null(file);
     fclose(file);
-    assert_int_equal(listeners_add(&listeners, &address, false), -1);
-    assert_int_equal(errno, EADDRINUSE);
+    assert_refused(&listeners, false, EADDRINUSE);
     assert_int_equal(unlink(path), 0);
 }
 
@@ -306,10 +324,10 @@ static void another_servers_file_at_our_path_stays(void **state)
     static struct listeners first, second;
     char path[128];
     unix_address("stolen");
-    assert_int_equal(listeners_add(&first, &address, false), 1);
+    assert_added(&first, false);
     strcpy(path, first.all[0].text + strlen("unix:"));
     assert_int_equal(unlink(path), 0);
-    assert_int_equal(listeners_add(&second, &address, false), 1);
+    assert_added(&second, false);
     listeners_close(&first, true);
     assert_int_equal(access(path, F_OK), 0);
     listeners_close(&second, true);
