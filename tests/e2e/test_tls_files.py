@@ -174,7 +174,7 @@ def test_a_reload_with_an_encrypted_key_goes_by(pair, tmp_path):
         wait_for(lambda: shows("Server started"), 30, "its start")
         key.write_text(encrypted_forms(pair, tmp_path)[0].read_text())
         os.kill(pid, signal.SIGHUP)
-        wait_for(lambda: shows("the key is encrypted, and nobody is asked for its password; what "
+        wait_for(lambda: shows("the key is encrypted, and the server never asks for a password; what "
                                "was in force stays"), 20, "the reason")
         os.kill(pid, signal.SIGTERM)
         assert wait_for(lambda: ended(pid), 20, "its end") == [0]
@@ -210,8 +210,8 @@ def test_what_is_no_file_is_named_at_once(option, pair, authority, tmp_path):
     with open(huge, "wb") as file:
         file.truncate(1 << 40)
     given = option_lists(pair, authority)[option]
-    for path, why in ((fifo, "it is no regular file"), (tmp_path, ""), (huge, "it is larger than"),
-                      ("/dev/zero", "it is no regular file"), ("/dev/null", "")):
+    for path, why in ((fifo, "it is not a regular file"), (tmp_path, ""), (huge, "it is larger than"),
+                      ("/dev/zero", "it is not a regular file"), ("/dev/null", "")):
         if (option, path) == ("config", "/dev/null"):
             continue  # an empty one is a good one
         begun = time.monotonic()
