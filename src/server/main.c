@@ -10,6 +10,7 @@
 #include "server/master/control.h"
 #include "server/master/master.h"
 #include "server/os/log.h"
+#include "server/version_libraries.h"
 
 static int main_fail(const char *text)
 {
@@ -62,7 +63,7 @@ static int run(struct options *options, struct fault *fault)
     if (options->help)
         option_print_help(stdout);
     else if (options->version)
-        puts(PACKAGE_STRING);
+        version_print_server();
     else if (options->dump_config)
         option_print_config(options, stdout);
     else if (options->reload != 0)
