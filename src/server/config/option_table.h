@@ -51,18 +51,18 @@ struct option {
     const char *name; /* without the dashes */
     enum option_type type;
     enum option_rule rule;
-    char letter;                     /* of a flag: -h stands for --help; 0: none */
     uint64_t min, max;               /* of numbers, both allowed */
     const struct option_word *words; /* of OPTION_CHOICE, up to a NULL word */
-    const char *value; /* the default as an option writes it; of a list, words with a space between;
-                          NULL: none, or set at run time */
-    const char *argument; /* what --help calls the value; NULL: after the type */
-    const char *help;     /* one phrase */
-    const char *more;     /* sentences for the manual; NULL: none */
-    const char *group;    /* a heading before this option; NULL: none */
-    /* filled by the table itself */
-    size_t offset; /* of the field in struct options */
-    enum option_holds holds;
+    /** The default, written as a value of the option; the entries of a list are separated by a
+     * space. NULL: none, or set at run time. */
+    const char *value;
+    const char *argument;    /* what --help calls the value; NULL: the word for the type */
+    const char *help;        /* one phrase */
+    const char *more;        /* sentences for the manual; NULL: none */
+    const char *group;       /* a heading before this option; NULL: none */
+    size_t offset;           /* of the field in struct options; the table fills it */
+    enum option_holds holds; /* the table fills it */
+    char letter;             /* of a flag: with 'h', -h stands for the option; 0: none */
 };
 
 extern const struct option option_table[OPTIONS_COUNT];
