@@ -210,8 +210,8 @@ def test_what_is_no_file_is_named_at_once(option, pair, authority, tmp_path):
     with open(huge, "wb") as file:
         file.truncate(1 << 40)
     given = option_lists(pair, authority)[option]
-    for path, why in ((fifo, "it is not a regular file"), (tmp_path, ""), (huge, "it is larger than"),
-                      ("/dev/zero", "it is not a regular file"), ("/dev/null", "")):
+    for path, why in ((fifo, "it is no regular file"), (tmp_path, ""), (huge, "it is larger than"),
+                      ("/dev/zero", "it is no regular file"), ("/dev/null", "")):
         if (option, path) == ("config", "/dev/null"):
             continue  # an empty one is a good one
         begun = time.monotonic()

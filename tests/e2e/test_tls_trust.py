@@ -155,7 +155,7 @@ def test_lists_that_cannot_be_used_are_named(authority, intermediate, pair, clie
     good = pathlib.Path(authority.revoke(name="good")).read_text()
     empty, cut, der = tmp_path / "empty", tmp_path / "cut", tmp_path / "der"
     empty.write_text("")
-    assert "it is empty, or no PEM" in fault(empty)
+    assert "it is empty, or not PEM" in fault(empty)
     cut.write_text(good + good[:len(good) // 2])
     assert "block 2 is damaged" in fault(cut)
     openssl("crl", "-in", authority.revoke(name="good"), "-outform", "DER", "-out", str(der))

@@ -18,7 +18,7 @@ static bool check_file_kind(const struct stat *st, struct fault *fault)
     if (S_ISREG(st->st_mode) || (S_ISCHR(st->st_mode) && st->st_rdev == makedev(1, 3)))
         return true;
     return fault_set(fault, "%s",
-                     S_ISDIR(st->st_mode) ? strerror(EISDIR) : "it is not a regular file");
+                     S_ISDIR(st->st_mode) ? strerror(EISDIR) : "it is no regular file");
 }
 
 static bool map_file_text(struct file *file, size_t len)

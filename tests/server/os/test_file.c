@@ -90,9 +90,9 @@ static void what_is_no_file_is_refused_without_a_wait(void **state)
     snprintf(other, sizeof(other), "%s/other", folder);
     assert_refused(other, 10, "No such file or directory");
     assert_refused(folder, 10, "Is a directory");
-    assert_refused("/dev/zero", 10, "it is not a regular file");
+    assert_refused("/dev/zero", 10, "it is no regular file");
     assert_int_equal(mkfifo(other, 0600), 0);
-    assert_refused(other, 10, "it is not a regular file");
+    assert_refused(other, 10, "it is no regular file");
     unlink(other);
     assert_int_equal(symlink(other, other), 0);
     assert_refused(other, 10, "Too many levels of symbolic links");
