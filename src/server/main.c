@@ -18,17 +18,17 @@ static int main_fail(const char *text)
     return EXIT_FAILURE;
 }
 
-static int check(struct options *options, struct fault *fault)
+static int main_check(struct options *options, struct fault *fault)
 {
     log_set_level(LOG_LEVEL_WARNING);
     return check_config(options, fault) ? EXIT_SUCCESS : main_fail(fault->text);
 }
 
-static int reload(struct options *options, struct fault *fault)
+static int main_reload(struct options *options, struct fault *fault)
 {
     char text[CONTROL_TEXT];
     pid_t pid = (pid_t)options->reload;
-    if (check(options, fault) != EXIT_SUCCESS)
+    if (main_check(options, fault) != EXIT_SUCCESS)
         return EXIT_FAILURE;
     if (!control_reload(pid, text))
         return main_fail(text);
@@ -55,7 +55,7 @@ static bool is_server(const struct options *options)
            !options->check_config;
 }
 
-static int run(struct options *options, struct fault *fault)
+static int run_rosterd(struct options *options, struct fault *fault)
 {
     if (is_server(options))
         return master_run(options);
@@ -67,9 +67,9 @@ static int run(struct options *options, struct fault *fault)
     else if (options->dump_config)
         option_print_config(options, stdout);
     else if (options->reload != 0)
-        return reload(options, fault);
+        return main_reload(options, fault);
     else
-        return check(options, fault);
+        return main_check(options, fault);
     options_free(options);
     return ferror(stdout) || fflush(stdout) != 0 ? main_fail("cannot write to standard output")
                                                  : EXIT_SUCCESS;
@@ -82,7 +82,7 @@ int main(int argc, char **argv)
     static struct options options;
     static struct fault fault;
     if (options_parse(&options, argc, argv, &fault))
-        return run(&options, &fault);
+        return run_rosterd(&options, &fault);
     options_free(&options);
     return main_fail(fault.text);
 }

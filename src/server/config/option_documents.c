@@ -4,19 +4,6 @@
 #include <stdbool.h>
 #include <string.h>
 
-const char option_units_text[] =
-    "Sizes take K, M, G or T (powers of 1024); times ms, s, m, h or d (a bare number is seconds).";
-
-void option_print_default(FILE *out, const struct option *option)
-{
-    for (const char *c = option->value != NULL ? option->value : ""; *c != '\0'; c++) {
-        if (*c == ' ')
-            fputs(" and ", out);
-        else
-            fputc(*c, out);
-    }
-}
-
 /* ---- manuals ---- */
 
 /* roff takes a plain "-" for a hyphen. */
@@ -43,7 +30,7 @@ static void print_roff_sentence(FILE *out, const char *text)
 
 static void print_roff_entry(FILE *out, const struct option *option, bool keys_only)
 {
-    char bounds[128];
+    char text[OPTION_TEXT];
     fputs(".TP\n.BI ", out);
     fputs(keys_only ? "" : "\\-\\-", out);
     for (const char *c = option->name; *c != '\0'; c++)
@@ -52,14 +39,12 @@ static void print_roff_entry(FILE *out, const struct option *option, bool keys_o
         fprintf(out, keys_only ? " \" = %s\"" : " \" %s\"", option_argument(option));
     fputc('\n', out);
     print_roff_sentence(out, option->help);
-    option_format_bounds(option, bounds, sizeof(bounds));
-    if (bounds[0] != '\0')
-        fprintf(out, "Allowed: %s.\n", bounds);
-    if (option->value != NULL) {
-        fputs("Default: ", out);
-        option_print_default(out, option);
-        fputs(".\n", out);
-    }
+    option_format_bounds(option, text, sizeof(text));
+    if (text[0] != '\0')
+        fprintf(out, "Allowed: %s.\n", text);
+    option_format_default(option, text, sizeof(text));
+    if (text[0] != '\0')
+        fprintf(out, "Default: %s.\n", text);
     if (option->more != NULL)
         print_roff_sentence(out, option->more);
     if (option->rule == OPTION_RESTARTS)
@@ -119,7 +104,7 @@ static void print_sample_values(FILE *out, const struct option *option)
 
 void option_print_sample(FILE *out)
 {
-    char bounds[128];
+    char bounds[OPTION_TEXT];
     fprintf(out,
             "# Configuration of rosterd: see rosterd.conf(5). Lines that are commented out show "
             "the default.\n# %s\n",

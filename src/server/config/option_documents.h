@@ -7,12 +7,6 @@
 
 #include "server/config/option_table.h"
 
-/** How sizes and times are written, in a sentence. */
-extern const char option_units_text[];
-
-/** The default as a person reads it: of a list, "A and B". Nothing if there is none. */
-void option_print_default(FILE *out, const struct option *option);
-
 /** The section OPTIONS of rosterd(8), in roff. */
 void option_print_manual(FILE *out);
 /** The section KEYS of rosterd.conf(5), in roff: the options that are keys of the file. */

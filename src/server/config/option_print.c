@@ -3,25 +3,22 @@
 
 #include <limits.h>
 
-#include "server/config/option_documents.h"
 #include "server/config/option_values.h"
 
 /* ---- --help ---- */
 
 static void print_help_line(FILE *out, const struct option *option)
 {
-    char head[64], bounds[128];
+    char head[64], text[OPTION_TEXT];
     snprintf(head, sizeof(head), "--%s %s", option->name, option_argument(option));
     fprintf(out, "  %-34s %s", head, option->help);
     if (option->type == OPTION_CHOICE) {
-        option_format_bounds(option, bounds, sizeof(bounds));
-        fprintf(out, ": %s", bounds);
+        option_format_bounds(option, text, sizeof(text));
+        fprintf(out, ": %s", text);
     }
-    if (option->value != NULL) {
-        fputs(" (default ", out);
-        option_print_default(out, option);
-        fputc(')', out);
-    }
+    option_format_default(option, text, sizeof(text));
+    if (text[0] != '\0')
+        fprintf(out, " (default %s)", text);
     fputc('\n', out);
 }
 

@@ -40,6 +40,9 @@ const struct option option_table[OPTIONS_COUNT] = {
 #undef OPTION
 };
 
+const char option_units_text[] =
+    "Sizes take K, M, G or T (powers of 1024); times ms, s, m, h or d (a bare number is seconds).";
+
 /* ---- one option ---- */
 
 const char *option_argument(const struct option *option)
@@ -51,6 +54,19 @@ const char *option_argument(const struct option *option)
         [OPTION_PATHS] = "FILE",     [OPTION_PID] = "PID",       [OPTION_FLAG] = "",
     };
     return option->argument != NULL ? option->argument : arguments[option->type];
+}
+
+void option_format_default(const struct option *option, char *text, size_t size)
+{
+    const char *value = option->value != NULL ? option->value : "", *between = "";
+    size_t used = 0;
+    text[0] = '\0';
+    while (*value != '\0' && used < size) {
+        size_t len = option_is_list(option) ? strcspn(value, " ") : strlen(value);
+        used += (size_t)snprintf(text + used, size - used, "%s%.*s", between, (int)len, value);
+        between = " and ";
+        value += len + (value[len] == ' ');
+    }
 }
 
 /* Whether an earlier word has the same value: "email,username" after "username,email". */

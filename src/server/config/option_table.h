@@ -66,9 +66,14 @@ struct option {
 };
 
 extern const struct option option_table[OPTIONS_COUNT];
+/** How sizes and times are written, in a sentence. */
+extern const char option_units_text[];
 
 /** What --help calls the value: "ADDRESS", "N", ...; empty for a flag. */
 const char *option_argument(const struct option *option);
+enum { OPTION_TEXT = 128 }; /* bytes that the next two need */
+/** The default as a person reads it: of a list, "A and B"; empty if there is none. */
+void option_format_default(const struct option *option, char *text, size_t size);
 /** The values that are allowed, as a phrase: "from 1 to 512", "on or off"; empty if the type says
  * it all. */
 void option_format_bounds(const struct option *option, char *text, size_t size);

@@ -67,7 +67,7 @@ static const char *option_keep_text(struct options *options, const char *value)
 static bool option_refuse(const struct option *option, const char *value, const char *expected,
                           struct fault *fault)
 {
-    char bounds[128];
+    char bounds[OPTION_TEXT];
     option_format_bounds(option, bounds, sizeof(bounds));
     return fault_set(fault, "%s: '%.200s' is not %s%s%s", option->name, value, expected,
                      bounds[0] != '\0' ? " " : "", bounds);

@@ -55,7 +55,7 @@ static bool is_unchanged(const struct stat *before, const struct stat *after)
            before->st_mtim.tv_nsec == after->st_mtim.tv_nsec;
 }
 
-static bool read_fd(struct file *file, int fd, size_t max, struct fault *fault)
+static bool read_file_fd(struct file *file, int fd, size_t max, struct fault *fault)
 {
     struct stat before, after;
     if (fstat(fd, &before) != 0)
@@ -84,7 +84,7 @@ bool file_read(struct file *file, const char *path, size_t max, struct fault *fa
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (fd < 0)
         return fault_set(fault, "%s", strerror(errno));
-    bool good = read_fd(file, fd, max, fault);
+    bool good = read_file_fd(file, fd, max, fault);
     close(fd);
     if (!good)
         file_free(file);

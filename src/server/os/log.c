@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "server/os/log.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -28,12 +29,6 @@ static struct {
     char worker[32]; /* "ROSTERD_WORKER=N"; empty in the master */
     uint64_t dropped;
 } the_log = {.highest = LOG_LEVEL_INFO, .fd = STDERR_FILENO};
-
-const char *log_level_name(enum log_level level)
-{
-    static const char *const names[] = {"error", "warning", "notice", "info", "debug"};
-    return names[level];
-}
 
 void log_set_level(enum log_level level)
 {
@@ -114,16 +109,17 @@ static void write_line(const char *line, size_t len)
         the_log.dropped++;
 }
 
-/* @return the length of the head */
+/* Writes time, level and process. @return the length */
 static size_t format_head(char *line, size_t size, enum log_level level)
 {
+    static const char *const level_names[] = {"error", "warning", "notice", "info", "debug"};
     uint64_t now = clock_real_ms();
     time_t seconds = (time_t)(now / 1000);
     struct tm tm;
     gmtime_r(&seconds, &tm);
     return (size_t)snprintf(line, size, "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ %s [%d] ",
                             tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min,
-                            tm.tm_sec, (int)(now % 1000), log_level_name(level), (int)getpid());
+                            tm.tm_sec, (int)(now % 1000), level_names[level], (int)getpid());
 }
 
 /* A path, a client's name or a library's message may contain any bytes. Replaces those that could
@@ -142,6 +138,7 @@ static void replace_controls(char *text, size_t len)
 
 void log_line(enum log_level level, const char *format, ...)
 {
+    assert(level <= LOG_LEVEL_DEBUG);
     if (level > the_log.highest)
         return;
     int saved = errno;

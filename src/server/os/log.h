@@ -24,8 +24,6 @@ enum log_level {
     LOG_LEVEL_DEBUG
 };
 
-/** "error", "warning", ... */
-const char *log_level_name(enum log_level level);
 /** Lines of a less urgent level are dropped from now on. The default is LOG_LEVEL_INFO. */
 void log_set_level(enum log_level level);
 /**

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "server/tls/tls.h"
 
+#include <assert.h>
 #include <openssl/err.h>
 #include <openssl/x509.h>
 #include <stdlib.h>
@@ -58,6 +59,7 @@ static int on_server_name(SSL *ssl, int *alert, void *data)
     size_t count = name == NULL ? 0 : choose_pairs(tls, name, chosen);
     if (count == 0)
         count = choose_pairs(tls, NULL, chosen); /* at least the first pair */
+    assert(count != 0);
     if (SSL_set_SSL_CTX(ssl, tls->contexts[chosen[0]]) == NULL)
         return SSL_TLSEXT_ERR_ALERT_FATAL;
     for (size_t i = 1; i < count; i++) {
@@ -128,6 +130,8 @@ static bool make_contexts(struct tls *tls, struct fault *fault)
 struct tls *tls_load(const struct options *options, const struct tls *before, struct fault *warning,
                      struct fault *fault)
 {
+    assert(options->tls_certificates.count != 0);
+    assert(options->tls_certificates.count == options->tls_keys.count);
     warning->text[0] = '\0';
     struct tls *tls = calloc(1, sizeof(*tls));
     if (tls == NULL) {
@@ -161,6 +165,7 @@ void tls_free(struct tls *tls)
 
 SSL_CTX *tls_context(struct tls *tls)
 {
+    assert(tls->num_contexts != 0);
     return tls->contexts[0];
 }
 

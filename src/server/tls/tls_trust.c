@@ -116,8 +116,8 @@ static bool has_issuer(const struct tls_trust *trust, X509_CRL *list)
     return found;
 }
 
-static bool check_list_validity(const struct trust_reader *reader, const X509_CRL *list,
-                                const char *name)
+static bool check_crl_validity(const struct trust_reader *reader, const X509_CRL *list,
+                               const char *name)
 {
     const ASN1_TIME *from = X509_CRL_get0_lastUpdate(list);
     const ASN1_TIME *until = X509_CRL_get0_nextUpdate(list); /* NULL: it never expires */
@@ -133,7 +133,7 @@ static bool check_list_validity(const struct trust_reader *reader, const X509_CR
                          expired ? "expired at" : "is not valid before", text);
 }
 
-static bool check_list(const struct trust_reader *reader, X509_CRL *list)
+static bool check_crl(const struct trust_reader *reader, X509_CRL *list)
 {
     char name[NAME_SIZE];
     const struct tls_pem *pem = &reader->pem;
@@ -144,10 +144,10 @@ static bool check_list(const struct trust_reader *reader, X509_CRL *list)
     if (!has_issuer(reader->trust, list))
         return tls_fault_set(reader->fault, pem->option, pem->path,
                              "the list of %s is of no CA in tls-client-ca", name);
-    return check_list_validity(reader, list, name);
+    return check_crl_validity(reader, list, name);
 }
 
-static bool add_list(struct trust_reader *reader)
+static bool add_crl(struct trust_reader *reader)
 {
     const struct tls_pem *pem = &reader->pem;
     const unsigned char *data = reader->block.data;
@@ -157,7 +157,7 @@ static bool add_list(struct trust_reader *reader)
     X509_CRL *list = d2i_X509_CRL(NULL, &data, reader->block.len);
     if (list == NULL)
         return tls_pem_refuse_block(pem, reader->fault);
-    bool good = check_list(reader, list);
+    bool good = check_crl(reader, list);
     if (good && sk_X509_CRL_push(reader->lists, list) > 0)
         return true;
     X509_CRL_free(list);
@@ -297,7 +297,7 @@ static bool read_trust_files(struct trust_reader *reader, const struct options *
     bool good =
         read_pem_file(reader, ca_option, options->tls_client_ca, AUTHORITIES_MAX, add_authority);
     for (size_t i = 0; i < crls->count && good; i++)
-        good = read_pem_file(reader, list_option, crls->all[i], LIST_MAX, add_list);
+        good = read_pem_file(reader, list_option, crls->all[i], LIST_MAX, add_crl);
     if (!good || !add_authorities_to_store(reader, options->tls_client_ca) ||
         !add_lists_to_store(reader))
         return false;

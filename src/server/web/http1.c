@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "server/web/http1.h"
 
+#include <assert.h>
 #include <string.h>
 #include <strings.h>
 
@@ -26,7 +27,7 @@ static bool span_is_name(struct span span, const char *name)
 }
 
 /* RFC 9110 5.6.2 */
-static bool is_token(struct span span)
+static bool span_is_token(struct span span)
 {
     for (const char *c = span.at; c < span.end; c++)
         if (!((*c >= '0' && *c <= '9') || ((*c | 32) >= 'a' && (*c | 32) <= 'z') ||
@@ -35,7 +36,7 @@ static bool is_token(struct span span)
     return span.at < span.end;
 }
 
-static bool is_number(struct span span)
+static bool span_is_number(struct span span)
 {
     for (const char *c = span.at; c < span.end; c++)
         if (*c < '0' || *c > '9')
@@ -45,7 +46,7 @@ static bool is_number(struct span span)
 
 /* Takes a line off the input, without its CRLF or LF (RFC 9112 2.2). @return false: the end of the
  * line has not come yet */
-static bool take_line(struct span *input, struct span *line)
+static bool take_head_line(struct span *input, struct span *line)
 {
     const char *end = memchr(input->at, '\n', span_len(*input));
     if (end == NULL)
@@ -68,7 +69,7 @@ static struct span take_word(struct span *line)
 
 /* ---- the request line, RFC 9112 3 ---- */
 
-static bool is_visible(struct span span)
+static bool span_is_visible(struct span span)
 {
     for (const char *c = span.at; c < span.end; c++)
         if (*c <= ' ' || *c > '~' || *c == '#')
@@ -93,7 +94,7 @@ static bool skip_authority(struct span *target)
 static bool take_path(struct span target, bool asterisk, struct http1_request *request)
 {
     static const char root[] = "/";
-    if (!is_visible(target))
+    if (!span_is_visible(target))
         return false;
     if (*target.at != '/' && !(asterisk && span_is(target, "*")) && !skip_authority(&target))
         return false;
@@ -124,7 +125,7 @@ static unsigned take_request_line(struct span line, struct http1_request *reques
     unsigned status = take_version(line, minor);
     if (status != 200)
         return status;
-    if (!is_token(method) || !take_path(target, span_is(method, "OPTIONS"), request))
+    if (!span_is_token(method) || !take_path(target, span_is(method, "OPTIONS"), request))
         return 400;
     request->get = span_is(method, "GET");
     request->head = span_is(method, "HEAD");
@@ -164,33 +165,33 @@ static bool is_host(struct span value)
 }
 
 /* @return false: the field is malformed, or makes the request ambiguous or have a body */
-static bool take_field(struct span line, struct framing *framing)
+static bool take_header_field(struct span line, struct framing *framing)
 {
     const char *colon = memchr(line.at, ':', span_len(line));
     if (colon == NULL)
         return false;
     struct span name = {line.at, colon}, value = {colon + 1, line.end};
     trim_span(&value);
-    if (!is_token(name) || !is_field_text(value))
+    if (!span_is_token(name) || !is_field_text(value))
         return false;
     if (span_is_name(name, "host"))
         return framing->hosts++ == 0 && is_host(value);
     if (span_is_name(name, "content-length")) {
         framing->has_body = !span_is(value, "0");
-        return framing->lengths++ == 0 && is_number(value);
+        return framing->lengths++ == 0 && span_is_number(value);
     }
     return !span_is_name(name, "transfer-encoding");
 }
 
 /* @return 200, 400, or 0 if the empty line at the end has not come yet */
-static unsigned take_fields(struct span input, unsigned minor, struct framing *framing)
+static unsigned take_header_fields(struct span input, unsigned minor, struct framing *framing)
 {
     struct span line;
     unsigned status = 200;
-    while (take_line(&input, &line)) {
+    while (take_head_line(&input, &line)) {
         if (line.at == line.end)
             return status == 200 && framing->hosts == 0 && minor != 0 ? 400 : status;
-        if (!take_field(line, framing))
+        if (!take_header_field(line, framing))
             status = 400;
     }
     return 0;
@@ -201,6 +202,7 @@ unsigned http1_parse(const char *bytes, size_t len, struct http1_request *reques
     struct span input = {bytes, bytes + len}, line;
     struct framing framing = {.hosts = 0};
     unsigned minor = 0;
+    assert(len <= HTTP1_HEAD_MAX);
     if (len != 0 && *input.at == '\r')
         input.at++;
     if (input.at < input.end &&
@@ -208,13 +210,13 @@ unsigned http1_parse(const char *bytes, size_t len, struct http1_request *reques
         input.at++;
     else
         input.at = bytes;
-    bool whole = take_line(&input, &line);
+    bool whole = take_head_line(&input, &line);
     if (!whole || span_len(line) > HTTP1_LINE_MAX)
         return span_len(input) > HTTP1_LINE_MAX || whole ? 414 : 0;
     unsigned status = take_request_line(line, request, &minor);
     if (status != 200)
         return status;
-    status = take_fields(input, minor, &framing);
+    status = take_header_fields(input, minor, &framing);
     if (status == 0)
         return len >= HTTP1_HEAD_MAX ? 431 : 0;
     if (status == 200 && framing.has_body && (request->get || request->head))

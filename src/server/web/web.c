@@ -231,6 +231,7 @@ static void on_web_connection(h2o_socket_t *listener, const char *err)
 struct web *web_open(h2o_loop_t *loop, struct grpc_server *server, struct listeners *listeners,
                      const struct shm_counters *counters, struct shm_store *store)
 {
+    assert(listeners->count <= LISTEN_MAX);
     struct web *web = malloc(sizeof(*web));
     if (web == NULL)
         return NULL;

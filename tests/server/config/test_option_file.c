@@ -11,6 +11,7 @@
 
 #include "server/config/option_documents.h"
 #include "server/config/option_print.h"
+#include "server/config/option_values.h"
 #include "server/config/options_parse.h"
 
 static struct options options;
@@ -224,6 +225,39 @@ static void one_table_feeds_help_manual_sample_and_completion(void **state)
     free(words);
 }
 
+/* A row with a slip in it fails here, not in a user's hands. */
+static void every_row_is_consistent(void **state)
+{
+    static const enum option_holds holds[] = {
+        [OPTION_LISTEN] = OPTION_HOLDS_ADDRESSES, [OPTION_COUNT] = OPTION_HOLDS_NUMBER,
+        [OPTION_SIZE] = OPTION_HOLDS_NUMBER,      [OPTION_TIME] = OPTION_HOLDS_NUMBER,
+        [OPTION_LIFETIME] = OPTION_HOLDS_NUMBER,  [OPTION_SEGMENT] = OPTION_HOLDS_TEXT,
+        [OPTION_CHOICE] = OPTION_HOLDS_NUMBER,    [OPTION_CPUS] = OPTION_HOLDS_TEXT,
+        [OPTION_PATH] = OPTION_HOLDS_TEXT,        [OPTION_PATHS] = OPTION_HOLDS_PATHS,
+        [OPTION_PID] = OPTION_HOLDS_NUMBER,       [OPTION_FLAG] = OPTION_HOLDS_BOOL,
+    };
+    (void)state;
+    for (size_t i = 0; i < OPTIONS_COUNT; i++) {
+        const struct option *option = &option_table[i];
+        assert_ptr_equal(option_find(option->name, strlen(option->name)), option);
+        if (option->holds != holds[option->type] || option->min > option->max ||
+            (option->words != NULL) != (option->type == OPTION_CHOICE) ||
+            (option->type == OPTION_FLAG && option->rule != OPTION_COMMAND_LINE) ||
+            (option->letter != '\0' && option->type != OPTION_FLAG) || option->help[0] == '\0' ||
+            option->help[strlen(option->help) - 1] == '.' ||
+            (option->more != NULL && option->more[strlen(option->more) - 1] != '.') ||
+            (option_is_list(option) && option->rule == OPTION_RESTARTS))
+            fail_msg("the row of %s is not consistent", option->name);
+        options_free(&options);
+        memset(&options, 0, sizeof(options));
+        if (!option_set_default(&options, option, &fault))
+            fail_msg("the default of %s is not a value: %s", option->name, fault.text);
+        char text[OPTION_TEXT];
+        option_format_bounds(option, text, sizeof(text));
+        assert_true(strlen(text) < sizeof(text) - 1);
+    }
+}
+
 static void a_reload_keeps_and_names_what_only_a_restart_changes(void **state)
 {
     static struct options before;
@@ -269,6 +303,7 @@ int main(void)
         cmocka_unit_test(every_key_refuses_what_it_cannot_be),
         cmocka_unit_test(dump_says_where_values_came_from_and_can_be_read_again),
         cmocka_unit_test(one_table_feeds_help_manual_sample_and_completion),
+        cmocka_unit_test(every_row_is_consistent),
         cmocka_unit_test(a_reload_keeps_and_names_what_only_a_restart_changes),
     };
     return cmocka_run_group_tests(tests, make_path, remove_path);
