@@ -4,6 +4,7 @@
 #include <openssl/err.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <time.h>
 
 enum { TLS_TEXT = sizeof(((struct fault *)0)->text) };
 
@@ -36,4 +37,13 @@ void tls_warning_set(struct fault *warning, const char *option, const char *path
     vsnprintf(text, sizeof(text), format, args);
     va_end(args);
     fault_set(warning, "%s: %.300s: %s", option, path, text);
+}
+
+const char *tls_format_date(const ASN1_TIME *date, char text[TLS_DATE])
+{
+    struct tm tm;
+    text[0] = '\0';
+    if (ASN1_TIME_to_tm(date, &tm) == 1)
+        strftime(text, TLS_DATE, "%Y-%m-%d %H:%M:%S UTC", &tm);
+    return text;
 }

@@ -23,12 +23,10 @@ static bool check_validity(const X509 *certificate, const char *path, struct fau
     bool expired = X509_cmp_current_time(to) < 0;
     if (!expired && X509_cmp_current_time(from) <= 0)
         return true;
-    struct tm tm;
-    char text[64] = "";
-    if (ASN1_TIME_to_tm(expired ? to : from, &tm) == 1)
-        strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S UTC", &tm);
+    char date[TLS_DATE];
+    tls_format_date(expired ? to : from, date);
     return tls_fault_set(fault, certificate_option, path, "it %s %s",
-                         expired ? "expired at" : "is not valid before", text);
+                         expired ? "expired at" : "is not valid before", date);
 }
 
 /* The first certificate is the server's; the others are its chain. */

@@ -124,13 +124,11 @@ static bool check_crl_validity(const struct trust_reader *reader, const X509_CRL
     bool expired = until != NULL && X509_cmp_current_time(until) <= 0;
     if (!expired && X509_cmp_current_time(from) <= 0)
         return true;
-    struct tm tm;
-    char text[64] = "";
-    if (ASN1_TIME_to_tm(expired ? until : from, &tm) == 1)
-        strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S UTC", &tm);
+    char date[TLS_DATE];
+    tls_format_date(expired ? until : from, date);
     return tls_fault_set(reader->fault, reader->pem.option, reader->pem.path,
                          "the list of %s %s %s", name,
-                         expired ? "expired at" : "is not valid before", text);
+                         expired ? "expired at" : "is not valid before", date);
 }
 
 static bool check_crl(const struct trust_reader *reader, X509_CRL *list)

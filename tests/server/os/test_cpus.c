@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The CPUs of a process, with control groups that a directory plays. */
+/* The CPUs that a process may use. A directory stands for the file system with the control groups.
+ */
 #include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -56,7 +57,7 @@ static unsigned affinity(void)
 static void without_a_quota_it_is_the_affinity_mask(void **state)
 {
     (void)state;
-    assert_int_equal(cpus_usable(root), affinity()); /* no files at all */
+    assert_int_equal(cpus_usable(root), affinity()); /* no control groups */
     write_file("/proc/self/cgroup", "0::/a\n");
     write_file("/sys/fs/cgroup/a/cpu.max", "max 100000\n");
     assert_int_equal(cpus_usable(root), affinity());
@@ -90,14 +91,14 @@ static void least_quota_of_the_group_and_those_above_counts(void **state)
     (void)state;
     write_file("/proc/self/cgroup", "0::/a/b/c\n");
     write_file("/sys/fs/cgroup/a/b/c/cpu.max", "max 100000\n");
-    write_file("/sys/fs/cgroup/a/cpu.max", "100000 100000\n"); /* b has no such file */
+    write_file("/sys/fs/cgroup/a/cpu.max", "100000 100000\n"); /* group b has no quota */
     assert_int_equal(cpus_usable(root), 1);
 }
 
 static void quota_of_a_containers_root_counts(void **state)
 {
     (void)state;
-    /* a path of the host that is not mounted here */
+    /* a path of the host that is not mounted in the container */
     write_file("/proc/self/cgroup", "0::/../system.slice/x.scope\n");
     write_file("/sys/fs/cgroup/cpu.max", "50000 100000\n");
     assert_int_equal(cpus_usable(root), 1);

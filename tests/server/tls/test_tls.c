@@ -27,10 +27,9 @@ static int fake_clock(clockid_t clock, struct timespec *now)
 #undef clock_gettime
 
 #include <cmocka.h>
-#include <openssl/pem.h>
-#include <openssl/x509v3.h>
 
 #include "tests/server/dumped.h"
+#include "tests/server/tls/make_certificate.h"
 
 static char folder[] = "/tmp/rosterd-test-tls-XXXXXX", certificate_path[64], key_path[64];
 static char ca_path[64], other_ca_path[64];
@@ -40,40 +39,24 @@ static EVP_PKEY *client_key;
 
 /* ---- files ---- */
 
-/* Signed by `issuer`, or by itself. */
-static X509 *make_certificate(const char *name, EVP_PKEY *key, X509 *issuer, EVP_PKEY *issuer_key,
-                              long seconds, bool authority)
+/* A certificate with serial number 1. */
+static X509 *make_one(const char *name, EVP_PKEY *key, X509 *issuer, EVP_PKEY *issuer_key,
+                      long seconds, bool is_ca)
 {
-    X509 *certificate = X509_new();
-    X509_NAME *subject = X509_get_subject_name(certificate);
-    X509_set_version(certificate, X509_VERSION_3);
-    ASN1_INTEGER_set(X509_get_serialNumber(certificate), 1);
-    X509_gmtime_adj(X509_getm_notBefore(certificate), -3600);
-    X509_gmtime_adj(X509_getm_notAfter(certificate), seconds);
-    X509_set_pubkey(certificate, key);
-    X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_ASC, (const uint8_t *)name, -1, -1, 0);
-    X509_set_issuer_name(certificate, issuer != NULL ? X509_get_subject_name(issuer) : subject);
-    if (authority) {
-        X509_EXTENSION *ca =
-            X509V3_EXT_conf_nid(NULL, NULL, NID_basic_constraints, "critical,CA:TRUE");
-        X509_add_ext(certificate, ca, -1);
-        X509_EXTENSION_free(ca);
-    }
-    assert_true(X509_sign(certificate, issuer_key != NULL ? issuer_key : key, EVP_sha256()) > 0);
-    return certificate;
-}
-
-static void write_certificate(const char *path, X509 *certificate)
-{
-    FILE *file = fopen(path, "w");
-    assert_int_equal(PEM_write_X509(file, certificate), 1);
-    fclose(file);
+    const struct certificate_request request = {.name = name,
+                                                .serial = 1,
+                                                .key = key,
+                                                .issuer = issuer,
+                                                .issuer_key = issuer_key,
+                                                .seconds = seconds,
+                                                .is_ca = is_ca};
+    return make_certificate(&request);
 }
 
 static void write_pair(const char *name)
 {
     EVP_PKEY *key = EVP_EC_gen("P-256");
-    X509 *certificate = make_certificate(name, key, NULL, NULL, 3600, false);
+    X509 *certificate = make_one(name, key, NULL, NULL, 3600, false);
     write_certificate(certificate_path, certificate);
     FILE *file = fopen(key_path, "w");
     assert_int_equal(PEM_write_PrivateKey(file, key, NULL, NULL, 0, NULL, NULL), 1);
@@ -87,13 +70,13 @@ static void write_pair(const char *name)
 static void make_clients(void)
 {
     EVP_PKEY *key = EVP_EC_gen("P-256");
-    X509 *ca = make_certificate("ca", key, NULL, NULL, 864000, true);
-    X509 *other = make_certificate("other ca", key, NULL, NULL, 864000, true);
+    X509 *ca = make_one("ca", key, NULL, NULL, 864000, true);
+    X509 *other = make_one("other ca", key, NULL, NULL, 864000, true);
     write_certificate(ca_path, ca);
     write_certificate(other_ca_path, other);
     client_key = EVP_EC_gen("P-256");
-    client_certificate = make_certificate("client", client_key, ca, key, 864000, false);
-    short_certificate = make_certificate("short", client_key, ca, key, 3000, false);
+    client_certificate = make_one("client", client_key, ca, key, 864000, false);
+    short_certificate = make_one("short", client_key, ca, key, 3000, false);
     X509_free(ca);
     X509_free(other);
     EVP_PKEY_free(key);

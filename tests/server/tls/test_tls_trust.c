@@ -10,10 +10,9 @@
 
 #include <cmocka.h>
 #include <openssl/err.h>
-#include <openssl/pem.h>
-#include <openssl/x509v3.h>
 
 #include "server/tls/tls_trust.h"
+#include "tests/server/tls/make_certificate.h"
 
 enum { CLIENT = 7, REVOKED = 8 };
 
@@ -21,28 +20,6 @@ static char folder[] = "/tmp/rosterd-test-trust-XXXXXX", ca_path[64], list_path[
 static struct options options = {.tls_client_ca = ca_path};
 static EVP_PKEY *key, *other_key;
 static X509 *authority;
-
-static X509 *make_certificate(const char *name, long serial, EVP_PKEY *signer)
-{
-    X509 *certificate = X509_new();
-    X509_NAME *subject = X509_get_subject_name(certificate);
-    X509_set_version(certificate, X509_VERSION_3);
-    ASN1_INTEGER_set(X509_get_serialNumber(certificate), serial);
-    X509_gmtime_adj(X509_getm_notBefore(certificate), -3600);
-    X509_gmtime_adj(X509_getm_notAfter(certificate), 3600);
-    X509_set_pubkey(certificate, authority == NULL ? signer : other_key);
-    X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_ASC, (const uint8_t *)name, -1, -1, 0);
-    X509_set_issuer_name(certificate,
-                         authority == NULL ? subject : X509_get_subject_name(authority));
-    if (authority == NULL) {
-        X509_EXTENSION *ca =
-            X509V3_EXT_conf_nid(NULL, NULL, NID_basic_constraints, "critical,CA:TRUE");
-        X509_add_ext(certificate, ca, -1);
-        X509_EXTENSION_free(ca);
-    }
-    assert_true(X509_sign(certificate, signer, EVP_sha256()) > 0);
-    return certificate;
-}
 
 /* Writes the CA's CRL, which names REVOKED. */
 static void write_list(void)
@@ -78,10 +55,10 @@ static int make_files(void **state)
     snprintf(list_path, sizeof(list_path), "%s/list.pem", folder);
     key = EVP_EC_gen("P-256");
     other_key = EVP_EC_gen("P-256");
-    authority = make_certificate("ca", 1, key);
-    FILE *file = fopen(ca_path, "w");
-    assert_int_equal(PEM_write_X509(file, authority), 1);
-    fclose(file);
+    const struct certificate_request ca = {
+        .name = "ca", .serial = 1, .key = key, .seconds = 3600, .is_ca = true};
+    authority = make_certificate(&ca);
+    write_certificate(ca_path, authority);
     write_list();
     return 0;
 }
@@ -104,7 +81,13 @@ static int verify_client(long serial, EVP_PKEY *signer)
     struct tls_trust trust;
     struct fault warning = {.text = ""}, fault;
     assert_true(tls_trust_load(&trust, &options, &warning, &fault));
-    X509 *certificate = make_certificate("client", serial, signer);
+    const struct certificate_request request = {.name = "client",
+                                                .serial = serial,
+                                                .key = other_key,
+                                                .issuer = authority,
+                                                .issuer_key = signer,
+                                                .seconds = 3600};
+    X509 *certificate = make_certificate(&request);
     X509_STORE_CTX *verification = X509_STORE_CTX_new();
     assert_int_equal(X509_STORE_CTX_init(verification, trust.store, certificate, NULL), 1);
     int good = X509_verify_cert(verification), error = X509_STORE_CTX_get_error(verification);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The web listener's requests: which are read, and how each of the others is refused. */
+/* Which requests http1_parse() accepts, and how it refuses the others. */
 #include "server/web/http1.h"
 
 #include <setjmp.h>
@@ -17,7 +17,7 @@ static void expect_status(const char *bytes, unsigned status)
 {
     struct http1_request request;
     size_t len = strlen(bytes);
-    char *copy = malloc(len + 1); /* of its very size: a byte too far is seen by a sanitizer */
+    char *copy = malloc(len + 1); /* a copy, so that a sanitizer sees a read beyond it */
     assert_non_null(copy);
     memcpy(copy, bytes, len);
     unsigned got = http1_parse(copy, len, &request);
@@ -69,7 +69,7 @@ static void methods_are_told_apart(void **state)
     assert_false(request.head || request.get);
     assert_int_equal(http1_parse(options, sizeof(options) - 1, &request), 200);
     assert_false(request.head || request.get);
-    expect_status("get / HTTP/1.1\r\n" HOST "\r\n", 200); /* another method: they have a case */
+    expect_status("get / HTTP/1.1\r\n" HOST "\r\n", 200); /* another method: case matters */
 }
 
 static void request_is_waited_for_byte_by_byte(void **state)
