@@ -92,6 +92,22 @@ static bool option_set_number(struct options *options, const struct option *opti
     return true;
 }
 
+/* Zero stands for `never`, so that a time of zero becomes the shortest time. */
+static bool option_set_lifetime(struct options *options, const struct option *option,
+                                const char *value, const char *expected, struct fault *fault)
+{
+    uint64_t *number = option_number(option, options);
+    if (strcmp(value, "never") == 0) {
+        *number = OPTIONS_NEVER;
+        return true;
+    }
+    if (!option_set_number(options, option, value, units_parse_time, expected, fault))
+        return false;
+    if (*number == 0)
+        *number = 1;
+    return true;
+}
+
 static bool option_set_choice(struct options *options, const struct option *option,
                               const char *value, struct fault *fault)
 {
@@ -154,11 +170,7 @@ static bool option_set_value(struct options *options, const struct option *optio
     case OPTION_SIZE:
         return option_set_number(options, option, value, units_parse_size, size, fault);
     case OPTION_LIFETIME:
-        if (strcmp(value, "never") == 0) {
-            *option_number(option, options) = OPTIONS_NEVER;
-            return true;
-        }
-        __attribute__((fallthrough));
+        return option_set_lifetime(options, option, value, time, fault);
     case OPTION_TIME:
         return option_set_number(options, option, value, units_parse_time, time, fault);
     case OPTION_SEGMENT:

@@ -10,12 +10,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "base/clock.h"
 #include "server/os/listen_address.h"
 
 enum { OPTION_PATHS_MAX = 64 };
-/** The value of a time that is `never`. All times are in milliseconds. */
-#define OPTIONS_NEVER CLOCK_NEVER_MS
+/** The value of an OPTION_LIFETIME that is `never`, as http2 and grpc have it. */
+enum { OPTIONS_NEVER = 0 };
 
 enum log_format { LOG_FORMAT_TEXT, LOG_FORMAT_JSON };
 

@@ -185,12 +185,6 @@ static bool watch_master(struct worker *worker)
     return true;
 }
 
-/* http2 has 0 for what never ends. */
-static uint64_t lifetime(uint64_t option)
-{
-    return option == OPTIONS_NEVER ? 0 : option;
-}
-
 /* What clients can have written as often as they like. */
 static void note(const char *line)
 {
@@ -231,19 +225,17 @@ static bool start_server(struct worker *worker)
     const struct options *options = config->options;
     const struct grpc_config settings = {
         .max_message_size = (uint32_t)options->max_message_size,
-        .message_timeout = lifetime(options->message_timeout),
+        .message_timeout = options->message_timeout,
         .compression = (unsigned)options->compression,
         .compression_min_size = (uint32_t)options->compression_min_size,
         .busy_poll_us = (uint32_t)options->busy_poll,
         .http2 = {.max_concurrent_streams = (uint32_t)options->max_concurrent_streams,
                   .max_header_list_size = (uint32_t)options->max_header_size,
                   .handshake_timeout = options->handshake_timeout,
-                  .max_age = lifetime(options->max_connection_age),
-                  .max_age_grace = options->max_connection_age_grace == 0
-                                       ? 1 /* at once */
-                                       : lifetime(options->max_connection_age_grace),
-                  .max_idle = lifetime(options->max_connection_idle),
-                  .keepalive_time = lifetime(options->keepalive_time),
+                  .max_age = options->max_connection_age,
+                  .max_age_grace = options->max_connection_age_grace,
+                  .max_idle = options->max_connection_idle,
+                  .keepalive_time = options->keepalive_time,
                   .keepalive_timeout = options->keepalive_timeout,
                   .ping_min_time =
                       options->keepalive_min_time == 0 ? 1 /* any */ : options->keepalive_min_time,

@@ -224,6 +224,9 @@ static void limits_themselves_are_allowed(void **state)
                       "--drain-timeout=0", NULL));
     assert_int_equal(options.max_users, UINT32_MAX);
     assert_int_equal(options.drain_timeout, 0);
+    assert_true(parse("--max-connection-age-grace=0", "--max-connection-age=never", NULL));
+    assert_int_equal(options.max_connection_age_grace, 1); /* the shortest time: 0 is `never` */
+    assert_int_equal(options.max_connection_age, OPTIONS_NEVER);
 }
 
 static void more_addresses_than_fit_are_refused(void **state)
