@@ -69,7 +69,7 @@ static int run_child(struct children *children, unsigned number, int report_fd, 
     config.place = children->all[number].place;
     config.board = &children->boards[number].board;
     config.report_fd = report_fd;
-    return worker_run(&config);
+    return (int)worker_run(&config);
 }
 
 int children_spawn(struct children *children, unsigned number, uint64_t now,
@@ -79,16 +79,14 @@ int children_spawn(struct children *children, unsigned number, uint64_t now,
     int report[2];
     pid_t master = getpid();
     child->started_at = child->turned_at = now; /* also a try that fails is one, for its back-off */
-    int place = admission_place(children->config.admission);
-    if (place < 0) {
+    if (!admission_take_place(children->config.admission, &child->place)) {
         errno = EAGAIN;
         return CHILDREN_NO_FORK;
     }
     if (pipe2(report, O_CLOEXEC) != 0) {
-        admission_forget(children->config.admission, (unsigned)place);
+        admission_free_place(children->config.admission, child->place);
         return CHILDREN_NO_FORK;
     }
-    child->place = (unsigned)place;
     memset(&children->boards[number], 0, sizeof(children->boards[number]));
     children->boards[number].board.slot = SHM_SLOTS; /* none yet */
     pid_t pid = fork();
@@ -101,7 +99,7 @@ int children_spawn(struct children *children, unsigned number, uint64_t now,
     close(report[1]);
     if (pid < 0) {
         close(report[0]);
-        admission_forget(children->config.admission, child->place);
+        admission_free_place(children->config.admission, child->place);
         errno = reason;
         return CHILDREN_NO_FORK;
     }
@@ -212,7 +210,7 @@ void children_release(struct children *children, unsigned number)
 {
     const struct stats_board *board = &children->boards[number].board;
     shm_actor_reap(children->config.store);
-    admission_forget(children->config.admission, children->all[number].place);
+    admission_free_place(children->config.admission, children->all[number].place);
     balance_forget(children->config.balance, number);
     if (board->slot < SHM_SLOTS)
         stats_clear_gauges(shm_counters_row(children->config.counters, board->slot));
