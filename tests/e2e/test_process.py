@@ -359,7 +359,7 @@ def test_as_pid_1_of_a_container_it_reaps_strangers(start):
     wait_for(lambda: children(inside) == workers, 10, "orphans reaped")
     rosterd.stub().CreateUser(pb.CreateUserRequest(username="a"))
     os.kill(inside, signal.SIGUSR2)
-    rosterd.wait_log("upgrade: not now: the end of this process would end its container")
+    rosterd.wait_log("upgrade: not now: this is process 1, whose end would end its container")
     os.kill(inside, signal.SIGTERM)
     assert rosterd.process.wait(20) == 0
 

@@ -155,7 +155,7 @@ def test_bad_reload_changes_nothing_and_says_why(start, tmp_path, text, said):
     assert reload(rosterd, status=1).startswith(f"rosterd: {said}")
     # the command has looked first; a signal alone reaches the server
     rosterd.process.send_signal(signal.SIGHUP)
-    rosterd.wait_log(f"error .* reload: {said}.*; what was in force stays".replace("(", "."))
+    rosterd.wait_log(f"error .* reload: {said}.*; the previous configuration stays in force".replace("(", "."))
     assert rosterd.worker_pids() == before
     rosterd.stub().CreateUser(pb.CreateUserRequest(username="a"))
 
@@ -218,7 +218,7 @@ def test_reload_of_who_is_no_server_is_told():
     done = subprocess.run([ROSTERD, "--reload", str(os.getpid())], capture_output=True, text=True,
                           timeout=30)
     assert done.returncode == 1
-    assert done.stderr == f"rosterd: reload: process {os.getpid()}: it is no rosterd that runs here\n"
+    assert done.stderr == f"rosterd: reload: process {os.getpid()}: it is not a running rosterd\n"
 
 
 def test_many_reloads_at_once_are_each_told_the_outcome(start, tmp_path):
@@ -353,7 +353,7 @@ def test_new_program_that_does_not_start_leaves_the_old_one_serving(start, tmp_p
     another(rosterd, tmp_path, text)
     rosterd.process.send_signal(signal.SIGUSR2)
     rosterd.wait_log(f"upgrade: .*{said}")
-    rosterd.wait_log("this one goes on")
+    rosterd.wait_log("this one continues to serve")
     rosterd.stub().CreateUser(pb.CreateUserRequest(username="a"))
     assert rosterd.stop() == 0
 
@@ -367,7 +367,7 @@ def test_new_program_with_another_layout_refuses_and_says_which(start):
         file.write(bytes([head[8] ^ 0x40]))
         file.flush()
         rosterd.process.send_signal(signal.SIGUSR2)
-        rosterd.wait_log("this one goes on")
+        rosterd.wait_log("this one continues to serve")
         file.seek(0)
         file.write(head)
     assert "layout" in rosterd.log()

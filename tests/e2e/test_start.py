@@ -74,14 +74,14 @@ def test_logs_may_go_to_what_standard_output_is(start, tmp_path, kind, name):
     theirs, read = output(kind, tmp_path)
     with theirs:
         rosterd.start(stdout=theirs)
-    for how, said in ((None, ""), (signal.SIGUSR1, "logs are opened anew"),
+    for how, said in ((None, ""), (signal.SIGUSR1, "log files were opened again"),
                       (signal.SIGHUP, "reloaded")):
         if how is not None:
             rosterd.process.send_signal(how)
             rosterd.wait_log(said)
         create(rosterd)
         wait_for(lambda: "CreateUser" in read(), 5, "a line")
-    assert "the old one is written to" not in rosterd.log()
+    assert "the old file stays in use" not in rosterd.log()
     assert rosterd.stop() == 0
 
 
@@ -241,8 +241,8 @@ def test_new_program_that_never_serves_is_told_as_ended_by_this_one(start, tmp_p
     rosterd = start()
     another(rosterd, tmp_path, "#!/bin/sh\nexec sleep 1000\n")
     rosterd.process.send_signal(signal.SIGUSR2)
-    rosterd.wait_log(r"upgrade: the new program did not serve within 60 s and was ended; "
-                     "this one goes on", 75)
+    rosterd.wait_log(r"upgrade: the new program did not serve within 60 s and was killed; "
+                     "this one continues to serve", 75)
     assert "killed by signal" not in rosterd.log()
     create(rosterd)
     assert rosterd.stop() == 0

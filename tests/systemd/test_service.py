@@ -393,8 +393,8 @@ def test_fork_that_fails_refuses_a_reload_and_is_tried_again_else():
     create("ada")
     before = main_pid()
     os.kill(before, signal.SIGHUP)
-    wait_for(lambda: "reload: workers: cannot start one: Resource temporarily unavailable; what was "
-             "in force stays" in journal())
+    wait_for(lambda: "reload: workers: cannot start a worker: Resource temporarily unavailable; the "
+             "previous configuration stays in force" in journal())
     assert main_pid() == before and show("ActiveState") == "active"
     assert names() == ["ada"]
     os.kill(workers()[0], signal.SIGKILL)
@@ -456,7 +456,7 @@ def test_new_program_that_fails_leaves_the_old_one_serving():
     program.chmod(0o755)
     try:
         systemctl("kill", "-s", "USR2", "--kill-who=main", UNIT)
-        wait_for(lambda: "exited with status 1 before it served; this one goes on" in journal())
+        wait_for(lambda: "exited with status 1 before it served; this one continues to serve" in journal())
     finally:
         program.unlink()
         program.write_bytes(good)
