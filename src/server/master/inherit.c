@@ -50,7 +50,7 @@ void inherit_keep_open(void)
         fcntl(SD_LISTEN_FDS_START + i, F_SETFD, 0);
 }
 
-static bool ends_with(const char *text, const char *end)
+static bool name_ends_with(const char *text, const char *end)
 {
     size_t len = strlen(text), tail = strlen(end);
     return len >= tail && strcmp(text + len - tail, end) == 0;
@@ -64,7 +64,7 @@ bool inherit_is_for_web(const struct listener *listener)
 
 bool inherit_is_own(const struct listener *listener)
 {
-    return ends_with(listener->name, ".own");
+    return name_ends_with(listener->name, ".own");
 }
 
 /* Whether the address has port 0, which stands for any port, and the listener is at the same

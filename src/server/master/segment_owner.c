@@ -103,8 +103,8 @@ static void warn_of_differences(const struct segment_owner *owner, const struct 
                     "restart changes them");
 }
 
-static bool open_users(struct segment_owner *owner, const struct options *options,
-                       const struct predecessor *predecessor, struct fault *fault)
+static bool open_user_segment(struct segment_owner *owner, const struct options *options,
+                              const struct predecessor *predecessor, struct fault *fault)
 {
     struct shm_fault reason;
     bool inherited = predecessor->segment_fd >= 0;
@@ -122,15 +122,16 @@ static bool open_users(struct segment_owner *owner, const struct options *option
 
 /* In an upgrade the predecessor still uses the counters: counters with other names are replaced,
  * and the predecessor counts on in the old ones. */
-static bool open_counters(struct segment_owner *owner, bool upgrading, struct fault *fault)
+static bool open_counter_segment(struct segment_owner *owner, bool upgrading, struct fault *fault)
 {
     struct shm_fault reason;
     size_t num_names;
     const char *const *names = stats_names(&num_names);
     if (names == NULL)
         return fault_set(fault, "out of memory");
-    int error = (upgrading ? shm_counters_succeed : shm_counters_open)(
-        &owner->counters, owner->name, names, num_names, &reason);
+    int error = upgrading
+                    ? shm_counters_succeed(&owner->counters, owner->name, names, num_names, &reason)
+                    : shm_counters_open(&owner->counters, owner->name, names, num_names, &reason);
     return error == SHM_OK || fault_set(fault, "%s", reason.text);
 }
 
@@ -141,7 +142,8 @@ bool segment_owner_open(struct segment_owner *owner, const struct options *optio
     if (options->segment_reset && !upgrading && !set_aside(options->segment, fault))
         return false;
     snprintf(owner->name, sizeof(owner->name), "%s", options->segment);
-    if (!open_users(owner, options, predecessor, fault) || !open_counters(owner, upgrading, fault))
+    if (!open_user_segment(owner, options, predecessor, fault) ||
+        !open_counter_segment(owner, upgrading, fault))
         return false;
     (void)segment_owner_check_names(owner, 0, false);
     return true;

@@ -62,7 +62,7 @@ static bool place_descriptors(struct cargo *cargo)
     return true;
 }
 
-static void set_number(const char *name, int number)
+static void setenv_number(const char *name, int number)
 {
     char text[16];
     snprintf(text, sizeof(text), "%d", number);
@@ -75,11 +75,11 @@ static void set_environment(const struct cargo *cargo)
     int after = SD_LISTEN_FDS_START + cargo->sockets;
     snprintf(text, sizeof(text), "%d %d", after, after + 1);
     setenv(HANDOVER_VARIABLE, text, 1);
-    set_number("LISTEN_PID", (int)getpid());
-    set_number("LISTEN_FDS", cargo->sockets);
+    setenv_number("LISTEN_PID", (int)getpid());
+    setenv_number("LISTEN_FDS", cargo->sockets);
     setenv("LISTEN_FDNAMES", cargo->names, 1);
     if (getenv("WATCHDOG_PID") != NULL)
-        set_number("WATCHDOG_PID", (int)getpid());
+        setenv_number("WATCHDOG_PID", (int)getpid());
     unsetenv("SHM_STARTS"); /* counts this program's shm_exec_again() */
 }
 

@@ -83,8 +83,8 @@ static bool open_server(struct serving *serving, const struct worker_config *con
 }
 
 /* The services must be on the server before: the counters and the chain cover their methods. */
-static bool open_chain(struct serving *serving, const struct worker_config *config,
-                       struct fault *fault)
+static bool open_interceptors(struct serving *serving, const struct worker_config *config,
+                              struct fault *fault)
 {
     uint64_t *row = shm_counters_row(config->counters, shm_actor_slot(serving->actor));
     serving->stats = stats_create(serving->server, row, config->board);
@@ -109,7 +109,7 @@ static bool open_chain(struct serving *serving, const struct worker_config *conf
 bool serving_open(struct serving *serving, const struct worker_config *config, struct fault *fault)
 {
     return join_segment(serving, config, fault) && open_server(serving, config, fault) &&
-           open_chain(serving, config, fault);
+           open_interceptors(serving, config, fault);
 }
 
 void serving_close(struct serving *serving)
