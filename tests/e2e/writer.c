@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A process that writes beside a server, for the end-to-end tests:
+ * A process that writes to a server's segment, for the end-to-end tests. It prints one line of JSON.
  *   writer SEGMENT info
+ *       prints what memory the table uses now
  *   writer SEGMENT update FIRST COUNT UPDATES RATE
  *       gives the COUNT users after the first FIRST a new role in turn, UPDATES times in
- *       all, RATE a second (0: at full speed), and says what memory that took at most
+ *       all, RATE per second (0: at full speed); prints the memory before, at most, and after
  *   writer SEGMENT stop POINT
  *   writer SEGMENT kill POINT
  *       takes the writer lock for a batch of new users, and stops or dies at this point
- *       of its commit (those of the library's test hooks)
+ *       of its commit; the points are those of shm_test_hook
  *   writer SEGMENT crowd
- *       takes every place in the segment that is free or becomes so, until it is killed
- * What it has to say is one line of JSON.
+ *       takes every slot in the segment that is free or becomes free, until it is killed
  */
 #include <inttypes.h>
 #include <signal.h>
@@ -25,8 +25,8 @@
 #include "user/user.h"
 
 enum {
-    CHUNK = 64, /* updates between two looks at memory and clock */
-    BATCH = 20, /* users of the commit that stops or dies */
+    CHUNK = 64, /* updates between two measurements of memory, and between two pauses */
+    BATCH = 20, /* users in the commit that stops or dies */
 };
 
 void (*shm_test_hook)(const char *point);
@@ -224,7 +224,7 @@ static void crowd(void)
         joined++;
     printf("{\"joined\":%u}\n", joined);
     fflush(stdout);
-    for (;;) /* they end with the process */
+    for (;;) /* slots become free when other processes end */
         (void)shm_actor_join(&more, store, SHM_ACTOR_TOOL, joined, &fault);
 }
 
