@@ -111,14 +111,11 @@ static bool open_listeners(struct generation *generation, const struct generatio
            fault_set(fault, "listen: this host has neither 127.0.0.1 nor [::1]");
 }
 
-/* Removes the socket files that a failed generation has bound and the one before it does not use.
- */
-static void remove_new_files(struct generation *generation, const struct generation *before)
+void generation_remove_files(const struct generation *generation, const struct generation *kept)
 {
     static const struct listeners none;
-    listeners_remove_files(&generation->listeners, before != NULL ? &before->listeners : &none);
-    listeners_remove_files(&generation->web_listeners,
-                           before != NULL ? &before->web_listeners : &none);
+    listeners_remove_files(&generation->listeners, kept != NULL ? &kept->listeners : &none);
+    listeners_remove_files(&generation->web_listeners, kept != NULL ? &kept->web_listeners : &none);
 }
 
 /* ---- open and close ---- */
@@ -162,7 +159,7 @@ struct generation *generation_open(struct options *options, const struct generat
         open_listeners(generation, before, handed, fault) &&
         open_children(generation, common, fault))
         return generation;
-    remove_new_files(generation, before);
+    generation_remove_files(generation, before);
     generation_close(generation);
     return NULL;
 }

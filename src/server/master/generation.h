@@ -66,6 +66,9 @@ struct generation *generation_open(struct options *options, const struct generat
 /** Frees this process's view of it: in the master once none of its workers runs, in a worker at any
  * time. Socket files stay. */
 void generation_close(struct generation *generation);
+/** Removes the generation's socket files, but for those that another generation serves, too.
+ * @param kept that generation, or NULL */
+void generation_remove_files(const struct generation *generation, const struct generation *kept);
 /** Opens the access log's file again, which may have been moved. @return false with errno set: the
  * old file stays in use */
 bool generation_reopen_access_log(struct generation *generation);

@@ -12,6 +12,18 @@
 
 #include "server/os/log.h"
 
+static bool name_ends_with(const char *text, const char *end)
+{
+    size_t len = strlen(text), tail = strlen(end);
+    return len >= tail && strcmp(text + len - tail, end) == 0;
+}
+
+/* Whether the program that this one replaces has bound the socket. */
+static bool is_bound_by_rosterd(const struct listener *listener)
+{
+    return name_ends_with(listener->name, ".own");
+}
+
 static bool add_socket(struct listeners *sockets, int fd, const char *name, struct fault *fault)
 {
     if (sockets->count == LISTEN_MAX)
@@ -22,7 +34,7 @@ static bool add_socket(struct listeners *sockets, int fd, const char *name, stru
             fault,
             "LISTEN_FDS: descriptor %d (%.100s) is not a listening TCP or unix stream socket", fd,
             name);
-    listener->foreign = !inherit_is_own(listener);
+    listener->foreign = !is_bound_by_rosterd(listener);
     sockets->count++;
     return true;
 }
@@ -50,26 +62,15 @@ void inherit_keep_open(void)
         fcntl(SD_LISTEN_FDS_START + i, F_SETFD, 0);
 }
 
-static bool name_ends_with(const char *text, const char *end)
-{
-    size_t len = strlen(text), tail = strlen(end);
-    return len >= tail && strcmp(text + len - tail, end) == 0;
-}
-
 bool inherit_is_for_web(const struct listener *listener)
 {
     return strncmp(listener->name, "metrics", strcspn(listener->name, ".")) == 0 &&
            strcspn(listener->name, ".") == strlen("metrics");
 }
 
-bool inherit_is_own(const struct listener *listener)
-{
-    return name_ends_with(listener->name, ".own");
-}
-
 /* Whether the address has port 0, which stands for any port, and the listener is at the same
- * address with the port that was chosen. A listener that was bound for another option's text is not
- * meant. */
+ * address with any port. Only a listener that was handed over can be: it was not bound for another
+ * option's text. */
 static bool is_at_any_port(const struct listener *listener, const struct listen_address *address)
 {
     struct listen_address same = *address;
@@ -124,7 +125,7 @@ void inherit_close_own(struct listeners *handed, const struct listeners *used,
 {
     struct listeners own = {.count = 0}, foreign = {.count = 0};
     for (size_t i = 0; i < handed->count; i++) {
-        struct listeners *to = inherit_is_own(&handed->all[i]) ? &own : &foreign;
+        struct listeners *to = is_bound_by_rosterd(&handed->all[i]) ? &own : &foreign;
         to->all[to->count++] = handed->all[i];
     }
     *handed = foreign;

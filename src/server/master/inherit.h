@@ -20,8 +20,6 @@ bool inherit_sockets(struct listeners *sockets, struct fault *fault);
 void inherit_keep_open(void);
 /** Whether the socket is for /metrics and health pages. */
 bool inherit_is_for_web(const struct listener *listener);
-/** Whether the program that this one replaces has bound the socket. */
-bool inherit_is_own(const struct listener *listener);
 
 /**
  * Adds a listener for each address of an option. A socket of `have` or `handed` that is at the

@@ -20,7 +20,7 @@ static void reload_report_failure(struct master *master, const struct fault *fau
     char line[sizeof(fault->text) + sizeof("reload: ")];
     snprintf(line, sizeof(line), "reload: %s", fault->text);
     state_count(master, STATS_RELOADS_FAILED);
-    log_error("%s; the previous configuration stays in force", line);
+    log_error("reload: %s; the previous configuration stays in force", fault->text);
     control_end(&master->control, false, line);
     notify_ready();
 }
@@ -59,13 +59,6 @@ static bool read_options(struct master *master, const struct options *now, struc
     return false;
 }
 
-/* Removes the socket files of `from` that `kept` does not serve. */
-static void remove_socket_files(const struct generation *from, const struct generation *kept)
-{
-    listeners_remove_files(&from->listeners, &kept->listeners);
-    listeners_remove_files(&from->web_listeners, &kept->web_listeners);
-}
-
 /* Opens the next generation, and switches to its log. */
 static struct generation *open_next(struct master *master, struct fault *fault)
 {
@@ -82,7 +75,7 @@ static struct generation *open_next(struct master *master, struct fault *fault)
     if (next == NULL || log_open(next->options.log_file))
         return next;
     fault_set(fault, "log-file: %s: %s", next->options.log_file, output_error(errno));
-    remove_socket_files(next, now);
+    generation_remove_files(next, now);
     generation_close(next);
     return NULL;
 }
@@ -116,7 +109,7 @@ void reload_finish(struct master *master, struct generation *next)
     log_set_level((enum log_level)next->options.log_level);
     limits_of_master(&next->options);
     stop_generation(before, SIGQUIT, before->options.drain_timeout);
-    remove_socket_files(before, next);
+    generation_remove_files(before, next);
     snprintf(text, sizeof(text), "reloaded: %u workers%s%s", next->children.count,
              master->unchanged[0] != '\0' ? "; only a restart changes " : "", master->unchanged);
     log_notice("%s", text);
@@ -132,5 +125,5 @@ void reload_give_up(struct master *master, struct generation *next, const struct
     (void)log_open(stays->options.log_file);
     stop_generation(next, SIGKILL, 0);
     reload_report_failure(master, fault);
-    remove_socket_files(next, stays);
+    generation_remove_files(next, stays);
 }

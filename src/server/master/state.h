@@ -30,7 +30,7 @@ struct master {
     int death_fd;              /* the write end of the death pipe; -1: none */
     int signal_fd;             /* -1: none */
     enum master_phase phase;
-    bool is_worker;   /* this process is a worker that has ended */
+    bool is_worker;   /* this process is a forked worker, not the master */
     bool served;      /* phase was MASTER_SERVING once */
     bool fast;        /* while stopping: calls are cut off */
     bool handed_over; /* the successor serves now */
