@@ -99,13 +99,13 @@ bool children_spawn(struct children *children, unsigned number, uint64_t now, ch
 {
     assert(number < children->count && children->all[number].pid == 0);
     struct child *child = &children->all[number];
-    int report[2];
-    pid_t master = getpid();
     child->started_at = child->turned_at = now; /* the back-off also counts a fork that fails */
     if (!admission_take_place(children->config.admission, &child->place))
         return fault_set(fault, "more than %d workers at once", ADMISSION_PLACES);
     memset(&children->boards[number], 0, sizeof(children->boards[number]));
     children->boards[number].board.slot = SHM_SLOTS; /* none yet */
+    pid_t master = getpid();
+    int report[2];
     pid_t pid = fork_with_pipe(report);
     if (pid < 0) {
         admission_free_place(children->config.admission, child->place);

@@ -82,7 +82,6 @@ static void forget_waiter(struct control *control, size_t i)
 
 void control_accept(struct control *control)
 {
-    struct ucred peer;
     char byte;
     for (size_t i = control->count; i-- > 0;)
         if (recv(control->waiters[i].fd, &byte, 1, MSG_DONTWAIT) >= 0 || errno != EAGAIN)
@@ -91,6 +90,7 @@ void control_accept(struct control *control)
         int fd = accept4(control->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
         if (fd < 0)
             return;
+        struct ucred peer;
         if (!peer_of(fd, &peer) || (peer.uid != 0 && peer.uid != geteuid())) {
             close(fd);
             continue;
@@ -129,19 +129,19 @@ static bool fail_request(struct fault *fault, pid_t pid, const char *what)
 static bool request_reload(int fd, pid_t pid, char text[CONTROL_TEXT], struct fault *fault)
 {
     struct sockaddr_un address;
-    struct ucred peer;
-    struct pollfd answer = {.fd = fd, .events = POLLIN};
-    char line[CONTROL_TEXT];
     socklen_t address_len = control_address(&address, pid);
     if (connect(fd, (const struct sockaddr *)&address, address_len) != 0)
         return fail_request(
             fault, pid, errno == ECONNREFUSED ? "it is not a running rosterd" : strerror(errno));
+    struct ucred peer;
     if (!peer_of(fd, &peer) || peer.pid != pid)
         return fail_request(fault, pid, "another process listens at its address");
     if (kill(pid, SIGHUP) != 0)
         return fail_request(fault, pid, strerror(errno));
+    struct pollfd answer = {.fd = fd, .events = POLLIN};
     if (poll(&answer, 1, RELOAD_WAIT_MS) != 1)
         return fail_request(fault, pid, "no answer within two minutes");
+    char line[CONTROL_TEXT];
     ssize_t len = recv(fd, line, sizeof(line) - 1, 0);
     if (len <= 0)
         return fail_request(fault, pid, "it ended before it answered");

@@ -229,11 +229,11 @@ int master_run(struct options *options)
         .death_fd = -1,
         .signal_fd = -1,
     };
-    struct fault fault;
     log_set_level((enum log_level)options->log_level);
     successor_remember_program();
     predecessor_find(&master.predecessor);
     notify_open(master.predecessor.channel >= 0);
+    struct fault fault;
     if (startup_open(&master, options, &fault)) {
         limits_of_master(&master.newest->options);
         control_open(&master.control);

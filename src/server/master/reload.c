@@ -83,11 +83,11 @@ static struct generation *open_next(struct master *master, struct fault *fault)
 void reload_begin(struct master *master)
 {
     assert(master->newest->state == GENERATION_SERVING);
-    struct fault fault;
     master->reload_due = false;
     control_begin(&master->control);
     notify_reloading();
     log_notice("HUP: the configuration is reloaded");
+    struct fault fault;
     struct generation *next = open_next(master, &fault);
     if (next == NULL) {
         reload_report_failure(master, &fault);
@@ -101,7 +101,6 @@ void reload_begin(struct master *master)
 
 void reload_finish(struct master *master, struct generation *next)
 {
-    char text[400];
     struct generation *before = state_serving(master);
     assert(before != NULL && next->state == GENERATION_STARTING);
     next->state = GENERATION_SERVING;
@@ -110,6 +109,7 @@ void reload_finish(struct master *master, struct generation *next)
     limits_of_master(&next->options);
     stop_generation(before, SIGQUIT, before->options.drain_timeout);
     generation_remove_files(before, next);
+    char text[400];
     snprintf(text, sizeof(text), "reloaded: %u workers%s%s", next->children.count,
              master->unchanged[0] != '\0' ? "; only a restart changes " : "", master->unchanged);
     log_notice("%s", text);

@@ -106,8 +106,8 @@ static void warn_of_differences(const struct segment_owner *owner, const struct 
 static bool open_user_segment(struct segment_owner *owner, const struct options *options,
                               const struct predecessor *predecessor, struct fault *fault)
 {
-    struct shm_fault reason;
     bool inherited = predecessor->segment_fd >= 0;
+    struct shm_fault reason;
     int error = open_store(owner, options, predecessor, &reason);
     if (error == SHM_ECORRUPT || (error == SHM_ELAYOUT && !inherited))
         return fault_set(fault, "%s; --segment-reset moves it aside and starts with an empty one",
@@ -124,11 +124,11 @@ static bool open_user_segment(struct segment_owner *owner, const struct options 
  * and the predecessor counts on in the old ones. */
 static bool open_counter_segment(struct segment_owner *owner, bool upgrading, struct fault *fault)
 {
-    struct shm_fault reason;
     size_t num_names;
     const char *const *names = stats_names(&num_names);
     if (names == NULL)
         return fault_set(fault, "out of memory");
+    struct shm_fault reason;
     int error = upgrading
                     ? shm_counters_succeed(&owner->counters, owner->name, names, num_names, &reason)
                     : shm_counters_open(&owner->counters, owner->name, names, num_names, &reason);
@@ -234,14 +234,14 @@ static void release_names(struct segment_owner *owner)
 
 void segment_owner_close(struct segment_owner *owner, bool forget, bool leave_name)
 {
-    struct shm_fault why;
     shm_actor_leave(owner->actor);
     if (owner->store != NULL && !leave_name)
         release_names(owner);
     shm_counters_close(owner->counters);
     shm_store_close(owner->store);
+    struct shm_fault why; /* not reported */
     if (owner->created && forget)
-        shm_store_unlink(owner->name, &why);
+        (void)shm_store_unlink(owner->name, &why);
 }
 
 void segment_owner_close_in_worker(struct segment_owner *owner)

@@ -100,10 +100,10 @@ bool successor_start(struct successor *successor, char *const *argv, const struc
                      const struct listeners *web, int segment_fd, struct fault *fault)
 {
     static struct cargo cargo; /* too large for the stack */
-    int channel[2];
     memset(&cargo, 0, sizeof(cargo));
     load_sockets(&cargo, grpc, "grpc.own");
     load_sockets(&cargo, web, "metrics.own");
+    int channel[2];
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, channel) != 0)
         return fault_set_errno(fault, "socketpair");
     cargo.fds[cargo.count++] = segment_fd;

@@ -32,7 +32,6 @@ static const char *why_not_now(const struct master *master)
 
 void upgrade_begin(struct master *master)
 {
-    struct fault fault;
     if (master->phase == MASTER_STOPPING)
         return;
     const char *why = why_not_now(master);
@@ -41,6 +40,7 @@ void upgrade_begin(struct master *master)
         return;
     }
     const struct generation *serving = state_serving(master);
+    struct fault fault;
     log_notice("USR2: the program is started again beside this one");
     if (!successor_start(&master->successor, master->argv, &serving->listeners,
                          &serving->web_listeners, shm_store_fd(master->segment.store), &fault)) {
@@ -79,12 +79,12 @@ void upgrade_read_channel(struct master *master)
 
 void upgrade_fail(struct master *master, int status)
 {
-    char end[128];
     bool too_late = master->successor.too_late, gave_up = master->successor.gave_up;
     successor_forget(&master->successor);
     if (master->phase == MASTER_STOPPING) /* stop_server() has told it to end, too */
         return;
     state_count(master, STATS_UPGRADES_FAILED);
+    char end[128];
     children_describe_end(end, sizeof(end), status);
     if (too_late && gave_up)
         log_error("upgrade: the new program gave up before it served, and was killed; this one "

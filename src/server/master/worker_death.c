@@ -26,8 +26,9 @@ void worker_death_give_up(struct master *master, struct generation *generation,
 static void log_obituary(const struct children *children, unsigned number, pid_t pid, int status)
 {
     const struct stats_board *board = &children->boards[number].board;
-    char end[128], last[160] = "";
+    char end[128];
     children_describe_end(end, sizeof(end), status);
+    char last[160] = "";
     if (board->calls != 0)
         snprintf(last, sizeof(last), ", the last one %s", stats_method_name(board->method));
     log_error("worker %u (pid %d) %s; calls in flight: %u%s", number, (int)pid, end, board->calls,
@@ -51,8 +52,8 @@ static void fail_start(struct master *master, struct generation *generation, uns
 {
     const char *report = generation->children.all[number].report;
     char end[128];
-    struct fault fault;
     children_describe_end(end, sizeof(end), status);
+    struct fault fault;
     if (report[0] != '\0' && report[0] != WORKER_READY)
         fault_set(&fault, "worker %u: %s", number, report);
     else

@@ -55,9 +55,9 @@ static void run_worker(const struct worker_config *config, void *data)
 
 static void spawn_worker(struct master *master, struct generation *generation, unsigned number)
 {
-    struct fault fault;
     struct birth birth = {master, generation};
     uint64_t now = clock_monotonic_ms();
+    struct fault fault;
     if (children_spawn(&generation->children, number, now, run_worker, &birth, &fault))
         return;
     if (generation->state == GENERATION_STARTING) {
@@ -87,12 +87,12 @@ void workers_spawn_due(struct master *master)
 
 void workers_bury(struct master *master, pid_t pid, int status)
 {
-    unsigned number;
     if (pid == master->successor.pid) {
         upgrade_fail(master, status);
         return;
     }
     for (struct generation *g = master->newest; g != NULL; g = g->older) {
+        unsigned number;
         if (children_mark_dead(&g->children, pid, &number)) {
             worker_death_handle(master, g, number, pid, status);
             return;

@@ -209,14 +209,14 @@ static void worker_end(struct worker *worker)
 enum worker_exit worker_run(const struct worker_config *config)
 {
     static struct worker worker; /* static: sockets that are still open at the exit point to it */
-    struct fault fault;
-    enum worker_exit exit_status = WORKER_EXIT_OK;
-    char name[16];
     worker.config = config;
+    char name[16];
     snprintf(name, sizeof(name), "rosterd-w%u", config->number);
     prctl(PR_SET_NAME, name);
     log_set_worker(config->number);
     limits_of_worker(config->options, config->number);
+    enum worker_exit exit_status = WORKER_EXIT_OK;
+    struct fault fault;
     if (!worker_start(&worker, &fault))
         exit_status = report_failed(&worker, &fault);
     else if (!report_ready(&worker))
