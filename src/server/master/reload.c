@@ -86,7 +86,7 @@ void reload_begin(struct master *master)
     master->reload_due = false;
     control_begin(&master->control);
     notify_reloading();
-    log_notice("HUP: the configuration is reloaded");
+    log_notice("HUP: reloading the configuration");
     struct fault fault;
     struct generation *next = open_next(master, &fault);
     if (next == NULL) {
