@@ -21,7 +21,7 @@ static int main_fail(const char *text)
 static int main_check(struct options *options, struct fault *fault)
 {
     log_set_level(LOG_LEVEL_WARNING);
-    return check_config(options, fault) ? EXIT_SUCCESS : main_fail(fault->text);
+    return config_check(options, fault) ? EXIT_SUCCESS : main_fail(fault->text);
 }
 
 static int main_reload(struct options *options, struct fault *fault)
@@ -30,8 +30,8 @@ static int main_reload(struct options *options, struct fault *fault)
     pid_t pid = (pid_t)options->reload;
     if (main_check(options, fault) != EXIT_SUCCESS)
         return EXIT_FAILURE;
-    if (!control_reload(pid, text))
-        return main_fail(text);
+    if (!control_reload(pid, text, fault))
+        return main_fail(fault->text);
     puts(text);
     return EXIT_SUCCESS;
 }

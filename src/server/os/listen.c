@@ -151,7 +151,7 @@ bool listeners_add(struct listeners *listeners, const struct listen_address *add
     close_listener(&listener, true);
     if (!optional || (reason != EAFNOSUPPORT && reason != EADDRNOTAVAIL))
         return fault_set(fault, "%s: %s", address->text, strerror(reason));
-    log_notice("%s is left out: %s", address->text, strerror(reason));
+    log_notice("%s is skipped: %s", address->text, strerror(reason));
     return true;
 }
 
