@@ -118,11 +118,12 @@ def test_log_file_is_reopened_by_usr1(start, tmp_path):
     os.kill(server.worker_pids()[0], 9)
     wait_for(lambda: "killed by signal 9" in log.read_text())
     wait_for(lambda: len(server.worker_pids()) == 2 and have_open(server, access))
-    before = access.read_text().count("\n")  # a line that came late may be there
+    # the line of the call before the signal may be in the new file, now or a moment later
+    before = access.read_text().count("\n")
     assert before <= 1
     for _ in range(8):
         call(server)
-    wait_for(lambda: access.read_text().count("\n") == before + 8)
+    wait_for(lambda: access.read_text().count("\n") in (before + 8, 9))
     assert (tmp_path / "access.1").read_text().count("\n") == 1
 
 
