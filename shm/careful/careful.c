@@ -13,10 +13,18 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "shm/careful/careful_walk.h"
+#include "shm/core/fail.h"
 #include "shm/core/grace.h"
+#include "shm/core/layout.h"
+#include "shm/core/mapping.h"
+#include "shm/core/store_handle.h"
+#include "shm/core/test_points.h"
+#include "shm/core/writer_lock.h"
+#include "shm/error.h"
 
 /* An unprotected reader's: what is still wrong after so many looks, the last of them
  * spread over a while, is no change under its eyes. */

@@ -1,7 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /* Lookups in hash tables that are not trusted. */
+#include <string.h>
+
+#include "shm/careful.h"
 #include "shm/careful/careful_walk.h"
 #include "shm/core/grace.h"
+#include "shm/core/hash.h"
+#include "shm/core/layout.h"
+#include "shm/core/mapping.h"
+#include "shm/core/store_handle.h"
+#include "shm/core/test_points.h"
+#include "shm/error.h"
+#include "shm/store.h"
 #include "shm/table/unique.h"
 
 /* What is looked for in a chain. */

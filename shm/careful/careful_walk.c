@@ -9,9 +9,14 @@
 #include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 
+#include "shm/core/fail.h"
 #include "shm/core/hash.h"
+#include "shm/core/mapping.h"
+#include "shm/core/store_handle.h"
+#include "shm/core/test_points.h"
 
 /* One commit takes a body from its user, another gives it to the same user again: where there was
  * no more than one, what leads to the same body has led there all the time. */

@@ -3,8 +3,12 @@
 #ifndef ROSTERD_SHM_CAREFUL_CAREFUL_WALK_H
 #define ROSTERD_SHM_CAREFUL_CAREFUL_WALK_H
 
+#include <stdbool.h>
+
 #include "shm/careful.h"
-#include "shm/core/internal.h"
+#include "shm/core/layout.h"
+#include "shm/error.h"
+#include "shm/store.h"
 
 struct careful {
     const struct shm_store *store;

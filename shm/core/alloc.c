@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Size classes: 16-byte steps to 512, then 64 to 1024, 128 to 2048, 256 to 4096. */
 #include "shm/core/alloc.h"
+
 #include "shm/core/dirty.h"
-#include "shm/core/log.h"
 
 static uint64_t *first_word(uint64_t block)
 {

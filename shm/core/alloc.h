@@ -9,7 +9,11 @@
 #ifndef ROSTERD_SHM_CORE_ALLOC_H
 #define ROSTERD_SHM_CORE_ALLOC_H
 
-#include "shm/core/internal.h"
+#include <stdbool.h>
+
+#include "shm/core/layout.h"
+#include "shm/core/mapping.h"
+#include "shm/core/txn.h"
 
 /** The class of a block of this size, 1 to 4096 bytes. */
 unsigned shm_class_of(uint64_t size);

@@ -14,7 +14,10 @@
 #ifndef ROSTERD_SHM_CORE_DIRTY_H
 #define ROSTERD_SHM_CORE_DIRTY_H
 
-#include "shm/core/internal.h"
+#include <stdbool.h>
+
+#include "shm/core/layout.h"
+#include "shm/core/mapping.h"
 
 static inline uint64_t *shm_dirty_map(void)
 {

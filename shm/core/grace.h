@@ -28,9 +28,14 @@
 #ifndef ROSTERD_SHM_CORE_GRACE_H
 #define ROSTERD_SHM_CORE_GRACE_H
 
+#include <stdbool.h>
+
 #include <urcu/uatomic.h>
 
-#include "shm/core/internal.h"
+#include "shm/core/actor_handle.h"
+#include "shm/core/layout.h"
+#include "shm/core/mapping.h"
+#include "shm/store.h"
 
 static inline void shm_grace_online(struct shm_actor *actor)
 {

@@ -3,10 +3,13 @@
 #ifndef ROSTERD_SHM_CORE_HASH_H
 #define ROSTERD_SHM_CORE_HASH_H
 
+#include <string.h>
+
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
 #include "shm/core/layout.h"
+#include "shm/store.h"
 
 static inline uint64_t shm_hash_keyed(const uint8_t secret[SHM_SECRET_SIZE],
                                       const uint8_t id[SHM_ID_SIZE])

@@ -2,7 +2,8 @@
 /* The fingerprint of layout.h as this build sees it. */
 #include "shm/core/layout.h"
 
-#include "shm/core/hash.h"
+#define XXH_INLINE_ALL
+#include <xxhash.h>
 
 #define FIELD(type, field) offsetof(struct type, field), sizeof(((struct type *)0)->field)
 

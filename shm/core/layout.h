@@ -303,7 +303,15 @@ _Static_assert(SHM_SLOTS_AT + SHM_SLOTS * sizeof(struct shm_slot) <= SHM_ARENA_A
                "the slots end before the arena");
 _Static_assert(sizeof(void *) == 8 && sizeof(pthread_mutex_t) <= 48, "a 64-bit machine");
 
+/** The smallest multiple of `to` that is at least n. */
+static inline uint64_t shm_round_up(uint64_t n, uint64_t to)
+{
+    return (n + to - 1) / to * to;
+}
+
+/** The fingerprint of this layout. */
 uint64_t shm_layout_hash(void);
+/** What header->check must be. */
 uint64_t shm_header_check(const struct shm_header *header);
 
 #endif

@@ -3,7 +3,11 @@
 
 #include <stdlib.h>
 
-#include "shm/core/grace.h"
+#include <urcu/arch.h>
+
+#include "shm/core/mapping.h"
+#include "shm/core/test_points.h"
+#include "shm/slots/slot.h"
 
 enum {
     ROOM_MIN = 256,

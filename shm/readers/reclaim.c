@@ -35,13 +35,25 @@
  * version in the moment in which it is revoked: so who meets `revoked` looks whether the
  * pin's list was made for its version (held_for), and lets it stand if not.
  */
+#include "shm/readers/reclaim.h"
+
 #include <assert.h>
+#include <string.h>
 
 #include <urcu/rcuhlist.h>
 #include <urcu/rculist.h>
 
+#include "shm/core/actor_handle.h"
+#include "shm/core/alloc.h"
+#include "shm/core/layout.h"
+#include "shm/core/mapping.h"
+#include "shm/core/test_points.h"
+#include "shm/core/txn.h"
+#include "shm/core/writer_lock.h"
+#include "shm/error.h"
 #include "shm/readers/readers.h"
 #include "shm/table/retire.h"
+#include "shm/table/tower.h"
 #include "shm/table/unique.h"
 
 enum {

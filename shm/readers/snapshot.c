@@ -14,9 +14,13 @@
  * when it has ended, or when it has begun anew in the same moment. `held_for` tells: what it
  * holds for another version keeps nothing, and a `revoked` for another version means nothing.
  */
-#include <time.h>
-
+#include "base/clock.h"
+#include "shm/core/actor_handle.h"
 #include "shm/core/grace.h"
+#include "shm/core/layout.h"
+#include "shm/core/test_points.h"
+#include "shm/error.h"
+#include "shm/store.h"
 
 static void collect_free_pins(struct shm_actor *actor)
 {
@@ -25,13 +29,6 @@ static void collect_free_pins(struct shm_actor *actor)
         if (pin->count == 0 && __atomic_load_n(&pin->held, __ATOMIC_ACQUIRE) == NULL)
             actor->pin_free[actor->pins_free++] = (uint8_t)i;
     }
-}
-
-static uint64_t now_ms(void)
-{
-    struct timespec ts;
-    clock_gettime(CLOCK_MONOTONIC_COARSE, &ts);
-    return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
 }
 
 int shm_snapshot_begin(struct shm_actor *actor, struct shm_snapshot *snapshot)
@@ -51,7 +48,8 @@ int shm_snapshot_begin(struct shm_actor *actor, struct shm_snapshot *snapshot)
             return SHM_EPINS;
         actor->pin_last = actor->pin_free[--actor->pins_free];
         pin = &actor->slot->pins[actor->pin_last];
-        __atomic_store_n(&pin->started, now_ms(), __ATOMIC_RELAXED); /* a verify may look */
+        __atomic_store_n(&pin->started, clock_monotonic_coarse_ms(),
+                         __ATOMIC_RELAXED); /* a verify may look */
         __atomic_store_n(&pin->revoked, 0, __ATOMIC_RELAXED);
 #ifndef SHM_MUTANT_COUNT_FIRST
         __atomic_store_n(&pin->version, version, __ATOMIC_RELAXED);

@@ -1,10 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /* Whether users share a key that is to be unique: looked for in memory of our own, before
  * anything of the segment is changed. */
+#include "shm/rebuild/duplicates.h"
+
 #include <stdio.h>
+#include <string.h>
 #include <sys/mman.h>
 
-#include "shm/rebuild/rebuild.h"
+#include "base/container_of.h"
+#include "shm/core/fail.h"
+#include "shm/core/layout.h"
+#include "shm/core/mapping.h"
+#include "shm/core/store_handle.h"
 #include "shm/table/unique.h"
 
 enum { NAMED = 5, SHOWN = 40 };
@@ -76,7 +83,7 @@ static int find(struct shm_store *store, const struct shm_config *config, unsign
     if (s.places == MAP_FAILED)
         return shm_fail(fault, SHM_ESYS, "segment %s: out of memory", store->name);
     for (const struct cds_list_head *at = end->next; at != end; at = at->next) {
-        const struct shm_node *node = caa_container_of(at, struct shm_node, order);
+        const struct shm_node *node = container_of(at, struct shm_node, order);
         if (node->died == SHM_NEVER)
             look_at(&s, node);
     }

@@ -3,14 +3,12 @@
 #ifndef ROSTERD_SHM_REBUILD_REBUILD_H
 #define ROSTERD_SHM_REBUILD_REBUILD_H
 
-#include "shm/core/internal.h"
+#include <stdbool.h>
 
-/**
- * Whether the tables can be made what config says; changes nothing of the users.
- * @return SHM_EEXIST where users share a key that is to be unique from now on
- */
-int shm_rebuild_check(struct shm_store *store, const struct shm_config *config,
-                      struct shm_fault *fault);
+#include "shm/core/mapping.h"
+#include "shm/error.h"
+#include "shm/store.h"
+
 /**
  * Makes them so, going on where a dead owner left off. By the owner, alone but for readers. An
  * index that is not wanted any more goes last.

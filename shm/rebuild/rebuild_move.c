@@ -10,8 +10,14 @@
  * in its order, and one that is too long for a transaction from its end: each part goes in front
  * of what went before.
  */
-#include "shm/rebuild/rebuild_parts.h"
+#include "shm/rebuild/rebuild_move.h"
 
+#include "base/container_of.h"
+#include "shm/core/layout.h"
+#include "shm/core/mapping.h"
+#include "shm/core/txn.h"
+#include "shm/error.h"
+#include "shm/store.h"
 #include "shm/table/unique.h"
 
 /* An id's hash is in the node. A key's is not: it comes from a body, any one, for all have the
@@ -20,7 +26,7 @@ static uint64_t hash_of(const struct rebuild *r, unsigned which, const struct cd
 {
     uint8_t bytes[SHM_KEY_MAX];
     if (which == REBUILD_IDS)
-        return caa_container_of(at, struct shm_node, by_id)->hash;
+        return container_of(at, struct shm_node, by_id)->hash;
     const struct shm_body *body = shm_unique_node(at, which)->body;
     uint32_t len = shm_unique_key(r->config->key_of, which, body, bytes);
     return shm_unique_hash(shm_header(), which, bytes, len);

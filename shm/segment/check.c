@@ -16,14 +16,18 @@
  * is read twice, too, for entries may be those of the next commit already. What was not steady
  * is looked at again. What was, and is wrong, too: an owner may have repaired it.
  */
+#include "shm/segment/check.h"
+
 #include <errno.h>
 #include <stdlib.h>
-#include <sys/mman.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "shm/core/log.h"
-#include "shm/verify/verify.h"
+#include "shm/core/fail.h"
+#include "shm/core/table_size.h"
+#include "shm/core/test_points.h"
+#include "shm/store.h"
 
 #define MAGIC "rosterd\n"
 

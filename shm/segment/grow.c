@@ -23,11 +23,21 @@
  * What a control group's limit refuses is remembered by the process alone: others are in others, as
  * a tool in its user's session beside the server.
  */
-#include <sys/mman.h>
-#include <time.h>
+#include "shm/segment/grow.h"
 
-#include "shm/core/log.h"
-#include "shm/segment/room.h"
+#include <fcntl.h>
+#include <sys/mman.h>
+
+#include "base/clock.h"
+#include "shm/core/fail.h"
+#include "shm/core/layout.h"
+#include "shm/core/mapping.h"
+#include "shm/core/store_handle.h"
+#include "shm/core/test_points.h"
+#include "shm/core/txn.h"
+#include "shm/core/writer_lock.h"
+#include "shm/segment/cgroup_room.h"
+#include "shm/segment/segment_file.h"
 
 #ifndef MADV_COLLAPSE
 #define MADV_COLLAPSE 25
@@ -41,22 +51,15 @@ enum { REMEMBER_US = 100000 };
  * The master keeps two steps ahead, no more: what is ahead is nobody's yet. */
 enum { STEP_SHARE = 16, STEP_HUGE_MAX = 2, STEPS_AHEAD = 2 };
 
-static int64_t now_us(void)
-{
-    struct timespec ts;
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
-}
-
 /* Fills the huge pages, if the kernel likes: what it does not do the caller allocates. */
 static void collapse(uint64_t at, uint64_t length, bool hurry)
 {
     static int64_t not_before, failed_before;
-    int64_t start = now_us();
+    int64_t start = (int64_t)clock_monotonic_us();
     if (start < failed_before || (hurry && start < not_before))
         return;
     bool done = madvise((void *)(uintptr_t)(SHM_BASE + at), length, MADV_COLLAPSE) == 0;
-    int64_t end = now_us();
+    int64_t end = (int64_t)clock_monotonic_us();
     not_before = end + (end - start) * COLLAPSE_SHARE;
     if (!done)
         failed_before = end + COLLAPSE_FAILED_MS * INT64_C(1000);
@@ -118,13 +121,13 @@ uint64_t shm_group_full_at;
 static bool is_full(const uint64_t *full_at)
 {
     uint64_t at = __atomic_load_n(full_at, __ATOMIC_RELAXED);
-    return at != 0 && (uint64_t)now_us() - at < REMEMBER_US; /* the future is long ago */
+    return at != 0 && clock_monotonic_us() - at < REMEMBER_US; /* the future is long ago */
 }
 
 static void remember(uint64_t *full_at, int rc)
 {
     if (rc == SHM_ESPACE)
-        __atomic_store_n(full_at, (uint64_t)now_us(), __ATOMIC_RELAXED);
+        __atomic_store_n(full_at, clock_monotonic_us(), __ATOMIC_RELAXED);
     else if (rc == SHM_OK && __atomic_load_n(full_at, __ATOMIC_RELAXED) != 0)
         __atomic_store_n(full_at, 0, __ATOMIC_RELAXED);
 }
@@ -135,16 +138,14 @@ static uint64_t step_of(uint64_t arena)
     return step < STEP_HUGE_MAX * SHM_HUGE ? step : STEP_HUGE_MAX * SHM_HUGE;
 }
 
-enum manner { MUST, UNLESS_FULL, AHEAD };
-
-static int grow(struct shm_store *store, enum manner manner)
+static int grow(struct shm_store *store, bool ahead)
 {
     uint64_t old = __atomic_load_n(&shm_control()->arena_end, __ATOMIC_ACQUIRE);
     uint64_t bound = SHM_BASE + store->size;
     uint64_t step = step_of(old - SHM_BASE);
     uint64_t *full_at = &shm_group_full_at;
     int rc = SHM_ESPACE;
-    if (old < bound && manner != MUST && (is_full(full_at) || is_full(&shm_control()->full_at)))
+    if (old < bound && (is_full(full_at) || is_full(&shm_control()->full_at)))
         return SHM_ESPACE;
     /* where the whole step finds no room, the least may */
     for (bool least = false; rc == SHM_ESPACE && !least; step = SHM_HUGE) {
@@ -158,7 +159,7 @@ static int grow(struct shm_store *store, enum manner manner)
         rc = shm_room_for(end - old, NULL);
         if (rc == SHM_OK) {
             full_at = &shm_control()->full_at;
-            rc = allocate(store->fd, old - SHM_BASE, end - old, manner != AHEAD, NULL);
+            rc = allocate(store->fd, old - SHM_BASE, end - old, !ahead, NULL);
         }
         if (rc == SHM_OK) {
             SHM_POINT("allocated");
@@ -171,12 +172,7 @@ static int grow(struct shm_store *store, enum manner manner)
 
 int shm_grow(struct shm_store *store)
 {
-    return grow(store, MUST);
-}
-
-int shm_grow_unless_full(struct shm_store *store)
-{
-    return grow(store, UNLESS_FULL);
+    return grow(store, false);
 }
 
 int shm_grow_to(struct shm_store *store, uint64_t end, struct shm_fault *fault)
@@ -209,7 +205,7 @@ bool shm_grow_ahead(struct shm_store *store)
     bool grown = false;
     for (int steps = 0; steps < STEPS_AHEAD && end - used < STEPS_AHEAD * step_of(end - SHM_BASE);
          steps++) {
-        if (grow(store, AHEAD) != SHM_OK)
+        if (grow(store, true) != SHM_OK)
             break;
         grown = true;
         end = __atomic_load_n(&control->arena_end, __ATOMIC_ACQUIRE);

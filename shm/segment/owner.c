@@ -7,12 +7,16 @@
  * Tools that write hold a shared lock of another byte, which an owner takes alone
  * while it checks and rebuilds: what it has checked stays as it was.
  */
+#include "shm/segment/owner.h"
+
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "shm/core/internal.h"
+#include "shm/core/fail.h"
+#include "shm/core/store_handle.h"
 
 enum { OWNER_BYTE, GUEST_BYTE };
 enum { GUEST_WAIT_MS = 1000, GUEST_PAUSE_MS = 10 };

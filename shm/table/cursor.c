@@ -21,11 +21,21 @@
  * keeps what we read until it ends (reclaim.c). Before, it would say nothing: between the look and
  * the section the pin may be revoked, and all that it kept freed and used again.
  */
+#include "shm/table/cursor.h"
+
+#include <fcntl.h>
+
 #include <urcu/pointer.h>
 #include <urcu/rculist.h>
 
+#include "base/container_of.h"
 #include "shm/core/grace.h"
-#include "shm/core/hash.h"
+#include "shm/core/layout.h"
+#include "shm/core/mapping.h"
+#include "shm/core/test_points.h"
+#include "shm/error.h"
+#include "shm/store.h"
+#include "shm/table/tower.h"
 
 /* Users created in sequence lie in sequence, a node and a body each: what comes
  * a few users later is asked for now. A prefetch of no memory is nothing. */
@@ -41,7 +51,7 @@ static const
 
 static const struct shm_node *entry(const struct cds_list_head *at)
 {
-    return caa_container_of(at, struct shm_node, order);
+    return container_of(at, struct shm_node, order);
 }
 
 /* The first node with a number over seq, or the list's head. */
@@ -124,7 +134,7 @@ int shm_cursor_after(struct shm_cursor *cursor, struct shm_actor *actor,
         return SHM_EINVAL;
     *cursor = (struct shm_cursor){.actor = actor, .snapshot = snapshot, .passed = seq};
     if (shm_user_find(actor, id, &user) == SHM_OK && user.seq == seq) {
-        const struct shm_node *node = caa_container_of(user.id, struct shm_node, id[0]);
+        const struct shm_node *node = container_of(user.id, struct shm_node, id[0]);
         /* only then it is pinned */
         if (shm_visible(node->born, &node->died, snapshot->version))
             cursor->last = node;

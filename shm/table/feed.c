@@ -25,7 +25,12 @@
  * for feed_head only grows (in 64 bits, so it does not come round).
  */
 #include "shm/table/feed.h"
+
+#include <string.h>
+
 #include "shm/core/grace.h"
+#include "shm/core/test_points.h"
+#include "shm/error.h"
 
 /* How far feed_head may be ahead of an entry that is still whole. */
 enum { KEPT = SHM_FEED_SIZE - SHM_BATCH_MAX };

@@ -9,10 +9,22 @@
  * it, which pairs with rcu_dereference here. An id, or a key, can occur many times in a
  * chain, deleted and created again: the first who is not too young decides (chain.h).
  */
+#include <string.h>
+
+#include <urcu/compiler.h>
 #include <urcu/pointer.h>
 #include <urcu/rcuhlist.h>
 
+#include "base/container_of.h"
+#include "shm/core/actor_handle.h"
 #include "shm/core/grace.h"
+#include "shm/core/hash.h"
+#include "shm/core/layout.h"
+#include "shm/core/mapping.h"
+#include "shm/core/store_handle.h"
+#include "shm/core/test_points.h"
+#include "shm/error.h"
+#include "shm/store.h"
 #include "shm/table/unique.h"
 
 static inline bool same_id(const uint8_t *a, const uint8_t *b)
@@ -76,7 +88,7 @@ static inline __attribute__((always_inline)) int find_in(const struct cds_hlist_
     struct cds_hlist_node *pos;
     /* cds_hlist_for_each_entry_rcu() would step from NULL to its entry at the end */
     for (pos = rcu_dereference(bucket->next); pos != NULL; pos = rcu_dereference(pos->next)) {
-        const struct shm_node *node = caa_container_of(pos, struct shm_node, by_id);
+        const struct shm_node *node = container_of(pos, struct shm_node, by_id);
         prefetch_body(node);
         if (!same_id(node->id, id))
             continue;
@@ -97,7 +109,7 @@ static int find_in_order(const uint8_t id[SHM_ID_SIZE], uint64_t version, struct
     const struct cds_list_head *end = &shm_control()->order;
     for (const struct cds_list_head *at = rcu_dereference(end->next); at != end;
          at = rcu_dereference(at->next)) {
-        const struct shm_node *node = caa_container_of(at, struct shm_node, order);
+        const struct shm_node *node = container_of(at, struct shm_node, order);
         const struct shm_body *body = same_id(node->id, id) ? newest_body_at(node, version) : NULL;
         if (body == NULL || !is_there(body, version)) /* oldest first: a later one may be there */
             continue;
@@ -180,7 +192,7 @@ static int find_key_in_order(shm_key_of *key_of, const struct key_value *value, 
     const struct cds_list_head *end = &shm_control()->order;
     for (const struct cds_list_head *at = rcu_dereference(end->next); at != end;
          at = rcu_dereference(at->next)) {
-        const struct shm_node *node = caa_container_of(at, struct shm_node, order);
+        const struct shm_node *node = container_of(at, struct shm_node, order);
         const struct shm_body *body = newest_body_at(node, version);
         if (body == NULL || !has_key(key_of, body, value) || !is_there(body, version))
             continue;

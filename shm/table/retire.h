@@ -7,8 +7,13 @@
 #ifndef ROSTERD_SHM_TABLE_RETIRE_H
 #define ROSTERD_SHM_TABLE_RETIRE_H
 
+#include <stdbool.h>
+#include <string.h>
+
 #include "shm/core/alloc.h"
-#include "shm/core/log.h"
+#include "shm/core/layout.h"
+#include "shm/core/mapping.h"
+#include "shm/core/txn.h"
 
 static inline uint64_t shm_body_size(const struct shm_body *body)
 {
@@ -94,19 +99,5 @@ static inline void shm_queue_pop(struct shm_txn *txn, enum shm_queue_name name)
     queue->count--;
     queue->bytes -= shm_retired_bytes(body, (enum shm_body_state)body->state);
 }
-
-/* ---- finding what a write is about, under the lock ---- */
-
-/** The user with this id who is not deleted, or NULL. */
-struct shm_node *shm_live_node(const struct shm_actor *actor, uint64_t hash,
-                               const uint8_t id[SHM_ID_SIZE]);
-/** Hashes the ids and waits for no memory: before the lock. `stride` bytes lie between two ids. */
-void shm_prepare_ids(struct shm_actor *actor, const uint8_t *ids, size_t stride, size_t count);
-/** For a batch, just before the lock: brings the users that its chains begin with into the cache.
- */
-void shm_touch_targets(const struct shm_actor *actor, size_t count);
-/** Finds all users of the batch. @return SHM_OK, SHM_ENOENT, SHM_EINVAL (one occurs twice) */
-int shm_find_targets(struct shm_actor *actor, const uint8_t *ids, size_t stride, size_t count,
-                     struct shm_conflict *conflict);
 
 #endif

@@ -3,11 +3,17 @@
 #include "shm/table/unique.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include <urcu/pointer.h>
 #include <urcu/rcuhlist.h>
 
-#include "shm/table/chain.h"
+#include "shm/core/actor_handle.h"
+#include "shm/core/mapping.h"
+#include "shm/core/store_handle.h"
+#include "shm/core/test_points.h"
+#include "shm/error.h"
+#include "shm/table/hash_chain.h"
 
 struct shm_node *shm_unique_find(const struct cds_hlist_node *first, unsigned key,
                                  shm_key_of *key_of, const uint8_t *value, uint32_t len)

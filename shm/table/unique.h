@@ -18,9 +18,12 @@
 #ifndef ROSTERD_SHM_TABLE_UNIQUE_H
 #define ROSTERD_SHM_TABLE_UNIQUE_H
 
+#include <stdbool.h>
+
 #include "shm/core/grace.h"
 #include "shm/core/hash.h"
-#include "shm/core/internal.h"
+#include "shm/core/layout.h"
+#include "shm/store.h"
 
 /** A key of a user who is to be inserted. */
 struct shm_key {

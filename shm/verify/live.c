@@ -15,15 +15,23 @@
  * fit the rest; of the other words, an older state passes the same checks.
  */
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <time.h>
-#include <unistd.h>
 
 #include <urcu/arch.h>
 
+#include "base/clock.h"
 #include "shm/core/dirty.h"
-#include "shm/segment/room.h"
+#include "shm/core/layout.h"
+#include "shm/core/mapping.h"
+#include "shm/core/store_handle.h"
+#include "shm/core/writer_lock.h"
+#include "shm/error.h"
+#include "shm/segment/cgroup_room.h"
+#include "shm/slots/slot.h"
+#include "shm/store.h"
+#include "shm/verify/image.h"
 #include "shm/verify/verify.h"
 
 enum {
@@ -195,17 +203,10 @@ static int bite(struct shm_store *store, struct copy *copy, uint64_t size)
     return pages > 0 ? SHM_EBUSY : rc;
 }
 
-static uint64_t now_ns(void)
-{
-    struct timespec ts;
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
-}
-
 static void give_turn(void)
 {
-    uint64_t until = now_ns() + TURN_NS;
-    while (now_ns() < until)
+    uint64_t until = clock_monotonic_ns() + TURN_NS;
+    while (clock_monotonic_ns() < until)
         caa_cpu_relax();
 }
 

@@ -1,6 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* The control page, the slots and the feed. */
-#include "shm/verify/verify_parts.h"
+#include "shm/verify/verify_control.h"
+
+#include "shm/core/layout.h"
+#include "shm/core/writer_lock.h"
+#include "shm/error.h"
+#include "shm/store.h"
 
 static bool all_zero(const void *bytes, size_t size)
 {

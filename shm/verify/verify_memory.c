@@ -1,7 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* Blocks that are on their way to the free lists, the free lists, and what is left of the arena. */
+#include "shm/verify/verify_memory.h"
+
+#include <string.h>
+
+#include "shm/core/alloc.h"
+#include "shm/core/layout.h"
 #include "shm/table/retire.h"
-#include "shm/verify/verify_parts.h"
+#include "shm/table/tower.h"
+#include "shm/verify/verify_users.h"
 
 /* ---- retired: still in their chains, which have been walked ---- */
 

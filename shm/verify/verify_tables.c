@@ -16,11 +16,17 @@
  * A range of buckets is looked at breadth first: all its first nodes are asked
  * for before one of them is read, then all second ones, and so on.
  */
-#include <stdlib.h>
+#include "shm/verify/verify_tables.h"
 
+#include <stdlib.h>
+#include <string.h>
+
+#include "shm/core/layout.h"
+#include "shm/core/table_size.h"
+#include "shm/core/test_points.h"
+#include "shm/store.h"
 #include "shm/table/retire.h"
 #include "shm/table/unique.h"
-#include "shm/verify/verify_parts.h"
 
 enum { RANGE = 512, IDS = 0, HASH_BITS = 14, NOTES = 2 * RANGE };
 

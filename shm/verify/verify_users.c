@@ -12,12 +12,17 @@
  * Where towers lie, pieces are wrong, too: a walk that leaves its piece meets a
  * node that is claimed already, or the end.
  */
+#include "shm/verify/verify_users.h"
+
+#include <fcntl.h>
 #include <stdlib.h>
 
+#include "shm/core/alloc.h"
 #include "shm/core/hash.h"
+#include "shm/store.h"
 #include "shm/table/retire.h"
+#include "shm/table/tower.h"
 #include "shm/table/unique.h"
-#include "shm/verify/verify_parts.h"
 
 enum { PIECES_MIN = 256, PIECES_MAX = 4096, AT_ONCE = 8, TELL_EVERY = 4096 };
 

@@ -14,7 +14,12 @@
 
 #include <cmocka.h>
 
-#include "shm/core/internal.h"
+#include "shm/core/layout.h"
+#include "shm/core/mapping.h"
+#include "shm/core/store_handle.h"
+#include "shm/core/writer_lock.h"
+#include "shm/error.h"
+#include "shm/segment/owner.h"
 #include "tests/inspect/tool.h"
 #include "tests/inspect/users_file.h"
 

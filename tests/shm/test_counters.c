@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "shm/counters.h"
+#include "shm/name.h"
 
 static const char *const names[] = {"started_total", "handled_total{code=\"OK\"}", "bytes_total"};
 

@@ -1,9 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /* Listings that have deleted users to pass, whom an older snapshot keeps in place. */
 #include "shm/careful.h"
+#include "shm/core/actor_handle.h"
+#include "shm/core/layout.h"
+#include "shm/core/mapping.h"
+#include "shm/core/test_points.h"
+#include "shm/table/cursor.h"
 #include "tests/shm/support.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 enum { MANY = 5000, STEP = 1024, LAST = 20 };
 

@@ -6,11 +6,18 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "shm/core/layout.h"
+#include "shm/core/mapping.h"
+#include "shm/core/table_size.h"
+#include "shm/core/test_points.h"
 #include "shm/rebuild/rebuild.h"
+#include "shm/segment/owner.h"
+#include "shm/segment/segment_file.h"
 
 enum { USERS = 10000 };
 

@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The writer lock: a robust mutex in the segment. Only who holds it changes a
+ * shared word that is not its own slot's. Nobody sleeps in it: its holder may
+ * be stopped for as long as somebody likes.
+ */
+#include "shm/core/writer_lock.h"
+
+#include <errno.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <urcu/arch.h>
+#include <urcu/compiler.h>
+
+#include "base/clock.h"
+#include "shm/core/fail.h"
+#include "shm/core/layout.h"
+#include "shm/core/mapping.h"
+#include "shm/core/store_handle.h"
+#include "shm/core/test_points.h"
+#include "shm/core/txn.h"
+
+enum { LOCK_NS = 50 * 1000, TRIES_A_LOOK = 16, RELAX = 16 };
+enum { WAIT_TRIES = 1000, EAGER_TRIES = 20, WAIT_PAUSE_US = 1000 };
+
+int shm_mutex_init(pthread_mutex_t *mutex)
+{
+    pthread_mutexattr_t attr;
+    int rc = pthread_mutexattr_init(&attr);
+    if (rc == 0)
+        rc = pthread_mutexattr_setpshared(&attr, PTHREAD_PROCESS_SHARED);
+    if (rc == 0)
+        rc = pthread_mutexattr_setrobust(&attr, PTHREAD_MUTEX_ROBUST);
+    if (rc == 0)
+        rc = pthread_mutex_init(mutex, &attr);
+    pthread_mutexattr_destroy(&attr);
+    return rc == 0 ? SHM_OK : SHM_ESYS;
+}
+
+static bool unfinished(void)
+{
+    return __atomic_load_n(&shm_log()->state, __ATOMIC_RELAXED) != SHM_LOG_IDLE;
+}
+
+/* A tool maps the arena read-only, and a dead holder's work needs more. */
+static int replay(const struct shm_store *store)
+{
+    if (store->readonly &&
+        mprotect((void *)(uintptr_t)SHM_BASE, store->size, PROT_READ | PROT_WRITE) != 0)
+        return SHM_ESYS;
+    shm_log_replay(shm_log());
+    if (store->readonly)
+        mprotect((void *)(uintptr_t)(SHM_BASE + SHM_ARENA_AT), store->size - SHM_ARENA_AT,
+                 PROT_READ);
+    return SHM_OK;
+}
+
+/*
+ * The lock is ours, and the log is not idle or the former holder died. What is to be done the log
+ * says, and not how we got the mutex: SEALED is a commit that is not finished, whoever has had
+ * the lock since.
+ *
+ * A process may be unable to finish it: it attached before the segment grew, so its mapping ends
+ * before words that the log changes, or it cannot make the arena writable. It gives the lock
+ * back in order and leaves the log SEALED, and the next who can finishes it. Dying between
+ * the two calls leaves the mutex dead and the log as it is: the same again for the next.
+ *
+ * Only a log that makes no sense ends the mutex: better no writer than a wrong table. (Where
+ * the mutex was whole it stays so, but each who gets it comes here and is refused.)
+ */
+static __attribute__((noinline, cold)) int recover(const struct shm_store *store, bool died)
+{
+    struct shm_log *log = shm_log();
+    uint64_t end = shm_log_end(log, shm_control()->arena_end - SHM_BASE);
+    int rc = SHM_OK;
+    if (end == 0)
+        rc = SHM_ECORRUPT;
+    else if (end > store->size)
+        rc = SHM_EOUTGROWN;
+    else if (log->state == SHM_LOG_SEALED)
+        rc = replay(store);
+    if (rc != SHM_ECORRUPT && died) {
+        SHM_POINT("recovered");
+        pthread_mutex_consistent(&shm_control()->writer);
+        SHM_POINT("consistent");
+    }
+    if (rc != SHM_OK)
+        pthread_mutex_unlock(&shm_control()->writer);
+    return rc;
+}
+
+static inline int try_once(const struct shm_store *store)
+{
+    int rc = pthread_mutex_trylock(&shm_control()->writer);
+    if (rc == 0 || rc == EOWNERDEAD)
+        SHM_POINT("lock taken");
+    if (caa_likely(rc == 0 && !unfinished()))
+        return SHM_OK;
+    if (rc == EBUSY)
+        return SHM_EBUSY;
+    return rc == 0 || rc == EOWNERDEAD ? recover(store, rc == EOWNERDEAD) : SHM_ECORRUPT;
+}
+
+int shm_writer_lock(struct shm_store *store)
+{
+    if (store->locked_out)
+        return SHM_EPERM;
+    int rc = try_once(store);
+    if (rc != SHM_EBUSY)
+        return rc;
+    uint64_t until = clock_monotonic_ns() + LOCK_NS;
+    do {
+        for (int i = 0; i < TRIES_A_LOOK; i++) {
+            for (int r = 0; r < RELAX; r++)
+                caa_cpu_relax();
+            rc = try_once(store);
+            if (rc != SHM_EBUSY)
+                return rc;
+        }
+    } while (clock_monotonic_ns() < until);
+    return SHM_EBUSY;
+}
+
+int shm_writer_wait(struct shm_store *store)
+{
+    int rc = shm_writer_lock(store);
+    for (int tries = 0; rc == SHM_EBUSY && tries < WAIT_TRIES; tries++) {
+        if (tries >= EAGER_TRIES)
+            usleep(WAIT_PAUSE_US);
+        rc = shm_writer_lock(store);
+    }
+    return rc;
+}
+
+void shm_writer_unlock(void)
+{
+    SHM_POINT("unlocking");
+    pthread_mutex_unlock(&shm_control()->writer);
+}
+
+bool shm_writer_reap(struct shm_store *store)
+{
+    if (store->locked_out)
+        return false;
+    int rc = pthread_mutex_trylock(&shm_control()->writer);
+    if (rc != 0 && rc != EOWNERDEAD)
+        return false;
+    bool left = rc == EOWNERDEAD || unfinished();
+    if (left && recover(store, rc == EOWNERDEAD) != SHM_OK)
+        return false;
+    shm_writer_unlock();
+    return left;
+}
+
+/* A robust mutex starts with its futex word: the thread that has it, and two bits. The number of
+ * a thread is its process's where that has but one. */
+uint32_t shm_store_lock_holder(const struct shm_store *store)
+{
+    enum { OWNER = 0x3fffffff };
+    const uint32_t *word = (const void *)&shm_control()->writer;
+    (void)store;
+    return __atomic_load_n(word, __ATOMIC_RELAXED) & OWNER;
+}
+
+int shm_writer_fail(const struct shm_store *store, int error, struct shm_fault *fault)
+{
+    uint32_t holder = error == SHM_EBUSY ? shm_store_lock_holder(store) : 0;
+    if (holder != 0)
+        return shm_fail(fault, error,
+                        "segment %s: cannot take its writer lock: process %u holds it: continue "
+                        "or end it, then try again",
+                        store->name, (unsigned)holder);
+    return shm_fail(fault, error, "segment %s: cannot take its writer lock: %s", store->name,
+                    shm_strerror(error));
+}

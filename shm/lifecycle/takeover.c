@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A new owner takes the segment over that an earlier one left. Nothing of it changes
+ * before all of it has been checked and the new configuration fits it; then the log
+ * of a dead writer is finished, and the tables are made what the configuration
+ * says (rebuild.c). Tools that write are kept out meanwhile, readers are not.
+ *
+ * Or it takes over from one that lives, and serves: then there is nothing to check, and nothing
+ * may change. The lock is the open file's, so who has a copy of the descriptor has it.
+ */
+#include "shm/lifecycle/takeover.h"
+
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "shm/core/fail.h"
+#include "shm/core/layout.h"
+#include "shm/core/mapping.h"
+#include "shm/core/store_handle.h"
+#include "shm/core/test_points.h"
+#include "shm/core/writer_lock.h"
+#include "shm/lifecycle/contents.h"
+#include "shm/lifecycle/store_config.h"
+#include "shm/rebuild/duplicates.h"
+#include "shm/rebuild/rebuild.h"
+#include "shm/segment/check.h"
+#include "shm/segment/name_links.h"
+#include "shm/segment/owner.h"
+#include "shm/segment/segment_file.h"
+#include "shm/segment/segment_map.h"
+
+/* What a re-attach may change, as far as it can be told before the segment is mapped. */
+static int adopt_config(struct shm_store *store, const struct shm_config *config,
+                        const struct shm_geometry *geometry, struct shm_fault *fault)
+{
+    uint64_t size = config->size / SHM_PAGE * SHM_PAGE;
+    int rc = shm_config_check_unique(config, fault);
+    if (rc == SHM_OK)
+        rc = shm_config_check_size(config->size, fault);
+    if (rc != SHM_OK)
+        return rc;
+    if (config->max_users < geometry->users || config->max_users == 0 ||
+        config->max_users > UINT64_C(1) << 32)
+        return shm_fail(fault, SHM_EINVAL, "max-users %llu: segment %s holds %llu users already",
+                        (unsigned long long)config->max_users, store->name,
+                        (unsigned long long)geometry->users);
+    if (size < geometry->arena_end - SHM_BASE)
+        return shm_fail(fault, SHM_EINVAL,
+                        "segment-size %llu: segment %s has grown to %llu bytes already",
+                        (unsigned long long)config->size, store->name,
+                        (unsigned long long)(geometry->arena_end - SHM_BASE));
+    store->size = size;
+    return SHM_OK;
+}
+
+static int recover(struct shm_store *store, struct shm_fault *fault)
+{
+    int rc = shm_writer_wait(store);
+    if (rc != SHM_OK)
+        return shm_writer_fail(store, rc, fault);
+    shm_writer_unlock();
+    shm_actor_reap(store);
+    return SHM_OK;
+}
+
+static void set_limit(uint64_t limit)
+{
+    uint64_t grown = shm_control()->arena_end - SHM_BASE;
+    __atomic_store_n(&shm_control()->limit, limit > grown ? limit : grown, __ATOMIC_RELAXED);
+}
+
+/* The tables first. What users and the next owner go by is written when they are there: where
+ * we fail or die in between, the segment is what it was for whoever opens it next. Only the
+ * limit must be up before the arena grows. */
+static int adopt(struct shm_store *store, const struct shm_config *config, struct shm_fault *fault)
+{
+    struct shm_control *control = shm_control();
+    int rc = recover(store, fault);
+    if (rc == SHM_OK)
+        rc = shm_rebuild_check(store, config, fault);
+    if (rc != SHM_OK)
+        return rc;
+    uint64_t limit = control->limit;
+    control->pid_namespace = shm_pid_namespace(); /* tools that attach while we rebuild look */
+    set_limit(limit > store->size ? limit : store->size);
+    rc = shm_rebuild(store, config, fault);
+    if (rc != SHM_OK) {
+        set_limit(limit);
+        return rc;
+    }
+    set_limit(store->size);
+    control->max_users = config->max_users;
+    control->held_max = shm_config_held_max(config);
+    return SHM_OK;
+}
+
+static int take_over(struct shm_store *store, const struct shm_config *config,
+                     struct shm_fault *fault)
+{
+    struct shm_geometry geometry;
+    int rc = shm_check_file(store->fd, store->name, &geometry, fault);
+    if (rc == SHM_OK)
+        rc = adopt_config(store, config, &geometry, fault);
+    if (rc == SHM_OK)
+        rc = shm_check_contents(store->fd, config, &geometry, fault);
+    if (rc == SHM_OK)
+        rc = shm_segment_map(store, fault);
+    if (rc != SHM_OK)
+        return rc;
+    rc = adopt(store, config, fault);
+    if (rc != SHM_OK)
+        shm_segment_unmap(store);
+    return rc;
+}
+
+int shm_take_over(struct shm_store *store, const struct shm_config *config, struct shm_fault *fault)
+{
+    int rc = shm_file_open(&store->fd, store->name, SHM_AS_OWNER, fault);
+    if (rc != SHM_OK)
+        return rc;
+    SHM_POINT("file opened");
+    rc = shm_owner_take(store->fd, store->name, fault);
+#ifndef SHM_MUTANT_NO_NAME_LOOK
+    /* Removed or replaced between open and lock: who did that held the lock and has let go of it,
+     * or another file has the name. Its links do not tell, for it may have a second one. */
+    if (rc == SHM_OK && !shm_store_has_name(store))
+        rc = shm_fail(fault, SHM_ENOSEG, "segment %s: it was removed just now", store->name);
+#endif
+    if (rc == SHM_OK)
+        rc = shm_name_check_claim(store->fd, store->name, fault);
+    if (rc == SHM_OK)
+        rc = shm_guests_exclude(store->fd, store->name, fault);
+    if (rc == SHM_OK)
+        rc = take_over(store, config, fault);
+    if (rc != SHM_OK)
+        close(store->fd);
+    else
+        shm_guests_admit(store->fd);
+    return rc;
+}
+
+int shm_store_fd(const struct shm_store *store)
+{
+    return store->fd;
+}
+
+static int inherit(struct shm_store *store, struct shm_fault *fault)
+{
+    struct shm_geometry geometry;
+    struct stat st;
+    if (fstat(store->fd, &st) != 0 || !S_ISREG(st.st_mode))
+        return shm_fail(fault, SHM_EINVAL, "segment %s: what was handed over is no segment",
+                        store->name);
+    int rc = shm_owner_take(store->fd, store->name, fault);
+    if (rc == SHM_OK)
+        rc = shm_check_file(store->fd, store->name, &geometry, fault);
+    if (rc != SHM_OK)
+        return rc;
+    store->size = geometry.limit;
+    return shm_segment_map(store, fault);
+}
+
+int shm_store_inherit(struct shm_store **out, const struct shm_config *config, int fd,
+                      struct shm_fault *fault)
+{
+    int rc;
+    struct shm_store *store = shm_store_new(config->name, &rc, fault);
+    if (store == NULL)
+        return rc;
+    store->owner = true;
+    store->key_of = config->key_of;
+    store->fd = fd;
+    rc = inherit(store, fault);
+    if (rc == SHM_OK)
+        *out = store;
+    else
+        free(store);
+    return rc;
+}

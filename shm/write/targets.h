@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: MIT */
+/* Which users a write is about: found under the writer lock. */
+#ifndef ROSTERD_SHM_WRITE_TARGETS_H
+#define ROSTERD_SHM_WRITE_TARGETS_H
+
+#include "shm/core/layout.h"
+#include "shm/store.h"
+
+/** The user with this id who is not deleted, or NULL. */
+struct shm_node *shm_live_node(const struct shm_actor *actor, uint64_t hash,
+                               const uint8_t id[SHM_ID_SIZE]);
+/** Hashes the ids and waits for no memory: before the lock. `stride` bytes lie between two ids. */
+void shm_prepare_ids(struct shm_actor *actor, const uint8_t *ids, size_t stride, size_t count);
+/** For a batch, just before the lock: brings the users that its chains begin with into the cache.
+ */
+void shm_touch_targets(const struct shm_actor *actor, size_t count);
+/** Finds all users of the batch. @return SHM_OK, SHM_ENOENT, SHM_EINVAL (one occurs twice) */
+int shm_find_targets(struct shm_actor *actor, const uint8_t *ids, size_t stride, size_t count,
+                     struct shm_conflict *conflict);
+
+#endif
