@@ -45,7 +45,7 @@ static int wrong_chain(struct careful *c, const struct careful_node *node)
 }
 
 /* Of the nodes that have what is looked for, the first that the version may know decides, dead or
- * alive: chain.h. Where the chain is not in the order that this needs, we say so. */
+ * alive: hash_chain.h. Where the chain is not in the order that this needs, we say so. */
 
 static int try_id(struct careful *c, const struct search *search, const struct careful_node *node,
                   struct shm_record *record, bool *decided)

@@ -55,7 +55,7 @@ enum {
     SHM_LINE = 64,
     SHM_GRANULE = 16,      /* nodes and blocks are multiples of it, and so are their addresses */
     SHM_SECRET_SIZE = 192, /* as XXH3_64bits_withSecret() likes it */
-    SHM_LOG_MAX = 5372,    /* entries: see the sum in log.h */
+    SHM_LOG_MAX = 5372,    /* entries: see the sum in txn.h */
     SHM_FEED_SIZE = 16384, /* entries of the ring, a power of two */
     SHM_PINS = 126,        /* a slot */
     SHM_LEVELS = 12,       /* of the sparse index */

@@ -7,7 +7,7 @@
  * No shared word changes before seal. seal is the commit point: it stores
  * SEALED with release after the entries and all the private memory that they
  * lead to, so whoever gets the mutex and finds SEALED finds them whole: from a dead
- * holder, or after one who could not finish the dead one's commit (lock.c). After it everything is
+ * holder, or after one who could not finish the dead one's commit (writer_lock.c). After it everything is
  * a repetition of the log: the list calls write words that are logged (and in the new records what
  * is there already), apply writes all of them again in log order, and so does recovery. Entries are
  * absolute values, so doing it twice, or half and then whole, is the same. `version` and then `gp`

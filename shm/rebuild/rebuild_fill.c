@@ -29,7 +29,7 @@ static const struct cds_list_head *log_users(struct rebuild *r, unsigned key,
         if (r->txn.tracked)
             shm_dirty_mark(&node->unique[key], sizeof(node->unique[key]));
         seq = node->seq;
-        if (len == 0 || node->died != SHM_NEVER) { /* the deleted decide nothing: chain.h */
+        if (len == 0 || node->died != SHM_NEVER) { /* the deleted decide nothing: hash_chain.h */
             node->unique[key] = (struct cds_hlist_node){0};
             continue;
         }

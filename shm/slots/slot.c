@@ -107,7 +107,7 @@ static int make_slots(struct shm_store *store, unsigned ready)
         return rc;
     if (shm_slots_ready() == ready && ready < SHM_SLOTS) {
         unsigned to = ready + SHM_SLOTS_STEP;
-        /* without a look at the control groups: their margin is there for processes (room.c) */
+        /* without a look at the control groups: their margin is there for processes (cgroup_room.c) */
         rc = shm_file_fallocate(store->fd, SHM_SLOTS_AT + ready * sizeof(struct shm_slot),
                                 SHM_SLOTS_STEP * sizeof(struct shm_slot), NULL);
         if (rc == SHM_OK) {

@@ -7,7 +7,7 @@
  * whole. What a later commit is linking meanwhile may be met, and is skipped by
  * its `born`; a writer publishes a node with rcu_assign_pointer after filling
  * it, which pairs with rcu_dereference here. An id, or a key, can occur many times in a
- * chain, deleted and created again: the first who is not too young decides (chain.h).
+ * chain, deleted and created again: the first who is not too young decides (hash_chain.h).
  */
 #include <string.h>
 

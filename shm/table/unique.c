@@ -23,7 +23,7 @@ struct shm_node *shm_unique_find(const struct cds_hlist_node *first, unsigned ke
         struct shm_node *node = shm_unique_node(at, key);
         SHM_POINT("compared");
         if (shm_unique_key(key_of, key, node->body, other) == len &&
-            memcmp(other, value, len) == 0) /* the first tells: chain.h */
+            memcmp(other, value, len) == 0) /* the first tells: hash_chain.h */
             return shm_chain_lives(node) ? node : NULL;
     }
     return NULL;

@@ -3,7 +3,7 @@
  * The hash tables. Each chain must consist of nodes of the order list that belong
  * into that bucket, linked both ways: as a node has one back link, which leads to
  * what led to it, no node can be met twice. So if as many are met as there are, all are.
- * In a chain sequence numbers must fall (chain.h).
+ * In a chain sequence numbers must fall (hash_chain.h).
  *
  * No two who live may have one id, or one value of a key. Such two have one hash, and
  * each node must be in the bucket that its hash tells, so they would be in one chain. (While ids

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The end of users, in one transaction (log.h has the protocol).
+ * The end of users, in one transaction (txn.h has the protocol).
  *
  * A delete only says when: `died` of the node and of its newest body. Both stay
  * where they are, for snapshots of older versions; the body is retired and

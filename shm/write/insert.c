@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Insert of one user or a batch, in one transaction (log.h has the protocol).
+ * Insert of one user or a batch, in one transaction (txn.h has the protocol).
  *
  * Everything new is built in memory that no one can reach yet, down to the links
  * between the batch's own nodes; only the points of attachment are logged. The
@@ -77,7 +77,7 @@ static int prepare_batch(struct shm_actor *actor, const struct shm_new_user *use
     return rc;
 }
 
-/* The first node with the id tells: chain.h. */
+/* The first node with the id tells: hash_chain.h. */
 static bool id_in_chain(const struct cds_hlist_node *at, const uint8_t *id)
 {
     for (; at != NULL; at = at->next) {
@@ -171,7 +171,7 @@ static int build_user(struct shm_actor *actor, const struct shm_new_user *user, 
         memcpy(body->bytes, user->body, user->body_len);
     fill_node(node, user->id, batch->hash[i], shm_control()->seq + 1 + i, version);
     fill_body(body, node, user, batch->check[i], version);
-    __atomic_store_n(&node->body, body, __ATOMIC_RELAXED); /* chain.h: somebody may look ahead */
+    __atomic_store_n(&node->body, body, __ATOMIC_RELAXED); /* hash_chain.h: somebody may look ahead */
     batch->node[i] = node;
     int rc = log_bucket(actor, node, many);
     if (rc == SHM_OK && actor->unique != 0)

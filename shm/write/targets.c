@@ -22,7 +22,7 @@ struct shm_node *shm_live_node(const struct shm_actor *actor, uint64_t hash,
     for (; at != NULL; at = at->next) {
         struct shm_node *node = container_of(at, struct shm_node, by_id);
         SHM_POINT("compared");
-        if (memcmp(node->id, id, SHM_ID_SIZE) == 0) /* the first tells: chain.h */
+        if (memcmp(node->id, id, SHM_ID_SIZE) == 0) /* the first tells: hash_chain.h */
             return node->died == SHM_NEVER ? node : NULL;
     }
     return NULL;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A new body for users who are there, in one transaction (log.h has the protocol).
+ * A new body for users who are there, in one transaction (txn.h has the protocol).
  *
  * The new body leads to the old one, and takes its place in the node. A reader of
  * an older version that meets the new body goes on to the old one, by `born`;
