@@ -21,7 +21,8 @@
 #include "shm/table/retire.h"
 #include "shm/write/targets.h"
 
-static void log_delete(struct shm_txn *txn, struct shm_node *node, uint64_t version, uint64_t token)
+static void log_user_deleted(struct shm_txn *txn, struct shm_node *node, uint64_t version,
+                             uint64_t token)
 {
     struct shm_body *body = node->body;
     shm_txn_word(txn, &node->died, version);
@@ -29,7 +30,7 @@ static void log_delete(struct shm_txn *txn, struct shm_node *node, uint64_t vers
     shm_queue_push(txn, SHM_RETIRED, body, SHM_BODY_DELETED, token);
 }
 
-static int delete_locked(struct shm_actor *actor, const uint8_t (*ids)[SHM_ID_SIZE], size_t count,
+static int commit_delete(struct shm_actor *actor, const uint8_t (*ids)[SHM_ID_SIZE], size_t count,
                          struct shm_conflict *conflict)
 {
     struct shm_control *control = shm_control();
@@ -41,7 +42,7 @@ static int delete_locked(struct shm_actor *actor, const uint8_t (*ids)[SHM_ID_SI
     shm_txn_begin(txn);
     uint64_t token = shm_txn_token(txn);
     for (size_t i = 0; i < count; i++) {
-        log_delete(txn, actor->batch.node[i], version, token);
+        log_user_deleted(txn, actor->batch.node[i], version, token);
         shm_feed_write(control->feed_head + i, version, SHM_DELETED, ids[i]);
     }
     shm_txn_word(txn, &control->feed_head, control->feed_head + count);
@@ -68,7 +69,7 @@ int shm_users_delete(struct shm_actor *actor, const uint8_t (*ids)[SHM_ID_SIZE],
     if (rc != SHM_OK)
         return rc;
     SHM_POINT("locked");
-    rc = delete_locked(actor, ids, count, conflict);
+    rc = commit_delete(actor, ids, count, conflict);
     shm_writer_unlock();
     if (rc == SHM_OK)
         shm_reclaim_some(actor, count);

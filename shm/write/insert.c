@@ -19,42 +19,30 @@
 #include "shm/core/hash.h"
 #include "shm/core/layout.h"
 #include "shm/core/mapping.h"
-#include "shm/core/store_handle.h"
 #include "shm/core/test_points.h"
 #include "shm/core/txn.h"
 #include "shm/core/write_batch.h"
-#include "shm/core/writer_lock.h"
 #include "shm/error.h"
 #include "shm/store.h"
 #include "shm/table/feed.h"
 #include "shm/table/hash_chain.h"
 #include "shm/table/tower.h"
 #include "shm/table/unique.h"
-#include "shm/write/make_room.h"
 #include "shm/write/reserve.h"
+#include "shm/write/write_loop.h"
 
 static inline struct cds_hlist_head *bucket_of(const struct shm_actor *actor, uint64_t hash)
 {
     return &actor->buckets[hash & actor->bucket_mask];
 }
 
-/* Before the lock: whatever needs no shared state. */
-static int prepare(struct shm_actor *actor, const struct shm_new_user *users, size_t count,
-                   struct shm_conflict *conflict)
+/* Before the lock: hashes, and asks for the buckets. */
+static int prepare_insert(struct shm_actor *actor, const struct shm_new_user *users, size_t count)
 {
-    struct shm_batch *batch = &actor->batch;
-    if (count == 0 || count > SHM_BATCH_MAX)
-        return SHM_EINVAL;
     for (size_t i = 0; i < count; i++) {
-        if (users[i].body_len == 0 || users[i].body_len > SHM_BODY_MAX) {
-            conflict->which = i;
-            return SHM_EINVAL;
-        }
-        batch->hash[i] = shm_hash_id(shm_header(), users[i].id);
-        __builtin_prefetch(bucket_of(actor, batch->hash[i]), 1);
+        actor->batch.hash[i] = shm_hash_id(shm_header(), users[i].id);
+        __builtin_prefetch(bucket_of(actor, actor->batch.hash[i]), 1);
     }
-    for (size_t i = 0; i < count; i++)
-        batch->check[i] = shm_check_bytes(users[i].body, users[i].body_len);
     return actor->unique != 0 ? shm_unique_prepare(actor, users, count) : SHM_OK;
 }
 
@@ -69,7 +57,8 @@ static void touch_chains(const struct shm_actor *actor, size_t count)
         shm_unique_touch(actor, count);
 }
 
-static int prepare_batch(struct shm_actor *actor, const struct shm_new_user *users, size_t count)
+static int prepare_insert_batch(struct shm_actor *actor, const struct shm_new_user *users,
+                                size_t count)
 {
     int rc = shm_reserve_bodies(actor, users, count, count);
     if (rc == SHM_OK)
@@ -89,8 +78,8 @@ static bool id_in_chain(const struct cds_hlist_node *at, const uint8_t *id)
     return false;
 }
 
-static void fill_body(struct shm_body *body, struct shm_node *node, const struct shm_new_user *user,
-                      uint32_t check, uint64_t version)
+static void fill_first_body(struct shm_body *body, struct shm_node *node,
+                            const struct shm_new_user *user, uint32_t check, uint64_t version)
 {
     body->prev = NULL;
     body->from = &node->body;
@@ -170,8 +159,9 @@ static int build_user(struct shm_actor *actor, const struct shm_new_user *user, 
     if (!actor->reserved)
         memcpy(body->bytes, user->body, user->body_len);
     fill_node(node, user->id, batch->hash[i], shm_control()->seq + 1 + i, version);
-    fill_body(body, node, user, batch->check[i], version);
-    __atomic_store_n(&node->body, body, __ATOMIC_RELAXED); /* hash_chain.h: somebody may look ahead */
+    fill_first_body(body, node, user, batch->check[i], version);
+    __atomic_store_n(&node->body, body,
+                     __ATOMIC_RELAXED); /* hash_chain.h: somebody may look ahead */
     batch->node[i] = node;
     int rc = log_bucket(actor, node, many);
     if (rc == SHM_OK && actor->unique != 0)
@@ -197,8 +187,8 @@ static void log_order(struct shm_actor *actor, size_t count)
     shm_txn_pointer(&actor->txn, &order->prev, &node[count - 1]->order);
 }
 
-static int build_all(struct shm_actor *actor, const struct shm_new_user *users, size_t count,
-                     struct shm_conflict *conflict)
+static int build_insert(struct shm_actor *actor, const struct shm_new_user *users, size_t count,
+                        struct shm_conflict *conflict)
 {
     struct shm_control *control = shm_control();
     struct shm_txn *txn = &actor->txn;
@@ -232,7 +222,7 @@ static int build_all(struct shm_actor *actor, const struct shm_new_user *users, 
 }
 
 /* After the commit point: make it visible, by the stock calls where there is one. */
-static void publish(struct shm_actor *actor, size_t count)
+static void publish_insert(struct shm_actor *actor, size_t count)
 {
     struct shm_node **node = actor->batch.node;
     struct cds_list_head *order = &shm_control()->order;
@@ -252,14 +242,14 @@ static void publish(struct shm_actor *actor, size_t count)
     SHM_POINT("published");
 }
 
-static int insert_locked(struct shm_actor *actor, const struct shm_new_user *users, size_t count,
+static int commit_insert(struct shm_actor *actor, const struct shm_new_user *users, size_t count,
                          struct shm_conflict *conflict)
 {
-    int rc = build_all(actor, users, count, conflict);
+    int rc = build_insert(actor, users, count, conflict);
     if (rc != SHM_OK)
         return rc;
     shm_txn_seal(&actor->txn, shm_control()->version + 1);
-    publish(actor, count);
+    publish_insert(actor, count);
     shm_txn_apply(&actor->txn);
     SHM_POINT("applied");
     return SHM_OK;
@@ -268,30 +258,7 @@ static int insert_locked(struct shm_actor *actor, const struct shm_new_user *use
 int shm_users_insert(struct shm_actor *actor, const struct shm_new_user *users, size_t count,
                      struct shm_conflict *conflict)
 {
-    struct shm_conflict ignored;
-    if (conflict == NULL)
-        conflict = &ignored;
-    *conflict = (struct shm_conflict){0};
-    unsigned tries = 0;
-    actor->txn.at_bound = false;
-    if (actor->store->readonly)
-        return SHM_EINVAL;
-    int rc = prepare(actor, users, count, conflict);
-    while (rc == SHM_OK) {
-        if (count > 1)
-            rc = prepare_batch(actor, users, count);
-        if (rc == SHM_OK)
-            rc = shm_writer_lock(actor->store);
-        if (rc == SHM_OK) {
-            SHM_POINT("locked");
-            rc = insert_locked(actor, users, count, conflict);
-            shm_writer_unlock();
-        }
-        if (rc != SHM_ESPACE)
-            break;
-        rc = shm_make_room(actor, &tries);
-    }
-    if (count > 1)
-        shm_reserve_end(actor, rc);
-    return rc;
+    static const struct shm_write_kind insert = {
+        .prepare = prepare_insert, .prepare_batch = prepare_insert_batch, .commit = commit_insert};
+    return shm_write_users(actor, &insert, users, count, conflict);
 }

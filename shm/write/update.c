@@ -15,38 +15,27 @@
 #include "shm/core/hash.h"
 #include "shm/core/layout.h"
 #include "shm/core/mapping.h"
-#include "shm/core/store_handle.h"
 #include "shm/core/test_points.h"
 #include "shm/core/txn.h"
 #include "shm/core/write_batch.h"
-#include "shm/core/writer_lock.h"
 #include "shm/error.h"
 #include "shm/readers/reclaim.h"
 #include "shm/store.h"
 #include "shm/table/feed.h"
 #include "shm/table/retire.h"
 #include "shm/table/unique.h"
-#include "shm/write/make_room.h"
 #include "shm/write/reserve.h"
 #include "shm/write/targets.h"
+#include "shm/write/write_loop.h"
 
-static int prepare(struct shm_actor *actor, const struct shm_new_user *users, size_t count,
-                   struct shm_conflict *conflict)
+static int prepare_update(struct shm_actor *actor, const struct shm_new_user *users, size_t count)
 {
-    if (count == 0 || count > SHM_BATCH_MAX || actor->store->readonly)
-        return SHM_EINVAL;
-    for (size_t i = 0; i < count; i++) {
-        if (users[i].body_len == 0 || users[i].body_len > SHM_BODY_MAX) {
-            conflict->which = i;
-            return SHM_EINVAL;
-        }
-        actor->batch.check[i] = shm_check_bytes(users[i].body, users[i].body_len);
-    }
     shm_prepare_ids(actor, users[0].id, sizeof(*users), count);
     return SHM_OK;
 }
 
-static int prepare_batch(struct shm_actor *actor, const struct shm_new_user *users, size_t count)
+static int prepare_update_batch(struct shm_actor *actor, const struct shm_new_user *users,
+                                size_t count)
 {
     int rc = shm_reserve_bodies(actor, users, count, 0);
     if (rc == SHM_OK)
@@ -54,8 +43,8 @@ static int prepare_batch(struct shm_actor *actor, const struct shm_new_user *use
     return rc;
 }
 
-static struct shm_body *build_body(struct shm_actor *actor, const struct shm_new_user *user,
-                                   size_t i)
+static struct shm_body *build_new_body(struct shm_actor *actor, const struct shm_new_user *user,
+                                       size_t i)
 {
     uint64_t version = shm_control()->version + 1;
     struct shm_node *node = actor->batch.node[i];
@@ -75,16 +64,16 @@ static struct shm_body *build_body(struct shm_actor *actor, const struct shm_new
     return body;
 }
 
-static void log_old(struct shm_txn *txn, struct shm_body *body, struct shm_body *newer,
-                    uint64_t token)
+static void log_old_body(struct shm_txn *txn, struct shm_body *body, struct shm_body *newer,
+                         uint64_t token)
 {
     shm_txn_word(txn, &body->died, newer->born);
     shm_txn_pointer(txn, &body->from, &newer->prev);
     shm_queue_push(txn, SHM_RETIRED, body, SHM_BODY_REPLACED, token);
 }
 
-static int check_keys(struct shm_actor *actor, const struct shm_new_user *users, size_t count,
-                      struct shm_conflict *conflict)
+static int check_keys_stay(struct shm_actor *actor, const struct shm_new_user *users, size_t count,
+                           struct shm_conflict *conflict)
 {
     int rc = SHM_OK;
     for (size_t i = 0; i < count && rc == SHM_OK; i++) {
@@ -95,21 +84,21 @@ static int check_keys(struct shm_actor *actor, const struct shm_new_user *users,
     return rc;
 }
 
-static int build_all(struct shm_actor *actor, const struct shm_new_user *users, size_t count,
-                     struct shm_conflict *conflict)
+static int build_update(struct shm_actor *actor, const struct shm_new_user *users, size_t count,
+                        struct shm_conflict *conflict)
 {
     struct shm_control *control = shm_control();
     struct shm_txn *txn = &actor->txn;
     struct shm_batch *batch = &actor->batch;
     int rc = shm_find_targets(actor, users[0].id, sizeof(*users), count, conflict);
     if (rc == SHM_OK && actor->unique != 0)
-        rc = check_keys(actor, users, count, conflict);
+        rc = check_keys_stay(actor, users, count, conflict);
     if (rc != SHM_OK)
         return rc;
     shm_txn_begin(txn);
     shm_reserve_begin(actor);
     for (size_t i = 0; i < count; i++) {
-        batch->body[i] = build_body(actor, &users[i], i);
+        batch->body[i] = build_new_body(actor, &users[i], i);
         if (batch->body[i] == NULL)
             return SHM_ESPACE;
         shm_txn_pointer(txn, &batch->node[i]->body, batch->body[i]);
@@ -117,7 +106,7 @@ static int build_all(struct shm_actor *actor, const struct shm_new_user *users, 
     shm_txn_links_end(txn);
     uint64_t token = shm_txn_token(txn);
     for (size_t i = 0; i < count; i++) {
-        log_old(txn, batch->body[i]->prev, batch->body[i], token);
+        log_old_body(txn, batch->body[i]->prev, batch->body[i], token);
         shm_feed_write(control->feed_head + i, control->version + 1, SHM_UPDATED, users[i].id);
     }
     shm_txn_word(txn, &control->feed_head, control->feed_head + count);
@@ -125,10 +114,10 @@ static int build_all(struct shm_actor *actor, const struct shm_new_user *users, 
     return SHM_OK;
 }
 
-static int update_locked(struct shm_actor *actor, const struct shm_new_user *users, size_t count,
+static int commit_update(struct shm_actor *actor, const struct shm_new_user *users, size_t count,
                          struct shm_conflict *conflict)
 {
-    int rc = build_all(actor, users, count, conflict);
+    int rc = build_update(actor, users, count, conflict);
     if (rc != SHM_OK)
         return rc;
     shm_txn_seal(&actor->txn, shm_control()->version + 1);
@@ -146,29 +135,9 @@ static int update_locked(struct shm_actor *actor, const struct shm_new_user *use
 int shm_users_update(struct shm_actor *actor, const struct shm_new_user *users, size_t count,
                      struct shm_conflict *conflict)
 {
-    struct shm_conflict ignored;
-    if (conflict == NULL)
-        conflict = &ignored;
-    *conflict = (struct shm_conflict){0};
-    unsigned tries = 0;
-    actor->txn.at_bound = false;
-    int rc = prepare(actor, users, count, conflict);
-    while (rc == SHM_OK) {
-        if (count > 1)
-            rc = prepare_batch(actor, users, count);
-        if (rc == SHM_OK)
-            rc = shm_writer_lock(actor->store);
-        if (rc == SHM_OK) {
-            SHM_POINT("locked");
-            rc = update_locked(actor, users, count, conflict);
-            shm_writer_unlock();
-        }
-        if (rc != SHM_ESPACE)
-            break;
-        rc = shm_make_room(actor, &tries);
-    }
-    if (count > 1)
-        shm_reserve_end(actor, rc);
+    static const struct shm_write_kind update = {
+        .prepare = prepare_update, .prepare_batch = prepare_update_batch, .commit = commit_update};
+    int rc = shm_write_users(actor, &update, users, count, conflict);
     if (rc == SHM_OK)
         shm_reclaim_some(actor, count);
     return rc;
