@@ -13,17 +13,18 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
+#include "shm/careful/careful_find.h"
+#include "shm/careful/careful_list.h"
 #include "shm/careful/careful_walk.h"
 #include "shm/core/fail.h"
 #include "shm/core/grace.h"
 #include "shm/core/layout.h"
 #include "shm/core/mapping.h"
+#include "shm/core/robust_mutex.h"
 #include "shm/core/store_handle.h"
 #include "shm/core/test_points.h"
-#include "shm/core/writer_lock.h"
 #include "shm/error.h"
 
 /* An unprotected reader's: what is still wrong after so many looks, the last of them
@@ -48,7 +49,7 @@ struct shm_reader {
     struct careful careful;
 };
 
-static struct careful *start(struct shm_reader *reader, struct shm_fault *fault)
+static struct careful *reader_start(struct shm_reader *reader, struct shm_fault *fault)
 {
     if (reader->actor != NULL)
         shm_actor_online(reader->actor);
@@ -83,7 +84,7 @@ static int check_mutexes(const struct shm_store *store, struct shm_fault *fault)
     return SHM_OK;
 }
 
-static int join(struct shm_reader *reader, struct shm_fault *fault)
+static int reader_join(struct shm_reader *reader, struct shm_fault *fault)
 {
     struct shm_store *store = reader->store;
     if (store->locked_out) {
@@ -108,7 +109,7 @@ int shm_reader_open(struct shm_reader **out, struct shm_store *store, struct shm
         return shm_fail(fault, SHM_ESYS, "segment %s: out of memory", store->name);
     reader->store = store;
     reader->over = true;
-    int rc = join(reader, fault);
+    int rc = reader_join(reader, fault);
     reader->careful = (struct careful){.store = store, .protected = reader->actor != NULL};
     if (rc == SHM_OK)
         *out = reader;
@@ -120,11 +121,6 @@ int shm_reader_open(struct shm_reader **out, struct shm_store *store, struct shm
 const char *shm_reader_unprotected(const struct shm_reader *reader)
 {
     return reader->actor == NULL ? reader->why : NULL;
-}
-
-struct shm_actor *shm_reader_actor(struct shm_reader *reader)
-{
-    return reader->actor;
 }
 
 void shm_reader_end(struct shm_reader *reader)
@@ -145,7 +141,7 @@ void shm_reader_close(struct shm_reader *reader)
 }
 
 /* Whether an unprotected reader looks again. */
-static bool look_again(const struct shm_reader *reader, int rc, unsigned *looks)
+static bool reader_looks_again(const struct shm_reader *reader, int rc, unsigned *looks)
 {
     if ((rc != SHM_ECORRUPT && rc != SHM_EBUSY) || reader->actor != NULL || ++*looks == LOOKS_MAX)
         return false;
@@ -171,7 +167,7 @@ static bool has_passed(struct moment before)
 }
 
 /* What unprotected looks, the first of them at `before`, could not make out. */
-static int give_up(struct careful *c, struct moment before, uint64_t seq)
+static int reader_give_up(struct careful *c, struct moment before, uint64_t seq)
 {
     if (!has_passed(before))
         return careful_bad(c, "the list of users is broken after number %llu",
@@ -181,87 +177,6 @@ static int give_up(struct careful *c, struct moment before, uint64_t seq)
                     c->store->name, c->protected ? "" : " unprotected", (unsigned long long)seq);
 }
 
-/* ---- the list of users ---- */
-
-static const void *list_head(void)
-{
-    return &shm_control()->order;
-}
-
-static const void *order_entry(const void *link)
-{
-    return (const void *)((uintptr_t)link - offsetof(struct shm_node, order));
-}
-
-/* Whether the unprotected step over this link, made a moment ago, was one. */
-static bool step_stands(const struct careful *c, const struct careful_node *from,
-                        const void *const *word, const void *link)
-{
-    if (c->protected)
-        return true;
-    __atomic_thread_fence(__ATOMIC_ACQUIRE);
-    return (from->at == NULL || careful_node_stands(from)) &&
-           __atomic_load_n(word, __ATOMIC_RELAXED) == link;
-}
-
-/* From a node, or from the head where from->at is NULL, to the next. to->at is NULL at the end. */
-static int step(struct careful *c, const struct careful_node *from, struct careful_node *to)
-{
-    const void *const *word =
-        (const void *const *)(from->at != NULL ? (const void *)&from->at->order.next
-                                               : &shm_control()->order.next);
-    const void *link = __atomic_load_n(word, __ATOMIC_ACQUIRE);
-    to->at = NULL;
-    if (link != list_head()) {
-        int rc = careful_node(c, order_entry(link), "the list of users", to);
-        if (rc != SHM_OK)
-            return rc;
-        /* rising numbers see to it that a list bent into a ring has an end */
-        if (from->at != NULL && to->seq <= from->seq)
-            return careful_bad(c, "user number %llu comes after number %llu",
-                               (unsigned long long)to->seq, (unsigned long long)from->seq);
-    }
-    return step_stands(c, from, word, link) ? SHM_OK : SHM_EBUSY;
-}
-
-/* A place in the list from where it is a few steps to who comes after `seq`. */
-static int place(struct careful *c, uint64_t seq, struct careful_node *node)
-{
-    const struct shm_node *found;
-    node->at = NULL;
-    int rc = careful_locate(c, seq, &found);
-    if (rc != SHM_OK || found == NULL)
-        return rc;
-    rc = careful_node(c, found, "the index by sequence number", node);
-    if (rc == SHM_OK && node->seq > seq)
-        rc = careful_bad(c, "the index by sequence number leads to number %llu instead of %llu",
-                         (unsigned long long)node->seq, (unsigned long long)seq);
-    return rc;
-}
-
-static bool shows(const struct careful_node *node, uint64_t version)
-{
-    return node->born <= version && version < node->died;
-}
-
-/* From `node` on to the first with a number over `after` that the version shows.
- * @return SHM_EMORE: it is at the last of `most` that were passed */
-static int settle(struct careful *c, struct careful_node *node, uint64_t after, uint64_t version,
-                  uint64_t bound, uint64_t most)
-{
-    do {
-        struct careful_node from = *node;
-        if (from.at != NULL && from.seq > after && most-- == 0)
-            return SHM_EMORE;
-        int rc = step(c, &from, node);
-        if (rc != SHM_OK)
-            return rc;
-        if (node->at != NULL && node->born > bound)
-            node->at = NULL; /* nor is any after it, for `born` never falls */
-    } while (node->at != NULL && (node->seq <= after || !shows(node, version)));
-    return SHM_OK;
-}
-
 /* ---- lookup ---- */
 
 /* A take-over moves users from one table to another, or died in that: they are in neither as they
@@ -269,23 +184,6 @@ static int settle(struct careful *c, struct careful_node *node, uint64_t after, 
 static bool is_rebuilding(void)
 {
     return __atomic_load_n(&shm_control()->rebuild.to.buckets, __ATOMIC_ACQUIRE) != NULL;
-}
-
-static int find_by_list(struct careful *c, const uint8_t id[SHM_ID_SIZE], struct shm_record *record)
-{
-    uint64_t version = shm_version();
-    struct careful_node node = {.at = NULL};
-    for (;;) {
-        int rc = settle(c, &node, 0, version, version, UINT64_MAX);
-        if (rc == SHM_OK && node.at == NULL)
-            return SHM_ENOENT;
-        if (rc == SHM_OK && memcmp(node.id, id, SHM_ID_SIZE) == 0)
-            rc = careful_record(c, &node, version, record);
-        if (rc != SHM_OK)
-            return rc;
-        if (memcmp(node.id, id, SHM_ID_SIZE) == 0)
-            return SHM_OK;
-    }
 }
 
 /* What a chain led to while it was taken apart is no news. */
@@ -300,13 +198,13 @@ static int find_anywhere(struct careful *c, const uint8_t id[SHM_ID_SIZE],
         return rc;
     moving = moving || is_rebuilding() ||
              __atomic_load_n(&control->ids.buckets, __ATOMIC_ACQUIRE) != buckets;
-    return moving ? find_by_list(c, id, record) : rc;
+    return moving ? careful_list_find(c, id, record) : rc;
 }
 
 /* The same by a key, but without a way by the list: an index that moves, or has moved while we
  * looked, is none for now. */
-static int find_key(struct careful *c, unsigned key, const uint8_t *value, uint32_t len,
-                    struct shm_record *record)
+static int reader_find_key_in(struct careful *c, unsigned key, const uint8_t *value, uint32_t len,
+                              struct shm_record *record)
 {
     const struct shm_table *table = &shm_control()->unique[key];
     const void *buckets = __atomic_load_n(&table->buckets, __ATOMIC_ACQUIRE);
@@ -322,29 +220,31 @@ static int find_key(struct careful *c, unsigned key, const uint8_t *value, uint3
 
 /* Unprotected, a chain that changes under our eyes may lead past who is looked for: nobody is
  * found only where nothing has changed, or time and again. */
-static bool look_for(struct shm_reader *reader, int rc, struct moment before, unsigned *looks)
+static bool reader_looks_for(struct shm_reader *reader, int rc, struct moment before,
+                             unsigned *looks)
 {
-    return look_again(reader, rc == SHM_ENOENT && has_passed(before) ? SHM_EBUSY : rc, looks);
+    return reader_looks_again(reader, rc == SHM_ENOENT && has_passed(before) ? SHM_EBUSY : rc,
+                              looks);
 }
 
 int shm_reader_find(struct shm_reader *reader, const uint8_t id[SHM_ID_SIZE],
                     struct shm_record *record, struct shm_fault *fault)
 {
-    struct careful *c = start(reader, fault);
+    struct careful *c = reader_start(reader, fault);
     unsigned looks = 0;
     struct moment first = look_at_clock(), before;
     int rc;
     do {
         before = look_at_clock();
         rc = find_anywhere(c, id, record);
-    } while (look_for(reader, rc, before, &looks));
-    return rc == SHM_EBUSY ? give_up(c, first, 0) : rc;
+    } while (reader_looks_for(reader, rc, before, &looks));
+    return rc == SHM_EBUSY ? reader_give_up(c, first, 0) : rc;
 }
 
 int shm_reader_find_key(struct shm_reader *reader, unsigned key, const uint8_t *value, uint32_t len,
                         struct shm_record *record, struct shm_fault *fault)
 {
-    struct careful *c = start(reader, fault);
+    struct careful *c = reader_start(reader, fault);
     unsigned looks = 0;
     struct moment first = look_at_clock(), before;
     int rc;
@@ -352,9 +252,9 @@ int shm_reader_find_key(struct shm_reader *reader, unsigned key, const uint8_t *
         return SHM_EINVAL;
     do {
         before = look_at_clock();
-        rc = find_key(c, key, value, len, record);
-    } while (look_for(reader, rc, before, &looks));
-    return rc == SHM_EBUSY ? give_up(c, first, 0) : rc;
+        rc = reader_find_key_in(c, key, value, len, record);
+    } while (reader_looks_for(reader, rc, before, &looks));
+    return rc == SHM_EBUSY ? reader_give_up(c, first, 0) : rc;
 }
 
 /* ---- listing ---- */
@@ -366,7 +266,8 @@ static int rest_on_next(struct shm_reader *reader, struct careful *c, struct car
 {
     uint64_t after = reader->last;
     int rc;
-    while ((rc = settle(c, from, after, reader->version, reader->version, PASS_MAX)) == SHM_EMORE) {
+    while ((rc = careful_list_settle(c, from, after, reader->version, reader->version, PASS_MAX)) ==
+           SHM_EMORE) {
         after = from->seq;
         shm_reader_rest(reader);
         SHM_POINT("tool rests");
@@ -375,7 +276,7 @@ static int rest_on_next(struct shm_reader *reader, struct careful *c, struct car
             reader->over = false;
             return SHM_OK;
         }
-        rc = place(c, after, from);
+        rc = careful_list_place(c, after, from);
         if (rc != SHM_OK)
             break;
     }
@@ -393,7 +294,7 @@ static int begin_protected(struct shm_reader *reader, struct careful *c)
     reader->listing = true;
     reader->version = reader->snapshot.version;
     if (reader->last != 0)
-        rc = place(c, reader->last, &node);
+        rc = careful_list_place(c, reader->last, &node);
     if (rc == SHM_OK)
         rc = rest_on_next(reader, c, &node);
     if (rc != SHM_OK)
@@ -403,7 +304,7 @@ static int begin_protected(struct shm_reader *reader, struct careful *c)
 
 int shm_reader_begin(struct shm_reader *reader, uint64_t after, struct shm_fault *fault)
 {
-    struct careful *c = start(reader, fault);
+    struct careful *c = reader_start(reader, fault);
     shm_reader_end(reader);
     if (after > __atomic_load_n(&shm_control()->seq, __ATOMIC_ACQUIRE))
         return SHM_EINVAL;
@@ -423,7 +324,7 @@ int shm_reader_rewind(struct shm_reader *reader, struct shm_fault *fault)
     struct careful_node head = {.at = NULL};
     if (reader->actor == NULL || !reader->listing)
         return SHM_EINVAL;
-    struct careful *c = start(reader, fault);
+    struct careful *c = reader_start(reader, fault);
     reader->last = 0;
     reader->broken = SHM_OK;
     return rest_on_next(reader, c, &head);
@@ -460,10 +361,10 @@ static int next_unprotected(struct shm_reader *reader, struct careful *c, struct
     int rc = SHM_OK;
     *passed = reader->last;
     if (node.at == NULL || !careful_node_stands(&node))
-        rc = place(c, reader->last, &node);
+        rc = careful_list_place(c, reader->last, &node);
     do {
         if (rc == SHM_OK)
-            rc = settle(c, &node, reader->last, version, reader->version, UINT64_MAX);
+            rc = careful_list_settle(c, &node, reader->last, version, reader->version, UINT64_MAX);
         if (rc != SHM_OK)
             return rc;
         if (node.at == NULL)
@@ -487,9 +388,9 @@ static int next_of_unprotected(struct shm_reader *reader, struct careful *c,
     int rc;
     do {
         rc = next_unprotected(reader, c, record, &passed);
-    } while (look_again(reader, rc, &looks));
+    } while (reader_looks_again(reader, rc, &looks));
     if (rc == SHM_EBUSY) {
-        rc = give_up(c, before, reader->last);
+        rc = reader_give_up(c, before, reader->last);
         passed = reader->last;
     }
     if (rc != SHM_OK && passed == reader->last)
@@ -509,7 +410,7 @@ int shm_reader_next(struct shm_reader *reader, struct shm_record *record, struct
     }
     if (reader->over)
         return SHM_ENOENT;
-    struct careful *c = start(reader, fault);
+    struct careful *c = reader_start(reader, fault);
     return reader->actor != NULL ? next_protected(reader, c, record)
                                  : next_of_unprotected(reader, c, record);
 }

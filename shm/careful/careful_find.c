@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* Lookups in hash tables that are not trusted. */
+#include "shm/careful/careful_find.h"
+
 #include <string.h>
 
-#include "shm/careful.h"
-#include "shm/careful/careful_walk.h"
 #include "shm/core/grace.h"
 #include "shm/core/hash.h"
 #include "shm/core/layout.h"
@@ -11,7 +11,6 @@
 #include "shm/core/store_handle.h"
 #include "shm/core/test_points.h"
 #include "shm/error.h"
-#include "shm/store.h"
 #include "shm/table/unique.h"
 
 /* What is looked for in a chain. */

@@ -49,12 +49,6 @@ int careful_record(struct careful *c, const struct careful_node *node, uint64_t 
 int careful_last_record(struct careful *c, const struct careful_node *node, uint64_t version,
                         struct shm_record *record, bool *deleted);
 
-/** careful_find.c: the user with this id, or with this value of a unique key, whose index is
- * there. @return as careful_record() */
-int careful_find(struct careful *c, const uint8_t id[SHM_ID_SIZE], struct shm_record *record);
-int careful_find_key(struct careful *c, unsigned key, const uint8_t *value, uint32_t len,
-                     struct shm_record *record);
-
 /** By the index by sequence: a node at or before seq, from where it is a few steps; NULL: from
  * the head. */
 int careful_locate(struct careful *c, uint64_t seq, const struct shm_node **found);

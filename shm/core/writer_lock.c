@@ -17,26 +17,13 @@
 #include "shm/core/fail.h"
 #include "shm/core/layout.h"
 #include "shm/core/mapping.h"
+#include "shm/core/robust_mutex.h"
 #include "shm/core/store_handle.h"
 #include "shm/core/test_points.h"
 #include "shm/core/txn.h"
 
 enum { LOCK_NS = 50 * 1000, TRIES_A_LOOK = 16, RELAX = 16 };
 enum { WAIT_TRIES = 1000, EAGER_TRIES = 20, WAIT_PAUSE_US = 1000 };
-
-int shm_mutex_init(pthread_mutex_t *mutex)
-{
-    pthread_mutexattr_t attr;
-    int rc = pthread_mutexattr_init(&attr);
-    if (rc == 0)
-        rc = pthread_mutexattr_setpshared(&attr, PTHREAD_PROCESS_SHARED);
-    if (rc == 0)
-        rc = pthread_mutexattr_setrobust(&attr, PTHREAD_MUTEX_ROBUST);
-    if (rc == 0)
-        rc = pthread_mutex_init(mutex, &attr);
-    pthread_mutexattr_destroy(&attr);
-    return rc == 0 ? SHM_OK : SHM_ESYS;
-}
 
 static bool unfinished(void)
 {
@@ -153,14 +140,11 @@ bool shm_writer_reap(struct shm_store *store)
     return left;
 }
 
-/* A robust mutex starts with its futex word: the thread that has it, and two bits. The number of
- * a thread is its process's where that has but one. */
+/* The holder is a thread, whose id is the process's id if the process has one thread only. */
 uint32_t shm_store_lock_holder(const struct shm_store *store)
 {
-    enum { OWNER = 0x3fffffff };
-    const uint32_t *word = (const void *)&shm_control()->writer;
     (void)store;
-    return __atomic_load_n(word, __ATOMIC_RELAXED) & OWNER;
+    return shm_mutex_word(&shm_control()->writer) & SHM_MUTEX_HOLDER;
 }
 
 int shm_writer_fail(const struct shm_store *store, int error, struct shm_fault *fault)

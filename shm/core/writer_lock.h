@@ -7,7 +7,6 @@
 #ifndef ROSTERD_SHM_CORE_WRITER_LOCK_H
 #define ROSTERD_SHM_CORE_WRITER_LOCK_H
 
-#include <pthread.h>
 #include <stdbool.h>
 
 #include "shm/error.h"
@@ -31,7 +30,4 @@ bool shm_writer_reap(struct shm_store *store);
 /** Writes into *fault that the lock could not be taken, and which process holds it.
  * @return error */
 int shm_writer_fail(const struct shm_store *store, int error, struct shm_fault *fault);
-/** Initialises a robust, process-shared mutex. @return SHM_OK, SHM_ESYS */
-int shm_mutex_init(pthread_mutex_t *mutex);
-
 #endif

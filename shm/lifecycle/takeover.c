@@ -10,8 +10,6 @@
  */
 #include "shm/lifecycle/takeover.h"
 
-#include <stdlib.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "shm/core/fail.h"
@@ -137,44 +135,5 @@ int shm_take_over(struct shm_store *store, const struct shm_config *config, stru
         close(store->fd);
     else
         shm_guests_admit(store->fd);
-    return rc;
-}
-
-int shm_store_fd(const struct shm_store *store)
-{
-    return store->fd;
-}
-
-static int inherit(struct shm_store *store, struct shm_fault *fault)
-{
-    struct shm_geometry geometry;
-    struct stat st;
-    if (fstat(store->fd, &st) != 0 || !S_ISREG(st.st_mode))
-        return shm_fail(fault, SHM_EINVAL, "segment %s: what was handed over is no segment",
-                        store->name);
-    int rc = shm_owner_take(store->fd, store->name, fault);
-    if (rc == SHM_OK)
-        rc = shm_check_file(store->fd, store->name, &geometry, fault);
-    if (rc != SHM_OK)
-        return rc;
-    store->size = geometry.limit;
-    return shm_segment_map(store, fault);
-}
-
-int shm_store_inherit(struct shm_store **out, const struct shm_config *config, int fd,
-                      struct shm_fault *fault)
-{
-    int rc;
-    struct shm_store *store = shm_store_new(config->name, &rc, fault);
-    if (store == NULL)
-        return rc;
-    store->owner = true;
-    store->key_of = config->key_of;
-    store->fd = fd;
-    rc = inherit(store, fault);
-    if (rc == SHM_OK)
-        *out = store;
-    else
-        free(store);
     return rc;
 }

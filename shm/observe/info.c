@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "shm/core/layout.h"
 #include "shm/core/mapping.h"
+#include "shm/core/robust_mutex.h"
 #include "shm/core/store_handle.h"
 #include "shm/core/table_size.h"
 #include "shm/segment/owner.h"
@@ -48,37 +49,28 @@ void shm_store_info(struct shm_store *store, struct shm_info *info)
 
 /* ---- slots ---- */
 
-/* A robust mutex starts with its futex word (the kernel's robust futex ABI): the holder's
- * thread, and a bit that the kernel sets when that one has died. */
 enum life { LIFE_FREE, LIFE_LIVES, LIFE_DEAD };
 
 static enum life life_of(const struct shm_slot *slot)
 {
-    enum { OWNER_DIED = 0x40000000, OWNER = 0x3fffffff };
-    uint32_t word = __atomic_load_n((const uint32_t *)(const void *)&slot->life, __ATOMIC_ACQUIRE);
-    if ((word & OWNER_DIED) != 0)
+    uint32_t word = shm_mutex_word(&slot->life);
+    if ((word & SHM_MUTEX_HOLDER_DIED) != 0)
         return LIFE_DEAD;
-    return (word & OWNER) != 0 ? LIFE_LIVES : LIFE_FREE;
+    return (word & SHM_MUTEX_HOLDER) != 0 ? LIFE_LIVES : LIFE_FREE;
 }
 
-static uint64_t load(const uint64_t *word)
+static uint64_t load_word(const uint64_t *word)
 {
     return __atomic_load_n(word, __ATOMIC_ACQUIRE);
 }
 
-static unsigned pins_high(const struct shm_slot *slot)
+static void add_slot_pins(const struct shm_slot *slot, struct shm_slot_info *info)
 {
-    uint64_t high = load(&slot->pins_high);
-    return high < SHM_PINS ? (unsigned)high : SHM_PINS;
-}
-
-static void add_pins(const struct shm_slot *slot, struct shm_slot_info *info)
-{
-    unsigned high = pins_high(slot);
+    unsigned high = shm_slot_pins_high(slot);
     for (unsigned p = 0; p < high; p++) {
-        info->snapshots += load(&slot->pins[p].count);
-        info->held_count += load(&slot->pins[p].held_count);
-        info->held_bytes += load(&slot->pins[p].held_bytes);
+        info->snapshots += load_word(&slot->pins[p].count);
+        info->held_count += load_word(&slot->pins[p].held_count);
+        info->held_bytes += load_word(&slot->pins[p].held_bytes);
     }
 }
 
@@ -90,7 +82,7 @@ static bool read_slot(unsigned i, struct shm_slot_info *info)
     memset(info, 0, sizeof(*info));
     if (__atomic_load_n(&slot->state, __ATOMIC_ACQUIRE) == 0 || life == LIFE_FREE)
         return false;
-    uint64_t gp = load(&shm_control()->gp), ctr = load(&slot->ctr);
+    uint64_t gp = load_word(&shm_control()->gp), ctr = load_word(&slot->ctr);
     info->slot = i;
     info->kind = (enum shm_actor_kind)slot->kind;
     info->number = slot->number;
@@ -110,7 +102,7 @@ bool shm_slot_next(struct shm_store *store, unsigned *from, struct shm_slot_info
         unsigned i = (*from)++;
         if (!read_slot(i, info))
             continue;
-        add_pins(shm_slot(i), info);
+        add_slot_pins(shm_slot(i), info);
         return true;
     }
     return false;
@@ -122,22 +114,22 @@ bool shm_slot_next(struct shm_store *store, unsigned *from, struct shm_slot_info
 static bool read_pin(unsigned i, unsigned p, struct shm_pin_info *info)
 {
     const struct shm_pin *pin = &shm_slot(i)->pins[p];
-    uint64_t count = load(&pin->count);
+    uint64_t count = load_word(&pin->count);
     if (count == 0 && __atomic_load_n(&pin->held, __ATOMIC_ACQUIRE) == NULL)
         return false;
-    uint64_t version = load(&shm_control()->version), now = clock_monotonic_ms(),
-             started = load(&pin->started);
+    uint64_t version = load_word(&shm_control()->version), now = clock_monotonic_ms(),
+             started = load_word(&pin->started);
     memset(info, 0, sizeof(*info));
     if (!read_slot(i, &info->holder))
         info->holder.slot = i;
     info->pin = p;
-    info->version = load(&pin->version);
+    info->version = load_word(&pin->version);
     info->behind = info->version < version ? version - info->version : 0;
     info->age_ms = started < now ? now - started : 0;
     info->snapshots = count;
-    info->held_count = load(&pin->held_count);
-    info->held_bytes = load(&pin->held_bytes);
-    info->revoked = load(&pin->revoked) != 0;
+    info->held_count = load_word(&pin->held_count);
+    info->held_bytes = load_word(&pin->held_bytes);
+    info->revoked = load_word(&pin->revoked) != 0;
     return true;
 }
 
@@ -147,7 +139,7 @@ bool shm_pin_next(struct shm_store *store, unsigned *from, struct shm_pin_info *
     unsigned ready = shm_slots_ready();
     while (*from / SHM_PINS < ready) {
         unsigned i = *from / SHM_PINS, p = *from % SHM_PINS;
-        if (p >= pins_high(shm_slot(i))) {
+        if (p >= shm_slot_pins_high(shm_slot(i))) {
             *from = (i + 1) * SHM_PINS;
             continue;
         }

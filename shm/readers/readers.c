@@ -136,12 +136,6 @@ static bool see_pin(struct shm_readers *r, struct shm_pin *pin)
     return true;
 }
 
-static unsigned pins_high(const struct shm_slot *slot)
-{
-    uint64_t high = __atomic_load_n(&slot->pins_high, __ATOMIC_ACQUIRE);
-    return high < SHM_PINS ? (unsigned)high : SHM_PINS;
-}
-
 static bool has_pins(const struct shm_slot *slot, unsigned high)
 {
     for (unsigned p = 0; p < high; p++)
@@ -156,7 +150,7 @@ static bool look_at_pins(struct shm_readers *r)
     unsigned ready = shm_slots_ready();
     for (unsigned i = 0; i < ready; i++) {
         struct shm_slot *slot = shm_slot(i);
-        unsigned high = pins_high(slot);
+        unsigned high = shm_slot_pins_high(slot);
         if (has_pins(slot, high))
             (void)shm_slot_dead(slot);
         for (unsigned p = 0; p < high; p++)

@@ -15,9 +15,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "shm/core/mapping.h"
+#include "shm/core/robust_mutex.h"
 #include "shm/core/store_handle.h"
 #include "shm/core/txn.h"
 #include "shm/core/writer_lock.h"
@@ -97,17 +97,13 @@ unsigned shm_slots_ready(void)
 static int make_slots(struct shm_store *store, unsigned ready)
 {
     struct shm_txn txn;
-    int rc = SHM_EBUSY;
-    for (int tries = 0; rc == SHM_EBUSY && tries < 1000; tries++) {
-        rc = shm_writer_lock(store);
-        if (rc == SHM_EBUSY)
-            usleep(1000); /* joining may take its time */
-    }
+    int rc = shm_writer_wait(store);
     if (rc != SHM_OK)
         return rc;
     if (shm_slots_ready() == ready && ready < SHM_SLOTS) {
         unsigned to = ready + SHM_SLOTS_STEP;
-        /* without a look at the control groups: their margin is there for processes (cgroup_room.c) */
+        /* without a look at the control groups: their margin is there for processes (cgroup_room.c)
+         */
         rc = shm_file_fallocate(store->fd, SHM_SLOTS_AT + ready * sizeof(struct shm_slot),
                                 SHM_SLOTS_STEP * sizeof(struct shm_slot), NULL);
         if (rc == SHM_OK) {

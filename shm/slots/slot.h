@@ -12,6 +12,13 @@
 void shm_slots_init(unsigned from, unsigned to);
 /** How many slots have memory: [0, shm_slots_ready()). */
 unsigned shm_slots_ready(void);
+/** How many of the slot's pins have ever been used: [0, shm_slot_pins_high()). */
+static inline unsigned shm_slot_pins_high(const struct shm_slot *slot)
+{
+    uint64_t high = __atomic_load_n(&slot->pins_high, __ATOMIC_ACQUIRE);
+    return high < SHM_PINS ? (unsigned)high : SHM_PINS;
+}
+
 /** Takes a free slot, one whose process has died included; makes more slots if none is free.
  * @return SHM_OK; SHM_ESLOTS, SHM_ESPACE; SHM_EBUSY (the writer lock, after a second) */
 int shm_slot_find(struct shm_store *store, unsigned *number);

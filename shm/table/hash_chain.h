@@ -36,11 +36,15 @@
 #define ROSTERD_SHM_TABLE_CHAIN_H
 
 #include <stdbool.h>
+#include <string.h>
 
+#include "base/container_of.h"
 #include "shm/core/layout.h"
 #include "shm/core/mapping.h"
+#include "shm/core/test_points.h"
 #include "shm/core/txn.h"
 #include "shm/core/write_batch.h"
+#include "shm/store.h"
 
 /** Where the batch remembers the first node of a bucket that it changed: NULL at first. */
 static inline struct cds_hlist_node **shm_chain_pending(struct shm_batch *batch,
@@ -94,6 +98,20 @@ static inline void shm_chain_touch_body(const struct shm_node *node)
 static inline bool shm_chain_lives(const struct shm_node *node)
 {
     return node->died == SHM_NEVER || node->born > shm_control()->version;
+}
+
+/** Under the writer lock: the youngest node with this id from `first` of a chain on, or NULL. It
+ * decides for all nodes with the id, as explained above. */
+static inline struct shm_node *shm_chain_find_id(const struct cds_hlist_node *first,
+                                                 const uint8_t id[SHM_ID_SIZE])
+{
+    for (const struct cds_hlist_node *at = first; at != NULL; at = at->next) {
+        struct shm_node *node = container_of(at, struct shm_node, by_id);
+        SHM_POINT("compared");
+        if (memcmp(node->id, id, SHM_ID_SIZE) == 0)
+            return node;
+    }
+    return NULL;
 }
 
 #endif

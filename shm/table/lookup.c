@@ -71,8 +71,8 @@ static inline bool is_there(const struct shm_body *body, uint64_t version)
     return version < __atomic_load_n(&body->died, __ATOMIC_RELAXED);
 }
 
-static inline void fill(struct shm_user *user, const struct shm_node *node,
-                        const struct shm_body *body)
+static inline void fill_user(struct shm_user *user, const struct shm_node *node,
+                             const struct shm_body *body)
 {
     user->id = node->id;
     user->body = body->bytes;
@@ -97,23 +97,42 @@ static inline __attribute__((always_inline)) int find_in(const struct cds_hlist_
             continue;
         if (!is_there(body, version))
             return SHM_ENOENT;
-        fill(user, node, body);
+        fill_user(user, node, body);
         return SHM_OK;
     }
     return SHM_ENOENT;
 }
 
-/* Without the table: right, not fast. */
-static int find_in_order(const uint8_t id[SHM_ID_SIZE], uint64_t version, struct shm_user *user)
+struct key_value {
+    unsigned key;
+    uint32_t len;
+    const uint8_t *bytes;
+};
+
+static bool has_key(shm_key_of *key_of, const struct shm_body *body, const struct key_value *value)
+{
+    uint8_t other[SHM_KEY_MAX];
+    return shm_unique_key(key_of, value->key, body, other) == value->len &&
+           memcmp(other, value->bytes, value->len) == 0;
+}
+
+/* Without a table, which is correct but slow: the user with this id or, where id is NULL, with this
+ * value of a key. */
+static int find_in_order(const uint8_t *id, shm_key_of *key_of, const struct key_value *value,
+                         uint64_t version, struct shm_user *user)
 {
     const struct cds_list_head *end = &shm_control()->order;
     for (const struct cds_list_head *at = rcu_dereference(end->next); at != end;
          at = rcu_dereference(at->next)) {
         const struct shm_node *node = container_of(at, struct shm_node, order);
-        const struct shm_body *body = same_id(node->id, id) ? newest_body_at(node, version) : NULL;
-        if (body == NULL || !is_there(body, version)) /* oldest first: a later one may be there */
+        if (id != NULL && !same_id(node->id, id))
             continue;
-        fill(user, node, body);
+        const struct shm_body *body = newest_body_at(node, version);
+        if (body == NULL || (id == NULL && !has_key(key_of, body, value)))
+            continue;
+        if (!is_there(body, version)) /* oldest first: a later one may be there */
+            continue;
+        fill_user(user, node, body);
         return SHM_OK;
     }
     return SHM_ENOENT;
@@ -138,7 +157,7 @@ static __attribute__((noinline, cold)) int find_as_tool(const uint8_t id[SHM_ID_
         return rc;
     moving = moving || __atomic_load_n(&control->rebuild.to.buckets, __ATOMIC_ACQUIRE) != NULL ||
              rcu_dereference(control->ids.buckets) != buckets;
-    return moving ? find_in_order(id, version, user) : rc;
+    return moving ? find_in_order(id, NULL, NULL, version, user) : rc;
 }
 
 int shm_user_find(struct shm_actor *actor, const uint8_t id[SHM_ID_SIZE], struct shm_user *user)
@@ -149,19 +168,6 @@ int shm_user_find(struct shm_actor *actor, const uint8_t id[SHM_ID_SIZE], struct
     struct cds_hlist_head *bucket =
         &actor->buckets[shm_hash_keyed(actor->secret, id) & actor->bucket_mask];
     return find_in(bucket, id, version_to_see(), user);
-}
-
-struct key_value {
-    unsigned key;
-    uint32_t len;
-    const uint8_t *bytes;
-};
-
-static bool has_key(shm_key_of *key_of, const struct shm_body *body, const struct key_value *value)
-{
-    uint8_t other[SHM_KEY_MAX];
-    return shm_unique_key(key_of, value->key, body, other) == value->len &&
-           memcmp(other, value->bytes, value->len) == 0;
 }
 
 /* A deleted user's node stays in its chain for a while, behind that of the user who has the key
@@ -180,23 +186,7 @@ find_key_in(const struct shm_table *table, shm_key_of *key_of, const struct key_
             continue;
         if (!is_there(body, version))
             return SHM_ENOENT;
-        fill(user, node, body);
-        return SHM_OK;
-    }
-    return SHM_ENOENT;
-}
-
-static int find_key_in_order(shm_key_of *key_of, const struct key_value *value, uint64_t version,
-                             struct shm_user *user)
-{
-    const struct cds_list_head *end = &shm_control()->order;
-    for (const struct cds_list_head *at = rcu_dereference(end->next); at != end;
-         at = rcu_dereference(at->next)) {
-        const struct shm_node *node = container_of(at, struct shm_node, order);
-        const struct shm_body *body = newest_body_at(node, version);
-        if (body == NULL || !has_key(key_of, body, value) || !is_there(body, version))
-            continue;
-        fill(user, node, body);
+        fill_user(user, node, body);
         return SHM_OK;
     }
     return SHM_ENOENT;
@@ -222,7 +212,7 @@ find_key_as_tool(shm_key_of *key_of, const struct key_value *value, struct shm_u
         return rc;
     moving = moving || __atomic_load_n(&control->rebuild.to.buckets, __ATOMIC_ACQUIRE) != NULL ||
              rcu_dereference(now->buckets) != table.buckets;
-    return moving ? find_key_in_order(key_of, value, version, user) : rc;
+    return moving ? find_in_order(NULL, key_of, value, version, user) : rc;
 }
 
 int shm_user_find_key(struct shm_actor *actor, unsigned key, const uint8_t *value, uint32_t len,

@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "base/container_of.h"
 #include "shm/core/alloc.h"
 #include "shm/core/layout.h"
 #include "shm/core/mapping.h"
@@ -36,7 +37,7 @@ static inline uint64_t shm_retired_bytes(const struct shm_body *body, enum shm_b
 /** The node of a body that its node's `body` leads to: LIVE, DELETED, LAST. */
 static inline struct shm_node *shm_node_of(const struct shm_body *body)
 {
-    return (struct shm_node *)((uintptr_t)body->from - offsetof(struct shm_node, body));
+    return container_of(body->from, struct shm_node, body);
 }
 
 /** Logs the state, which shares its word with what never changes. */

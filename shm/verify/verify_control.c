@@ -3,7 +3,7 @@
 #include "shm/verify/verify_control.h"
 
 #include "shm/core/layout.h"
-#include "shm/core/writer_lock.h"
+#include "shm/core/robust_mutex.h"
 #include "shm/error.h"
 #include "shm/store.h"
 

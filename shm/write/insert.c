@@ -13,7 +13,6 @@
 #include <urcu/rcuhlist.h>
 #include <urcu/rculist.h>
 
-#include "base/container_of.h"
 #include "shm/core/actor_handle.h"
 #include "shm/core/alloc.h"
 #include "shm/core/hash.h"
@@ -28,6 +27,7 @@
 #include "shm/table/hash_chain.h"
 #include "shm/table/tower.h"
 #include "shm/table/unique.h"
+#include "shm/write/new_body.h"
 #include "shm/write/reserve.h"
 #include "shm/write/write_loop.h"
 
@@ -66,33 +66,8 @@ static int prepare_insert_batch(struct shm_actor *actor, const struct shm_new_us
     return rc;
 }
 
-/* The first node with the id tells: hash_chain.h. */
-static bool id_in_chain(const struct cds_hlist_node *at, const uint8_t *id)
-{
-    for (; at != NULL; at = at->next) {
-        const struct shm_node *node = container_of(at, struct shm_node, by_id);
-        SHM_POINT("compared");
-        if (memcmp(node->id, id, SHM_ID_SIZE) == 0)
-            return shm_chain_lives(node);
-    }
-    return false;
-}
-
-static void fill_first_body(struct shm_body *body, struct shm_node *node,
-                            const struct shm_new_user *user, uint32_t check, uint64_t version)
-{
-    body->prev = NULL;
-    body->from = &node->body;
-    body->born = version;
-    body->died = SHM_NEVER;
-    body->token = 0;
-    body->check = shm_check_body(check, version);
-    body->length = (uint16_t)user->body_len;
-    body->state = SHM_BODY_LIVE;
-}
-
-static void fill_node(struct shm_node *node, const uint8_t *id, uint64_t hash, uint64_t seq,
-                      uint64_t version)
+static void fill_new_node(struct shm_node *node, const uint8_t *id, uint64_t hash, uint64_t seq,
+                          uint64_t version)
 {
     memcpy(node->id, id, SHM_ID_SIZE);
     node->hash = hash;
@@ -104,12 +79,13 @@ static void fill_node(struct shm_node *node, const uint8_t *id, uint64_t hash, u
 }
 
 /* Attaches the node to its bucket in the log, and privately to what follows it there. */
-static int log_bucket(struct shm_actor *actor, struct shm_node *node, bool many)
+static int log_id_bucket(struct shm_actor *actor, struct shm_node *node, bool many)
 {
     struct cds_hlist_head *bucket = bucket_of(actor, node->hash);
     struct cds_hlist_node **mine = many ? shm_chain_pending(&actor->batch, bucket) : NULL;
     struct cds_hlist_node *first = shm_chain_first(bucket, mine);
-    if (id_in_chain(first, node->id))
+    const struct shm_node *other = shm_chain_find_id(first, node->id);
+    if (other != NULL && shm_chain_lives(other))
         return SHM_EEXIST;
     shm_chain_log_add(&actor->txn, bucket, first, &node->by_id, mine);
     return SHM_OK;
@@ -153,17 +129,14 @@ static int build_user(struct shm_actor *actor, const struct shm_new_user *user, 
     struct shm_node *node = shm_alloc_node(txn, &recycled);
     if (node == NULL)
         return SHM_ESPACE;
-    struct shm_body *body = shm_reserve_take(actor, user->body_len);
+    struct shm_body *body = shm_body_build(actor, user, i, node, NULL);
     if (body == NULL)
         return SHM_ESPACE;
-    if (!actor->reserved)
-        memcpy(body->bytes, user->body, user->body_len);
-    fill_node(node, user->id, batch->hash[i], shm_control()->seq + 1 + i, version);
-    fill_first_body(body, node, user, batch->check[i], version);
+    fill_new_node(node, user->id, batch->hash[i], shm_control()->seq + 1 + i, version);
     __atomic_store_n(&node->body, body,
                      __ATOMIC_RELAXED); /* hash_chain.h: somebody may look ahead */
     batch->node[i] = node;
-    int rc = log_bucket(actor, node, many);
+    int rc = log_id_bucket(actor, node, many);
     if (rc == SHM_OK && actor->unique != 0)
         rc = shm_unique_log(actor, i, many, key);
     if (rc == SHM_OK)
@@ -175,7 +148,7 @@ static int build_user(struct shm_actor *actor, const struct shm_new_user *user, 
 }
 
 /* The batch as a piece of the order list, open at both ends. */
-static void log_order(struct shm_actor *actor, size_t count)
+static void log_order_tail(struct shm_actor *actor, size_t count)
 {
     struct shm_node **node = actor->batch.node;
     struct cds_list_head *order = &shm_control()->order;
@@ -204,7 +177,7 @@ static int build_insert(struct shm_actor *actor, const struct shm_new_user *user
             return rc;
         }
     }
-    log_order(actor, count);
+    log_order_tail(actor, count);
     shm_txn_links_end(txn); /* towers have no list call: apply's release stores publish them */
     for (size_t i = 0; i < count; i++) {
         if (actor->batch.recycled[i])

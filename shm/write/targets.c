@@ -2,13 +2,10 @@
 /* Which users a write is about. */
 #include "shm/write/targets.h"
 
-#include <string.h>
-
 #include "base/container_of.h"
 #include "shm/core/actor_handle.h"
 #include "shm/core/hash.h"
 #include "shm/core/mapping.h"
-#include "shm/core/test_points.h"
 #include "shm/core/write_batch.h"
 #include "shm/error.h"
 #include "shm/table/hash_chain.h"
@@ -18,14 +15,8 @@ enum { PLACES = 4 * SHM_BATCH_MAX };
 struct shm_node *shm_live_node(const struct shm_actor *actor, uint64_t hash,
                                const uint8_t id[SHM_ID_SIZE])
 {
-    const struct cds_hlist_node *at = actor->buckets[hash & actor->bucket_mask].next;
-    for (; at != NULL; at = at->next) {
-        struct shm_node *node = container_of(at, struct shm_node, by_id);
-        SHM_POINT("compared");
-        if (memcmp(node->id, id, SHM_ID_SIZE) == 0) /* the first tells: hash_chain.h */
-            return node->died == SHM_NEVER ? node : NULL;
-    }
-    return NULL;
+    struct shm_node *node = shm_chain_find_id(actor->buckets[hash & actor->bucket_mask].next, id);
+    return node != NULL && node->died == SHM_NEVER ? node : NULL;
 }
 
 void shm_prepare_ids(struct shm_actor *actor, const uint8_t *ids, size_t stride, size_t count)
@@ -36,7 +27,7 @@ void shm_prepare_ids(struct shm_actor *actor, const uint8_t *ids, size_t stride,
     }
 }
 
-static const struct shm_node *first_of(const struct shm_actor *actor, size_t i)
+static const struct shm_node *first_in_chain(const struct shm_actor *actor, size_t i)
 {
     const struct cds_hlist_node *first = __atomic_load_n(
         &actor->buckets[actor->batch.hash[i] & actor->bucket_mask].next, __ATOMIC_ACQUIRE);
@@ -46,19 +37,19 @@ static const struct shm_node *first_of(const struct shm_actor *actor, size_t i)
 void shm_touch_targets(const struct shm_actor *actor, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
-        const struct shm_node *node = first_of(actor, i);
+        const struct shm_node *node = first_in_chain(actor, i);
         __builtin_prefetch(node, 1);
         __builtin_prefetch((const char *)node + SHM_LINE, 1);
     }
     for (size_t i = 0; i < count; i++) {
-        const struct shm_node *node = first_of(actor, i);
+        const struct shm_node *node = first_in_chain(actor, i);
         if (node != NULL)
             shm_chain_touch_body(node);
     }
 }
 
 /* Whether this batch has met the node before. */
-static bool met(struct shm_batch *batch, const struct shm_node *node)
+static bool batch_has_met(struct shm_batch *batch, const struct shm_node *node)
 {
     uint64_t key = (uint64_t)(uintptr_t)node;
     for (uint64_t i = key / sizeof(*node) % PLACES;; i = (i + 1) % PLACES) {
@@ -82,7 +73,7 @@ int shm_find_targets(struct shm_actor *actor, const uint8_t *ids, size_t stride,
         batch->node[i] = shm_live_node(actor, batch->hash[i], ids + i * stride);
         if (batch->node[i] == NULL)
             return SHM_ENOENT;
-        if (count > 1 && met(batch, batch->node[i]))
+        if (count > 1 && batch_has_met(batch, batch->node[i]))
             return SHM_EINVAL;
     }
     return SHM_OK;

@@ -7,12 +7,9 @@
  * one of the new version finds the new body, for `version` is stored after
  * the node's word. The old body is retired: see reclaim.c.
  */
-#include <string.h>
-
 #include <urcu/pointer.h>
 
 #include "shm/core/actor_handle.h"
-#include "shm/core/hash.h"
 #include "shm/core/layout.h"
 #include "shm/core/mapping.h"
 #include "shm/core/test_points.h"
@@ -24,6 +21,7 @@
 #include "shm/table/feed.h"
 #include "shm/table/retire.h"
 #include "shm/table/unique.h"
+#include "shm/write/new_body.h"
 #include "shm/write/reserve.h"
 #include "shm/write/targets.h"
 #include "shm/write/write_loop.h"
@@ -41,27 +39,6 @@ static int prepare_update_batch(struct shm_actor *actor, const struct shm_new_us
     if (rc == SHM_OK)
         shm_touch_targets(actor, count);
     return rc;
-}
-
-static struct shm_body *build_new_body(struct shm_actor *actor, const struct shm_new_user *user,
-                                       size_t i)
-{
-    uint64_t version = shm_control()->version + 1;
-    struct shm_node *node = actor->batch.node[i];
-    struct shm_body *body = shm_reserve_take(actor, user->body_len);
-    if (body == NULL)
-        return NULL;
-    body->prev = node->body;
-    body->from = &node->body;
-    body->born = version;
-    body->died = SHM_NEVER;
-    body->token = 0;
-    body->check = shm_check_body(actor->batch.check[i], version);
-    body->length = (uint16_t)user->body_len;
-    body->state = SHM_BODY_LIVE;
-    if (!actor->reserved)
-        memcpy(body->bytes, user->body, user->body_len);
-    return body;
 }
 
 static void log_old_body(struct shm_txn *txn, struct shm_body *body, struct shm_body *newer,
@@ -98,7 +75,7 @@ static int build_update(struct shm_actor *actor, const struct shm_new_user *user
     shm_txn_begin(txn);
     shm_reserve_begin(actor);
     for (size_t i = 0; i < count; i++) {
-        batch->body[i] = build_new_body(actor, &users[i], i);
+        batch->body[i] = shm_body_build(actor, &users[i], i, batch->node[i], batch->node[i]->body);
         if (batch->body[i] == NULL)
             return SHM_ESPACE;
         shm_txn_pointer(txn, &batch->node[i]->body, batch->body[i]);
