@@ -18,7 +18,7 @@
 #include "shm/table/unique.h"
 #include "shm/write/reserve.h"
 
-static void fill(struct shm_actor *actor, struct shm_store *store, unsigned i)
+static void actor_fill(struct shm_actor *actor, struct shm_store *store, unsigned i)
 {
     actor->store = store;
     actor->number = i;
@@ -29,7 +29,7 @@ static void fill(struct shm_actor *actor, struct shm_store *store, unsigned i)
     memcpy(actor->secret, shm_header()->secret, sizeof(actor->secret));
 }
 
-static void forget(struct shm_actor *actor)
+static void actor_free(struct shm_actor *actor)
 {
     shm_unique_leave(actor);
     if (actor->readers != NULL)
@@ -56,10 +56,10 @@ int shm_actor_join(struct shm_actor **out, struct shm_store *store, enum shm_act
     if (rc == SHM_OK)
         rc = shm_slot_find(store, &i);
     if (rc != SHM_OK) {
-        forget(actor);
+        actor_free(actor);
         return shm_fail(fault, rc, "segment %s: cannot join: %s", store->name, shm_strerror(rc));
     }
-    fill(actor, store, i);
+    actor_fill(actor, store, i);
     struct shm_slot *slot = actor->slot;
     __atomic_store_n(&slot->ctr, 0, __ATOMIC_RELEASE);
     slot->pid = (uint32_t)getpid();
@@ -78,12 +78,12 @@ void shm_actor_leave(struct shm_actor *actor)
         return;
     shm_reserve_end(actor, SHM_EINVAL);
     shm_slot_leave(actor->slot);
-    forget(actor);
+    actor_free(actor);
 }
 
 void shm_actor_abandon(struct shm_actor *actor)
 {
-    forget(actor);
+    actor_free(actor);
 }
 
 unsigned shm_actor_slot(const struct shm_actor *actor)

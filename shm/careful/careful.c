@@ -31,7 +31,7 @@
  * spread over a while, is no change under its eyes. */
 enum { LOOKS_MAX = 64, LOOKS_FAST = 16, LOOK_PAUSE_US = 1000 };
 
-/* A listing passes so many users whom it does not show, and rests: see rest_on_next(). */
+/* A listing passes so many users whom it does not show, and rests: see reader_rest_on_next(). */
 enum { PASS_MAX = 4096 };
 
 struct shm_reader {
@@ -66,7 +66,7 @@ void shm_reader_rest(struct shm_reader *reader)
 /* ---- opening ---- */
 
 /* A mutex of another kind would have the C library do what no damage should make it do. */
-static int check_mutexes(const struct shm_store *store, struct shm_fault *fault)
+static int reader_check_mutexes(const struct shm_store *store, struct shm_fault *fault)
 {
     pthread_mutex_t fresh;
     uint64_t ready = __atomic_load_n(&shm_control()->slots_ready, __ATOMIC_ACQUIRE);
@@ -91,7 +91,7 @@ static int reader_join(struct shm_reader *reader, struct shm_fault *fault)
         snprintf(reader->why, sizeof(reader->why), "no right to write the segment");
         return SHM_OK;
     }
-    int rc = check_mutexes(store, fault);
+    int rc = reader_check_mutexes(store, fault);
     if (rc != SHM_OK)
         return rc;
     rc = shm_actor_join(&reader->actor, store, SHM_ACTOR_TOOL, 0, fault);
@@ -154,22 +154,22 @@ struct moment {
     uint64_t version, gp;
 };
 
-static struct moment look_at_clock(void)
+static struct moment moment_now(void)
 {
     uint64_t gp = __atomic_load_n(&shm_control()->gp, __ATOMIC_ACQUIRE);
     return (struct moment){shm_version(), gp};
 }
 
-static bool has_passed(struct moment before)
+static bool moment_has_passed(struct moment before)
 {
-    struct moment now = look_at_clock();
+    struct moment now = moment_now();
     return before.version != now.version || before.gp != now.gp;
 }
 
 /* What unprotected looks, the first of them at `before`, could not make out. */
 static int reader_give_up(struct careful *c, struct moment before, uint64_t seq)
 {
-    if (!has_passed(before))
+    if (!moment_has_passed(before))
         return careful_bad(c, "the list of users is broken after number %llu",
                            (unsigned long long)seq);
     return shm_fail(c->fault, SHM_EBUSY,
@@ -187,8 +187,8 @@ static bool is_rebuilding(void)
 }
 
 /* What a chain led to while it was taken apart is no news. */
-static int find_anywhere(struct careful *c, const uint8_t id[SHM_ID_SIZE],
-                         struct shm_record *record)
+static int reader_find_anywhere(struct careful *c, const uint8_t id[SHM_ID_SIZE],
+                                struct shm_record *record)
 {
     const struct shm_control *control = shm_control();
     const void *buckets = __atomic_load_n(&control->ids.buckets, __ATOMIC_ACQUIRE);
@@ -223,8 +223,8 @@ static int reader_find_key_in(struct careful *c, unsigned key, const uint8_t *va
 static bool reader_looks_for(struct shm_reader *reader, int rc, struct moment before,
                              unsigned *looks)
 {
-    return reader_looks_again(reader, rc == SHM_ENOENT && has_passed(before) ? SHM_EBUSY : rc,
-                              looks);
+    return reader_looks_again(
+        reader, rc == SHM_ENOENT && moment_has_passed(before) ? SHM_EBUSY : rc, looks);
 }
 
 int shm_reader_find(struct shm_reader *reader, const uint8_t id[SHM_ID_SIZE],
@@ -232,11 +232,11 @@ int shm_reader_find(struct shm_reader *reader, const uint8_t id[SHM_ID_SIZE],
 {
     struct careful *c = reader_start(reader, fault);
     unsigned looks = 0;
-    struct moment first = look_at_clock(), before;
+    struct moment first = moment_now(), before;
     int rc;
     do {
-        before = look_at_clock();
-        rc = find_anywhere(c, id, record);
+        before = moment_now();
+        rc = reader_find_anywhere(c, id, record);
     } while (reader_looks_for(reader, rc, before, &looks));
     return rc == SHM_EBUSY ? reader_give_up(c, first, 0) : rc;
 }
@@ -246,12 +246,12 @@ int shm_reader_find_key(struct shm_reader *reader, unsigned key, const uint8_t *
 {
     struct careful *c = reader_start(reader, fault);
     unsigned looks = 0;
-    struct moment first = look_at_clock(), before;
+    struct moment first = moment_now(), before;
     int rc;
     if (key >= SHM_KEYS || reader->store->key_of == NULL)
         return SHM_EINVAL;
     do {
-        before = look_at_clock();
+        before = moment_now();
         rc = reader_find_key_in(c, key, value, len, record);
     } while (reader_looks_for(reader, rc, before, &looks));
     return rc == SHM_EBUSY ? reader_give_up(c, first, 0) : rc;
@@ -262,7 +262,8 @@ int shm_reader_find_key(struct shm_reader *reader, unsigned key, const uint8_t *
 /* Protected: stands on the next user to return. Where there are many to pass it goes offline in
  * between, for what others retire meanwhile cannot be freed; it goes on by number, as cursor.c
  * does. A revoked snapshot is noticed by the next step, before it looks at anything. */
-static int rest_on_next(struct shm_reader *reader, struct careful *c, struct careful_node *from)
+static int reader_rest_on_next(struct shm_reader *reader, struct careful *c,
+                               struct careful_node *from)
 {
     uint64_t after = reader->last;
     int rc;
@@ -285,7 +286,7 @@ static int rest_on_next(struct shm_reader *reader, struct careful *c, struct car
     return rc;
 }
 
-static int begin_protected(struct shm_reader *reader, struct careful *c)
+static int reader_begin_protected(struct shm_reader *reader, struct careful *c)
 {
     struct careful_node node = {.at = NULL};
     int rc = shm_snapshot_begin(reader->actor, &reader->snapshot);
@@ -296,7 +297,7 @@ static int begin_protected(struct shm_reader *reader, struct careful *c)
     if (reader->last != 0)
         rc = careful_list_place(c, reader->last, &node);
     if (rc == SHM_OK)
-        rc = rest_on_next(reader, c, &node);
+        rc = reader_rest_on_next(reader, c, &node);
     if (rc != SHM_OK)
         shm_reader_end(reader);
     return rc;
@@ -312,7 +313,7 @@ int shm_reader_begin(struct shm_reader *reader, uint64_t after, struct shm_fault
     reader->broken = SHM_OK;
     reader->at.at = NULL;
     if (reader->actor != NULL)
-        return begin_protected(reader, c);
+        return reader_begin_protected(reader, c);
     reader->version = shm_version();
     reader->listing = true;
     reader->over = false;
@@ -327,7 +328,7 @@ int shm_reader_rewind(struct shm_reader *reader, struct shm_fault *fault)
     struct careful *c = reader_start(reader, fault);
     reader->last = 0;
     reader->broken = SHM_OK;
-    return rest_on_next(reader, c, &head);
+    return reader_rest_on_next(reader, c, &head);
 }
 
 uint64_t shm_reader_version(const struct shm_reader *reader)
@@ -335,7 +336,8 @@ uint64_t shm_reader_version(const struct shm_reader *reader)
     return reader->version;
 }
 
-static int next_protected(struct shm_reader *reader, struct careful *c, struct shm_record *record)
+static int reader_next_protected(struct shm_reader *reader, struct careful *c,
+                                 struct shm_record *record)
 {
     if (shm_snapshot_revoked(reader->actor, &reader->snapshot)) {
         reader->over = true;
@@ -348,13 +350,13 @@ static int next_protected(struct shm_reader *reader, struct careful *c, struct s
                          (unsigned long long)node.seq);
     reader->last = node.seq;
     c->fault = &reader->broken_why;
-    reader->broken = rest_on_next(reader, c, &node);
+    reader->broken = reader_rest_on_next(reader, c, &node);
     return rc;
 }
 
 /* The number of a user that is there but cannot be read goes to *passed. */
-static int next_unprotected(struct shm_reader *reader, struct careful *c, struct shm_record *record,
-                            uint64_t *passed)
+static int reader_next_unprotected(struct shm_reader *reader, struct careful *c,
+                                   struct shm_record *record, uint64_t *passed)
 {
     uint64_t version = shm_version();
     struct careful_node node = reader->at;
@@ -379,15 +381,15 @@ static int next_unprotected(struct shm_reader *reader, struct careful *c, struct
     return SHM_OK;
 }
 
-static int next_of_unprotected(struct shm_reader *reader, struct careful *c,
-                               struct shm_record *record)
+static int reader_retry_unprotected(struct shm_reader *reader, struct careful *c,
+                                    struct shm_record *record)
 {
     unsigned looks = 0;
     uint64_t passed;
-    struct moment before = look_at_clock();
+    struct moment before = moment_now();
     int rc;
     do {
-        rc = next_unprotected(reader, c, record, &passed);
+        rc = reader_next_unprotected(reader, c, record, &passed);
     } while (reader_looks_again(reader, rc, &looks));
     if (rc == SHM_EBUSY) {
         rc = reader_give_up(c, before, reader->last);
@@ -411,6 +413,6 @@ int shm_reader_next(struct shm_reader *reader, struct shm_record *record, struct
     if (reader->over)
         return SHM_ENOENT;
     struct careful *c = reader_start(reader, fault);
-    return reader->actor != NULL ? next_protected(reader, c, record)
-                                 : next_of_unprotected(reader, c, record);
+    return reader->actor != NULL ? reader_next_protected(reader, c, record)
+                                 : reader_retry_unprotected(reader, c, record);
 }

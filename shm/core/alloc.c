@@ -59,7 +59,7 @@ static void free_rest(struct shm_txn *txn, uint64_t at, uint64_t end)
 }
 
 /* Room for `size` more bytes at CUR, or 0. */
-static uint64_t make_room(struct shm_txn *txn, uint64_t size)
+static uint64_t extent_room(struct shm_txn *txn, uint64_t size)
 {
     uint64_t at = shm_alloc_get(txn, SHM_ALLOC_CUR);
     uint64_t end = shm_alloc_get(txn, SHM_ALLOC_END);
@@ -84,7 +84,7 @@ static struct shm_node *take_node(struct shm_txn *txn, bool *recycled)
     if (node != NULL) {
         shm_alloc_set(txn, SHM_ALLOC_NODE_FREE, node->died);
     } else {
-        uint64_t at = make_room(txn, sizeof(*node));
+        uint64_t at = extent_room(txn, sizeof(*node));
         if (at == 0)
             return NULL;
         shm_alloc_set(txn, SHM_ALLOC_CUR, at + sizeof(*node));
@@ -126,7 +126,7 @@ void *shm_alloc_block(struct shm_txn *txn, uint64_t size)
     if (block != 0) {
         shm_alloc_set(txn, class, *first_word(block));
     } else {
-        block = make_room(txn, bytes);
+        block = extent_room(txn, bytes);
         if (block != 0)
             shm_alloc_set(txn, SHM_ALLOC_CUR, block + bytes);
         else if (txn->at_bound)

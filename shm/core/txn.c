@@ -71,7 +71,7 @@ static void check_links(const struct shm_txn *txn)
 }
 #endif
 
-static void replay(struct shm_log *log)
+static void log_replay(struct shm_log *log)
 {
     for (uint64_t i = 0; i < log->count; i++) {
         if (i == log->count / 2)
@@ -89,7 +89,7 @@ void shm_txn_apply(struct shm_txn *txn)
 #ifdef SHM_DEBUG_CHECKS
     check_links(txn);
 #endif
-    replay(txn->log);
+    log_replay(txn->log);
 }
 
 uint64_t shm_log_end(const struct shm_log *log, uint64_t size)
@@ -116,6 +116,6 @@ void shm_log_replay(struct shm_log *log)
 #ifdef SHM_MUTANT_NO_REPLAY
     log->state = SHM_LOG_IDLE;
 #else
-    replay(log);
+    log_replay(log);
 #endif
 }

@@ -25,13 +25,13 @@
 enum { LOCK_NS = 50 * 1000, TRIES_A_LOOK = 16, RELAX = 16 };
 enum { WAIT_TRIES = 1000, EAGER_TRIES = 20, WAIT_PAUSE_US = 1000 };
 
-static bool unfinished(void)
+static bool commit_unfinished(void)
 {
     return __atomic_load_n(&shm_log()->state, __ATOMIC_RELAXED) != SHM_LOG_IDLE;
 }
 
 /* A tool maps the arena read-only, and a dead holder's work needs more. */
-static int replay(const struct shm_store *store)
+static int lock_replay(const struct shm_store *store)
 {
     if (store->readonly &&
         mprotect((void *)(uintptr_t)SHM_BASE, store->size, PROT_READ | PROT_WRITE) != 0)
@@ -56,7 +56,7 @@ static int replay(const struct shm_store *store)
  * Only a log that makes no sense ends the mutex: better no writer than a wrong table. (Where
  * the mutex was whole it stays so, but each who gets it comes here and is refused.)
  */
-static __attribute__((noinline, cold)) int recover(const struct shm_store *store, bool died)
+static __attribute__((noinline, cold)) int lock_recover(const struct shm_store *store, bool died)
 {
     struct shm_log *log = shm_log();
     uint64_t end = shm_log_end(log, shm_control()->arena_end - SHM_BASE);
@@ -66,7 +66,7 @@ static __attribute__((noinline, cold)) int recover(const struct shm_store *store
     else if (end > store->size)
         rc = SHM_EOUTGROWN;
     else if (log->state == SHM_LOG_SEALED)
-        rc = replay(store);
+        rc = lock_replay(store);
     if (rc != SHM_ECORRUPT && died) {
         SHM_POINT("recovered");
         pthread_mutex_consistent(&shm_control()->writer);
@@ -77,23 +77,23 @@ static __attribute__((noinline, cold)) int recover(const struct shm_store *store
     return rc;
 }
 
-static inline int try_once(const struct shm_store *store)
+static inline int lock_try(const struct shm_store *store)
 {
     int rc = pthread_mutex_trylock(&shm_control()->writer);
     if (rc == 0 || rc == EOWNERDEAD)
         SHM_POINT("lock taken");
-    if (caa_likely(rc == 0 && !unfinished()))
+    if (caa_likely(rc == 0 && !commit_unfinished()))
         return SHM_OK;
     if (rc == EBUSY)
         return SHM_EBUSY;
-    return rc == 0 || rc == EOWNERDEAD ? recover(store, rc == EOWNERDEAD) : SHM_ECORRUPT;
+    return rc == 0 || rc == EOWNERDEAD ? lock_recover(store, rc == EOWNERDEAD) : SHM_ECORRUPT;
 }
 
 int shm_writer_lock(struct shm_store *store)
 {
     if (store->locked_out)
         return SHM_EPERM;
-    int rc = try_once(store);
+    int rc = lock_try(store);
     if (rc != SHM_EBUSY)
         return rc;
     uint64_t until = clock_monotonic_ns() + LOCK_NS;
@@ -101,7 +101,7 @@ int shm_writer_lock(struct shm_store *store)
         for (int i = 0; i < TRIES_A_LOOK; i++) {
             for (int r = 0; r < RELAX; r++)
                 caa_cpu_relax();
-            rc = try_once(store);
+            rc = lock_try(store);
             if (rc != SHM_EBUSY)
                 return rc;
         }
@@ -133,8 +133,8 @@ bool shm_writer_reap(struct shm_store *store)
     int rc = pthread_mutex_trylock(&shm_control()->writer);
     if (rc != 0 && rc != EOWNERDEAD)
         return false;
-    bool left = rc == EOWNERDEAD || unfinished();
-    if (left && recover(store, rc == EOWNERDEAD) != SHM_OK)
+    bool left = rc == EOWNERDEAD || commit_unfinished();
+    if (left && lock_recover(store, rc == EOWNERDEAD) != SHM_OK)
         return false;
     shm_writer_unlock();
     return left;

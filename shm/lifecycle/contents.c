@@ -40,7 +40,7 @@ static void first_fault(void *data, const char *line)
         snprintf(text->text, sizeof(text->text), "%s", line);
 }
 
-static int map(struct mapping *m, int fd)
+static int map_readonly(struct mapping *m, int fd)
 {
     m->page = (uint64_t)sysconf(_SC_PAGESIZE);
     m->reserved_size = m->size + SHM_HUGE;
@@ -76,7 +76,7 @@ static int make_private(const struct mapping *m, int fd, uint64_t page)
 }
 
 /* A log that makes no sense stays as it is: verify reports it. */
-static int replay(const struct mapping *m, int fd, uint64_t slots_ready)
+static int replay_privately(const struct mapping *m, int fd, uint64_t slots_ready)
 {
     const struct shm_log *log = (const void *)(m->bytes + SHM_LOG_AT);
     if (log->state != SHM_LOG_SEALED || shm_log_end(log, m->size) == 0)
@@ -110,11 +110,11 @@ int shm_check_contents(int fd, const struct shm_config *config, const struct shm
     struct shm_verify_report report = {0};
     struct shm_fault first = {.text = ""};
     struct mapping m = {.size = geometry->arena_end - SHM_BASE};
-    int rc = map(&m, fd);
+    int rc = map_readonly(&m, fd);
     if (rc != SHM_OK)
         return shm_fail(fault, rc, "segment %s: cannot map it: %s", config->name, strerror(errno));
     (void)madvise(m.bytes, m.size, MADV_DONTDUMP);
-    rc = replay(&m, fd, geometry->slots_ready);
+    rc = replay_privately(&m, fd, geometry->slots_ready);
     const struct shm_image image = {.bytes = m.bytes,
                                     .size = m.size,
                                     .key_of = config->key_of,

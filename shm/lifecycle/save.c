@@ -38,7 +38,7 @@ static int write_all(int fd, uint64_t at, uint64_t end, const char *name, struct
 /* All of it is given memory, as it had; what was never written stays zero without being read. What
  * lies beyond our mapping is nobody's: a growth that was killed under an owner with a larger
  * segment-size. */
-static int copy(const struct shm_store *store, int fd, struct shm_fault *fault)
+static int save_copy(const struct shm_store *store, int fd, struct shm_fault *fault)
 {
     struct stat st;
     if (fstat(store->fd, &st) != 0)
@@ -55,7 +55,7 @@ static int copy(const struct shm_store *store, int fd, struct shm_fault *fault)
 }
 
 /* So that nothing is half done, and no lock in it is held by one who never gives it back. */
-static int calm(struct shm_store *store, struct shm_fault *fault)
+static int save_calm(struct shm_store *store, struct shm_fault *fault)
 {
     int rc = shm_guests_exclude(store->fd, store->name, fault);
     if (rc != SHM_OK)
@@ -78,12 +78,12 @@ static int publish_aside(int fd, const char *name, char saved_as[256], struct sh
 
 int shm_store_save(struct shm_store *store, char saved_as[256], struct shm_fault *fault)
 {
-    int fd, rc = calm(store, fault);
+    int fd, rc = save_calm(store, fault);
     if (rc == SHM_OK)
         rc = shm_file_create(&fd, store->name, fault);
     if (rc != SHM_OK)
         return rc;
-    rc = copy(store, fd, fault);
+    rc = save_copy(store, fd, fault);
     if (rc == SHM_OK)
         rc = saved_as != NULL ? publish_aside(fd, store->name, saved_as, fault)
                               : shm_file_publish(fd, store->name, fault);

@@ -58,7 +58,7 @@ static int fill_header(void)
 }
 
 /* The file is all zeros: so are empty buckets. */
-static void fill_table(struct shm_table *table, uint64_t buckets)
+static void fill_new_table(struct shm_table *table, uint64_t buckets)
 {
     uint64_t *arena_cur = &shm_control()->alloc[SHM_ALLOC_ARENA_CUR];
     table->buckets = (struct cds_hlist_head *)(uintptr_t)*arena_cur;
@@ -76,10 +76,10 @@ static int fill_control(const struct shm_config *config, uint64_t buckets, uint6
     control->limit = config->size / SHM_PAGE * SHM_PAGE;
     control->held_max = shm_config_held_max(config);
     control->alloc[SHM_ALLOC_ARENA_CUR] = SHM_BASE + SHM_ARENA_AT;
-    fill_table(&control->ids, buckets);
+    fill_new_table(&control->ids, buckets);
     for (unsigned key = 0; key < SHM_KEYS; key++)
         if ((config->unique >> key & 1) != 0)
-            fill_table(&control->unique[key], buckets);
+            fill_new_table(&control->unique[key], buckets);
     CDS_INIT_LIST_HEAD(&control->order);
     for (unsigned level = 0; level < SHM_LEVELS; level++)
         control->index_tail[level] = &control->index[level];
@@ -88,7 +88,7 @@ static int fill_control(const struct shm_config *config, uint64_t buckets, uint6
 }
 
 /* Everything below the arena is small; what follows takes huge pages. */
-static int allocate(struct shm_store *store, uint64_t end, struct shm_fault *fault)
+static int allocate_new(struct shm_store *store, uint64_t end, struct shm_fault *fault)
 {
     int rc = shm_file_allocate(store->fd, 0, SHM_CONTROL_END, fault);
     if (rc == SHM_OK)
@@ -100,7 +100,8 @@ static int allocate(struct shm_store *store, uint64_t end, struct shm_fault *fau
 }
 
 /* Mapping, memory, contents: the file has no name yet, so a failure leaves nothing. */
-static int build(struct shm_store *store, const struct shm_config *config, struct shm_fault *fault)
+static int build_segment(struct shm_store *store, const struct shm_config *config,
+                         struct shm_fault *fault)
 {
     uint64_t buckets = shm_bucket_count(config->max_users);
     uint64_t end = shm_round_up(SHM_ARENA_AT + tables_size(config) + SHM_HUGE / 2, SHM_HUGE);
@@ -110,7 +111,7 @@ static int build(struct shm_store *store, const struct shm_config *config, struc
     int rc = shm_segment_map(store, fault);
     if (rc != SHM_OK)
         return rc;
-    rc = allocate(store, end, fault);
+    rc = allocate_new(store, end, fault);
     if (rc == SHM_OK) {
         rc = fill_header();
         if (rc == SHM_OK)
@@ -138,7 +139,7 @@ int shm_segment_create(struct shm_store *store, const struct shm_config *config,
     if (rc == SHM_OK) /* whoever removed the name meant the users, too */
         shm_name_remove_stale(store->name);
     if (rc == SHM_OK)
-        rc = build(store, config, fault);
+        rc = build_segment(store, config, fault);
     if (rc == SHM_OK) {
         shm_control()->pid_namespace = shm_pid_namespace();
         rc = shm_file_publish(store->fd, store->name, fault);

@@ -52,7 +52,7 @@ static int adopt_config(struct shm_store *store, const struct shm_config *config
     return SHM_OK;
 }
 
-static int recover(struct shm_store *store, struct shm_fault *fault)
+static int recover_dead_writer(struct shm_store *store, struct shm_fault *fault)
 {
     int rc = shm_writer_wait(store);
     if (rc != SHM_OK)
@@ -71,10 +71,11 @@ static void set_limit(uint64_t limit)
 /* The tables first. What users and the next owner go by is written when they are there: where
  * we fail or die in between, the segment is what it was for whoever opens it next. Only the
  * limit must be up before the arena grows. */
-static int adopt(struct shm_store *store, const struct shm_config *config, struct shm_fault *fault)
+static int adopt_segment(struct shm_store *store, const struct shm_config *config,
+                         struct shm_fault *fault)
 {
     struct shm_control *control = shm_control();
-    int rc = recover(store, fault);
+    int rc = recover_dead_writer(store, fault);
     if (rc == SHM_OK)
         rc = shm_rebuild_check(store, config, fault);
     if (rc != SHM_OK)
@@ -106,7 +107,7 @@ static int take_over(struct shm_store *store, const struct shm_config *config,
         rc = shm_segment_map(store, fault);
     if (rc != SHM_OK)
         return rc;
-    rc = adopt(store, config, fault);
+    rc = adopt_segment(store, config, fault);
     if (rc != SHM_OK)
         shm_segment_unmap(store);
     return rc;

@@ -22,7 +22,7 @@
 
 /* Only the control pages are a reading tool's to write: its slot, the locks. By `readonly` others
  * know it for one: whom a take-over does not keep out, and who trusts nothing. */
-static int protect(struct shm_store *store, struct shm_fault *fault)
+static int protect_arena(struct shm_store *store, struct shm_fault *fault)
 {
     store->readonly = mprotect((void *)(uintptr_t)(SHM_BASE + SHM_ARENA_AT),
                                store->size - SHM_ARENA_AT, PROT_READ) == 0;
@@ -47,7 +47,7 @@ static int finish_log(struct shm_store *store, struct shm_fault *fault)
     return SHM_OK;
 }
 
-static int look_at_tables(struct shm_store *store, struct shm_fault *fault)
+static int check_tables(struct shm_store *store, struct shm_fault *fault)
 {
     int rc = finish_log(store, fault);
     if (rc == SHM_OK && shm_rebuild_unfinished())
@@ -58,7 +58,7 @@ static int look_at_tables(struct shm_store *store, struct shm_fault *fault)
     return rc;
 }
 
-static int attach(struct shm_store *store, enum shm_attach_mode mode, struct shm_fault *fault)
+static int attach_tool(struct shm_store *store, enum shm_attach_mode mode, struct shm_fault *fault)
 {
     struct shm_geometry geometry;
     if (mode == SHM_ATTACH_WRITE) {
@@ -82,8 +82,8 @@ static int attach(struct shm_store *store, enum shm_attach_mode mode, struct shm
                         store->name);
     }
     if (mode != SHM_ATTACH_WRITE)
-        return store->locked_out ? SHM_OK : protect(store, fault);
-    rc = look_at_tables(store, fault);
+        return store->locked_out ? SHM_OK : protect_arena(store, fault);
+    rc = check_tables(store, fault);
     if (rc != SHM_OK)
         shm_segment_unmap(store);
     return rc;
@@ -101,7 +101,7 @@ int shm_store_attach(struct shm_store **out, const char *name, enum shm_attach_m
                        fault);
     if (rc == SHM_OK) {
         store->locked_out = store->readonly = !shm_file_writable(store->fd);
-        rc = attach(store, mode, fault);
+        rc = attach_tool(store, mode, fault);
         if (rc != SHM_OK)
             close(store->fd);
     }

@@ -46,7 +46,7 @@ struct shm_counters {
     struct stats_header *map;
 };
 
-static struct stats_header describe(size_t count, const void *names)
+static struct stats_header describe_counters(size_t count, const void *names)
 {
     struct stats_header header = {.revision = REVISION, .count = count};
     memcpy(header.magic, MAGIC, sizeof(header.magic));
@@ -78,8 +78,8 @@ static int map_counters(struct shm_counters *counters, const struct stats_header
 }
 
 /* Everything about the file that a mapping relies on. */
-static int check_file(int fd, struct stats_header *header, const char *name,
-                      struct shm_fault *fault)
+static int check_counters_file(int fd, struct stats_header *header, const char *name,
+                               struct shm_fault *fault)
 {
     struct stat st;
     struct stats_header want;
@@ -91,7 +91,7 @@ static int check_file(int fd, struct stats_header *header, const char *name,
     char *names = malloc(bytes + 1);
     int rc = SHM_ELAYOUT;
     if (names != NULL && pread(fd, names, bytes, sizeof(*header)) == (ssize_t)bytes) {
-        want = describe(header->count, names);
+        want = describe_counters(header->count, names);
         if (memcmp(&want, header, sizeof(want)) == 0 && (uint64_t)st.st_size >= file_size(&want) &&
             (uint64_t)st.st_blocks * 512 >= file_size(&want))
             rc = SHM_OK;
@@ -112,7 +112,7 @@ static bool has_magic(int fd)
 
 /* By one step, of which nobody sees the middle. What was replaced shows afterwards, and where
  * that is not what was looked at before it goes back to its place. */
-static int replace(int fd, int old, const char *name, struct shm_fault *fault)
+static int replace_counters(int fd, int old, const char *name, struct shm_fault *fault)
 {
     char path[300], beside[300], self[64];
     int rc = shm_file_path(path, name, fault);
@@ -138,8 +138,8 @@ static int replace(int fd, int old, const char *name, struct shm_fault *fault)
 
 /* The caller owns the users' segment, so nobody races but strangers.
  * @param old what has the name; -1: nothing */
-static int create(struct shm_counters *counters, const char *names,
-                  const struct stats_header *header, int old, struct shm_fault *fault)
+static int create_counters(struct shm_counters *counters, const char *names,
+                           const struct stats_header *header, int old, struct shm_fault *fault)
 {
     const char *name = counters->name;
     int rc = shm_file_create(&counters->fd, name, fault);
@@ -154,7 +154,7 @@ static int create(struct shm_counters *counters, const char *names,
         memcpy(counters->map + 1, names, header->count * NAME_MAX_BYTES);
         *counters->map = *header;
         rc = old < 0 ? shm_file_publish(counters->fd, name, fault)
-                     : replace(counters->fd, old, name, fault);
+                     : replace_counters(counters->fd, old, name, fault);
     }
     if (rc != SHM_OK) {
         if (counters->map != NULL)
@@ -165,20 +165,20 @@ static int create(struct shm_counters *counters, const char *names,
 }
 
 /* Other counters have the name. @param beside a live server may count in them */
-static int make_others(struct shm_counters *counters, const char *names,
-                       const struct stats_header *header, int old, bool beside,
-                       struct shm_fault *fault)
+static int make_other_counters(struct shm_counters *counters, const char *names,
+                               const struct stats_header *header, int old, bool beside,
+                               struct shm_fault *fault)
 {
     int rc = beside ? SHM_OK : shm_owner_take(old, counters->name, fault);
     if (rc == SHM_OK)
-        rc = create(counters, names, header, old, fault);
+        rc = create_counters(counters, names, header, old, fault);
     close(old);
     return rc;
 }
 
 /* @param old takes the descriptor where other counters have the name, SHM_ELAYOUT */
-static int keep(struct shm_counters *counters, const struct stats_header *want, int *old,
-                struct shm_fault *fault)
+static int keep_counters(struct shm_counters *counters, const struct stats_header *want, int *old,
+                         struct shm_fault *fault)
 {
     const char *name = counters->name;
     struct stats_header have;
@@ -192,7 +192,7 @@ static int keep(struct shm_counters *counters, const struct stats_header *want, 
                         "remove it, or choose another name for the segment",
                         name);
     }
-    rc = check_file(fd, &have, name, fault);
+    rc = check_counters_file(fd, &have, name, fault);
     if (rc == SHM_OK && memcmp(&have, want, sizeof(have)) != 0)
         rc = SHM_ELAYOUT;
     *old = fd;
@@ -235,11 +235,11 @@ static char *pack_names(const char *const *names, size_t count, struct shm_fault
 static int open_or_make(struct shm_counters *counters, const char *names,
                         const struct stats_header *want, bool beside, struct shm_fault *fault)
 {
-    int old = -1, rc = keep(counters, want, &old, fault);
+    int old = -1, rc = keep_counters(counters, want, &old, fault);
     if (rc == SHM_ENOSEG)
-        rc = create(counters, names, want, -1, fault);
+        rc = create_counters(counters, names, want, -1, fault);
     else if (rc == SHM_ELAYOUT)
-        rc = make_others(counters, names, want, old, beside, fault);
+        rc = make_other_counters(counters, names, want, old, beside, fault);
     return rc;
 }
 
@@ -253,7 +253,7 @@ static int open_counters(struct shm_counters **out, const char *name, const char
     char *packed = pack_names(names, count, fault, &rc);
     if (packed == NULL)
         return rc;
-    struct stats_header want = describe(count, packed);
+    struct stats_header want = describe_counters(count, packed);
     struct shm_counters *counters = calloc(1, sizeof(*counters));
     if (counters == NULL) {
         free(packed);
@@ -320,7 +320,7 @@ int shm_counters_attach(struct shm_counters **out, const char *name, struct shm_
         return shm_fail(fault, SHM_ESYS, "segment %s: out of memory", stats);
     rc = shm_file_open(&counters->fd, stats, SHM_AS_READER, fault);
     if (rc == SHM_OK) {
-        rc = check_file(counters->fd, &header, stats, fault);
+        rc = check_counters_file(counters->fd, &header, stats, fault);
         if (rc == SHM_OK)
             rc = map_counters(counters, &header, PROT_READ, stats, fault);
         if (rc != SHM_OK)

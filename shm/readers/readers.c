@@ -18,7 +18,7 @@ enum {
 
 /* Which tokens have passed: up to the least ctr of all who are online. How many slots there are is
  * looked at after gp, or one would be missed that was made, and used by a reader, in between. */
-static uint64_t look_at_slots(void)
+static uint64_t look_at_grace(void)
 {
     uint64_t passed = __atomic_load_n(&shm_control()->gp, __ATOMIC_ACQUIRE);
     cmm_smp_mb(); /* pairs with a reader's xchg: see grace.h, 3 */
@@ -63,7 +63,7 @@ static bool is_void(const struct shm_readers *r, const struct shm_pin *pin, uint
 }
 
 /* Whether it still keeps this version. */
-static bool stands(const struct shm_readers *r, const struct shm_pin *pin, uint64_t version)
+static bool pin_stands(const struct shm_readers *r, const struct shm_pin *pin, uint64_t version)
 {
     return __atomic_load_n(&pin->count, __ATOMIC_ACQUIRE) != 0 &&
            __atomic_load_n(&pin->version, __ATOMIC_RELAXED) == version && !is_void(r, pin, version);
@@ -179,9 +179,9 @@ void shm_readers_look(struct shm_readers *r)
 #ifdef SHM_MUTANT_PINS_FIRST
     bool seen = look_at_pins(r);
     SHM_POINT("half looked");
-    uint64_t passed = look_at_slots();
+    uint64_t passed = look_at_grace();
 #else
-    uint64_t passed = look_at_slots();
+    uint64_t passed = look_at_grace();
     SHM_POINT("half looked");
     r->passed = passed;
     bool seen = look_at_pins(r);
@@ -224,7 +224,7 @@ struct shm_pin_seen shm_readers_pin(struct shm_readers *r, uint64_t born, uint64
         struct shm_pin_seen *seen = &r->pins[low - 1];
         if (seen->pin == NULL)
             continue;
-        if (stands(r, seen->pin, seen->version))
+        if (pin_stands(r, seen->pin, seen->version))
             return *seen;
         if (low > r->revocable) /* else it has been counted */
             r->going += seen->pin->held_bytes;
@@ -242,7 +242,7 @@ struct shm_pin *shm_readers_source(struct shm_readers *r)
         struct shm_pin *pin = r->sources[r->num_sources - 1];
         uint64_t version = __atomic_load_n(&pin->version, __ATOMIC_RELAXED);
         if (pin->held != NULL && shm_readers_passed(r, pin->held->token) &&
-            (!stands(r, pin, version) || shm_readers_holds_for_another(pin, version)))
+            (!pin_stands(r, pin, version) || shm_readers_holds_for_another(pin, version)))
             return pin;
     }
     return NULL;
@@ -261,7 +261,7 @@ struct shm_pin_seen shm_readers_to_revoke(struct shm_readers *r, unsigned *asks)
         if (seen->pin == NULL)
             continue;
         r->going += seen->pin->held_bytes; /* also where another process has seen to it */
-        if (stands(r, seen->pin, seen->version) && !is_revoked(seen->pin, seen->version) &&
+        if (pin_stands(r, seen->pin, seen->version) && !is_revoked(seen->pin, seen->version) &&
             !shm_readers_holds_for_another(seen->pin, seen->version))
             return *seen;
     }

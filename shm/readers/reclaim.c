@@ -73,7 +73,7 @@ struct reclaim {
 /* ---- steps ---- */
 
 /* The first of the queue, or of a pin's list, leaves it. */
-static void take(struct shm_txn *txn, const struct shm_body *body, struct shm_pin *source)
+static void take_retired(struct shm_txn *txn, const struct shm_body *body, struct shm_pin *source)
 {
     if (source == NULL) {
         shm_queue_pop(txn, SHM_RETIRED);
@@ -98,8 +98,8 @@ static void log_held_for(struct shm_txn *txn, const struct shm_pin_seen *seen)
     shm_txn_word(txn, &seen->pin->held_for, seen->version);
 }
 
-static void hold(struct shm_txn *txn, struct shm_body *body, const struct shm_pin_seen *seen,
-                 const struct shm_pin *source)
+static void hold_for_pin(struct shm_txn *txn, struct shm_body *body,
+                         const struct shm_pin_seen *seen, const struct shm_pin *source)
 {
     struct shm_control *control = shm_control();
     struct shm_pin *pin = seen->pin;
@@ -109,7 +109,7 @@ static void hold(struct shm_txn *txn, struct shm_body *body, const struct shm_pi
     shm_txn_pointer(txn, &pin->held, body);
     shm_txn_word(txn, &pin->held_count, pin->held_count + 1);
     shm_txn_word(txn, &pin->held_bytes, pin->held_bytes + bytes);
-    /* from pin to pin the sums stay, whatever take() has logged */
+    /* from pin to pin the sums stay, whatever take_retired() has logged */
     shm_txn_word(txn, &control->held_count, control->held_count + (source == NULL ? 1 : 0));
     shm_txn_word(txn, &control->held_bytes, control->held_bytes + (source == NULL ? bytes : 0));
 }
@@ -195,7 +195,7 @@ static void requeue(struct shm_txn *txn, struct shm_body *body)
 }
 
 /* One block from the queue or a pin's list to where it belongs now. */
-static void settle(struct reclaim *r, struct shm_pin *source)
+static void settle_body(struct reclaim *r, struct shm_pin *source)
 {
     struct shm_txn *txn = &r->actor->txn;
     struct shm_body *body = source != NULL ? source->held : shm_control()->retired.head;
@@ -219,11 +219,11 @@ static void settle(struct reclaim *r, struct shm_pin *source)
     shm_txn_begin(txn);
     if (unlinks)
         log_lists(txn, node);
-    take(txn, body, source);
+    take_retired(txn, body, source);
     if (mixed)
         requeue(txn, body);
     else if (seen.pin != NULL)
-        hold(txn, body, &seen, source);
+        hold_for_pin(txn, body, &seen, source);
     else if (node == NULL)
         log_body(txn, body);
     else if (unlinks)
@@ -319,16 +319,16 @@ static bool may_settle(const struct reclaim *r, const struct shm_body *retired)
 
 /* Lists of ended pins come before the queue, for its head may wait for what is in
  * one. @return whether there was something to do */
-static bool step(struct reclaim *r)
+static bool reclaim_step(struct reclaim *r)
 {
     const struct shm_control *control = shm_control();
     struct shm_pin *source;
     if (may_free(r, control->unlinked.head))
         free_one(r);
     else if ((source = shm_readers_source(r->readers)) != NULL)
-        settle(r, source);
+        settle_body(r, source);
     else if (may_settle(r, control->retired.head))
-        settle(r, NULL);
+        settle_body(r, NULL);
     else
         return false;
     return true;
@@ -339,7 +339,7 @@ static unsigned hold_steps(struct reclaim *r, unsigned max)
 {
     const struct shm_control *control = shm_control();
     unsigned done = control->held_bytes > control->held_max && revoke_oldest(r) ? 1 : 0;
-    while (done < max && !shm_readers_outdated(r->readers) && step(r))
+    while (done < max && !shm_readers_outdated(r->readers) && reclaim_step(r))
         done++;
     return done;
 }
@@ -354,7 +354,7 @@ static bool has_work(void)
 
 /* By what was seen at the last look. The lock is given away now and then, for others wait some
  * 50 us for it. */
-static int reclaim(struct shm_actor *actor, unsigned max, unsigned *steps)
+static int reclaim_seen(struct shm_actor *actor, unsigned max, unsigned *steps)
 {
     struct reclaim r = {.actor = actor, .readers = actor->readers};
     *steps = 0;
@@ -379,7 +379,7 @@ int shm_reclaim(struct shm_actor *actor, unsigned max, unsigned *steps)
         return SHM_OK;
     shm_readers_look(actor->readers);
     actor->unseen = 0;
-    return reclaim(actor, max, steps);
+    return reclaim_seen(actor, max, steps);
 }
 
 /* With few pins each time begins with a look. With many the last one serves for a while: it says
@@ -396,5 +396,5 @@ void shm_reclaim_some(struct shm_actor *actor, size_t retired)
     if (shm_readers_outdated(readers) || actor->unseen >= readers->num_pins / PINS_SHARE)
         (void)shm_reclaim(actor, STEPS, &steps);
     else
-        (void)reclaim(actor, STEPS, &steps);
+        (void)reclaim_seen(actor, STEPS, &steps);
 }

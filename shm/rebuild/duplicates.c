@@ -33,7 +33,8 @@ static const struct shm_node *node_at(uint64_t place)
 }
 
 /* Keys are bytes that a client chose: what is not plain ASCII is shown as a number. */
-static void name(struct search *s, const uint8_t *bytes, uint32_t len, uint64_t one, uint64_t other)
+static void name_duplicate(struct search *s, const uint8_t *bytes, uint32_t len, uint64_t one,
+                           uint64_t other)
 {
     char shown[4 * SHOWN + 4];
     size_t n = 0;
@@ -47,7 +48,7 @@ static void name(struct search *s, const uint8_t *bytes, uint32_t len, uint64_t 
              (unsigned long long)other);
 }
 
-static void look_at(struct search *s, const struct shm_node *node)
+static void look_for_duplicate(struct search *s, const struct shm_node *node)
 {
     uint8_t bytes[SHM_KEY_MAX], theirs[SHM_KEY_MAX];
     uint32_t len = shm_unique_key(s->key_of, s->key, node->body, bytes);
@@ -64,14 +65,14 @@ static void look_at(struct search *s, const struct shm_node *node)
             memcmp(bytes, theirs, len) != 0)
             continue;
         if (s->found++ < NAMED)
-            name(s, bytes, len, other->seq, node->seq);
+            name_duplicate(s, bytes, len, other->seq, node->seq);
         return;
     }
     s->places[i] = tag | (uint64_t)(uintptr_t)node;
 }
 
-static int find(struct shm_store *store, const struct shm_config *config, unsigned key,
-                struct shm_fault *fault)
+static int find_duplicates(struct shm_store *store, const struct shm_config *config, unsigned key,
+                           struct shm_fault *fault)
 {
     const struct cds_list_head *end = &shm_control()->order;
     struct search s = {.key_of = config->key_of, .key = key, .mask = 1023};
@@ -85,7 +86,7 @@ static int find(struct shm_store *store, const struct shm_config *config, unsign
     for (const struct cds_list_head *at = end->next; at != end; at = at->next) {
         const struct shm_node *node = container_of(at, struct shm_node, order);
         if (node->died == SHM_NEVER)
-            look_at(&s, node);
+            look_for_duplicate(&s, node);
     }
     munmap(s.places, size);
     if (s.found == 0)
@@ -105,7 +106,7 @@ int shm_rebuild_check(struct shm_store *store, const struct shm_config *config,
         bool started = control->rebuild.to.buckets != NULL &&
                        control->rebuild.what == SHM_REBUILD_UNIQUE + key;
         if ((config->unique >> key & 1) != 0 && control->unique[key].buckets == NULL && !started)
-            rc = find(store, config, key, fault);
+            rc = find_duplicates(store, config, key, fault);
     }
     return rc;
 }

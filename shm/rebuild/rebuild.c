@@ -60,7 +60,7 @@ enum {
 
 /* ---- what there is to do ---- */
 
-static bool wants(const struct rebuild *r, unsigned which)
+static bool is_wanted(const struct rebuild *r, unsigned which)
 {
     return which == REBUILD_IDS || (r->config->unique >> which & 1) != 0;
 }
@@ -89,7 +89,7 @@ static unsigned tables_to_make(const struct rebuild *r)
 {
     unsigned tables = 0;
     for (unsigned which = 0; which <= REBUILD_IDS; which++)
-        tables += wants(r, which) && buckets_of(which) < shm_bucket_count(r->config->max_users);
+        tables += is_wanted(r, which) && buckets_of(which) < shm_bucket_count(r->config->max_users);
     return tables;
 }
 
@@ -99,7 +99,7 @@ static unsigned next_to_drop(const struct rebuild *r)
     unsigned key = 0;
     if (tables_to_make(r) != 0)
         return SHM_KEYS;
-    while (key < SHM_KEYS && (wants(r, key) || rebuild_table(key)->buckets == NULL))
+    while (key < SHM_KEYS && (is_wanted(r, key) || rebuild_table(key)->buckets == NULL))
         key++;
     return key;
 }
@@ -109,7 +109,7 @@ static bool will_free(const struct rebuild *r)
 {
     for (unsigned which = 0; which <= REBUILD_IDS; which++)
         if (rebuild_table(which)->count != 0 &&
-            (!wants(r, which) ||
+            (!is_wanted(r, which) ||
              rebuild_table(which)->count < shm_bucket_count(r->config->max_users)))
             return true;
     return shm_rebuild_unfinished();
@@ -230,13 +230,13 @@ static int free_table(struct rebuild *r)
 
 /* ---- one after the other ---- */
 
-static int move(struct rebuild *r, unsigned which)
+static int move_table(struct rebuild *r, unsigned which)
 {
     int rc = rebuild_move(r, which);
     return rc == SHM_OK ? free_table(r) : rc;
 }
 
-static int give_up(struct rebuild *r)
+static int drop_half_filled(struct rebuild *r)
 {
     int rc = rebuild_begin(r);
     if (rc != SHM_OK)
@@ -248,16 +248,16 @@ static int give_up(struct rebuild *r)
 }
 
 /* What a dead owner left half done. */
-static int resume(struct rebuild *r)
+static int resume_rebuild(struct rebuild *r)
 {
     if (!shm_rebuild_unfinished())
         return SHM_OK;
     for (unsigned which = 0; which <= REBUILD_IDS; which++)
         if (is_under_way(what_moves(which)))
-            return move(r, which);
+            return move_table(r, which);
     for (unsigned key = 0; key < SHM_KEYS; key++)
         if (is_under_way(SHM_REBUILD_UNIQUE + key))
-            return wants(r, key) ? rebuild_fill(r, key) : give_up(r);
+            return is_wanted(r, key) ? rebuild_fill(r, key) : drop_half_filled(r);
     return free_table(r);
 }
 
@@ -266,14 +266,14 @@ static int make_all(struct rebuild *r)
     uint64_t buckets = shm_bucket_count(r->config->max_users);
     int rc = SHM_OK;
     for (unsigned which = SHM_KEYS + 1; which-- > 0 && rc == SHM_OK;)
-        if (wants(r, which) && rebuild_table(which)->count != 0 &&
+        if (is_wanted(r, which) && rebuild_table(which)->count != 0 &&
             rebuild_table(which)->count < buckets) {
             rc = make_table(r, what_moves(which));
             if (rc == SHM_OK)
-                rc = move(r, which);
+                rc = move_table(r, which);
         }
     for (unsigned key = 0; key < SHM_KEYS && rc == SHM_OK; key++)
-        if (wants(r, key) && rebuild_table(key)->count == 0) {
+        if (is_wanted(r, key) && rebuild_table(key)->count == 0) {
             rc = make_table(r, SHM_REBUILD_UNIQUE + key);
             if (rc == SHM_OK)
                 rc = rebuild_fill(r, key);
@@ -320,7 +320,7 @@ int shm_rebuild(struct shm_store *store, const struct shm_config *config, struct
     if (rc == SHM_OK)
         rc = ensure_room(r, tables_to_make(r) * size);
     if (rc == SHM_OK)
-        rc = resume(r);
+        rc = resume_rebuild(r);
     if (rc == SHM_OK)
         rc = make_all(r);
     if (rc == SHM_OK)

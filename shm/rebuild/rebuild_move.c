@@ -22,7 +22,8 @@
 
 /* An id's hash is in the node. A key's is not: it comes from a body, any one, for all have the
  * same keys. */
-static uint64_t hash_of(const struct rebuild *r, unsigned which, const struct cds_hlist_node *at)
+static uint64_t hash_in_table(const struct rebuild *r, unsigned which,
+                              const struct cds_hlist_node *at)
 {
     uint8_t bytes[SHM_KEY_MAX];
     if (which == REBUILD_IDS)
@@ -51,7 +52,7 @@ static size_t look_at_chain(struct rebuild *r, unsigned which, const struct cds_
         at = at->next;
     for (; at != NULL; at = at->next, n++) {
         r->node[n] = at;
-        r->target[n] = &to.buckets[hash_of(r, which, at) & (to.count - 1)];
+        r->target[n] = &to.buckets[hash_in_table(r, which, at) & (to.count - 1)];
     }
     return n;
 }

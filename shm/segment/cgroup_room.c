@@ -85,7 +85,7 @@ static uint64_t left_of(uint64_t limit, uint64_t used, uint64_t cache)
 
 /* ---- reading them ---- */
 
-static FILE *open_file(const char *directory, const char *name)
+static FILE *open_group_file(const char *directory, const char *name)
 {
     char path[PATH_MAX];
     if (snprintf(path, sizeof(path), "%s/%s", directory, name) >= (int)sizeof(path))
@@ -97,7 +97,7 @@ static FILE *open_file(const char *directory, const char *name)
 static uint64_t read_bytes(const char *directory, const char *name)
 {
     char line[64];
-    FILE *file = open_file(directory, name);
+    FILE *file = open_group_file(directory, name);
     if (file == NULL)
         return UINT64_MAX;
     uint64_t bytes = fgets(line, sizeof(line), file) != NULL ? parse_bytes(line) : UINT64_MAX;
@@ -109,7 +109,7 @@ static uint64_t read_cache(const char *directory, bool v2)
 {
     char line[256];
     uint64_t bytes = 0;
-    FILE *file = open_file(directory, "memory.stat");
+    FILE *file = open_group_file(directory, "memory.stat");
     while (file != NULL && fgets(line, sizeof(line), file) != NULL)
         bytes += parse_cache_line(line, v2);
     if (file != NULL)
@@ -164,9 +164,9 @@ uint64_t shm_room_left(struct shm_room *room)
 
 /* ---- finding them ---- */
 
-static void add(struct shm_room *room, const char *directory, bool v2)
+static void add_group(struct shm_room *room, const char *directory, bool v2)
 {
-    FILE *file = open_file(directory, limit_file(v2));
+    FILE *file = open_group_file(directory, limit_file(v2));
     if (file == NULL)
         return;
     fclose(file);
@@ -189,7 +189,7 @@ static void add_groups(struct shm_room *room, const char *mount, const char *gro
     while (end > root && path[end - 1] == '/')
         path[--end] = '\0';
     for (;;) {
-        add(room, path, v2);
+        add_group(room, path, v2);
         if (end <= root)
             return;
         while (end > root && path[--end] != '/') {
@@ -205,7 +205,7 @@ void shm_room_find(struct shm_room *room, const char *root)
     char line[PATH_MAX], mount[PATH_MAX];
     bool v2 = false;
     *room = (struct shm_room){.count = 0};
-    FILE *file = open_file(root, "proc/self/cgroup");
+    FILE *file = open_group_file(root, "proc/self/cgroup");
     while (file != NULL && fgets(line, sizeof(line), file) != NULL) {
         const char *group = parse_group(line, &v2);
         if (group == NULL)
@@ -229,25 +229,25 @@ void shm_room_free(struct shm_room *room)
 
 /* ---- this process's ---- */
 
-static struct shm_room own;
+static struct shm_room process_groups;
 static pthread_once_t found = PTHREAD_ONCE_INIT;
 
 static void find_own(void)
 {
-    shm_room_find(&own, "");
+    shm_room_find(&process_groups, "");
 }
 
 void shm_room_set_root(const char *root)
 {
     pthread_once(&found, find_own);
-    shm_room_free(&own);
-    shm_room_find(&own, root);
+    shm_room_free(&process_groups);
+    shm_room_find(&process_groups, root);
 }
 
 int shm_room_for(uint64_t bytes, struct shm_fault *fault)
 {
     pthread_once(&found, find_own);
-    uint64_t left = least_left(&own, bytes);
+    uint64_t left = least_left(&process_groups, bytes);
     if (left >= bytes)
         return SHM_OK;
     return shm_fail(fault, SHM_ESPACE,

@@ -65,7 +65,7 @@ static void collapse(uint64_t at, uint64_t length, bool hurry)
         failed_before = end + COLLAPSE_FAILED_MS * INT64_C(1000);
 }
 
-static int allocate(int fd, uint64_t at, uint64_t length, bool hurry, struct shm_fault *fault)
+static int allocate_pages(int fd, uint64_t at, uint64_t length, bool hurry, struct shm_fault *fault)
 {
     uint64_t end = at + length, from = shm_round_up(at, SHM_HUGE), to = end / SHM_HUGE * SHM_HUGE;
     int rc = SHM_OK;
@@ -82,12 +82,12 @@ static int allocate(int fd, uint64_t at, uint64_t length, bool hurry, struct shm
     return shm_file_fallocate(fd, at, length, fault);
 }
 
-/* The control groups are looked at once for all of it: allocate() takes the same pages several
- * times. */
+/* The control groups are looked at once for all of it: allocate_pages() takes the same pages
+ * several times. */
 int shm_allocate_huge(int fd, uint64_t at, uint64_t length, struct shm_fault *fault)
 {
     int rc = shm_room_for(length, fault);
-    return rc == SHM_OK ? allocate(fd, at, length, false, fault) : rc;
+    return rc == SHM_OK ? allocate_pages(fd, at, length, false, fault) : rc;
 }
 
 /* Under the lock. Where another has grown the arena meanwhile, its end is beyond ours, or will be
@@ -106,7 +106,7 @@ static void move_end(uint64_t old, uint64_t end)
     shm_txn_apply(&txn);
 }
 
-static int publish(struct shm_store *store, uint64_t old, uint64_t end)
+static int publish_end(struct shm_store *store, uint64_t old, uint64_t end)
 {
     int rc = shm_writer_lock(store);
     if (rc != SHM_OK)
@@ -118,13 +118,13 @@ static int publish(struct shm_store *store, uint64_t old, uint64_t end)
 
 uint64_t shm_group_full_at;
 
-static bool is_full(const uint64_t *full_at)
+static bool is_known_full(const uint64_t *full_at)
 {
     uint64_t at = __atomic_load_n(full_at, __ATOMIC_RELAXED);
     return at != 0 && clock_monotonic_us() - at < REMEMBER_US; /* the future is long ago */
 }
 
-static void remember(uint64_t *full_at, int rc)
+static void remember_full(uint64_t *full_at, int rc)
 {
     if (rc == SHM_ESPACE)
         __atomic_store_n(full_at, clock_monotonic_us(), __ATOMIC_RELAXED);
@@ -138,14 +138,14 @@ static uint64_t step_of(uint64_t arena)
     return step < STEP_HUGE_MAX * SHM_HUGE ? step : STEP_HUGE_MAX * SHM_HUGE;
 }
 
-static int grow(struct shm_store *store, bool ahead)
+static int grow_step(struct shm_store *store, bool ahead)
 {
     uint64_t old = __atomic_load_n(&shm_control()->arena_end, __ATOMIC_ACQUIRE);
     uint64_t bound = SHM_BASE + store->size;
     uint64_t step = step_of(old - SHM_BASE);
     uint64_t *full_at = &shm_group_full_at;
     int rc = SHM_ESPACE;
-    if (old < bound && (is_full(full_at) || is_full(&shm_control()->full_at)))
+    if (old < bound && (is_known_full(full_at) || is_known_full(&shm_control()->full_at)))
         return SHM_ESPACE;
     /* where the whole step finds no room, the least may */
     for (bool least = false; rc == SHM_ESPACE && !least; step = SHM_HUGE) {
@@ -159,20 +159,20 @@ static int grow(struct shm_store *store, bool ahead)
         rc = shm_room_for(end - old, NULL);
         if (rc == SHM_OK) {
             full_at = &shm_control()->full_at;
-            rc = allocate(store->fd, old - SHM_BASE, end - old, !ahead, NULL);
+            rc = allocate_pages(store->fd, old - SHM_BASE, end - old, !ahead, NULL);
         }
         if (rc == SHM_OK) {
             SHM_POINT("allocated");
-            rc = publish(store, old, end);
+            rc = publish_end(store, old, end);
         }
     }
-    remember(full_at, rc);
+    remember_full(full_at, rc);
     return rc;
 }
 
 int shm_grow(struct shm_store *store)
 {
-    return grow(store, false);
+    return grow_step(store, false);
 }
 
 int shm_grow_to(struct shm_store *store, uint64_t end, struct shm_fault *fault)
@@ -205,7 +205,7 @@ bool shm_grow_ahead(struct shm_store *store)
     bool grown = false;
     for (int steps = 0; steps < STEPS_AHEAD && end - used < STEPS_AHEAD * step_of(end - SHM_BASE);
          steps++) {
-        if (grow(store, true) != SHM_OK)
+        if (grow_step(store, true) != SHM_OK)
             break;
         grown = true;
         end = __atomic_load_n(&control->arena_end, __ATOMIC_ACQUIRE);

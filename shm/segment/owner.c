@@ -36,7 +36,7 @@ static int set_lock(int fd, off_t byte, short type)
     return errno == EACCES ? EAGAIN : errno;
 }
 
-static int own(int fd, short type, const char *name, struct shm_fault *fault)
+static int set_owner_lock(int fd, short type, const char *name, struct shm_fault *fault)
 {
     int error = set_lock(fd, OWNER_BYTE, type);
     if (error == 0)
@@ -48,12 +48,12 @@ static int own(int fd, short type, const char *name, struct shm_fault *fault)
 
 int shm_owner_take(int fd, const char *name, struct shm_fault *fault)
 {
-    return own(fd, F_WRLCK, name, fault);
+    return set_owner_lock(fd, F_WRLCK, name, fault);
 }
 
 int shm_owner_share(int fd, const char *name, struct shm_fault *fault)
 {
-    return own(fd, F_RDLCK, name, fault);
+    return set_owner_lock(fd, F_RDLCK, name, fault);
 }
 
 int shm_guest_enter(int fd, const char *name, struct shm_fault *fault)

@@ -34,7 +34,7 @@ void shm_slots_init(unsigned from, unsigned to)
 
 /* What the slot's last process held falls. What is retired and held for its
  * pins stays with them until a reclaim looks: pins without a count hold nothing. */
-static void clear(struct shm_slot *slot)
+static void clear_slot(struct shm_slot *slot)
 {
     for (unsigned i = 0; i < SHM_PINS; i++)
         __atomic_store_n(&slot->pins[i].count, 0, __ATOMIC_RELEASE);
@@ -51,7 +51,7 @@ static bool try_slot(struct shm_slot *slot, bool *dead)
     int rc = pthread_mutex_trylock(&slot->life);
     *dead = rc == EOWNERDEAD;
     if (*dead) {
-        clear(slot);
+        clear_slot(slot);
         pthread_mutex_consistent(&slot->life);
     }
     return rc == 0 || *dead;
@@ -59,7 +59,7 @@ static bool try_slot(struct shm_slot *slot, bool *dead)
 
 void shm_slot_leave(struct shm_slot *slot)
 {
-    clear(slot);
+    clear_slot(slot);
     pthread_mutex_unlock(&slot->life);
 }
 

@@ -49,7 +49,7 @@ static const
 
 #define AT_END UINT64_MAX /* a cursor's `passed` */
 
-static const struct shm_node *entry(const struct cds_list_head *at)
+static const struct shm_node *cursor_entry(const struct cds_list_head *at)
 {
     return container_of(at, struct shm_node, order);
 }
@@ -60,13 +60,13 @@ static const struct cds_list_head *place_after(uint64_t seq)
     const struct cds_list_head *end = &shm_control()->order;
     const struct shm_node *node = shm_tower_find(seq);
     const struct cds_list_head *at = node != NULL ? &node->order : rcu_dereference(end->next);
-    while (at != end && entry(at)->seq <= seq)
+    while (at != end && cursor_entry(at)->seq <= seq)
         at = rcu_dereference(at->next);
     return at;
 }
 
 /* The next node that the version shows goes to cursor->next. @return as shm_cursor_settle() */
-static __attribute__((noinline)) int search(struct shm_cursor *cursor, uint64_t version)
+static __attribute__((noinline)) int cursor_search(struct shm_cursor *cursor, uint64_t version)
 {
 #ifdef SHM_MUTANT_NO_VISIBILITY
     version = SHM_NEVER - 1;
@@ -76,7 +76,7 @@ static __attribute__((noinline)) int search(struct shm_cursor *cursor, uint64_t 
     const struct cds_list_head *at =
         last != NULL ? rcu_dereference(last->order.next) : place_after(cursor->passed);
     for (unsigned left = shm_cursor_pass_max; at != end; at = rcu_dereference(at->next)) {
-        const struct shm_node *node = entry(at);
+        const struct shm_node *node = cursor_entry(at);
         if (node->born > version)
             break;
         if (version < __atomic_load_n(&node->died, __ATOMIC_RELAXED)) {
@@ -95,17 +95,18 @@ static __attribute__((noinline)) int search(struct shm_cursor *cursor, uint64_t 
     return SHM_ENOENT;
 }
 
-/* The node after this one, where it is shown, as mostly it is; else NULL, for search(). */
+/* The node after this one, where it is shown, as mostly it is; else NULL, for cursor_search(). */
 static inline const struct shm_node *neighbour(const struct shm_node *node, uint64_t version)
 {
     const struct cds_list_head *at = rcu_dereference(node->order.next);
-    if (at == &shm_control()->order || !shm_visible(entry(at)->born, &entry(at)->died, version))
+    if (at == &shm_control()->order ||
+        !shm_visible(cursor_entry(at)->born, &cursor_entry(at)->died, version))
         return NULL;
-    return entry(at);
+    return cursor_entry(at);
 }
 
 /* Goes online; from there on the cursor may be followed. @return whether its snapshot stands */
-static inline bool enter(const struct shm_cursor *cursor)
+static inline bool cursor_enter(const struct shm_cursor *cursor)
 {
 #ifdef SHM_MUTANT_EARLY_LOOK
     bool early = shm_is_revoked(cursor->actor, cursor->snapshot);
@@ -144,15 +145,15 @@ int shm_cursor_after(struct shm_cursor *cursor, struct shm_actor *actor,
 
 int shm_cursor_settle(struct shm_cursor *cursor)
 {
-    if (!enter(cursor))
+    if (!cursor_enter(cursor))
         return SHM_EREVOKED;
     if (cursor->next != NULL)
         return SHM_OK;
-    return cursor->passed != AT_END ? search(cursor, cursor->snapshot->version) : SHM_ENOENT;
+    return cursor->passed != AT_END ? cursor_search(cursor, cursor->snapshot->version) : SHM_ENOENT;
 }
 
 /* Returns cursor->next, and steps on if that needs no search. */
-static inline void take(struct shm_cursor *cursor, struct shm_user *user)
+static inline void cursor_take(struct shm_cursor *cursor, struct shm_user *user)
 {
     const struct shm_node *node = cursor->next;
     uint64_t version = cursor->snapshot->version;
@@ -171,21 +172,21 @@ static inline void take(struct shm_cursor *cursor, struct shm_user *user)
     cursor->next = neighbour(node, version);
 }
 
-static __attribute__((noinline)) int search_and_take(struct shm_cursor *cursor,
-                                                     struct shm_user *user)
+static __attribute__((noinline)) int cursor_search_and_take(struct shm_cursor *cursor,
+                                                            struct shm_user *user)
 {
     int rc = shm_cursor_settle(cursor);
     if (rc == SHM_OK)
-        take(cursor, user);
+        cursor_take(cursor, user);
     return rc;
 }
 
 int shm_cursor_next(struct shm_cursor *cursor, struct shm_user *user)
 {
-    if (!enter(cursor))
+    if (!cursor_enter(cursor))
         return SHM_EREVOKED;
     if (cursor->next == NULL)
-        return search_and_take(cursor, user);
-    take(cursor, user);
+        return cursor_search_and_take(cursor, user);
+    cursor_take(cursor, user);
     return SHM_OK;
 }

@@ -56,7 +56,7 @@ struct copy {
     uint64_t locked_max; /* pages copied in one hold of the lock */
 };
 
-static uint64_t load(const void *at)
+static uint64_t load_shared_word(const void *at)
 {
     return __atomic_load_n((const uint64_t *)at, __ATOMIC_RELAXED);
 }
@@ -67,12 +67,12 @@ static void copy_range(struct copy *copy, uint64_t from, uint64_t to)
     const uint64_t *source = (const uint64_t *)(uintptr_t)(SHM_BASE + from);
     uint64_t *target = (uint64_t *)(void *)(copy->image + from);
     for (uint64_t i = 0; i < (to - from) / sizeof(*target); i++)
-        target[i] = load(&source[i]);
+        target[i] = load_shared_word(&source[i]);
 }
 
 static uint64_t used_end(void)
 {
-    return load(&shm_control()->alloc[SHM_ALLOC_ARENA_CUR]) - SHM_BASE;
+    return load_shared_word(&shm_control()->alloc[SHM_ALLOC_ARENA_CUR]) - SHM_BASE;
 }
 
 /* What there is to copy, as far as the file has it: the control page may be damaged. */
@@ -86,9 +86,9 @@ static uint64_t copy_end(const struct copy *copy)
 
 /* Whether the arena has grown beyond the copy. (What lies beyond the arena is damage: to be
  * reported, not waited for.) */
-static bool outgrown(const struct copy *copy)
+static bool copy_outgrown(const struct copy *copy)
 {
-    uint64_t end = load(&shm_control()->arena_end) - SHM_BASE;
+    uint64_t end = load_shared_word(&shm_control()->arena_end) - SHM_BASE;
     return used_end() > copy->size && used_end() <= end;
 }
 
@@ -156,10 +156,10 @@ static void copy_all(struct copy *copy)
 }
 
 /* Under the lock. @return whether the image is the segment's state now */
-static bool finish(struct copy *copy)
+static bool finish_copy(struct copy *copy)
 {
     take_map(copy);
-    if (outgrown(copy) || copy->left > BITE)
+    if (copy_outgrown(copy) || copy->left > BITE)
         return false;
     uint64_t ready = shm_control()->slots_ready;
     if (ready > copy->slots && ready <= SHM_SLOTS)
@@ -181,12 +181,12 @@ static int try_finish(struct shm_store *store, struct copy *copy)
     int rc = shm_writer_wait(store);
     if (rc != SHM_OK)
         return rc;
-    rc = finish(copy) ? SHM_OK : SHM_EBUSY;
+    rc = finish_copy(copy) ? SHM_OK : SHM_EBUSY;
     shm_writer_unlock();
     return rc;
 }
 
-static int bite(struct shm_store *store, struct copy *copy, uint64_t size)
+static int copy_bite(struct shm_store *store, struct copy *copy, uint64_t size)
 {
     int rc = shm_writer_wait(store);
     if (rc != SHM_OK)
@@ -196,14 +196,14 @@ static int bite(struct shm_store *store, struct copy *copy, uint64_t size)
     if (copy->left > BITE)
         pages = copy_marked(copy, size);
     else
-        rc = finish(copy) ? SHM_OK : SHM_EBUSY;
+        rc = finish_copy(copy) ? SHM_OK : SHM_EBUSY;
     shm_writer_unlock();
     if (pages > copy->locked_max)
         copy->locked_max = pages;
     return pages > 0 ? SHM_EBUSY : rc;
 }
 
-static void give_turn(void)
+static void spin_for_writers(void)
 {
     uint64_t until = clock_monotonic_ns() + TURN_NS;
     while (clock_monotonic_ns() < until)
@@ -217,16 +217,16 @@ static int copy_live(struct shm_store *store, struct copy *copy)
     copy_all(copy);
     for (int round = 0; round < ROUNDS && rc == SHM_EBUSY; round++) {
         rc = try_finish(store, copy);
-        if (rc != SHM_EBUSY || copy->left > before / 4 * 3 || outgrown(copy))
+        if (rc != SHM_EBUSY || copy->left > before / 4 * 3 || copy_outgrown(copy))
             break;
         before = copy->left;
         copy_new_slots(copy);
         copy_marked(copy, UINT64_MAX);
     }
-    for (int i = 0; i < BITES && rc == SHM_EBUSY && !outgrown(copy); i++) {
+    for (int i = 0; i < BITES && rc == SHM_EBUSY && !copy_outgrown(copy); i++) {
         copy_new_slots(copy);
-        rc = bite(store, copy, i < PATIENCE ? BITE : LARGE_BITE);
-        give_turn();
+        rc = copy_bite(store, copy, i < PATIENCE ? BITE : LARGE_BITE);
+        spin_for_writers();
     }
     return rc;
 }
@@ -273,7 +273,7 @@ int shm_store_verify(struct shm_store *store, struct shm_verify_report *report,
     if (shm_outgrown(store))
         return SHM_EOUTGROWN;
     /* with room for what is added meanwhile */
-    uint64_t limit = load(&shm_control()->arena_end) - SHM_BASE;
+    uint64_t limit = load_shared_word(&shm_control()->arena_end) - SHM_BASE;
     if (limit < store->size)
         limit = shm_round_up(limit + limit / 2 + ROOM, SHM_PAGE);
     if (limit < SHM_ARENA_AT || limit > store->size)

@@ -122,8 +122,8 @@ static int by_hash(const void *a, const void *b)
 }
 
 /* Two of one hash. */
-static void compare(struct verify *v, const struct part *part, const struct shm_node *a,
-                    const struct shm_node *b)
+static void compare_notes(struct verify *v, const struct part *part, const struct shm_node *a,
+                          const struct shm_node *b)
 {
     unsigned long long older = a->seq < b->seq ? a->seq : b->seq;
     unsigned long long younger = a->seq < b->seq ? b->seq : a->seq;
@@ -144,8 +144,8 @@ static void compare(struct verify *v, const struct part *part, const struct shm_
 
 /* Those of a chain who live, and whose hash we know. Its nodes have been checked.
  * @param all NULL, or where there is room for them. @return how many */
-static size_t collect(struct verify *v, const struct part *part, uint64_t bucket,
-                      struct resident *all)
+static size_t collect_notes(struct verify *v, const struct part *part, uint64_t bucket,
+                            struct resident *all)
 {
     const struct cds_hlist_head *buckets = verify_at(v, part->table->buckets, 0, SHM_EXTENT);
     const struct cds_hlist_node *at = buckets[bucket].next;
@@ -164,7 +164,7 @@ static size_t collect(struct verify *v, const struct part *part, uint64_t bucket
 
 static void find_same(struct verify *v, const struct part *part, uint64_t bucket)
 {
-    size_t count = collect(v, part, bucket, NULL);
+    size_t count = collect_notes(v, part, bucket, NULL);
     if (count < 2)
         return;
     struct resident *all = malloc(count * sizeof(*all));
@@ -172,11 +172,11 @@ static void find_same(struct verify *v, const struct part *part, uint64_t bucket
         verify_fault(v, "out of memory");
         return;
     }
-    count = collect(v, part, bucket, all);
+    count = collect_notes(v, part, bucket, all);
     qsort(all, count, sizeof(*all), by_hash);
     for (size_t i = 1; i < count; i++)
         if (all[i].hash == all[i - 1].hash)
-            compare(v, part, all[i - 1].node, all[i].node);
+            compare_notes(v, part, all[i - 1].node, all[i].node);
     free(all);
 }
 
@@ -304,7 +304,7 @@ static void check_ranges(struct verify *v, struct verify_tally *tally, struct ve
 }
 
 /* @return 0 where its count makes no sense */
-static uint64_t table_size(const struct shm_table *table)
+static uint64_t table_bytes(const struct shm_table *table)
 {
     if (table->count == 0 || (table->count & (table->count - 1)) != 0 ||
         table->count > UINT64_C(1) << 40)
@@ -316,7 +316,7 @@ static uint64_t table_size(const struct shm_table *table)
 static void check_part(struct verify *v, const struct part *part)
 {
     const struct shm_table *table = part->table;
-    uint64_t size = table_size(table);
+    uint64_t size = table_bytes(table);
     if (size == 0 || verify_at(v, table->buckets, size, SHM_EXTENT) == NULL ||
         !verify_mark(v, &v->sum, table->buckets, size)) {
         verify_fault(v, "%s: its place is wrong", name_of(part));
@@ -347,7 +347,7 @@ static void check_parts(struct verify *v, unsigned which, const struct shm_table
     check_part(v, &old);
 }
 
-static void check_ids(struct verify *v)
+static void check_id_table(struct verify *v)
 {
     check_parts(v, IDS, &v->control->ids, SHM_REBUILD_IDS);
     if (v->sum.linked[IDS] != v->sum.nodes)
@@ -396,7 +396,7 @@ static void check_leftover(struct verify *v)
             verify_fault(v, "the state of a rebuild is wrong");
         return;
     }
-    uint64_t size = table_size(to);
+    uint64_t size = table_bytes(to);
     uint64_t freed = rebuild->done * SHM_EXTENT;
     if (size == 0 || rebuild->done >= size / SHM_EXTENT ||
         verify_at(v, to->buckets, size - freed, SHM_EXTENT) == NULL ||
@@ -408,7 +408,7 @@ static void check_leftover(struct verify *v)
 
 void verify_tables(struct verify *v)
 {
-    check_ids(v);
+    check_id_table(v);
     for (unsigned key = 0; key < SHM_KEYS; key++)
         check_index(v, key);
     check_leftover(v);

@@ -124,8 +124,8 @@ static void check_body(struct verify *v, struct verify_tally *tally, const struc
 
 /* A node is in the index of a key if its body has it; how far it is there, the index shows. Who was
  * deleted before the index was made is not in it. */
-static void check_keys(struct verify *v, struct verify_tally *tally, const struct shm_node *node,
-                       const struct shm_body *body)
+static void check_user_keys(struct verify *v, struct verify_tally *tally,
+                            const struct shm_node *node, const struct shm_body *body)
 {
     uint8_t bytes[SHM_KEY_MAX];
     for (unsigned key = 0; key < SHM_KEYS; key++) {
@@ -159,7 +159,7 @@ static void check_bodies(struct verify *v, struct verify_tally *tally, const str
         if (body->state != SHM_BODY_LIVE)
             verify_set(v->retired, verify_bit(v, p, VERIFY_GRANULE));
         if (newer == NULL)
-            check_keys(v, tally, node, body);
+            check_user_keys(v, tally, node, body);
         newer = body;
         from = &p->prev;
         p = body->prev;
@@ -242,7 +242,7 @@ static void finish_bodies(struct verify *v, struct verify_tally *tally, struct w
 }
 
 /* One node. @return whether there is a next */
-static bool step(struct verify *v, struct verify_tally *tally, struct walk *walk)
+static bool piece_step(struct verify *v, struct verify_tally *tally, struct walk *walk)
 {
     finish_bodies(v, tally, walk);
     if (walk->next == walk->stop)
@@ -283,7 +283,7 @@ static bool step(struct verify *v, struct verify_tally *tally, struct walk *walk
     return true;
 }
 
-static bool begin(struct verify *v, struct verify_pieces *pieces, struct walk *walk)
+static bool piece_begin(struct verify *v, struct verify_pieces *pieces, struct walk *walk)
 {
     uint64_t i = verify_take(pieces);
     if (i == UINT64_MAX)
@@ -302,11 +302,11 @@ static void walk_pieces(struct verify *v, struct verify_tally *tally, struct ver
     struct walk walks[AT_ONCE];
     unsigned count = 0;
     uint64_t told = tally->nodes;
-    while (count < AT_ONCE && begin(v, pieces, &walks[count]))
+    while (count < AT_ONCE && piece_begin(v, pieces, &walks[count]))
         count++;
     while (count > 0) {
         for (unsigned i = 0; i < count;) {
-            if (step(v, tally, &walks[i]) || begin(v, pieces, &walks[i]))
+            if (piece_step(v, tally, &walks[i]) || piece_begin(v, pieces, &walks[i]))
                 i++;
             else
                 walks[i] = walks[--count];
@@ -327,7 +327,7 @@ static uint64_t index_word(unsigned level)
 
 /* Cuts at the towers of this level, as far as they make sense; verify_levels() tells what does not.
  */
-static uint64_t cut(const struct verify *v, unsigned level, struct piece *pieces)
+static uint64_t cut_pieces(const struct verify *v, unsigned level, struct piece *pieces)
 {
     uint64_t count = 1, seq = 0;
     pieces[0] = (struct piece){.start = v->control->order.next, .tower = v->control->index[0]};
@@ -348,7 +348,7 @@ static uint64_t cut(const struct verify *v, unsigned level, struct piece *pieces
 }
 
 /* The end of each piece is where the next begins. */
-static void join(struct verify *v, const struct piece *pieces, uint64_t count)
+static void pieces_join(struct verify *v, const struct piece *pieces, uint64_t count)
 {
     struct seam last = {
         .link = order_address(), .tower = v->control->index[0], .tower_tail = index_word(0)};
@@ -382,11 +382,11 @@ void verify_users(struct verify *v)
     unsigned level = v->threads > 1 ? SHM_LEVELS : 1;
     uint64_t count;
     do {
-        count = cut(v, --level, list);
+        count = cut_pieces(v, --level, list);
     } while (count < PIECES_MIN && level > 0);
     struct verify_pieces pieces = {.count = count, .data = list};
     verify_spread(v, &pieces, walk_pieces);
-    join(v, list, count);
+    pieces_join(v, list, count);
     free(list);
 }
 

@@ -62,7 +62,8 @@ int shm_users_delete(struct shm_actor *actor, const uint8_t (*ids)[SHM_ID_SIZE],
     *conflict = (struct shm_conflict){0};
     if (count == 0 || count > SHM_BATCH_MAX || actor->store->readonly)
         return SHM_EINVAL;
-    shm_prepare_ids(actor, ids[0], SHM_ID_SIZE, count);
+    for (size_t i = 0; i < count; i++)
+        shm_prepare_id(actor, ids[i], i);
     if (count > 1)
         shm_touch_targets(actor, count);
     int rc = shm_writer_lock(actor->store);

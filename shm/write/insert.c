@@ -36,14 +36,10 @@ static inline struct cds_hlist_head *bucket_of(const struct shm_actor *actor, ui
     return &actor->buckets[hash & actor->bucket_mask];
 }
 
-/* Before the lock: hashes, and asks for the buckets. */
-static int prepare_insert(struct shm_actor *actor, const struct shm_new_user *users, size_t count)
+static inline void prepare_insert(struct shm_actor *actor, const uint8_t id[SHM_ID_SIZE], size_t i)
 {
-    for (size_t i = 0; i < count; i++) {
-        actor->batch.hash[i] = shm_hash_id(shm_header(), users[i].id);
-        __builtin_prefetch(bucket_of(actor, actor->batch.hash[i]), 1);
-    }
-    return actor->unique != 0 ? shm_unique_prepare(actor, users, count) : SHM_OK;
+    actor->batch.hash[i] = shm_hash_id(shm_header(), id);
+    __builtin_prefetch(bucket_of(actor, actor->batch.hash[i]), 1);
 }
 
 /* A batch's chains, just before the lock: what was asked for before a long copy is gone again. */
@@ -231,7 +227,9 @@ static int commit_insert(struct shm_actor *actor, const struct shm_new_user *use
 int shm_users_insert(struct shm_actor *actor, const struct shm_new_user *users, size_t count,
                      struct shm_conflict *conflict)
 {
-    static const struct shm_write_kind insert = {
-        .prepare = prepare_insert, .prepare_batch = prepare_insert_batch, .commit = commit_insert};
+    static const struct shm_write_kind insert = {.prepare = prepare_insert,
+                                                 .takes_keys = true,
+                                                 .prepare_batch = prepare_insert_batch,
+                                                 .commit = commit_insert};
     return shm_write_users(actor, &insert, users, count, conflict);
 }

@@ -72,7 +72,8 @@ static uint64_t bytes_of(const struct shm_new_user *users, size_t count)
 }
 
 /* From an attempt that found the lock taken. */
-static bool fits(const struct shm_slot *slot, const struct shm_new_user *users, size_t count)
+static bool reserve_fits(const struct shm_slot *slot, const struct shm_new_user *users,
+                         size_t count)
 {
     const struct shm_body *body = slot->reserve;
     if (slot->reserve_count != count)
@@ -95,7 +96,7 @@ static void log_release(struct shm_txn *txn, const struct shm_slot *slot)
     shm_txn_word(txn, &slot->reserve_count, 0);
 }
 
-static void release(struct shm_slot *slot)
+static void release_reserve(struct shm_slot *slot)
 {
     struct shm_txn txn;
     txn.at_bound = false;
@@ -105,7 +106,7 @@ static void release(struct shm_slot *slot)
     shm_txn_apply(&txn);
 }
 
-static int reserve(struct shm_actor *actor, const struct shm_new_user *users, size_t count)
+static int reserve_blocks(struct shm_actor *actor, const struct shm_new_user *users, size_t count)
 {
     struct shm_txn *txn = &actor->txn;
     struct shm_body **of = actor->batch.body;
@@ -128,19 +129,19 @@ static int reserve(struct shm_actor *actor, const struct shm_new_user *users, si
 
 /* ---- a process's own ---- */
 
-static int release_own(struct shm_actor *actor)
+static int release_own_reserve(struct shm_actor *actor)
 {
     if (actor->slot->reserve == NULL)
         return SHM_OK;
     int rc = shm_writer_lock(actor->store);
     if (rc != SHM_OK)
         return rc;
-    release(actor->slot);
+    release_reserve(actor->slot);
     shm_writer_unlock();
     return SHM_OK;
 }
 
-static void fill(const struct shm_slot *slot, const struct shm_new_user *users)
+static void fill_reserve(const struct shm_slot *slot, const struct shm_new_user *users)
 {
     size_t i = 0;
     for (struct shm_body *body = slot->reserve; body != NULL; body = body->link, i++)
@@ -163,15 +164,16 @@ static int reserve_anew(struct shm_actor *actor, const struct shm_new_user *user
                         size_t more)
 {
     const struct shm_control *control = shm_control();
-    int rc = release_own(actor);
+    int rc = release_own_reserve(actor);
     if (rc == SHM_OK)
         rc = lock_with_pages(actor, bytes_of(users, count));
     if (rc != SHM_OK)
         return rc;
     if (actor->slot->reserve != NULL) /* a dead one's: we have just finished its log */
-        release(actor->slot);
-    rc = more != 0 && control->users + more > control->max_users ? SHM_EFULL
-                                                                 : reserve(actor, users, count);
+        release_reserve(actor->slot);
+    rc = more != 0 && control->users + more > control->max_users
+             ? SHM_EFULL
+             : reserve_blocks(actor, users, count);
     shm_writer_unlock();
     return rc;
 }
@@ -185,11 +187,12 @@ int shm_reserve_bodies(struct shm_actor *actor, const struct shm_new_user *users
         (void)populate(actor->store, bytes);
         return SHM_OK;
     }
-    int rc = fits(actor->slot, users, count) ? SHM_OK : reserve_anew(actor, users, count, more);
+    int rc =
+        reserve_fits(actor->slot, users, count) ? SHM_OK : reserve_anew(actor, users, count, more);
     if (rc != SHM_OK)
         return rc;
     SHM_POINT("reserved");
-    fill(actor->slot, users);
+    fill_reserve(actor->slot, users);
     SHM_POINT("filled");
     actor->reserved = true;
     return SHM_OK;
@@ -199,21 +202,21 @@ int shm_reserve_bodies(struct shm_actor *actor, const struct shm_new_user *users
 void shm_reserve_end(struct shm_actor *actor, int rc)
 {
     if (rc != SHM_OK && rc != SHM_EBUSY && !actor->store->readonly)
-        (void)release_own(actor);
+        (void)release_own_reserve(actor);
     actor->reserved = false;
 }
 
 /* ---- the dead's ---- */
 
 /* A slot whose lock we have is nobody's, and nobody takes it meanwhile. */
-static bool reap(struct shm_store *store, unsigned i)
+static bool reap_reserve(struct shm_store *store, unsigned i)
 {
     struct shm_slot *slot = shm_slot(i);
     if (__atomic_load_n(&slot->reserve, __ATOMIC_RELAXED) == NULL || !shm_slot_take(slot))
         return false;
     bool mine = shm_writer_lock(store) == SHM_OK;
     if (mine) {
-        release(slot);
+        release_reserve(slot);
         shm_writer_unlock();
     }
     shm_slot_give(slot);
@@ -227,6 +230,6 @@ bool shm_reserve_reap(struct shm_actor *actor)
     unsigned ready = shm_slots_ready();
     shm_reserve_end(actor, SHM_EINVAL);
     for (unsigned i = 0; i < ready; i++)
-        found = reap(actor->store, i) || found;
+        found = reap_reserve(actor->store, i) || found;
     return found;
 }

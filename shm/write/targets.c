@@ -3,9 +3,6 @@
 #include "shm/write/targets.h"
 
 #include "base/container_of.h"
-#include "shm/core/actor_handle.h"
-#include "shm/core/hash.h"
-#include "shm/core/mapping.h"
 #include "shm/core/write_batch.h"
 #include "shm/error.h"
 #include "shm/table/hash_chain.h"
@@ -17,14 +14,6 @@ struct shm_node *shm_live_node(const struct shm_actor *actor, uint64_t hash,
 {
     struct shm_node *node = shm_chain_find_id(actor->buckets[hash & actor->bucket_mask].next, id);
     return node != NULL && node->died == SHM_NEVER ? node : NULL;
-}
-
-void shm_prepare_ids(struct shm_actor *actor, const uint8_t *ids, size_t stride, size_t count)
-{
-    for (size_t i = 0; i < count; i++) {
-        actor->batch.hash[i] = shm_hash_id(shm_header(), ids + i * stride);
-        __builtin_prefetch(&actor->buckets[actor->batch.hash[i] & actor->bucket_mask]);
-    }
 }
 
 static const struct shm_node *first_in_chain(const struct shm_actor *actor, size_t i)

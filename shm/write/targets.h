@@ -3,14 +3,22 @@
 #ifndef ROSTERD_SHM_WRITE_TARGETS_H
 #define ROSTERD_SHM_WRITE_TARGETS_H
 
+#include "shm/core/actor_handle.h"
+#include "shm/core/hash.h"
 #include "shm/core/layout.h"
+#include "shm/core/mapping.h"
 #include "shm/store.h"
 
 /** The user with this id who is not deleted, or NULL. */
 struct shm_node *shm_live_node(const struct shm_actor *actor, uint64_t hash,
                                const uint8_t id[SHM_ID_SIZE]);
-/** Hashes the ids and waits for no memory: before the lock. `stride` bytes lie between two ids. */
-void shm_prepare_ids(struct shm_actor *actor, const uint8_t *ids, size_t stride, size_t count);
+/** Hashes the id of the batch's user i and asks for its bucket, without waiting for memory: before
+ * the lock. */
+static inline void shm_prepare_id(struct shm_actor *actor, const uint8_t id[SHM_ID_SIZE], size_t i)
+{
+    actor->batch.hash[i] = shm_hash_id(shm_header(), id);
+    __builtin_prefetch(&actor->buckets[actor->batch.hash[i] & actor->bucket_mask]);
+}
 /** For a batch, just before the lock: brings the users that its chains begin with into the cache.
  */
 void shm_touch_targets(const struct shm_actor *actor, size_t count);

@@ -26,12 +26,6 @@
 #include "shm/write/targets.h"
 #include "shm/write/write_loop.h"
 
-static int prepare_update(struct shm_actor *actor, const struct shm_new_user *users, size_t count)
-{
-    shm_prepare_ids(actor, users[0].id, sizeof(*users), count);
-    return SHM_OK;
-}
-
 static int prepare_update_batch(struct shm_actor *actor, const struct shm_new_user *users,
                                 size_t count)
 {
@@ -113,7 +107,7 @@ int shm_users_update(struct shm_actor *actor, const struct shm_new_user *users, 
                      struct shm_conflict *conflict)
 {
     static const struct shm_write_kind update = {
-        .prepare = prepare_update, .prepare_batch = prepare_update_batch, .commit = commit_update};
+        .prepare = shm_prepare_id, .prepare_batch = prepare_update_batch, .commit = commit_update};
     int rc = shm_write_users(actor, &update, users, count, conflict);
     if (rc == SHM_OK)
         shm_reclaim_some(actor, count);
