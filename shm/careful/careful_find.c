@@ -102,8 +102,8 @@ static int search_chain(struct careful *c, const struct search *search, const vo
     }
 }
 
-static int find_in_table_of(struct careful *c, const struct shm_table *in_segment, uint64_t hash,
-                            struct search *search, struct shm_record *record)
+static int careful_find_in(struct careful *c, const struct shm_table *in_segment, uint64_t hash,
+                           struct search *search, struct shm_record *record)
 {
     struct shm_table table;
     search->version = shm_version(); /* before all else: see lookup.c */
@@ -119,7 +119,7 @@ static int find_in_table_of(struct careful *c, const struct shm_table *in_segmen
 int careful_find(struct careful *c, const uint8_t id[SHM_ID_SIZE], struct shm_record *record)
 {
     struct search search = {.link = offsetof(struct shm_node, by_id), .id = id};
-    return find_in_table_of(c, &shm_control()->ids, shm_hash_id(shm_header(), id), &search, record);
+    return careful_find_in(c, &shm_control()->ids, shm_hash_id(shm_header(), id), &search, record);
 }
 
 int careful_find_key(struct careful *c, unsigned key, const uint8_t *value, uint32_t len,
@@ -130,6 +130,6 @@ int careful_find_key(struct careful *c, unsigned key, const uint8_t *value, uint
                             .key = key,
                             .value = value,
                             .len = len};
-    return find_in_table_of(c, &shm_control()->unique[key],
-                            shm_unique_hash(shm_header(), key, value, len), &search, record);
+    return careful_find_in(c, &shm_control()->unique[key],
+                           shm_unique_hash(shm_header(), key, value, len), &search, record);
 }

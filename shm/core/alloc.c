@@ -31,7 +31,7 @@ uint64_t shm_class_size(unsigned class)
     return 2048 + 256 * ((uint64_t) class - 47);
 }
 
-/* The next extent of the arena, or 0. */
+/* Takes the next extent of the arena. @return its address; 0: the arena is used up */
 static uint64_t take_extent(struct shm_txn *txn)
 {
     uint64_t at = shm_alloc_get(txn, SHM_ALLOC_ARENA_CUR);
@@ -41,8 +41,8 @@ static uint64_t take_extent(struct shm_txn *txn)
     return at;
 }
 
-/* What is left of an extent goes to the free lists, so that no byte is lost. No
- * one can reach that memory, so its links need no log. */
+/* Puts [at, end), which is free, on the free lists, so that no byte is lost. No other process can
+ * reach this memory before the commit, so the links in it need not be logged. */
 static void free_rest(struct shm_txn *txn, uint64_t at, uint64_t end)
 {
     while (at < end) {
@@ -58,7 +58,8 @@ static void free_rest(struct shm_txn *txn, uint64_t at, uint64_t end)
     }
 }
 
-/* Room for `size` more bytes at CUR, or 0. */
+/* Finds room for `size` bytes in the current extent or in a new one.
+ * @return its address, where CUR is now; 0: the arena is used up */
 static uint64_t extent_room(struct shm_txn *txn, uint64_t size)
 {
     uint64_t at = shm_alloc_get(txn, SHM_ALLOC_CUR);
@@ -102,8 +103,9 @@ struct shm_node *shm_alloc_node(struct shm_txn *txn, bool *recycled)
     return node;
 }
 
-/* A larger free block's front, or 0. Its rest is free blocks of other classes from the
- * commit on; until then only its first word counts, and that is left alone. */
+/* Splits a larger free block: its front serves the class, its rest becomes free blocks of other
+ * classes with the commit. Until then the block is still on its free list, which needs its first
+ * word only; that word stays as it is. @return the block; 0: there is no larger free block */
 static uint64_t split_larger(struct shm_txn *txn, unsigned class)
 {
     uint64_t bytes = shm_class_size(class);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Physical redo; the argument is in txn.h. */
+/* Physical redo; txn.h explains why it is safe. */
 #include "shm/core/txn.h"
 
 #include <assert.h>
@@ -46,7 +46,7 @@ void shm_txn_seal(struct shm_txn *txn, uint64_t version)
     if (version != 0)
         shm_txn_word(txn, &shm_control()->version, version);
 #ifndef SHM_MUTANT_GP_FIRST
-    if (txn->gp != 0) /* after version: who sees a token passed sees what retired its block */
+    if (txn->gp != 0) /* after version: a reader that sees the new gp sees what retired the block */
         shm_txn_word(txn, &shm_control()->gp, txn->gp);
 #endif
     assert(txn->count <= SHM_LOG_MAX);
@@ -57,7 +57,8 @@ void shm_txn_seal(struct shm_txn *txn, uint64_t version)
 }
 
 #ifdef SHM_DEBUG_CHECKS
-/* The list calls wrote what the log says: the last entry of each word holds. */
+/* Checks that the list calls wrote what the log says. If a word is logged twice the last entry
+ * counts. */
 static void check_links(const struct shm_txn *txn)
 {
     const struct shm_log_entry *entry = txn->log->entry;

@@ -1,22 +1,24 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Physical redo: one transaction under the writer lock.
+ * Transactions with a physical redo log: one at a time, under the writer lock.
  *
  *   begin -> log each (word, new value) -> seal -> list calls -> apply
  *
- * No shared word changes before seal. seal is the commit point: it stores
- * SEALED with release after the entries and all the private memory that they
- * lead to, so whoever gets the mutex and finds SEALED finds them whole: from a dead
- * holder, or after one who could not finish the dead one's commit (writer_lock.c). After it everything is
- * a repetition of the log: the list calls write words that are logged (and in the new records what
- * is there already), apply writes all of them again in log order, and so does recovery. Entries are
- * absolute values, so doing it twice, or half and then whole, is the same. `version` and then `gp`
- * come last: a reader who sees one sees the rest.
+ * No shared word changes before seal, which is the commit point. seal stores SEALED with release,
+ * after the entries and all private memory that they point to. So a process that takes the lock
+ * later and finds SEALED finds all of that complete, be it from a dead holder or from one that
+ * could not finish the dead holder's commit (writer_lock.c).
  *
- * Room: an insert of SHM_BATCH_MAX users logs at most, a user: its bucket, the
- * former first node's prev, a recycled node's died, two unique indexes of two words
- * each, and SHM_LEVELS links of a tower; once: 2 of the order list, the allocator's
- * words, SHM_LEVELS tails, and a dozen counters. 256 * 19 + 2 + 64 + 12 + 12 = 4954.
+ * After seal everything only repeats the log: the list calls write words that are logged (and, in
+ * new records, values that are there already), apply writes all logged words in the log's order,
+ * and recovery does the same. Entries are absolute values, so writing them twice, or partly and
+ * then completely, gives the same result. `version` and then `gp` are the last entries: a reader
+ * that sees their new value sees all others.
+ *
+ * Size: an insert of SHM_BATCH_MAX users logs at most, per user: its bucket, the former first
+ * node's prev, a recycled node's died, two words in each of two unique indexes, and SHM_LEVELS
+ * links of a tower; and once: 2 words of the order list, the allocator's words, SHM_LEVELS tails,
+ * and a dozen counters. 256 * 19 + 2 + 64 + 12 + 12 = 4954.
  */
 #ifndef ROSTERD_SHM_CORE_TXN_H
 #define ROSTERD_SHM_CORE_TXN_H
@@ -50,6 +52,7 @@ struct shm_txn {
     bool tracked;              /* a verify copies the segment: mark what changes (dirty.h) */
 };
 
+/** Starts a transaction with an empty log. `at_bound` keeps its value. */
 static inline void shm_txn_begin(struct shm_txn *txn)
 {
     txn->log = shm_log();
@@ -63,6 +66,7 @@ static inline void shm_txn_begin(struct shm_txn *txn)
     txn->tracked = shm_dirty_wanted();
 }
 
+/** Logs the new value of a word of the segment. */
 static inline void shm_txn_word(struct shm_txn *txn, const void *word, uint64_t value)
 {
     struct shm_log_entry *entry = &txn->log->entry[txn->count++];
@@ -77,26 +81,27 @@ static inline void shm_txn_pointer(struct shm_txn *txn, const void *word, const 
     shm_txn_word(txn, word, (uint64_t)(uintptr_t)value);
 }
 
-/** What is logged so far is what the list calls will write (checked by --enable-debug-checks). */
+/** Notes that the entries so far are the words which the list calls will write. Builds with
+ * --enable-debug-checks check that. */
 static inline void shm_txn_links_end(struct shm_txn *txn)
 {
     txn->links = txn->count;
 }
 
-/** The commit point. version 0: this transaction is none that readers see. */
+/** Commits. @param version the new version; 0: readers see no difference, the version stays */
 void shm_txn_seal(struct shm_txn *txn, uint64_t version);
-/** Stores every logged word and empties the log. */
+/** Stores every logged word in the segment and empties the log. */
 void shm_txn_apply(struct shm_txn *txn);
 
 /**
- * How far a log reaches: all words that it would change lie below this offset, in bytes from
- * SHM_BASE; at least SHM_CONTROL_AT.
- * @param size of the segment, in bytes up to its arena_end, however much of it is mapped here
- * @return 0 where it makes no sense: its state, its count, or an entry outside of the segment
+ * The end of what a log changes: all its words lie below this offset from SHM_BASE, in bytes, which
+ * is at least SHM_CONTROL_AT.
+ * @param size of the segment up to its arena_end, in bytes, however much of it is mapped here
+ * @return 0: the log is invalid: its state, its count, or an entry outside of the segment
  */
 uint64_t shm_log_end(const struct shm_log *log, uint64_t size);
-/** Under the writer lock, where the log is SEALED and makes sense: finishes its transaction. All
- * below shm_log_end() is mapped, to be written. */
+/** Finishes the transaction of a SEALED, valid log. Under the writer lock; everything below
+ * shm_log_end() must be mapped writable. */
 void shm_log_replay(struct shm_log *log);
 
 #endif

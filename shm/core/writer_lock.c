@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The writer lock: a robust mutex in the segment. Only who holds it changes a
- * shared word that is not its own slot's. Nobody sleeps in it: its holder may
- * be stopped for as long as somebody likes.
+ * How the lock is taken, and how the process that takes it finishes a dead holder's commit.
  */
 #include "shm/core/writer_lock.h"
 
@@ -30,7 +28,8 @@ static bool commit_unfinished(void)
     return __atomic_load_n(&shm_log()->state, __ATOMIC_RELAXED) != SHM_LOG_IDLE;
 }
 
-/* A tool maps the arena read-only, and a dead holder's work needs more. */
+/* Finishes the sealed transaction. A reading tool has the arena mapped read-only: it makes it
+ * writable meanwhile. */
 static int lock_replay(const struct shm_store *store)
 {
     if (store->readonly &&
@@ -44,17 +43,19 @@ static int lock_replay(const struct shm_store *store)
 }
 
 /*
- * The lock is ours, and the log is not idle or the former holder died. What is to be done the log
- * says, and not how we got the mutex: SEALED is a commit that is not finished, whoever has had
- * the lock since.
+ * Called when this process has just taken the mutex, and the log is not idle or the former holder
+ * died (`died`). What has to be done depends on the log alone: SEALED means that a commit is not
+ * finished, whichever processes have held the lock since.
  *
- * A process may be unable to finish it: it attached before the segment grew, so its mapping ends
- * before words that the log changes, or it cannot make the arena writable. It gives the lock
- * back in order and leaves the log SEALED, and the next who can finishes it. Dying between
- * the two calls leaves the mutex dead and the log as it is: the same again for the next.
+ * This process may be unable to finish the commit: it attached before the segment grew, so that its
+ * mapping ends before words that the log changes, or it cannot make the arena writable. Then it
+ * makes the mutex consistent, releases it and leaves the log SEALED for the next process. If it
+ * dies between pthread_mutex_consistent() and the unlock, the mutex is dead again and the log
+ * unchanged: the next process is in the same situation.
  *
- * Only a log that makes no sense ends the mutex: better no writer than a wrong table. (Where
- * the mutex was whole it stays so, but each who gets it comes here and is refused.)
+ * If the log is invalid the mutex is not made consistent, and so becomes unusable: no writer is
+ * better than a wrong table. (If the former holder had not died, the mutex stays usable, but every
+ * process that takes it comes here and fails.)
  */
 static __attribute__((noinline, cold)) int lock_recover(const struct shm_store *store, bool died)
 {
