@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The check of a segment that is to be taken over. It is mapped read-only, so that
- * a corrupt one stays as it was, to be looked at; where a dead writer's log is
- * sealed, its pages are replaced by private copies, and the log is finished there.
- * (Not one private mapping: those know no huge pages, and ten million users are
- * half a million faults then.)
+ * The segment is mapped read-only, so that a corrupt one stays as it was and can be examined. If a
+ * dead writer's log is sealed, the pages that it changes are replaced by private copies, and the
+ * log is finished in these. (Mapping the whole segment privately would be slow: private mappings of
+ * a file have no huge pages, and ten million users are half a million page faults then.)
  *
- * What is replaced are pages of the machine, which may be larger than SHM_PAGE (16 or 64 KiB on
- * aarch64): a private copy of one has all that the file has there, and nobody writes it meanwhile
- * but readers their slots.
+ * Pages here are the machine's, which may be larger than SHM_PAGE (16 or 64 KiB on aarch64). A
+ * private copy has everything that the file has in that page, and meanwhile only readers write to
+ * the segment, to their slots.
  */
 #include "shm/lifecycle/contents.h"
 
@@ -26,9 +25,9 @@
 #include "shm/verify/verify.h"
 
 struct mapping {
-    uint8_t *bytes; /* the segment's, on a huge page's boundary like SHM_BASE */
+    uint8_t *bytes; /* the segment, aligned to a huge page like SHM_BASE */
     uint64_t size;
-    uint64_t page; /* bytes of one of the machine's: a power of two, at most SHM_HUGE */
+    uint64_t page; /* the machine's page size: a power of two, at most SHM_HUGE */
     void *reserved;
     uint64_t reserved_size;
 };
@@ -55,7 +54,7 @@ static int map_readonly(struct mapping *m, int fd)
     return SHM_ESYS;
 }
 
-/* Whether there is memory of the segment behind the word: elsewhere the file is a hole. */
+/* Whether the file has memory at this offset; elsewhere it is a hole. */
 static bool has_memory(uint64_t offset, uint64_t slots_ready, uint64_t size)
 {
     if (offset < SHM_CONTROL_END)
@@ -75,7 +74,7 @@ static int make_private(const struct mapping *m, int fd, uint64_t page)
                : SHM_ESYS;
 }
 
-/* A log that makes no sense stays as it is: verify reports it. */
+/* Finishes a sealed log in private copies. An invalid log is left for verify to report. */
 static int replay_privately(const struct mapping *m, int fd, uint64_t slots_ready)
 {
     const struct shm_log *log = (const void *)(m->bytes + SHM_LOG_AT);

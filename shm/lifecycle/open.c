@@ -18,7 +18,7 @@
 
 enum { RACES_MAX = 16 };
 
-/* @return NULL, and *rc says why */
+/* A handle for an owner. @return NULL, and *rc is the reason */
 static struct shm_store *new_owner(const struct shm_config *config, int *rc,
                                    struct shm_fault *fault)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The end of a segment's name: unlinked, or moved aside. */
+/* Removes a segment, or gives it another name. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -16,8 +16,9 @@
 #include "shm/segment/segment_file.h"
 #include "shm/store.h"
 
-/* As an owner would, so that nobody serves or writes it. What it holds is not looked at, let alone
- * mapped; and its names are changed without following a link. So root may, whosever it is. */
+/* Opens the segment and takes the owner lock, so that no other process serves it or writes to it.
+ * The contents are not read or mapped, and names are changed without following symbolic links. So
+ * root may do this to any user's segment. */
 static int open_alone(int *fd, char path[300], const char *name, struct shm_fault *fault)
 {
     int rc = shm_segment_path(path, name, fault);
@@ -29,7 +30,7 @@ static int open_alone(int *fd, char path[300], const char *name, struct shm_faul
     rc = shm_owner_take(*fd, name, fault);
     if (rc == SHM_OK)
         rc = shm_guests_exclude(*fd, name, fault);
-    if (rc == SHM_OK && !shm_file_is_at(*fd, path)) /* removed or replaced between open and lock */
+    if (rc == SHM_OK && !shm_file_is_at(*fd, path)) /* changed between open and lock */
         rc = shm_fail(fault, SHM_ENOSEG, "segment %s: it was removed just now", name);
     if (rc != SHM_OK)
         close(*fd);
@@ -82,7 +83,7 @@ int shm_store_set_aside(const char *name, char moved_to[256], struct shm_fault *
     rc = rename_aside(path, name, moved_to, fault);
     if (rc == SHM_OK) {
         (void)shm_name_release(fd, name);
-        shm_counters_move(name, moved_to); /* there may be none */
+        shm_counters_move(name, moved_to); /* does nothing if there are none */
     }
     close(fd);
     return rc;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A segment that has lost all its links lives as long as the processes that have it open. What it
- * holds is saved at the end of the last one: into another file, for this one gets no name again.
+ * A segment whose file has lost all its links lives only as long as processes have it open. Before
+ * the last one ends it copies the segment into a new file, because a file without links cannot get
+ * a name again.
  */
 #include <errno.h>
 #include <string.h>
@@ -35,8 +36,8 @@ static int write_all(int fd, uint64_t at, uint64_t end, const char *name, struct
     return SHM_OK;
 }
 
-/* All of it is given memory, as it had; what was never written stays zero without being read. What
- * lies beyond our mapping is nobody's: a growth that was killed under an owner with a larger
+/* Allocates the whole new file, like the old one; holes stay zero without being read. Memory beyond
+ * this mapping is not in use: it is left of a killed growth under an owner with a larger
  * segment-size. */
 static int save_copy(const struct shm_store *store, int fd, struct shm_fault *fault)
 {
@@ -54,7 +55,8 @@ static int save_copy(const struct shm_store *store, int fd, struct shm_fault *fa
     return rc;
 }
 
-/* So that nothing is half done, and no lock in it is held by one who never gives it back. */
+/* Finishes what dead processes left undone, and releases their locks, so that the copy has neither.
+ */
 static int save_calm(struct shm_store *store, struct shm_fault *fault)
 {
     int rc = shm_guests_exclude(store->fd, store->name, fault);

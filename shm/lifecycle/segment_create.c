@@ -57,7 +57,7 @@ static int fill_header(void)
     return SHM_OK;
 }
 
-/* The file is all zeros: so are empty buckets. */
+/* The new file is all zeros, which are empty buckets. */
 static void fill_new_table(struct shm_table *table, uint64_t buckets)
 {
     uint64_t *arena_cur = &shm_control()->alloc[SHM_ALLOC_ARENA_CUR];
@@ -87,7 +87,7 @@ static int fill_control(const struct shm_config *config, uint64_t buckets, uint6
     return shm_mutex_init(&control->writer);
 }
 
-/* Everything below the arena is small; what follows takes huge pages. */
+/* Memory up to the arena in small pages, then the arena's in huge pages. */
 static int allocate_new(struct shm_store *store, uint64_t end, struct shm_fault *fault)
 {
     int rc = shm_file_allocate(store->fd, 0, SHM_CONTROL_END, fault);
@@ -99,7 +99,7 @@ static int allocate_new(struct shm_store *store, uint64_t end, struct shm_fault 
     return rc;
 }
 
-/* Mapping, memory, contents: the file has no name yet, so a failure leaves nothing. */
+/* Maps, allocates and fills the segment. The file has no name yet, so a failure leaves nothing. */
 static int build_segment(struct shm_store *store, const struct shm_config *config,
                          struct shm_fault *fault)
 {
@@ -136,7 +136,7 @@ int shm_segment_create(struct shm_store *store, const struct shm_config *config,
     rc = shm_owner_take(store->fd, store->name, fault);
     if (rc == SHM_OK)
         rc = shm_name_check_claim(store->fd, store->name, fault);
-    if (rc == SHM_OK) /* whoever removed the name meant the users, too */
+    if (rc == SHM_OK) /* the name was removed, and with it the users */
         shm_name_remove_stale(store->name);
     if (rc == SHM_OK)
         rc = build_segment(store, config, fault);

@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A new owner takes the segment over that an earlier one left. Nothing of it changes
- * before all of it has been checked and the new configuration fits it; then the log
- * of a dead writer is finished, and the tables are made what the configuration
- * says (rebuild.c). Tools that write are kept out meanwhile, readers are not.
+ * A new owner changes nothing in the segment before all of it has been checked and the new
+ * configuration fits it. Then it finishes a dead writer's log and makes the tables what the
+ * configuration says (rebuild.c). Tools that write are kept out meanwhile; readers are not.
  *
- * Or it takes over from one that lives, and serves: then there is nothing to check, and nothing
- * may change. The lock is the open file's, so who has a copy of the descriptor has it.
+ * (shm_store_inherit() in open.c is another case: there the former owner lives and serves.)
  */
 #include "shm/lifecycle/takeover.h"
 
@@ -28,7 +26,8 @@
 #include "shm/segment/segment_file.h"
 #include "shm/segment/segment_map.h"
 
-/* What a re-attach may change, as far as it can be told before the segment is mapped. */
+/* Whether the segment fits this configuration, as far as that is known before it is mapped. Sets
+ * store->size. */
 static int adopt_config(struct shm_store *store, const struct shm_config *config,
                         const struct shm_geometry *geometry, struct shm_fault *fault)
 {
@@ -68,9 +67,9 @@ static void set_limit(uint64_t limit)
     __atomic_store_n(&shm_control()->limit, limit > grown ? limit : grown, __ATOMIC_RELAXED);
 }
 
-/* The tables first. What users and the next owner go by is written when they are there: where
- * we fail or die in between, the segment is what it was for whoever opens it next. Only the
- * limit must be up before the arena grows. */
+/* Adopts the mapped segment. The tables are rebuilt first, and max_users and held_max are written
+ * afterwards: if this process fails or dies in between, the next owner finds a segment with the old
+ * configuration. Only the limit must be raised before the arena grows. */
 static int adopt_segment(struct shm_store *store, const struct shm_config *config,
                          struct shm_fault *fault)
 {
@@ -81,7 +80,7 @@ static int adopt_segment(struct shm_store *store, const struct shm_config *confi
     if (rc != SHM_OK)
         return rc;
     uint64_t limit = control->limit;
-    control->pid_namespace = shm_pid_namespace(); /* tools that attach while we rebuild look */
+    control->pid_namespace = shm_pid_namespace(); /* tools that attach meanwhile check it */
     set_limit(limit > store->size ? limit : store->size);
     rc = shm_rebuild(store, config, fault);
     if (rc != SHM_OK) {
@@ -121,8 +120,8 @@ int shm_take_over(struct shm_store *store, const struct shm_config *config, stru
     SHM_POINT("file opened");
     rc = shm_owner_take(store->fd, store->name, fault);
 #ifndef SHM_MUTANT_NO_NAME_LOOK
-    /* Removed or replaced between open and lock: who did that held the lock and has let go of it,
-     * or another file has the name. Its links do not tell, for it may have a second one. */
+    /* The file may have been removed or replaced between open and lock, by a process that held the
+     * lock then. The number of links does not tell, because the file may have its kept link. */
     if (rc == SHM_OK && !shm_store_has_name(store))
         rc = shm_fail(fault, SHM_ENOSEG, "segment %s: it was removed just now", store->name);
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Tools, beside a live owner or at a dead server's segment. */
+/* Tools attach to a segment whose owner lives, or to one that a dead owner left. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,8 +20,9 @@
 #include "shm/segment/segment_map.h"
 #include "shm/store.h"
 
-/* Only the control pages are a reading tool's to write: its slot, the locks. By `readonly` others
- * know it for one: whom a take-over does not keep out, and who trusts nothing. */
+/* Maps the arena read-only for a reading tool, which writes only to the pages before it: to its
+ * slot and to the locks. store->readonly marks such a tool in the rest of the library: it may be
+ * attached during a take-over, and trusts no pointer. */
 static int protect_arena(struct shm_store *store, struct shm_fault *fault)
 {
     store->readonly = mprotect((void *)(uintptr_t)(SHM_BASE + SHM_ARENA_AT),
@@ -34,8 +35,8 @@ static int protect_arena(struct shm_store *store, struct shm_fault *fault)
                     strerror(error));
 }
 
-/* A dead owner's commit may be in the log alone: that a rebuild has begun, or that an index is no
- * more. Who writes looks at the tables after that, or he would have those of before. */
+/* Finishes a dead owner's commit. It may begin a rebuild or drop an index, so a tool that writes
+ * must read the tables after that. */
 static int finish_log(struct shm_store *store, struct shm_fault *fault)
 {
     if (__atomic_load_n(&shm_log()->state, __ATOMIC_ACQUIRE) == SHM_LOG_IDLE)

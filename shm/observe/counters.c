@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Counters: a header, the names, then a row a slot. */
+/* The file: a header, the names, then one row of counters per slot. */
 #include "shm/counters.h"
 
 #include <errno.h>
@@ -31,12 +31,12 @@ struct stats_header {
     uint64_t rows_at;
     uint64_t names; /* hash of the names */
     uint64_t reserved;
-    uint64_t check; /* over all before it */
+    uint64_t check; /* checksum of everything before it */
 };
-_Static_assert(sizeof(struct stats_header) == 64, "names follow at 64");
+_Static_assert(sizeof(struct stats_header) == 64, "names follow at offset 64");
 
 struct shm_counters {
-    char name[300]; /* with .stats */
+    char name[300]; /* "NAME.stats" */
     int fd;
     uint64_t size;
     size_t count;
@@ -77,7 +77,7 @@ static int map_counters(struct shm_counters *counters, const struct stats_header
     return SHM_OK;
 }
 
-/* Everything about the file that a mapping relies on. */
+/* Checks everything that the mapping relies on. */
 static int check_counters_file(int fd, struct stats_header *header, const char *name,
                                struct shm_fault *fault)
 {
@@ -110,8 +110,8 @@ static bool has_magic(int fd)
            memcmp(magic, MAGIC, sizeof(magic)) == 0;
 }
 
-/* By one step, of which nobody sees the middle. What was replaced shows afterwards, and where
- * that is not what was looked at before it goes back to its place. */
+/* Replaces the file at the name by an atomic exchange. Afterwards the replaced file is at the other
+ * name: if it is not the one that was examined (`old`), the exchange is undone. */
 static int replace_counters(int fd, int old, const char *name, struct shm_fault *fault)
 {
     char path[300], beside[300], self[64];
@@ -120,7 +120,7 @@ static int replace_counters(int fd, int old, const char *name, struct shm_fault 
         return rc;
     snprintf(beside, sizeof(beside), SHM_DIRECTORY "/.%.240s.new", name + 1);
     snprintf(self, sizeof(self), "/proc/self/fd/%d", fd);
-    (void)unlink(beside); /* another start's, which died here: the segment has one owner */
+    (void)unlink(beside); /* left by an earlier owner that died here; a segment has one owner */
     if (linkat(AT_FDCWD, self, AT_FDCWD, beside, AT_SYMLINK_FOLLOW) != 0 ||
         renameat2(AT_FDCWD, beside, AT_FDCWD, path, RENAME_EXCHANGE) != 0)
         rc = shm_fail(fault, errno == ENOSPC ? SHM_ESPACE : SHM_ESYS,
@@ -136,8 +136,8 @@ static int replace_counters(int fd, int old, const char *name, struct shm_fault 
     return rc;
 }
 
-/* The caller owns the users' segment, so nobody races but strangers.
- * @param old what has the name; -1: nothing */
+/* Creates the counters. The caller owns the segment, so no other owner does this at the same time.
+ * @param old the counters to replace; -1: none */
 static int create_counters(struct shm_counters *counters, const char *names,
                            const struct stats_header *header, int old, struct shm_fault *fault)
 {
@@ -164,7 +164,7 @@ static int create_counters(struct shm_counters *counters, const char *names,
     return rc;
 }
 
-/* Other counters have the name. @param beside a live server may count in them */
+/* Replaces counters with other names. @param beside even if a live server uses them */
 static int make_other_counters(struct shm_counters *counters, const char *names,
                                const struct stats_header *header, int old, bool beside,
                                struct shm_fault *fault)
@@ -176,7 +176,8 @@ static int make_other_counters(struct shm_counters *counters, const char *names,
     return rc;
 }
 
-/* @param old takes the descriptor where other counters have the name, SHM_ELAYOUT */
+/* Opens counters that exist and have the same names.
+ * @param old takes the descriptor if the call returns SHM_ELAYOUT: the counters are others */
 static int keep_counters(struct shm_counters *counters, const struct stats_header *want, int *old,
                          struct shm_fault *fault)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What a segment shows of itself: numbers alone, each as it is at the moment. No pointer is
- * followed and no lock taken, so this may be asked of any segment, live, dead or damaged. */
+/* Numbers about a segment, its slots and its pins, each as it is at the moment. These functions
+ * follow no pointer and take no lock, so they work on any segment: live, dead or damaged. */
 #include <string.h>
 
 #include "base/clock.h"
@@ -74,7 +74,7 @@ static void add_slot_pins(const struct shm_slot *slot, struct shm_slot_info *inf
     }
 }
 
-/* @return false where nobody has the slot */
+/* @return false: no process has the slot */
 static bool read_slot(unsigned i, struct shm_slot_info *info)
 {
     const struct shm_slot *slot = shm_slot(i);
@@ -110,7 +110,7 @@ bool shm_slot_next(struct shm_store *store, unsigned *from, struct shm_slot_info
 
 /* ---- pins ---- */
 
-/* @return false where the pin is free */
+/* @return false: the pin is free */
 static bool read_pin(unsigned i, unsigned p, struct shm_pin_info *info)
 {
     const struct shm_pin *pin = &shm_slot(i)->pins[p];

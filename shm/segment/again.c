@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Another address space: see shm_exec_again(). */
+/* Executes the program again, for another address space layout: see shm_exec_again(). */
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>

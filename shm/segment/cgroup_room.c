@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The margin: beside the table, the group has to hold what its processes take for themselves, and
- * they take most of it later. A process that reads the whole table has an entry of 8 bytes in its
- * page tables for each page of 4,096, a 512th of the table: a sixteenth of the limit is that of
- * 32 processes. The least, 8 MiB, is for small groups: what the kernel charges ahead (some 256 KiB
- * for each CPU that the group runs on), two growers that looked at the same moment (at most 4 MiB
- * a step) and what a process needs to return an error.
+ * The margin: the group also has to hold the private memory of its processes, most of which they
+ * allocate later. A process that reads the whole table has page table entries of 8 bytes for each
+ * page of 4,096 bytes, a 512th of the table's size: a sixteenth of the limit is enough for 32
+ * processes. The minimum of 8 MiB is for small groups: it covers what the kernel charges in advance
+ * (some 256 KiB per CPU that the group runs on), two processes that grow the arena at the same time
+ * (at most 4 MiB each), and what a process needs to return an error.
  *
- * Swap is not counted as room. What a group could swap depends on more than its files say, and a
- * table that is swapped serves nobody.
+ * Swap does not count as room: how much a group can swap depends on more than its files say, and a
+ * swapped table is too slow.
  */
 #include "shm/segment/cgroup_room.h"
 
@@ -26,7 +26,7 @@ enum { MARGIN_SHARE = 16 };
 
 /* ---- what the files say ---- */
 
-/* "max" (v2) or a number. @return UINT64_MAX for what is no number */
+/* Parses "max" (v2) or a number. @return UINT64_MAX if it is not a number */
 static uint64_t parse_bytes(const char *text)
 {
     char *end;
@@ -36,9 +36,9 @@ static uint64_t parse_bytes(const char *text)
     return *end == '\n' || *end == '\0' ? value : UINT64_MAX;
 }
 
-/* A line of memory.stat. @return the bytes, if they are of the page cache: files' pages on the
- * lists that reclaim takes from. (v1 has lines of the group alone, and "total_" ones with those
- * below.) */
+/* Parses a line of memory.stat. @return the bytes, if the line is about the page cache: pages of
+ * files on the lists that the kernel reclaims from; else 0. (v1 has lines for the group alone, and
+ * "total_" lines that include the groups below it, which count here.) */
 static uint64_t parse_cache_line(const char *line, bool v2)
 {
     static const char *const names[] = {"inactive_file ", "active_file "};
@@ -57,8 +57,8 @@ static uint64_t parse_cache_line(const char *line, bool v2)
     return 0;
 }
 
-/* A line of /proc/self/cgroup: "0::/group" (v2) or "4:memory:/group" (v1).
- * @return the group's path, NULL where it is one that counts no memory */
+/* Parses a line of /proc/self/cgroup: "0::/group" (v2) or "4:memory:/group" (v1).
+ * @return the group's path; NULL: the line is not about memory */
 static const char *parse_group(char *line, bool *v2)
 {
     line[strcspn(line, "\n")] = '\0';
@@ -93,7 +93,7 @@ static FILE *open_group_file(const char *directory, const char *name)
     return fopen(path, "re");
 }
 
-/* @return UINT64_MAX where there is none */
+/* @return UINT64_MAX: there is no such file, or no number in it */
 static uint64_t read_bytes(const char *directory, const char *name)
 {
     char line[64];
@@ -122,8 +122,9 @@ static const char *limit_file(bool v2)
     return v2 ? "memory.max" : "memory.limit_in_bytes";
 }
 
-/* A process that has no descriptor left, for it has a connection on each, cannot look. A group that
- * had a limit when it was last looked at is taken to be full then, not to be without one. */
+/* What is left if a file could not be read. If the reason is that the process has no free
+ * descriptor (all are connections), a group that had a limit when it was last read counts as full.
+ */
 static uint64_t unknown_left(struct shm_group *group)
 {
     bool limited = __atomic_load_n(&group->limited, __ATOMIC_RELAXED) &&
@@ -132,7 +133,8 @@ static uint64_t unknown_left(struct shm_group *group)
     return limited ? 0 : UINT64_MAX;
 }
 
-/* The kernel adds memory.stat up when it is read, so it is read only where it matters. */
+/* memory.stat is expensive, because the kernel computes it at each read: it is read only if the
+ * result depends on it. */
 static uint64_t read_left(struct shm_group *group, uint64_t wanted)
 {
     errno = 0;
@@ -177,8 +179,8 @@ static void add_group(struct shm_room *room, const char *directory, bool v2)
         (struct shm_group){path, v2, read_bytes(directory, limit_file(v2)) != UINT64_MAX};
 }
 
-/* The group and all above it. In a container the path can be one of the host, of which only the
- * root is mounted here: what is missing is passed over. */
+/* Adds the group and all above it. In a container the path may be the host's, of which only the
+ * root is mounted here: directories that do not exist are skipped. */
 static void add_groups(struct shm_room *room, const char *mount, const char *group, bool v2)
 {
     char path[PATH_MAX];
@@ -200,7 +202,7 @@ static void add_groups(struct shm_room *room, const char *mount, const char *gro
 
 void shm_room_find(struct shm_room *room, const char *root)
 {
-    /* v2 alone, and v2 beside v1, where it may count memory or not */
+    /* v2 alone; v2 beside v1, where either may be the one that counts memory */
     static const char *const v2_mounts[] = {"/sys/fs/cgroup", "/sys/fs/cgroup/unified"};
     char line[PATH_MAX], mount[PATH_MAX];
     bool v2 = false;

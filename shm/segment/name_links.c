@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Names are checked and changed in steps, and others may do so at the same time. What makes it
- * safe: a name is only given by link(), which replaces nothing; and a kept link is only removed
- * by who holds the owner lock of the file that it leads to, after a look that it still does.
+ * Names are checked and changed in several steps, and other processes may do the same at the same
+ * time. It is safe because a name is only created by linkat(), which never replaces a file, and
+ * because a process removes a kept link only while it holds the owner lock of the file at that
+ * link, after it has checked that the link still leads there.
  */
 #include "shm/segment/name_links.h"
 
@@ -31,7 +32,8 @@ static bool link_to(int fd, const char *path)
     return linkat(AT_FDCWD, self, AT_FDCWD, path, AT_SYMLINK_FOLLOW) == 0;
 }
 
-/* What lies at a kept link, if it is a file of this user: another's is no owner's. @return -1 */
+/* Opens the file at a kept link, if it belongs to this user: another user cannot have owned the
+ * segment. @return a descriptor, or -1 */
 static int open_kept(const char *path)
 {
     struct stat st;
@@ -49,7 +51,8 @@ static bool has_other_link(int fd)
     return fstat(fd, &st) == 0 && st.st_nlink > 1;
 }
 
-/* @return false where it is a live owner's, or cannot be removed */
+/* Removes a kept link that no live owner needs. @param last_too also if it is the file's last link
+ * @return false: a live owner has the file, or the link cannot be removed */
 static bool remove_stale(const char *path, bool last_too)
 {
     int fd = open_kept(path);
@@ -84,7 +87,7 @@ enum shm_name_state shm_name_hold(int fd, const char *name)
     if (shm_file_path(path, name, NULL) != SHM_OK || fstat(fd, &st) != 0)
         return SHM_NAME_FAILED;
     shm_name_kept_path(kept, name);
-    /* without a second link the name holds as long as nobody removes it */
+    /* if the kept link cannot be made the name still works, until somebody removes it */
     if (!shm_file_is_at(fd, kept) && !link_to(fd, kept) && errno == EEXIST &&
         remove_stale(kept, false))
         (void)link_to(fd, kept);

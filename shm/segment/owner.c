@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Who owns the segment: an OFD write lock on its descriptor. It belongs to the
- * open file description, so the master's forked workers share it, and the
- * kernel drops it with the last of them, in whatever pid namespace they are.
+ * The owner lock is an OFD write lock on a byte of the segment's file. It belongs to the open file
+ * description, so the master and its forked workers share it, and the kernel releases it when the
+ * last of them has ended, whatever pid namespace they are in.
  *
- * Tools that write hold a shared lock of another byte, which an owner takes alone
- * while it checks and rebuilds: what it has checked stays as it was.
+ * Tools that write hold a read lock on another byte. An owner takes a write lock on that byte while
+ * it checks and rebuilds the segment, so that no tool changes what it has checked.
  */
 #include "shm/segment/owner.h"
 
@@ -27,7 +27,7 @@ static struct flock lock_of(off_t byte, short type)
     return lock;
 }
 
-/* @return 0, EAGAIN where it conflicts with another's, else errno */
+/* @return 0; EAGAIN: another process has a conflicting lock; else errno */
 static int set_lock(int fd, off_t byte, short type)
 {
     struct flock lock = lock_of(byte, type);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The file under a segment, in the tmpfs where shm_open() has its own. A new
- * one is made with O_TMPFILE, so that a half-built segment never has a name
- * and vanishes with its maker, and gets its name by one link().
+ * The file lies in the tmpfs that shm_open() uses. A new one is created with O_TMPFILE, so that a
+ * half-built segment never has a name and disappears when its process dies. It gets its name by one
+ * linkat().
  */
 #include "shm/segment/segment_file.h"
 
@@ -49,9 +49,11 @@ static int check_rights(int fd, const struct stat *st, const char *name, enum sh
     if (!S_ISREG(st->st_mode))
         return shm_fail(fault, SHM_EPERM, "segment %s: it is no regular file", name);
     if (access == SHM_AS_READER && !shm_file_writable(fd))
-        return SHM_OK; /* whoever made it: its locks are not taken, its contents not trusted */
-    /* Root, too: a robust mutex's list leads through memory that the file's user can write, and the
-     * C library writes where it leads. Who maps the file does so with that user's rights alone. */
+        return SHM_OK; /* of any user: this process takes none of its locks and trusts no contents
+                        */
+    /* Even root is refused: the C library writes along a robust mutex's list, which leads through
+     * memory that the file's user can write. So a process that maps the file must have no more
+     * rights than that user. */
     if (st->st_uid != uid && !(access == SHM_AS_REMOVER && uid == 0))
         return shm_fail(fault, SHM_EPERM, "segment %s: it belongs to user %u, this is user %u",
                         name, (unsigned)st->st_uid, (unsigned)uid);

@@ -41,7 +41,7 @@ int shm_segment_map(struct shm_store *store, struct shm_fault *fault)
         return SHM_OK;
     }
     int error = errno;
-    if (at != MAP_FAILED) { /* a kernel before 4.17 takes it as a hint */
+    if (at != MAP_FAILED) { /* a kernel before 4.17 takes the address as a hint */
         munmap(at, store->size);
         error = EEXIST;
     }
