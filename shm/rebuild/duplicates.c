@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Whether users share a key that is to be unique: looked for in memory of our own, before
- * anything of the segment is changed. */
+/* Looks for users who share a key that is to become unique, with a hash table in private memory. */
 #include "shm/rebuild/duplicates.h"
 
 #include <stdio.h>
@@ -15,7 +14,7 @@
 #include "shm/table/unique.h"
 
 enum { NAMED = 5, SHOWN = 40 };
-/* A place has a node's address, and above it the upper bits of its key's hash. */
+/* A place holds a node's address in its lower bits, and the upper bits of its key's hash. */
 #define ADDRESS_BITS 47
 
 struct search {
@@ -24,7 +23,7 @@ struct search {
     uint64_t *places; /* open addressing */
     uint64_t mask;
     uint64_t found;
-    char text[400]; /* the first ones, for people */
+    char text[400]; /* the first duplicates, for people */
 };
 
 static const struct shm_node *node_at(uint64_t place)
@@ -32,7 +31,8 @@ static const struct shm_node *node_at(uint64_t place)
     return (const struct shm_node *)(uintptr_t)(place & ((UINT64_C(1) << ADDRESS_BITS) - 1));
 }
 
-/* Keys are bytes that a client chose: what is not plain ASCII is shown as a number. */
+/* Adds a duplicate to the text. Keys are bytes that a client chose: bytes that are not printable
+ * ASCII are shown in hexadecimal. */
 static void name_duplicate(struct search *s, const uint8_t *bytes, uint32_t len, uint64_t one,
                            uint64_t other)
 {

@@ -1,35 +1,37 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Tables are rebuilt in steps, each a transaction, and control.rebuild says how far:
- * who dies in it leaves a whole segment, and the next owner goes on from there.
+ * Tables are rebuilt in steps. Each step is a transaction, and control.rebuild tells how far the
+ * rebuild has come: if the owner dies, the segment is intact and the next owner continues.
  *
- * `to` is the table that is not in its place:
+ * control.rebuild.to is a table that is not in use as such:
  *
- *   SHM_REBUILD_IDS         the larger table of ids, to which they move (rebuild_move.c).
- *   SHM_REBUILD_MOVE + k    the larger index of key k, as well.
- *   SHM_REBUILD_UNIQUE + k  the new index of key k, with the users up to seq `done`.
- *   SHM_REBUILD_FREE        a table that nobody uses any more: its last `done` extents are free
- *                           nodes by now. (Its memory becomes nodes, for it holds a link
- *                           through `died`, which a node that is taken from there keeps until
- *                           the commit; the users that a larger table is for need nodes.)
+ *   SHM_REBUILD_IDS         the larger table of ids, to which the nodes move (rebuild_move.c)
+ *   SHM_REBUILD_MOVE + k    the larger index of key k, likewise
+ *   SHM_REBUILD_UNIQUE + k  the new index of key k, which has the users up to seq `done`
+ *   SHM_REBUILD_FREE        a table that is not used any more; its last `done` extents are free
+ * nodes already. (The memory becomes nodes, not blocks, because the users for whom a table is made
+ * larger need nodes, and because a free node's link is its `died`, which stays intact until the
+ * node's commit.)
  *
- * Nobody else writes: the owner has not forked yet, and tools that write are kept out, while
- * he is there (owner.c) and when he has died or failed in it (shm_rebuild_unfinished()). Tools
- * that read go by the order list while tables are moved (lookup.c), and before a table is
- * freed we wait for their grace period.
+ * No other process writes: the owner has not forked yet, and writing tools are kept out both while
+ * the owner lives (owner.c) and after it died or failed in a rebuild (shm_rebuild_unfinished()).
+ * Reading tools use the order list while tables are moved (lookup.c), and the owner waits for a
+ * grace period before it frees a table.
  *
- * The order of things, so that whoever fails or is killed leaves what the next owner can go on
- * from, be it with the options of before or with these:
+ * The order of the steps lets the next owner continue, with the old configuration or the new one,
+ * wherever this one fails or is killed:
  *
- *  1. Nobody stands in a read section for ever: a process that is stopped in one would keep us from
- *     freeing the first table. (One may still stop later. Then that table waits to be freed.)
- *  2. Memory for all new tables, all at once, or nothing is begun.
- *  3. What a dead owner left half done is finished. A move always is, to either owner's liking:
- *     larger tables serve fewer users. A half filled index that is not wanted is freed.
- *  4. Larger tables, then new indexes. At any time each key that was unique has its index, in
- *     one table or, while it moves, in two, with writers kept out.
- *  5. Indexes that are not wanted any more go last, one out of the other without a gap in which a
- *     tool could write: they may be wanted again by the next owner, who would find duplicates.
+ *  1. Wait until every reader has been offline once: a process that is stopped in an online section
+ *     would keep the first table from being freed. (A process may still stop later. Then that table
+ *     stays until a later owner can free it.)
+ *  2. Allocate memory for all new tables at once; without it nothing is begun.
+ *  3. Finish what a dead owner left half done. A move is always finished: a larger table is right
+ * for fewer users, too. A half filled index that is not wanted is freed.
+ *  4. Make larger tables, then new indexes. At any time each key that was unique has its index, in
+ * one table or, while it moves, in two; writers are kept out.
+ *  5. Drop indexes that are not wanted any more, one after the other, without a gap in which a tool
+ *     could write. They come last because the next owner may want them again, and would find
+ *     duplicates if anybody had written without the index.
  */
 #include "shm/rebuild/rebuild.h"
 
@@ -75,7 +77,8 @@ static bool is_under_way(uint64_t what)
     return rebuild_state()->to.buckets != NULL && rebuild_state()->what == what;
 }
 
-/* Of the table as it will be when what is under way has been finished; 0: there is none. */
+/* How many buckets the table will have when the rebuild that is under way is finished; 0: no table.
+ */
 static uint64_t buckets_of(unsigned which)
 {
     if (is_under_way(what_moves(which)) ||
@@ -84,7 +87,7 @@ static uint64_t buckets_of(unsigned which)
     return rebuild_table(which)->count;
 }
 
-/* How many tables are still to be made. */
+/* How many tables have still to be made. */
 static unsigned tables_to_make(const struct rebuild *r)
 {
     unsigned tables = 0;
@@ -93,7 +96,7 @@ static unsigned tables_to_make(const struct rebuild *r)
     return tables;
 }
 
-/* An index to be dropped, once nothing else is left to do; else SHM_KEYS. */
+/* The next index to drop. @return its key; SHM_KEYS: none, or there is other work first */
 static unsigned next_to_drop(const struct rebuild *r)
 {
     unsigned key = 0;
@@ -104,7 +107,7 @@ static unsigned next_to_drop(const struct rebuild *r)
     return key;
 }
 
-/* Whether a table will be freed that readers may know. */
+/* Whether a table will be freed that readers may be using. */
 static bool will_free(const struct rebuild *r)
 {
     for (unsigned which = 0; which <= REBUILD_IDS; which++)
@@ -136,7 +139,7 @@ static int make_table(struct rebuild *r, uint64_t what)
     int rc = ensure_room(r, size);
     if (rc != SHM_OK)
         return rc;
-    /* beyond what is in use, but a transaction that was given up may have written there */
+    /* nothing is in use here, but a transaction that did not commit may have written to it */
     uint64_t at = shm_control()->alloc[SHM_ALLOC_ARENA_CUR];
     struct shm_table table = {(struct cds_hlist_head *)(uintptr_t)at, count};
     memset(table.buckets, 0, size);
@@ -151,7 +154,8 @@ static int make_table(struct rebuild *r, uint64_t what)
     return SHM_OK;
 }
 
-/* Whether every reader who is online now has been offline, or is dead. */
+/* Waits until every reader that is online now has been offline, or is dead. @return SHM_EBUSY: one
+ * stays online for more than a second; the fault names its process */
 static int wait_for_readers(struct rebuild *r)
 {
     int rc = rebuild_begin(r);
@@ -177,7 +181,7 @@ static int wait_for_readers(struct rebuild *r)
     return SHM_OK;
 }
 
-/* The extent's nodes, in front of those that are free already. */
+/* Makes an extent free nodes, in front of the free list. */
 static void free_extent(struct rebuild *r, uint64_t extent)
 {
     struct shm_node *nodes = (struct shm_node *)(uintptr_t)extent;
@@ -196,7 +200,7 @@ static void log_drop(struct rebuild *r, unsigned key)
     rebuild_log_state(r, &old, SHM_REBUILD_FREE, 0);
 }
 
-/* Frees `to`, and after it the indexes that are to be dropped, if that is all that is left. */
+/* Frees control.rebuild.to and, if nothing else is left to do, drops and frees unwanted indexes. */
 static int free_table(struct rebuild *r)
 {
     uint64_t last = 0;
@@ -247,7 +251,7 @@ static int drop_half_filled(struct rebuild *r)
     return free_table(r);
 }
 
-/* What a dead owner left half done. */
+/* Finishes what a dead owner left half done. */
 static int resume_rebuild(struct rebuild *r)
 {
     if (!shm_rebuild_unfinished())

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A new index of a key, filled from the order list. Nobody sees it before all users are in. */
+/* A new index of a key is filled from the order list. It is in use only when it has all users. */
 #include "shm/rebuild/rebuild_fill.h"
 
 #include "base/container_of.h"
@@ -13,7 +13,8 @@
 #include "shm/table/tower.h"
 #include "shm/table/unique.h"
 
-/* Up to a batch of users, from `at` on, into the index. @return where the next begins */
+/* Logs the insertion of up to SHM_BATCH_MAX users, from `at` on. @return where the next step starts
+ */
 static const struct cds_list_head *log_users(struct rebuild *r, unsigned key,
                                              const struct cds_list_head *at)
 {
@@ -29,7 +30,7 @@ static const struct cds_list_head *log_users(struct rebuild *r, unsigned key,
         if (r->txn.tracked)
             shm_dirty_mark(&node->unique[key], sizeof(node->unique[key]));
         seq = node->seq;
-        if (len == 0 || node->died != SHM_NEVER) { /* the deleted decide nothing: hash_chain.h */
+        if (len == 0 || node->died != SHM_NEVER) { /* deleted users stay out: hash_chain.h */
             node->unique[key] = (struct cds_hlist_node){0};
             continue;
         }

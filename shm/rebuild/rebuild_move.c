@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A hash table's nodes move to a larger table, a few buckets a transaction: every old
- * bucket is split into several of the larger one. Old buckets [0, done) have been moved, and of
- * the one at `done` the end of its chain may have been; a node is in one of the two tables.
+ * The nodes of a hash table move to a larger one, a few buckets per transaction. Every old bucket
+ * is split into several buckets of the larger table. Old buckets [0, done) have been moved; of
+ * bucket `done` the end of the chain may have been moved. Each node is in exactly one of the two
+ * tables.
  *
- * In a chain the nodes of one id or key stand newest first, for an insert adds at the front. Others
- * rely on it (a deleted user's node stays in its chain until it is reclaimed, behind that of the
- * user who has the id or the key now), so a move keeps the order: a chain is split
- * in its order, and one that is too long for a transaction from its end: each part goes in front
- * of what went before.
+ * In a chain the nodes of one id or key stand newest first, because an insert adds at the front.
+ * Readers rely on that: a deleted user's node stays in its chain until it is reclaimed, behind the
+ * node of the user that has the id or the key now. So a move keeps the order: a chain is split in
+ * order, and if it is too long for one transaction its end is moved first, and each further part is
+ * put in front of the parts moved before.
  */
 #include "shm/rebuild/rebuild_move.h"
 
@@ -20,8 +21,8 @@
 #include "shm/store.h"
 #include "shm/table/unique.h"
 
-/* An id's hash is in the node. A key's is not: it comes from a body, any one, for all have the
- * same keys. */
+/* The hash that decides a node's bucket. An id's hash is in the node. A key's hash is computed from
+ * the newest body; any body would do, because all bodies of a node have the same keys. */
 static uint64_t hash_in_table(const struct rebuild *r, unsigned which,
                               const struct cds_hlist_node *at)
 {
@@ -41,7 +42,8 @@ static uint64_t chain_length(const struct cds_hlist_head *bucket)
     return n;
 }
 
-/* Takes the chain from its node number `from` on apart. */
+/* Lists the nodes of a chain from its node number `from` on, and their new buckets.
+ * @return how many */
 static size_t look_at_chain(struct rebuild *r, unsigned which, const struct cds_hlist_head *bucket,
                             uint64_t from)
 {
@@ -57,8 +59,9 @@ static size_t look_at_chain(struct rebuild *r, unsigned which, const struct cds_
     return n;
 }
 
-/* Logs the move of the last `count` nodes of a chain: what goes to one new bucket stays in its
- * order, in front of what is there already. At most four words a node, and one. */
+/* Logs the move of the last `count` nodes of a chain of `length`. Nodes that go to the same new
+ * bucket keep their order, in front of the nodes that are there already. At most four entries per
+ * node, and one more. */
 static void log_split(struct rebuild *r, unsigned which, struct cds_hlist_head *bucket,
                       uint64_t length, uint64_t count)
 {
@@ -81,11 +84,11 @@ static void log_split(struct rebuild *r, unsigned which, struct cds_hlist_head *
         if (before == 0)
             shm_txn_pointer(txn, &mine->next, at);
     }
-    if (n > 0) /* the chain ends before its first node that has moved */
+    if (n > 0) /* the old chain now ends before the first moved node */
         shm_txn_pointer(txn, n < length ? &r->node[0]->prev->next : &bucket->next, NULL);
 }
 
-/* Moves what one transaction takes. */
+/* Moves as many buckets as fit one transaction. */
 static int move_some(struct rebuild *r, unsigned which, const struct shm_table *old)
 {
     enum { AHEAD = 16 };

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What the files of a rebuild share: rebuild.c says what is done and when, rebuild_move.c moves
- * a table, rebuild_fill.c fills an index. */
+/* The steps of a rebuild: a transaction each, under the writer lock. rebuild.c decides which; it
+ * uses rebuild_move.c to move a table and rebuild_fill.c to fill an index. */
 #ifndef ROSTERD_SHM_REBUILD_REBUILD_STEP_H
 #define ROSTERD_SHM_REBUILD_REBUILD_STEP_H
 
@@ -12,10 +12,11 @@
 #include "shm/store.h"
 
 enum {
-    REBUILD_IDS = SHM_KEYS,   /* as a table's number; an index's is its key's */
-    REBUILD_LOG_SPARE = 16,   /* words that end a transaction */
-    REBUILD_WORDS_A_NODE = 4, /* that its move logs, at most */
-    REBUILD_NODES_MAX = SHM_LOG_MAX / REBUILD_WORDS_A_NODE, /* that one transaction moves */
+    REBUILD_IDS = SHM_KEYS,   /* number of the table of ids; an index has its key's number */
+    REBUILD_LOG_SPARE = 16,   /* log entries kept free for the end of a transaction */
+    REBUILD_WORDS_A_NODE = 4, /* log entries for moving a node, at most */
+    REBUILD_NODES_MAX =
+        SHM_LOG_MAX / REBUILD_WORDS_A_NODE, /* nodes that one transaction moves, at most */
 };
 
 struct rebuild {
@@ -25,7 +26,7 @@ struct rebuild {
     struct shm_txn txn;
     uint64_t steps;
     struct shm_batch batch;
-    /* a chain, or the end of it, and the bucket that each of its nodes goes to */
+    /* nodes of a chain, or of its end, and the bucket that each moves to */
     struct cds_hlist_node *node[REBUILD_NODES_MAX];
     struct cds_hlist_head *target[REBUILD_NODES_MAX];
 };
@@ -35,22 +36,21 @@ static inline struct shm_rebuild *rebuild_state(void)
     return &shm_control()->rebuild;
 }
 
-/* The table that readers use: of the ids, or of a key. */
+/** The table that readers use: REBUILD_IDS, or a key's number. */
 static inline struct shm_table *rebuild_table(unsigned which)
 {
     return which == REBUILD_IDS ? &shm_control()->ids : &shm_control()->unique[which];
 }
 
-/* ---- rebuild.c ---- */
-
-/** A step: takes the writer lock and begins a transaction. @return as shm_writer_wait() */
+/** Begins a step: takes the writer lock and begins r->txn. @return as shm_writer_wait() */
 int rebuild_begin(struct rebuild *r);
+/** Commits the step's transaction and releases the lock. */
 void rebuild_commit(struct rebuild *r);
-/** Logs where the rebuild stands. @param to NULL: at its end */
+/** Logs a new state of control.rebuild. @param to NULL: the rebuild is finished */
 void rebuild_log_state(struct rebuild *r, const struct shm_table *to, uint64_t what, uint64_t done);
-/** Logs a table's new place. @param value NULL: there is none any more */
+/** Logs a new value of a table. @param value NULL: there is no table any more */
 void rebuild_log_table(struct rebuild *r, struct shm_table *table, const struct shm_table *value);
-/** Says how far it is, now and then. */
+/** Reports the progress, at every 64th call. */
 void rebuild_tell(struct rebuild *r, const char *what, uint64_t done, uint64_t all);
 
 #endif

@@ -6,11 +6,13 @@
 #include "shm/store.h"
 
 struct shm_image {
-    const uint8_t *bytes; /* of a segment; what is a hole there is not looked at */
+    const uint8_t *bytes; /* of the segment; its holes are not read */
     uint64_t size;
-    shm_key_of *key_of; /* NULL: which keys users have is not checked */
+    shm_key_of *key_of; /* NULL: users' keys are not checked */
+    /** Called for each violation, by any thread but one at a time. NULL is allowed. */
     void (*on_fault)(void *data, const char *line);
     void *data;
+    /** As shm_config.progress. NULL is allowed. */
     void (*progress)(void *data, const char *what, unsigned percent);
     void *progress_data;
 };

@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Every invariant, checked on an image of a segment that is taken as hostile:
- * a pointer is an offset to be tested for range and alignment, every block is
- * marked in a bitmap of 16-byte granules, so that an overlap is found, a walk
- * in a circle ends, and in the end the granules that nobody owns are a leak.
+ * Checks every invariant on an image of a segment, which is not trusted: a pointer is an offset
+ * whose range and alignment are checked, and every block is marked in a bitmap of 16-byte granules.
+ * So an overlap is found, a walk in a circle ends, and granules that are not marked in the end are
+ * a leak.
  *
  *   verify_control.c  page 0, the control page, slots, the feed
  *   verify_users.c    the order list with nodes and bodies, and the sparse index
  *   verify_tables.c   the hash tables
  *   verify_memory.c   retired, held and free blocks, and what is left
  *
- * A large image is checked by several threads: lists are cut into pieces, and
- * each thread walks several at a time, since what a walk costs is waiting for memory.
+ * Several threads check a large image. Lists are cut into pieces, and each thread walks several
+ * pieces in turn, because a walk spends its time waiting for memory.
  */
 #include "shm/verify/verify.h"
 
@@ -29,7 +29,7 @@
 #include "shm/verify/verify_tables.h"
 #include "shm/verify/verify_users.h"
 
-/* An arena below this is not worth a thread. */
+/* A smaller arena is checked by one thread. */
 #define SPREAD_FROM (UINT64_C(32) << 20)
 
 /* ---- all of it ---- */

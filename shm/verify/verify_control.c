@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The control page, the slots and the feed. */
+/* Checks of the control page, the slots and the feed. */
 #include "shm/verify/verify_control.h"
 
 #include "shm/core/layout.h"
@@ -18,7 +18,7 @@ static bool all_zero(const void *bytes, size_t size)
 
 #define ZERO(field) all_zero(&(field), sizeof(field))
 
-/* A lock's state changes; what kind of lock it is does not. */
+/* Whether the mutex is of the kind that shm_mutex_init() makes. Its state may be anything. */
 static bool is_mutex(const pthread_mutex_t *mutex)
 {
 #ifdef __GLIBC__

@@ -6,10 +6,14 @@
 
 #include "shm/verify/verify_state.h"
 
-/** @return whether the rest can be looked at */
+/** Checks the bounds in the control page, on which the other checks rely.
+ * @return whether the other checks are possible */
 bool verify_bounds(struct verify *v);
+/** Checks the control page. */
 void verify_control(struct verify *v);
+/** Checks the change feed. */
 void verify_feed(struct verify *v);
+/** Checks the slots and their pins, but not the pins' lists. */
 void verify_slots(struct verify *v);
 
 #endif

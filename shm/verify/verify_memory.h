@@ -4,9 +4,10 @@
 
 #include "shm/verify/verify_state.h"
 
-/** The queues of retired and unlinked bodies, and the pins' lists. */
+/** Checks the queues of retired and unlinked bodies, the pins' lists, and the slots' reserves. */
 void verify_queues(struct verify *v);
-/** Free lists and rests; then, whether anything is left. */
+/** Checks the free lists and the rest of the current extent; then, whether every byte of the arena
+ * has been claimed. Comes last. */
 void verify_allocator(struct verify *v);
 
 #endif

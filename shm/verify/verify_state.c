@@ -73,7 +73,7 @@ uint64_t verify_take(struct verify_pieces *pieces)
     return i < pieces->count ? i : UINT64_MAX;
 }
 
-/* Signals are for the threads that the program has anyway. */
+/* The threads block all signals, so that the program's own threads handle them. */
 void verify_spread(struct verify *v, struct verify_pieces *pieces,
                    void (*run)(struct verify *v, struct verify_tally *tally,
                                struct verify_pieces *pieces))

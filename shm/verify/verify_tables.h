@@ -4,6 +4,7 @@
 
 #include "shm/verify/verify_state.h"
 
+/** Checks the hash tables, after verify_users(). */
 void verify_tables(struct verify *v);
 
 #endif

@@ -2,15 +2,14 @@
 /*
  * The order list with its nodes and bodies, and the sparse index beside it.
  *
- * The list is cut at towers of some level into pieces. A piece is walked from its
- * first node until the next piece's first node comes by, and the towers of level 0
- * along with it; afterwards the ends of the pieces must fit each other. A thread
- * walks several pieces in turn and asks for the next node of one while it
- * looks at those of the others: in a table after years of changes neighbours in the list
- * are no neighbours in memory.
+ * The list is cut into pieces, at the towers of some level. A thread walks a piece from its first
+ * node up to the next piece's first node, together with the towers of level 0. Afterwards the ends
+ * of the pieces must fit each other. A thread walks several pieces in turn: it prefetches the next
+ * node of one piece while it checks nodes of the others, because in a table after years of changes
+ * neighbours in the list are not neighbours in memory.
  *
- * Where towers lie, pieces are wrong, too: a walk that leaves its piece meets a
- * node that is claimed already, or the end.
+ * If a tower is wrong its piece is wrong, too. Then the walk leaves the piece, and ends at a node
+ * that is claimed already or at the list's head.
  */
 #include "shm/verify/verify_users.h"
 
@@ -26,13 +25,12 @@
 
 enum { PIECES_MIN = 256, PIECES_MAX = 4096, AT_ONCE = 8, TELL_EVERY = 4096 };
 
-/* Where the list stands between two nodes: what a piece ends with, and what the next begins with.
- */
+/* What is known between two nodes of the list: the end of one piece, where the next one starts. */
 struct seam {
     const void *link; /* address of the last node's `order`, or of the list's head */
     uint64_t seq, born;
-    const struct shm_tower *tower; /* the next tower */
-    uint64_t tower_tail;           /* offset of the word that leads to it */
+    const struct shm_tower *tower; /* the next tower of level 0 */
+    uint64_t tower_tail;           /* offset of the word that points to it */
 };
 
 struct piece {
@@ -48,8 +46,8 @@ struct piece {
 struct walk {
     struct piece *piece;
     const void *next, *stop;
-    const struct shm_node *pending; /* its bodies are yet to be looked at, by when they are here */
-    const struct shm_node *owner;   /* pending's address */
+    const struct shm_node *pending; /* the last node: its bodies, prefetched, are checked next */
+    const struct shm_node *owner;   /* its address in the segment */
 };
 
 static const void *order_address(void)
@@ -105,7 +103,7 @@ void verify_body(struct verify *v, const struct shm_body *body, const char *whos
         verify_fault(v, "%s %llu: a body's end or token is wrong", whose, (unsigned long long)seq);
 }
 
-/* One body of a chain; `newer` is NULL for the newest. */
+/* Checks one body of a node. @param newer the body before it in the chain, NULL for the newest */
 static void check_body(struct verify *v, struct verify_tally *tally, const struct shm_node *node,
                        const struct shm_body *body, const struct shm_body *newer)
 {
@@ -122,8 +120,8 @@ static void check_body(struct verify *v, struct verify_tally *tally, const struc
     tally->retired += state != SHM_BODY_LIVE;
 }
 
-/* A node is in the index of a key if its body has it; how far it is there, the index shows. Who was
- * deleted before the index was made is not in it. */
+/* Checks that a node is in the index of each key that its body has, except users that were deleted
+ * before the index was built. verify_tables.c checks the index itself. */
 static void check_user_keys(struct verify *v, struct verify_tally *tally,
                             const struct shm_node *node, const struct shm_body *body)
 {
@@ -187,7 +185,7 @@ static void check_node(struct verify *v, const struct shm_node *node)
         verify_fault(v, "user %llu: its versions are wrong", seq);
 }
 
-/* What a node must be to what precedes it in the list. */
+/* Checks a node against the node before it in the list. */
 static void check_link(struct verify *v, const void *prev, uint64_t seq, uint64_t born,
                        const struct seam *last)
 {
@@ -241,7 +239,7 @@ static void finish_bodies(struct verify *v, struct verify_tally *tally, struct w
     walk->pending = NULL;
 }
 
-/* One node. @return whether there is a next */
+/* Checks one node of a piece. @return whether there is another */
 static bool piece_step(struct verify *v, struct verify_tally *tally, struct walk *walk)
 {
     finish_bodies(v, tally, walk);
@@ -325,8 +323,8 @@ static uint64_t index_word(unsigned level)
     return SHM_CONTROL_AT + offsetof(struct shm_control, index) + 8 * level;
 }
 
-/* Cuts at the towers of this level, as far as they make sense; verify_levels() tells what does not.
- */
+/* Cuts the list at the towers of this level, up to the first tower that is wrong; verify_levels()
+ * reports that. @return the number of pieces */
 static uint64_t cut_pieces(const struct verify *v, unsigned level, struct piece *pieces)
 {
     uint64_t count = 1, seq = 0;
@@ -347,7 +345,7 @@ static uint64_t cut_pieces(const struct verify *v, unsigned level, struct piece 
     return count;
 }
 
-/* The end of each piece is where the next begins. */
+/* Checks that each piece ends where the next one starts. */
 static void pieces_join(struct verify *v, const struct piece *pieces, uint64_t count)
 {
     struct seam last = {

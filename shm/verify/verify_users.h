@@ -7,19 +7,21 @@
 #include "shm/core/layout.h"
 #include "shm/verify/verify_state.h"
 
-/** The order list, the bodies, and the lowest level of the sparse index. */
+/** Checks the order list, the bodies, and level 0 of the sparse index. */
 void verify_users(struct verify *v);
-/** Claims the body's block. @return it in the image, or NULL with a fault reported */
+/** Claims a body's block. @param whose and seq name it in a report
+ * @return the body in the image; NULL: it is reported as wrong */
 const struct shm_body *verify_claim_body(struct verify *v, struct verify_tally *tally,
                                          const struct shm_body *pointer, const char *whose,
                                          uint64_t seq);
-/** What a body can say by itself. */
+/** Checks what a body shows by itself: its checksum, length and versions. */
 void verify_body(struct verify *v, const struct shm_body *body, const char *whose, uint64_t seq);
+/** Whether a node's checksum is right. */
 bool verify_node_sound(const struct verify *v, const struct shm_node *node);
-/** Claims the tower's block. @return it in the image, or NULL */
+/** Claims a tower's block. @return the tower in the image, or NULL */
 const struct shm_tower *verify_claim_tower(struct verify *v, struct verify_tally *tally,
                                            const struct shm_tower *pointer);
-/** The levels above, when level 0 is known. */
+/** Checks the levels above 0 of the sparse index, after verify_users(). */
 void verify_levels(struct verify *v);
 
 #endif
