@@ -2,6 +2,8 @@
 /* Size classes: 16-byte steps to 512, then 64 to 1024, 128 to 2048, 256 to 4096. */
 #include "shm/core/alloc.h"
 
+#include <assert.h>
+
 #include "shm/core/dirty.h"
 
 static uint64_t *first_word(uint64_t block)
@@ -122,6 +124,7 @@ static uint64_t split_larger(struct shm_txn *txn, unsigned class)
 
 void *shm_alloc_block(struct shm_txn *txn, uint64_t size)
 {
+    assert(size != 0 && size <= SHM_BLOCK_MAX);
     unsigned class = shm_class_of(size);
     uint64_t bytes = shm_class_size(class);
     uint64_t block = shm_alloc_get(txn, class);

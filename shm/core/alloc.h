@@ -15,6 +15,12 @@
 #include "shm/core/layout.h"
 #include "shm/core/mapping.h"
 #include "shm/core/txn.h"
+#include "shm/store.h"
+
+enum { SHM_BLOCK_MAX = 4096 };
+_Static_assert(sizeof(struct shm_body) + SHM_BODY_MAX <= SHM_BLOCK_MAX, "a body is one block");
+_Static_assert(sizeof(struct shm_tower) + SHM_LEVELS * sizeof(void *) <= SHM_BLOCK_MAX,
+               "a tower is one block");
 
 /** The size class of a block of 1 to 4096 bytes. */
 unsigned shm_class_of(uint64_t size);

@@ -15,6 +15,7 @@
 #ifndef ROSTERD_SHM_CORE_DIRTY_H
 #define ROSTERD_SHM_CORE_DIRTY_H
 
+#include <assert.h>
 #include <stdbool.h>
 
 #include "shm/core/layout.h"
@@ -36,6 +37,7 @@ static inline bool shm_dirty_wanted(void)
 static inline void shm_dirty_mark(const void *at, uint64_t size)
 {
     uint64_t offset = (uint64_t)(uintptr_t)at - SHM_BASE;
+    assert(size != 0);
     for (uint64_t page = offset / SHM_PAGE; page <= (offset + size - 1) / SHM_PAGE; page++) {
         uint64_t bit = page % SHM_DIRTY_BITS;
         shm_dirty_map()[bit / 64] |= UINT64_C(1) << (bit % 64);

@@ -3,7 +3,9 @@
 #include "shm/core/txn.h"
 
 #include <assert.h>
+#include <unistd.h>
 
+#include "shm/core/robust_mutex.h"
 #include "shm/core/test_points.h"
 
 static uint64_t *word_at(uint64_t offset)
@@ -35,6 +37,14 @@ static void log_queues(struct shm_txn *txn)
     }
 }
 
+#ifdef SHM_DEBUG_CHECKS
+/* Checks that this thread holds the writer lock. */
+static void check_lock(void)
+{
+    assert((shm_mutex_word(&shm_control()->writer) & SHM_MUTEX_HOLDER) == (uint32_t)gettid());
+}
+#endif
+
 void shm_txn_seal(struct shm_txn *txn, uint64_t version)
 {
     log_allocator(txn);
@@ -50,6 +60,9 @@ void shm_txn_seal(struct shm_txn *txn, uint64_t version)
         shm_txn_word(txn, &shm_control()->gp, txn->gp);
 #endif
     assert(txn->count <= SHM_LOG_MAX);
+#ifdef SHM_DEBUG_CHECKS
+    check_lock();
+#endif
     txn->log->count = txn->count;
     SHM_POINT("before seal");
     __atomic_store_n(&txn->log->state, SHM_LOG_SEALED, __ATOMIC_RELEASE);
@@ -90,6 +103,7 @@ void shm_txn_apply(struct shm_txn *txn)
 #ifdef SHM_DEBUG_CHECKS
     check_links(txn);
 #endif
+    assert(txn->log->state == SHM_LOG_SEALED);
     log_replay(txn->log);
 }
 
@@ -117,6 +131,7 @@ void shm_log_replay(struct shm_log *log)
 #ifdef SHM_MUTANT_NO_REPLAY
     log->state = SHM_LOG_IDLE;
 #else
+    assert(log->state == SHM_LOG_SEALED);
     log_replay(log);
 #endif
 }

@@ -2,6 +2,7 @@
 /* The file: a header, the names, then one row of counters per slot. */
 #include "shm/counters.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -345,6 +346,7 @@ void shm_counters_close(struct shm_counters *counters)
 
 uint64_t *shm_counters_row(struct shm_counters *counters, unsigned slot)
 {
+    assert(slot < SHM_SLOTS);
     return (uint64_t *)(void *)(counters->rows + slot * counters->stride);
 }
 

@@ -14,6 +14,8 @@
  * when it has ended, or when it has begun anew in the same moment. `held_for` tells: what it
  * holds for another version keeps nothing, and a `revoked` for another version means nothing.
  */
+#include <assert.h>
+
 #include "base/clock.h"
 #include "shm/core/actor_handle.h"
 #include "shm/core/grace.h"
@@ -73,7 +75,11 @@ int shm_snapshot_begin(struct shm_actor *actor, struct shm_snapshot *snapshot)
 
 void shm_snapshot_end(struct shm_actor *actor, struct shm_snapshot *snapshot)
 {
+    assert(snapshot->pin < SHM_PINS);
     struct shm_pin *pin = &actor->slot->pins[snapshot->pin];
+#ifdef SHM_DEBUG_CHECKS
+    assert(pin->count != 0 && pin->version == snapshot->version);
+#endif
     __atomic_store_n(&pin->count, pin->count - 1, __ATOMIC_RELEASE);
     /* a pin that still holds retired blocks is free when a reclaim has taken them */
     if (pin->count == 0 && __atomic_load_n(&pin->held, __ATOMIC_ACQUIRE) == NULL)

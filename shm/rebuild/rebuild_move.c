@@ -13,6 +13,8 @@
  */
 #include "shm/rebuild/rebuild_move.h"
 
+#include <assert.h>
+
 #include "base/container_of.h"
 #include "shm/core/layout.h"
 #include "shm/core/mapping.h"
@@ -66,6 +68,7 @@ static void log_split(struct rebuild *r, unsigned which, struct cds_hlist_head *
                       uint64_t length, uint64_t count)
 {
     struct shm_txn *txn = &r->txn;
+    assert(count <= length && count <= REBUILD_NODES_MAX);
     size_t n = look_at_chain(r, which, bucket, length - count);
     for (size_t i = 0; i < n; i++) {
         struct cds_hlist_head *mine = r->target[i];

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "shm/segment/segment_map.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,6 +27,7 @@ struct shm_store *shm_store_new(const char *name, int *rc, struct shm_fault *fau
         *rc = shm_fail(fault, SHM_ESYS, "segment %s: out of memory", name);
         return NULL;
     }
+    assert(strlen(name) < sizeof(store->name)); /* as shm_segment_path() says */
     memcpy(store->name, name, strlen(name) + 1);
     return store;
 }
@@ -33,6 +35,7 @@ struct shm_store *shm_store_new(const char *name, int *rc, struct shm_fault *fau
 int shm_segment_map(struct shm_store *store, struct shm_fault *fault)
 {
     void *base = (void *)(uintptr_t)SHM_BASE;
+    assert(store->size > SHM_ARENA_AT && store->size <= SHM_SIZE_MAX);
     int prot = store->locked_out ? PROT_READ : PROT_READ | PROT_WRITE;
     void *at = mmap(base, store->size, prot, MAP_SHARED | MAP_NORESERVE | MAP_FIXED_NOREPLACE,
                     store->fd, 0);

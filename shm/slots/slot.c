@@ -12,6 +12,7 @@
  */
 #include "shm/slots/slot.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -26,6 +27,7 @@
 
 void shm_slots_init(unsigned from, unsigned to)
 {
+    assert(from <= to && to <= SHM_SLOTS);
     for (unsigned i = from; i < to; i++) {
         memset(shm_slot(i), 0, sizeof(struct shm_slot));
         (void)shm_mutex_init(&shm_slot(i)->life); /* fails for no reason that Linux has */

@@ -7,6 +7,7 @@
 #ifndef ROSTERD_SHM_TABLE_RETIRE_H
 #define ROSTERD_SHM_TABLE_RETIRE_H
 
+#include <assert.h>
 #include <stdbool.h>
 #include <string.h>
 
@@ -94,6 +95,10 @@ static inline void shm_queue_pop(struct shm_txn *txn, enum shm_queue_name name)
 {
     struct shm_queue *queue = shm_txn_queue(txn, name);
     const struct shm_body *body = queue->head;
+#ifdef SHM_DEBUG_CHECKS
+    assert(queue->count != 0 &&
+           queue->bytes >= shm_retired_bytes(body, (enum shm_body_state)body->state));
+#endif
     queue->head = body->link;
     if (queue->head == NULL)
         queue->tail = NULL;

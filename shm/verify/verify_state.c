@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "shm/verify/verify_state.h"
 
+#include <assert.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -80,6 +81,7 @@ void verify_spread(struct verify *v, struct verify_pieces *pieces,
 {
     struct thread threads[VERIFY_THREADS_MAX];
     unsigned started = 0;
+    assert(v->threads <= VERIFY_THREADS_MAX);
     sigset_t all, old;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &old);

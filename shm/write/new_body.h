@@ -2,6 +2,7 @@
 #ifndef ROSTERD_SHM_WRITE_NEW_BODY_H
 #define ROSTERD_SHM_WRITE_NEW_BODY_H
 
+#include <assert.h>
 #include <stddef.h>
 #include <string.h>
 
@@ -27,6 +28,9 @@ static inline struct shm_body *shm_body_build(struct shm_actor *actor,
     struct shm_body *body = shm_reserve_take(actor, user->body_len);
     if (body == NULL)
         return NULL;
+#ifdef SHM_DEBUG_CHECKS
+    assert(!actor->reserved || body->length == user->body_len);
+#endif
     body->prev = prev;
     body->from = &node->body;
     body->born = version;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "shm/write/reserve.h"
 
+#include <assert.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -110,6 +111,7 @@ static int reserve_blocks(struct shm_actor *actor, const struct shm_new_user *us
 {
     struct shm_txn *txn = &actor->txn;
     struct shm_body **of = actor->batch.body;
+    assert(count != 0 && count <= SHM_BATCH_MAX);
     shm_txn_begin(txn);
     for (size_t i = 0; i < count; i++) {
         of[i] = shm_alloc_block(txn, sizeof(**of) + users[i].body_len);
