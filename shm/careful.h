@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A careful reader of the users, for tools: it takes the segment for hostile. A
- * pointer is followed only where it is aligned and leads into memory, each
- * walk has a bound, each record's checksum is checked and its user is copied
- * out. The functions of store.h that serve calls do none of this.
+ * A careful reader of the users, for tools. It treats the segment as untrusted: it follows a
+ * pointer only if the pointer is aligned and leads into the mapped segment, each walk has a bound,
+ * it checks the checksum of each record, and it copies each user out of the segment. The functions
+ * of store.h, which serve calls, do none of this.
  *
- * Mostly it takes a slot and pins a snapshot like any other reader. Without
- * a free slot, or without the right to write the segment, it reads on
- * unprotected: no lock, no pin, and memory may be used for something else under its
- * eyes. Then it looks at a record, at what leads to it and at the number of commits
- * again after it has copied it, and tries again where one has changed: each user is
- * whole, as it was at some time during the call, but a listing is no snapshot.
+ * A careful reader normally takes a slot and pins a snapshot like any other reader. Without a free
+ * slot, or without permission to write the segment, it reads unprotected: it has no pin, and memory
+ * may be reused while it reads. It then copies a record, checks the record, the word that led to it
+ * and the number of commits again, and retries if one of them has changed. Each user that it
+ * returns is complete, as the user was at some time during the call, but a listing is not a
+ * snapshot.
  */
 #ifndef ROSTERD_SHM_CAREFUL_H
 #define ROSTERD_SHM_CAREFUL_H
@@ -29,47 +29,50 @@ struct shm_record {
 };
 
 /**
- * @return SHM_OK, also without protection; SHM_ECORRUPT, SHM_ESYS. Every call below may return
- *   SHM_ECORRUPT, SHM_EBUSY where users change too fast, which is mostly an unprotected reader's,
- *   and SHM_EOUTGROWN where the next server's segment has grown beyond what is mapped here; the
- *   fault says what and where.
+ * Opens a reader, protected or unprotected. Every function below may also return SHM_ECORRUPT,
+ * SHM_EBUSY (users change too fast, mostly for an unprotected reader) and SHM_EOUTGROWN (a later
+ * server has grown the segment beyond this process's mapping); the fault says what is wrong and
+ * where.
+ * @return SHM_OK, SHM_ECORRUPT, SHM_ESYS
  */
 int shm_reader_open(struct shm_reader **reader, struct shm_store *store, struct shm_fault *fault);
-/** NULL, or why this reader is unprotected: a text for people. */
+/** Why this reader is unprotected, as a text for people; NULL: it is protected. */
 const char *shm_reader_unprotected(const struct shm_reader *reader);
-/** Ends its listing, too. NULL is allowed. */
+/** Closes the reader and ends its listing. The parameter may be NULL. */
 void shm_reader_close(struct shm_reader *reader);
 
-/** The user with this id, as it is now. @return SHM_OK, SHM_ENOENT, SHM_ECORRUPT */
+/** Reads the current version of the user with this id. @return SHM_OK, SHM_ENOENT, SHM_ECORRUPT */
 int shm_reader_find(struct shm_reader *reader, const uint8_t id[SHM_ID_SIZE],
                     struct shm_record *record, struct shm_fault *fault);
 
-/** The user with this value of a unique key, as the store's key_of gives it.
- * @return as above; SHM_EINVAL where the segment has no index of this key, or rebuilds one, or the
- *   store has no key_of */
+/** Reads the current version of the user with this value of a unique key, as the store's key_of
+ * returns it. @return as above; SHM_EINVAL (the segment has no index of this key or is rebuilding
+ * it, or the store has no key_of) */
 int shm_reader_find_key(struct shm_reader *reader, unsigned key, const uint8_t *value, uint32_t len,
                         struct shm_record *record, struct shm_fault *fault);
 
 /**
- * Begins a listing in creation order, of the table as it is now; ends the one before it.
- * @param after only users with a greater sequence number; 0: all
- * @return SHM_OK; SHM_EINVAL where `after` was never given out; SHM_EPINS; SHM_ECORRUPT
+ * Begins a listing of the current version of the table, in creation order. Ends the previous
+ * listing.
+ * @param after list only users with a greater sequence number; 0: list all
+ * @return SHM_OK; SHM_EINVAL (no user ever had the number `after`); SHM_EPINS; SHM_ECORRUPT
  */
 int shm_reader_begin(struct shm_reader *reader, uint64_t after, struct shm_fault *fault);
-/** Begins the same listing of the same table anew, from the oldest user; for a protected reader
- * whose listing has not failed. @return SHM_OK; SHM_EINVAL for others; SHM_ECORRUPT */
+/** Starts the listing again from the oldest user, in the same version of the table. Only for a
+ * protected reader whose listing has not failed. @return SHM_OK; SHM_EINVAL (any other reader);
+ * SHM_ECORRUPT */
 int shm_reader_rewind(struct shm_reader *reader, struct shm_fault *fault);
-/** The version that the listing is of; unprotected: users born later are left out. */
+/** The version of the listing. An unprotected listing leaves out users created later. */
 uint64_t shm_reader_version(const struct shm_reader *reader);
 /**
- * The listing's next user.
- * @return SHM_OK; SHM_ENOENT at the end; SHM_EREVOKED: the listing kept too much memory and is
- * over; SHM_ECORRUPT: call again for what follows, as far as that can be found
+ * Reads the listing's next user.
+ * @return SHM_OK; SHM_ENOENT: the end; SHM_EREVOKED: the listing kept too much memory and has
+ *   ended; SHM_ECORRUPT: a damaged user; call again to continue after it, as far as possible
  */
 int shm_reader_next(struct shm_reader *reader, struct shm_record *record, struct shm_fault *fault);
-/** Ends the listing, where there is one: what it kept may be freed. */
+/** Ends the listing, if there is one, so that the memory that it kept can be freed. */
 void shm_reader_end(struct shm_reader *reader);
-/** Before the caller sleeps or waits for output. The listing stays where it is. */
+/** Call this before the program sleeps or waits for output. The listing keeps its position. */
 void shm_reader_rest(struct shm_reader *reader);
 
 #endif

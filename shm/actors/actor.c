@@ -23,7 +23,7 @@ static void actor_fill(struct shm_actor *actor, struct shm_store *store, unsigne
     actor->store = store;
     actor->number = i;
     actor->slot = shm_slot(i);
-    /* a reading tool may be here when tables move: it looks each time */
+    /* Tables may move while a reading tool is attached, so it looks up the table each time. */
     actor->buckets = store->readonly ? NULL : shm_control()->ids.buckets;
     actor->bucket_mask = shm_control()->ids.count - 1;
     memcpy(actor->secret, shm_header()->secret, sizeof(actor->secret));
@@ -67,7 +67,8 @@ int shm_actor_join(struct shm_actor **out, struct shm_store *store, enum shm_act
     slot->number = number;
     slot->started_at = (uint64_t)time(NULL);
     __atomic_store_n(&slot->state, 1, __ATOMIC_RELEASE);
-    shm_reserve_end(actor, SHM_EINVAL); /* of a dead one who was here before */
+    shm_reserve_end(actor,
+                    SHM_EINVAL); /* gives back the reserve of a dead process that had this slot */
     *out = actor;
     return SHM_OK;
 }

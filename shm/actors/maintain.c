@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Housekeeping beside the writers; each hold of the lock is short. */
+/* Housekeeping that runs concurrently with writers; each hold of the writer lock is short. */
 #include "shm/core/actor_handle.h"
 #include "shm/error.h"
 #include "shm/readers/reclaim.h"
@@ -17,13 +17,14 @@ enum {
 unsigned shm_maintain(struct shm_actor *actor)
 {
     bool work = false;
-    shm_actor_offline(actor); /* or we would wait for ourselves */
+    shm_actor_offline(actor); /* otherwise reclaim would wait for this actor */
     shm_actor_reap(actor->store);
     work = shm_reserve_reap(actor);
     for (int looks = 0; looks < LOOKS; looks++) {
         unsigned steps;
         int rc = shm_reclaim(actor, STEPS_A_LOOK, &steps);
-        work = work || steps != 0 || rc == SHM_EBUSY; /* others write: there is more to do */
+        work =
+            work || steps != 0 || rc == SHM_EBUSY; /* other processes write: there is more to do */
         if (rc != SHM_OK || steps == 0)
             break;
     }

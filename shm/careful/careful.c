@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Walks. In the order list sequence numbers rise from node to node, in a chain of a hash table
- * they fall, which ends every ring.
+ * Walks through an untrusted segment. In the order list sequence numbers increase from node to
+ * node; in a chain of a hash table they decrease. This ends every walk through a cyclic list.
  *
- * Protected, a listing rests on a user that its pinned version shows, as cursor.c
- * has it, and what it finds wrong is wrong. Unprotected it rests on the user that it
- * returned last, by number: whose node is not that user's any more is looked for
- * anew. A step from one node to the next counts where the first was still linked, and
+ * A protected listing stands on a user that its pinned version shows, as in cursor.c; anything
+ * wrong that it finds is damage. An unprotected listing remembers the sequence number of the user
+ * that it returned last; if the user's node does not belong to that user any more, the place is
+ * searched again. A step from one node to the next is valid if the first node was still linked, and
  * still led to the second, after the second had been copied.
  */
 #include "shm/careful.h"
@@ -27,11 +27,13 @@
 #include "shm/core/test_points.h"
 #include "shm/error.h"
 
-/* An unprotected reader's: what is still wrong after so many looks, the last of them
- * spread over a while, is no change under its eyes. */
+/* The looks of an unprotected reader. If a record is still wrong after LOOKS_MAX looks, the last of
+ * them with pauses, the cause is not a concurrent change. */
 enum { LOOKS_MAX = 64, LOOKS_FAST = 16, LOOK_PAUSE_US = 1000 };
 
-/* A listing passes so many users whom it does not show, and rests: see reader_rest_on_next(). */
+/* The number of invisible users that a listing passes before it goes offline: see
+ * reader_rest_on_next().
+ */
 enum { PASS_MAX = 4096 };
 
 struct shm_reader {
@@ -39,12 +41,12 @@ struct shm_reader {
     struct shm_actor *actor; /* NULL: unprotected */
     char why[128];
     bool listing;
-    struct shm_snapshot snapshot; /* where protected */
-    uint64_t version;             /* users born later are none of the listing's */
-    uint64_t last;                /* sequence number that the listing has come to */
-    struct careful_node at;       /* protected: the next user; else the last. at.at NULL: none */
+    struct shm_snapshot snapshot; /* if protected */
+    uint64_t version;             /* the listing leaves out users born later */
+    uint64_t last;                /* sequence number that the listing has reached */
+    struct careful_node at; /* protected: the next user; otherwise the last. at.at NULL: none */
     bool over;
-    int broken; /* why what follows could not be found: an error, or SHM_OK */
+    int broken; /* the error because of which the next user could not be found, or SHM_OK */
     struct shm_fault broken_why;
     struct careful careful;
 };
@@ -65,7 +67,8 @@ void shm_reader_rest(struct shm_reader *reader)
 
 /* ---- opening ---- */
 
-/* A mutex of another kind would have the C library do what no damage should make it do. */
+/* Checks the kind of each mutex: with a damaged kind the C library's behaviour would be undefined.
+ */
 static int reader_check_mutexes(const struct shm_store *store, struct shm_fault *fault)
 {
     pthread_mutex_t fresh;
@@ -140,7 +143,7 @@ void shm_reader_close(struct shm_reader *reader)
     free(reader);
 }
 
-/* Whether an unprotected reader looks again. */
+/* Whether an unprotected reader should look again. */
 static bool reader_looks_again(const struct shm_reader *reader, int rc, unsigned *looks)
 {
     if ((rc != SHM_ECORRUPT && rc != SHM_EBUSY) || reader->actor != NULL || ++*looks == LOOKS_MAX)
@@ -166,7 +169,7 @@ static bool moment_has_passed(struct moment before)
     return before.version != now.version || before.gp != now.gp;
 }
 
-/* What unprotected looks, the first of them at `before`, could not make out. */
+/* Reports that unprotected looks, the first of them at `before`, gave no consistent result. */
 static int reader_give_up(struct careful *c, struct moment before, uint64_t seq)
 {
     if (!moment_has_passed(before))
@@ -179,14 +182,15 @@ static int reader_give_up(struct careful *c, struct moment before, uint64_t seq)
 
 /* ---- lookup ---- */
 
-/* A take-over moves users from one table to another, or died in that: they are in neither as they
- * should, but in the list. */
+/* Whether a take-over is moving users from one table to another, or died while it did. Users are
+ * then in the order list, but possibly in neither table. */
 static bool is_rebuilding(void)
 {
     return __atomic_load_n(&shm_control()->rebuild.to.buckets, __ATOMIC_ACQUIRE) != NULL;
 }
 
-/* What a chain led to while it was taken apart is no news. */
+/* Looks up an id. Errors met in a chain during a rebuild are not corruption: the lookup is then
+ * repeated through the order list. */
 static int reader_find_anywhere(struct careful *c, const uint8_t id[SHM_ID_SIZE],
                                 struct shm_record *record)
 {
@@ -201,8 +205,8 @@ static int reader_find_anywhere(struct careful *c, const uint8_t id[SHM_ID_SIZE]
     return moving ? careful_list_find(c, id, record) : rc;
 }
 
-/* The same by a key, but without a way by the list: an index that moves, or has moved while we
- * looked, is none for now. */
+/* Looks up a key. There is no search through the order list: an index that is being moved, or was
+ * moved during the lookup, counts as not available. */
 static int reader_find_key_in(struct careful *c, unsigned key, const uint8_t *value, uint32_t len,
                               struct shm_record *record)
 {
@@ -218,8 +222,8 @@ static int reader_find_key_in(struct careful *c, unsigned key, const uint8_t *va
     return moved ? SHM_EINVAL : rc;
 }
 
-/* Unprotected, a chain that changes under our eyes may lead past who is looked for: nobody is
- * found only where nothing has changed, or time and again. */
+/* Whether to repeat a lookup. A chain that changes during an unprotected walk may lead past the
+ * user, so SHM_ENOENT is final only if nothing has changed, or after repeated looks. */
 static bool reader_looks_for(struct shm_reader *reader, int rc, struct moment before,
                              unsigned *looks)
 {
@@ -259,9 +263,9 @@ int shm_reader_find_key(struct shm_reader *reader, unsigned key, const uint8_t *
 
 /* ---- listing ---- */
 
-/* Protected: stands on the next user to return. Where there are many to pass it goes offline in
- * between, for what others retire meanwhile cannot be freed; it goes on by number, as cursor.c
- * does. A revoked snapshot is noticed by the next step, before it looks at anything. */
+/* Moves a protected listing to the next user to return. If many users must be passed, it goes
+ * offline in between, so that memory that others retire can be freed, and continues by sequence
+ * number, as cursor.c does. The next step notices a revoked snapshot before it reads anything. */
 static int reader_rest_on_next(struct shm_reader *reader, struct careful *c,
                                struct careful_node *from)
 {
@@ -354,7 +358,7 @@ static int reader_next_protected(struct shm_reader *reader, struct careful *c,
     return rc;
 }
 
-/* The number of a user that is there but cannot be read goes to *passed. */
+/* *passed receives the number of a user that exists but cannot be read. */
 static int reader_next_unprotected(struct shm_reader *reader, struct careful *c,
                                    struct shm_record *record, uint64_t *passed)
 {
@@ -373,7 +377,7 @@ static int reader_next_unprotected(struct shm_reader *reader, struct careful *c,
             return SHM_ENOENT;
         *passed = node.seq;
         rc = careful_record(c, &node, version, record);
-    } while (rc == SHM_ENOENT); /* deleted, as of its body */
+    } while (rc == SHM_ENOENT); /* the body says that the user is deleted */
     if (rc != SHM_OK)
         return rc;
     reader->at = node;
@@ -396,7 +400,7 @@ static int reader_retry_unprotected(struct shm_reader *reader, struct careful *c
         passed = reader->last;
     }
     if (rc != SHM_OK && passed == reader->last)
-        reader->over = true; /* the end, or no way on */
+        reader->over = true; /* the end, or no way to continue */
     reader->last = passed;
     return rc;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Lookups in hash tables that are not trusted. */
+/* Lookups in untrusted hash tables. */
 #include "shm/careful/careful_find.h"
 
 #include <string.h>
@@ -13,18 +13,18 @@
 #include "shm/error.h"
 #include "shm/table/unique.h"
 
-/* What is looked for in a chain. */
+/* A search in a chain: by id, or by a key if id is NULL. */
 struct search {
     size_t link; /* offset in a node of the chain's links */
     uint64_t bucket, mask;
     uint64_t version;
-    const uint8_t *id; /* or, NULL: */
+    const uint8_t *id; /* NULL: search by the key below */
     unsigned key;
     const uint8_t *value;
     uint32_t len;
 };
 
-/* A hash table whose place may be believed. */
+/* Reads a table's address and size, and checks that it lies in readable memory. */
 static int read_table(struct careful *c, const struct shm_table *in_segment,
                       struct shm_table *table)
 {
@@ -43,8 +43,9 @@ static int wrong_chain(struct careful *c, const struct careful_node *node)
                        (unsigned long long)node->seq);
 }
 
-/* Of the nodes that have what is looked for, the first that the version may know decides, dead or
- * alive: hash_chain.h. Where the chain is not in the order that this needs, we say so. */
+/* The first matching node that was born at or before the version decides, dead or alive:
+ * hash_chain.h. If the chain does not have the order that this rule needs, the chain is reported as
+ * damaged. */
 
 static int try_id(struct careful *c, const struct search *search, const struct careful_node *node,
                   struct shm_record *record, bool *decided)
@@ -57,7 +58,7 @@ static int try_id(struct careful *c, const struct search *search, const struct c
     return careful_record(c, node, search->version, record);
 }
 
-/* The key is in the body alone. */
+/* The key is stored in the body only. */
 static int try_key(struct careful *c, const struct search *search, const struct careful_node *node,
                    struct shm_record *record, bool *decided)
 {
@@ -86,10 +87,11 @@ static int search_chain(struct careful *c, const struct search *search, const vo
         const char *next = __atomic_load_n(word, __ATOMIC_ACQUIRE);
         if (next == NULL)
             return SHM_ENOENT;
-        /* as a number: whatever a damaged word leads to, careful_node() judges it */
+        /* Computed as a number, because a damaged word may have any value; careful_node() checks
+         * it. */
         const void *at = (const void *)((uintptr_t)next - search->link);
         int rc = careful_node(c, at, "a hash table", &node);
-        if (rc == SHM_OK && node.seq >= last) /* falling numbers end every ring, too */
+        if (rc == SHM_OK && node.seq >= last) /* decreasing numbers also end a cyclic chain */
             rc = careful_bad(c, "user number %llu is behind number %llu in a chain of a hash table",
                              (unsigned long long)node.seq, (unsigned long long)last);
         if (rc == SHM_OK)
@@ -106,7 +108,7 @@ static int careful_find_in(struct careful *c, const struct shm_table *in_segment
                            struct search *search, struct shm_record *record)
 {
     struct shm_table table;
-    search->version = shm_version(); /* before all else: see lookup.c */
+    search->version = shm_version(); /* loaded before anything else: see lookup.c */
     SHM_POINT("careful lookup");
     int rc = read_table(c, in_segment, &table);
     if (rc != SHM_OK)

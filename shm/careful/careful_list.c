@@ -19,7 +19,7 @@ static const void *order_entry(const void *link)
     return container_of((const struct cds_list_head *)link, struct shm_node, order);
 }
 
-/* Whether the unprotected step over this link, made a moment ago, was one. */
+/* Whether the step over this link, just made without protection, was valid. */
 static bool list_step_stands(const struct careful *c, const struct careful_node *from,
                              const void *const *word, const void *link)
 {
@@ -30,7 +30,8 @@ static bool list_step_stands(const struct careful *c, const struct careful_node 
            __atomic_load_n(word, __ATOMIC_RELAXED) == link;
 }
 
-/* From a node, or from the head where from->at is NULL, to the next. to->at is NULL at the end. */
+/* Steps from a node, or from the list's head if from->at is NULL, to the next node. to->at is NULL
+ * at the end. */
 static int list_step(struct careful *c, const struct careful_node *from, struct careful_node *to)
 {
     const void *const *word =
@@ -42,7 +43,7 @@ static int list_step(struct careful *c, const struct careful_node *from, struct 
         int rc = careful_node(c, order_entry(link), "the list of users", to);
         if (rc != SHM_OK)
             return rc;
-        /* rising numbers see to it that a list bent into a ring has an end */
+        /* increasing numbers end a walk through a cyclic list */
         if (from->at != NULL && to->seq <= from->seq)
             return careful_bad(c, "user number %llu comes after number %llu",
                                (unsigned long long)to->seq, (unsigned long long)from->seq);
@@ -80,7 +81,7 @@ int careful_list_settle(struct careful *c, struct careful_node *node, uint64_t a
         if (rc != SHM_OK)
             return rc;
         if (node->at != NULL && node->born > bound)
-            node->at = NULL; /* nor is any after it, for `born` never falls */
+            node->at = NULL; /* no later node is visible either: `born` never decreases */
     } while (node->at != NULL && (node->seq <= after || !version_shows(node, version)));
     return SHM_OK;
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Words that others write are read by single atomic loads, each once: what has been
- * tested is what is used. A body's bytes are copied as they come; a copy that was
- * torn by a writer has a wrong checksum, or is caught by the second look.
+ * Words that other processes write are read by single atomic loads, each once, so that the value
+ * that was checked is the value that is used. The bytes of a body are copied without
+ * synchronisation: a copy that a writer has torn has a wrong checksum, or the second look detects
+ * it.
  */
 #include "shm/careful/careful_walk.h"
 
@@ -18,12 +19,13 @@
 #include "shm/core/store_handle.h"
 #include "shm/core/test_points.h"
 
-/* One commit takes a body from its user, another gives it to the same user again: where there was
- * no more than one, what leads to the same body has led there all the time. */
+/* One commit can take a body from its user, and another commit can give it to the same user again.
+ * If there was at most one commit, a word that leads to the same body has led there all the time.
+ */
 enum { COMMITS_MAX = 1 };
 
-/* Where the next server has let the arena grow beyond what is mapped here, it is no damage that a
- * pointer leads there. */
+/* If a later server has grown the arena beyond this process's mapping, a pointer into that part is
+ * not damage. */
 int careful_bad(struct careful *c, const char *format, ...)
 {
     char what[256];
@@ -48,8 +50,8 @@ static const void *load_pointer(const void *word)
     return (const void *)(uintptr_t)load_copied_word(word);
 }
 
-/* The arena may have grown since, even beyond what is mapped here; past the file's end there is
- * nothing but SIGBUS. */
+/* The arena may have grown since the last check, even beyond this process's mapping. An access
+ * beyond the end of the file raises SIGBUS. */
 static void look_at_end(struct careful *c)
 {
     struct stat st;
@@ -93,7 +95,7 @@ int careful_node(struct careful *c, const void *pointer, const char *from,
     node->hash = copy.hash;
     node->seq = copy.seq;
     node->born = copy.born;
-    node->check = (uint32_t)check; /* and state: one word, see layout.h */
+    node->check = (uint32_t)check; /* check and state are one word: layout.h */
     node->state = (uint32_t)(check >> 32);
     node->died = load_copied_word(&at->died);
     node->next = load_pointer(&at->order.next);
@@ -128,7 +130,7 @@ static int copy_head(struct careful *c, const struct careful_node *node, const v
     SHM_POINT("careful copy");
     if (!careful_may_read(c, at, sizeof(*at), 16))
         return careful_bad(c, "user number %llu: its body's pointer leads nowhere", seq);
-    uint64_t word = load_copied_word(&at->check); /* with length and state */
+    uint64_t word = load_copied_word(&at->check); /* check, length and state */
     copy->at = at;
     copy->check = (uint32_t)word;
     copy->length = (uint32_t)(word >> 32 & UINT16_MAX);
@@ -141,26 +143,28 @@ static int copy_head(struct careful *c, const struct careful_node *node, const v
 }
 
 /*
- * Down from the node, body by body: the newest first, and each older than the one before. A body
- * says in `from` which word leads to it. If that is the word that led us here, it belongs to the
- * user whose that word is; a pointer to another user's body would pass all other tests.
+ * The walk goes down from the node, body by body, newest first; each body is older than the one
+ * before. The `from` of a body is the address of the word that points to it. If that is the word
+ * that the walk followed, the body belongs to the user of that word. Without this check a pointer
+ * to another user's body would pass all other tests.
  *
- * If it is another word, the body that led us here may have been unlinked in the meantime, or an
- * update is half done. Then `from` has to lead up to the node, by way of newer bodies. Under a
- * protected reader none of those is freed, and one that is unlinked while he stands on it
- * leads on to what was newer then and still linked. So the detour ends at the node. It is short
- * where bodies beside us were unlinked, and as long as the chain where many were added since the
- * last step: that is a matter of single steps at which we were stopped. More long ones than that
- * are damage, or a chain that does not rest, and we give up before they cost a square.
+ * If `from` is another word, the body that the walk came from may have been unlinked meanwhile, or
+ * an update is half applied. Then `from` must lead up to the node through newer bodies (a detour).
+ * For a protected reader none of those bodies is freed, and a body that is unlinked while the
+ * reader stands on it still leads to the body that was the next newer linked one at that time. The
+ * detour therefore ends at the node. It is short if neighbouring bodies were unlinked, and as long
+ * as the chain if many bodies were added since the last step; that happens only at the few steps at
+ * which the process was stopped. More long detours are damage, or a chain that keeps changing, and
+ * the walk gives up before they cost quadratic time.
  *
- * An unprotected reader may be led away by a body that is another user's by now: `from` is right
- * there, too. That is for the second look, still_stands().
+ * An unprotected reader may be led away by a body that belongs to another user by now, whose `from`
+ * is correct too. The second look, still_stands(), detects that.
  */
 enum { SHORT_DETOUR = 64, LONG_DETOURS_MAX = 16 };
 
 struct walk {
     const struct careful_node *node;
-    uint64_t version, commits, gp; /* the last two as of its start */
+    uint64_t version, commits, gp; /* commits and gp: values at the start of the walk */
     unsigned long_detours;
 };
 
@@ -171,7 +175,7 @@ static struct walk start_walk(const struct careful_node *node, uint64_t version)
     return (struct walk){node, version, load_copied_word(&control->version), gp, 0};
 }
 
-/* Whether something has been changed since, perhaps what we looked at. */
+/* Whether any transaction has happened since the walk began. */
 static bool has_moved(const struct walk *walk)
 {
     const struct shm_control *control = shm_control();
@@ -180,7 +184,7 @@ static bool has_moved(const struct walk *walk)
            load_copied_word(&control->version) != walk->commits;
 }
 
-/* Whether `from` leads up to the node. Each body is younger than the last one, so this ends. */
+/* Whether `from` leads up to the node. Each body is newer than the last one, so the loop ends. */
 static bool belongs(struct careful *c, const struct body_copy *copy, struct walk *walk)
 {
     const struct shm_body *body = copy->at;
@@ -202,7 +206,8 @@ static bool belongs(struct careful *c, const struct body_copy *copy, struct walk
     }
 }
 
-/* The youngest body that is not too young. Ages fall along the chain, so it ends. */
+/* Finds the newest body born at or before the walk's version. `born` decreases along the chain, so
+ * the loop ends. */
 static int find_body(struct careful *c, struct walk *walk, struct body_copy *copy)
 {
     const struct careful_node *node = walk->node;
@@ -214,7 +219,8 @@ static int find_body(struct careful *c, struct walk *walk, struct body_copy *cop
         const void *pointer = load_pointer(word);
         if (pointer == NULL && last == UINT64_MAX)
             return careful_bad(c, "user number %llu: it has no body", seq);
-        if (pointer == NULL) /* not born yet; or the body of that version has been freed since */
+        if (pointer ==
+            NULL) /* the user was not born yet, or the body of that version has been freed */
             return c->protected || node->born > walk->version ? SHM_ENOENT : SHM_EBUSY;
         int rc = copy_head(c, node, pointer, copy);
         if (rc != SHM_OK)
@@ -235,12 +241,12 @@ static bool same_body(const struct body_copy *a, const struct body_copy *b)
 }
 
 /*
- * Without protection: what has been copied still leads from the node to the body, and
- * it cannot have been used for something else and back meanwhile.
+ * The second look of an unprotected reader: whether the node still leads to the copied body, and
+ * the body cannot have been reused and restored meanwhile.
  *
- * The first look was led away where a body that it stood on was taken from this user and given to
- * another, which is a commit. The second one begins at the node again; to be led to the same body
- * it would take another. There was at most one.
+ * The first walk was led away if a body that it stood on was taken from this user and given to
+ * another, which takes a commit. The second walk begins at the node again. For it to be led to the
+ * same wrong body another commit is necessary. At most one commit has happened.
  */
 static bool still_stands(struct careful *c, const struct walk *first, const struct body_copy *copy)
 {
@@ -286,10 +292,10 @@ int careful_last_record(struct careful *c, const struct careful_node *node, uint
     int rc = copy_record(c, &walk, record, deleted);
     if (rc != SHM_ECORRUPT)
         return rc;
-    /* of memory that may be another's by now, nothing is proved */
+    /* An unprotected reader may have read memory that was reused: no proof of damage. */
     if (!c->protected && (has_moved(&walk) || !careful_node_stands(node)))
         return SHM_EBUSY;
-    /* so many long detours a healthy chain has only where it does not rest */
+    /* An intact chain has so many long detours only if it keeps changing. */
     if (walk.long_detours > LONG_DETOURS_MAX && has_moved(&walk))
         return shm_fail(c->fault, SHM_EBUSY,
                         "segment %s: user number %llu changes too fast to be read", c->store->name,
@@ -320,7 +326,7 @@ static int step_tower(struct careful *c, const struct shm_tower *tower, unsigned
 
 int careful_locate(struct careful *c, uint64_t seq, const struct shm_node **found)
 {
-    const void *next = shm_control()->index; /* an array of pointers, one a level */
+    const void *next = shm_control()->index; /* an array of pointers, one for each level */
     uint64_t last = 0;
     *found = NULL;
     for (unsigned level = SHM_LEVELS; level-- > 0;) {

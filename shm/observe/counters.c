@@ -28,7 +28,7 @@ struct stats_header {
     char magic[8];
     uint64_t revision;
     uint64_t count;
-    uint64_t stride; /* bytes from row to row */
+    uint64_t stride; /* bytes from one row to the next */
     uint64_t rows_at;
     uint64_t names; /* hash of the names */
     uint64_t reserved;

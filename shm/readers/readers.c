@@ -11,13 +11,14 @@
 
 enum {
     ROOM_MIN = 256,
-    ENDED_MAX = 64, /* each search may pass so many in vain */
+    ENDED_MAX = 64, /* a search may pass at most this many ended pins */
 };
 
 /* ---- grace periods ---- */
 
-/* Which tokens have passed: up to the least ctr of all who are online. How many slots there are is
- * looked at after gp, or one would be missed that was made, and used by a reader, in between. */
+/* The newest token that has passed: the least ctr of all online slots. The number of slots is
+ * loaded after gp; otherwise a slot that was created, and used by a reader, in between would be
+ * missed. */
 static uint64_t look_at_grace(void)
 {
     uint64_t passed = __atomic_load_n(&shm_control()->gp, __ATOMIC_ACQUIRE);
@@ -43,9 +44,10 @@ bool shm_readers_holds_for_another(const struct shm_pin *pin, uint64_t version)
            __atomic_load_n(&pin->held_for, __ATOMIC_RELAXED) != version;
 }
 
-/* Revoked, and everybody who may not know yet is done. `revoked` may have been meant for another
- * version that the pin had a moment ago; it is cleared before `held_for` is this one, so it is
- * looked at again (as in shm_is_revoked()). */
+/* Whether the pin is revoked for this version, and every section that may not have seen `revoked`
+ * has ended. `revoked` may be meant for another version that the pin had a moment ago. It is
+ * cleared before `held_for` becomes this version, so it is loaded a second time (as in
+ * shm_is_revoked()). */
 static bool is_void(const struct shm_readers *r, const struct shm_pin *pin, uint64_t version)
 {
     if (__atomic_load_n(&pin->revoked, __ATOMIC_ACQUIRE) == 0)
@@ -62,14 +64,14 @@ static bool is_void(const struct shm_readers *r, const struct shm_pin *pin, uint
 #endif
 }
 
-/* Whether it still keeps this version. */
+/* Whether the pin still keeps this version. */
 static bool pin_stands(const struct shm_readers *r, const struct shm_pin *pin, uint64_t version)
 {
     return __atomic_load_n(&pin->count, __ATOMIC_ACQUIRE) != 0 &&
            __atomic_load_n(&pin->version, __ATOMIC_RELAXED) == version && !is_void(r, pin, version);
 }
 
-/* The array with room for one more. NULL: out of memory, and the array stays. */
+/* Returns the array with room for one more element. NULL: out of memory; the array is unchanged. */
 static void *with_room(void *array, size_t *room, size_t count, size_t size)
 {
     if (count < *room)
@@ -85,7 +87,7 @@ void shm_readers_add_source(struct shm_readers *r, struct shm_pin *pin)
 {
     struct shm_pin **sources =
         with_room(r->sources, &r->room_sources, r->num_sources, sizeof(struct shm_pin *));
-    if (sources == NULL) /* the next look finds it again */
+    if (sources == NULL) /* out of memory: the next look finds the pin again */
         return;
     r->sources = sources;
     r->sources[r->num_sources++] = pin;
@@ -144,7 +146,8 @@ static bool has_pins(const struct shm_slot *slot, unsigned high)
     return false;
 }
 
-/* A dead process's pins keep nothing: its slot is cleared. */
+/* Sees all pins. The slots of dead processes are cleared first, because their pins keep nothing.
+ * @return false: out of memory */
 static bool look_at_pins(struct shm_readers *r)
 {
     unsigned ready = shm_slots_ready();
@@ -169,7 +172,7 @@ static int by_version(const void *a, const void *b)
 
 /* ---- the look ---- */
 
-/* The slots first: a pin must be read later than its process was seen offline, or it may be
+/* The slots are read before the pins: a pin that is read before its process was seen offline may be
  * missed. */
 void shm_readers_look(struct shm_readers *r)
 {
@@ -187,7 +190,7 @@ void shm_readers_look(struct shm_readers *r)
     bool seen = look_at_pins(r);
 #endif
     r->passed = seen ? passed : 0;
-    if (!seen) /* a pin that was not seen may need what another one's list holds */
+    if (!seen) /* a pin that was not seen may need a body in another pin's list */
         r->num_pins = r->num_sources = 0;
     if (r->num_pins > 1)
         qsort(r->pins, r->num_pins, sizeof(*r->pins), by_version);
@@ -200,7 +203,7 @@ void shm_readers_free(struct shm_readers *r)
     free(r->sources);
 }
 
-/* ---- what was seen ---- */
+/* ---- decisions by the last look ---- */
 
 bool shm_readers_outdated(const struct shm_readers *r)
 {
@@ -226,7 +229,7 @@ struct shm_pin_seen shm_readers_pin(struct shm_readers *r, uint64_t born, uint64
             continue;
         if (pin_stands(r, seen->pin, seen->version))
             return *seen;
-        if (low > r->revocable) /* else it has been counted */
+        if (low > r->revocable) /* otherwise its bytes are counted already */
             r->going += seen->pin->held_bytes;
         seen->pin = NULL;
         r->ended++;
@@ -234,8 +237,9 @@ struct shm_pin_seen shm_readers_pin(struct shm_readers *r, uint64_t born, uint64
     return (struct shm_pin_seen){0};
 }
 
-/* What was one may have been taken apart by another process, or be used again by now; and then it
- * may hold what was retired after our look, which says nothing of who needs that. */
+/* Since the look, another process may have emptied a source's list, or the pin may be in use again.
+ * Its list may then have bodies that were retired after the look, and the look does not tell which
+ * pins need those. So each source is checked again. */
 struct shm_pin *shm_readers_source(struct shm_readers *r)
 {
     for (; r->num_sources != 0; r->num_sources--) {
@@ -248,8 +252,8 @@ struct shm_pin *shm_readers_source(struct shm_readers *r)
     return NULL;
 }
 
-/* A body is held for the newest pin that needs it. So when the oldest pins are revoked, what they
- * hold is just what becomes free. */
+/* A body is held for the newest pin that needs it. When the oldest pins are revoked, exactly the
+ * bodies in their lists therefore become free. */
 struct shm_pin_seen shm_readers_to_revoke(struct shm_readers *r, unsigned *asks)
 {
     const struct shm_control *control = shm_control();
@@ -260,7 +264,7 @@ struct shm_pin_seen shm_readers_to_revoke(struct shm_readers *r, unsigned *asks)
         const struct shm_pin_seen *seen = &r->pins[r->revocable++];
         if (seen->pin == NULL)
             continue;
-        r->going += seen->pin->held_bytes; /* also where another process has seen to it */
+        r->going += seen->pin->held_bytes; /* also if another process has revoked it */
         if (pin_stands(r, seen->pin, seen->version) && !is_revoked(seen->pin, seen->version) &&
             !shm_readers_holds_for_another(seen->pin, seen->version))
             return *seen;

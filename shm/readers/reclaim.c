@@ -1,39 +1,36 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Reclaim: the way of a body from its retirement to the free list.
+ * Reclaim: the path of a body from its retirement to the free list.
  *
- *   retired --(1)--> out of the chain: unlinked --(3)--> free
- *      \--(2)--> held by a pin --> (1) when the pin has ended
+ *   retired --(1)--> unlinked from its chain --(3)--> free
+ *      \--(2)--> in a pin's list --> (1) when the pin has ended
  *
- * (1) Its token has passed (grace.h), so every reader who could have loaded a
- *     version that shows the body is done, or has pinned that version, and
- *     that pin can be read by now: a snapshot stores its pin inside the online
- *     section that loaded the version, and the release of that section's end
- *     pairs with the acquire that saw the slot offline. No pin's version
- *     shows it: so nobody will look for it again, and it leaves the chain.
- *     A deleted user's newest body takes its node and tower along; older
- *     bodies of that user come first, for where a pin shows one of
- *     those it shows the node.
- * (2) A pin shows it: it leaves the queue for that pin's list, the newest
- *     such pin's, so that what is behind it in the queue goes on. As listings mostly end in the
- *     order in which they began, it mostly stays there until nobody needs it.
- * (3) Who walks a chain may stand on the body although its version does not show
- *     it. So it gets a new token, stamped in the transaction that unlinks
- *     it, and is freed when that has passed.
+ * (1) The body's token has passed (grace.h). Every reader that could have loaded a version that
+ * shows the body has therefore gone offline or has pinned that version. Such a pin can be read by
+ * now: a snapshot stores its pin inside the online section that loaded the version, and the release
+ * store that ends the section pairs with the acquire load that saw the slot offline. If no pin's
+ * version shows the body, no process will look for it again, and it leaves the chain. A deleted
+ * user's newest body takes its node and tower along. Older bodies of that user leave first, because
+ * a pin that shows one of them shows the node. (2) If a pin shows the body, the body moves from the
+ * queue to the list of the newest such pin, so that the bodies behind it in the queue can proceed.
+ * Listings mostly end in the order in which they began, so the body usually stays in that list
+ * until no pin needs it. (3) A process that walks a chain may stand on the body even if its version
+ * does not show it. The body therefore gets a new token in the transaction that unlinks it, and is
+ * freed when that token has passed.
  *
- * Each step is one transaction on one block, whose values are all computed
- * from memory as it is, so neighbours are no special case. Nothing here waits:
- * what is not ready stays where it is until somebody comes by. Who the readers are is
- * looked at before the lock is taken (readers.h), and the lock is held for a few steps at a time.
+ * Each step is one transaction on one block and computes all values from memory as it is at that
+ * moment, so neighbours are no special case. Nothing here waits: a body that is not ready stays
+ * where it is until the next call. The readers are examined before the lock is taken (readers.h),
+ * and the lock is held for a few steps at a time.
  *
- * Where pins keep too much, the oldest are revoked, so many as make room enough: what they hold no
- * younger one needs. `revoked` is a token, stored by the log.
- * A cursor looks at it inside its online section. One that did not see it was
- * online before the token, and when that has passed it is not any more; one that
- * comes online later sees it (gp is stored after it, loaded before it). So after the
- * grace period the pin counts for nothing, wherever its process is. The pin may be used for another
- * version in the moment in which it is revoked: so who meets `revoked` looks whether the
- * pin's list was made for its version (held_for), and lets it stand if not.
+ * If pins keep too much memory, the oldest pins are revoked, as many as are needed. No younger pin
+ * needs the bodies in their lists. `revoked` is a token, stored through the log. A cursor checks it
+ * inside its online section. A section that did not see it was online before the token, and has
+ * ended when the token has passed; a section that begins later sees it (gp is stored after it, and
+ * loaded before it). After the grace period the pin therefore keeps nothing, whatever its process
+ * does. The pin may be reused for another version at the moment when it is revoked. Code that reads
+ * `revoked` therefore checks whether the pin's list was made for the pin's current version
+ * (held_for), and ignores `revoked` if not.
  */
 #include "shm/readers/reclaim.h"
 
@@ -57,22 +54,23 @@
 #include "shm/table/unique.h"
 
 enum {
-    STEPS_A_HOLD = 32, /* of the writer lock: a step meets some ten cache misses */
-    ASKS_A_HOLD = 256, /* pins that are asked whether to revoke them: a cache miss each */
-    ENOUGH = 64,       /* bodies that a writer retires before it frees some */
-    STEPS = 160,       /* then: two for each of those, and some of what is left from earlier */
-    PINS_SHARE = 16,   /* a writer looks at so many pins for each body that it retires, no more */
+    STEPS_A_HOLD =
+        32, /* steps in one hold of the writer lock; a step costs about ten cache misses */
+    ASKS_A_HOLD = 256, /* pins considered for revocation in one hold; a cache miss each */
+    ENOUGH = 64,       /* bodies that a writer retires before it reclaims */
+    STEPS = 160,       /* steps then: two for each of those bodies, and some for older ones */
+    PINS_SHARE = 16,   /* pins that a writer examines for each body that it retires, at most */
 };
 
 struct reclaim {
     struct shm_actor *actor;
     struct shm_readers *readers;
-    bool stuck; /* the queue's head waits for an older version in a list not seen here */
+    bool stuck; /* the queue's head waits for an older body in a list that the look did not see */
 };
 
 /* ---- steps ---- */
 
-/* The first of the queue, or of a pin's list, leaves it. */
+/* Removes the first body of the queue (source NULL), or of a pin's list. */
 static void take_retired(struct shm_txn *txn, const struct shm_body *body, struct shm_pin *source)
 {
     if (source == NULL) {
@@ -88,8 +86,9 @@ static void take_retired(struct shm_txn *txn, const struct shm_body *body, struc
     shm_txn_word(txn, &control->held_bytes, control->held_bytes - bytes);
 }
 
-/* A pin's first body, or its revocation, says for which version the list is. A `revoked` that came
- * too late for an earlier version goes before that, so that nobody takes it for this one's. */
+/* Sets held_for, the version of a pin's list, when the list gets its first body or the pin is
+ * revoked. A `revoked` that arrived too late for an earlier version is cleared first, so that it is
+ * not taken for a revocation of this version. */
 static void log_held_for(struct shm_txn *txn, const struct shm_pin_seen *seen)
 {
     if (seen->pin->held != NULL || seen->pin->held_for == seen->version)
@@ -109,7 +108,8 @@ static void hold_for_pin(struct shm_txn *txn, struct shm_body *body,
     shm_txn_pointer(txn, &pin->held, body);
     shm_txn_word(txn, &pin->held_count, pin->held_count + 1);
     shm_txn_word(txn, &pin->held_bytes, pin->held_bytes + bytes);
-    /* from pin to pin the sums stay, whatever take_retired() has logged */
+    /* a move from pin to pin leaves the sums unchanged: this overrides what was logged by removal
+     */
     shm_txn_word(txn, &control->held_count, control->held_count + (source == NULL ? 1 : 0));
     shm_txn_word(txn, &control->held_bytes, control->held_bytes + (source == NULL ? bytes : 0));
 }
@@ -129,7 +129,7 @@ static void log_hlist_del(struct shm_txn *txn, const struct cds_hlist_node *at)
         shm_txn_pointer(txn, &at->next->prev, at->prev);
 }
 
-/* Takes the node's tower out of the index by sequence. @return it, or NULL */
+/* Removes the node's tower from the index by sequence. @return the tower, or NULL */
 static struct shm_tower *log_tower_del(struct shm_txn *txn, const struct shm_node *node)
 {
     unsigned height = shm_tower_height(node->hash);
@@ -143,7 +143,7 @@ static struct shm_tower *log_tower_del(struct shm_txn *txn, const struct shm_nod
         if (level >= height)
             continue;
         tower = next[level];
-        assert(tower != NULL); /* a node of this height has one */
+        assert(tower != NULL); /* the node's hash says that it has a tower of this height */
         shm_txn_pointer(txn, &next[level], tower->next[level]);
         if (shm_control()->index_tail[level] == &tower->next[level])
             shm_txn_pointer(txn, &shm_control()->index_tail[level], &next[level]);
@@ -151,13 +151,13 @@ static struct shm_tower *log_tower_del(struct shm_txn *txn, const struct shm_nod
     return tower;
 }
 
-/* Links that an index left which is no more are nothing. */
+/* Whether the node is linked in an index that exists. Links of a dropped index are ignored. */
 static bool in_index(const struct shm_node *node, unsigned key)
 {
     return shm_control()->unique[key].buckets != NULL && shm_unique_linked(node, key);
 }
 
-/* The words that the list calls of unlink_lists() will write. */
+/* Logs the words that the list calls of unlink_lists() will write. */
 static void log_lists(struct shm_txn *txn, const struct shm_node *node)
 {
     log_hlist_del(txn, &node->by_id);
@@ -172,12 +172,12 @@ static void log_lists(struct shm_txn *txn, const struct shm_node *node)
 static void log_node(struct shm_txn *txn, struct shm_node *node, struct shm_body *body)
 {
     struct shm_tower *tower = log_tower_del(txn, node);
-    shm_txn_pointer(txn, &node->order.prev, tower); /* readers go by next alone */
+    shm_txn_pointer(txn, &node->order.prev, tower); /* readers follow `next` only */
     shm_txn_word(txn, &node->check, (uint64_t)SHM_NODE_UNLINKED << 32 | node->check);
     shm_queue_push(txn, SHM_UNLINKED, body, SHM_BODY_LAST, shm_txn_token(txn));
 }
 
-/* After the commit point. */
+/* Unlinks the node after the commit point. */
 static void unlink_lists(struct shm_node *node)
 {
     cds_hlist_del_rcu(&node->by_id);
@@ -188,13 +188,13 @@ static void unlink_lists(struct shm_node *node)
     cds_list_del_rcu(&node->order);
 }
 
-/* To the end of the queue, as it is. */
+/* Moves the body to the end of the queue, with its state and token. */
 static void requeue(struct shm_txn *txn, struct shm_body *body)
 {
     shm_queue_push(txn, SHM_RETIRED, body, (enum shm_body_state)body->state, body->token);
 }
 
-/* One block from the queue or a pin's list to where it belongs now. */
+/* Moves one block from the queue (source NULL), or from a pin's list, to its next place. */
 static void settle_body(struct reclaim *r, struct shm_pin *source)
 {
     struct shm_txn *txn = &r->actor->txn;
@@ -205,12 +205,13 @@ static void settle_body(struct reclaim *r, struct shm_pin *source)
     if (shm_readers_outdated(r->readers))
         return;
     bool mixed = seen.pin != NULL && shm_readers_holds_for_another(seen.pin, seen.version);
-    if (mixed && source == NULL) { /* its list goes first */
+    if (mixed && source == NULL) { /* the pin's list must be emptied first */
         shm_readers_add_source(r->readers, seen.pin);
-        r->stuck = shm_readers_source(r->readers) == NULL; /* out of memory, or of a later time */
+        r->stuck = shm_readers_source(r->readers) ==
+                   NULL; /* out of memory, or the list is newer than the look */
         return;
     }
-    if (seen.pin != NULL && seen.pin == source && !mixed) { /* the version is pinned again */
+    if (seen.pin != NULL && seen.pin == source && !mixed) { /* the version has been pinned again */
         r->readers->num_sources--;
         return;
     }
@@ -228,7 +229,7 @@ static void settle_body(struct reclaim *r, struct shm_pin *source)
         log_body(txn, body);
     else if (unlinks)
         log_node(txn, node, body);
-    else { /* an older version is on its way, from an ended pin's list */
+    else { /* an older body of the user is still in an ended pin's list */
         requeue(txn, body);
         r->stuck = source == NULL;
     }
@@ -242,8 +243,8 @@ static void settle_body(struct reclaim *r, struct shm_pin *source)
         shm_readers_note_held(r->readers, &seen, bytes);
 }
 
-/* A test build's: whoever still reads a freed block notices. The links of the
- * free lists stay. */
+/* In a test build, overwrites a freed block, except the links of the free lists, so that a reader
+ * that still uses the block fails a check. */
 static void poison(struct shm_node *node, struct shm_tower *tower, struct shm_body *body)
 {
 #ifdef SHM_POISON
@@ -262,7 +263,7 @@ static void poison(struct shm_node *node, struct shm_tower *tower, struct shm_bo
 #endif
 }
 
-/* The oldest unlinked block, whose token has passed. */
+/* Frees the oldest unlinked block, whose token has passed. */
 static void free_one(struct reclaim *r)
 {
     struct shm_txn *txn = &r->actor->txn;
@@ -281,7 +282,7 @@ static void free_one(struct reclaim *r)
     poison(node, tower, body);
 }
 
-/* The oldest pins, where pins hold too much. @return whether there were any */
+/* Revokes the oldest pins while pins hold too much memory. @return whether any was revoked */
 static bool revoke_oldest(struct reclaim *r)
 {
     struct shm_txn *txn = &r->actor->txn;
@@ -317,8 +318,8 @@ static bool may_settle(const struct reclaim *r, const struct shm_body *retired)
     return retired != NULL && !r->stuck && shm_readers_passed(r->readers, retired->token);
 }
 
-/* Lists of ended pins come before the queue, for its head may wait for what is in
- * one. @return whether there was something to do */
+/* Makes one step. The lists of ended pins come before the queue, because the queue's head may wait
+ * for a body in such a list. @return whether there was something to do */
 static bool reclaim_step(struct reclaim *r)
 {
     const struct shm_control *control = shm_control();
@@ -334,7 +335,7 @@ static bool reclaim_step(struct reclaim *r)
     return true;
 }
 
-/* Under the lock. @return steps done */
+/* Makes up to `max` steps under the lock. @return the number of steps */
 static unsigned hold_steps(struct reclaim *r, unsigned max)
 {
     const struct shm_control *control = shm_control();
@@ -352,8 +353,8 @@ static bool has_work(void)
            __atomic_load_n(&control->held_count, __ATOMIC_RELAXED) != 0;
 }
 
-/* By what was seen at the last look. The lock is given away now and then, for others wait some
- * 50 us for it. */
+/* Reclaims by the result of the last look. Releases the lock after every few steps, because other
+ * writers wait only about 50 us for it. */
 static int reclaim_seen(struct shm_actor *actor, unsigned max, unsigned *steps)
 {
     struct reclaim r = {.actor = actor, .readers = actor->readers};
@@ -382,8 +383,8 @@ int shm_reclaim(struct shm_actor *actor, unsigned max, unsigned *steps)
     return reclaim_seen(actor, max, steps);
 }
 
-/* With few pins each time begins with a look. With many the last one serves for a while: it says
- * less and less of what may be freed, and nothing wrong. */
+/* With few pins each call begins with a new look. With many pins the last look is used for a while:
+ * it stays correct, but shows less and less of the memory that may be freed. */
 void shm_reclaim_some(struct shm_actor *actor, size_t retired)
 {
     unsigned steps;

@@ -1,18 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Snapshots: a pin in our slot says which version's memory must stay.
+ * Snapshots: a pin in the actor's slot names a version whose memory must stay.
  *
- * The pin is stored inside the online section that loaded `version`, and the
- * reclaimer reads pins only after a grace period that began when it retired the
- * block: either our section began before the retirement, then it waits until we
- * are offline and our release store has shown it the pin; or it began after,
- * then our `version` is at least the retiring commit's and needs no such block.
- * version is stored before count, with release: a pin whose count is seen has
- * its version. Snapshots of one version share a pin.
+ * The pin is stored inside the online section that loaded `version`. Reclaim reads pins only after
+ * a grace period that began when the block was retired. If the section began before the retirement,
+ * reclaim waits until the actor is offline, and the release store of going offline has shown it the
+ * pin. If the section began later, its `version` is at least that of the retiring commit, and the
+ * snapshot needs no such block. The version is stored before the count, with release: a process
+ * that sees the count sees the pin's version. Snapshots of the same version share a pin.
  *
- * Reclaim hands bodies to a pin by what it saw some time ago (readers.h), so a pin may get some
- * when it has ended, or when it has begun anew in the same moment. `held_for` tells: what it
- * holds for another version keeps nothing, and a `revoked` for another version means nothing.
+ * Reclaim gives bodies to a pin because of a look that may be old (readers.h), so a pin may get
+ * bodies after it has ended, or at the moment when it begins anew. `held_for` tells: a list made
+ * for another version keeps nothing, and a `revoked` for another version has no effect.
  */
 #include <assert.h>
 
@@ -51,7 +50,7 @@ int shm_snapshot_begin(struct shm_actor *actor, struct shm_snapshot *snapshot)
         actor->pin_last = actor->pin_free[--actor->pins_free];
         pin = &actor->slot->pins[actor->pin_last];
         __atomic_store_n(&pin->started, clock_monotonic_coarse_ms(),
-                         __ATOMIC_RELAXED); /* a verify may look */
+                         __ATOMIC_RELAXED); /* verify may read it concurrently */
         __atomic_store_n(&pin->revoked, 0, __ATOMIC_RELAXED);
 #ifndef SHM_MUTANT_COUNT_FIRST
         __atomic_store_n(&pin->version, version, __ATOMIC_RELAXED);
@@ -81,7 +80,7 @@ void shm_snapshot_end(struct shm_actor *actor, struct shm_snapshot *snapshot)
     assert(pin->count != 0 && pin->version == snapshot->version);
 #endif
     __atomic_store_n(&pin->count, pin->count - 1, __ATOMIC_RELEASE);
-    /* a pin that still holds retired blocks is free when a reclaim has taken them */
+    /* A pin whose list still has bodies becomes free when reclaim has emptied the list. */
     if (pin->count == 0 && __atomic_load_n(&pin->held, __ATOMIC_ACQUIRE) == NULL)
         actor->pin_free[actor->pins_free++] = (uint8_t)snapshot->pin;
 }

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Slots: a process's place in the segment. Its life mutex is robust and held
- * from join to leave, so its death shows as EOWNERDEAD to whoever tries the
- * mutex, pid reuse and stopped processes notwithstanding. All state that a
- * dead process can leave is cleared by the one who got EOWNERDEAD, before it
- * makes the mutex consistent: dying in between leaves the mutex dead again.
+ * Slots: the place of a process in the segment. The life mutex of a slot is robust and is held from
+ * join to leave. The death of the process shows as EOWNERDEAD to any process that tries the mutex,
+ * whether or not the pid is reused; a stopped process keeps the mutex. The process that gets
+ * EOWNERDEAD clears everything that the dead process left in the slot, before it makes the mutex
+ * consistent: if it dies in between, the mutex is dead again.
  *
- * The slots' memory is made in steps, under the writer lock: the pages are
- * allocated and initialised first, then slots_ready moves over them by a
- * transaction, so nobody looks at a slot that has no memory.
+ * Memory for slots is allocated in steps, under the writer lock. The pages are allocated and
+ * initialised first; then slots_ready moves past them by a transaction, so no process touches a
+ * slot without memory.
  */
 #include "shm/slots/slot.h"
 
@@ -30,24 +30,26 @@ void shm_slots_init(unsigned from, unsigned to)
     assert(from <= to && to <= SHM_SLOTS);
     for (unsigned i = from; i < to; i++) {
         memset(shm_slot(i), 0, sizeof(struct shm_slot));
-        (void)shm_mutex_init(&shm_slot(i)->life); /* fails for no reason that Linux has */
+        (void)shm_mutex_init(&shm_slot(i)->life); /* cannot fail on Linux */
     }
 }
 
-/* What the slot's last process held falls. What is retired and held for its
- * pins stays with them until a reclaim looks: pins without a count hold nothing. */
+/* Clears what the slot's last process held. Bodies in the lists of its pins stay there until
+ * reclaim looks: a pin with a count of 0 keeps nothing. */
 static void clear_slot(struct shm_slot *slot)
 {
     for (unsigned i = 0; i < SHM_PINS; i++)
         __atomic_store_n(&slot->pins[i].count, 0, __ATOMIC_RELEASE);
     __atomic_store_n(&slot->ctr, 0, __ATOMIC_RELEASE);
     __atomic_store_n(&slot->state, 0, __ATOMIC_RELEASE);
-    uint64_t tracker = UINT64_C(1) + (uint64_t)(slot - shm_slot(0)); /* a verify ends: dirty.h */
+    uint64_t tracker =
+        UINT64_C(1) + (uint64_t)(slot - shm_slot(0)); /* ends a verify of that process: dirty.h */
     (void)__atomic_compare_exchange_n(&shm_control()->tracker, &tracker, 0, false, __ATOMIC_RELEASE,
                                       __ATOMIC_RELAXED);
 }
 
-/* @return whether the slot is ours now; *dead: a process had died in it */
+/* Tries to take the slot; *dead tells whether a process had died in it. @return whether the caller
+ * has the slot now */
 static bool try_slot(struct shm_slot *slot, bool *dead)
 {
     int rc = pthread_mutex_trylock(&slot->life);
@@ -104,8 +106,7 @@ static int make_slots(struct shm_store *store, unsigned ready)
         return rc;
     if (shm_slots_ready() == ready && ready < SHM_SLOTS) {
         unsigned to = ready + SHM_SLOTS_STEP;
-        /* without a look at the control groups: their margin is there for processes (cgroup_room.c)
-         */
+        /* Does not check the control groups' limits: the margin is for slots (cgroup_room.c). */
         rc = shm_file_fallocate(store->fd, SHM_SLOTS_AT + ready * sizeof(struct shm_slot),
                                 SHM_SLOTS_STEP * sizeof(struct shm_slot), NULL);
         if (rc == SHM_OK) {

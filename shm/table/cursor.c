@@ -1,25 +1,27 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A listing in creation order, without a lock, over minutes.
+ * A listing in creation order, without a lock, which may take minutes.
  *
- * Between two calls a cursor rests on a node that its snapshot's version shows: the user it
- * returned last, or the next one. Such a node is pinned: it stays linked and its `next` is
- * maintained until the snapshot ends, so the cursor may go on from it after any time offline.
- * Within a call we may pass nodes that the version does not show, under the online section alone.
+ * Between two calls a cursor stands on a node that its snapshot's version shows: the user returned
+ * last, or the next one. Such a node is pinned: it stays linked, and its `next` is maintained until
+ * the snapshot ends, so the cursor can continue from it after any time offline. Within a call the
+ * cursor may pass nodes that the version does not show; these are protected by the online section
+ * only.
  *
- * Of those there may be any number: what others delete stays linked while an older snapshot
- * rests. So a call passes some of them, and remembers the sequence number that it has come to.
- * The node of that number may be freed as soon as we are offline; the next call looks for the place
- * in the index by sequence (tower.c), some 64 nodes before it, and those do not count. Nothing is
- * missed: numbers rise along the list, and whom the version shows stays linked. So each call comes
- * as many nodes further, whatever is freed in between.
+ * There may be any number of such nodes: deleted users stay linked while an older snapshot exists.
+ * A call therefore passes a bounded number of them and remembers the sequence number that it has
+ * reached. The node with that number may be freed as soon as the actor is offline. The next call
+ * finds the place in the index by sequence (tower.c), about 64 nodes before it; those nodes do not
+ * count. No user is missed, because numbers increase along the list and visible users stay linked.
+ * Each call advances by the same number of nodes, whatever is freed in between.
  *
- * `born` never falls along the list, for both follow the order of commits: the
- * first node born after our version ends the listing, whatever is created.
+ * `born` never decreases along the list, because both follow the order of commits: the first node
+ * born after the snapshot's version ends the listing, whatever is created meanwhile.
  *
- * `revoked` is looked at in each call, after it went online: the section in which we do not see it
- * keeps what we read until it ends (reclaim.c). Before, it would say nothing: between the look and
- * the section the pin may be revoked, and all that it kept freed and used again.
+ * Each call checks `revoked` after it went online. A section that does not see `revoked` keeps the
+ * memory that it reads until the section ends (reclaim.c). An earlier check would be worthless:
+ * between the check and the section the pin may be revoked, and all the memory that it kept may be
+ * freed and reused.
  */
 #include "shm/table/cursor.h"
 
@@ -37,24 +39,25 @@
 #include "shm/store.h"
 #include "shm/table/tower.h"
 
-/* Users created in sequence lie in sequence, a node and a body each: what comes
- * a few users later is asked for now. A prefetch of no memory is nothing. */
+/* Users created in sequence lie in sequence in memory, a node and a body each, so cursor_take()
+ * prefetches the user that comes a few users later. A prefetch of unmapped memory has no effect. */
 enum { AHEAD = 6, USER_GUESS = sizeof(struct shm_node) + 112 };
 
-/* Nodes passed in one call: with a cache miss or two each, some 0.1 to 0.5 ms. Tests lower it. */
+/* Nodes passed in one call; with one or two cache misses each this takes 0.1 to 0.5 ms. Tests lower
+ * the number. */
 #ifndef SHM_TEST_HOOKS
 static const
 #endif
     unsigned shm_cursor_pass_max = 1024;
 
-#define AT_END UINT64_MAX /* a cursor's `passed` */
+#define AT_END UINT64_MAX /* the value of a cursor's `passed` at the end of the listing */
 
 static const struct shm_node *cursor_entry(const struct cds_list_head *at)
 {
     return container_of(at, struct shm_node, order);
 }
 
-/* The first node with a number over seq, or the list's head. */
+/* The first node with a number greater than seq, or the list's head. */
 static const struct cds_list_head *place_after(uint64_t seq)
 {
     const struct cds_list_head *end = &shm_control()->order;
@@ -65,7 +68,8 @@ static const struct cds_list_head *place_after(uint64_t seq)
     return at;
 }
 
-/* The next node that the version shows goes to cursor->next. @return as shm_cursor_settle() */
+/* Finds the next node that the version shows and stores it in cursor->next.
+ * @return as shm_cursor_settle() */
 static __attribute__((noinline)) int cursor_search(struct shm_cursor *cursor, uint64_t version)
 {
 #ifdef SHM_MUTANT_NO_VISIBILITY
@@ -95,7 +99,8 @@ static __attribute__((noinline)) int cursor_search(struct shm_cursor *cursor, ui
     return SHM_ENOENT;
 }
 
-/* The node after this one, where it is shown, as mostly it is; else NULL, for cursor_search(). */
+/* The node after this one if the version shows it, which is the common case; otherwise NULL, and
+ * cursor_search() must find the next one. */
 static inline const struct shm_node *neighbour(const struct shm_node *node, uint64_t version)
 {
     const struct cds_list_head *at = rcu_dereference(node->order.next);
@@ -105,7 +110,8 @@ static inline const struct shm_node *neighbour(const struct shm_node *node, uint
     return cursor_entry(at);
 }
 
-/* Goes online; from there on the cursor may be followed. @return whether its snapshot stands */
+/* Goes online; after that the cursor's pointers may be followed.
+ * @return false: the snapshot is revoked */
 static inline bool cursor_enter(const struct shm_cursor *cursor)
 {
 #ifdef SHM_MUTANT_EARLY_LOOK
@@ -136,7 +142,7 @@ int shm_cursor_after(struct shm_cursor *cursor, struct shm_actor *actor,
     *cursor = (struct shm_cursor){.actor = actor, .snapshot = snapshot, .passed = seq};
     if (shm_user_find(actor, id, &user) == SHM_OK && user.seq == seq) {
         const struct shm_node *node = container_of(user.id, struct shm_node, id[0]);
-        /* only then it is pinned */
+        /* The snapshot pins the node only if its version shows it. */
         if (shm_visible(node->born, &node->died, snapshot->version))
             cursor->last = node;
     }
@@ -152,7 +158,7 @@ int shm_cursor_settle(struct shm_cursor *cursor)
     return cursor->passed != AT_END ? cursor_search(cursor, cursor->snapshot->version) : SHM_ENOENT;
 }
 
-/* Returns cursor->next, and steps on if that needs no search. */
+/* Fills *user from cursor->next, and steps to the following user if that needs no search. */
 static inline void cursor_take(struct shm_cursor *cursor, struct shm_user *user)
 {
     const struct shm_node *node = cursor->next;

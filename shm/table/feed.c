@@ -1,28 +1,25 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Following the change feed, without a lock and without a writer's notice.
- * feed.h has the writers' half and numbers the ring's places.
+ * Following the change feed, without a lock and without any effect on writers. feed.h describes the
+ * writers' half and the numbering of entries.
  *
- * A commit writes its entries, then stores feed_head, then `version`, each store
- * with release and after the ones before it. A follower loads in the
- * opposite order:
+ * A commit writes its entries, then stores feed_head, then `version`, each store with release and
+ * after the previous ones. A follower loads in the opposite order:
  *
- * 1. `version` with acquire, then feed_head with acquire: so feed_head counts at least
- *    the entries of that version's commit, and each entry before it is written whole (the
- *    load pairs with the release store that counted it).
- *    It may count a later commit's, too, whose `version` is still to come and whose
- *    users no lookup shows yet: an entry of a later version is not reported. Versions
- *    never fall along the ring, so it is enough to stop there.
- * 2. The entry, by relaxed loads, which may meet a writer who is a round ahead and
- *    uses the place for entry n + SHM_FEED_SIZE.
- * 3. An acquire fence, then feed_head again. A load that saw such a scribble makes
- *    the fence pair with the release fence before it. That writer knew a feed_head
- *    which had made the place scratch, so we now see that one or a later one, more than
- *    KEPT after the entry, and drop the copy. Where feed_head is no
- *    more than KEPT after it, no load saw a scribble.
+ * 1. `version` with acquire, then feed_head with acquire. feed_head then counts at least the
+ * entries of that version's commit, and each entry before it is complete (the load pairs with the
+ * release store that counted the entry). feed_head may also count a later commit, whose `version`
+ * is not stored yet and whose users no lookup shows yet: an entry of a later version is not
+ * reported. Versions never decrease along the ring, so it is sufficient to stop there.
+ * 2. The entry, by relaxed loads. They may meet a writer that is one round ahead and uses the index
+ *    for entry n + SHM_FEED_SIZE.
+ * 3. An acquire fence, then feed_head again. If a load saw a store of such a writer, the fence
+ * pairs with the release fence before that store. The writer had seen a feed_head that made the
+ * entry scratch, so this load returns that value or a later one, more than KEPT after the entry,
+ * and the copy is dropped. If feed_head is at most KEPT after the entry, no load saw such a store.
  *
- * A process may be stopped between any two of these, for as long as it likes: 3 holds all the same,
- * for feed_head only grows (in 64 bits, so it does not come round).
+ * A process may be stopped between any two of these steps, for any time. Step 3 is still correct,
+ * because feed_head only grows (in 64 bits, so it does not wrap around).
  */
 #include "shm/table/feed.h"
 
@@ -32,7 +29,7 @@
 #include "shm/core/test_points.h"
 #include "shm/error.h"
 
-/* How far feed_head may be ahead of an entry that is still whole. */
+/* How far feed_head may be ahead of a valid entry. */
 enum { KEPT = SHM_FEED_SIZE - SHM_BATCH_MAX };
 
 static uint64_t feed_head(void)
@@ -40,7 +37,7 @@ static uint64_t feed_head(void)
     return __atomic_load_n(&shm_control()->feed_head, __ATOMIC_ACQUIRE);
 }
 
-/* Entry n < feed_head. @return SHM_OK, SHM_ERESYNC where its place has been used again */
+/* Copies entry n < feed_head. @return SHM_OK, SHM_ERESYNC (the entry has been overwritten) */
 static int copy_entry(uint64_t n, struct shm_change *change)
 {
     const struct shm_feed_entry *entry = &shm_feed()[n % SHM_FEED_SIZE];
@@ -67,14 +64,14 @@ int shm_feed_follow(struct shm_actor *actor, struct shm_follower *follower, uint
         return SHM_ERESYNC;
     uint64_t high = feed_head();
     uint64_t low = high > KEPT ? high - KEPT : 0;
-    bool whole = low == 0; /* nothing after `version` lies before `low` */
+    bool whole = low == 0; /* no change after `version` lies before `low` */
     while (low < high) {
         struct shm_change change;
         uint64_t middle = low + (high - low) / 2;
         int rc = copy_entry(middle, &change);
         if (rc == SHM_OK && change.version > version) {
             high = middle;
-        } else { /* a lost one: so are all before it, what they were we cannot know */
+        } else { /* if this entry is lost, so are all before it, and their versions are unknown */
             low = middle + 1;
             whole = rc == SHM_OK;
         }
@@ -91,7 +88,7 @@ int shm_feed_next(struct shm_actor *actor, struct shm_follower *follower, struct
     uint64_t head = feed_head();
     if (follower->next == head)
         return SHM_ENOENT;
-    if (follower->next > head) /* of another segment */
+    if (follower->next > head) /* the follower's position is from another segment */
         return SHM_ERESYNC;
     if (copy_entry(follower->next, &copy) != SHM_OK)
         return SHM_ERESYNC;

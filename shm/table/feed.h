@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The change feed's ring. Entry n of all time lies at n mod SHM_FEED_SIZE.
+ * The ring of the change feed. Entry n of all time is stored at index n mod SHM_FEED_SIZE.
  *
- * A writer fills the places from feed_head on before its commit point and logs
- * only feed_head: a death before it leaves scribbles where nobody may look. So
- * the SHM_BATCH_MAX places ahead of feed_head are always scratch, and an entry
- * n is good only while feed_head <= n + SHM_FEED_SIZE - SHM_BATCH_MAX. A
- * follower copies an entry first and checks that afterwards: its load of
- * feed_head comes after the copy (acquire fence), the writer's scribbles come
- * after the feed_head that made the place scratch (release fence), so a copy that
- * saw a scribble sees that feed_head, too.
+ * A writer fills the entries from feed_head on before its commit point, and logs only feed_head. A
+ * death before the commit leaves garbage in entries that no follower may read. So the SHM_BATCH_MAX
+ * entries ahead of feed_head are always scratch space, and entry n is valid only while
+ * feed_head <= n + SHM_FEED_SIZE - SHM_BATCH_MAX. A follower first copies an entry and checks that
+ * condition afterwards. Its load of feed_head comes after the copy (acquire fence). The writer's
+ * stores to a scratch entry come after the feed_head that made the entry scratch (release fence). A
+ * copy that saw such a store therefore sees that feed_head too.
  */
 #ifndef ROSTERD_SHM_TABLE_FEED_H
 #define ROSTERD_SHM_TABLE_FEED_H

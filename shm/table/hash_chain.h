@@ -1,36 +1,37 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A batch's nodes on their way into hash chains, by id or by a unique key: the new
- * nodes are linked to each other and to the chain privately, and logged are
- * the words of attachment. What a bucket will lead to once the batch is in
- * is remembered here, for memory does not say so before the commit point.
+ * Inserting the nodes of a batch into hash chains, by id or by a unique key. The new nodes are
+ * linked to each other and to the chain privately; only the words that attach them to a bucket are
+ * logged. Memory does not show before the commit point what a bucket will point to after the batch,
+ * so this header remembers it.
  *
- * The order of a chain: sequence numbers fall. A node comes in at the head, with a number above
- * all others; who takes nodes out, or moves a chain to another table, leaves the rest in order;
- * and verify checks it. A link that a reader follows obeys it too, whenever he loaded it: every
- * value that a `next` ever has leads to an older node, and a node that was taken out keeps its last
- * one.
+ * The order of a chain: sequence numbers decrease. A node is inserted at the head, with a number
+ * greater than all others. Code that removes nodes, or moves a chain to another table, keeps the
+ * order of the rest, and verify checks it. A link that a reader follows obeys the order too,
+ * whenever the reader loaded it: every value that a `next` ever has leads to an older node, and a
+ * removed node keeps its last value.
  *
- * So of the nodes with one id, or with one value of a key, one decides for all, and a user who
- * comes and goes ten thousand times behind a reader who holds up reclaim costs one look:
+ * Therefore, of all nodes with one id, or with one value of a key, one node decides. A user that is
+ * created and deleted ten thousand times while a reader delays reclaim costs one look:
  *
- * - Under the writer lock it is the first. When it came in, no other with its id was alive, for the
- *   insert looked; and a dead one never lives again. So if it is alive, or of this batch, it is the
- *   one; if it is dead, there is none. (Of the batch is told by `born`: a recycled node's `died`
- *   links the free list until the commit.)
- * - For a reader of version V it is the first that was born at or before V. Each behind it was dead
- *   when it came in: died < born <= V, so V does not show it. Those in front of it are too young.
- *   A node that V shows is linked from before V could be loaded until the reader goes offline
- *   (grace.h), so the walk comes to it, or to who decides before it: both are on every path of
- * links, also from a node that was taken out while he stood on it. And none of those that he meets
- * can be used for another user before he goes offline.
+ * - Under the writer lock the first node decides. When it was inserted, no other node with its id
+ *   was alive, because the insert checked that, and a dead node never becomes alive again. If the
+ *   first node is alive, or belongs to this batch, it is the user; if it is dead, there is no such
+ *   user. (`born` tells whether a node belongs to this batch: the `died` of a recycled node links
+ *   the free list until the commit.)
+ * - For a reader of version V the first node that was born at or before V decides. Each node behind
+ *   it was dead when it was inserted: died < born <= V, so V does not show it. The nodes in front
+ * of it are too young. A node that V shows is linked from before V could be loaded until the reader
+ *   goes offline (grace.h). The walk therefore reaches that node, or the deciding node before it:
+ *   both are on every path of links, even on a path from a node that was removed while the reader
+ *   stood on it. No node that the reader meets can be reused before the reader goes offline.
  *
- * Before a table of keys was made, two users may have had one key, and the younger was deleted. So
- * only the living are put into a new table (rebuild.c), who share none; to all who look
- * for a key there, the others are dead.
+ * Two users may have had the same key before the key became unique, if one of them was then
+ * deleted. A new table of keys therefore contains only live users (rebuild.c), which share no key;
+ * every lookup in that table would treat the other users as dead.
  *
- * A dead node's key is its body's: all bodies of a node have the same keys, and the newest stays
- * with the node until both are free.
+ * A dead node's key is the key of its body: all bodies of a node have the same keys, and the newest
+ * body stays with the node until both are freed.
  */
 #ifndef ROSTERD_SHM_TABLE_CHAIN_H
 #define ROSTERD_SHM_TABLE_CHAIN_H
@@ -46,7 +47,8 @@
 #include "shm/core/write_batch.h"
 #include "shm/store.h"
 
-/** Where the batch remembers the first node of a bucket that it changed: NULL at first. */
+/** The place where the batch remembers the first node of a changed bucket; it contains NULL at
+ * first. */
 static inline struct cds_hlist_node **shm_chain_pending(struct shm_batch *batch,
                                                         const struct cds_hlist_head *bucket)
 {
@@ -62,14 +64,15 @@ static inline struct cds_hlist_node **shm_chain_pending(struct shm_batch *batch,
     }
 }
 
-/** What the bucket leads to once the batch, so far, is in. @param pending NULL: nothing is */
+/** The first node of the bucket after the part of the batch that is built so far.
+ * @param pending from shm_chain_pending(); NULL: the batch has not changed the bucket */
 static inline struct cds_hlist_node *shm_chain_first(const struct cds_hlist_head *bucket,
                                                      struct cds_hlist_node *const *pending)
 {
     return pending != NULL && *pending != NULL ? *pending : bucket->next;
 }
 
-/** Logs what cds_hlist_add_head_rcu() will write. @param first as shm_chain_first() gave it */
+/** Logs the words that cds_hlist_add_head_rcu() will write. @param first from shm_chain_first() */
 static inline void shm_chain_log_add(struct shm_txn *txn, struct cds_hlist_head *bucket,
                                      struct cds_hlist_node *first, struct cds_hlist_node *node,
                                      struct cds_hlist_node **pending)
@@ -83,9 +86,9 @@ static inline void shm_chain_log_add(struct shm_txn *txn, struct cds_hlist_head 
         *pending = node;
 }
 
-/** Without the lock: asks for the newest body of a node that a chain led to. The node may be
- * another user's by now, or be built just now; what is read is memory of the arena all the same,
- * and nothing follows from it. */
+/** Prefetches the newest body of a node that a chain led to; called without the lock. The node may
+ * belong to another user by now, or may be under construction. The pointer that is read lies in the
+ * arena in any case, and nothing depends on its value. */
 static inline void shm_chain_touch_body(const struct shm_node *node)
 {
     const struct shm_body *body = __atomic_load_n(&node->body, __ATOMIC_RELAXED);
@@ -93,8 +96,9 @@ static inline void shm_chain_touch_body(const struct shm_node *node)
     __builtin_prefetch((const char *)body + SHM_LINE);
 }
 
-/** Under the writer lock: whether a node's user is there, or comes in with this batch. (A node of
- * the batch may have any `died`: recycled, it links the free list until the commit.) */
+/** Whether the node's user is alive or is inserted by this batch; called under the writer lock. (A
+ * node of the batch may have any `died`: that of a recycled node links the free list until the
+ * commit.) */
 static inline bool shm_chain_lives(const struct shm_node *node)
 {
     return node->died == SHM_NEVER || node->born > shm_control()->version;

@@ -2,12 +2,12 @@
 /*
  * Lookup by id or by a unique key, without a lock.
  *
- * `version` is loaded first, with acquire: it pairs with the release store that
- * ends each commit, so every node and body born at or before it is linked and
- * whole. What a later commit is linking meanwhile may be met, and is skipped by
- * its `born`; a writer publishes a node with rcu_assign_pointer after filling
- * it, which pairs with rcu_dereference here. An id, or a key, can occur many times in a
- * chain, deleted and created again: the first who is not too young decides (hash_chain.h).
+ * `version` is loaded first, with acquire. The load pairs with the release store that ends each
+ * commit, so every node and body born at or before that version is linked and complete. A lookup
+ * may meet records of a later commit, and skips them because of `born`. A writer publishes a node
+ * with rcu_assign_pointer after it has filled the node, which pairs with rcu_dereference here. An
+ * id or a key can occur many times in a chain, if it was deleted and created again: the first node
+ * that is not too young decides (hash_chain.h).
  */
 #include <string.h>
 
@@ -35,8 +35,9 @@ static inline bool same_id(const uint8_t *a, const uint8_t *b)
     return x[0] == y[0] && x[1] == y[1];
 }
 
-/* A user's first body mostly lies behind its node: asked for with the node, before that
- * has said where the body is. Where it is somewhere else, nothing was lost but bandwidth. */
+/* A user's first body usually lies behind its node, so this prefetches it together with the node,
+ * before the node's pointer to the body is known. If the body lies elsewhere, only bandwidth is
+ * lost. */
 static inline void prefetch_body(const struct shm_node *node)
 {
     const struct shm_body *body = (const void *)(node + 1);
@@ -54,7 +55,7 @@ static inline uint64_t version_to_see(void)
     return version;
 }
 
-/* The newest body that this version may know, or NULL: the user is not born yet. */
+/* The newest body born at or before this version; NULL: the user was not born yet. */
 static inline __attribute__((always_inline)) const struct shm_body *
 newest_body_at(const struct shm_node *node, uint64_t version)
 {
@@ -65,7 +66,8 @@ newest_body_at(const struct shm_node *node, uint64_t version)
     return body;
 }
 
-/* Whether the version shows what newest_body_at() gave; else the user was deleted by then. */
+/* Whether the version shows the body from newest_body_at(). If not, the user was deleted by then.
+ */
 static inline bool is_there(const struct shm_body *body, uint64_t version)
 {
     return version < __atomic_load_n(&body->died, __ATOMIC_RELAXED);
@@ -116,8 +118,7 @@ static bool has_key(shm_key_of *key_of, const struct shm_body *body, const struc
            memcmp(other, value->bytes, value->len) == 0;
 }
 
-/* Without a table, which is correct but slow: the user with this id or, where id is NULL, with this
- * value of a key. */
+/* Looks up an id or, if id is NULL, a value of a key without the hash table: correct, but slow. */
 static int find_in_order(const uint8_t *id, shm_key_of *key_of, const struct key_value *value,
                          uint64_t version, struct shm_user *user)
 {
@@ -130,7 +131,7 @@ static int find_in_order(const uint8_t *id, shm_key_of *key_of, const struct key
         const struct shm_body *body = newest_body_at(node, version);
         if (body == NULL || (id == NULL && !has_key(key_of, body, value)))
             continue;
-        if (!is_there(body, version)) /* oldest first: a later one may be there */
+        if (!is_there(body, version)) /* the list is oldest first: a later node may match */
             continue;
         fill_user(user, node, body);
         return SHM_OK;
@@ -138,10 +139,10 @@ static int find_in_order(const uint8_t *id, shm_key_of *key_of, const struct key
     return SHM_ENOENT;
 }
 
-/* A tool that reads may be here when a new owner moves them to a larger table
- * (rebuild.c). In the middle of that a chain may lead us elsewhere, so only what is found is
- * sure: what is not is looked for in the list. The table that it was is not freed
- * while we are online. */
+/* A reading tool may look up a user while a new owner moves the users to a larger table
+ * (rebuild.c). During the move a chain may lead into the other table, so only a found user is
+ * certain; if the chain has none, the order list is searched. The old table is not freed while this
+ * actor is online. */
 static __attribute__((noinline, cold)) int find_as_tool(const uint8_t id[SHM_ID_SIZE],
                                                         struct shm_user *user)
 {
@@ -170,8 +171,8 @@ int shm_user_find(struct shm_actor *actor, const uint8_t id[SHM_ID_SIZE], struct
     return find_in(bucket, id, version_to_see(), user);
 }
 
-/* A deleted user's node stays in its chain for a while, behind that of the user who has the key
- * now; its key is looked at too, for it may be what decides. */
+/* A deleted user's node stays in its chain for a while, behind the node of the user that has the
+ * key now. Its key is compared too, because that node may be the one that decides. */
 static inline __attribute__((always_inline)) int
 find_key_in(const struct shm_table *table, shm_key_of *key_of, const struct key_value *value,
             uint64_t version, struct shm_user *user)
@@ -192,7 +193,8 @@ find_key_in(const struct shm_table *table, shm_key_of *key_of, const struct key_
     return SHM_ENOENT;
 }
 
-/* As find_as_tool(). A table's count is written after its buckets, so it is read before them. */
+/* As find_as_tool(), for keys. A table's count is written after its buckets, so the count is read
+ * first. */
 static __attribute__((noinline, cold)) int
 find_key_as_tool(shm_key_of *key_of, const struct key_value *value, struct shm_user *user)
 {

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Taking a body out of use, inside a transaction: what update.c, delete.c and
- * reclaim.c share. A retired body waits in a queue; the way it goes from there
- * is reclaim.c's.
+ * Retiring a body inside a transaction: shared by update.c, delete.c and reclaim.c. A retired body
+ * waits in a queue; reclaim.c describes its further states.
  */
 #ifndef ROSTERD_SHM_TABLE_RETIRE_H
 #define ROSTERD_SHM_TABLE_RETIRE_H
@@ -27,21 +26,21 @@ static inline bool shm_takes_node(enum shm_body_state state)
     return state == SHM_BODY_DELETED || state == SHM_BODY_LAST;
 }
 
-/** What a retired body in this state counts for in a queue's or a pin's bytes:
- * its block, and its node where it stands for that too. */
+/** The bytes that a retired body in this state adds to the count of its queue or pin: its block,
+ * and its node if the body stands for the node too. */
 static inline uint64_t shm_retired_bytes(const struct shm_body *body, enum shm_body_state state)
 {
     return shm_class_size(shm_class_of(shm_body_size(body))) +
            (shm_takes_node(state) ? sizeof(struct shm_node) : 0);
 }
 
-/** The node of a body that its node's `body` leads to: LIVE, DELETED, LAST. */
+/** The node of a body in the state LIVE, DELETED or LAST, to which the node's `body` points. */
 static inline struct shm_node *shm_node_of(const struct shm_body *body)
 {
     return container_of(body->from, struct shm_node, body);
 }
 
-/** Logs the state, which shares its word with what never changes. */
+/** Logs the state, which shares a word with fields that never change. */
 static inline void shm_txn_state(struct shm_txn *txn, const struct shm_body *body,
                                  enum shm_body_state state)
 {
@@ -66,14 +65,14 @@ static inline struct shm_queue *shm_txn_queue(struct shm_txn *txn, enum shm_queu
     return &txn->queue[name];
 }
 
-/** The token that blocks get which this transaction takes from readers' sight. */
+/** The grace-period token of the blocks that this transaction makes unreachable for readers. */
 static inline uint64_t shm_txn_token(struct shm_txn *txn)
 {
     txn->gp = shm_control()->gp + 1;
     return txn->gp;
 }
 
-/** Appends a body, which is in no other queue, with its new state. */
+/** Appends a body with its new state. The body must be in no other queue. */
 static inline void shm_queue_push(struct shm_txn *txn, enum shm_queue_name name,
                                   struct shm_body *body, enum shm_body_state state, uint64_t token)
 {
@@ -90,7 +89,7 @@ static inline void shm_queue_push(struct shm_txn *txn, enum shm_queue_name name,
     queue->bytes += shm_retired_bytes(body, state);
 }
 
-/** Takes the oldest. */
+/** Removes the oldest body. */
 static inline void shm_queue_pop(struct shm_txn *txn, enum shm_queue_name name)
 {
     struct shm_queue *queue = shm_txn_queue(txn, name);

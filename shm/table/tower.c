@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The sparse index by seq: a skip list over one user in 64, so that a page
- * token whose user is gone goes on in bounded steps (log n, then some 64).
- * Who has a tower, and how high, comes from the keyed hash of the id: no choice
- * of ids, nor of users deleted, can make a long stretch without one.
+ * The sparse index by sequence number: a skip list over one user in 64. With it a page token whose
+ * user is gone continues in bounded steps (log n, then about 64). Which users have a tower, and of
+ * what height, depends on the keyed hash of the id: no choice of ids, and no choice of users to
+ * delete, can create a long stretch without a tower.
  *
- * Users are only appended (seq grows), so a writer needs no search: index_tail
- * keeps, a level, the word to append to. Readers go without a lock: a tower is
- * filled before the word that leads to it is stored with release, and freed like
- * a node, after a grace period.
+ * Users are only appended (sequence numbers grow), so a writer needs no search: for each level,
+ * index_tail has the address of the word to append to. Readers take no lock: a tower is filled
+ * before the word that points to it is stored with release, and it is freed like a node, after a
+ * grace period.
  */
 #include "shm/table/tower.h"
 

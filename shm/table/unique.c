@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Unique keys, the writer's side; unique.h says how it works, lookup.c has the readers'. */
+/* The writers' half of unique keys. unique.h explains the index; lookup.c has the readers' half. */
 #include "shm/table/unique.h"
 
 #include <stdlib.h>
@@ -23,7 +23,7 @@ struct shm_node *shm_unique_find(const struct cds_hlist_node *first, unsigned ke
         struct shm_node *node = shm_unique_node(at, key);
         SHM_POINT("compared");
         if (shm_unique_key(key_of, key, node->body, other) == len &&
-            memcmp(other, value, len) == 0) /* the first tells: hash_chain.h */
+            memcmp(other, value, len) == 0) /* the first node decides: hash_chain.h */
             return shm_chain_lives(node) ? node : NULL;
     }
     return NULL;

@@ -1,19 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Unique keys: an index for each key that the segment keeps unique, with the same
- * nodes, buckets and rules as the index by id.
+ * Unique keys: an index for each key that the segment keeps unique, with the same nodes, buckets
+ * and rules as the index by id.
  *
- * control.unique[k] is the table of key k; {NULL, 0}: there is none. A node is in it,
- * by its `unique[k]`, if its body has such a key: unique[k].prev is not NULL then, and
- * NULL where it is not linked (each insert sees to both). It stays linked from the
- * insert until reclaim unlinks the node, so a deleted user may still be met: `died`
- * tells. A key never changes while its user lives: shm_users_update() asks
- * shm_unique_unchanged(). So all bodies of a node have the same keys, and one link
- * serves every version.
+ * control.unique[k] is the table of key k; {NULL, 0} means that there is none. A node is linked in
+ * it, by its `unique[k]`, if its body has such a key: unique[k].prev is then not NULL. It is NULL
+ * if the node is not linked (each insert sets both). The node stays linked from the insert until
+ * reclaim unlinks it, so a walk may meet a deleted user: `died` tells. A key never changes while
+ * its user lives: shm_users_update() calls shm_unique_unchanged(). All bodies of a node therefore
+ * have the same keys, and one link serves every version.
  *
- * The key itself is not stored twice: it is taken from the body when a chain is
- * searched. Nodes meet in a chain by their hash, which is keyed with the segment's
- * secret, so nobody can make the chains long by choosing names.
+ * The key itself is not stored a second time: a search of a chain reads it from the bodies. The
+ * hash of a key is keyed with the segment's secret, so no client can make chains long by choosing
+ * names.
  */
 #ifndef ROSTERD_SHM_TABLE_UNIQUE_H
 #define ROSTERD_SHM_TABLE_UNIQUE_H
@@ -26,7 +25,7 @@
 #include "shm/core/layout.h"
 #include "shm/store.h"
 
-/** A key of a user who is to be inserted. */
+/** A key of a user that is being inserted. */
 struct shm_key {
     struct cds_hlist_head *bucket;
     uint32_t len; /* 0: the user has none */
@@ -38,9 +37,9 @@ struct shm_keys {
     struct shm_key of[SHM_BATCH_MAX][SHM_KEYS];
 };
 
-/* ---- what an index is made of ---- */
+/* ---- the parts of an index ---- */
 
-/** The secret's window moves on with the key, so that no two tables share a hash. */
+/** Each key uses another window of the secret, so that no two tables share a hash function. */
 static inline uint64_t shm_unique_hash(const struct shm_header *header, unsigned key,
                                        const uint8_t *value, uint32_t len)
 {
@@ -55,7 +54,7 @@ static inline struct cds_hlist_head *shm_unique_bucket(const struct shm_table *t
     return &table->buckets[hash & (table->count - 1)];
 }
 
-/** The key of a user's body. @return its length, 0 for none (also where key_of forgot its bound) */
+/** Extracts the key of a user's body. @return its length; 0: none, or key_of exceeded the bound */
 static inline uint32_t shm_unique_key(shm_key_of *key_of, unsigned key, const struct shm_body *body,
                                       uint8_t out[SHM_KEY_MAX])
 {
@@ -68,43 +67,45 @@ static inline struct shm_node *shm_unique_node(const struct cds_hlist_node *at, 
     return container_of(at, struct shm_node, unique[key]);
 }
 
-/** Whether the node is linked in the index of this key. Under the writer lock. */
+/** Whether the node is linked in the index of this key; called under the writer lock. */
 static inline bool shm_unique_linked(const struct shm_node *node, unsigned key)
 {
     return node->unique[key].prev != NULL;
 }
 
 /**
- * Under the writer lock: the user with this key who is not deleted, from `first` of a chain on,
- * or one of the transaction that is being built. NULL: there is none, the key is free.
+ * Finds the live user with this key, in the chain that begins with `first`; called under the writer
+ * lock. The user may belong to the transaction that is being built.
+ * @return NULL: the key is free
  */
 struct shm_node *shm_unique_find(const struct cds_hlist_node *first, unsigned key,
                                  shm_key_of *key_of, const uint8_t *value, uint32_t len);
 
 /* ---- writers ---- */
 
-/** What an actor needs for it. @return SHM_ESYS: out of memory */
+/** Prepares an actor for unique keys. @return SHM_OK, SHM_ESYS (out of memory) */
 int shm_unique_join(struct shm_actor *actor);
 void shm_unique_leave(struct shm_actor *actor);
 
-/* The three steps of an insert; each only where actor->unique is not 0. */
+/* The steps of an insert; only called if actor->unique is not 0. */
 
-/** Before the lock: keys and hashes. @return SHM_EINVAL where the process has no key_of */
+/** Extracts and hashes the keys; called before the lock is taken.
+ * @return SHM_OK, SHM_EINVAL (the process has no key_of) */
 int shm_unique_prepare(struct shm_actor *actor, const struct shm_new_user *users, size_t count);
-/** For a batch, just before the lock: brings what its chains begin with, and the keys there, into
- * the cache. A bucket's page may never have been touched, and the kernel clears it then: not under
- * the lock. */
+/** Brings the first node of each of the batch's chains, and its key, into the cache; called just
+ * before the lock is taken. At the first touch of a bucket's page the kernel clears the page, which
+ * must not happen under the lock. */
 void shm_unique_touch(const struct shm_actor *actor, size_t count);
-/** Logs user i's node, which leads to its body, into the indexes. @return SHM_EKEY, and which key
- */
+/** Logs that user i's node is linked into the indexes. The node already points to its body.
+ * @return SHM_OK; SHM_EKEY: another user has the key *key */
 int shm_unique_log(struct shm_actor *actor, size_t i, bool many, unsigned *key);
-/** After the commit point. */
+/** Links the nodes after the commit point. */
 void shm_unique_publish(struct shm_actor *actor, size_t count);
 
 /**
- * Whether a user may get this body instead of the old one.
- * @return SHM_OK; SHM_EINVAL where that changes, gives or takes a unique key, named in *key,
- *   or where the process has no key_of
+ * Whether this body may replace the old one.
+ * @return SHM_OK; SHM_EINVAL: the unique key *key would change, appear or disappear, or the process
+ *   has no key_of
  */
 int shm_unique_unchanged(const struct shm_actor *actor, const struct shm_body *old,
                          const uint8_t *body, uint32_t len, unsigned *key);

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The end of users, in one transaction (txn.h has the protocol).
+ * Deletes users, in one transaction (txn.h describes the protocol).
  *
- * A delete only says when: `died` of the node and of its newest body. Both stay
- * where they are, for snapshots of older versions; the body is retired and
- * stands for its node from then on (reclaim.c). The id and the unique keys are free
- * for somebody else at once.
+ * A delete only stores the version of the deletion: the `died` of the node and of its newest body.
+ * Both stay where they are, for snapshots of older versions. The body is retired and from then on
+ * stands for its node too (reclaim.c). The id and the unique keys are free for another user at
+ * once.
  */
 #include "shm/core/actor_handle.h"
 #include "shm/core/layout.h"

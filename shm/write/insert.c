@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Insert of one user or a batch, in one transaction (txn.h has the protocol).
+ * Inserts one user or a batch, in one transaction (txn.h describes the protocol).
  *
- * Everything new is built in memory that no one can reach yet, down to the links
- * between the batch's own nodes; only the points of attachment are logged. The
- * list calls after the commit point write the same values into the new nodes
- * again, so a death among them loses nothing.
+ * All new records are built in memory that no other process can reach yet, including the links
+ * between the batch's own nodes; only the words that attach them are logged. The list calls after
+ * the commit point write the same values into the new nodes again, so a death among them loses
+ * nothing.
  */
 #include <string.h>
 
@@ -42,7 +42,8 @@ static inline void prepare_insert(struct shm_actor *actor, const uint8_t id[SHM_
     __builtin_prefetch(bucket_of(actor, actor->batch.hash[i]), 1);
 }
 
-/* A batch's chains, just before the lock: what was asked for before a long copy is gone again. */
+/* Prefetches a batch's chains just before the lock is taken. Lines that were prefetched before a
+ * long copy would have left the cache by now. */
 static void touch_chains(const struct shm_actor *actor, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
@@ -74,7 +75,7 @@ static void fill_new_node(struct shm_node *node, const uint8_t *id, uint64_t has
     node->check = shm_check_node(node);
 }
 
-/* Attaches the node to its bucket in the log, and privately to what follows it there. */
+/* Links the node to its successor in the bucket, and logs the words that attach it. */
 static int log_id_bucket(struct shm_actor *actor, struct shm_node *node, bool many)
 {
     struct cds_hlist_head *bucket = bucket_of(actor, node->hash);
@@ -129,8 +130,7 @@ static int build_user(struct shm_actor *actor, const struct shm_new_user *user, 
     if (body == NULL)
         return SHM_ESPACE;
     fill_new_node(node, user->id, batch->hash[i], shm_control()->seq + 1 + i, version);
-    __atomic_store_n(&node->body, body,
-                     __ATOMIC_RELAXED); /* hash_chain.h: somebody may look ahead */
+    __atomic_store_n(&node->body, body, __ATOMIC_RELAXED); /* see shm_chain_touch_body() */
     batch->node[i] = node;
     int rc = log_id_bucket(actor, node, many);
     if (rc == SHM_OK && actor->unique != 0)
@@ -143,7 +143,7 @@ static int build_user(struct shm_actor *actor, const struct shm_new_user *user, 
     return rc;
 }
 
-/* The batch as a piece of the order list, open at both ends. */
+/* Links the batch's nodes to a piece of the order list, and logs the words that attach it. */
 static void log_order_tail(struct shm_actor *actor, size_t count)
 {
     struct shm_node **node = actor->batch.node;
@@ -174,7 +174,7 @@ static int build_insert(struct shm_actor *actor, const struct shm_new_user *user
         }
     }
     log_order_tail(actor, count);
-    shm_txn_links_end(txn); /* towers have no list call: apply's release stores publish them */
+    shm_txn_links_end(txn); /* towers have no list call: shm_txn_apply() publishes them */
     for (size_t i = 0; i < count; i++) {
         if (actor->batch.recycled[i])
             shm_txn_word(txn, &actor->batch.node[i]->died, SHM_NEVER);
@@ -190,7 +190,7 @@ static int build_insert(struct shm_actor *actor, const struct shm_new_user *user
     return SHM_OK;
 }
 
-/* After the commit point: make it visible, by the stock calls where there is one. */
+/* Publishes the nodes after the commit point, by liburcu's list calls where there is one. */
 static void publish_insert(struct shm_actor *actor, size_t count)
 {
     struct shm_node **node = actor->batch.node;

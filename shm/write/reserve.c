@@ -17,12 +17,12 @@
 #endif
 
 enum {
-    FROM = 96 << 10,        /* bytes of a batch: what is less is copied in some ten microseconds */
-    AHEAD = 4 * SHM_EXTENT, /* of the arena: what other writers may take meanwhile */
+    FROM = 96 << 10, /* bytes of a batch; a smaller one is copied in about ten microseconds */
+    AHEAD = 4 * SHM_EXTENT, /* bytes of the arena that other writers may take meanwhile */
     LOOKS = 4,
 };
 
-/* What of the arena has never been used, from where the allocator stands. */
+/* The ranges of the arena after the allocator's position, which have never been used. */
 struct fresh {
     uint64_t cur, end;   /* the rest of the current extent */
     uint64_t next, upto; /* extents */
@@ -33,9 +33,10 @@ static uint64_t allocator_word(unsigned word)
     return __atomic_load_n(&shm_control()->alloc[word], __ATOMIC_RELAXED);
 }
 
-/* A page that nobody has touched yet costs microseconds: the kernel clears it. What the allocator
- * is going to give to a batch gets its pages before the lock. Where the words that say so are
- * changed just now, or the kernel knows no such call, it is only slower. */
+/* Populates the pages that the allocator is going to give to a batch, before the lock is taken: the
+ * first touch of a page costs microseconds, because the kernel clears it. If another process
+ * changes the allocator's words meanwhile, or the kernel does not support the call, the batch is
+ * only slower. */
 static struct fresh populate(const struct shm_store *store, uint64_t bytes)
 {
     uint64_t arena_end = __atomic_load_n(&shm_control()->arena_end, __ATOMIC_ACQUIRE);
@@ -55,7 +56,7 @@ static struct fresh populate(const struct shm_store *store, uint64_t bytes)
     return fresh;
 }
 
-/* Under the lock: whether the batch can be served from there. */
+/* Whether the batch can still be served from the populated ranges; called under the lock. */
 static bool still_fresh(const struct fresh *fresh, uint64_t bytes)
 {
     uint64_t next = allocator_word(SHM_ALLOC_ARENA_CUR);
@@ -63,7 +64,7 @@ static bool still_fresh(const struct fresh *fresh, uint64_t bytes)
     return next + need <= fresh->upto || fresh->upto >= shm_control()->arena_end;
 }
 
-/* Of the bodies, and of the nodes that the batch itself will take. */
+/* The bytes of the batch's bodies and nodes. */
 static uint64_t bytes_of(const struct shm_new_user *users, size_t count)
 {
     uint64_t bytes = count * sizeof(struct shm_node);
@@ -72,7 +73,7 @@ static uint64_t bytes_of(const struct shm_new_user *users, size_t count)
     return bytes;
 }
 
-/* From an attempt that found the lock taken. */
+/* Whether the slot has the blocks for this batch, from an attempt that found the lock taken. */
 static bool reserve_fits(const struct shm_slot *slot, const struct shm_new_user *users,
                          size_t count)
 {
@@ -87,7 +88,8 @@ static bool reserve_fits(const struct shm_slot *slot, const struct shm_new_user 
 
 /* ---- under the lock ---- */
 
-/* All of a slot's blocks to the free lists; of a damaged list no more than there can be. */
+/* Logs that all of a slot's blocks move to the free lists. The loop is bounded, in case the list is
+ * damaged. */
 static void log_release(struct shm_txn *txn, const struct shm_slot *slot)
 {
     struct shm_body *body = slot->reserve;
@@ -129,7 +131,7 @@ static int reserve_blocks(struct shm_actor *actor, const struct shm_new_user *us
     return SHM_OK;
 }
 
-/* ---- a process's own ---- */
+/* ---- the actor's own reserve ---- */
 
 static int release_own_reserve(struct shm_actor *actor)
 {
@@ -150,7 +152,7 @@ static void fill_reserve(const struct shm_slot *slot, const struct shm_new_user 
         memcpy(body->bytes, users[i].body, users[i].body_len);
 }
 
-/* Takes the lock, where the memory that the batch needs has its pages. */
+/* Takes the lock when the pages of the batch's memory are populated. */
 static int lock_with_pages(struct shm_actor *actor, uint64_t bytes)
 {
     for (int looks = 0;; looks++) {
@@ -171,7 +173,7 @@ static int reserve_anew(struct shm_actor *actor, const struct shm_new_user *user
         rc = lock_with_pages(actor, bytes_of(users, count));
     if (rc != SHM_OK)
         return rc;
-    if (actor->slot->reserve != NULL) /* a dead one's: we have just finished its log */
+    if (actor->slot->reserve != NULL) /* a dead process's: taking the lock has finished its log */
         release_reserve(actor->slot);
     rc = more != 0 && control->users + more > control->max_users
              ? SHM_EFULL
@@ -200,7 +202,7 @@ int shm_reserve_bodies(struct shm_actor *actor, const struct shm_new_user *users
     return SHM_OK;
 }
 
-/* A tool that reads cannot write to the arena, nor does it trust what lies there. */
+/* A reading tool cannot write to the arena, and does not trust the slot's contents. */
 void shm_reserve_end(struct shm_actor *actor, int rc)
 {
     if (rc != SHM_OK && rc != SHM_EBUSY && !actor->store->readonly)
@@ -208,9 +210,9 @@ void shm_reserve_end(struct shm_actor *actor, int rc)
     actor->reserved = false;
 }
 
-/* ---- the dead's ---- */
+/* ---- reserves of dead processes ---- */
 
-/* A slot whose lock we have is nobody's, and nobody takes it meanwhile. */
+/* While this process holds the life mutex of a slot, the slot belongs to no other process. */
 static bool reap_reserve(struct shm_store *store, unsigned i)
 {
     struct shm_slot *slot = shm_slot(i);
@@ -225,7 +227,8 @@ static bool reap_reserve(struct shm_store *store, unsigned i)
     return mine;
 }
 
-/* A dead one may have left a sealed log: then its slot may be ours before what it had is there. */
+/* A dead process may have left a sealed log. Its slot may belong to this actor before that log, and
+ * with it the reserve, is finished. So the actor's own slot is checked too. */
 bool shm_reserve_reap(struct shm_actor *actor)
 {
     bool found = actor->slot->reserve != NULL;

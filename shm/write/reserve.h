@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Memory for a large batch, before the batch. 256 bodies of 4,000 bytes take the better part of a
- * millisecond to copy, and more where their pages are touched for the first time: too long for
- * the writer lock. So their blocks are taken from the allocator by a transaction of its own, filled
- * without the lock, and become the users' bodies in the batch's transaction.
+ * Memory for a large batch, reserved before the batch's transaction. It takes most of a millisecond
+ * to copy 256 bodies of 4,000 bytes, and longer if their pages are touched for the first time: too
+ * long for the writer lock. The blocks are therefore taken from the allocator by a transaction of
+ * their own, filled without the lock, and become the users' bodies in the batch's transaction.
  *
- * In between they are in the slot's `reserve`, linked by `link`, with the length that each was
- * asked for: so no byte is lost where the process dies. Nobody but the slot's process writes into
- * them, and nobody reads them. What a dead process left there is given back by shm_maintain(), or
- * by the next process in that slot that may write. A process reserves one batch at a time: at most
- * SHM_BATCH_MAX blocks.
+ * In between, the blocks are in the slot's `reserve`, linked by `link`, each with the length that
+ * was requested, so that no byte is lost if the process dies. Only the slot's process writes into
+ * them, and no process reads them. shm_maintain(), or the next writing process in that slot, gives
+ * back the blocks of a dead process. A process reserves one batch at a time: at most SHM_BATCH_MAX
+ * blocks.
  *
- * The dirty map (dirty.h) is told of a block twice, each time under the lock: when it is
- * reserved, and when the batch takes it. What is copied in between is a reserved
- * block, whose bytes mean nothing; a copy made after the second mark has them all.
+ * Each block is marked in the dirty map (dirty.h) twice, both times under the lock: when it is
+ * reserved, and when the batch takes it. A copy made in between contains a reserved block, whose
+ * bytes have no meaning; a copy made after the second mark has all bytes.
  */
 #ifndef ROSTERD_SHM_TABLE_RESERVE_H
 #define ROSTERD_SHM_TABLE_RESERVE_H
@@ -31,22 +31,25 @@
 #include "shm/table/retire.h"
 
 /**
- * For a batch, two users or more, before the lock is taken for it: touches the memory that it will
- * be given, and where it is large reserves and fills a block for each body.
- * @return SHM_OK; SHM_EFULL where so many users more find no room in the table (of an insert:
- *   `more`); SHM_ESPACE where the arena has to grow first; as shm_writer_lock()
+ * Prepares the memory of a batch of two users or more, before the lock is taken for the batch:
+ * touches the memory that the batch will be given and, if the batch is large, reserves and fills a
+ * block for each body.
+ * @param more the number of users that the batch adds to the table; 0 for an update
+ * @return SHM_OK; SHM_EFULL (the table has no room for `more` users); SHM_ESPACE (the arena must
+ *   grow first); the codes of shm_writer_lock()
  */
 int shm_reserve_bodies(struct shm_actor *actor, const struct shm_new_user *users, size_t count,
                        size_t more);
-/** The end of a batch, which returned rc, or of an actor (SHM_EINVAL): gives back what is left,
- * unless the lock is busy. After SHM_EBUSY it is kept, for the batch will be tried again. */
+/** Ends a batch that returned rc, or an actor (rc is SHM_EINVAL): gives back the blocks that are
+ * left, unless the lock is busy. After SHM_EBUSY the blocks are kept, because the caller will try
+ * the batch again. */
 void shm_reserve_end(struct shm_actor *actor, int rc);
-/** Gives back what the dead left in their slots, ours included. @return whether there was something
- */
+/** Gives back the blocks of dead processes, including a former process in this actor's slot.
+ * @return whether there were any */
 bool shm_reserve_reap(struct shm_actor *actor);
 
-/** A block for body i of the batch in this transaction: the next one of the reserve, or a new one.
- * NULL: the arena has to grow. */
+/** A block for the next body of the batch: from the reserve, or newly allocated.
+ * @return NULL: the arena must grow */
 static inline struct shm_body *shm_reserve_take(struct shm_actor *actor, uint32_t len)
 {
     struct shm_body *body = actor->next_reserved;
@@ -58,13 +61,13 @@ static inline struct shm_body *shm_reserve_take(struct shm_actor *actor, uint32_
     return body;
 }
 
-/** Under the lock, before the transaction begins to build: whose blocks it takes. */
+/** Starts to take blocks from the reserve; called under the lock, before records are built. */
 static inline void shm_reserve_begin(struct shm_actor *actor)
 {
     actor->next_reserved = actor->reserved ? actor->slot->reserve : NULL;
 }
 
-/** The batch's transaction has taken all of them. */
+/** Logs that the batch's transaction has taken all reserved blocks. */
 static inline void shm_reserve_log(struct shm_actor *actor)
 {
     if (caa_likely(!actor->reserved))

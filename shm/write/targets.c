@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Which users a write is about. */
+/* Finding the users of a write. */
 #include "shm/write/targets.h"
 
 #include "base/container_of.h"
@@ -37,7 +37,7 @@ void shm_touch_targets(const struct shm_actor *actor, size_t count)
     }
 }
 
-/* Whether this batch has met the node before. */
+/* Whether this batch contains the node already; remembers the node. */
 static bool batch_has_met(struct shm_batch *batch, const struct shm_node *node)
 {
     uint64_t key = (uint64_t)(uintptr_t)node;

@@ -9,7 +9,7 @@
 #include "shm/core/mapping.h"
 #include "shm/store.h"
 
-/** The user with this id who is not deleted, or NULL. */
+/** The live user with this id, or NULL; called under the writer lock. */
 struct shm_node *shm_live_node(const struct shm_actor *actor, uint64_t hash,
                                const uint8_t id[SHM_ID_SIZE]);
 /** Hashes the id of the batch's user i and asks for its bucket, without waiting for memory: before
@@ -19,10 +19,11 @@ static inline void shm_prepare_id(struct shm_actor *actor, const uint8_t id[SHM_
     actor->batch.hash[i] = shm_hash_id(shm_header(), id);
     __builtin_prefetch(&actor->buckets[actor->batch.hash[i] & actor->bucket_mask]);
 }
-/** For a batch, just before the lock: brings the users that its chains begin with into the cache.
- */
+/** Brings the first users of the batch's chains into the cache; called just before the lock is
+ * taken. */
 void shm_touch_targets(const struct shm_actor *actor, size_t count);
-/** Finds all users of the batch. @return SHM_OK, SHM_ENOENT, SHM_EINVAL (one occurs twice) */
+/** Finds all users of the batch; called under the writer lock.
+ * @return SHM_OK, SHM_ENOENT, SHM_EINVAL (a user occurs twice) */
 int shm_find_targets(struct shm_actor *actor, const uint8_t *ids, size_t stride, size_t count,
                      struct shm_conflict *conflict);
 

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A new body for users who are there, in one transaction (txn.h has the protocol).
+ * Replaces the bodies of existing users, in one transaction (txn.h describes the protocol).
  *
- * The new body leads to the old one, and takes its place in the node. A reader of
- * an older version that meets the new body goes on to the old one, by `born`;
- * one of the new version finds the new body, for `version` is stored after
- * the node's word. The old body is retired: see reclaim.c.
+ * The new body points to the old body and takes its place in the node. A reader of an older version
+ * that meets the new body continues to the old body, because of `born`. A reader of the new version
+ * finds the new body, because `version` is stored after the node's word. The old body is retired:
+ * see reclaim.c.
  */
 #include <urcu/pointer.h>
 

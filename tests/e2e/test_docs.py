@@ -76,7 +76,7 @@ def test_manual_pages_are_well_formed(page):
 
 def log_messages():
     """The fixed beginning of every line that the server logs."""
-    for path in sorted((ROOT / "src/server").glob("*.c")):
+    for path in sorted((ROOT / "src/server").rglob("*.c")):
         text = path.read_text(encoding="utf-8")
         for first in re.findall(r'log_(?:error|warning|notice|info)\(\s*"([^"]*)"', text):
             yield path.name, first

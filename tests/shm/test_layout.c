@@ -78,10 +78,10 @@ static void segment_lies_as_the_byte_map_says(void **state)
     says("\n| %d KiB | control page |", SHM_CONTROL_AT / KIB);
     says("\n| %d KiB | redo log, %s entries |", SHM_LOG_AT / KIB, grouped(SHM_LOG_MAX));
     says("\n| %d KiB | change feed, %s entries |", SHM_FEED_AT / KIB, grouped(SHM_FEED_SIZE));
-    says("\n| %d KiB | dirty map: a bit a page, modulo %s pages |", SHM_DIRTY_AT / KIB,
+    says("\n| %d KiB | dirty map: one bit per page, modulo %s pages |", SHM_DIRTY_AT / KIB,
          grouped(SHM_DIRTY_BITS));
-    says("\n| %d MiB | %s slots of two pages, given memory sixteen at a time |", SHM_SLOTS_AT / MIB,
-         grouped(SHM_SLOTS));
+    says("\n| %d MiB | %s slots of two pages; memory is allocated for sixteen slots at a time |",
+         SHM_SLOTS_AT / MIB, grouped(SHM_SLOTS));
     says("\n| %d MiB | arena: extents of %d KiB: ", SHM_ARENA_AT / MIB, SHM_EXTENT / KIB);
     assert_int_equal(SHM_SLOTS_STEP, 16);
 }
@@ -104,15 +104,15 @@ static void control_page_and_slots_lie_as_the_byte_map_says(void **state)
              SHM_LEVELS);
     ROW(shm_control, index, retired, text);
     ROW(shm_control, retired, held_count, "the queues ");
-    ROW(shm_control, held_count, rebuild, "what pins hold: ");
-    ROW(shm_control, rebuild, reserved, "how far a table is rebuilt ");
+    ROW(shm_control, held_count, rebuild, "memory held for pins: ");
+    ROW(shm_control, rebuild, reserved, "progress of rebuilding a table ");
     says("\nA slot, %zu KiB:", sizeof(struct shm_slot) / KIB);
     ROW(shm_slot, life, state, "the life mutex");
     ROW(shm_slot, state, ctr, "state, pid, kind, number ");
     ROW(shm_slot, ctr, started_at, "`ctr`: ");
-    ROW(shm_slot, started_at, reserve, "time of the start, ");
+    ROW(shm_slot, started_at, reserve, "start time, ");
     ROW(shm_slot, reserve, reserved, "`reserve`: ");
-    says("\n| %zu- | %d pins of a line: ", offsetof(struct shm_slot, pins), SHM_PINS);
+    says("\n| %zu- | %d pins of one cache line each: ", offsetof(struct shm_slot, pins), SHM_PINS);
 }
 
 #define SIZE(type, field) sizeof(((struct type *)0)->field)
@@ -133,7 +133,7 @@ static void records_lie_as_the_page_says(void **state)
          SIZE(shm_body, prev), SIZE(shm_body, from), SIZE(shm_body, born), SIZE(shm_body, died));
     says("token %zu | check %zu | length %zu | state %zu | bytes\n", SIZE(shm_body, token),
          SIZE(shm_body, check), SIZE(shm_body, length), SIZE(shm_body, state));
-    says("of at least %llu bytes each,",
+    says("each takes at least %llu bytes,",
          (unsigned long long)(sizeof(struct shm_node) +
                               shm_class_size(shm_class_of(sizeof(struct shm_body) + 1))));
 }
