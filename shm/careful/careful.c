@@ -78,11 +78,12 @@ static int reader_check_mutexes(const struct shm_store *store, struct shm_fault 
     int kind = fresh.__data.__kind;
     pthread_mutex_destroy(&fresh);
     if (shm_control()->writer.__data.__kind != kind)
-        return shm_fail(fault, SHM_ECORRUPT, "segment %s: corrupt: its writer lock is none",
-                        store->name);
+        return shm_fail(fault, SHM_ECORRUPT,
+                        "segment %s: corrupt: its writer lock is not a robust mutex", store->name);
     for (unsigned i = 0; i < ready && i < SHM_SLOTS; i++)
         if (shm_slot(i)->life.__data.__kind != kind)
-            return shm_fail(fault, SHM_ECORRUPT, "segment %s: corrupt: slot %u's lock is none",
+            return shm_fail(fault, SHM_ECORRUPT,
+                            "segment %s: corrupt: slot %u's lock is not a robust mutex",
                             store->name, i);
     return SHM_OK;
 }

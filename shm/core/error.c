@@ -31,7 +31,7 @@ const char *shm_strerror(int error)
     case SHM_ECORRUPT:
         return "the segment is corrupt";
     case SHM_EPERM:
-        return "the segment belongs to, or is writable for, somebody else";
+        return "another user owns the segment or may write to it";
     case SHM_EBASE:
         return "the segment's address range is taken in this process";
     case SHM_ESYS:
@@ -41,11 +41,11 @@ const char *shm_strerror(int error)
     case SHM_EKEY:
         return "another user has this unique key";
     case SHM_EREVOKED:
-        return "the snapshot kept too much from being freed";
+        return "the snapshot kept too much memory from being freed";
     case SHM_ERESYNC:
-        return "the change feed has gone on without this follower";
+        return "the follower is too far behind the change feed";
     case SHM_EMORE:
-        return "the listing has not come to its next user yet";
+        return "the listing has not reached its next user yet";
     case SHM_EOUTGROWN:
         return "the segment has grown since this process attached: attach again";
     default:

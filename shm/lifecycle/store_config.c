@@ -6,7 +6,7 @@
 int shm_config_check_unique(const struct shm_config *config, struct shm_fault *fault)
 {
     if (config->unique >> SHM_KEYS != 0 || (config->unique != 0 && config->key_of == NULL))
-        return shm_fail(fault, SHM_EINVAL, "unique %#x: there are %d keys, told by key_of",
+        return shm_fail(fault, SHM_EINVAL, "unique %#x: there are %d keys, and key_of must be set",
                         config->unique, SHM_KEYS);
     return SHM_OK;
 }

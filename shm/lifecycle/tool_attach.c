@@ -31,7 +31,7 @@ static int protect_arena(struct shm_store *store, struct shm_fault *fault)
         return SHM_OK;
     int error = errno;
     shm_segment_unmap(store);
-    return shm_fail(fault, SHM_ESYS, "segment %s: cannot map it to be read alone: %s", store->name,
+    return shm_fail(fault, SHM_ESYS, "segment %s: cannot map it read-only: %s", store->name,
                     strerror(error));
 }
 
@@ -53,8 +53,8 @@ static int check_tables(struct shm_store *store, struct shm_fault *fault)
     int rc = finish_log(store, fault);
     if (rc == SHM_OK && shm_rebuild_unfinished())
         rc = shm_fail(fault, SHM_EBUSY,
-                      "segment %s: its server died while it rebuilt the tables: start it, to "
-                      "finish that",
+                      "segment %s: its server died while it rebuilt the tables: start the "
+                      "server to finish that",
                       store->name);
     return rc;
 }
@@ -121,7 +121,7 @@ int shm_store_user(const char *name, uid_t *uid, gid_t *gid, struct shm_fault *f
     if (rc != SHM_OK)
         return rc;
     if (lstat(path, &st) != 0)
-        return errno == ENOENT ? shm_fail(fault, SHM_ENOSEG, "segment %s: there is none", name)
+        return errno == ENOENT ? shm_fail(fault, SHM_ENOSEG, "segment %s: no such segment", name)
                                : shm_fail(fault, SHM_ESYS, "segment %s: %s", name, strerror(errno));
     *uid = st.st_uid;
     *gid = st.st_gid;

@@ -190,7 +190,7 @@ static int keep_counters(struct shm_counters *counters, const struct stats_heade
     if (!has_magic(fd)) {
         close(fd);
         return shm_fail(fault, SHM_EEXIST,
-                        "segment %s: what has this name holds no counters, and is left alone: "
+                        "segment %s: the file of this name holds no counters and is left alone: "
                         "remove it, or choose another name for the segment",
                         name);
     }

@@ -92,7 +92,7 @@ static int find_duplicates(struct shm_store *store, const struct shm_config *con
     if (s.found == 0)
         return SHM_OK;
     return shm_fail(fault, SHM_EEXIST,
-                    "segment %s: key %u cannot become unique, %llu users have another's: %s%s",
+                    "segment %s: key %u cannot become unique, %llu users have another user's: %s%s",
                     store->name, key, (unsigned long long)s.found, s.text,
                     s.found > NAMED ? ", ..." : "");
 }

@@ -44,7 +44,7 @@ void shm_header_fill(struct shm_header *header)
 int shm_check_header(const struct shm_header *header, const char *name, struct shm_fault *fault)
 {
     if (memcmp(header->magic, MAGIC, sizeof(header->magic)) != 0)
-        return shm_fail(fault, SHM_ECORRUPT, "segment %s: it is no rosterd segment (bad magic)",
+        return shm_fail(fault, SHM_ECORRUPT, "segment %s: it is not a rosterd segment (bad magic)",
                         name);
     if (header->layout != shm_layout_hash())
         return shm_fail(fault, SHM_ELAYOUT,

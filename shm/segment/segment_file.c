@@ -75,7 +75,7 @@ int shm_file_open(int *fd, const char *name, enum shm_access access, struct shm_
     if (*fd < 0 && errno == EACCES && access == SHM_AS_READER)
         *fd = open(path, O_RDONLY | FLAGS);
     if (*fd < 0 && errno == ENOENT)
-        return shm_fail(fault, SHM_ENOSEG, "segment %s: there is none", name);
+        return shm_fail(fault, SHM_ENOSEG, "segment %s: no such segment", name);
     if (*fd < 0 && (errno == EACCES || errno == EPERM || errno == ELOOP || errno == EISDIR))
         return shm_fail(fault, SHM_EPERM, "segment %s: cannot open it: %s", name, strerror(errno));
     if (*fd < 0)

@@ -83,6 +83,16 @@ static inline void fill_user(struct shm_user *user, const struct shm_node *node,
     user->version = body->born;
 }
 
+/* Returns the user whose node decides a lookup, unless it was deleted by then. */
+static inline int show_user(struct shm_user *user, const struct shm_node *node,
+                            const struct shm_body *body, uint64_t version)
+{
+    if (!is_there(body, version))
+        return SHM_ENOENT;
+    fill_user(user, node, body);
+    return SHM_OK;
+}
+
 static inline __attribute__((always_inline)) int find_in(const struct cds_hlist_head *bucket,
                                                          const uint8_t id[SHM_ID_SIZE],
                                                          uint64_t version, struct shm_user *user)
@@ -97,10 +107,7 @@ static inline __attribute__((always_inline)) int find_in(const struct cds_hlist_
         const struct shm_body *body = newest_body_at(node, version);
         if (body == NULL)
             continue;
-        if (!is_there(body, version))
-            return SHM_ENOENT;
-        fill_user(user, node, body);
-        return SHM_OK;
+        return show_user(user, node, body, version);
     }
     return SHM_ENOENT;
 }
@@ -185,10 +192,7 @@ find_key_in(const struct shm_table *table, shm_key_of *key_of, const struct key_
         const struct shm_body *body = newest_body_at(node, version);
         if (body == NULL || !has_key(key_of, body, value))
             continue;
-        if (!is_there(body, version))
-            return SHM_ENOENT;
-        fill_user(user, node, body);
-        return SHM_OK;
+        return show_user(user, node, body, version);
     }
     return SHM_ENOENT;
 }

@@ -252,7 +252,7 @@ void verify_allocator(struct verify *v)
     v->sum.bytes_free += control->arena_end - control->alloc[SHM_ALLOC_ARENA_CUR];
     uint64_t granules = (v->to - v->from) / VERIFY_GRANULE;
     if (v->sum.marked != granules)
-        verify_fault(v, "%lld bytes of the arena belong to nobody",
+        verify_fault(v, "%lld bytes of the arena belong to no block",
                      (long long)(granules - v->sum.marked) * VERIFY_GRANULE);
     if (v->sum.bytes_used != control->alloc[SHM_ALLOC_BYTES_USED])
         verify_fault(v, "%llu bytes are in use, the segment says %llu",

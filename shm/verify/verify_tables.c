@@ -344,7 +344,7 @@ static void check_parts(struct verify *v, unsigned which, const struct shm_table
         new.table = &rebuild->to;
         new.is_new = true;
         if (rebuild->to.count <= table->count || rebuild->done > table->count)
-            verify_fault(v, "%s: its move to a larger table makes no sense", name_of(&old));
+            verify_fault(v, "%s: its move to a larger table is invalid", name_of(&old));
         check_part(v, &new);
     }
     check_part(v, &old);

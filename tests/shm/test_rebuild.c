@@ -182,8 +182,9 @@ static void shared_keys_are_named_and_nothing_changes(void **state)
     f->config.key_of = shared_key_of;
     f->config.max_users = 300000;
     assert_int_equal(fixture_reopen(f), SHM_EEXIST);
-    assert_non_null(strstr(f->fault.text, "key 0 cannot become unique, 1000 users have another's: "
-                                          "'user\\x270' (users 1 and 9001), 'user\\x271' "));
+    assert_non_null(strstr(f->fault.text,
+                           "key 0 cannot become unique, 1000 users have another user's: "
+                           "'user\\x270' (users 1 and 9001), 'user\\x271' "));
     assert_non_null(strstr(f->fault.text, "'user\\x274' (users 5 and 9005), ..."));
     f->config.unique = 0;
     f->config.max_users = USERS;
