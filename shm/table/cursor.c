@@ -25,8 +25,6 @@
  */
 #include "shm/table/cursor.h"
 
-#include <fcntl.h>
-
 #include <urcu/pointer.h>
 #include <urcu/rculist.h>
 

@@ -13,7 +13,6 @@
  */
 #include "shm/verify/verify_users.h"
 
-#include <fcntl.h>
 #include <stdlib.h>
 
 #include "shm/core/alloc.h"
