@@ -35,7 +35,7 @@ def write_lines(name, users):
 
 
 def dump(rosterd):
-    """The users of a dump, which is whole."""
+    """Returns the users of a dump; asserts that the dump is whole."""
     done = subprocess.run([SHM_INSPECT, "--segment", rosterd.segment, "dump"],
                           capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
@@ -133,7 +133,7 @@ def test_changes_are_served_at_once_and_a_paused_listing_sees_the_old(start):
     users = [record(i) for i in range(5000)]
     rosterd.inspect("load", write_lines("paused.jsonl", users))
 
-    # a listing that its window holds back after the first users
+    # a listing that its flow-control window stops after the first users
     held = Wire(rosterd.connect(), credit=False).wait_ready()
     listing = held.open("ListUsers")
     held.data(listing, message(pb.ListUsersRequest(page_size=5000)))
@@ -147,7 +147,7 @@ def test_changes_are_served_at_once_and_a_paused_listing_sees_the_old(start):
     counts = rosterd.inspect("load", write_lines("changes.jsonl", [changed, new]))
     assert (counts["inserted"], counts["updated"]) == (1, 1)
 
-    for _ in range(4):  # whichever worker it is
+    for _ in range(4):  # each call may reach another worker
         fresh = rosterd.stub()
         assert list(fresh.GetUser(pb.GetUserRequest(id=last["id"])).roles) == ["auditor", "admin"]
         expect(lambda s=fresh: s.GetUser(pb.GetUserRequest(id=gone["id"])), NOT_FOUND)
@@ -184,7 +184,7 @@ def test_dumps_beside_clients_are_whole_and_grow(start):
         stop.set()
         client.join()
     for earlier, later in zip(dumps, dumps[1:]):
-        assert later[:len(earlier)] == earlier  # nobody left, and each is a prefix of the next
+        assert later[:len(earlier)] == earlier  # each listing starts with the users of the one before
     assert len(dumps[-1]) > len(dumps[0])
 
 

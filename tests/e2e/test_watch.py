@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""shm-inspect watch on a terminal: what the screen shows, and that the terminal is given back."""
+"""shm-inspect watch on a terminal: what the screen shows, and that the terminal is restored."""
 import contextlib
 import fcntl
 import os
@@ -54,7 +54,7 @@ class Terminal:
         return "\n".join(self.screen.display)
 
     def wait(self, pattern, seconds=20):
-        """Until the screen shows it."""
+        """Waits until the screen shows the pattern."""
         def shown():
             self.pump()
             return re.search(pattern, self.text())
@@ -67,7 +67,7 @@ class Terminal:
         os.write(self.master, keys)
 
     def end(self, seconds=20):
-        """Waits for its end; @return the wait status."""
+        """Waits for the end of the command and returns its wait status."""
         def ended():
             self.pump()
             pid, self.status = os.waitpid(self.pid, os.WNOHANG)
@@ -78,7 +78,7 @@ class Terminal:
         return self.status
 
     def is_restored(self):
-        """The modes as they were, the cursor shown, the former screen back."""
+        """Whether the terminal has the modes again that it had before the command."""
         return termios.tcgetattr(self.slave) == self.before
 
     def close(self):
@@ -113,9 +113,9 @@ def test_the_screen_shows_segment_workers_and_counters(start, watch):
     terminal.wait(r"version +1 ")
     terminal.wait(r"master +0 +%d " % rosterd.process.pid)
     for pid in rosterd.worker_pids():
-        terminal.wait(r"worker +\d+ +%d (online|offline)" % pid)
+        terminal.wait(r"worker +\d+ +%d (idle|busy)" % pid)
     terminal.wait(r" 1 .* grpc_server_started_total unary userservice\.UserService CreateUser")
-    assert "ListUsers" not in terminal.text()  # at zero
+    assert "ListUsers" not in terminal.text()  # its counter is zero
     end = time.monotonic() + 2
     while time.monotonic() < end:
         stub.GetUser(pb.GetUserRequest(id=user.id))
@@ -148,7 +148,7 @@ def test_keys_scroll_show_zeros_and_change_the_interval(start, watch):
     assert re.search(r"master +0", terminal.text())
     terminal.press(b"\x1b[A")
     terminal.wait(r"slot kind")
-    terminal.press(b"\x1b[C\x1b[C")  # right: names by 8 characters each
+    terminal.press(b"\x1b[C\x1b[C")  # right: moves the names by 8 characters each
     terminal.wait(r"0\.0  ted_total unary ")
     terminal.press(b"\x1b[D\x1b[D\x1b[D")
     terminal.wait(r"0\.0  grpc_server_started_total unary ")
@@ -190,7 +190,7 @@ def test_the_server_may_die_and_another_take_its_place(start, watch):
     terminal.wait(r" 1 of 1000000")
     rosterd.start()
     terminal.wait(r"server: attached")
-    terminal.wait(r"worker .* (online|offline) ")
+    terminal.wait(r"worker .* (idle|busy) ")
     rosterd.stop()
     rosterd.inspect("unlink")
     terminal.wait(r"segment %s: (it was removed|no such segment)" % re.escape(rosterd.segment))
@@ -204,7 +204,7 @@ def test_the_server_may_die_and_another_take_its_place(start, watch):
 @pytest.mark.parametrize("how", ["INT", "TERM", "HUP", "QUIT", "SEGV", "ABRT", "ALRM"])
 def test_each_signal_that_can_be_caught_gives_the_terminal_back(start, watch, how):
     rosterd = start()
-    # ASan would rather have the signals of a fault itself
+    # AddressSanitizer handles the signals of a fault itself
     terminal = watch(rosterd, "60", term="xterm",
                      env={"ASAN_OPTIONS": "allow_user_segv_handler=1"}.items())
     wait_for(lambda: terminal.pump() or b"q quit" in terminal.bytes, what="a screen")
@@ -219,8 +219,8 @@ def test_each_signal_that_can_be_caught_gives_the_terminal_back(start, watch, ho
         assert os.WTERMSIG(status) == number
     assert terminal.is_restored()
     last = terminal.bytes[terminal.bytes.rindex(b"\x1b[?1049h"):]
-    assert b"\x1b[?1049l" in last  # the screen of before
-    assert last.rindex(b"\x1b[?25h") > last.rindex(b"\x1b[?25l")  # and the cursor
+    assert b"\x1b[?1049l" in last  # leaves the alternate screen
+    assert last.rindex(b"\x1b[?25h") > last.rindex(b"\x1b[?25l")  # shows the cursor
 
 
 def test_control_c_ends_it(start, watch):
@@ -246,6 +246,6 @@ def test_a_terminal_that_goes_away_ends_it(start, watch):
     terminal.wait(r"q quit")
     os.close(terminal.slave)
     os.close(terminal.master)
-    terminal.master, terminal.slave = os.openpty()  # for close()
+    terminal.master, terminal.slave = os.openpty()  # close() expects open descriptors
     wait_for(lambda: os.waitpid(terminal.pid, os.WNOHANG)[0], 20, "the end of the command")
     terminal.status = 0

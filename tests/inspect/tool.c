@@ -16,7 +16,9 @@
 
 #include <cmocka.h>
 
-/* `make check` runs where the tree was built. */
+#include "shm/core/internal.h"
+
+/* make check runs the tests in the build directory. */
 static const char tool_path[] = "src/inspect/shm-inspect";
 
 enum { ARGS_MAX = 16 };
@@ -24,7 +26,6 @@ enum { ARGS_MAX = 16 };
 static void collect_args(char *argv[ARGS_MAX], const char *first, va_list args)
 {
     int n = 0;
-
     argv[n++] = (char *)tool_path;
     for (const char *arg = first; arg != NULL; arg = va_arg(args, const char *)) {
         assert_true(n < ARGS_MAX - 1);
@@ -46,8 +47,7 @@ static char *read_all(FILE *file, size_t *len)
     return text;
 }
 
-/* nobody: owns no segment, and may write none */
-static bool as_nobody;
+static bool as_nobody; /* run as user nobody, who may write no segment */
 enum { NOBODY = 65534, DEADLINE_S = 60 };
 
 void tool_as_nobody(bool yes)
@@ -55,17 +55,16 @@ void tool_as_nobody(bool yes)
     as_nobody = yes;
 }
 
-static pid_t start(const int fds[3], char *argv[])
+static pid_t tool_fork(const int fds[3], char *argv[])
 {
     pid_t pid = fork();
-
     assert_true(pid >= 0);
     if (pid == 0) {
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         for (int fd = 0; fd < 3; fd++)
             if (fds[fd] >= 0)
                 dup2(fds[fd], fd);
-        alarm(DEADLINE_S); /* a tool that goes in circles ends with 128 + SIGALRM */
+        alarm(DEADLINE_S); /* a tool that hangs ends with 128 + SIGALRM */
         if (as_nobody && (setgroups(0, NULL) != 0 || setgid(NOBODY) != 0 || setuid(NOBODY) != 0))
             _exit(126);
         execv(argv[0], argv);
@@ -77,21 +76,19 @@ static pid_t start(const int fds[3], char *argv[])
 int tool_wait(pid_t pid)
 {
     int status;
-
     assert_int_equal(waitpid(pid, &status, 0), pid);
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
-static struct tool_result run(int out_fd, char *argv[])
+static struct tool_result run_and_collect(int out_fd, char *argv[])
 {
     struct tool_result result;
     FILE *out = tmpfile(), *err = tmpfile();
     size_t err_len;
-
     assert_non_null(out);
     assert_non_null(err);
     int fds[3] = {-1, out_fd >= 0 ? out_fd : fileno(out), fileno(err)};
-    result.exit = tool_wait(start(fds, argv));
+    result.exit = tool_wait(tool_fork(fds, argv));
     result.out = read_all(out, &result.out_len);
     result.err = read_all(err, &err_len);
     return result;
@@ -101,22 +98,20 @@ struct tool_result tool_run(const char *first, ...)
 {
     char *argv[ARGS_MAX];
     va_list args;
-
     va_start(args, first);
     collect_args(argv, first, args);
     va_end(args);
-    return run(-1, argv);
+    return run_and_collect(-1, argv);
 }
 
 struct tool_result tool_run_into(int fd, const char *first, ...)
 {
     char *argv[ARGS_MAX];
     va_list args;
-
     va_start(args, first);
     collect_args(argv, first, args);
     va_end(args);
-    return run(fd, argv);
+    return run_and_collect(fd, argv);
 }
 
 pid_t tool_start(int in_fd, int out_fd, int err_fd, const char *first, ...)
@@ -124,11 +119,10 @@ pid_t tool_start(int in_fd, int out_fd, int err_fd, const char *first, ...)
     const int fds[3] = {in_fd, out_fd, err_fd};
     char *argv[ARGS_MAX];
     va_list args;
-
     va_start(args, first);
     collect_args(argv, first, args);
     va_end(args);
-    return start(fds, argv);
+    return tool_fork(fds, argv);
 }
 
 void tool_follow(struct tool_running *tool, const char *first, ...)
@@ -136,7 +130,6 @@ void tool_follow(struct tool_running *tool, const char *first, ...)
     char *argv[ARGS_MAX];
     va_list args;
     int ends[2];
-
     va_start(args, first);
     collect_args(argv, first, args);
     va_end(args);
@@ -146,14 +139,13 @@ void tool_follow(struct tool_running *tool, const char *first, ...)
     assert_non_null(tool->err);
     assert_non_null(tool->out);
     const int fds[3] = {-1, ends[1], fileno(tool->err)};
-    tool->pid = start(fds, argv);
+    tool->pid = tool_fork(fds, argv);
     close(ends[1]);
 }
 
 const char *tool_line(struct tool_running *tool)
 {
     static char line[4096];
-
     if (fgets(line, sizeof(line), tool->out) == NULL)
         return NULL;
     line[strcspn(line, "\n")] = '\0';
@@ -164,7 +156,6 @@ struct tool_result tool_end(struct tool_running *tool)
 {
     struct tool_result result = {.out = NULL};
     size_t err_len;
-
     if (tool->out != NULL)
         fclose(tool->out);
     result.exit = tool_wait(tool->pid);
@@ -182,7 +173,6 @@ void tool_assert_failed(const struct tool_result *result, int code, const char *
 {
     static const char start[] = "shm-inspect: ";
     const char *newline = strchr(result->err, '\n');
-
     if (result->exit != code || strncmp(result->err, start, sizeof(start) - 1) != 0 ||
         newline == NULL || newline[1] != '\0' || strstr(result->err, what) == NULL)
         fail_msg("exit %d, wanted %d; stderr, which should be a line with \"%s\": %s", result->exit,
@@ -192,7 +182,6 @@ void tool_assert_failed(const struct tool_result *result, int code, const char *
 const char *segment_name(void)
 {
     static char name[64];
-
     if (name[0] == '\0')
         snprintf(name, sizeof(name), "/rosterd-test-inspect-%d", (int)getpid());
     return name;
@@ -201,7 +190,6 @@ const char *segment_name(void)
 void segment_remove(void)
 {
     char path[128];
-
     snprintf(path, sizeof(path), "/dev/shm%s", segment_name());
     unlink(path);
     snprintf(path, sizeof(path), "/dev/shm%s.stats", segment_name());
@@ -219,7 +207,6 @@ struct shm_store *segment_open_as(struct shm_config config)
 {
     struct shm_store *store;
     struct shm_fault fault = {{0}};
-
     config.name = segment_name();
     if (shm_store_open(&store, &config, &fault) != SHM_OK)
         fail_msg("%s", fault.text);
@@ -233,15 +220,44 @@ void segment_close(void)
     opened = NULL;
 }
 
+struct shm_actor *segment_join(struct shm_store *store, enum shm_actor_kind kind, unsigned number)
+{
+    struct shm_actor *actor;
+    struct shm_fault fault = {{0}};
+    if (shm_actor_join(&actor, store, kind, number, &fault) != SHM_OK)
+        fail_msg("%s", fault.text);
+    return actor;
+}
+
+pid_t segment_stopped_lock_holder(struct shm_store *store)
+{
+    int status;
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        if (shm_writer_lock(store) != SHM_OK)
+            _exit(1);
+        raise(SIGSTOP);
+        _exit(0);
+    }
+    assert_int_equal(waitpid(pid, &status, WUNTRACED), pid);
+    assert_true(WIFSTOPPED(status));
+    return pid;
+}
+
+void segment_assert_verified(void)
+{
+    struct tool_result got = tool_run(ON_SEGMENT, "verify", NULL);
+    if (got.exit != 0)
+        fail_msg("%s%s", got.out, got.err);
+    tool_free(&got);
+}
+
 void segment_insert_body(struct shm_store *store, uint8_t id, const void *body, size_t len)
 {
     struct shm_new_user user = {.body = body, .body_len = (uint32_t)len};
-    struct shm_actor *actor;
-    struct shm_fault fault = {{0}};
-
+    struct shm_actor *actor = segment_join(store, SHM_ACTOR_WORKER, 0);
     memset(user.id, id, sizeof(user.id));
-    if (shm_actor_join(&actor, store, SHM_ACTOR_WORKER, 0, &fault) != SHM_OK)
-        fail_msg("%s", fault.text);
     assert_int_equal(shm_users_insert(actor, &user, 1, NULL), SHM_OK);
     shm_actor_leave(actor);
 }
@@ -249,7 +265,6 @@ void segment_insert_body(struct shm_store *store, uint8_t id, const void *body, 
 void segment_insert(struct shm_store *store, uint8_t id, const Userservice__User *user)
 {
     uint8_t body[SHM_BODY_MAX];
-
     assert_true(userservice__user__get_packed_size(user) <= sizeof(body));
     segment_insert_body(store, id, body, userservice__user__pack(user, body));
 }
@@ -259,7 +274,6 @@ Userservice__User user_make(ProtobufCBinaryData username, ProtobufCBinaryData em
 {
     static ProtobufCBinaryData roles[] = {{4, (uint8_t *)"user"}, {5, (uint8_t *)"admin"}};
     Userservice__User user = USERSERVICE__USER__INIT;
-
     user.username = username;
     user.email = email;
     user.created_at = created_at;
@@ -273,7 +287,6 @@ void segment_insert_three(struct shm_store *store)
     Userservice__User ada = user_make(BYTES("ada"), BYTES("ada@example.org"), 1700000000);
     Userservice__User bob = user_make(BYTES("bob"), BYTES(""), 1700000001);
     Userservice__User zoe = user_make(BYTES("Zo\xC3\xAB"), BYTES("z@example.org"), 1700000002);
-
     segment_insert(store, 1, &ada);
     segment_insert(store, 2, &bob);
     segment_insert(store, 3, &zoe);
@@ -282,7 +295,6 @@ void segment_insert_three(struct shm_store *store)
 int segment_setup_three(void **state)
 {
     struct shm_store *store = segment_open();
-
     (void)state;
     segment_insert_three(store);
     segment_close();
@@ -292,7 +304,7 @@ int segment_setup_three(void **state)
 int segment_teardown(void **state)
 {
     (void)state;
-    segment_close(); /* a test that failed left it open */
+    segment_close(); /* a failed test has left it open */
     segment_remove();
     return 0;
 }
@@ -300,16 +312,14 @@ int segment_teardown(void **state)
 struct json_object *json_parse(const char *text)
 {
     struct json_object *value = json_tokener_parse(text);
-
     if (value == NULL)
-        fail_msg("no JSON: %s", text);
+        fail_msg("not JSON: %s", text);
     return value;
 }
 
 struct json_object *json_field(struct json_object *object, const char *key)
 {
     struct json_object *value;
-
     if (!json_object_object_get_ex(object, key, &value))
         fail_msg("no \"%s\" in %s", key, json_object_to_json_string(object));
     return value;

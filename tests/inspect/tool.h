@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Runs shm-inspect as a process and keeps what it said; makes the segments it is run on. */
+/* Runs shm-inspect as a process and collects its output; creates the segments it is run on. */
 #ifndef ROSTERD_TESTS_INSPECT_TOOL_H
 #define ROSTERD_TESTS_INSPECT_TOOL_H
 
@@ -15,66 +15,80 @@
 #include "shm/store.h"
 
 struct tool_result {
-    int exit;  /* its status, or 128 + the signal that killed it */
-    char *out; /* with a final NUL; may hold others */
-    char *err;
+    int exit;  /* the exit status, or 128 + the signal that killed the process */
+    char *out; /* stdout, terminated by a NUL; may contain other NULs */
+    char *err; /* stderr, terminated by a NUL */
     size_t out_len;
 };
 
-/** Runs shm-inspect with these arguments, NULL at the end, and waits for it. */
+/** Runs shm-inspect with these arguments, NULL at the end, and waits for its end. The caller calls
+ * tool_free(). */
 struct tool_result tool_run(const char *first, ...) __attribute__((sentinel));
-/** The same with stdout already open at `fd`; out stays empty. */
+/** Like tool_run(), but the tool's stdout is `fd`; result.out is empty. */
 struct tool_result tool_run_into(int fd, const char *first, ...) __attribute__((sentinel));
-/** Starts it beside the test; stdin, stdout and stderr are these descriptors, -1 the test's own. */
+/** Starts shm-inspect and returns at once. Its stdin, stdout and stderr are these descriptors; -1:
+ * those of the test. */
 pid_t tool_start(int in_fd, int out_fd, int err_fd, const char *first, ...)
     __attribute__((sentinel));
-/** Waits for its end. @return its status, or 128 + the signal that killed it */
+/** Waits for the end of a process. @return its exit status, or 128 + the signal that killed it */
 int tool_wait(pid_t pid);
-/** Whether it runs as user nobody from now on; needs root. */
+/** Makes the following runs use the user nobody, or the test's own again. Needs root. */
 void tool_as_nobody(bool yes);
 void tool_free(struct tool_result *result);
-/** One whose lines are read while it runs. */
+/** A tool whose stdout the test reads while it runs. */
 struct tool_running {
     pid_t pid;
-    FILE *out; /* the pipe that it writes to; who closes it early sets it to NULL */
+    FILE *out; /* the tool's stdout; a test that closes it early sets it to NULL */
     FILE *err;
 };
 void tool_follow(struct tool_running *tool, const char *first, ...) __attribute__((sentinel));
-/** Its next line, without the newline, until the next call; NULL: it has ended. */
+/** The tool's next line without its newline, valid until the next call; NULL at the end. */
 const char *tool_line(struct tool_running *tool);
-/** Waits for its end; result.out stays NULL. What it still writes nobody reads. */
+/** Closes the tool's stdout and waits for its end. result.out is NULL. */
 struct tool_result tool_end(struct tool_running *tool);
-/** Asserts status and that stderr is one `shm-inspect: ` line with `what` in it. */
+/** Asserts the exit status, and that stderr is one line that starts with `shm-inspect: ` and
+ * contains `what`. */
 void tool_assert_failed(const struct tool_result *result, int code, const char *what);
 
-/** This test program's segment name; it is gone, with its counters, after segment_remove(). */
+/** The segment name of this test program. */
 const char *segment_name(void);
+/** Removes the segment and its counters. */
 void segment_remove(void);
-/** Creates it, or takes it over, as a server does; an owner until segment_close(). */
+/** Creates the segment or takes it over, as a server does. The test owns it until segment_close().
+ */
 struct shm_store *segment_open(void);
-/** The same with the given config, whose name is set. */
+/** Like segment_open(), with this config; its name is set here. */
 struct shm_store *segment_open_as(struct shm_config config);
-/** Ends the ownership; nothing where none is open. */
+/** Ends the ownership. Does nothing if no segment is open. */
 void segment_close(void);
 
-/** Inserts a user whose id is 16 times `id`, made as the server makes one. */
+/** Joins as an actor; fails the test if that fails. */
+struct shm_actor *segment_join(struct shm_store *store, enum shm_actor_kind kind, unsigned number);
+/** Forks a process that takes the writer lock and stops. @return its pid, to be killed and waited
+ * for */
+pid_t segment_stopped_lock_holder(struct shm_store *store);
+/** Runs verify and asserts that it finds no fault. */
+void segment_assert_verified(void);
+
+/** Inserts a user whose id consists of 16 bytes `id`, encoded as the server encodes it. */
 void segment_insert(struct shm_store *store, uint8_t id, const Userservice__User *user);
-/** The same with a body of any bytes. */
+/** Like segment_insert(), with these bytes as body. */
 void segment_insert_body(struct shm_store *store, uint8_t id, const void *body, size_t len);
 
 Userservice__User user_make(ProtobufCBinaryData username, ProtobufCBinaryData email,
                             int64_t created_at);
-/** ada, bob and Zoë, with the ids 1, 2 and 3. */
+/** Inserts ada, bob and Zoë, with the ids 1, 2 and 3. */
 void segment_insert_three(struct shm_store *store);
-/** cmocka's setup: a segment of those three, whose server is dead. */
+/** A setup function for cmocka: a segment of those three users, whose server is dead. */
 int segment_setup_three(void **state);
-/** cmocka's teardown. */
+/** A teardown function for cmocka: removes the segment. */
 int segment_teardown(void **state);
 
-/** The one JSON value that the text holds; the caller's to put. */
+/** Parses a text that is one JSON value. The caller releases it. */
 struct json_object *json_parse(const char *text);
-/** The object's field, which must be there and of that type. */
+/** An object's field; fails the test if it is missing. */
 struct json_object *json_field(struct json_object *object, const char *key);
+/* The same; they also assert the type. */
 const char *json_string_field(struct json_object *object, const char *key);
 uint64_t json_number_field(struct json_object *object, const char *key);
 

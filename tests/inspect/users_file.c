@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "tests/inspect/users_file.h"
 
-#include <inttypes.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -16,7 +15,6 @@
 const char *file_path(void)
 {
     static char path[64];
-
     if (path[0] == '\0')
         snprintf(path, sizeof(path), "test-inspect-%d.jsonl", (int)getpid());
     return path;
@@ -25,7 +23,6 @@ const char *file_path(void)
 void file_remove(void)
 {
     char temporary[80];
-
     snprintf(temporary, sizeof(temporary), "%s.tmp", file_path());
     unlink(file_path());
     unlink(temporary);
@@ -34,7 +31,6 @@ void file_remove(void)
 void file_write(const char *text)
 {
     FILE *file = fopen(file_path(), "w");
-
     assert_non_null(file);
     assert_true(fputs(text, file) >= 0);
     assert_int_equal(fclose(file), 0);
@@ -45,12 +41,11 @@ char *file_read(const char *path)
     FILE *file = fopen(path, "r");
     char *text = NULL;
     size_t size = 0;
-
     if (file == NULL)
         return NULL;
     if (getdelim(&text, &size, '\0', file) < 0) {
         free(text);
-        text = strdup(""); /* an empty file */
+        text = strdup(""); /* the file is empty */
     }
     fclose(file);
     return text;
@@ -59,7 +54,7 @@ char *file_read(const char *path)
 static void id_of(uint8_t id[UUID_SIZE], unsigned i)
 {
     memset(id, 0, UUID_SIZE);
-    /* not in the order of creation */
+    /* The order of the ids must not be the order of creation. */
     uint32_t scattered = i * 2654435761u;
     memcpy(id, &scattered, sizeof(scattered));
     memcpy(id + 12, &i, sizeof(i));
@@ -71,7 +66,6 @@ size_t line_of(char line[FILE_LINE_SIZE], unsigned i)
 {
     uint8_t id[UUID_SIZE];
     char text[UUID_TEXT_SIZE + 1];
-
     id_of(id, i);
     uuid_to_string(text, id);
     return (size_t)snprintf(line, FILE_LINE_SIZE,
@@ -83,7 +77,6 @@ size_t line_of(char line[FILE_LINE_SIZE], unsigned i)
 void lines_of(FILE *out, unsigned from, unsigned to)
 {
     char line[FILE_LINE_SIZE];
-
     for (unsigned i = from; i < to; i++)
         assert_int_equal(fwrite(line, line_of(line, i), 1, out), 1);
 }
@@ -91,7 +84,6 @@ void lines_of(FILE *out, unsigned from, unsigned to)
 void file_write_users(unsigned from, unsigned to)
 {
     FILE *file = fopen(file_path(), "w");
-
     assert_non_null(file);
     lines_of(file, from, to);
     assert_int_equal(fclose(file), 0);
@@ -102,7 +94,6 @@ size_t user_of(uint8_t id[UUID_SIZE], uint8_t body[USER_BODY_MAX], unsigned i)
     char username[32], email[32], role[32];
     struct user_text roles[2] = {{(const uint8_t *)"user", 4}, {(const uint8_t *)role, 0}};
     struct user_fields fields = {.created_at = 1700000000 + (int64_t)i, .roles = roles};
-
     id_of(id, i);
     fields.username = (struct user_text){(const uint8_t *)username,
                                          (size_t)snprintf(username, sizeof(username), "user%u", i)};
@@ -116,7 +107,6 @@ size_t user_of(uint8_t id[UUID_SIZE], uint8_t body[USER_BODY_MAX], unsigned i)
 char *dumped_users(void)
 {
     struct tool_result got = tool_run(ON_SEGMENT, "dump", NULL);
-
     assert_string_equal(got.err, "");
     assert_int_equal(got.exit, 0);
     char *first = strchr(got.out, '\n');
@@ -135,7 +125,6 @@ char *dumped_users(void)
 void assert_table_has(unsigned count)
 {
     char *users = dumped_users(), *at = users, line[FILE_LINE_SIZE];
-
     for (unsigned i = 0; i < count; i++) {
         size_t len = line_of(line, i);
         if (strncmp(at, line, len) != 0)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Files of users as JSON lines, for dump and load. */
+/* Files of users as JSON lines, for the tests of dump and load. */
 #ifndef ROSTERD_TESTS_INSPECT_USERS_FILE_H
 #define ROSTERD_TESTS_INSPECT_USERS_FILE_H
 
@@ -11,25 +11,25 @@
 
 enum { FILE_LINE_SIZE = 256 };
 
-/** This test program's file; it is gone, with what a dump may leave beside it, after
- * file_remove(). */
+/** The path of this test program's file. */
 const char *file_path(void);
+/** Removes the file, and the temporary file of a dump beside it. */
 void file_remove(void);
 void file_write(const char *text);
-/** All of it, with a final NUL; the caller's to free. NULL where there is none. */
+/** The file's contents, terminated by a NUL; the caller frees them. NULL if there is no file. */
 char *file_read(const char *path);
 
-/** User number i as a line; every field of it depends on i. @return its length */
+/** Writes user number i as a line; every field depends on i. @return the line's length */
 size_t line_of(char line[FILE_LINE_SIZE], unsigned i);
-/** Users [from, to) as lines. */
+/** Writes the users [from, to) as lines. */
 void lines_of(FILE *out, unsigned from, unsigned to);
 void file_write_users(unsigned from, unsigned to);
-/** User number i as the store has it. @return the body's length */
+/** User number i as the store holds it. @return the body's length */
 size_t user_of(uint8_t id[UUID_SIZE], uint8_t body[USER_BODY_MAX], unsigned i);
 
-/** A dump's lines of users, without its first and last; the caller's to free. */
+/** Runs dump and returns its lines without header and trailer; the caller frees them. */
 char *dumped_users(void);
-/** Asserts that the table has just the users [0, count), in that order. */
+/** Asserts that the table contains exactly the users [0, count), in that order. */
 void assert_table_has(unsigned count);
 
 #endif

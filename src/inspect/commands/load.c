@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * load: users from JSON lines. A load that ended in whatever way has loaded the file up to some
- * line (chunk.h), and loading the file again goes on from there: users who are there with the
- * same contents are passed over.
- */
+#include "inspect/commands/load.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -12,90 +9,86 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "inspect/core/capacity.h"
 #include "inspect/core/chunk.h"
 #include "inspect/core/guard.h"
-#include "inspect/core/inspect.h"
 #include "inspect/core/lines.h"
+#include "inspect/core/object.h"
 #include "inspect/core/progress.h"
-#include "inspect/core/record.h"
-#include "inspect/core/room.h"
-#include "inspect/core/text.h"
-#include "inspect/core/writer.h"
+#include "inspect/core/record_parser.h"
+#include "inspect/core/table_writer.h"
 
 struct load {
     const struct inspect_options *options;
-    const char *name; /* of the file, for people */
+    const char *name; /* of the file, for messages */
     enum inspect_exit code;
-    struct writer writer;
+    struct table_writer writer;
     struct lines lines;
     struct record_parser parser;
     struct chunk chunk;
     struct progress progress;
-    uint64_t refused;
-    uint64_t seen;        /* users' lines, good and bad */
-    uint64_t told;        /* users that the dump's first line tells of */
-    bool header, trailer; /* have been there */
+    uint64_t refused;     /* lines */
+    uint64_t seen;        /* lines of users, good and bad */
+    uint64_t announced;   /* the number of users in the dump's header */
+    bool header, trailer; /* have been read */
 };
 
-/* ---- what is wrong with a line, and what ends the load ---- */
+/* ---- messages ---- */
 
-static uint64_t loaded(const struct load *load)
+static uint64_t load_count_done(const struct load *load)
 {
     return load->chunk.inserted + load->chunk.updated + load->chunk.unchanged;
 }
 
 static const char *so_far(const struct load *load, char text[96])
 {
-    if (loaded(load) == 0)
+    if (load_count_done(load) == 0)
         return "nothing is loaded";
     snprintf(text, 96, "loaded up to line %" PRIu64 " (%" PRIu64 " users)", load->chunk.last_line,
-             loaded(load));
+             load_count_done(load));
     return text;
 }
 
-/* @return false: the load is over */
-static bool end(struct load *load, enum inspect_exit code, const char *reason)
+/* Reports why the load ends. Returns false: no more lines are read. */
+static bool load_end(struct load *load, enum inspect_exit code, const char *reason)
 {
     char text[96];
-
     progress_clear(&load->progress);
-    load->code = inspect_fail(code, "%s: %s; %s", load->name, reason, so_far(load, text));
+    load->code = report_fail(code, "%s: %s; %s", load->name, reason, so_far(load, text));
     return false;
 }
 
-static bool end_by_store(struct load *load, int error)
+/* Reports a refused line. Returns whether to go on with the next line. */
+static bool refuse_line(struct load *load, uint64_t line, const char *reason)
 {
-    char text[128];
-
-    return end(load, error == SHM_ECORRUPT ? INSPECT_BAD_SEGMENT : INSPECT_FAILED,
-               writer_reason(&load->writer, error, text));
-}
-
-/* A chunk_refuse. */
-static bool refuse(void *data, uint64_t line, const char *reason)
-{
-    struct load *load = data;
     bool go_on = load->options->keep_going;
     char text[96];
-
     progress_clear(&load->progress);
     load->refused++;
-    load->code = inspect_fail(INSPECT_FAILED, "%s:%" PRIu64 ": %s%s%s", load->name, line, reason,
-                              go_on ? "" : "; ", go_on ? "" : so_far(load, text));
+    load->code = report_fail(INSPECT_FAILED, "%s:%" PRIu64 ": %s%s%s", load->name, line, reason,
+                             go_on ? "" : "; ", go_on ? "" : so_far(load, text));
     return go_on;
 }
 
-/* @return whether to go on */
-static bool check_store(struct load *load, int error)
+/* A chunk_refuse. */
+static bool refuse_user(void *data, uint64_t line, const struct fault *fault)
 {
-    if (error == SHM_OK)
-        return true;
-    return error == CHUNK_STOPPED ? false : end_by_store(load, error);
+    return refuse_line(data, line, fault->text);
+}
+
+/* Reports the store's error if a function of the chunk has failed. Returns whether to go on. */
+static bool check_chunk(struct load *load, bool done)
+{
+    if (done || load->chunk.error == SHM_OK) /* refuse_user() has reported the other failure */
+        return done;
+    struct fault fault;
+    enum inspect_exit code = table_writer_explain(&load->writer, load->chunk.error, &fault);
+    return load_end(load, code, fault.text);
 }
 
 /* ---- lines ---- */
 
-static bool is_blank(const char *line, size_t len)
+static bool line_is_blank(const char *line, size_t len)
 {
     for (size_t i = 0; i < len; i++)
         if (line[i] != ' ' && line[i] != '\t' && line[i] != '\r')
@@ -103,146 +96,138 @@ static bool is_blank(const char *line, size_t len)
     return true;
 }
 
-static bool take_header(struct load *load)
+static bool load_header(struct load *load)
 {
+    struct fault fault;
     if (load->header || load->seen != 0)
-        return refuse(load, load->lines.number,
-                      "the first line of a dump, in the middle of a file");
+        return refuse_line(load, load->lines.number,
+                           "the header of a dump in the middle of a file");
     load->header = true;
-    load->told = load->parser.users;
-    char reason[ROOM_REASON_SIZE];
-    return room_for_dump(&load->writer, load->lines.fd, load->told, reason) ||
-           end(load, INSPECT_FAILED, reason);
+    load->announced = load->parser.users;
+    return capacity_check_dump(&load->writer, load->lines.fd, load->announced, &fault) ||
+           load_end(load, INSPECT_FAILED, fault.text);
 }
 
-static bool take_trailer(struct load *load)
+static bool load_trailer(struct load *load)
 {
-    char reason[128];
-
+    struct fault fault;
     if (!load->header)
-        return refuse(load, load->lines.number, "the end of a dump whose first line is missing");
+        return refuse_line(load, load->lines.number, "the trailer of a dump without a header");
     load->trailer = true;
-    if (load->told == load->seen && load->parser.users == load->seen)
+    if (load->announced == load->seen && load->parser.users == load->seen)
         return true;
-    snprintf(reason, sizeof(reason),
-             "a damaged dump: %" PRIu64 " users by its first line, %" PRIu64
-             " by its last, and %" PRIu64 " lines of users",
-             load->told, load->parser.users, load->seen);
-    return refuse(load, load->lines.number, reason);
+    fault_set(&fault,
+              "damaged dump: %" PRIu64 " users by its header, %" PRIu64
+              " by its trailer, but %" PRIu64 " lines of users",
+              load->announced, load->parser.users, load->seen);
+    return refuse_line(load, load->lines.number, fault.text);
 }
 
-/* @return whether to go on */
-static bool take_line(struct load *load, const char *line, size_t len)
+/* Returns whether to go on with the next line. */
+static bool load_line(struct load *load, const char *line, size_t len)
 {
     uint64_t number = load->lines.number;
-
-    if (is_blank(line, len))
+    struct fault fault;
+    if (line_is_blank(line, len))
         return true;
     if (load->trailer)
-        return refuse(load, number, "a line after the end of the dump");
-    switch (record_parse(&load->parser, line, len, chunk_next(&load->chunk))) {
+        return refuse_line(load, number, "a line after the end of the dump");
+    switch (record_parse(&load->parser, line, len, chunk_next(&load->chunk), &fault)) {
     case RECORD_HEADER:
-        return take_header(load);
+        return load_header(load);
     case RECORD_TRAILER:
-        return take_trailer(load);
+        return load_trailer(load);
     case RECORD_BAD:
         load->seen++;
-        return refuse(load, number, load->parser.reason);
+        return refuse_line(load, number, fault.text);
     case RECORD_USER:
         break;
     }
     load->seen++;
-    return check_store(load, chunk_add(&load->chunk, number));
+    return check_chunk(load, chunk_add(&load->chunk, number));
 }
 
-static bool take_long_line(struct load *load)
+static bool load_long_line(struct load *load)
 {
-    char reason[64];
-
+    struct fault fault;
     load->seen++;
-    snprintf(reason, sizeof(reason), "the line is longer than %d bytes", RECORD_LINE_MAX);
-    return refuse(load, load->lines.number, reason);
+    fault_set(&fault, "the line is longer than %d bytes", RECORD_LINE_MAX);
+    return refuse_line(load, load->lines.number, fault.text);
 }
 
-static bool fail_read(struct load *load)
+/* After lines_next() has failed with errno. Returns whether to try again. */
+static bool load_read_error(struct load *load)
 {
-    char reason[128];
-
+    struct fault fault;
     if (errno == EINTR && guard_stopped())
-        return end(load, INSPECT_FAILED, "interrupted");
-    if (errno == EINTR) /* stopped and continued */
+        return load_end(load, INSPECT_FAILED, "interrupted");
+    if (errno == EINTR) /* SIGSTOP and SIGCONT */
         return true;
-    snprintf(reason, sizeof(reason), "cannot read: %s", strerror(errno));
-    return end(load, INSPECT_FAILED, reason);
+    fault_set_errno(&fault, "cannot read");
+    return load_end(load, INSPECT_FAILED, fault.text);
 }
 
-/* @return whether the file came to its end */
-static bool take_lines(struct load *load)
+/* Returns whether the end of the file was reached. */
+static bool load_lines(struct load *load)
 {
     const char *line;
     size_t len;
     bool go_on = true;
-
     while (go_on) {
         switch (lines_next(&load->lines, &line, &len)) {
         case LINES_READ:
-            go_on = take_line(load, line, len);
+            go_on = load_line(load, line, len);
             break;
         case LINES_LONG:
-            go_on = take_long_line(load);
+            go_on = load_long_line(load);
             break;
         case LINES_FAILED:
-            go_on = fail_read(load);
+            go_on = load_read_error(load);
             break;
         case LINES_END:
             return true;
         }
-        progress_show(&load->progress, load->lines.bytes, loaded(load));
+        progress_show(&load->progress, load->lines.bytes, load_count_done(load));
     }
     return false;
 }
 
-static void finish(struct load *load)
+static void load_file(struct load *load)
 {
-    if (!take_lines(load) || !check_store(load, chunk_commit(&load->chunk)))
+    if (!load_lines(load) || !check_chunk(load, chunk_commit(&load->chunk)))
         return;
-    progress_finish(&load->progress, load->lines.bytes, loaded(load));
+    progress_finish(&load->progress, load->lines.bytes, load_count_done(load));
     if (load->header && !load->trailer)
-        end(load, INSPECT_FAILED, "a truncated dump: its last line is missing");
+        load_end(load, INSPECT_FAILED, "truncated dump: its trailer is missing");
     else if (!load->header && load->seen == 0 && load->refused == 0)
-        end(load, INSPECT_FAILED, "no users in it, and not the first line of a dump either");
+        load_end(load, INSPECT_FAILED, "the file has no users and no header of a dump");
 }
 
 /* ---- the command ---- */
 
-static void print_result(const struct load *load)
+static void load_print_summary(const struct load *load)
 {
     const struct chunk *chunk = &load->chunk;
-
     if (!load->options->json) {
         printf("%" PRIu64 " inserted, %" PRIu64 " updated, %" PRIu64 " unchanged, %" PRIu64
                " refused\n",
                chunk->inserted, chunk->updated, chunk->unchanged, load->refused);
         return;
     }
-    struct json_object *object = json_object_new_object();
-    json_object_object_add(object, "inserted", json_object_new_uint64(chunk->inserted));
-    json_object_object_add(object, "updated", json_object_new_uint64(chunk->updated));
-    json_object_object_add(object, "unchanged", json_object_new_uint64(chunk->unchanged));
-    json_object_object_add(object, "refused", json_object_new_uint64(load->refused));
-    json_object_object_add(object, "last_line", json_object_new_uint64(chunk->last_line));
-    text_print_json(stdout, object);
-    json_object_put(object);
+    struct json_object *object = object_new();
+    object_add_number(object, "inserted", chunk->inserted);
+    object_add_number(object, "updated", chunk->updated);
+    object_add_number(object, "unchanged", chunk->unchanged);
+    object_add_number(object, "refused", load->refused);
+    object_add_number(object, "last_line", chunk->last_line);
+    object_print(stdout, object);
 }
 
-static bool open_file(struct load *load, const char *path)
+static bool load_open_file(struct load *load, const char *path)
 {
-    struct stat st;
-    uint64_t size = 0;
-
     load->name = path;
     load->lines.longest = RECORD_LINE_MAX;
-    load->lines.wait = guard_readable;
+    load->lines.wait = guard_wait_readable;
     if (strcmp(path, "-") == 0) {
         load->name = "stdin";
         load->lines.fd = STDIN_FILENO;
@@ -250,35 +235,36 @@ static bool open_file(struct load *load, const char *path)
         load->lines.fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
     }
     if (load->lines.fd < 0) {
-        inspect_fail(INSPECT_FAILED, "%s: cannot open: %s", path, strerror(errno));
+        report_fail(INSPECT_FAILED, "%s: cannot open: %s", path, strerror(errno));
         return false;
     }
+    struct stat st;
+    uint64_t size = 0;
     if (fstat(load->lines.fd, &st) == 0 && S_ISREG(st.st_mode))
         size = (uint64_t)st.st_size;
     progress_start(&load->progress, "load", size, false);
     return true;
 }
 
-enum inspect_exit inspect_load(const struct inspect_options *options)
+enum inspect_exit command_load(const struct inspect_options *options)
 {
     static struct load load;
-
     load.options = options;
     load.code = INSPECT_DONE;
-    if (!open_file(&load, options->operands[0]))
+    if (!load_open_file(&load, options->operands[0]))
         return INSPECT_FAILED;
-    enum inspect_exit code = writer_open(&load.writer, options);
+    enum inspect_exit code = table_writer_open(&load.writer, options);
     if (code != INSPECT_DONE)
         return code;
     load.chunk.writer = &load.writer;
-    load.chunk.refuse = refuse;
+    load.chunk.refuse = refuse_user;
     load.chunk.data = &load;
-    guard_stop();
+    guard_hold_signals();
     record_parser_init(&load.parser);
-    finish(&load);
-    print_result(&load);
+    load_file(&load);
+    load_print_summary(&load);
     record_parser_free(&load.parser);
-    writer_close(&load.writer);
+    table_writer_close(&load.writer);
     if (load.lines.fd != STDIN_FILENO)
         close(load.lines.fd);
     return load.code;

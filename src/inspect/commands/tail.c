@@ -1,29 +1,34 @@
 /* SPDX-License-Identifier: MIT */
-/* tail: follows the change feed, a line a change. */
+#include "inspect/commands/tail.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdio_ext.h>
+#include <sys/param.h>
 
 #include "inspect/core/guard.h"
-#include "inspect/core/inspect.h"
+#include "inspect/core/object.h"
 #include "inspect/core/show.h"
+#include "inspect/core/stdout.h"
+#include "inspect/core/table_reader.h"
 #include "inspect/core/text.h"
 
-/* ms between two looks: the first while changes come, twice as long each time until the last */
+/* Milliseconds between two polls of the feed: the minimum while changes arrive, doubled by each
+ * poll that finds none, up to the maximum. */
 enum { SLEEP_MIN = 10, SLEEP_MAX = 200 };
 
 struct tail {
     const struct inspect_options *options;
-    struct inspect_view view;
+    struct table_reader table;
     struct shm_follower follower;
-    bool lost;        /* changes, to the ring: the table is to be reported */
-    uint64_t version; /* of the last report of it */
-    uint64_t left;    /* changes until it ends */
+    bool lost;        /* the feed no longer has the next change: print the whole table */
+    uint64_t version; /* of the table when it was last printed */
+    uint64_t left;    /* changes still to print */
     struct shm_record record;
-    enum inspect_exit code;
+    enum inspect_exit code; /* of the command, so far */
 };
 
-static const char *kind_name(enum shm_change_kind kind)
+static const char *change_name(enum shm_change_kind kind)
 {
     switch (kind) {
     case SHM_CREATED:
@@ -38,33 +43,29 @@ static const char *kind_name(enum shm_change_kind kind)
 
 /* ---- lines ---- */
 
-/* @param id, user may be NULL */
-static void print_json(uint64_t version, const char *kind, const char *id,
-                       const struct show_user *user)
+/* id and user may be NULL. */
+static void tail_print_json(uint64_t version, const char *kind, const char *id,
+                            const struct show_user *user)
 {
-    struct json_object *object = json_object_new_object();
-
-    text_json_number(object, "version", version);
-    json_object_object_add(object, "kind", json_object_new_string(kind));
+    struct json_object *object = object_new();
+    object_add_number(object, "version", version);
+    object_add_string(object, "kind", kind);
     if (id != NULL)
-        json_object_object_add(object, "id", json_object_new_string(id));
+        object_add_string(object, "id", id);
     if (user != NULL)
-        json_object_object_add(
-            object, "username",
-            text_json_string(user->fields.username.data, user->fields.username.len));
-    text_print_json(stdout, object);
-    json_object_put(object);
+        object_add(object, "username",
+                   object_new_text(user->fields.username.data, user->fields.username.len));
+    object_print(stdout, object);
 }
 
-static void print_line(const struct tail *tail, uint64_t version, const char *kind,
-                       const uint8_t *id, const struct show_user *user)
+static void tail_print_line(const struct tail *tail, uint64_t version, const char *kind,
+                            const uint8_t *id, const struct show_user *user)
 {
     char text[UUID_TEXT_SIZE + 1] = "";
-
     if (id != NULL)
         uuid_to_string(text, id);
     if (tail->options->json) {
-        print_json(version, kind, id != NULL ? text : NULL, user);
+        tail_print_json(version, kind, id != NULL ? text : NULL, user);
         return;
     }
     printf("%" PRIu64 "\t%s\t%s\t", version, kind, text);
@@ -73,15 +74,15 @@ static void print_line(const struct tail *tail, uint64_t version, const char *ki
     putchar('\n');
 }
 
-/* Outside of the read section. */
-static bool flush(struct tail *tail, size_t at_least)
+/* Writes the buffered lines, if they are at least so many bytes, outside the read section. Returns
+ * false if the command must end. */
+static bool tail_flush(struct tail *tail, size_t at_least)
 {
     enum inspect_exit stopped;
-
     if (__fpending(stdout) < at_least)
         return true;
-    shm_reader_rest(tail->view.reader);
-    if (inspect_flush(&stopped))
+    shm_reader_rest(tail->table.reader);
+    if (stdout_flush(&stopped))
         return true;
     tail->code = stopped;
     return false;
@@ -89,76 +90,77 @@ static bool flush(struct tail *tail, size_t at_least)
 
 /* ---- following ---- */
 
-/* @return whether to go on: not in a segment that has outgrown us, each line of which might fail */
+/* Returns false if the command must end: a segment that has outgrown this process could fail for
+ * each of its changes. */
 static bool print_change(struct tail *tail, const struct shm_change *change)
 {
     struct shm_fault fault = {{0}};
     struct show_user user;
     int error = SHM_ENOENT;
-
     if (change->kind != SHM_DELETED)
-        error = shm_reader_find(tail->view.reader, change->id, &tail->record, &fault);
+        error = shm_reader_find(tail->table.reader, change->id, &tail->record, &fault);
     if (error != SHM_OK && error != SHM_ENOENT)
-        tail->code = inspect_fail_store(error, &fault);
+        tail->code = report_store_fault(error, &fault);
     if (error == SHM_EOUTGROWN)
         return false;
-    bool there = error == SHM_OK && show_user_read(&user, &tail->record);
-    print_line(tail, change->version, kind_name(change->kind), change->id, there ? &user : NULL);
+    bool found = error == SHM_OK && show_user_read(&user, &tail->record);
+    tail_print_line(tail, change->version, change_name(change->kind), change->id,
+                    found ? &user : NULL);
     return true;
 }
 
-/* One user of the listing. @return SHM_OK and SHM_ECORRUPT: there may be more; SHM_ENOENT and
- * SHM_EREVOKED: that was all. What else there is has been told */
+/* Prints the next user of the listing. Returns SHM_OK or SHM_ECORRUPT if more users may follow,
+ * SHM_ENOENT or SHM_EREVOKED at the end of the listing, or another error, which ends the command.
+ * All errors but the two ends have been reported. */
 static int resync_user(struct tail *tail)
 {
     struct shm_fault fault = {{0}};
     struct show_user user;
-    int error = shm_reader_next(tail->view.reader, &tail->record, &fault);
-
+    int error = shm_reader_next(tail->table.reader, &tail->record, &fault);
     if (error != SHM_OK && error != SHM_ENOENT && error != SHM_EREVOKED)
-        tail->code = inspect_fail_store(error, &fault);
+        tail->code = report_store_fault(error, &fault);
     if (error == SHM_OK) {
         bool good = show_user_read(&user, &tail->record);
-        print_line(tail, tail->version, "resync-user", tail->record.id, good ? &user : NULL);
+        tail_print_line(tail, tail->version, "resync-user", tail->record.id, good ? &user : NULL);
     }
     return error;
 }
 
-/* The whole table, where the feed has lost changes. @return whether to go on */
+/* Prints the whole table, because the feed no longer has all changes. Returns false if the command
+ * must end. */
 static bool resync(struct tail *tail)
 {
     struct shm_fault fault = {{0}};
-    int error = shm_reader_begin(tail->view.reader, 0, &fault);
-
+    int error = shm_reader_begin(tail->table.reader, 0, &fault);
     if (error != SHM_OK) {
-        tail->code = inspect_fail_store(error, &fault);
+        tail->code = report_store_fault(error, &fault);
         return false;
     }
-    tail->version = shm_reader_version(tail->view.reader);
-    print_line(tail, tail->version, "resync", NULL, NULL);
+    tail->version = shm_reader_version(tail->table.reader);
+    tail_print_line(tail, tail->version, "resync", NULL, NULL);
     do {
         error = resync_user(tail);
-        if (!flush(tail, INSPECT_FLUSH_AT) || guard_stopped())
+        if (!tail_flush(tail, STDOUT_FLUSH_AT) || guard_stopped())
             return false;
     } while (error == SHM_OK || error == SHM_ECORRUPT);
-    shm_reader_end(tail->view.reader);
+    shm_reader_end(tail->table.reader);
     if (error != SHM_ENOENT && error != SHM_EREVOKED)
         return false;
-    /* a listing that was revoked is begun anew, with a line that says so */
+    /* A revoked listing is repeated from the start, with another "resync" line. */
     tail->lost =
         error == SHM_EREVOKED || shm_feed_follow(NULL, &tail->follower, tail->version) != SHM_OK;
     return true;
 }
 
-/* Reports all there is. @return whether to go on; *any: whether there was something */
+/* Prints all changes that the feed has now; *any tells whether there were some. Returns false if
+ * the command must end. */
 static bool catch_up(struct tail *tail, bool *any)
 {
     struct shm_change change;
-
     for (*any = false; tail->left > 0; *any = true) {
         int error = tail->lost ? SHM_ERESYNC : shm_feed_next(NULL, &tail->follower, &change);
         if (error == SHM_ENOENT)
-            return flush(tail, 1);
+            return tail_flush(tail, 1);
         if (error == SHM_OK) {
             if (!print_change(tail, &change))
                 return false;
@@ -166,52 +168,50 @@ static bool catch_up(struct tail *tail, bool *any)
         } else if (!resync(tail)) {
             return false;
         }
-        if (!flush(tail, INSPECT_FLUSH_AT) || guard_stopped())
+        if (!tail_flush(tail, STDOUT_FLUSH_AT) || guard_stopped())
             return false;
     }
     return false;
 }
 
-static enum inspect_exit follow(struct tail *tail)
+static enum inspect_exit tail_follow(struct tail *tail)
 {
     struct shm_info info;
     int ms = SLEEP_MIN;
     bool any;
-
     while (catch_up(tail, &any)) {
-        shm_reader_rest(tail->view.reader);
-        ms = any ? SLEEP_MIN : 2 * ms < SLEEP_MAX ? 2 * ms : SLEEP_MAX;
-        if (!inspect_sleep(ms) || guard_stopped())
+        shm_reader_rest(tail->table.reader);
+        ms = any ? SLEEP_MIN : MIN(2 * ms, SLEEP_MAX);
+        if (!stdout_sleep(ms) || guard_stopped())
             break;
         if (ms < SLEEP_MAX)
             continue;
-        shm_store_info(tail->view.store, &info);
+        shm_store_info(tail->table.store, &info);
         if (info.replaced)
-            return inspect_fail(INSPECT_NO_SEGMENT, "segment %s: it was removed meanwhile",
-                                tail->options->segment);
+            return report_fail(INSPECT_NO_SEGMENT, "segment %s: it was removed",
+                               tail->options->segment);
     }
     return tail->code;
 }
 
-enum inspect_exit inspect_tail(const struct inspect_options *options)
+enum inspect_exit command_tail(const struct inspect_options *options)
 {
     struct tail tail = {.options = options, .left = options->limit, .code = INSPECT_DONE};
     struct shm_info info;
-    enum inspect_exit code = inspect_view_open(&tail.view, options);
-
+    enum inspect_exit code = table_reader_open(&tail.table, options);
     if (code != INSPECT_DONE)
         return code;
-    guard_stop();
-    shm_store_info(tail.view.store, &info);
+    guard_hold_signals();
+    shm_store_info(tail.table.store, &info);
     uint64_t from = options->from_now ? info.version : options->from;
     if (from > info.version) {
-        code = inspect_fail(INSPECT_FAILED,
-                            "--from: version %" PRIu64 " is yet to come, the last is %" PRIu64,
-                            from, info.version);
+        code = report_fail(INSPECT_FAILED,
+                           "--from: version %" PRIu64 " does not exist yet, the latest is %" PRIu64,
+                           from, info.version);
     } else {
         tail.lost = shm_feed_follow(NULL, &tail.follower, from) != SHM_OK;
-        code = follow(&tail);
+        code = tail_follow(&tail);
     }
-    inspect_view_close(&tail.view);
+    table_reader_close(&tail.table);
     return code;
 }

@@ -1,50 +1,52 @@
 /* SPDX-License-Identifier: MIT */
 #include "inspect/core/chunk.h"
 
-#include <stdio.h>
+#include <assert.h>
 #include <string.h>
 
-/* Rounds in which others may create or delete just those users between our look and our commit. */
-enum { RACES_MAX = 100 };
+enum {
+    /* How often other processes may create or delete users of the chunk between the look at the
+     * table and the commit. */
+    RACES_MAX = 100,
+    /* Beside the store's errors, inside this file: refuse() returned false. */
+    REFUSE_STOPPED = 1,
+};
 
 static enum chunk_kind classify(struct chunk *chunk, const struct record *record)
 {
     struct shm_user user;
     enum chunk_kind kind = CHUNK_NEW;
-
     if (shm_user_find(chunk->writer->actor, record->id, &user) == SHM_OK)
         kind = user.body_len == record->body_len &&
                        memcmp(user.body, record->body, record->body_len) == 0
                    ? CHUNK_SAME
                    : CHUNK_CHANGED;
-    shm_actor_offline(chunk->writer->actor); /* the next line may be long in coming */
+    shm_actor_offline(chunk->writer->actor); /* reading the next line may block */
     return kind;
 }
 
-/* Whose kind says that there is something to be done. */
+/* Whether a user of this kind has to be committed. */
 static bool is_work(enum chunk_kind kind)
 {
     return kind == CHUNK_NEW || kind == CHUNK_CHANGED;
 }
 
-static const char *conflict_reason(int error, const struct shm_conflict *conflict, char text[128])
+static void explain_conflict(int error, const struct shm_conflict *conflict, struct fault *fault)
 {
     const char *key = user_key_name(conflict->key);
-
     if (error == SHM_EKEY)
-        snprintf(text, 128, "another user has this %s, which is unique", key);
+        fault_set(fault, "another user has this %s, which is unique", key);
     else
-        snprintf(text, 128, "the user is there with another %s, which is unique: delete it first",
-                 key);
-    return text;
+        fault_set(fault, "the user exists with another %s, which is unique: delete the user first",
+                  key);
 }
 
-/* The entries [from, to) that are to be committed; which[i] is users[i]'s. @return how many */
-static size_t gather(const struct chunk *chunk, size_t from, size_t to,
-                     struct shm_new_user users[SHM_BATCH_MAX], size_t which[SHM_BATCH_MAX])
+/* Collects those of the entries [from, to) that have to be committed. users[i] is made from entry
+ * which[i]. Returns their number. */
+static size_t gather_users(const struct chunk *chunk, size_t from, size_t to,
+                           struct shm_new_user users[SHM_BATCH_MAX], size_t which[SHM_BATCH_MAX])
 {
     size_t count = 0;
-
     for (size_t i = from; i < to; i++) {
         const struct record *record = &chunk->entries[i].record;
         if (!is_work(chunk->entries[i].kind))
@@ -57,26 +59,27 @@ static size_t gather(const struct chunk *chunk, size_t from, size_t to,
     return count;
 }
 
-/* One commit of the entries [from, to), without those that are refused meanwhile. */
+/* Commits the entries [from, to) at once, without those that the table refuses. */
 static int commit_run(struct chunk *chunk, size_t from, size_t to, enum chunk_kind kind)
 {
     struct shm_new_user users[SHM_BATCH_MAX];
     size_t which[SHM_BATCH_MAX];
     struct shm_conflict conflict;
-    char text[128];
-
+    struct fault fault;
     for (;;) {
-        size_t count = gather(chunk, from, to, users, which);
+        size_t count = gather_users(chunk, from, to, users, which);
         if (count == 0)
             return SHM_OK;
-        int error = kind == CHUNK_NEW ? writer_insert(chunk->writer, users, count, &conflict)
-                                      : writer_update(chunk->writer, users, count, &conflict);
+        int error = kind == CHUNK_NEW ? table_writer_insert(chunk->writer, users, count, &conflict)
+                                      : table_writer_update(chunk->writer, users, count, &conflict);
         if (error != SHM_EKEY && error != SHM_EINVAL)
             return error;
+        assert(conflict.which < count);
         struct chunk_entry *entry = &chunk->entries[which[conflict.which]];
         entry->kind = CHUNK_REFUSED;
-        if (!chunk->refuse(chunk->data, entry->line, conflict_reason(error, &conflict, text)))
-            return CHUNK_STOPPED;
+        explain_conflict(error, &conflict, &fault);
+        if (!chunk->refuse(chunk->data, entry->line, &fault))
+            return REFUSE_STOPPED;
     }
 }
 
@@ -90,11 +93,11 @@ static void count_done(struct chunk *chunk, size_t from, size_t to)
     }
 }
 
-/* The end of the entries from `from` on that one commit can take; *kind is theirs. */
+/* Returns the end of the run of entries that starts at `from` and that one commit can take. *kind
+ * is what the run needs. */
 static size_t run_end(const struct chunk *chunk, size_t from, enum chunk_kind *kind)
 {
     size_t i = from;
-
     *kind = CHUNK_SAME;
     for (; i < chunk->count; i++) {
         enum chunk_kind this = chunk->entries[i].kind;
@@ -107,37 +110,36 @@ static size_t run_end(const struct chunk *chunk, size_t from, enum chunk_kind *k
     return i;
 }
 
-static void look_again(struct chunk *chunk, size_t from)
+/* Classifies the entries from `from` on anew, after another process has changed the table. */
+static void classify_again(struct chunk *chunk, size_t from)
 {
     for (size_t i = from; i < chunk->count; i++)
         if (chunk->entries[i].kind != CHUNK_REFUSED)
             chunk->entries[i].kind = classify(chunk, &chunk->entries[i].record);
 }
 
-/* As many as there is room for, so that who is told of a full table finds it full: the commit is
- * smaller, and all or nothing like any other. @return why no more was committed */
+/* The table is too full for the entries [from, to): commits as many of them as it has room for, so
+ * that the table really is full when load says so. This commit too is all or nothing. Returns why
+ * no more were committed. */
 static int commit_fitting(struct chunk *chunk, size_t from, size_t to)
 {
-    struct shm_info info;
+    uint64_t room = table_writer_room(chunk->writer);
     size_t end = from;
-
-    shm_store_info(chunk->writer->store, &info);
-    uint64_t room = info.users < info.max_users ? info.max_users - info.users : 0;
     for (; end < to; end++)
         if (is_work(chunk->entries[end].kind) && room-- == 0)
             break;
     int error = commit_run(chunk, from, end, CHUNK_NEW);
     if (error == SHM_OK)
         count_done(chunk, from, end);
-    return error == CHUNK_STOPPED ? error : SHM_EFULL;
+    return error == REFUSE_STOPPED ? error : SHM_EFULL;
 }
 
-/* It is one run, unless somebody else created or deleted some of these users meanwhile. */
-static int commit_all(struct chunk *chunk)
+/* The entries are one run, unless another process has created or deleted some of these users
+ * meanwhile. */
+static int commit_entries(struct chunk *chunk)
 {
     unsigned races = 0;
     size_t from = 0;
-
     while (from < chunk->count) {
         enum chunk_kind kind;
         size_t to = run_end(chunk, from, &kind);
@@ -148,7 +150,7 @@ static int commit_all(struct chunk *chunk)
         } else if (error == SHM_EFULL) {
             return commit_fitting(chunk, from, to);
         } else if ((error == SHM_EEXIST || error == SHM_ENOENT) && ++races < RACES_MAX) {
-            look_again(chunk, from);
+            classify_again(chunk, from);
         } else {
             return error;
         }
@@ -156,22 +158,33 @@ static int commit_all(struct chunk *chunk)
     return SHM_OK;
 }
 
-int chunk_commit(struct chunk *chunk)
+/* Commits all entries and empties the chunk. */
+static int commit_all(struct chunk *chunk)
 {
-    int error = commit_all(chunk);
-
+    int error = commit_entries(chunk);
     chunk->count = 0;
     chunk->kind = CHUNK_SAME;
     return error;
 }
 
+static bool chunk_result(struct chunk *chunk, int error)
+{
+    chunk->error = error == REFUSE_STOPPED ? SHM_OK : error;
+    return error == SHM_OK;
+}
+
+bool chunk_commit(struct chunk *chunk)
+{
+    return chunk_result(chunk, commit_all(chunk));
+}
+
 struct record *chunk_next(struct chunk *chunk)
 {
+    assert(chunk->count < SHM_BATCH_MAX);
     return &chunk->entries[chunk->count].record;
 }
 
-/* A user that occurs twice must find what the first left. */
-static bool has(const struct chunk *chunk, const uint8_t id[UUID_SIZE])
+static bool has_user(const struct chunk *chunk, const uint8_t id[UUID_SIZE])
 {
     for (size_t i = 0; i < chunk->count; i++)
         if (memcmp(chunk->entries[i].record.id, id, UUID_SIZE) == 0)
@@ -179,24 +192,23 @@ static bool has(const struct chunk *chunk, const uint8_t id[UUID_SIZE])
     return false;
 }
 
-/* Commits what is there before the entry that comes next, which then is the first. */
+/* Commits the entries before the one that is being added, which becomes the first. */
 static int commit_before(struct chunk *chunk)
 {
-    const struct chunk_entry *next = &chunk->entries[chunk->count];
-    int error = chunk_commit(chunk);
-
-    if (next != chunk->entries)
-        chunk->entries[0] = *next;
+    const struct chunk_entry *added = &chunk->entries[chunk->count];
+    int error = commit_all(chunk);
+    if (added != chunk->entries)
+        chunk->entries[0] = *added;
     return error;
 }
 
-int chunk_add(struct chunk *chunk, uint64_t line)
+static int add_entry(struct chunk *chunk, uint64_t line)
 {
     struct chunk_entry *entry = &chunk->entries[chunk->count];
     int error = SHM_OK;
-
     entry->line = line;
-    if (has(chunk, entry->record.id))
+    /* A user that occurs twice: the second is compared with what the first has left. */
+    if (has_user(chunk, entry->record.id))
         error = commit_before(chunk);
     if (error != SHM_OK)
         return error;
@@ -210,5 +222,10 @@ int chunk_add(struct chunk *chunk, uint64_t line)
     }
     if (is_work(entry->kind))
         chunk->kind = entry->kind;
-    return ++chunk->count == SHM_BATCH_MAX ? chunk_commit(chunk) : SHM_OK;
+    return ++chunk->count == SHM_BATCH_MAX ? commit_all(chunk) : SHM_OK;
+}
+
+bool chunk_add(struct chunk *chunk, uint64_t line)
+{
+    return chunk_result(chunk, add_entry(chunk, line));
 }

@@ -1,54 +1,59 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What load gathers for one commit: up to SHM_BATCH_MAX users in a row of whom all that are not
- * there yet are inserted, or all that are there with other contents updated, never both. So each
- * chunk is all or nothing, and chunks happen in the order of the file.
+ * The users that load commits at once: up to SHM_BATCH_MAX consecutive users of the file. Those
+ * that are not in the table are inserted, or those that are there with other contents are updated;
+ * one chunk never does both. So each chunk is all or nothing, and chunks are committed in the order
+ * of the file.
  */
-#ifndef ROSTERD_INSPECT_CHUNK_H
-#define ROSTERD_INSPECT_CHUNK_H
+#ifndef ROSTERD_INSPECT_CORE_CHUNK_H
+#define ROSTERD_INSPECT_CORE_CHUNK_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "inspect/core/record.h"
-#include "inspect/core/writer.h"
+#include "inspect/core/table_writer.h"
 
+/** What a user of the file is to the table: there with the same contents, not there, there with
+ * other contents, or refused by the table. */
 enum chunk_kind { CHUNK_SAME, CHUNK_NEW, CHUNK_CHANGED, CHUNK_REFUSED };
 
 struct chunk_entry {
-    uint64_t line;
+    uint64_t line; /* its number in the file */
     enum chunk_kind kind;
     struct record record;
 };
 
-/** A user that the table does not take. @return whether to go on without it */
-typedef bool chunk_refuse(void *data, uint64_t line, const char *reason);
+/** Called for each user that the table refuses because of a unique key.
+ * @return whether to go on without this user */
+typedef bool chunk_refuse(void *data, uint64_t line, const struct fault *fault);
 
+/** The caller zeroes it and sets the first three members. */
 struct chunk {
-    struct writer *writer;
+    struct table_writer *writer;
     chunk_refuse *refuse;
-    void *data;
-    uint64_t inserted, updated, unchanged; /* so far, by all commits */
-    uint64_t last_line;                    /* of those users */
+    void *data; /* passed to refuse() */
+    /* Totals of all commits so far, and the line of the last user that they count. */
+    uint64_t inserted, updated, unchanged;
+    uint64_t last_line;
+    /** Why a function returned false: an error of the store, or SHM_OK if refuse() did. */
+    int error;
     size_t count;
-    enum chunk_kind kind; /* of its entries; CHUNK_SAME where nothing is to be done */
-    /* one more, which is being read */
-    struct chunk_entry entries[SHM_BATCH_MAX + 1];
+    enum chunk_kind kind; /* CHUNK_NEW or CHUNK_CHANGED; CHUNK_SAME: nothing to commit */
+    struct chunk_entry entries[SHM_BATCH_MAX + 1]; /* the last one for the user being read */
 };
 
-/** Where the next user goes, before chunk_add(). */
+/** The place for the next user. The caller fills it and then calls chunk_add(). */
 struct record *chunk_next(struct chunk *chunk);
 
-enum { CHUNK_STOPPED = 1 }; /* beside the store's errors: refuse() did not want to go on */
-
 /**
- * Adds the user that chunk_next() has; commits what was there before it where the two do not
- * go together, and all of it where it is full.
- * @return SHM_OK, CHUNK_STOPPED, or the store's error that ends the load
+ * Adds the user at chunk_next(). First commits the users before it if the two cannot be committed
+ * together; commits a chunk that has become full.
+ * @return false if the load must end; chunk->error says why
  */
-int chunk_add(struct chunk *chunk, uint64_t line);
-/** Commits what is there. @return as chunk_add() */
-int chunk_commit(struct chunk *chunk);
+bool chunk_add(struct chunk *chunk, uint64_t line);
+/** Commits the users of the chunk. @return as chunk_add() */
+bool chunk_commit(struct chunk *chunk);
 
 #endif

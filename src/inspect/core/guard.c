@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "inspect/core/guard.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
@@ -9,74 +10,72 @@
 #include <sys/time.h>
 #include <unistd.h>
 
-#include "inspect/core/inspect.h"
+#include "inspect/core/report.h"
 
-enum { PATIENCE = 2 }; /* seconds of computing; a commit takes less than a thousandth of one */
+/* Seconds of CPU time; a commit takes less than a millisecond. */
+enum { CPU_PATIENCE_S = 2 };
 
-static void damaged(int signal_number)
+/* A signal handler: only async-signal-safe calls. */
+static void end_by_damage(int signal_number)
 {
-    static const char nowhere[] = "shm-inspect: the segment is corrupt: a pointer in it leads "
-                                  "nowhere (see: verify)\n";
-    static const char endless[] = "shm-inspect: the segment is corrupt: a list in it has no end "
+    static const char pointer[] = "shm-inspect: the segment is corrupt: it contains a bad pointer "
                                   "(see: verify)\n";
+    static const char endless[] = "shm-inspect: the segment is corrupt: it contains an endless "
+                                  "list (see: verify)\n";
     ssize_t ignored = signal_number == SIGVTALRM
                           ? write(STDERR_FILENO, endless, sizeof(endless) - 1)
-                          : write(STDERR_FILENO, nowhere, sizeof(nowhere) - 1);
-
+                          : write(STDERR_FILENO, pointer, sizeof(pointer) - 1);
     (void)ignored;
     _exit(INSPECT_BAD_SEGMENT);
 }
 
 void guard_progress(void)
 {
-    struct itimerval patience = {.it_value.tv_sec = PATIENCE};
-
+    struct itimerval patience = {.it_value.tv_sec = CPU_PATIENCE_S};
     setitimer(ITIMER_VIRTUAL, &patience, NULL);
 }
 
-void guard_damage(void)
+void guard_against_damage(void)
 {
-    struct sigaction action = {.sa_handler = damaged};
-
+    struct sigaction action = {.sa_handler = end_by_damage};
     sigaction(SIGSEGV, &action, NULL);
     sigaction(SIGBUS, &action, NULL);
     sigaction(SIGVTALRM, &action, NULL);
     guard_progress();
 }
 
-/* Blocked, and seen by poll() like input: no moment is left in which one could be missed. */
-static int signals = -1;
+/* A signalfd of blocked signals. poll() sees a signal like input, so none can be missed between a
+ * check and the wait that follows it. -1: not open. */
+static int signal_fd = -1;
 
-void guard_stop(void)
+void guard_hold_signals(void)
 {
     sigset_t set;
-
+    assert(signal_fd < 0); /* called once */
     sigemptyset(&set);
     sigaddset(&set, SIGINT);
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGHUP);
-    signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-    if (signals >= 0) /* else they end us as ever */
+    signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    if (signal_fd >= 0)
         sigprocmask(SIG_BLOCK, &set, NULL);
 }
 
 bool guard_stopped(void)
 {
-    struct pollfd entry = {.fd = signals, .events = POLLIN};
-
+    struct pollfd entry = {.fd = signal_fd, .events = POLLIN};
     return poll(&entry, 1, 0) == 1;
 }
 
-int guard_fd(void)
+int guard_signal_fd(void)
 {
-    return signals;
+    return signal_fd;
 }
 
-bool guard_readable(int fd)
+bool guard_wait_readable(int fd)
 {
-    struct pollfd entries[] = {{.fd = fd, .events = POLLIN}, {.fd = signals, .events = POLLIN}};
-
-    guard_progress(); /* all that was read before has been worked off */
+    struct pollfd entries[] = {{.fd = fd, .events = POLLIN}, {.fd = signal_fd, .events = POLLIN}};
+    guard_progress(); /* everything read so far has been processed */
     if (poll(entries, 2, -1) < 0)
         return false;
     if (entries[1].revents == 0)

@@ -1,28 +1,33 @@
 /* SPDX-License-Identifier: MIT */
-/* What may end a command from outside: a damaged segment, a signal to stop. */
-#ifndef ROSTERD_INSPECT_GUARD_H
-#define ROSTERD_INSPECT_GUARD_H
+/* What may end a command from outside: a damaged segment, or a signal. */
+#ifndef ROSTERD_INSPECT_CORE_GUARD_H
+#define ROSTERD_INSPECT_CORE_GUARD_H
 
 #include <stdbool.h>
 
 /**
- * The write path follows the segment's pointers unchecked for the sake of its speed. From here
- * on a pointer that leads nowhere and a list that has no end (2 seconds of computing with no
- * guard_progress() between) end this process with one line and INSPECT_BAD_SEGMENT; what it held
- * in the segment is recovered by the next one, as after any death.
+ * For commands that write. The store's write path does not check the segment's pointers, because
+ * it is made for speed. After this call, a bad pointer (SIGSEGV, SIGBUS) or an endless list (2
+ * seconds of CPU time without a call of guard_progress()) ends the process with a one-line message
+ * and INSPECT_BAD_SEGMENT. Other processes then recover its slot and locks, as after any death.
  */
-void guard_damage(void);
+void guard_against_damage(void);
+/** Restarts the 2 seconds of CPU time. */
 void guard_progress(void);
 
-/** From here on INT, TERM and HUP wait for guard_stopped() and guard_readable() to see them. */
-void guard_stop(void);
-bool guard_stopped(void);
-/** For a poll() of one's own: readable where such a signal has come; -1: guard_stop() was not
- * called.
+/**
+ * Blocks SIGINT, SIGTERM and SIGHUP. From now on they are seen only by guard_stopped(),
+ * guard_signal_fd() and guard_wait_readable(). If this fails, the signals end the process as they
+ * do by default.
  */
-int guard_fd(void);
-/** Waits until there is something to read or such a signal. @return false: the signal; errno is
- * EINTR then, or what else was wrong */
-bool guard_readable(int fd);
+void guard_hold_signals(void);
+/** Whether one of those signals has arrived. */
+bool guard_stopped(void);
+/** A descriptor that poll() reports readable when such a signal has arrived; -1 if
+ * guard_hold_signals() was not called. */
+int guard_signal_fd(void);
+/** Waits until `fd` is readable or such a signal arrives. Like a system call, returns false with
+ * errno set; EINTR means a signal. */
+bool guard_wait_readable(int fd);
 
 #endif

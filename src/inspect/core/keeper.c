@@ -12,57 +12,53 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* The new name has to reach the disk, too. */
+#include "inspect/core/memory.h"
+
+/* Writes the directory entry to disk: without that, a crash could undo the rename. */
 static bool sync_directory(const char *path)
 {
-    char *copy = strdup(path);
-
-    if (copy == NULL)
-        abort(); /* out of memory */
+    char *copy = memory_check(strdup(path));
     int fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     free(copy);
     if (fd < 0)
         return false;
-    /* EINVAL: a file system that has no such thing */
-    bool good = fsync(fd) == 0 || errno == EINVAL;
+    /* EINVAL: this file system cannot sync a directory. */
+    bool synced = fsync(fd) == 0 || errno == EINVAL;
     int error = errno;
     close(fd);
     errno = error;
-    return good;
+    return synced;
 }
 
-struct keeper_result keeper_finish(int fd, const char *temporary, const char *path)
+bool keeper_finish(int fd, const char *temporary, const char *path, struct fault *fault)
 {
-    struct keeper_result result = {.step = KEEPER_DISK};
-    bool good = fsync(fd) == 0;
-
-    if (good) {
-        result.step = KEEPER_RENAME;
-        good = rename(temporary, path) == 0;
-    }
-    if (!good) {
-        result.error = errno;
-        unlink(temporary);
-        return result;
-    }
-    result.step = KEEPER_DIRECTORY;
-    result.error = sync_directory(path) ? 0 : errno;
-    return result;
+    bool on_disk = fsync(fd) == 0;
+    if (!on_disk)
+        fault_set_errno(fault, "%s: cannot write it to disk", temporary);
+    else if (rename(temporary, path) != 0)
+        fault_set_errno(fault, "%s: cannot replace it", path);
+    else
+        return sync_directory(path) ||
+               fault_set_errno(fault, "%s: cannot write its directory to disk", path);
+    unlink(temporary);
+    return false;
 }
 
-/* No signal of a terminal ends it: it ends when the program does. */
-static _Noreturn void keep(int socket, int fd, const char *temporary, const char *path)
+/* The keeper's main function. The keeper ignores the signals that a terminal sends to all its
+ * processes: it ends when the program ends. */
+static _Noreturn void keeper_run(int socket, int fd, const char *temporary, const char *path)
 {
     static const int ignored[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE, SIGALRM};
     char order;
-
     for (size_t i = 0; i < sizeof(ignored) / sizeof(ignored[0]); i++)
         signal(ignored[i], SIG_IGN);
+    /* A reader of the program's output waits for end of file, and must not wait for the keeper. */
     for (int standard = 0; standard < 3; standard++)
-        close(standard); /* who reads the program's output waits for its end, not for ours */
+        close(standard);
     if (recv(socket, &order, sizeof(order), 0) == sizeof(order)) {
-        struct keeper_result result = keeper_finish(fd, temporary, path);
-        (void)send(socket, &result, sizeof(result), 0);
+        struct fault fault = {{0}}; /* stays empty if all goes well */
+        keeper_finish(fd, temporary, path, &fault);
+        (void)send(socket, &fault, sizeof(fault), 0);
     } else {
         unlink(temporary);
     }
@@ -72,14 +68,13 @@ static _Noreturn void keep(int socket, int fd, const char *temporary, const char
 int keeper_start(int fd, const char *temporary, const char *path)
 {
     int ends[2];
-
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0)
         return -1;
     fflush(stdout);
     pid_t pid = fork();
     if (pid == 0) {
         close(ends[0]);
-        keep(ends[1], fd, temporary, path);
+        keeper_run(ends[1], fd, temporary, path);
     }
     int error = errno;
     close(ends[1]);
@@ -91,11 +86,11 @@ int keeper_start(int fd, const char *temporary, const char *path)
     return ends[0];
 }
 
-/* It has closed its end, or is about to: nothing of the file is in its hands any more. */
-static void wait_for_end(int keeper)
+/* Waits until the keeper has closed its end of the socket, or died: it has finished with the file
+ * then. A keeper that still waits for its order sees the end of the stream and removes the file. */
+static void keeper_wait_for_end(int keeper)
 {
     char nothing;
-
     shutdown(keeper, SHUT_WR);
     while (recv(keeper, &nothing, sizeof(nothing), 0) < 0 && errno == EINTR) {
     }
@@ -104,18 +99,20 @@ static void wait_for_end(int keeper)
     }
 }
 
-struct keeper_result keeper_commit(int keeper)
+bool keeper_commit(int keeper, const char *path, struct fault *fault)
 {
-    struct keeper_result result = {.step = KEEPER_ASK, .error = ECHILD}, answer;
-
-    if (send(keeper, "", 1, MSG_NOSIGNAL) == 1 &&
-        recv(keeper, &answer, sizeof(answer), 0) == sizeof(answer))
-        result = answer;
-    wait_for_end(keeper);
-    return result;
+    struct fault answer;
+    bool answered = send(keeper, "", 1, MSG_NOSIGNAL) == 1 &&
+                    recv(keeper, &answer, sizeof(answer), 0) == sizeof(answer);
+    keeper_wait_for_end(keeper);
+    if (!answered)
+        return fault_set(fault, "%s: cannot replace it: the process that should do it was killed",
+                         path);
+    answer.text[sizeof(answer.text) - 1] = '\0';
+    return answer.text[0] == '\0' || fault_set(fault, "%s", answer.text);
 }
 
 void keeper_abandon(int keeper)
 {
-    wait_for_end(keeper);
+    keeper_wait_for_end(keeper);
 }

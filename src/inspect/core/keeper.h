@@ -1,30 +1,34 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Root's dump into a file: the program becomes the segment's user (inspect_become_user()), who may
- * have no right to rename a file in root's directory. So a process is left behind that keeps
- * root's rights, maps nothing of the segment and knows one thing: give this file its name, or,
- * where it is not told to before the program ends, remove it.
+ * Gives a dump's temporary file its final name.
+ *
+ * When root dumps into a file, shm-inspect becomes the segment's user (identity.h), who may have no
+ * right to rename a file in root's directory. So before that it forks a keeper: a process that
+ * keeps root's rights and maps nothing of the segment. The keeper renames the one file if it is
+ * told to, and removes the file if the program ends first.
  */
-#ifndef ROSTERD_INSPECT_KEEPER_H
-#define ROSTERD_INSPECT_KEEPER_H
+#ifndef ROSTERD_INSPECT_CORE_KEEPER_H
+#define ROSTERD_INSPECT_CORE_KEEPER_H
 
 #include <stdbool.h>
 
-/** What was tried last, and how that ended. */
-struct keeper_result {
-    enum { KEEPER_ASK, KEEPER_DISK, KEEPER_RENAME, KEEPER_DIRECTORY } step;
-    int error; /* errno; 0: all is done */
-};
+#include "base/fault.h"
 
-/** Gives the file its name, all of it on disk: here and now. Where the name could not be given,
- * the temporary is removed. @param fd open to the file at temporary */
-struct keeper_result keeper_finish(int fd, const char *temporary, const char *path);
+/**
+ * Writes the file to disk and renames it, in this process. Removes the temporary file if it could
+ * not be renamed.
+ * @param fd open to the file at `temporary`
+ */
+bool keeper_finish(int fd, const char *temporary, const char *path, struct fault *fault);
 
-/** Starts the process. @return a descriptor to ask it by, -1: errno says why */
+/**
+ * Forks a keeper.
+ * @return a descriptor for keeper_commit() or keeper_abandon(); -1 with errno set
+ */
 int keeper_start(int fd, const char *temporary, const char *path);
-/** Has it give the file its name, and waits for that. The descriptor is closed. */
-struct keeper_result keeper_commit(int keeper);
-/** Has it remove the file, and waits for that. The descriptor is closed. */
+/** Has the keeper call keeper_finish() and waits for its end. Closes the descriptor. */
+bool keeper_commit(int keeper, const char *path, struct fault *fault);
+/** Has the keeper remove the file and waits for its end. Closes the descriptor. */
 void keeper_abandon(int keeper);
 
 #endif

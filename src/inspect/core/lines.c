@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #include "inspect/core/lines.h"
 
+#include <assert.h>
 #include <string.h>
 #include <unistd.h>
 
-/* Reads more behind what is there. @return false: errno says why */
-static bool fill(struct lines *lines)
+/* Moves the unreturned bytes to the start of the buffer and reads more behind them. Returns false
+ * with errno set. */
+static bool fill_buffer(struct lines *lines)
 {
     if (lines->at > 0) {
         memmove(lines->buffer, lines->buffer + lines->at, lines->end - lines->at);
@@ -16,8 +18,9 @@ static bool fill(struct lines *lines)
         return false;
     char *to = lines->buffer + lines->end;
     size_t room = sizeof(lines->buffer) - lines->end;
-    ssize_t got =
-        lines->beside ? pread(lines->fd, to, room, (off_t)lines->bytes) : read(lines->fd, to, room);
+    assert(room > 0); /* a line that could fill the buffer is longer than `longest` */
+    ssize_t got = lines->from_start ? pread(lines->fd, to, room, (off_t)lines->bytes)
+                                    : read(lines->fd, to, room);
     if (got < 0)
         return false;
     lines->at_end = got == 0;
@@ -26,8 +29,8 @@ static bool fill(struct lines *lines)
     return true;
 }
 
-/* Drops what has come of a line that is too long, up to its newline. */
-static enum lines_result skip(struct lines *lines)
+/* Drops the rest of a line that is too long, with its newline. */
+static enum lines_result skip_line(struct lines *lines)
 {
     for (;;) {
         char *start = lines->buffer + lines->at;
@@ -39,15 +42,15 @@ static enum lines_result skip(struct lines *lines)
         lines->at = lines->end;
         if (lines->at_end)
             return LINES_LONG;
-        if (!fill(lines))
+        if (!fill_buffer(lines))
             return LINES_FAILED;
     }
 }
 
 enum lines_result lines_next(struct lines *lines, const char **line, size_t *len)
 {
-    size_t searched = 0;
-
+    size_t searched = 0; /* bytes of the line that are known to hold no newline */
+    assert(lines->longest < LINES_BUFFER_SIZE);
     for (;;) {
         char *start = lines->buffer + lines->at;
         size_t have = lines->end - lines->at;
@@ -56,7 +59,7 @@ enum lines_result lines_next(struct lines *lines, const char **line, size_t *len
         *len = newline != NULL ? (size_t)(newline - start) : have;
         if (newline == NULL && *len <= lines->longest && !lines->at_end) {
             searched = have;
-            if (!fill(lines))
+            if (!fill_buffer(lines))
                 return LINES_FAILED;
             continue;
         }
@@ -64,7 +67,7 @@ enum lines_result lines_next(struct lines *lines, const char **line, size_t *len
             return LINES_END;
         lines->number++;
         if (*len > lines->longest)
-            return skip(lines);
+            return skip_line(lines);
         lines->at += *len + (newline != NULL);
         return LINES_READ;
     }

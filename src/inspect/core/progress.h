@@ -1,27 +1,27 @@
 /* SPDX-License-Identifier: MIT */
-/* How far a long command is, on a terminal: a line on stderr that is written over and over. */
-#ifndef ROSTERD_INSPECT_PROGRESS_H
-#define ROSTERD_INSPECT_PROGRESS_H
+/* The progress of a long command: one line on stderr that is redrawn, if stderr is a terminal. */
+#ifndef ROSTERD_INSPECT_CORE_PROGRESS_H
+#define ROSTERD_INSPECT_CORE_PROGRESS_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
 struct progress {
-    const char *what;    /* "dump" */
-    uint64_t total;      /* 0: not known, no bar */
-    uint64_t started_ms; /* of CLOCK_MONOTONIC */
-    uint64_t shown_ms;   /* when it was last drawn */
-    bool on;             /* stderr is a terminal */
-    bool drawn;          /* there is something to clear */
+    const char *what;    /* the command, "dump" */
+    uint64_t total;      /* 0: unknown, no bar is drawn */
+    uint64_t started_ms; /* clock_monotonic_ms() */
+    uint64_t drawn_ms;   /* when the line was last drawn */
+    bool on;             /* stderr is a terminal, and the caller wants the line */
+    bool drawn;          /* the line is on the screen */
 };
 
-/** @param quiet never to show it */
+/** @param quiet never draw the line */
 void progress_start(struct progress *progress, const char *what, uint64_t total, bool quiet);
-/** Draws it, ten times a second at most. @param done of total, in its unit */
+/** Draws the line, at most ten times a second. @param done in the unit of `total` */
 void progress_show(struct progress *progress, uint64_t done, uint64_t users);
-/** Draws it whatever the time. */
+/** Draws the line a last time and removes it. */
 void progress_finish(struct progress *progress, uint64_t done, uint64_t users);
-/** Takes it off the screen, before something else is printed. */
+/** Removes the line from the screen, before other output. */
 void progress_clear(struct progress *progress);
 
 #endif

@@ -1,38 +1,40 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Where a dump goes: stdout, or a file that takes its name when all of it is on disk, so that
- * who finds the file finds a whole one.
+ * Where a dump goes: stdout, or a file. A file is written under a temporary name and gets its own
+ * name when all of it is on disk, so a file of that name is always a whole dump.
  */
-#ifndef ROSTERD_INSPECT_SINK_H
-#define ROSTERD_INSPECT_SINK_H
+#ifndef ROSTERD_INSPECT_CORE_SINK_H
+#define ROSTERD_INSPECT_CORE_SINK_H
 
 #include <stdbool.h>
 #include <stdio.h>
 
-#include "inspect/core/inspect.h"
+#include "inspect/core/report.h"
 
 struct sink {
-    FILE *file;
+    FILE *file;       /* stdout, or the temporary file */
     const char *path; /* NULL: stdout */
     char *temporary;  /* "PATH.tmp" */
-    char *buffer;
-    int keeper; /* 0, or who gives the file its name in our place: keeper.h */
+    char *buffer;     /* of `file`, where it is not stdout */
+    int keeper;       /* descriptor of the process that renames the file (keeper.h); 0: none */
 };
 
 /**
- * As root: before inspect_become_user(). The file is root's then, though we are not any more.
- * @param path NULL for stdout. A file of that name is replaced; what is no regular file is refused
- * @return INSPECT_DONE, or what the command returns: the reason has been told
+ * Opens the sink. As root, call it before identity_become_user(): the file then belongs to root.
+ * @param path NULL for stdout. A regular file of that name will be replaced; anything else is
+ *   refused
+ * @return INSPECT_DONE, or the exit status of a failure that has been reported
  */
 enum inspect_exit sink_open(struct sink *sink, const char *path);
-/** Whether so much has gathered that sink_flush() should be called: stdio does not write by itself
- * before that. */
+/** Whether sink_flush() should be called. stdio does not write on its own before that. */
 bool sink_is_full(const struct sink *sink);
-/** Writes out what has gathered. @return whether to go on; where not, *code is what to return */
+/** Writes the buffered output.
+ * @return true, or false if the command must end with the exit status *code */
 bool sink_flush(struct sink *sink, enum inspect_exit *code);
-/** The file is whole: to disk, and into its place. Closed in any case. */
+/** Writes the file to disk, gives it its name and closes the sink, also after a failure.
+ * @return as sink_open() */
 enum inspect_exit sink_commit(struct sink *sink);
-/** Nothing is left of the file. */
+/** Removes the temporary file and closes the sink. */
 void sink_abandon(struct sink *sink);
 
 #endif

@@ -5,37 +5,32 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
-#include "inspect/commands/actors.h"
+#include "base/clock.h"
+#include "inspect/core/memory.h"
+#include "inspect/core/slot_info.h"
+#include "inspect/core/table_reader.h"
 #include "inspect/core/text.h"
-
-static uint64_t now_ms(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
 
 /* ---- rates ---- */
 
-/* `since`: seconds over which there have been values, dt included */
-static void average(double *avg, double value, double dt, double since, double window)
+/* Updates a decaying average over `window` seconds with a value that was measured over the last
+ * `dt` seconds. While values have been measured for less than the window (`since` seconds, dt
+ * included), the result is their plain average. */
+static void update_average(double *avg, double value, double dt, double since, double window)
 {
     double weight = since > window ? 1 - exp(-dt / window) : dt / since;
-
     *avg += (value - *avg) * weight;
 }
 
 static void rate_add(struct sampler_rate *rate, double value, double dt, double since)
 {
     rate->now = value;
-    average(&rate->avg10, value, dt, since, 10);
-    average(&rate->avg60, value, dt, since, 60);
+    update_average(&rate->avg10, value, dt, since, 10);
+    update_average(&rate->avg60, value, dt, since, 60);
 }
 
-/* A counter that fell was made anew. */
+/* Growth per second. A counter that has fallen was created anew and counts as not grown. */
 static double growth(uint64_t before, uint64_t now, double dt)
 {
     return now > before ? (double)(now - before) / dt : 0;
@@ -55,16 +50,14 @@ static void drop_counters(struct sampler *sampler)
     sampler->rated = false;
 }
 
-/* `family{key="a",other="b"}` as `family a b`: a line is short. */
+/* A short form for the screen: `family{key="a",other="b"}` becomes `family a b`. */
 static char *make_label(const char *name)
 {
     char *label = NULL;
     size_t len;
     FILE *out = open_memstream(&label, &len);
     const char *at = name + strcspn(name, "{");
-
-    if (out == NULL)
-        abort(); /* out of memory */
+    memory_check(out);
     text_print(out, name, (size_t)(at - name));
     for (at = strchr(at, '"'); at != NULL; at = strchr(at, '"')) {
         size_t value = strcspn(++at, "\"");
@@ -73,16 +66,16 @@ static char *make_label(const char *name)
         at += value;
         at += *at == '"';
     }
-    fclose(out);
+    if (fclose(out) != 0)
+        memory_exhausted();
     return label;
 }
 
-/* By the naming rules of Prometheus. */
+/* By the naming rules of Prometheus: a counter's family ends in "_total". */
 static bool is_gauge(const char *name)
 {
     const char *end = strchr(name, '{');
     size_t len = end != NULL ? (size_t)(end - name) : strlen(name);
-
     return len < 6 || strncmp(name + len - 6, "_total", 6) != 0;
 }
 
@@ -97,19 +90,14 @@ static bool same_counters(const struct sampler *sampler, const struct shm_counte
     return true;
 }
 
-static void take_names(struct sampler *sampler, const struct shm_counters *counters)
+static void take_counter_names(struct sampler *sampler, const struct shm_counters *counters)
 {
     size_t count = shm_counters_count(counters);
-
     drop_counters(sampler);
-    sampler->counters = calloc(count + 1, sizeof(*sampler->counters));
-    if (sampler->counters == NULL)
-        abort();
+    sampler->counters = memory_new_array(count + 1, sizeof(*sampler->counters));
     for (size_t i = 0; i < count; i++) {
         struct sampler_counter *counter = &sampler->counters[i];
-        counter->name = strdup(shm_counters_name(counters, i));
-        if (counter->name == NULL)
-            abort();
+        counter->name = memory_check(strdup(shm_counters_name(counters, i)));
         counter->label = make_label(counter->name);
         counter->gauge = is_gauge(counter->name);
     }
@@ -117,7 +105,8 @@ static void take_names(struct sampler *sampler, const struct shm_counters *count
     sampler->counted_since = 0;
 }
 
-static void take_values(struct sampler *sampler, const struct shm_counters *counters, double dt)
+static void take_counter_values(struct sampler *sampler, const struct shm_counters *counters,
+                                double dt)
 {
     sampler->counted_since += dt;
     for (size_t i = 0; i < sampler->num_counters; i++) {
@@ -145,12 +134,12 @@ static const struct sampler_slot *find_slot(const struct sampler_slot *slots, si
     return NULL;
 }
 
-static void look_at_slots(struct sampler *sampler, struct shm_counters *counters, double dt)
+/* `counters` may be NULL. */
+static void sample_slots(struct sampler *sampler, struct shm_counters *counters, double dt)
 {
     static struct sampler_slot before[SHM_SLOTS];
     size_t count = sampler->num_slots;
     unsigned from = 0;
-
     memcpy(before, sampler->slots, count * sizeof(before[0]));
     sampler->num_slots = 0;
     while (sampler->num_slots < SHM_SLOTS) {
@@ -161,8 +150,8 @@ static void look_at_slots(struct sampler *sampler, struct shm_counters *counters
         sampler->num_slots++;
         if (counters == NULL)
             continue;
-        slot->calls = actors_sum(counters, slot->info.slot, ACTORS_CALLS);
-        slot->connections = actors_sum(counters, slot->info.slot, ACTORS_CONNECTIONS);
+        slot->calls = slot_info_sum(counters, slot->info.slot, SLOT_INFO_CALLS);
+        slot->connections = slot_info_sum(counters, slot->info.slot, SLOT_INFO_CONNECTIONS);
         const struct sampler_slot *old = find_slot(before, count, &slot->info);
         if (old != NULL && dt > 0)
             slot->call_rate = growth(old->calls, slot->calls, dt);
@@ -171,16 +160,15 @@ static void look_at_slots(struct sampler *sampler, struct shm_counters *counters
 
 /* ---- the segment ---- */
 
-static void look_at_segment(struct sampler *sampler, double dt)
+static void sample_segment(struct sampler *sampler, double dt)
 {
     uint64_t version = sampler->info.version;
-
     shm_store_info(sampler->store, &sampler->info);
     if (dt > 0)
         rate_add(&sampler->commits, growth(version, sampler->info.version, dt), dt, sampler->since);
 }
 
-static void forget(struct sampler *sampler)
+static void sampler_detach(struct sampler *sampler)
 {
     shm_store_close(sampler->store);
     sampler->store = NULL;
@@ -195,14 +183,13 @@ enum inspect_exit sampler_open(struct sampler *sampler, const struct inspect_opt
 {
     memset(sampler, 0, sizeof(*sampler));
     sampler->options = options;
-    return inspect_attach(&sampler->store, options);
+    return table_attach(&sampler->store, options);
 }
 
 void sampler_look(struct sampler *sampler)
 {
     const char *name = sampler->options->segment;
-    uint64_t now = now_ms();
-
+    uint64_t now = clock_monotonic_ms();
     if (sampler->store == NULL &&
         shm_store_attach(&sampler->store, name, SHM_ATTACH_READ, NULL, &sampler->why) != SHM_OK) {
         sampler->store = NULL;
@@ -210,25 +197,26 @@ void sampler_look(struct sampler *sampler)
     }
     double dt = sampler->looked_ms != 0 ? (double)(now - sampler->looked_ms) / 1000 : 0;
     sampler->since += dt;
-    look_at_segment(sampler, dt);
-    struct shm_counters *counters = actors_counters(name); /* they may be replaced, too */
-    look_at_slots(sampler, counters, dt);
+    sample_segment(sampler, dt);
+    struct shm_counters *counters =
+        slot_info_attach_counters(name); /* anew: they may be replaced */
+    sample_slots(sampler, counters, dt);
     if (counters == NULL) {
         drop_counters(sampler);
     } else {
         if (!same_counters(sampler, counters))
-            take_names(sampler, counters);
-        take_values(sampler, counters, dt);
+            take_counter_names(sampler, counters);
+        take_counter_values(sampler, counters, dt);
     }
     shm_counters_close(counters);
     sampler->looked_ms = now;
-    if (sampler->info.replaced) { /* at the next look it is another */
-        forget(sampler);
+    if (sampler->info.replaced) { /* the next look attaches to the new segment */
+        sampler_detach(sampler);
         snprintf(sampler->why.text, sizeof(sampler->why.text), "segment %s: it was removed", name);
     }
 }
 
 void sampler_close(struct sampler *sampler)
 {
-    forget(sampler);
+    sampler_detach(sampler);
 }

@@ -1,23 +1,28 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Looks at a segment again and again, for watch: its numbers, who takes part, the
- * counters, and how fast they grow. It survives the segment: where that is replaced, it goes on
- * with the new one, and where there is none, it says so and looks again.
+ * Samples a segment at intervals, for watch: its numbers, its slots, its counters, and how fast
+ * they grow. When the segment is removed, the sampler tries to attach again at each look, and goes
+ * on with the next segment of that name.
  */
 #ifndef ROSTERD_INSPECT_SCREEN_SAMPLER_H
 #define ROSTERD_INSPECT_SCREEN_SAMPLER_H
 
-#include "inspect/core/inspect.h"
-#include "shm/counters.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
-/** A second's growth; of a gauge, its value. Averages decay, over 10 and 60 seconds; before that
- * much time has passed they are plain ones. */
+#include "inspect/core/inspect_options.h"
+#include "inspect/core/report.h"
+#include "shm/store.h"
+
+/** Growth per second of a counter, or value of a gauge: now, and as decaying averages over 10 and
+ * 60 seconds (plain averages until so much time has passed). */
 struct sampler_rate {
     double now, avg10, avg60;
 };
 
 struct sampler_counter {
-    char *name;  /* as the server has it */
+    char *name;  /* as the server registered it */
     char *label; /* a short form of it, made safe for a terminal */
     bool gauge;
     uint64_t value;
@@ -26,29 +31,30 @@ struct sampler_counter {
 
 struct sampler_slot {
     struct shm_slot_info info;
-    uint64_t calls, connections; /* since the counters were made; open now */
-    double call_rate;
+    uint64_t calls;       /* since the counters were created */
+    uint64_t connections; /* open now */
+    double call_rate;     /* per second */
 };
 
 struct sampler {
     const struct inspect_options *options;
-    struct shm_store *store; /* NULL: there is no segment now, and */
-    struct shm_fault why;    /* that is why */
-    uint64_t looked_ms;      /* CLOCK_MONOTONIC; 0: not yet */
-    double since;            /* seconds since the first look at this segment */
+    struct shm_store *store; /* NULL: not attached, `why` has the reason */
+    struct shm_fault why;
+    uint64_t looked_ms; /* when sampler_look() was last called, clock_monotonic_ms(); 0: never */
+    double since;       /* seconds since the first look at this segment */
     struct shm_info info;
     struct sampler_rate commits;
     size_t num_slots;
     struct sampler_slot slots[SHM_SLOTS];
-    bool rated; /* the counters have been seen before */
-    double counted_since;
-    size_t num_counters; /* 0 also where there are none to read */
+    bool rated;           /* the counters have been sampled before */
+    double counted_since; /* seconds since their first sample */
+    size_t num_counters;  /* 0 if there are no counters or they cannot be read */
     struct sampler_counter *counters;
 };
 
-/** Attaches. @return as inspect_attach() */
+/** Attaches to the segment of the options. @return as table_attach() */
 enum inspect_exit sampler_open(struct sampler *sampler, const struct inspect_options *options);
-/** Looks. */
+/** Takes a sample. */
 void sampler_look(struct sampler *sampler);
 void sampler_close(struct sampler *sampler);
 

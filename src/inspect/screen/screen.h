@@ -1,25 +1,21 @@
 /* SPDX-License-Identifier: MIT */
-/* watch's full screen. */
+/* Draws what watch has sampled on the terminal, and handles the keys that change the view. */
 #ifndef ROSTERD_INSPECT_SCREEN_SCREEN_H
 #define ROSTERD_INSPECT_SCREEN_SCREEN_H
 
 #include "inspect/screen/sampler.h"
 
-/** Takes the terminal, of stdin and stdout. @return INSPECT_DONE, or a fault told */
-enum inspect_exit screen_open(void);
-/** Gives it back as it was. So does any signal that ends the process, if it can be caught. */
-void screen_close(void);
-
+/** Draws the screen. The terminal is open (terminal.h). @param interval seconds, to show */
 void screen_draw(const struct sampler *sampler, double interval);
 
 enum screen_key {
-    SCREEN_NONE,  /* `ms` have passed */
-    SCREEN_AGAIN, /* to be drawn again: a key has changed the view, or the window its size */
-    SCREEN_FASTER,
-    SCREEN_SLOWER,
-    SCREEN_QUIT, /* also where the terminal has gone, or a signal to stop has come */
+    SCREEN_NONE,   /* the time is over, or the key has no meaning */
+    SCREEN_AGAIN,  /* draw again: a key has changed the view, or the window has another size */
+    SCREEN_FASTER, /* halve the interval */
+    SCREEN_SLOWER, /* double the interval */
+    SCREEN_QUIT,   /* a key, the terminal has gone, or a signal asks the program to stop */
 };
-/** Waits for a key, a signal or the time, whatever is first. */
+/** Waits up to `ms` milliseconds for a key or a signal. */
 enum screen_key screen_wait(int ms);
 
 #endif

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT */
+/* Reads the lines of a dump (record.h). */
+#ifndef ROSTERD_INSPECT_CORE_RECORD_PARSER_H
+#define ROSTERD_INSPECT_CORE_RECORD_PARSER_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <json-c/json.h>
+
+#include "base/fault.h"
+#include "inspect/core/record.h"
+
+enum record_kind { RECORD_BAD, RECORD_USER, RECORD_HEADER, RECORD_TRAILER };
+
+struct record_parser {
+    struct json_tokener *tokener;
+    uint64_t users; /* the number that the last header or trailer states */
+};
+
+void record_parser_init(struct record_parser *parser);
+void record_parser_free(struct record_parser *parser);
+/**
+ * Parses a line. The line of a user must have all five fields and no others, and describe a user
+ * that the server could have created.
+ * @param len at most RECORD_LINE_MAX
+ * @param record filled for RECORD_USER
+ * @param fault filled for RECORD_BAD
+ */
+enum record_kind record_parse(struct record_parser *parser, const char *line, size_t len,
+                              struct record *record, struct fault *fault);
+
+#endif

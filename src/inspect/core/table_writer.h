@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Attaching to a segment to write it, beside a live server or after its death. No commit waits
+ * long: the process that holds the writer lock may be stopped.
+ */
+#ifndef ROSTERD_INSPECT_CORE_TABLE_WRITER_H
+#define ROSTERD_INSPECT_CORE_TABLE_WRITER_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/fault.h"
+#include "inspect/core/inspect_options.h"
+#include "inspect/core/report.h"
+#include "shm/store.h"
+
+struct table_writer {
+    const char *segment;
+    struct shm_store *store;
+    struct shm_actor *actor;
+};
+
+/** Attaches as table_attach() does, but to write, and joins as an actor.
+ * @return INSPECT_DONE, or the exit status of a failure that has been reported */
+enum inspect_exit table_writer_open(struct table_writer *writer,
+                                    const struct inspect_options *options);
+void table_writer_close(struct table_writer *writer);
+
+/**
+ * Like shm_users_insert(), shm_users_update() and shm_users_delete(), but they try to take the
+ * writer lock for 1.5 seconds before they return SHM_EBUSY. The actor is offline afterwards.
+ */
+int table_writer_insert(struct table_writer *writer, const struct shm_new_user *users, size_t count,
+                        struct shm_conflict *conflict);
+int table_writer_update(struct table_writer *writer, const struct shm_new_user *users, size_t count,
+                        struct shm_conflict *conflict);
+int table_writer_delete(struct table_writer *writer, const uint8_t (*ids)[SHM_ID_SIZE],
+                        size_t count, struct shm_conflict *conflict);
+
+/** How many more users the table takes now. */
+uint64_t table_writer_room(const struct table_writer *writer);
+
+/**
+ * Fills the fault with the reason why a commit failed.
+ * @param error what one of the functions above returned
+ * @return the exit status for this error; nothing has been reported
+ */
+enum inspect_exit table_writer_explain(const struct table_writer *writer, int error,
+                                       struct fault *fault);
+/** Reports that reason. @return the exit status */
+enum inspect_exit table_writer_fail(const struct table_writer *writer, int error);
+
+#endif

@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: MIT */
+/* watch as JSON lines; tests/e2e/test_watch.py tests its screen. */
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <time.h>
+
+#include <cmocka.h>
+#include <json-c/json.h>
+
+#include "shm/counters.h"
+#include "tests/inspect/tool.h"
+
+static struct json_object *next_sample(struct tool_running *tool)
+{
+    const char *line = tool_line(tool);
+    assert_non_null(line);
+    return json_parse(line);
+}
+
+static double double_field(struct json_object *object, const char *key)
+{
+    return json_object_get_double(json_field(object, key));
+}
+
+static void assert_present(struct json_object *object, bool present)
+{
+    assert_int_equal(json_object_get_boolean(json_field(object, "present")), present);
+}
+
+static void watch_without_a_terminal_is_refused(void **state)
+{
+    (void)state;
+    struct tool_result got = tool_run(ON_SEGMENT, "watch", NULL);
+    tool_assert_failed(&got, 2, "stdout is not a terminal (see --json)");
+    tool_free(&got);
+}
+
+static void an_interval_out_of_bounds_is_refused(void **state)
+{
+    static const char *const wrong[] = {"0",  "0.05", "4000",  "x",    "1x",  "",
+                                        " 1", "inf",  "0x1p3", "1e99", "nan", "-1"};
+    (void)state;
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+        struct tool_result got = tool_run(ON_SEGMENT, "--json", "watch", "--", wrong[i], NULL);
+        tool_assert_failed(&got, 2, wrong[i]);
+        tool_free(&got);
+    }
+}
+
+static void watch_prints_an_object_each_interval(void **state)
+{
+    struct shm_store *store = segment_open();
+    struct tool_running tool;
+    struct timespec start, end;
+    (void)state;
+    segment_insert_three(store);
+    tool_follow(&tool, ON_SEGMENT, "--json", "watch", "0.2", NULL);
+    json_object_put(next_sample(&tool));
+    clock_gettime(CLOCK_MONOTONIC, &start);
+    for (unsigned i = 0; i < 5; i++) {
+        struct json_object *object = next_sample(&tool);
+        assert_present(object, true);
+        assert_int_equal(json_number_field(json_field(object, "segment"), "users"), 3);
+        json_object_put(object);
+    }
+    clock_gettime(CLOCK_MONOTONIC, &end);
+    double seconds =
+        (double)(end.tv_sec - start.tv_sec) + 1e-9 * (double)(end.tv_nsec - start.tv_nsec);
+    assert_true(seconds > 0.5); /* five intervals of 0.2 s; the first sample may be late */
+    kill(tool.pid, SIGTERM);
+    struct tool_result got = tool_end(&tool);
+    assert_int_equal(got.exit, 0);
+    assert_string_equal(got.err, "");
+    tool_free(&got);
+    segment_close();
+}
+
+static void watch_tells_how_fast_counters_and_versions_grow(void **state)
+{
+    static const char *const names[] = {"grpc_server_started_total{m=\"GetUser\"}",
+                                        "rosterd_connections_open"};
+    struct shm_store *store = segment_open();
+    struct shm_counters *counters;
+    struct shm_fault fault = {{0}};
+    struct shm_actor *actor;
+    struct tool_running tool;
+    (void)state;
+    if (shm_counters_open(&counters, segment_name(), names, 2, &fault) != SHM_OK ||
+        shm_actor_join(&actor, store, SHM_ACTOR_WORKER, 0, &fault) != SHM_OK)
+        fail_msg("%s", fault.text);
+    uint64_t *row = shm_counters_row(counters, shm_actor_slot(actor));
+    shm_counter_add(&row[0], 1000);
+    shm_counter_add(&row[1], 7);
+    tool_follow(&tool, ON_SEGMENT, "--json", "watch", "0.3", NULL);
+    json_object_put(next_sample(&tool));
+    shm_counter_add(&row[0], 3000);
+    segment_insert_three(store);
+    struct json_object *object = next_sample(&tool);
+    struct json_object *calls = json_field(json_field(object, "counters"), names[0]);
+    assert_int_equal(json_number_field(calls, "value"), 4000);
+    /* 3000 in 0.3 s, or in a longer time on a busy machine */
+    assert_true(double_field(calls, "now") > 300 && double_field(calls, "now") <= 10200);
+    assert_true(double_field(calls, "avg10") == double_field(calls, "now"));
+    struct json_object *open = json_field(json_field(object, "counters"), names[1]);
+    assert_true(double_field(open, "now") == 7 && double_field(open, "avg60") == 7);
+    double commits = double_field(json_field(object, "commits_per_second"), "now");
+    assert_true(commits > 0.3 && commits <= 10.2);
+    struct json_object *worker = json_object_array_get_idx(json_field(object, "workers"), 0);
+    assert_int_equal(json_number_field(worker, "calls"), 4000);
+    assert_int_equal(json_number_field(worker, "connections"), 7);
+    assert_true(double_field(worker, "calls_per_second") > 300);
+    json_object_put(object);
+    object = next_sample(&tool); /* nothing has happened since */
+    calls = json_field(json_field(object, "counters"), names[0]);
+    assert_true(double_field(calls, "now") == 0 && double_field(calls, "avg10") > 0);
+    json_object_put(object);
+    kill(tool.pid, SIGINT);
+    struct tool_result got = tool_end(&tool);
+    assert_int_equal(got.exit, 0);
+    tool_free(&got);
+    shm_actor_leave(actor);
+    shm_counters_close(counters);
+    segment_close();
+}
+
+static void watch_goes_on_with_the_next_segment(void **state)
+{
+    struct tool_running tool;
+    struct json_object *object;
+    (void)state;
+    segment_insert_three(segment_open());
+    tool_follow(&tool, ON_SEGMENT, "--json", "watch", "0.1", NULL);
+    object = next_sample(&tool);
+    assert_present(object, true);
+    json_object_put(object);
+    segment_close();
+    do { /* the server has ended, the segment is still there */
+        object = next_sample(&tool);
+        assert_present(object, true);
+        bool owned = json_object_get_boolean(json_field(json_field(object, "segment"), "owned"));
+        json_object_put(object);
+        if (!owned)
+            break;
+    } while (true);
+    segment_remove();
+    bool present;
+    do {
+        object = next_sample(&tool);
+        present = json_object_get_boolean(json_field(object, "present"));
+        if (!present)
+            assert_non_null(strstr(json_string_field(object, "reason"), segment_name()));
+        json_object_put(object);
+    } while (present);
+    segment_open();
+    do {
+        object = next_sample(&tool);
+        present = json_object_get_boolean(json_field(object, "present"));
+        if (present)
+            assert_int_equal(json_number_field(json_field(object, "segment"), "users"), 0);
+        json_object_put(object);
+    } while (!present);
+    kill(tool.pid, SIGTERM);
+    struct tool_result got = tool_end(&tool);
+    assert_int_equal(got.exit, 0);
+    tool_free(&got);
+    segment_close();
+}
+
+static void watch_ends_when_nobody_reads_it_any_more(void **state)
+{
+    struct tool_running tool;
+    (void)state;
+    segment_open();
+    tool_follow(&tool, ON_SEGMENT, "--json", "watch", "3600", NULL);
+    json_object_put(next_sample(&tool));
+    fclose(tool.out);
+    tool.out = NULL;
+    struct tool_result got = tool_end(&tool);
+    assert_int_equal(got.exit, 0);
+    assert_string_equal(got.err, "");
+    tool_free(&got);
+    segment_close();
+}
+
+int main(void)
+{
+#define BARE(test) cmocka_unit_test_teardown(test, segment_teardown)
+    const struct CMUnitTest tests[] = {
+        BARE(watch_without_a_terminal_is_refused),
+        BARE(an_interval_out_of_bounds_is_refused),
+        BARE(watch_prints_an_object_each_interval),
+        BARE(watch_tells_how_fast_counters_and_versions_grow),
+        BARE(watch_goes_on_with_the_next_segment),
+        BARE(watch_ends_when_nobody_reads_it_any_more),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
