@@ -13,10 +13,8 @@
 
 #include <cmocka.h>
 
-#include "shm/core/layout.h"
 #include "shm/core/mapping.h"
 #include "shm/core/store_handle.h"
-#include "shm/core/writer_lock.h"
 #include "shm/error.h"
 #include "shm/segment/owner.h"
 #include "tests/inspect/tool.h"

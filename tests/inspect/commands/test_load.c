@@ -15,7 +15,6 @@
 #include <cmocka.h>
 
 #include "shm/core/mapping.h"
-#include "shm/core/writer_lock.h"
 #include "shm/error.h"
 #include "tests/inspect/tool.h"
 #include "tests/inspect/users_file.h"
