@@ -10,8 +10,8 @@
 #include <cmocka.h>
 #include <nghttp2/nghttp2.h>
 
-#include "http2/hpack_decode.h"
-#include "http2/hpack_huffman.h"
+#include "http2/hpack/hpack_decode.h"
+#include "http2/hpack/hpack_huffman.h"
 
 static char room[HPACK_ROOM_MIN];
 static struct hpack_table table;

@@ -1,26 +1,31 @@
 /* SPDX-License-Identifier: MIT */
-/* TLS handshakes: whose certificate it was, and why one failed. */
+#include "http2/tls/tls_handshake.h"
+
 #include <openssl/bio.h>
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
-#include "http2/tls_io.h"
+#include "http2/conn_error.h"
+#include "http2/state.h"
+#include "http2/tls/tls_io.h"
 
 enum {
     NOTES_PER_SECOND = 10,
-    SIGNED_LEAST = 400, /* bytes of an answer that has a signature in it */
+    SIGNED_MIN =
+        400, /* bytes of the shortest answer that has a certificate and a signature in it */
 };
 
-static char *subject_of(const SSL *ssl)
+static char *copy_subject(const SSL *ssl)
 {
     X509 *certificate = SSL_get0_peer_certificate(ssl);
     BIO *out = certificate == NULL ? NULL : BIO_new(BIO_s_mem());
     char *text, *copy = NULL;
     if (out == NULL)
         return NULL;
-    /* UTF-8 as it is, which RFC 4514 allows */
+    /* UTF-8 is not escaped, which RFC 4514 allows */
     unsigned long flags = XN_FLAG_RFC2253 & ~(unsigned long)ASN1_STRFLGS_ESC_MSB;
     if (X509_NAME_print_ex(out, X509_get_subject_name(certificate), 0, flags) >= 0) {
         long len = BIO_get_mem_data(out, &text);
@@ -63,23 +68,22 @@ static void handshake_failed(struct http2_conn *conn)
     conn->context->counts.tls_failures++;
     note_failure(conn, reason != NULL ? reason : "unknown reason");
     ERR_clear_error();
-    http2_conn_hang_up(conn); /* the alert goes out first */
+    http2_conn_hang_up(conn); /* the alert is sent first */
 }
 
 bool http2_tls_shake_hands(struct http2_conn *conn)
 {
     struct http2_tls *tls = conn->tls;
-    conn->over = 1; /* signing is as long as a turn may be */
+    conn->over = 1; /* a signature takes as long as a turn may last */
     conn->context->overs++;
     int result = SSL_do_handshake(tls->ssl);
-    /* What has a certificate and a signature in it is longer than any other answer. */
-    tls->answered |= conn->context->tls_io->sealed_len >= SIGNED_LEAST;
+    tls->answered |= conn->context->tls_io->sealed_len >= SIGNED_MIN;
     if (result == 1) {
         tls->established = true;
-        conn->subject = subject_of(tls->ssl);
+        conn->subject = copy_subject(tls->ssl);
         free(tls->offered);
         tls->offered = NULL;
-        ERR_clear_error(); /* what a callback tried and did not mind */
+        ERR_clear_error(); /* left by callbacks that tried something and went on */
         return true;
     }
     if (SSL_get_error(tls->ssl, result) != SSL_ERROR_WANT_READ)

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-#include "http2/hpack_encode.h"
+#include "http2/hpack/hpack_encode.h"
 
+#include <assert.h>
 #include <string.h>
 
 enum {
-    TABLE_SIZE_MAX = 4096, /* RFC 7541's default; more would gain nothing */
-    TABLE_SIZE_MIN = 128,  /* below, a table is not worth its updates */
+    TABLE_SIZE_MAX = 4096, /* the default; our few interned fields need no more */
+    TABLE_SIZE_MIN = 128,  /* a smaller table is not used */
     ENTRY_OVERHEAD = 32,   /* RFC 7541 4.1 */
     FIRST_DYNAMIC_INDEX = 62,
-    INT_BOUND = 6, /* bytes of the longest integer that we write */
+    INT_BOUND = 6, /* upper bound of the bytes of an integer that we write */
     INDEX_STATUS_200 = 8,
 };
 
@@ -27,7 +28,7 @@ void hpack_encoder_resize(struct hpack_encoder *encoder, uint32_t peer_size)
     *encoder = (struct hpack_encoder){.capacity = capacity, .update = true};
 }
 
-/* RFC 7541 5.1: an integer with a prefix of `bits`, under the pattern in the bits above it. */
+/* RFC 7541 5.1: an integer with a prefix of `bits` bits; `pattern` fills the bits above it. */
 static uint8_t *put_int(uint8_t *dst, uint8_t pattern, unsigned bits, size_t value)
 {
     size_t prefix_max = ((size_t)1 << bits) - 1;
@@ -67,7 +68,7 @@ static uint8_t *put_status(uint8_t *dst, unsigned status)
     return dst;
 }
 
-/* Both updates: the first empties the table, whatever the peer had in it. */
+/* Two updates: the first one, to 0, empties the peer's table. */
 static uint8_t *put_size_update(struct hpack_encoder *encoder, uint8_t *dst)
 {
     encoder->update = false;
@@ -87,6 +88,7 @@ static uint8_t *put_literal(uint8_t *dst, uint8_t pattern, const struct http2_fi
 static uint8_t *put_interned(struct hpack_encoder *encoder, uint8_t *dst,
                              const struct http2_field *field)
 {
+    assert(field->intern <= HTTP2_INTERN_MAX);
     uint8_t *place = &encoder->place[field->intern];
     if (*place != 0)
         return put_int(dst, 0x80, 7, FIRST_DYNAMIC_INDEX + (size_t)(encoder->entered - *place));
@@ -100,7 +102,7 @@ static uint8_t *put_interned(struct hpack_encoder *encoder, uint8_t *dst,
 
 size_t hpack_encode_bound(const struct http2_field *fields, size_t num_fields)
 {
-    size_t bound = 2 * INT_BOUND + 5; /* size updates, status */
+    size_t bound = 2 * INT_BOUND + 5; /* size updates; status */
     for (size_t i = 0; i != num_fields; i++)
         bound += 1 + 2 * INT_BOUND + fields[i].name_len + fields[i].value_len;
     return bound;

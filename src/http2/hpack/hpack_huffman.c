@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The code is canonical: in the order of length and value, each code is the
- * one before plus 1, with zeros appended where it is longer. So a code is found by
- * its length, which comparing the next bits with one bound a length tells, and
- * its distance to the first of that length. Those of eight bits at most, which are nearly all
- * that come, are looked up.
+ * The code is canonical: sorted by length and value, each code is the previous one plus 1, with
+ * zeros appended where it is longer. So a code's symbol follows from its length and its distance to
+ * the first code of that length; the length is found by comparing the next bits with one bound per
+ * length. Codes of at most eight bits, which are nearly all codes of real input, come from a table.
  */
-#include "http2/hpack_huffman.h"
+#include "http2/hpack/hpack_huffman.h"
 
 #include <arpa/inet.h>
 #include <stdbool.h>
@@ -15,10 +14,10 @@
 enum { END_OF_STRING = 256 };
 
 static const struct {
-    uint8_t bits;   /* the codes' length */
-    uint8_t first;  /* in symbols, of the first code */
-    uint32_t code;  /* that code */
-    uint64_t bound; /* beyond the last code of this length, filled up with zeros to 32 bits */
+    uint8_t bits;   /* length of the codes */
+    uint8_t first;  /* index in symbols[] of the first code's symbol */
+    uint32_t code;  /* the first code */
+    uint64_t bound; /* the last code of this length plus 1, shifted left to 32 bits */
 } lengths[] = {
     {5, 0, 0x0, 0x50000000},
     {6, 10, 0x14, 0xb8000000},
@@ -66,8 +65,8 @@ struct code {
     uint8_t bits;
 };
 
-/* The code that the next 32 bits begin with. */
-static struct code find(uint32_t next)
+/* The code with which the next 32 bits begin. */
+static struct code find_code(uint32_t next)
 {
     unsigned row = 0;
     while (next >= lengths[row].bound)
@@ -77,26 +76,26 @@ static struct code find(uint32_t next)
                          (uint8_t)bits};
 }
 
-/* By the next eight bits; bits 0: the code is longer. */
+/* Indexed by the next eight bits; an entry with bits 0 belongs to longer codes. */
 static struct code short_codes[256];
 
-static void prepare(void)
+static void prepare_short_codes(void)
 {
     for (uint32_t next = 0; next < 256; next++) {
-        struct code code = find(next << 24);
+        struct code code = find_code(next << 24);
         if (code.bits <= 8)
             short_codes[next] = code;
     }
 }
 
-/* The bits that come next are the highest. */
-struct reader {
+/* The next bits are the highest ones of `bits`. */
+struct bit_reader {
     const uint8_t *src, *end;
     uint64_t bits;
     unsigned have;
 };
 
-static void refill(struct reader *reader)
+static void refill_bits(struct bit_reader *reader)
 {
     uint32_t word;
     if (reader->have <= 32 && reader->end - reader->src >= 4) {
@@ -110,8 +109,9 @@ static void refill(struct reader *reader)
         reader->bits |= (uint64_t)*reader->src++ << (56 - reader->have);
 }
 
-/* What is left must be shorter than a byte, and begin END_OF_STRING's code, which is all ones. */
-static bool is_padding(const struct reader *reader)
+/* The padding after the last code is shorter than a byte, and all ones: the beginning of
+ * END_OF_STRING's code. */
+static bool is_padding(const struct bit_reader *reader)
 {
     return reader->have < 8 &&
            (reader->have == 0 || reader->bits >> (64 - reader->have) == (1u << reader->have) - 1);
@@ -119,17 +119,16 @@ static bool is_padding(const struct reader *reader)
 
 ssize_t hpack_huffman_decode(char *dst, size_t room, const uint8_t *src, size_t len)
 {
-    struct reader reader = {src, src + len, 0, 0};
+    struct bit_reader reader = {src, src + len, 0, 0};
     size_t written = 0;
-
     if (short_codes[0].bits == 0)
-        prepare();
+        prepare_short_codes();
     for (;;) {
         if (reader.have < 30)
-            refill(&reader);
+            refill_bits(&reader);
         struct code code = short_codes[reader.bits >> 56];
         if (code.bits == 0)
-            code = find((uint32_t)(reader.bits >> 32));
+            code = find_code((uint32_t)(reader.bits >> 32));
         if (code.bits > reader.have)
             return is_padding(&reader) ? (ssize_t)written : -1;
         if (code.symbol == END_OF_STRING)

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Texts are appended, and evicted from the front; where the end is reached they move to the front.
- * With room for twice the table's size that happens once for each table full.
+ * Texts are appended at the end of their memory and evicted from its front. Where the end is
+ * reached they move to the front. The memory is twice the table's size, so that this happens only
+ * once per 4 KiB of new entries.
  */
-#include "http2/hpack_table.h"
+#include "http2/hpack/hpack_table.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,13 +19,13 @@ enum {
 };
 
 struct hpack_entry {
-    uint16_t at, name_len, value_len; /* of texts; a token's name is not there */
-    uint8_t token;                    /* its number + 1 */
+    uint16_t at, name_len, value_len; /* in texts; name_len is 0 where the name is a token */
+    uint8_t token;                    /* index of the token + 1; 0: none */
     uint8_t faults;
 };
 
-_Static_assert(H2O_MAX_TOKENS < 255, "a token's number + 1 fits into a byte");
-_Static_assert(TEXTS_MAX <= UINT16_MAX, "an offset fits");
+_Static_assert(H2O_MAX_TOKENS < 255, "a token's index + 1 fits into a byte");
+_Static_assert(TEXTS_MAX <= UINT16_MAX, "an offset fits into 16 bits");
 
 /* RFC 7541, appendix A. */
 static const struct {
@@ -124,8 +126,9 @@ bool hpack_table_get(const struct hpack_table *table, size_t index, struct hpack
 
 /* ---- making room ---- */
 
-static void evict(struct hpack_table *table)
+static void evict_oldest(struct hpack_table *table)
 {
+    assert(table->count != 0);
     const struct hpack_entry *entry = entry_at(table, 0);
     size_t name_len = entry->token == 0 ? entry->name_len : h2o__tokens[entry->token - 1].buf.len;
     size_t len = (size_t)entry->name_len + entry->value_len;
@@ -137,13 +140,14 @@ static void evict(struct hpack_table *table)
         table->texts_begin = table->texts_end = 0;
 }
 
+/* Evicts entries until the table's size is at most `size`. */
 static void evict_beyond(struct hpack_table *table, size_t size)
 {
     while (table->used > size)
-        evict(table);
+        evict_oldest(table);
 }
 
-/* Moves the texts to the front of `to`, which may be where they are. */
+/* Moves the texts to the beginning of `to`, which may be their own memory. */
 static void move_texts(struct hpack_table *table, char *to)
 {
     size_t len = (size_t)(table->texts_end - table->texts_begin);
@@ -156,8 +160,9 @@ static void move_texts(struct hpack_table *table, char *to)
     table->texts_end = (uint16_t)len;
 }
 
-/* @return false: out of memory */
-static bool make_room(struct hpack_table *table, size_t len)
+/* Makes room for `len` bytes of text behind the others, and for an entry.
+ * @return false: out of memory */
+static bool make_entry_room(struct hpack_table *table, size_t len)
 {
     size_t held = (size_t)(table->texts_end - table->texts_begin), size = table->texts_size;
     if (table->entries == NULL &&
@@ -184,7 +189,7 @@ static bool make_room(struct hpack_table *table, size_t len)
 
 /* ---- changes ---- */
 
-static char *append(struct hpack_table *table, const char *text, size_t len)
+static char *append_text(struct hpack_table *table, const char *text, size_t len)
 {
     char *to = table->texts + table->texts_end;
     if (len != 0)
@@ -201,12 +206,14 @@ bool hpack_table_add(struct hpack_table *table, struct hpack_field *field)
         evict_beyond(table, 0);
         return true;
     }
-    if (!make_room(table, name_len + field->value.len))
+    if (!make_entry_room(table, name_len + field->value.len))
         return false;
     if (field->token == NULL)
-        field->name.base = append(table, field->name.base, name_len);
-    field->value.base = append(table, field->value.base, field->value.len);
-    /* the ring has a place more than there can be entries, for a name has a byte at least */
+        field->name.base = append_text(table, field->name.base, name_len);
+    field->value.base = append_text(table, field->value.base, field->value.len);
+    /* Before the eviction below the ring may hold one entry too many. It has a place for that:
+     * since a name is not empty, less than ENTRIES_MAX entries fit into the table. */
+    assert(table->count < ENTRIES_MAX);
     *entry_at(table, table->count++) = (struct hpack_entry){
         .at = (uint16_t)(table->texts_end - field->value.len - name_len),
         .name_len = (uint16_t)name_len,

@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * What OpenSSL reads and writes by: memory that all connections of a context share. And its own
- * buffers (17 KiB to read, as much to write), which stay with a connection while it is in use and
- * are given back when it was not for WARM_MS: asking malloc for them in each turn costs more than
- * decrypting a request.
- */
+#include "http2/tls/tls_io.h"
+
 #include <openssl/bio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/param.h>
 
-#include "http2/tls_io.h"
+#include "base/container_of.h"
 
 enum {
     WARM_MS = 1000,
@@ -20,10 +18,10 @@ enum {
 static int bio_read(BIO *bio, char *dst, int room)
 {
     struct http2_tls_io *io = BIO_get_data(bio);
-    size_t len = (size_t)room < io->in_len ? (size_t)room : io->in_len;
+    size_t len = MIN((size_t)room, io->in_len);
     BIO_clear_retry_flags(bio);
     if (len == (size_t)room)
-        io->body = !io->body; /* it asks for a header, then for a body */
+        io->body = !io->body; /* OpenSSL asks for a header and a body in turn */
     io->half = len < (size_t)room && (len != 0 || io->half);
     if (len == 0) {
         BIO_set_retry_read(bio);
@@ -54,7 +52,7 @@ static long bio_ctrl(BIO *bio, int command, long number, void *data)
     return command == BIO_CTRL_FLUSH;
 }
 
-static void on_cool(struct timer *timer);
+static void on_cooler_timer(struct timer *timer);
 
 struct http2_tls_io *http2_tls_io_create(struct http2_context *context)
 {
@@ -69,17 +67,14 @@ struct http2_tls_io *http2_tls_io_create(struct http2_context *context)
     memset(io, 0, offsetof(struct http2_tls_io, cipher));
     io->method = method;
     io->context = context;
-    io->cooler.expired = on_cool;
+    io->cooler.expired = on_cooler_timer;
     h2o_linklist_init_anchor(&io->warm);
     return io;
 }
 
-void http2_tls_io_free(struct http2_context *context)
+void http2_tls_io_dispose(struct http2_tls_io *io)
 {
-    struct http2_tls_io *io = context->tls_io;
-    if (io == NULL)
-        return;
-    timer_disarm(context->timers, &io->cooler);
+    timer_disarm(io->context->timers, &io->cooler);
     BIO_meth_free(io->method);
     free(io);
 }
@@ -92,7 +87,7 @@ void http2_tls_cool(struct http2_tls_io *io, struct http2_tls *tls)
         return;
     h2o_linklist_unlink(&tls->warm);
     io->num_warm--;
-    /* Not those with half a record in them: OpenSSL would not do it, and some versions try
+    /* Not while they hold half a record: OpenSSL would refuse, and some versions do it anyway
      * (CVE-2024-4741). */
     if (!tls->body && !tls->half)
         SSL_free_buffers(tls->ssl);
@@ -100,12 +95,12 @@ void http2_tls_cool(struct http2_tls_io *io, struct http2_tls *tls)
 
 static struct http2_tls *coolest(struct http2_tls_io *io)
 {
-    return H2O_STRUCT_FROM_MEMBER(struct http2_tls, warm, io->warm.next);
+    return container_of(io->warm.next, struct http2_tls, warm);
 }
 
-static void on_cool(struct timer *timer)
+static void on_cooler_timer(struct timer *timer)
 {
-    struct http2_tls_io *io = H2O_STRUCT_FROM_MEMBER(struct http2_tls_io, cooler, timer);
+    struct http2_tls_io *io = container_of(timer, struct http2_tls_io, cooler);
     uint64_t now = timers_now(io->context->timers);
     while (!h2o_linklist_is_empty(&io->warm) && coolest(io)->used_ms + WARM_MS <= now)
         http2_tls_cool(io, coolest(io));

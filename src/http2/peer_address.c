@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* Who is at the other end, as text: made when somebody asks, kept as long as the connection. */
+/* The address of the peer as text: formatted at its first use, kept as long as the connection. */
 #include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "http2/conn.h"
+#include "http2/state.h"
 
 static char *format_peer(const struct http2_conn *conn)
 {
@@ -19,7 +19,7 @@ static char *format_peer(const struct http2_conn *conn)
     } else if (address.ss_family == AF_INET6) {
         const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)&address;
         unsigned port = ntohs(in6->sin6_port);
-        if (IN6_IS_ADDR_V4MAPPED(&in6->sin6_addr)) { /* one of IPv4, by a socket for both */
+        if (IN6_IS_ADDR_V4MAPPED(&in6->sin6_addr)) { /* IPv4, accepted by a socket for both */
             inet_ntop(AF_INET, &in6->sin6_addr.s6_addr[12], host, sizeof(host));
             made = asprintf(&text, "%s:%u", host, port);
         } else {

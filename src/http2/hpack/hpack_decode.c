@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-#include "http2/hpack_decode.h"
+#include "http2/hpack/hpack_decode.h"
 
 #include <string.h>
 
-#include "http2/hpack_huffman.h"
+#include "http2/hpack/hpack_huffman.h"
 
-/* What a name or a value may consist of (RFC 9110 5.1, 5.5; RFC 9113 8.2.1). */
+/* The characters that a name and a value may consist of (RFC 9110 5.1, 5.5; RFC 9113 8.2.1). */
 enum { NAME = 1, VALUE = 2 };
 
 static const uint8_t classes[256] = {
@@ -20,7 +20,7 @@ static const uint8_t classes[256] = {
     ['-' ... '.'] = NAME | VALUE,
     ['/'] = VALUE,
     ['0' ... '9'] = NAME | VALUE,
-    [':' ... ']'] = VALUE, /* upper case among them */
+    [':' ... ']'] = VALUE, /* upper case is not allowed in names */
     ['^' ... 'z'] = NAME | VALUE,
     ['{'] = VALUE,
     ['|'] = NAME | VALUE,
@@ -42,7 +42,7 @@ static bool is_blank(char c)
     return c == ' ' || c == '\t';
 }
 
-/* A leading colon is left to those who know the pseudo-header fields. */
+/* A leading colon is allowed here; section.c checks pseudo-header fields. */
 static uint8_t faults_of_name(h2o_iovec_t name)
 {
     size_t skip = name.len > 1 && name.base[0] == ':';
@@ -56,8 +56,8 @@ static uint8_t faults_of_value(h2o_iovec_t value)
     return consists_of(value.base, value.len, VALUE) ? 0 : HPACK_VALUE_MALFORMED;
 }
 
-/* An integer with a prefix of `bits` (RFC 7541 5.1). Four more bytes hold every size that a
- * block can have. */
+/* An integer with a prefix of `bits` bits (RFC 7541 5.1). Four bytes behind the prefix are enough
+ * for every length that fits into a block. @return false: it is longer, or cut off */
 static bool take_int(const uint8_t **src, const uint8_t *end, unsigned bits, size_t *value)
 {
     size_t prefix_max = ((size_t)1 << bits) - 1;
@@ -75,7 +75,7 @@ static bool take_int(const uint8_t **src, const uint8_t *end, unsigned bits, siz
     return false;
 }
 
-/* RFC 7541 5.2. What is decoded comes from the front of the room. */
+/* A string (RFC 7541 5.2). A Huffman-coded one takes its memory from the front of the room. */
 static bool take_string(const uint8_t **src, const uint8_t *end, struct hpack_room *room,
                         h2o_iovec_t *text)
 {
@@ -110,7 +110,7 @@ static enum hpack_result take_literal(struct hpack_table *table, const uint8_t *
         if (!hpack_table_get(table, name, field))
             return HPACK_BROKEN;
         field->faults &= HPACK_NAME_MALFORMED;
-        if (field->token == NULL) { /* its entry may go as this one comes */
+        if (field->token == NULL) { /* adding this field may evict the name's entry */
             field->name.base = memcpy(room.at, field->name.base, field->name.len);
             room.at += field->name.len;
             room.len -= field->name.len;
@@ -136,9 +136,9 @@ enum hpack_result hpack_decode(struct hpack_table *table, const uint8_t **src, c
                                struct hpack_room room, struct hpack_field *field, bool *changed)
 {
     uint8_t first = **src;
+    /* RFC 7541 6: the number of prefix bits tells the kind of representation */
     unsigned bits = first >= 128 ? 7 : first >= 64 ? 6 : first >= 32 ? 5 : 4;
     size_t number;
-
     if (!take_int(src, end, bits, &number))
         return HPACK_BROKEN;
     if (bits == 7)
@@ -159,7 +159,7 @@ bool hpack_skip(const struct hpack_table *table, const uint8_t **src, const uint
     const uint8_t *begin = *src;
     unsigned num = HPACK_STATIC_ENTRIES + table->count;
     if (num > 126)
-        num = 126; /* of one byte */
+        num = 126; /* the largest index that is one byte */
     while (*src != end && **src > 0x80 && **src <= (0x80 | num))
         (*src)++;
     return *src != begin;

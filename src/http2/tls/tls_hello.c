@@ -1,10 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-/* What a client says first in a TLS handshake: its ALPN is judged, and all is kept for the log. */
+#include "http2/tls/tls_hello.h"
+
 #include <ctype.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/param.h>
 
-#include "http2/tls_io.h"
+#include "http2/state.h"
+#include "http2/tls/tls_io.h"
 
 int http2_tls_choose_protocol(SSL *ssl, const unsigned char **out, unsigned char *out_len,
                               const unsigned char *offered, unsigned len, void *data)
@@ -23,12 +28,12 @@ int http2_tls_choose_protocol(SSL *ssl, const unsigned char **out, unsigned char
 
 /* ---- the text ---- */
 
-struct text {
+struct hello_text {
     char bytes[256];
     size_t len;
 };
 
-static void add(struct text *text, const char *words)
+static void add_words(struct hello_text *text, const char *words)
 {
     int len = snprintf(text->bytes + text->len, sizeof(text->bytes) - text->len, "%s", words);
     text->len += (size_t)len;
@@ -36,8 +41,8 @@ static void add(struct text *text, const char *words)
         text->len = sizeof(text->bytes) - 1;
 }
 
-/* What a client sent may hold anything; a log line takes it as it is. */
-static void add_quoted(struct text *text, const uint8_t *bytes, size_t len)
+/* What the client has sent may contain any byte; the log line must contain printable ones only. */
+static void add_quoted(struct hello_text *text, const uint8_t *bytes, size_t len)
 {
     for (size_t i = 0; i != len && text->len + 1 < sizeof(text->bytes); i++)
         text->bytes[text->len++] = isgraph(bytes[i]) && bytes[i] < 0x80 ? (char)bytes[i] : '?';
@@ -58,57 +63,58 @@ static const char *version_name(unsigned version)
     case SSL3_VERSION:
         return "SSL 3";
     default:
-        return NULL; /* of the future, or a reserved one (RFC 8701) */
+        return NULL; /* a later version, or a reserved number (RFC 8701) */
     }
 }
 
-/* RFC 8446 4.2.1: a byte of length, then two bytes each; without it, the one of the hello. */
-static void add_versions(struct text *text, SSL *ssl)
+/* RFC 8446 4.2.1: a byte of length, then two bytes for each version. Without this extension the
+ * ClientHello's own field is the highest version. */
+static void add_versions(struct hello_text *text, SSL *ssl)
 {
     const unsigned char *list;
     size_t len;
-    add(text, "TLS");
+    add_words(text, "TLS");
     if (SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_supported_versions, &list, &len) != 1) {
         const char *name = version_name(SSL_client_hello_get0_legacy_version(ssl));
-        add(text, " up to ");
-        add(text, name != NULL ? name : "1.2");
+        add_words(text, " up to ");
+        add_words(text, name != NULL ? name : "1.2");
         return;
     }
     for (size_t at = 1; at + 1 < len; at += 2) {
         const char *name = version_name((unsigned)list[at] << 8 | list[at + 1]);
         if (name == NULL)
             continue;
-        add(text, " ");
-        add(text, name);
+        add_words(text, " ");
+        add_words(text, name);
     }
 }
 
-/* RFC 7301 3.1: two bytes of length, then names with a byte of length each. */
-static void add_protocols(struct text *text, const uint8_t *list, size_t len)
+/* RFC 7301 3.1: two bytes of length, then names, each after a byte with its length. */
+static void add_protocols(struct hello_text *text, const uint8_t *list, size_t len)
 {
-    add(text, ", ALPN");
+    add_words(text, ", ALPN");
     for (size_t at = 2; at < len; at += 1u + list[at]) {
         size_t name = list[at];
-        add(text, " ");
-        add_quoted(text, list + at + 1, name < len - at - 1 ? name : len - at - 1);
+        add_words(text, " ");
+        add_quoted(text, list + at + 1, MIN(name, len - at - 1));
     }
 }
 
-/* RFC 6066 3: two bytes of length, a byte of type, two of length, a name. */
-static void add_server_name(struct text *text, SSL *ssl)
+/* RFC 6066 3: two bytes of length, a byte of type, two bytes of length, the name. */
+static void add_server_name(struct hello_text *text, SSL *ssl)
 {
     const unsigned char *list;
     size_t len;
     if (SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_server_name, &list, &len) != 1 || len < 6)
         return;
-    add(text, ", name ");
+    add_words(text, ", name ");
     add_quoted(text, list + 5, len - 5);
 }
 
 int http2_tls_on_hello(SSL *ssl, int *alert, void *data)
 {
     struct http2_conn *conn = SSL_get_app_data(ssl);
-    struct text text = {.len = 0};
+    struct hello_text text = {.len = 0};
     const unsigned char *protocols;
     size_t len;
     (void)data;
@@ -119,9 +125,9 @@ int http2_tls_on_hello(SSL *ssl, int *alert, void *data)
     if (has_alpn)
         add_protocols(&text, protocols, len);
     else
-        add(&text, ", no ALPN");
+        add_words(&text, ", no ALPN");
     add_server_name(&text, ssl);
-    if (conn != NULL) { /* else the context serves somebody else, as tests do */
+    if (conn != NULL) { /* NULL: the SSL_CTX is not used by http2, as in tests */
         free(conn->tls->offered);
         conn->tls->offered = strdup(text.bytes);
     }
