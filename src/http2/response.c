@@ -80,7 +80,7 @@ static void end_local(struct http2_stream *stream)
 void http2_stream_send_headers(struct http2_stream *stream, unsigned status,
                                const struct http2_field *fields, size_t num_fields, bool end_stream)
 {
-    assert(!stream->local_closed && status >= 200 && status <= 599);
+    assert(!stream->local_closed);
     send_block(stream, status, fields, num_fields, end_stream);
     if (end_stream)
         end_local(stream);
@@ -100,7 +100,6 @@ void http2_stream_send_trailers(struct http2_stream *stream, const struct http2_
 
 static uint8_t *data_frame_head(struct http2_conn *conn)
 {
-    assert(conn->data_frame != 0);
     return conn->out.bytes + conn->data_frame - 1;
 }
 
@@ -143,7 +142,6 @@ static void drop_pending(struct http2_stream *stream)
 static uint8_t *put_data(struct http2_stream *stream, size_t len)
 {
     struct http2_conn *conn = stream->conn;
-    assert((int64_t)len <= stream->send_window && (int64_t)len <= conn->send_window);
     stream->send_window -= (int32_t)len;
     conn->send_window -= (int64_t)len;
     conn->budget -= conn->budget < len ? conn->budget : (uint32_t)len;
@@ -251,6 +249,7 @@ static void send_pending(struct http2_stream *stream)
     struct http2_conn *conn = stream->conn;
     size_t window = (size_t)MIN(stream->send_window, conn->send_window);
     size_t len = MIN(http2_stream_pending(stream), MIN(window, (size_t)HTTP2_TURN_QUANTUM));
+    assert(len != 0 && len <= HTTP2_TURN_QUANTUM);
     memcpy(put_data(stream, len), stream->pending + stream->pending_off, len);
     stream->pending_off += (uint32_t)len;
     if (http2_stream_pending(stream) == 0)

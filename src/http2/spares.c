@@ -7,10 +7,11 @@
 
 void *http2_spares_take(struct http2_spares *spares, size_t size)
 {
-    assert(size >= sizeof(void *));
     void *memory = spares->first;
-    if (memory == NULL)
+    if (memory == NULL) {
+        assert(size >= sizeof(void *));
         return malloc(size);
+    }
     memcpy(&spares->first, memory, sizeof(void *));
     spares->count--;
     return memory;

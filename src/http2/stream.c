@@ -48,7 +48,7 @@ struct http2_stream *http2_stream_open(struct http2_conn *conn, uint32_t id)
 {
     struct http2_context *context = conn->context;
     size_t size = context->handler->stream_size;
-    assert((id & 1) == 1 && id <= conn->last_id);
+    assert(id <= conn->last_id);
     if (!http2_account_hold(conn, size))
         return NULL;
     struct http2_stream *stream = http2_spares_take(&context->streams, size);
@@ -161,10 +161,10 @@ void http2_closed_set(struct http2_conn *conn, uint32_t id, enum http2_closed ho
 
 void http2_conn_credit(struct http2_conn *conn, size_t len)
 {
-    assert(len <= HTTP2_CONN_WINDOW - conn->recv_window - conn->recv_unacked);
     conn->recv_unacked += (uint32_t)len;
     if (conn->recv_unacked < HTTP2_CONN_WINDOW / 2 || conn->state != HTTP2_CONN_OPEN)
         return;
+    assert(conn->recv_unacked <= HTTP2_CONN_WINDOW - conn->recv_window);
     http2_out_window_update(conn, 0, conn->recv_unacked);
     conn->recv_window += conn->recv_unacked;
     conn->recv_unacked = 0;
@@ -179,6 +179,7 @@ void http2_stream_consume(struct http2_stream *stream, size_t len)
     http2_conn_credit(conn, len);
     if (stream->remote_closed || stream->recv_unacked < HTTP2_STREAM_WINDOW / 2)
         return;
+    assert(stream->recv_unacked <= HTTP2_STREAM_WINDOW - stream->recv_window);
     http2_out_window_update(conn, stream->id, stream->recv_unacked);
     stream->recv_window += stream->recv_unacked;
     stream->recv_unacked = 0;

@@ -60,6 +60,7 @@ static uint8_t *put_status(uint8_t *dst, unsigned status)
             return dst;
         }
     }
+    assert(status >= 200 && status <= 599);
     *dst++ = INDEX_STATUS_200; /* literal without indexing, name by index */
     *dst++ = 3;
     *dst++ = (uint8_t)('0' + status / 100 % 10);
@@ -88,13 +89,13 @@ static uint8_t *put_literal(uint8_t *dst, uint8_t pattern, const struct http2_fi
 static uint8_t *put_interned(struct hpack_encoder *encoder, uint8_t *dst,
                              const struct http2_field *field)
 {
-    assert(field->intern <= HTTP2_INTERN_MAX);
     uint8_t *place = &encoder->place[field->intern];
     if (*place != 0)
         return put_int(dst, 0x80, 7, FIRST_DYNAMIC_INDEX + (size_t)(encoder->entered - *place));
     uint32_t size = ENTRY_OVERHEAD + field->name_len + field->value_len;
     if (encoder->used + size > encoder->capacity)
         return put_literal(dst, 0, field);
+    assert(field->intern <= HTTP2_INTERN_MAX);
     encoder->used += size;
     *place = ++encoder->entered;
     return put_literal(dst, 0x40, field);
