@@ -11,7 +11,6 @@ static bool is_plain(char c)
 size_t percent_length(const char *text, size_t len)
 {
     size_t length = len;
-
     for (size_t i = 0; i < len; i++)
         length += is_plain(text[i]) ? 0 : 2;
     return length;
@@ -20,7 +19,6 @@ size_t percent_length(const char *text, size_t len)
 char *percent_encode(char *to, const char *text, size_t len)
 {
     static const char digits[] = "0123456789ABCDEF";
-
     for (size_t i = 0; i < len; i++) {
         if (is_plain(text[i])) {
             *to++ = text[i];

@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "base/container_of.h"
 #include "base/timer.h"
 
 enum { NUM = 300 };
@@ -22,7 +23,7 @@ static uint64_t now;
 
 static void count(struct timer *timer)
 {
-    struct model *model = (struct model *)timer;
+    struct model *model = container_of(timer, struct model, timer);
 
     assert_false(timer_armed(timer));
     assert_true(timer->at <= now);
