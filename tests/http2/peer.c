@@ -41,8 +41,8 @@ void peer_close(struct peer *peer)
 
 struct timers *peer_timers;
 
-/* A turn of the server's loop, and what was due. */
-static void turn(struct peer *peer, int32_t wait)
+/* One turn of the server's loop, with the timers that are due. */
+static void turn_loop(struct peer *peer, int32_t wait)
 {
     h2o_evloop_run(peer->loop, wait);
     if (peer_timers != NULL) {
@@ -63,8 +63,8 @@ size_t peer_send(struct peer *peer, const void *bytes, size_t len)
             continue;
         }
         if (errno != EAGAIN || stuck++ == 200)
-            break; /* closed, or not read any more */
-        turn(peer, 1);
+            break; /* the server has closed or does not read any more */
+        turn_loop(peer, 1);
     }
     return (size_t)(at - (const uint8_t *)bytes);
 }
@@ -146,7 +146,7 @@ void peer_window_update(struct peer *peer, uint32_t id, uint32_t increment)
 void peer_turn(struct peer *peer)
 {
     for (int i = 0; i != 5; i++)
-        turn(peer, 0);
+        turn_loop(peer, 0);
 }
 
 static void receive(struct peer *peer)
@@ -216,7 +216,7 @@ static bool next_within(struct peer *peer, struct peer_frame *frame, unsigned tu
             memmove(peer->in, peer->in + peer->used, peer->in_len - peer->used);
         peer->in_len -= peer->used;
         peer->used = 0;
-        turn(peer, wait);
+        turn_loop(peer, wait);
         receive(peer);
     }
     return false;

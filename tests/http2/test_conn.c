@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The protocol as a client sees it: streams, windows, turns, errors and their scope, the end. */
+/* The protocol as a client sees it: streams, windows, turns, errors and their scope, GOAWAY. */
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <setjmp.h>
@@ -28,7 +28,7 @@ static void expect_goaway(struct peer *peer, uint32_t error)
     peer_expect_eof(peer);
 }
 
-/* A whole answer of `len` body bytes. */
+/* Expects a whole answer with `len` body bytes. */
 static void expect_answer(struct peer *peer, uint32_t id, size_t len)
 {
     struct peer_frame frame;
@@ -47,7 +47,7 @@ static void expect_answer(struct peer *peer, uint32_t id, size_t len)
     assert_string_equal(peer->fields, "x-end: yes\n");
 }
 
-/* What /hold says when the request ends by trailers: nothing was sent before. */
+/* The answer of /hold to a request that ends with trailers: it has sent nothing before. */
 static void expect_trailers_only_end(struct peer *peer)
 {
     struct peer_frame frame;
@@ -157,13 +157,13 @@ static void peer_header_table_is_respected_as_it_changes(void **state)
         for (int n = 0; n != 3; n++) {
             id += 2;
             peer_request(peer, id, true, "/body/3", NULL);
-            expect_answer(peer, id, 3); /* libnghttp2 checks the updates */
+            expect_answer(peer, id, 3); /* libnghttp2 checks the size updates */
         }
     }
     peer_close(peer);
 }
 
-/* ---- flow control towards the peer ---- */
+/* ---- flow control: sending ---- */
 
 static void body_waits_for_the_stream_window(void **state)
 {
@@ -180,7 +180,7 @@ static void body_waits_for_the_stream_window(void **state)
     peer_expect(peer, NGHTTP2_DATA, &frame);
     assert_int_equal(frame.len, 5);
     peer_expect_quiet(peer);
-    peer_window_update(peer, 1, 10); /* exactly the rest: trailers need no window */
+    peer_window_update(peer, 1, 10); /* exactly the rest of the body; trailers need no window */
     peer_expect(peer, NGHTTP2_DATA, &frame);
     assert_int_equal(frame.len, 10);
     peer_expect(peer, NGHTTP2_HEADERS, &frame);
@@ -253,7 +253,8 @@ static void streams_take_turns(void **state)
             got[frame.stream_id / 2] += frame.len;
         ends += peer_ends_stream(&frame);
     }
-    for (int i = 0; i != 4; i++) /* when the first is done, none is far behind */
+    for (int i = 0; i != 4;
+         i++) /* when the first stream ends, the others have sent nearly as much */
         assert_true(got[i] > 1700000);
     peer_close(peer);
 }
@@ -269,7 +270,7 @@ static void slow_reader_costs_constant_memory_and_delays_nobody(void **state)
     peer_request(slow, 1, true, "/flood/100000000", NULL);
     for (int i = 0; i != 100; i++)
         peer_turn(slow);
-    /* produced: what the socket took, and at most two targets behind it */
+    /* the handler has produced what the socket took, and at most two output targets more */
     size_t produced = 100000000 - fixture.last->to_send;
     uint64_t written = http2_context_counts(fixture.context)->bytes_out - before;
     assert_true(produced < written + 2 * 65536 + 16384);
@@ -297,7 +298,7 @@ static void output_that_nobody_reads_stops_the_reading(void **state)
     peer_settings(peer, NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, 1 << 30);
     peer_window_update(peer, 0, 1 << 30);
     peer_request(peer, 1, true, "/body/1000", NULL);
-    /* from the second on, a request is these bytes; the answers of 20,000 are 20 MB */
+    /* from the second one on, each request is these bytes; 20,000 answers are 20 MB */
     size_t len;
     uint8_t *block = peer_block(peer, &len, "/body/1000", NULL);
     uint32_t id = 3;
@@ -314,12 +315,12 @@ static void output_that_nobody_reads_stops_the_reading(void **state)
     assert_true(id < 20000);
     uint64_t stopped = counts->bytes_in;
     struct peer_frame frame;
-    while (counts->bytes_in == stopped) /* reading brings it to life again */
+    while (counts->bytes_in == stopped) /* when the peer reads, the server reads again */
         assert_true(peer_next(peer, &frame));
     peer_close(peer);
 }
 
-/* ---- flow control from the peer ---- */
+/* ---- flow control: receiving ---- */
 
 static void unconsumed_body_holds_the_peer_and_consumed_credits_it(void **state)
 {
@@ -365,7 +366,8 @@ static void window_of_streams_that_are_gone_comes_back(void **state)
     struct peer_frame frame;
     int64_t window = 1048576;
     for (uint32_t id = 1; id != 601; id += 2) { /* 4.9 MB through a window of 1 MB */
-        bool held = id % 4 == 1; /* one way a handler never consumed it, the other way it is late */
+        bool held =
+            id % 4 == 1; /* held: the handler has never consumed it; else: it comes after the end */
         peer_request(peer, id, false, held ? "/hold" : "/early", NULL);
         peer_turn(peer);
         assert_true(window >= 16384);
@@ -415,7 +417,7 @@ static void malformed_request_costs_its_stream_alone(void **state)
     for (size_t i = 0; i != sizeof(bad) / sizeof(bad[0]); i++, id += 4) {
         peer_request(peer, id, true, "/body/1", bad[i][0], bad[i][1], "x-after", "1", NULL);
         expect_rst(peer, id, NGHTTP2_PROTOCOL_ERROR);
-        /* the next request refers to table entries of the bad one */
+        /* the next request uses table entries of the bad one */
         peer_request(peer, id + 2, true, "/body/1", "x-after", "1", NULL);
         expect_answer(peer, id + 2, 1);
         assert_string_equal(fixture.fields, "x-after: 1\n");
@@ -482,7 +484,7 @@ static void size_update_at_the_start_is_taken(void **state)
     peer_close(peer);
 }
 
-/* ---- blocks that come again ---- */
+/* ---- repeated header blocks: memo.h ---- */
 
 static void send_block(struct peer *peer, uint32_t id, const char *block, size_t len)
 {
@@ -494,11 +496,11 @@ static void send_block(struct peer *peer, uint32_t id, const char *block, size_t
     assert_int_equal(frame.stream_id, id);
 }
 
-/* The same bytes, with whatever changes the table in between: by then they mean something else. */
+/* Between two equal blocks something changes the table, so that they have different meanings. */
 static void block_that_comes_again_is_read_in_the_table_of_its_time(void **state)
 {
     (void)state;
-    static const char newest[] = "\x83\x86\x84\xbe"; /* POST http / and the newest entry */
+    static const char newest[] = "\x83\x86\x84\xbe"; /* POST, http, /, and the newest entry */
     enum { BY_REQUEST, BY_TRAILERS, BY_MALFORMED, BY_REFUSED, BY_CLOSED, WAYS };
     for (int way = 0; way != WAYS; way++) {
         struct peer *peer = peer_connect(fixture.context, true);
@@ -508,7 +510,7 @@ static void block_that_comes_again_is_read_in_the_table_of_its_time(void **state
         for (uint32_t more = 3; way == BY_REFUSED && more <= 39; more += 2, id = more - 2)
             peer_frame(peer, NGHTTP2_HEADERS, NGHTTP2_FLAG_END_HEADERS, more,
                        "\x83\x86\x04\x05/hold", 9);
-        if (way == BY_REFUSED) /* room for one: the repeated block's */
+        if (way == BY_REFUSED) /* one stream is allowed, which the repeated block uses */
             peer_frame(peer, NGHTTP2_RST_STREAM, 0, 39, "\0\0\0\x08", 4);
         id += 2;
         send_block(peer, id,
@@ -559,7 +561,7 @@ static void block_that_comes_again_is_read_in_the_table_of_its_time(void **state
             expect_trailers_only_end(peer);
         send_block(peer, id += 2, newest, 4);
         assert_string_equal(fixture.fields, "x-b: 2\n");
-        /* an update to nothing evicts it: the index leads nowhere */
+        /* a size update to 0 evicts the entry, so its index is invalid */
         send_block(peer, id += 2, newest, 4);
         send_block(peer, id += 2, "\x20\x83\x86\x84", 4);
         peer_frame(peer, NGHTTP2_HEADERS, NGHTTP2_FLAG_END_HEADERS | NGHTTP2_FLAG_END_STREAM,
@@ -572,7 +574,7 @@ static void block_that_comes_again_is_read_in_the_table_of_its_time(void **state
     }
 }
 
-/* Random requests, many of them repeated, from an encoder that indexes, evicts and resizes. */
+/* Random requests, many of them repeated, from an encoder that adds, evicts and resizes. */
 static void handler_sees_what_was_sent_however_often_it_comes(void **state)
 {
     (void)state;
@@ -632,7 +634,7 @@ static void header_block_without_end_ends_the_connection(void **state)
     peer_close(peer);
 }
 
-/* Sends the same thing until the server has enough of it. @return how often */
+/* Sends the same frame until the server closes. @return how often */
 static unsigned flood_by(uint8_t type, uint8_t flags, uint32_t id, const char *payload, size_t len,
                          const char *words)
 {
@@ -677,7 +679,7 @@ static void floods_of_frames_that_do_nothing_end_the_connection(void **state)
 static void rapid_reset_ends_the_connection(void **state)
 {
     (void)state;
-    /* by the peer's own RST_STREAM, and by frames that make the server send it */
+    /* reset by the peer, or by the server because of the peer's frames */
     static const struct {
         uint8_t type;
         const char *payload;
@@ -699,7 +701,7 @@ static void rapid_reset_ends_the_connection(void **state)
         }
         assert_int_equal(frame.type, NGHTTP2_GOAWAY);
         assert_int_equal(peer_u32(frame.payload + 4), NGHTTP2_ENHANCE_YOUR_CALM);
-        assert_true(id > 600); /* a client that cancels some hundred calls at once may */
+        assert_true(id > 600); /* a client may cancel some hundred calls at once */
         peer_close(peer);
     }
 }
@@ -709,7 +711,7 @@ static void pings_have_two_strikes_until_something_is_sent(void **state)
     (void)state;
     struct peer *peer = peer_connect(fixture.context, true);
     struct peer_frame frame;
-    for (uint32_t id = 1; id != 21; id += 2) { /* three are fine each time, as A8 counts */
+    for (uint32_t id = 1; id != 21; id += 2) { /* A8 allows three PINGs for each answer */
         for (int i = 0; i != 3; i++) {
             peer_frame(peer, NGHTTP2_PING, 0, 0, "12345678", 8);
             do
@@ -731,7 +733,8 @@ static void window_updates_that_follow_data_are_never_too_many(void **state)
     struct peer *peer = peer_connect(fixture.context, true);
     struct peer_frame frame;
     peer_request(peer, 1, true, "/flood/100000000", NULL);
-    for (size_t got = 0; got != 100000000;) { /* two for each DATA, as browsers and grpc do */
+    for (size_t got = 0;
+         got != 100000000;) { /* two WINDOW_UPDATEs for each DATA, like browsers and gRPC */
         assert_true(peer_next(peer, &frame));
         if (frame.type != NGHTTP2_DATA)
             continue;
@@ -747,7 +750,8 @@ static void window_updates_that_follow_answers_without_a_body_are_never_too_many
     (void)state;
     struct peer *peer = peer_connect(fixture.context, true);
     struct peer_frame frame;
-    for (uint32_t id = 1; id < 20001; id += 2) { /* one a call and one beside, as gRPC C++ does */
+    for (uint32_t id = 1; id < 20001;
+         id += 2) { /* two WINDOW_UPDATEs for each call, like gRPC C++ */
         peer_request(peer, id, true, "/early", NULL);
         peer_window_update(peer, 0, 5);
         peer_window_update(peer, 0, 5);
@@ -841,9 +845,9 @@ static void stream_identifier_is_used_once_and_never_goes_back(void **state)
     static const struct {
         uint32_t id, error;
         bool of_connection;
-    } again[] = {{5001, NGHTTP2_STREAM_CLOSED, true},  /* it has ended */
-                 {4099, NGHTTP2_PROTOCOL_ERROR, true}, /* it was skipped */
-                 {3, NGHTTP2_STREAM_CLOSED, false}};   /* so long ago that nobody knows */
+    } again[] = {{5001, NGHTTP2_STREAM_CLOSED, true},  /* the stream has ended */
+                 {4099, NGHTTP2_PROTOCOL_ERROR, true}, /* the id was skipped */
+                 {3, NGHTTP2_STREAM_CLOSED, false}};   /* so old that it was forgotten */
     for (size_t i = 0; i != 3; i++) {
         struct peer *peer = peer_connect(fixture.context, true);
         peer_request(peer, 5001, true, "/body/1", NULL);
@@ -879,7 +883,7 @@ static void answer_before_the_end_of_the_request_stops_it_without_blame(void **s
     peer_request(peer, 1, false, "/early", NULL);
     expect_answer(peer, 1, 0);
     expect_rst(peer, 1, NGHTTP2_NO_ERROR);
-    peer_frame(peer, NGHTTP2_DATA, 0, 1, "late", 4); /* was on its way */
+    peer_frame(peer, NGHTTP2_DATA, 0, 1, "late", 4); /* sent before the reset was seen */
     peer_request(peer, 3, true, "/body/1", NULL);
     expect_answer(peer, 3, 1);
     assert_int_equal(fixture.completes, 2);
@@ -921,7 +925,7 @@ static void http1_gets_an_answer_it_can_show(void **state)
     }
 }
 
-/* ---- the end ---- */
+/* ---- the end of a connection: drain.h ---- */
 
 static void shutdown_lets_running_streams_finish(void **state)
 {
@@ -933,12 +937,14 @@ static void shutdown_lets_running_streams_finish(void **state)
     http2_context_shutdown(fixture.context);
     peer_expect(peer, NGHTTP2_GOAWAY, &frame);
     assert_int_equal(peer_u32(frame.payload), INT32_MAX);
-    peer_request(peer, 3, true, "/body/1", NULL); /* crossed the first GOAWAY: still served */
+    peer_request(peer, 3, true, "/body/1",
+                 NULL); /* sent before the first GOAWAY was seen: it is served */
     expect_answer(peer, 3, 1);
     peer_frame(peer, NGHTTP2_PING, NGHTTP2_FLAG_ACK, 0, "drain\0\0\0", 8);
     peer_expect(peer, NGHTTP2_GOAWAY, &frame);
     assert_int_equal(peer_u32(frame.payload), 3);
-    peer_request(peer, 5, false, "/echo", NULL); /* too late, and of no consequence */
+    peer_request(peer, 5, false, "/echo",
+                 NULL); /* above the final GOAWAY's stream: it is ignored */
     peer_frame(peer, NGHTTP2_DATA, NGHTTP2_FLAG_END_STREAM, 5, "x", 1);
     peer_frame(peer, NGHTTP2_DATA, NGHTTP2_FLAG_END_STREAM, 1, "bye", 3);
     peer_expect(peer, NGHTTP2_DATA, &frame);
@@ -949,7 +955,7 @@ static void shutdown_lets_running_streams_finish(void **state)
     peer_close(peer);
 }
 
-/* Whose next call might cross it: see http2_conn_drain(). */
+/* Such a client may be about to open a stream: see drain.h. */
 static void goaway_to_who_has_no_stream_comes_with_the_next_one(void **state)
 {
     (void)state;
@@ -957,7 +963,8 @@ static void goaway_to_who_has_no_stream_comes_with_the_next_one(void **state)
     struct peer_frame frame;
     http2_context_shutdown(fixture.context);
     peer_request(peer, 1, true, "/body/1", NULL);
-    peer_expect(peer, NGHTTP2_GOAWAY, &frame); /* before the answer, and the stream counts */
+    peer_expect(peer, NGHTTP2_GOAWAY,
+                &frame); /* it comes before the answer, and its stream is served */
     assert_int_equal(peer_u32(frame.payload), INT32_MAX);
     expect_answer(peer, 1, 1);
     peer_frame(peer, NGHTTP2_PING, NGHTTP2_FLAG_ACK, 0, "drain\0\0\0", 8);

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* HPACK decoding, held against libnghttp2's encoder, and what it does about blocks that are wrong.
- */
+/* HPACK decoding of what libnghttp2's encoder writes, and of malformed blocks. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -37,7 +36,7 @@ static enum hpack_result decode_one(const uint8_t **src, const uint8_t *end,
     return hpack_decode(&table, src, end, (struct hpack_room){room, sizeof(room)}, field, &changed);
 }
 
-/* The first representation of a block. */
+/* Decodes the first representation of a block. */
 static enum hpack_result decode(const void *block, size_t len, struct hpack_field *field)
 {
     const uint8_t *src = block;
@@ -57,7 +56,7 @@ static void assert_field(const struct hpack_field *field, const char *name, cons
     assert_text(field->value, value, strlen(value));
 }
 
-/* The same by libnghttp2, and decoded; @return the block's length */
+/* Encodes the fields by libnghttp2, decodes the block and compares. @return the block's length */
 static size_t round_trip(nghttp2_hd_deflater *deflater, const nghttp2_nv *fields, size_t num)
 {
     static uint8_t block[1 << 17];
@@ -91,7 +90,8 @@ static void every_byte_has_its_code(void **state)
     assert_int_equal(nghttp2_hd_deflate_new(&deflater, 0), 0);
     for (int c = 0; c < 256; c++) {
         uint8_t value[40];
-        memset(value, '0', sizeof(value)); /* short ones beside it, so that the code is used */
+        memset(value, '0',
+               sizeof(value)); /* short codes around it, so that the Huffman code is used */
         value[20] = (uint8_t)c;
         nghttp2_nv field = {(uint8_t *)"x", value, 1, sizeof(value), NGHTTP2_NV_FLAG_NONE};
         assert_true(round_trip(deflater, &field, 1) < 36);
@@ -99,8 +99,8 @@ static void every_byte_has_its_code(void **state)
     nghttp2_hd_deflate_del(deflater);
 }
 
-/* Names that come again, values of all lengths, tables of all sizes: what one of them misses, the
- * fields after it show. */
+/* Repeated names, values of all lengths, tables of all sizes. A table that is out of step shows in
+ * the fields that follow. */
 static void long_conversations_are_decoded_as_they_were_meant(void **state)
 {
     (void)state;
@@ -129,12 +129,12 @@ static void long_conversations_are_decoded_as_they_were_meant(void **state)
     nghttp2_hd_deflate_del(deflater);
 }
 
-/* RFC 7541 4.4: its name is read before it goes. */
+/* RFC 7541 4.4: a new entry may refer to the name of an entry that it evicts. */
 static void name_of_an_entry_that_goes_is_kept(void **state)
 {
     (void)state;
     struct hpack_field field;
-    uint8_t block[5000]; /* name 62, and a value */
+    uint8_t block[5000]; /* the name of entry 62, and a value */
     assert_int_equal(DECODE("\x40\x04name\x05value", &field), HPACK_FIELD);
     uint8_t *at = block;
     *at++ = 0x40 | 62;
@@ -149,7 +149,7 @@ static void name_of_an_entry_that_goes_is_kept(void **state)
     assert_int_equal(DECODE("\xbe", &field), HPACK_FIELD);
     assert_text(field.name, "name", 4);
 
-    block[2] = 0x80 | ((4200 - 127) & 127); /* one that is too large for any table */
+    block[2] = 0x80 | ((4200 - 127) & 127); /* too large for any table */
     block[3] = (4200 - 127) >> 7;
     memset(at, 'w', 4200);
     assert_int_equal(decode(block, (size_t)(at - block) + 4200, &field), HPACK_FIELD);
@@ -165,7 +165,7 @@ static void first_entry_may_have_no_text_of_its_own(void **state)
     struct hpack_field field;
     assert_int_equal(DECODE("\x50\0", &field), HPACK_FIELD);
     assert_field(&field, "accept-encoding", "");
-    assert_non_null(field.value.base); /* NULL would be a string that is too long */
+    assert_non_null(field.value.base); /* NULL would mean that it does not fit into the room */
     assert_int_equal(DECODE("\xbe", &field), HPACK_FIELD);
     assert_field(&field, "accept-encoding", "");
     assert_non_null(field.value.base);
@@ -185,13 +185,14 @@ static void size_updates_evict(void **state)
                             "d",
                             &field),
                      HPACK_FIELD);
-    assert_int_equal(DECODE("\x3f\x0f", &field), HPACK_SIZE_UPDATE); /* 46: one of 34 bytes */
+    assert_int_equal(DECODE("\x3f\x0f", &field),
+                     HPACK_SIZE_UPDATE); /* to 46 bytes: one entry of 34 fits */
     assert_int_equal(DECODE("\xbe", &field), HPACK_FIELD);
     assert_field(&field, "c", "d");
     assert_int_equal(DECODE("\xbf", &field), HPACK_BROKEN);
     assert_int_equal(DECODE("\x20", &field), HPACK_SIZE_UPDATE);
     assert_int_equal(DECODE("\xbe", &field), HPACK_BROKEN);
-    assert_int_equal(DECODE("\x3f\xe1\x1f", &field), HPACK_SIZE_UPDATE); /* 4096 */
+    assert_int_equal(DECODE("\x3f\xe1\x1f", &field), HPACK_SIZE_UPDATE); /* to 4096 bytes */
     assert_int_equal(DECODE("\x3f\xe2\x1f", &field), HPACK_BROKEN);
 }
 
@@ -199,14 +200,16 @@ static void broken_representations_are_told(void **state)
 {
     (void)state;
     struct hpack_field field;
-    assert_int_equal(DECODE("\x80", &field), HPACK_BROKEN);                     /* index 0 */
-    assert_int_equal(DECODE("\xff\xff\xff\xff\xff\x01", &field), HPACK_BROKEN); /* endless */
+    assert_int_equal(DECODE("\x80", &field), HPACK_BROKEN); /* index 0 */
+    assert_int_equal(DECODE("\xff\xff\xff\xff\xff\x01", &field),
+                     HPACK_BROKEN); /* an integer without end */
     assert_int_equal(DECODE("\xff", &field), HPACK_BROKEN);
     assert_int_equal(DECODE("\x40", &field), HPACK_BROKEN);
     assert_int_equal(DECODE("\x40\x02x", &field), HPACK_BROKEN);
     assert_int_equal(DECODE("\x40\x01x", &field), HPACK_BROKEN);
     assert_int_equal(DECODE("\x40\x01x\x02y", &field), HPACK_BROKEN);
-    assert_int_equal(DECODE("\x7f\x80\x01\x01y", &field), HPACK_BROKEN); /* no such name */
+    assert_int_equal(DECODE("\x7f\x80\x01\x01y", &field),
+                     HPACK_BROKEN); /* there is no entry with this index */
     assert_int_equal(DECODE("\x40\x00\x01y", &field), HPACK_EMPTY_NAME);
     assert_int_equal(DECODE("\x00\x80\x01y", &field), HPACK_EMPTY_NAME);
     assert_int_equal(table.count, 0);
@@ -220,10 +223,10 @@ static void strings_not_in_the_code_are_told(void **state)
         const char *bytes;
         size_t len;
     } bad[] = {
-        {"\x00", 1},             /* '0', and padding that is not ones */
-        {"\x1f\xff", 2},         /* 'a', and padding of eleven */
+        {"\x00", 1},             /* '0', and padding that is not all ones */
+        {"\x1f\xff", 2},         /* 'a', and padding of eleven bits */
         {"\xff", 1},             /* padding of a whole byte */
-        {"\xff\xff\xff\xfc", 4}, /* the end of string itself */
+        {"\xff\xff\xff\xfc", 4}, /* the end-of-string symbol */
         {"\x1f\xff\xff\xff\xf0", 5},
     };
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
@@ -234,7 +237,7 @@ static void strings_not_in_the_code_are_told(void **state)
     assert_int_equal(hpack_huffman_decode(text, 8, (const uint8_t *)"", 0), 0);
     text[1] = '!';
     assert_int_equal(hpack_huffman_decode(text, 1, (const uint8_t *)"\x18\xc6\x3f", 3), 4);
-    assert_int_equal(text[1], '!'); /* no more than there is room for */
+    assert_int_equal(text[1], '!'); /* nothing is written behind the room */
 }
 
 static void malformed_fields_enter_the_table_all_the_same(void **state)
@@ -260,7 +263,7 @@ static void malformed_fields_enter_the_table_all_the_same(void **state)
         {"\x40\x01x\x03y z", 0},
         {"\x40\x01x\x03y\tz", 0},
         {"\x40\x02x_\x03y\xc3\xa9", 0},
-        {"\x40\x02:x\x01y", 0}, /* who knows what it is will say */
+        {"\x40\x02:x\x01y", 0}, /* section.c checks pseudo-header fields */
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         assert_int_equal(decode(cases[i].block, strlen(cases[i].block), &field), HPACK_FIELD);
@@ -297,11 +300,11 @@ static void fields_that_are_not_wanted_are_skipped_by_their_indexes(void **state
                             &field),
                      HPACK_FIELD);
     assert_true(hpack_skip(&table, &src, end));
-    assert_ptr_equal(src, block + 4); /* the first that the table has not got */
+    assert_ptr_equal(src, block + 4); /* the first index without an entry */
     assert_false(hpack_skip(&table, &src, end));
     assert_int_equal(decode_one(&src, end, &field), HPACK_BROKEN);
     src = block + 5;
-    assert_false(hpack_skip(&table, &src, end)); /* 0 is no index */
+    assert_false(hpack_skip(&table, &src, end)); /* 0 is not an index */
     src = block + 6;
     assert_false(hpack_skip(&table, &src, end));
     src = block;

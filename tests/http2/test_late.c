@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Frames that come late, or over and over, for streams that are gone; and what the peer's table is
- * told. */
+/* Frames that come late, or again and again, for closed streams; and size updates of the peer's
+ * table. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -11,7 +11,7 @@
 
 enum { FRAMES_MAX = 300000 };
 
-/* A stream that the server has ended and reset before the client's end. */
+/* A stream that the server has ended and reset before the client has ended it. */
 static struct peer *connect_with_a_reset_stream(void)
 {
     struct peer *peer = peer_connect(fixture.context, true);
@@ -23,7 +23,7 @@ static struct peer *connect_with_a_reset_stream(void)
     return peer;
 }
 
-/* Drained down to its last GOAWAY, which says 1; stream 1 is open and echoes. */
+/* Drains a connection until its final GOAWAY, which names stream 1. Stream 1 is open and echoes. */
 static struct peer *connect_and_drain(void)
 {
     struct peer *peer = peer_connect(fixture.context, true);
@@ -48,7 +48,7 @@ static void expect_echo_and_end(struct peer *peer)
     peer_expect_eof(peer);
 }
 
-/* How many of these it takes; FRAMES_MAX: the connection stands them all. */
+/* Sends such frames until the connection ends. @return their number; FRAMES_MAX: it never ends */
 static unsigned flood(struct peer *peer, uint8_t type, uint8_t flags, uint32_t id,
                       const char *payload, size_t len)
 {
@@ -92,7 +92,7 @@ static void padding_alone_on_an_open_stream_is_counted(void **state)
     assert_true(flood(peer, NGHTTP2_DATA, NGHTTP2_FLAG_PADDED, 1, padding, 5) < 2000);
 }
 
-/* They were all on their way when the server had enough: a stream's window in small messages. */
+/* A stream's window full of small messages may be under way when the server resets the stream. */
 static void small_messages_that_crossed_a_reset_harm_nobody(void **state)
 {
     (void)state;
@@ -146,7 +146,7 @@ static void frames_above_the_last_goaway_are_ignored(void **state)
     peer_close(peer);
 }
 
-/* The trailers of what was opened before are decoded with a table in step. */
+/* Refused requests change the dynamic table, which the trailers of an older stream then use. */
 static void table_is_in_step_behind_streams_that_are_not_served(void **state)
 {
     (void)state;
@@ -156,7 +156,7 @@ static void table_is_in_step_behind_streams_that_are_not_served(void **state)
     uint8_t block[64];
     peer_request(peer, 3, true, "/echo", "x-also", "entered", NULL);
     ssize_t len = nghttp2_hd_deflate_hd(peer->deflater, block, sizeof(block), &field, 1);
-    assert_int_equal(len, 1); /* an index */
+    assert_int_equal(len, 1); /* one index */
     peer_frame(peer, NGHTTP2_HEADERS, NGHTTP2_FLAG_END_HEADERS | NGHTTP2_FLAG_END_STREAM, 1, block,
                1);
     peer_expect(peer, NGHTTP2_HEADERS, &frame);
@@ -197,13 +197,15 @@ static void ack_of_another_ping_does_not_end_the_grace(void **state)
     peer_frame(peer, NGHTTP2_PING, NGHTTP2_FLAG_ACK, 0, "keepaliv", 8);
     peer_frame(peer, NGHTTP2_PING, NGHTTP2_FLAG_ACK, 0, "whatever", 8);
     peer_expect_quiet(peer);
-    peer_request(peer, 3, true, "/body/1", NULL); /* has not seen the GOAWAY: is served */
+    peer_request(peer, 3, true, "/body/1",
+                 NULL); /* sent before the GOAWAY was seen: it is served */
     peer_expect(peer, NGHTTP2_HEADERS, &frame);
     assert_int_equal(frame.stream_id, 3);
     peer_close(peer);
 }
 
-/* A table size that was smaller for a moment is told, in one frame or in several. */
+/* A table size that was smaller for a moment must be acknowledged by a size update, whether it came
+ * in one SETTINGS frame or in several. */
 static void smallest_table_size_of_several_is_told(void **state)
 {
     (void)state;
@@ -218,9 +220,9 @@ static void smallest_table_size_of_several_is_told(void **state)
         uint8_t payload[18];
         for (uint32_t id = 1; id < 9; id += 2) {
             peer_request(peer, id, true, "/early", NULL);
-            peer_expect(peer, NGHTTP2_HEADERS, &frame); /* libnghttp2 checks the updates */
+            peer_expect(peer, NGHTTP2_HEADERS, &frame); /* libnghttp2 checks the size updates */
             assert_string_equal(peer->fields, ":status: 200\ncontent-type: text/plain\n");
-            if (id == 3) /* of the first block after the change: */
+            if (id == 3) /* the first block after the change */
                 assert_int_equal(frame.payload[0] & 0xe0, 0x20);
             peer_expect(peer, NGHTTP2_HEADERS, &frame);
             if (id != 1)
