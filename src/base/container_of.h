@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* Leads from a member that is embedded in a struct to the struct. */
+/* From a member that is embedded in a struct to the struct. */
 #ifndef ROSTERD_BASE_CONTAINER_OF_H
 #define ROSTERD_BASE_CONTAINER_OF_H
 
 #include <stddef.h>
 #include <stdint.h>
 
-/** The struct `type` whose member `member` is at `pointer`. The compiler checks the type of
- * `pointer`. */
+/** The struct `type` whose `member` is at `pointer`. The compiler checks the member's type. */
 #define container_of(pointer, type, member)                                                        \
     __extension__({                                                                                \
         const __typeof__(((type){0}).member) *member_of_ = (pointer);                              \

@@ -133,7 +133,7 @@ class Counter(Wire):
 
 
 class Flood:
-    """Sends a script on many connections as fast as they accept it, and discards the answers. Use as
+    """Sends a script on many connections as fast as they accept it, and discards answers. Use as
     a context manager; each call of run() continues."""
 
     def __init__(self, rosterd, count, data, read=True):

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """TLS 1.3 records (RFC 8446 5.2) that no library sends: empty ones, of one byte, endless
-KeyUpdates. Python's ssl performs the handshake and writes its secrets to a key log. From then on this module
-encrypts what the client sends, with AES-256-GCM by libcrypto."""
+KeyUpdates. Python's ssl performs the handshake and writes its secrets to a key log. From then on this
+module encrypts what the client sends, with AES-256-GCM by libcrypto."""
 import ctypes
 import ctypes.util
 import hashlib

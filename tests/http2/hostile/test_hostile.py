@@ -248,8 +248,8 @@ CHAT = chat_and_half_a_frame()
                                   PREFACE + b"\0\0\0\x04\0\0\0\0\0" + b"\0\0\x03\x01\0\0\0\0\x01abc",
                                   PREFACE + b"\0\0\0\x04\0\0\0\0\0" + CHAT])
 def test_slow_loris(server, quiet, said):
-    """300 connections stop in the preface, the first frame, a header block or a body, and send a byte
-    now and then."""
+    """300 connections stop in the preface, the first frame, a header block or a body, and send a
+    byte now and then."""
     with contextlib.ExitStack() as stack:
         with watched(server, quiet, 6, f"slow loris after {len(said)} bytes") as look:
             sockets = [stack.enter_context(server.connect()) for _ in range(300)]
