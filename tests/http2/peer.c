@@ -267,6 +267,25 @@ void peer_expect_eof(struct peer *peer)
     assert_true(peer->eof);
 }
 
+void peer_finish_drain(struct peer *peer, uint32_t last_id)
+{
+    struct peer_frame frame;
+    peer_frame(peer, NGHTTP2_PING, NGHTTP2_FLAG_ACK, 0, "drain\0\0\0", 8);
+    peer_expect(peer, NGHTTP2_GOAWAY, &frame);
+    assert_int_equal(peer_u32(frame.payload), last_id);
+}
+
+void peer_send_messages(struct peer *peer, uint32_t stream_id, unsigned count, size_t len)
+{
+    static const char bytes[8] = "message";
+    assert_true(len <= sizeof(bytes));
+    for (unsigned i = 0; i < count; i++) {
+        peer_frame(peer, NGHTTP2_DATA, 0, stream_id, bytes, len);
+        if (i % 1000 == 0)
+            peer_turn(peer);
+    }
+}
+
 uint32_t peer_u32(const uint8_t *bytes)
 {
     return (uint32_t)bytes[0] << 24 | (uint32_t)bytes[1] << 16 | (uint32_t)bytes[2] << 8 | bytes[3];

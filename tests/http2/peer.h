@@ -62,6 +62,10 @@ void peer_expect(struct peer *peer, uint8_t type, struct peer_frame *frame);
 void peer_expect_quiet(struct peer *peer);
 /** Skips all frames, and fails where the server has not closed the connection then. */
 void peer_expect_eof(struct peer *peer);
+/** Acknowledges the PING of a graceful end, and expects the final GOAWAY with this stream id. */
+void peer_finish_drain(struct peer *peer, uint32_t last_id);
+/** Sends `count` DATA frames of `len` bytes on a stream, and turns the loop now and then. */
+void peer_send_messages(struct peer *peer, uint32_t stream_id, unsigned count, size_t len);
 /** Whether the frame has END_STREAM. */
 bool peer_ends_stream(const struct peer_frame *frame);
 /** Reads 32 bits in network byte order. */

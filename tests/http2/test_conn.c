@@ -259,7 +259,7 @@ static void streams_take_turns(void **state)
     peer_close(peer);
 }
 
-static void slow_reader_costs_constant_memory_and_delays_nobody(void **state)
+static void slow_reader_costs_constant_memory_and_delays_no_other(void **state)
 {
     (void)state;
     struct peer *slow = peer_connect(fixture.context, true);
@@ -290,7 +290,7 @@ static void slow_reader_costs_constant_memory_and_delays_nobody(void **state)
     peer_close(quick);
 }
 
-static void output_that_nobody_reads_stops_the_reading(void **state)
+static void output_that_is_not_read_stops_the_reading(void **state)
 {
     (void)state;
     struct peer *peer = peer_connect(fixture.context, true);
@@ -536,8 +536,9 @@ static void block_that_comes_again_is_read_in_the_table_of_its_time(void **state
             peer_frame(peer, NGHTTP2_HEADERS, NGHTTP2_FLAG_END_HEADERS | NGHTTP2_FLAG_END_STREAM,
                        id,
                        "\x83\x86\x40\x03x-b\x01"
+                       /* no path */
                        "2",
-                       9); /* no path */
+                       9);
             expect_rst(peer, id, NGHTTP2_PROTOCOL_ERROR);
         } else if (way == BY_REFUSED) {
             peer_frame(peer, NGHTTP2_HEADERS, NGHTTP2_FLAG_END_HEADERS, id, "\x83\x86\x04\x05/hold",
@@ -937,14 +938,12 @@ static void shutdown_lets_running_streams_finish(void **state)
     http2_context_shutdown(fixture.context);
     peer_expect(peer, NGHTTP2_GOAWAY, &frame);
     assert_int_equal(peer_u32(frame.payload), INT32_MAX);
-    peer_request(peer, 3, true, "/body/1",
-                 NULL); /* sent before the first GOAWAY was seen: it is served */
+    /* a request that was sent before the first GOAWAY was seen is served */
+    peer_request(peer, 3, true, "/body/1", NULL);
     expect_answer(peer, 3, 1);
-    peer_frame(peer, NGHTTP2_PING, NGHTTP2_FLAG_ACK, 0, "drain\0\0\0", 8);
-    peer_expect(peer, NGHTTP2_GOAWAY, &frame);
-    assert_int_equal(peer_u32(frame.payload), 3);
-    peer_request(peer, 5, false, "/echo",
-                 NULL); /* above the final GOAWAY's stream: it is ignored */
+    peer_finish_drain(peer, 3);
+    /* a stream above that of the final GOAWAY is ignored */
+    peer_request(peer, 5, false, "/echo", NULL);
     peer_frame(peer, NGHTTP2_DATA, NGHTTP2_FLAG_END_STREAM, 5, "x", 1);
     peer_frame(peer, NGHTTP2_DATA, NGHTTP2_FLAG_END_STREAM, 1, "bye", 3);
     peer_expect(peer, NGHTTP2_DATA, &frame);
@@ -956,25 +955,23 @@ static void shutdown_lets_running_streams_finish(void **state)
 }
 
 /* Such a client may be about to open a stream: see drain.h. */
-static void goaway_to_who_has_no_stream_comes_with_the_next_one(void **state)
+static void goaway_of_a_connection_without_a_stream_comes_with_the_next_one(void **state)
 {
     (void)state;
     struct peer *peer = peer_connect(fixture.context, true);
     struct peer_frame frame;
     http2_context_shutdown(fixture.context);
     peer_request(peer, 1, true, "/body/1", NULL);
-    peer_expect(peer, NGHTTP2_GOAWAY,
-                &frame); /* it comes before the answer, and its stream is served */
+    /* the GOAWAY comes before the answer, and the stream is served */
+    peer_expect(peer, NGHTTP2_GOAWAY, &frame);
     assert_int_equal(peer_u32(frame.payload), INT32_MAX);
     expect_answer(peer, 1, 1);
-    peer_frame(peer, NGHTTP2_PING, NGHTTP2_FLAG_ACK, 0, "drain\0\0\0", 8);
-    peer_expect(peer, NGHTTP2_GOAWAY, &frame);
-    assert_int_equal(peer_u32(frame.payload), 1);
+    peer_finish_drain(peer, 1);
     peer_expect_eof(peer);
     peer_close(peer);
 }
 
-static void goaway_to_who_is_quiet_comes_by_itself(void **state)
+static void goaway_of_a_quiet_connection_comes_by_itself(void **state)
 {
     (void)state;
     struct peer *peer = peer_connect(fixture.context, true);
@@ -1023,8 +1020,8 @@ int main(void)
         T(settings_move_the_window_of_open_streams_below_zero_and_back),
         T(connection_window_holds_all_streams_and_lets_them_go_on),
         T(streams_take_turns),
-        T(slow_reader_costs_constant_memory_and_delays_nobody),
-        T(output_that_nobody_reads_stops_the_reading),
+        T(slow_reader_costs_constant_memory_and_delays_no_other),
+        T(output_that_is_not_read_stops_the_reading),
         T(unconsumed_body_holds_the_peer_and_consumed_credits_it),
         T(body_over_the_stream_window_resets_the_stream_alone),
         T(window_of_streams_that_are_gone_comes_back),
@@ -1052,8 +1049,8 @@ int main(void)
         T(trailers_of_a_request_end_it),
         T(http1_gets_an_answer_it_can_show),
         T(shutdown_lets_running_streams_finish),
-        T(goaway_to_who_has_no_stream_comes_with_the_next_one),
-        T(goaway_to_who_is_quiet_comes_by_itself),
+        T(goaway_of_a_connection_without_a_stream_comes_with_the_next_one),
+        T(goaway_of_a_quiet_connection_comes_by_itself),
         T(shutdown_in_a_handshake_lets_it_end_and_serves_what_comes_with_it),
         T(shutdown_in_a_handshake_that_does_not_go_on_closes),
     };

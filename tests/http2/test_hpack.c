@@ -185,8 +185,8 @@ static void size_updates_evict(void **state)
                             "d",
                             &field),
                      HPACK_FIELD);
-    assert_int_equal(DECODE("\x3f\x0f", &field),
-                     HPACK_SIZE_UPDATE); /* to 46 bytes: one entry of 34 fits */
+    /* to 46 bytes: one entry of 34 fits */
+    assert_int_equal(DECODE("\x3f\x0f", &field), HPACK_SIZE_UPDATE);
     assert_int_equal(DECODE("\xbe", &field), HPACK_FIELD);
     assert_field(&field, "c", "d");
     assert_int_equal(DECODE("\xbf", &field), HPACK_BROKEN);
@@ -201,15 +201,15 @@ static void broken_representations_are_told(void **state)
     (void)state;
     struct hpack_field field;
     assert_int_equal(DECODE("\x80", &field), HPACK_BROKEN); /* index 0 */
-    assert_int_equal(DECODE("\xff\xff\xff\xff\xff\x01", &field),
-                     HPACK_BROKEN); /* an integer without end */
+    /* an integer without end */
+    assert_int_equal(DECODE("\xff\xff\xff\xff\xff\x01", &field), HPACK_BROKEN);
     assert_int_equal(DECODE("\xff", &field), HPACK_BROKEN);
     assert_int_equal(DECODE("\x40", &field), HPACK_BROKEN);
     assert_int_equal(DECODE("\x40\x02x", &field), HPACK_BROKEN);
     assert_int_equal(DECODE("\x40\x01x", &field), HPACK_BROKEN);
     assert_int_equal(DECODE("\x40\x01x\x02y", &field), HPACK_BROKEN);
-    assert_int_equal(DECODE("\x7f\x80\x01\x01y", &field),
-                     HPACK_BROKEN); /* there is no entry with this index */
+    /* there is no entry with this index */
+    assert_int_equal(DECODE("\x7f\x80\x01\x01y", &field), HPACK_BROKEN);
     assert_int_equal(DECODE("\x40\x00\x01y", &field), HPACK_EMPTY_NAME);
     assert_int_equal(DECODE("\x00\x80\x01y", &field), HPACK_EMPTY_NAME);
     assert_int_equal(table.count, 0);

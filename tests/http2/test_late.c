@@ -32,10 +32,16 @@ static struct peer *connect_and_drain(void)
     peer_expect(peer, NGHTTP2_HEADERS, &frame);
     http2_context_shutdown(fixture.context);
     peer_expect(peer, NGHTTP2_GOAWAY, &frame);
-    peer_frame(peer, NGHTTP2_PING, NGHTTP2_FLAG_ACK, 0, "drain\0\0\0", 8);
-    peer_expect(peer, NGHTTP2_GOAWAY, &frame);
-    assert_int_equal(peer_u32(frame.payload), 1);
+    peer_finish_drain(peer, 1);
     return peer;
+}
+
+static void expect_next_call_is_served(struct peer *peer)
+{
+    struct peer_frame frame;
+    peer_request(peer, 3, true, "/body/1", NULL);
+    peer_expect(peer, NGHTTP2_HEADERS, &frame);
+    assert_int_equal(frame.stream_id, 3);
 }
 
 static void expect_echo_and_end(struct peer *peer)
@@ -49,8 +55,8 @@ static void expect_echo_and_end(struct peer *peer)
 }
 
 /* Sends such frames until the connection ends. @return their number; FRAMES_MAX: it never ends */
-static unsigned flood(struct peer *peer, uint8_t type, uint8_t flags, uint32_t id,
-                      const char *payload, size_t len)
+static unsigned flood_frames(struct peer *peer, uint8_t type, uint8_t flags, uint32_t id,
+                             const char *payload, size_t len)
 {
     struct peer_frame frame = {.type = 0};
     unsigned sent = 0;
@@ -71,16 +77,17 @@ static void every_frame_for_a_reset_stream_is_counted(void **state)
 {
     (void)state;
     static const char padding[] = {4, 0, 0, 0, 0};
-    assert_true(flood(connect_with_a_reset_stream(), NGHTTP2_DATA, 0, 1, NULL, 0) < 2000);
-    assert_true(flood(connect_with_a_reset_stream(), NGHTTP2_DATA, NGHTTP2_FLAG_END_STREAM, 1, NULL,
-                      0) < 5000);
-    assert_true(flood(connect_with_a_reset_stream(), NGHTTP2_DATA, NGHTTP2_FLAG_PADDED, 1, padding,
-                      5) < 2000);
-    assert_true(flood(connect_with_a_reset_stream(), NGHTTP2_DATA, 0, 1, "x", 1) < 200000);
-    assert_true(flood(connect_with_a_reset_stream(), NGHTTP2_HEADERS,
-                      NGHTTP2_FLAG_END_HEADERS | NGHTTP2_FLAG_END_STREAM, 1, NULL, 0) < 5000);
-    assert_true(flood(connect_with_a_reset_stream(), NGHTTP2_GOAWAY, 0, 0, "\0\0\0\0\0\0\0\0", 8) <
-                5000);
+    assert_true(flood_frames(connect_with_a_reset_stream(), NGHTTP2_DATA, 0, 1, NULL, 0) < 2000);
+    assert_true(flood_frames(connect_with_a_reset_stream(), NGHTTP2_DATA, NGHTTP2_FLAG_END_STREAM,
+                             1, NULL, 0) < 5000);
+    assert_true(flood_frames(connect_with_a_reset_stream(), NGHTTP2_DATA, NGHTTP2_FLAG_PADDED, 1,
+                             padding, 5) < 2000);
+    assert_true(flood_frames(connect_with_a_reset_stream(), NGHTTP2_DATA, 0, 1, "x", 1) < 200000);
+    assert_true(flood_frames(connect_with_a_reset_stream(), NGHTTP2_HEADERS,
+                             NGHTTP2_FLAG_END_HEADERS | NGHTTP2_FLAG_END_STREAM, 1, NULL,
+                             0) < 5000);
+    assert_true(flood_frames(connect_with_a_reset_stream(), NGHTTP2_GOAWAY, 0, 0,
+                             "\0\0\0\0\0\0\0\0", 8) < 5000);
 }
 
 static void padding_alone_on_an_open_stream_is_counted(void **state)
@@ -89,23 +96,16 @@ static void padding_alone_on_an_open_stream_is_counted(void **state)
     static const char padding[] = {4, 0, 0, 0, 0};
     struct peer *peer = peer_connect(fixture.context, true);
     peer_request(peer, 1, false, "/hold", NULL);
-    assert_true(flood(peer, NGHTTP2_DATA, NGHTTP2_FLAG_PADDED, 1, padding, 5) < 2000);
+    assert_true(flood_frames(peer, NGHTTP2_DATA, NGHTTP2_FLAG_PADDED, 1, padding, 5) < 2000);
 }
 
 /* A stream's window full of small messages may be under way when the server resets the stream. */
-static void small_messages_that_crossed_a_reset_harm_nobody(void **state)
+static void small_messages_that_crossed_a_reset_do_no_harm(void **state)
 {
     (void)state;
     struct peer *peer = connect_with_a_reset_stream();
-    struct peer_frame frame;
-    for (int i = 0; i < HTTP2_STREAM_WINDOW / 8; i++) {
-        peer_frame(peer, NGHTTP2_DATA, 0, 1, "12345678", 8);
-        if (i % 1000 == 0)
-            peer_turn(peer);
-    }
-    peer_request(peer, 3, true, "/body/1", NULL);
-    peer_expect(peer, NGHTTP2_HEADERS, &frame);
-    assert_int_equal(frame.stream_id, 3);
+    peer_send_messages(peer, 1, HTTP2_STREAM_WINDOW / 8, 8);
+    expect_next_call_is_served(peer);
     peer_close(peer);
 }
 
@@ -113,16 +113,9 @@ static void messages_of_an_open_stream_are_never_counted(void **state)
 {
     (void)state;
     struct peer *peer = peer_connect(fixture.context, true);
-    struct peer_frame frame;
     peer_request(peer, 1, false, "/hold", NULL);
-    for (int i = 0; i < 100000; i++) {
-        peer_frame(peer, NGHTTP2_DATA, 0, 1, "x", 1);
-        if (i % 1000 == 0)
-            peer_turn(peer);
-    }
-    peer_request(peer, 3, true, "/body/1", NULL);
-    peer_expect(peer, NGHTTP2_HEADERS, &frame);
-    assert_int_equal(frame.stream_id, 3);
+    peer_send_messages(peer, 1, 100000, 1);
+    expect_next_call_is_served(peer);
     peer_close(peer);
 }
 
@@ -197,10 +190,8 @@ static void ack_of_another_ping_does_not_end_the_grace(void **state)
     peer_frame(peer, NGHTTP2_PING, NGHTTP2_FLAG_ACK, 0, "keepaliv", 8);
     peer_frame(peer, NGHTTP2_PING, NGHTTP2_FLAG_ACK, 0, "whatever", 8);
     peer_expect_quiet(peer);
-    peer_request(peer, 3, true, "/body/1",
-                 NULL); /* sent before the GOAWAY was seen: it is served */
-    peer_expect(peer, NGHTTP2_HEADERS, &frame);
-    assert_int_equal(frame.stream_id, 3);
+    /* a request that was sent before the GOAWAY was seen */
+    expect_next_call_is_served(peer);
     peer_close(peer);
 }
 
@@ -251,7 +242,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(every_frame_for_a_reset_stream_is_counted),
         T(padding_alone_on_an_open_stream_is_counted),
-        T(small_messages_that_crossed_a_reset_harm_nobody),
+        T(small_messages_that_crossed_a_reset_do_no_harm),
         T(messages_of_an_open_stream_are_never_counted),
         T(frames_above_the_last_goaway_are_ignored),
         T(table_is_in_step_behind_streams_that_are_not_served),

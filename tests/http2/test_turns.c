@@ -27,7 +27,7 @@ static void expect_answer(struct peer *peer, uint32_t id)
     assert_true(peer_ends_stream(&frame));
 }
 
-static void who_asks_for_little_is_served_between_those_who_ask_for_much(void **state)
+static void small_request_is_served_between_large_ones(void **state)
 {
     (void)state;
     struct peer *much = peer_connect(fixture.context, true),
@@ -45,7 +45,7 @@ static void who_asks_for_little_is_served_between_those_who_ask_for_much(void **
     peer_close(little);
 }
 
-static void those_who_ask_for_much_take_turns(void **state)
+static void large_requests_take_turns(void **state)
 {
     (void)state;
     struct peer *a = peer_connect(fixture.context, true), *b = peer_connect(fixture.context, true);
@@ -62,7 +62,7 @@ static void those_who_ask_for_much_take_turns(void **state)
     peer_close(b);
 }
 
-static void strangers_who_ask_for_much_do_not_all_have_a_turn_at_once(void **state)
+static void new_connections_with_large_requests_do_not_all_have_a_turn_at_once(void **state)
 {
     enum { STRANGERS = 10 };
     struct peer *strangers[STRANGERS];
@@ -202,8 +202,8 @@ static void what_a_connection_holds_is_bounded(void **state)
     for (uint32_t id = 1; id <= 9; id += 2)
         peer_request(peer, id, false, "/keep/40000", NULL);
     peer_turn(peer);
-    assert_int_equal(fixture.refused,
-                     0); /* an eighth of max_memory is left for what must be kept */
+    /* an eighth of max_memory is left for what must be kept */
+    assert_int_equal(fixture.refused, 0);
     peer_request(peer, 11, false, "/keep/40000", NULL);
     peer_expect(peer, NGHTTP2_RST_STREAM, &frame);
     assert_int_equal(frame.stream_id, 11);
@@ -286,9 +286,9 @@ int main(void)
 #define SMALL(name)                                                                                \
     cmocka_unit_test_setup_teardown(name, fixture_setup_with_little_memory, fixture_teardown)
     const struct CMUnitTest tests[] = {
-        TEST(who_asks_for_little_is_served_between_those_who_ask_for_much),
-        TEST(those_who_ask_for_much_take_turns),
-        TEST(strangers_who_ask_for_much_do_not_all_have_a_turn_at_once),
+        TEST(small_request_is_served_between_large_ones),
+        TEST(large_requests_take_turns),
+        TEST(new_connections_with_large_requests_do_not_all_have_a_turn_at_once),
         TEST(a_handler_that_stops_goes_on_turn_by_turn),
         TEST(a_stopped_stream_that_is_reset_goes_on_no_more),
         TEST(connections_that_wait_may_be_lost_or_destroyed),
