@@ -10,7 +10,7 @@ static const char base64_alphabet[] =
     [c] = (v) + 1, [(c) + 1] = (v) + 2, [(c) + 2] = (v) + 3, [(c) + 3] = (v) + 4,                  \
     [(c) + 4] = (v) + 5, [(c) + 5] = (v) + 6, [(c) + 6] = (v) + 7, [(c) + 7] = (v) + 8
 #define TWO(c, v) [c] = (v) + 1, [(c) + 1] = (v) + 2
-static const uint8_t value_of[256] = {
+static const uint8_t base64_values[256] = {
     EIGHT('A', 0),  EIGHT('I', 8), EIGHT('Q', 16), TWO('Y', 24), EIGHT('a', 26), EIGHT('i', 34),
     EIGHT('q', 42), TWO('y', 50),  EIGHT('0', 52), TWO('8', 60), ['+'] = 63,     ['/'] = 64,
 };
@@ -18,7 +18,7 @@ static const uint8_t value_of[256] = {
 /* @return the digit's value; with the highest bit set: not a digit */
 static inline uint32_t digit_of(uint8_t c)
 {
-    return value_of[c] - UINT32_C(1);
+    return base64_values[c] - UINT32_C(1);
 }
 
 /* The length without one or two '=' that complete a group of four. */

@@ -17,7 +17,7 @@ static void enter_phase(struct http2_conn *conn, enum http2_drain_phase phase)
 }
 
 /* By the monotonic clock: libh2o's own time-outs wait longer where a wall clock is set back. */
-static void wait_at_most(struct http2_conn *conn, uint64_t ms)
+static void arm_drain_timer(struct http2_conn *conn, uint64_t ms)
 {
     struct timers *timers = conn->context->timers;
     timer_arm(timers, &conn->drain_timer, timers_now(timers) + ms);
@@ -29,7 +29,7 @@ static void send_first_goaway(struct http2_conn *conn)
     enter_phase(conn, HTTP2_DRAIN_ANNOUNCED);
     http2_out_goaway(conn, INT32_MAX, HTTP2_NO_ERROR, conn->drain_why);
     http2_out_ping(conn, 0, ping);
-    wait_at_most(conn, HTTP2_LINGER_MS);
+    arm_drain_timer(conn, HTTP2_LINGER_MS);
     http2_turn_touch(conn);
 }
 
@@ -89,9 +89,9 @@ void http2_drain_begin(struct http2_conn *conn, const char *why)
     conn->drain_why = why;
     if (conn->state != HTTP2_CONN_OPEN) {
         if (conn->context->settings.handshake_timeout == 0) /* else life.c bounds the handshake */
-            wait_at_most(conn, HTTP2_LINGER_MS);
+            arm_drain_timer(conn, HTTP2_LINGER_MS);
     } else if (conn->num_streams == 0) {
-        wait_at_most(conn, HTTP2_QUIET_MS);
+        arm_drain_timer(conn, HTTP2_QUIET_MS);
     } else {
         send_first_goaway(conn);
     }
@@ -101,7 +101,7 @@ void http2_drain_conn_opened(struct http2_conn *conn)
 {
     assert(conn->state == HTTP2_CONN_OPEN);
     if (conn->drain_phase == HTTP2_DRAIN_DUE)
-        wait_at_most(conn, HTTP2_QUIET_MS);
+        arm_drain_timer(conn, HTTP2_QUIET_MS);
 }
 
 void http2_drain_stream_opened(struct http2_conn *conn)
@@ -121,7 +121,7 @@ void http2_drain_linger(struct http2_conn *conn)
     assert(conn->state == HTTP2_CONN_CLOSING);
     if (conn->drain_phase < HTTP2_DRAIN_LINGERING) {
         enter_phase(conn, HTTP2_DRAIN_LINGERING);
-        wait_at_most(conn, HTTP2_LINGER_MS);
+        arm_drain_timer(conn, HTTP2_LINGER_MS);
     }
     if (conn->drain_phase == HTTP2_DRAIN_SHUT || conn->writing)
         return;

@@ -74,7 +74,7 @@ enum {
 
     /* One read of a socket, and the input that a turn handles; of a TLS socket half as much. */
     HTTP2_READ_SIZE = 128 * 1024,
-    /* A turn ends after this time, or after so many bytes of work. */
+    /* A turn ends after this time, or after this number of bytes of work. */
     HTTP2_TURN_US = 1000,
     HTTP2_TURN_WORK = 1024 * 1024,
     /* Bytes of work between two readings of the clock. */
@@ -85,9 +85,10 @@ enum {
     HTTP2_WORK_LIST = 2,
     /* The part of each turn of the loop that the waiting connections share. */
     HTTP2_WAITING_US = 2000,
-    /* When so many turns were cut short in a turn of the loop, all other connections wait. */
+    /* When this number of turns were cut short in a turn of the loop, all other connections wait.
+     */
     HTTP2_OVERS_MAX = 2,
-    /* For so long after it has used up a turn a connection waits before each read. So an attack
+    /* A connection that has used up a turn waits before each read for this long. So an attack
      * that comes once a second does not surprise each time. */
     HTTP2_HEAVY_MS = 5000,
     /* Output after which a connection lets the loop serve the others. */

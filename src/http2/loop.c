@@ -16,8 +16,8 @@
 #include "http2/turn.h"
 #include "http2/write.h"
 
-static void on_readable(h2o_socket_t *sock, const char *err);
-static void on_writable(h2o_socket_t *sock, const char *err);
+static void on_conn_readable(h2o_socket_t *sock, const char *err);
+static void on_conn_writable(h2o_socket_t *sock, const char *err);
 
 /* ---- what the socket is watched for ---- */
 
@@ -47,14 +47,14 @@ static void adjust_reading(struct http2_conn *conn)
         http2_turn_wait(conn);
     } else if (conn->reading_stopped) {
         conn->reading_stopped = 0;
-        h2o_socket_read_start(conn->sock, on_readable);
+        h2o_socket_read_start(conn->sock, on_conn_readable);
     }
 }
 
 static void adjust_writing(struct http2_conn *conn)
 {
     if (conn->writing && !h2o_socket_is_writing(conn->sock))
-        h2o_socket_notify_write(conn->sock, on_writable);
+        h2o_socket_notify_write(conn->sock, on_conn_writable);
 }
 
 /* ---- entering and settling ---- */
@@ -139,7 +139,7 @@ static void read_once(struct http2_conn *conn)
         http2_conn_hang_up(conn);
 }
 
-static void take_turn(struct http2_conn *conn)
+static void take_conn_turn(struct http2_conn *conn)
 {
     loop_enter(conn);
     continue_stopped_streams(conn);
@@ -169,7 +169,7 @@ static void lose_connection(struct http2_conn *conn)
     loop_settle(conn);
 }
 
-static void on_readable(h2o_socket_t *sock, const char *err)
+static void on_conn_readable(h2o_socket_t *sock, const char *err)
 {
     struct http2_conn *conn = sock->data;
     if (err != NULL) {
@@ -180,7 +180,7 @@ static void on_readable(h2o_socket_t *sock, const char *err)
     http2_input_came(conn);
     bool waits = h2o_linklist_is_linked(&conn->waiting), heavy = is_heavy(conn);
     if (conn->state == HTTP2_CONN_CLOSING || !(waits || heavy || is_fresh(conn))) {
-        take_turn(conn);
+        take_conn_turn(conn);
         return;
     }
     stop_reading(conn);
@@ -189,7 +189,7 @@ static void on_readable(h2o_socket_t *sock, const char *err)
                             &conn->waiting);
 }
 
-static void on_writable(h2o_socket_t *sock, const char *err)
+static void on_conn_writable(h2o_socket_t *sock, const char *err)
 {
     struct http2_conn *conn = sock->data;
     conn->writing = 0;
@@ -204,7 +204,7 @@ static void on_writable(h2o_socket_t *sock, const char *err)
 void http2_loop_start(struct http2_conn *conn)
 {
     h2o_socket_dont_read(conn->sock, 1);
-    h2o_socket_read_start(conn->sock, on_readable);
+    h2o_socket_read_start(conn->sock, on_conn_readable);
 }
 
 /* ---- the loop's turn ---- */
@@ -230,13 +230,13 @@ bool http2_context_pending(const struct http2_context *context)
 }
 
 /* Gives a turn to the first connection in the list, if there is one. */
-static void give_turn(h2o_linklist_t *list)
+static void give_conn_turn(h2o_linklist_t *list)
 {
     if (http2_list_empty(list))
         return;
     struct http2_conn *conn = container_of(list->next, struct http2_conn, waiting);
     h2o_linklist_unlink(&conn->waiting);
-    take_turn(conn);
+    take_conn_turn(conn);
 }
 
 bool http2_context_run(struct http2_context *context)
@@ -245,8 +245,8 @@ bool http2_context_run(struct http2_context *context)
     if (is_any_waiting(context)) {
         uint64_t until = clock_monotonic_ns() + HTTP2_WAITING_US * UINT64_C(1000);
         do {
-            give_turn(&context->fresh);
-            give_turn(&context->waiting);
+            give_conn_turn(&context->fresh);
+            give_conn_turn(&context->waiting);
         } while (is_any_waiting(context) && clock_monotonic_ns() < until);
         flush_touched(context);
     }

@@ -27,7 +27,7 @@ void http2_memo_dispose(struct http2_memo *memo)
     memo->block = NULL;
 }
 
-static bool is_token(const h2o_iovec_t *name)
+static bool is_token_name(const h2o_iovec_t *name)
 {
     return h2o_iovec_is_token(name) != 0;
 }
@@ -39,7 +39,7 @@ static size_t request_size(const struct http2_request *request)
     for (size_t i = 0; i != request->num_fields; i++) {
         const h2o_header_t *field = &request->fields[i];
         size += field->value.len;
-        if (!is_token(field->name))
+        if (!is_token_name(field->name))
             size += sizeof(h2o_iovec_t) + field->name->len;
     }
     return size;
@@ -68,13 +68,13 @@ static void memo_keep_request(struct http2_memo *memo, const struct http2_reques
     h2o_iovec_t *names = (h2o_iovec_t *)(fields + request->num_fields);
     size_t num_names = 0;
     for (size_t i = 0; i != request->num_fields; i++)
-        num_names += !is_token(request->fields[i].name);
+        num_names += !is_token_name(request->fields[i].name);
     uint8_t *at = (uint8_t *)(names + num_names);
     for (size_t i = 0; i != request->num_fields; i++) {
         const h2o_header_t *field = &request->fields[i];
         fields[i] = *field;
         fields[i].value = copy_text(&at, field->value);
-        if (!is_token(field->name)) {
+        if (!is_token_name(field->name)) {
             *names = copy_text(&at, *field->name);
             fields[i].name = names++;
         }

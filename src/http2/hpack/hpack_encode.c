@@ -5,7 +5,7 @@
 #include <string.h>
 
 enum {
-    TABLE_SIZE_MAX = 4096, /* the default; our few interned fields need no more */
+    TABLE_SIZE_MAX = 4096, /* the default; our few interned fields fit */
     TABLE_SIZE_MIN = 128,  /* a smaller table is not used */
     ENTRY_OVERHEAD = 32,   /* RFC 7541 4.1 */
     FIRST_DYNAMIC_INDEX = 62,
