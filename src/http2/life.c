@@ -111,19 +111,26 @@ static uint64_t look_at_keepalive(struct http2_conn *conn, uint64_t now)
     return now + settings->keepalive_timeout;
 }
 
+/* Each check may change the connection's state, which decides whether the next one is made. */
 static void look_at_life(struct http2_conn *conn)
 {
+    static const struct {
+        enum http2_conn_state first, last; /* the states in which the check is made */
+        uint64_t (*check)(struct http2_conn *conn, uint64_t now);
+    } checks[] = {
+        {HTTP2_CONN_PREFACE, HTTP2_CONN_SETTINGS, look_at_handshake},
+        {HTTP2_CONN_PREFACE, HTTP2_CONN_OPEN, look_at_frame},
+        {HTTP2_CONN_OPEN, HTTP2_CONN_OPEN, look_at_age},
+        {HTTP2_CONN_OPEN, HTTP2_CONN_OPEN, look_at_idle},
+        {HTTP2_CONN_OPEN, HTTP2_CONN_OPEN, look_at_keepalive},
+    };
     uint64_t now = conn_now(conn), at = never_due;
-    if (conn->state < HTTP2_CONN_OPEN)
-        at = look_at_handshake(conn, now);
-    if (conn->state < HTTP2_CONN_CLOSING)
-        at = MIN(at, look_at_frame(conn, now));
-    if (conn->state == HTTP2_CONN_OPEN)
-        at = MIN(at, look_at_age(conn, now));
-    if (conn->state == HTTP2_CONN_OPEN)
-        at = MIN(at, look_at_idle(conn, now));
-    if (conn->state == HTTP2_CONN_OPEN)
-        at = MIN(at, look_at_keepalive(conn, now));
+    for (size_t i = 0; i < sizeof(checks) / sizeof(checks[0]); i++) {
+        if (conn->state < checks[i].first || conn->state > checks[i].last)
+            continue;
+        uint64_t due = checks[i].check(conn, now);
+        at = MIN(at, due);
+    }
     if (conn->state < HTTP2_CONN_CLOSING && at != never_due)
         timer_arm(conn->context->timers, &conn->life_timer, at);
 }
