@@ -31,6 +31,24 @@ void fixture_finish(struct test_stream *stream)
         http2_stream_send_trailers(&stream->http2, &trailer, 1);
 }
 
+void fixture_expect_answer(struct peer *peer, uint32_t id, size_t len)
+{
+    struct peer_frame frame;
+    peer_expect(peer, NGHTTP2_HEADERS, &frame);
+    assert_int_equal(frame.stream_id, id);
+    assert_non_null(strstr(peer->fields, ":status: 200\n"));
+    while (len != 0) {
+        peer_expect(peer, NGHTTP2_DATA, &frame);
+        assert_int_equal(frame.stream_id, id);
+        assert_true(frame.len <= len);
+        len -= frame.len;
+    }
+    peer_expect(peer, NGHTTP2_HEADERS, &frame);
+    assert_int_equal(frame.stream_id, id);
+    assert_true(frame.flags & NGHTTP2_FLAG_END_STREAM);
+    assert_string_equal(peer->fields, "x-end: yes\n");
+}
+
 static void flood_stream(struct test_stream *stream)
 {
     size_t room;

@@ -46,6 +46,8 @@ int fixture_setup_with_little_memory(void **state);
  */
 int fixture_setup_with_keepalive(void **state);
 int fixture_teardown(void **state);
+/** Expects a whole answer with `len` body bytes and the fixture's trailers. */
+void fixture_expect_answer(struct peer *peer, uint32_t stream_id, size_t len);
 /** Ends a stream by trailers, when its body has been sent. */
 void fixture_finish(struct test_stream *stream);
 

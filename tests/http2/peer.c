@@ -267,6 +267,30 @@ void peer_expect_eof(struct peer *peer)
     assert_true(peer->eof);
 }
 
+void peer_expect_end(struct peer *peer, uint32_t id)
+{
+    struct peer_frame frame;
+    peer_expect(peer, NGHTTP2_HEADERS, &frame);
+    assert_int_equal(frame.stream_id, id);
+    assert_true(peer_ends_stream(&frame));
+}
+
+void peer_expect_rst(struct peer *peer, uint32_t id, uint32_t error)
+{
+    struct peer_frame frame;
+    peer_expect(peer, NGHTTP2_RST_STREAM, &frame);
+    assert_int_equal(frame.stream_id, id);
+    assert_int_equal(peer_u32(frame.payload), error);
+}
+
+void peer_expect_goaway(struct peer *peer, uint32_t error)
+{
+    struct peer_frame frame;
+    peer_expect(peer, NGHTTP2_GOAWAY, &frame);
+    assert_int_equal(peer_u32(frame.payload + 4), error);
+    peer_expect_eof(peer);
+}
+
 void peer_finish_drain(struct peer *peer, uint32_t last_id)
 {
     struct peer_frame frame;

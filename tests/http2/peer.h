@@ -62,6 +62,12 @@ void peer_expect(struct peer *peer, uint8_t type, struct peer_frame *frame);
 void peer_expect_quiet(struct peer *peer);
 /** Skips all frames, and fails where the server has not closed the connection then. */
 void peer_expect_eof(struct peer *peer);
+/** Expects HEADERS with END_STREAM: trailers, or an answer that consists of them. */
+void peer_expect_end(struct peer *peer, uint32_t stream_id);
+/** Expects RST_STREAM with this error on this stream. */
+void peer_expect_rst(struct peer *peer, uint32_t stream_id, uint32_t error);
+/** Expects GOAWAY with this error, and the end of the connection. */
+void peer_expect_goaway(struct peer *peer, uint32_t error);
 /** Acknowledges the PING of a graceful end, and expects the final GOAWAY with this stream id. */
 void peer_finish_drain(struct peer *peer, uint32_t last_id);
 /** Sends `count` DATA frames of `len` bytes on a stream, and turns the loop now and then. */
