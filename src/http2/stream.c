@@ -9,7 +9,8 @@
 #include "http2/out.h"
 #include "http2/turn.h"
 
-/* The ids of open streams lie close together, so an id modulo the table's size is an even hash. */
+/* The ids of open streams lie close together, so the id modulo the table's size spreads them
+ * evenly. */
 static struct http2_stream **stream_bucket(struct http2_conn *conn, uint32_t id)
 {
     return &conn->buckets[(id >> 1) & (conn->num_buckets - 1)];
