@@ -41,6 +41,13 @@ void http2_conn_fail(struct http2_conn *conn, enum http2_error error, const char
     http2_conn_end(conn, error, why);
 }
 
+void http2_conn_fail_decoding(struct http2_conn *conn, int error, const char *why)
+{
+    bool known = error < 0 && error > -H2O_HTTP2_ERROR_MAX;
+    http2_conn_fail(conn, known ? (enum http2_error) - error : HTTP2_PROTOCOL_ERROR,
+                    why != NULL ? why : "malformed frame");
+}
+
 bool http2_conn_spend(struct http2_conn *conn, int32_t cost, enum http2_limit limit)
 {
     if (http2_calm_spend(&conn->calm, cost, timers_now(conn->context->timers)))

@@ -17,6 +17,9 @@
 /** A connection error that the peer has caused: GOAWAY, then the connection closes.
  * @param why GOAWAY's debug data */
 void http2_conn_fail(struct http2_conn *conn, enum http2_error error, const char *why);
+/** Like http2_conn_fail(), for an error of libh2o's decoders of frames.
+ * @param error -1 times a code of RFC 9113 7 @param why may be NULL */
+void http2_conn_fail_decoding(struct http2_conn *conn, int error, const char *why);
 /** Like http2_conn_fail(), where the peer is not to blame: counts no protocol error. */
 void http2_conn_end(struct http2_conn *conn, enum http2_error error, const char *why);
 /** Closes the connection without a GOAWAY, which the peer would not read. Output that was queued

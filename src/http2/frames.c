@@ -10,19 +10,11 @@
 #include "http2/headers.h"
 #include "http2/life.h"
 #include "http2/out.h"
+#include "http2/peer_settings.h"
 #include "http2/response.h"
 #include "http2/stream.h"
 #include "http2/turn.h"
 #include "http2/write.h"
-
-/* Fails the connection with an error of libh2o's decoders: -1 times the code of RFC 9113 7. */
-static void fail_decoding(struct http2_conn *conn, int libh2o_error, const char *why)
-{
-    enum http2_error error = libh2o_error < 0 && libh2o_error > -H2O_HTTP2_ERROR_MAX
-                                 ? (enum http2_error) - libh2o_error
-                                 : HTTP2_PROTOCOL_ERROR;
-    http2_conn_fail(conn, error, why != NULL ? why : "malformed frame");
-}
 
 /* RFC 9113 5.1: no stream with this id was ever opened. */
 static bool is_idle(const struct http2_conn *conn, uint32_t id)
@@ -115,7 +107,7 @@ static void handle_data(struct http2_conn *conn, const h2o_http2_frame_t *frame)
     const char *why = NULL;
     int ret = h2o_http2_decode_data_payload(&payload, frame, &why);
     if (ret != 0) {
-        fail_decoding(conn, ret, why);
+        http2_conn_fail_decoding(conn, ret, why);
         return;
     }
     if (is_idle(conn, frame->stream_id)) {
@@ -141,75 +133,6 @@ static void handle_data(struct http2_conn *conn, const h2o_http2_frame_t *frame)
     }
 }
 
-/* ---- SETTINGS, RFC 9113 6.5 ---- */
-
-/* 6.9.2: a new initial window size changes the window of every open stream.
- * @return false: a window overflows */
-static bool move_windows(struct http2_conn *conn, int64_t delta)
-{
-    /* A small increase makes each waiting stream send a small frame, which earns credit. So the
-     * increase costs as much credit as it makes us earn. */
-    bool little = delta > 0 && delta < HTTP2_LITTLE_WINDOW;
-    int32_t woken = 0;
-    for (uint32_t i = 0; i != conn->num_buckets; i++) {
-        for (struct http2_stream *stream = conn->buckets[i]; stream != NULL;
-             stream = stream->hash_next) {
-            int64_t window = stream->send_window + delta;
-            if (window > INT32_MAX)
-                return false;
-            stream->send_window = (int32_t)window;
-            if (window > 0 && (stream->want_write || http2_stream_pending(stream) != 0)) {
-                http2_response_enqueue(stream);
-                woken++;
-            }
-        }
-    }
-    if (little)
-        http2_conn_spend(conn, woken * HTTP2_CREDIT_PER_DATA, HTTP2_LIMIT_SETTINGS);
-    return true;
-}
-
-/* 6.5.3: each value is applied, in order. After a table size below ours our next block must begin
- * with a size update, even where a larger value follows in the same frame (RFC 7541 4.2). */
-static void resize_encoder(struct http2_conn *conn, const h2o_http2_frame_t *frame)
-{
-    enum { SETTING_SIZE = 6 };
-    const uint8_t *end = frame->payload + frame->length;
-    for (const uint8_t *at = frame->payload; at != end; at += SETTING_SIZE)
-        if (h2o_http2_decode16u(at) == H2O_HTTP2_SETTINGS_HEADER_TABLE_SIZE)
-            hpack_encoder_resize(&conn->encoder, h2o_http2_decode32u(at + 2));
-}
-
-static void handle_settings(struct http2_conn *conn, const h2o_http2_frame_t *frame)
-{
-    const char *why = NULL;
-    if (frame->stream_id != 0) {
-        http2_conn_fail(conn, HTTP2_PROTOCOL_ERROR, "SETTINGS on a stream");
-        return;
-    }
-    if ((frame->flags & H2O_HTTP2_FRAME_FLAG_ACK) != 0) {
-        if (frame->length != 0)
-            http2_conn_fail(conn, HTTP2_FRAME_SIZE_ERROR, "SETTINGS ACK with a payload");
-        else
-            http2_conn_spend(conn, HTTP2_COST_FRAME, HTTP2_LIMIT_OTHER_FRAMES);
-        return;
-    }
-    if (!http2_conn_spend(conn, HTTP2_COST_SETTINGS, HTTP2_LIMIT_SETTINGS))
-        return;
-    uint32_t initial_window = conn->peer.initial_window_size;
-    int ret = h2o_http2_update_peer_settings(&conn->peer, frame->payload, frame->length, &why);
-    if (ret != 0) {
-        fail_decoding(conn, ret, why);
-        return;
-    }
-    resize_encoder(conn, frame);
-    if (!move_windows(conn, (int64_t)conn->peer.initial_window_size - initial_window)) {
-        http2_conn_fail(conn, HTTP2_FLOW_CONTROL_ERROR, "SETTINGS overflow a stream's window");
-        return;
-    }
-    http2_out_frame(conn, H2O_HTTP2_FRAME_TYPE_SETTINGS, H2O_HTTP2_FRAME_FLAG_ACK, 0, NULL, 0);
-}
-
 /* ---- WINDOW_UPDATE, RST_STREAM, PRIORITY, PING, GOAWAY ---- */
 
 static void handle_window_update(struct http2_conn *conn, const h2o_http2_frame_t *frame)
@@ -228,7 +151,7 @@ static void handle_window_update(struct http2_conn *conn, const h2o_http2_frame_
         if (of_stream)
             http2_stream_fail(conn, frame->stream_id, (enum http2_error) - ret);
         else
-            fail_decoding(conn, ret, why);
+            http2_conn_fail_decoding(conn, ret, why);
         return;
     }
     if (frame->stream_id == 0) {
@@ -256,7 +179,7 @@ static void handle_rst_stream(struct http2_conn *conn, const h2o_http2_frame_t *
     const char *why = NULL;
     int ret = h2o_http2_decode_rst_stream_payload(&payload, frame, &why);
     if (ret != 0) {
-        fail_decoding(conn, ret, why);
+        http2_conn_fail_decoding(conn, ret, why);
         return;
     }
     if (is_idle(conn, frame->stream_id)) {
@@ -288,7 +211,7 @@ static void handle_priority(struct http2_conn *conn, const h2o_http2_frame_t *fr
     if (ret == H2O_HTTP2_ERROR_FRAME_SIZE && !is_idle(conn, frame->stream_id))
         http2_stream_fail(conn, frame->stream_id, HTTP2_FRAME_SIZE_ERROR); /* 6.3 */
     else if (ret != 0)
-        fail_decoding(conn, ret, why);
+        http2_conn_fail_decoding(conn, ret, why);
     else if (payload.dependency == frame->stream_id && is_idle(conn, frame->stream_id))
         http2_conn_fail(conn, HTTP2_PROTOCOL_ERROR, "a stream depends on itself");
     else if (payload.dependency == frame->stream_id)
@@ -309,7 +232,7 @@ static void handle_ping(struct http2_conn *conn, const h2o_http2_frame_t *frame)
     const char *why = NULL;
     int ret = h2o_http2_decode_ping_payload(&payload, frame, &why);
     if (ret != 0) {
-        fail_decoding(conn, ret, why);
+        http2_conn_fail_decoding(conn, ret, why);
         return;
     }
     if ((frame->flags & H2O_HTTP2_FRAME_FLAG_ACK) != 0) {
@@ -333,7 +256,7 @@ static void handle_goaway(struct http2_conn *conn, const h2o_http2_frame_t *fram
     const char *why = NULL;
     int ret = h2o_http2_decode_goaway_payload(&payload, frame, &why);
     if (ret != 0)
-        fail_decoding(conn, ret, why);
+        http2_conn_fail_decoding(conn, ret, why);
     else /* nothing to do: we open no streams, and the peer closes when it has finished */
         http2_conn_spend(conn, HTTP2_COST_FRAME, HTTP2_LIMIT_OTHER_FRAMES);
 }
@@ -354,7 +277,7 @@ static void handle_frame(struct http2_conn *conn, const h2o_http2_frame_t *frame
         handle_rst_stream(conn, frame);
         return;
     case H2O_HTTP2_FRAME_TYPE_SETTINGS:
-        handle_settings(conn, frame);
+        http2_peer_settings_handle(conn, frame);
         return;
     case H2O_HTTP2_FRAME_TYPE_PUSH_PROMISE:
         http2_conn_fail(conn, HTTP2_PROTOCOL_ERROR, "PUSH_PROMISE from a client");
@@ -416,7 +339,7 @@ size_t http2_frames_handle(struct http2_conn *conn, uint8_t *src, size_t len)
         if (ret == H2O_HTTP2_ERROR_INCOMPLETE)
             break;
         if (ret < 0) {
-            fail_decoding(conn, (int)ret, "a frame over SETTINGS_MAX_FRAME_SIZE");
+            http2_conn_fail_decoding(conn, (int)ret, "a frame over SETTINGS_MAX_FRAME_SIZE");
             break;
         }
         used += (size_t)ret;

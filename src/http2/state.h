@@ -13,7 +13,7 @@
  *   conn_error                         connection errors, stream errors, limits
  *   drain life                         graceful end, time-outs
  *   socket write                       bytes from and to the peer
- *   headers frames input               from bytes to callbacks of the handler
+ *   headers peer_settings frames input from bytes to callbacks of the handler
  *   conn                               creation and destruction
  *   loop context tls/                  callbacks of the event loop, public functions
  *
