@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The wheel, against a model that looks at every timer each time. */
+/* The wheel, compared with a model that looks at every timer each time. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -24,7 +24,6 @@ static uint64_t now;
 static void count(struct timer *timer)
 {
     struct model *model = container_of(timer, struct model, timer);
-
     assert_false(timer_armed(timer));
     assert_true(timer->at <= now);
     model->fired++;
@@ -51,7 +50,6 @@ static int teardown(void **state)
 static uint64_t random_delay(void)
 {
     uint64_t wide = (uint64_t)random() << 31 ^ (uint64_t)random();
-
     switch (random() % 4) {
     case 0:
         return wide % 4;
@@ -67,7 +65,6 @@ static uint64_t random_delay(void)
 static uint64_t first_due(void)
 {
     uint64_t first = UINT64_MAX;
-
     for (size_t i = 0; i < NUM; i++) {
         if (timer_armed(&all[i].timer) && all[i].timer.at < first)
             first = all[i].timer.at;
@@ -79,7 +76,6 @@ static void random_step(void)
 {
     struct model *model = &all[random() % NUM];
     bool due[NUM];
-
     if (random() % 4 == 0) {
         timer_disarm(wheel, &model->timer);
         return;
@@ -111,7 +107,6 @@ static void fires_exactly_what_is_due_whatever_the_times(void **state)
 static void waiting_as_told_reaches_a_timer_in_few_steps(void **state)
 {
     unsigned steps = 0;
-
     (void)state;
     timer_arm(wheel, &all[0].timer, now + 86400000);
     while (all[0].fired == 0) {
@@ -167,7 +162,6 @@ static void disarm_the_others(struct timer *timer)
 static void a_callback_may_disarm_timers_of_its_own_millisecond(void **state)
 {
     unsigned fired = 0;
-
     (void)state;
     for (size_t i = 0; i < NUM; i++) {
         all[i].timer.expired = disarm_the_others;

@@ -51,7 +51,8 @@ static uint8_t faults_of_name(h2o_iovec_t name)
 
 static uint8_t faults_of_value(h2o_iovec_t value)
 {
-    if (value.len != 0 && (is_field_blank(value.base[0]) || is_field_blank(value.base[value.len - 1])))
+    if (value.len != 0 &&
+        (is_field_blank(value.base[0]) || is_field_blank(value.base[value.len - 1])))
         return HPACK_VALUE_MALFORMED;
     return consists_of(value.base, value.len, VALUE) ? 0 : HPACK_VALUE_MALFORMED;
 }
