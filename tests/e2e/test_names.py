@@ -206,7 +206,7 @@ def test_file_at_the_counters_name_is_left_alone(content):
     path.chmod(0o600)
     try:
         line = refused("--segment", name, "--listen", f"127.0.0.1:{free_port()}")
-        assert f"{name}.stats: what has this name holds no counters, and is left alone" in line
+        assert f"{name}.stats: the file of this name holds no counters and is left alone" in line
         assert path.read_bytes() == content
         assert not (SHM / name[1:]).exists()
     finally:

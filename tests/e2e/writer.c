@@ -23,7 +23,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "shm/core/internal.h"
+#include "shm/core/test_points.h"
+#include "shm/error.h"
+#include "shm/store.h"
 #include "user/user.h"
 
 enum {

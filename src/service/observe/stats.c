@@ -145,11 +145,6 @@ static bool name_method(const char **names, const struct method_label *label)
 
 static bool name_server(const char **names)
 {
-    static const char *const limits[] = {
-#define X(id, label) [HTTP2_LIMIT_##id] = label,
-        HTTP2_LIMITS(X)
-#undef X
-    };
 #define X(field, kind, name, text) names[AT_##field] = name;
     STATS_TRANSPORT(X)
     STATS_OWN(X)
@@ -161,8 +156,8 @@ static bool name_server(const char **names)
     STATS_OWN_LIMITS(X)
 #undef X
     for (size_t i = 0; i < HTTP2_NUM_LIMITS; i++)
-        if ((names[AT_LIMITS + i] = format_text("%s{limit=\"%s\"}", STATS_LIMITS, limits[i])) ==
-            NULL)
+        if ((names[AT_LIMITS + i] = format_text("%s{limit=\"%s\"}", STATS_LIMITS,
+                                                http2_limit_name((enum http2_limit)i))) == NULL)
             return false;
     return true;
 }
