@@ -10,7 +10,6 @@
 #include <string.h>
 #include <systemd/sd-daemon.h>
 
-
 static bool name_ends_with(const char *text, const char *end)
 {
     size_t len = strlen(text), tail = strlen(end);
