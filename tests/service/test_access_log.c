@@ -14,6 +14,7 @@
 #include <json-c/json.h>
 
 #include "service/observe/access_log.h"
+#include "service/observe/access_log_line.h"
 
 enum { RING = 16384 };
 
