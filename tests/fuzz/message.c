@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "fuzz.h"
-#include "service/services.h"
+#include "service/users/user_service.h"
 #include "tests/bench/worker.h"
 
 static struct worker worker;

@@ -17,18 +17,19 @@ static struct health *health;
 static int open_server(void **state)
 {
     static const char *const names[] = {"a.A", "b.B"};
+    static const struct service_config config = {.names = names, .num_names = 2};
     (void)state;
     server = fake_server_create();
-    health = health_create(names, 2);
+    health = health_service.create(&config);
     assert_non_null(health);
-    assert_null(health_add(health, server));
+    assert_true(service_add(&health_service, health, server, NULL));
     return 0;
 }
 
 static int close_server(void **state)
 {
     (void)state;
-    health_destroy(health);
+    health_service.destroy(health);
     fake_server_destroy(server);
     return 0;
 }
@@ -111,7 +112,7 @@ static void drain_ends_every_watch_also_of_who_does_not_read(void **state)
     struct grpc_call *reads = ask("Watch", "", UINT32_MAX), *stuck = ask("Watch", "a.A", 1),
                      *unknown = ask("Watch", "c.C", UINT32_MAX);
     assert_int_equal(told(unknown), HEALTH_SERVICE_UNKNOWN);
-    health_drain(health);
+    health_service.drain(health);
     assert_int_equal(told(reads), HEALTH_NOT_SERVING);
     assert_int_equal(reads->status, GRPC_UNAVAILABLE);
     assert_int_equal(stuck->messages, 1);
@@ -125,7 +126,7 @@ static void drain_ends_every_watch_also_of_who_does_not_read(void **state)
 static void draining_is_for_good(void **state)
 {
     (void)state;
-    health_drain(health);
+    health_service.drain(health);
     health_set(health, "a.A", HEALTH_SERVING);
     assert_int_equal(health_get(health, "a.A", 3), HEALTH_NOT_SERVING);
     struct grpc_call *call = ask("Watch", "a.A", UINT32_MAX); /* that came meanwhile */

@@ -18,17 +18,15 @@ static bool fail(struct fault *fault, const char *text)
 
 static bool load_tokens(struct generation *generation, struct fault *fault)
 {
-    struct auth_report report;
+    char warning[AUTH_WARNING_SIZE];
     const char *path = generation->options.auth_token_file;
     if (path == NULL)
         return true;
-    generation->auth = auth_load(path, &report);
-    if (generation->auth == NULL) {
-        snprintf(fault->text, sizeof(fault->text), "auth-token-file: %s", report.fault);
-        return false;
-    }
-    if (report.warning[0] != '\0')
-        log_warning("auth-token-file: %s", report.warning);
+    generation->auth = auth_load(path, warning, fault);
+    if (generation->auth == NULL)
+        return fault_prefix(fault, "auth-token-file");
+    if (warning[0] != '\0')
+        log_warning("auth-token-file: %s", warning);
     return true;
 }
 

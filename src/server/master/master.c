@@ -55,10 +55,10 @@ struct generation *master_serving(const struct master *master)
     return generation;
 }
 
-void master_count(const struct master *master, enum stats_event event)
+void master_count(const struct master *master, enum stats_counter counter)
 {
-    stats_count(shm_counters_row(master->segment.counters, shm_actor_slot(master->segment.actor)),
-                event);
+    stats_add(shm_counters_row(master->segment.counters, shm_actor_slot(master->segment.actor)),
+              counter, 1);
 }
 
 /* ---- start ---- */
@@ -263,9 +263,8 @@ static void tell_status(struct master *master)
     uint64_t dropped = log_dropped();
     if (now < master->status_at || master->phase != SERVING)
         return;
-    stats_count_log_dropped(
-        shm_counters_row(master->segment.counters, shm_actor_slot(master->segment.actor)),
-        dropped - master->log_dropped);
+    stats_add(shm_counters_row(master->segment.counters, shm_actor_slot(master->segment.actor)),
+              STATS_LOG_DROPPED, dropped - master->log_dropped);
     master->log_dropped = dropped;
     master->status_at = now + STATUS_MS;
     shm_store_info(master->segment.store, &info);

@@ -42,7 +42,7 @@ bool master_fail(struct master *master, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 /** The generation that has all its workers; NULL: none yet. */
 struct generation *master_serving(const struct master *master);
-void master_count(const struct master *master, enum stats_event event);
+void master_count(const struct master *master, enum stats_counter counter);
 /** The whole server. @param fast calls are cut off */
 void master_stop(struct master *master, bool fast);
 /** In a worker's process, and at the end: closes what is this process's alone. */

@@ -10,6 +10,7 @@
 
 #include "server/master/inherit.h"
 #include "service/observe/stats.h"
+#include "service/services.h"
 #include "user/user.h"
 
 enum { TELL_AGAIN_MS = 30000 }; /* as long as a name is not what it should be */
@@ -125,9 +126,11 @@ bool segment_open(struct segment *segment, const struct options *options,
         warn_of_differences(segment, options);
     if (shm_actor_join(&segment->actor, segment->store, SHM_ACTOR_MASTER, 0, &reason) != SHM_OK)
         return fail(fault, reason.text, "");
-    const char *const *names = stats_names(&num_names);
-    if (names == NULL)
+    size_t num_services;
+    const struct grpc_service *const *services = services_all(&num_services);
+    if (!stats_init(services, num_services))
         return fail(fault, "out of memory", "");
+    const char *const *names = stats_names(&num_names);
     error = (beside ? shm_counters_succeed : shm_counters_open)(
         &segment->counters, options->segment, names, num_names, &reason);
     if (error != SHM_OK)

@@ -43,9 +43,8 @@ struct worker {
     h2o_socket_t *signals;
     h2o_socket_t *death;
     struct timer drain_over;
-    struct stats_own own;
     uint64_t forget_at;                     /* ms, as grpc_server_now_ms() has them */
-    uint64_t dropped_told, tell_dropped_at; /* of own.access_log_dropped; ms */
+    uint64_t dropped_told, tell_dropped_at; /* of access_log_dropped(); ms */
     bool draining, drain_expired, stop;
     uint64_t bytes_in; /* when it was looked at last, once a second */
     uint64_t look_at;  /* ms */
@@ -81,7 +80,7 @@ static void drain(struct worker *worker)
     worker->draining = true;
     accept_close();
     web_drain();
-    health_drain(services_health(worker->services));
+    services_drain(worker->services);
     grpc_server_shutdown(worker->server);
     worker->drain_over.expired = on_drain_over;
     timer_arm(grpc_server_timers(worker->server), &worker->drain_over,
@@ -247,7 +246,7 @@ static bool start_server(struct worker *worker)
                   .max_memory = options->max_connection_memory,
                   .note = note},
     };
-    const struct user_service_config users = {
+    const struct service_config services = {
         .store = config->store,
         .actor = worker->actor,
         .note = note,
@@ -257,10 +256,10 @@ static bool start_server(struct worker *worker)
     worker->server = grpc_server_create(worker->loop, &settings);
     if (worker->server == NULL)
         return fail_for_memory(worker);
-    const char *fault;
-    worker->services = services_create(worker->server, &users, &fault);
+    struct fault fault;
+    worker->services = services_create(worker->server, &services, &fault);
     if (worker->services == NULL)
-        return fail(worker, fault);
+        return fail(worker, fault.text);
     worker->stats = stats_create(worker->server,
                                  shm_counters_row(config->counters, shm_actor_slot(worker->actor)),
                                  config->board);
@@ -304,7 +303,8 @@ static void forget_old_secrets(struct worker *worker)
 /* At once, then as long as it lasts. */
 static void tell_lost_lines(struct worker *worker)
 {
-    uint64_t now = grpc_server_now_ms(worker->server), lost = worker->own.access_log_dropped;
+    uint64_t now = grpc_server_now_ms(worker->server),
+             lost = access_log_dropped(worker->access_log);
     int error = access_log_error(worker->access_log);
     if (worker->dropped_told != 0 && now < worker->tell_dropped_at)
         return;
@@ -329,19 +329,20 @@ static void give_memory_back(struct worker *worker)
 
 static void account(struct worker *worker)
 {
-    struct stats_own *own = &worker->own;
-    own->message_size = grpc_server_oversized(worker->server);
-    own->message_time = grpc_server_overdue(worker->server);
+    struct stats *stats = worker->stats;
+    stats_set_total(stats, STATS_LIMIT_MESSAGE_SIZE, grpc_server_oversized(worker->server));
+    stats_set_total(stats, STATS_LIMIT_MESSAGE_TIME, grpc_server_overdue(worker->server));
     if (worker->access_log != NULL) {
         access_log_flush(worker->access_log);
-        own->access_log_dropped = access_log_dropped(worker->access_log);
-        if (own->access_log_dropped != worker->dropped_told)
+        uint64_t dropped = access_log_dropped(worker->access_log);
+        stats_set_total(stats, STATS_ACCESS_LOG_DROPPED, dropped);
+        if (dropped != worker->dropped_told)
             tell_lost_lines(worker);
     }
-    own->log_dropped = log_dropped();
-    own->connections = accept_counts()->full;
-    own->connections_of_address = accept_counts()->address_full;
-    stats_fold(worker->stats, own);
+    stats_set_total(stats, STATS_LOG_DROPPED, log_dropped());
+    stats_set_total(stats, STATS_LIMIT_CONNECTIONS, accept_counts()->full);
+    stats_set_total(stats, STATS_LIMIT_CONNECTIONS_OF_ADDRESS, accept_counts()->address_full);
+    stats_fold(stats);
 }
 
 /* Seen by the master, which kills a worker that stands still, and by the others. */
