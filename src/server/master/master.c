@@ -57,7 +57,7 @@ struct generation *master_serving(const struct master *master)
 
 void master_count(const struct master *master, enum stats_counter counter)
 {
-    stats_add(shm_counters_row(master->segment.counters, shm_actor_slot(master->segment.actor)),
+    stats_add_to_row(shm_counters_row(master->segment.counters, shm_actor_slot(master->segment.actor)),
               counter, 1);
 }
 
@@ -263,7 +263,7 @@ static void tell_status(struct master *master)
     uint64_t dropped = log_dropped();
     if (now < master->status_at || master->phase != SERVING)
         return;
-    stats_add(shm_counters_row(master->segment.counters, shm_actor_slot(master->segment.actor)),
+    stats_add_to_row(shm_counters_row(master->segment.counters, shm_actor_slot(master->segment.actor)),
               STATS_LOG_DROPPED, dropped - master->log_dropped);
     master->log_dropped = dropped;
     master->status_at = now + STATUS_MS;

@@ -16,7 +16,7 @@ struct stats {
     uint32_t method_of[];                /* the server's method index -> the index in `methods` */
 };
 
-void stats_add(uint64_t *row, enum stats_counter counter, uint64_t n)
+void stats_add_to_row(uint64_t *row, enum stats_counter counter, uint64_t n)
 {
     shm_counter_add(&row[stats_process_at() + counter], n);
 }
@@ -55,6 +55,11 @@ void stats_destroy(struct stats *stats)
         return;
     stats_clear_gauges((uint64_t *)stats->methods);
     free(stats);
+}
+
+void stats_add(struct stats *stats, enum stats_counter counter, uint64_t n)
+{
+    shm_counter_add(&stats->process[counter], n);
 }
 
 /* ---- totals of other modules ---- */

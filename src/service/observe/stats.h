@@ -20,8 +20,8 @@ struct stats_board {
     uint32_t turns;  /* of the worker's loop; at least one a second */
 };
 
-/** Adds n to a counter of the process whose row this is. */
-void stats_add(uint64_t *row, enum stats_counter counter, uint64_t n);
+/** For a process without a struct stats, the master: adds n to a counter of its row. */
+void stats_add_to_row(uint64_t *row, enum stats_counter counter, uint64_t n);
 /** Sets the gauges of a row to zero: called for a row whose worker died. */
 void stats_clear_gauges(uint64_t *row);
 
@@ -35,6 +35,8 @@ struct stats; /* one per worker */
 struct stats *stats_create(struct grpc_server *server, uint64_t *row, struct stats_board *board);
 /** Called after the server was destroyed. Sets the gauges to zero. NULL: does nothing. */
 void stats_destroy(struct stats *stats);
+/** Adds n to a counter of this worker. */
+void stats_add(struct stats *stats, enum stats_counter counter, uint64_t n);
 /** For a number that another module counts from the start of the process: adds to the row what has
  * come to it since the last call. A gauge may have fallen. */
 void stats_set_total(struct stats *stats, enum stats_counter counter, uint64_t total);
