@@ -249,7 +249,7 @@ void shm_store_info(struct shm_store *store, struct shm_info *info)
     *info = (struct shm_info){.max_users = 12345, .snapshot_max_bytes = 256 << 20};
 }
 
-/* User names in the table, where they are unique. */
+/* The user names in the table, if they are unique. */
 static struct {
     uint32_t len;
     uint8_t bytes[SHM_KEY_MAX];

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What a token file may hold, and who is let in by it. */
+/* Token files: their format, and which authorization fields match a token. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -87,7 +87,7 @@ static void whatever_differs_is_nobody(void **state)
     auth_free(auth);
 }
 
-/* The number with zeros in front. @return its length, `width` */
+/* Writes the number with leading zeros. @return its length, `width` */
 static size_t padded(char *out, size_t width, int number)
 {
     char digits[16];
@@ -117,7 +117,7 @@ static void tokens_of_any_length_are_found_among_thousands(void **state)
         sprintf(name, "token-%d", i);
         padded(value + sprintf(value, "Bearer "), 16 + (size_t)i, i);
         assert_string_equal(name_of(auth, value), name);
-        value[7] = '1'; /* its first character, and then its last */
+        value[7] = '1'; /* the first character is wrong, then the last one */
         assert_string_equal(name_of(auth, value), "nobody");
         value[7] = '0';
         value[strlen(value) - 1] ^= 1;
@@ -151,7 +151,7 @@ static void fault_names_the_file_the_line_and_what_was_expected(void **state)
         assert_null(load(cases[i].text));
         assert_non_null(strstr(fault.text, path));
         assert_non_null(strstr(fault.text, cases[i].fault));
-        assert_null(strstr(fault.text, "same")); /* a token is told nobody */
+        assert_null(strstr(fault.text, "same")); /* a message never contains a token */
     }
 }
 
@@ -199,10 +199,10 @@ static void short_token_is_warned_of(void **state)
     auth_free(auth);
 }
 
-/* ---- the step: a call of which the linker has these functions here ---- */
+/* ---- the step in the chain; the linker replaces the functions of a call by those below ---- */
 
 static struct {
-    char authorization[64]; /* its metadata */
+    char authorization[64]; /* the metadata of the call */
     const char *service, *identity;
 } asked;
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The index over a descriptor set: our own protos have neither imports nor extensions, which others
- * that are served later may have. */
+/* The index of a descriptor set. The tests make a set of their own, because the served files have
+ * no extensions and few imports; files that are added later may have them. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -19,7 +19,8 @@ static uint8_t set_bytes[4096];
 static size_t set_len;
 static struct reflection_index *reflection;
 
-/* top.proto imports middle.proto, that base.proto: message p.M, which the others extend. */
+/* top.proto imports middle.proto, which imports base.proto. base.proto defines the message p.M,
+ * which the other two extend. */
 static int create(void **state)
 {
     static const char *const service_names[] = {"p.S"};
@@ -125,7 +126,7 @@ static void numbers_of_a_type_are_complete_and_in_order(void **state)
     assert_int_equal(reflection_index_extensions(reflection, "p.Scope", 7, numbers, 8, &known), 0);
     assert_true(known);
     reflection_index_extensions(reflection, "p.seven", 7, numbers, 8, &known);
-    assert_false(known); /* no message */
+    assert_false(known); /* it is not a message type */
 }
 
 static void file_comes_with_its_imports_once_a_stream(void **state)
@@ -139,9 +140,9 @@ static void file_comes_with_its_imports_once_a_stream(void **state)
     assert_string_equal(first->name, "middle.proto");
     google__protobuf__file_descriptor_proto__free_unpacked(first, NULL);
     assert_int_equal(reflection_index_closure(reflection, TOP, &sent, files),
-                     1); /* the others are there */
+                     1); /* the client has the imports */
     assert_int_equal(reflection_index_closure(reflection, TOP, &sent, files),
-                     1); /* asked for once more */
+                     1); /* the same file again */
     sent = 0;
     assert_int_equal(reflection_index_closure(reflection, TOP, &sent, files), 3);
     assert_int_equal(sent, 7);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The names of the counters; that they count is seen end to end. */
+/* The names of the counters. End-to-end tests check that they count. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

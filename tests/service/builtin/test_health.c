@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What watchers of the health service are told, and when. */
+/* The health service: which statuses its watchers get, and when. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -44,7 +44,7 @@ static struct grpc_call *ask(const char *method, const char *service, unsigned w
     return call;
 }
 
-/* The last status that the call was sent. */
+/* The last status that was sent on the call. */
 static int told(const struct grpc_call *call)
 {
     assert_true(call->messages > 0);
@@ -85,7 +85,8 @@ static void watcher_is_told_of_each_change_and_of_no_other(void **state)
     assert_int_equal(b->messages, 1);
     fake_call_end(a, GRPC_CANCELLED);
     fake_call_end(b, GRPC_CANCELLED);
-    health_set(health, "a.A", HEALTH_NOT_SERVING); /* nobody watches: nothing is touched */
+    health_set(health, "a.A",
+               HEALTH_NOT_SERVING); /* there is no watcher left, so no freed call may be touched */
 }
 
 static void slow_watcher_finds_the_newest_status_only(void **state)
@@ -129,7 +130,7 @@ static void draining_is_for_good(void **state)
     health_service.drain(health);
     health_set(health, "a.A", HEALTH_SERVING);
     assert_int_equal(health_get(health, "a.A", 3), HEALTH_NOT_SERVING);
-    struct grpc_call *call = ask("Watch", "a.A", UINT32_MAX); /* that came meanwhile */
+    struct grpc_call *call = ask("Watch", "a.A", UINT32_MAX); /* it began during the drain */
     assert_int_equal(told(call), HEALTH_NOT_SERVING);
     assert_int_equal(call->status, GRPC_UNAVAILABLE);
     fake_call_end(call, GRPC_UNAVAILABLE);
