@@ -119,9 +119,9 @@ void worker_start(struct worker *worker, const char *segment, unsigned users, ui
     struct fault reason;
     if (!service_add(&user_service, worker->service, worker->server, &reason))
         worker_die("service", reason.text);
-    worker->stats = stats_create(worker->server,
-                                 shm_counters_row(worker->counters, shm_actor_slot(worker->actor)),
-                                 &worker->board);
+    worker->stats = stats_create_for_server(
+        worker->server, shm_counters_row(worker->counters, shm_actor_slot(worker->actor)),
+        &worker->board);
     open_chain(worker, parts);
     fill(worker, users);
 }

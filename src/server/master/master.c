@@ -57,8 +57,7 @@ struct generation *master_serving(const struct master *master)
 
 void master_count(const struct master *master, enum stats_counter counter)
 {
-    stats_add_to_row(shm_counters_row(master->segment.counters, shm_actor_slot(master->segment.actor)),
-              counter, 1);
+    stats_add(master->segment.stats, counter, 1);
 }
 
 /* ---- start ---- */
@@ -260,12 +259,9 @@ static void tell_status(struct master *master)
     struct shm_info info;
     uint64_t now = master_now(), connections = 0;
     unsigned calls = 0, workers = 0;
-    uint64_t dropped = log_dropped();
     if (now < master->status_at || master->phase != SERVING)
         return;
-    stats_add_to_row(shm_counters_row(master->segment.counters, shm_actor_slot(master->segment.actor)),
-              STATS_LOG_DROPPED, dropped - master->log_dropped);
-    master->log_dropped = dropped;
+    stats_set_total(master->segment.stats, STATS_LOG_DROPPED, log_dropped());
     master->status_at = now + STATUS_MS;
     shm_store_info(master->segment.store, &info);
     for (const struct generation *g = master->newest; g != NULL; g = g->older) {

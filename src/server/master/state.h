@@ -27,8 +27,7 @@ struct master {
     bool fast;        /* the stop is */
     bool handed_over; /* another process serves now */
     bool reload_due;
-    char unchanged[256];  /* what the reload under way would have changed, but cannot */
-    uint64_t log_dropped; /* as far as it is counted */
+    char unchanged[256]; /* what the reload under way would have changed, but cannot */
     uint64_t maintain_at, look_at, names_at, status_at, upgrade_until, moved_at; /* ms */
     int exit_status;
 };

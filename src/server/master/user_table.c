@@ -135,6 +135,10 @@ bool segment_open(struct segment *segment, const struct options *options,
         &segment->counters, options->segment, names, num_names, &reason);
     if (error != SHM_OK)
         return fail(fault, reason.text, "");
+    segment->stats =
+        stats_create(shm_counters_row(segment->counters, shm_actor_slot(segment->actor)));
+    if (segment->stats == NULL)
+        return fail(fault, "out of memory", "");
     (void)segment_look(segment, 0, false);
     return true;
 }
@@ -221,6 +225,7 @@ static void let_go(struct segment *segment)
 void segment_close(struct segment *segment, bool forget, bool handed_over)
 {
     struct shm_fault fault;
+    stats_destroy(segment->stats);
     shm_actor_leave(segment->actor);
     if (segment->store != NULL && !handed_over)
         let_go(segment);

@@ -8,11 +8,14 @@
 #include "shm/counters.h"
 #include "shm/store.h"
 
+struct stats;
+
 struct segment {
     struct shm_store *store;
     struct shm_counters *counters;
     struct shm_actor *actor;
-    bool made; /* by this start */
+    struct stats *stats; /* the master's counters */
+    bool made;           /* by this start */
     char name[256];
     struct segment_name { /* of the segment, and of its counters */
         enum shm_name_state state;

@@ -260,9 +260,9 @@ static bool start_server(struct worker *worker)
     worker->services = services_create(worker->server, &services, &fault);
     if (worker->services == NULL)
         return fail(worker, fault.text);
-    worker->stats = stats_create(worker->server,
-                                 shm_counters_row(config->counters, shm_actor_slot(worker->actor)),
-                                 config->board);
+    worker->stats = stats_create_for_server(
+        worker->server, shm_counters_row(config->counters, shm_actor_slot(worker->actor)),
+        config->board);
     return (worker->stats != NULL && open_chain(worker)) || fail_for_memory(worker);
 }
 

@@ -8,18 +8,13 @@
 #include "shm/counters.h"
 
 struct stats {
-    struct grpc_server *server;
+    struct grpc_server *server;          /* NULL: the process has none */
     struct stats_method_counts *methods; /* the row's first part */
     uint64_t *process;                   /* the row's second part, by enum stats_counter */
     struct stats_board *board;
     uint64_t totals[STATS_NUM_COUNTERS]; /* as stats_set_total() was last told them */
     uint32_t method_of[];                /* the server's method index -> the index in `methods` */
 };
-
-void stats_add_to_row(uint64_t *row, enum stats_counter counter, uint64_t n)
-{
-    shm_counter_add(&row[stats_process_at() + counter], n);
-}
 
 void stats_clear_gauges(uint64_t *row)
 {
@@ -31,21 +26,36 @@ void stats_clear_gauges(uint64_t *row)
             __atomic_store_n(&process[metrics[i].at], 0, __ATOMIC_RELAXED);
 }
 
-struct stats *stats_create(struct grpc_server *server, uint64_t *row, struct stats_board *board)
+/* @param num_methods of the server */
+static struct stats *stats_create_sized(uint64_t *row, size_t num_methods)
+{
+    struct stats *stats = calloc(1, sizeof(*stats) + num_methods * sizeof(stats->method_of[0]));
+    if (stats == NULL)
+        return NULL;
+    stats->methods = (struct stats_method_counts *)row;
+    stats->process = row + stats_process_at();
+    stats_clear_gauges(row);
+    return stats;
+}
+
+struct stats *stats_create(uint64_t *row)
+{
+    return stats_create_sized(row, 0);
+}
+
+struct stats *stats_create_for_server(struct grpc_server *server, uint64_t *row,
+                                      struct stats_board *board)
 {
     size_t count = grpc_server_method_count(server);
-    struct stats *stats = calloc(1, sizeof(*stats) + count * sizeof(stats->method_of[0]));
+    struct stats *stats = stats_create_sized(row, count);
     if (stats == NULL)
         return NULL;
     stats->server = server;
-    stats->methods = (struct stats_method_counts *)row;
-    stats->process = row + stats_process_at();
     stats->board = board;
     for (size_t i = 0; i + 1 < count; i++)
         stats->method_of[i] = (uint32_t)stats_find_method(grpc_server_method_service(server, i),
                                                           grpc_server_method_name(server, i));
     stats->method_of[count - 1] = (uint32_t)stats_num_methods() - 1; /* unknown methods */
-    stats_clear_gauges(row);
     return stats;
 }
 

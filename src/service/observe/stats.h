@@ -20,27 +20,27 @@ struct stats_board {
     uint32_t turns;  /* of the worker's loop; at least one a second */
 };
 
-/** For a process without a struct stats, the master: adds n to a counter of its row. */
-void stats_add_to_row(uint64_t *row, enum stats_counter counter, uint64_t n);
-/** Sets the gauges of a row to zero: called for a row whose worker died. */
+struct stats; /* the counters of one process */
+
+/** For a process without a server, the master. The row's gauges start at zero.
+ * @param row of this process, see shm_counters_row(); must outlive the stats
+ * @return NULL: out of memory */
+struct stats *stats_create(uint64_t *row);
+/** For a worker: counts the server's calls, too, once stats_step() is in the chain of interceptors.
+ * All services must have been added before. */
+struct stats *stats_create_for_server(struct grpc_server *server, uint64_t *row,
+                                      struct stats_board *board);
+/** Sets the gauges to zero. Called after the server was destroyed. NULL: does nothing. */
+void stats_destroy(struct stats *stats);
+/** Sets the gauges of a row to zero: for a worker that died. */
 void stats_clear_gauges(uint64_t *row);
 
-struct stats; /* one per worker */
-
-/**
- * Counts what the server does into `row`, once stats_step() is in the chain of interceptors. The
- * row's gauges start at zero. All services must have been added before.
- * @return NULL: out of memory
- */
-struct stats *stats_create(struct grpc_server *server, uint64_t *row, struct stats_board *board);
-/** Called after the server was destroyed. Sets the gauges to zero. NULL: does nothing. */
-void stats_destroy(struct stats *stats);
-/** Adds n to a counter of this worker. */
+/** Adds n to a counter. */
 void stats_add(struct stats *stats, enum stats_counter counter, uint64_t n);
-/** For a number that another module counts from the start of the process: adds to the row what has
- * come to it since the last call. A gauge may have fallen. */
+/** For a number that another module counts from the start of the process: adds what has come to it
+ * since the last call. A gauge may have fallen. */
 void stats_set_total(struct stats *stats, enum stats_counter counter, uint64_t total);
-/** stats_set_total() of all counts of src/http2. Called in each turn of the loop. */
+/** stats_set_total() of all counts of src/http2. Called in each turn of a worker's loop. */
 void stats_fold(struct stats *stats);
 
 #endif

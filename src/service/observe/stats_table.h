@@ -8,9 +8,8 @@
  * stats_method_counts for each method, then one counter for each constant of enum stats_counter.
  *
  * How to add a counter of a process: a ROW() in STATS_PROCESS_ROWS, and
- * `stats_add(stats, STATS_THE_NEW_ONE, 1)` where a worker counts it; the master, which has no
- * struct stats, calls stats_add_to_row(). A counter of each method: a member of struct
- * stats_method_counts and a row of stats_method_metrics() in stats_table.c.
+ * `stats_add(stats, STATS_THE_NEW_ONE, 1)` where it is counted. A counter of each method: a member
+ * of struct stats_method_counts and a row of stats_method_metrics() in stats_table.c.
  */
 #ifndef ROSTERD_SERVICE_OBSERVE_STATS_TABLE_H
 #define ROSTERD_SERVICE_OBSERVE_STATS_TABLE_H
