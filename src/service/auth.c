@@ -60,7 +60,7 @@ struct auth {
 
 /* ---- checking a token ---- */
 
-static uint64_t hash_of(const struct token_table *table, const char *token, size_t len)
+static uint64_t token_hash(const struct token_table *table, const char *token, size_t len)
 {
     return XXH3_64bits_withSecret(token, len, table->secret, SECRET_SIZE);
 }
@@ -92,7 +92,7 @@ static inline bool is_same_token(const char *a, const char *b, size_t len)
 static inline const struct auth_token *find_token(const struct token_table *table,
                                                   const char *token, size_t len)
 {
-    uint64_t hash = hash_of(table, token, len);
+    uint64_t hash = token_hash(table, token, len);
     for (size_t at = hash & table->mask; table->slots[at].name != NULL;
          at = (at + 1) & table->mask) {
         const struct auth_token *entry = &table->slots[at];
@@ -230,7 +230,7 @@ static bool add_token(struct reading *reading, const char *token, size_t token_l
     const char *kept = keep_name(reading, name, name_len);
     if (kept == NULL)
         return auth_read_fail(reading, "out of memory");
-    uint64_t hash = hash_of(table, token, token_len);
+    uint64_t hash = token_hash(table, token, token_len);
     size_t at = hash & table->mask;
     while (table->slots[at].name != NULL)
         at = (at + 1) & table->mask;
@@ -340,7 +340,7 @@ static bool check_token_file(struct reading *reading, int fd, struct stat *st)
     return true;
 }
 
-static bool read_fd(struct reading *reading, int fd)
+static bool read_token_fd(struct reading *reading, int fd)
 {
     struct stat st;
     if (!check_token_file(reading, fd, &st))
@@ -366,12 +366,12 @@ static bool read_fd(struct reading *reading, int fd)
     return done;
 }
 
-static bool read_path(struct reading *reading)
+static bool read_token_path(struct reading *reading)
 {
     int fd = open(reading->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* never waits for a FIFO */
     if (fd < 0)
         return auth_read_fail(reading, "%s", strerror(errno));
-    bool done = read_fd(reading, fd);
+    bool done = read_token_fd(reading, fd);
     close(fd);
     return done;
 }
@@ -386,7 +386,7 @@ struct auth *auth_load(const char *path, char warning[AUTH_WARNING_SIZE], struct
     }
     struct reading reading = {
         .path = path, .warning = warning, .fault = fault, .names = &auth->names};
-    bool done = read_path(&reading);
+    bool done = read_token_path(&reading);
     auth->table = reading.table;
     if (done)
         return auth;

@@ -17,7 +17,8 @@ enum { HEALTH_REQUEST_MAX = 8 * 1024 }; /* bytes of a request, which holds one n
 struct health; /* what health_service.create() makes; one per worker */
 
 /** Sets the status of one service, or of the server as a whole (""), and sends it to all who watch
- * that. The server itself changes statuses by a drain only; after it this has no effect.
+ * that. A hook for tests: the server itself changes statuses by a drain only, after which this has
+ * no effect.
  * @return false: there is no such service */
 bool health_set(struct health *health, const char *service, enum health_status status);
 /** @return HEALTH_SERVICE_UNKNOWN: there is no such service */

@@ -11,29 +11,27 @@
 
 typedef Grpc__Reflection__V1__ServerReflectionRequest Request;
 typedef Grpc__Reflection__V1__ServerReflectionResponse Response;
-#define REQUEST(kind)  GRPC__REFLECTION__V1__SERVER_REFLECTION_REQUEST__MESSAGE_REQUEST_##kind
-#define RESPONSE(kind) GRPC__REFLECTION__V1__SERVER_REFLECTION_RESPONSE__MESSAGE_RESPONSE_##kind
 
 /* The state of a stream. */
 struct reflection_call {
     uint64_t sent; /* bit n: the client has file n */
 };
 
-static ProtobufCBinaryData bytes_of(const char *text)
+static ProtobufCBinaryData text_bytes(const char *text)
 {
     return (ProtobufCBinaryData){.len = strlen(text), .data = (uint8_t *)(uintptr_t)text};
 }
 
-/* The functions below take the response by value: each one adds parts that live on its own stack.
- */
+/* The functions below take the response by value: each adds parts that live on its own stack. */
 
 static void send_error(struct grpc_call *call, Response response, enum grpc_status status,
                        const char *text)
 {
     Grpc__Reflection__V1__ErrorResponse error = GRPC__REFLECTION__V1__ERROR_RESPONSE__INIT;
     error.error_code = (int32_t)status;
-    error.error_message = bytes_of(text);
-    response.message_response_case = RESPONSE(ERROR_RESPONSE);
+    error.error_message = text_bytes(text);
+    response.message_response_case =
+        GRPC__REFLECTION__V1__SERVER_REFLECTION_RESPONSE__MESSAGE_RESPONSE_ERROR_RESPONSE;
     response.error_response = &error;
     grpc_call_send(call, &response.base);
 }
@@ -53,7 +51,8 @@ static void send_file(struct grpc_call *call, Response response, int file, const
     files.n_file_descriptor_proto =
         reflection_index_closure(grpc_call_service_data(call), file, &state->sent, protos);
     files.file_descriptor_proto = protos;
-    response.message_response_case = RESPONSE(FILE_DESCRIPTOR_RESPONSE);
+    response.message_response_case =
+        GRPC__REFLECTION__V1__SERVER_REFLECTION_RESPONSE__MESSAGE_RESPONSE_FILE_DESCRIPTOR_RESPONSE;
     response.file_descriptor_response = &files;
     grpc_call_send(call, &response.base);
 }
@@ -75,7 +74,8 @@ static void send_extensions(struct grpc_call *call, Response response,
     numbers.n_extension_number = reflection_index_extensions(
         index, (const char *)type->data, type->len, numbers.extension_number, cap, &known);
     if (known) {
-        response.message_response_case = RESPONSE(ALL_EXTENSION_NUMBERS_RESPONSE);
+        response.message_response_case =
+            GRPC__REFLECTION__V1__SERVER_REFLECTION_RESPONSE__MESSAGE_RESPONSE_ALL_EXTENSION_NUMBERS_RESPONSE;
         response.all_extension_numbers_response = &numbers;
         grpc_call_send(call, &response.base);
     } else {
@@ -95,11 +95,12 @@ static void send_services(struct grpc_call *call, Response response)
     if (services != NULL && list.service != NULL) {
         for (size_t i = 0; i < index->num_names; i++) {
             grpc__reflection__v1__service_response__init(&services[i]);
-            services[i].name = bytes_of(index->names[i]);
+            services[i].name = text_bytes(index->names[i]);
             list.service[i] = &services[i];
         }
         list.n_service = index->num_names;
-        response.message_response_case = RESPONSE(LIST_SERVICES_RESPONSE);
+        response.message_response_case =
+            GRPC__REFLECTION__V1__SERVER_REFLECTION_RESPONSE__MESSAGE_RESPONSE_LIST_SERVICES_RESPONSE;
         response.list_services_response = &list;
         grpc_call_send(call, &response.base);
     } else {
@@ -119,15 +120,15 @@ static void reflection_answer(struct grpc_call *call, Request *request)
     response.valid_host = request->host;
     response.original_request = request;
     switch (request->message_request_case) {
-    case REQUEST(FILE_BY_FILENAME):
+    case GRPC__REFLECTION__V1__SERVER_REFLECTION_REQUEST__MESSAGE_REQUEST_FILE_BY_FILENAME:
         send_file(call, response, reflection_index_find_file(index, name, text->len),
                   "there is no such file");
         return;
-    case REQUEST(FILE_CONTAINING_SYMBOL):
+    case GRPC__REFLECTION__V1__SERVER_REFLECTION_REQUEST__MESSAGE_REQUEST_FILE_CONTAINING_SYMBOL:
         send_file(call, response, reflection_index_find_symbol(index, name, text->len),
                   "there is no such symbol");
         return;
-    case REQUEST(FILE_CONTAINING_EXTENSION): {
+    case GRPC__REFLECTION__V1__SERVER_REFLECTION_REQUEST__MESSAGE_REQUEST_FILE_CONTAINING_EXTENSION: {
         const Grpc__Reflection__V1__ExtensionRequest *wanted = request->file_containing_extension;
         send_file(call, response,
                   reflection_index_find_extension(index, (const char *)wanted->containing_type.data,
@@ -136,10 +137,10 @@ static void reflection_answer(struct grpc_call *call, Request *request)
                   "there is no such extension");
         return;
     }
-    case REQUEST(ALL_EXTENSION_NUMBERS_OF_TYPE):
+    case GRPC__REFLECTION__V1__SERVER_REFLECTION_REQUEST__MESSAGE_REQUEST_ALL_EXTENSION_NUMBERS_OF_TYPE:
         send_extensions(call, response, &request->all_extension_numbers_of_type);
         return;
-    case REQUEST(LIST_SERVICES):
+    case GRPC__REFLECTION__V1__SERVER_REFLECTION_REQUEST__MESSAGE_REQUEST_LIST_SERVICES:
         send_services(call, response);
         return;
     default:

@@ -141,7 +141,7 @@ static uint64_t lines_in(const char *bytes, size_t len)
 }
 
 /* The log ends, and the time for the last writes is over. */
-static bool is_over(const struct access_log *log)
+static bool access_log_is_over(const struct access_log *log)
 {
     return __atomic_load_n(&log->stop, __ATOMIC_ACQUIRE) && clock_monotonic_ms() >= log->wait_until;
 }
@@ -151,7 +151,7 @@ static void write_chunk(struct access_log *log, const char *bytes, size_t len)
 {
     while (len != 0) {
         ssize_t written = write(log->fd, bytes, len);
-        if (written < 0 && errno == EAGAIN && !is_over(log)) {
+        if (written < 0 && errno == EAGAIN && !access_log_is_over(log)) {
             pause_ms(log, RETRY_MS);
             continue;
         }

@@ -64,7 +64,7 @@ static char *put_hex(char *out, uint64_t number, unsigned digits)
 }
 
 /* Visible ASCII without " = \: needs neither quotes nor escapes. */
-static bool is_plain(const char *value, size_t len)
+static bool needs_no_quotes(const char *value, size_t len)
 {
     for (size_t i = 0; i < len; i++) {
         uint8_t c = (uint8_t)value[i];
@@ -78,7 +78,7 @@ char *access_log_put_text(char *out, const char *value, size_t len, size_t limit
 {
     const char *end = out + limit - 8; /* room for one more escape, "..." and the quote */
     bool dash = len == 1 && value[0] == '-';
-    if (len != 0 && len <= limit - 8 && !dash && is_plain(value, len))
+    if (len != 0 && len <= limit - 8 && !dash && needs_no_quotes(value, len))
         return put(out, value, len);
     *out++ = '"';
     for (size_t i = 0; i < len; i++) {
@@ -217,7 +217,7 @@ static void put_time(struct log_line *line, uint64_t monotonic_ns)
     line->out = line->json ? PUT(line->out, "Z\"") : PUT(line->out, "Z");
 }
 
-static void put_message(struct log_line *line, struct grpc_call *call)
+static void put_status_message(struct log_line *line, struct grpc_call *call)
 {
     char text[MESSAGE_LIMIT]; /* percent-encoded on the wire; people read it decoded */
     h2o_iovec_t message = grpc_call_status_message(call);
@@ -316,7 +316,7 @@ static void put_counts(struct log_line *line, struct grpc_call *call)
 static void access_log_on_end(struct grpc_call *call, void *data, enum grpc_status status)
 {
     struct access_log *log = data;
-    char text[ACCESS_LOG_LINE_MAX]; /* large enough: see the assertion of the limits above */
+    char text[ACCESS_LOG_LINE_MAX]; /* large enough: see the assertion at the top */
     struct log_line line = {.out = text, .json = access_log_json(log)};
     uint64_t duration = grpc_call_duration_ns(call), now = grpc_call_started_ns(call) + duration;
     const char *name = grpc_status_name(status), *peer = grpc_call_peer(call);
@@ -328,7 +328,7 @@ static void access_log_on_end(struct grpc_call *call, void *data, enum grpc_stat
     KEY(&line, "status");
     put_plain(&line, name, strlen(name));
     KEY(&line, "message");
-    put_message(&line, call);
+    put_status_message(&line, call);
     KEY(&line, "duration");
     put_seconds(&line, duration / 1000);
     put_counts(&line, call);

@@ -242,7 +242,7 @@ bool stats_init(const struct grpc_service *const *services, size_t num_services)
     const uint8_t *bytes = service_descriptors(&len);
     Google__Protobuf__FileDescriptorSet *set =
         google__protobuf__file_descriptor_set__unpack(NULL, len, bytes);
-    /* Where this fails the program does not start: what was made ends with it. */
+    /* On failure the program does not start, and what was made is freed with the process. */
     bool made = set != NULL && make_methods(services, num_services, set) && make_names();
     if (set != NULL)
         google__protobuf__file_descriptor_set__free_unpacked(set, NULL);

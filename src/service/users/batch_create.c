@@ -195,7 +195,7 @@ static void settle_insert(struct grpc_call *call, struct inserting *now, int res
 }
 
 /*
- * Inserts the users that wait, as few commits as possible. An insert is all or nothing:
+ * Inserts the users that wait, in as few commits as possible. An insert is all or nothing:
  * - Where the table has room for a part of the users only, halving finds out for which.
  * - Where a user's name is taken, the users before it are inserted first, so that of two users of
  *   one batch with the same name the first one gets it. Then the refused user is the first of

@@ -20,7 +20,7 @@ static struct listings *listings_of(struct grpc_call *call)
     return &((struct user_service *)grpc_call_service_data(call))->listings;
 }
 
-/* ---- the end ---- */
+/* ---- end ---- */
 
 static void list_finish(struct grpc_call *call, enum grpc_status status, const char *text)
 {
@@ -100,7 +100,7 @@ void list_users_on_writable(struct grpc_call *call)
     }
 }
 
-/* ---- the begin ---- */
+/* ---- begin ---- */
 
 /* @return false: the snapshot does not have the user that the page continues after */
 static bool start_cursor(struct list_call *list, struct shm_actor *actor)

@@ -119,7 +119,7 @@ static const struct listing *find_stalled(struct listings *listings, uint64_t no
 }
 
 /* Ends the listing that find_stalled() finds, and all stalled or slow ones that share its pin. */
-static void make_room(struct listings *listings, uint64_t now)
+static void end_stalled(struct listings *listings, uint64_t now)
 {
     if (listings->made_room != 0 && now - listings->made_room < ROOM_MS)
         return;
@@ -146,7 +146,7 @@ int listing_begin(struct listings *listings, struct listing *listing, uint64_t n
     assert(!listing->open);
     int result = shm_snapshot_begin(listings->actor, &listing->snapshot);
     if (result == SHM_EPINS) {
-        make_room(listings, now_ms);
+        end_stalled(listings, now_ms);
         result = shm_snapshot_begin(listings->actor, &listing->snapshot);
     }
     if (result == SHM_OK) {

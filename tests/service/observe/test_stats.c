@@ -69,6 +69,32 @@ static void dead_workers_gauges_go_to_zero_and_its_counts_stay(void **state)
     }
 }
 
+static void totals_of_other_modules_are_added_to_what_the_row_has(void **state)
+{
+    (void)state;
+    static uint64_t row[1024];
+    size_t count;
+    stats_names(&count);
+    assert_true(count <= 1024);
+    uint64_t *process = row + stats_process_at();
+    process[STATS_LOG_DROPPED] = 100; /* of the process that owned the row before */
+    struct stats *stats = stats_create(row);
+    assert_non_null(stats);
+    stats_set_total(stats, STATS_LOG_DROPPED, 5);
+    stats_set_total(stats, STATS_LOG_DROPPED, 5);
+    stats_set_total(stats, STATS_LOG_DROPPED, 7);
+    assert_int_equal(process[STATS_LOG_DROPPED], 107);
+    stats_set_total(stats, STATS_STREAMS_OPEN, 3);
+    stats_set_total(stats, STATS_STREAMS_OPEN, 1);
+    assert_int_equal(process[STATS_STREAMS_OPEN], 1);
+    stats_add(stats, STATS_RELOADS, 2);
+    stats_add(stats, STATS_RELOADS, 1);
+    assert_int_equal(process[STATS_RELOADS], 3);
+    stats_destroy(stats);
+    assert_int_equal(process[STATS_STREAMS_OPEN], 0);
+    assert_int_equal(process[STATS_LOG_DROPPED], 107);
+}
+
 static void methods_have_paths_for_the_obituary(void **state)
 {
     (void)state;
@@ -95,6 +121,7 @@ int main(void)
         cmocka_unit_test(unknown_methods_share_names),
         cmocka_unit_test(names_are_unique),
         cmocka_unit_test(dead_workers_gauges_go_to_zero_and_its_counts_stay),
+        cmocka_unit_test(totals_of_other_modules_are_added_to_what_the_row_has),
         cmocka_unit_test(methods_have_paths_for_the_obituary),
     };
     return cmocka_run_group_tests_name("stats", tests, init, NULL);
