@@ -6,11 +6,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/** The struct `type` whose `member` is at `pointer`. The compiler checks the type of the member. (Its
- * address in typeof is not NULL, which cppcheck would report as an access.) */
+/** The struct `type` whose `member` is at `pointer`. The compiler checks the member's type. */
 #define container_of(pointer, type, member)                                                        \
     __extension__({                                                                                \
-        const __typeof__(((type *)sizeof(type))->member) *member_of_ = (pointer);                  \
+        const __typeof__(((type){0}).member) *member_of_ = (pointer);                              \
         (type *)((uintptr_t)member_of_ - offsetof(type, member));                                  \
     })
 

@@ -109,7 +109,7 @@ def test_log_file_is_reopened_by_usr1(start, tmp_path):
     log.rename(tmp_path / "rosterd.1")
     access.rename(tmp_path / "access.1")
     server.process.send_signal(10)
-    wait_for(lambda: log.exists() and "opened anew" in log.read_text() and have_open(server, access))
+    wait_for(lambda: log.exists() and "opened again" in log.read_text() and have_open(server, access))
     access.unlink()  # calls go on, to a file without a name
     call(server)
     server.process.send_signal(10)

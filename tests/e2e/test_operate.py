@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """
-What an operator does, while clients are busy: nothing may be refused and nothing lost. A short
-round of it is in the suite; make operate takes OPERATE_SECONDS (60) for each and prints figures.
+Reloads, upgrades and kills while clients are busy: no call may be refused and no user lost. The suite
+runs a short round of each test; make operate runs each for OPERATE_SECONDS (60) and prints figures.
 """
 import contextlib
 import json
@@ -33,6 +33,8 @@ SECONDS = float(os.environ.get("OPERATE_SECONDS", "60" if FULL else "6"))
 
 
 class Tally:
+    """What all clients of a load have done, and what has failed."""
+
     def __init__(self):
         self.lock = threading.Lock()
         self.calls = self.connections = 0
@@ -44,7 +46,7 @@ class Tally:
 
 
 def grpcio_calls(rosterd, tally, stop, kept):
-    """Creates and gets users; on one channel, or on a fresh one for every few calls."""
+    """Creates and gets users, on one channel (kept) or on a fresh one for every few calls."""
     while not stop.is_set():
         try:
             with grpc.insecure_channel(rosterd.target(),
@@ -63,7 +65,7 @@ def grpcio_calls(rosterd, tally, stop, kept):
 
 
 def ghz_calls(rosterd, tally, stop, _):
-    """Rounds of ghz, eight connections of its own in each."""
+    """Runs ghz again and again, with eight connections each time."""
     while not stop.is_set():
         done = subprocess.run(
             ["ghz", "--insecure", "--proto", PROTO + "/user_service.proto", "--call",
@@ -83,8 +85,8 @@ def ghz_calls(rosterd, tally, stop, _):
 
 
 def h2load_rounds(rosterd, tally, stop, _):
-    """A chain of short runs: h2load never connects again, so what GOAWAY cuts short it counts as
-    failed. What may not be is a connection that is refused."""
+    """Runs h2load again and again, for a second each. h2load does not reconnect after a GOAWAY and
+    counts the rest of its requests as failed, so only a refused connection is a failure here."""
     body = OUT / "list.bin"
     body.write_bytes(message(pb.ListUsersRequest(page_size=1)))
     while not stop.is_set():
@@ -100,6 +102,7 @@ def h2load_rounds(rosterd, tally, stop, _):
 
 @contextlib.contextmanager
 def load(rosterd, *kinds):
+    """Runs a thread for each (function, kept) until the block ends."""
     tally, stop = Tally(), threading.Event()
     threads = [threading.Thread(target=kind, args=(rosterd, tally, stop, kept))
                for kind, kept in kinds]
@@ -118,7 +121,7 @@ def say(name, text):
 
 
 def reloads_and_an_upgrade(rosterd, each_second=lambda: None):
-    """A reload each two seconds, and in the middle another program."""
+    """Reloads every two seconds, and upgrades once in the middle; @return how often it did each"""
     end, half = time.monotonic() + SECONDS, time.monotonic() + SECONDS / 2
     reloads = upgrades = 0
     while time.monotonic() < end:
@@ -153,10 +156,11 @@ def test_reloads_and_an_upgrade_fail_no_call(start):
         f"and ghz on {tally.connections} connections: none failed, {len(stored)} users created, none lost")
 
 
-# ---- and kills ----
+# ---- with kills of workers ----
 
 class Clients:
-    """Connections whose local ports are known, so that it can be told whose worker was killed."""
+    """Clients that note the local port of a connection whose call fails, so that a test can tell
+    whether the connection's worker was killed."""
 
     def __init__(self, rosterd, count):
         self.rosterd, self.stop = rosterd, threading.Event()
@@ -199,7 +203,7 @@ class Clients:
 
 
 def ports_of(pid, port):
-    """The clients' ports of the connections that a process has."""
+    """The clients' ports of all connections of a process."""
     inodes = set()
     for name in os.listdir(f"/proc/{pid}/fd"):
         with contextlib.suppress(FileNotFoundError):
@@ -222,7 +226,7 @@ def test_workers_killed_meanwhile_cost_their_own_clients_alone(start):
     dead, kills = set(), []
 
     def kill_one():
-        """Stopped first, so that what it has does not change while it is looked at."""
+        """Stops the worker first, so that its connections do not change while they are listed."""
         for pid in rosterd.worker_pids()[-1:]:
             with contextlib.suppress(ProcessLookupError, FileNotFoundError):
                 os.kill(pid, signal.SIGSTOP)
@@ -246,10 +250,10 @@ def test_workers_killed_meanwhile_cost_their_own_clients_alone(start):
         f"{len(clients.created)} acknowledged users, none lost")
 
 
-# ---- what idle clients cost, and a start ----
+# ---- the cost of idle connections and of a start ----
 
 def open_idle(rosterd, count, context):
-    """Each has spoken HTTP/2, and its settings are acknowledged."""
+    """Opens connections that have exchanged HTTP/2's SETTINGS and then stay idle."""
     hello = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + Wire.frame(4, 0, 0) + Wire.frame(4, 1, 0)
     opened = []
     for _ in range(count):
@@ -294,7 +298,7 @@ def test_idle_connections_are_cheap(start, tmp_path, tls):
 @pytest.mark.slow
 @pytest.mark.operate
 def test_cold_start_is_told_to_systemd(start, tmp_path):
-    """From exec to READY=1, with an empty table of the default size."""
+    """Measures the time from exec to READY=1, with an empty table of the default size."""
     times = []
     path = str(tmp_path / "notify")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:

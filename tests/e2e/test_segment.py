@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The segment's life across starts: refused, set aside, taken over, made larger."""
+"""The segment across starts: refused, moved aside, taken over, enlarged."""
 import contextlib
 import hashlib
 import os
@@ -33,7 +33,7 @@ def flip(path, offset):
 
 
 def refused(rosterd, *options):
-    """The line with which a start ends that must not work."""
+    """Starts the server, which must fail; @return its message"""
     rosterd.options = list(options)
     skip = len(rosterd.log())
     rosterd.spawn()
@@ -49,7 +49,7 @@ def restart(rosterd, *options):
 
 @pytest.fixture
 def filled(start):
-    """A stopped server's segment with 2,000 users."""
+    """A stopped server whose segment has 2,000 users."""
     rosterd = start()
     fill(rosterd, requests(2000), 2000)
     assert rosterd.stop() == 0
@@ -83,7 +83,7 @@ def test_segment_of_another_layout_is_refused_and_left_as_it_was(filled):
 def test_reset_moves_the_segment_aside_and_starts_empty(filled):
     path = path_of(filled)
     before = digest(path)
-    flip(path, 12)  # it need not be sound
+    flip(path, 12)  # a damaged segment can be moved aside, too
     restart(filled, "--segment-reset")
     assert read_all(filled.stub(), 10)[0] == []
     moved = re.search(r"segment (\S+): moved aside to (\S+)", filled.log())

@@ -2,6 +2,9 @@
 /* What docs/store.md says of how things lie, and how much there may be of each. */
 #include "shm/core/alloc.h"
 #include "shm/core/layout.h"
+#include "shm/core/mapping.h"
+#include "shm/core/table_size.h"
+#include "shm/table/tower.h"
 #include "tests/shm/support.h"
 
 #include <stdio.h>

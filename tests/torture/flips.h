@@ -3,6 +3,8 @@
 #ifndef ROSTERD_TESTS_TORTURE_FLIPS_H
 #define ROSTERD_TESTS_TORTURE_FLIPS_H
 
+#include <stdbool.h>
+
 #include "tests/torture/killer.h"
 
 /** What the arena of a whole segment is made of, a byte a granule of 16. */

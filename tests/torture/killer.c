@@ -10,6 +10,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -23,6 +24,9 @@
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include "shm/error.h"
+#include "shm/segment/segment_file.h"
 
 /* A short round is as long as it may be for a check. */
 #ifdef SANITIZED

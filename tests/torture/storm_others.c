@@ -2,9 +2,13 @@
 /* Who else is in the storm: followers of the feed, tools that read carefully, and the master. */
 #include "tests/torture/storm.h"
 
+#include <string.h>
 #include <unistd.h>
 
 #include "shm/careful.h"
+#include "shm/core/layout.h"
+#include "shm/core/test_points.h"
+#include "shm/error.h"
 
 /* ---- followers ---- */
 

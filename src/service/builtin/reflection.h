@@ -7,6 +7,7 @@
 #ifndef ROSTERD_SERVICE_BUILTIN_REFLECTION_H
 #define ROSTERD_SERVICE_BUILTIN_REFLECTION_H
 
+#include "base/fault.h"
 #include "grpc/grpc.h"
 #include "service/core/service.h"
 

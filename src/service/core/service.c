@@ -8,10 +8,8 @@ bool service_add(const struct service *service, void *data, struct grpc_server *
 {
     size_t len;
     const uint8_t *set = service_descriptors(&len);
-    for (size_t i = 0; i < 2 && service->grpc[i] != NULL; i++) {
-        const char *why = grpc_server_add_service(server, service->grpc[i], set, len, data);
-        if (why != NULL)
-            return fault_set(fault, "%s", why);
-    }
+    for (size_t i = 0; i < 2 && service->grpc[i] != NULL; i++)
+        if (!grpc_server_add_service(server, service->grpc[i], set, len, data, fault))
+            return false;
     return true;
 }

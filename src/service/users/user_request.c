@@ -17,12 +17,14 @@ static inline struct user_fields fields_of(const Userservice__CreateUserRequest 
 bool user_request_check(Userservice__CreateUserRequest *request, const char **reason)
 {
     const struct user_fields fields = fields_of(request);
-    *reason = user_check(&fields);
-    if (*reason == NULL && request->password.len > USER_PASSWORD_MAX)
+    bool good = user_check(&fields, reason);
+    if (good && request->password.len > USER_PASSWORD_MAX) {
         *reason = "password is longer than 1024 bytes";
+        good = false;
+    }
     if (request->password.len != 0)
         explicit_bzero(request->password.data, request->password.len);
-    return *reason == NULL;
+    return good;
 }
 
 size_t user_request_encode(uint8_t *out, const Userservice__CreateUserRequest *request,

@@ -7,6 +7,7 @@
 #ifndef ROSTERD_SERVICE_USERS_USER_SERVICE_H
 #define ROSTERD_SERVICE_USERS_USER_SERVICE_H
 
+#include "base/fault.h"
 #include "grpc/grpc.h"
 #include "service/core/service.h"
 
