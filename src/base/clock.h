@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* The time, as one number. "monotonic" clocks measure durations and are set by nobody; "real" ones
- * say what time it is. "coarse" clocks cost a memory read, and are late by up to one tick of the
- * kernel (1 to 10 ms). */
+/*
+ * The time as one number. Monotonic clocks measure durations and cannot be set; real clocks tell
+ * the time of day. Coarse clocks cost only a memory read, and are late by up to one tick of the
+ * kernel (1 to 10 ms).
+ */
 #ifndef ROSTERD_BASE_CLOCK_H
 #define ROSTERD_BASE_CLOCK_H
 

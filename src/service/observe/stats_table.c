@@ -31,12 +31,7 @@ static const char *bound_at(size_t place)
 
 static const char *http2_limit_at(size_t place)
 {
-    static const char *const labels[] = {
-#define X(id, label) [HTTP2_LIMIT_##id] = label,
-        HTTP2_LIMITS(X)
-#undef X
-    };
-    return labels[place];
+    return http2_limit_name((enum http2_limit)place);
 }
 
 #define AT(member) (offsetof(struct stats_method_counts, member) / sizeof(uint64_t))
