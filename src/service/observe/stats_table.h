@@ -71,8 +71,8 @@ enum stats_kind {
         "New programs that did not serve.")                                                        \
     ROW(STATS_NAMES_RESTORED, STATS_COUNTER, "rosterd_names_restored_total", NULL, NULL,           \
         "Names in /dev/shm that were removed and given back to the segment and its counters.")     \
-    /* Limits that a worker meets outside of src/http2; that folder's own (http2/http2_limits.h)   \
-     * follow these, under the same name. */                                                                    \
+    /* Limits that a worker meets outside of src/http2. Those of http2/http2_limits.h follow       \
+     * them, under the same name. */                                                               \
     ROW(STATS_LIMIT_MESSAGE_SIZE, STATS_COUNTER, STATS_LIMITS_HIT_NAME, "limit",                   \
         "max_message_size", "How often a limit was met, by its name.")                             \
     ROW(STATS_LIMIT_MESSAGE_TIME, STATS_COUNTER, STATS_LIMITS_HIT_NAME, "limit",                   \
