@@ -30,3 +30,22 @@ char *percent_encode(char *to, const char *text, size_t len)
     }
     return to;
 }
+
+static unsigned digit_value(char digit)
+{
+    return (unsigned)(digit <= '9' ? digit - '0' : digit - 'A' + 10);
+}
+
+size_t percent_decode(char *to, size_t size, const char *text, size_t len)
+{
+    size_t written = 0;
+    for (size_t i = 0; i < len && written < size; i++) {
+        char byte = text[i];
+        if (byte == '%' && i + 2 < len) {
+            byte = (char)(digit_value(text[i + 1]) << 4 | digit_value(text[i + 2]));
+            i += 2;
+        }
+        to[written++] = byte;
+    }
+    return written;
+}

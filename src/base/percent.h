@@ -10,5 +10,8 @@
 size_t percent_length(const char *text, size_t len);
 /** Writes percent_length() bytes, without a NUL. @return the end of what was written */
 char *percent_encode(char *to, const char *text, size_t len);
+/** The reverse, of text that percent_encode() wrote; stops when `to` is full.
+ * @param size bytes of `to` @return the bytes written, without a NUL */
+size_t percent_decode(char *to, size_t size, const char *text, size_t len);
 
 #endif

@@ -14,6 +14,9 @@ static void expect_percent(const char *text, size_t len, const char *encoded)
     char to[64];
     assert_int_equal(percent_length(text, len), strlen(encoded));
     assert_ptr_equal(percent_encode(to, text, len), to + strlen(encoded));
+    char back[64];
+    assert_int_equal(percent_decode(back, sizeof(back), encoded, strlen(encoded)), len);
+    assert_memory_equal(back, text, len);
     assert_memory_equal(to, encoded, strlen(encoded));
 }
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Bearer tokens: who may call what, and what a token file has to be."""
+"""Bearer tokens: which calls need one, and what a token file must look like."""
 import os
 import subprocess
 

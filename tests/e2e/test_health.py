@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""grpc.health.v1.Health, as a mesh and a probe ask for it."""
+"""grpc.health.v1.Health, called as service meshes and probes do."""
 import signal
 import subprocess
 
@@ -37,12 +37,12 @@ def test_what_needs_no_token_takes_small_and_plain_requests_alone(server, name):
     path = f"/grpc.health.v1.Health/{name}"
     with Wire(server.connect()) as connection:
         stream = connection.open(path)
-        connection.data(stream, b"\0" + (8193).to_bytes(4, "big"), end=False)  # nothing of it comes
+        connection.data(stream, b"\0" + (8193).to_bytes(4, "big"), end=False)  # its data is never sent
         response = connection.wait(stream)
         assert response.grpc_status == 8
         assert response.trailers["grpc-message"] \
             == "message of 8193 bytes is larger than the maximum of 8192"
-        # flag 1 is judged before the length, and before anything is inflated
+        # the compression flag is refused before the length is looked at or anything is inflated
         stream = connection.open(path, grpc_encoding="gzip")
         connection.data(stream, b"\1" + (1 << 20).to_bytes(4, "big"), end=False)
         response = connection.wait(stream)
@@ -104,7 +104,7 @@ def test_a_drain_that_waits_for_a_call_says_not_serving(start):
 
 
 class _Held:
-    """One message, then nothing until released."""
+    """Sends one message and then holds the stream open until it is released."""
 
     def __init__(self):
         import threading

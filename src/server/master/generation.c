@@ -14,15 +14,15 @@
 
 static bool load_tokens(struct generation *generation, struct fault *fault)
 {
-    struct auth_report report;
+    char warning[AUTH_WARNING_SIZE];
     const char *path = generation->options.auth_token_file;
     if (path == NULL)
         return true;
-    generation->auth = auth_load(path, &report);
+    generation->auth = auth_load(path, warning, fault);
     if (generation->auth == NULL)
-        return fault_set(fault, "auth-token-file: %s", report.fault);
-    if (report.warning[0] != '\0')
-        log_warning("auth-token-file: %s", report.warning);
+        return fault_prefix(fault, "auth-token-file");
+    if (warning[0] != '\0')
+        log_warning("auth-token-file: %s", warning);
     return true;
 }
 

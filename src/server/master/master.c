@@ -112,11 +112,7 @@ static void check_names(struct master *master, uint64_t now)
 
 static void count_lost_log_lines(struct master *master)
 {
-    uint64_t dropped = log_dropped();
-    stats_count_log_dropped(
-        shm_counters_row(master->segment.counters, shm_actor_slot(master->segment.actor)),
-        dropped - master->log_dropped);
-    master->log_dropped = dropped;
+    stats_set_total(master->segment.stats, STATS_LOG_DROPPED, log_dropped());
 }
 
 static void update_status(struct master *master)

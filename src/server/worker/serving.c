@@ -61,7 +61,7 @@ static bool open_server(struct serving *serving, const struct worker_config *con
                         struct fault *fault)
 {
     const struct grpc_config grpc_config = grpc_config_of(config->options);
-    const struct user_service_config users = {
+    const struct service_config services = {
         .store = config->store,
         .actor = serving->actor,
         .note = client_log_line,
@@ -71,7 +71,7 @@ static bool open_server(struct serving *serving, const struct worker_config *con
     serving->server = grpc_server_create(serving->loop, &grpc_config);
     if (serving->server == NULL)
         return serving_out_of_memory(serving, fault);
-    serving->services = services_create(serving->server, &users, fault);
+    serving->services = services_create(serving->server, &services, fault);
     return serving->services != NULL;
 }
 
@@ -80,7 +80,7 @@ static bool open_interceptors(struct serving *serving, const struct worker_confi
                               struct fault *fault)
 {
     uint64_t *row = shm_counters_row(config->counters, shm_actor_slot(serving->actor));
-    serving->stats = stats_create(serving->server, row, config->board);
+    serving->stats = stats_create_for_server(serving->server, row, config->board);
     if (serving->stats == NULL)
         return serving_out_of_memory(serving, fault);
     if (config->access_log_fd >= 0) {

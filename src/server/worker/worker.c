@@ -62,7 +62,7 @@ static void worker_drain(struct worker *worker)
     worker->draining = true;
     accept_stop(worker->acceptor);
     web_drain(worker->web);
-    health_drain(services_health(worker->serving.services));
+    services_drain(worker->serving.services);
     grpc_server_shutdown(server);
     worker->drain_over.expired = on_drain_over;
     timer_arm(grpc_server_timers(server), &worker->drain_over,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Listings that nobody reads do not keep others from listing. */
+/* Listings that are not read do not keep others from listing. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -31,7 +31,7 @@ static int close_server(void **state)
     return 0;
 }
 
-/** A listing whose client takes `writable` users. */
+/* A listing whose client reads `writable` users. */
 static struct grpc_call *list(unsigned writable)
 {
     struct grpc_call *call = fake_call_open(server, "ListUsers");
@@ -61,7 +61,7 @@ static void end(struct grpc_call *call)
     fake_call_end(call, call->finishes != 0 ? call->status : GRPC_CANCELLED);
 }
 
-/* ---- a worker's pins ---- */
+/* ---- the pins of a worker ---- */
 
 static void oldest_listing_that_is_stalled_makes_room_for_a_new_one(void **state)
 {
@@ -95,12 +95,12 @@ static void listing_that_gets_on_is_left_alone(void **state)
     fake_pass(server, 240);
     read_on(calls[0], 1);
     read_on(calls[1], 1);
-    read_on(calls[2], 0); /* called, but nothing goes out */
+    read_on(calls[2], 0); /* on_writable is called, but no user is sent */
     fake_pass(server, 20);
     struct grpc_call *other = list(2);
     assert_int_equal(other->finishes, 0);
     assert_crowded_out(calls[2]);
-    struct grpc_call *late = list(2); /* all of them get on */
+    struct grpc_call *late = list(2); /* all others make progress */
     assert_int_equal(late->status, GRPC_RESOURCE_EXHAUSTED);
     assert_string_equal(late->message, "too many listings at once, try again");
     assert_int_equal(calls[0]->finishes + calls[1]->finishes + other->finishes, 0);
@@ -168,7 +168,7 @@ static void new_listing_waits_for_a_pin_that_kept_memory(void **state)
     assert_crowded_out(calls[0]);
     fake_pass(server, 50);
     assert_int_equal(other->finishes + another->finishes, 0);
-    assert_int_equal(calls[1]->finishes + calls[2]->finishes, 0); /* one is enough */
+    assert_int_equal(calls[1]->finishes + calls[2]->finishes, 0); /* one pin is enough */
     fake_store.pins_keep = false;
     fake_store.pin_used[0] = false;
     fake_pass(server, 33);
@@ -198,7 +198,7 @@ static void wait_for_a_pin_has_an_end(void **state)
     end(first);
 }
 
-/* ---- a connection's ---- */
+/* ---- the pins of a connection ---- */
 
 static void connection_waits_on_so_many_versions(void **state)
 {
@@ -217,7 +217,7 @@ static void connection_waits_on_so_many_versions(void **state)
                         "of the table: read or cancel them first");
     end(over);
     assert_int_equal(fake_store.snapshots, PIN_SHARE_MAX);
-    struct grpc_call *whole = list(UINT32_MAX); /* which does not wait */
+    struct grpc_call *whole = list(UINT32_MAX); /* it never waits */
     assert_int_equal(whole->status, GRPC_OK);
     end(whole);
     fake_connection = &connections[1];
@@ -260,7 +260,8 @@ static void shares_of_many_connections_are_told_apart(void **state)
         assert_non_null(pin_share_take(&shares, &many[i], 5));
         assert_null(pin_share_take(&shares, &many[i], PIN_SHARE_MAX));
         pin_share_give(taken[i], 5);
-        assert_null(pin_share_take(&shares, &many[i], PIN_SHARE_MAX)); /* one still holds it */
+        assert_null(
+            pin_share_take(&shares, &many[i], PIN_SHARE_MAX)); /* one listing still holds the pin */
     }
     for (int i = 0; i < CONNECTIONS; i++)
         for (uint32_t pin = 0; pin < PIN_SHARE_MAX; pin++)

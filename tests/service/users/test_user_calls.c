@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* How the handlers meet contention, a full table, slow readers and sudden ends. */
+/* The calls of UserService: lock contention, a full table, slow readers, calls that break off. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -40,7 +40,7 @@ static void send_create(struct grpc_call *call, const char *username)
     request.password = text(password);
     call->method->on_message(call, &request.base);
     static const char zeros[sizeof(password)];
-    assert_memory_equal(password, zeros, sizeof(password)); /* whatever came of it */
+    assert_memory_equal(password, zeros, sizeof(password)); /* whatever the result is */
 }
 
 static struct grpc_call *create(const char *username)
@@ -112,7 +112,7 @@ static void creation_gives_up_after_a_second(void **state)
     fake_pass(server, 100);
     assert_int_equal(call->finishes, 1);
     assert_int_equal(call->status, GRPC_UNAVAILABLE);
-    assert_in_range(fake_store.inserts, 10, 100); /* neither idle nor a busy loop */
+    assert_in_range(fake_store.inserts, 10, 100); /* it retries, and does not spin */
     fake_call_end(call, GRPC_UNAVAILABLE);
 }
 
@@ -218,7 +218,7 @@ static void long_id_is_cut_at_a_character(void **state)
     assert_not_found(id, 128, expected);
     snprintf(expected, sizeof(expected), "User %.128s... not found", id);
     assert_not_found(id, 129, expected);
-    memcpy(id + 126, "\xf0\x9f\x98\x80", 4); /* reaches over the 128th byte */
+    memcpy(id + 126, "\xf0\x9f\x98\x80", 4); /* a character across the 128th byte */
     snprintf(expected, sizeof(expected), "User %.126s... not found", id);
     assert_not_found(id, 200, expected);
 }
@@ -330,7 +330,7 @@ static void slow_reader_is_waited_for_on_the_same_snapshot(void **state)
     assert_int_equal(call->messages, 5);
     assert_int_equal(call->status, GRPC_OK);
     assert_int_equal(call->finishes, 1);
-    assert_int_equal(fake_store.snapshots, 0); /* before the client has read it all */
+    assert_int_equal(fake_store.snapshots, 0); /* already before the client has read all */
     fake_call_end(call, GRPC_OK);
 }
 
@@ -373,7 +373,7 @@ static void listing_that_nobody_reads_ends_at_its_age(void **state)
     assert_int_equal(call->finishes, 0);
     fake_pass(server, 300);
     assert_aborted(call, too_old);
-    assert_int_equal(fake_store.snapshots, 0); /* at once, not when the client reads */
+    assert_int_equal(fake_store.snapshots, 0); /* at once, and not only when the client reads */
     assert_int_equal(timers_wait(grpc_server_timers(server), fake_now), -1);
     fake_call_end(call, GRPC_ABORTED);
 }
@@ -443,7 +443,8 @@ static void revoked_listing_ends_as_soon_as_it_goes_on(void **state)
     fake_call_end(call, GRPC_ABORTED);
 }
 
-/* As the runtime does: on_writable once for each time that it was asked for. */
+/* Calls on_writable as the runtime does, once for each grpc_call_want_write().
+ * @return how often */
 static unsigned go_on(struct grpc_call *call)
 {
     unsigned turns = 0;
@@ -571,7 +572,7 @@ static void long_users_fill_a_batch_by_bytes(void **state)
     struct grpc_call *call = fake_call_open(server, "BatchCreateUsers");
     for (unsigned i = 0; i < 200; i++)
         send_create(call, username);
-    assert_in_range(fake_store.users, 100, 199); /* what waits is bounded by bytes too */
+    assert_in_range(fake_store.users, 100, 199); /* the users that wait are also bounded in bytes */
     call->method->on_half_close(call);
     assert_int_equal(fake_store.users, 200);
     fake_call_end(call, GRPC_OK);
@@ -695,7 +696,7 @@ static void batch_leaves_out_those_whose_names_are_taken(void **state)
         send_create(call, names[i]);
     call->method->on_half_close(call);
     Userservice__BatchResult *result = result_of(call);
-    assert_int_equal(result->created, 3); /* the first a, the first c, d */
+    assert_int_equal(result->created, 3); /* the first a, the first c, and d */
     assert_int_equal(result->n_errors, 5);
     assert_line(result, 0, "1: username 'b' is taken");
     assert_line(result, 1, "3: username is required");
@@ -706,7 +707,8 @@ static void batch_leaves_out_those_whose_names_are_taken(void **state)
     fake_call_end(call, GRPC_OK);
 }
 
-/* However they are mixed: what is handed to the store stays below four times the users. */
+/* However taken and new names are mixed, at most four times as many users are handed to the store
+ * as the batch has. */
 static void taken_names_cost_no_more_tries_than_users(void **state)
 {
     (void)state;
@@ -737,7 +739,7 @@ static void taken_users_of_a_batch_that_waits_are_told_once(void **state)
 {
     (void)state;
     fake_store.unique = true;
-    fake_store.busy_by_turns = true; /* far more often than a call waits for in all */
+    fake_store.busy_by_turns = true; /* in total for far longer than a call waits */
     struct grpc_call *call = batch_of(100, paired);
     fake_pass(server, 10000);
     Userservice__BatchResult *result = result_of(call);
@@ -787,7 +789,7 @@ static void batch_gives_up_after_a_second_and_says_what_is_there(void **state)
     assert_string_equal(call->message, "the table is busy; 256 users were created");
     fake_store.busy = 0;
     fake_call_end(call, GRPC_UNAVAILABLE);
-    assert_int_equal(fake_store.users, 256); /* as the client was told */
+    assert_int_equal(fake_store.users, 256); /* the number that the client was told */
 }
 
 static void cancelled_batch_keeps_what_came_and_counts_it(void **state)

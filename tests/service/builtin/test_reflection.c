@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The index over a descriptor set: our own protos have neither imports nor extensions, which others
- * that are served later may have. */
+/* The index of a descriptor set. The tests make a set of their own, because the served files have
+ * no extensions and few imports; files that are added later may have them. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -9,7 +9,7 @@
 #include <cmocka.h>
 
 #include "proto/google/protobuf/descriptor.pb-c.h"
-#include "service/builtin/reflection.h"
+#include "service/builtin/reflection_index.h"
 
 typedef Google__Protobuf__FileDescriptorProto File;
 typedef Google__Protobuf__FieldDescriptorProto Field;
@@ -17,9 +17,10 @@ enum { BASE, MIDDLE, TOP, FILES };
 
 static uint8_t set_bytes[4096];
 static size_t set_len;
-static struct reflection *reflection;
+static struct reflection_index *reflection;
 
-/* top.proto imports middle.proto, that base.proto: message p.M, which the others extend. */
+/* top.proto imports middle.proto, which imports base.proto. base.proto defines the message p.M,
+ * which the other two extend. */
 static int create(void **state)
 {
     static const char *const service_names[] = {"p.S"};
@@ -70,7 +71,7 @@ static int create(void **state)
     set.file = all;
     set_len = google__protobuf__file_descriptor_set__pack(&set, set_bytes);
     assert_true(set_len <= sizeof(set_bytes));
-    reflection = reflection_create(set_bytes, set_len, service_names, 1);
+    reflection = reflection_index_create(set_bytes, set_len, service_names, 1);
     assert_non_null(reflection);
     return 0;
 }
@@ -78,13 +79,13 @@ static int create(void **state)
 static int destroy(void **state)
 {
     (void)state;
-    reflection_destroy(reflection);
+    reflection_index_destroy(reflection);
     return 0;
 }
 
 static int symbol(const char *name)
 {
-    return reflection_file_of_symbol(reflection, name, strlen(name));
+    return reflection_index_find_symbol(reflection, name, strlen(name));
 }
 
 static void extensions_and_oneofs_are_symbols(void **state)
@@ -98,18 +99,18 @@ static void extensions_and_oneofs_are_symbols(void **state)
     assert_int_equal(symbol("p"), REFLECTION_NONE);
     assert_int_equal(symbol(""), REFLECTION_NONE);
     assert_int_equal(symbol("p.Mx"), REFLECTION_NONE);
-    assert_int_equal(reflection_file_of_symbol(reflection, NULL, 0), REFLECTION_NONE);
+    assert_int_equal(reflection_index_find_symbol(reflection, NULL, 0), REFLECTION_NONE);
 }
 
 static void extension_is_found_by_type_and_number(void **state)
 {
     (void)state;
-    assert_int_equal(reflection_file_of_extension(reflection, "p.M", 3, 7), MIDDLE);
-    assert_int_equal(reflection_file_of_extension(reflection, "p.M", 3, 100), TOP);
-    assert_int_equal(reflection_file_of_extension(reflection, "p.M", 3, 536870911), TOP);
-    assert_int_equal(reflection_file_of_extension(reflection, "p.M", 3, 8), REFLECTION_NONE);
-    assert_int_equal(reflection_file_of_extension(reflection, "p.N", 3, 7), REFLECTION_NONE);
-    assert_int_equal(reflection_file_of_extension(reflection, "", 0, 7), REFLECTION_NONE);
+    assert_int_equal(reflection_index_find_extension(reflection, "p.M", 3, 7), MIDDLE);
+    assert_int_equal(reflection_index_find_extension(reflection, "p.M", 3, 100), TOP);
+    assert_int_equal(reflection_index_find_extension(reflection, "p.M", 3, 536870911), TOP);
+    assert_int_equal(reflection_index_find_extension(reflection, "p.M", 3, 8), REFLECTION_NONE);
+    assert_int_equal(reflection_index_find_extension(reflection, "p.N", 3, 7), REFLECTION_NONE);
+    assert_int_equal(reflection_index_find_extension(reflection, "", 0, 7), REFLECTION_NONE);
 }
 
 static void numbers_of_a_type_are_complete_and_in_order(void **state)
@@ -117,15 +118,15 @@ static void numbers_of_a_type_are_complete_and_in_order(void **state)
     int32_t numbers[8];
     bool known;
     (void)state;
-    assert_int_equal(reflection_extensions_of(reflection, "p.M", 3, numbers, 8, &known), 3);
+    assert_int_equal(reflection_index_extensions(reflection, "p.M", 3, numbers, 8, &known), 3);
     assert_true(known);
     assert_int_equal(numbers[0], 7);
     assert_int_equal(numbers[1], 100);
     assert_int_equal(numbers[2], 536870911);
-    assert_int_equal(reflection_extensions_of(reflection, "p.Scope", 7, numbers, 8, &known), 0);
+    assert_int_equal(reflection_index_extensions(reflection, "p.Scope", 7, numbers, 8, &known), 0);
     assert_true(known);
-    reflection_extensions_of(reflection, "p.seven", 7, numbers, 8, &known);
-    assert_false(known); /* no message */
+    reflection_index_extensions(reflection, "p.seven", 7, numbers, 8, &known);
+    assert_false(known); /* it is not a message type */
 }
 
 static void file_comes_with_its_imports_once_a_stream(void **state)
@@ -133,25 +134,25 @@ static void file_comes_with_its_imports_once_a_stream(void **state)
     ProtobufCBinaryData files[64];
     uint64_t sent = 0;
     (void)state;
-    assert_int_equal(reflection_closure(reflection, MIDDLE, &sent, files), 2);
+    assert_int_equal(reflection_index_closure(reflection, MIDDLE, &sent, files), 2);
     File *first =
         google__protobuf__file_descriptor_proto__unpack(NULL, files[0].len, files[0].data);
     assert_string_equal(first->name, "middle.proto");
     google__protobuf__file_descriptor_proto__free_unpacked(first, NULL);
-    assert_int_equal(reflection_closure(reflection, TOP, &sent, files),
-                     1); /* the others are there */
-    assert_int_equal(reflection_closure(reflection, TOP, &sent, files),
-                     1); /* asked for once more */
+    assert_int_equal(reflection_index_closure(reflection, TOP, &sent, files),
+                     1); /* the client has the imports */
+    assert_int_equal(reflection_index_closure(reflection, TOP, &sent, files),
+                     1); /* the same file again */
     sent = 0;
-    assert_int_equal(reflection_closure(reflection, TOP, &sent, files), 3);
+    assert_int_equal(reflection_index_closure(reflection, TOP, &sent, files), 3);
     assert_int_equal(sent, 7);
 }
 
 static void what_is_no_descriptor_set_is_refused(void **state)
 {
     (void)state;
-    assert_null(reflection_create((const uint8_t *)"\x0a\xff", 2, NULL, 0));
-    assert_null(reflection_create(set_bytes, set_len - 1, NULL, 0));
+    assert_null(reflection_index_create((const uint8_t *)"\x0a\xff", 2, NULL, 0));
+    assert_null(reflection_index_create(set_bytes, set_len - 1, NULL, 0));
 }
 
 int main(void)

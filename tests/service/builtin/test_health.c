@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What watchers of the health service are told, and when. */
+/* The health service: which statuses its watchers get, and when. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -17,18 +17,19 @@ static struct health *health;
 static int open_server(void **state)
 {
     static const char *const names[] = {"a.A", "b.B"};
+    static const struct service_config config = {.names = names, .num_names = 2};
     (void)state;
     server = fake_server_create();
-    health = health_create(names, 2);
+    health = health_service.create(&config);
     assert_non_null(health);
-    assert_true(health_add(health, server, NULL));
+    assert_true(service_add(&health_service, health, server, NULL));
     return 0;
 }
 
 static int close_server(void **state)
 {
     (void)state;
-    health_destroy(health);
+    health_service.destroy(health);
     fake_server_destroy(server);
     return 0;
 }
@@ -43,7 +44,7 @@ static struct grpc_call *ask(const char *method, const char *service, unsigned w
     return call;
 }
 
-/* The last status that the call was sent. */
+/* The last status that was sent on the call. */
 static int told(const struct grpc_call *call)
 {
     assert_true(call->messages > 0);
@@ -84,7 +85,8 @@ static void watcher_is_told_of_each_change_and_of_no_other(void **state)
     assert_int_equal(b->messages, 1);
     fake_call_end(a, GRPC_CANCELLED);
     fake_call_end(b, GRPC_CANCELLED);
-    health_set(health, "a.A", HEALTH_NOT_SERVING); /* nobody watches: nothing is touched */
+    health_set(health, "a.A",
+               HEALTH_NOT_SERVING); /* there is no watcher left, so no freed call may be touched */
 }
 
 static void slow_watcher_finds_the_newest_status_only(void **state)
@@ -111,7 +113,7 @@ static void drain_ends_every_watch_also_of_who_does_not_read(void **state)
     struct grpc_call *reads = ask("Watch", "", UINT32_MAX), *stuck = ask("Watch", "a.A", 1),
                      *unknown = ask("Watch", "c.C", UINT32_MAX);
     assert_int_equal(told(unknown), HEALTH_SERVICE_UNKNOWN);
-    health_drain(health);
+    health_service.drain(health);
     assert_int_equal(told(reads), HEALTH_NOT_SERVING);
     assert_int_equal(reads->status, GRPC_UNAVAILABLE);
     assert_int_equal(stuck->messages, 1);
@@ -125,10 +127,10 @@ static void drain_ends_every_watch_also_of_who_does_not_read(void **state)
 static void draining_is_for_good(void **state)
 {
     (void)state;
-    health_drain(health);
+    health_service.drain(health);
     health_set(health, "a.A", HEALTH_SERVING);
     assert_int_equal(health_get(health, "a.A", 3), HEALTH_NOT_SERVING);
-    struct grpc_call *call = ask("Watch", "a.A", UINT32_MAX); /* that came meanwhile */
+    struct grpc_call *call = ask("Watch", "a.A", UINT32_MAX); /* it began during the drain */
     assert_int_equal(told(call), HEALTH_NOT_SERVING);
     assert_int_equal(call->status, GRPC_UNAVAILABLE);
     fake_call_end(call, GRPC_UNAVAILABLE);

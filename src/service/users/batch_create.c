@@ -1,24 +1,27 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * BatchCreateUsers: users are collected and inserted up to SHM_BATCH_MAX in
- * one commit. What was collected when a call is cancelled, expires or breaks
- * off is inserted too, as if each request had been served when it came.
- */
+#include "service/users/batch_create.h"
+
+#include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/param.h>
 
-#include "service/users/calls.h"
+#include "base/clock.h"
+#include "service/users/user_reply.h"
+#include "service/users/user_request.h"
+#include "service/users/user_service_state.h"
 
 enum {
-    BATCH_ERRORS_MAX = 1000,      /* lines told; then one "and N more" */
-    BATCH_BUFFER_MAX = 32 * 1024, /* bytes of a call that wait for their insert */
+    BATCH_ERRORS_MAX = 1000,      /* error lines of a reply; a last one says "and N more" */
+    BATCH_BUFFER_MAX = 32 * 1024, /* bytes of encoded users that wait for their insert */
     BATCH_BUFFER_FIRST = 1024,
-    ENTRY_HEAD = 2 * sizeof(uint32_t), /* position, body length */
+    ENTRY_HEAD = 2 * sizeof(uint32_t), /* position and body length */
 };
 
-/* What a call keeps is counted, and one that may keep no more says less. */
-static void *grow(struct grpc_call *call, void *old, size_t size, size_t wanted)
+/* Like realloc(); what the call keeps is counted in its connection's memory.
+ * @return NULL: memory is exhausted, or the connection may not hold more; `old` stays as it was */
+static void *batch_realloc(struct grpc_call *call, void *old, size_t size, size_t wanted)
 {
     if (!grpc_call_hold(call, wanted - size))
         return NULL;
@@ -28,14 +31,16 @@ static void *grow(struct grpc_call *call, void *old, size_t size, size_t wanted)
     return grown;
 }
 
-static void add_error(struct grpc_call *call, uint32_t position, const char *reason)
+/* Notes why the request at this position of the stream made no user. Past BATCH_ERRORS_MAX, or
+ * without memory, errors are only counted. */
+static void batch_add_error(struct grpc_call *call, uint32_t position, const char *reason)
 {
     struct batch_call *batch = grpc_call_state(call);
     if (batch->num_errors == batch->errors_cap && batch->errors_cap < BATCH_ERRORS_MAX) {
         uint32_t cap = batch->errors_cap == 0 ? 8 : batch->errors_cap * 2;
-        cap = cap < BATCH_ERRORS_MAX ? cap : BATCH_ERRORS_MAX;
-        struct batch_error *grown =
-            grow(call, batch->errors, batch->errors_cap * sizeof(*grown), cap * sizeof(*grown));
+        cap = MIN(cap, (uint32_t)BATCH_ERRORS_MAX);
+        struct batch_error *grown = batch_realloc(
+            call, batch->errors, batch->errors_cap * sizeof(*grown), cap * sizeof(*grown));
         if (grown != NULL) {
             batch->errors = grown;
             batch->errors_cap = cap;
@@ -55,26 +60,28 @@ static void drop_errors(struct grpc_call *call)
     grpc_call_release(call, batch->errors_cap * sizeof(*batch->errors));
     free(batch->errors);
     batch->errors = NULL;
-    batch->more_errors += batch->num_errors; /* the log counts them */
+    batch->more_errors += batch->num_errors; /* batch_create_on_end() logs how many there were */
     batch->num_errors = batch->errors_cap = 0;
 }
 
-/* ---- the users that wait ---- */
+/* ---- users that wait for their insert ---- */
 
-static bool append(struct grpc_call *call, uint32_t position,
-                   const Userservice__CreateUserRequest *request)
+/* Encodes the user into the buffer. @return false: see batch_realloc() */
+static bool batch_append(struct grpc_call *call, uint32_t position,
+                         const Userservice__CreateUserRequest *request)
 {
     struct batch_call *batch = grpc_call_state(call);
     if (batch->buffer_cap - batch->buffer_len < ENTRY_HEAD + USER_REQUEST_BODY_MAX) {
         uint32_t cap = batch->buffer_cap == 0 ? BATCH_BUFFER_FIRST : batch->buffer_cap * 2;
-        uint8_t *grown = grow(call, batch->buffer, batch->buffer_cap, cap);
+        uint8_t *grown = batch_realloc(call, batch->buffer, batch->buffer_cap, cap);
         if (grown == NULL)
             return false;
         batch->buffer = grown;
         batch->buffer_cap = cap;
     }
     uint8_t *entry = batch->buffer + batch->buffer_len;
-    uint32_t len = (uint32_t)user_request_encode(entry + ENTRY_HEAD, request, user_clock_seconds());
+    uint32_t len =
+        (uint32_t)user_request_encode(entry + ENTRY_HEAD, request, clock_real_coarse_s());
     memcpy(entry, &position, sizeof(position));
     memcpy(entry + sizeof(position), &len, sizeof(len));
     batch->buffer_len += ENTRY_HEAD + len;
@@ -82,7 +89,7 @@ static bool append(struct grpc_call *call, uint32_t position,
     return true;
 }
 
-static bool is_full(const struct batch_call *batch)
+static bool batch_is_full(const struct batch_call *batch)
 {
     return batch->waiting == SHM_BATCH_MAX ||
            batch->buffer_len > BATCH_BUFFER_MAX - (ENTRY_HEAD + USER_REQUEST_BODY_MAX);
@@ -95,6 +102,7 @@ static uint32_t position_of(const struct shm_new_user *user)
     return position;
 }
 
+/* Lists the buffered users for shm_users_insert(), each with a new id. */
 static void load_users(struct user_service *service, const struct batch_call *batch)
 {
     const uint8_t *entry = batch->buffer;
@@ -107,7 +115,7 @@ static void load_users(struct user_service *service, const struct batch_call *ba
     }
 }
 
-/* Forgets the first `done` users; the memory too when none is left. */
+/* Removes the first `done` users from the buffer, and frees it when none is left. */
 static void drop_users(struct grpc_call *call, const struct shm_new_user *users, uint32_t done)
 {
     struct batch_call *batch = grpc_call_state(call);
@@ -129,7 +137,7 @@ static void add_taken(struct grpc_call *call, const struct shm_new_user *user, u
 {
     struct batch_call *batch = grpc_call_state(call);
     const char *reason = "its username or email is taken";
-    if (batch->num_errors < BATCH_ERRORS_MAX) { /* else nobody reads it */
+    if (batch->num_errors < BATCH_ERRORS_MAX) { /* otherwise the text is not sent */
         char text[USER_TAKEN_SIZE];
         user_taken_text(text, user, key);
         size_t size = strlen(text) + 1;
@@ -137,18 +145,19 @@ static void add_taken(struct grpc_call *call, const struct shm_new_user *user, u
         if (kept != NULL)
             reason = memcpy(kept, text, size);
     }
-    add_error(call, position_of(user), reason);
+    batch_add_error(call, position_of(user), reason);
 }
 
+/* How far insert_waiting() has come with the waiting users. */
 struct inserting {
-    uint32_t done;             /* users that are in the table or refused */
-    uint32_t count;            /* tried just now */
-    uint32_t chunk, chunk_max; /* to try next, at most */
+    uint32_t done;             /* users that are inserted or refused */
+    uint32_t count;            /* users of the last insert */
+    uint32_t chunk, chunk_max; /* users of the next insert; the most that it may ever be */
 };
 
-/* Takes note of what became of what was tried, and says how many to try next. */
-static void settle(struct grpc_call *call, struct inserting *now, int result,
-                   const struct shm_conflict *conflict)
+/* Notes the result of an insert, and chooses how many users to insert next. */
+static void settle_insert(struct grpc_call *call, struct inserting *now, int result,
+                          const struct shm_conflict *conflict)
 {
     struct user_service *service = grpc_call_service_data(call);
     struct batch_call *batch = grpc_call_state(call);
@@ -157,7 +166,7 @@ static void settle(struct grpc_call *call, struct inserting *now, int result,
     case SHM_OK:
         batch->created += now->count;
         now->done += now->count;
-        now->chunk = 2 * now->count < now->chunk_max ? 2 * now->count : now->chunk_max;
+        now->chunk = MIN(2 * now->count, now->chunk_max);
         return;
     case SHM_EBUSY:
         return;
@@ -180,18 +189,20 @@ static void settle(struct grpc_call *call, struct inserting *now, int result,
         }
         const char *text;
         user_insert_status(service, result, &text);
-        add_error(call, position_of(first), text);
+        batch_add_error(call, position_of(first), text);
         now->done++;
     }
 }
 
 /*
- * Inserts what waits. An insert is all or nothing. Where the table has room for a
- * part only, halves find out which. Where a user's name is taken, those before it
- * go in first, so that of two in one batch the first has the name; then it
- * stands first itself, and is left out. What is tried next is half of what failed
- * and twice what worked, so however many are taken, the work stays in
- * proportion to the users. @return SHM_OK when none waits, or SHM_EBUSY
+ * Inserts the users that wait, in as few commits as possible. An insert is all or nothing:
+ * - Where the table has room for a part of the users only, halving finds out for which.
+ * - Where a user's name is taken, the users before it are inserted first, so that of two users of
+ *   one batch with the same name the first one gets it. Then the refused user is the first of
+ *   the rest, and is left out.
+ * The next insert has half as many users as one that failed and twice as many as one that worked.
+ * So the work stays proportional to the number of users, however many names are taken.
+ * @return SHM_OK: no user waits any more; SHM_EBUSY: another process holds the writer lock
  */
 static int insert_waiting(struct grpc_call *call)
 {
@@ -204,23 +215,25 @@ static int insert_waiting(struct grpc_call *call)
     while (now.done < batch->waiting && result != SHM_EBUSY) {
         uint32_t left = batch->waiting - now.done;
         struct shm_conflict conflict;
-        now.count = now.chunk < left ? now.chunk : left;
+        now.count = MIN(now.chunk, left);
+        assert(now.count > 0);
         result = shm_users_insert(service->actor, &service->batch[now.done], now.count, &conflict);
-        settle(call, &now, result, &conflict);
+        settle_insert(call, &now, result, &conflict);
     }
-    batch->chunk = result == SHM_EBUSY ? now.chunk : 0; /* what was learned is kept */
+    batch->chunk = result == SHM_EBUSY ? now.chunk : 0; /* the next try goes on from here */
     drop_users(call, service->batch, now.done);
     return result == SHM_EBUSY ? SHM_EBUSY : SHM_OK;
 }
 
 /* ---- the reply ---- */
 
-static int by_position(const void *a, const void *b)
+static int compare_positions(const void *a, const void *b)
 {
     const struct batch_error *x = a, *y = b;
     return (x->position > y->position) - (x->position < y->position);
 }
 
+/* @return an empty line: out of memory */
 static ProtobufCBinaryData format_line(struct grpc_arena *arena, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 static ProtobufCBinaryData format_line(struct grpc_arena *arena, const char *format, ...)
@@ -230,7 +243,7 @@ static ProtobufCBinaryData format_line(struct grpc_arena *arena, const char *for
     va_start(args, format);
     int len = vsnprintf(text, sizeof(text), format, args);
     va_end(args);
-    size_t size = (size_t)len < sizeof(text) ? (size_t)len : sizeof(text) - 1;
+    size_t size = MIN((size_t)len, sizeof(text) - 1);
     ProtobufCBinaryData line = {.len = 0, .data = grpc_arena_alloc(arena, size)};
     if (line.data != NULL) {
         memcpy(line.data, text, size);
@@ -239,13 +252,14 @@ static ProtobufCBinaryData format_line(struct grpc_arena *arena, const char *for
     return line;
 }
 
-static void finish(struct grpc_call *call)
+static void batch_finish(struct grpc_call *call)
 {
     struct batch_call *batch = grpc_call_state(call);
-    struct grpc_arena *arena = &(struct grpc_arena){0}; /* the packed reply alone waits */
+    struct grpc_arena *arena =
+        &(struct grpc_arena){0}; /* not the call's: the reply is packed at once */
     Userservice__BatchResult result = USERSERVICE__BATCH_RESULT__INIT;
     grpc_arena_init(arena, NULL, 0);
-    result.created = batch->created <= INT32_MAX ? (int32_t)batch->created : INT32_MAX;
+    result.created = (int32_t)MIN(batch->created, (uint32_t)INT32_MAX);
     size_t lines = batch->num_errors + (batch->more_errors != 0);
     if (lines != 0) {
         result.errors = grpc_arena_alloc(arena, lines * sizeof(*result.errors));
@@ -253,7 +267,7 @@ static void finish(struct grpc_call *call)
             grpc_call_finish(call, GRPC_RESOURCE_EXHAUSTED, "out of memory for the errors");
             return;
         }
-        qsort(batch->errors, batch->num_errors, sizeof(*batch->errors), by_position);
+        qsort(batch->errors, batch->num_errors, sizeof(*batch->errors), compare_positions);
         for (size_t i = 0; i < batch->num_errors; i++)
             result.errors[i] =
                 format_line(arena, "%u: %s", batch->errors[i].position, batch->errors[i].reason);
@@ -270,18 +284,18 @@ static void finish(struct grpc_call *call)
 
 /* ---- the call ---- */
 
-static void retry(struct timer *timer);
-
-static void flush(struct grpc_call *call)
+/* Inserts the users that wait. A call that finds the writer lock taken is parked and reads no
+ * further requests meanwhile. */
+static void batch_flush(struct grpc_call *call)
 {
     struct batch_call *batch = grpc_call_state(call);
-    bool paused = batch->parking.until != 0;
+    bool paused = parking_is_parked(&batch->parking);
     uint32_t before = batch->waiting;
     if (insert_waiting(call) == SHM_EBUSY) {
         if (batch->waiting < before)
-            parking_leave(&batch->parking, call); /* it got on: its wait starts anew */
-        if (!parking_enter(&batch->parking, call, retry)) {
-            batch->waiting = 0; /* the client is told that these are not there */
+            parking_leave(&batch->parking, call); /* progress: the time to wait starts anew */
+        if (!parking_enter(&batch->parking, call, batch_flush)) {
+            batch->waiting = 0; /* the client is told that these users were not created */
             grpc_call_finishf(call, GRPC_UNAVAILABLE, "the table is busy; %u users were created",
                               batch->created);
         } else if (!paused) {
@@ -291,42 +305,35 @@ static void flush(struct grpc_call *call)
     }
     parking_leave(&batch->parking, call);
     if (batch->half_closed)
-        finish(call);
+        batch_finish(call);
     else if (paused)
         grpc_call_resume(call);
 }
 
-static void retry(struct timer *timer)
-{
-    flush(((struct parking *)timer)->call);
-}
-
-void user_batch_on_message(struct grpc_call *call, ProtobufCMessage *message)
+void batch_create_on_message(struct grpc_call *call, ProtobufCMessage *message)
 {
     struct batch_call *batch = grpc_call_state(call);
     Userservice__CreateUserRequest *request = (Userservice__CreateUserRequest *)message;
-    const char *fault = user_request_check(request);
-    if (request->password.len != 0)
-        explicit_bzero(request->password.data, request->password.len);
+    const char *reason;
     uint32_t position = batch->position++;
-    if (fault != NULL)
-        add_error(call, position, fault);
-    else if (!append(call, position, request))
+    if (!user_request_check(request, &reason))
+        batch_add_error(call, position, reason);
+    else if (!batch_append(call, position, request))
         grpc_call_finishf(call, GRPC_RESOURCE_EXHAUSTED, "out of memory; %u users were created",
                           batch->created);
-    else if (is_full(batch))
-        flush(call);
+    else if (batch_is_full(batch))
+        batch_flush(call);
 }
 
-void user_batch_on_half_close(struct grpc_call *call)
+void batch_create_on_half_close(struct grpc_call *call)
 {
     struct batch_call *batch = grpc_call_state(call);
     batch->half_closed = true;
-    if (batch->parking.until == 0)
-        flush(call);
+    if (!parking_is_parked(&batch->parking))
+        batch_flush(call);
 }
 
-void user_batch_on_end(struct grpc_call *call, enum grpc_status status)
+void batch_create_on_end(struct grpc_call *call, enum grpc_status status)
 {
     struct user_service *service = grpc_call_service_data(call);
     struct batch_call *batch = grpc_call_state(call);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What the access log makes of any bytes, and that nobody waits for its file. */
+/* The access log: how values are quoted, and that a worker never waits for the file. */
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -14,6 +14,7 @@
 #include <json-c/json.h>
 
 #include "service/observe/access_log.h"
+#include "service/observe/access_log_line.h"
 
 enum { RING = 16384 };
 
@@ -56,7 +57,7 @@ static void long_text_is_cut_within_its_limit(void **state)
     }
 }
 
-/* Any library's reading of what was written is the expected text. */
+/* A JSON library reads the value back as the expected text. */
 static void json_reads_as(const char *value, size_t len, const char *expected, size_t expected_len)
 {
     char out[600];
@@ -88,7 +89,7 @@ static void json_holds_any_bytes(void **state)
     json_reads_as("", 0, "", 0);
 }
 
-/* What a terminal obeys, or what turns a line around, comes as its number. */
+/* Characters that control a terminal, or change the direction of text, are escaped by number. */
 static void json_escapes_what_steers_a_terminal(void **state)
 {
     static const char *const steering[][2] = {
@@ -104,7 +105,7 @@ static void json_escapes_what_steers_a_terminal(void **state)
         *access_log_put_json(out, value, (size_t)len, 64) = '\0';
         snprintf(expected, sizeof(expected), "\"a%sb\"", steering[i][1]);
         assert_string_equal(out, expected);
-        json_reads_as(value, (size_t)len, value, (size_t)len); /* and nothing is lost by it */
+        json_reads_as(value, (size_t)len, value, (size_t)len); /* the value is kept */
     }
     json_reads_as("\xc2\xa0", 2, "\xc2\xa0", 2);
 }
@@ -117,7 +118,7 @@ static void sleep_ms(unsigned ms)
     nanosleep(&time, NULL);
 }
 
-/* The n-th line, of a length that varies. */
+/* Writes the n-th line; lengths vary. @return its length */
 static size_t make_line(char *line, unsigned n)
 {
     return (size_t)sprintf(line, "%u %.*s\n", n, (int)(n * 7 % 190),
@@ -165,7 +166,8 @@ static void line_comes_without_the_next_one(void **state)
     for (int i = 0; i < 50; i++) {
         assert_true(access_log_append(log, "one\n", 4));
         access_log_flush(log);
-        assert_int_equal(read(fds[0], line, sizeof(line)), 4); /* or the test hangs */
+        assert_int_equal(read(fds[0], line, sizeof(line)),
+                         4); /* hangs if the line is not written */
         assert_memory_equal(line, "one\n", 4);
     }
     access_log_destroy(log, 1000);
@@ -183,7 +185,7 @@ static void full_pipe_loses_lines_and_never_waits(void **state)
     memset(line, 'x', sizeof(line));
     line[sizeof(line) - 1] = '\n';
     unsigned kept = 0, lost = 0;
-    for (int i = 0; i < 5000; i++) { /* 640 kB into a pipe of 64 kB that nobody reads */
+    for (int i = 0; i < 5000; i++) { /* 640 kB into a pipe that holds 64 kB and is not read */
         if (access_log_append(log, line, sizeof(line)))
             kept++;
         else
@@ -194,7 +196,7 @@ static void full_pipe_loses_lines_and_never_waits(void **state)
     }
     assert_true(lost > 0);
     assert_int_equal(access_log_dropped(log), lost);
-    /* who reads later finds what was kept, whole lines all of it */
+    /* a late reader gets the lines that were kept, all of them whole */
     fcntl(fds[0], F_SETFL, O_NONBLOCK);
     size_t got = 0;
     for (int idle = 0; idle < 100 && got < (size_t)kept * sizeof(line);) {
