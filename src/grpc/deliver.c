@@ -156,7 +156,6 @@ static void deliver_nested(struct grpc_call *call, struct delivery *message)
 void grpc_deliver(struct grpc_call *call, uint8_t *bytes, size_t len, bool compressed)
 {
     assert(!call->finished);
-    assert(!call->entry->single_request || call->messages_in == 0);
     struct grpc_server *server = call->server;
     struct delivery message = {.bytes = bytes,
                                .len = len,
