@@ -125,6 +125,14 @@ def test_unused_finds_a_function_that_nothing_uses(tree):
     assert (status, text) == (1, "src/base/low.c: nothing uses low_dead: remove it\n")
 
 
+def test_unused_does_not_take_a_test_program_for_the_product(tree):
+    append(tree, "src/base/low.c", "int low_dead(void)\n{\n    return 0;\n}\n")
+    objects = build(tree)
+    write(tree, {"user.c": "int low_dead(void);\nint use(void)\n{\n    return low_dead();\n}\n"})
+    subprocess.run(["gcc", "-c", tree / "user.c", "-o", objects / "src/top/tests_a-high.o"], check=True)
+    assert run("unused", objects, tree) == (1, "src/base/low.c: nothing uses low_dead: remove it\n")
+
+
 def test_unused_finds_a_function_that_only_tests_use(tree):
     append(tree, "src/base/low.c", "int low_dead(void)\n{\n    return 0;\n}\n")
     write(tree, {"tests/base/test_low.c": "int main(void)\n{\n    return low_dead();\n}\n"})
