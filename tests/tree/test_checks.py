@@ -69,6 +69,33 @@ def test_includes_finds_a_room_that_nobody_listed(tree):
     assert status == 1 and "the room src/new is not in tests/tree/layers" in text
 
 
+def test_includes_finds_a_file_whose_own_header_is_not_first(tree):
+    text = (tree / "src/base/low.c").read_text(encoding="utf-8")
+    write(tree, {"src/base/low.c": "#include <stdlib.h>\n" + text})
+    assert "src/base/low.c: must include base/low.h first" in run("includes", tree)[1]
+
+
+def test_headers_finds_one_that_needs_another_before_it(tmp_path):
+    """In a copy of the tree, with the flags of the build."""
+    for name in ("shm", "src", "scripts", "tests"):
+        (tmp_path / name).mkdir()
+    for name in ("tests/tree/headers", "scripts/compile-commands", "src/base/units.h"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, tmp_path / name)
+    (tmp_path / "src/base/units.c").write_text('#include "base/units.h"\n')
+    write(tmp_path, {"build/Makefile": "all:\n\t: ;gcc -I../src -MD -c -o units.o ../src/base/units.c\n"
+                                       "check:\n"})
+
+    def headers():
+        done = subprocess.run([tmp_path / "tests/tree/headers", tmp_path / "build"],
+                              capture_output=True, text=True, timeout=60)
+        return done.returncode, done.stdout
+    assert headers() == (0, "headers: all 1 compile by themselves\n")
+    write(tmp_path, {"src/base/other.h": "size_t other_size(void);\n"})
+    status, text = headers()
+    assert status == 1 and text.startswith("src/base/other.h: ") and "size_t" in text
+
+
 def test_names_passes_a_tree_in_order(tree):
     assert run("names", tree) == (0, "names: every static name and every file name is unique\n")
 
