@@ -125,9 +125,15 @@ def test_installed_headers_are_complete_and_no_more(stage):
     """Every header that a public one includes is installed, and nothing else."""
     root = next(stage.rglob("rosterd/shm")).parent
     have = {header.relative_to(root).as_posix() for header in headers(stage)}
-    public = {name for name in have if name.startswith("shm/")} | {"grpc/grpc.h"}
+    public = {f"shm/{path.name}" for path in (ROOT / "shm").glob("*.h")} | {"grpc/grpc.h"}
     needed = set(public)
     for name in public:
         needed |= {other for other in included(root, name)
                    if (ROOT / other).exists() or (ROOT / "src" / other).exists()}
     assert have == needed
+
+
+def test_uninstall_leaves_nothing(stage):
+    subprocess.run(["make", "-s", "uninstall", f"DESTDIR={stage}"], cwd=BUILD, check=True,
+                   capture_output=True, timeout=100)
+    assert [path for path in stage.rglob("*") if path.is_file()] == []

@@ -21,12 +21,12 @@ def make(*arguments, status=0):
 
 
 def phony():
-    """The targets that the fragments declare .PHONY, but for those that only clean up."""
+    """The targets that the fragments declare .PHONY, but for the parts of clean and install."""
     for path in [ROOT / "Makefile.am", *ROOT.glob("*/**/*.inc")]:
         if path.relative_to(ROOT).parts[0].startswith("build"):
             continue
         for line in re.findall(r"^\.PHONY: (.*)$", path.read_text(encoding="utf-8"), re.M):
-            yield from (name for name in line.split() if not name.startswith("clean-"))
+            yield from (name for name in line.split() if not re.match("clean-|install-|uninstall-", name))
 
 
 def test_help_names_every_target_and_nothing_else():
