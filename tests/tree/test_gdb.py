@@ -5,6 +5,7 @@ import pathlib
 import random
 import re
 import signal
+import socket
 import subprocess
 import time
 
@@ -25,6 +26,33 @@ def gdb(*commands, before=(), arguments=()):
     return done.stdout + done.stderr
 
 
+def free_port():
+    while True:
+        port = random.randrange(20000, 32000)
+        with socket.socket() as one:
+            try:
+                one.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                continue
+
+
+def end_servers_of(segment):
+    """Ends what was started with this segment, which no other test names, and removes the segment."""
+    for path in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            words = path.read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if segment.encode() in words and words[0].endswith(b"rosterd"):
+            os.kill(int(path.parent.name), signal.SIGKILL)
+    end = time.monotonic() + 10  # workers die with their master, a moment later
+    while os.path.exists(f"/dev/shm{segment}") and time.monotonic() < end:
+        subprocess.run([BUILD / "src/inspect/shm-inspect", "--segment", segment, "unlink"],
+                       capture_output=True, timeout=20)
+        time.sleep(0.05)
+
+
 def field(number, text):
     return bytes([number << 3 | 2, len(text)]) + text.encode()
 
@@ -32,7 +60,7 @@ def field(number, text):
 @pytest.fixture(scope="module")
 def worker():
     """The pid of the one worker of a server that has two users, of whom one was changed."""
-    segment, port = f"/rosterd-gdb-{os.getpid()}", random.randrange(20000, 32000)
+    segment, port = f"/rosterd-gdb-{os.getpid()}", free_port()
     server = subprocess.Popen(
         [BUILD / "src/server/rosterd", "--segment", segment, "--listen", f"127.0.0.1:{port}",
          "--workers", "1", "--max-users", "1000"], stderr=subprocess.PIPE, text=True)
@@ -102,7 +130,7 @@ def test_debugger_follows_a_fork_into_the_worker():
     """As HACKING.md has it: set follow-fork-mode child, and a breakpoint in the worker's code."""
     page = (ROOT / "HACKING.md").read_text(encoding="utf-8")
     assert "set follow-fork-mode child" in page and "break worker_run" in page
-    segment, port = f"/rosterd-gdb-fork-{os.getpid()}", random.randrange(20000, 32000)
+    segment, port = f"/rosterd-gdb-fork-{os.getpid()}", free_port()
     try:
         text = gdb("set follow-fork-mode child", "set detach-on-fork on", "break worker_run", "run",
                    "rosterd segment", "kill",
@@ -113,12 +141,7 @@ def test_debugger_follows_a_fork_into_the_worker():
         assert "Breakpoint 1, worker_run" in text or "hit Breakpoint 1, worker_run" in text, text
         assert "0 of 1000 users" in text, text
     finally:
-        for _ in range(50):
-            gone = subprocess.run([BUILD / "src/inspect/shm-inspect", "--segment", segment, "unlink"],
-                                  capture_output=True)
-            if gone.returncode == 0:
-                break
-            time.sleep(0.1)
+        end_servers_of(segment)
 
 
 def test_script_knows_the_base_address_of_the_layout():
