@@ -129,10 +129,10 @@ int main(int argc, char **argv)
         fputs("greeter: out of memory\n", stderr);
         return 1;
     }
-    const char *fault =
-        grpc_server_add_service(server, &greeter_service, greeter_set, sizeof(greeter_set), NULL);
-    if (fault != NULL) {
-        fprintf(stderr, "greeter: %s\n", fault);
+    struct fault fault;
+    if (!grpc_server_add_service(server, &greeter_service, greeter_set, sizeof(greeter_set), NULL,
+                                 &fault)) {
+        fprintf(stderr, "greeter: %s\n", fault.text);
         return 1;
     }
     h2o_socket_t *listener =
