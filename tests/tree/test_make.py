@@ -72,3 +72,12 @@ def test_scripts_can_be_run(script):
     assert os.access(path, os.X_OK)
     if "bash" in path.read_text(encoding="utf-8").partition("\n")[0]:
         subprocess.run(["bash", "-n", path], check=True)
+
+
+def test_ci_runs_the_whole_suite():
+    if not (ROOT / ".git").exists():
+        return  # a tarball has no CI, and a skipped test would count as failed
+    workflow = (ROOT / ".github/workflows/ci.yml").read_text(encoding="utf-8")
+    assert re.search(r"^ +run: \.ci/run$", workflow, re.M)
+    assert (ROOT / ".ci/run").read_text(encoding="utf-8").rstrip().endswith("exec scripts/test")
+    assert os.access(ROOT / ".ci/run", os.X_OK)
