@@ -211,7 +211,7 @@ def history(tmp_path):
 def test_commits_passes_messages_in_form(history):
     status, text = run("commits", cwd=history(
         "shm: a pin says which process holds it\n\nTools show it.",
-        "src/base: one clock\n\nThere were eight.\n\nSigned-off-by: A <a@example.org>",
+        "src/base, http2: one clock\n\nThere were eight.\n\nSigned-off-by: A <a@example.org>",
         'Revert "something whose subject is of another form and longer than all that is allowed"'))
     assert (status, text) == (0, "commits: 3 since v1, all in form\n")
 
