@@ -186,7 +186,8 @@ def test_unused_accepts_what_a_public_header_declares(tree):
 
 
 GIT = {"GIT_AUTHOR_NAME": "a", "GIT_AUTHOR_EMAIL": "a@example.org", "GIT_COMMITTER_NAME": "a",
-       "GIT_COMMITTER_EMAIL": "a@example.org", "GIT_CONFIG_GLOBAL": "/dev/null"}
+       "GIT_COMMITTER_EMAIL": "a@example.org", "GIT_CONFIG_GLOBAL": "/dev/null",
+       "GIT_COMMITTER_DATE": "2027-01-01T00:00:00Z"}
 
 
 @pytest.fixture
@@ -214,6 +215,15 @@ def test_commits_passes_messages_in_form(history):
         "src/base, http2: one clock\n\nThere were eight.\n\nSigned-off-by: A <a@example.org>",
         'Revert "something whose subject is of another form and longer than all that is allowed"'))
     assert (status, text) == (0, "commits: 3 since v1, all in form\n")
+
+
+def test_commits_leaves_out_what_is_older_than_the_rule(history):
+    tree = history("No form")
+    subprocess.run(["git", "-C", tree, "commit", "-q", "--amend", "--allow-empty", "-m", "No form"],
+                   check=True, env={**os.environ, **GIT,
+                                    "GIT_COMMITTER_DATE": "2026-11-26T11:59:00Z"})
+    assert run("commits", cwd=tree) == (0, "commits: 0 since v1, all in form\n")
+    assert run("commits", "v1", cwd=tree)[0] == 1
 
 
 @pytest.mark.parametrize("message, fault", [
