@@ -2,10 +2,12 @@
 # SPDX-License-Identifier: MIT
 """Counts the test cases that `make check` ran in a build tree.
 
-Sources: automake's .trs file of each test program, its .log where that program
-is a cmocka one, and *.junit.xml from pytest and h2spec (alone, where there is no program). Prints each failed case
-with its reason, then `N passed, N failed`. A program that crashed, and a test
-that was skipped, count as failed: the suite is to run whole.
+    tests/tally.py BUILD
+
+Reads automake's .trs file of each test program; the .log of a cmocka program, which names its cases;
+and the *.junit.xml files that pytest and h2spec write. Without a .trs file the *.junit.xml files are
+counted by themselves. Prints each failed case with its reason, then `N passed, N failed`. A program
+that crashed and a test that was skipped count as failed, because the suite has to run as a whole.
 """
 import pathlib
 import re
@@ -26,7 +28,7 @@ class Tally:
     def cmocka(self, program, log, result):
         passed = RAN.findall(log)
         self.passed += len(passed)
-        # the summary names them a second time
+        # The summary of cmocka names failed tests a second time.
         bad = list(dict.fromkeys(FAILED.findall(log)))
         self.failures += [(f"{program}: {name}", excerpt(log, name)) for name in bad]
         self.failures += [(f"{program}: {name}", "skipped")
@@ -78,7 +80,7 @@ def main(build):
             tally.passed += 1
         else:
             tally.failures.append((f"{program} ended with {result}", log[-3000:]))
-    if not programs:  # a report by itself
+    if not programs:  # only reports
         for path in reports:
             tally.junit(path)
         if not reports:

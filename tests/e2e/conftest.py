@@ -9,7 +9,7 @@ from harness import SANITIZED, Rosterd
 
 @pytest.fixture(scope="module")
 def server():
-    """A server that the tests of a module share: none of them may end it."""
+    """A server that all tests of a module share. No test may end it."""
     with Rosterd() as rosterd:
         yield rosterd
 
@@ -21,7 +21,7 @@ def stub(server):
 
 @pytest.fixture
 def start():
-    """Starts servers of a test's own; they are gone after it."""
+    """Returns a function that starts servers for one test; they end after the test."""
     started = []
 
     def starter(*options, **settings):
@@ -36,7 +36,7 @@ def start():
 
 @pytest.fixture(autouse=True)
 def nothing_crashes(request):
-    """A test that shares a server leaves it with the very workers that it found."""
+    """Fails a test after which a shared server does not have the same workers as before."""
     if "server" not in request.fixturenames:
         yield
         return
@@ -48,15 +48,15 @@ def nothing_crashes(request):
 
 
 def pytest_configure():
-    """Whoever ends the tests early still gets the servers and segments cleaned up."""
+    """On SIGTERM, too, fixtures remove their servers and segments."""
     def interrupted(*_):
         raise KeyboardInterrupt
     signal.signal(signal.SIGTERM, interrupted)
 
 
 def pytest_collection_modifyitems(config, items):
-    """What has no meaning in a build with sanitizers is left out there; a test that is skipped counts
-    as failed."""
+    """Deselects tests that mean nothing in a build with sanitizers. They are not skipped, because a
+    skipped test counts as failed."""
     out = [item for item in items if SANITIZED and item.get_closest_marker("unsanitized")]
     if out:
         config.hook.pytest_deselected(items=out)

@@ -19,6 +19,11 @@ DOCUMENTS = ["man8/rosterd.8.gz", "man5/rosterd.conf.5.gz", "man1/shm-inspect.1.
              "doc/rosterd/operations.md", "doc/rosterd/copyright", "doc/rosterd/alerts.yml"]
 
 
+DEVELOPMENT = ["include/rosterd/shm/store.h", "include/rosterd/grpc/grpc.h", "librosterd-shm.a",
+               "librosterd-grpc.a", "pkgconfig/rosterd-shm.pc", "pkgconfig/rosterd-grpc.pc",
+               "examples/store/people.c", "examples/grpc/greeter.c"]
+
+
 def dpkg(*arguments, status=0):
     return run("env", "DEBIAN_FRONTEND=noninteractive", "dpkg", *arguments, status=status)
 
@@ -37,6 +42,14 @@ def test_package_has_its_documents():
     held = run("dpkg-deb", "-c", PACKAGE).stdout
     for name in DOCUMENTS:
         assert f"/{name}" in held, name
+
+
+def test_development_package_has_libraries_headers_and_examples():
+    package, = glob.glob("/media/rosterd-dev_*.deb")
+    held = run("dpkg-deb", "-c", package).stdout
+    for name in DEVELOPMENT:
+        assert f"/{name}" in held, name
+    assert not any(f"/{name}" in run("dpkg-deb", "-c", PACKAGE).stdout for name in DEVELOPMENT)
 
 
 def test_life_of_a_package(tmp_path):

@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: MIT
+"""What HACKING.md, SECURITY.md and the README tell a contributor exists."""
+import os
+import pathlib
+import re
+import subprocess
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[2]
+BUILD = pathlib.Path(os.environ["TREE_BUILD"])
+PAGES = ["HACKING.md", "SECURITY.md", "README.md"]
+TOPS = "docs|examples|proto|scripts|shm|src|tests|debian"
+
+
+def read(page):
+    return (ROOT / page).read_text(encoding="utf-8")
+
+
+def anchors(page):
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
+            for heading in re.findall(r"^#+ (.*)$", read(page), re.M)}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_somewhere(page):
+    for link in re.findall(r"\]\(([^)]+)\)", read(page)):
+        path, _, anchor = link.partition("#")
+        if "://" in path:
+            continue
+        assert not path or (ROOT / path).exists(), link
+        if anchor:
+            assert anchor in anchors(path or page), link
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_paths_that_a_page_names_exist(page):
+    named = {path for path in re.findall(rf"`((?:{TOPS})/[\w/.-]+)`", read(page))
+             if not re.search(r"NAME|AREA|TARGET|/out/", path)}
+    assert {path for path in named
+            if not (ROOT / path).exists() and not (ROOT / f"{path}.c").exists()} == set()
+
+
+def test_targets_and_options_that_hacking_names_exist():
+    listed = subprocess.run(["make", "help"], cwd=BUILD, capture_output=True, text=True,
+                            check=True).stdout
+    targets = {line.split()[0] for line in listed.splitlines()} | {"CFLAGS"}
+    for target in re.findall(r"`make (?:-s )?([a-z][\w.-]*)", read("HACKING.md")):
+        assert target in targets, target
+    configured = subprocess.run([ROOT / "configure", "--help"], capture_output=True, text=True,
+                                check=True).stdout
+    for option in re.findall(r"^\| `(--[a-z-]+)", read("HACKING.md"), re.M):
+        assert option in configured, option
+
+
+def test_functions_that_hacking_names_exist():
+    code = "\n".join(path.read_text(encoding="utf-8") for top in ("shm", "src")
+                     for path in (ROOT / top).rglob("*.[chd]*") if path.is_file())
+    named = set(re.findall(r"`([a-z]\w+_\w+)\(\)`", read("HACKING.md"))) - {"module_verb_noun"}
+    assert {name for name in named if not re.search(rf"\b{name}\(", code)} == set()
+
+
+def test_commands_of_gdb_that_hacking_names_exist():
+    script = read("scripts/gdb/rosterd_gdb.py")
+    for command in re.findall(r"^    \(gdb\) (rosterd \w+)", read("HACKING.md"), re.M):
+        assert f'"{command}"' in script, command
+
+
+def test_scripts_name_their_parts_in_the_help():
+    shown = subprocess.run([ROOT / "scripts/test", "--help"], capture_output=True, text=True,
+                           check=True).stdout
+    for part in ("lint", "plain", "systemd", "sanitized", "distcheck", "package", "quick"):
+        assert part in shown
+    assert not shown.startswith("#") and "set -uo" not in shown
