@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The storm itself: who is started, and who is killed when. */
+/* The storm itself: which processes are started, and which are killed when. */
 #include "tests/torture/storm.h"
 
 #include <math.h>
@@ -18,9 +18,9 @@ struct storm_options storm_options;
 static struct {
     pid_t pid;
     bool stopped;
-    double go_on; /* when a stopped one is continued */
+    double go_on; /* when to continue it after a stop */
     uint64_t beats;
-    double beaten; /* when beats last changed */
+    double beaten; /* when its beats last changed */
 } workers[STORM_WORKERS];
 
 /* ---- processes ---- */
@@ -107,7 +107,7 @@ static void continue_those_due(double now)
     }
 }
 
-/* Somebody who failed, crashed or hangs. */
+/* Looks for a process that failed, crashed or hangs. */
 static void look_after(double now)
 {
     for (unsigned i = 0; i < STORM_WORKERS; i++) {
@@ -147,7 +147,7 @@ static void start_missing(void)
             start(i);
 }
 
-/* More processes than there are slots yet: some die while they make slots. */
+/* Starts more processes than there are slots: some die while they create slots. */
 static void crowd(void)
 {
     enum { CROWD = SHM_SLOTS_STEP + 4 };
@@ -168,7 +168,7 @@ static void crowd(void)
         kill(pids[i], SIGKILL);
         waitpid(pids[i], &status, 0);
         if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGKILL)
-            storm_fail("one of a crowd ended with wait status %#x", (unsigned)status);
+            storm_fail("a process of the crowd ended with wait status %#x", (unsigned)status);
         atomic_fetch_add(&storm->kills, 1);
     }
 }
@@ -179,11 +179,11 @@ static void strike(void)
     if (what == 99) {
         crowd();
     } else if (what < 3) {
-        continue_those_due(INFINITY); /* it would be waited for */
+        continue_those_due(INFINITY); /* the check would wait for a stopped process */
         kill_all_but(storm_random(2) == 0 ? STORM_TOOL : STORM_WORKERS);
         storm_attach_again(false);
     } else if (what < 15) {
-        /* one that holds the writer lock delays the others, no more */
+        /* A stopped holder of the writer lock only delays the others. */
         stop_one((unsigned)storm_random(STORM_WORKERS));
     } else {
         unsigned victims[3], count = what < 85 ? 1 : 3;
@@ -221,7 +221,8 @@ static bool enough(double started)
 
 static void run_round(double started)
 {
-    static const uint64_t pauses[] = {2000, 8000, 8000, 30000}; /* us, at most, between kills */
+    /* Longest pause between kills, in microseconds. */
+    static const uint64_t pauses[] = {2000, 8000, 8000, 30000};
     uint64_t pause_us = pauses[storm_random(4)];
     uint64_t kills = atomic_load(&storm->kills) + KILLS_A_ROUND;
     uint64_t commits = atomic_load(&storm->commits);

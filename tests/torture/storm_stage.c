@@ -10,7 +10,7 @@
 void (*shm_test_hook)(const char *point);
 struct shm_actor *stage_actor;
 
-/* ---- processes that stop or die somewhere ---- */
+/* ---- processes that stop or die at a point ---- */
 
 static const char *the_point;
 static int the_signal;
@@ -24,7 +24,6 @@ static void stage_hook(const char *point)
     }
 }
 
-/* In a child: it gets this signal when it comes to the point. */
 void stage_signal_at(const char *point, int signal)
 {
     the_point = point;
@@ -49,7 +48,7 @@ void stage_wait_until_stopped(pid_t pid)
 {
     int status;
     if (waitpid(pid, &status, WUNTRACED) != pid || !WIFSTOPPED(status))
-        storm_fail("the process did not come to \"%s\": wait status %#x",
+        storm_fail("the process did not reach \"%s\": wait status %#x",
                    the_point != NULL ? the_point : "", (unsigned)status);
 }
 
@@ -97,7 +96,8 @@ void stage_must_commit(enum shm_change_kind kind, uint32_t from, uint32_t count)
 {
     int rc = stage_commit(stage_actor, kind, from, count);
     if (rc != SHM_OK)
-        storm_fail("kind %d of %u users: %s", (int)kind, count, shm_strerror(rc));
+        storm_fail("a write of kind %d of %u users returned: %s", (int)kind, count,
+                   shm_strerror(rc));
 }
 
 void stage_begin(uint64_t snapshot_max_bytes)
@@ -116,7 +116,6 @@ void stage_reclaim(int times)
     }
 }
 
-/* All users change, come and go, and what that frees is used again. */
 void stage_churn(int times)
 {
     for (int i = 0; i < times; i++) {
