@@ -9,7 +9,7 @@ from harness import SANITIZED, Rosterd
 
 @pytest.fixture(scope="module")
 def server():
-    """A server that the tests of a module share: none of them may end it."""
+    """A server that the tests of a module share. None of them may end it."""
     with Rosterd() as rosterd:
         yield rosterd
 
@@ -21,7 +21,7 @@ def stub(server):
 
 @pytest.fixture
 def start():
-    """Starts servers of a test's own; they are gone after it."""
+    """Starts servers for a single test, and stops them after it."""
     started = []
 
     def starter(*options, **settings):
@@ -36,7 +36,7 @@ def start():
 
 @pytest.fixture(autouse=True)
 def nothing_crashes(request):
-    """A test that shares a server leaves it with the very workers that it found."""
+    """Asserts that a test that shares a server leaves it with the same workers that it found."""
     if "server" not in request.fixturenames:
         yield
         return
@@ -48,15 +48,15 @@ def nothing_crashes(request):
 
 
 def pytest_configure():
-    """Whoever ends the tests early still gets the servers and segments cleaned up."""
+    """Makes sure that servers and segments are cleaned up even when a signal ends the tests early."""
     def interrupted(*_):
         raise KeyboardInterrupt
     signal.signal(signal.SIGTERM, interrupted)
 
 
 def pytest_collection_modifyitems(config, items):
-    """What has no meaning in a build with sanitizers is left out there; a test that is skipped counts
-    as failed."""
+    """Deselects tests that are meaningless in a sanitized build. They are not skipped, because a
+    skipped test counts as failed."""
     out = [item for item in items if SANITIZED and item.get_closest_marker("unsanitized")]
     if out:
         config.hook.pytest_deselected(items=out)

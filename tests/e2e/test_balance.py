@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""How connections fall on workers, and what a worker that does not run costs."""
+"""How connections are distributed over workers, and what a stopped worker costs."""
 import collections
 import contextlib
 import os
@@ -14,7 +14,7 @@ from wire import Wire
 
 
 def connections_of(rosterd):
-    """How many each worker has: sockets beside those that a worker without any has."""
+    """Returns the number of connections of each worker: its sockets beyond those of an idle worker."""
     counts = collections.Counter()
     for pid in rosterd.worker_pids():
         for name in os.listdir(f"/proc/{pid}/fd"):
@@ -24,7 +24,7 @@ def connections_of(rosterd):
 
 
 def spread(rosterd, count):
-    """Of so many new connections, how many each worker took."""
+    """Opens this many connections. Returns how many each worker took."""
     before = connections_of(rosterd)
     with contextlib.ExitStack() as stack:
         for _ in range(count):
@@ -33,7 +33,7 @@ def spread(rosterd, count):
         return sorted(after[pid] - before[pid] for pid in rosterd.worker_pids())
 
 
-def test_eight_connections_on_four_workers_are_two_each(start):
+def test_eight_connections_on_four_workers_are_spread_evenly(start):
     rosterd = start(workers=4)
     empty = connections_of(rosterd)
     for _ in range(20):
@@ -41,7 +41,7 @@ def test_eight_connections_on_four_workers_are_two_each(start):
         wait_for(lambda: connections_of(rosterd) == empty, 10, "all gone")
 
 
-def test_eight_at_once_are_two_each(start):
+def test_eight_simultaneous_connections_are_spread_evenly(start):
     rosterd = start(workers=4)
     before = connections_of(rosterd)
     for _ in range(20):
@@ -61,7 +61,7 @@ def test_a_thousand_connections_spread_within_a_tenth(start):
     assert counts[0] >= 225 and counts[-1] <= 275, counts
 
 
-def test_stopped_worker_makes_nobody_wait(start):
+def test_stopped_worker_delays_no_new_connection(start):
     rosterd = start(workers=4)
     stopped = rosterd.worker_pids()[0]
     os.kill(stopped, signal.SIGSTOP)
@@ -74,12 +74,12 @@ def test_stopped_worker_makes_nobody_wait(start):
                 waits.append(time.monotonic() - began)
     finally:
         os.kill(stopped, signal.SIGCONT)
-    # the first one waits for it, in vain; who comes later does not
+    # The first connection waits for the stopped worker in vain; later ones do not.
     assert max(waits) < (1 if SANITIZED else 0.1), waits
     assert sorted(waits)[35] < 0.04, waits
 
 
-def test_respawned_worker_takes_what_comes_until_it_has_as_many(start):
+def test_respawned_worker_takes_new_connections_until_it_has_as_many(start):
     rosterd = start(workers=2)
     with contextlib.ExitStack() as stack:
         for _ in range(8):
@@ -90,9 +90,9 @@ def test_respawned_worker_takes_what_comes_until_it_has_as_many(start):
 
 
 @pytest.mark.slow
-def test_worker_that_stands_still_is_killed_and_replaced(start):
+def test_worker_without_progress_is_killed_and_replaced(start):
     rosterd = start("--worker-timeout", "5s", workers=2)
-    time.sleep(7)  # an idle worker makes progress enough
+    time.sleep(7)  # an idle worker counts as making progress
     assert "no progress" not in rosterd.log()
     before = rosterd.worker_pids()
     os.kill(before[0], signal.SIGSTOP)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""How many may connect: in all, and from one address."""
+"""Limits on connections: in total, and from one address."""
 import contextlib
 import os
 import signal
@@ -21,7 +21,7 @@ def held():
 
 
 def served(rosterd, held, source="127.0.0.1"):
-    """Whether a connection from this address is served; it is held open then."""
+    """Whether a connection from this address is served. If so, it is kept open."""
     sock = socket.create_connection(("127.0.0.1", rosterd.port), 10, (source, 0))
     connection = Wire(sock)
     try:
@@ -34,7 +34,7 @@ def served(rosterd, held, source="127.0.0.1"):
 
 
 def refused(rosterd, name, source="127.0.0.1"):
-    """Whether a connection is closed at once, and told why."""
+    """Whether a connection is closed at once, with a reason."""
     with Wire(socket.create_connection(("127.0.0.1", rosterd.port), 10, (source, 0))) as connection:
         connection.wait_close()
         return connection.goaway[:2] == (ENHANCE_YOUR_CALM, name.encode())
@@ -44,24 +44,24 @@ def limit(rosterd, name):
     return rosterd.inspect("stats")[f'rosterd_limits_hit_total{{limit="{name}"}}']
 
 
-def test_connections_beyond_the_bound_are_closed_and_counted(start, held):
+def test_connections_beyond_the_limit_are_closed_and_counted(start, held):
     rosterd = start("--max-connections", "20", workers=4)
     connections = [served(rosterd, held) for _ in range(20)]
     assert all(connections)
     for _ in range(5):
         assert refused(rosterd, "max_connections")
     wait_for(lambda: limit(rosterd, "max_connections") == 5, 10, "five counted")
-    # whoever goes leaves its place
+    # A connection that closes makes room.
     for connection in connections[:3]:
         connection.close()
     wait_for(lambda: rosterd.inspect("stats")["rosterd_connections_open"] == 17, 10, "three gone")
     assert all(served(rosterd, held) for _ in range(3))
     assert not served(rosterd, held)
-    # and those inside are served
+    # The remaining connections are served.
     assert connections[5].call("GetUser", b"\0\0\0\0\0").grpc_status == 5
 
 
-def test_a_dead_workers_places_are_free(start, held):
+def test_a_dead_workers_connections_no_longer_count(start, held):
     rosterd = start("--max-connections", "10", "--max-connections-per-address", "10", workers=2)
     assert all([served(rosterd, held) for _ in range(10)])
     assert not served(rosterd, held)
@@ -72,7 +72,7 @@ def test_a_dead_workers_places_are_free(start, held):
     assert not served(rosterd, held)
 
 
-def test_one_address_has_its_bound_and_others_are_served(start, held):
+def test_one_address_reaches_its_limit_while_others_are_served(start, held):
     rosterd = start("--max-connections-per-address", "3", listen=None, workers=4)
     assert all([served(rosterd, held) for _ in range(3)])
     for _ in range(4):
@@ -83,7 +83,7 @@ def test_one_address_has_its_bound_and_others_are_served(start, held):
     assert limit(rosterd, "max_connections") == 0
 
 
-def test_ipv4_clients_of_a_socket_for_both_families_are_told_apart(start, held, tmp_path):
+def test_ipv4_clients_of_a_dual_stack_socket_are_counted_by_address(start, held, tmp_path):
     log = tmp_path / "log"
     rosterd = start("--max-connections-per-address", "2", "--access-log", "on",
                     "--access-log-file", str(log), listen=[f"[::]:{free_port()}"])
@@ -96,7 +96,7 @@ def test_ipv4_clients_of_a_socket_for_both_families_are_told_apart(start, held, 
         wait_for(lambda s=source: f"peer={s}:" in log.read_text(), what="the address as it is")
 
 
-def test_a_unix_socket_has_no_address(start, tmp_path):
+def test_unix_socket_clients_have_no_address_limit(start, tmp_path):
     rosterd = start("--max-connections-per-address", "1", listen=[f"unix:{tmp_path}/socket"])
     for _ in range(5):
         expect(lambda: rosterd.stub().GetUser(pb.GetUserRequest(id="x")),
@@ -124,7 +124,7 @@ def test_without_descriptors_new_connections_wait_and_others_are_served(start):
         for _ in range(10):
             assert first.call("GetUser", message(pb.GetUserRequest(id="x"))).grpc_status == 5
             time.sleep(0.1)
-        assert cpu_seconds(worker) - before < 0.2  # it looks now and then, and does not spin
+        assert cpu_seconds(worker) - before < 0.2  # it looks from time to time, and does not spin
         assert rosterd.log().count("Too many open files") == 1
         for connection in waiting:
             connection.read(0.01)

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""How long connections may live, idle, stay silent or dawdle; gRPC's A8 and A9."""
+"""Limits on how long connections may live, be idle, be silent or be slow; gRPC's proposals A8 and
+A9."""
 import struct
 import time
 
@@ -24,7 +25,8 @@ def counted(rosterd, name, count):
 
 
 def closes_within(sock, seconds):
-    """Whether the peer closes a connection on which it says nothing, or only what it must."""
+    """Whether the peer closes the connection in this time, while the test sends nothing but
+    required answers."""
     sock.settimeout(seconds)
     try:
         while sock.recv(65536):
@@ -40,7 +42,7 @@ def closes_within(sock, seconds):
 
 @pytest.mark.parametrize("said", [b"", b"PRI * HTTP/2.0\r\n", wire.PREFACE,
                                   wire.PREFACE + b"\0\0\x06\x04\0\0\0\0\0\0"])
-def test_a_handshake_that_does_not_end_is_given_up(start, said):
+def test_an_unfinished_handshake_times_out(start, said):
     rosterd = start("--handshake-timeout", "300ms", workers=1)
     with rosterd.connect() as sock:
         sock.sendall(said)
@@ -50,7 +52,7 @@ def test_a_handshake_that_does_not_end_is_given_up(start, said):
     counted(rosterd, "handshake_timeout", 1)
 
 
-def test_who_has_said_the_preface_is_told(start):
+def test_a_client_that_sent_its_preface_gets_a_goaway(start):
     rosterd = start("--handshake-timeout", "300ms", workers=1)
     told = struct.pack(">II", 0, SETTINGS_TIMEOUT) + b"handshake_timeout"
     with rosterd.connect() as sock:
@@ -60,7 +62,7 @@ def test_who_has_said_the_preface_is_told(start):
     assert said.endswith(Wire.frame(wire.GOAWAY, 0, 0, told))
 
 
-def test_one_that_has_ended_stays(start):
+def test_a_finished_handshake_does_not_time_out(start):
     rosterd = start("--handshake-timeout", "300ms", workers=1)
     with Wire(rosterd.connect()) as connection:
         connection.wait_ready()
@@ -79,7 +81,7 @@ def test_an_aged_connection_is_drained_with_two_goaways(start):
         connection.until(lambda: len(connection.goaways) == 2, what="two GOAWAYs")
         assert connection.goaways == [(NO_ERROR, b"max_age", ANY_STREAM),
                                       (NO_ERROR, b"max_age", stream)]
-        # what was accepted goes on, and ends in the regular way
+        # Accepted calls continue and end normally.
         connection.data(stream, message(pb.ChatMessage(text="b")))
         assert connection.wait(stream).grpc_status == 0
         assert len(connection.streams[stream].messages()) == 2
@@ -87,7 +89,7 @@ def test_an_aged_connection_is_drained_with_two_goaways(start):
     counted(rosterd, "max_connection_age", 1)
 
 
-def test_past_its_grace_it_is_closed_whatever_runs(start):
+def test_after_its_grace_a_connection_is_closed_with_calls_running(start):
     rosterd = start("--max-connection-age", "300ms", "--max-connection-age-grace", "300ms",
                     workers=1)
     with Wire(rosterd.connect()) as connection:
@@ -98,7 +100,7 @@ def test_past_its_grace_it_is_closed_whatever_runs(start):
         assert connection.goaway[1] == b"max_age"
 
 
-def test_ages_differ_by_a_tenth(start):
+def test_ages_vary_by_a_tenth(start):
     rosterd = start("--max-connection-age", "1s", workers=1)
     connections = [Wire(rosterd.connect()).wait_ready() for _ in range(20)]
     ends, began = [], time.monotonic()
@@ -111,7 +113,7 @@ def test_ages_differ_by_a_tenth(start):
         connection.close()
 
 
-def test_grpcio_calls_go_on_across_ages_and_idle_times(start):
+def test_grpcio_calls_survive_ages_and_idle_timeouts(start):
     rosterd = start("--max-connection-age", "200ms", "--max-connection-idle", "100ms", workers=2)
     stub = rosterd.stub()
     end, calls = time.monotonic() + 3, 0
@@ -135,7 +137,7 @@ def test_an_idle_connection_is_drained(start):
         end = time.monotonic() + 1
         while time.monotonic() < end:
             connection.read(0.1)
-        assert not connection.goaways  # a call is open
+        assert not connection.goaways  # no GOAWAY while a call is open
         connection.data(stream, b"")
         connection.wait(stream)
         began = time.monotonic()
@@ -147,7 +149,7 @@ def test_an_idle_connection_is_drained(start):
 
 # ---- keepalive from the server ----
 
-def test_a_silent_peer_is_pinged_and_then_given_up(start):
+def test_a_silent_peer_is_pinged_and_then_disconnected(start):
     rosterd = start("--keepalive-time", "1s", "--keepalive-timeout", "500ms", workers=1)
     with Wire(rosterd.connect()) as connection:
         connection.wait_ready()
@@ -186,17 +188,17 @@ def test_too_many_pings_end_the_connection(start):
     counted(rosterd, "pings", 1)
 
 
-def test_pings_are_allowed_as_often_as_the_option_says(start):
+def test_pings_are_allowed_at_the_configured_interval(start):
     rosterd = start("--keepalive-min-time", "100ms", "--keepalive-without-calls", "on", workers=1)
     with Wire(rosterd.connect()) as connection:
         connection.wait_ready()
-        ping(connection, 8, 0.3)  # far apart: a busy machine brings some together
+        ping(connection, 8, 0.3)  # far apart, because a busy machine may deliver some together
         connection.until(lambda: connection.pongs == 8, what="answers")
         ping(connection, 10)
         assert connection.wait_close() == ENHANCE_YOUR_CALM
 
 
-def test_without_calls_the_two_hours_hold(start):
+def test_without_calls_pings_are_limited_to_one_per_two_hours(start):
     rosterd = start("--keepalive-min-time", "100ms", workers=1)
     with Wire(rosterd.connect()) as connection:
         connection.wait_ready()
@@ -204,11 +206,11 @@ def test_without_calls_the_two_hours_hold(start):
         assert connection.wait_close() == ENHANCE_YOUR_CALM
 
 
-# ---- who dawdles ----
+# ---- slow senders ----
 
 @pytest.mark.slow
-def test_a_frame_that_dribbles_is_given_up(start):
-    """Thirty seconds for a frame: the socket is silent meanwhile but for a byte now and then."""
+def test_a_frame_that_arrives_too_slowly_times_out(start):
+    """A frame must arrive within thirty seconds: the client sends only a byte now and then."""
     rosterd = start(workers=1)
     with Wire(rosterd.connect()) as connection:
         connection.wait_ready()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What Prometheus scrapes, and what probes ask for over HTTP."""
+"""The metrics that Prometheus scrapes, and the HTTP pages for probes."""
 import http.client
 import os
 import re
@@ -30,7 +30,7 @@ def server():
 
 
 def get(rosterd, path, verb="GET", body=None):
-    """Status, headers, body."""
+    """Returns status, headers and body."""
     connection = http.client.HTTPConnection("127.0.0.1", rosterd.metrics_port, timeout=20)
     try:
         connection.request(verb, path, body)
@@ -42,8 +42,8 @@ def get(rosterd, path, verb="GET", body=None):
 
 
 def samples(rosterd):
-    """{name with labels: value}, after a look at the whole text's form."""
-    time.sleep(0.21)  # what is asked for sooner may be the text of the last time
+    """Returns {name with labels: value}, after checking the format of the whole text."""
+    time.sleep(0.21)  # a request within 200 ms gets the previous text
     status, headers, text = get(rosterd, "/metrics")
     assert status == 200
     assert headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
@@ -67,11 +67,11 @@ def grown(rosterd, before, name):
 
 
 def settled(rosterd, name, value):
-    """Counts of a turn come at its end: wait for them."""
+    """Waits for the value: workers publish counts at the end of a turn."""
     return wait_for(lambda: samples(rosterd)[name] == value, 10, f"{name} {value}")
 
 
-def test_promtool_finds_nothing_to_complain_of(server, stub):
+def test_promtool_accepts_the_metrics(server, stub):
     stub.CreateUser(pb.CreateUserRequest(username="ada"))
     text = get(server, "/metrics")[2]
     done = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True,
@@ -126,7 +126,7 @@ def test_durations_fill_the_histogram(server, stub):
     assert growth(f"grpc_server_handling_seconds_count{chat}}}") == 1
 
 
-def test_connections_and_streams_that_are_open_are_gauges():
+def test_open_connections_and_streams_are_gauges():
     with serve(workers=2) as rosterd:
         settled(rosterd, "rosterd_connections_open", 0)
         sockets = [rosterd.connect() for _ in range(5)]
@@ -137,7 +137,7 @@ def test_connections_and_streams_that_are_open_are_gauges():
         assert samples(rosterd)["rosterd_connections_accepted_total"] == 5
 
 
-def test_the_table_is_told(server, stub):
+def test_table_and_segment_have_metrics(server, stub):
     before = samples(server)
     stub.CreateUser(pb.CreateUserRequest(username="one more"))
     assert grown(server, before, "rosterd_users") == 1
@@ -146,7 +146,7 @@ def test_the_table_is_told(server, stub):
     assert 0 < before["rosterd_segment_used_bytes"] <= before["rosterd_segment_mapped_bytes"]
 
 
-def test_counts_outlive_a_worker():
+def test_counters_survive_a_workers_death():
     with serve(workers=1) as rosterd:
         stub = rosterd.stub(("grpc.enable_retries", 0))
         for i in range(7):
@@ -161,7 +161,7 @@ def test_counts_outlive_a_worker():
         assert after[name] == 7 and after["rosterd_connections_open"] == 0
 
 
-def test_shm_inspect_shows_the_same(server, stub):
+def test_shm_inspect_shows_the_same_values(server, stub):
     stub.CreateUser(pb.CreateUserRequest(username="same"))
     scraped, shown = samples(server), server.inspect("stats")
     own = ("rosterd_users", "rosterd_segment", "rosterd_snapshots", "rosterd_processes",
@@ -191,7 +191,7 @@ def test_health_and_readiness():
         rosterd.clean()
 
 
-def test_other_requests_are_told_what_is_wrong(server):
+def test_other_requests_get_an_error(server):
     assert get(server, "/")[0] == 404
     assert get(server, "/metricsx")[0] == 404
     assert get(server, "/metrics/x")[0] == 404
@@ -204,7 +204,7 @@ def test_other_requests_are_told_what_is_wrong(server):
 
 @pytest.mark.parametrize("garbage", [b"\0" * 100, b"GET\r\n\r\n", b"GET / HTTP/9.9\r\n" * 50,
                                      b"GET /" + b"a" * 200000, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"])
-def test_garbage_costs_nothing(server, garbage):
+def test_garbage_disturbs_nothing(server, garbage):
     with socket.create_connection(("127.0.0.1", server.metrics_port), 10) as sock:
         try:
             sock.sendall(garbage)
@@ -216,7 +216,7 @@ def test_garbage_costs_nothing(server, garbage):
     assert get(server, "/healthz")[0] == 200
 
 
-def test_connections_that_say_nothing_leave_room_for_others(server):
+def test_silent_connections_leave_room_for_others(server):
     silent = [socket.create_connection(("127.0.0.1", server.metrics_port), 10) for _ in range(300)]
     try:
         assert get(server, "/healthz")[0] == 200
@@ -225,7 +225,7 @@ def test_connections_that_say_nothing_leave_room_for_others(server):
             sock.close()
 
 
-def test_an_address_in_use_ends_the_start(server):
+def test_an_address_in_use_prevents_the_start(server):
     from harness import ROSTERD
     done = subprocess.run([ROSTERD, "--listen", f"127.0.0.1:{free_port()}", "--segment",
                            f"/rosterd-e2e-{os.getpid()}-nometrics",

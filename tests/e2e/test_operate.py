@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""
-What an operator does, while clients are busy: nothing may be refused and nothing lost. A short
-round of it is in the suite; make operate takes OPERATE_SECONDS (60) for each and prints figures.
+"""An operator's actions while clients are busy: no call may be refused and no user lost. The suite
+runs a short round; make operate takes OPERATE_SECONDS (60) for each test and prints figures.
 """
 import contextlib
 import json
@@ -44,7 +43,7 @@ class Tally:
 
 
 def grpcio_calls(rosterd, tally, stop, kept):
-    """Creates and gets users; on one channel, or on a fresh one for every few calls."""
+    """Creates and gets users, on one channel or on a new one every few calls."""
     while not stop.is_set():
         try:
             with grpc.insecure_channel(rosterd.target(),
@@ -63,7 +62,7 @@ def grpcio_calls(rosterd, tally, stop, kept):
 
 
 def ghz_calls(rosterd, tally, stop, _):
-    """Rounds of ghz, eight connections of its own in each."""
+    """Runs ghz repeatedly, each time with eight new connections."""
     while not stop.is_set():
         done = subprocess.run(
             ["ghz", "--insecure", "--proto", PROTO + "/user_service.proto", "--call",
@@ -83,8 +82,8 @@ def ghz_calls(rosterd, tally, stop, _):
 
 
 def h2load_rounds(rosterd, tally, stop, _):
-    """A chain of short runs: h2load never connects again, so what GOAWAY cuts short it counts as
-    failed. What may not be is a connection that is refused."""
+    """Runs h2load in short rounds. h2load never reconnects, so it counts what GOAWAY cuts short as
+    failed. Only a refused connection is a fault here."""
     body = OUT / "list.bin"
     body.write_bytes(message(pb.ListUsersRequest(page_size=1)))
     while not stop.is_set():
@@ -118,7 +117,7 @@ def say(name, text):
 
 
 def reloads_and_an_upgrade(rosterd, each_second=lambda: None):
-    """A reload each two seconds, and in the middle another program."""
+    """Reloads every two seconds, and upgrades the program in the middle."""
     end, half = time.monotonic() + SECONDS, time.monotonic() + SECONDS / 2
     reloads = upgrades = 0
     while time.monotonic() < end:
@@ -156,7 +155,8 @@ def test_reloads_and_an_upgrade_fail_no_call(start):
 # ---- and kills ----
 
 class Clients:
-    """Connections whose local ports are known, so that it can be told whose worker was killed."""
+    """Connections whose local ports are known, so that a failed one can be attributed to the killed
+    worker."""
 
     def __init__(self, rosterd, count):
         self.rosterd, self.stop = rosterd, threading.Event()
@@ -199,7 +199,7 @@ class Clients:
 
 
 def ports_of(pid, port):
-    """The clients' ports of the connections that a process has."""
+    """Returns the client ports of the connections that a process has."""
     inodes = set()
     for name in os.listdir(f"/proc/{pid}/fd"):
         with contextlib.suppress(FileNotFoundError):
@@ -217,12 +217,13 @@ def ports_of(pid, port):
 @pytest.mark.slow
 @pytest.mark.operate
 @pytest.mark.timeout(SECONDS + 120)
-def test_workers_killed_meanwhile_cost_their_own_clients_alone(start):
+def test_workers_killed_meanwhile_disconnect_only_their_own_clients(start):
     rosterd = start("--drain-timeout", "10s")
     dead, kills = set(), []
 
     def kill_one():
-        """Stopped first, so that what it has does not change while it is looked at."""
+        """Kills a worker. Stops it first, so that its connections do not change while they are
+        listed."""
         for pid in rosterd.worker_pids()[-1:]:
             with contextlib.suppress(ProcessLookupError, FileNotFoundError):
                 os.kill(pid, signal.SIGSTOP)
@@ -246,10 +247,10 @@ def test_workers_killed_meanwhile_cost_their_own_clients_alone(start):
         f"{len(clients.created)} acknowledged users, none lost")
 
 
-# ---- what idle clients cost, and a start ----
+# ---- the cost of idle clients and of a start ----
 
 def open_idle(rosterd, count, context):
-    """Each has spoken HTTP/2, and its settings are acknowledged."""
+    """Opens idle connections. On each, the HTTP/2 settings have been exchanged."""
     hello = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + Wire.frame(4, 0, 0) + Wire.frame(4, 1, 0)
     opened = []
     for _ in range(count):
@@ -293,8 +294,8 @@ def test_idle_connections_are_cheap(start, tmp_path, tls):
 
 @pytest.mark.slow
 @pytest.mark.operate
-def test_cold_start_is_told_to_systemd(start, tmp_path):
-    """From exec to READY=1, with an empty table of the default size."""
+def test_cold_start_notifies_systemd(start, tmp_path):
+    """Measures the time from exec to READY=1, with an empty table of the default size."""
     times = []
     path = str(tmp_path / "notify")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:

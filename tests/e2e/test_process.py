@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The daemon as its operator sees it: options, sockets, signals, the segment it leaves."""
+"""The daemon from the operator's view: options, sockets, signals, the segment that it leaves."""
 import contextlib
 import os
 import re
@@ -19,14 +19,14 @@ from test_chat import Conversation
 
 
 def refused(*options):
-    """Must end by itself with one line; @return that line"""
+    """Starts a server that must refuse to start with a single line. @return that line"""
     segment = f"/rosterd-e2e-{os.getpid()}-refused"
     if "--segment" in options:
         segment = options[options.index("--segment") + 1]
     else:
         options = ("--segment", segment, *options)
 
-    def left():  # of this segment: other servers come and go meanwhile
+    def left():  # files of this segment only: other servers come and go
         name = segment.strip("/")
         return {file for file in os.listdir("/dev/shm") if name and name in file}
     before = left()
@@ -139,7 +139,7 @@ def test_unix_socket_of_a_live_server_is_refused(start, tmp_path):
     hello(rosterd.stub())
 
 
-def test_file_that_is_no_socket_is_left_alone(tmp_path):
+def test_file_that_is_not_a_socket_is_left_alone(tmp_path):
     (tmp_path / "file").write_text("precious")
     assert "listen" in refused("--listen", f"unix:{tmp_path}/file")
     assert (tmp_path / "file").read_text() == "precious"
@@ -148,7 +148,7 @@ def test_file_that_is_no_socket_is_left_alone(tmp_path):
 # ---- signals ----
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT])
-def test_signal_stops_it_and_only_the_segment_stays(start, how, tmp_path):
+def test_signal_stops_the_server_and_only_the_segment_remains(start, how, tmp_path):
     rosterd = start(listen=[f"127.0.0.1:{free_port()}", f"unix:{tmp_path}/s"])
     rosterd.stub().CreateUser(pb.CreateUserRequest(username="a"))
     started = time.monotonic()
@@ -194,7 +194,7 @@ def test_quit_lets_running_calls_finish(start):
     rosterd.check_sanitizer()
 
 
-def test_quit_ends_what_lasts_longer_than_the_drain_timeout(start):
+def test_quit_ends_calls_that_outlast_the_drain_timeout(start):
     rosterd = start("--drain-timeout", "1s")
     chat = Conversation(rosterd.stub())
     chat.say("a")
@@ -213,7 +213,7 @@ def connects(port):
 
 # ---- the segment ----
 
-def test_restart_finds_the_users_of_before(start):
+def test_restart_finds_the_earlier_users(start):
     rosterd = start()
     stub = rosterd.stub()
     assert stub.BatchCreateUsers(requests(1000)).created == 1000
@@ -230,7 +230,7 @@ def test_restart_finds_the_users_of_before(start):
     assert len(read_all(stub, 2000)[0]) == 1002
 
 
-def test_restart_after_kill_of_all_finds_every_acknowledged_user(start):
+def test_restart_after_killing_all_processes_finds_every_acknowledged_user(start):
     rosterd = start()
     for round_ in range(3):
         acknowledged = []
@@ -283,7 +283,7 @@ def test_segment_of_another_layout_is_refused_and_left_as_it_was(start, offset):
 
 @pytest.mark.parametrize("content", [b"", b"x", b"\0" * 4096, b"something else\n" * 10000],
                          ids=["empty", "a byte", "zeros", "text"])
-def test_file_that_is_no_segment_is_refused_and_left_as_it_was(content):
+def test_file_that_is_not_a_segment_is_refused_and_left_unchanged(content):
     name = f"rosterd-e2e-{os.getpid()}-foreign"
     path = f"/dev/shm/{name}"
     with open(path, "wb", opener=lambda p, f: os.open(p, f, 0o600)) as file:
@@ -296,7 +296,7 @@ def test_file_that_is_no_segment_is_refused_and_left_as_it_was(content):
         os.unlink(path)
 
 
-def test_segment_that_others_may_write_is_refused(start):
+def test_segment_writable_by_others_is_refused(start):
     rosterd = start()
     assert rosterd.stop() == 0
     os.chmod("/dev/shm" + rosterd.segment, 0o666)
@@ -304,7 +304,7 @@ def test_segment_that_others_may_write_is_refused(start):
     assert "segment" in line
 
 
-def test_segment_is_its_owners_alone(start):
+def test_segment_is_accessible_only_to_its_owner(start):
     rosterd = start()
     for path in rosterd.shm_files():
         assert os.stat(path).st_mode & 0o777 == 0o600, path
@@ -325,12 +325,12 @@ def test_every_worker_serves(start):
     assert len(re.findall(r"Server started on port \d+", log)) == 1
 
 
-def test_default_of_workers_is_the_cpus_it_may_use(start):
+def test_default_number_of_workers_is_the_number_of_usable_cpus(start):
     rosterd = start(workers=None)
     assert len(rosterd.worker_pids()) == len(os.sched_getaffinity(0))
 
 
-def test_port_0_is_any_free_one(start):
+def test_port_0_means_any_free_port(start):
     rosterd = start(listen=["127.0.0.1:0"])
     port = int(re.search(r"Server started on port (\d+)", rosterd.log()).group(1))
     hello(rosterd.stub(target=f"127.0.0.1:{port}"))
@@ -338,8 +338,9 @@ def test_port_0_is_any_free_one(start):
 
 # ---- where it runs ----
 
-def test_as_pid_1_of_a_container_it_reaps_strangers(start):
-    """An orphan becomes the child of process 1, and a zombie for ever where that does not wait."""
+def test_as_pid_1_of_a_container_the_master_reaps_orphans(start):
+    """An orphan becomes a child of process 1, and stays a zombie if that process does not wait for
+    it."""
     rosterd = start(start=False)
     command = rosterd.command
     rosterd.command = lambda: ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child",
@@ -393,13 +394,14 @@ int gettimeofday(struct timeval *restrict now, void *restrict zone)
 """
 
 
-def test_clock_that_jumps_back_stops_nothing(start, tmp_path):
+def test_backward_jump_of_the_clock_stops_nothing(start, tmp_path):
     (tmp_path / "clock.c").write_text(CLOCK)
     subprocess.run(["gcc", "-shared", "-fPIC", "-o", tmp_path / "clock.so", tmp_path / "clock.c"],
                    check=True, timeout=60)
     rosterd = start("--keepalive-time", "1s", "--max-connection-idle", "2s", start=False)
     command = rosterd.command
-    # the sanitizer's library must be the first: that build has the rest of it alone
+    # The sanitizer's library must be loaded first, so the sanitized build runs this test without
+    # the preload.
     preload = "" if SANITIZED else f"{tmp_path}/clock.so"
     rosterd.command = lambda: ["env", f"LD_PRELOAD={preload}",
                                f"CLOCK_BACK={tmp_path}/back", *command()]
@@ -410,9 +412,9 @@ def test_clock_that_jumps_back_stops_nothing(start, tmp_path):
     chat.say("one")
     (tmp_path / "back").touch()
     after = stub.CreateUser(pb.CreateUserRequest(username="b"), timeout=10)
-    # it is what the clock says
+    # The creation time follows the clock.
     assert SANITIZED or after.created_at < before.created_at - 80000
-    time.sleep(2.5)  # timers of all kinds
+    time.sleep(2.5)  # time for all kinds of timers
     assert chat.say("two").text == "Echo: two"
     assert [user.username for user in read_all(stub, 10)[0]] == ["a", "b"]
     os.kill(rosterd.worker_pids()[0], signal.SIGKILL)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Reload and upgrade while clients are there; tests/systemd has the same under systemd."""
+"""Reload and upgrade while clients are connected. tests/systemd has the same tests under systemd."""
 import os
 import pathlib
 import shutil
@@ -24,7 +24,7 @@ NOT_FOUND = grpc.StatusCode.NOT_FOUND.value[0]
 
 
 class Load:
-    """Calls one after the other, on kept and on fresh connections: none may fail."""
+    """Makes calls one after the other, on kept and on new connections. No call may fail."""
 
     def __init__(self, rosterd, threads=3):
         self.rosterd = rosterd
@@ -80,7 +80,7 @@ def reload(rosterd, status=0):
 
 # ---- reload ----
 
-def test_reloads_under_load_cost_no_call(start, tmp_path):
+def test_reloads_under_load_fail_no_call(start, tmp_path):
     rosterd = by_file(start, tmp_path, "workers = 2\n")
     with Load(rosterd) as load:
         for workers in (3, 1, 2):
@@ -93,7 +93,7 @@ def test_reloads_under_load_cost_no_call(start, tmp_path):
     wait_for(lambda: len(rosterd.worker_pids()) == 2, 10, "the old ones gone")
 
 
-def test_calls_of_before_go_on_and_connections_of_after_find_the_new(start, tmp_path):
+def test_running_calls_continue_and_new_connections_reach_new_workers(start, tmp_path):
     rosterd = by_file(start, tmp_path, "workers = 1\nmax-message-size = 1K\n")
     before = rosterd.worker_pids()
     chat = Conversation(rosterd.stub())
@@ -117,8 +117,9 @@ def test_drain_of_a_reload_ends_with_its_timeout(start, tmp_path):
 
 
 @pytest.mark.parametrize("half", [b"", wire.PREFACE[:9], wire.PREFACE])
-def test_handshake_of_before_may_end_after(start, tmp_path, half):
-    """grpcio leaves one half done until its next call, which a close would fail."""
+def test_handshake_begun_before_a_reload_may_end_after_it(start, tmp_path, half):
+    """grpcio leaves a handshake half finished until its next call; that call would fail if the
+    server closed the connection."""
     rosterd = by_file(start, tmp_path, "workers = 1\nhandshake-timeout = 20s\n")
     before = rosterd.worker_pids()
     with Wire(rosterd.connect(), hello=False) as connection:
@@ -133,7 +134,7 @@ def test_handshake_of_before_may_end_after(start, tmp_path, half):
     wait_for(lambda: gone(before[0]), 10, "the old worker gone")
 
 
-def test_handshake_that_does_not_end_does_not_keep_the_old_worker(start, tmp_path):
+def test_unfinished_handshake_does_not_keep_the_old_worker(start, tmp_path):
     rosterd = by_file(start, tmp_path, "workers = 1\nhandshake-timeout = 500ms\n")
     before = rosterd.worker_pids()
     with rosterd.connect():
@@ -153,14 +154,14 @@ def test_bad_reload_changes_nothing_and_says_why(start, tmp_path, text, said):
     rosterd.conf.write_text(text)
     said = said.format(conf=rosterd.conf)
     assert reload(rosterd, status=1).startswith(f"rosterd: {said}")
-    # the command has looked first; a signal alone reaches the server
+    # The command checks the file first; a signal alone reaches the server.
     rosterd.process.send_signal(signal.SIGHUP)
     rosterd.wait_log(f"error .* reload: {said}.*; what was in force stays".replace("(", "."))
     assert rosterd.worker_pids() == before
     rosterd.stub().CreateUser(pb.CreateUserRequest(username="a"))
 
 
-def test_what_cannot_change_is_named(start, tmp_path):
+def test_options_that_need_a_restart_are_named(start, tmp_path):
     rosterd = by_file(start, tmp_path, "workers = 2\nmax-users = 10\n")
     rosterd.conf.write_text("workers = 2\nmax-users = 20\nunique = email\n")
     assert reload(rosterd) == "reloaded: 2 workers; only a restart changes max-users, unique"
@@ -187,7 +188,7 @@ def test_listen_changes_by_reload(start, tmp_path):
     conf.write_text(f"listen = 127.0.0.1:{second}\n")
     reload(rosterd)
     wait_for(lambda: not path.exists(), 10, "the socket file removed")
-    # one that cannot be bound leaves all as it was
+    # An address that cannot be bound leaves everything unchanged.
     with socket.socket() as other:
         other.bind(("127.0.0.1", first))
         other.listen()
@@ -214,14 +215,14 @@ def test_certificates_are_replaced_by_reload(start, tmp_path):
     assert serial() != before
 
 
-def test_reload_of_who_is_no_server_is_told():
+def test_reload_of_another_process_is_refused():
     done = subprocess.run([ROSTERD, "--reload", str(os.getpid())], capture_output=True, text=True,
                           timeout=30)
     assert done.returncode == 1
     assert done.stderr == f"rosterd: reload: process {os.getpid()}: it is no rosterd that runs here\n"
 
 
-def test_many_reloads_at_once_are_each_told_the_outcome(start, tmp_path):
+def test_simultaneous_reloads_all_get_their_outcome(start, tmp_path):
     rosterd = by_file(start, tmp_path, "workers = 1\n")
     outcomes = []
     threads = [threading.Thread(target=lambda: outcomes.append(reload(rosterd))) for _ in range(8)]
@@ -236,7 +237,7 @@ def test_many_reloads_at_once_are_each_told_the_outcome(start, tmp_path):
 # ---- upgrade ----
 
 def master_of(rosterd, other_than):
-    """Workers have names of their own."""
+    """Finds the master; workers have other process names."""
     for name in filter(str.isdigit, os.listdir("/proc")):
         try:
             words = pathlib.Path(f"/proc/{name}/cmdline").read_bytes().split(b"\0")
@@ -249,7 +250,7 @@ def master_of(rosterd, other_than):
 
 
 class Taken:
-    """The new program: no child of ours, so it is looked at by pid."""
+    """The new program. It is no child of the tests, so it is watched by pid."""
 
     def __init__(self, pid):
         self.pid = pid
@@ -275,7 +276,7 @@ def upgrade(rosterd):
     return rosterd.process.pid
 
 
-def test_upgrades_under_load_cost_no_call_and_no_user(start, tmp_path):
+def test_upgrades_under_load_lose_no_call_and_no_user(start, tmp_path):
     path = tmp_path / "r.sock"
     rosterd = start("--listen", f"unix:{path}")
     with Load(rosterd) as load:
@@ -295,7 +296,7 @@ def test_upgrades_under_load_cost_no_call_and_no_user(start, tmp_path):
     assert len(read_all(rosterd.stub(), 10**6)[0]) == len(load.created)
 
 
-def test_upgrade_follows_the_file_in_its_addresses(start, tmp_path):
+def test_upgrade_takes_its_addresses_from_the_file(start, tmp_path):
     first, second, path = free_port(), free_port(), tmp_path / "r.sock"
     conf = tmp_path / "rosterd.conf"
     conf.write_text(f"listen = 127.0.0.1:{first}\nlisten = unix:{path}\n")
@@ -313,7 +314,7 @@ def test_upgrade_follows_the_file_in_its_addresses(start, tmp_path):
     rosterd.stop()
 
 
-def test_calls_of_before_an_upgrade_go_on(start):
+def test_calls_survive_an_upgrade(start):
     rosterd = start(workers=1)
     chat = Conversation(rosterd.stub())
     chat.say("one")
@@ -329,7 +330,7 @@ def test_calls_of_before_an_upgrade_go_on(start):
 
 
 def another(rosterd, tmp_path, text):
-    """The server runs from a copy of the program, which then becomes something else."""
+    """Starts the server from a copy of the program, and then replaces the copy with something else."""
     program = tmp_path / "rosterd"
     shutil.copy(ROSTERD, program)
     rosterd.stop()
@@ -358,8 +359,9 @@ def test_new_program_that_does_not_start_leaves_the_old_one_serving(start, tmp_p
     assert rosterd.stop() == 0
 
 
-def test_new_program_with_another_layout_refuses_and_says_which(start):
-    """To the new one the segment's header says another revision; the old one has read it."""
+def test_new_program_with_another_layout_refuses_and_names_it(start):
+    """The segment's header shows another revision to the new program; the old program has already
+    read it."""
     rosterd = start()
     with open("/dev/shm" + rosterd.segment, "r+b") as file:
         head = file.read(64)
@@ -376,7 +378,7 @@ def test_new_program_with_another_layout_refuses_and_says_which(start):
     assert len(read_all(rosterd.stub(), 10)[0]) == 1
 
 
-def test_killed_during_an_upgrade_the_table_is_whole(start):
+def test_table_is_intact_after_a_kill_during_an_upgrade(start):
     rosterd = start()
     rosterd.stub().CreateUser(pb.CreateUserRequest(username="a"))
     old = rosterd.process

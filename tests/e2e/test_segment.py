@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The segment's life across starts: refused, set aside, taken over, made larger."""
+"""The segment across starts: refused, moved aside, taken over, enlarged."""
 import contextlib
 import hashlib
 import os
@@ -33,7 +33,7 @@ def flip(path, offset):
 
 
 def refused(rosterd, *options):
-    """The line with which a start ends that must not work."""
+    """Starts a server that must refuse to start. Returns the line that it prints."""
     rosterd.options = list(options)
     skip = len(rosterd.log())
     rosterd.spawn()
@@ -49,14 +49,14 @@ def restart(rosterd, *options):
 
 @pytest.fixture
 def filled(start):
-    """A stopped server's segment with 2,000 users."""
+    """A stopped server and its segment with 2,000 users."""
     rosterd = start()
     fill(rosterd, requests(2000), 2000)
     assert rosterd.stop() == 0
     return rosterd
 
 
-def test_corrupt_segment_is_refused_named_and_left_as_it_was(filled):
+def test_corrupt_segment_is_refused_named_and_left_unchanged(filled):
     path = path_of(filled)
     whole = path.read_bytes()
     at = whole.index(b"user0001234@example.org")
@@ -83,7 +83,7 @@ def test_segment_of_another_layout_is_refused_and_left_as_it_was(filled):
 def test_reset_moves_the_segment_aside_and_starts_empty(filled):
     path = path_of(filled)
     before = digest(path)
-    flip(path, 12)  # it need not be sound
+    flip(path, 12)  # a reset accepts a damaged segment
     restart(filled, "--segment-reset")
     assert read_all(filled.stub(), 10)[0] == []
     moved = re.search(r"segment (\S+): moved aside to (\S+)", filled.log())
@@ -111,7 +111,7 @@ def test_reset_without_a_segment_just_starts(start):
     assert rosterd.stop() == 0
 
 
-def test_kill_9_of_all_in_mid_load_loses_no_acknowledged_user(start):
+def test_killing_all_processes_under_load_loses_no_acknowledged_user(start):
     rosterd = start(workers=2)
     acknowledged, over = [], threading.Event()
 
@@ -149,7 +149,7 @@ def test_kill_9_of_all_in_mid_load_loses_no_acknowledged_user(start):
     assert found["bytes_used"] + found["bytes_free"] + found["bytes_tables"] == arena
 
 
-def test_larger_max_users_and_other_unique_are_made_at_the_next_start(filled):
+def test_larger_max_users_and_other_unique_keys_apply_at_the_next_start(filled):
     restart(filled, "--max-users", "3000000", "--unique", "username,email")
     stub = filled.stub()
     users = {user.username: user for user in read_all(stub, 3000)[0]}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Started in an odd state, or under a limit: closed descriptors, outputs of all kinds, a bound on
+"""Starts in unusual states and under limits: closed descriptors, outputs of all kinds, a limit on
 the size of files, signals that come too early."""
 import os
 import re
@@ -21,7 +21,7 @@ def create(rosterd, name="ada"):
 
 
 def behind(rosterd, *words):
-    """Its command line has these words before it."""
+    """Makes the server start through this command prefix."""
     command = rosterd.command
     rosterd.command = lambda: [*words, *command()]
     return rosterd
@@ -30,7 +30,7 @@ def behind(rosterd, *words):
 # ---- descriptors 0 to 2 ----
 
 @pytest.mark.parametrize("closed", ["0<&-", "1>&-", "2>&-", "0<&- 1>&-", "0<&- 1>&- 2>&-"])
-def test_closed_descriptors_are_no_sockets_of_ours(start, closed):
+def test_closed_descriptors_are_not_reused_for_sockets(start, closed):
     rosterd = start(start=False)
     rosterd.options = ["--log-file", str(rosterd.log_path)]  # standard error may be closed
     behind(rosterd, "sh", "-c", f'exec "$@" {closed}', "sh").start()
@@ -55,7 +55,8 @@ def test_tool_without_descriptors_writes_nothing_into_the_segment(start):
 # ---- where logs go ----
 
 def output(kind, tmp_path):
-    """@return what the server writes to, and a function that says what it wrote since"""
+    """@return the output for the server, and a function that returns what the server wrote since
+    the last call"""
     if kind == "socket":
         ours, theirs = socket.socketpair()
         return theirs, lambda: ours.recv(1 << 16).decode()
@@ -97,7 +98,7 @@ def test_log_file_may_be_standard_output(start):
 @pytest.mark.parametrize("path, reason", [
     ("/dev/fd/77", "this process was not started with such a descriptor to write to"),
     ("FIFO", "nobody reads this FIFO")], ids=["not open", "FIFO"])
-def test_log_that_cannot_be_written_is_refused_and_nobody_waits(tmp_path, option, path, reason):
+def test_log_that_cannot_be_written_is_refused_without_blocking(tmp_path, option, path, reason):
     if path == "FIFO":
         path = str(tmp_path / "fifo")
         os.mkfifo(path)
@@ -105,7 +106,7 @@ def test_log_that_cannot_be_written_is_refused_and_nobody_waits(tmp_path, option
     assert option[2:] in line and path in line and reason in line
 
 
-def test_log_never_goes_into_a_file_of_ours(start):
+def test_log_is_never_written_into_the_servers_own_files(start):
     """/dev/fd/N of a running server may be its segment."""
     rosterd = start(start=False)
     config = rosterd.log_path.with_suffix(".conf")
@@ -130,7 +131,7 @@ def limit(rosterd, size):
         subprocess.run(["prlimit", f"--pid={pid}", f"--fsize={size}:"], check=True)
 
 
-def test_access_log_at_the_limit_of_a_file_costs_lines_and_no_worker(start, tmp_path):
+def test_access_log_at_the_file_size_limit_loses_lines_but_no_worker(start, tmp_path):
     path = tmp_path / "access.log"
     rosterd = start("--access-log", "on", "--access-log-file", str(path), "--log-file",
                     str(tmp_path / "log"), start=False)
@@ -144,7 +145,7 @@ def test_access_log_at_the_limit_of_a_file_costs_lines_and_no_worker(start, tmp_
     wait_for(lambda: rosterd.inspect("stats")["rosterd_access_log_dropped_total"] > 50, 5, "losses")
     assert path.stat().st_size == 10000
     rosterd.wait_log(r"warning .* access-log-file: \d+ lines are lost: File too large")
-    for _ in range(60):  # the log meets it, too
+    for _ in range(60):  # the log reaches the limit, too
         rosterd.process.send_signal(signal.SIGUSR1)
         stub.CreateUser(pb.CreateUserRequest(username="x"), timeout=10)
     assert rosterd.worker_pids() == workers and rosterd.process.poll() is None
@@ -160,7 +161,7 @@ def is_created(rosterd):
     return True
 
 
-def test_table_that_grows_past_the_limit_is_full_and_goes_on(start):
+def test_table_that_reaches_the_limit_is_full_and_keeps_serving(start):
     rosterd = start()
     workers = rosterd.worker_pids()
     size = os.stat("/dev/shm" + rosterd.segment).st_size
@@ -173,7 +174,7 @@ def test_table_that_grows_past_the_limit_is_full_and_goes_on(start):
             break
     assert "no memory for another user" in result.errors[0]
     with pytest.raises(grpc.RpcError) as error:
-        while True:  # there is room for a smaller one, or a few
+        while True:  # there may be room for a few smaller users
             stub.CreateUser(pb.CreateUserRequest(username="x"), timeout=10)
             created += 1
     assert error.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
@@ -194,7 +195,7 @@ def test_start_under_a_small_limit_is_refused_with_one_line(start):
     assert rosterd.shm_files() == []
 
 
-def test_limit_below_the_segments_bound_is_warned_of(start):
+def test_limit_below_the_segments_maximum_causes_a_warning(start):
     rosterd = behind(start(start=False), "prlimit", f"--fsize={1 << 30}")
     rosterd.start()
     rosterd.wait_log(f"warning .* limits: files may grow to {1 << 30} bytes, the segment to")
@@ -217,18 +218,18 @@ def test_dump_past_the_limit_is_an_error_and_leaves_no_file(start, tmp_path, arg
 # ---- signals ----
 
 @pytest.mark.parametrize("early", [signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2])
-def test_signal_before_it_serves_ends_nothing(start, tmp_path, early):
+def test_signal_before_the_server_serves_is_harmless(start, tmp_path, early):
     config = tmp_path / "config"
     config.write_text("drain-timeout = 1s\n")
     rosterd = start("--config", str(config), start=False)
     rosterd.spawn()
-    while "limits:" not in rosterd.log():  # one of its first words
+    while "limits:" not in rosterd.log():  # one of the first messages
         assert rosterd.process.poll() is None
     rosterd.process.send_signal(early)
     rosterd.wait_log("Server started")
     if early == signal.SIGHUP:
         rosterd.wait_log("reloaded: ")
-    if early == signal.SIGUSR2:  # it is told, whatever comes of it
+    if early == signal.SIGUSR2:  # the log reports the request, whatever its outcome
         rosterd.wait_log("upgrade: (not now: workers are being started|process .* serves)")
     if "upgrade: process" in rosterd.log():
         return
@@ -237,7 +238,7 @@ def test_signal_before_it_serves_ends_nothing(start, tmp_path, early):
 
 
 @pytest.mark.slow
-def test_new_program_that_never_serves_is_told_as_ended_by_this_one(start, tmp_path):
+def test_new_program_that_never_serves_is_reported_as_ended_by_the_old_one(start, tmp_path):
     rosterd = start()
     another(rosterd, tmp_path, "#!/bin/sh\nexec sleep 1000\n")
     rosterd.process.send_signal(signal.SIGUSR2)
@@ -248,12 +249,12 @@ def test_new_program_that_never_serves_is_told_as_ended_by_this_one(start, tmp_p
     assert rosterd.stop() == 0
 
 
-# ---- what a person types ----
+# ---- command lines typed by people ----
 
 @pytest.mark.parametrize("program, word, said", [
     (ROSTERD, "-h", "Usage: rosterd"), (ROSTERD, "-V", "rosterd "),
     (SHM_INSPECT, "-h", "Usage: shm-inspect"), (SHM_INSPECT, "-V", "shm-inspect ")])
-def test_short_words_answer_as_the_long_ones(program, word, said):
+def test_short_options_work_like_the_long_ones(program, word, said):
     done = subprocess.run([program, word], capture_output=True, text=True, timeout=20, check=True)
     assert done.stdout.startswith(said) and done.stderr == ""
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""A process that holds the writer lock and is stopped, or dies: reads do not
-notice, writes are told, and all goes on when the lock is free."""
+"""A process that holds the writer lock is stopped or dies: reads are not affected, writes get an
+error, and everything continues when the lock is free."""
 import contextlib
 import json
 import os
@@ -21,7 +21,7 @@ from wire import Wire, message
 UNAVAILABLE = grpc.StatusCode.UNAVAILABLE.value[0]
 BATCH = 20  # users of the writer's commit
 READS = 1500
-# Points of a commit, and whether it counts when its process dies there.
+# Points of a commit, and whether the commit counts if its process dies there.
 POINTS = {"locked": False, "before seal": False, "sealed": True, "half published": True,
           "half replayed": True, "replayed": True}
 
@@ -55,7 +55,7 @@ class Writer:
 
 @contextlib.contextmanager
 def connection_to_each_worker(rosterd):
-    """{pid: a connection}"""
+    """Returns {pid: a connection to this worker}."""
     found, workers = {}, set(rosterd.worker_pids())
     with contextlib.ExitStack() as stack:
         for _ in range(500):
@@ -68,7 +68,7 @@ def connection_to_each_worker(rosterd):
 
 
 def read_latencies(wire, users):
-    """Seconds of each of READS calls of GetUser, sorted."""
+    """Makes READS calls of GetUser. Returns their durations in seconds, sorted."""
     seconds = []
     wire.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # a call is two writes
     for i in range(READS):
@@ -99,19 +99,20 @@ def serve(start):
 
 
 @pytest.mark.parametrize("point", ["locked", "half published"])
-def test_reads_keep_their_pace_beside_a_stopped_writer(start, point):
+def test_reads_keep_their_latency_while_a_writer_is_stopped(start, point):
     rosterd, users = serve(start)
     with connection_to_each_worker(rosterd) as wires, contextlib.ExitStack() as stack:
         before = {pid: read_latencies(wire, users) for pid, wire in wires.items()}
         writer = stack.enter_context(Writer(rosterd, "stop", point))
         for pid, wire in wires.items():
-            for i in range(50):  # which wait for the lock meanwhile
+            for i in range(50):  # the writes wait for the lock meanwhile
                 start_create(wire, f"waits{i}")
             during = read_latencies(wire, users)
-            # the machine is busy with other tests: a ratio, and what a scheduler may take
+            # The machine is busy with other tests, so the bound is a ratio plus what a scheduler
+            # may take.
             assert statistics.median(during) < 5 * statistics.median(before[pid]) + 0.002
             assert p99(during) < 5 * p99(before[pid]) + 0.05, (p99(during), p99(before[pid]))
-        assert len(read_all(rosterd.stub(), 10**6)[0]) == 2000  # nothing of what is half there
+        assert len(read_all(rosterd.stub(), 10**6)[0]) == 2000  # nothing of the unfinished commit
         writer.go_on()
     rosterd.stub().CreateUser(pb.CreateUserRequest(username="after"))
     names = [user.username for user in read_all(rosterd.stub(), 10**6)[0]]
@@ -120,7 +121,7 @@ def test_reads_keep_their_pace_beside_a_stopped_writer(start, point):
     assert rosterd.stop() == 0
 
 
-def test_writes_are_told_within_the_second_and_go_on_when_it_does(start):
+def test_writes_get_an_error_within_a_second_and_work_when_the_writer_continues(start):
     rosterd, _ = serve(start)
     with connection_to_each_worker(rosterd) as wires, Writer(rosterd, "stop", "sealed") as writer:
         began = time.monotonic()
@@ -135,7 +136,7 @@ def test_writes_are_told_within_the_second_and_go_on_when_it_does(start):
             assert response.grpc_status == UNAVAILABLE
             assert "the table is busy" in response.trailers["grpc-message"]
         took = time.monotonic() - began
-        assert 0.5 < took < 3, took  # waited for the lock, and not for long
+        assert 0.5 < took < 3, took  # the call waits for the lock, but not for long
         writer.go_on()
         for wire in wires.values():
             assert wire.wait(start_create(wire, "again")).grpc_status == 0
@@ -145,7 +146,7 @@ def test_writes_are_told_within_the_second_and_go_on_when_it_does(start):
     assert rosterd.stop() == 0
 
 
-def test_write_that_waits_is_done_when_the_writer_goes_on(start):
+def test_waiting_write_succeeds_when_the_writer_continues(start):
     rosterd, _ = serve(start)
     with Wire(rosterd.connect()).wait_ready() as wire:
         with Writer(rosterd, "stop", "locked") as writer:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The death of a worker, and what it must not cost."""
+"""The death of a worker, and what it must not affect."""
 import contextlib
 import json
 import os
@@ -18,7 +18,7 @@ from wire import Wire, message
 
 
 def serving(rosterd, sock):
-    """The worker that has accepted this connection."""
+    """Returns the worker that has accepted this connection."""
     local = sock.getsockname()
     inode = None
     with open("/proc/net/tcp", encoding="ascii") as file:
@@ -36,7 +36,7 @@ def serving(rosterd, sock):
 
 
 def chats_on_each_worker(rosterd):
-    """{pid: a wire with an open Chat}, one for each worker"""
+    """Returns {pid: a connection with an open Chat}, one for each worker."""
     found, wires = {}, []
 
     def missing():
@@ -51,13 +51,13 @@ def chats_on_each_worker(rosterd):
     return found
 
 
-def test_killed_worker_is_replaced_and_told_of(start):
+def test_killed_worker_is_replaced_and_reported(start):
     rosterd = start()
     found = chats_on_each_worker(rosterd)
     victim, survivor = rosterd.worker_pids()
     os.kill(victim, signal.SIGKILL)
     found[victim].wait_close(10)
-    # the others' connections feel nothing of it
+    # The other workers' connections are not affected.
     found[survivor].data(1, message(pb.ChatMessage(text="still")))
     assert found[survivor].wait(1).grpc_status == 0
     wait_for(lambda: len(rosterd.worker_pids()) == 2 and victim not in rosterd.worker_pids())
@@ -66,18 +66,18 @@ def test_killed_worker_is_replaced_and_told_of(start):
     assert re.search(r"\b9\b|KILL|[Kk]illed", obituary), obituary
     assert re.search(r"calls in flight: [1-9]", obituary), obituary
     assert len(re.findall(r"Server started", rosterd.log())) == 1
-    # and the new worker serves
+    # The new worker serves.
     chats_on_each_worker(rosterd)
     assert rosterd.stop() == 0
 
 
-def test_worker_killed_under_load_costs_its_own_clients_alone(start):
+def test_worker_killed_under_load_affects_only_its_own_clients(start):
     rosterd = start(workers=3)
     found = chats_on_each_worker(rosterd)
     acknowledged, lost, errors, stop = [], [], [], threading.Event()
 
     def create(number):
-        """Creates for ever; a lost connection is noted and made anew."""
+        """Creates users until stopped. Records a lost connection and opens a new one."""
         count = 0
         while not stop.is_set():
             stub = rosterd.stub()
@@ -95,7 +95,7 @@ def test_worker_killed_under_load_costs_its_own_clients_alone(start):
         thread.start()
     killed = set()
     try:
-        # one worker lives through it all, and so do its connections
+        # One worker survives everything, and so do its connections.
         survivor = rosterd.worker_pids()[0]
         for _ in range(4):
             before = len(acknowledged)
@@ -120,7 +120,7 @@ def test_worker_killed_under_load_costs_its_own_clients_alone(start):
     assert len(stored) == len(users)
     for user in acknowledged:
         assert stored[user.id] == user
-    # a reply may have been lost with its worker, hence not equal: six clients, four kills
+    # A reply may be lost with its worker, so the numbers may differ: by six clients, four kills.
     assert len(acknowledged) <= len(stored) <= len(acknowledged) + 6 * 4
     assert rosterd.stop() == 0
 
@@ -150,7 +150,7 @@ def test_worker_killed_in_the_middle_of_a_batch_and_a_listing(start):
     users, _ = read_all(rosterd.stub(), 10**6)
     names = [user.username for user in users]
     assert names[:20000] == [f"user{i:07}" for i in range(20000)]
-    # of each batch a beginning is there, and it is whole
+    # A beginning of each batch exists, without a gap.
     rest, at = names[20000:], 0
     while at < len(rest):
         run = 0
@@ -168,7 +168,7 @@ def failing(rosterd):
     return True
 
 
-def test_worker_that_dies_again_and_again_is_respawned_no_faster_than_it_can_be_borne(start):
+def test_worker_that_keeps_dying_is_respawned_with_increasing_delays(start):
     rosterd = start(workers=1)
     seen = set()
     end = time.monotonic() + 4
@@ -201,7 +201,7 @@ def test_stopped_worker_does_not_stop_the_others(start):
     assert found[stopped].wait(1).grpc_status == 0
 
 
-def test_eight_connections_are_served_however_they_fall(start):
+def test_eight_connections_are_served_however_they_are_distributed(start):
     rosterd = start(workers=4)
     chats = [Conversation(rosterd.stub()) for _ in range(8)]
     assert [chat.say(str(i)).text for i, chat in enumerate(chats)] == [f"Echo: {i}" for i in range(8)]
@@ -210,7 +210,7 @@ def test_eight_connections_are_served_however_they_fall(start):
 
 
 def test_dead_master_takes_its_workers_with_it(start):
-    """Else they would hold the port and the segment against the next start."""
+    """Otherwise the workers would hold the port and the segment, and prevent the next start."""
     rosterd = start()
     pids = rosterd.worker_pids()
     os.kill(rosterd.process.pid, signal.SIGKILL)
@@ -222,7 +222,7 @@ def test_dead_master_takes_its_workers_with_it(start):
 
 
 def test_dead_master_takes_a_stopped_worker_with_it(start):
-    """One that reads no pipe any more: the kernel's signal reaches it."""
+    """A stopped worker no longer reads its pipe: the kernel's signal reaches it."""
     rosterd = start()
     pids = rosterd.worker_pids()
     os.kill(pids[0], signal.SIGSTOP)
@@ -237,34 +237,36 @@ DEAF = r"""
 #include <sys/prctl.h>
 int prctl(int option, ...)
 {
-    (void)option; /* nobody asks the kernel for a signal */
+    (void)option; /* the worker does not ask the kernel for a signal */
     return 0;
 }
 """
 
 
 def test_worker_sees_the_end_of_its_master_without_the_kernels_signal(start, tmp_path):
-    """Which is not sent where a security module stands between the two."""
+    """The kernel does not send the signal if a security module stands between the two."""
     (tmp_path / "deaf.c").write_text(DEAF)
     subprocess.run(["gcc", "-shared", "-fPIC", "-o", tmp_path / "deaf.so", tmp_path / "deaf.c"],
                    check=True, timeout=60)
     rosterd = start(start=False)
     command = rosterd.command
-    # the sanitizer's library must be the first: that build has both ways at once
+    # The sanitizer's library must be loaded first, so the sanitized build runs this test without
+    # the preload: both ways work there.
     preload = "" if SANITIZED else f"{tmp_path}/deaf.so"
     rosterd.command = lambda: ["env", f"LD_PRELOAD={preload}", *command()]
     rosterd.start()
     pids = rosterd.worker_pids()
     with open(f"/proc/{pids[0]}/comm", encoding="ascii") as file:
-        assert SANITIZED or file.read() == "rosterd\n"  # its name was not set either
+        assert SANITIZED or file.read() == "rosterd\n"  # the process's name was not set, either
     os.kill(rosterd.process.pid, signal.SIGKILL)
     rosterd.process.wait(10)
     for pid in pids:
         wait_for(lambda p=pid: gone(p), 10, f"end of worker {pid}")
 
 
-def test_worker_that_no_successor_could_replace_stops_the_service_with_its_reason(start):
-    """Here because every place in the segment is taken: what another try would not change."""
+def test_worker_that_cannot_be_replaced_stops_the_server_with_the_reason(start):
+    """Here the reason is that every slot in the segment is taken: another attempt would not change
+    that."""
     rosterd = start(workers=1)
     with subprocess.Popen([WRITER, rosterd.segment, "crowd"], stdout=subprocess.PIPE,
                           text=True) as crowd:
@@ -272,7 +274,7 @@ def test_worker_that_no_successor_could_replace_stops_the_service_with_its_reaso
             assert json.loads(crowd.stdout.readline())["joined"] > 1000
             end = time.monotonic() + 20
             while rosterd.process.poll() is None and time.monotonic() < end:
-                for pid in rosterd.worker_pids():  # now and then its successor is faster
+                for pid in rosterd.worker_pids():  # sometimes the successor gets the slot first
                     with contextlib.suppress(ProcessLookupError):
                         os.kill(pid, signal.SIGKILL)
                 time.sleep(0.05)

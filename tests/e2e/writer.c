@@ -1,17 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A process that writes beside a server, for the end-to-end tests:
+ * A process that writes to the segment of a running server, for the end-to-end tests:
  *   writer SEGMENT info
  *   writer SEGMENT update FIRST COUNT UPDATES RATE
- *       gives the COUNT users after the first FIRST a new role in turn, UPDATES times in
- *       all, RATE a second (0: at full speed), and says what memory that took at most
+ *       gives the COUNT users after the first FIRST new roles in turn, UPDATES updates in
+ *       all, RATE
+ *       per second (0: at full speed), and prints the highest memory use meanwhile
  *   writer SEGMENT stop POINT
  *   writer SEGMENT kill POINT
- *       takes the writer lock for a batch of new users, and stops or dies at this point
- *       of its commit (those of the library's test hooks)
+ *       takes the writer lock for a batch of new users, and stops or dies at this point of
+ *       its
+ *       commit (the points are those of the library's test hooks)
  *   writer SEGMENT crowd
- *       takes every place in the segment that is free or becomes so, until it is killed
- * What it has to say is one line of JSON.
+ *       takes every free slot of the segment, now and later, until it is killed
+ * It prints one line of JSON.
  */
 #include <inttypes.h>
 #include <signal.h>
@@ -26,7 +28,7 @@
 
 enum {
     CHUNK = 64, /* updates between two looks at memory and clock */
-    BATCH = 20, /* users of the commit that stops or dies */
+    BATCH = 20, /* users of the commit that stops */
 };
 
 void (*shm_test_hook)(const char *point);
@@ -45,7 +47,7 @@ static uint64_t number(const char *text)
     char *end;
     uint64_t value = strtoull(text, &end, 10);
     if (*text == '\0' || *end != '\0')
-        fail(text, "is no number");
+        fail(text, "is not a number");
     return value;
 }
 
@@ -125,7 +127,7 @@ static struct target *find_targets(uint64_t first, uint64_t count)
             rc = shm_cursor_next(&cursor, &user);
         } while (rc == SHM_EMORE);
         if (rc != SHM_OK || user.body_len > USER_BODY_MAX)
-            fail("listing", "there are not so many users");
+            fail("listing", "there are too few users");
         if (n < first)
             continue;
         struct target *target = &targets[n - first];
@@ -146,7 +148,7 @@ static void update(const struct target *target, uint64_t round)
     uint8_t body[USER_BODY_MAX];
     int rc;
     if (!user_body_decode(&fields, roles, target->body, target->len))
-        fail("body", "is no user");
+        fail("body", "is not a user");
     snprintf(role, sizeof(role), "round%" PRIu64, round);
     roles[0] = (struct user_text){(const uint8_t *)role, strlen(role)};
     fields.roles = roles;
@@ -224,7 +226,7 @@ static void crowd(void)
         joined++;
     printf("{\"joined\":%u}\n", joined);
     fflush(stdout);
-    for (;;) /* they end with the process */
+    for (;;) /* the process ends them */
         (void)shm_actor_join(&more, store, SHM_ACTOR_TOOL, joined, &fault);
 }
 

@@ -272,7 +272,7 @@ static void a_flip_of_the_empty_log_is_found_or_listed(void **state)
     uint64_t before = missed_else;
     (void)state;
     flip_range(SHM_LOG_AT, offsetof(struct shm_log, entry), 1);
-    for (unsigned bit = 0; bit < 8; bit++) { /* one of the bits is SEALED, with */
+    for (unsigned bit = 0; bit < 8; bit++) { /* one of the bits is SEALED, with the last commit */
         uint64_t found_before = found;
         flip(SHM_LOG_AT + offsetof(struct shm_log, state), (uint8_t)(1u << bit));
         assert_int_equal(found - found_before, 1u << bit == SHM_LOG_SEALED ? 0 : 1);

@@ -168,12 +168,12 @@ struct meeting {
     _Alignas(SHM_LINE) uint64_t unlinked; /* written by the retirer: number of this round */
     _Alignas(SHM_LINE) uint64_t looked;   /* last round in which the retirer looked at the slots */
     _Alignas(SHM_LINE) uint64_t over;     /* last round that the reader has finished */
-    _Alignas(SHM_LINE) uint64_t read;     /* the value that the reader found in */
+    _Alignas(SHM_LINE) uint64_t read;     /* the value that the reader found in `unlinked` */
     /* Written by both: the reader's stores wait for these lines, and `ctr` waits behind them. */
     struct {
         _Alignas(SHM_LINE) uint64_t word;
     } busy[BUSY];
-    unsigned slot; /* the reader's slot, from the first */
+    unsigned slot; /* the reader's slot, set in the first round */
 };
 
 static struct meeting *meet;

@@ -127,7 +127,7 @@ static void write_some(struct shm_actor *actor, uint64_t *random)
 {
     struct shm_new_user users[LARGE];
     uint8_t bodies[LARGE][SHM_BODY_MAX], ids[LARGE][SHM_ID_SIZE];
-    bool large = random_next(random) % 8 == 0; /* the batch is copied before the lock is */
+    bool large = random_next(random) % 8 == 0; /* the batch is copied before the lock is taken */
     uint64_t n = large ? USERS : random_next(random) % (USERS - BATCH);
     uint64_t value = random_next(random);
     size_t many = large ? LARGE : 1 + random_next(random) % BATCH;

@@ -25,7 +25,7 @@ from verifier import SECONDS, Verifier
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 PROTO = ROOT / "proto" / "user_service.proto"
-BASE_CALLS = {"h2load": 2000, "ghz": 200}  # calls of a step at full concurrency; times the weight of the method
+BASE_CALLS = {"h2load": 2000, "ghz": 200}  # times weight: calls of a step at full concurrency
 SHARES = (0.05, 0.5, 1.0)  # share of these calls at each of the three levels of concurrency
 VERIFIER_USERS = 20_000  # room for the users that the verifying client creates
 
