@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The careful reader, with and without protection: beside a writer at full speed, and on what
- * writers leave who die in the middle of a commit. */
+/* The careful reader, protected and unprotected: while a writer runs at full speed, and on what
+ * writers leave that die in the middle of a commit. */
 #include <signal.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -14,7 +14,8 @@ void (*shm_test_hook)(const char *point);
 
 enum { STAYING = 200, COMING = 200, BODY_LEAST = 16, BODY_MOST = 600, ROUND = 16 };
 
-/* A reader of this process's own segment; without protection as where it may not be written. */
+/* Opens a reader of this process's own segment. Unprotected: as if the segment could not be
+ * written. */
 static struct shm_reader *reader_open(struct fixture *f, struct shm_store *look, bool protected)
 {
     struct shm_reader *reader;
@@ -25,7 +26,7 @@ static struct shm_reader *reader_open(struct fixture *f, struct shm_store *look,
     return reader;
 }
 
-/* ---- users whose bodies tell of a mixture ---- */
+/* ---- users whose bodies reveal a mixture ---- */
 
 static void fill(struct shm_new_user *user, uint8_t body[BODY_MOST], uint64_t n, uint64_t stamp)
 {
@@ -36,7 +37,7 @@ static void fill(struct shm_new_user *user, uint8_t body[BODY_MOST], uint64_t n,
     memcpy(body, &n, sizeof(n));
 }
 
-/* @return its n */
+/* Checks that the body is no mixture. @return the user's number */
 static uint64_t check_record(const struct shm_record *record)
 {
     uint64_t n;
@@ -88,7 +89,7 @@ static void write_for_ever(struct fixture *f, int argument)
     }
 }
 
-/* ---- beside a writer ---- */
+/* ---- while a writer runs ---- */
 
 static void list_once(struct shm_reader *reader, struct shm_fault *fault)
 {
@@ -151,7 +152,7 @@ static void read_beside_a_writer(struct fixture *f, bool protected)
     assert_int_equal(waitpid(writer, NULL, 0), writer);
     struct shm_info info;
     shm_store_info(f->store, &info);
-    print_message("%u listings beside %llu commits\n", rounds, (unsigned long long)info.version);
+    print_message("%u listings during %llu commits\n", rounds, (unsigned long long)info.version);
     assert_true(rounds > 1 && info.version > 200);
     shm_reader_close(reader);
 }
@@ -166,7 +167,7 @@ static void protected_reads_beside_a_writer_are_whole(void **state)
     read_beside_a_writer(*state, true);
 }
 
-/* ---- after a death in mid-commit ---- */
+/* ---- after a death in the middle of a commit ---- */
 
 static const char *kill_point;
 static unsigned kill_after;
@@ -192,12 +193,12 @@ static void write_and_die(struct fixture *f, int operation)
     else
         delete_round(actor, 0);
     shm_actor_offline(actor);
-    for (unsigned i = 0; i < 200; i++) /* and reclaims, dying there where it has not yet */
+    for (unsigned i = 0; i < 200; i++) /* also reclaims, and dies there if it has not died yet */
         shm_maintain(actor);
     _exit(0);
 }
 
-/* All or nothing of the commit is to be seen. */
+/* The reader must see all or nothing of the commit. */
 static void check_commit(struct fixture *f, bool protected, int operation, bool committed)
 {
     static const unsigned after[OPERATIONS] = {2 * ROUND, ROUND, 0};
@@ -226,7 +227,7 @@ static void check_commit(struct fixture *f, bool protected, int operation, bool 
     shm_reader_close(reader);
 }
 
-static void what_the_dead_leave_is_read_as_all_or_nothing(void **state)
+static void commits_of_dead_writers_are_read_as_all_or_nothing(void **state)
 {
     static const char *const points[] = {"locked",         "before seal", "sealed",
                                          "half published", "published",   "half replayed",
@@ -261,7 +262,7 @@ int main(void)
                                         fixture_teardown),
         cmocka_unit_test_setup_teardown(protected_reads_beside_a_writer_are_whole, fixture_setup,
                                         fixture_teardown),
-        cmocka_unit_test_setup_teardown(what_the_dead_leave_is_read_as_all_or_nothing,
+        cmocka_unit_test_setup_teardown(commits_of_dead_writers_are_read_as_all_or_nothing,
                                         fixture_setup, fixture_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
