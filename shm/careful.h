@@ -40,8 +40,6 @@ int shm_reader_open(struct shm_reader **reader, struct shm_store *store, struct 
 const char *shm_reader_unprotected(const struct shm_reader *reader);
 /** Closes the reader and ends its listing. The parameter may be NULL. */
 void shm_reader_close(struct shm_reader *reader);
-/** Its slot, where it is protected, else NULL: to follow the change feed with. */
-struct shm_actor *shm_reader_actor(struct shm_reader *reader);
 
 /** Reads the current version of the user with this id. @return SHM_OK, SHM_ENOENT, SHM_ECORRUPT */
 int shm_reader_find(struct shm_reader *reader, const uint8_t id[SHM_ID_SIZE],

@@ -9,8 +9,6 @@
 #ifndef ROSTERD_SHM_NAME_H
 #define ROSTERD_SHM_NAME_H
 
-#include <stdbool.h>
-
 enum shm_name_state {
     SHM_NAME_OURS,     /* it leads to this file, as it should */
     SHM_NAME_RESTORED, /* it was gone, and leads to this file again */
@@ -18,10 +16,5 @@ enum shm_name_state {
     SHM_NAME_LOST,     /* it is gone, and so are all other links of this file: for good */
     SHM_NAME_FAILED,   /* it is gone, and cannot be given back now: errno says why */
 };
-
-/** Names for a segment whose own is taken: NAME.20261123T063000Z, and with i over 0 -1, -2...
- * behind it, for those who come again within the second. @return false: too long */
-bool shm_name_aside(char aside[256], const char *name, int i);
-enum { SHM_ASIDE_MAX = 100 };
 
 #endif

@@ -15,14 +15,24 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "shm/careful/careful_find.h"
+#include "shm/careful/careful_list.h"
 #include "shm/careful/careful_walk.h"
+#include "shm/core/fail.h"
 #include "shm/core/grace.h"
+#include "shm/core/layout.h"
+#include "shm/core/mapping.h"
+#include "shm/core/robust_mutex.h"
+#include "shm/core/store_handle.h"
+#include "shm/core/test_points.h"
+#include "shm/error.h"
 
 /* The looks of an unprotected reader. If a record is still wrong after LOOKS_MAX looks, the last of
  * them with pauses, the cause is not a concurrent change. */
 enum { LOOKS_MAX = 64, LOOKS_FAST = 16, LOOK_PAUSE_US = 1000 };
 
-/* The number of invisible users that a listing passes before it goes offline: see rest_on_next().
+/* The number of invisible users that a listing passes before it goes offline: see
+ * reader_rest_on_next().
  */
 enum { PASS_MAX = 4096 };
 
@@ -41,7 +51,7 @@ struct shm_reader {
     struct careful careful;
 };
 
-static struct careful *start(struct shm_reader *reader, struct shm_fault *fault)
+static struct careful *reader_start(struct shm_reader *reader, struct shm_fault *fault)
 {
     if (reader->actor != NULL)
         shm_actor_online(reader->actor);
@@ -59,7 +69,7 @@ void shm_reader_rest(struct shm_reader *reader)
 
 /* Checks the kind of each mutex: with a damaged kind the C library's behaviour would be undefined.
  */
-static int check_mutexes(const struct shm_store *store, struct shm_fault *fault)
+static int reader_check_mutexes(const struct shm_store *store, struct shm_fault *fault)
 {
     pthread_mutex_t fresh;
     uint64_t ready = __atomic_load_n(&shm_control()->slots_ready, __ATOMIC_ACQUIRE);
@@ -68,23 +78,24 @@ static int check_mutexes(const struct shm_store *store, struct shm_fault *fault)
     int kind = fresh.__data.__kind;
     pthread_mutex_destroy(&fresh);
     if (shm_control()->writer.__data.__kind != kind)
-        return shm_fail(fault, SHM_ECORRUPT, "segment %s: corrupt: its writer lock is none",
-                        store->name);
+        return shm_fail(fault, SHM_ECORRUPT,
+                        "segment %s: corrupt: its writer lock is not a robust mutex", store->name);
     for (unsigned i = 0; i < ready && i < SHM_SLOTS; i++)
         if (shm_slot(i)->life.__data.__kind != kind)
-            return shm_fail(fault, SHM_ECORRUPT, "segment %s: corrupt: slot %u's lock is none",
+            return shm_fail(fault, SHM_ECORRUPT,
+                            "segment %s: corrupt: slot %u's lock is not a robust mutex",
                             store->name, i);
     return SHM_OK;
 }
 
-static int join(struct shm_reader *reader, struct shm_fault *fault)
+static int reader_join(struct shm_reader *reader, struct shm_fault *fault)
 {
     struct shm_store *store = reader->store;
     if (store->locked_out) {
         snprintf(reader->why, sizeof(reader->why), "no right to write the segment");
         return SHM_OK;
     }
-    int rc = check_mutexes(store, fault);
+    int rc = reader_check_mutexes(store, fault);
     if (rc != SHM_OK)
         return rc;
     rc = shm_actor_join(&reader->actor, store, SHM_ACTOR_TOOL, 0, fault);
@@ -102,7 +113,7 @@ int shm_reader_open(struct shm_reader **out, struct shm_store *store, struct shm
         return shm_fail(fault, SHM_ESYS, "segment %s: out of memory", store->name);
     reader->store = store;
     reader->over = true;
-    int rc = join(reader, fault);
+    int rc = reader_join(reader, fault);
     reader->careful = (struct careful){.store = store, .protected = reader->actor != NULL};
     if (rc == SHM_OK)
         *out = reader;
@@ -114,11 +125,6 @@ int shm_reader_open(struct shm_reader **out, struct shm_store *store, struct shm
 const char *shm_reader_unprotected(const struct shm_reader *reader)
 {
     return reader->actor == NULL ? reader->why : NULL;
-}
-
-struct shm_actor *shm_reader_actor(struct shm_reader *reader)
-{
-    return reader->actor;
 }
 
 void shm_reader_end(struct shm_reader *reader)
@@ -139,7 +145,7 @@ void shm_reader_close(struct shm_reader *reader)
 }
 
 /* Whether an unprotected reader should look again. */
-static bool look_again(const struct shm_reader *reader, int rc, unsigned *looks)
+static bool reader_looks_again(const struct shm_reader *reader, int rc, unsigned *looks)
 {
     if ((rc != SHM_ECORRUPT && rc != SHM_EBUSY) || reader->actor != NULL || ++*looks == LOOKS_MAX)
         return false;
@@ -152,109 +158,27 @@ struct moment {
     uint64_t version, gp;
 };
 
-static struct moment look_at_clock(void)
+static struct moment moment_now(void)
 {
     uint64_t gp = __atomic_load_n(&shm_control()->gp, __ATOMIC_ACQUIRE);
     return (struct moment){shm_version(), gp};
 }
 
-static bool has_passed(struct moment before)
+static bool moment_has_passed(struct moment before)
 {
-    struct moment now = look_at_clock();
+    struct moment now = moment_now();
     return before.version != now.version || before.gp != now.gp;
 }
 
 /* Reports that unprotected looks, the first of them at `before`, gave no consistent result. */
-static int give_up(struct careful *c, struct moment before, uint64_t seq)
+static int reader_give_up(struct careful *c, struct moment before, uint64_t seq)
 {
-    if (!has_passed(before))
+    if (!moment_has_passed(before))
         return careful_bad(c, "the list of users is broken after number %llu",
                            (unsigned long long)seq);
     return shm_fail(c->fault, SHM_EBUSY,
                     "segment %s: users change too fast to be read%s, after number %llu",
                     c->store->name, c->protected ? "" : " unprotected", (unsigned long long)seq);
-}
-
-/* ---- the list of users ---- */
-
-static const void *list_head(void)
-{
-    return &shm_control()->order;
-}
-
-static const void *order_entry(const void *link)
-{
-    return (const void *)((uintptr_t)link - offsetof(struct shm_node, order));
-}
-
-/* Whether the step over this link, just made without protection, was valid. */
-static bool step_stands(const struct careful *c, const struct careful_node *from,
-                        const void *const *word, const void *link)
-{
-    if (c->protected)
-        return true;
-    __atomic_thread_fence(__ATOMIC_ACQUIRE);
-    return (from->at == NULL || careful_node_stands(from)) &&
-           __atomic_load_n(word, __ATOMIC_RELAXED) == link;
-}
-
-/* Steps from a node, or from the list's head if from->at is NULL, to the next node. to->at is NULL
- * at the end. */
-static int step(struct careful *c, const struct careful_node *from, struct careful_node *to)
-{
-    const void *const *word =
-        (const void *const *)(from->at != NULL ? (const void *)&from->at->order.next
-                                               : &shm_control()->order.next);
-    const void *link = __atomic_load_n(word, __ATOMIC_ACQUIRE);
-    to->at = NULL;
-    if (link != list_head()) {
-        int rc = careful_node(c, order_entry(link), "the list of users", to);
-        if (rc != SHM_OK)
-            return rc;
-        /* increasing numbers end a walk through a cyclic list */
-        if (from->at != NULL && to->seq <= from->seq)
-            return careful_bad(c, "user number %llu comes after number %llu",
-                               (unsigned long long)to->seq, (unsigned long long)from->seq);
-    }
-    return step_stands(c, from, word, link) ? SHM_OK : SHM_EBUSY;
-}
-
-/* Finds a node a few steps before the first user with a number greater than `seq`. */
-static int place(struct careful *c, uint64_t seq, struct careful_node *node)
-{
-    const struct shm_node *found;
-    node->at = NULL;
-    int rc = careful_locate(c, seq, &found);
-    if (rc != SHM_OK || found == NULL)
-        return rc;
-    rc = careful_node(c, found, "the index by sequence number", node);
-    if (rc == SHM_OK && node->seq > seq)
-        rc = careful_bad(c, "the index by sequence number leads to number %llu instead of %llu",
-                         (unsigned long long)node->seq, (unsigned long long)seq);
-    return rc;
-}
-
-static bool shows(const struct careful_node *node, uint64_t version)
-{
-    return node->born <= version && version < node->died;
-}
-
-/* Walks from `node` to the first node with a number greater than `after` that the version shows.
- * @return SHM_EMORE: `most` nodes were passed, and *node is the last of them */
-static int settle(struct careful *c, struct careful_node *node, uint64_t after, uint64_t version,
-                  uint64_t bound, uint64_t most)
-{
-    do {
-        struct careful_node from = *node;
-        if (from.at != NULL && from.seq > after && most-- == 0)
-            return SHM_EMORE;
-        int rc = step(c, &from, node);
-        if (rc != SHM_OK)
-            return rc;
-        if (node->at != NULL && node->born > bound)
-            node->at = NULL; /* no later node is visible either: `born` never decreases */
-    } while (node->at != NULL && (node->seq <= after || !shows(node, version)));
-    return SHM_OK;
 }
 
 /* ---- lookup ---- */
@@ -266,27 +190,10 @@ static bool is_rebuilding(void)
     return __atomic_load_n(&shm_control()->rebuild.to.buckets, __ATOMIC_ACQUIRE) != NULL;
 }
 
-static int find_by_list(struct careful *c, const uint8_t id[SHM_ID_SIZE], struct shm_record *record)
-{
-    uint64_t version = shm_version();
-    struct careful_node node = {.at = NULL};
-    for (;;) {
-        int rc = settle(c, &node, 0, version, version, UINT64_MAX);
-        if (rc == SHM_OK && node.at == NULL)
-            return SHM_ENOENT;
-        if (rc == SHM_OK && memcmp(node.id, id, SHM_ID_SIZE) == 0)
-            rc = careful_record(c, &node, version, record);
-        if (rc != SHM_OK)
-            return rc;
-        if (memcmp(node.id, id, SHM_ID_SIZE) == 0)
-            return SHM_OK;
-    }
-}
-
 /* Looks up an id. Errors met in a chain during a rebuild are not corruption: the lookup is then
  * repeated through the order list. */
-static int find_anywhere(struct careful *c, const uint8_t id[SHM_ID_SIZE],
-                         struct shm_record *record)
+static int reader_find_anywhere(struct careful *c, const uint8_t id[SHM_ID_SIZE],
+                                struct shm_record *record)
 {
     const struct shm_control *control = shm_control();
     const void *buckets = __atomic_load_n(&control->ids.buckets, __ATOMIC_ACQUIRE);
@@ -296,13 +203,13 @@ static int find_anywhere(struct careful *c, const uint8_t id[SHM_ID_SIZE],
         return rc;
     moving = moving || is_rebuilding() ||
              __atomic_load_n(&control->ids.buckets, __ATOMIC_ACQUIRE) != buckets;
-    return moving ? find_by_list(c, id, record) : rc;
+    return moving ? careful_list_find(c, id, record) : rc;
 }
 
 /* Looks up a key. There is no search through the order list: an index that is being moved, or was
  * moved during the lookup, counts as not available. */
-static int find_key(struct careful *c, unsigned key, const uint8_t *value, uint32_t len,
-                    struct shm_record *record)
+static int reader_find_key_in(struct careful *c, unsigned key, const uint8_t *value, uint32_t len,
+                              struct shm_record *record)
 {
     const struct shm_table *table = &shm_control()->unique[key];
     const void *buckets = __atomic_load_n(&table->buckets, __ATOMIC_ACQUIRE);
@@ -318,39 +225,41 @@ static int find_key(struct careful *c, unsigned key, const uint8_t *value, uint3
 
 /* Whether to repeat a lookup. A chain that changes during an unprotected walk may lead past the
  * user, so SHM_ENOENT is final only if nothing has changed, or after repeated looks. */
-static bool look_for(struct shm_reader *reader, int rc, struct moment before, unsigned *looks)
+static bool reader_looks_for(struct shm_reader *reader, int rc, struct moment before,
+                             unsigned *looks)
 {
-    return look_again(reader, rc == SHM_ENOENT && has_passed(before) ? SHM_EBUSY : rc, looks);
+    return reader_looks_again(
+        reader, rc == SHM_ENOENT && moment_has_passed(before) ? SHM_EBUSY : rc, looks);
 }
 
 int shm_reader_find(struct shm_reader *reader, const uint8_t id[SHM_ID_SIZE],
                     struct shm_record *record, struct shm_fault *fault)
 {
-    struct careful *c = start(reader, fault);
+    struct careful *c = reader_start(reader, fault);
     unsigned looks = 0;
-    struct moment first = look_at_clock(), before;
+    struct moment first = moment_now(), before;
     int rc;
     do {
-        before = look_at_clock();
-        rc = find_anywhere(c, id, record);
-    } while (look_for(reader, rc, before, &looks));
-    return rc == SHM_EBUSY ? give_up(c, first, 0) : rc;
+        before = moment_now();
+        rc = reader_find_anywhere(c, id, record);
+    } while (reader_looks_for(reader, rc, before, &looks));
+    return rc == SHM_EBUSY ? reader_give_up(c, first, 0) : rc;
 }
 
 int shm_reader_find_key(struct shm_reader *reader, unsigned key, const uint8_t *value, uint32_t len,
                         struct shm_record *record, struct shm_fault *fault)
 {
-    struct careful *c = start(reader, fault);
+    struct careful *c = reader_start(reader, fault);
     unsigned looks = 0;
-    struct moment first = look_at_clock(), before;
+    struct moment first = moment_now(), before;
     int rc;
     if (key >= SHM_KEYS || reader->store->key_of == NULL)
         return SHM_EINVAL;
     do {
-        before = look_at_clock();
-        rc = find_key(c, key, value, len, record);
-    } while (look_for(reader, rc, before, &looks));
-    return rc == SHM_EBUSY ? give_up(c, first, 0) : rc;
+        before = moment_now();
+        rc = reader_find_key_in(c, key, value, len, record);
+    } while (reader_looks_for(reader, rc, before, &looks));
+    return rc == SHM_EBUSY ? reader_give_up(c, first, 0) : rc;
 }
 
 /* ---- listing ---- */
@@ -358,11 +267,13 @@ int shm_reader_find_key(struct shm_reader *reader, unsigned key, const uint8_t *
 /* Moves a protected listing to the next user to return. If many users must be passed, it goes
  * offline in between, so that memory that others retire can be freed, and continues by sequence
  * number, as cursor.c does. The next step notices a revoked snapshot before it reads anything. */
-static int rest_on_next(struct shm_reader *reader, struct careful *c, struct careful_node *from)
+static int reader_rest_on_next(struct shm_reader *reader, struct careful *c,
+                               struct careful_node *from)
 {
     uint64_t after = reader->last;
     int rc;
-    while ((rc = settle(c, from, after, reader->version, reader->version, PASS_MAX)) == SHM_EMORE) {
+    while ((rc = careful_list_settle(c, from, after, reader->version, reader->version, PASS_MAX)) ==
+           SHM_EMORE) {
         after = from->seq;
         shm_reader_rest(reader);
         SHM_POINT("tool rests");
@@ -371,7 +282,7 @@ static int rest_on_next(struct shm_reader *reader, struct careful *c, struct car
             reader->over = false;
             return SHM_OK;
         }
-        rc = place(c, after, from);
+        rc = careful_list_place(c, after, from);
         if (rc != SHM_OK)
             break;
     }
@@ -380,7 +291,7 @@ static int rest_on_next(struct shm_reader *reader, struct careful *c, struct car
     return rc;
 }
 
-static int begin_protected(struct shm_reader *reader, struct careful *c)
+static int reader_begin_protected(struct shm_reader *reader, struct careful *c)
 {
     struct careful_node node = {.at = NULL};
     int rc = shm_snapshot_begin(reader->actor, &reader->snapshot);
@@ -389,9 +300,9 @@ static int begin_protected(struct shm_reader *reader, struct careful *c)
     reader->listing = true;
     reader->version = reader->snapshot.version;
     if (reader->last != 0)
-        rc = place(c, reader->last, &node);
+        rc = careful_list_place(c, reader->last, &node);
     if (rc == SHM_OK)
-        rc = rest_on_next(reader, c, &node);
+        rc = reader_rest_on_next(reader, c, &node);
     if (rc != SHM_OK)
         shm_reader_end(reader);
     return rc;
@@ -399,7 +310,7 @@ static int begin_protected(struct shm_reader *reader, struct careful *c)
 
 int shm_reader_begin(struct shm_reader *reader, uint64_t after, struct shm_fault *fault)
 {
-    struct careful *c = start(reader, fault);
+    struct careful *c = reader_start(reader, fault);
     shm_reader_end(reader);
     if (after > __atomic_load_n(&shm_control()->seq, __ATOMIC_ACQUIRE))
         return SHM_EINVAL;
@@ -407,7 +318,7 @@ int shm_reader_begin(struct shm_reader *reader, uint64_t after, struct shm_fault
     reader->broken = SHM_OK;
     reader->at.at = NULL;
     if (reader->actor != NULL)
-        return begin_protected(reader, c);
+        return reader_begin_protected(reader, c);
     reader->version = shm_version();
     reader->listing = true;
     reader->over = false;
@@ -419,10 +330,10 @@ int shm_reader_rewind(struct shm_reader *reader, struct shm_fault *fault)
     struct careful_node head = {.at = NULL};
     if (reader->actor == NULL || !reader->listing)
         return SHM_EINVAL;
-    struct careful *c = start(reader, fault);
+    struct careful *c = reader_start(reader, fault);
     reader->last = 0;
     reader->broken = SHM_OK;
-    return rest_on_next(reader, c, &head);
+    return reader_rest_on_next(reader, c, &head);
 }
 
 uint64_t shm_reader_version(const struct shm_reader *reader)
@@ -430,7 +341,8 @@ uint64_t shm_reader_version(const struct shm_reader *reader)
     return reader->version;
 }
 
-static int next_protected(struct shm_reader *reader, struct careful *c, struct shm_record *record)
+static int reader_next_protected(struct shm_reader *reader, struct careful *c,
+                                 struct shm_record *record)
 {
     if (shm_snapshot_revoked(reader->actor, &reader->snapshot)) {
         reader->over = true;
@@ -443,23 +355,23 @@ static int next_protected(struct shm_reader *reader, struct careful *c, struct s
                          (unsigned long long)node.seq);
     reader->last = node.seq;
     c->fault = &reader->broken_why;
-    reader->broken = rest_on_next(reader, c, &node);
+    reader->broken = reader_rest_on_next(reader, c, &node);
     return rc;
 }
 
 /* *passed receives the number of a user that exists but cannot be read. */
-static int next_unprotected(struct shm_reader *reader, struct careful *c, struct shm_record *record,
-                            uint64_t *passed)
+static int reader_next_unprotected(struct shm_reader *reader, struct careful *c,
+                                   struct shm_record *record, uint64_t *passed)
 {
     uint64_t version = shm_version();
     struct careful_node node = reader->at;
     int rc = SHM_OK;
     *passed = reader->last;
     if (node.at == NULL || !careful_node_stands(&node))
-        rc = place(c, reader->last, &node);
+        rc = careful_list_place(c, reader->last, &node);
     do {
         if (rc == SHM_OK)
-            rc = settle(c, &node, reader->last, version, reader->version, UINT64_MAX);
+            rc = careful_list_settle(c, &node, reader->last, version, reader->version, UINT64_MAX);
         if (rc != SHM_OK)
             return rc;
         if (node.at == NULL)
@@ -474,18 +386,18 @@ static int next_unprotected(struct shm_reader *reader, struct careful *c, struct
     return SHM_OK;
 }
 
-static int next_of_unprotected(struct shm_reader *reader, struct careful *c,
-                               struct shm_record *record)
+static int reader_retry_unprotected(struct shm_reader *reader, struct careful *c,
+                                    struct shm_record *record)
 {
     unsigned looks = 0;
     uint64_t passed;
-    struct moment before = look_at_clock();
+    struct moment before = moment_now();
     int rc;
     do {
-        rc = next_unprotected(reader, c, record, &passed);
-    } while (look_again(reader, rc, &looks));
+        rc = reader_next_unprotected(reader, c, record, &passed);
+    } while (reader_looks_again(reader, rc, &looks));
     if (rc == SHM_EBUSY) {
-        rc = give_up(c, before, reader->last);
+        rc = reader_give_up(c, before, reader->last);
         passed = reader->last;
     }
     if (rc != SHM_OK && passed == reader->last)
@@ -505,7 +417,7 @@ int shm_reader_next(struct shm_reader *reader, struct shm_record *record, struct
     }
     if (reader->over)
         return SHM_ENOENT;
-    struct careful *c = start(reader, fault);
-    return reader->actor != NULL ? next_protected(reader, c, record)
-                                 : next_of_unprotected(reader, c, record);
+    struct careful *c = reader_start(reader, fault);
+    return reader->actor != NULL ? reader_next_protected(reader, c, record)
+                                 : reader_retry_unprotected(reader, c, record);
 }

@@ -1,7 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /* Lookups in untrusted hash tables. */
-#include "shm/careful/careful_walk.h"
+#include "shm/careful/careful_find.h"
+
+#include <string.h>
+
 #include "shm/core/grace.h"
+#include "shm/core/hash.h"
+#include "shm/core/layout.h"
+#include "shm/core/mapping.h"
+#include "shm/core/store_handle.h"
+#include "shm/core/test_points.h"
+#include "shm/error.h"
 #include "shm/table/unique.h"
 
 /* A search in a chain: by id, or by a key if id is NULL. */
@@ -34,8 +43,9 @@ static int wrong_chain(struct careful *c, const struct careful_node *node)
                        (unsigned long long)node->seq);
 }
 
-/* The first matching node that was born at or before the version decides, dead or alive: chain.h.
- * If the chain does not have the order that this rule needs, the chain is reported as damaged. */
+/* The first matching node that was born at or before the version decides, dead or alive:
+ * hash_chain.h. If the chain does not have the order that this rule needs, the chain is reported as
+ * damaged. */
 
 static int try_id(struct careful *c, const struct search *search, const struct careful_node *node,
                   struct shm_record *record, bool *decided)
@@ -94,8 +104,8 @@ static int search_chain(struct careful *c, const struct search *search, const vo
     }
 }
 
-static int find(struct careful *c, const struct shm_table *in_segment, uint64_t hash,
-                struct search *search, struct shm_record *record)
+static int careful_find_in(struct careful *c, const struct shm_table *in_segment, uint64_t hash,
+                           struct search *search, struct shm_record *record)
 {
     struct shm_table table;
     search->version = shm_version(); /* loaded before anything else: see lookup.c */
@@ -111,7 +121,7 @@ static int find(struct careful *c, const struct shm_table *in_segment, uint64_t 
 int careful_find(struct careful *c, const uint8_t id[SHM_ID_SIZE], struct shm_record *record)
 {
     struct search search = {.link = offsetof(struct shm_node, by_id), .id = id};
-    return find(c, &shm_control()->ids, shm_hash_id(shm_header(), id), &search, record);
+    return careful_find_in(c, &shm_control()->ids, shm_hash_id(shm_header(), id), &search, record);
 }
 
 int careful_find_key(struct careful *c, unsigned key, const uint8_t *value, uint32_t len,
@@ -122,6 +132,6 @@ int careful_find_key(struct careful *c, unsigned key, const uint8_t *value, uint
                             .key = key,
                             .value = value,
                             .len = len};
-    return find(c, &shm_control()->unique[key], shm_unique_hash(shm_header(), key, value, len),
-                &search, record);
+    return careful_find_in(c, &shm_control()->unique[key],
+                           shm_unique_hash(shm_header(), key, value, len), &search, record);
 }

@@ -10,9 +10,14 @@
 #include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 
+#include "shm/core/fail.h"
 #include "shm/core/hash.h"
+#include "shm/core/mapping.h"
+#include "shm/core/store_handle.h"
+#include "shm/core/test_points.h"
 
 /* One commit can take a body from its user, and another commit can give it to the same user again.
  * If there was at most one commit, a word that leads to the same body has led there all the time.
@@ -35,14 +40,14 @@ int careful_bad(struct careful *c, const char *format, ...)
                     what);
 }
 
-static uint64_t load(const void *word)
+static uint64_t load_copied_word(const void *word)
 {
     return __atomic_load_n((const uint64_t *)word, __ATOMIC_ACQUIRE);
 }
 
 static const void *load_pointer(const void *word)
 {
-    return (const void *)(uintptr_t)load(word);
+    return (const void *)(uintptr_t)load_copied_word(word);
 }
 
 /* The arena may have grown since the last check, even beyond this process's mapping. An access
@@ -50,7 +55,7 @@ static const void *load_pointer(const void *word)
 static void look_at_end(struct careful *c)
 {
     struct stat st;
-    uint64_t end = load(&shm_control()->arena_end) - SHM_BASE;
+    uint64_t end = load_copied_word(&shm_control()->arena_end) - SHM_BASE;
     if (end > c->store->size)
         end = c->store->size;
     if (end == c->end || fstat(c->store->fd, &st) != 0 || (uint64_t)st.st_size < end)
@@ -79,10 +84,11 @@ int careful_node(struct careful *c, const void *pointer, const char *from,
     const struct shm_node *at = pointer;
     if (!careful_may_read(c, at, sizeof(*at), SHM_GRANULE))
         return careful_bad(c, "a pointer in %s leads nowhere", from);
-    uint64_t id[2] = {load(at->id), load(at->id + 8)};
-    struct shm_node copy = {
-        .hash = load(&at->hash), .seq = load(&at->seq), .born = load(&at->born)};
-    uint64_t check = load(&at->check);
+    uint64_t id[2] = {load_copied_word(at->id), load_copied_word(at->id + 8)};
+    struct shm_node copy = {.hash = load_copied_word(&at->hash),
+                            .seq = load_copied_word(&at->seq),
+                            .born = load_copied_word(&at->born)};
+    uint64_t check = load_copied_word(&at->check);
     memcpy(copy.id, id, sizeof(id));
     memcpy(node->id, id, sizeof(id));
     node->at = at;
@@ -91,7 +97,7 @@ int careful_node(struct careful *c, const void *pointer, const char *from,
     node->born = copy.born;
     node->check = (uint32_t)check; /* check and state are one word: layout.h */
     node->state = (uint32_t)(check >> 32);
-    node->died = load(&at->died);
+    node->died = load_copied_word(&at->died);
     node->next = load_pointer(&at->order.next);
     if (node->check != shm_check_node(&copy) || node->seq == 0)
         return careful_bad(c, "in %s: user number %llu: its checksum is wrong", from,
@@ -103,8 +109,8 @@ bool careful_node_stands(const struct careful_node *node)
 {
     const struct shm_node *at = node->at;
     __atomic_thread_fence(__ATOMIC_ACQUIRE);
-    return load(&at->check) == ((uint64_t)SHM_NODE_LIVE << 32 | node->check) &&
-           load(&at->seq) == node->seq && load(&at->born) == node->born;
+    return load_copied_word(&at->check) == ((uint64_t)SHM_NODE_LIVE << 32 | node->check) &&
+           load_copied_word(&at->seq) == node->seq && load_copied_word(&at->born) == node->born;
 }
 
 /* ---- bodies ---- */
@@ -124,12 +130,12 @@ static int copy_head(struct careful *c, const struct careful_node *node, const v
     SHM_POINT("careful copy");
     if (!careful_may_read(c, at, sizeof(*at), 16))
         return careful_bad(c, "user number %llu: its body's pointer leads nowhere", seq);
-    uint64_t word = load(&at->check); /* check, length and state */
+    uint64_t word = load_copied_word(&at->check); /* check, length and state */
     copy->at = at;
     copy->check = (uint32_t)word;
     copy->length = (uint32_t)(word >> 32 & UINT16_MAX);
-    copy->born = load(&at->born);
-    copy->died = load(&at->died);
+    copy->born = load_copied_word(&at->born);
+    copy->died = load_copied_word(&at->died);
     if (copy->length == 0 || copy->length > SHM_BODY_MAX ||
         !careful_may_read(c, at, sizeof(*at) + copy->length, 16))
         return careful_bad(c, "user number %llu: its body's length is wrong", seq);
@@ -165,8 +171,8 @@ struct walk {
 static struct walk start_walk(const struct careful_node *node, uint64_t version)
 {
     const struct shm_control *control = shm_control();
-    uint64_t gp = load(&control->gp);
-    return (struct walk){node, version, load(&control->version), gp, 0};
+    uint64_t gp = load_copied_word(&control->gp);
+    return (struct walk){node, version, load_copied_word(&control->version), gp, 0};
 }
 
 /* Whether any transaction has happened since the walk began. */
@@ -174,7 +180,8 @@ static bool has_moved(const struct walk *walk)
 {
     const struct shm_control *control = shm_control();
     __atomic_thread_fence(__ATOMIC_ACQUIRE);
-    return load(&control->gp) != walk->gp || load(&control->version) != walk->commits;
+    return load_copied_word(&control->gp) != walk->gp ||
+           load_copied_word(&control->version) != walk->commits;
 }
 
 /* Whether `from` leads up to the node. Each body is newer than the last one, so the loop ends. */
@@ -192,7 +199,7 @@ static bool belongs(struct careful *c, const struct body_copy *copy, struct walk
         body = (const void *)((uintptr_t)from - offsetof(struct shm_body, prev));
         if (!careful_may_read(c, body, sizeof(*body), 16))
             return false;
-        uint64_t newer = load(&body->born);
+        uint64_t newer = load_copied_word(&body->born);
         if (newer <= born)
             return false;
         born = newer;
@@ -248,7 +255,7 @@ static bool still_stands(struct careful *c, const struct walk *first, const stru
     __atomic_thread_fence(__ATOMIC_ACQUIRE);
     bool stands = find_body(c, &walk, &again) == SHM_OK && same_body(copy, &again) &&
                   careful_node_stands(first->node) &&
-                  load(&shm_control()->version) - first->commits <= COMMITS_MAX;
+                  load_copied_word(&shm_control()->version) - first->commits <= COMMITS_MAX;
 #ifdef SHM_MUTANT_ONE_LOOK
     stands = true;
 #endif
@@ -310,8 +317,8 @@ static int step_tower(struct careful *c, const struct shm_tower *tower, unsigned
                       uint64_t last)
 {
     uint64_t size = sizeof(*tower) + (level + 1) * sizeof(tower);
-    if (!careful_may_read(c, tower, size, 16) || load(&tower->height) <= level ||
-        load(&tower->height) > SHM_LEVELS || load(&tower->seq) <= last)
+    if (!careful_may_read(c, tower, size, 16) || load_copied_word(&tower->height) <= level ||
+        load_copied_word(&tower->height) > SHM_LEVELS || load_copied_word(&tower->seq) <= last)
         return careful_bad(c, "the index by sequence number is broken after number %llu",
                            (unsigned long long)last);
     return SHM_OK;
@@ -330,7 +337,7 @@ int careful_locate(struct careful *c, uint64_t seq, const struct shm_node **foun
             int rc = step_tower(c, tower, level, last);
             if (rc != SHM_OK)
                 return rc;
-            uint64_t at = load(&tower->seq);
+            uint64_t at = load_copied_word(&tower->seq);
             if (at > seq)
                 break;
             last = at;

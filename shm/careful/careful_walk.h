@@ -3,8 +3,12 @@
 #ifndef ROSTERD_SHM_CAREFUL_CAREFUL_WALK_H
 #define ROSTERD_SHM_CAREFUL_CAREFUL_WALK_H
 
+#include <stdbool.h>
+
 #include "shm/careful.h"
-#include "shm/core/internal.h"
+#include "shm/core/layout.h"
+#include "shm/error.h"
+#include "shm/store.h"
 
 struct careful {
     const struct shm_store *store;
@@ -45,12 +49,6 @@ int careful_record(struct careful *c, const struct careful_node *node, uint64_t 
  * sets *deleted. @return SHM_ENOENT: the user was not born yet; otherwise as careful_record() */
 int careful_last_record(struct careful *c, const struct careful_node *node, uint64_t version,
                         struct shm_record *record, bool *deleted);
-
-/** Finds the user with this id, or with this value of a unique key whose index exists.
- * @return as careful_record() */
-int careful_find(struct careful *c, const uint8_t id[SHM_ID_SIZE], struct shm_record *record);
-int careful_find_key(struct careful *c, unsigned key, const uint8_t *value, uint32_t len,
-                     struct shm_record *record);
 
 /** Finds a node at or shortly before seq by the index by sequence. *found is NULL if the walk must
  * begin at the head of the list. */

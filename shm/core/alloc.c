@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* Size classes: 16-byte steps to 512, then 64 to 1024, 128 to 2048, 256 to 4096. */
 #include "shm/core/alloc.h"
+
+#include <assert.h>
+
 #include "shm/core/dirty.h"
-#include "shm/core/log.h"
 
 static uint64_t *first_word(uint64_t block)
 {
@@ -31,7 +33,7 @@ uint64_t shm_class_size(unsigned class)
     return 2048 + 256 * ((uint64_t) class - 47);
 }
 
-/* The next extent of the arena, or 0. */
+/* Takes the next extent of the arena. @return its address; 0: the arena is used up */
 static uint64_t take_extent(struct shm_txn *txn)
 {
     uint64_t at = shm_alloc_get(txn, SHM_ALLOC_ARENA_CUR);
@@ -41,8 +43,8 @@ static uint64_t take_extent(struct shm_txn *txn)
     return at;
 }
 
-/* What is left of an extent goes to the free lists, so that no byte is lost. No
- * one can reach that memory, so its links need no log. */
+/* Puts [at, end), which is free, on the free lists, so that no byte is lost. No other process can
+ * reach this memory before the commit, so the links in it need not be logged. */
 static void free_rest(struct shm_txn *txn, uint64_t at, uint64_t end)
 {
     while (at < end) {
@@ -58,8 +60,9 @@ static void free_rest(struct shm_txn *txn, uint64_t at, uint64_t end)
     }
 }
 
-/* Room for `size` more bytes at CUR, or 0. */
-static uint64_t make_room(struct shm_txn *txn, uint64_t size)
+/* Finds room for `size` bytes in the current extent or in a new one.
+ * @return its address, where CUR is now; 0: the arena is used up */
+static uint64_t extent_room(struct shm_txn *txn, uint64_t size)
 {
     uint64_t at = shm_alloc_get(txn, SHM_ALLOC_CUR);
     uint64_t end = shm_alloc_get(txn, SHM_ALLOC_END);
@@ -84,7 +87,7 @@ static struct shm_node *take_node(struct shm_txn *txn, bool *recycled)
     if (node != NULL) {
         shm_alloc_set(txn, SHM_ALLOC_NODE_FREE, node->died);
     } else {
-        uint64_t at = make_room(txn, sizeof(*node));
+        uint64_t at = extent_room(txn, sizeof(*node));
         if (at == 0)
             return NULL;
         shm_alloc_set(txn, SHM_ALLOC_CUR, at + sizeof(*node));
@@ -102,8 +105,9 @@ struct shm_node *shm_alloc_node(struct shm_txn *txn, bool *recycled)
     return node;
 }
 
-/* A larger free block's front, or 0. Its rest is free blocks of other classes from the
- * commit on; until then only its first word counts, and that is left alone. */
+/* Splits a larger free block: its front serves the class, its rest becomes free blocks of other
+ * classes with the commit. Until then the block is still on its free list, which needs its first
+ * word only; that word stays as it is. @return the block; 0: there is no larger free block */
 static uint64_t split_larger(struct shm_txn *txn, unsigned class)
 {
     uint64_t bytes = shm_class_size(class);
@@ -120,13 +124,14 @@ static uint64_t split_larger(struct shm_txn *txn, unsigned class)
 
 void *shm_alloc_block(struct shm_txn *txn, uint64_t size)
 {
+    assert(size != 0 && size <= SHM_BLOCK_MAX);
     unsigned class = shm_class_of(size);
     uint64_t bytes = shm_class_size(class);
     uint64_t block = shm_alloc_get(txn, class);
     if (block != 0) {
         shm_alloc_set(txn, class, *first_word(block));
     } else {
-        block = make_room(txn, bytes);
+        block = extent_room(txn, bytes);
         if (block != 0)
             shm_alloc_set(txn, SHM_ALLOC_CUR, block + bytes);
         else if (txn->at_bound)

@@ -3,7 +3,11 @@
 
 #include <stdlib.h>
 
-#include "shm/core/grace.h"
+#include <urcu/arch.h>
+
+#include "shm/core/mapping.h"
+#include "shm/core/test_points.h"
+#include "shm/slots/slot.h"
 
 enum {
     ROOM_MIN = 256,
@@ -15,7 +19,7 @@ enum {
 /* The newest token that has passed: the least ctr of all online slots. The number of slots is
  * loaded after gp; otherwise a slot that was created, and used by a reader, in between would be
  * missed. */
-static uint64_t look_at_slots(void)
+static uint64_t look_at_grace(void)
 {
     uint64_t passed = __atomic_load_n(&shm_control()->gp, __ATOMIC_ACQUIRE);
     cmm_smp_mb(); /* pairs with a reader's xchg: see grace.h, 3 */
@@ -61,7 +65,7 @@ static bool is_void(const struct shm_readers *r, const struct shm_pin *pin, uint
 }
 
 /* Whether the pin still keeps this version. */
-static bool stands(const struct shm_readers *r, const struct shm_pin *pin, uint64_t version)
+static bool pin_stands(const struct shm_readers *r, const struct shm_pin *pin, uint64_t version)
 {
     return __atomic_load_n(&pin->count, __ATOMIC_ACQUIRE) != 0 &&
            __atomic_load_n(&pin->version, __ATOMIC_RELAXED) == version && !is_void(r, pin, version);
@@ -134,12 +138,6 @@ static bool see_pin(struct shm_readers *r, struct shm_pin *pin)
     return true;
 }
 
-static unsigned pins_high(const struct shm_slot *slot)
-{
-    uint64_t high = __atomic_load_n(&slot->pins_high, __ATOMIC_ACQUIRE);
-    return high < SHM_PINS ? (unsigned)high : SHM_PINS;
-}
-
 static bool has_pins(const struct shm_slot *slot, unsigned high)
 {
     for (unsigned p = 0; p < high; p++)
@@ -155,7 +153,7 @@ static bool look_at_pins(struct shm_readers *r)
     unsigned ready = shm_slots_ready();
     for (unsigned i = 0; i < ready; i++) {
         struct shm_slot *slot = shm_slot(i);
-        unsigned high = pins_high(slot);
+        unsigned high = shm_slot_pins_high(slot);
         if (has_pins(slot, high))
             (void)shm_slot_dead(slot);
         for (unsigned p = 0; p < high; p++)
@@ -184,9 +182,9 @@ void shm_readers_look(struct shm_readers *r)
 #ifdef SHM_MUTANT_PINS_FIRST
     bool seen = look_at_pins(r);
     SHM_POINT("half looked");
-    uint64_t passed = look_at_slots();
+    uint64_t passed = look_at_grace();
 #else
-    uint64_t passed = look_at_slots();
+    uint64_t passed = look_at_grace();
     SHM_POINT("half looked");
     r->passed = passed;
     bool seen = look_at_pins(r);
@@ -229,7 +227,7 @@ struct shm_pin_seen shm_readers_pin(struct shm_readers *r, uint64_t born, uint64
         struct shm_pin_seen *seen = &r->pins[low - 1];
         if (seen->pin == NULL)
             continue;
-        if (stands(r, seen->pin, seen->version))
+        if (pin_stands(r, seen->pin, seen->version))
             return *seen;
         if (low > r->revocable) /* otherwise its bytes are counted already */
             r->going += seen->pin->held_bytes;
@@ -248,7 +246,7 @@ struct shm_pin *shm_readers_source(struct shm_readers *r)
         struct shm_pin *pin = r->sources[r->num_sources - 1];
         uint64_t version = __atomic_load_n(&pin->version, __ATOMIC_RELAXED);
         if (pin->held != NULL && shm_readers_passed(r, pin->held->token) &&
-            (!stands(r, pin, version) || shm_readers_holds_for_another(pin, version)))
+            (!pin_stands(r, pin, version) || shm_readers_holds_for_another(pin, version)))
             return pin;
     }
     return NULL;
@@ -267,7 +265,7 @@ struct shm_pin_seen shm_readers_to_revoke(struct shm_readers *r, unsigned *asks)
         if (seen->pin == NULL)
             continue;
         r->going += seen->pin->held_bytes; /* also if another process has revoked it */
-        if (stands(r, seen->pin, seen->version) && !is_revoked(seen->pin, seen->version) &&
+        if (pin_stands(r, seen->pin, seen->version) && !is_revoked(seen->pin, seen->version) &&
             !shm_readers_holds_for_another(seen->pin, seen->version))
             return *seen;
     }

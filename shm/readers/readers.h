@@ -25,7 +25,9 @@
 #ifndef ROSTERD_SHM_READERS_READERS_H
 #define ROSTERD_SHM_READERS_READERS_H
 
-#include "shm/core/internal.h"
+#include <stdbool.h>
+
+#include "shm/core/layout.h"
 
 struct shm_pin_seen {
     uint64_t version;

@@ -32,13 +32,25 @@
  * `revoked` therefore checks whether the pin's list was made for the pin's current version
  * (held_for), and ignores `revoked` if not.
  */
+#include "shm/readers/reclaim.h"
+
 #include <assert.h>
+#include <string.h>
 
 #include <urcu/rcuhlist.h>
 #include <urcu/rculist.h>
 
+#include "shm/core/actor_handle.h"
+#include "shm/core/alloc.h"
+#include "shm/core/layout.h"
+#include "shm/core/mapping.h"
+#include "shm/core/test_points.h"
+#include "shm/core/txn.h"
+#include "shm/core/writer_lock.h"
+#include "shm/error.h"
 #include "shm/readers/readers.h"
 #include "shm/table/retire.h"
+#include "shm/table/tower.h"
 #include "shm/table/unique.h"
 
 enum {
@@ -59,7 +71,7 @@ struct reclaim {
 /* ---- steps ---- */
 
 /* Removes the first body of the queue (source NULL), or of a pin's list. */
-static void take(struct shm_txn *txn, const struct shm_body *body, struct shm_pin *source)
+static void take_retired(struct shm_txn *txn, const struct shm_body *body, struct shm_pin *source)
 {
     if (source == NULL) {
         shm_queue_pop(txn, SHM_RETIRED);
@@ -85,8 +97,8 @@ static void log_held_for(struct shm_txn *txn, const struct shm_pin_seen *seen)
     shm_txn_word(txn, &seen->pin->held_for, seen->version);
 }
 
-static void hold(struct shm_txn *txn, struct shm_body *body, const struct shm_pin_seen *seen,
-                 const struct shm_pin *source)
+static void hold_for_pin(struct shm_txn *txn, struct shm_body *body,
+                         const struct shm_pin_seen *seen, const struct shm_pin *source)
 {
     struct shm_control *control = shm_control();
     struct shm_pin *pin = seen->pin;
@@ -183,7 +195,7 @@ static void requeue(struct shm_txn *txn, struct shm_body *body)
 }
 
 /* Moves one block from the queue (source NULL), or from a pin's list, to its next place. */
-static void settle(struct reclaim *r, struct shm_pin *source)
+static void settle_body(struct reclaim *r, struct shm_pin *source)
 {
     struct shm_txn *txn = &r->actor->txn;
     struct shm_body *body = source != NULL ? source->held : shm_control()->retired.head;
@@ -208,11 +220,11 @@ static void settle(struct reclaim *r, struct shm_pin *source)
     shm_txn_begin(txn);
     if (unlinks)
         log_lists(txn, node);
-    take(txn, body, source);
+    take_retired(txn, body, source);
     if (mixed)
         requeue(txn, body);
     else if (seen.pin != NULL)
-        hold(txn, body, &seen, source);
+        hold_for_pin(txn, body, &seen, source);
     else if (node == NULL)
         log_body(txn, body);
     else if (unlinks)
@@ -308,16 +320,16 @@ static bool may_settle(const struct reclaim *r, const struct shm_body *retired)
 
 /* Makes one step. The lists of ended pins come before the queue, because the queue's head may wait
  * for a body in such a list. @return whether there was something to do */
-static bool step(struct reclaim *r)
+static bool reclaim_step(struct reclaim *r)
 {
     const struct shm_control *control = shm_control();
     struct shm_pin *source;
     if (may_free(r, control->unlinked.head))
         free_one(r);
     else if ((source = shm_readers_source(r->readers)) != NULL)
-        settle(r, source);
+        settle_body(r, source);
     else if (may_settle(r, control->retired.head))
-        settle(r, NULL);
+        settle_body(r, NULL);
     else
         return false;
     return true;
@@ -328,7 +340,7 @@ static unsigned hold_steps(struct reclaim *r, unsigned max)
 {
     const struct shm_control *control = shm_control();
     unsigned done = control->held_bytes > control->held_max && revoke_oldest(r) ? 1 : 0;
-    while (done < max && !shm_readers_outdated(r->readers) && step(r))
+    while (done < max && !shm_readers_outdated(r->readers) && reclaim_step(r))
         done++;
     return done;
 }
@@ -343,7 +355,7 @@ static bool has_work(void)
 
 /* Reclaims by the result of the last look. Releases the lock after every few steps, because other
  * writers wait only about 50 us for it. */
-static int reclaim(struct shm_actor *actor, unsigned max, unsigned *steps)
+static int reclaim_seen(struct shm_actor *actor, unsigned max, unsigned *steps)
 {
     struct reclaim r = {.actor = actor, .readers = actor->readers};
     *steps = 0;
@@ -368,7 +380,7 @@ int shm_reclaim(struct shm_actor *actor, unsigned max, unsigned *steps)
         return SHM_OK;
     shm_readers_look(actor->readers);
     actor->unseen = 0;
-    return reclaim(actor, max, steps);
+    return reclaim_seen(actor, max, steps);
 }
 
 /* With few pins each call begins with a new look. With many pins the last look is used for a while:
@@ -385,5 +397,5 @@ void shm_reclaim_some(struct shm_actor *actor, size_t retired)
     if (shm_readers_outdated(readers) || actor->unseen >= readers->num_pins / PINS_SHARE)
         (void)shm_reclaim(actor, STEPS, &steps);
     else
-        (void)reclaim(actor, STEPS, &steps);
+        (void)reclaim_seen(actor, STEPS, &steps);
 }

@@ -13,9 +13,15 @@
  * bodies after it has ended, or at the moment when it begins anew. `held_for` tells: a list made
  * for another version keeps nothing, and a `revoked` for another version has no effect.
  */
-#include <time.h>
+#include <assert.h>
 
+#include "base/clock.h"
+#include "shm/core/actor_handle.h"
 #include "shm/core/grace.h"
+#include "shm/core/layout.h"
+#include "shm/core/test_points.h"
+#include "shm/error.h"
+#include "shm/store.h"
 
 static void collect_free_pins(struct shm_actor *actor)
 {
@@ -24,13 +30,6 @@ static void collect_free_pins(struct shm_actor *actor)
         if (pin->count == 0 && __atomic_load_n(&pin->held, __ATOMIC_ACQUIRE) == NULL)
             actor->pin_free[actor->pins_free++] = (uint8_t)i;
     }
-}
-
-static uint64_t now_ms(void)
-{
-    struct timespec ts;
-    clock_gettime(CLOCK_MONOTONIC_COARSE, &ts);
-    return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
 }
 
 int shm_snapshot_begin(struct shm_actor *actor, struct shm_snapshot *snapshot)
@@ -50,7 +49,7 @@ int shm_snapshot_begin(struct shm_actor *actor, struct shm_snapshot *snapshot)
             return SHM_EPINS;
         actor->pin_last = actor->pin_free[--actor->pins_free];
         pin = &actor->slot->pins[actor->pin_last];
-        __atomic_store_n(&pin->started, now_ms(),
+        __atomic_store_n(&pin->started, clock_monotonic_coarse_ms(),
                          __ATOMIC_RELAXED); /* verify may read it concurrently */
         __atomic_store_n(&pin->revoked, 0, __ATOMIC_RELAXED);
 #ifndef SHM_MUTANT_COUNT_FIRST
@@ -75,7 +74,11 @@ int shm_snapshot_begin(struct shm_actor *actor, struct shm_snapshot *snapshot)
 
 void shm_snapshot_end(struct shm_actor *actor, struct shm_snapshot *snapshot)
 {
+    assert(snapshot->pin < SHM_PINS);
     struct shm_pin *pin = &actor->slot->pins[snapshot->pin];
+#ifdef SHM_DEBUG_CHECKS
+    assert(pin->count != 0 && pin->version == snapshot->version);
+#endif
     __atomic_store_n(&pin->count, pin->count - 1, __ATOMIC_RELEASE);
     /* A pin whose list still has bodies becomes free when reclaim has emptied the list. */
     if (pin->count == 0 && __atomic_load_n(&pin->held, __ATOMIC_ACQUIRE) == NULL)

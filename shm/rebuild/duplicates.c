@@ -1,14 +1,20 @@
 /* SPDX-License-Identifier: MIT */
-/* Whether users share a key that is to be unique: looked for in memory of our own, before
- * anything of the segment is changed. */
+/* Looks for users who share a key that is to become unique, with a hash table in private memory. */
+#include "shm/rebuild/duplicates.h"
+
 #include <stdio.h>
+#include <string.h>
 #include <sys/mman.h>
 
-#include "shm/rebuild/rebuild.h"
+#include "base/container_of.h"
+#include "shm/core/fail.h"
+#include "shm/core/layout.h"
+#include "shm/core/mapping.h"
+#include "shm/core/store_handle.h"
 #include "shm/table/unique.h"
 
 enum { NAMED = 5, SHOWN = 40 };
-/* A place has a node's address, and above it the upper bits of its key's hash. */
+/* A place holds a node's address in its lower bits, and the upper bits of its key's hash. */
 #define ADDRESS_BITS 47
 
 struct search {
@@ -17,7 +23,7 @@ struct search {
     uint64_t *places; /* open addressing */
     uint64_t mask;
     uint64_t found;
-    char text[400]; /* the first ones, for people */
+    char text[400]; /* the first duplicates, for people */
 };
 
 static const struct shm_node *node_at(uint64_t place)
@@ -25,8 +31,10 @@ static const struct shm_node *node_at(uint64_t place)
     return (const struct shm_node *)(uintptr_t)(place & ((UINT64_C(1) << ADDRESS_BITS) - 1));
 }
 
-/* Keys are bytes that a client chose: what is not plain ASCII is shown as a number. */
-static void name(struct search *s, const uint8_t *bytes, uint32_t len, uint64_t one, uint64_t other)
+/* Adds a duplicate to the text. Keys are bytes that a client chose: bytes that are not printable
+ * ASCII are shown in hexadecimal. */
+static void name_duplicate(struct search *s, const uint8_t *bytes, uint32_t len, uint64_t one,
+                           uint64_t other)
 {
     char shown[4 * SHOWN + 4];
     size_t n = 0;
@@ -40,7 +48,7 @@ static void name(struct search *s, const uint8_t *bytes, uint32_t len, uint64_t 
              (unsigned long long)other);
 }
 
-static void look_at(struct search *s, const struct shm_node *node)
+static void look_for_duplicate(struct search *s, const struct shm_node *node)
 {
     uint8_t bytes[SHM_KEY_MAX], theirs[SHM_KEY_MAX];
     uint32_t len = shm_unique_key(s->key_of, s->key, node->body, bytes);
@@ -57,14 +65,14 @@ static void look_at(struct search *s, const struct shm_node *node)
             memcmp(bytes, theirs, len) != 0)
             continue;
         if (s->found++ < NAMED)
-            name(s, bytes, len, other->seq, node->seq);
+            name_duplicate(s, bytes, len, other->seq, node->seq);
         return;
     }
     s->places[i] = tag | (uint64_t)(uintptr_t)node;
 }
 
-static int find(struct shm_store *store, const struct shm_config *config, unsigned key,
-                struct shm_fault *fault)
+static int find_duplicates(struct shm_store *store, const struct shm_config *config, unsigned key,
+                           struct shm_fault *fault)
 {
     const struct cds_list_head *end = &shm_control()->order;
     struct search s = {.key_of = config->key_of, .key = key, .mask = 1023};
@@ -76,15 +84,15 @@ static int find(struct shm_store *store, const struct shm_config *config, unsign
     if (s.places == MAP_FAILED)
         return shm_fail(fault, SHM_ESYS, "segment %s: out of memory", store->name);
     for (const struct cds_list_head *at = end->next; at != end; at = at->next) {
-        const struct shm_node *node = caa_container_of(at, struct shm_node, order);
+        const struct shm_node *node = container_of(at, struct shm_node, order);
         if (node->died == SHM_NEVER)
-            look_at(&s, node);
+            look_for_duplicate(&s, node);
     }
     munmap(s.places, size);
     if (s.found == 0)
         return SHM_OK;
     return shm_fail(fault, SHM_EEXIST,
-                    "segment %s: key %u cannot become unique, %llu users have another's: %s%s",
+                    "segment %s: key %u cannot become unique, %llu users have another user's: %s%s",
                     store->name, key, (unsigned long long)s.found, s.text,
                     s.found > NAMED ? ", ..." : "");
 }
@@ -98,7 +106,7 @@ int shm_rebuild_check(struct shm_store *store, const struct shm_config *config,
         bool started = control->rebuild.to.buckets != NULL &&
                        control->rebuild.what == SHM_REBUILD_UNIQUE + key;
         if ((config->unique >> key & 1) != 0 && control->unique[key].buckets == NULL && !started)
-            rc = find(store, config, key, fault);
+            rc = find_duplicates(store, config, key, fault);
     }
     return rc;
 }

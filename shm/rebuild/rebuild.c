@@ -1,91 +1,68 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Tables are rebuilt in steps, each a transaction, and control.rebuild says how far:
- * who dies in it leaves a whole segment, and the next owner goes on from there.
+ * Tables are rebuilt in steps. Each step is a transaction, and control.rebuild tells how far the
+ * rebuild has come: if the owner dies, the segment is intact and the next owner continues.
  *
- * `to` is the table that is not in its place:
+ * control.rebuild.to is a table that is not in use as such:
  *
- *   SHM_REBUILD_IDS         the larger table of ids, to which they move (rebuild_move.c).
- *   SHM_REBUILD_MOVE + k    the larger index of key k, as well.
- *   SHM_REBUILD_UNIQUE + k  the new index of key k, with the users up to seq `done`.
- *   SHM_REBUILD_FREE        a table that nobody uses any more: its last `done` extents are free
- *                           nodes by now. (Its memory becomes nodes, for it holds a link
- *                           through `died`, which a node that is taken from there keeps until
- *                           the commit; the users that a larger table is for need nodes.)
+ *   SHM_REBUILD_IDS         the larger table of ids, to which the nodes move (rebuild_move.c)
+ *   SHM_REBUILD_MOVE + k    the larger index of key k, likewise
+ *   SHM_REBUILD_UNIQUE + k  the new index of key k, which has the users up to seq `done`
+ *   SHM_REBUILD_FREE        a table that is not used any more; its last `done` extents are free
+ * nodes already. (The memory becomes nodes, not blocks, because the users for whom a table is made
+ * larger need nodes, and because a free node's link is its `died`, which stays intact until the
+ * node's commit.)
  *
- * Nobody else writes: the owner has not forked yet, and tools that write are kept out, while
- * he is there (owner.c) and when he has died or failed in it (shm_rebuild_unfinished()). Tools
- * that read go by the order list while tables are moved (lookup.c), and before a table is
- * freed we wait for their grace period.
+ * No other process writes: the owner has not forked yet, and writing tools are kept out both while
+ * the owner lives (owner.c) and after it died or failed in a rebuild (shm_rebuild_unfinished()).
+ * Reading tools use the order list while tables are moved (lookup.c), and the owner waits for a
+ * grace period before it frees a table.
  *
- * The order of things, so that whoever fails or is killed leaves what the next owner can go on
- * from, be it with the options of before or with these:
+ * The order of the steps lets the next owner continue, with the old configuration or the new one,
+ * wherever this one fails or is killed:
  *
- *  1. Nobody stands in a read section for ever: a process that is stopped in one would keep us from
- *     freeing the first table. (One may still stop later. Then that table waits to be freed.)
- *  2. Memory for all new tables, all at once, or nothing is begun.
- *  3. What a dead owner left half done is finished. A move always is, to either owner's liking:
- *     larger tables serve fewer users. A half filled index that is not wanted is freed.
- *  4. Larger tables, then new indexes. At any time each key that was unique has its index, in
- *     one table or, while it moves, in two, with writers kept out.
- *  5. Indexes that are not wanted any more go last, one out of the other without a gap in which a
- *     tool could write: they may be wanted again by the next owner, who would find duplicates.
+ *  1. Wait until every reader has been offline once: a process that is stopped in an online section
+ *     would keep the first table from being freed. (A process may still stop later. Then that table
+ *     stays until a later owner can free it.)
+ *  2. Allocate memory for all new tables at once; without it nothing is begun.
+ *  3. Finish what a dead owner left half done. A move is always finished: a larger table is right
+ * for fewer users, too. A half filled index that is not wanted is freed.
+ *  4. Make larger tables, then new indexes. At any time each key that was unique has its index, in
+ * one table or, while it moves, in two; writers are kept out.
+ *  5. Drop indexes that are not wanted any more, one after the other, without a gap in which a tool
+ *     could write. They come last because the next owner may want them again, and would find
+ *     duplicates if anybody had written without the index.
  */
-#include "shm/rebuild/rebuild_parts.h"
+#include "shm/rebuild/rebuild.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include <urcu/arch.h>
 
 #include "shm/core/alloc.h"
+#include "shm/core/dirty.h"
+#include "shm/core/fail.h"
+#include "shm/core/layout.h"
+#include "shm/core/store_handle.h"
+#include "shm/core/table_size.h"
+#include "shm/core/txn.h"
+#include "shm/core/writer_lock.h"
+#include "shm/rebuild/rebuild_fill.h"
+#include "shm/rebuild/rebuild_move.h"
+#include "shm/rebuild/rebuild_step.h"
+#include "shm/segment/grow.h"
+#include "shm/slots/slot.h"
 
 enum {
-    TELL_EVERY = 64,
     GRACE_WAIT_MS = 1000,
     NODES_AN_EXTENT = SHM_EXTENT / sizeof(struct shm_node),
 };
 
-int rebuild_begin(struct rebuild *r)
-{
-    int rc = shm_writer_wait(r->store);
-    if (rc != SHM_OK)
-        return shm_writer_fail(r->store, rc, r->fault);
-    shm_txn_begin(&r->txn);
-    return SHM_OK;
-}
-
-void rebuild_commit(struct rebuild *r)
-{
-    shm_txn_seal(&r->txn, 0);
-    shm_txn_apply(&r->txn);
-    shm_writer_unlock();
-    SHM_POINT("rebuild step");
-}
-
-void rebuild_log_table(struct rebuild *r, struct shm_table *table, const struct shm_table *value)
-{
-    shm_txn_pointer(&r->txn, &table->buckets, value != NULL ? value->buckets : NULL);
-    shm_txn_word(&r->txn, &table->count, value != NULL ? value->count : 0);
-}
-
-void rebuild_log_state(struct rebuild *r, const struct shm_table *to, uint64_t what, uint64_t done)
-{
-    rebuild_log_table(r, &rebuild_state()->to, to);
-    shm_txn_word(&r->txn, &rebuild_state()->what, what);
-    shm_txn_word(&r->txn, &rebuild_state()->done, done);
-}
-
-void rebuild_tell(struct rebuild *r, const char *what, uint64_t done, uint64_t all)
-{
-    if (r->config->progress != NULL && r->steps++ % TELL_EVERY == 0)
-        r->config->progress(r->config->progress_data, what,
-                            all != 0 ? (unsigned)(done * 100 / all) : 0);
-}
-
 /* ---- what there is to do ---- */
 
-static bool wants(const struct rebuild *r, unsigned which)
+static bool is_wanted(const struct rebuild *r, unsigned which)
 {
     return which == REBUILD_IDS || (r->config->unique >> which & 1) != 0;
 }
@@ -100,7 +77,8 @@ static bool is_under_way(uint64_t what)
     return rebuild_state()->to.buckets != NULL && rebuild_state()->what == what;
 }
 
-/* Of the table as it will be when what is under way has been finished; 0: there is none. */
+/* How many buckets the table will have when the rebuild that is under way is finished; 0: no table.
+ */
 static uint64_t buckets_of(unsigned which)
 {
     if (is_under_way(what_moves(which)) ||
@@ -109,32 +87,32 @@ static uint64_t buckets_of(unsigned which)
     return rebuild_table(which)->count;
 }
 
-/* How many tables are still to be made. */
+/* How many tables have still to be made. */
 static unsigned tables_to_make(const struct rebuild *r)
 {
     unsigned tables = 0;
     for (unsigned which = 0; which <= REBUILD_IDS; which++)
-        tables += wants(r, which) && buckets_of(which) < shm_bucket_count(r->config->max_users);
+        tables += is_wanted(r, which) && buckets_of(which) < shm_bucket_count(r->config->max_users);
     return tables;
 }
 
-/* An index to be dropped, once nothing else is left to do; else SHM_KEYS. */
+/* The next index to drop. @return its key; SHM_KEYS: none, or there is other work first */
 static unsigned next_to_drop(const struct rebuild *r)
 {
     unsigned key = 0;
     if (tables_to_make(r) != 0)
         return SHM_KEYS;
-    while (key < SHM_KEYS && (wants(r, key) || rebuild_table(key)->buckets == NULL))
+    while (key < SHM_KEYS && (is_wanted(r, key) || rebuild_table(key)->buckets == NULL))
         key++;
     return key;
 }
 
-/* Whether a table will be freed that readers may know. */
+/* Whether a table will be freed that readers may be using. */
 static bool will_free(const struct rebuild *r)
 {
     for (unsigned which = 0; which <= REBUILD_IDS; which++)
         if (rebuild_table(which)->count != 0 &&
-            (!wants(r, which) ||
+            (!is_wanted(r, which) ||
              rebuild_table(which)->count < shm_bucket_count(r->config->max_users)))
             return true;
     return shm_rebuild_unfinished();
@@ -161,7 +139,7 @@ static int make_table(struct rebuild *r, uint64_t what)
     int rc = ensure_room(r, size);
     if (rc != SHM_OK)
         return rc;
-    /* beyond what is in use, but a transaction that was given up may have written there */
+    /* nothing is in use here, but a transaction that did not commit may have written to it */
     uint64_t at = shm_control()->alloc[SHM_ALLOC_ARENA_CUR];
     struct shm_table table = {(struct cds_hlist_head *)(uintptr_t)at, count};
     memset(table.buckets, 0, size);
@@ -176,7 +154,8 @@ static int make_table(struct rebuild *r, uint64_t what)
     return SHM_OK;
 }
 
-/* Whether every reader who is online now has been offline, or is dead. */
+/* Waits until every reader that is online now has been offline, or is dead. @return SHM_EBUSY: one
+ * stays online for more than a second; the fault names its process */
 static int wait_for_readers(struct rebuild *r)
 {
     int rc = rebuild_begin(r);
@@ -202,7 +181,7 @@ static int wait_for_readers(struct rebuild *r)
     return SHM_OK;
 }
 
-/* The extent's nodes, in front of those that are free already. */
+/* Makes an extent free nodes, in front of the free list. */
 static void free_extent(struct rebuild *r, uint64_t extent)
 {
     struct shm_node *nodes = (struct shm_node *)(uintptr_t)extent;
@@ -221,7 +200,7 @@ static void log_drop(struct rebuild *r, unsigned key)
     rebuild_log_state(r, &old, SHM_REBUILD_FREE, 0);
 }
 
-/* Frees `to`, and after it the indexes that are to be dropped, if that is all that is left. */
+/* Frees control.rebuild.to and, if nothing else is left to do, drops and frees unwanted indexes. */
 static int free_table(struct rebuild *r)
 {
     uint64_t last = 0;
@@ -255,13 +234,13 @@ static int free_table(struct rebuild *r)
 
 /* ---- one after the other ---- */
 
-static int move(struct rebuild *r, unsigned which)
+static int move_table(struct rebuild *r, unsigned which)
 {
     int rc = rebuild_move(r, which);
     return rc == SHM_OK ? free_table(r) : rc;
 }
 
-static int give_up(struct rebuild *r)
+static int drop_half_filled(struct rebuild *r)
 {
     int rc = rebuild_begin(r);
     if (rc != SHM_OK)
@@ -272,17 +251,17 @@ static int give_up(struct rebuild *r)
     return free_table(r);
 }
 
-/* What a dead owner left half done. */
-static int resume(struct rebuild *r)
+/* Finishes what a dead owner left half done. */
+static int resume_rebuild(struct rebuild *r)
 {
     if (!shm_rebuild_unfinished())
         return SHM_OK;
     for (unsigned which = 0; which <= REBUILD_IDS; which++)
         if (is_under_way(what_moves(which)))
-            return move(r, which);
+            return move_table(r, which);
     for (unsigned key = 0; key < SHM_KEYS; key++)
         if (is_under_way(SHM_REBUILD_UNIQUE + key))
-            return wants(r, key) ? rebuild_fill(r, key) : give_up(r);
+            return is_wanted(r, key) ? rebuild_fill(r, key) : drop_half_filled(r);
     return free_table(r);
 }
 
@@ -291,14 +270,14 @@ static int make_all(struct rebuild *r)
     uint64_t buckets = shm_bucket_count(r->config->max_users);
     int rc = SHM_OK;
     for (unsigned which = SHM_KEYS + 1; which-- > 0 && rc == SHM_OK;)
-        if (wants(r, which) && rebuild_table(which)->count != 0 &&
+        if (is_wanted(r, which) && rebuild_table(which)->count != 0 &&
             rebuild_table(which)->count < buckets) {
             rc = make_table(r, what_moves(which));
             if (rc == SHM_OK)
-                rc = move(r, which);
+                rc = move_table(r, which);
         }
     for (unsigned key = 0; key < SHM_KEYS && rc == SHM_OK; key++)
-        if (wants(r, key) && rebuild_table(key)->count == 0) {
+        if (is_wanted(r, key) && rebuild_table(key)->count == 0) {
             rc = make_table(r, SHM_REBUILD_UNIQUE + key);
             if (rc == SHM_OK)
                 rc = rebuild_fill(r, key);
@@ -345,7 +324,7 @@ int shm_rebuild(struct shm_store *store, const struct shm_config *config, struct
     if (rc == SHM_OK)
         rc = ensure_room(r, tables_to_make(r) * size);
     if (rc == SHM_OK)
-        rc = resume(r);
+        rc = resume_rebuild(r);
     if (rc == SHM_OK)
         rc = make_all(r);
     if (rc == SHM_OK)

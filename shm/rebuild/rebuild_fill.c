@@ -1,11 +1,20 @@
 /* SPDX-License-Identifier: MIT */
-/* A new index of a key, filled from the order list. Nobody sees it before all users are in. */
-#include "shm/rebuild/rebuild_parts.h"
+/* A new index of a key is filled from the order list. It is in use only when it has all users. */
+#include "shm/rebuild/rebuild_fill.h"
 
-#include "shm/table/chain.h"
+#include "base/container_of.h"
+#include "shm/core/dirty.h"
+#include "shm/core/layout.h"
+#include "shm/core/mapping.h"
+#include "shm/core/txn.h"
+#include "shm/error.h"
+#include "shm/store.h"
+#include "shm/table/hash_chain.h"
+#include "shm/table/tower.h"
 #include "shm/table/unique.h"
 
-/* Up to a batch of users, from `at` on, into the index. @return where the next begins */
+/* Logs the insertion of up to SHM_BATCH_MAX users, from `at` on. @return where the next step starts
+ */
 static const struct cds_list_head *log_users(struct rebuild *r, unsigned key,
                                              const struct cds_list_head *at)
 {
@@ -16,12 +25,12 @@ static const struct cds_list_head *log_users(struct rebuild *r, unsigned key,
     for (size_t n = 0; at != end && n < SHM_BATCH_MAX; n++, at = at->next) {
         uint8_t bytes[SHM_KEY_MAX];
         struct shm_node *node =
-            caa_container_of((struct cds_list_head *)(uintptr_t)at, struct shm_node, order);
+            container_of((struct cds_list_head *)(uintptr_t)at, struct shm_node, order);
         uint32_t len = shm_unique_key(r->config->key_of, key, node->body, bytes);
         if (r->txn.tracked)
             shm_dirty_mark(&node->unique[key], sizeof(node->unique[key]));
         seq = node->seq;
-        if (len == 0 || node->died != SHM_NEVER) { /* the deleted decide nothing: chain.h */
+        if (len == 0 || node->died != SHM_NEVER) { /* deleted users stay out: hash_chain.h */
             node->unique[key] = (struct cds_hlist_node){0};
             continue;
         }
@@ -41,7 +50,7 @@ int rebuild_fill(struct rebuild *r, unsigned key)
     uint64_t done = rebuild_state()->done;
     const struct shm_node *from = shm_tower_find(done);
     const struct cds_list_head *at = from != NULL ? &from->order : end->next;
-    while (at != end && caa_container_of(at, struct shm_node, order)->seq <= done)
+    while (at != end && container_of(at, struct shm_node, order)->seq <= done)
         at = at->next;
     int rc = SHM_OK;
     while (rc == SHM_OK && at != end) {

@@ -1,26 +1,36 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A hash table's nodes move to a larger table, a few buckets a transaction: every old
- * bucket is split into several of the larger one. Old buckets [0, done) have been moved, and of
- * the one at `done` the end of its chain may have been; a node is in one of the two tables.
+ * The nodes of a hash table move to a larger one, a few buckets per transaction. Every old bucket
+ * is split into several buckets of the larger table. Old buckets [0, done) have been moved; of
+ * bucket `done` the end of the chain may have been moved. Each node is in exactly one of the two
+ * tables.
  *
- * In a chain the nodes of one id or key stand newest first, for an insert adds at the front. Others
- * rely on it (a deleted user's node stays in its chain until it is reclaimed, behind that of the
- * user who has the id or the key now), so a move keeps the order: a chain is split
- * in its order, and one that is too long for a transaction from its end: each part goes in front
- * of what went before.
+ * In a chain the nodes of one id or key stand newest first, because an insert adds at the front.
+ * Readers rely on that: a deleted user's node stays in its chain until it is reclaimed, behind the
+ * node of the user that has the id or the key now. So a move keeps the order: a chain is split in
+ * order, and if it is too long for one transaction its end is moved first, and each further part is
+ * put in front of the parts moved before.
  */
-#include "shm/rebuild/rebuild_parts.h"
+#include "shm/rebuild/rebuild_move.h"
 
+#include <assert.h>
+
+#include "base/container_of.h"
+#include "shm/core/layout.h"
+#include "shm/core/mapping.h"
+#include "shm/core/txn.h"
+#include "shm/error.h"
+#include "shm/store.h"
 #include "shm/table/unique.h"
 
-/* An id's hash is in the node. A key's is not: it comes from a body, any one, for all have the
- * same keys. */
-static uint64_t hash_of(const struct rebuild *r, unsigned which, const struct cds_hlist_node *at)
+/* The hash that decides a node's bucket. An id's hash is in the node. A key's hash is computed from
+ * the newest body; any body would do, because all bodies of a node have the same keys. */
+static uint64_t hash_in_table(const struct rebuild *r, unsigned which,
+                              const struct cds_hlist_node *at)
 {
     uint8_t bytes[SHM_KEY_MAX];
     if (which == REBUILD_IDS)
-        return caa_container_of(at, struct shm_node, by_id)->hash;
+        return container_of(at, struct shm_node, by_id)->hash;
     const struct shm_body *body = shm_unique_node(at, which)->body;
     uint32_t len = shm_unique_key(r->config->key_of, which, body, bytes);
     return shm_unique_hash(shm_header(), which, bytes, len);
@@ -34,7 +44,8 @@ static uint64_t chain_length(const struct cds_hlist_head *bucket)
     return n;
 }
 
-/* Takes the chain from its node number `from` on apart. */
+/* Lists the nodes of a chain from its node number `from` on, and their new buckets.
+ * @return how many */
 static size_t look_at_chain(struct rebuild *r, unsigned which, const struct cds_hlist_head *bucket,
                             uint64_t from)
 {
@@ -45,17 +56,19 @@ static size_t look_at_chain(struct rebuild *r, unsigned which, const struct cds_
         at = at->next;
     for (; at != NULL; at = at->next, n++) {
         r->node[n] = at;
-        r->target[n] = &to.buckets[hash_of(r, which, at) & (to.count - 1)];
+        r->target[n] = &to.buckets[hash_in_table(r, which, at) & (to.count - 1)];
     }
     return n;
 }
 
-/* Logs the move of the last `count` nodes of a chain: what goes to one new bucket stays in its
- * order, in front of what is there already. At most four words a node, and one. */
+/* Logs the move of the last `count` nodes of a chain of `length`. Nodes that go to the same new
+ * bucket keep their order, in front of the nodes that are there already. At most four entries per
+ * node, and one more. */
 static void log_split(struct rebuild *r, unsigned which, struct cds_hlist_head *bucket,
                       uint64_t length, uint64_t count)
 {
     struct shm_txn *txn = &r->txn;
+    assert(count <= length && count <= REBUILD_NODES_MAX);
     size_t n = look_at_chain(r, which, bucket, length - count);
     for (size_t i = 0; i < n; i++) {
         struct cds_hlist_head *mine = r->target[i];
@@ -74,11 +87,11 @@ static void log_split(struct rebuild *r, unsigned which, struct cds_hlist_head *
         if (before == 0)
             shm_txn_pointer(txn, &mine->next, at);
     }
-    if (n > 0) /* the chain ends before its first node that has moved */
+    if (n > 0) /* the old chain now ends before the first moved node */
         shm_txn_pointer(txn, n < length ? &r->node[0]->prev->next : &bucket->next, NULL);
 }
 
-/* Moves what one transaction takes. */
+/* Moves as many buckets as fit one transaction. */
 static int move_some(struct rebuild *r, unsigned which, const struct shm_table *old)
 {
     enum { AHEAD = 16 };

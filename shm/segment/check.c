@@ -1,29 +1,35 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Is this file a segment that we may map? Read with pread, never through a
- * mapping: a short file or a hole must be an error here, not a SIGBUS.
+ * Whether a file is a segment that this process may map. The file is read with pread(), never
+ * through a mapping: a short file or a hole must be an error here, not a SIGBUS.
  *
- * Others may write meanwhile. So the file's size is asked for after arena_end has been read:
- * the arena gets its memory first, and the file never gets shorter. And what is read of the
- * control page must be one state of it, though a commit stores its words one by one:
+ * Other processes may write to the segment at the same time. So the file's size is read after
+ * arena_end: a growth allocates memory before it moves arena_end, and the file never gets shorter.
+ * And what is read of the control page must be one state of it, although a commit stores its words
+ * one by one. The order of the reads is:
  *
  *   control page, log's state, control page again
  *
- * If a commit was being stored while we read the first time (one word new, another old), the log
- * was SEALED by then, and still is when we look at it, or the commit is whole by the second time,
- * which differs then from the first. So with an idle log, and both times the same, it is one
- * state. With a SEALED one (its holder may be dead, or stopped) the log has the final values; it
- * is read twice, too, for entries may be those of the next commit already. What was not steady
- * is looked at again. What was, and is wrong, too: an owner may have repaired it.
+ * If a commit was being stored during the first read (one word new, another old), the log was
+ * SEALED at that time. Either it still is when its state is read, or the commit is complete by the
+ * second read, which then differs from the first. So if the log is idle and both reads are equal,
+ * they are one state. If the log is SEALED (its holder may be dead or stopped), the log has the
+ * final values; it is read twice as well, because its entries may already be the next commit's. If
+ * the reads do not agree, everything is read again. It is also read again if the result is wrong,
+ * because an owner may be about to repair it.
  */
+#include "shm/segment/check.h"
+
 #include <errno.h>
 #include <stdlib.h>
-#include <sys/mman.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "shm/core/log.h"
-#include "shm/verify/verify.h"
+#include "shm/core/fail.h"
+#include "shm/core/table_size.h"
+#include "shm/core/test_points.h"
+#include "shm/store.h"
 
 #define MAGIC "rosterd\n"
 
@@ -38,7 +44,7 @@ void shm_header_fill(struct shm_header *header)
 int shm_check_header(const struct shm_header *header, const char *name, struct shm_fault *fault)
 {
     if (memcmp(header->magic, MAGIC, sizeof(header->magic)) != 0)
-        return shm_fail(fault, SHM_ECORRUPT, "segment %s: it is no rosterd segment (bad magic)",
+        return shm_fail(fault, SHM_ECORRUPT, "segment %s: it is not a rosterd segment (bad magic)",
                         name);
     if (header->layout != shm_layout_hash())
         return shm_fail(fault, SHM_ELAYOUT,
@@ -55,14 +61,15 @@ int shm_check_header(const struct shm_header *header, const char *name, struct s
     return SHM_OK;
 }
 
-/* Bytes of the file that must have memory: all but the slots that nobody used. */
+/* Bytes of the file that must have memory: everything but the hole between the dirty map and the
+ * slots, and slots that were never used. */
 static uint64_t memory_needed(const struct shm_control *control)
 {
     return SHM_CONTROL_END + control->slots_ready * sizeof(struct shm_slot) +
            (control->arena_end - SHM_BASE - SHM_ARENA_AT);
 }
 
-/* What a tool or a reader will follow without another look. */
+/* Whether the table lies in the arena. Tools and readers follow it without further checks. */
 static bool table_fits(const struct shm_table *table, uint64_t arena_end)
 {
     uint64_t at = (uint64_t)(uintptr_t)table->buckets;
@@ -116,7 +123,7 @@ static bool read_at(int fd, void *to, size_t size, off_t at)
     return pread(fd, to, size, at) == (ssize_t)size;
 }
 
-/* What is looked at here, and what must therefore be of one state. */
+/* Whether the fields that this file checks are equal. */
 static bool same_bounds(const struct shm_control *a, const struct shm_control *b)
 {
     return a->arena_end == b->arena_end && a->limit == b->limit &&
@@ -143,7 +150,8 @@ static bool same_logs(const struct shm_log *a, const struct shm_log *b)
             memcmp(a->entry, b->entry, a->count * sizeof(a->entry[0])) == 0);
 }
 
-/* @return false where the file is too short for it */
+/* Reads once, as described on top. @param steady whether all reads agreed
+ * @return false: the file is too short */
 static bool look_once(int fd, struct look *look, bool *steady)
 {
     enum { HEAD = offsetof(struct shm_log, entry) };
@@ -168,7 +176,8 @@ static bool look_once(int fd, struct look *look, bool *steady)
 
 enum { LOOKS = 1000, WRONG_LOOKS = 10, PAUSE_US = 1000 };
 
-/* The control page as it is, or will be once a sealed log is finished: in look->first. */
+/* Reads the control page into look->first, as it is or as it will be when a sealed log is finished.
+ */
 static int look_at_control(int fd, const char *name, struct look *look, struct shm_fault *fault)
 {
     int rc = SHM_ECORRUPT;

@@ -1,33 +1,43 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Growth of the arena: memory first, outside the lock, then a transaction that
- * moves arena_end over it. A death in between leaves a file that is longer
- * than it says; the next growth allocates the same range again.
+ * A growth first allocates memory, without the writer lock, then moves arena_end over it by a
+ * transaction. If the process dies in between, the file has more memory than arena_end says; the
+ * next growth allocates the same range again.
  *
- * Memory comes in huge pages where the kernel can: fewer page faults and TLB
- * misses, for all processes at once, and cheaper to get than as many small ones.
- * MADV_COLLAPSE is asked for while each huge page is a hole but for one page of it, so that
- * it is cleared and not copied; a range that is a hole altogether it refuses (EINVAL). But that
- * call waits for every CPU to drain its lists: mostly it takes some 0.1 ms a huge page, on a
- * busy machine 200 ms were seen. So the master grows the arena ahead of the writers, who have
- * an event loop to run: one that has to do it itself spends at most a tenth of its time in that
- * call, and takes small pages else.
+ * Memory is allocated in huge pages if the kernel can: they cause fewer page faults and TLB misses
+ * in all processes, and cost less than as many small pages. MADV_COLLAPSE is called while only one
+ * small page of each huge page is allocated: then the kernel clears the huge page and has nothing
+ * to copy. (If the whole range is a hole the call fails with EINVAL.) But the call waits until
+ * every CPU has drained its page lists. Mostly it takes some 0.1 ms per huge page; on a busy
+ * machine 200 ms were measured. So the master grows the arena ahead of the workers, which have an
+ * event loop to run. A worker that has to grow the arena itself spends at most a tenth of its time
+ * in this call, and otherwise takes small pages.
  *
- * Where there is no memory, a try costs as much as a success, 2 to 200 ms: the kernel gives page by
- * page until one is missing, and takes them all back. So a refusal is remembered for 100 ms, and
- * meanwhile inserts are refused at once. It is remembered in the segment (control.full_at), for
- * all processes: what one has found holds for the others, and with a memory of its own for each, as
- * many workers as there are would try in each 100 ms. It is a hint, written without the lock: one
- * that is lost or older costs a try, and one that lies in the future (a damaged word, another
- * clock) counts for nothing. So no value can keep the arena from growing for longer than that.
- * What a control group's limit refuses is remembered by the process alone: others are in others, as
- * a tool in its user's session beside the server.
+ * If memory is short, a failing try takes as long as a successful one, 2 to 200 ms: the kernel
+ * allocates page after page until one is missing, and frees them all. So a failure is remembered
+ * for 100 ms, in which inserts fail at once. It is remembered in the segment (control.full_at),
+ * because it holds for all processes: if each had to find it out itself, all workers would try in
+ * each 100 ms. control.full_at is a hint that is written without the lock: if it is lost or too old
+ * a process tries once more, and a time in the future (a damaged word, another clock) is ignored.
+ * So no value can keep the arena from growing for longer than 100 ms. A failure because of a
+ * control group's limit is remembered by the process alone (shm_group_full_at), because other
+ * processes may be in other groups: a tool in its user's session, say.
  */
-#include <sys/mman.h>
-#include <time.h>
+#include "shm/segment/grow.h"
 
-#include "shm/core/log.h"
-#include "shm/segment/room.h"
+#include <fcntl.h>
+#include <sys/mman.h>
+
+#include "base/clock.h"
+#include "shm/core/fail.h"
+#include "shm/core/layout.h"
+#include "shm/core/mapping.h"
+#include "shm/core/store_handle.h"
+#include "shm/core/test_points.h"
+#include "shm/core/txn.h"
+#include "shm/core/writer_lock.h"
+#include "shm/segment/cgroup_room.h"
+#include "shm/segment/segment_file.h"
 
 #ifndef MADV_COLLAPSE
 #define MADV_COLLAPSE 25
@@ -37,39 +47,33 @@ enum { COLLAPSE_SHARE = 10, COLLAPSE_FAILED_MS = 10000 };
 
 enum { REMEMBER_US = 100000 };
 
-/* One step of growth: a sixteenth of what there is, in whole huge pages, at most two of them.
- * The master keeps two steps ahead, no more: what is ahead is nobody's yet. */
+/* A step of growth is a sixteenth of the segment, in whole huge pages, and at most two of them. The
+ * master keeps the arena at most two steps ahead, because that memory is not in use yet. */
 enum { STEP_SHARE = 16, STEP_HUGE_MAX = 2, STEPS_AHEAD = 2 };
 
-static int64_t now_us(void)
-{
-    struct timespec ts;
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
-}
-
-/* Fills the huge pages, if the kernel likes: what it does not do the caller allocates. */
+/* Makes [at, at + length) huge pages, if the kernel can. The caller allocates what is missing.
+ * @param hurry a worker grows: skip the call if too much time was spent in it */
 static void collapse(uint64_t at, uint64_t length, bool hurry)
 {
     static int64_t not_before, failed_before;
-    int64_t start = now_us();
+    int64_t start = (int64_t)clock_monotonic_us();
     if (start < failed_before || (hurry && start < not_before))
         return;
     bool done = madvise((void *)(uintptr_t)(SHM_BASE + at), length, MADV_COLLAPSE) == 0;
-    int64_t end = now_us();
+    int64_t end = (int64_t)clock_monotonic_us();
     not_before = end + (end - start) * COLLAPSE_SHARE;
     if (!done)
         failed_before = end + COLLAPSE_FAILED_MS * INT64_C(1000);
 }
 
-static int allocate(int fd, uint64_t at, uint64_t length, bool hurry, struct shm_fault *fault)
+static int allocate_pages(int fd, uint64_t at, uint64_t length, bool hurry, struct shm_fault *fault)
 {
     uint64_t end = at + length, from = shm_round_up(at, SHM_HUGE), to = end / SHM_HUGE * SHM_HUGE;
     int rc = SHM_OK;
     for (uint64_t page = from; page < to && rc == SHM_OK; page += SHM_HUGE)
         rc = shm_file_fallocate(fd, page, SHM_PAGE, fault);
-    /* The last page makes the file long enough. (Not ftruncate: another process may
-     * have grown it further meanwhile, and would be cut off.) */
+    /* The last page makes the file long enough. (Not ftruncate(): it would cut the file off if
+     * another process has grown it further meanwhile.) */
     if (rc == SHM_OK)
         rc = shm_file_fallocate(fd, end - SHM_PAGE, SHM_PAGE, fault);
     if (rc != SHM_OK)
@@ -79,16 +83,17 @@ static int allocate(int fd, uint64_t at, uint64_t length, bool hurry, struct shm
     return shm_file_fallocate(fd, at, length, fault);
 }
 
-/* The control groups are looked at once for all of it: allocate() takes the same pages several
- * times. */
+/* Asks once whether the control groups have room, because allocate_pages() takes some pages twice.
+ */
 int shm_allocate_huge(int fd, uint64_t at, uint64_t length, struct shm_fault *fault)
 {
     int rc = shm_room_for(length, fault);
-    return rc == SHM_OK ? allocate(fd, at, length, false, fault) : rc;
+    return rc == SHM_OK ? allocate_pages(fd, at, length, false, fault) : rc;
 }
 
-/* Under the lock. Where another has grown the arena meanwhile, its end is beyond ours, or will be
- * with the next growth: we must not put it back, and what we allocated serves the next one. */
+/* Moves arena_end from `old` to `end`, under the writer lock. If another process has grown the
+ * arena meanwhile arena_end must not be moved back; the memory allocated here serves the next
+ * growth. */
 static void move_end(uint64_t old, uint64_t end)
 {
     struct shm_txn txn;
@@ -103,7 +108,7 @@ static void move_end(uint64_t old, uint64_t end)
     shm_txn_apply(&txn);
 }
 
-static int publish(struct shm_store *store, uint64_t old, uint64_t end)
+static int publish_end(struct shm_store *store, uint64_t old, uint64_t end)
 {
     int rc = shm_writer_lock(store);
     if (rc != SHM_OK)
@@ -115,16 +120,17 @@ static int publish(struct shm_store *store, uint64_t old, uint64_t end)
 
 uint64_t shm_group_full_at;
 
-static bool is_full(const uint64_t *full_at)
+static bool is_known_full(const uint64_t *full_at)
 {
     uint64_t at = __atomic_load_n(full_at, __ATOMIC_RELAXED);
-    return at != 0 && (uint64_t)now_us() - at < REMEMBER_US; /* the future is long ago */
+    return at != 0 &&
+           clock_monotonic_us() - at < REMEMBER_US; /* a time in the future is a huge difference */
 }
 
-static void remember(uint64_t *full_at, int rc)
+static void remember_full(uint64_t *full_at, int rc)
 {
     if (rc == SHM_ESPACE)
-        __atomic_store_n(full_at, (uint64_t)now_us(), __ATOMIC_RELAXED);
+        __atomic_store_n(full_at, clock_monotonic_us(), __ATOMIC_RELAXED);
     else if (rc == SHM_OK && __atomic_load_n(full_at, __ATOMIC_RELAXED) != 0)
         __atomic_store_n(full_at, 0, __ATOMIC_RELAXED);
 }
@@ -135,18 +141,16 @@ static uint64_t step_of(uint64_t arena)
     return step < STEP_HUGE_MAX * SHM_HUGE ? step : STEP_HUGE_MAX * SHM_HUGE;
 }
 
-enum manner { MUST, UNLESS_FULL, AHEAD };
-
-static int grow(struct shm_store *store, enum manner manner)
+static int grow_step(struct shm_store *store, bool ahead)
 {
     uint64_t old = __atomic_load_n(&shm_control()->arena_end, __ATOMIC_ACQUIRE);
     uint64_t bound = SHM_BASE + store->size;
     uint64_t step = step_of(old - SHM_BASE);
     uint64_t *full_at = &shm_group_full_at;
     int rc = SHM_ESPACE;
-    if (old < bound && manner != MUST && (is_full(full_at) || is_full(&shm_control()->full_at)))
+    if (old < bound && (is_known_full(full_at) || is_known_full(&shm_control()->full_at)))
         return SHM_ESPACE;
-    /* where the whole step finds no room, the least may */
+    /* if there is no room for the whole step there may be room for the smallest */
     for (bool least = false; rc == SHM_ESPACE && !least; step = SHM_HUGE) {
         uint64_t end = (old + step) / SHM_HUGE * SHM_HUGE;
         least = step == SHM_HUGE;
@@ -158,25 +162,20 @@ static int grow(struct shm_store *store, enum manner manner)
         rc = shm_room_for(end - old, NULL);
         if (rc == SHM_OK) {
             full_at = &shm_control()->full_at;
-            rc = allocate(store->fd, old - SHM_BASE, end - old, manner != AHEAD, NULL);
+            rc = allocate_pages(store->fd, old - SHM_BASE, end - old, !ahead, NULL);
         }
         if (rc == SHM_OK) {
             SHM_POINT("allocated");
-            rc = publish(store, old, end);
+            rc = publish_end(store, old, end);
         }
     }
-    remember(full_at, rc);
+    remember_full(full_at, rc);
     return rc;
 }
 
 int shm_grow(struct shm_store *store)
 {
-    return grow(store, MUST);
-}
-
-int shm_grow_unless_full(struct shm_store *store)
-{
-    return grow(store, UNLESS_FULL);
+    return grow_step(store, false);
 }
 
 int shm_grow_to(struct shm_store *store, uint64_t end, struct shm_fault *fault)
@@ -196,7 +195,7 @@ int shm_grow_to(struct shm_store *store, uint64_t end, struct shm_fault *fault)
     if (rc != SHM_OK)
         return shm_writer_fail(store, rc, fault);
     move_end(old, end);
-    bool there = shm_control()->arena_end >= end; /* or another has grown it, by less */
+    bool there = shm_control()->arena_end >= end; /* false: another process grew it, by less */
     shm_writer_unlock();
     return there ? SHM_OK : shm_fail(fault, SHM_EBUSY, "%s", shm_strerror(SHM_EBUSY));
 }
@@ -209,7 +208,7 @@ bool shm_grow_ahead(struct shm_store *store)
     bool grown = false;
     for (int steps = 0; steps < STEPS_AHEAD && end - used < STEPS_AHEAD * step_of(end - SHM_BASE);
          steps++) {
-        if (grow(store, AHEAD) != SHM_OK)
+        if (grow_step(store, true) != SHM_OK)
             break;
         grown = true;
         end = __atomic_load_n(&control->arena_end, __ATOMIC_ACQUIRE);

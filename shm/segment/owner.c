@@ -1,18 +1,22 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Who owns the segment: an OFD write lock on its descriptor. It belongs to the
- * open file description, so the master's forked workers share it, and the
- * kernel drops it with the last of them, in whatever pid namespace they are.
+ * The owner lock is an OFD write lock on a byte of the segment's file. It belongs to the open file
+ * description, so the master and its forked workers share it, and the kernel releases it when the
+ * last of them has ended, whatever pid namespace they are in.
  *
- * Tools that write hold a shared lock of another byte, which an owner takes alone
- * while it checks and rebuilds: what it has checked stays as it was.
+ * Tools that write hold a read lock on another byte. An owner takes a write lock on that byte while
+ * it checks and rebuilds the segment, so that no tool changes what it has checked.
  */
+#include "shm/segment/owner.h"
+
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "shm/core/internal.h"
+#include "shm/core/fail.h"
+#include "shm/core/store_handle.h"
 
 enum { OWNER_BYTE, GUEST_BYTE };
 enum { GUEST_WAIT_MS = 1000, GUEST_PAUSE_MS = 10 };
@@ -23,7 +27,7 @@ static struct flock lock_of(off_t byte, short type)
     return lock;
 }
 
-/* @return 0, EAGAIN where it conflicts with another's, else errno */
+/* @return 0; EAGAIN: another process has a conflicting lock; else errno */
 static int set_lock(int fd, off_t byte, short type)
 {
     struct flock lock = lock_of(byte, type);
@@ -32,7 +36,7 @@ static int set_lock(int fd, off_t byte, short type)
     return errno == EACCES ? EAGAIN : errno;
 }
 
-static int own(int fd, short type, const char *name, struct shm_fault *fault)
+static int set_owner_lock(int fd, short type, const char *name, struct shm_fault *fault)
 {
     int error = set_lock(fd, OWNER_BYTE, type);
     if (error == 0)
@@ -44,12 +48,12 @@ static int own(int fd, short type, const char *name, struct shm_fault *fault)
 
 int shm_owner_take(int fd, const char *name, struct shm_fault *fault)
 {
-    return own(fd, F_WRLCK, name, fault);
+    return set_owner_lock(fd, F_WRLCK, name, fault);
 }
 
 int shm_owner_share(int fd, const char *name, struct shm_fault *fault)
 {
-    return own(fd, F_RDLCK, name, fault);
+    return set_owner_lock(fd, F_RDLCK, name, fault);
 }
 
 int shm_guest_enter(int fd, const char *name, struct shm_fault *fault)

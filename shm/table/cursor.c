@@ -23,14 +23,22 @@
  * between the check and the section the pin may be revoked, and all the memory that it kept may be
  * freed and reused.
  */
+#include "shm/table/cursor.h"
+
 #include <urcu/pointer.h>
 #include <urcu/rculist.h>
 
+#include "base/container_of.h"
 #include "shm/core/grace.h"
-#include "shm/core/hash.h"
+#include "shm/core/layout.h"
+#include "shm/core/mapping.h"
+#include "shm/core/test_points.h"
+#include "shm/error.h"
+#include "shm/store.h"
+#include "shm/table/tower.h"
 
-/* Users created in sequence lie in sequence in memory, a node and a body each, so take() prefetches
- * the user that comes a few users later. A prefetch of unmapped memory has no effect. */
+/* Users created in sequence lie in sequence in memory, a node and a body each, so cursor_take()
+ * prefetches the user that comes a few users later. A prefetch of unmapped memory has no effect. */
 enum { AHEAD = 6, USER_GUESS = sizeof(struct shm_node) + 112 };
 
 /* Nodes passed in one call; with one or two cache misses each this takes 0.1 to 0.5 ms. Tests lower
@@ -42,9 +50,9 @@ static const
 
 #define AT_END UINT64_MAX /* the value of a cursor's `passed` at the end of the listing */
 
-static const struct shm_node *entry(const struct cds_list_head *at)
+static const struct shm_node *cursor_entry(const struct cds_list_head *at)
 {
-    return caa_container_of(at, struct shm_node, order);
+    return container_of(at, struct shm_node, order);
 }
 
 /* The first node with a number greater than seq, or the list's head. */
@@ -53,14 +61,14 @@ static const struct cds_list_head *place_after(uint64_t seq)
     const struct cds_list_head *end = &shm_control()->order;
     const struct shm_node *node = shm_tower_find(seq);
     const struct cds_list_head *at = node != NULL ? &node->order : rcu_dereference(end->next);
-    while (at != end && entry(at)->seq <= seq)
+    while (at != end && cursor_entry(at)->seq <= seq)
         at = rcu_dereference(at->next);
     return at;
 }
 
 /* Finds the next node that the version shows and stores it in cursor->next.
  * @return as shm_cursor_settle() */
-static __attribute__((noinline)) int search(struct shm_cursor *cursor, uint64_t version)
+static __attribute__((noinline)) int cursor_search(struct shm_cursor *cursor, uint64_t version)
 {
 #ifdef SHM_MUTANT_NO_VISIBILITY
     version = SHM_NEVER - 1;
@@ -70,7 +78,7 @@ static __attribute__((noinline)) int search(struct shm_cursor *cursor, uint64_t 
     const struct cds_list_head *at =
         last != NULL ? rcu_dereference(last->order.next) : place_after(cursor->passed);
     for (unsigned left = shm_cursor_pass_max; at != end; at = rcu_dereference(at->next)) {
-        const struct shm_node *node = entry(at);
+        const struct shm_node *node = cursor_entry(at);
         if (node->born > version)
             break;
         if (version < __atomic_load_n(&node->died, __ATOMIC_RELAXED)) {
@@ -90,18 +98,19 @@ static __attribute__((noinline)) int search(struct shm_cursor *cursor, uint64_t 
 }
 
 /* The node after this one if the version shows it, which is the common case; otherwise NULL, and
- * search() must find the next one. */
+ * cursor_search() must find the next one. */
 static inline const struct shm_node *neighbour(const struct shm_node *node, uint64_t version)
 {
     const struct cds_list_head *at = rcu_dereference(node->order.next);
-    if (at == &shm_control()->order || !shm_visible(entry(at)->born, &entry(at)->died, version))
+    if (at == &shm_control()->order ||
+        !shm_visible(cursor_entry(at)->born, &cursor_entry(at)->died, version))
         return NULL;
-    return entry(at);
+    return cursor_entry(at);
 }
 
 /* Goes online; after that the cursor's pointers may be followed.
  * @return false: the snapshot is revoked */
-static inline bool enter(const struct shm_cursor *cursor)
+static inline bool cursor_enter(const struct shm_cursor *cursor)
 {
 #ifdef SHM_MUTANT_EARLY_LOOK
     bool early = shm_is_revoked(cursor->actor, cursor->snapshot);
@@ -130,7 +139,7 @@ int shm_cursor_after(struct shm_cursor *cursor, struct shm_actor *actor,
         return SHM_EINVAL;
     *cursor = (struct shm_cursor){.actor = actor, .snapshot = snapshot, .passed = seq};
     if (shm_user_find(actor, id, &user) == SHM_OK && user.seq == seq) {
-        const struct shm_node *node = caa_container_of(user.id, struct shm_node, id[0]);
+        const struct shm_node *node = container_of(user.id, struct shm_node, id[0]);
         /* The snapshot pins the node only if its version shows it. */
         if (shm_visible(node->born, &node->died, snapshot->version))
             cursor->last = node;
@@ -140,15 +149,15 @@ int shm_cursor_after(struct shm_cursor *cursor, struct shm_actor *actor,
 
 int shm_cursor_settle(struct shm_cursor *cursor)
 {
-    if (!enter(cursor))
+    if (!cursor_enter(cursor))
         return SHM_EREVOKED;
     if (cursor->next != NULL)
         return SHM_OK;
-    return cursor->passed != AT_END ? search(cursor, cursor->snapshot->version) : SHM_ENOENT;
+    return cursor->passed != AT_END ? cursor_search(cursor, cursor->snapshot->version) : SHM_ENOENT;
 }
 
 /* Fills *user from cursor->next, and steps to the following user if that needs no search. */
-static inline void take(struct shm_cursor *cursor, struct shm_user *user)
+static inline void cursor_take(struct shm_cursor *cursor, struct shm_user *user)
 {
     const struct shm_node *node = cursor->next;
     uint64_t version = cursor->snapshot->version;
@@ -167,21 +176,21 @@ static inline void take(struct shm_cursor *cursor, struct shm_user *user)
     cursor->next = neighbour(node, version);
 }
 
-static __attribute__((noinline)) int search_and_take(struct shm_cursor *cursor,
-                                                     struct shm_user *user)
+static __attribute__((noinline)) int cursor_search_and_take(struct shm_cursor *cursor,
+                                                            struct shm_user *user)
 {
     int rc = shm_cursor_settle(cursor);
     if (rc == SHM_OK)
-        take(cursor, user);
+        cursor_take(cursor, user);
     return rc;
 }
 
 int shm_cursor_next(struct shm_cursor *cursor, struct shm_user *user)
 {
-    if (!enter(cursor))
+    if (!cursor_enter(cursor))
         return SHM_EREVOKED;
     if (cursor->next == NULL)
-        return search_and_take(cursor, user);
-    take(cursor, user);
+        return cursor_search_and_take(cursor, user);
+    cursor_take(cursor, user);
     return SHM_OK;
 }

@@ -22,7 +22,12 @@
  * because feed_head only grows (in 64 bits, so it does not wrap around).
  */
 #include "shm/table/feed.h"
+
+#include <string.h>
+
 #include "shm/core/grace.h"
+#include "shm/core/test_points.h"
+#include "shm/error.h"
 
 /* How far feed_head may be ahead of a valid entry. */
 enum { KEPT = SHM_FEED_SIZE - SHM_BATCH_MAX };

@@ -13,8 +13,12 @@
 #ifndef ROSTERD_SHM_TABLE_FEED_H
 #define ROSTERD_SHM_TABLE_FEED_H
 
+#include <string.h>
+
 #include "shm/core/dirty.h"
-#include "shm/core/internal.h"
+#include "shm/core/layout.h"
+#include "shm/core/mapping.h"
+#include "shm/store.h"
 
 static inline void shm_feed_write(uint64_t n, uint64_t version, enum shm_change_kind kind,
                                   const uint8_t id[SHM_ID_SIZE])

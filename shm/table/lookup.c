@@ -7,12 +7,24 @@
  * may meet records of a later commit, and skips them because of `born`. A writer publishes a node
  * with rcu_assign_pointer after it has filled the node, which pairs with rcu_dereference here. An
  * id or a key can occur many times in a chain, if it was deleted and created again: the first node
- * that is not too young decides (chain.h).
+ * that is not too young decides (hash_chain.h).
  */
+#include <string.h>
+
+#include <urcu/compiler.h>
 #include <urcu/pointer.h>
 #include <urcu/rcuhlist.h>
 
+#include "base/container_of.h"
+#include "shm/core/actor_handle.h"
 #include "shm/core/grace.h"
+#include "shm/core/hash.h"
+#include "shm/core/layout.h"
+#include "shm/core/mapping.h"
+#include "shm/core/store_handle.h"
+#include "shm/core/test_points.h"
+#include "shm/error.h"
+#include "shm/store.h"
 #include "shm/table/unique.h"
 
 static inline bool same_id(const uint8_t *a, const uint8_t *b)
@@ -61,14 +73,24 @@ static inline bool is_there(const struct shm_body *body, uint64_t version)
     return version < __atomic_load_n(&body->died, __ATOMIC_RELAXED);
 }
 
-static inline void fill(struct shm_user *user, const struct shm_node *node,
-                        const struct shm_body *body)
+static inline void fill_user(struct shm_user *user, const struct shm_node *node,
+                             const struct shm_body *body)
 {
     user->id = node->id;
     user->body = body->bytes;
     user->body_len = shm_body_length(body);
     user->seq = node->seq;
     user->version = body->born;
+}
+
+/* Returns the user whose node decides a lookup, unless it was deleted by then. */
+static inline int show_user(struct shm_user *user, const struct shm_node *node,
+                            const struct shm_body *body, uint64_t version)
+{
+    if (!is_there(body, version))
+        return SHM_ENOENT;
+    fill_user(user, node, body);
+    return SHM_OK;
 }
 
 static inline __attribute__((always_inline)) int find_in(const struct cds_hlist_head *bucket,
@@ -78,33 +100,47 @@ static inline __attribute__((always_inline)) int find_in(const struct cds_hlist_
     struct cds_hlist_node *pos;
     /* cds_hlist_for_each_entry_rcu() would step from NULL to its entry at the end */
     for (pos = rcu_dereference(bucket->next); pos != NULL; pos = rcu_dereference(pos->next)) {
-        const struct shm_node *node = caa_container_of(pos, struct shm_node, by_id);
+        const struct shm_node *node = container_of(pos, struct shm_node, by_id);
         prefetch_body(node);
         if (!same_id(node->id, id))
             continue;
         const struct shm_body *body = newest_body_at(node, version);
         if (body == NULL)
             continue;
-        if (!is_there(body, version))
-            return SHM_ENOENT;
-        fill(user, node, body);
-        return SHM_OK;
+        return show_user(user, node, body, version);
     }
     return SHM_ENOENT;
 }
 
-/* Looks up an id without the hash table: correct, but slow. */
-static int find_in_order(const uint8_t id[SHM_ID_SIZE], uint64_t version, struct shm_user *user)
+struct key_value {
+    unsigned key;
+    uint32_t len;
+    const uint8_t *bytes;
+};
+
+static bool has_key(shm_key_of *key_of, const struct shm_body *body, const struct key_value *value)
+{
+    uint8_t other[SHM_KEY_MAX];
+    return shm_unique_key(key_of, value->key, body, other) == value->len &&
+           memcmp(other, value->bytes, value->len) == 0;
+}
+
+/* Looks up an id or, if id is NULL, a value of a key without the hash table: correct, but slow. */
+static int find_in_order(const uint8_t *id, shm_key_of *key_of, const struct key_value *value,
+                         uint64_t version, struct shm_user *user)
 {
     const struct cds_list_head *end = &shm_control()->order;
     for (const struct cds_list_head *at = rcu_dereference(end->next); at != end;
          at = rcu_dereference(at->next)) {
-        const struct shm_node *node = caa_container_of(at, struct shm_node, order);
-        const struct shm_body *body = same_id(node->id, id) ? newest_body_at(node, version) : NULL;
-        if (body == NULL ||
-            !is_there(body, version)) /* the list is oldest first: a later node may have the id */
+        const struct shm_node *node = container_of(at, struct shm_node, order);
+        if (id != NULL && !same_id(node->id, id))
             continue;
-        fill(user, node, body);
+        const struct shm_body *body = newest_body_at(node, version);
+        if (body == NULL || (id == NULL && !has_key(key_of, body, value)))
+            continue;
+        if (!is_there(body, version)) /* the list is oldest first: a later node may match */
+            continue;
+        fill_user(user, node, body);
         return SHM_OK;
     }
     return SHM_ENOENT;
@@ -129,7 +165,7 @@ static __attribute__((noinline, cold)) int find_as_tool(const uint8_t id[SHM_ID_
         return rc;
     moving = moving || __atomic_load_n(&control->rebuild.to.buckets, __ATOMIC_ACQUIRE) != NULL ||
              rcu_dereference(control->ids.buckets) != buckets;
-    return moving ? find_in_order(id, version, user) : rc;
+    return moving ? find_in_order(id, NULL, NULL, version, user) : rc;
 }
 
 int shm_user_find(struct shm_actor *actor, const uint8_t id[SHM_ID_SIZE], struct shm_user *user)
@@ -140,19 +176,6 @@ int shm_user_find(struct shm_actor *actor, const uint8_t id[SHM_ID_SIZE], struct
     struct cds_hlist_head *bucket =
         &actor->buckets[shm_hash_keyed(actor->secret, id) & actor->bucket_mask];
     return find_in(bucket, id, version_to_see(), user);
-}
-
-struct key_value {
-    unsigned key;
-    uint32_t len;
-    const uint8_t *bytes;
-};
-
-static bool has_key(shm_key_of *key_of, const struct shm_body *body, const struct key_value *value)
-{
-    uint8_t other[SHM_KEY_MAX];
-    return shm_unique_key(key_of, value->key, body, other) == value->len &&
-           memcmp(other, value->bytes, value->len) == 0;
 }
 
 /* A deleted user's node stays in its chain for a while, behind the node of the user that has the
@@ -169,26 +192,7 @@ find_key_in(const struct shm_table *table, shm_key_of *key_of, const struct key_
         const struct shm_body *body = newest_body_at(node, version);
         if (body == NULL || !has_key(key_of, body, value))
             continue;
-        if (!is_there(body, version))
-            return SHM_ENOENT;
-        fill(user, node, body);
-        return SHM_OK;
-    }
-    return SHM_ENOENT;
-}
-
-static int find_key_in_order(shm_key_of *key_of, const struct key_value *value, uint64_t version,
-                             struct shm_user *user)
-{
-    const struct cds_list_head *end = &shm_control()->order;
-    for (const struct cds_list_head *at = rcu_dereference(end->next); at != end;
-         at = rcu_dereference(at->next)) {
-        const struct shm_node *node = caa_container_of(at, struct shm_node, order);
-        const struct shm_body *body = newest_body_at(node, version);
-        if (body == NULL || !has_key(key_of, body, value) || !is_there(body, version))
-            continue;
-        fill(user, node, body);
-        return SHM_OK;
+        return show_user(user, node, body, version);
     }
     return SHM_ENOENT;
 }
@@ -214,7 +218,7 @@ find_key_as_tool(shm_key_of *key_of, const struct key_value *value, struct shm_u
         return rc;
     moving = moving || __atomic_load_n(&control->rebuild.to.buckets, __ATOMIC_ACQUIRE) != NULL ||
              rcu_dereference(now->buckets) != table.buckets;
-    return moving ? find_key_in_order(key_of, value, version, user) : rc;
+    return moving ? find_in_order(NULL, key_of, value, version, user) : rc;
 }
 
 int shm_user_find_key(struct shm_actor *actor, unsigned key, const uint8_t *value, uint32_t len,

@@ -6,8 +6,15 @@
 #ifndef ROSTERD_SHM_TABLE_RETIRE_H
 #define ROSTERD_SHM_TABLE_RETIRE_H
 
+#include <assert.h>
+#include <stdbool.h>
+#include <string.h>
+
+#include "base/container_of.h"
 #include "shm/core/alloc.h"
-#include "shm/core/log.h"
+#include "shm/core/layout.h"
+#include "shm/core/mapping.h"
+#include "shm/core/txn.h"
 
 static inline uint64_t shm_body_size(const struct shm_body *body)
 {
@@ -30,7 +37,7 @@ static inline uint64_t shm_retired_bytes(const struct shm_body *body, enum shm_b
 /** The node of a body in the state LIVE, DELETED or LAST, to which the node's `body` points. */
 static inline struct shm_node *shm_node_of(const struct shm_body *body)
 {
-    return (struct shm_node *)((uintptr_t)body->from - offsetof(struct shm_node, body));
+    return container_of(body->from, struct shm_node, body);
 }
 
 /** Logs the state, which shares a word with fields that never change. */
@@ -87,27 +94,15 @@ static inline void shm_queue_pop(struct shm_txn *txn, enum shm_queue_name name)
 {
     struct shm_queue *queue = shm_txn_queue(txn, name);
     const struct shm_body *body = queue->head;
+#ifdef SHM_DEBUG_CHECKS
+    assert(queue->count != 0 &&
+           queue->bytes >= shm_retired_bytes(body, (enum shm_body_state)body->state));
+#endif
     queue->head = body->link;
     if (queue->head == NULL)
         queue->tail = NULL;
     queue->count--;
     queue->bytes -= shm_retired_bytes(body, (enum shm_body_state)body->state);
 }
-
-/* ---- finding the users of a write ---- */
-
-/** The live user with this id, or NULL; called under the writer lock. */
-struct shm_node *shm_live_node(const struct shm_actor *actor, uint64_t hash,
-                               const uint8_t id[SHM_ID_SIZE]);
-/** Hashes the ids and prefetches their buckets; called before the lock is taken.
- * @param stride bytes from one id to the next */
-void shm_prepare_ids(struct shm_actor *actor, const uint8_t *ids, size_t stride, size_t count);
-/** Brings the first users of the batch's chains into the cache; called just before the lock is
- * taken. */
-void shm_touch_targets(const struct shm_actor *actor, size_t count);
-/** Finds all users of the batch; called under the writer lock.
- * @return SHM_OK, SHM_ENOENT, SHM_EINVAL (a user occurs twice) */
-int shm_find_targets(struct shm_actor *actor, const uint8_t *ids, size_t stride, size_t count,
-                     struct shm_conflict *conflict);
 
 #endif

@@ -10,9 +10,11 @@
  * before the word that points to it is stored with release, and it is freed like a node, after a
  * grace period.
  */
+#include "shm/table/tower.h"
+
 #include <urcu/pointer.h>
 
-#include "shm/core/internal.h"
+#include "shm/core/mapping.h"
 
 unsigned shm_tower_height(uint64_t hash)
 {

@@ -3,11 +3,17 @@
 #include "shm/table/unique.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include <urcu/pointer.h>
 #include <urcu/rcuhlist.h>
 
-#include "shm/table/chain.h"
+#include "shm/core/actor_handle.h"
+#include "shm/core/mapping.h"
+#include "shm/core/store_handle.h"
+#include "shm/core/test_points.h"
+#include "shm/error.h"
+#include "shm/table/hash_chain.h"
 
 struct shm_node *shm_unique_find(const struct cds_hlist_node *first, unsigned key,
                                  shm_key_of *key_of, const uint8_t *value, uint32_t len)
@@ -17,7 +23,7 @@ struct shm_node *shm_unique_find(const struct cds_hlist_node *first, unsigned ke
         struct shm_node *node = shm_unique_node(at, key);
         SHM_POINT("compared");
         if (shm_unique_key(key_of, key, node->body, other) == len &&
-            memcmp(other, value, len) == 0) /* the first node decides: chain.h */
+            memcmp(other, value, len) == 0) /* the first node decides: hash_chain.h */
             return shm_chain_lives(node) ? node : NULL;
     }
     return NULL;

@@ -17,9 +17,13 @@
 #ifndef ROSTERD_SHM_TABLE_UNIQUE_H
 #define ROSTERD_SHM_TABLE_UNIQUE_H
 
+#include <stdbool.h>
+
+#include "base/container_of.h"
 #include "shm/core/grace.h"
 #include "shm/core/hash.h"
-#include "shm/core/internal.h"
+#include "shm/core/layout.h"
+#include "shm/store.h"
 
 /** A key of a user that is being inserted. */
 struct shm_key {
@@ -60,8 +64,7 @@ static inline uint32_t shm_unique_key(shm_key_of *key_of, unsigned key, const st
 
 static inline struct shm_node *shm_unique_node(const struct cds_hlist_node *at, unsigned key)
 {
-    return (struct shm_node *)((uintptr_t)at - offsetof(struct shm_node, unique) -
-                               key * sizeof(*at));
+    return container_of(at, struct shm_node, unique[key]);
 }
 
 /** Whether the node is linked in the index of this key; called under the writer lock. */

@@ -1,73 +1,82 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Verify of a segment that others write: what is checked is a copy of one state,
- * made the way a virtual machine is moved while it runs. Everything is copied without
- * the lock while writers mark what they change (dirty.h); then what they marked is
- * copied again, and so on, until so little is left that it is copied under the writer
- * lock, and the copy is the state of that moment.
+ * Verify of a live segment, to which other processes write. What is checked is a copy of one state,
+ * made in the way that a running virtual machine is migrated: everything is copied without the
+ * lock, while writers mark the pages that they change (dirty.h). Then the marked pages are copied
+ * again, and so on, until so few are left that they are copied under the writer lock: the copy is
+ * the state at that moment.
  *
- * Writers may change pages faster than they are copied. So after some rounds, or where
- * a round was of no use, the rest is copied in bites under the lock: a writer
- * waits for a bite, which is short, and gets a turn between two. (Not by sched_yield(): on a
- * busy machine we would be back when they have changed everything again.)
+ * Writers may change pages faster than they are copied. So after some rounds, or after a round
+ * without progress, the rest is copied in portions ("bites") under the lock. A writer waits for one
+ * bite, which is short, and can take the lock before the next. (Between bites this process spins
+ * for some microseconds. sched_yield() is no good: on a busy machine it returns after writers have
+ * changed everything again.)
  *
- * Slots change without the lock, each by its own process. Only what the log changes there must
- * fit the rest; of the other words, an older state passes the same checks.
+ * Slots change without the lock, each by its own process. Only the words there that the log changes
+ * must fit the rest of the copy; for the others an older state passes the same checks.
  */
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <time.h>
-#include <unistd.h>
 
 #include <urcu/arch.h>
 
+#include "base/clock.h"
 #include "shm/core/dirty.h"
-#include "shm/segment/room.h"
+#include "shm/core/layout.h"
+#include "shm/core/mapping.h"
+#include "shm/core/store_handle.h"
+#include "shm/core/writer_lock.h"
+#include "shm/error.h"
+#include "shm/segment/cgroup_room.h"
+#include "shm/slots/slot.h"
+#include "shm/store.h"
+#include "shm/verify/image.h"
 #include "shm/verify/verify.h"
 
 enum {
     ROUNDS = 8,
-    BITE = 64,        /* pages: some 20 us */
-    PATIENCE = 1000,  /* bites; from then on they are larger */
-    LARGE_BITE = 256, /* pages: some 100 us */
-    BITES = 20000,
-    TURN_NS = 10000, /* between two bites */
+    BITE = 64,        /* pages; takes some 20 us */
+    PATIENCE = 1000,  /* bites of this size; then they are larger */
+    LARGE_BITE = 256, /* pages; takes some 100 us */
+    BITES = 20000,    /* then SHM_EBUSY */
+    TURN_NS = 10000,  /* between two bites */
     MAP_WORDS = SHM_DIRTY_BITS / 64,
 };
 
 #define ROOM (UINT64_C(256) << 20)
 
 struct copy {
-    int fd; /* of the segment */
+    int fd; /* the segment's */
     uint8_t *image;
-    uint64_t size;       /* of image: bytes of address space */
-    uint64_t slots;      /* copied: [0, slots) */
-    uint64_t *map;       /* what is to be copied again */
-    uint64_t left;       /* bits in it */
-    uint64_t locked_max; /* pages copied in one hold of the lock */
+    uint64_t size;       /* bytes of address space of the image */
+    uint64_t slots;      /* slots [0, slots) are copied */
+    uint64_t *map;       /* dirty map: what has to be copied again */
+    uint64_t left;       /* bits set in it */
+    uint64_t locked_max; /* the most pages copied in one hold of the lock */
 };
 
-static uint64_t load(const void *at)
+static uint64_t load_shared_word(const void *at)
 {
     return __atomic_load_n((const uint64_t *)at, __ATOMIC_RELAXED);
 }
 
-/* Words, so that none is torn: their writers do not wait for us. */
+/* Copies word by word, so that no word is torn although writers change them meanwhile. */
 static void copy_range(struct copy *copy, uint64_t from, uint64_t to)
 {
     const uint64_t *source = (const uint64_t *)(uintptr_t)(SHM_BASE + from);
     uint64_t *target = (uint64_t *)(void *)(copy->image + from);
     for (uint64_t i = 0; i < (to - from) / sizeof(*target); i++)
-        target[i] = load(&source[i]);
+        target[i] = load_shared_word(&source[i]);
 }
 
 static uint64_t used_end(void)
 {
-    return load(&shm_control()->alloc[SHM_ALLOC_ARENA_CUR]) - SHM_BASE;
+    return load_shared_word(&shm_control()->alloc[SHM_ALLOC_ARENA_CUR]) - SHM_BASE;
 }
 
-/* What there is to copy, as far as the file has it: the control page may be damaged. */
+/* The end of what is copied, at most the file's: the control page may be damaged. */
 static uint64_t copy_end(const struct copy *copy)
 {
     struct stat st;
@@ -76,17 +85,17 @@ static uint64_t copy_end(const struct copy *copy)
     return end < file ? end : file;
 }
 
-/* Whether the arena has grown beyond the copy. (What lies beyond the arena is damage: to be
- * reported, not waited for.) */
-static bool outgrown(const struct copy *copy)
+/* Whether the used part of the arena has grown beyond the copy. (If it ends beyond the arena itself
+ * the segment is damaged: verify reports that.) */
+static bool copy_outgrown(const struct copy *copy)
 {
-    uint64_t end = load(&shm_control()->arena_end) - SHM_BASE;
+    uint64_t end = load_shared_word(&shm_control()->arena_end) - SHM_BASE;
     return used_end() > copy->size && used_end() <= end;
 }
 
 /* ---- the map ---- */
 
-/* Under the lock: adds what writers marked since to what is left. */
+/* Moves the bits that writers have set since into copy->map. Under the lock. */
 static void take_map(struct copy *copy)
 {
     uint64_t *marked = shm_dirty_map();
@@ -99,7 +108,7 @@ static void take_map(struct copy *copy)
     }
 }
 
-/* Every page with this bit that has memory and is wanted. */
+/* Copies every page that has this bit, except holes and the dirty map. */
 static void copy_bit(struct copy *copy, uint64_t bit, uint64_t slots_end, uint64_t end)
 {
     for (uint64_t at = bit * SHM_PAGE; at < end; at += (uint64_t)SHM_DIRTY_BITS * SHM_PAGE) {
@@ -110,7 +119,7 @@ static void copy_bit(struct copy *copy, uint64_t bit, uint64_t slots_end, uint64
     }
 }
 
-/* Copies up to `max` of what is left. @return how many */
+/* Copies the pages of up to `max` bits of the map. @return how many bits */
 static uint64_t copy_marked(struct copy *copy, uint64_t max)
 {
     uint64_t done = 0, end = copy_end(copy);
@@ -147,11 +156,12 @@ static void copy_all(struct copy *copy)
         copy_range(copy, SHM_ARENA_AT, end);
 }
 
-/* Under the lock. @return whether the image is the segment's state now */
-static bool finish(struct copy *copy)
+/* Copies what is left, if it is little. Under the lock.
+ * @return whether the image is now the segment's state */
+static bool finish_copy(struct copy *copy)
 {
     take_map(copy);
-    if (outgrown(copy) || copy->left > BITE)
+    if (copy_outgrown(copy) || copy->left > BITE)
         return false;
     uint64_t ready = shm_control()->slots_ready;
     if (ready > copy->slots && ready <= SHM_SLOTS)
@@ -159,26 +169,26 @@ static bool finish(struct copy *copy)
     uint64_t pages = copy_marked(copy, BITE);
     if (pages > copy->locked_max)
         copy->locked_max = pages;
-    for (uint64_t i = 0; i < copy->slots; i++) /* heads: pins_high, above all */
+    for (uint64_t i = 0; i < copy->slots; i++) /* the slots' heads: pins_high, above all */
         copy_range(copy, SHM_SLOTS_AT + i * sizeof(struct shm_slot),
                    SHM_SLOTS_AT + i * sizeof(struct shm_slot) + offsetof(struct shm_slot, pins));
     copy_range(copy, SHM_CONTROL_AT, SHM_CONTROL_AT + SHM_PAGE);
-    copy_range(copy, SHM_LOG_AT, SHM_LOG_AT + SHM_PAGE); /* its state */
+    copy_range(copy, SHM_LOG_AT, SHM_LOG_AT + SHM_PAGE); /* the log's state */
     return true;
 }
 
-/* @return SHM_OK: finished; SHM_EBUSY: not yet */
+/* @return SHM_OK: the copy is complete; SHM_EBUSY: not yet */
 static int try_finish(struct shm_store *store, struct copy *copy)
 {
     int rc = shm_writer_wait(store);
     if (rc != SHM_OK)
         return rc;
-    rc = finish(copy) ? SHM_OK : SHM_EBUSY;
+    rc = finish_copy(copy) ? SHM_OK : SHM_EBUSY;
     shm_writer_unlock();
     return rc;
 }
 
-static int bite(struct shm_store *store, struct copy *copy, uint64_t size)
+static int copy_bite(struct shm_store *store, struct copy *copy, uint64_t size)
 {
     int rc = shm_writer_wait(store);
     if (rc != SHM_OK)
@@ -188,24 +198,17 @@ static int bite(struct shm_store *store, struct copy *copy, uint64_t size)
     if (copy->left > BITE)
         pages = copy_marked(copy, size);
     else
-        rc = finish(copy) ? SHM_OK : SHM_EBUSY;
+        rc = finish_copy(copy) ? SHM_OK : SHM_EBUSY;
     shm_writer_unlock();
     if (pages > copy->locked_max)
         copy->locked_max = pages;
     return pages > 0 ? SHM_EBUSY : rc;
 }
 
-static uint64_t now_ns(void)
+static void spin_for_writers(void)
 {
-    struct timespec ts;
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
-}
-
-static void give_turn(void)
-{
-    uint64_t until = now_ns() + TURN_NS;
-    while (now_ns() < until)
+    uint64_t until = clock_monotonic_ns() + TURN_NS;
+    while (clock_monotonic_ns() < until)
         caa_cpu_relax();
 }
 
@@ -216,23 +219,24 @@ static int copy_live(struct shm_store *store, struct copy *copy)
     copy_all(copy);
     for (int round = 0; round < ROUNDS && rc == SHM_EBUSY; round++) {
         rc = try_finish(store, copy);
-        if (rc != SHM_EBUSY || copy->left > before / 4 * 3 || outgrown(copy))
+        if (rc != SHM_EBUSY || copy->left > before / 4 * 3 || copy_outgrown(copy))
             break;
         before = copy->left;
         copy_new_slots(copy);
         copy_marked(copy, UINT64_MAX);
     }
-    for (int i = 0; i < BITES && rc == SHM_EBUSY && !outgrown(copy); i++) {
+    for (int i = 0; i < BITES && rc == SHM_EBUSY && !copy_outgrown(copy); i++) {
         copy_new_slots(copy);
-        rc = bite(store, copy, i < PATIENCE ? BITE : LARGE_BITE);
-        give_turn();
+        rc = copy_bite(store, copy, i < PATIENCE ? BITE : LARGE_BITE);
+        spin_for_writers();
     }
     return rc;
 }
 
-/* ---- who may ---- */
+/* ---- the claim on the dirty map ---- */
 
-/* One at a time: the map can serve but one. A dead one's claim counts for nothing. */
+/* Makes writers mark what they change. Only one verify can run at a time, because there is one map;
+ * a dead process's claim does not count. @return SHM_EBUSY: another verify runs */
 static int track(struct shm_store *store, const struct shm_actor *actor)
 {
     struct shm_control *control = shm_control();
@@ -259,7 +263,7 @@ static int take_image(struct shm_store *store, struct copy *copy)
     rc = track(store, actor);
     if (rc == SHM_OK)
         rc = copy_live(store, copy);
-    shm_actor_leave(actor); /* the tracking ends with the slot */
+    shm_actor_leave(actor); /* ends the marking, too */
     return rc;
 }
 
@@ -271,8 +275,8 @@ int shm_store_verify(struct shm_store *store, struct shm_verify_report *report,
         return SHM_EPERM;
     if (shm_outgrown(store))
         return SHM_EOUTGROWN;
-    /* with room for what is added meanwhile */
-    uint64_t limit = load(&shm_control()->arena_end) - SHM_BASE;
+    /* with room for what writers add meanwhile */
+    uint64_t limit = load_shared_word(&shm_control()->arena_end) - SHM_BASE;
     if (limit < store->size)
         limit = shm_round_up(limit + limit / 2 + ROOM, SHM_PAGE);
     if (limit < SHM_ARENA_AT || limit > store->size)

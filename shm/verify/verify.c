@@ -1,134 +1,36 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Every invariant, checked on an image of a segment that is taken as hostile:
- * a pointer is an offset to be tested for range and alignment, every block is
- * marked in a bitmap of 16-byte granules, so that an overlap is found, a walk
- * in a circle ends, and in the end the granules that nobody owns are a leak.
+ * Checks every invariant on an image of a segment, which is not trusted: a pointer is an offset
+ * whose range and alignment are checked, and every block is marked in a bitmap of 16-byte granules.
+ * So an overlap is found, a walk in a circle ends, and granules that are not marked in the end are
+ * a leak.
  *
  *   verify_control.c  page 0, the control page, slots, the feed
  *   verify_users.c    the order list with nodes and bodies, and the sparse index
  *   verify_tables.c   the hash tables
  *   verify_memory.c   retired, held and free blocks, and what is left
  *
- * A large image is checked by several threads: lists are cut into pieces, and
- * each thread walks several at a time, since what a walk costs is waiting for memory.
+ * Several threads check a large image. Lists are cut into pieces, and each thread walks several
+ * pieces in turn, because a walk spends its time waiting for memory.
  */
+#include "shm/verify/verify.h"
+
 #include <sched.h>
-#include <signal.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
+#include <string.h>
 
-#include "shm/verify/verify_parts.h"
+#include "base/clock.h"
+#include "shm/core/layout.h"
+#include "shm/error.h"
+#include "shm/segment/check.h"
+#include "shm/verify/verify_control.h"
+#include "shm/verify/verify_memory.h"
+#include "shm/verify/verify_state.h"
+#include "shm/verify/verify_tables.h"
+#include "shm/verify/verify_users.h"
 
-enum { THREADS_MAX = 16, TELL_MS = 100 };
-/* An arena below this is not worth a thread. */
+/* A smaller arena is checked by one thread. */
 #define SPREAD_FROM (UINT64_C(32) << 20)
-
-void verify_fault(struct verify *v, const char *format, ...)
-{
-    char line[256];
-    va_list args;
-    va_start(args, format);
-    vsnprintf(line, sizeof(line), format, args);
-    va_end(args);
-    pthread_mutex_lock(&v->lock);
-    v->report->faults++;
-    if (v->image->on_fault != NULL)
-        v->image->on_fault(v->image->data, line);
-    pthread_mutex_unlock(&v->lock);
-}
-
-bool verify_mark(struct verify *v, struct verify_tally *tally, const void *pointer, uint64_t size)
-{
-    uint64_t bit = verify_bit(v, pointer, VERIFY_GRANULE);
-    uint64_t end = bit + size / VERIFY_GRANULE;
-    tally->marked += end - bit;
-    while (bit < end) {
-        uint64_t count = 64 - bit % 64 < end - bit ? 64 - bit % 64 : end - bit;
-        uint64_t mask = (count == 64 ? ~UINT64_C(0) : (UINT64_C(1) << count) - 1) << (bit % 64);
-        if ((__atomic_fetch_or(&v->taken[bit / 64], mask, __ATOMIC_RELAXED) & mask) != 0)
-            return false;
-        bit += count;
-    }
-    return true;
-}
-
-/* ---- threads ---- */
-
-struct thread {
-    pthread_t id;
-    struct verify *v;
-    struct verify_pieces *pieces;
-    void (*run)(struct verify *v, struct verify_tally *tally, struct verify_pieces *pieces);
-};
-
-static void add_tally(struct verify_tally *sum, const struct verify_tally *tally)
-{
-    uint64_t *to = (uint64_t *)(void *)sum;
-    const uint64_t *from = (const uint64_t *)(const void *)tally;
-    _Static_assert(sizeof(*sum) % sizeof(*to) == 0, "a tally is all counts");
-    for (size_t i = 0; i < sizeof(*sum) / sizeof(*to); i++)
-        to[i] += from[i];
-}
-
-static void *run_thread(void *data)
-{
-    struct thread *thread = data;
-    struct verify_tally tally = {0};
-    thread->run(thread->v, &tally, thread->pieces);
-    pthread_mutex_lock(&thread->v->lock);
-    add_tally(&thread->v->sum, &tally);
-    pthread_mutex_unlock(&thread->v->lock);
-    return NULL;
-}
-
-uint64_t verify_take(struct verify_pieces *pieces)
-{
-    uint64_t i = __atomic_fetch_add(&pieces->next, 1, __ATOMIC_RELAXED);
-    return i < pieces->count ? i : UINT64_MAX;
-}
-
-/* Signals are for the threads that the program has anyway. */
-void verify_spread(struct verify *v, struct verify_pieces *pieces,
-                   void (*run)(struct verify *v, struct verify_tally *tally,
-                               struct verify_pieces *pieces))
-{
-    struct thread threads[THREADS_MAX];
-    unsigned started = 0;
-    sigset_t all, old;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
-    for (; started + 1 < v->threads && started + 1 < pieces->count; started++) {
-        threads[started] = (struct thread){.v = v, .pieces = pieces, .run = run};
-        if (pthread_create(&threads[started].id, NULL, run_thread, &threads[started]) != 0)
-            break;
-    }
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
-    struct thread mine = {.v = v, .pieces = pieces, .run = run};
-    run_thread(&mine);
-    while (started > 0)
-        pthread_join(threads[--started].id, NULL);
-}
-
-static uint64_t now_ms(void)
-{
-    struct timespec ts;
-    clock_gettime(CLOCK_MONOTONIC_COARSE, &ts);
-    return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
-}
-
-void verify_progress(struct verify *v, uint64_t done)
-{
-    uint64_t all = __atomic_add_fetch(&v->done, done, __ATOMIC_RELAXED);
-    if (v->image->progress == NULL || !pthread_equal(pthread_self(), v->caller) ||
-        now_ms() < v->told_at + TELL_MS)
-        return;
-    v->told_at = now_ms();
-    uint64_t percent = v->work != 0 ? all * 100 / v->work : 0;
-    v->image->progress(v->image->progress_data, "checking", percent < 99 ? (unsigned)percent : 99);
-}
 
 /* ---- all of it ---- */
 
@@ -138,7 +40,7 @@ static unsigned count_cpus(void)
     if (sched_getaffinity(0, sizeof(set), &set) != 0)
         return 1;
     int count = CPU_COUNT(&set);
-    return count < THREADS_MAX ? (unsigned)count : THREADS_MAX;
+    return count < VERIFY_THREADS_MAX ? (unsigned)count : VERIFY_THREADS_MAX;
 }
 
 static void fill_report(struct verify *v)
@@ -200,7 +102,7 @@ int shm_verify_image(const struct shm_image *image, struct shm_verify_report *re
     v.header = (const void *)image->bytes;
     v.control = (const void *)(image->bytes + SHM_CONTROL_AT);
     v.caller = pthread_self();
-    v.told_at = now_ms();
+    v.told_at = clock_monotonic_coarse_ms();
     struct shm_fault why;
     int rc = SHM_OK;
     if (shm_check_header(v.header, "image", &why) != SHM_OK)

@@ -1,21 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* The checks of a whole segment, on an image that may lie anywhere and say anything. */
+/* The check of a whole segment, on an image at any address and with any contents. */
 #ifndef ROSTERD_SHM_VERIFY_VERIFY_H
 #define ROSTERD_SHM_VERIFY_VERIFY_H
 
-#include "shm/core/internal.h"
+#include "shm/store.h"
+#include "shm/verify/image.h"
 
-struct shm_image {
-    const uint8_t *bytes; /* of a segment; what is a hole there is not looked at */
-    uint64_t size;
-    shm_key_of *key_of; /* NULL: which keys users have is not checked */
-    void (*on_fault)(void *data, const char *line);
-    void *data;
-    void (*progress)(void *data, const char *what, unsigned percent);
-    void *progress_data;
-};
-
-/** @return SHM_OK, SHM_ECORRUPT, SHM_ESYS (memory) */
+/** Checks every invariant, and reports each violation to image->on_fault.
+ * @return SHM_OK, SHM_ECORRUPT, SHM_ESYS (out of memory) */
 int shm_verify_image(const struct shm_image *image, struct shm_verify_report *report);
 
 #endif

@@ -1,6 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* The control page, the slots and the feed. */
-#include "shm/verify/verify_parts.h"
+/* Checks of the control page, the slots and the feed. */
+#include "shm/verify/verify_control.h"
+
+#include "shm/core/layout.h"
+#include "shm/core/robust_mutex.h"
+#include "shm/error.h"
+#include "shm/store.h"
 
 static bool all_zero(const void *bytes, size_t size)
 {
@@ -13,7 +18,7 @@ static bool all_zero(const void *bytes, size_t size)
 
 #define ZERO(field) all_zero(&(field), sizeof(field))
 
-/* A lock's state changes; what kind of lock it is does not. */
+/* Whether the mutex is of the kind that shm_mutex_init() makes. Its state may be anything. */
 static bool is_mutex(const pthread_mutex_t *mutex)
 {
 #ifdef __GLIBC__
@@ -55,9 +60,9 @@ void verify_control(struct verify *v)
         verify_fault(v, "the control page's counts are wrong");
     if (!ZERO(control->reserved0) || !ZERO(control->pad0) || control->reserved1 != 0 ||
         !ZERO(control->reserved2) || !ZERO(control->reserved) || !ZERO(log->reserved))
-        verify_fault(v, "something is written where the control pages have nothing");
+        verify_fault(v, "reserved bytes of the control pages are not zero");
     if (!is_mutex(&control->writer))
-        verify_fault(v, "the writer lock is none");
+        verify_fault(v, "the writer lock is not a robust mutex");
     if (log->state != SHM_LOG_IDLE)
         verify_fault(v, "the redo log is in use");
 }
@@ -84,7 +89,7 @@ void verify_feed(struct verify *v)
 static void check_pin(struct verify *v, unsigned slot, unsigned number, const struct shm_pin *pin)
 {
     if (pin->count != 0 && pin->version > v->control->version)
-        verify_fault(v, "slot %u: pin %u is of a version to come", slot, number);
+        verify_fault(v, "slot %u: pin %u has a version of the future", slot, number);
     if (pin->revoked > v->control->gp || pin->held_for > v->control->version)
         verify_fault(v, "slot %u: pin %u is wrong", slot, number);
 }
@@ -98,7 +103,7 @@ void verify_slots(struct verify *v)
             slot->pins_high > SHM_PINS || !ZERO(slot->pad0) || !ZERO(slot->reserved))
             verify_fault(v, "slot %u: its state or grace period is wrong", i);
         if (!is_mutex(&slot->life))
-            verify_fault(v, "slot %u: its lock is none", i);
+            verify_fault(v, "slot %u: its lock is not a robust mutex", i);
         for (unsigned p = 0; p < SHM_PINS; p++)
             check_pin(v, i, p, &slot->pins[p]);
     }

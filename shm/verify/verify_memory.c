@@ -1,17 +1,24 @@
 /* SPDX-License-Identifier: MIT */
-/* Blocks that are on their way to the free lists, the free lists, and what is left of the arena. */
+/* Retired, unlinked and reserved blocks, the free lists, and the rest of the arena. */
+#include "shm/verify/verify_memory.h"
+
+#include <string.h>
+
+#include "shm/core/alloc.h"
+#include "shm/core/layout.h"
 #include "shm/table/retire.h"
-#include "shm/verify/verify_parts.h"
+#include "shm/table/tower.h"
+#include "shm/verify/verify_users.h"
 
-/* ---- retired: still in their chains, which have been walked ---- */
+/* ---- retired bodies: still in their chains, which verify_users.c has walked ---- */
 
-/* A list of retired bodies, whose number and bytes should be these. */
+/* A list of retired bodies, and how many and how large they should be. */
 struct list {
     const char *name;
-    unsigned number; /* of the slot */
+    unsigned number; /* of the slot whose list it is */
     const struct shm_body *head, *tail;
     uint64_t count, bytes;
-    const struct shm_pin *pin; /* whose list it is, or NULL */
+    const struct shm_pin *pin; /* the pin that holds the list, or NULL */
 };
 
 static void list_fault(struct verify *v, const struct list *list, const char *what)
@@ -19,8 +26,8 @@ static void list_fault(struct verify *v, const struct list *list, const char *wh
     verify_fault(v, "the %s bodies (slot %u): %s", list->name, list->number, what);
 }
 
-/* What a pin keeps is what its version shows, or showed when the list was made; a deleted user's
- * newest body is there for any of his. */
+/* Whether the pin has a reason to hold the body: the version that the list was made for shows it. A
+ * deleted user's newest body is held if the version shows any body of the user. */
 static bool is_kept_rightly(const struct verify *v, const struct shm_pin *pin,
                             const struct shm_body *body)
 {
@@ -33,7 +40,7 @@ static bool is_kept_rightly(const struct verify *v, const struct shm_pin *pin,
     return born <= pin->held_for && pin->held_for < body->died;
 }
 
-/* Each body must be in a chain, retired, and in no list yet. */
+/* Checks that each body is in a chain, is retired, and is in no other list. */
 static void check_retired(struct verify *v, const struct list *list)
 {
     uint64_t count = 0, bytes = 0;
@@ -86,9 +93,9 @@ static void check_pins(struct verify *v)
                      (unsigned long long)v->control->held_bytes);
 }
 
-/* ---- unlinked: nothing leads to them any more ---- */
+/* ---- unlinked bodies: no chain leads to them any more ---- */
 
-/* The last body of a deleted user stands for its node and tower. */
+/* Claims the node and the tower that the last body of a deleted user represents. */
 static bool claim_node(struct verify *v, const struct shm_body *p, const struct shm_body *body)
 {
     const struct shm_node *owner = shm_node_of(body);
@@ -137,7 +144,7 @@ static void check_unlinked(struct verify *v)
         list_fault(v, &list, "the list's tail is wrong");
 }
 
-/* ---- reserved: not in use yet ---- */
+/* ---- reserved blocks ---- */
 
 static void check_reserve(struct verify *v, unsigned number, const struct shm_slot *slot)
 {
@@ -146,7 +153,7 @@ static void check_reserve(struct verify *v, unsigned number, const struct shm_sl
         const struct shm_body *body = verify_claim_body(v, &v->sum, p, "reserved body", count);
         if (body == NULL)
             return;
-        /* a batch that came to nothing, or died before its commit, has built them */
+        /* LIVE: built by a batch that failed, or whose process died before its commit */
         if (body->state != SHM_BODY_RESERVED && body->state != SHM_BODY_LIVE)
             verify_fault(v, "slot %u: a reserved body's state is wrong", number);
         p = body->link;
@@ -181,9 +188,9 @@ void verify_queues(struct verify *v)
     check_reserves(v);
 }
 
-/* ---- free ---- */
+/* ---- free blocks ---- */
 
-/* A free list, and where in a block the next one's address is. */
+/* A free list; `link` is the offset of the next block's address in a block. */
 struct free_list {
     unsigned word;
     uint64_t size, align;
@@ -245,7 +252,7 @@ void verify_allocator(struct verify *v)
     v->sum.bytes_free += control->arena_end - control->alloc[SHM_ALLOC_ARENA_CUR];
     uint64_t granules = (v->to - v->from) / VERIFY_GRANULE;
     if (v->sum.marked != granules)
-        verify_fault(v, "%lld bytes of the arena belong to nobody",
+        verify_fault(v, "%lld bytes of the arena belong to no block",
                      (long long)(granules - v->sum.marked) * VERIFY_GRANULE);
     if (v->sum.bytes_used != control->alloc[SHM_ALLOC_BYTES_USED])
         verify_fault(v, "%llu bytes are in use, the segment says %llu",

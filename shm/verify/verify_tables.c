@@ -1,53 +1,60 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The hash tables. Each chain must consist of nodes of the order list that belong
- * into that bucket, linked both ways: as a node has one back link, which leads to
- * what led to it, no node can be met twice. So if as many are met as there are, all are.
- * In a chain sequence numbers must fall (chain.h).
+ * The hash tables. Each chain must consist of nodes of the order list that belong in that bucket
+ * and are linked both ways. A node has only one back link, to what points to it, so no walk can
+ * meet a node twice: if the walks meet as many nodes as the list has, they meet all of them. In a
+ * chain sequence numbers must fall (hash_chain.h).
  *
- * No two who live may have one id, or one value of a key. Such two have one hash, and
- * each node must be in the bucket that its hash tells, so they would be in one chain. (While ids
- * move, the bucket that is moved in parts is two chains, and not looked at as one.) So of each node
- * some bits of its hash are noted, with its bucket. A chain with bits that were met before, in a
- * range of buckets, is walked once more, and those who live are sorted by their hashes: a thousand
- * dead nodes of one user, or a thousand users in a chain, cost no square. (Noted, and looked at
- * later: a test at once would wait for each node before it lets the CPU go on to the next.)
+ * No two users that are not deleted may have the same id or the same value of a key. Such users
+ * have the same hash, and each node must be in the bucket of its hash, so they would be in one
+ * chain. (While ids move to a larger table, the one bucket that is moved in parts consists of two
+ * chains, which are not compared.) So for each node some bits of its hash are noted, with its
+ * bucket. If the same bits occur twice in a range of buckets, the chain is walked again, and its
+ * users that are not deleted are sorted by hash: so a thousand dead nodes of one user, or a
+ * thousand users in one chain, do not take quadratic time. (The notes are compared later, not at
+ * once, because the CPU would have to wait for each node before it could start with the next.)
  *
- * A range of buckets is looked at breadth first: all its first nodes are asked
- * for before one of them is read, then all second ones, and so on.
+ * A range of buckets is checked breadth first: the first nodes of all chains are prefetched before
+ * one of them is read, then the second nodes, and so on.
  */
-#include <stdlib.h>
+#include "shm/verify/verify_tables.h"
 
+#include <stdlib.h>
+#include <string.h>
+
+#include "shm/core/layout.h"
+#include "shm/core/table_size.h"
+#include "shm/core/test_points.h"
+#include "shm/store.h"
 #include "shm/table/retire.h"
 #include "shm/table/unique.h"
-#include "shm/verify/verify_parts.h"
 
 enum { RANGE = 512, IDS = 0, HASH_BITS = 14, NOTES = 2 * RANGE };
 
-/* A table, and which of its buckets may hold something: see rebuild.c. */
+/* A table, and which of its buckets may hold nodes: see rebuild.c. */
 struct part {
     const struct shm_table *table;
-    unsigned which;               /* IDS, or 1 + the key */
-    uint64_t old_count, old_done; /* of a table being moved: not 0 */
-    bool is_new;                  /* the larger one, to which its nodes move */
+    unsigned which;               /* IDS, or 1 + the key's number */
+    uint64_t old_count, old_done; /* buckets of the old table, and moved; 0: no move */
+    bool is_new;                  /* this is the larger table, to which the nodes move */
 };
 
 struct chain {
     uint64_t bucket;
     const void *prev;
     const struct cds_hlist_node *at;
-    uint64_t seq; /* of the last node; at first more than any */
+    uint64_t seq; /* of the last node; UINT64_MAX at first */
 };
 
-/* A range of buckets. Of those in it: */
+/* A range of buckets. */
 struct range {
     struct chain chains[RANGE];
-    uint64_t from; /* the first */
+    uint64_t from; /* the first bucket */
     unsigned notes;
-    uint32_t note[NOTES];                /* a node's: HASH_BITS, and its bucket */
-    uint64_t met[(1 << HASH_BITS) / 64]; /* hashes of nodes, by their first bits */
-    uint64_t suspect[RANGE / 64];        /* its nodes may have the same */
-    uint64_t broken[RANGE / 64];         /* its chain is: no other walk */
+    uint32_t note[NOTES];                /* per node: HASH_BITS of its hash, and its bucket */
+    uint64_t met[(1 << HASH_BITS) / 64]; /* the first bits of hashes met so far */
+    uint64_t suspect[RANGE / 64];        /* buckets that may have two nodes of one hash */
+    uint64_t broken[RANGE / 64];         /* buckets whose chain is broken: not walked again */
 };
 
 static size_t link_offset(const struct part *part)
@@ -63,8 +70,9 @@ static const char *name_of(const struct part *part)
     return names[part->which];
 }
 
-/* Moved buckets of the old table are empty, those of the new one that are not moved yet, too;
- * the one that is being moved may be in both. */
+/* Whether a bucket may hold nodes. While a table moves, the old table's moved buckets are empty,
+ * and so are the new table's buckets that are not moved yet; the bucket being moved may be in both.
+ */
 static bool may_hold(const struct part *part, uint64_t bucket)
 {
     if (part->old_count == 0)
@@ -73,7 +81,7 @@ static bool may_hold(const struct part *part, uint64_t bucket)
     return old == part->old_done || (old < part->old_done) == part->is_new;
 }
 
-/* The newest body, which has been checked with its chain. */
+/* The newest body of a node, in the image. It has been checked with the node. */
 static const struct shm_body *body_of(const struct verify *v, const struct shm_node *node)
 {
     const struct shm_body *body = verify_at(v, node->body, sizeof(*body), VERIFY_GRANULE);
@@ -82,7 +90,7 @@ static const struct shm_body *body_of(const struct verify *v, const struct shm_n
     return body;
 }
 
-/* @return 0, and known says false, where we cannot tell what the node's key is */
+/* The hash that decides a node's bucket. @return 0, and *known is false: the key cannot be told */
 static inline __attribute__((always_inline)) uint64_t
 hash_of(const struct verify *v, const struct part *part, const struct shm_node *node, bool *known)
 {
@@ -96,13 +104,13 @@ hash_of(const struct verify *v, const struct part *part, const struct shm_node *
         return 0;
     unsigned key = part->which - 1;
     uint32_t len = shm_unique_key(v->image->key_of, key, body, bytes);
-    *known = len != 0; /* that it has none and is linked is said by verify_users.c */
+    *known = len != 0; /* verify_users.c reports a linked node without a key */
     return shm_unique_hash(v->header, key, bytes, len);
 }
 
-/* ---- two who have the same ---- */
+/* ---- users with the same id or key ---- */
 
-/* A user who lives. */
+/* A user that is not deleted. */
 struct resident {
     uint64_t hash;
     const struct shm_node *node; /* in the image */
@@ -115,9 +123,9 @@ static int by_hash(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* Two of one hash. */
-static void compare(struct verify *v, const struct part *part, const struct shm_node *a,
-                    const struct shm_node *b)
+/* Compares two users with the same hash. */
+static void compare_residents(struct verify *v, const struct part *part, const struct shm_node *a,
+                              const struct shm_node *b)
 {
     unsigned long long older = a->seq < b->seq ? a->seq : b->seq;
     unsigned long long younger = a->seq < b->seq ? b->seq : a->seq;
@@ -136,10 +144,10 @@ static void compare(struct verify *v, const struct part *part, const struct shm_
                      younger, key);
 }
 
-/* Those of a chain who live, and whose hash we know. Its nodes have been checked.
- * @param all NULL, or where there is room for them. @return how many */
-static size_t collect(struct verify *v, const struct part *part, uint64_t bucket,
-                      struct resident *all)
+/* Collects the users of a chain that are not deleted and whose hash is known. The chain's nodes
+ * have been checked. @param all takes them; NULL: they are only counted. @return how many */
+static size_t collect_residents(struct verify *v, const struct part *part, uint64_t bucket,
+                                struct resident *all)
 {
     const struct cds_hlist_head *buckets = verify_at(v, part->table->buckets, 0, SHM_EXTENT);
     const struct cds_hlist_node *at = buckets[bucket].next;
@@ -158,7 +166,7 @@ static size_t collect(struct verify *v, const struct part *part, uint64_t bucket
 
 static void find_same(struct verify *v, const struct part *part, uint64_t bucket)
 {
-    size_t count = collect(v, part, bucket, NULL);
+    size_t count = collect_residents(v, part, bucket, NULL);
     if (count < 2)
         return;
     struct resident *all = malloc(count * sizeof(*all));
@@ -166,11 +174,11 @@ static void find_same(struct verify *v, const struct part *part, uint64_t bucket
         verify_fault(v, "out of memory");
         return;
     }
-    count = collect(v, part, bucket, all);
+    count = collect_residents(v, part, bucket, all);
     qsort(all, count, sizeof(*all), by_hash);
     for (size_t i = 1; i < count; i++)
         if (all[i].hash == all[i - 1].hash)
-            compare(v, part, all[i - 1].node, all[i].node);
+            compare_residents(v, part, all[i - 1].node, all[i].node);
     free(all);
 }
 
@@ -195,7 +203,8 @@ static void look_at_suspects(struct verify *v, const struct part *part, struct r
 
 /* ---- chains ---- */
 
-/* @return whether the node that `chain` is at belongs there; the chain goes on behind it */
+/* Checks the node that `chain` is at, and steps to the next one. @return false: the chain is broken
+ */
 static inline __attribute__((always_inline)) bool
 check_node(struct verify *v, const struct part *part, struct range *range, struct chain *chain)
 {
@@ -221,7 +230,7 @@ check_node(struct verify *v, const struct part *part, struct range *range, struc
     if ((hash & (part->table->count - 1)) != chain->bucket && known)
         verify_fault(v, "%s, bucket %llu: user %llu belongs elsewhere", name_of(part), bucket,
                      (unsigned long long)node->seq);
-    /* none of the bits that choose the bucket */
+    /* the upper bits of the hash, which do not choose the bucket */
     range->note[range->notes++] =
         (uint32_t)((hash >> (64 - HASH_BITS)) * RANGE + (chain->bucket - range->from));
     chain->seq = node->seq;
@@ -297,8 +306,8 @@ static void check_ranges(struct verify *v, struct verify_tally *tally, struct ve
     }
 }
 
-/* @return 0 where its count makes no sense */
-static uint64_t table_size(const struct shm_table *table)
+/* The bytes of a table. @return 0: its count is invalid */
+static uint64_t table_bytes(const struct shm_table *table)
 {
     if (table->count == 0 || (table->count & (table->count - 1)) != 0 ||
         table->count > UINT64_C(1) << 40)
@@ -310,7 +319,7 @@ static uint64_t table_size(const struct shm_table *table)
 static void check_part(struct verify *v, const struct part *part)
 {
     const struct shm_table *table = part->table;
-    uint64_t size = table_size(table);
+    uint64_t size = table_bytes(table);
     if (size == 0 || verify_at(v, table->buckets, size, SHM_EXTENT) == NULL ||
         !verify_mark(v, &v->sum, table->buckets, size)) {
         verify_fault(v, "%s: its place is wrong", name_of(part));
@@ -322,7 +331,7 @@ static void check_part(struct verify *v, const struct part *part)
     verify_spread(v, &pieces, check_ranges);
 }
 
-/* A table and, while its nodes move to a larger one, that too: see rebuild_move.c. */
+/* Checks a table and, while its nodes move to a larger one, that one: see rebuild_move.c. */
 static void check_parts(struct verify *v, unsigned which, const struct shm_table *table,
                         uint64_t moving)
 {
@@ -335,13 +344,13 @@ static void check_parts(struct verify *v, unsigned which, const struct shm_table
         new.table = &rebuild->to;
         new.is_new = true;
         if (rebuild->to.count <= table->count || rebuild->done > table->count)
-            verify_fault(v, "%s: its move to a larger table makes no sense", name_of(&old));
+            verify_fault(v, "%s: its move to a larger table is invalid", name_of(&old));
         check_part(v, &new);
     }
     check_part(v, &old);
 }
 
-static void check_ids(struct verify *v)
+static void check_id_table(struct verify *v)
 {
     check_parts(v, IDS, &v->control->ids, SHM_REBUILD_IDS);
     if (v->sum.linked[IDS] != v->sum.nodes)
@@ -366,7 +375,7 @@ static void check_index(struct verify *v, unsigned key)
                      (unsigned long long)v->sum.keyed[key]);
 }
 
-/* Whether a rebuild that is under way is of a table that there is. */
+/* Whether the rebuild that is under way is of a table that exists. */
 static bool is_rebuild(const struct shm_control *control)
 {
     uint64_t what = control->rebuild.what, key = what - SHM_REBUILD_MOVE;
@@ -375,7 +384,7 @@ static bool is_rebuild(const struct shm_control *control)
     return what >= SHM_REBUILD_MOVE && key < SHM_KEYS && control->unique[key].buckets != NULL;
 }
 
-/* A table on its way to the free nodes: the rest of it, from its beginning. */
+/* Claims the part of an unused table that is not free nodes yet: its front. */
 static void check_leftover(struct verify *v)
 {
     const struct shm_rebuild *rebuild = &v->control->rebuild;
@@ -390,7 +399,7 @@ static void check_leftover(struct verify *v)
             verify_fault(v, "the state of a rebuild is wrong");
         return;
     }
-    uint64_t size = table_size(to);
+    uint64_t size = table_bytes(to);
     uint64_t freed = rebuild->done * SHM_EXTENT;
     if (size == 0 || rebuild->done >= size / SHM_EXTENT ||
         verify_at(v, to->buckets, size - freed, SHM_EXTENT) == NULL ||
@@ -402,7 +411,7 @@ static void check_leftover(struct verify *v)
 
 void verify_tables(struct verify *v)
 {
-    check_ids(v);
+    check_id_table(v);
     for (unsigned key = 0; key < SHM_KEYS; key++)
         check_index(v, key);
     check_leftover(v);

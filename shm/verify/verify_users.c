@@ -2,32 +2,34 @@
 /*
  * The order list with its nodes and bodies, and the sparse index beside it.
  *
- * The list is cut at towers of some level into pieces. A piece is walked from its
- * first node until the next piece's first node comes by, and the towers of level 0
- * along with it; afterwards the ends of the pieces must fit each other. A thread
- * walks several pieces in turn and asks for the next node of one while it
- * looks at those of the others: in a table after years of changes neighbours in the list
- * are no neighbours in memory.
+ * The list is cut into pieces, at the towers of some level. A thread walks a piece from its first
+ * node up to the next piece's first node, together with the towers of level 0. Afterwards the ends
+ * of the pieces must fit each other. A thread walks several pieces in turn: it prefetches the next
+ * node of one piece while it checks nodes of the others, because in a table after years of changes
+ * neighbours in the list are not neighbours in memory.
  *
- * Where towers lie, pieces are wrong, too: a walk that leaves its piece meets a
- * node that is claimed already, or the end.
+ * If a tower is wrong its piece is wrong, too. Then the walk leaves the piece, and ends at a node
+ * that is claimed already or at the list's head.
  */
+#include "shm/verify/verify_users.h"
+
 #include <stdlib.h>
 
+#include "shm/core/alloc.h"
 #include "shm/core/hash.h"
+#include "shm/store.h"
 #include "shm/table/retire.h"
+#include "shm/table/tower.h"
 #include "shm/table/unique.h"
-#include "shm/verify/verify_parts.h"
 
 enum { PIECES_MIN = 256, PIECES_MAX = 4096, AT_ONCE = 8, TELL_EVERY = 4096 };
 
-/* Where the list stands between two nodes: what a piece ends with, and what the next begins with.
- */
+/* What is known between two nodes of the list: the end of one piece, where the next one starts. */
 struct seam {
     const void *link; /* address of the last node's `order`, or of the list's head */
     uint64_t seq, born;
-    const struct shm_tower *tower; /* the next tower */
-    uint64_t tower_tail;           /* offset of the word that leads to it */
+    const struct shm_tower *tower; /* the next tower of level 0 */
+    uint64_t tower_tail;           /* offset of the word that points to it */
 };
 
 struct piece {
@@ -43,8 +45,8 @@ struct piece {
 struct walk {
     struct piece *piece;
     const void *next, *stop;
-    const struct shm_node *pending; /* its bodies are yet to be looked at, by when they are here */
-    const struct shm_node *owner;   /* pending's address */
+    const struct shm_node *pending; /* the last node: its bodies, prefetched, are checked next */
+    const struct shm_node *owner;   /* its address in the segment */
 };
 
 static const void *order_address(void)
@@ -100,7 +102,7 @@ void verify_body(struct verify *v, const struct shm_body *body, const char *whos
         verify_fault(v, "%s %llu: a body's end or token is wrong", whose, (unsigned long long)seq);
 }
 
-/* One body of a chain; `newer` is NULL for the newest. */
+/* Checks one body of a node. @param newer the body before it in the chain, NULL for the newest */
 static void check_body(struct verify *v, struct verify_tally *tally, const struct shm_node *node,
                        const struct shm_body *body, const struct shm_body *newer)
 {
@@ -117,10 +119,10 @@ static void check_body(struct verify *v, struct verify_tally *tally, const struc
     tally->retired += state != SHM_BODY_LIVE;
 }
 
-/* A node is in the index of a key if its body has it; how far it is there, the index shows. Who was
- * deleted before the index was made is not in it. */
-static void check_keys(struct verify *v, struct verify_tally *tally, const struct shm_node *node,
-                       const struct shm_body *body)
+/* Checks that a node is in the index of each key that its body has, except users that were deleted
+ * before the index was built. verify_tables.c checks the index itself. */
+static void check_user_keys(struct verify *v, struct verify_tally *tally,
+                            const struct shm_node *node, const struct shm_body *body)
 {
     uint8_t bytes[SHM_KEY_MAX];
     for (unsigned key = 0; key < SHM_KEYS; key++) {
@@ -154,7 +156,7 @@ static void check_bodies(struct verify *v, struct verify_tally *tally, const str
         if (body->state != SHM_BODY_LIVE)
             verify_set(v->retired, verify_bit(v, p, VERIFY_GRANULE));
         if (newer == NULL)
-            check_keys(v, tally, node, body);
+            check_user_keys(v, tally, node, body);
         newer = body;
         from = &p->prev;
         p = body->prev;
@@ -182,7 +184,7 @@ static void check_node(struct verify *v, const struct shm_node *node)
         verify_fault(v, "user %llu: its versions are wrong", seq);
 }
 
-/* What a node must be to what precedes it in the list. */
+/* Checks a node against the node before it in the list. */
 static void check_link(struct verify *v, const void *prev, uint64_t seq, uint64_t born,
                        const struct seam *last)
 {
@@ -236,8 +238,8 @@ static void finish_bodies(struct verify *v, struct verify_tally *tally, struct w
     walk->pending = NULL;
 }
 
-/* One node. @return whether there is a next */
-static bool step(struct verify *v, struct verify_tally *tally, struct walk *walk)
+/* Checks one node of a piece. @return whether there is another */
+static bool piece_step(struct verify *v, struct verify_tally *tally, struct walk *walk)
 {
     finish_bodies(v, tally, walk);
     if (walk->next == walk->stop)
@@ -278,7 +280,7 @@ static bool step(struct verify *v, struct verify_tally *tally, struct walk *walk
     return true;
 }
 
-static bool begin(struct verify *v, struct verify_pieces *pieces, struct walk *walk)
+static bool piece_begin(struct verify *v, struct verify_pieces *pieces, struct walk *walk)
 {
     uint64_t i = verify_take(pieces);
     if (i == UINT64_MAX)
@@ -297,11 +299,11 @@ static void walk_pieces(struct verify *v, struct verify_tally *tally, struct ver
     struct walk walks[AT_ONCE];
     unsigned count = 0;
     uint64_t told = tally->nodes;
-    while (count < AT_ONCE && begin(v, pieces, &walks[count]))
+    while (count < AT_ONCE && piece_begin(v, pieces, &walks[count]))
         count++;
     while (count > 0) {
         for (unsigned i = 0; i < count;) {
-            if (step(v, tally, &walks[i]) || begin(v, pieces, &walks[i]))
+            if (piece_step(v, tally, &walks[i]) || piece_begin(v, pieces, &walks[i]))
                 i++;
             else
                 walks[i] = walks[--count];
@@ -320,9 +322,9 @@ static uint64_t index_word(unsigned level)
     return SHM_CONTROL_AT + offsetof(struct shm_control, index) + 8 * level;
 }
 
-/* Cuts at the towers of this level, as far as they make sense; verify_levels() tells what does not.
- */
-static uint64_t cut(const struct verify *v, unsigned level, struct piece *pieces)
+/* Cuts the list at the towers of this level, up to the first tower that is wrong; verify_levels()
+ * reports that. @return the number of pieces */
+static uint64_t cut_pieces(const struct verify *v, unsigned level, struct piece *pieces)
 {
     uint64_t count = 1, seq = 0;
     pieces[0] = (struct piece){.start = v->control->order.next, .tower = v->control->index[0]};
@@ -342,8 +344,8 @@ static uint64_t cut(const struct verify *v, unsigned level, struct piece *pieces
     return count;
 }
 
-/* The end of each piece is where the next begins. */
-static void join(struct verify *v, const struct piece *pieces, uint64_t count)
+/* Checks that each piece ends where the next one starts. */
+static void pieces_join(struct verify *v, const struct piece *pieces, uint64_t count)
 {
     struct seam last = {
         .link = order_address(), .tower = v->control->index[0], .tower_tail = index_word(0)};
@@ -377,11 +379,11 @@ void verify_users(struct verify *v)
     unsigned level = v->threads > 1 ? SHM_LEVELS : 1;
     uint64_t count;
     do {
-        count = cut(v, --level, list);
+        count = cut_pieces(v, --level, list);
     } while (count < PIECES_MIN && level > 0);
     struct verify_pieces pieces = {.count = count, .data = list};
     verify_spread(v, &pieces, walk_pieces);
-    join(v, list, count);
+    pieces_join(v, list, count);
     free(list);
 }
 

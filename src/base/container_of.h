@@ -9,7 +9,7 @@
 /** The struct `type` whose `member` is at `pointer`. The compiler checks the member's type. */
 #define container_of(pointer, type, member)                                                        \
     __extension__({                                                                                \
-        const __typeof__(((type *)0)->member) *member_of_ = (pointer);                             \
+        const __typeof__(((type){0}).member) *member_of_ = (pointer);                              \
         (type *)((uintptr_t)member_of_ - offsetof(type, member));                                  \
     })
 

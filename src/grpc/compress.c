@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "grpc/compress.h"
 
+#include <assert.h>
+#include <endian.h>
 #include <libdeflate.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,56 +13,59 @@
 
 enum {
     WINDOW_BITS = 15,
-    AS_GZIP = 16, /* zlib's way to ask for that format */
+    AS_GZIP = 16, /* added to the window bits, it makes zlib write gzip's format */
     MEM_LEVEL = 8,
-    FIRST = 4096,
-    DEFLATE_RATIO = 1032, /* the most that a byte can inflate to */
-    ROOM_STEP = 4,        /* where the room was too little there is so many times as much next */
+    LEAST_ROOM = 4096,
+    DEFLATE_RATIO = 1032, /* the most bytes that one byte can inflate to */
+    ROOM_STEP = 4,        /* if the room was too small, the next is so many times as large */
 };
 
-/* A buffer that grows: it may hold a password, so it is left out of core dumps. */
-struct buffer {
+/** A buffer that grows. It may hold a password, so it is left out of core dumps. */
+struct secret_buffer {
     uint8_t *bytes;
-    size_t cap, used;
+    size_t cap;
+    size_t used; /* bytes that may have been written to */
 };
 
 struct grpc_compress {
-    struct libdeflate_decompressor *inflater; /* keeps tables of codes, and no text */
+    struct libdeflate_decompressor *inflater; /* keeps tables of codes, but no text */
     z_stream deflater;
     bool can_deflate;
-    unsigned deflates_as; /* GRPC_COMPRESS_*: a deflater cannot change its format */
-    struct buffer in;     /* used: what may have been written to, by whatever was inflated */
-    struct buffer out;
+    unsigned deflates_as;    /* GRPC_COMPRESS_*: a deflater cannot change its format */
+    struct secret_buffer in; /* the message that was inflated last */
+    struct secret_buffer out;
 };
 
 /* ---- memory ---- */
 
-/* zlib's own memory holds what it read: it is overwritten before it is given back. */
-union head {
+/** zlib's own memory holds what zlib has read, so it is overwritten before it is freed. The size
+ * that this needs is kept in front of each allocation. */
+union zlib_head {
     size_t size;
     max_align_t align;
 };
 
-static void *take(void *opaque, unsigned items, unsigned size)
+static void *zlib_alloc(void *opaque, unsigned items, unsigned size)
 {
     (void)opaque;
-    union head *head = calloc(1, sizeof(*head) + (size_t)items * size);
+    union zlib_head *head = calloc(1, sizeof(*head) + (size_t)items * size);
     if (head == NULL)
         return NULL;
     head->size = (size_t)items * size;
     return head + 1;
 }
 
-static void give(void *opaque, void *address)
+static void zlib_free(void *opaque, void *address)
 {
     (void)opaque;
-    union head *head = (union head *)address - 1;
+    union zlib_head *head = (union zlib_head *)address - 1;
     explicit_bzero(address, head->size);
     free(head);
 }
 
-/* Its first bytes move along; the old ones are gone. @return false: no memory */
-static bool grow(struct buffer *buffer, size_t keep, size_t cap)
+/** Makes room for `cap` bytes. The first `keep` bytes move along; the old buffer is overwritten.
+ * @return false: out of memory */
+static bool buffer_grow(struct secret_buffer *buffer, size_t keep, size_t cap)
 {
     if (cap <= buffer->cap)
         return true;
@@ -76,12 +81,12 @@ static bool grow(struct buffer *buffer, size_t keep, size_t cap)
     return true;
 }
 
-static void trim(struct buffer *buffer)
+static void buffer_trim(struct secret_buffer *buffer)
 {
     if (buffer->cap <= GRPC_COMPRESS_KEEP)
         return;
     secret_free(buffer->bytes, buffer->cap);
-    *buffer = (struct buffer){0};
+    *buffer = (struct secret_buffer){0};
 }
 
 struct grpc_compress *grpc_compress_create(void)
@@ -89,8 +94,8 @@ struct grpc_compress *grpc_compress_create(void)
     struct grpc_compress *compress = calloc(1, sizeof(*compress));
     if (compress == NULL)
         return NULL;
-    compress->deflater.zalloc = take;
-    compress->deflater.zfree = give;
+    compress->deflater.zalloc = zlib_alloc;
+    compress->deflater.zfree = zlib_free;
     return compress;
 }
 
@@ -120,44 +125,47 @@ bool grpc_compress_is_large(const struct grpc_compress *compress)
 
 void grpc_compress_trim(struct grpc_compress *compress)
 {
-    trim(&compress->in);
-    trim(&compress->out);
+    buffer_trim(&compress->in);
+    buffer_trim(&compress->out);
 }
 
 /* ---- inflating ---- */
 
-/* A message on its way from `in` to the first bytes of the buffer. */
+/** A message that is being inflated into the first bytes of the buffer. */
 struct inflating {
     unsigned encoding;
-    const uint8_t *in;
-    size_t len; /* of what is left of it */
-    size_t made;
-    size_t room, max; /* for what is made: the room that there is now, and the most */
+    const uint8_t *in; /* the rest of the compressed bytes */
+    size_t len;        /* its length */
+    size_t made;       /* bytes that have been produced */
+    size_t room, max;  /* bytes of room in the buffer, and the most that there may be */
 };
 
-/* What the message is likely to have: a gzip ends with its length (RFC 1952 2.3.1), which may be a
- * lie, or the last member's alone. */
+/** Guesses the message's size. A gzip ends with its length (RFC 1952 2.3.1), but that may be a lie,
+ * or the length of the last member only. */
 static size_t likely_size(const struct inflating *now)
 {
     uint32_t size;
     if (now->encoding != GRPC_COMPRESS_GZIP || now->len < sizeof(size))
-        return FIRST;
-    memcpy(&size, now->in + now->len - sizeof(size), sizeof(size)); /* the low byte first */
-    return size / DEFLATE_RATIO <= now->len ? size : FIRST;
+        return LEAST_ROOM;
+    memcpy(&size, now->in + now->len - sizeof(size), sizeof(size));
+    size = le32toh(size);
+    return size / DEFLATE_RATIO <= now->len ? size : LEAST_ROOM;
 }
 
-/* Whoever lies makes us inflate again, with more room. The steps end at the most there may be, so
- * all that was for nothing is a third of that, however the lies are chosen. */
+/** The room for the first attempt: the maximum, divided by ROOM_STEP as often as the likely size
+ * still fits. A message with a false length makes us inflate again with more room. Because the
+ * steps end at the maximum, the wasted attempts cost at most a third of it, however the length is
+ * chosen. */
 static size_t first_room(const struct inflating *now)
 {
     size_t likely = likely_size(now), room = now->max;
-    while (room / ROOM_STEP >= likely && room / ROOM_STEP >= FIRST)
+    while (room / ROOM_STEP >= likely && room / ROOM_STEP >= LEAST_ROOM)
         room /= ROOM_STEP;
     return room;
 }
 
-/* Inflates as much as there is room for. All of the room counts as written to: how much was is not
- * told where it failed, and what is written at once may be more than what counts. */
+/** Tries to inflate one member into the room there is. All of the room counts as written to: after
+ * a failure libdeflate does not say how much it wrote, and it may write past the result's end. */
 static enum libdeflate_result try_member(struct grpc_compress *compress, struct inflating *now)
 {
     size_t used, made, room = now->room - now->made;
@@ -177,6 +185,7 @@ static enum libdeflate_result try_member(struct grpc_compress *compress, struct 
     return result;
 }
 
+/** Inflates one member, with more room as long as there is too little. */
 static enum grpc_inflate_result inflate_member(struct grpc_compress *compress,
                                                struct inflating *now)
 {
@@ -189,22 +198,23 @@ static enum grpc_inflate_result inflate_member(struct grpc_compress *compress,
         if (now->room == now->max)
             return GRPC_INFLATE_TOO_LARGE;
         size_t room = now->room <= now->max / ROOM_STEP ? now->room * ROOM_STEP : now->max;
-        if (!grow(&compress->in, now->made, room))
+        if (!buffer_grow(&compress->in, now->made, room))
             return GRPC_INFLATE_NO_MEMORY;
         now->room = room;
     }
 }
 
-/* A gzip file may have several members, whose contents follow each other (RFC 1952 2.2); what
- * begins no member fails as the next one's header. */
+/** Inflates all members: a gzip may have several, whose contents follow each other (RFC 1952 2.2).
+ * Bytes behind the last member fail as the header of a further one. */
 static enum grpc_inflate_result inflate_all(struct grpc_compress *compress, struct inflating *now)
 {
-    unsigned members = 0, max = now->encoding == GRPC_COMPRESS_GZIP ? GRPC_INFLATE_MAX_MEMBERS : 1;
-    enum grpc_inflate_result result;
-    do
-        result = members++ == max ? GRPC_INFLATE_CORRUPT : inflate_member(compress, now);
-    while (result == GRPC_INFLATE_DONE && now->len != 0);
-    return result;
+    unsigned max = now->encoding == GRPC_COMPRESS_GZIP ? GRPC_INFLATE_MAX_MEMBERS : 1;
+    for (unsigned members = 0; members != max; members++) {
+        enum grpc_inflate_result result = inflate_member(compress, now);
+        if (result != GRPC_INFLATE_DONE || now->len == 0)
+            return result;
+    }
+    return GRPC_INFLATE_CORRUPT;
 }
 
 enum grpc_inflate_result grpc_inflate(struct grpc_compress *compress, unsigned encoding,
@@ -218,7 +228,7 @@ enum grpc_inflate_result grpc_inflate(struct grpc_compress *compress, unsigned e
     if (compress->inflater == NULL)
         compress->inflater = libdeflate_alloc_decompressor();
     now.room = first_room(&now);
-    if (compress->inflater == NULL || !grow(&compress->in, 0, now.room))
+    if (compress->inflater == NULL || !buffer_grow(&compress->in, 0, now.room))
         return GRPC_INFLATE_NO_MEMORY;
     enum grpc_inflate_result result = inflate_all(compress, &now);
     *out = compress->in.bytes;
@@ -228,6 +238,7 @@ enum grpc_inflate_result grpc_inflate(struct grpc_compress *compress, unsigned e
 
 /* ---- deflating ---- */
 
+/** Makes the deflater ready for a message. */
 static bool begin_deflater(struct grpc_compress *compress, unsigned encoding)
 {
     int bits = encoding == GRPC_COMPRESS_GZIP ? WINDOW_BITS + AS_GZIP : WINDOW_BITS;
@@ -245,8 +256,9 @@ size_t grpc_deflate(struct grpc_compress *compress, unsigned encoding, const uin
                     size_t len, const uint8_t **out)
 {
     z_stream *stream = &compress->deflater;
-    /* room for what is worth it, and not for more */
-    if (len < 2 || !begin_deflater(compress, encoding) || !grow(&compress->out, 0, len - 1))
+    assert(len <= UINT32_MAX); /* a message's length is a 32-bit number on the wire */
+    /* A result that is not smaller than the message is of no use, so there is no room for it. */
+    if (len < 2 || !begin_deflater(compress, encoding) || !buffer_grow(&compress->out, 0, len - 1))
         return 0;
     stream->next_in = (uint8_t *)(uintptr_t)in;
     stream->avail_in = (uInt)len;

@@ -1,57 +1,66 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Bytes from a client into a message of protobuf-c's layout. protobuf_c_message_unpack() keeps
- * unknown fields and some 40 bytes for each field while it works, so that 4 MiB of two-byte
- * fields cost 150 MB; here what a message may cost is bounded, and what nobody reads is not kept.
+ * Decodes bytes from a client into a message of protobuf-c's layout. protobuf_c_message_unpack()
+ * keeps unknown fields, and some 40 bytes for each field while it works, so that 4 MiB of two-byte
+ * fields cost 150 MB. This decoder bounds what a message may cost, and keeps only known fields.
  *
- * As every other implementation has it: unknown fields, groups among them, are passed over, and so
- * is a known number with another wire type; repeated numbers may be packed or not; of a field that
- * is there once the last one counts, and messages are merged.
+ * Otherwise it decodes as all implementations do: unknown fields, groups among them, are skipped,
+ * and so are known fields with another wire type; repeated numbers may be packed or not; if a
+ * singular field occurs several times, the last value counts, and messages are merged.
  */
 #ifndef ROSTERD_GRPC_DECODE_H
 #define ROSTERD_GRPC_DECODE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <protobuf-c/protobuf-c.h>
 
 #include "grpc/arena.h"
 #include "grpc/codec.h"
 
 enum {
-    /** Fields of one message with all inside of it, known or not. Passing over one takes a few ns,
-     * so this many take some milliseconds, the most that one message may hold up others. */
+    /** The most fields of one message with all messages inside it, known or not. Skipping one takes
+     * a few nanoseconds, so this many take some milliseconds: the longest that one message may hold
+     * up other calls. */
     GRPC_DECODE_MAX_FIELDS = 1 << 20,
-    /** Those of a message that was compressed: fields are the dearest that a few bytes can become.
-     * What people send has some five for each byte that it was compressed to. */
+    /** The bound for a compressed message: so many fields, and so many for each compressed byte,
+     * because fields are the most expensive thing that few bytes can inflate to. Ordinary messages
+     * have some five fields for each compressed byte. */
     GRPC_DECODE_FIELDS_SPARE = 4096,
     GRPC_DECODE_FIELDS_PER_BYTE = 64,
-    /** What a message may cost besides a copy of itself is its own size and this: enough for 16,384
-     * texts however short, or for any number of 14 bytes and more. */
+    /** Beside a copy of itself, a message may cost as many bytes of memory as it has, and so many
+     * more: enough for 16,384 texts of any length, or for any number of texts of 14 bytes and more.
+     */
     GRPC_DECODE_SPARE = 256 * 1024,
 };
 
 enum grpc_decode_result {
     GRPC_DECODED,
-    GRPC_DECODE_MALFORMED, /* cut off, no wire format, or an unmatched group */
-    GRPC_DECODE_TOO_MANY,  /* fields */
-    GRPC_DECODE_TOO_LARGE, /* would take over 2 * len + GRPC_DECODE_SPARE bytes of memory */
+    GRPC_DECODE_MALFORMED, /* cut off, not in wire format, or with an unmatched group */
+    GRPC_DECODE_TOO_MANY,  /* too many fields */
+    GRPC_DECODE_TOO_LARGE, /* would take more than 2 * len + GRPC_DECODE_SPARE bytes of memory */
     GRPC_DECODE_NO_MEMORY,
 };
 
 /**
- * @param codec of the message's type
- * @param bytes are read, and not needed any more afterwards: texts are copied
- * @param message is set where GRPC_DECODED is returned; all of it lies in the arena. Texts are not
- *   checked: see grpc_codec_check_text()
+ * Decodes a message.
+ * @param codec the codec of the message's type
+ * @param bytes not needed afterwards: texts are copied
+ * @param message set if GRPC_DECODED is returned; it lies in the arena as a whole. Its texts are
+ * not checked for UTF-8: see grpc_codec_check_text()
  */
 enum grpc_decode_result grpc_decode(const struct grpc_codec *codec, struct grpc_arena *arena,
                                     const uint8_t *bytes, size_t len, ProtobufCMessage **message);
 /**
- * The same of bytes that stay where they are while the message is in use: texts are not copied but
- * where the type has some that end with a NUL.
- * @param max_fields instead of GRPC_DECODE_MAX_FIELDS
+ * Like grpc_decode(), for bytes that stay where they are while the message is in use. Texts point
+ * into them, unless the type has NUL-terminated texts, for which they are copied.
+ * @param max_fields replaces GRPC_DECODE_MAX_FIELDS
  */
 enum grpc_decode_result grpc_decode_in_place(const struct grpc_codec *codec,
                                              struct grpc_arena *arena, uint8_t *bytes, size_t len,
                                              size_t max_fields, ProtobufCMessage **message);
-/** How many fields a message may have that came as so many compressed bytes. */
+/** The most fields of a message that came as `compressed_len` compressed bytes. */
 size_t grpc_decode_fields_of(size_t compressed_len);
 
 #endif

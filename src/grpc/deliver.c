@@ -1,37 +1,42 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * A whole message, from its bytes to its method. One that was compressed is read where it was
- * inflated to, and stays there until its method has seen it: a copy of it would cost as much as
- * inflating it did, and who sends little that becomes much pays for neither.
- */
-#include "grpc/decode.h"
-#include "grpc/internal.h"
+#include "grpc/deliver.h"
 
+#include <assert.h>
+#include <string.h>
+
+#include "grpc/codec.h"
+#include "grpc/compress.h"
+#include "grpc/decode.h"
+#include "grpc/finish.h"
+#include "grpc/partial.h"
+#include "grpc/prefix.h"
+#include "grpc/server.h"
+#include "grpc/trim.h"
+
+/* Work for http2_stream_work(). */
 enum {
-    PREFIX = 5,
-    MESSAGE_WORK = 256, /* what a message counts as, beside its bytes: see http2_stream_work() */
-    WIRE_WORK = 16,     /* and each of its compressed bytes, beside what they inflate to */
-    KEEP_MS = 1000,     /* what large messages needed is kept so long for the next */
+    MESSAGE_WORK = 256, /* of each message, beside its bytes */
+    WIRE_WORK = 16,     /* of each compressed byte, beside what it inflates to */
 };
 
+/** A message on its way to its method. */
 struct delivery {
-    uint8_t *bytes;
+    uint8_t *bytes; /* as they came; inflated, if there is an inflater, as soon as that is done */
     size_t len;
-    size_t max_fields;
-    struct grpc_compress *inflated; /* whose bytes they are; NULL: they came as they are */
-    struct grpc_arena *arena;
+    size_t max_fields;              /* bound for an inflated message */
+    struct grpc_compress *inflater; /* owns the inflated bytes; NULL: the message came plain */
+    struct grpc_arena *arena;       /* for the decoded message */
 };
 
 uint32_t grpc_call_max_request(const struct grpc_call *call)
 {
     uint32_t own = call->entry->method->max_request, all = call->server->max_message_size;
-
     return own != 0 && own < all ? own : all;
 }
 
-/** The call ends with what is wrong with its message. */
-static void tell_why(struct grpc_call *call, enum grpc_decode_result result,
-                     const struct delivery *message)
+/** Finishes the call because its message was not decoded. */
+static void finish_undecoded(struct grpc_call *call, enum grpc_decode_result result,
+                             const struct delivery *message)
 {
     switch (result) {
     case GRPC_DECODE_TOO_MANY:
@@ -61,19 +66,16 @@ static void deliver_decoded(struct grpc_call *call, const struct delivery *from)
     const struct grpc_method *method = call->entry->method;
     const struct grpc_codec *codec = call->entry->codec;
     bool secret = grpc_call_secret(call);
-    struct grpc_field_name where;
     ProtobufCMessage *message;
-    enum grpc_decode_result result;
-
-    if (from->inflated != NULL)
-        result = grpc_decode_in_place(codec, from->arena, from->bytes, from->len, from->max_fields,
-                                      &message);
-    else
-        result = grpc_decode(codec, from->arena, from->bytes, from->len, &message);
-    if (secret && from->inflated == NULL)
+    enum grpc_decode_result result =
+        from->inflater != NULL ? grpc_decode_in_place(codec, from->arena, from->bytes, from->len,
+                                                      from->max_fields, &message)
+                               : grpc_decode(codec, from->arena, from->bytes, from->len, &message);
+    if (secret && from->inflater == NULL)
         explicit_bzero(from->bytes, from->len);
+    struct grpc_field_name where;
     if (result != GRPC_DECODED) {
-        tell_why(call, result, from);
+        finish_undecoded(call, result, from);
     } else if (!grpc_codec_check_text(codec, message, &where)) {
         grpc_call_finishf(call, GRPC_INTERNAL, "field %s of %s is not valid UTF-8", where.field,
                           where.message);
@@ -86,17 +88,17 @@ static void deliver_decoded(struct grpc_call *call, const struct delivery *from)
     grpc_arena_clear(from->arena, secret);
 }
 
-/** @return false: the call is finished with the reason */
+/** Replaces the message's bytes by what they inflate to.
+ * @return false: that failed, and the call is finished */
 static bool inflate_message(struct grpc_call *call, struct delivery *message)
 {
     uint8_t *wire = message->bytes;
     size_t len = message->len;
-
     message->max_fields = grpc_decode_fields_of(len);
     enum grpc_inflate_result result =
-        grpc_inflate(message->inflated, call->request_encoding, wire, len,
+        grpc_inflate(message->inflater, call->request_encoding, wire, len,
                      grpc_call_max_request(call), &message->bytes, &message->len);
-    /* also where it was all for nothing */
+    /* Work counts even if it ends in an error. */
     http2_stream_work(&call->stream, message->len + WIRE_WORK * len);
     if (grpc_call_secret(call))
         explicit_bzero(wire, len);
@@ -121,48 +123,49 @@ static bool inflate_message(struct grpc_call *call, struct delivery *message)
 
 static void deliver_message(struct grpc_call *call, struct delivery *message)
 {
-    if (message->inflated == NULL) {
+    if (message->inflater == NULL) {
         deliver_decoded(call, message);
         return;
     }
     if (inflate_message(call, message))
         deliver_decoded(call, message);
     if (grpc_call_secret(call))
-        grpc_compress_forget(message->inflated);
+        grpc_compress_forget(message->inflater);
     if (grpc_compress_is_large(call->server->compress))
         grpc_trim_later(call->server);
 }
 
-/** A callback of one call resumed another: the outer message must stay. */
+/** Delivers a message while on_message of another call runs, which has resumed this call: the
+ * server's arena and inflater are occupied by the outer message. */
 static void deliver_nested(struct grpc_call *call, struct delivery *message)
 {
-    struct grpc_arena arena;
-
-    if (message->inflated != NULL && (message->inflated = grpc_compress_create()) == NULL) {
+    if (message->inflater != NULL && (message->inflater = grpc_compress_create()) == NULL) {
         grpc_call_finish(call, GRPC_RESOURCE_EXHAUSTED, "out of memory");
         return;
     }
+    struct grpc_arena arena;
     grpc_arena_init(&arena, NULL, 0);
     arena.secret = grpc_call_secret(call);
-    /* cppcheck-suppress autoVariables ; until the message has been delivered */
+    /* cppcheck-suppress autoVariables ; reset below, once the message has been delivered */
     message->arena = &arena;
     deliver_message(call, message);
     message->arena = NULL;
-    grpc_compress_destroy(message->inflated);
+    grpc_compress_destroy(message->inflater);
 }
 
 void grpc_deliver(struct grpc_call *call, uint8_t *bytes, size_t len, bool compressed)
 {
+    assert(!call->finished);
+    assert(!call->entry->single_request || call->messages_in == 0);
     struct grpc_server *server = call->server;
     struct delivery message = {.bytes = bytes,
                                .len = len,
                                .max_fields = GRPC_DECODE_MAX_FIELDS,
-                               .inflated = compressed ? server->compress : NULL,
+                               .inflater = compressed ? server->compress : NULL,
                                .arena = grpc_call_secret(call) ? &server->secret_scratch
                                                                : &server->scratch};
-
     call->inflated_from = compressed ? (uint32_t)len : 0;
-    call->bytes_in += PREFIX + len;
+    call->bytes_in += GRPC_PREFIX_SIZE + len;
     if (call->partial_prev != NULL)
         grpc_partial_note(call, false);
     http2_stream_work(&call->stream, MESSAGE_WORK);
@@ -173,29 +176,4 @@ void grpc_deliver(struct grpc_call *call, uint8_t *bytes, size_t len, bool compr
     server->scratch_busy = true;
     deliver_message(call, &message);
     server->scratch_busy = false;
-}
-
-/* ---- what large messages leave ---- */
-
-static void on_trim_timer(struct timer *timer)
-{
-    struct grpc_server *server =
-        (struct grpc_server *)((uint8_t *)timer - offsetof(struct grpc_server, trim_timer));
-
-    grpc_compress_trim(server->compress);
-    if (server->stage_cap > GRPC_COMPRESS_KEEP && server->staged == NULL) {
-        free(server->stage);
-        server->stage = NULL;
-        server->stage_cap = 0;
-    }
-}
-
-void grpc_trim_init(struct grpc_server *server)
-{
-    server->trim_timer.expired = on_trim_timer;
-}
-
-void grpc_trim_later(struct grpc_server *server)
-{
-    timer_arm(server->timers, &server->trim_timer, grpc_server_now_ms(server) + KEEP_MS);
 }

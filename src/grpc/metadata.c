@@ -1,19 +1,24 @@
 /* SPDX-License-Identifier: MIT */
-/* Custom metadata (gRPC PROTOCOL-HTTP2): out of requests, into responses. */
-#include "base/base64.h"
-#include "grpc/internal.h"
+#include "grpc/metadata.h"
 
+#include <string.h>
+
+#include "base/base64.h"
+#include "grpc/call.h"
+
+/* ---- request metadata ---- */
+
+/** Whether the name is that of a field with base64 in it. */
 static bool is_binary(const char *name, size_t len)
 {
     return len >= 4 && memcmp(name + len - 4, "-bin", 4) == 0;
 }
 
-/* ---- of the request ---- */
-
-/** A record with room for its texts behind it, the name filled in.
- * @param other of the same field, whose copy of the name serves; NULL: it is the first */
-static struct grpc_metadata *new_record(struct grpc_arena *arena, const h2o_iovec_t *name,
-                                        size_t value_cap, const struct grpc_metadata *other)
+/** Allocates a record with room for its texts behind it, and fills in the name.
+ * @param other a record of the same field, which shares its copy of the name; NULL: there is none
+ */
+static struct grpc_metadata *metadata_create(struct grpc_arena *arena, const h2o_iovec_t *name,
+                                             size_t value_cap, const struct grpc_metadata *other)
 {
     size_t name_size = other != NULL ? 0 : name->len + 1;
     struct grpc_metadata *record =
@@ -32,7 +37,8 @@ static struct grpc_metadata *new_record(struct grpc_arena *arena, const h2o_iove
     return record;
 }
 
-static void append(struct grpc_metadata ***tail, struct grpc_metadata *record, size_t value_len)
+static void metadata_append(struct grpc_metadata ***tail, struct grpc_metadata *record,
+                            size_t value_len)
 {
     ((char *)record->value)[value_len] = '\0';
     record->value_len = value_len;
@@ -40,22 +46,22 @@ static void append(struct grpc_metadata ***tail, struct grpc_metadata *record, s
     *tail = &record->next;
 }
 
+/** Keeps one base64 value; white space around it does not count. */
 static enum grpc_metadata_result keep_binary(struct grpc_arena *arena, struct grpc_metadata ***tail,
                                              const struct grpc_metadata *other,
                                              const h2o_iovec_t *name, const char *text, size_t len)
 {
-    size_t value_len;
-
     while (len != 0 && (*text == ' ' || *text == '\t'))
         text++, len--;
     while (len != 0 && (text[len - 1] == ' ' || text[len - 1] == '\t'))
         len--;
-    struct grpc_metadata *record = new_record(arena, name, base64_decoded_max(len), other);
+    struct grpc_metadata *record = metadata_create(arena, name, base64_decoded_max(len), other);
     if (record == NULL)
         return GRPC_METADATA_NO_MEMORY;
+    size_t value_len;
     if (!base64_decode((uint8_t *)record->value, &value_len, text, len))
         return GRPC_METADATA_BAD_BINARY;
-    append(tail, record, value_len);
+    metadata_append(tail, record, value_len);
     return GRPC_METADATA_KEPT;
 }
 
@@ -64,13 +70,12 @@ enum grpc_metadata_result grpc_metadata_keep(struct grpc_arena *arena, struct gr
 {
     const char *value = field->value.len != 0 ? field->value.base : "";
     const char *end = value + field->value.len;
-
     if (!is_binary(field->name->base, field->name->len)) {
-        struct grpc_metadata *record = new_record(arena, field->name, field->value.len, NULL);
+        struct grpc_metadata *record = metadata_create(arena, field->name, field->value.len, NULL);
         if (record == NULL)
             return GRPC_METADATA_NO_MEMORY;
         memcpy((char *)record->value, value, field->value.len);
-        append(tail, record, field->value.len);
+        metadata_append(tail, record, field->value.len);
         return GRPC_METADATA_KEPT;
     }
     const struct grpc_metadata *first = NULL;
@@ -89,7 +94,7 @@ enum grpc_metadata_result grpc_metadata_keep(struct grpc_arena *arena, struct gr
     }
 }
 
-static h2o_iovec_t value_of(const struct grpc_metadata *record)
+static h2o_iovec_t metadata_value(const struct grpc_metadata *record)
 {
     return (h2o_iovec_t){.base = (char *)record->value, .len = record->value_len};
 }
@@ -98,7 +103,7 @@ h2o_iovec_t grpc_call_metadata_of(struct grpc_call *call, const char *name, size
 {
     for (const struct grpc_metadata *m = call->metadata; m != NULL; m = m->next) {
         if (m->name_len == len && memcmp(m->name, name, len) == 0)
-            return value_of(m);
+            return metadata_value(m);
     }
     return (h2o_iovec_t){.base = NULL};
 }
@@ -107,20 +112,18 @@ bool grpc_call_metadata_at(struct grpc_call *call, size_t index, h2o_iovec_t *na
                            h2o_iovec_t *value)
 {
     const struct grpc_metadata *m = call->metadata;
-
     while (m != NULL && index-- != 0)
         m = m->next;
     if (m == NULL)
         return false;
     *name = (h2o_iovec_t){.base = (char *)m->name, .len = m->name_len};
-    *value = value_of(m);
+    *value = metadata_value(m);
     return true;
 }
 
 void grpc_call_wipe_metadata(struct grpc_call *call, const char *name)
 {
     size_t len = strlen(name);
-
     for (struct grpc_metadata *m = call->metadata; m != NULL; m = m->next) {
         if (m->name_len != len || memcmp(m->name, name, len) != 0)
             continue;
@@ -129,9 +132,9 @@ void grpc_call_wipe_metadata(struct grpc_call *call, const char *name)
     }
 }
 
-/* ---- of the response ---- */
+/* ---- response metadata ---- */
 
-/** Lower case as HTTP/2 demands, and not one of the names that gRPC keeps for itself. */
+/** Whether a method may use the name: lower case as HTTP/2 demands, and none of gRPC's own. */
 static bool name_allowed(const char *name, size_t len)
 {
     if (len == 0 || len > UINT16_MAX || strncmp(name, "grpc-", 5) == 0 ||
@@ -140,24 +143,23 @@ static bool name_allowed(const char *name, size_t len)
     return strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_-.") == len;
 }
 
+/** Whether the text is printable ASCII, and not changed on its way. */
 static bool text_allowed(const char *text, size_t len)
 {
     for (size_t i = 0; i < len; i++) {
         if (text[i] < 0x20 || text[i] > 0x7e)
             return false;
     }
-    /* Space at the ends would not arrive (RFC 9113 8.2.1). */
+    /* Spaces at the ends would not arrive (RFC 9113 8.2.1). */
     return len == 0 || (text[0] != ' ' && text[len - 1] != ' ');
 }
 
 bool grpc_metadata_respond(struct grpc_call *call, struct grpc_response_field **list,
                            const char *name, const void *value, size_t len)
 {
-    size_t name_len = strlen(name), value_len = len;
+    size_t name_len = strlen(name);
     bool binary = is_binary(name, name_len);
-
-    if (binary)
-        value_len = base64_encoded_length(len);
+    size_t value_len = binary ? base64_encoded_length(len) : len;
     struct grpc_response_field *field =
         grpc_arena_alloc(&call->arena, sizeof(*field) + name_len + value_len);
     if (field == NULL)
@@ -179,11 +181,10 @@ bool grpc_metadata_respond(struct grpc_call *call, struct grpc_response_field **
     return true;
 }
 
-static bool add_field(struct grpc_call *call, struct grpc_response_field **list, const char *name,
-                      const void *value, size_t len)
+static bool add_response_field(struct grpc_call *call, struct grpc_response_field **list,
+                               const char *name, const void *value, size_t len)
 {
     size_t name_len = strlen(name);
-
     return name_allowed(name, name_len) && len <= UINT32_MAX / 2 &&
            (is_binary(name, name_len) || text_allowed(value, len)) &&
            grpc_metadata_respond(call, list, name, value, len);
@@ -192,11 +193,12 @@ static bool add_field(struct grpc_call *call, struct grpc_response_field **list,
 bool grpc_call_add_initial_metadata(struct grpc_call *call, const char *name, const void *value,
                                     size_t len)
 {
-    return !call->headers_sent && !call->ended && add_field(call, &call->initial, name, value, len);
+    return !call->headers_sent && !call->ended &&
+           add_response_field(call, &call->initial, name, value, len);
 }
 
 bool grpc_call_add_trailing_metadata(struct grpc_call *call, const char *name, const void *value,
                                      size_t len)
 {
-    return !call->ended && add_field(call, &call->trailing, name, value, len);
+    return !call->ended && add_response_field(call, &call->trailing, name, value, len);
 }

@@ -2,11 +2,12 @@
 #include "grpc/poll.h"
 
 #include <sched.h>
-#include <time.h>
+
+#include "base/clock.h"
 
 enum {
-    SMALL_REQUEST = 1024, /* bytes; more in one turn is no lone small request */
-    HOLDOFF = 16,
+    SMALL_REQUEST = 1024, /* bytes; a turn that brought more had no single small request */
+    HOLDOFF = 16,         /* promising turns that are let pass after a poll in vain */
 };
 
 void grpc_poll_init(struct grpc_poll *poll, uint32_t bound_us)
@@ -14,35 +15,26 @@ void grpc_poll_init(struct grpc_poll *poll, uint32_t bound_us)
     *poll = (struct grpc_poll){.bound_ns = bound_us * UINT64_C(1000)};
 }
 
-static uint64_t now_ns(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-}
-
-/* @return whether bytes came, and were handled, or something waits for its turn */
+/** Polls until a time of clock_monotonic_ns().
+ * @return whether bytes came (they have been handled), or a connection waits for its turn */
 static bool poll_until(struct grpc_poll *poll, const struct http2_context *http2, uint64_t until)
 {
     const struct http2_counts *counts = http2_context_counts(http2);
     h2o_loop_t *loop = http2_context_loop(http2);
-
     do {
-        sched_yield(); /* the client may need this very processor to ask again */
+        sched_yield(); /* the client may need this processor to send its next request */
         (void)h2o_evloop_run(loop, 0);
         if (counts->bytes_in != poll->bytes_in || http2_context_pending(http2))
             return true;
-    } while (now_ns() < until);
+    } while (clock_monotonic_ns() < until);
     return false;
 }
 
-/* Was it a turn that promises another such request soon? */
+/** Decides from a turn of the loop whether the next one polls. */
 static void note_turn(struct grpc_poll *poll, const struct http2_counts *counts, uint64_t took_ns)
 {
     uint64_t bytes = counts->bytes_in - poll->bytes_in;
     uint64_t streams = counts->streams_opened - poll->streams;
-
     poll->bytes_in = counts->bytes_in;
     poll->streams = counts->streams_opened;
     poll->eager =
@@ -57,17 +49,16 @@ void grpc_poll_turn(struct grpc_poll *poll, struct http2_context *http2, int32_t
 {
     const struct http2_counts *counts = http2_context_counts(http2);
     h2o_loop_t *loop = http2_context_loop(http2);
-
     if (poll->bound_ns == 0) {
         (void)h2o_evloop_run(loop, wait_ms);
         return;
     }
-    uint64_t start = now_ns();
+    uint64_t start = clock_monotonic_ns();
     bool polled = poll->eager && wait_ms != 0;
     bool found = polled && poll_until(poll, http2, start + poll->bound_ns);
     if (!found)
         (void)h2o_evloop_run(loop, wait_ms);
     if (polled && !found)
         poll->holdoff = HOLDOFF;
-    note_turn(poll, counts, now_ns() - start);
+    note_turn(poll, counts, clock_monotonic_ns() - start);
 }

@@ -1,141 +1,51 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * The request's body: messages out of bytes that come in any pieces. A message
- * that lies whole in the bytes at hand is delivered from there; else it is put
- * together in the call's inbox. While the call is held (paused, or its replies
- * wait for the client) nothing is delivered and the window of what comes is
- * kept back, so the client stops by itself.
- */
-#include <stdlib.h>
+#include "grpc/receive.h"
 
-#include "base/secret.h"
-#include "grpc/internal.h"
+#include <assert.h>
+#include <string.h>
+#include <sys/param.h>
 
-enum { PREFIX = 5 };
+#include "grpc/deliver.h"
+#include "grpc/finish.h"
+#include "grpc/inbox.h"
+#include "grpc/partial.h"
+#include "grpc/prefix.h"
+#include "grpc/reject.h"
+#include "grpc/server.h"
 
-/** What may be done with the bytes at hand. */
-enum step {
+/** What can be done with the bytes at hand. */
+enum receive_step {
     STEP_INCOMPLETE, /* wait for more */
-    STEP_WAIT_END,   /* whole, but a single request counts only when the body ends */
-    STEP_MESSAGE,
-    STEP_FAILED, /* the call is finished */
+    STEP_WAIT_END,   /* a whole message, but a single request is delivered when the body ends */
+    STEP_MESSAGE,    /* a whole message to deliver */
+    STEP_FAILED,     /* the call is finished */
 };
 
-/** How much memory is asked for: twice what there was, for bytes come in pieces, and no more than
- * the message has whose beginning is there. */
-static size_t inbox_size(const struct grpc_inbox *inbox, size_t needed)
+/** Keeps bytes in the inbox. @return false: that failed, and the call is finished */
+static bool keep_bytes(struct grpc_call *call, uint8_t *data, size_t len)
 {
-    size_t cap = inbox->cap != 0 ? 2 * inbox->cap : 256;
-    uint32_t length;
-
-    if (inbox->len >= PREFIX) {
-        memcpy(&length, inbox->bytes + inbox->off + 1, sizeof(length));
-        size_t whole = PREFIX + (size_t)__builtin_bswap32(length);
-        if (whole >= needed && cap > whole)
-            cap = whole;
-    }
-    return cap > needed ? cap : needed;
+    struct fault fault;
+    if (grpc_inbox_append(call, data, len, &fault))
+        return true;
+    grpc_call_finish(call, GRPC_RESOURCE_EXHAUSTED, fault.text);
+    return false;
 }
 
-static void inbox_free(struct grpc_call *call)
+/** Whether replies of a bidirectional call wait in the stream. Nothing is delivered then, so that
+ * no more than the replies to one message wait. */
+static bool is_backed_up(const struct grpc_call *call)
 {
-    struct grpc_inbox *inbox = &call->inbox;
-
-    if (grpc_call_secret(call))
-        secret_free(inbox->bytes, inbox->cap);
-    else
-        free(inbox->bytes);
-    http2_stream_release(&call->stream, inbox->cap);
+    return !call->entry->single_request && call->entry->streaming_reply &&
+           http2_stream_pending(&call->stream) != 0;
 }
 
-/** @return NULL, or why there is no room for `more` bytes */
-static const char *inbox_reserve(struct grpc_call *call, size_t more)
+/** Looks at the bytes of a message and at whether more follows.
+ * @param size set to the bytes of the whole message with its prefix, as far as they are known */
+static enum receive_step judge_message(struct grpc_call *call, const uint8_t *bytes, size_t len,
+                                       size_t *size)
 {
-    struct grpc_inbox *inbox = &call->inbox;
-
-    if (inbox->off != 0 && inbox->off + inbox->len + more > inbox->cap) {
-        memmove(inbox->bytes, inbox->bytes + inbox->off, inbox->len);
-        inbox->off = 0;
-    }
-    if (inbox->off + inbox->len + more <= inbox->cap)
-        return NULL;
-    size_t cap = inbox_size(inbox, inbox->len + more);
-    if (!http2_stream_hold(&call->stream, cap))
-        return GRPC_HOLDS_TOO_MUCH;
-    /* Not realloc(), which would leave a copy of a secret behind. */
-    uint8_t *bytes = grpc_call_secret(call) ? secret_alloc(cap) : malloc(cap);
-    if (bytes == NULL) {
-        http2_stream_release(&call->stream, cap);
-        return "out of memory";
-    }
-    if (inbox->len != 0)
-        memcpy(bytes, inbox->bytes + inbox->off, inbox->len);
-    if (inbox->bytes != NULL)
-        inbox_free(call);
-    inbox->bytes = bytes;
-    inbox->cap = cap;
-    inbox->off = 0;
-    return NULL;
-}
-
-static void inbox_append(struct grpc_call *call, uint8_t *data, size_t len)
-{
-    struct grpc_inbox *inbox = &call->inbox;
-
-    const char *why = inbox_reserve(call, len);
-    if (why != NULL) {
-        grpc_call_finish(call, GRPC_RESOURCE_EXHAUSTED, why);
-        return;
-    }
-    memcpy(inbox->bytes + inbox->off + inbox->len, data, len);
-    inbox->len += len;
-    if (grpc_call_secret(call))
-        explicit_bzero(data, len);
-}
-
-void grpc_receive_free(struct grpc_call *call)
-{
-    struct grpc_inbox *inbox = &call->inbox;
-
-    if (inbox->bytes == NULL)
-        return;
-    inbox_free(call);
-    inbox->bytes = NULL;
-    inbox->off = inbox->len = inbox->cap = 0;
-}
-
-/** Gives back the window of all bytes but the last `keep`. */
-static void settle_credit(struct grpc_call *call, size_t received, size_t keep)
-{
-    size_t owed = call->inbox.uncredited + received;
-
-    if (keep > owed)
-        keep = owed;
-    call->inbox.uncredited = keep;
-    if (owed != keep)
-        http2_stream_consume(&call->stream, owed - keep);
-}
-
-void grpc_receive_discard(struct grpc_call *call)
-{
-    grpc_receive_free(call);
-    grpc_partial_note(call, false);
-    settle_credit(call, 0, 0);
-}
-
-/** Replies wait in the stream: one at most, as nothing more is taken then. */
-static bool backed_up(const struct grpc_call *call)
-{
-    return call->entry->kind == GRPC_BIDI_STREAMING && http2_stream_pending(&call->stream) != 0;
-}
-
-/** Looks at the bytes of one message and what follows it. */
-static enum step judge(struct grpc_call *call, const uint8_t *bytes, size_t len, size_t *size)
-{
-    uint32_t length;
-
-    *size = PREFIX;
-    if (len < PREFIX)
+    *size = GRPC_PREFIX_SIZE;
+    if (len < GRPC_PREFIX_SIZE)
         return STEP_INCOMPLETE;
     if (bytes[0] > 1) {
         grpc_call_finishf(call, GRPC_INTERNAL, "bad compressed flag %u", bytes[0]);
@@ -150,8 +60,7 @@ static enum step judge(struct grpc_call *call, const uint8_t *bytes, size_t len,
         grpc_call_finish(call, GRPC_INTERNAL, "compressed message without a grpc-encoding");
         return STEP_FAILED;
     }
-    memcpy(&length, bytes + 1, sizeof(length));
-    length = __builtin_bswap32(length);
+    uint32_t length = grpc_prefix_length(bytes);
     if (length > grpc_call_max_request(call)) {
         call->server->oversized++;
         grpc_call_finishf(call, GRPC_RESOURCE_EXHAUSTED,
@@ -159,7 +68,7 @@ static enum step judge(struct grpc_call *call, const uint8_t *bytes, size_t len,
                           grpc_call_max_request(call));
         return STEP_FAILED;
     }
-    *size = PREFIX + (size_t)length;
+    *size = GRPC_PREFIX_SIZE + (size_t)length;
     if (len < *size)
         return STEP_INCOMPLETE;
     if (!call->entry->single_request)
@@ -171,25 +80,24 @@ static enum step judge(struct grpc_call *call, const uint8_t *bytes, size_t len,
     return call->remote_end ? STEP_MESSAGE : STEP_WAIT_END;
 }
 
-/** Goes on with the message that the inbox holds the beginning of. @return bytes used of data */
-static size_t fill_inbox(struct grpc_call *call, uint8_t *data, size_t len, enum step *step)
+/** Completes the message whose beginning is in the inbox, and delivers it.
+ * @param step set to what became of the message
+ * @return bytes used of data */
+static size_t receive_by_inbox(struct grpc_call *call, uint8_t *data, size_t len,
+                               enum receive_step *step)
 {
     struct grpc_inbox *inbox = &call->inbox;
     size_t used = 0, size;
-
     for (;;) {
-        *step = judge(call, inbox->bytes + inbox->off, inbox->len, &size);
-        size_t part = size - inbox->len;
+        *step = judge_message(call, inbox->bytes + inbox->off, inbox->len, &size);
         if (*step != STEP_INCOMPLETE || used == len)
             break;
-        if (part > len - used)
-            part = len - used;
-        inbox_append(call, data + used, part);
-        used += part;
-        if (call->finished) {
+        size_t part = MIN(size - inbox->len, len - used);
+        if (!keep_bytes(call, data + used, part)) {
             *step = STEP_FAILED;
             break;
         }
+        used += part;
     }
     if (call->entry->single_request && used < len &&
         (*step == STEP_MESSAGE || *step == STEP_WAIT_END)) {
@@ -200,37 +108,38 @@ static size_t fill_inbox(struct grpc_call *call, uint8_t *data, size_t len, enum
         size_t at = inbox->off;
         inbox->off += size;
         inbox->len -= size;
-        grpc_deliver(call, inbox->bytes + at + PREFIX, size - PREFIX, inbox->bytes[at] == 1);
+        grpc_deliver(call, inbox->bytes + at + GRPC_PREFIX_SIZE, size - GRPC_PREFIX_SIZE,
+                     inbox->bytes[at] == 1);
         if (inbox->len == 0)
-            grpc_receive_free(call);
+            grpc_inbox_free(call);
     }
     return used;
 }
 
-/** Whether something but the client keeps messages, or the body's end, from being delivered. */
+/** Whether the server itself holds back messages, or the end of the body. */
 static bool is_held(const struct grpc_call *call)
 {
-    return call->paused || call->stopped || backed_up(call);
+    return call->paused || call->stopped || is_backed_up(call);
 }
 
-/** Delivers what can be delivered. @return bytes used of data, the rest is to be kept */
+/** Delivers what can be delivered. @return bytes used of data; the caller keeps the rest */
 static size_t deliver_all(struct grpc_call *call, uint8_t *data, size_t len)
 {
     size_t used = 0, size;
-    enum step step;
-
-    while (!call->finished && !call->paused && !backed_up(call)) {
+    while (!call->finished && !call->paused && !is_backed_up(call)) {
         call->stopped = !http2_stream_in_turn(&call->stream);
         if (call->stopped)
             break;
+        enum receive_step step;
         if (call->inbox.len != 0) {
-            used += fill_inbox(call, data + used, len - used, &step);
+            used += receive_by_inbox(call, data + used, len - used, &step);
         } else {
             if (used == len)
                 break;
-            step = judge(call, data + used, len - used, &size);
+            step = judge_message(call, data + used, len - used, &size);
             if (step == STEP_MESSAGE) {
-                grpc_deliver(call, data + used + PREFIX, size - PREFIX, data[used] == 1);
+                grpc_deliver(call, data + used + GRPC_PREFIX_SIZE, size - GRPC_PREFIX_SIZE,
+                             data[used] == 1);
                 used += size;
             }
         }
@@ -240,11 +149,11 @@ static size_t deliver_all(struct grpc_call *call, uint8_t *data, size_t len)
     return used;
 }
 
-/** All that came has been delivered: is the body's end a good one? */
-static void take_end(struct grpc_call *call)
+/** Everything that came has been delivered, and the body has ended: on_half_close, unless the body
+ * ended in the wrong place. */
+static void half_close(struct grpc_call *call)
 {
-    const struct grpc_method *method = call->entry->method;
-
+    assert(call->remote_end && !call->half_closed);
     if (call->inbox.len != 0) {
         grpc_call_finish(call, GRPC_INTERNAL, "the request ends inside a message");
         return;
@@ -254,47 +163,60 @@ static void take_end(struct grpc_call *call)
         return;
     }
     call->half_closed = true;
+    const struct grpc_method *method = call->entry->method;
     if (method->on_half_close != NULL)
         method->on_half_close(call);
 }
 
-/** What waits goes on as soon as what holds it is gone. */
-static void go_on_later(struct grpc_call *call)
+/** If messages or the end of the body wait, asks http2 for the event that lets them go on. */
+static void receive_later(struct grpc_call *call)
 {
     if (call->inbox.len == 0 && (!call->remote_end || call->half_closed))
         return;
     if (call->stopped)
         http2_stream_stop(&call->stream);
-    else if (backed_up(call))
+    else if (is_backed_up(call))
         http2_stream_want_write(&call->stream);
 }
 
 void grpc_receive(struct grpc_call *call, uint8_t *data, size_t len)
 {
     size_t used = 0;
-
     if (!call->finished && !call->busy) {
         call->busy = true;
         call->stopped = false;
         used = deliver_all(call, data, len);
         if (!call->finished && used != len)
-            inbox_append(call, data + used, len - used);
+            (void)keep_bytes(call, data + used, len - used);
         if (!call->finished && call->remote_end && !call->half_closed && !is_held(call))
-            take_end(call);
+            half_close(call);
         call->busy = false;
     }
     if (call->finished) {
         if (grpc_call_secret(call) && len != 0)
             explicit_bzero(data + used, len - used);
-        grpc_receive_free(call);
-        settle_credit(call, len, 0);
+        grpc_inbox_free(call);
+        grpc_inbox_settle(call, len, 0);
         grpc_partial_note(call, false);
         if (call->rejected)
-            grpc_request_end_rejected(call);
+            grpc_reject_end(call);
         return;
     }
     bool held = is_held(call);
-    settle_credit(call, len, held ? call->inbox.len : 0);
+    grpc_inbox_settle(call, len, held ? call->inbox.len : 0);
     grpc_partial_note(call, !held && call->inbox.len != 0);
-    go_on_later(call);
+    receive_later(call);
+}
+
+void grpc_call_pause(struct grpc_call *call)
+{
+    call->paused = true;
+}
+
+void grpc_call_resume(struct grpc_call *call)
+{
+    if (!call->paused)
+        return;
+    call->paused = false;
+    grpc_receive(call, NULL, 0);
 }

@@ -3,7 +3,7 @@
 
 #include <stddef.h>
 
-static const char *const names[GRPC_NUM_STATUSES] = {
+static const char *const status_names[GRPC_NUM_STATUSES] = {
     [GRPC_OK] = "OK",
     [GRPC_CANCELLED] = "Cancelled",
     [GRPC_UNKNOWN] = "Unknown",
@@ -25,5 +25,5 @@ static const char *const names[GRPC_NUM_STATUSES] = {
 
 const char *grpc_status_name(enum grpc_status status)
 {
-    return (size_t)status < GRPC_NUM_STATUSES ? names[status] : "Unknown";
+    return (size_t)status < GRPC_NUM_STATUSES ? status_names[status] : "Unknown";
 }

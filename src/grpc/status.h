@@ -24,7 +24,8 @@ enum grpc_status {
 };
 enum { GRPC_NUM_STATUSES = 17 };
 
-/** "OK", "Cancelled", "NotFound": the names that gRPC's dashboards use for grpc_code. */
+/** "OK", "Cancelled", "NotFound", ...: the names that gRPC's dashboards use for grpc_code.
+ * "Unknown" for any number that is not a status. */
 const char *grpc_status_name(enum grpc_status status);
 
 #endif

@@ -6,7 +6,6 @@ enum { MAX_DIGITS = 8 };
 bool grpc_timeout_parse(const char *value, size_t len, uint64_t *ms)
 {
     uint64_t n = 0;
-
     if (len < 2 || len > MAX_DIGITS + 1)
         return false;
     for (size_t i = 0; i < len - 1; i++) {

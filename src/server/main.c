@@ -16,7 +16,7 @@ static int failed(const char *text)
 static int check(struct options *options, struct fault *fault)
 {
     log_set_level(LOG_LEVEL_WARNING);
-    return check_config(options, fault) ? EXIT_SUCCESS : failed(fault->text);
+    return config_check(options, fault) ? EXIT_SUCCESS : failed(fault->text);
 }
 
 static int reload(struct options *options, struct fault *fault)
@@ -25,8 +25,8 @@ static int reload(struct options *options, struct fault *fault)
     pid_t pid = (pid_t)options->reload;
     if (check(options, fault) != EXIT_SUCCESS)
         return EXIT_FAILURE;
-    if (!control_reload(pid, text))
-        return failed(text);
+    if (!control_reload(pid, text, fault))
+        return failed(fault->text);
     puts(text);
     return EXIT_SUCCESS;
 }

@@ -26,10 +26,10 @@ const struct grpc_service *const *services_all(size_t *count)
     return all;
 }
 
-static const char *add(struct services *services, struct grpc_server *server,
-                       const struct user_service_config *config)
+static bool services_add(struct services *services, struct grpc_server *server,
+                         const struct user_service_config *config, struct fault *fault)
 {
-    const char *names[NUM_SERVICES], *why;
+    const char *names[NUM_SERVICES];
     size_t len;
     const uint8_t *set = service_descriptors(&len);
     for (size_t i = 0; i < NUM_SERVICES; i++)
@@ -38,19 +38,21 @@ static const char *add(struct services *services, struct grpc_server *server,
     services->health = health_create(names, NUM_SERVICES);
     services->reflection = reflection_create(set, len, names, NUM_SERVICES);
     if (services->users == NULL || services->health == NULL || services->reflection == NULL)
-        return "out of memory";
-    if ((why = user_service_add(services->users, server)) == NULL &&
-        (why = health_add(services->health, server)) == NULL)
-        why = reflection_add(services->reflection, server);
-    return why;
+        return fault_set(fault, "out of memory");
+    return user_service_add(services->users, server, fault) &&
+           health_add(services->health, server, fault) &&
+           reflection_add(services->reflection, server, fault);
 }
 
 struct services *services_create(struct grpc_server *server,
-                                 const struct user_service_config *config, const char **why)
+                                 const struct user_service_config *config, struct fault *fault)
 {
     struct services *services = calloc(1, sizeof(*services));
-    *why = services == NULL ? "out of memory" : add(services, server, config);
-    if (*why == NULL)
+    if (services == NULL) {
+        fault_set(fault, "out of memory");
+        return NULL;
+    }
+    if (services_add(services, server, config, fault))
         return services;
     services_destroy(services);
     return NULL;

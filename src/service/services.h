@@ -4,6 +4,7 @@
 #ifndef ROSTERD_SERVICE_SERVICES_H
 #define ROSTERD_SERVICE_SERVICES_H
 
+#include "base/fault.h"
 #include "service/builtin/health.h"
 #include "service/users/user_service.h"
 
@@ -12,10 +13,9 @@ const struct grpc_service *const *services_all(size_t *count);
 
 struct services; /* one per worker */
 
-/** All services, on the server.
- * @param why set where NULL is returned; a text that stays */
+/** Creates all services and adds them to the server. @return NULL: failed, and `fault` is filled */
 struct services *services_create(struct grpc_server *server,
-                                 const struct user_service_config *users, const char **why);
+                                 const struct user_service_config *users, struct fault *fault);
 /** After the server's end; NULL is nothing to do. */
 void services_destroy(struct services *services);
 struct health *services_health(struct services *services);

@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "user/user.h"
 
+#include <assert.h>
+#include <string.h>
+
 #include "user/wire.h"
 
-/* A field's tag: its number and wire type (protobuf.dev, Encoding). */
+/* Tags of the User message: field number << 3 | wire type (protobuf.dev, Encoding). */
 enum {
     TAG_USERNAME = 0x12,
     TAG_EMAIL = 0x1a,
@@ -11,73 +14,79 @@ enum {
     TAG_ROLES = 0x2a,
 };
 
-/* ---- which texts make a user ---- */
+/* ---- checks ---- */
+
+static bool give_reason(const char **reason, const char *text)
+{
+    *reason = text;
+    return false;
+}
 
 static bool has_nul(struct user_text text)
 {
     return text.len != 0 && memchr(text.data, 0, text.len) != NULL;
 }
 
-static const char *check_email(struct user_text email)
+static bool check_email(struct user_text email, const char **reason)
 {
     if (email.len == 0)
-        return NULL;
+        return true;
     if (email.len > USER_EMAIL_MAX)
-        return "email is longer than 254 bytes";
+        return give_reason(reason, "email is longer than 254 bytes");
     if (has_nul(email))
-        return "email contains U+0000";
+        return give_reason(reason, "email contains U+0000");
     const uint8_t *end = email.data + email.len;
     const uint8_t *at = memchr(email.data, '@', email.len);
     if (at == NULL || at == email.data || at + 1 == end ||
         memchr(at + 1, '@', (size_t)(end - at) - 1) != NULL)
-        return "email must have one @ with text on both sides";
-    return NULL;
+        return give_reason(reason, "email must have one @ with text on both sides");
+    return true;
 }
 
-const char *user_check(const struct user_fields *fields)
+bool user_check(const struct user_fields *fields, const char **reason)
 {
     if (fields->username.len == 0)
-        return "username is required";
+        return give_reason(reason, "username is required");
     if (fields->username.len > USER_USERNAME_MAX)
-        return "username is longer than 255 bytes";
+        return give_reason(reason, "username is longer than 255 bytes");
     if (has_nul(fields->username))
-        return "username contains U+0000";
-    return check_email(fields->email);
+        return give_reason(reason, "username contains U+0000");
+    return check_email(fields->email, reason);
 }
 
-static const char *check_role(struct user_text role)
+static bool check_role(struct user_text role, const char **reason)
 {
     if (role.len == 0)
-        return "a role is empty";
+        return give_reason(reason, "a role is empty");
     if (role.len > USER_ROLE_MAX)
-        return "a role is longer than 64 bytes";
+        return give_reason(reason, "a role is longer than 64 bytes");
     for (size_t i = 0; i < role.len; i++)
         if (role.data[i] < 0x20 || role.data[i] == 0x7f || role.data[i] == ',')
-            return "a role contains a comma or a control character";
-    return NULL;
+            return give_reason(reason, "a role contains a comma or a control character");
+    return true;
 }
 
-const char *user_check_roles(const struct user_fields *fields)
+bool user_check_roles(const struct user_fields *fields, const char **reason)
 {
     if (fields->num_roles > USER_ROLES_MAX)
-        return "there are more than 32 roles";
+        return give_reason(reason, "there are more than 32 roles");
     for (size_t i = 0; i < fields->num_roles; i++) {
         const struct user_text role = fields->roles[i];
-        const char *fault = check_role(role);
-        if (fault != NULL)
-            return fault;
+        if (!check_role(role, reason))
+            return false;
         for (size_t k = 0; k < i; k++)
             if (role.len == fields->roles[k].len &&
                 memcmp(role.data, fields->roles[k].data, role.len) == 0)
-                return "a role is named twice";
+                return give_reason(reason, "a role is named twice");
     }
-    return NULL;
+    return true;
 }
 
 /* ---- bodies ---- */
 
 size_t user_body_encode(uint8_t *out, const struct user_fields *fields)
 {
+    assert(fields->num_roles <= USER_ROLES_MAX);
     uint8_t *p = wire_put_bytes(out, TAG_USERNAME, fields->username.data, fields->username.len);
     if (fields->email.len != 0)
         p = wire_put_bytes(p, TAG_EMAIL, fields->email.data, fields->email.len);
@@ -124,9 +133,11 @@ bool user_body_decode(struct user_fields *fields, struct user_text roles[USER_RO
 
 const char *user_key_name(unsigned key)
 {
+    assert(key < USER_KEYS);
     return key == USER_KEY_USERNAME ? "username" : "email";
 }
 
+/** Turns the ASCII letters of an e-mail's domain into lower case. */
 static void fold_domain(uint8_t *email, size_t len)
 {
     uint8_t *at = memrchr(email, '@', len), *end = email + len;
@@ -152,7 +163,7 @@ uint32_t user_key_of(unsigned key, const uint8_t *body, uint32_t body_len, uint8
     const uint64_t tag = key == USER_KEY_USERNAME ? TAG_USERNAME : TAG_EMAIL;
     struct wire_reader reader = {.at = body, .end = body + body_len};
     struct wire_field field;
-    /* the body's own writer puts each field once, by rising number */
+    /* user_body_encode() writes each field once, in ascending order. */
     while (wire_next(&reader, &field) && field.tag <= tag)
         if (field.tag == tag)
             return user_key_of_text(key, (struct user_text){field.bytes, field.value}, out);

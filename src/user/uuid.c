@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "user/uuid.h"
 
+#include <assert.h>
 #include <endian.h>
 #include <errno.h>
 #include <stdio.h>
@@ -8,13 +9,12 @@
 #include <string.h>
 #include <sys/random.h>
 
-static void refill(struct uuid_source *source)
+static void uuid_refill(struct uuid_source *source)
 {
     size_t have = 0;
     while (have < sizeof(source->bytes)) {
         ssize_t got = getrandom(source->bytes + have, sizeof(source->bytes) - have, 0);
         if (got < 0 && errno != EINTR) {
-            /* ids that can be guessed or repeat are worse than no service */
             perror("rosterd: getrandom");
             abort();
         }
@@ -25,8 +25,9 @@ static void refill(struct uuid_source *source)
 
 void uuid_random(struct uuid_source *source, uint8_t uuid[UUID_SIZE])
 {
+    assert(source->left <= sizeof(source->bytes));
     if (source->left < UUID_SIZE)
-        refill(source);
+        uuid_refill(source);
     source->left -= UUID_SIZE;
     uint8_t *stock = source->bytes + source->left;
     memcpy(uuid, stock, UUID_SIZE);
@@ -35,10 +36,11 @@ void uuid_random(struct uuid_source *source, uint8_t uuid[UUID_SIZE])
     uuid[8] = (uint8_t)((uuid[8] & 0x3f) | 0x80);
 }
 
-/* Where each byte's two digits stand in the text. */
-static const uint8_t places[UUID_SIZE] = {0,  2,  4,  6,  9,  11, 14, 16,
-                                          19, 21, 24, 26, 28, 30, 32, 34};
+/** Where each byte's two digits stand in the text. */
+static const uint8_t digits_at[UUID_SIZE] = {0,  2,  4,  6,  9,  11, 14, 16,
+                                             19, 21, 24, 26, 28, 30, 32, 34};
 
+/* The digits of every byte, a row for each first digit. */
 #define HEX_ROW(h)                                                                                 \
     {h, '0'}, {h, '1'}, {h, '2'}, {h, '3'}, {h, '4'}, {h, '5'}, {h, '6'}, {h, '7'}, {h, '8'},      \
         {h, '9'}, {h, 'a'}, {h, 'b'}, {h, 'c'}, {h, 'd'}, {h, 'e'},                                \
@@ -53,39 +55,41 @@ static const char hex_of[256][2] = {
 
 void uuid_format(char *text, const uint8_t uuid[UUID_SIZE])
 {
-    /* unrolled, it is half the instructions; a listing makes one for each user */
+    /* Unrolling halves the instructions. A listing formats one UUID for each user. */
 #pragma GCC unroll 16
     for (size_t i = 0; i < UUID_SIZE; i++)
-        memcpy(text + places[i], hex_of[uuid[i]], 2);
+        memcpy(text + digits_at[i], hex_of[uuid[i]], 2);
     text[8] = text[13] = text[18] = text[23] = '-';
 }
 
 /*
- * Eight digits are read at a time, each in a byte of a word: most calls bring an id. A text's first
- * character is the word's lowest byte, and so is the first of four bytes.
+ * Reading is fast because most calls bring an id: eight digits at a time, each in one byte of a
+ * 64-bit word. The first character of the text is the word's lowest byte, and the first of the four
+ * resulting bytes is the lowest of a 32-bit word.
  */
 #define EACH(byte) (UINT64_C(0x0101010101010101) * (byte))
 
-/* @param values 0 to 15 in each byte @return their digits, in lower case */
+/** @param values 0 to 15 in each byte @return their digits in lower case */
 static inline uint64_t digits_of(uint64_t values)
 {
     uint64_t letters = ((values + EACH(6)) >> 4) & EACH(1); /* 1 for 10 to 15 */
     return values + EACH('0') + letters * ('a' - '0' - 10);
 }
 
-/* @param bad not 0 afterwards where one is no digit @return the four bytes */
+/** @param bad gets bits set if a character is not a hexadecimal digit @return the four bytes */
 static inline uint32_t parse_digits(uint64_t text, uint64_t *bad)
 {
-    uint64_t letters = (text >> 6) & EACH(1); /* 1 for letters, and for much else */
+    uint64_t letters = (text >> 6) & EACH(1); /* 1 for letters, and for some other characters */
     uint64_t values = (text & EACH(0x0f)) + letters * 9;
-    /* whatever else it was, it is not what these values look like */
+    /* A character that is not a digit differs from the digit of the value it was taken for. */
     *bad |= (values & EACH(0xf0)) | (digits_of(values & EACH(0x0f)) ^ (text | letters << 5));
     values = ((values << 4) | (values >> 8)) & UINT64_C(0x00ff00ff00ff00ff);
     values = (values | (values >> 8)) & UINT64_C(0x0000ffff0000ffff);
     return (uint32_t)(values | (values >> 16));
 }
 
-static inline uint64_t load(const uint8_t *text, size_t at, size_t and_at)
+/** Eight characters: four from each of two places. */
+static inline uint64_t load_digits(const uint8_t *text, size_t at, size_t and_at)
 {
     uint64_t word;
     memcpy(&word, text + at, 4);
@@ -98,10 +102,10 @@ bool uuid_parse(uint8_t uuid[UUID_SIZE], const uint8_t *text, size_t len)
     uint64_t bad = 0;
     if (len != UUID_TEXT_SIZE)
         return false;
-    const uint32_t words[4] = {htole32(parse_digits(load(text, 0, 4), &bad)),
-                               htole32(parse_digits(load(text, 9, 14), &bad)),
-                               htole32(parse_digits(load(text, 19, 24), &bad)),
-                               htole32(parse_digits(load(text, 28, 32), &bad))};
+    const uint32_t words[4] = {htole32(parse_digits(load_digits(text, 0, 4), &bad)),
+                               htole32(parse_digits(load_digits(text, 9, 14), &bad)),
+                               htole32(parse_digits(load_digits(text, 19, 24), &bad)),
+                               htole32(parse_digits(load_digits(text, 28, 32), &bad))};
     memcpy(uuid, words, UUID_SIZE);
     return bad == 0 && text[8] == '-' && text[13] == '-' && text[18] == '-' && text[23] == '-';
 }

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Protobuf's wire format (protobuf.dev, Encoding), as far as it is written and read by hand:
- * replies that are copied rather than packed, and stored bodies, which may be damaged.
+ * Writes and reads protobuf's wire format (protobuf.dev, Encoding) where protobuf-c is not used:
+ * replies that are copied rather than packed, and stored bodies, which may be damaged. The reader
+ * is strict: it refuses groups and varints of more than 64 bits. (What clients send is read by
+ * src/grpc/grpc_wire.h, which accepts both.)
  */
 #ifndef ROSTERD_USER_WIRE_H
 #define ROSTERD_USER_WIRE_H
@@ -11,6 +13,7 @@
 #include <stdint.h>
 #include <string.h>
 
+/** Writes up to 10 bytes. @return where the next byte goes */
 static inline uint8_t *wire_put_varint(uint8_t *out, uint64_t value)
 {
     while (value >= 0x80) {
@@ -21,13 +24,15 @@ static inline uint8_t *wire_put_varint(uint8_t *out, uint64_t value)
     return out;
 }
 
+/** Bytes that wire_put_varint() writes. */
 static inline size_t wire_varint_size(uint64_t value)
 {
     size_t bits = 64 - (size_t)__builtin_clzll(value | 1);
     return (bits + 6) / 7;
 }
 
-/** A length-delimited field; tag is the whole key byte. */
+/** Writes a length-delimited field. @param tag field number << 3 | 2, below 128
+ * @return where the next byte goes */
 static inline uint8_t *wire_put_bytes(uint8_t *out, uint8_t tag, const void *bytes, size_t len)
 {
     *out++ = tag;
@@ -36,21 +41,20 @@ static inline uint8_t *wire_put_bytes(uint8_t *out, uint8_t tag, const void *byt
     return out + len;
 }
 
-/** What is left to read. It stops at the first byte that makes no field. */
+/** The bytes that are left to read. */
 struct wire_reader {
     const uint8_t *at, *end;
 };
 
 struct wire_field {
-    uint64_t tag;   /* the field's number * 8, and its wire type */
-    uint64_t value; /* of a varint; or the length of bytes */
-    const uint8_t
-        *bytes; /* of a length-delimited or a fixed field, within the reader's; else NULL */
+    uint64_t tag;         /* field number << 3 | wire type */
+    uint64_t value;       /* the value of a varint, otherwise the length of `bytes` */
+    const uint8_t *bytes; /* content, inside the reader's bytes; NULL for a varint */
 };
 
 enum wire_type { WIRE_VARINT = 0, WIRE_FIXED64 = 1, WIRE_BYTES = 2, WIRE_FIXED32 = 5 };
 
-/** @return NULL where no whole varint of at most 64 bits starts here, else what follows it */
+/** @return where the next item begins; NULL: no whole varint of at most 64 bits begins at `at` */
 static inline const uint8_t *wire_get_varint(const uint8_t *at, const uint8_t *end, uint64_t *value)
 {
     *value = 0;
@@ -65,8 +69,8 @@ static inline const uint8_t *wire_get_varint(const uint8_t *at, const uint8_t *e
     return NULL;
 }
 
-/** Reads the next field. @return false at the end (`at` is `end` then) or where there is no field
- */
+/** Reads the next field. @return false: there is none. reader->at is where reading stopped:
+ * reader->end, or the first byte that does not belong to a valid field */
 static inline bool wire_next(struct wire_reader *reader, struct wire_field *field)
 {
     const uint8_t *at = wire_get_varint(reader->at, reader->end, &field->tag);

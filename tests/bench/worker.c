@@ -112,9 +112,9 @@ void worker_start(struct worker *worker, const char *segment, unsigned users, ui
         .store = worker->store, .actor = worker->actor, .note = note, .snapshot_max_age = 600000};
     worker->server = grpc_server_create(worker->loop, &grpc);
     worker->service = user_service_create(&service);
-    const char *why = user_service_add(worker->service, worker->server);
-    if (why != NULL)
-        worker_die("service", why);
+    struct fault refused;
+    if (!user_service_add(worker->service, worker->server, &refused))
+        worker_die("service", refused.text);
     worker->stats = stats_create(worker->server,
                                  shm_counters_row(worker->counters, shm_actor_slot(worker->actor)),
                                  &worker->board);

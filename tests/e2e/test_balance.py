@@ -14,7 +14,7 @@ from wire import Wire
 
 
 def connections_of(rosterd):
-    """Returns the number of connections of each worker: its sockets beyond those of an idle worker."""
+    """{pid: sockets of the worker}; compare it with the counts of workers without connections."""
     counts = collections.Counter()
     for pid in rosterd.worker_pids():
         for name in os.listdir(f"/proc/{pid}/fd"):
@@ -24,7 +24,7 @@ def connections_of(rosterd):
 
 
 def spread(rosterd, count):
-    """Opens this many connections. Returns how many each worker took."""
+    """Opens `count` connections; @return how many of them each worker took, sorted"""
     before = connections_of(rosterd)
     with contextlib.ExitStack() as stack:
         for _ in range(count):
@@ -38,7 +38,7 @@ def test_eight_connections_on_four_workers_are_spread_evenly(start):
     empty = connections_of(rosterd)
     for _ in range(20):
         assert spread(rosterd, 8) == [2, 2, 2, 2]
-        wait_for(lambda: connections_of(rosterd) == empty, 10, "all gone")
+        wait_for(lambda: connections_of(rosterd) == empty, 10, "all closed")
 
 
 def test_eight_simultaneous_connections_are_spread_evenly(start):
@@ -61,7 +61,7 @@ def test_a_thousand_connections_spread_within_a_tenth(start):
     assert counts[0] >= 225 and counts[-1] <= 275, counts
 
 
-def test_stopped_worker_delays_no_new_connection(start):
+def test_stopped_worker_delays_one_connection_only(start):
     rosterd = start(workers=4)
     stopped = rosterd.worker_pids()[0]
     os.kill(stopped, signal.SIGSTOP)
@@ -74,7 +74,7 @@ def test_stopped_worker_delays_no_new_connection(start):
                 waits.append(time.monotonic() - began)
     finally:
         os.kill(stopped, signal.SIGCONT)
-    # The first connection waits for the stopped worker in vain; later ones do not.
+    # only the first connection waits for the stopped worker
     assert max(waits) < (1 if SANITIZED else 0.1), waits
     assert sorted(waits)[35] < 0.04, waits
 
@@ -92,7 +92,7 @@ def test_respawned_worker_takes_new_connections_until_it_has_as_many(start):
 @pytest.mark.slow
 def test_worker_without_progress_is_killed_and_replaced(start):
     rosterd = start("--worker-timeout", "5s", workers=2)
-    time.sleep(7)  # an idle worker counts as making progress
+    time.sleep(7)  # an idle worker makes progress, too: its loop turns each second
     assert "no progress" not in rosterd.log()
     before = rosterd.worker_pids()
     os.kill(before[0], signal.SIGSTOP)

@@ -109,8 +109,8 @@ def test_log_file_is_reopened_by_usr1(start, tmp_path):
     log.rename(tmp_path / "rosterd.1")
     access.rename(tmp_path / "access.1")
     server.process.send_signal(10)
-    wait_for(lambda: log.exists() and "opened anew" in log.read_text() and have_open(server, access))
-    access.unlink()  # calls continue; the log goes to a file without a name
+    wait_for(lambda: log.exists() and "opened again" in log.read_text() and have_open(server, access))
+    access.unlink()  # calls go on, to a file without a name
     call(server)
     server.process.send_signal(10)
     wait_for(lambda: have_open(server, access))

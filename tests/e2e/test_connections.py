@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Limits on connections: in total, and from one address."""
+"""The bounds on connections: in all, and per address."""
 import contextlib
 import os
 import signal
@@ -21,7 +21,7 @@ def held():
 
 
 def served(rosterd, held, source="127.0.0.1"):
-    """Whether a connection from this address is served. If so, it is kept open."""
+    """Connects from this address; @return the connection, which stays open, or None: not served"""
     sock = socket.create_connection(("127.0.0.1", rosterd.port), 10, (source, 0))
     connection = Wire(sock)
     try:
@@ -34,7 +34,7 @@ def served(rosterd, held, source="127.0.0.1"):
 
 
 def refused(rosterd, name, source="127.0.0.1"):
-    """Whether a connection is closed at once, with a reason."""
+    """Whether the server closes a new connection at once, with this name as the reason."""
     with Wire(socket.create_connection(("127.0.0.1", rosterd.port), 10, (source, 0))) as connection:
         connection.wait_close()
         return connection.goaway[:2] == (ENHANCE_YOUR_CALM, name.encode())
@@ -51,13 +51,13 @@ def test_connections_beyond_the_limit_are_closed_and_counted(start, held):
     for _ in range(5):
         assert refused(rosterd, "max_connections")
     wait_for(lambda: limit(rosterd, "max_connections") == 5, 10, "five counted")
-    # A connection that closes makes room.
+    # a closed connection makes room for another one
     for connection in connections[:3]:
         connection.close()
-    wait_for(lambda: rosterd.inspect("stats")["rosterd_connections_open"] == 17, 10, "three gone")
+    wait_for(lambda: rosterd.inspect("stats")["rosterd_connections_open"] == 17, 10, "three closed")
     assert all(served(rosterd, held) for _ in range(3))
     assert not served(rosterd, held)
-    # The remaining connections are served.
+    # open connections are served all the while
     assert connections[5].call("GetUser", b"\0\0\0\0\0").grpc_status == 5
 
 
@@ -93,7 +93,7 @@ def test_ipv4_clients_of_a_dual_stack_socket_are_counted_by_address(start, held,
         assert all(connections)
         assert refused(rosterd, "max_connections_per_address", source)
         connections[0].call("GetUser", b"\0\0\0\0\0")
-        wait_for(lambda s=source: f"peer={s}:" in log.read_text(), what="the address as it is")
+        wait_for(lambda s=source: f"peer={s}:" in log.read_text(), what="the IPv4 address in the log")
 
 
 def test_unix_socket_clients_have_no_address_limit(start, tmp_path):
@@ -124,7 +124,7 @@ def test_without_descriptors_new_connections_wait_and_others_are_served(start):
         for _ in range(10):
             assert first.call("GetUser", message(pb.GetUserRequest(id="x"))).grpc_status == 5
             time.sleep(0.1)
-        assert cpu_seconds(worker) - before < 0.2  # it looks from time to time, and does not spin
+        assert cpu_seconds(worker) - before < 0.2  # it retries now and then, and does not spin
         assert rosterd.log().count("Too many open files") == 1
         for connection in waiting:
             connection.read(0.01)

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Limits on how long connections may live, be idle, be silent or be slow; gRPC's proposals A8 and
-A9."""
+"""How long connections may live, idle, stay silent or be slow (gRPC proposals A8 and A9)."""
 import struct
 import time
 
@@ -25,8 +24,7 @@ def counted(rosterd, name, count):
 
 
 def closes_within(sock, seconds):
-    """Whether the peer closes the connection in this time, while the test sends nothing but
-    required answers."""
+    """Whether the peer closes the connection within this time; what it sends is ignored."""
     sock.settimeout(seconds)
     try:
         while sock.recv(65536):
@@ -52,7 +50,7 @@ def test_an_unfinished_handshake_times_out(start, said):
     counted(rosterd, "handshake_timeout", 1)
 
 
-def test_a_client_that_sent_its_preface_gets_a_goaway(start):
+def test_client_that_has_sent_the_preface_gets_a_goaway(start):
     rosterd = start("--handshake-timeout", "300ms", workers=1)
     told = struct.pack(">II", 0, SETTINGS_TIMEOUT) + b"handshake_timeout"
     with rosterd.connect() as sock:
@@ -62,7 +60,7 @@ def test_a_client_that_sent_its_preface_gets_a_goaway(start):
     assert said.endswith(Wire.frame(wire.GOAWAY, 0, 0, told))
 
 
-def test_a_finished_handshake_does_not_time_out(start):
+def test_connection_with_a_complete_handshake_stays(start):
     rosterd = start("--handshake-timeout", "300ms", workers=1)
     with Wire(rosterd.connect()) as connection:
         connection.wait_ready()
@@ -81,7 +79,7 @@ def test_an_aged_connection_is_drained_with_two_goaways(start):
         connection.until(lambda: len(connection.goaways) == 2, what="two GOAWAYs")
         assert connection.goaways == [(NO_ERROR, b"max_age", ANY_STREAM),
                                       (NO_ERROR, b"max_age", stream)]
-        # Accepted calls continue and end normally.
+        # the accepted stream continues, and ends normally
         connection.data(stream, message(pb.ChatMessage(text="b")))
         assert connection.wait(stream).grpc_status == 0
         assert len(connection.streams[stream].messages()) == 2
@@ -89,7 +87,7 @@ def test_an_aged_connection_is_drained_with_two_goaways(start):
     counted(rosterd, "max_connection_age", 1)
 
 
-def test_after_its_grace_a_connection_is_closed_with_calls_running(start):
+def test_connection_past_its_grace_is_closed_whatever_runs(start):
     rosterd = start("--max-connection-age", "300ms", "--max-connection-age-grace", "300ms",
                     workers=1)
     with Wire(rosterd.connect()) as connection:
@@ -192,7 +190,7 @@ def test_pings_are_allowed_at_the_configured_interval(start):
     rosterd = start("--keepalive-min-time", "100ms", "--keepalive-without-calls", "on", workers=1)
     with Wire(rosterd.connect()) as connection:
         connection.wait_ready()
-        ping(connection, 8, 0.3)  # far apart, because a busy machine may deliver some together
+        ping(connection, 8, 0.3)  # far apart, because on a busy machine some may arrive together
         connection.until(lambda: connection.pongs == 8, what="answers")
         ping(connection, 10)
         assert connection.wait_close() == ENHANCE_YOUR_CALM
@@ -206,11 +204,11 @@ def test_without_calls_pings_are_limited_to_one_per_two_hours(start):
         assert connection.wait_close() == ENHANCE_YOUR_CALM
 
 
-# ---- slow senders ----
+# ---- slow clients ----
 
 @pytest.mark.slow
 def test_a_frame_that_arrives_too_slowly_times_out(start):
-    """A frame must arrive within thirty seconds: the client sends only a byte now and then."""
+    """A frame must be complete within thirty seconds, however steadily its bytes arrive."""
     rosterd = start(workers=1)
     with Wire(rosterd.connect()) as connection:
         connection.wait_ready()
@@ -222,7 +220,6 @@ def test_a_frame_that_arrives_too_slowly_times_out(start):
         assert connection.closed and 25 < time.monotonic() - began < 50
         assert connection.goaway[0] == ENHANCE_YOUR_CALM
     counted(rosterd, "header_time", 1)
-
 
 
 def test_other_connections_are_served_meanwhile(start):

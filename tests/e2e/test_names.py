@@ -66,7 +66,7 @@ def test_removed_segment_gets_its_name_back_within_a_second():
         wait_for(path_of(rosterd).exists, 1, "the name")
         assert path_of(rosterd).stat().st_ino == inode
         rosterd.wait_log(rf"error .* segment {rosterd.segment}: its file was removed from /dev/shm "
-                         "while it is in use: it has its name again")
+                         "while it is in use: its name was restored")
         assert rosterd.metric("rosterd_segment_linked") == 1
         wait_for(lambda: rosterd.metric("rosterd_names_restored_total") == 1, 5, "it is counted")
         assert rosterd.stop() == 0
@@ -134,7 +134,7 @@ def test_segment_without_any_link_is_reported_and_saved_at_the_end(start):
     kept(rosterd).unlink()
     rosterd.process.send_signal(signal.SIGCONT)
     rosterd.wait_log(f"error .*segment {rosterd.segment}: its file was removed from /dev/shm while "
-                     "it is in use, by all its links, and cannot be put back")
+                     "it is in use, by all its links, and cannot be restored")
     assert names(rosterd) == ["ada"]
     rosterd.process.send_signal(signal.SIGHUP)
     rosterd.wait_log("reloaded")
@@ -206,7 +206,7 @@ def test_file_with_the_counters_name_is_left_alone(content):
     path.chmod(0o600)
     try:
         line = refused("--segment", name, "--listen", f"127.0.0.1:{free_port()}")
-        assert f"{name}.stats: what has this name holds no counters, and is left alone" in line
+        assert f"{name}.stats: the file of this name holds no counters and is left alone" in line
         assert path.read_bytes() == content
         assert not (SHM / name[1:]).exists()
     finally:

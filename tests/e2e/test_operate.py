@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""An operator's actions while clients are busy: no call may be refused and no user lost. The suite
-runs a short round; make operate takes OPERATE_SECONDS (60) for each test and prints figures.
+"""
+Reloads, upgrades and kills while clients are busy: no call may be refused and no user lost. The suite
+runs a short round of each test; make operate runs each for OPERATE_SECONDS (60) and prints figures.
 """
 import contextlib
 import json
@@ -32,6 +33,8 @@ SECONDS = float(os.environ.get("OPERATE_SECONDS", "60" if FULL else "6"))
 
 
 class Tally:
+    """What all clients of a load have done, and what has failed."""
+
     def __init__(self):
         self.lock = threading.Lock()
         self.calls = self.connections = 0
@@ -43,7 +46,7 @@ class Tally:
 
 
 def grpcio_calls(rosterd, tally, stop, kept):
-    """Creates and gets users, on one channel or on a new one every few calls."""
+    """Creates and gets users, on one channel (kept) or on a fresh one for every few calls."""
     while not stop.is_set():
         try:
             with grpc.insecure_channel(rosterd.target(),
@@ -62,7 +65,7 @@ def grpcio_calls(rosterd, tally, stop, kept):
 
 
 def ghz_calls(rosterd, tally, stop, _):
-    """Runs ghz repeatedly, each time with eight new connections."""
+    """Runs ghz again and again, with eight connections each time."""
     while not stop.is_set():
         done = subprocess.run(
             ["ghz", "--insecure", "--proto", PROTO + "/user_service.proto", "--call",
@@ -82,8 +85,8 @@ def ghz_calls(rosterd, tally, stop, _):
 
 
 def h2load_rounds(rosterd, tally, stop, _):
-    """Runs h2load in short rounds. h2load never reconnects, so it counts what GOAWAY cuts short as
-    failed. Only a refused connection is a fault here."""
+    """Runs h2load again and again, for a second each. h2load does not reconnect after a GOAWAY and
+    counts the rest of its requests as failed, so only a refused connection is a failure here."""
     body = OUT / "list.bin"
     body.write_bytes(message(pb.ListUsersRequest(page_size=1)))
     while not stop.is_set():
@@ -99,6 +102,7 @@ def h2load_rounds(rosterd, tally, stop, _):
 
 @contextlib.contextmanager
 def load(rosterd, *kinds):
+    """Runs a thread for each (function, kept) until the block ends."""
     tally, stop = Tally(), threading.Event()
     threads = [threading.Thread(target=kind, args=(rosterd, tally, stop, kept))
                for kind, kept in kinds]
@@ -117,7 +121,7 @@ def say(name, text):
 
 
 def reloads_and_an_upgrade(rosterd, each_second=lambda: None):
-    """Reloads every two seconds, and upgrades the program in the middle."""
+    """Reloads every two seconds, and upgrades once in the middle; @return how often it did each"""
     end, half = time.monotonic() + SECONDS, time.monotonic() + SECONDS / 2
     reloads = upgrades = 0
     while time.monotonic() < end:
@@ -152,11 +156,11 @@ def test_reloads_and_an_upgrade_fail_no_call(start):
         f"and ghz on {tally.connections} connections: none failed, {len(stored)} users created, none lost")
 
 
-# ---- and kills ----
+# ---- with kills of workers ----
 
 class Clients:
-    """Connections whose local ports are known, so that a failed one can be attributed to the killed
-    worker."""
+    """Clients that note the local port of a connection whose call fails, so that a test can tell
+    whether the connection's worker was killed."""
 
     def __init__(self, rosterd, count):
         self.rosterd, self.stop = rosterd, threading.Event()
@@ -199,7 +203,7 @@ class Clients:
 
 
 def ports_of(pid, port):
-    """Returns the client ports of the connections that a process has."""
+    """The clients' ports of all connections of a process."""
     inodes = set()
     for name in os.listdir(f"/proc/{pid}/fd"):
         with contextlib.suppress(FileNotFoundError):
@@ -222,8 +226,7 @@ def test_workers_killed_meanwhile_disconnect_only_their_own_clients(start):
     dead, kills = set(), []
 
     def kill_one():
-        """Kills a worker. Stops it first, so that its connections do not change while they are
-        listed."""
+        """Stops the worker first, so that its connections do not change while they are listed."""
         for pid in rosterd.worker_pids()[-1:]:
             with contextlib.suppress(ProcessLookupError, FileNotFoundError):
                 os.kill(pid, signal.SIGSTOP)
@@ -247,10 +250,10 @@ def test_workers_killed_meanwhile_disconnect_only_their_own_clients(start):
         f"{len(clients.created)} acknowledged users, none lost")
 
 
-# ---- the cost of idle clients and of a start ----
+# ---- the cost of idle connections and of a start ----
 
 def open_idle(rosterd, count, context):
-    """Opens idle connections. On each, the HTTP/2 settings have been exchanged."""
+    """Opens connections that have exchanged HTTP/2's SETTINGS and then stay idle."""
     hello = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + Wire.frame(4, 0, 0) + Wire.frame(4, 1, 0)
     opened = []
     for _ in range(count):

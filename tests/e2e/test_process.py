@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The daemon from the operator's view: options, sockets, signals, the segment that it leaves."""
+"""The server as its operator sees it: options, sockets, signals, and the segment that it leaves."""
 import contextlib
 import os
 import re
@@ -19,14 +19,14 @@ from test_chat import Conversation
 
 
 def refused(*options):
-    """Starts a server that must refuse to start with a single line. @return that line"""
+    """Starts a server that must fail with one line; @return that line"""
     segment = f"/rosterd-e2e-{os.getpid()}-refused"
     if "--segment" in options:
         segment = options[options.index("--segment") + 1]
     else:
         options = ("--segment", segment, *options)
 
-    def left():  # files of this segment only: other servers come and go
+    def left():  # only of this segment: tests with other servers may run at the same time
         name = segment.strip("/")
         return {file for file in os.listdir("/dev/shm") if name and name in file}
     before = left()
@@ -116,7 +116,7 @@ def test_ipv4_ipv6_and_unix_at_once(start, tmp_path):
     assert not (tmp_path / "socket").exists()
 
 
-def test_unix_alone(start, tmp_path):
+def test_unix_socket_alone(start, tmp_path):
     rosterd = start(listen=[f"unix:{tmp_path}/socket"])
     hello(rosterd.stub())
     assert rosterd.stop() == 0
@@ -148,7 +148,7 @@ def test_file_that_is_not_a_socket_is_left_alone(tmp_path):
 # ---- signals ----
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT])
-def test_signal_stops_the_server_and_only_the_segment_remains(start, how, tmp_path):
+def test_signal_stops_the_server_and_only_the_segment_stays(start, how, tmp_path):
     rosterd = start(listen=[f"127.0.0.1:{free_port()}", f"unix:{tmp_path}/s"])
     rosterd.stub().CreateUser(pb.CreateUserRequest(username="a"))
     started = time.monotonic()
@@ -213,7 +213,7 @@ def connects(port):
 
 # ---- the segment ----
 
-def test_restart_finds_the_earlier_users(start):
+def test_restart_finds_the_users(start):
     rosterd = start()
     stub = rosterd.stub()
     assert stub.BatchCreateUsers(requests(1000)).created == 1000
@@ -304,7 +304,7 @@ def test_segment_writable_by_others_is_refused(start):
     assert "segment" in line
 
 
-def test_segment_is_accessible_only_to_its_owner(start):
+def test_segment_is_readable_by_its_owner_only(start):
     rosterd = start()
     for path in rosterd.shm_files():
         assert os.stat(path).st_mode & 0o777 == 0o600, path
@@ -325,12 +325,12 @@ def test_every_worker_serves(start):
     assert len(re.findall(r"Server started on port \d+", log)) == 1
 
 
-def test_default_number_of_workers_is_the_number_of_usable_cpus(start):
+def test_workers_default_to_the_cpus_that_the_server_may_use(start):
     rosterd = start(workers=None)
     assert len(rosterd.worker_pids()) == len(os.sched_getaffinity(0))
 
 
-def test_port_0_means_any_free_port(start):
+def test_port_0_is_any_free_port(start):
     rosterd = start(listen=["127.0.0.1:0"])
     port = int(re.search(r"Server started on port (\d+)", rosterd.log()).group(1))
     hello(rosterd.stub(target=f"127.0.0.1:{port}"))
@@ -338,9 +338,8 @@ def test_port_0_means_any_free_port(start):
 
 # ---- where it runs ----
 
-def test_as_pid_1_of_a_container_the_master_reaps_orphans(start):
-    """An orphan becomes a child of process 1, and stays a zombie if that process does not wait for
-    it."""
+def test_pid_1_of_a_container_reaps_orphans(start):
+    """The kernel reparents an orphan to process 1. Without a waitpid() there it stays a zombie."""
     rosterd = start(start=False)
     command = rosterd.command
     rosterd.command = lambda: ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child",
@@ -360,7 +359,7 @@ def test_as_pid_1_of_a_container_the_master_reaps_orphans(start):
     wait_for(lambda: children(inside) == workers, 10, "orphans reaped")
     rosterd.stub().CreateUser(pb.CreateUserRequest(username="a"))
     os.kill(inside, signal.SIGUSR2)
-    rosterd.wait_log("upgrade: not now: the end of this process would end its container")
+    rosterd.wait_log("upgrade: not now: this is process 1, whose end would end its container")
     os.kill(inside, signal.SIGTERM)
     assert rosterd.process.wait(20) == 0
 
@@ -400,8 +399,7 @@ def test_backward_jump_of_the_clock_stops_nothing(start, tmp_path):
                    check=True, timeout=60)
     rosterd = start("--keepalive-time", "1s", "--max-connection-idle", "2s", start=False)
     command = rosterd.command
-    # The sanitizer's library must be loaded first, so the sanitized build runs this test without
-    # the preload.
+    # a sanitizer's library must be preloaded first, so that build is tested without clock.so
     preload = "" if SANITIZED else f"{tmp_path}/clock.so"
     rosterd.command = lambda: ["env", f"LD_PRELOAD={preload}",
                                f"CLOCK_BACK={tmp_path}/back", *command()]
@@ -412,9 +410,9 @@ def test_backward_jump_of_the_clock_stops_nothing(start, tmp_path):
     chat.say("one")
     (tmp_path / "back").touch()
     after = stub.CreateUser(pb.CreateUserRequest(username="b"), timeout=10)
-    # The creation time follows the clock.
+    # created_at follows the clock
     assert SANITIZED or after.created_at < before.created_at - 80000
-    time.sleep(2.5)  # time for all kinds of timers
+    time.sleep(2.5)  # keepalive and idle timers expire meanwhile
     assert chat.say("two").text == "Echo: two"
     assert [user.username for user in read_all(stub, 10)[0]] == ["a", "b"]
     os.kill(rosterd.worker_pids()[0], signal.SIGKILL)

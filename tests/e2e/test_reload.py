@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Reload and upgrade while clients are connected. tests/systemd has the same tests under systemd."""
+"""Reload and upgrade while clients are connected; tests/systemd tests both under systemd."""
 import os
 import pathlib
 import shutil
@@ -24,7 +24,7 @@ NOT_FOUND = grpc.StatusCode.NOT_FOUND.value[0]
 
 
 class Load:
-    """Makes calls one after the other, on kept and on new connections. No call may fail."""
+    """Threads that make one call after the other, on kept and on fresh connections: none may fail."""
 
     def __init__(self, rosterd, threads=3):
         self.rosterd = rosterd
@@ -59,11 +59,13 @@ class Load:
             thread.join()
 
     def more(self, count=50):
+        """Waits until so many more users were created."""
         before = len(self.created)
         wait_for(lambda: len(self.created) > before + count, 30, "more calls")
 
 
 def by_file(start, tmp_path, text="", **settings):
+    """A server with this text as its configuration file, rosterd.conf."""
     path = tmp_path / "rosterd.conf"
     path.write_text(text)
     rosterd = start("--config", str(path), workers=settings.pop("workers", None), **settings)
@@ -72,6 +74,7 @@ def by_file(start, tmp_path, text="", **settings):
 
 
 def reload(rosterd, status=0):
+    """Runs `rosterd --reload`, which must exit with this status; @return what it prints"""
     done = subprocess.run([ROSTERD, *rosterd.command()[1:], "--reload", str(rosterd.process.pid)],
                           capture_output=True, text=True, timeout=60)
     assert done.returncode == status, done
@@ -90,10 +93,10 @@ def test_reloads_under_load_fail_no_call(start, tmp_path):
     assert not load.failures
     stored = {user.id for user in read_all(rosterd.stub(), 10**6)[0]}
     assert set(load.created) == stored
-    wait_for(lambda: len(rosterd.worker_pids()) == 2, 10, "the old ones gone")
+    wait_for(lambda: len(rosterd.worker_pids()) == 2, 10, "the old workers gone")
 
 
-def test_running_calls_continue_and_new_connections_reach_new_workers(start, tmp_path):
+def test_calls_continue_across_a_reload_and_new_connections_find_the_new_options(start, tmp_path):
     rosterd = by_file(start, tmp_path, "workers = 1\nmax-message-size = 1K\n")
     before = rosterd.worker_pids()
     chat = Conversation(rosterd.stub())
@@ -118,8 +121,8 @@ def test_drain_of_a_reload_ends_with_its_timeout(start, tmp_path):
 
 @pytest.mark.parametrize("half", [b"", wire.PREFACE[:9], wire.PREFACE])
 def test_handshake_begun_before_a_reload_may_end_after_it(start, tmp_path, half):
-    """grpcio leaves a handshake half finished until its next call; that call would fail if the
-    server closed the connection."""
+    """grpcio may leave a handshake half done until its next call, which would fail if the old worker
+    closed the connection."""
     rosterd = by_file(start, tmp_path, "workers = 1\nhandshake-timeout = 20s\n")
     before = rosterd.worker_pids()
     with Wire(rosterd.connect(), hello=False) as connection:
@@ -154,14 +157,15 @@ def test_bad_reload_changes_nothing_and_says_why(start, tmp_path, text, said):
     rosterd.conf.write_text(text)
     said = said.format(conf=rosterd.conf)
     assert reload(rosterd, status=1).startswith(f"rosterd: {said}")
-    # The command checks the file first; a signal alone reaches the server.
+    # the command checks the file before it sends the signal; a bare signal reaches the server
     rosterd.process.send_signal(signal.SIGHUP)
-    rosterd.wait_log(f"error .* reload: {said}.*; what was in force stays".replace("(", "."))
+    rosterd.wait_log(f"error .* reload: {said}.*; the previous configuration stays in force"
+                     .replace("(", "."))
     assert rosterd.worker_pids() == before
     rosterd.stub().CreateUser(pb.CreateUserRequest(username="a"))
 
 
-def test_options_that_need_a_restart_are_named(start, tmp_path):
+def test_options_that_only_a_restart_changes_are_named(start, tmp_path):
     rosterd = by_file(start, tmp_path, "workers = 2\nmax-users = 10\n")
     rosterd.conf.write_text("workers = 2\nmax-users = 20\nunique = email\n")
     assert reload(rosterd) == "reloaded: 2 workers; only a restart changes max-users, unique"
@@ -188,7 +192,7 @@ def test_listen_changes_by_reload(start, tmp_path):
     conf.write_text(f"listen = 127.0.0.1:{second}\n")
     reload(rosterd)
     wait_for(lambda: not path.exists(), 10, "the socket file removed")
-    # An address that cannot be bound leaves everything unchanged.
+    # an address that cannot be bound leaves everything as it was
     with socket.socket() as other:
         other.bind(("127.0.0.1", first))
         other.listen()
@@ -215,11 +219,11 @@ def test_certificates_are_replaced_by_reload(start, tmp_path):
     assert serial() != before
 
 
-def test_reload_of_another_process_is_refused():
+def test_reload_of_a_process_that_is_no_server_fails():
     done = subprocess.run([ROSTERD, "--reload", str(os.getpid())], capture_output=True, text=True,
                           timeout=30)
     assert done.returncode == 1
-    assert done.stderr == f"rosterd: reload: process {os.getpid()}: it is no rosterd that runs here\n"
+    assert done.stderr == f"rosterd: reload: process {os.getpid()}: it is not a running rosterd\n"
 
 
 def test_simultaneous_reloads_all_get_their_outcome(start, tmp_path):
@@ -237,7 +241,8 @@ def test_simultaneous_reloads_all_get_their_outcome(start, tmp_path):
 # ---- upgrade ----
 
 def master_of(rosterd, other_than):
-    """Finds the master; workers have other process names."""
+    """The pid of a master that serves this segment and is not `other_than`. Workers are told apart
+    by their names, rosterd-w0 and so on."""
     for name in filter(str.isdigit, os.listdir("/proc")):
         try:
             words = pathlib.Path(f"/proc/{name}/cmdline").read_bytes().split(b"\0")
@@ -250,7 +255,8 @@ def master_of(rosterd, other_than):
 
 
 class Taken:
-    """The new program. It is no child of the tests, so it is watched by pid."""
+    """The new program, in the place of a Popen: it is not a child of this process, so it is watched
+    by its pid."""
 
     def __init__(self, pid):
         self.pid = pid
@@ -267,10 +273,11 @@ class Taken:
 
 
 def upgrade(rosterd):
+    """Upgrades, and waits until the new program serves and the old one has ended; @return its pid"""
     old = rosterd.process
     served = rosterd.log().count("Server started")
     old.send_signal(signal.SIGUSR2)
-    wait_for(lambda: rosterd.log().count("Server started") == served + 1, 30, "the new one")
+    wait_for(lambda: rosterd.log().count("Server started") == served + 1, 30, "the new program serves")
     rosterd.process = Taken(wait_for(lambda: master_of(rosterd, old.pid), 10, "its pid"))
     assert old.wait(30) == 0
     return rosterd.process.pid
@@ -314,7 +321,7 @@ def test_upgrade_takes_its_addresses_from_the_file(start, tmp_path):
     rosterd.stop()
 
 
-def test_calls_survive_an_upgrade(start):
+def test_calls_continue_across_an_upgrade(start):
     rosterd = start(workers=1)
     chat = Conversation(rosterd.stub())
     chat.say("one")
@@ -330,7 +337,8 @@ def test_calls_survive_an_upgrade(start):
 
 
 def another(rosterd, tmp_path, text):
-    """Starts the server from a copy of the program, and then replaces the copy with something else."""
+    """Restarts the server from a copy of the program, and then replaces the copy: an upgrade will
+    start `text`. None: the copy is removed."""
     program = tmp_path / "rosterd"
     shutil.copy(ROSTERD, program)
     rosterd.stop()
@@ -354,14 +362,14 @@ def test_new_program_that_does_not_start_leaves_the_old_one_serving(start, tmp_p
     another(rosterd, tmp_path, text)
     rosterd.process.send_signal(signal.SIGUSR2)
     rosterd.wait_log(f"upgrade: .*{said}")
-    rosterd.wait_log("this one goes on")
+    rosterd.wait_log("this one continues to serve")
     rosterd.stub().CreateUser(pb.CreateUserRequest(username="a"))
     assert rosterd.stop() == 0
 
 
 def test_new_program_with_another_layout_refuses_and_names_it(start):
-    """The segment's header shows another revision to the new program; the old program has already
-    read it."""
+    """The segment's header is changed to another revision: the old program has read it before, the
+    new one reads it now."""
     rosterd = start()
     with open("/dev/shm" + rosterd.segment, "r+b") as file:
         head = file.read(64)
@@ -369,7 +377,7 @@ def test_new_program_with_another_layout_refuses_and_names_it(start):
         file.write(bytes([head[8] ^ 0x40]))
         file.flush()
         rosterd.process.send_signal(signal.SIGUSR2)
-        rosterd.wait_log("this one goes on")
+        rosterd.wait_log("this one continues to serve")
         file.seek(0)
         file.write(head)
     assert "layout" in rosterd.log()

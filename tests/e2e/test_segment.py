@@ -33,7 +33,7 @@ def flip(path, offset):
 
 
 def refused(rosterd, *options):
-    """Starts a server that must refuse to start. Returns the line that it prints."""
+    """Starts the server, which must fail; @return its message"""
     rosterd.options = list(options)
     skip = len(rosterd.log())
     rosterd.spawn()
@@ -49,7 +49,7 @@ def restart(rosterd, *options):
 
 @pytest.fixture
 def filled(start):
-    """A stopped server and its segment with 2,000 users."""
+    """A stopped server whose segment has 2,000 users."""
     rosterd = start()
     fill(rosterd, requests(2000), 2000)
     assert rosterd.stop() == 0
@@ -83,7 +83,7 @@ def test_segment_of_another_layout_is_refused_and_left_as_it_was(filled):
 def test_reset_moves_the_segment_aside_and_starts_empty(filled):
     path = path_of(filled)
     before = digest(path)
-    flip(path, 12)  # a reset accepts a damaged segment
+    flip(path, 12)  # a damaged segment can be moved aside, too
     restart(filled, "--segment-reset")
     assert read_all(filled.stub(), 10)[0] == []
     moved = re.search(r"segment (\S+): moved aside to (\S+)", filled.log())

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Starts in unusual states and under limits: closed descriptors, outputs of all kinds, a limit on
+"""A start in an unusual state or under a limit: closed descriptors, outputs of all kinds, a limit on
 the size of files, signals that come too early."""
 import os
 import re
@@ -21,7 +21,7 @@ def create(rosterd, name="ada"):
 
 
 def behind(rosterd, *words):
-    """Makes the server start through this command prefix."""
+    """Puts these words before the server's command line."""
     command = rosterd.command
     rosterd.command = lambda: [*words, *command()]
     return rosterd
@@ -55,8 +55,7 @@ def test_tool_without_descriptors_writes_nothing_into_the_segment(start):
 # ---- where logs go ----
 
 def output(kind, tmp_path):
-    """@return the output for the server, and a function that returns what the server wrote since
-    the last call"""
+    """@return a file for the server to write to, and a function that returns what it has written"""
     if kind == "socket":
         ours, theirs = socket.socketpair()
         return theirs, lambda: ours.recv(1 << 16).decode()
@@ -75,14 +74,14 @@ def test_logs_may_go_to_what_standard_output_is(start, tmp_path, kind, name):
     theirs, read = output(kind, tmp_path)
     with theirs:
         rosterd.start(stdout=theirs)
-    for how, said in ((None, ""), (signal.SIGUSR1, "logs are opened anew"),
+    for how, said in ((None, ""), (signal.SIGUSR1, "log files were opened again"),
                       (signal.SIGHUP, "reloaded")):
         if how is not None:
             rosterd.process.send_signal(how)
             rosterd.wait_log(said)
         create(rosterd)
         wait_for(lambda: "CreateUser" in read(), 5, "a line")
-    assert "the old one is written to" not in rosterd.log()
+    assert "the old file stays in use" not in rosterd.log()
     assert rosterd.stop() == 0
 
 
@@ -98,7 +97,7 @@ def test_log_file_may_be_standard_output(start):
 @pytest.mark.parametrize("path, reason", [
     ("/dev/fd/77", "this process was not started with such a descriptor to write to"),
     ("FIFO", "nobody reads this FIFO")], ids=["not open", "FIFO"])
-def test_log_that_cannot_be_written_is_refused_without_blocking(tmp_path, option, path, reason):
+def test_log_that_cannot_be_written_is_refused_without_waiting(tmp_path, option, path, reason):
     if path == "FIFO":
         path = str(tmp_path / "fifo")
         os.mkfifo(path)
@@ -106,8 +105,8 @@ def test_log_that_cannot_be_written_is_refused_without_blocking(tmp_path, option
     assert option[2:] in line and path in line and reason in line
 
 
-def test_log_is_never_written_into_the_servers_own_files(start):
-    """/dev/fd/N of a running server may be its segment."""
+def test_log_never_goes_into_the_servers_own_files(start):
+    """At a reload /dev/fd/N may name the server's own segment."""
     rosterd = start(start=False)
     config = rosterd.log_path.with_suffix(".conf")
     config.write_text("")
@@ -161,7 +160,7 @@ def is_created(rosterd):
     return True
 
 
-def test_table_that_reaches_the_limit_is_full_and_keeps_serving(start):
+def test_table_at_the_limit_is_full_and_grows_when_the_limit_is_raised(start):
     rosterd = start()
     workers = rosterd.worker_pids()
     size = os.stat("/dev/shm" + rosterd.segment).st_size
@@ -182,7 +181,7 @@ def test_table_that_reaches_the_limit_is_full_and_keeps_serving(start):
     assert os.stat("/dev/shm" + rosterd.segment).st_size == size
     assert rosterd.worker_pids() == workers
     limit(rosterd, "unlimited")
-    wait_for(lambda: is_created(rosterd), 5, "room, which is not looked for within 100 ms")
+    wait_for(lambda: is_created(rosterd), 5, "room, which the server looks for each 100 ms")
     assert rosterd.inspect("verify")["faults"] == 0
 
 
@@ -218,18 +217,18 @@ def test_dump_past_the_limit_is_an_error_and_leaves_no_file(start, tmp_path, arg
 # ---- signals ----
 
 @pytest.mark.parametrize("early", [signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2])
-def test_signal_before_the_server_serves_is_harmless(start, tmp_path, early):
+def test_signal_before_the_server_serves_ends_nothing(start, tmp_path, early):
     config = tmp_path / "config"
     config.write_text("drain-timeout = 1s\n")
     rosterd = start("--config", str(config), start=False)
     rosterd.spawn()
-    while "limits:" not in rosterd.log():  # one of the first messages
+    while "limits:" not in rosterd.log():  # one of its first messages
         assert rosterd.process.poll() is None
     rosterd.process.send_signal(early)
     rosterd.wait_log("Server started")
     if early == signal.SIGHUP:
         rosterd.wait_log("reloaded: ")
-    if early == signal.SIGUSR2:  # the log reports the request, whatever its outcome
+    if early == signal.SIGUSR2:  # the outcome is logged, whichever it is
         rosterd.wait_log("upgrade: (not now: workers are being started|process .* serves)")
     if "upgrade: process" in rosterd.log():
         return
@@ -238,23 +237,23 @@ def test_signal_before_the_server_serves_is_harmless(start, tmp_path, early):
 
 
 @pytest.mark.slow
-def test_new_program_that_never_serves_is_reported_as_ended_by_the_old_one(start, tmp_path):
+def test_new_program_that_never_serves_is_killed_and_logged_so(start, tmp_path):
     rosterd = start()
     another(rosterd, tmp_path, "#!/bin/sh\nexec sleep 1000\n")
     rosterd.process.send_signal(signal.SIGUSR2)
-    rosterd.wait_log(r"upgrade: the new program did not serve within 60 s and was ended; "
-                     "this one goes on", 75)
+    rosterd.wait_log(r"upgrade: the new program did not serve within 60 s and was killed; "
+                     "this one continues to serve", 75)
     assert "killed by signal" not in rosterd.log()
     create(rosterd)
     assert rosterd.stop() == 0
 
 
-# ---- command lines typed by people ----
+# ---- command lines ----
 
 @pytest.mark.parametrize("program, word, said", [
     (ROSTERD, "-h", "Usage: rosterd"), (ROSTERD, "-V", "rosterd "),
     (SHM_INSPECT, "-h", "Usage: shm-inspect"), (SHM_INSPECT, "-V", "shm-inspect ")])
-def test_short_options_work_like_the_long_ones(program, word, said):
+def test_short_options_answer_like_the_long_ones(program, word, said):
     done = subprocess.run([program, word], capture_output=True, text=True, timeout=20, check=True)
     assert done.stdout.startswith(said) and done.stderr == ""
 

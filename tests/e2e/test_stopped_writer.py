@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""A process that holds the writer lock is stopped or dies: reads are not affected, writes get an
-error, and everything continues when the lock is free."""
+"""A process is stopped, or dies, while it holds the writer lock. Reads are not affected, writes fail
+with UNAVAILABLE, and writing resumes when the lock is free."""
 import contextlib
 import json
 import os
@@ -21,7 +21,7 @@ from wire import Wire, message
 UNAVAILABLE = grpc.StatusCode.UNAVAILABLE.value[0]
 BATCH = 20  # users of the writer's commit
 READS = 1500
-# Points of a commit, and whether the commit counts if its process dies there.
+# Points of a commit, and whether the commit is valid when its process dies there.
 POINTS = {"locked": False, "before seal": False, "sealed": True, "half published": True,
           "half replayed": True, "replayed": True}
 
@@ -55,7 +55,7 @@ class Writer:
 
 @contextlib.contextmanager
 def connection_to_each_worker(rosterd):
-    """Returns {pid: a connection to this worker}."""
+    """{pid: a connection}, one for each worker"""
     found, workers = {}, set(rosterd.worker_pids())
     with contextlib.ExitStack() as stack:
         for _ in range(500):
@@ -68,7 +68,7 @@ def connection_to_each_worker(rosterd):
 
 
 def read_latencies(wire, users):
-    """Makes READS calls of GetUser. Returns their durations in seconds, sorted."""
+    """The durations of READS calls of GetUser, in seconds, sorted."""
     seconds = []
     wire.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # a call is two writes
     for i in range(READS):
@@ -105,11 +105,10 @@ def test_reads_keep_their_latency_while_a_writer_is_stopped(start, point):
         before = {pid: read_latencies(wire, users) for pid, wire in wires.items()}
         writer = stack.enter_context(Writer(rosterd, "stop", point))
         for pid, wire in wires.items():
-            for i in range(50):  # the writes wait for the lock meanwhile
+            for i in range(50):  # these writes wait for the lock meanwhile
                 start_create(wire, f"waits{i}")
             during = read_latencies(wire, users)
-            # The machine is busy with other tests, so the bound is a ratio plus what a scheduler
-            # may take.
+            # the machine may be busy with other tests, hence a ratio and some time for the scheduler
             assert statistics.median(during) < 5 * statistics.median(before[pid]) + 0.002
             assert p99(during) < 5 * p99(before[pid]) + 0.05, (p99(during), p99(before[pid]))
         assert len(read_all(rosterd.stub(), 10**6)[0]) == 2000  # nothing of the unfinished commit
@@ -121,7 +120,7 @@ def test_reads_keep_their_latency_while_a_writer_is_stopped(start, point):
     assert rosterd.stop() == 0
 
 
-def test_writes_get_an_error_within_a_second_and_work_when_the_writer_continues(start):
+def test_writes_fail_within_a_second_and_work_when_the_writer_goes_on(start):
     rosterd, _ = serve(start)
     with connection_to_each_worker(rosterd) as wires, Writer(rosterd, "stop", "sealed") as writer:
         began = time.monotonic()
@@ -136,7 +135,7 @@ def test_writes_get_an_error_within_a_second_and_work_when_the_writer_continues(
             assert response.grpc_status == UNAVAILABLE
             assert "the table is busy" in response.trailers["grpc-message"]
         took = time.monotonic() - began
-        assert 0.5 < took < 3, took  # the call waits for the lock, but not for long
+        assert 0.5 < took < 3, took  # the calls waited for the lock, but not for long
         writer.go_on()
         for wire in wires.values():
             assert wire.wait(start_create(wire, "again")).grpc_status == 0

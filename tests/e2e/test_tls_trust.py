@@ -234,5 +234,5 @@ def test_a_bad_list_at_a_reload_changes_nothing(configure, authority, client, tm
     server = configure(ca=authority.pair.certificate, crls=[authority.revoke(client)])
     server.write(ca=authority.pair.certificate, crls=[tmp_path / "none"])
     server.rosterd.process.send_signal(signal.SIGHUP)
-    server.rosterd.wait_log("reload: tls-crl: .*No such file or directory; what was in force stays")
+    server.rosterd.wait_log("reload: tls-crl: .*No such file or directory; the previous configuration stays in force")
     assert server.served(context(authority, client=client)) is None

@@ -193,7 +193,7 @@ def test_the_server_may_die_and_be_replaced(start, watch):
     terminal.wait(r"worker .* (idle|busy) ")
     rosterd.stop()
     rosterd.inspect("unlink")
-    terminal.wait(r"segment %s: (it was removed|there is none)" % re.escape(rosterd.segment))
+    terminal.wait(r"segment %s: (it was removed|no such segment)" % re.escape(rosterd.segment))
     rosterd.start()
     terminal.wait(r"server: attached")
     terminal.wait(r" 0 of 1000000")

@@ -1,34 +1,36 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A process that writes to the segment of a running server, for the end-to-end tests:
+ * A process that writes to a server's segment, for the end-to-end tests. It prints one line of
+ * JSON.
  *   writer SEGMENT info
+ *       prints what memory the table uses now
  *   writer SEGMENT update FIRST COUNT UPDATES RATE
- *       gives the COUNT users after the first FIRST new roles in turn, UPDATES updates in
- *       all, RATE
- *       per second (0: at full speed), and prints the highest memory use meanwhile
+ *       gives the COUNT users after the first FIRST a new role in turn, UPDATES times in
+ *       all, RATE per second (0: at full speed); prints the memory before, at most, and after
  *   writer SEGMENT stop POINT
  *   writer SEGMENT kill POINT
- *       takes the writer lock for a batch of new users, and stops or dies at this point of
- *       its
- *       commit (the points are those of the library's test hooks)
+ *       takes the writer lock for a batch of new users, and stops or dies at this point
+ *       of its commit; the points are those of shm_test_hook
  *   writer SEGMENT crowd
- *       takes every free slot of the segment, now and later, until it is killed
- * It prints one line of JSON.
+ *       takes every slot in the segment that is free or becomes free, until it is killed
  */
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/param.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "shm/core/internal.h"
+#include "shm/core/test_points.h"
+#include "shm/error.h"
+#include "shm/store.h"
 #include "user/user.h"
 
 enum {
-    CHUNK = 64, /* updates between two looks at memory and clock */
-    BATCH = 20, /* users of the commit that stops */
+    CHUNK = 64, /* updates between two measurements of memory, and between two pauses */
+    BATCH = 20, /* users in the commit that stops or dies */
 };
 
 void (*shm_test_hook)(const char *point);
@@ -36,18 +38,18 @@ void (*shm_test_hook)(const char *point);
 static struct shm_store *store;
 static struct shm_actor *actor;
 
-static void fail(const char *what, const char *why)
+static void writer_fail(const char *what, const char *why)
 {
     fprintf(stderr, "writer: %s: %s\n", what, why);
     exit(1);
 }
 
-static uint64_t number(const char *text)
+static uint64_t parse_number(const char *text)
 {
     char *end;
     uint64_t value = strtoull(text, &end, 10);
     if (*text == '\0' || *end != '\0')
-        fail(text, "is not a number");
+        writer_fail(text, "is not a number");
     return value;
 }
 
@@ -58,10 +60,10 @@ static void attach(const char *segment, enum shm_attach_mode mode, char **argv)
     if (rc == SHM_EBASE)
         shm_exec_again(argv);
     if (rc != SHM_OK)
-        fail(segment, fault.text);
+        writer_fail(segment, fault.text);
     if (mode == SHM_ATTACH_WRITE &&
         shm_actor_join(&actor, store, SHM_ACTOR_TOOL, 0, &fault) != SHM_OK)
-        fail(segment, fault.text);
+        writer_fail(segment, fault.text);
 }
 
 static void pause_ns(long ns)
@@ -82,21 +84,17 @@ static struct memory memory_now(void)
     return (struct memory){info.bytes_used, info.held_count, info.held_bytes, info.retired_bytes};
 }
 
-static uint64_t larger(uint64_t a, uint64_t b)
-{
-    return a > b ? a : b;
-}
-
-static void note(struct memory *most)
+/* Raises each field of `most` to its current value. */
+static void note_most(struct memory *most)
 {
     struct memory now = memory_now();
-    most->bytes_used = larger(most->bytes_used, now.bytes_used);
-    most->held_count = larger(most->held_count, now.held_count);
-    most->held_bytes = larger(most->held_bytes, now.held_bytes);
-    most->retired_bytes = larger(most->retired_bytes, now.retired_bytes);
+    most->bytes_used = MAX(most->bytes_used, now.bytes_used);
+    most->held_count = MAX(most->held_count, now.held_count);
+    most->held_bytes = MAX(most->held_bytes, now.held_bytes);
+    most->retired_bytes = MAX(most->retired_bytes, now.retired_bytes);
 }
 
-static void print(const char *name, const struct memory *memory, const char *end)
+static void print_memory(const char *name, const struct memory *memory, const char *end)
 {
     printf("\"%s\": {\"bytes_used\": %" PRIu64 ", \"held_count\": %" PRIu64
            ", \"held_bytes\": %" PRIu64 ", \"retired_bytes\": %" PRIu64 "}%s",
@@ -119,7 +117,7 @@ static struct target *find_targets(uint64_t first, uint64_t count)
     struct shm_cursor cursor;
     struct shm_user user;
     if (targets == NULL || shm_snapshot_begin(actor, &snapshot) != SHM_OK)
-        fail("listing", "no memory or no pin");
+        writer_fail("listing", "no memory or no pin");
     shm_cursor_first(&cursor, actor, &snapshot);
     for (uint64_t n = 0; n < first + count; n++) {
         int rc;
@@ -127,7 +125,7 @@ static struct target *find_targets(uint64_t first, uint64_t count)
             rc = shm_cursor_next(&cursor, &user);
         } while (rc == SHM_EMORE);
         if (rc != SHM_OK || user.body_len > USER_BODY_MAX)
-            fail("listing", "there are too few users");
+            writer_fail("listing", "there are not so many users");
         if (n < first)
             continue;
         struct target *target = &targets[n - first];
@@ -140,7 +138,8 @@ static struct target *find_targets(uint64_t first, uint64_t count)
     return targets;
 }
 
-static void update(const struct target *target, uint64_t round)
+/* Gives the user the role "roundN", which is another body of about the same size. */
+static void update_user(const struct target *target, uint64_t round)
 {
     struct user_fields fields;
     struct user_text roles[USER_ROLES_MAX];
@@ -148,7 +147,7 @@ static void update(const struct target *target, uint64_t round)
     uint8_t body[USER_BODY_MAX];
     int rc;
     if (!user_body_decode(&fields, roles, target->body, target->len))
-        fail("body", "is not a user");
+        writer_fail("body", "is no user");
     snprintf(role, sizeof(role), "round%" PRIu64, round);
     roles[0] = (struct user_text){(const uint8_t *)role, strlen(role)};
     fields.roles = roles;
@@ -160,7 +159,7 @@ static void update(const struct target *target, uint64_t round)
         pause_ns(100000);
     shm_actor_offline(actor);
     if (rc != SHM_OK)
-        fail("update", shm_strerror(rc));
+        writer_fail("update", shm_strerror(rc));
 }
 
 static void update_many(uint64_t first, uint64_t count, uint64_t updates, uint64_t rate)
@@ -168,23 +167,24 @@ static void update_many(uint64_t first, uint64_t count, uint64_t updates, uint64
     struct memory before = memory_now(), most = before, after;
     struct target *targets = find_targets(first, count);
     for (uint64_t n = 0; n < updates; n++) {
-        update(&targets[n % count], n / count);
+        update_user(&targets[n % count], n / count);
         if (n % CHUNK != CHUNK - 1)
             continue;
-        note(&most);
+        note_most(&most);
         if (rate != 0)
             pause_ns((long)(CHUNK * UINT64_C(1000000000) / rate));
     }
     after = memory_now();
     free(targets);
     printf("{");
-    print("before", &before, ", ");
-    print("most", &most, ", ");
-    print("after", &after, "}\n");
+    print_memory("before", &before, ", ");
+    print_memory("most", &most, ", ");
+    print_memory("after", &after, "}\n");
 }
 
 /* ---- in the middle of a commit ---- */
 
+/* For the hook, which has no argument for them. */
 static const char *the_point;
 static int the_signal;
 
@@ -214,7 +214,7 @@ static void insert_batch(void)
     while ((rc = shm_users_insert(actor, users, BATCH, NULL)) == SHM_EBUSY)
         pause_ns(100000);
     if (rc != SHM_OK)
-        fail("insert", shm_strerror(rc));
+        writer_fail("insert", shm_strerror(rc));
 }
 
 static void crowd(void)
@@ -226,7 +226,7 @@ static void crowd(void)
         joined++;
     printf("{\"joined\":%u}\n", joined);
     fflush(stdout);
-    for (;;) /* the process ends them */
+    for (;;) /* slots become free when other processes end */
         (void)shm_actor_join(&more, store, SHM_ACTOR_TOOL, joined, &fault);
 }
 
@@ -237,10 +237,11 @@ int main(int argc, char **argv)
         attach(argv[1], SHM_ATTACH_READ, argv);
         struct memory now = memory_now();
         printf("{");
-        print("now", &now, "}\n");
+        print_memory("now", &now, "}\n");
     } else if (strcmp(command, "update") == 0 && argc == 7) {
         attach(argv[1], SHM_ATTACH_WRITE, argv);
-        update_many(number(argv[3]), number(argv[4]), number(argv[5]), number(argv[6]));
+        update_many(parse_number(argv[3]), parse_number(argv[4]), parse_number(argv[5]),
+                    parse_number(argv[6]));
     } else if ((strcmp(command, "stop") == 0 || strcmp(command, "kill") == 0) && argc == 4) {
         attach(argv[1], SHM_ATTACH_WRITE, argv);
         the_point = argv[3];
@@ -251,7 +252,7 @@ int main(int argc, char **argv)
         attach(argv[1], SHM_ATTACH_WRITE, argv);
         crowd();
     } else {
-        fail("usage", "see tests/e2e/writer.c");
+        writer_fail("usage", "see tests/e2e/writer.c");
     }
     shm_actor_leave(actor);
     shm_store_close(store);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What libFuzzer calls; standalone.c calls it where libFuzzer is not there. */
+/* The function of a fuzz target that libFuzzer calls. Without libFuzzer, standalone.c calls it. */
 #ifndef ROSTERD_TESTS_FUZZ_FUZZ_H
 #define ROSTERD_TESTS_FUZZ_FUZZ_H
 

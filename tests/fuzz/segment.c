@@ -21,6 +21,9 @@
 
 #include "fuzz.h"
 #include "shm/careful.h"
+#include "shm/error.h"
+#include "shm/segment/segment_file.h"
+#include "shm/verify/image.h"
 #include "shm/verify/verify.h"
 #include "tests/torture/killer.h"
 

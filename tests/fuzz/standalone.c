@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Runs a fuzz target as a plain test: each file of a corpus, the file cut off at
- * each byte (a long one at 512 of them), and some thousands of its mutations, the same in every
- * run. Usage: PROGRAM CORPUS_FOLDER [MUTATIONS_OF_EACH]
+ * Runs a fuzz target as a plain test, with these inputs: each file of a corpus, each beginning of
+ * the file (of a long file 512 of them), and mutations of the file, which are the same in every
+ * run. Usage: PROGRAM CORPUS_FOLDER [MUTATIONS_OF_EACH_FILE]
  */
 #include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/param.h>
 
 #include "fuzz.h"
 
@@ -15,8 +16,8 @@ enum { INPUT_MAX = 65536, MUTATIONS = 400, CUTS_MAX = 512 };
 
 static uint64_t inputs;
 
-/* A copy of its own size, so that a sanitizer sees the first byte read too far. */
-static void run(const uint8_t *data, size_t len)
+/* Runs the target on a copy of exactly this size, so that a sanitizer finds a read past its end. */
+static void run_input(const uint8_t *data, size_t len)
 {
     uint8_t *copy = malloc(len + (len == 0));
     if (copy == NULL)
@@ -33,7 +34,7 @@ static uint64_t random_next(uint64_t *state)
     return *state >> 33;
 }
 
-/* Flips a bit, sets a byte, or copies a piece of the input to another place in it. */
+/* Flips a bit, sets a byte, or copies a piece of the input to another place in the input. */
 static void mutate(uint8_t *data, size_t len, uint64_t *random)
 {
     size_t at = random_next(random) % len, from = random_next(random) % len;
@@ -48,7 +49,7 @@ static void mutate(uint8_t *data, size_t len, uint64_t *random)
         data[at] = random_next(random) % 2 == 0 ? 0 : 0xff;
         return;
     default:
-        memmove(data + at, data + from, (len - (at > from ? at : from)) % 64);
+        memmove(data + at, data + from, (len - MAX(at, from)) % 64);
     }
 }
 
@@ -65,13 +66,13 @@ static void run_file(const char *folder, const char *name, unsigned mutations)
     size_t len = fread(data, 1, sizeof(data), file);
     fclose(file);
     for (size_t cut = 0; cut <= len; cut += 1 + len / CUTS_MAX)
-        run(data, cut);
+        run_input(data, cut);
     uint64_t random = len;
     for (unsigned i = 0; len != 0 && i != mutations; i++) {
         memcpy(changed, data, len);
         for (uint64_t n = 1 + random_next(&random) % 4; n != 0; n--)
             mutate(changed, len, &random);
-        run(changed, len);
+        run_input(changed, len);
     }
 }
 

@@ -33,9 +33,8 @@ static void note(const char *word)
 static void on_open(struct grpc_call *call)
 {
     struct state *state = grpc_call_state(call);
-
     assert_int_equal(state->left, 0);
-    assert_false(state->opened); /* zeroed, though its memory was another call's */
+    assert_false(state->opened); /* zeroed, although its memory was another call's */
     memset(state, 0xff, sizeof(*state));
     state->received = 0;
     state->opened = true;
@@ -47,7 +46,7 @@ static void on_open(struct grpc_call *call)
         grpc_call_resume(call);
     if (serve.open_fails != GRPC_OK)
         grpc_call_finish(call, serve.open_fails, "not today");
-    note("open"); /* last: what comes next must come after it */
+    note("open"); /* last, because callbacks that follow must be noted after it */
 }
 
 static bool is(const Grpctest__Item *item, const char *word)
@@ -60,7 +59,6 @@ static void reply_metadata(struct grpc_call *call)
     ProtobufCBinaryData tags[32];
     Grpctest__Item reply = GRPCTEST__ITEM__INIT;
     h2o_iovec_t name, value;
-
     reply.tags = tags;
     for (size_t i = 0; grpc_call_metadata_at(call, i, &name, &value); i++) {
         size_t len = name.len + 1 + value.len;
@@ -90,11 +88,10 @@ static void add_metadata(struct grpc_call *call)
     assert_false(grpc_call_add_trailing_metadata(call, "text", " a", 2));
 }
 
-/** @return false where the name was no command: echo it */
+/** @return false: the name is not a command */
 static bool obey(struct grpc_call *call, Grpctest__Item *item)
 {
     char name[64];
-
     snprintf(name, sizeof(name), "%.*s", (int)item->name.len, (char *)item->name.data);
     if (is(item, "fail ")) {
         char *text;
@@ -119,7 +116,7 @@ static bool obey(struct grpc_call *call, Grpctest__Item *item)
     } else {
         return is(item, "hang");
     }
-    /* Whatever a method does after the end must be harmless. */
+    /* After the end, anything that a method does must be harmless. */
     grpc_call_send(call, &item->base);
     grpc_call_finish(call, GRPC_ABORTED, "a second end");
     grpc_call_want_write(call);
@@ -172,7 +169,6 @@ static void collect_message(struct grpc_call *call, ProtobufCMessage *message)
 static void collect_half_close(struct grpc_call *call)
 {
     Grpctest__Item reply = GRPCTEST__ITEM__INIT;
-
     note("half");
     reply.number = ((struct state *)grpc_call_state(call))->received;
     grpc_call_send(call, &reply.base);
@@ -182,7 +178,6 @@ static void collect_half_close(struct grpc_call *call)
 static void produce(struct grpc_call *call)
 {
     struct state *state = grpc_call_state(call);
-
     while (state->left != 0 && grpc_call_writable(call)) {
         uint8_t *to = grpc_call_reserve(call, state->size + 4);
         if (to == NULL)
@@ -206,7 +201,6 @@ static void produce_message(struct grpc_call *call, ProtobufCMessage *message)
 {
     struct state *state = grpc_call_state(call);
     Grpctest__Item *item = (Grpctest__Item *)message;
-
     note("message");
     if (obey(call, item))
         return;
@@ -241,7 +235,7 @@ static void on_end(struct grpc_call *call, enum grpc_status status)
     if (serve.waiting == call)
         serve.waiting = NULL;
     note("end");
-    /* No use, no harm. */
+    /* These have no effect any more. */
     grpc_call_finish(call, GRPC_OK, NULL);
     (void)grpc_call_reserve(call, 10);
 }
@@ -295,8 +289,8 @@ static void second_end(struct grpc_call *call, void *data, enum grpc_status stat
     note(">");
 }
 
-static const struct grpc_interceptor first = {first_start, first_end, &serve, 0};
-static const struct grpc_interceptor second = {second_start, second_end, NULL, 0};
+static const struct grpc_interceptor first = {first_start, first_end, &serve};
+static const struct grpc_interceptor second = {second_start, second_end, NULL};
 
 static int setup(uint64_t message_timeout, size_t max_memory)
 {
@@ -305,13 +299,12 @@ static int setup(uint64_t message_timeout, size_t max_memory)
                                        .http2 = {.max_concurrent_streams = 100,
                                                  .max_header_list_size = 8192,
                                                  .max_memory = max_memory}};
-
     signal(SIGPIPE, SIG_IGN);
     memset(&serve, 0, sizeof(serve));
     serve.loop = h2o_evloop_create();
     serve.server = grpc_server_create(serve.loop, &config);
     if (serve.server == NULL ||
-        grpc_server_add_service(serve.server, &service, set_bytes, sizeof(set_bytes), NULL) != NULL)
+        !grpc_server_add_service(serve.server, &service, set_bytes, sizeof(set_bytes), NULL, NULL))
         return -1;
     grpc_server_add_interceptor(serve.server, &first);
     grpc_server_add_interceptor(serve.server, &second);
@@ -346,7 +339,7 @@ int serve_teardown(void **state)
     grpc_server_destroy(serve.server);
     h2o_evloop_run(serve.loop, 0);
     h2o_evloop_destroy(serve.loop);
-    assert_int_equal(serve.opens, serve.ends); /* each told exactly once */
+    assert_int_equal(serve.opens, serve.ends); /* on_end came exactly once for each */
     assert_int_equal(serve.starts, serve.step_ends);
     return 0;
 }
@@ -354,7 +347,6 @@ int serve_teardown(void **state)
 void serve_for(unsigned ms)
 {
     uint64_t end = h2o_now(serve.loop) + ms;
-
     do
         grpc_server_run_once(serve.server, 5);
     while (h2o_now(serve.loop) < end);

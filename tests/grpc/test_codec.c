@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What is made of a FileDescriptorSet: method tables, and where a message holds text. */
+/* What a FileDescriptorSet becomes: method tables, and codecs that know where a message has text.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -9,7 +10,7 @@
 
 #include <cmocka.h>
 
-#include "grpc/internal.h"
+#include "grpc/methods.h"
 #include "tests/grpc/test_service.pb-c.h"
 
 static const uint8_t set_bytes[] = {
@@ -39,10 +40,9 @@ static void methods_are_found_by_their_whole_path(void **state)
     struct grpc_service service = {"grpctest.Test", all_methods, 5};
     struct grpc_methods methods = {.count = 0};
     int data;
-
     (void)state;
     assert_null(find(&methods, "/grpctest.Test/Unary"));
-    assert_null(grpc_methods_add(&methods, &service, set_bytes, sizeof(set_bytes), &data));
+    assert_true(grpc_methods_add(&methods, &service, set_bytes, sizeof(set_bytes), &data, NULL));
     assert_int_equal(methods.count, 5);
     for (size_t i = 0; i < 5; i++) {
         char path[64];
@@ -69,18 +69,17 @@ static void methods_are_found_by_their_whole_path(void **state)
 
 static void kinds_come_from_the_descriptor(void **state)
 {
-    static const enum grpc_kind kinds[] = {GRPC_UNARY, GRPC_UNARY, GRPC_CLIENT_STREAMING,
-                                           GRPC_SERVER_STREAMING, GRPC_BIDI_STREAMING};
+    /* Unary, Secret, Collect, Produce, Talk */
+    static const bool client_streams[] = {false, false, true, false, true};
+    static const bool server_streams[] = {false, false, false, true, true};
     struct grpc_service service = {"grpctest.Test", all_methods, 5};
     struct grpc_methods methods = {.count = 0};
 
     (void)state;
-    assert_null(grpc_methods_add(&methods, &service, set_bytes, sizeof(set_bytes), NULL));
+    assert_true(grpc_methods_add(&methods, &service, set_bytes, sizeof(set_bytes), NULL, NULL));
     for (size_t i = 0; i < 5; i++) {
-        assert_int_equal(methods.entries[i]->kind, kinds[i]);
-        assert_int_equal(methods.entries[i]->single_request,
-                         kinds[i] == GRPC_UNARY || kinds[i] == GRPC_SERVER_STREAMING);
-        assert_int_equal(methods.entries[i]->streaming_reply, kinds[i] >= GRPC_SERVER_STREAMING);
+        assert_int_equal(methods.entries[i]->single_request, !client_streams[i]);
+        assert_int_equal(methods.entries[i]->streaming_reply, server_streams[i]);
     }
     grpc_methods_free(&methods);
 }
@@ -89,10 +88,9 @@ static void refuses(const char *name, const struct grpc_method *list, size_t num
 {
     struct grpc_service service = {name, list, num};
     struct grpc_methods methods = {.count = 0};
-
-    const char *error = grpc_methods_add(&methods, &service, set_bytes, sizeof(set_bytes), NULL);
-    assert_non_null(error);
-    assert_string_equal(error, why);
+    struct fault fault;
+    assert_false(grpc_methods_add(&methods, &service, set_bytes, sizeof(set_bytes), NULL, &fault));
+    assert_string_equal(fault.text, why);
     assert_int_equal(methods.count, 0);
     assert_null(find(&methods, "/grpctest.Test/Unary"));
     grpc_methods_free(&methods);
@@ -101,7 +99,6 @@ static void refuses(const char *name, const struct grpc_method *list, size_t num
 static void services_that_do_not_fit_are_refused_by_name(void **state)
 {
     struct grpc_method list[6];
-
     (void)state;
     refuses("grpctest.Nest", all_methods, 5,
             "grpctest.Nest: the descriptor set lacks this service");
@@ -123,11 +120,11 @@ static void a_descriptor_set_that_does_not_parse_is_refused(void **state)
 {
     struct grpc_service service = {"grpctest.Test", all_methods, 5};
     struct grpc_methods methods = {.count = 0};
-
     (void)state;
-    assert_string_equal(
-        grpc_methods_add(&methods, &service, set_bytes, sizeof(set_bytes) - 1, NULL),
-        "grpctest.Test: its descriptor set does not parse");
+    struct fault fault;
+    assert_false(
+        grpc_methods_add(&methods, &service, set_bytes, sizeof(set_bytes) - 1, NULL, &fault));
+    assert_string_equal(fault.text, "grpctest.Test: its descriptor set does not parse");
     grpc_methods_free(&methods);
 }
 
@@ -135,11 +132,11 @@ static void a_service_is_added_once(void **state)
 {
     struct grpc_service service = {"grpctest.Test", all_methods, 5};
     struct grpc_methods methods = {.count = 0};
-
     (void)state;
-    assert_null(grpc_methods_add(&methods, &service, set_bytes, sizeof(set_bytes), NULL));
-    assert_string_equal(grpc_methods_add(&methods, &service, set_bytes, sizeof(set_bytes), NULL),
-                        "grpctest.Test: this service was added before");
+    assert_true(grpc_methods_add(&methods, &service, set_bytes, sizeof(set_bytes), NULL, NULL));
+    struct fault fault;
+    assert_false(grpc_methods_add(&methods, &service, set_bytes, sizeof(set_bytes), NULL, &fault));
+    assert_string_equal(fault.text, "grpctest.Test: this service was added before");
     assert_int_equal(methods.count, 5);
     assert_non_null(find(&methods, "/grpctest.Test/Talk"));
     grpc_methods_free(&methods);
@@ -149,9 +146,10 @@ static void a_request_type_that_contains_itself_is_refused(void **state)
 {
     static const struct grpc_method walk = {
         .name = "Walk", .request = &grpctest__node__descriptor, .response = INNER};
-
     (void)state;
-    refuses("grpctest.Recursive", &walk, 1, "grpctest.Recursive.Walk: it contains itself");
+    refuses("grpctest.Recursive", &walk, 1,
+            "grpctest.Recursive.Walk: grpctest.Node contains itself: recursive types are not "
+            "supported");
 }
 
 /* ---- text ---- */
@@ -161,12 +159,10 @@ static const struct grpc_codec *item_codec;
 
 static int make_codec(void **state)
 {
-    const char *why = NULL;
-
     (void)state;
     Google__Protobuf__FileDescriptorSet *set =
         google__protobuf__file_descriptor_set__unpack(NULL, sizeof(set_bytes), set_bytes);
-    item_codec = grpc_codec_get(&codecs, set, ITEM, &why);
+    item_codec = grpc_codec_get(&codecs, set, ITEM, NULL);
     google__protobuf__file_descriptor_set__free_unpacked(set, NULL);
     return item_codec == NULL;
 }
@@ -195,7 +191,6 @@ static bool check(const Grpctest__Item *item, struct grpc_field_name *where)
 static void expect_bad(const Grpctest__Item *item, const char *message, const char *field)
 {
     struct grpc_field_name where;
-
     assert_false(check(item, &where));
     assert_string_equal(where.message, message);
     assert_string_equal(where.field, field);
@@ -206,10 +201,9 @@ static void text_is_found_in_plain_and_repeated_fields(void **state)
     Grpctest__Item item = GRPCTEST__ITEM__INIT;
     ProtobufCBinaryData tags[3] = {text(GOOD), text("x"), text(BAD)};
     struct grpc_field_name where;
-
     (void)state;
     assert_true(check(&item, &where));
-    item.raw = text(BAD); /* bytes may be anything */
+    item.raw = text(BAD); /* a bytes field may hold anything */
     item.name = text(GOOD);
     item.n_tags = 2;
     item.tags = tags;
@@ -224,7 +218,6 @@ static void text_with_a_nul_inside_is_checked_to_its_end(void **state)
 {
     Grpctest__Item item = GRPCTEST__ITEM__INIT;
     struct grpc_field_name where;
-
     (void)state;
     item.name = (ProtobufCBinaryData){.len = 3, .data = (uint8_t *)"a\0b"};
     assert_true(check(&item, &where));
@@ -241,7 +234,6 @@ static void text_is_found_in_nested_messages_and_maps(void **state)
     Grpctest__Item__LabelsEntry label = GRPCTEST__ITEM__LABELS_ENTRY__INIT;
     Grpctest__Item__LabelsEntry *labels[1] = {&label};
     struct grpc_field_name where;
-
     (void)state;
     item.inner = &inner;
     item.n_nested = 2;
@@ -264,7 +256,6 @@ static void text_in_a_oneof_counts_only_where_it_is_set(void **state)
 {
     Grpctest__Item item = GRPCTEST__ITEM__INIT;
     struct grpc_field_name where;
-
     (void)state;
     item.choice_case = GRPCTEST__ITEM__CHOICE_TEXT;
     item.text = text(BAD);
@@ -279,7 +270,6 @@ static void text_of_c_strings_is_checked_too(void **state)
     Grpctest__Item item = GRPCTEST__ITEM__INIT;
     char *list[2] = {(char *)GOOD, (char *)BAD};
     struct grpc_field_name where;
-
     (void)state;
     item.terminated = (char *)GOOD;
     item.n_terminated_list = 1;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Inflating what anybody may send, and deflating what any peer can read. */
+/* Inflating what any client may send, and deflating what any client can read. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -32,7 +32,7 @@ static int destroy(void **state)
     return 0;
 }
 
-/* As another program would make it. */
+/* Compresses as another program does. */
 static size_t pack(unsigned encoding, size_t len)
 {
     z_stream stream = {0};
@@ -88,7 +88,7 @@ static void bomb_writes_no_more_than_max(void **state)
     stream.next_out = packed;
     stream.avail_out = sizeof(packed);
     memset(text, 0, sizeof(text));
-    for (int i = 0; i < 1000; i++) { /* 200 MB of zeros in 200 kB */
+    for (int i = 0; i < 1000; i++) { /* 200 MB of zeros from 200 kB */
         stream.next_in = text;
         stream.avail_in = sizeof(text);
         deflate(&stream, i == 999 ? Z_FINISH : Z_NO_FLUSH);
@@ -117,13 +117,13 @@ static void what_is_damaged_cut_or_too_long_is_corrupt(void **state)
         packed[size / 2] ^= 0x10;
         assert_int_not_equal(grpc_inflate(compress_, encoding, packed, size, 65536, &out, &len),
                              GRPC_INFLATE_DONE);
-        packed[size / 2] ^= 0x10; /* and it was the damage alone */
+        packed[size / 2] ^= 0x10; /* undone, it inflates again */
         assert_int_equal(grpc_inflate(compress_, encoding, packed, size, 65536, &out, &len),
                          GRPC_INFLATE_DONE);
     }
 }
 
-/* `size` bytes of a member, again and again, with room for some more. */
+/* Repeats a member of `size` bytes, with room for more behind. */
 static uint8_t *members(size_t size, unsigned count)
 {
     uint8_t *bytes = malloc(size * count + 8);
@@ -145,14 +145,14 @@ static void gzip_of_several_members_is_all_that_is_in_them(void **state)
     assert_int_equal(len, 9000);
     for (int i = 0; i < 3; i++)
         assert_memory_equal(out + i * 3000, text, 3000);
-    /* one budget for all of them */
+    /* the bound is for all members together */
     assert_int_equal(grpc_inflate(compress_, GRPC_COMPRESS_GZIP, three, 3 * size, 8999, &out, &len),
                      GRPC_INFLATE_TOO_LARGE);
     for (size_t cut = 1; cut < size; cut++)
         assert_int_equal(
             grpc_inflate(compress_, GRPC_COMPRESS_GZIP, three, 2 * size + cut, 9000, &out, &len),
             GRPC_INFLATE_CORRUPT);
-    for (size_t more = 1; more <= 8; more++) /* zeros are no member */
+    for (size_t more = 1; more <= 8; more++) /* zeros are not a member */
         assert_int_equal(
             grpc_inflate(compress_, GRPC_COMPRESS_GZIP, three, 3 * size + more, 9000, &out, &len),
             GRPC_INFLATE_CORRUPT);
@@ -181,7 +181,7 @@ static void members_without_end_are_refused(void **state)
     free(many);
 }
 
-/* What a gzip says of its length is where we begin, and nothing that we rely on. */
+/* The length at the end of a gzip is only a first guess. */
 static void a_gzip_that_lies_about_its_length_is_corrupt_at_no_cost(void **state)
 {
     static const uint32_t lies[] = {0, 1, 9999, 10001, 65536, 1 << 20, UINT32_MAX};
@@ -193,11 +193,12 @@ static void a_gzip_that_lies_about_its_length_is_corrupt_at_no_cost(void **state
         assert_int_equal(
             grpc_inflate(compress_, GRPC_COMPRESS_GZIP, packed, size, 65536, &out, &len),
             GRPC_INFLATE_CORRUPT);
-        assert_in_range(len, 10000, 65536); /* so much may have been made: it was work */
+        assert_in_range(len, 10000,
+                        65536); /* bytes that may have been produced: they count as work */
     }
 }
 
-/* The last one's length is all that is known at first. */
+/* Only the last member's length is known in advance. */
 static void members_of_any_lengths_are_read_in_any_order(void **state)
 {
     static const size_t lengths[][4] = {
@@ -225,7 +226,8 @@ static void members_of_any_lengths_are_read_in_any_order(void **state)
 static void deflated_is_what_it_was_and_smaller(void **state)
 {
     (void)state;
-    for (int round = 0; round < 4; round++) { /* by turns: a deflater cannot change its format */
+    for (int round = 0; round < 4;
+         round++) { /* alternating, because a deflater cannot change its format */
         unsigned encoding = round % 2 == 0 ? GRPC_COMPRESS_GZIP : GRPC_COMPRESS_DEFLATE;
         const uint8_t *made;
         uint8_t *out;
@@ -265,11 +267,11 @@ static void forgetting_leaves_an_inflater_that_works(void **state)
             GRPC_INFLATE_DONE);
         grpc_compress_forget(compress_);
         for (size_t k = 0; k < len; k++)
-            assert_int_equal(out[k], 0); /* kept: it is not larger than what is given back */
+            assert_int_equal(out[k], 0); /* the buffer is kept: it is small */
     }
 }
 
-/* To get 4 MiB from the system for each message costs more than to inflate it. */
+/* Allocating 4 MiB anew for each message would cost more than inflating it. */
 static void memory_of_a_large_message_is_kept_until_it_is_trimmed(void **state)
 {
     (void)state;
@@ -297,7 +299,7 @@ static void memory_of_a_large_message_is_kept_until_it_is_trimmed(void **state)
     assert_false(grpc_compress_is_large(compress_));
 }
 
-#ifndef __SANITIZE_ADDRESS__ /* there its memory is malloc's, to see overflows */
+#ifndef __SANITIZE_ADDRESS__ /* secret memory is malloc's there, so that ASan finds overflows */
 static void what_was_inflated_is_in_no_core(void **state)
 {
     static const size_t lengths[] = {10, 5000, 200000};

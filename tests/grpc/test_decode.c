@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Bytes into messages: what protobuf-c makes of them, and what they may cost. */
+/* Decoding: messages must be what protobuf-c makes of the bytes, and their cost is bounded. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,7 +10,7 @@
 #include <cmocka.h>
 
 #include "grpc/decode.h"
-#include "grpc/wire.h"
+#include "grpc/grpc_wire.h"
 #include "tests/grpc/test_service.pb-c.h"
 
 static const uint8_t set_bytes[] = {
@@ -23,15 +23,14 @@ static struct grpc_arena arena;
 
 static int make_codecs(void **state)
 {
-    const char *why = NULL;
 
     (void)state;
     Google__Protobuf__FileDescriptorSet *set =
         google__protobuf__file_descriptor_set__unpack(NULL, sizeof(set_bytes), set_bytes);
-    item_codec = grpc_codec_get(&codecs, set, &grpctest__item__descriptor, &why);
-    numbers_codec = grpc_codec_get(&codecs, set, &grpctest__numbers__descriptor, &why);
+    item_codec = grpc_codec_get(&codecs, set, &grpctest__item__descriptor, NULL);
+    numbers_codec = grpc_codec_get(&codecs, set, &grpctest__numbers__descriptor, NULL);
     range_codec = grpc_codec_get(
-        &codecs, set, &google__protobuf__descriptor_proto__reserved_range__descriptor, &why);
+        &codecs, set, &google__protobuf__descriptor_proto__reserved_range__descriptor, NULL);
     google__protobuf__file_descriptor_set__free_unpacked(set, NULL);
     grpc_arena_init(&arena, NULL, 0);
     return item_codec == NULL || numbers_codec == NULL || range_codec == NULL;
@@ -51,17 +50,17 @@ static int clear_arena(void **state)
     return 0;
 }
 
-/* ---- what a message is ---- */
+/* ---- helpers ---- */
 
 static enum grpc_decode_result decode(const struct grpc_codec *codec, const void *bytes, size_t len,
                                       void *message)
 {
-    /* a block of its own: the sanitizer sees a look past its end */
+    /* a block of exactly this size, so that a sanitizer finds a read past its end */
     uint8_t *copy = calloc(1, len + (len == 0));
     memcpy(copy, bytes, len);
     enum grpc_decode_result result =
         grpc_decode(codec, &arena, copy, len, (ProtobufCMessage **)message);
-    memset(copy, 0xee, len); /* nothing may still point there */
+    memset(copy, 0xee, len); /* the message must not point there */
     free(copy);
     return result;
 }
@@ -138,15 +137,14 @@ static void put_nested(struct bytes *to, uint32_t number, const struct bytes *bo
 
 static void put_value(struct bytes *to, const ProtobufCFieldDescriptor *field);
 
-/** A field of this type, as a writer might put it. protobuf-c loses numbers when it merges
- * messages, so those that are there once come once: `used` has a bit for each. */
+/** Writes a random field of this type. protobuf-c loses numbers when it merges messages, so a
+ * singular number is written once: `used` has a bit for each member. */
 static void put_any(struct bytes *to, const ProtobufCMessageDescriptor *type, uint64_t *used)
 {
     const ProtobufCFieldDescriptor *field = &type->fields[dice(type->n_fields)];
     struct bytes list = {.len = 0};
     bool packable = field->type != PROTOBUF_C_TYPE_STRING && field->type != PROTOBUF_C_TYPE_BYTES &&
                     field->type != PROTOBUF_C_TYPE_MESSAGE;
-
     if (field->type == PROTOBUF_C_TYPE_MESSAGE && field->label != PROTOBUF_C_LABEL_REPEATED) {
         if ((*used & UINT64_C(1) << field->id) != 0)
             return;
@@ -170,7 +168,6 @@ static void put_value(struct bytes *to, const ProtobufCFieldDescriptor *field)
 {
     struct bytes body = {.len = 0};
     uint64_t used = 0;
-
     switch (field->type) {
     case PROTOBUF_C_TYPE_MESSAGE:
         for (unsigned n = dice(4); n-- != 0;)
@@ -201,12 +198,11 @@ static void put_value(struct bytes *to, const ProtobufCFieldDescriptor *field)
     }
 }
 
-/** Fields that no type here has: each wire type, groups in groups. */
+/** Writes fields that no type here has: of each wire type, and nested groups. */
 static void put_unknown(struct bytes *to, unsigned depth)
 {
     struct bytes body = {.len = dice(9)};
     uint32_t number = 100 + dice(1000000);
-
     switch (dice(depth < 4 ? 5 : 4)) {
     case 0:
         put_varint(to, number << 3 | GRPC_WIRE_VARINT);
@@ -238,14 +234,14 @@ static size_t pack(const ProtobufCMessage *message, uint8_t *to, size_t cap)
     return protobuf_c_message_pack(message, to);
 }
 
-/** Both make the same of `known`, and ours the same of it with unknown fields between. */
+/** Asserts that protobuf-c and our decoder make the same of `known`, and our decoder also with
+ * unknown fields in between. */
 static void compare(const struct grpc_codec *codec, const struct bytes *known,
                     const struct bytes *mixed)
 {
     static uint8_t expected[1 << 16], packed[1 << 16];
     ProtobufCMessage *theirs = protobuf_c_message_unpack(codec->type, NULL, known->len, known->at);
     ProtobufCMessage *ours;
-
     assert_non_null(theirs);
     size_t len = pack(theirs, expected, sizeof(expected));
     protobuf_c_message_free_unpacked(theirs, NULL);
@@ -302,7 +298,7 @@ static void a_message_cut_anywhere_is_malformed_but_between_fields(void **state)
     }
 }
 
-/* ---- as others have it ---- */
+/* ---- rules that all implementations share ---- */
 
 static void the_last_of_a_field_counts(void **state)
 {
@@ -334,7 +330,8 @@ static void of_a_oneof_the_last_is_set(void **state)
     assert_text(&item->text, "x");
     item = ITEM("\x3a\x02\x08\x07\x3a\x00"); /* merged with itself */
     assert_int_equal(item->bare->number, 7);
-    item = ITEM("\x3a\x02\x08\x07\x42\x01x\x3a\x00"); /* but not past another */
+    item =
+        ITEM("\x3a\x02\x08\x07\x42\x01x\x3a\x00"); /* but not after another member of the oneof */
     assert_int_equal(item->bare->number, 0);
 }
 
@@ -365,17 +362,16 @@ static void a_known_number_with_another_wire_type_is_unknown(void **state)
 static void groups_end_with_their_own_number_at_most_100_deep(void **state)
 {
     char deep[202];
-
     (void)state;
     ITEM("\xa3\x06\xab\x06\x08\x01\xac\x06\x12\x01x\xa4\x06");
-    MALFORMED(item_codec, "\xa3\x06");         /* no end */
-    MALFORMED(item_codec, "\xa4\x06");         /* no begin */
-    MALFORMED(item_codec, "\xa3\x06\xac\x06"); /* another's */
+    MALFORMED(item_codec, "\xa3\x06");         /* a group without an end */
+    MALFORMED(item_codec, "\xa4\x06");         /* an end without a group */
+    MALFORMED(item_codec, "\xa3\x06\xac\x06"); /* the end of another group */
     MALFORMED(item_codec, "\xa3\x06\xab\x06\xa4\x06\xac\x06");
     for (unsigned depth = 100; depth <= 101; depth++) {
         memset(deep, 0x4b, depth);
         memset(deep + depth, 0x4c, depth);
-        /* 9 is a field of Item: a group is another wire type */
+        /* 9 is a field of Item, but not of this wire type: skipped as a group */
         ProtobufCMessage *message;
         assert_int_equal(decode(item_codec, deep, 2 * (size_t)depth, &message),
                          depth == 100 ? GRPC_DECODED : GRPC_DECODE_MALFORMED);
@@ -386,10 +382,10 @@ static void what_is_no_wire_format_is_malformed(void **state)
 {
     (void)state;
     MALFORMED(item_codec, "\x00\x01");                 /* number 0 */
-    MALFORMED(item_codec, "\x02\x01x");                /* again, with a length */
+    MALFORMED(item_codec, "\x02\x01x");                /* number 0 with a length */
     MALFORMED(item_codec, "\x0e\x01");                 /* wire type 6 */
     MALFORMED(item_codec, "\x0f\x01");                 /* and 7 */
-    MALFORMED(item_codec, "\xf6\x07\x01");             /* the same of an unknown number */
+    MALFORMED(item_codec, "\xf6\x07\x01");             /* of an unknown number */
     MALFORMED(item_codec, "\x8a\x80\x80\x80\x80\x00"); /* a tag of six bytes */
     MALFORMED(item_codec, "\x8a\x80\x80\x80\x10\x00"); /* a number over 2^29 - 1 */
     MALFORMED(item_codec, "\x10\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"); /* 11 bytes */
@@ -397,10 +393,10 @@ static void what_is_no_wire_format_is_malformed(void **state)
     MALFORMED(item_codec, "\x0a\x83\x80\x80\x80\x10"
                           "abc");                                           /* 2^32 + 3 bytes */
     MALFORMED(item_codec, "\x0a\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01x"); /* -1 */
-    MALFORMED(numbers_codec, "\x82\x01\x02\x01\x81"); /* packed, the last one cut off */
+    MALFORMED(numbers_codec, "\x82\x01\x02\x01\x81"); /* packed, the last number cut off */
     MALFORMED(numbers_codec, "\x92\x01\x05"
-                             "12345");         /* packed, no whole number of four */
-    MALFORMED(item_codec, "\x2a\x02\x0a\x01"); /* a text that leaves its message */
+                             "12345");         /* packed, not a multiple of 4 bytes */
+    MALFORMED(item_codec, "\x2a\x02\x0a\x01"); /* a text that reaches beyond its message */
 }
 
 static void longer_forms_of_numbers_are_read(void **state)
@@ -413,7 +409,7 @@ static void longer_forms_of_numbers_are_read(void **state)
     assert_int_equal(NUMBERS("\x08\x83\x80\x80\x80\x10")->i32, 3); /* 2^32 + 3 */
     assert_int_equal(NUMBERS("\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\x7f")->i32, -1);
     assert_true(NUMBERS("\x68\x80\x80\x04")->yes);
-    ITEM("\xf8\xff\xff\xff\x0f\x01"); /* the largest number */
+    ITEM("\xf8\xff\xff\xff\x0f\x01"); /* the largest field number */
 }
 
 static void an_empty_message_has_its_defaults(void **state)
@@ -428,7 +424,6 @@ static void an_empty_message_has_its_defaults(void **state)
 static void a_field_of_proto2_says_whether_it_was_there(void **state)
 {
     Google__Protobuf__DescriptorProto__ReservedRange *range;
-
     (void)state;
     assert_int_equal(decode(range_codec, "\x10\x00", 2, &range), GRPC_DECODED);
     assert_false(range->has_start);
@@ -439,7 +434,7 @@ static void a_field_of_proto2_says_whether_it_was_there(void **state)
 
 enum { MIB = 1 << 20 };
 
-/* The linker has what would go to malloc() go here first. */
+/* The linker's --wrap sends calls of malloc() here. */
 void *__real_malloc(size_t size);
 void *__wrap_malloc(size_t size);
 static size_t allocated;
@@ -450,7 +445,7 @@ void *__wrap_malloc(size_t size)
     return __real_malloc(size);
 }
 
-/** `len` bytes of one field again and again. */
+/** Decodes `len` bytes that repeat one field. */
 static uint8_t *filled(const char *field, size_t field_len, size_t len)
 {
     uint8_t *bytes = malloc(len);
@@ -468,7 +463,7 @@ static enum grpc_decode_result cost(const struct grpc_codec *codec, const char *
     allocated = 0;
     enum grpc_decode_result result = grpc_decode(codec, &arena, bytes, len, &message);
     *memory = allocated;
-    /* the arena may have begun its next block of 64 KiB */
+    /* the arena may have allocated its next block of 64 KiB */
     assert_true(*memory <= 2 * len + GRPC_DECODE_SPARE + 65536 + 4096);
     grpc_arena_clear(&arena, false);
     free(bytes);
@@ -479,7 +474,6 @@ static enum grpc_decode_result cost(const struct grpc_codec *codec, const char *
 static void unknown_fields_take_no_memory(void **state)
 {
     size_t memory;
-
     (void)state;
     assert_int_equal(COST("\x78\x00", MIB), GRPC_DECODED);
     assert_true(memory < 4096);
@@ -492,17 +486,16 @@ static void unknown_fields_take_no_memory(void **state)
 static void a_field_given_a_million_times_takes_the_memory_of_the_message(void **state)
 {
     size_t memory;
-
     (void)state;
     assert_int_equal(COST("\x0a\x01x", 1000000), GRPC_DECODED);
     assert_in_range(memory, 3000000, 3000000 + 4096);
-    assert_int_equal(COST("\x2a\x02\x10\x01", 500000), GRPC_DECODED); /* merged, each */
+    assert_int_equal(COST("\x2a\x02\x10\x01", 500000), GRPC_DECODED); /* each is merged */
     assert_true(memory < 4096);
 }
 
 static void texts_of_bytes_that_stay_are_not_copied(void **state)
 {
-    /* item has a text that ends with a NUL, so it is copied */
+    /* Item has a NUL-terminated text, so the message is copied */
     char bytes[] = "\x0a\x03"
                    "abc\x62\x02xy";
     Grpctest__Item *item;
@@ -520,7 +513,6 @@ static void fields_of_a_compressed_message_are_bounded_by_what_came(void **state
 {
     uint8_t *bytes = filled("\x78\x00", 2, MIB);
     ProtobufCMessage *message;
-
     (void)state;
     size_t may = grpc_decode_fields_of(1000);
     assert_int_equal(may, GRPC_DECODE_FIELDS_SPARE + 1000 * GRPC_DECODE_FIELDS_PER_BYTE);
@@ -535,19 +527,17 @@ static void fields_of_a_compressed_message_are_bounded_by_what_came(void **state
 static void more_than_a_million_fields_are_refused(void **state)
 {
     size_t memory;
-
     (void)state;
     assert_int_equal(COST("\x78\x00", MIB + 1), GRPC_DECODE_TOO_MANY);
     assert_int_equal(COST("\x0a\x00", MIB + 1), GRPC_DECODE_TOO_MANY);
     assert_int_equal(COST("\x7b\x7c", MIB / 2 + 1), GRPC_DECODE_TOO_MANY);
-    /* those inside of messages count, too */
+    /* fields inside messages count, too */
     assert_int_equal(COST("\x2a\x04\x10\x01\x10\x02", MIB / 3 + 1), GRPC_DECODE_TOO_MANY);
 }
 
 static void elements_that_cost_more_than_they_say_are_refused(void **state)
 {
     size_t memory;
-
     (void)state;
     assert_int_equal(COST("\x22\x00", 16384), GRPC_DECODED);
     assert_int_equal(COST("\x22\x00", 1000000), GRPC_DECODE_TOO_LARGE);
@@ -558,7 +548,7 @@ static void elements_that_cost_more_than_they_say_are_refused(void **state)
                           300000),
                      GRPC_DECODED);
     assert_int_equal(COST("\x22\x0eserver.example", 100000), GRPC_DECODED);
-    /* by turns the one and the other of a oneof: each message is a new one */
+    /* alternating members of a oneof: each message is a new one */
     assert_int_equal(COST("\x3a\x00\x42\x00", 100000), GRPC_DECODE_TOO_LARGE);
 }
 
@@ -568,7 +558,6 @@ static void packed_numbers_count_as_what_they_take(void **state)
     static uint8_t bytes[6 + 2 * COUNT];
     struct bytes head = {.len = 0};
     ProtobufCMessage *message;
-
     (void)state;
     put_varint(&head, 40 << 3 | GRPC_WIRE_LENGTH);
     put_varint(&head, COUNT / 8 * 8);
@@ -579,7 +568,7 @@ static void packed_numbers_count_as_what_they_take(void **state)
     head.len = 0;
     put_varint(&head, 17 << 3 | GRPC_WIRE_LENGTH);
     put_varint(&head, COUNT);
-    memcpy(bytes, head.at, head.len); /* zeros: a byte of the wire is eight in memory */
+    memcpy(bytes, head.at, head.len); /* zeros: one byte on the wire is eight in memory */
     assert_int_equal(grpc_decode(numbers_codec, &arena, bytes, head.len + COUNT, &message),
                      GRPC_DECODE_TOO_LARGE);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Messages out of the body's bytes, however they are cut, and bytes that are none. */
+/* Messages from body bytes that come in pieces of any size, and bytes that are not messages. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "grpc/internal.h"
+#include "grpc/receive.h"
 #include "serve.h"
 
 #define PEER serve.peer
@@ -22,7 +22,6 @@ static Grpctest__Item named(const char *name)
 static void expect_failure(uint32_t id, int status, const char *message)
 {
     struct reply reply;
-
     client_read(PEER, id, &reply);
     assert_true(reply.ended);
     assert_int_equal(reply_status(&reply), status);
@@ -33,7 +32,6 @@ static void expect_failure(uint32_t id, int status, const char *message)
 static void expect_echo(uint32_t id, const char *name)
 {
     struct reply reply;
-
     client_read(PEER, id, &reply);
     assert_int_equal(reply_status(&reply), 0);
     assert_int_equal(reply_count(&reply), 1);
@@ -50,7 +48,6 @@ static void a_message_cut_at_every_byte_arrives_whole(void **state)
     size_t len;
     uint8_t *frame = client_frame(&item.base, &len);
     uint32_t id = 1;
-
     (void)state;
     for (size_t cut = 0; cut <= len; cut++, id += 2) {
         client_open(PEER, id, "/grpctest.Test/Unary", false);
@@ -67,7 +64,6 @@ static void a_message_sent_byte_by_byte_arrives_whole(void **state)
     Grpctest__Item item = named("drop by drop");
     size_t len;
     uint8_t *frame = client_frame(&item.base, &len);
-
     (void)state;
     client_open(PEER, 1, "/grpctest.Test/Unary", false);
     for (size_t i = 0; i < len; i++)
@@ -77,7 +73,7 @@ static void a_message_sent_byte_by_byte_arrives_whole(void **state)
     free(frame);
 }
 
-/** Three messages, the middle one empty, in two DATA frames. */
+/** Sends three messages, the middle one empty, in two DATA frames. */
 static void stream_messages_cut_at_every_byte_arrive_in_order(void **state)
 {
     Grpctest__Item one = named("one"), none = GRPCTEST__ITEM__INIT, two = named("two");
@@ -85,7 +81,6 @@ static void stream_messages_cut_at_every_byte_arrive_in_order(void **state)
     uint8_t bytes[256];
     size_t len = 0, part;
     uint32_t id = 1;
-
     (void)state;
     for (size_t i = 0; i < 3; i++) {
         uint8_t *frame = client_frame(messages[i], &part);
@@ -112,7 +107,6 @@ static void padding_is_no_part_of_a_message(void **state)
     Grpctest__Item item = named("padded");
     size_t len;
     uint8_t *frame = client_frame(&item.base, &len), padded[128] = {20};
-
     (void)state;
     memcpy(padded + 1, frame, len);
     free(frame);
@@ -125,11 +119,10 @@ static void padding_is_no_part_of_a_message(void **state)
 static void request_trailers_end_the_body(void **state)
 {
     Grpctest__Item item = named("with trailers");
-
     (void)state;
     client_open(PEER, 1, "/grpctest.Test/Unary", false);
     client_send(PEER, 1, &item.base, false);
-    peer_expect_quiet(PEER); /* a single message counts when the body ends */
+    peer_expect_quiet(PEER); /* a single request is delivered when the body ends */
     client_headers(PEER, 1, true, "x-end", "1", NULL);
     expect_echo(1, "with trailers");
 }
@@ -166,7 +159,6 @@ static void a_body_that_ends_inside_a_message_is_internal(void **state)
     size_t len;
     uint8_t *frame = client_frame(&item.base, &len);
     uint32_t id = 1;
-
     (void)state;
     for (size_t p = 0; p < 4; p++) {
         for (size_t cut = 1; cut < len; cut++, id += 2) {
@@ -191,7 +183,6 @@ static void bytes_that_do_not_parse_are_internal(void **state)
 static void text_that_is_not_utf8_is_internal_and_named(void **state)
 {
     Grpctest__Item item = named("a\xff");
-
     (void)state;
     client_open(PEER, 1, "/grpctest.Test/Unary", false);
     client_send(PEER, 1, &item.base, true);
@@ -203,7 +194,6 @@ static void a_nul_inside_text_is_kept(void **state)
 {
     Grpctest__Item item = GRPCTEST__ITEM__INIT;
     struct reply reply;
-
     (void)state;
     item.name = (ProtobufCBinaryData){.len = 3, .data = (uint8_t *)"a\0b"};
     client_open(PEER, 1, "/grpctest.Test/Talk", false);
@@ -218,7 +208,8 @@ static void a_message_over_the_maximum_is_refused_by_its_length(void **state)
 {
     (void)state;
     client_open(PEER, 1, "/grpctest.Test/Talk", false);
-    client_data(PEER, 1, "\0\0\x10\0\1", 5, false); /* 1 MiB and a byte, none of which comes */
+    client_data(PEER, 1, "\0\0\x10\0\1", 5,
+                false); /* announces 1 MiB and one byte, and sends none */
     expect_failure(1, 8, "message of 1048577 bytes is larger than the maximum of 1048576");
     client_open(PEER, 3, "/grpctest.Test/Unary", false);
     client_data(PEER, 3, "\0\xff\xff\xff\xff", 5, false);
@@ -231,7 +222,6 @@ static void a_message_of_the_maximum_passes_a_smaller_window(void **state)
     uint8_t *frame = calloc(1, 5 + size);
     Grpctest__Item item = GRPCTEST__ITEM__INIT;
     struct reply reply;
-
     (void)state;
     item.raw = (ProtobufCBinaryData){.len = size - 4, .data = calloc(1, size)};
     size_t len;
@@ -240,7 +230,7 @@ static void a_message_of_the_maximum_passes_a_smaller_window(void **state)
     assert_int_equal(len, 5 + size);
     free(item.raw.data);
     client_open(PEER, 1, "/grpctest.Test/Collect", false);
-    while (at < len) { /* slower than the server gives its window back */
+    while (at < len) { /* slowly, so that the server gives its window back */
         size_t part = len - at < 16000 ? len - at : 16000;
         client_data(PEER, 1, frame + at, part, false);
         peer_turn(PEER);
@@ -270,7 +260,6 @@ static void a_single_request_of_two_messages_is_unimplemented(void **state)
     size_t len;
     uint8_t *frame = client_frame(&item.base, &len), both[64];
     uint32_t id = 1;
-
     (void)state;
     memcpy(both, frame, len);
     memcpy(both + len, frame, len);
@@ -279,7 +268,7 @@ static void a_single_request_of_two_messages_is_unimplemented(void **state)
                     false);
         client_data(PEER, id, both, cut, false);
         peer_turn(PEER);
-        if (cut <= len) /* else it has its answer, and the stream is closed */
+        if (cut <= len) /* else the answer has come and the stream is closed */
             client_data(PEER, id, both + cut, 2 * len - cut, true);
         expect_failure(id, 12, "more than one request message");
     }
@@ -290,7 +279,6 @@ static void a_single_request_of_two_messages_is_unimplemented(void **state)
 static void empty_messages_are_messages(void **state)
 {
     struct reply reply;
-
     (void)state;
     client_open(PEER, 1, "/grpctest.Test/Unary", false);
     client_data(PEER, 1, "\0\0\0\0\0", 5, true);
@@ -309,9 +297,8 @@ static void a_secret_is_overwritten_where_it_lay(void **state)
     size_t len;
     uint8_t *frame = client_frame(&item.base, &len);
     struct reply reply;
-
     (void)state;
-    for (uint32_t id = 1; id <= 3; id += 2) { /* whole, then in two frames */
+    for (uint32_t id = 1; id <= 3; id += 2) { /* in one frame, then in two */
         client_open(PEER, id, "/grpctest.Test/Secret", false);
         if (id == 3) {
             client_data(PEER, id, frame, len - 7, false);
@@ -328,7 +315,7 @@ static void a_secret_is_overwritten_where_it_lay(void **state)
     free(frame);
 }
 
-/** As http2 would, with bytes that the test can look at afterwards. */
+/** Delivers bytes as http2 does; the test can look at them afterwards. */
 static void deliver(uint8_t *bytes, size_t len, bool end)
 {
     serve.call->stream.recv_held += (uint32_t)len;
@@ -346,7 +333,6 @@ static void a_secret_is_overwritten_in_the_buffer_it_came_in(void **state)
 {
     Grpctest__Item item = named("correct horse battery staple");
     size_t len;
-
     (void)state;
     for (size_t cut = 0; cut < 30; cut += 10) {
         uint8_t *frame = client_frame(&item.base, &len);
@@ -361,19 +347,18 @@ static void a_secret_is_overwritten_in_the_buffer_it_came_in(void **state)
         frame = client_frame(&item.base, &len);
         peer_turn(PEER);
         grpc_call_finish(serve.call, GRPC_ABORTED, NULL);
-        deliver(frame, len, false); /* too late to be looked at */
+        deliver(frame, len, false); /* the call has finished: the bytes are not used */
         expect_wiped(frame, len);
         free(frame);
     }
 }
 
-/** One step of a client that means no good. @return whether the stream goes on */
+/** One step of a hostile client. @return whether the stream goes on */
 static bool random_step(uint32_t id, const uint8_t *good, size_t len)
 {
     uint8_t bytes[64];
     size_t part = (size_t)random() % sizeof(bytes);
     bool end = random() % 16 == 0;
-
     for (size_t i = 0; i < part; i++)
         bytes[i] = (uint8_t)(random() % 3 == 0 ? random() : 0);
     switch (random() % 8) {
@@ -390,7 +375,7 @@ static bool random_step(uint32_t id, const uint8_t *good, size_t len)
     case 3:
         serve_for(1);
         return true;
-    default: /* whole, or where one was cut before, somewhere in it */
+    default: /* a whole message, or, if one was cut before, bytes inside it */
         part = random() % 3 == 0 ? (size_t)random() % len : len;
         client_data(PEER, id, good, part, false);
         client_data(PEER, id, good + part, len - part, end);
@@ -398,7 +383,7 @@ static bool random_step(uint32_t id, const uint8_t *good, size_t len)
     }
 }
 
-/** What is asserted: nothing but what the sanitizers see, and that each call ends once. */
+/** Asserts only that each call ends once; sanitizers find the rest. */
 static void random_clients_do_no_harm(void **state)
 {
     static const char *const paths[] = {"/grpctest.Test/Unary", "/grpctest.Test/Secret",
@@ -407,7 +392,6 @@ static void random_clients_do_no_harm(void **state)
     static const char *const names[] = {"pause", "wake", "hang", "fail 3 no", "hello", "big 70000"};
     struct peer_frame frame;
     uint32_t id = 1;
-
     (void)state;
     srandom(3);
     for (unsigned i = 0; i < 700; i++, id += 2) {
@@ -422,13 +406,14 @@ static void random_clients_do_no_harm(void **state)
         free(good);
         while (recv(PEER->fd, &frame, 1, MSG_PEEK | MSG_DONTWAIT) == 1 && peer_next(PEER, &frame))
             ;
-        if (PEER->eof || i % 50 == 49) { /* late frames for a closed stream may cost the rest */
+        if (PEER->eof ||
+            i % 50 == 49) { /* late frames for a closed stream may end the connection */
             peer_close(PEER);
             serve.peer = peer_connect(grpc_server_http2(serve.server), true);
             id = (uint32_t)-1;
         }
     }
-    assert_true(serve.opens > 500); /* they were calls, not refused connections */
+    assert_true(serve.opens > 500); /* most were calls, not refused connections */
 }
 
 int main(void)

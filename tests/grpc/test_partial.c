@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Messages whose end does not come, and messages that wait for the connection's next turn. */
+/* Messages whose end does not come, messages that wait for the connection's next turn, and what a
+ * connection may hold. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -13,7 +14,7 @@
 
 enum { LONG = 3 * SERVE_MESSAGE_TIMEOUT, SHORT = SERVE_MESSAGE_TIMEOUT / 4 };
 
-/* A message of the item `name`, to be sent in parts. */
+/* The message of an item with this name, to be sent in parts. */
 static uint8_t *message_of(const char *name, size_t *len)
 {
     Grpctest__Item item = GRPCTEST__ITEM__INIT;
@@ -50,7 +51,7 @@ static void half_a_message_ends_its_call_after_a_while(void **state)
     client_data(PEER, 1, bytes, len - 1, false);
     client_data(PEER, 3, bytes, 3, false);
     serve_for(LONG);
-    assert_int_equal(grpc_server_calls(serve.server), 1); /* the one that has begun none */
+    assert_int_equal(grpc_server_calls(serve.server), 1); /* the call without a message */
     expect_timeout(1);
     free(bytes);
 }
@@ -78,7 +79,7 @@ static void each_message_has_the_time_for_itself(void **state)
     memcpy(twice + len, bytes, len);
     client_open(PEER, 1, "/grpctest.Test/Talk", false);
     client_data(PEER, 1, twice, 4, false);
-    for (unsigned i = 0; i < 16; i++) { /* always in the middle of one */
+    for (unsigned i = 0; i < 16; i++) { /* always in the middle of a message */
         serve_for(SHORT);
         client_data(PEER, 1, twice + 4, len, false);
     }
@@ -104,7 +105,7 @@ static void call_that_we_hold_back_has_all_the_time(void **state)
     assert_false(reply.ended);
     reply_free(&reply);
     grpc_call_resume(serve.call);
-    serve_for(LONG); /* now it is the client who waits */
+    serve_for(LONG); /* now the client waits for the server */
     expect_timeout(1);
     free(bytes);
 }
@@ -120,9 +121,9 @@ static void ended_and_reset_calls_have_no_time_left_to_pass(void **state)
     }
     peer_frame(PEER, NGHTTP2_RST_STREAM, 0, 1, "\0\0\0\x08", 4); /* the first */
     peer_frame(PEER, NGHTTP2_RST_STREAM, 0, 7, "\0\0\0\x08", 4); /* the last */
-    client_data(PEER, 3, bytes + len - 1, 1, false);             /* whole now */
+    client_data(PEER, 3, bytes + len - 1, 1, false);             /* completes the message */
     serve_for(LONG);
-    assert_int_equal(grpc_server_calls(serve.server), 1); /* 3 goes on */
+    assert_int_equal(grpc_server_calls(serve.server), 1); /* stream 3 */
     expect_timeout(5);
     free(bytes);
 }
@@ -138,7 +139,7 @@ static void without_a_bound_half_a_message_may_stay(void **state)
 
 static void messages_beyond_a_turn_are_delivered_in_the_next(void **state)
 {
-    enum { COUNT = 9000 }; /* of which a turn takes some thousand */
+    enum { COUNT = 9000 }; /* one turn takes at most 4,096 */
     struct reply reply;
     uint8_t *bytes = calloc(1, (size_t)5 * COUNT);
     uint64_t turns;
@@ -161,10 +162,10 @@ static void messages_beyond_a_turn_are_delivered_in_the_next(void **state)
 
 /* ---- what a connection may hold ---- */
 
-/* Halves of messages, until no more of them are taken. @return the next stream's id */
+/* Sends halves of messages on new streams until one is refused. @return the next stream's id */
 static uint32_t fill_the_account(void)
 {
-    static uint8_t bytes[12000] = {0, 0, 0, 0x40, 0}; /* of a message of 16 KiB */
+    static uint8_t bytes[12000] = {0, 0, 0, 0x40, 0}; /* the beginning of a message of 16 KiB */
     size_t calls = 0;
     uint32_t id;
     for (id = 1; calls == (id - 1) / 2; id += 2) {
@@ -187,7 +188,7 @@ static void half_a_message_too_many_ends_its_own_call(void **state)
     assert_int_equal(reply_status(&reply), 8);
     assert_non_null(strstr(reply_field(reply.trailers, "grpc-message"), "max-connection-memory"));
     reply_free(&reply);
-    /* room again, when one of the others has gone */
+    /* when one of the others has ended, there is room again */
     size_t calls = grpc_server_calls(serve.server);
     peer_frame(PEER, NGHTTP2_RST_STREAM, 0, 1, "\0\0\0\x08", 4);
     client_open(PEER, id, "/grpctest.Test/Talk", false);
@@ -201,7 +202,7 @@ static void answer_of_http_that_finds_no_room_is_a_reset(void **state)
     (void)state;
     peer_settings(PEER, NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, 0);
     uint32_t id = fill_the_account();
-    for (unsigned i = 0; i < 100; i++, id += 2) /* some fit, for they are short */
+    for (unsigned i = 0; i < 100; i++, id += 2) /* some fit, because they are short */
         client_headers(PEER, id, true, ":method", "GET", ":scheme", "http", ":path", "/",
                        ":authority", "x", "content-type", "application/grpc", NULL);
     serve_for(1);
@@ -221,7 +222,7 @@ static void reply_that_finds_no_room_ends_its_call(void **state)
         client_data(PEER, id, bytes, len, true);
     }
     serve_for(1);
-    /* those that fit wait for their windows, the others were told at once */
+    /* the replies that fit wait for their windows; the other calls have failed at once */
     size_t calls = grpc_server_calls(serve.server);
     assert_true(calls >= 3 && calls <= 8);
     free(bytes);

@@ -49,7 +49,7 @@ static void arena_wipes_what_it_handed_out(void **state)
     (void)state;
     grpc_arena_init(&arena, first, sizeof(first));
     memset(grpc_arena_alloc(&arena, 33), 'x', 33);
-    memset(grpc_arena_alloc(&arena, 3000), 'x', 3000); /* the sanitizer sees a wipe past its end */
+    memset(grpc_arena_alloc(&arena, 3000), 'x', 3000); /* a sanitizer finds a wipe past its end */
     grpc_arena_clear(&arena, true);
     for (size_t i = 0; i < 33; i++)
         assert_int_equal(first[i], 0);
@@ -63,7 +63,7 @@ static void arena_without_memory_says_so(void **state)
     grpc_arena_init(&arena, NULL, 0);
     assert_non_null(grpc_arena_alloc(&arena, 0));
     assert_null(grpc_arena_alloc(&arena, SIZE_MAX - 8));
-    assert_non_null(grpc_arena_alloc(&arena, 40)); /* and is good for what there is memory for */
+    assert_non_null(grpc_arena_alloc(&arena, 40)); /* it still serves what there is memory for */
     grpc_arena_clear(&arena, false);
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* When the loop polls instead of sleeping, and that it stops. */
+/* When the loop polls instead of sleeping, and when it stops polling. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <time.h>
@@ -9,7 +9,7 @@
 #include "../http2/fixture.h"
 #include "grpc/poll.h"
 
-enum { LONG_US = 1000000 }; /* a bound that no turn of these tests reaches by itself */
+enum { LONG_US = 1000000 }; /* a bound that no turn of these tests reaches */
 
 static double seconds(void)
 {
@@ -23,7 +23,7 @@ static struct peer *connect_and_settle(struct grpc_poll *poll, uint32_t bound_us
     struct peer *peer = peer_connect(fixture.context, true);
     peer_turn(peer);
     grpc_poll_init(poll, bound_us);
-    grpc_poll_turn(poll, fixture.context, 0); /* takes over the counts */
+    grpc_poll_turn(poll, fixture.context, 0); /* records the counts */
     return peer;
 }
 
@@ -60,11 +60,12 @@ static void poll_that_finds_nothing_is_bounded_and_the_last(void **state)
     for (int i = 0; i != 3; i++)
         grpc_poll_turn(&poll, fixture.context, 100);
     assert_false(poll.eager);
-    peer_request(peer, 3, true, "/body/1", NULL); /* one poll in vain: not at once again */
+    peer_request(peer, 3, true, "/body/1",
+                 NULL); /* after a poll in vain, the next turn does not poll */
     grpc_poll_turn(&poll, fixture.context, 1000);
     assert_int_equal(fixture.requests, 2);
     assert_false(poll.eager);
-    /* 600 ms of waiting cost 2 ms of polling, not their own length */
+    /* waiting for 600 ms costs 2 ms of polling, not 600 */
     assert_true((double)(clock() - cpu) / CLOCKS_PER_SEC < 0.1);
     peer_close(peer);
 }
@@ -93,7 +94,8 @@ static void what_is_no_request_never_polls(void **state)
     peer_close(peer);
 }
 
-/* Its bytes are not read while others are served, so none that come are counted. */
+/* The bytes of a connection that waits for its turn are not read meanwhile, so they are not
+ * counted. */
 static void connection_that_waits_for_its_turn_ends_the_poll(void **state)
 {
     (void)state;

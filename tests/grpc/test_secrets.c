@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What callers send that is secret is overwritten as soon as nobody needs it. */
+/* Secrets that clients send are overwritten as soon as they are not needed any more. */
 #include <malloc.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -8,14 +8,15 @@
 
 #include <cmocka.h>
 
-#include "grpc/internal.h"
+#include "grpc/call.h"
+#include "grpc/server.h"
 #include "serve.h"
 #include "tests/server/dumped.h"
 
 #define PEER   serve.peer
 #define NEEDLE "Zq7-kept-in-a-call-of-its-own"
 
-/* The linker has what would go to free() come here first. */
+/* The linker's --wrap sends calls of free() here. */
 void __real_free(void *block);
 void __wrap_free(void *block);
 static unsigned freed_with_needle;
@@ -28,7 +29,7 @@ void __wrap_free(void *block)
     __real_free(block);
 }
 
-/** More than the call has in itself, so that the bytes get a block. */
+/** Allocates more than the call has inside itself, so that the arena needs a block. */
 static void keep_needle(struct grpc_call *call)
 {
     char *kept = grpc_arena_alloc(grpc_call_arena(call), 4000);
@@ -41,7 +42,6 @@ static void call(uint32_t id, const char *path, const char *name, const char *va
 {
     Grpctest__Item item = GRPCTEST__ITEM__INIT;
     struct reply reply;
-
     client_open(PEER, id, path, false, name, value);
     client_send(PEER, id, &item.base, true);
     client_read(PEER, id, &reply);
@@ -55,7 +55,8 @@ static void memory_of_a_call_with_metadata_or_a_secret_is_overwritten(void **sta
 {
     (void)state;
     serve.at_start = keep_needle;
-    call(1, "/grpctest.Test/Unary", "grpc-timeout", "1S"); /* neither: the check sees it */
+    call(1, "/grpctest.Test/Unary", "grpc-timeout",
+         "1S"); /* neither metadata nor a secret: the check works */
     assert_int_equal(freed_with_needle, 1);
     call(3, "/grpctest.Test/Unary", "authorization", "Bearer t");
     assert_int_equal(freed_with_needle, 0);
@@ -66,7 +67,6 @@ static void memory_of_a_call_with_metadata_or_a_secret_is_overwritten(void **sta
 static void wipe(struct grpc_call *call)
 {
     h2o_iovec_t first, second, other, name;
-
     first = grpc_call_metadata(call, "authorization");
     assert_true(grpc_call_metadata_at(call, 2, &name, &second));
     other = grpc_call_metadata(call, "authorizatio");
@@ -87,7 +87,6 @@ static void wiped_metadata_is_gone_at_once_each_of_its_name(void **state)
 {
     Grpctest__Item item = GRPCTEST__ITEM__INIT;
     struct reply reply;
-
     (void)state;
     serve.at_start = wipe;
     client_open(PEER, 1, "/grpctest.Test/Unary", false, "authorization", "Bearer one",
@@ -99,7 +98,7 @@ static void wiped_metadata_is_gone_at_once_each_of_its_name(void **state)
     reply_free(&reply);
 }
 
-#ifndef __SANITIZE_ADDRESS__ /* there its memory is malloc's, to see overflows */
+#ifndef __SANITIZE_ADDRESS__ /* secret memory is malloc's there, so that ASan finds overflows */
 static unsigned left_out;
 
 static void see_it_left_out(const uint8_t *secret)
@@ -107,14 +106,13 @@ static void see_it_left_out(const uint8_t *secret)
     left_out += is_left_out(secret) ? 1 : 0;
 }
 
-/** Of any size: what a worker that dies in a method has of it is in no core. */
+/** A password of any size is in no core dump of a worker that dies in the method. */
 static void message_that_a_method_has_is_in_no_core(void **state)
 {
     static const size_t lengths[] = {10, 3000, 16000};
     static char name[16000];
     Grpctest__Item item = GRPCTEST__ITEM__INIT;
     struct reply reply;
-
     (void)state;
     serve.at_secret = see_it_left_out;
     left_out = 0;

@@ -16,7 +16,9 @@
 
 #include <cmocka.h>
 
-#include "shm/core/internal.h"
+#include "shm/core/writer_lock.h"
+#include "shm/error.h"
+#include "shm/store.h"
 
 /* make check runs the tests in the build directory. */
 static const char tool_path[] = "src/inspect/shm-inspect";

@@ -40,7 +40,7 @@ struct grpc_server *fake_server_create(void)
     fake_note[0] = '\0';
     server->timers = timers_create(fake_now);
     server->users = user_service_create(&config);
-    assert_null(user_service_add(server->users, server));
+    assert_true(user_service_add(server->users, server, NULL));
     return server;
 }
 
@@ -88,14 +88,16 @@ void fake_call_end(struct grpc_call *call, enum grpc_status status)
 
 /* ---- the runtime ---- */
 
-const char *grpc_server_add_service(struct grpc_server *server, const struct grpc_service *service,
-                                    const uint8_t *descriptor_set, size_t len, void *data)
+bool grpc_server_add_service(struct grpc_server *server, const struct grpc_service *service,
+                             const uint8_t *descriptor_set, size_t len, void *data,
+                             struct fault *fault)
 {
+    (void)fault;
     assert_non_null(descriptor_set);
     assert_true(len > 0);
     server->service = service;
     server->data = data;
-    return NULL;
+    return true;
 }
 
 struct timers *grpc_server_timers(struct grpc_server *server)

@@ -21,7 +21,7 @@ static int open_server(void **state)
     server = fake_server_create();
     health = health_create(names, 2);
     assert_non_null(health);
-    assert_null(health_add(health, server));
+    assert_true(health_add(health, server, NULL));
     return 0;
 }
 

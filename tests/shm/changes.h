@@ -3,6 +3,7 @@
 #ifndef ROSTERD_TESTS_SHM_CHANGES_H
 #define ROSTERD_TESTS_SHM_CHANGES_H
 
+#include "shm/core/layout.h"
 #include "tests/shm/support.h"
 
 enum {

@@ -9,6 +9,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "shm/segment/name_links.h"
+#include "shm/segment/segment_file.h"
+
 enum { BODY = 64 };
 
 static char created[64];

@@ -12,7 +12,7 @@
 
 #include <cmocka.h>
 
-#include "shm/core/internal.h"
+#include "shm/error.h"
 #include "shm/store.h"
 
 struct fixture {

@@ -6,13 +6,18 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "shm/careful.h"
-#include "shm/core/log.h"
+#include "shm/core/layout.h"
+#include "shm/core/mapping.h"
+#include "shm/core/test_points.h"
+#include "shm/core/writer_lock.h"
+#include "shm/segment/grow.h"
 
 void (*shm_test_hook)(const char *point);
 
@@ -285,7 +290,7 @@ static void tool_that_cannot_map_read_only_does_not_attach(void **state)
     int rc = shm_store_attach(&store, f->name, SHM_ATTACH_READ, NULL, &f->fault);
     may_not_protect = false;
     assert_int_equal(rc, SHM_ESYS);
-    assert_non_null(strstr(f->fault.text, "cannot map it to be read alone"));
+    assert_non_null(strstr(f->fault.text, "cannot map it read-only"));
     assert_int_equal(fixture_reopen(f), SHM_OK); /* nothing is still mapped at the address */
 }
 

@@ -8,6 +8,9 @@
 #include <unistd.h>
 
 #include "shm/careful.h"
+#include "shm/core/mapping.h"
+#include "shm/core/store_handle.h"
+#include "shm/core/test_points.h"
 #include "tests/shm/support.h"
 
 void (*shm_test_hook)(const char *point);

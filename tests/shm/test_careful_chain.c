@@ -4,6 +4,10 @@
 #include <string.h>
 
 #include "shm/careful.h"
+#include "shm/core/layout.h"
+#include "shm/core/mapping.h"
+#include "shm/core/store_handle.h"
+#include "shm/core/test_points.h"
 #include "tests/shm/support.h"
 
 enum { NEWER = 1000, BODY = 64, HOT = 1, OTHER = 2, CHANGES_MAX = 100000 };

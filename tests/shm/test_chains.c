@@ -6,7 +6,10 @@
 #include <string.h>
 
 #include "shm/careful.h"
-#include "shm/core/hash.h"
+#include "shm/core/layout.h"
+#include "shm/core/mapping.h"
+#include "shm/core/store_handle.h"
+#include "shm/core/test_points.h"
 #include "tests/shm/support.h"
 
 enum { TIMES = 2000, FEW = 24, BODY = 48, NAME_AT = 8, NAME_SIZE = 16 };

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "shm/counters.h"
+#include "shm/name.h"
 
 static const char *const names[] = {"started_total", "handled_total{code=\"OK\"}", "bytes_total"};
 
@@ -58,7 +59,7 @@ static void a_file_without_counters_is_left_alone(void **state)
     assert_int_equal(ftruncate(fd, 1 << 20), 0);
     assert_int_equal(stat(path, &before), 0);
     assert_int_equal(shm_counters_open(&counters, f->name, names, 3, &f->fault), SHM_EEXIST);
-    assert_non_null(strstr(f->fault.text, ".stats: what has this name holds no counters"));
+    assert_non_null(strstr(f->fault.text, ".stats: the file of this name holds no counters"));
     assert_int_equal(shm_counters_succeed(&counters, f->name, names, 3, &f->fault), SHM_EEXIST);
     shm_counters_move(f->name, NULL);
     assert_int_equal(stat(path, &after), 0);

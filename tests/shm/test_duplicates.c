@@ -6,6 +6,10 @@
 #include <string.h>
 
 #include "shm/core/hash.h"
+#include "shm/core/layout.h"
+#include "shm/core/mapping.h"
+#include "shm/core/test_points.h"
+#include "shm/table/tower.h"
 #include "tests/shm/support.h"
 
 enum { BODY = 32, KEY_SIZE = 8, MANY = 100, TIMES = 2000 };

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The change feed: its order, and how far behind a follower may be. */
+#include "shm/core/mapping.h"
+#include "shm/core/test_points.h"
 #include "tests/shm/changes.h"
 
 void (*shm_test_hook)(const char *point);

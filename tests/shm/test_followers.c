@@ -11,7 +11,8 @@
 #include <unistd.h>
 
 #include "shm/core/grace.h"
-#include "shm/table/feed.h"
+#include "shm/core/mapping.h"
+#include "shm/core/test_points.h"
 
 void (*shm_test_hook)(const char *point);
 

@@ -9,6 +9,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "shm/core/layout.h"
+#include "shm/core/mapping.h"
+#include "shm/core/table_size.h"
+#include "shm/core/test_points.h"
+
 void (*shm_test_hook)(const char *point);
 
 enum { LARGE = 4000 };

@@ -2,6 +2,9 @@
 /* Checks the layout and the limits that docs/store.md describes. */
 #include "shm/core/alloc.h"
 #include "shm/core/layout.h"
+#include "shm/core/mapping.h"
+#include "shm/core/table_size.h"
+#include "shm/table/tower.h"
 #include "tests/shm/support.h"
 
 #include <stdio.h>

@@ -6,7 +6,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "shm/core/actor_handle.h"
+#include "shm/core/layout.h"
+#include "shm/core/mapping.h"
+#include "shm/core/test_points.h"
 #include "shm/readers/readers.h"
+#include "shm/readers/reclaim.h"
 
 void (*shm_test_hook)(const char *point);
 

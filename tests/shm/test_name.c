@@ -9,6 +9,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "shm/core/store_handle.h"
+#include "shm/name.h"
+
 static char path[300], kept[300];
 
 static int setup(void **state)

@@ -5,10 +5,14 @@
  */
 #include <errno.h>
 #include <signal.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "shm/core/layout.h"
+#include "shm/core/store_handle.h"
+#include "shm/core/test_points.h"
 #include "tests/shm/support.h"
 
 void (*shm_test_hook)(const char *point);

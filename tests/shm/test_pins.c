@@ -5,7 +5,13 @@
 
 #include <string.h>
 
+#include "shm/core/actor_handle.h"
+#include "shm/core/layout.h"
+#include "shm/core/mapping.h"
+#include "shm/core/test_points.h"
+#include "shm/core/writer_lock.h"
 #include "shm/readers/readers.h"
+#include "shm/readers/reclaim.h"
 
 void (*shm_test_hook)(const char *point);
 

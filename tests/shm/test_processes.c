@@ -6,9 +6,15 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "shm/core/layout.h"
+#include "shm/core/mapping.h"
+#include "shm/core/test_points.h"
+#include "shm/core/writer_lock.h"
 
 void (*shm_test_hook)(const char *point);
 

@@ -7,11 +7,18 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "shm/core/layout.h"
+#include "shm/core/mapping.h"
+#include "shm/core/table_size.h"
+#include "shm/core/test_points.h"
 #include "shm/rebuild/rebuild.h"
+#include "shm/segment/owner.h"
+#include "shm/segment/segment_file.h"
 
 enum { USERS = 10000 };
 
@@ -177,8 +184,9 @@ static void shared_keys_are_named_and_nothing_changes(void **state)
     f->config.key_of = shared_key_of;
     f->config.max_users = 300000;
     assert_int_equal(fixture_reopen(f), SHM_EEXIST);
-    assert_non_null(strstr(f->fault.text, "key 0 cannot become unique, 1000 users have another's: "
-                                          "'user\\x270' (users 1 and 9001), 'user\\x271' "));
+    assert_non_null(strstr(f->fault.text,
+                           "key 0 cannot become unique, 1000 users have another user's: "
+                           "'user\\x270' (users 1 and 9001), 'user\\x271' "));
     assert_non_null(strstr(f->fault.text, "'user\\x274' (users 5 and 9005), ..."));
     f->config.unique = 0;
     f->config.max_users = USERS;

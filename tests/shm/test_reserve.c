@@ -7,6 +7,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "shm/core/layout.h"
+#include "shm/core/mapping.h"
+#include "shm/core/test_points.h"
+#include "shm/core/writer_lock.h"
+#include "shm/segment/grow.h"
+
 void (*shm_test_hook)(const char *point);
 
 enum { LARGE = 4000 };

@@ -8,12 +8,16 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "shm/segment/room.h"
+#include "shm/core/layout.h"
+#include "shm/core/mapping.h"
+#include "shm/segment/cgroup_room.h"
+#include "shm/segment/grow.h"
 #include "tests/shm/support.h"
 
 #define MIB UINT64_C(1048576)

@@ -6,6 +6,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "shm/core/mapping.h"
+#include "shm/segment/segment_file.h"
 #include "tests/shm/support.h"
 
 enum { SOMEBODY = 12345 };

@@ -5,10 +5,16 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include "shm/core/layout.h"
+#include "shm/core/mapping.h"
+#include "shm/core/store_handle.h"
+#include "shm/segment/segment_file.h"
 
 static int segment_fd(const struct fixture *f)
 {

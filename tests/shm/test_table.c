@@ -3,8 +3,12 @@
 #include "tests/shm/support.h"
 
 #include <stdlib.h>
+#include <string.h>
 
+#include "shm/core/actor_handle.h"
 #include "shm/core/alloc.h"
+#include "shm/core/layout.h"
+#include "shm/core/mapping.h"
 
 static void inserted_user_is_found(void **state)
 {

@@ -5,11 +5,21 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "shm/careful.h"
+#include "shm/core/actor_handle.h"
+#include "shm/core/hash.h"
+#include "shm/core/layout.h"
+#include "shm/core/mapping.h"
+#include "shm/core/table_size.h"
+#include "shm/core/test_points.h"
+#include "shm/core/writer_lock.h"
+#include "shm/name.h"
 #include "shm/rebuild/rebuild.h"
+#include "shm/segment/segment_file.h"
 #include "shm/table/unique.h"
 
 void (*shm_test_hook)(const char *point);

@@ -5,11 +5,17 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "shm/core/hash.h"
+#include "shm/core/layout.h"
+#include "shm/core/mapping.h"
+#include "shm/readers/reclaim.h"
+#include "shm/table/tower.h"
+#include "shm/verify/image.h"
 #include "shm/verify/verify.h"
 
 enum { USERS = 400 };

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""The Debian package: installed, upgraded in place, removed, purged; under the systemd of tests/systemd/run."""
+"""The Debian package is installed, upgraded in place, removed and purged, under the systemd that
+tests/systemd/run boots."""
 import glob
 import os
 import pathlib
@@ -13,7 +14,7 @@ INSTALLED = ["/usr/sbin/rosterd", "/usr/bin/shm-inspect", "/lib/systemd/system/r
              "/lib/systemd/system/rosterd.socket", "/usr/lib/sysusers.d/rosterd.conf",
              "/usr/lib/tmpfiles.d/rosterd.conf", "/usr/share/rosterd/user_service.proto",
              "/usr/share/bash-completion/completions/rosterd"]
-# which small installations leave out, so it is looked for in the package
+# minimal installations leave documents out, so they are looked for in the package itself
 DOCUMENTS = ["man8/rosterd.8.gz", "man5/rosterd.conf.5.gz", "man1/shm-inspect.1.gz",
              "doc/rosterd/operations.md", "doc/rosterd/copyright", "doc/rosterd/alerts.yml"]
 
@@ -23,7 +24,7 @@ def dpkg(*arguments, status=0):
 
 
 def newer(directory):
-    """The same package under a later version."""
+    """The same package with a later version number."""
     tree = directory / "tree"
     run("dpkg-deb", "-R", PACKAGE, str(tree))
     control = tree / "DEBIAN/control"
@@ -50,7 +51,7 @@ def test_life_of_a_package(tmp_path):
     assert show("ActiveState") == "active" and show("UnitFileState") == "enabled"
     create("ada")
 
-    # an upgrade in place: the same table, another process, and nobody was refused
+    # an upgrade in place: another process serves the same table, and no call fails
     conf_before = pathlib.Path("/etc/rosterd/rosterd.conf")
     conf_before.write_text(conf_before.read_text() + "\nmax-connections = 1000\n")
     before = main_pid()
@@ -59,19 +60,19 @@ def test_life_of_a_package(tmp_path):
         dpkg("-i", newer(tmp_path))
         wait_for(lambda: main_pid() not in (0, before), 30, "the new program")
         assert [user.username for user in stub.ListUsers(pb.ListUsersRequest(), timeout=20)] == ["ada"]
-    wait_for(lambda: not os.path.exists(f"/proc/{before}"), 30, "the old one gone")
+    wait_for(lambda: not os.path.exists(f"/proc/{before}"), 30, "the old program gone")
     assert show("ActiveState") == "active" and show("NRestarts") == "0"
     assert "max-connections = 1000" in conf_before.read_text()
     assert "upgrade: process" in journal()
 
-    # removed, the table and the configuration stay; installed again, they are served
+    # when the package is removed, table and configuration stay; installed again, it serves them
     dpkg("-r", "rosterd")
     assert not os.path.exists("/usr/sbin/rosterd")
     assert os.path.exists("/dev/shm/rosterd") and os.path.exists("/etc/rosterd/rosterd.conf")
     dpkg("-i", PACKAGE)
     assert names() == ["ada"]
 
-    # purged, nothing is left but the user
+    # a purge leaves only the system user
     dpkg("-P", "rosterd")
     left = [path for path in ["/etc/rosterd", "/dev/shm/rosterd", "/dev/shm/rosterd.stats",
                               "/var/log/rosterd", "/run/rosterd", *INSTALLED] if os.path.exists(path)]

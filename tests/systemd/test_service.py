@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""rosterd as a service: under a real systemd, which tests/systemd/run boots."""
+"""rosterd as a service of a real systemd, which tests/systemd/run boots."""
 import contextlib
 import json
 import os
@@ -100,7 +100,8 @@ def configure(text):
 
 @pytest.fixture(autouse=True)
 def service():
-    """Each test finds no service, no table, the sample configuration; and leaves that."""
+    """Each test starts with the sample configuration, without a running service or a table, and leaves
+    it so."""
     sample = pathlib.Path("/usr/share/rosterd/rosterd.conf").read_text()
     configure(sample)
     yield
@@ -114,7 +115,7 @@ def service():
 
 
 class Load:
-    """Fresh connections, one after the other; whoever is refused or reset is counted."""
+    """A thread that makes calls on one fresh connection after the other; failures are noted."""
 
     def __init__(self):
         self.calls, self.failures, self.stopped = 0, [], False
@@ -152,7 +153,7 @@ def test_unit_is_clean_and_hardened():
 
 def test_start_is_told_when_it_serves_and_status_counts():
     systemctl("start", UNIT)
-    create("ada")  # at once: it was ready
+    create("ada")  # systemctl has waited until the server is ready
     assert show("ActiveState") == "active" and show("Type") == "notify"
     with client() as stub:
         stub.ListUsers(pb.ListUsersRequest())
@@ -308,7 +309,7 @@ def test_credentials_are_what_only_root_can_read():
 def test_socket_activation_refuses_nobody_across_a_restart():
     systemctl("start", "rosterd.socket")
     assert show("ActiveState") == "inactive"
-    create("ada", wait_for_ready=True)  # which starts it
+    create("ada", wait_for_ready=True)  # the connection starts the service
     assert "Server started on port 50051" in journal()
     with Load() as load:
         wait_for(lambda: load.calls > 30)
@@ -323,12 +324,12 @@ def test_socket_of_systemd_takes_the_place_of_the_entry_with_its_address():
     configure("listen = 127.0.0.1:50051\nlisten = 127.0.0.1:20200\n"
               "metrics-listen = 127.0.0.1:9090\n")
     systemctl("start", "rosterd.socket", "rosterd-metrics.socket")
-    systemctl("start", UNIT)  # else the addresses would be in use
+    systemctl("start", UNIT)  # fails if rosterd binds the addresses again
     create("ada")
     for port in (20200, 9090):
         socket.create_connection(("127.0.0.1", port), 10).close()
     held = run("ss", "-Hltnp").stdout
-    assert held.count(":50051 ") == 2 and held.count(":9090 ") == 1  # IPv6 is systemd's alone
+    assert held.count(":50051 ") == 2 and held.count(":9090 ") == 1  # the IPv6 socket comes from systemd
     systemctl("reload", UNIT)
     create("bob")
     systemctl("stop", UNIT)
@@ -393,8 +394,8 @@ def test_fork_that_fails_refuses_a_reload_and_is_tried_again_else():
     create("ada")
     before = main_pid()
     os.kill(before, signal.SIGHUP)
-    wait_for(lambda: "reload: workers: cannot start one: Resource temporarily unavailable; what was "
-             "in force stays" in journal())
+    wait_for(lambda: "reload: workers: cannot start a worker: Resource temporarily unavailable; the "
+             "previous configuration stays in force" in journal())
     assert main_pid() == before and show("ActiveState") == "active"
     assert names() == ["ada"]
     os.kill(workers()[0], signal.SIGKILL)
@@ -408,7 +409,7 @@ def upgrade():
     before = main_pid()
     systemctl("kill", "-s", "USR2", "--kill-who=main", UNIT)
     wait_for(lambda: main_pid() != before, 20, "another main process")
-    wait_for(lambda: not pathlib.Path(f"/proc/{before}").exists(), 20, "the old one gone")
+    wait_for(lambda: not pathlib.Path(f"/proc/{before}").exists(), 20, "the old program gone")
     assert show("ActiveState") == "active"
     return main_pid()
 
@@ -429,7 +430,7 @@ def test_upgrade_under_load_and_three_watchdog_periods_after_it():
     assert main_pid() == second and show("NRestarts") == "0"
     assert show("StatusText") != ""
     configure("workers = 3\n")
-    systemctl("reload", UNIT)  # the new one is asked, and answers
+    systemctl("reload", UNIT)  # the new program is asked, and answers
     wait_for(lambda: len(workers()) == 3, 10)
     assert names() == ["ada"]
 
@@ -456,7 +457,7 @@ def test_new_program_that_fails_leaves_the_old_one_serving():
     program.chmod(0o755)
     try:
         systemctl("kill", "-s", "USR2", "--kill-who=main", UNIT)
-        wait_for(lambda: "exited with status 1 before it served; this one goes on" in journal())
+        wait_for(lambda: "exited with status 1 before it served; this one continues to serve" in journal())
     finally:
         program.unlink()
         program.write_bytes(good)

@@ -9,10 +9,14 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include <cmocka.h>
 
-#include "shm/table/reserve.h"
+#include "shm/core/mapping.h"
+#include "shm/error.h"
+#include "shm/segment/segment_file.h"
+#include "shm/write/reserve.h"
 #include "tests/torture/flips.h"
 
 #include <signal.h>

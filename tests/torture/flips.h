@@ -3,6 +3,8 @@
 #ifndef ROSTERD_TESTS_TORTURE_FLIPS_H
 #define ROSTERD_TESTS_TORTURE_FLIPS_H
 
+#include <stdbool.h>
+
 #include "tests/torture/killer.h"
 
 /** Contents of an intact segment's arena, one array element per granule of 16 bytes. */

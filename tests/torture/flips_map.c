@@ -5,8 +5,10 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "shm/core/alloc.h"
+#include "shm/core/mapping.h"
 #include "shm/table/retire.h"
 
 enum { GRANULE = 16 };

@@ -11,6 +11,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -24,6 +25,9 @@
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include "shm/error.h"
+#include "shm/segment/segment_file.h"
 
 /* Number of trials in a short round, as `make check` runs it. */
 #ifdef SANITIZED

@@ -18,7 +18,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "shm/core/internal.h"
+#include "shm/core/layout.h"
 #include "shm/store.h"
 
 /* ---- the world ---- */

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The operations that are killed. */
+#include "shm/core/mapping.h"
+#include "shm/error.h"
 #include "tests/torture/killer.h"
 
 enum { LARGE_BATCH = 4, BATCH = 12, COPIED_BATCH = 25 };

@@ -4,9 +4,14 @@
 #include "tests/torture/killer.h"
 
 #include <signal.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include "shm/core/mapping.h"
+#include "shm/error.h"
+#include "shm/table/tower.h"
 
 enum {
     USERS = 100,

@@ -5,11 +5,14 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "shm/core/hash.h"
+#include "shm/error.h"
+#include "shm/segment/segment_file.h"
 
 enum { SLACK = 16 << 20 };
 

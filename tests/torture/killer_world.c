@@ -4,9 +4,15 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
+#include "shm/core/actor_handle.h"
 #include "shm/core/hash.h"
+#include "shm/core/mapping.h"
+#include "shm/error.h"
+#include "shm/slots/slot.h"
+#include "shm/table/tower.h"
 
 struct shm_store *world_store;
 

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "shm/error.h"
+
 void model_init(struct model *model, uint64_t max_users, unsigned unique)
 {
     memset(model, 0, sizeof(*model));

@@ -3,7 +3,14 @@
 #include "tests/torture/storm_stage.h"
 
 #include <signal.h>
+#include <string.h>
 #include <unistd.h>
+
+#include "shm/core/mapping.h"
+#include "shm/core/test_points.h"
+#include "shm/error.h"
+#include "shm/segment/grow.h"
+#include "shm/store.h"
 
 enum { MORE_USERS = 100000 };
 

@@ -5,6 +5,11 @@
 #include <string.h>
 
 #include "shm/careful.h"
+#include "shm/core/layout.h"
+#include "shm/core/store_handle.h"
+#include "shm/core/test_points.h"
+#include "shm/error.h"
+#include "shm/store.h"
 
 enum { ATTEMPTS = 100, LOOKED_FOR = 0 }; /* no body is older than this user's */
 

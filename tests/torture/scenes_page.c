@@ -5,6 +5,10 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include "shm/core/mapping.h"
+#include "shm/error.h"
+#include "shm/store.h"
+
 static void list_and_stop_before_the_section(struct shm_actor *actor)
 {
     struct shm_snapshot snapshot;

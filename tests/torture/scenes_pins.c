@@ -10,7 +10,11 @@
 #include <urcu/arch.h>
 #include <urcu/uatomic.h>
 
-#include "shm/core/grace.h"
+#include "shm/core/layout.h"
+#include "shm/core/mapping.h"
+#include "shm/error.h"
+#include "shm/readers/reclaim.h"
+#include "shm/store.h"
 
 /* ---- pins by the hundred ---- */
 

@@ -15,6 +15,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "shm/core/layout.h"
+#include "shm/core/mapping.h"
 #include "shm/counters.h"
 
 enum { PAGE = 4096, ENOUGH_MB = 64, BIG_BODY = 3000, FIRST = 100000 };

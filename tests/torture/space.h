@@ -3,6 +3,8 @@
 #ifndef ROSTERD_TESTS_TORTURE_SPACE_H
 #define ROSTERD_TESTS_TORTURE_SPACE_H
 
+#include <stdbool.h>
+
 #include "tests/shm/support.h"
 
 extern bool space_mounts; /* whether the process may mount a /dev/shm of its own */

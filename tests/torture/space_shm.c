@@ -11,6 +11,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "shm/core/layout.h"
+
 /* ---- a clock ---- */
 
 static int64_t ahead_ms;

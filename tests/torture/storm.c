@@ -7,11 +7,15 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "shm/core/hash.h"
+#include "shm/core/mapping.h"
+#include "shm/error.h"
+#include "shm/table/tower.h"
 #include "shm/table/unique.h"
 
 struct storm *storm;

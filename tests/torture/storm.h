@@ -7,10 +7,10 @@
 #ifndef ROSTERD_TESTS_TORTURE_STORM_H
 #define ROSTERD_TESTS_TORTURE_STORM_H
 
+#include <stdbool.h>
 #include <stdnoreturn.h>
 #include <sys/types.h>
 
-#include "shm/core/internal.h"
 #include "tests/torture/model.h"
 
 enum {

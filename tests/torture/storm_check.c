@@ -6,6 +6,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "shm/core/layout.h"
+#include "shm/core/mapping.h"
+#include "shm/error.h"
+
 enum { RECLAIM_SECONDS = 5, BYTES_OF_TEXT = 400 };
 
 static void first_fault(void *data, const char *line)

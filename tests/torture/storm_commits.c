@@ -4,7 +4,13 @@
 
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
+
+#include "shm/core/test_points.h"
+#include "shm/core/writer_lock.h"
+#include "shm/error.h"
+#include "shm/store.h"
 
 /* ---- dead writers ---- */
 

@@ -7,6 +7,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "shm/core/layout.h"
+
 enum {
     KILLS_A_ROUND = 80,
     ROUNDS_A_SEGMENT = 6,

@@ -12,12 +12,16 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "shm/error.h"
+#include "shm/segment/segment_file.h"
 
 enum { SCENE_SECONDS = 60 };
 

@@ -3,9 +3,13 @@
  * master. */
 #include "tests/torture/storm.h"
 
+#include <string.h>
 #include <unistd.h>
 
 #include "shm/careful.h"
+#include "shm/core/layout.h"
+#include "shm/core/test_points.h"
+#include "shm/error.h"
 
 /* ---- followers ---- */
 

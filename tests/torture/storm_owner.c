@@ -3,8 +3,14 @@
 #include "tests/torture/storm.h"
 
 #include <signal.h>
+#include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include "shm/core/mapping.h"
+#include "shm/core/test_points.h"
+#include "shm/error.h"
+#include "shm/segment/segment_file.h"
 
 enum { SMALL_HELD = 64 << 10 };
 

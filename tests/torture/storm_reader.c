@@ -3,7 +3,13 @@
 #include "tests/torture/storm.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
+
+#include "shm/core/layout.h"
+#include "shm/core/test_points.h"
+#include "shm/error.h"
+#include "shm/table/cursor.h"
 
 enum { LISTINGS = SHM_PINS + 2 }; /* listings at once per reader; mostly fewer */
 

@@ -5,6 +5,11 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include "shm/core/layout.h"
+#include "shm/core/mapping.h"
+#include "shm/error.h"
+#include "shm/store.h"
+
 /* ---- readers ---- */
 
 static void read_and_rest_in_section(struct shm_actor *actor)

@@ -4,8 +4,13 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include "shm/core/test_points.h"
+#include "shm/error.h"
+#include "shm/store.h"
 
 void (*shm_test_hook)(const char *point);
 struct shm_actor *stage_actor;

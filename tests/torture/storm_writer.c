@@ -4,9 +4,14 @@
 #include "tests/torture/storm.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "shm/core/layout.h"
+#include "shm/core/mapping.h"
+#include "shm/core/test_points.h"
+#include "shm/core/writer_lock.h"
+#include "shm/error.h"
 
 struct storm_op storm_op;
 

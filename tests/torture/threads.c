@@ -19,7 +19,7 @@
 #include <unistd.h>
 
 #include "shm/careful.h"
-#include "shm/core/internal.h"
+#include "shm/error.h"
 #include "shm/store.h"
 
 enum {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Which texts make a user, that a body is what protobuf-c writes, and its keys. */
+/* Which texts a user may have, bodies (which must be what protobuf-c writes), and keys. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -36,11 +36,18 @@ static struct user_fields user(const char *username, const char *email)
 
 /* ---- checks ---- */
 
+/* @return NULL: a user may be like this; otherwise the reason why not */
+static const char *reason_against(const struct user_fields *fields)
+{
+    const char *reason = "not set";
+    return user_check(fields, &reason) ? NULL : reason;
+}
+
 static void username_is_required(void **state)
 {
     (void)state;
     struct user_fields none = user("", "a@b");
-    assert_string_equal(user_check(&none), "username is required");
+    assert_string_equal(reason_against(&none), "username is required");
 }
 
 static void username_may_have_255_bytes_and_no_more(void **state)
@@ -48,9 +55,9 @@ static void username_may_have_255_bytes_and_no_more(void **state)
     (void)state;
     struct user_fields long_one = user("", "");
     long_one.username = bytes(letters, 255);
-    assert_null(user_check(&long_one));
+    assert_null(reason_against(&long_one));
     long_one.username = bytes(letters, 256);
-    assert_string_equal(user_check(&long_one), "username is longer than 255 bytes");
+    assert_string_equal(reason_against(&long_one), "username is longer than 255 bytes");
 }
 
 static void nul_in_username_or_email_is_refused(void **state)
@@ -58,17 +65,17 @@ static void nul_in_username_or_email_is_refused(void **state)
     (void)state;
     struct user_fields nul = user("", "");
     nul.username = bytes("a\0b", 3);
-    assert_string_equal(user_check(&nul), "username contains U+0000");
+    assert_string_equal(reason_against(&nul), "username contains U+0000");
     nul.username = text("a");
     nul.email = bytes("a@b\0", 4);
-    assert_string_equal(user_check(&nul), "email contains U+0000");
+    assert_string_equal(reason_against(&nul), "email contains U+0000");
 }
 
 static void email_may_be_absent(void **state)
 {
     (void)state;
     struct user_fields no_email = user("alice", "");
-    assert_null(user_check(&no_email));
+    assert_null(reason_against(&no_email));
 }
 
 static void email_needs_one_at_with_text_on_both_sides(void **state)
@@ -78,11 +85,11 @@ static void email_needs_one_at_with_text_on_both_sides(void **state)
     static const char *const bad[] = {"alice", "@", "@b", "a@", "a@b@c", "a@@b", "@a@b", "a@b@"};
     for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
         struct user_fields one = user("alice", good[i]);
-        assert_null(user_check(&one));
+        assert_null(reason_against(&one));
     }
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         struct user_fields one = user("alice", bad[i]);
-        assert_string_equal(user_check(&one), "email must have one @ with text on both sides");
+        assert_string_equal(reason_against(&one), "email must have one @ with text on both sides");
     }
 }
 
@@ -92,16 +99,17 @@ static void email_may_have_254_bytes_and_no_more(void **state)
     struct user_fields one = user("alice", "");
     letters[1] = '@';
     one.email = bytes(letters, 254);
-    assert_null(user_check(&one));
+    assert_null(reason_against(&one));
     one.email = bytes(letters, 255);
-    assert_string_equal(user_check(&one), "email is longer than 254 bytes");
+    assert_string_equal(reason_against(&one), "email is longer than 254 bytes");
     letters[1] = 'x';
 }
 
 static const char *check_roles(const struct user_text *roles, size_t num_roles)
 {
     struct user_fields one = {.roles = roles, .num_roles = num_roles};
-    return user_check_roles(&one);
+    const char *reason = "not set";
+    return user_check_roles(&one, &reason) ? NULL : reason;
 }
 
 static const char *check_role(struct user_text role)
@@ -145,8 +153,8 @@ static ProtobufCBinaryData packed(struct user_text text)
     return (ProtobufCBinaryData){.len = text.len, .data = (uint8_t *)text.data};
 }
 
-/* The whole message, as protobuf-c packs it, is the id field and our body; and read, it is what it
- * was made of. */
+/* Asserts that id field and body together are the message that protobuf-c packs, and that decoding
+ * and encoding the body again gives the same bytes. */
 static void assert_encoded_as_protobuf_c_does(const struct user_fields *from)
 {
     static const uint8_t id[UUID_SIZE] = {0x01, 0x23, 0x45, 0x67, 0x89, 0xab, 0x4d, 0xef,
@@ -222,7 +230,7 @@ static void length_of_two_bytes_starts_at_128(void **state)
     }
 }
 
-/* What valgrind and ASan see: a copy of just these bytes, so that a read past them is found. */
+/* Decodes a copy that has exactly these bytes, so that valgrind and ASan find a read past them. */
 static bool decode_exact(struct user_fields *fields, struct user_text *roles, const uint8_t *body,
                          size_t len)
 {
@@ -245,7 +253,7 @@ static void body_that_ends_inside_a_field_is_refused(void **state)
     size_t len = user_body_encode(body, &one), whole = 0;
     for (size_t cut = 1; cut < len; cut++)
         whole += decode_exact(&back, roles, body, cut);
-    assert_int_equal(whole, 3); /* behind each field but the last */
+    assert_int_equal(whole, 3); /* the cuts that fall between two fields */
 }
 
 #define ASSERT_REFUSED(literal)                                                                    \
@@ -347,8 +355,8 @@ static void key_of_a_text_is_the_key_of_its_user(void **state)
     assert_int_equal(user_key_of_text(USER_KEY_USERNAME, bytes(letters, 257), out), 0);
 }
 
-/* Every byte of a body changed to every value, and every length: nothing is read or written out of
- * bounds, which a sanitizer sees. */
+/* Changes every byte of a body to every value, at many lengths. Sanitizers find what is read or
+ * written out of bounds. */
 static void damaged_body_has_some_key_or_none(void **state)
 {
     (void)state;

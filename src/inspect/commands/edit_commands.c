@@ -151,16 +151,15 @@ static enum inspect_exit parse_role(struct role_change *change, struct user_text
     struct user_fields fields = {.roles = &role, .num_roles = 1};
     if (!utf8_valid(role.data, role.len))
         return edit_fail_role(role, "it is not UTF-8");
-    const char *reason = user_check_roles(&fields);
-    if (reason != NULL)
+    const char *reason;
+    if (!user_check_roles(&fields, &reason))
         return edit_fail_role(role, reason);
     if (change->num_roles == USER_ROLES_MAX)
         return report_fail(INSPECT_USAGE, "set-roles: there are more than %d roles",
                            USER_ROLES_MAX);
     change->roles[change->num_roles++] = role;
     fields = (struct user_fields){.roles = change->roles, .num_roles = change->num_roles};
-    reason = user_check_roles(&fields);
-    return reason == NULL ? INSPECT_DONE : edit_fail_role(role, reason);
+    return user_check_roles(&fields, &reason) ? INSPECT_DONE : edit_fail_role(role, reason);
 }
 
 static enum inspect_exit parse_roles(struct role_change *change, const char *list)

@@ -209,10 +209,8 @@ static bool parse_user(struct json_object *object, const char *line, size_t len,
     fields.created_at = json_object_get_int64(created_at);
     if (!get_roles(object, roles, &fields.num_roles, fault))
         return false;
-    const char *reason = user_check(&fields);
-    if (reason == NULL)
-        reason = user_check_roles(&fields);
-    if (reason != NULL)
+    const char *reason;
+    if (!user_check(&fields, &reason) || !user_check_roles(&fields, &reason))
         return fault_set(fault, "%s", reason);
     record->body_len = (uint32_t)user_body_encode(record->body, &fields);
     assert(record->body_len <= sizeof(record->body));

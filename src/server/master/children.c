@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "server/master/children.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -8,18 +9,21 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/param.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "server/os/log.h"
+#include "server/worker/worker.h"
 
 enum {
-    HEALTHY_MS = 5000,    /* who lived this long did not die of its start */
-    BACKOFF_FIRST_MS = 1, /* before the second quick death's successor */
-    BACKOFF_LONGEST_MS = 10000,
-    LOOP_DEATHS = 3, /* in a row are a crash loop */
-    GAP_MS = 3000,   /* without a look at the workers: the machine stood still, too */
+    HEALTHY_MS = 5000,          /* a worker that lived this long did not die of its start */
+    BACKOFF_FIRST_MS = 1,       /* before the respawn after the second quick death */
+    BACKOFF_LONGEST_MS = 10000, /* reached with the 16th quick death in a row */
+    BACKOFF_DOUBLINGS_MAX = 16, /* more would pass BACKOFF_LONGEST_MS anyway */
+    LOOP_DEATHS = 3,            /* so many quick deaths in a row are a crash loop */
+    GAP_MS = 3000,              /* between two progress checks: the machine has stood still */
 };
 
 bool children_open(struct children *children, const struct worker_config *config, unsigned count)
@@ -53,12 +57,15 @@ void children_close(struct children *children)
 
 /* ---- fork ---- */
 
-static int run_child(struct children *children, unsigned number, int report_fd, pid_t master)
+/* In the child. */
+static void run_child(struct children *children, unsigned number, int report_fd, pid_t master,
+                      children_run *run, void *data)
 {
-    /* a worker without a master would hold the segment and serve unsupervised */
+    /* The worker must die with its master: it would hold the segment and serve unsupervised. The
+     * master may have died before prctl(), and then no signal comes. */
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != master)
-        return 1;
+        _exit(EXIT_FAILURE);
     for (unsigned i = 0; i < children->count; i++) {
         if (children->all[i].report_fd >= 0)
             close(children->all[i].report_fd);
@@ -69,41 +76,44 @@ static int run_child(struct children *children, unsigned number, int report_fd, 
     config.place = children->all[number].place;
     config.board = &children->boards[number].board;
     config.report_fd = report_fd;
-    return worker_run(&config);
+    run(&config, data);
 }
 
-int children_spawn(struct children *children, unsigned number, uint64_t now,
-                   void (*in_child)(void *data), void *data)
+/* @return the result of fork(), with errno set where it failed or no pipe could be made */
+static pid_t fork_with_pipe(int ends[2])
 {
+    if (pipe2(ends, O_CLOEXEC) != 0)
+        return -1;
+    pid_t pid = fork();
+    int reason = errno;
+    if (pid != 0)
+        close(ends[1]);
+    if (pid <= 0)
+        close(ends[0]);
+    errno = reason;
+    return pid;
+}
+
+bool children_spawn(struct children *children, unsigned number, uint64_t now, children_run *run,
+                    void *data, struct fault *fault)
+{
+    assert(number < children->count && children->all[number].pid == 0);
     struct child *child = &children->all[number];
-    int report[2];
-    pid_t master = getpid();
-    child->started_at = child->turned_at = now; /* also a try that fails is one, for its back-off */
-    int place = admission_place(children->config.admission);
-    if (place < 0) {
-        errno = EAGAIN;
-        return CHILDREN_NO_FORK;
-    }
-    if (pipe2(report, O_CLOEXEC) != 0) {
-        admission_forget(children->config.admission, (unsigned)place);
-        return CHILDREN_NO_FORK;
-    }
-    child->place = (unsigned)place;
+    child->started_at = child->turned_at = now; /* the back-off also counts a fork that fails */
+    if (!admission_take_place(children->config.admission, &child->place))
+        return fault_set(fault, "more than %d workers at once", ADMISSION_PLACES);
     memset(&children->boards[number], 0, sizeof(children->boards[number]));
     children->boards[number].board.slot = SHM_SLOTS; /* none yet */
-    pid_t pid = fork();
-    if (pid == 0) {
-        close(report[0]);
-        in_child(data);
-        return run_child(children, number, report[1], master);
-    }
-    int reason = errno;
-    close(report[1]);
+    pid_t master = getpid();
+    int report[2];
+    pid_t pid = fork_with_pipe(report);
     if (pid < 0) {
-        close(report[0]);
-        admission_forget(children->config.admission, child->place);
-        errno = reason;
-        return CHILDREN_NO_FORK;
+        admission_free_place(children->config.admission, child->place);
+        return fault_set(fault, "%s", strerror(errno));
+    }
+    if (pid == 0) {
+        run_child(children, number, report[1], master, run, data);
+        return true;
     }
     fcntl(report[0], F_SETFL, O_NONBLOCK);
     child->pid = pid;
@@ -111,7 +121,7 @@ int children_spawn(struct children *children, unsigned number, uint64_t now,
     child->ready = false;
     child->report[0] = '\0';
     child->turns_seen = 0;
-    return CHILDREN_SPAWNED;
+    return true;
 }
 
 /* ---- readiness ---- */
@@ -144,7 +154,7 @@ void children_read_reports(struct children *children)
             continue;
         read_report(child);
         if (child->ready)
-            log_info("worker %u (pid %d) accepts", i, (int)child->pid);
+            log_info("worker %u (pid %d) accepts connections", i, (int)child->pid);
     }
 }
 
@@ -173,8 +183,9 @@ void children_signal(const struct children *children, int signal)
 
 /* ---- death ---- */
 
-int children_bury(struct children *children, pid_t pid)
+bool children_mark_dead(struct children *children, pid_t pid, unsigned *number)
 {
+    assert(pid > 0);
     for (unsigned i = 0; i < children->count; i++) {
         struct child *child = &children->all[i];
         if (child->pid != pid)
@@ -183,9 +194,10 @@ int children_bury(struct children *children, pid_t pid)
             read_report(child);
         child->pid = 0;
         child->ready = false;
-        return (int)i;
+        *number = i;
+        return true;
     }
-    return -1;
+    return false;
 }
 
 void children_describe_end(char *text, size_t size, int status)
@@ -197,26 +209,7 @@ void children_describe_end(char *text, size_t size, int status)
         snprintf(text, size, "exited with status %d", WEXITSTATUS(status));
 }
 
-void children_obituary(const struct children *children, unsigned number, pid_t pid, int status)
-{
-    const struct stats_board *board = &children->boards[number].board;
-    char end[128], last[160] = "";
-    children_describe_end(end, sizeof(end), status);
-    if (board->calls != 0)
-        snprintf(last, sizeof(last), ", the last one %s", stats_method_name(board->method));
-    log_error("worker %u (pid %d) %s; calls in flight: %u%s", number, (int)pid, end, board->calls,
-              last);
-}
-
-void children_release(struct children *children, unsigned number)
-{
-    const struct stats_board *board = &children->boards[number].board;
-    shm_actor_reap(children->config.store);
-    admission_forget(children->config.admission, children->all[number].place);
-    balance_forget(children->config.balance, number);
-    if (board->slot < SHM_SLOTS)
-        stats_clear_gauges(shm_counters_row(children->config.counters, board->slot));
-}
+/* ---- progress ---- */
 
 unsigned children_check_progress(struct children *children, uint64_t timeout, uint64_t now)
 {
@@ -255,43 +248,42 @@ bool children_describe_loop(const struct children *children, uint64_t now, char 
 {
     for (unsigned i = 0; i < children->count; i++) {
         const struct child *child = &children->all[i];
-        if (child->quick < LOOP_DEATHS ||
+        if (child->quick_deaths < LOOP_DEATHS ||
             (child->pid != 0 && now >= child->started_at + HEALTHY_MS))
             continue;
         snprintf(text, size, "worker %u died %u times in a row, each soon after its start", i,
-                 child->quick);
+                 child->quick_deaths);
         return true;
     }
     return false;
 }
 
+/* ---- respawn ---- */
+
 void children_plan_respawn(struct children *children, unsigned number, uint64_t now)
 {
     struct child *child = &children->all[number];
+    assert(child->pid == 0);
     uint64_t delay = 0;
     if (now - child->started_at >= HEALTHY_MS)
-        child->quick = 0;
+        child->quick_deaths = 0;
     else
-        child->quick++;
-    if (child->quick > 1) {
-        unsigned doublings = child->quick - 2 < 16 ? child->quick - 2 : 16;
-        delay = (uint64_t)BACKOFF_FIRST_MS << doublings;
-        delay = delay < BACKOFF_LONGEST_MS ? delay : BACKOFF_LONGEST_MS;
+        child->quick_deaths++;
+    if (child->quick_deaths > 1) {
+        unsigned doublings = MIN(child->quick_deaths - 2, (unsigned)BACKOFF_DOUBLINGS_MAX);
+        delay = MIN((uint64_t)BACKOFF_FIRST_MS << doublings, (uint64_t)BACKOFF_LONGEST_MS);
     }
-    if (child->quick >= LOOP_DEATHS)
-        log_warning("worker %u dies young: the next one starts in %u ms", number, (unsigned)delay);
+    if (child->quick_deaths >= LOOP_DEATHS)
+        log_warning("worker %u keeps dying soon after its start: it is started again in %u ms",
+                    number, (unsigned)delay);
     child->respawn_at = now + delay;
 }
 
-int children_respawn_wait(const struct children *children, uint64_t now)
+uint64_t children_next_respawn(const struct children *children)
 {
-    int wait = -1;
-    for (unsigned i = 0; i < children->count; i++) {
-        const struct child *child = &children->all[i];
-        if (child->pid != 0)
-            continue;
-        int due = child->respawn_at > now ? (int)(child->respawn_at - now) : 0;
-        wait = wait < 0 || due < wait ? due : wait;
-    }
-    return wait;
+    uint64_t next = UINT64_MAX;
+    for (unsigned i = 0; i < children->count; i++)
+        if (children->all[i].pid == 0)
+            next = MIN(next, children->all[i].respawn_at);
+    return next;
 }

@@ -1,85 +1,92 @@
 /* SPDX-License-Identifier: MIT */
-/* The workers as their master sees them: fork, readiness, death, and the next one. */
+/* The workers of one generation, as the master sees them: fork, readiness, progress, respawn. */
 #ifndef ROSTERD_SERVER_MASTER_CHILDREN_H
 #define ROSTERD_SERVER_MASTER_CHILDREN_H
 
 #include <poll.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "server/worker/worker.h"
+#include "base/fault.h"
+#include "server/worker/worker_config.h"
+#include "service/observe/stats.h"
 
 struct child {
-    pid_t pid;     /* 0: none now */
-    int report_fd; /* -1 once it is ready, or when there is none */
-    bool ready;
-    unsigned place;      /* of its admission */
-    uint32_t turns_seen; /* of its loop */
-    uint64_t turned_at;  /* ms: when they were another number */
-    unsigned quick;      /* deaths in a row, each soon after its start */
-    uint64_t started_at; /* ms, monotonic */
-    uint64_t respawn_at; /* ms, while pid is 0 */
-    char report[256];    /* why it could not start */
+    pid_t pid;             /* 0: not running */
+    int report_fd;         /* the pipe for its report; -1: it was read, or there is none */
+    bool ready;            /* it accepts connections */
+    unsigned place;        /* its row in the admission */
+    uint32_t turns_seen;   /* turns of its loop, at the last check */
+    uint64_t turned_at;    /* ms: when turns_seen last changed */
+    unsigned quick_deaths; /* in a row, each soon after its start */
+    uint64_t started_at;   /* ms, monotonic */
+    uint64_t respawn_at;   /* ms: when to start it, while it is not running */
+    char report[256];      /* why it could not start */
 };
 
-/* One line of cache each, because its worker writes it with every call. */
+/* One cache line per worker, which the worker writes during every call. */
 struct board_line {
     _Alignas(64) struct stats_board board;
 };
 
 struct children {
-    struct worker_config config; /* what all workers share */
+    struct worker_config config; /* common to all workers */
     struct board_line *boards;   /* `count`, in anonymous shared memory */
-    struct child *all;
+    struct child *all;           /* `count`; the index is the worker's number */
     unsigned count;
-    uint64_t checked_at; /* ms: the last children_check_progress() */
+    uint64_t checked_at; /* ms: when children_check_progress() was last called */
 };
 
-/** @return false with errno set */
+/** Prepares `count` workers, of which none runs yet. @return false with errno set */
 bool children_open(struct children *children, const struct worker_config *config, unsigned count);
-/** When none runs any more. */
+/** Frees it all. In the master, when none of them runs; in a worker, at any time. */
 void children_close(struct children *children);
 
+/** Runs a worker to its end, in its own process. */
+typedef void children_run(const struct worker_config *config, void *data);
 /**
- * Forks worker `number`.
- * @param in_child called in the child first: closes what is the master's alone
- * @return in the master: -1, or that fork failed: -2 with errno. In the child,
- *   when it is done: its exit status, 0 to 255; the caller then leaves main().
+ * Forks worker `number`, which must not be running. Returns in both processes: in the master at
+ * once, in the worker's process when `run` has returned. `run` tells its caller by `data` in which
+ * process it is.
+ * @return false: no process was started, and the fault says why
  */
-int children_spawn(struct children *children, unsigned number, uint64_t now,
-                   void (*in_child)(void *data), void *data);
-enum { CHILDREN_SPAWNED = -1, CHILDREN_NO_FORK = -2 };
+bool children_spawn(struct children *children, unsigned number, uint64_t now, children_run *run,
+                    void *data, struct fault *fault);
 
-/** The pipes of those that are not ready yet. @return how many were written to fds */
+/** Adds the report pipes of workers that are not ready yet. @return how many were added to `fds` */
 size_t children_poll_set(const struct children *children, struct pollfd *fds);
-/** Reads what workers reported. */
+/** Reads what workers have reported: that they accept, or why they cannot start. */
 void children_read_reports(struct children *children);
 bool children_all_ready(const struct children *children);
+/** How many of them run. */
 unsigned children_running(const struct children *children);
+/** Sends the signal to all that run. */
 void children_signal(const struct children *children, int signal);
 
-/** Marks the child with this pid as gone. @return its number, or -1 */
-int children_bury(struct children *children, pid_t pid);
-/** "killed by signal 9 (Killed)" or "exited with status 1" */
+/** Marks the worker with this pid as not running, after it has read its report.
+ * @return false: it is none of these workers; else its number is set */
+bool children_mark_dead(struct children *children, pid_t pid, unsigned *number);
+/** Writes "killed by signal 9 (Killed)" or "exited with status 1". @param status waitpid()'s */
 void children_describe_end(char *text, size_t size, int status);
-/** Logs how the worker ended. */
-void children_obituary(const struct children *children, unsigned number, pid_t pid, int status);
-/** Frees what the worker held in the segment and in the counts. */
-void children_release(struct children *children, unsigned number);
 /**
- * Kills those that have stood still for longer than `timeout` ms: only a worker's death frees
- * what it holds. To be called each second at least: a gap in that is the machine's, not theirs.
- * @return how many have moved since the last call
+ * Kills workers that have made no progress for `timeout` ms, because only a worker's death frees
+ * what it holds. Must be called at least once per second: after a longer gap the whole machine must
+ * have stood still, so the workers get their full timeout again.
+ * @return how many have made progress since the last call
  */
 unsigned children_check_progress(struct children *children, uint64_t timeout, uint64_t now);
-/** Of all that run. */
+/** Calls in flight of all that run. */
 unsigned children_calls(const struct children *children);
-/** Text for systemd's status: "worker 1 died 4 times in a row". @return false: all is well */
+/** For systemd's status: "worker 1 died 4 times in a row, each soon after its start".
+ * @return false: no worker is in a crash loop */
 bool children_describe_loop(const struct children *children, uint64_t now, char *text, size_t size);
-/** When the next one may start: at once, or later and later where they die young. */
+/** Sets when a dead worker is started again: at once, or after a delay that doubles with each
+ * quick death in a row. */
 void children_plan_respawn(struct children *children, unsigned number, uint64_t now);
-/** ms until the next respawn is due, or -1 where none is planned. */
-int children_respawn_wait(const struct children *children, uint64_t now);
+/** When the next dead worker is to be started, in ms of the monotonic clock; may be in the past.
+ * UINT64_MAX: all run. */
+uint64_t children_next_respawn(const struct children *children);
 
 #endif

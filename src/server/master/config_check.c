@@ -13,12 +13,12 @@
 #include "base/output.h"
 #include "server/master/generation.h"
 
-static bool fail(struct fault *fault, const char *option, const char *value, const char *what)
+static bool check_fail(struct fault *fault, const char *option, const char *value, const char *what)
 {
-    snprintf(fault->text, sizeof(fault->text), "%s: %.300s: %s", option, value, what);
-    return false;
+    return fault_set(fault, "%s: %.300s: %s", option, value, what);
 }
 
+/* Whether a file can be created at the path. @return false with errno set */
 static bool directory_is_writable(const char *path)
 {
     char copy[PATH_MAX];
@@ -33,22 +33,24 @@ static bool check_log(const char *option, const char *path, struct fault *fault)
         return true;
     int fd = output_descriptor(path);
     if (fd >= 0)
-        return output_descriptor_is_good(fd) || fail(fault, option, path, output_error(errno));
+        return output_descriptor_is_good(fd) ||
+               check_fail(fault, option, path, output_error(errno));
     if (stat(path, &st) != 0) {
         if (errno != ENOENT || !directory_is_writable(path))
-            return fail(fault, option, path, strerror(errno));
+            return check_fail(fault, option, path, strerror(errno));
         return true;
     }
     if (S_ISDIR(st.st_mode))
-        return fail(fault, option, path, strerror(EISDIR));
-    return access(path, W_OK) == 0 || fail(fault, option, path, strerror(errno));
+        return check_fail(fault, option, path, strerror(EISDIR));
+    return access(path, W_OK) == 0 || check_fail(fault, option, path, strerror(errno));
 }
 
-/* Any free port will do: the real one is in use by the server that runs. */
-static bool host_has(const struct listen_address *address)
+/* Tries to bind the address, with any free port: the real port may be in use by a running server.
+ * @return false with errno set */
+static bool host_has_address(const struct listen_address *address)
 {
     struct sockaddr_storage any = address->addr;
-    ((struct sockaddr_in *)(void *)&any)->sin_port = 0; /* IPv6 has it at the same place */
+    ((struct sockaddr_in *)(void *)&any)->sin_port = 0; /* sin6_port has the same offset */
     int fd = socket(any.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
     int result = fd >= 0 ? bind(fd, (const struct sockaddr *)(const void *)&any, address->len) : -1;
     int error = errno;
@@ -65,20 +67,19 @@ static bool check_addresses(const char *option, const struct listen_addresses *a
         const struct listen_address *address = &addresses->all[i];
         const struct sockaddr_un *un = (const struct sockaddr_un *)(const void *)&address->addr;
         bool good = address->addr.ss_family == AF_UNIX ? directory_is_writable(un->sun_path)
-                                                       : host_has(address);
+                                                       : host_has_address(address);
         if (!good)
-            return fail(fault, option, address->text, strerror(errno));
+            return check_fail(fault, option, address->text, strerror(errno));
     }
     return true;
 }
 
-bool check_config(struct options *options, struct fault *fault)
+bool config_check(struct options *options, struct fault *fault)
 {
     struct generation *generation = calloc(1, sizeof(*generation));
     if (generation == NULL) {
         options_free(options);
-        snprintf(fault->text, sizeof(fault->text), "out of memory");
-        return false;
+        return fault_set(fault, "out of memory");
     }
     generation->options = *options;
     generation->access_log_fd = -1;

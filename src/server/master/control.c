@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "server/master/control.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -15,8 +16,8 @@
 enum { RELOAD_WAIT_MS = 120000 };
 static const char done_mark = '+', failed_mark = '-'; /* the first byte of an answer */
 
-/* Pids are those of a namespace, and so is the address. */
-static socklen_t address_of(struct sockaddr_un *address, pid_t pid)
+/* A pid is unique only within its namespace, so the namespace is part of the address, too. */
+static socklen_t control_address(struct sockaddr_un *address, pid_t pid)
 {
     struct stat st;
     unsigned long long inode = stat("/proc/self/ns/pid", &st) == 0 ? st.st_ino : 0;
@@ -32,19 +33,19 @@ static bool peer_of(int fd, struct ucred *peer)
     return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, peer, &len) == 0;
 }
 
-/* ---- the master's side ---- */
+/* ---- for the master ---- */
 
 void control_open(struct control *control)
 {
     struct sockaddr_un address;
-    socklen_t len = address_of(&address, getpid());
+    socklen_t len = control_address(&address, getpid());
     *control = (struct control){
         .listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)};
     if (control->listener >= 0 &&
         bind(control->listener, (const struct sockaddr *)&address, len) == 0 &&
         listen(control->listener, CONTROL_WAITERS) == 0)
         return;
-    log_warning("rosterd --reload cannot ask this server, HUP works: %s", strerror(errno));
+    log_warning("rosterd --reload cannot reach this server, but HUP works: %s", strerror(errno));
     if (control->listener >= 0)
         close(control->listener);
     control->listener = -1;
@@ -72,35 +73,35 @@ size_t control_poll_set(const struct control *control, struct pollfd *fds)
     return count;
 }
 
-static void forget(struct control *control, size_t i)
+static void forget_waiter(struct control *control, size_t i)
 {
+    assert(i < control->count);
     close(control->waiters[i].fd);
     control->waiters[i] = control->waiters[--control->count];
 }
 
 void control_accept(struct control *control)
 {
-    struct ucred peer;
     char byte;
     for (size_t i = control->count; i-- > 0;)
         if (recv(control->waiters[i].fd, &byte, 1, MSG_DONTWAIT) >= 0 || errno != EAGAIN)
-            forget(control, i); /* they have nothing to say: it is their end */
+            forget_waiter(control, i); /* a command sends nothing, so it has left */
     while (control->listener >= 0 && control->count < CONTROL_WAITERS) {
         int fd = accept4(control->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
         if (fd < 0)
             return;
+        struct ucred peer;
         if (!peer_of(fd, &peer) || (peer.uid != 0 && peer.uid != geteuid())) {
             close(fd);
             continue;
         }
-        control->waiters[control->count].fd = fd;
-        control->waiters[control->count++].due = false;
+        control->waiters[control->count++] = (struct control_waiter){.fd = fd};
     }
 }
 
 void control_begin(struct control *control)
 {
-    control_accept(control); /* they connect before they send the signal */
+    control_accept(control); /* a command connects before it sends the signal */
     for (size_t i = 0; i < control->count; i++)
         control->waiters[i].due = true;
 }
@@ -114,48 +115,49 @@ void control_end(struct control *control, bool done, const char *text)
         if (!control->waiters[i].due)
             continue;
         (void)send(control->waiters[i].fd, answer, size, MSG_DONTWAIT | MSG_NOSIGNAL);
-        forget(control, i);
+        forget_waiter(control, i);
     }
 }
 
-/* ---- the command's ---- */
+/* ---- for the command ---- */
 
-static bool failed(char text[CONTROL_TEXT], pid_t pid, const char *what)
+static bool fail_request(struct fault *fault, pid_t pid, const char *what)
 {
-    snprintf(text, CONTROL_TEXT, "reload: process %d: %s", (int)pid, what);
-    return false;
+    return fault_set(fault, "reload: process %d: %s", (int)pid, what);
 }
 
-static bool ask(int fd, pid_t pid, char text[CONTROL_TEXT])
+static bool request_reload(int fd, pid_t pid, char text[CONTROL_TEXT], struct fault *fault)
 {
     struct sockaddr_un address;
+    socklen_t address_len = control_address(&address, pid);
+    if (connect(fd, (const struct sockaddr *)&address, address_len) != 0)
+        return fail_request(
+            fault, pid, errno == ECONNREFUSED ? "it is not a running rosterd" : strerror(errno));
     struct ucred peer;
-    struct pollfd answer = {.fd = fd, .events = POLLIN};
-    char line[CONTROL_TEXT];
-    socklen_t len_of_address = address_of(&address, pid);
-    if (connect(fd, (const struct sockaddr *)&address, len_of_address) != 0)
-        return failed(text, pid,
-                      errno == ECONNREFUSED ? "it is no rosterd that runs here" : strerror(errno));
     if (!peer_of(fd, &peer) || peer.pid != pid)
-        return failed(text, pid, "another process is at its address");
+        return fail_request(fault, pid, "another process listens at its address");
     if (kill(pid, SIGHUP) != 0)
-        return failed(text, pid, strerror(errno));
+        return fail_request(fault, pid, strerror(errno));
+    struct pollfd answer = {.fd = fd, .events = POLLIN};
     if (poll(&answer, 1, RELOAD_WAIT_MS) != 1)
-        return failed(text, pid, "no answer in two minutes");
+        return fail_request(fault, pid, "no answer within two minutes");
+    char line[CONTROL_TEXT];
     ssize_t len = recv(fd, line, sizeof(line) - 1, 0);
     if (len <= 0)
-        return failed(text, pid, "it ended");
+        return fail_request(fault, pid, "it ended before it answered");
     line[len] = '\0';
+    if (line[0] != done_mark)
+        return fault_set(fault, "%s", line + 1);
     snprintf(text, CONTROL_TEXT, "%s", line + 1);
-    return line[0] == done_mark;
+    return true;
 }
 
-bool control_reload(pid_t pid, char text[CONTROL_TEXT])
+bool control_reload(pid_t pid, char text[CONTROL_TEXT], struct fault *fault)
 {
     int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
     if (fd < 0)
-        return failed(text, pid, strerror(errno));
-    bool done = ask(fd, pid, text);
+        return fail_request(fault, pid, strerror(errno));
+    bool done = request_reload(fd, pid, text, fault);
     close(fd);
     return done;
 }

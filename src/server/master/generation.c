@@ -8,13 +8,8 @@
 
 #include "base/output.h"
 #include "server/master/inherit.h"
+#include "server/os/log.h"
 #include "service/observe/access_log.h"
-
-static bool fail(struct fault *fault, const char *text)
-{
-    snprintf(fault->text, sizeof(fault->text), "%s", text);
-    return false;
-}
 
 static bool load_tokens(struct generation *generation, struct fault *fault)
 {
@@ -23,10 +18,8 @@ static bool load_tokens(struct generation *generation, struct fault *fault)
     if (path == NULL)
         return true;
     generation->auth = auth_load(path, &report);
-    if (generation->auth == NULL) {
-        snprintf(fault->text, sizeof(fault->text), "auth-token-file: %s", report.fault);
-        return false;
-    }
+    if (generation->auth == NULL)
+        return fault_set(fault, "auth-token-file: %s", report.fault);
     if (report.warning[0] != '\0')
         log_warning("auth-token-file: %s", report.warning);
     return true;
@@ -40,7 +33,7 @@ static bool load_tls(struct generation *generation, const struct generation *bef
         return true;
     generation->tls = tls_load(&generation->options, before != NULL ? before->tls : NULL, &report);
     if (generation->tls == NULL)
-        return fail(fault, report.fault);
+        return fault_set(fault, "%s", report.fault);
     if (report.warning[0] != '\0')
         log_warning("%s", report.warning);
     return true;
@@ -60,12 +53,11 @@ static bool open_access_log(struct generation *generation, struct fault *fault)
     generation->access_log_fd = access_log_open(path);
     if (generation->access_log_fd >= 0)
         return true;
-    snprintf(fault->text, sizeof(fault->text), "access-log-file: %s: %s",
-             path == NULL ? "standard error" : path, output_error(errno));
-    return false;
+    return fault_set(fault, "access-log-file: %s: %s", path == NULL ? "standard error" : path,
+                     output_error(errno));
 }
 
-bool generation_reopen_logs(struct generation *generation)
+bool generation_reopen_access_log(struct generation *generation)
 {
     const struct options *options = &generation->options;
     return generation->access_log_fd < 0 || options->access_log_file == NULL ||
@@ -74,26 +66,28 @@ bool generation_reopen_logs(struct generation *generation)
 
 /* ---- sockets ---- */
 
-/* Sockets of systemd that no option mentions are served, too. */
-static bool add_others(struct generation *generation, const struct listeners *handed)
+/* Adds the sockets that systemd has handed over and no option names: they are served, too.
+ * @return false with errno set */
+static bool add_unnamed(struct generation *generation, const struct listeners *handed)
 {
     bool done = true;
     for (size_t i = 0; i < handed->count && done; i++) {
         const struct listener *listener = &handed->all[i];
         struct listeners *to =
-            inherited_for_web(listener) ? &generation->web_listeners : &generation->listeners;
-        bool there = !listener->foreign;
+            inherit_is_for_web(listener) ? &generation->web_listeners : &generation->listeners;
+        bool known = !listener->foreign;
         for (size_t k = 0; k < to->count; k++)
-            there = there || strcmp(to->all[k].text, listener->text) == 0;
-        done = there || listeners_share(to, listener);
+            known = known || strcmp(to->all[k].text, listener->text) == 0;
+        done = known || listeners_share(to, listener);
     }
     return done;
 }
 
+/* Whether systemd has handed over a socket for gRPC. */
 static bool has_grpc(const struct listeners *handed)
 {
     for (size_t i = 0; i < handed->count; i++)
-        if (handed->all[i].foreign && !inherited_for_web(&handed->all[i]))
+        if (handed->all[i].foreign && !inherit_is_for_web(&handed->all[i]))
             return true;
     return false;
 }
@@ -103,6 +97,7 @@ static bool open_listeners(struct generation *generation, const struct generatio
 {
     const struct options *options = &generation->options;
     static const struct listen_addresses none;
+    /* systemd's sockets replace the default addresses, but not those that an option names */
     bool instead = options->default_listen && has_grpc(handed);
     if (!inherit_or_bind(&generation->listeners, "listen", instead ? &none : &options->listen,
                          options->default_listen, before != NULL ? &before->listeners : NULL,
@@ -110,26 +105,22 @@ static bool open_listeners(struct generation *generation, const struct generatio
         !inherit_or_bind(&generation->web_listeners, "metrics-listen", &options->metrics_listen,
                          false, before != NULL ? &before->web_listeners : NULL, handed, fault))
         return false;
-    if (!add_others(generation, handed)) {
-        snprintf(fault->text, sizeof(fault->text), "LISTEN_FDS: %s", strerror(errno));
-        return false;
-    }
+    if (!add_unnamed(generation, handed))
+        return fault_set_errno(fault, "LISTEN_FDS");
     return generation->listeners.count != 0 ||
-           fail(fault, "listen: this host has neither 127.0.0.1 nor [::1]");
+           fault_set(fault, "listen: this host has neither 127.0.0.1 nor [::1]");
 }
 
-/* What a failed one has bound alone is removed again. */
-static void close_listeners(struct generation *generation, const struct generation *before)
+void generation_remove_files(const struct generation *generation, const struct generation *kept)
 {
     static const struct listeners none;
-    listeners_remove_files(&generation->listeners, before != NULL ? &before->listeners : &none);
-    listeners_remove_files(&generation->web_listeners,
-                           before != NULL ? &before->web_listeners : &none);
+    listeners_remove_files(&generation->listeners, kept != NULL ? &kept->listeners : &none);
+    listeners_remove_files(&generation->web_listeners, kept != NULL ? &kept->web_listeners : &none);
 }
 
-/* ---- begin and end ---- */
+/* ---- open and close ---- */
 
-static bool open_children(struct generation *generation, const struct world *world,
+static bool open_children(struct generation *generation, const struct generation_common *common,
                           struct fault *fault)
 {
     unsigned workers = (unsigned)generation->options.workers;
@@ -141,35 +132,34 @@ static bool open_children(struct generation *generation, const struct world *wor
         .auth = generation->auth,
         .access_log_fd = generation->access_log_fd,
         .tls = generation->tls,
-        .admission = world->admission,
+        .admission = common->admission,
         .balance = generation->balance,
-        .store = world->store,
-        .counters = world->counters,
-        .death_fd = world->death_fd,
+        .store = common->store,
+        .counters = common->counters,
+        .death_fd = common->death_fd,
     };
     if (generation->balance != NULL && children_open(&generation->children, &config, workers))
         return true;
-    snprintf(fault->text, sizeof(fault->text), "workers: %s", strerror(errno));
-    return false;
+    return fault_set_errno(fault, "workers");
 }
 
 struct generation *generation_open(struct options *options, const struct generation *before,
-                                   const struct listeners *handed, const struct world *world,
-                                   struct fault *fault)
+                                   const struct listeners *handed,
+                                   const struct generation_common *common, struct fault *fault)
 {
     struct generation *generation = calloc(1, sizeof(*generation));
     if (generation == NULL) {
         options_free(options);
-        fail(fault, "out of memory");
+        fault_set(fault, "out of memory");
         return NULL;
     }
     generation->options = *options;
     generation->access_log_fd = -1;
     if (generation_load(generation, before, fault) && open_access_log(generation, fault) &&
         open_listeners(generation, before, handed, fault) &&
-        open_children(generation, world, fault))
+        open_children(generation, common, fault))
         return generation;
-    close_listeners(generation, before);
+    generation_remove_files(generation, before);
     generation_close(generation);
     return NULL;
 }

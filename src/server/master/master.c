@@ -2,220 +2,87 @@
 #include "server/master/master.h"
 
 #include <errno.h>
-#include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
-#include <stdarg.h>
-#include <stdlib.h>
-#include <string.h>
+#include <sys/param.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/output.h"
-#include "server/master/inherit.h"
+#include "server/master/reload.h"
+#include "server/master/startup.h"
 #include "server/master/state.h"
+#include "server/master/status_line.h"
+#include "server/master/stop.h"
+#include "server/master/upgrade.h"
+#include "server/master/workers.h"
 #include "server/os/limits.h"
+#include "server/os/log.h"
 #include "server/os/notify.h"
 
 enum {
-    STATUS_MS = 5000, /* between two counts of what goes on */
-    NAMES_MS = 250,   /* between two looks at the segment's names */
+    STATUS_MS = 5000, /* between two status lines for systemd */
+    NAMES_MS = 250,   /* between two checks of the segment's names */
 };
 
-/* What poll() waits for, beside the workers' reports. */
-enum { POLL_SIGNALS, POLL_UPGRADE, POLL_ORIGIN, POLL_CONTROL, POLL_MAX = 2 * ADMISSION_PLACES };
-
-uint64_t master_now(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
-bool master_fail(struct master *master, const char *format, ...)
-{
-    va_list args;
-    char line[1000];
-    va_start(args, format);
-    vsnprintf(line, sizeof(line), format, args);
-    va_end(args);
-    fprintf(stderr, "rosterd: %s\n", line);
-    master->exit_status = 1;
-    return false;
-}
-
-/* The one that has all its workers; NULL: none yet. */
-struct generation *master_serving(const struct master *master)
-{
-    struct generation *generation = master->newest;
-    while (generation != NULL && generation->state != GENERATION_SERVING)
-        generation = generation->older;
-    return generation;
-}
-
-void master_count(const struct master *master, enum stats_event event)
-{
-    stats_count(shm_counters_row(master->segment.counters, shm_actor_slot(master->segment.actor)),
-                event);
-}
-
-/* ---- start ---- */
-
-static bool block_signals(struct master *master)
-{
-    static const int handled[] = {SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2, SIGCHLD};
-    sigset_t set;
-    sigemptyset(&set);
-    for (size_t i = 0; i < sizeof(handled) / sizeof(handled[0]); i++)
-        sigaddset(&set, handled[i]);
-    signal(SIGCHLD, SIG_DFL); /* ignored by who started us, dead children would be lost */
-    sigprocmask(SIG_BLOCK, &set, NULL);
-    master->signal_fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
-    return master->signal_fd >= 0 || master_fail(master, "signalfd: %s", strerror(errno));
-}
-
-/* Workers end when its last writer is gone: this process. */
-static bool open_death_pipe(struct master *master)
-{
-    int ends[2];
-    if (pipe2(ends, O_CLOEXEC) != 0)
-        return master_fail(master, "pipe: %s", strerror(errno));
-    master->world.death_fd = ends[0];
-    master->death_fd = ends[1];
-    return true;
-}
-
-static bool open_first(struct master *master, struct options *options)
-{
-    struct fault fault;
-    if (!inherit_sockets(&master->handed, &fault) ||
-        !segment_open(&master->segment, options, &master->origin, &fault)) {
-        options_free(options);
-        return master_fail(master, "%s", fault.text);
-    }
-    master->world.store = master->segment.store;
-    master->world.counters = master->segment.counters;
-    master->newest = generation_open(options, NULL, &master->handed, &master->world, &fault);
-    if (master->newest == NULL)
-        return master_fail(master, "%s", fault.text);
-    inherit_close_own(&master->handed, &master->newest->listeners, &master->newest->web_listeners);
-    return true;
-}
-
-static bool open_all(struct master *master, struct options *options)
-{
-    bool good = block_signals(master) && open_death_pipe(master);
-    if (good && !log_open(options->log_file))
-        good = master_fail(master, "log-file: %s: %s", options->log_file, output_error(errno));
-    master->world.admission = good ? admission_create() : NULL;
-    if (good && master->world.admission == NULL)
-        good = master_fail(master, "max-connections: %s", strerror(errno));
-    if (!good) {
-        options_free(options);
-        return false;
-    }
-    return open_first(master, options);
-}
-
-/* ---- stop ---- */
-
-void master_stop(struct master *master, bool fast)
-{
-    if (master->phase == STOPPING && (master->fast || !fast))
-        return;
-    master->phase = STOPPING;
-    master->fast = fast;
-    notify_stopping();
-    control_close(&master->control);
-    if (master->upgrade.pid != 0)
-        kill(master->upgrade.pid, SIGTERM);
-    for (struct generation *g = master->newest; g != NULL; g = g->older) {
-        /* else clients would wait in a queue from which nobody takes them */
-        listeners_close(&g->listeners, !master->handed_over);
-        workers_leave(g, fast ? SIGTERM : SIGQUIT, fast ? 0 : g->options.drain_timeout);
-    }
-    listeners_close(&master->handed, false);
-}
-
-static void close_fd(int *fd)
-{
-    if (*fd >= 0)
-        close(*fd);
-    *fd = -1;
-}
-
-/* What this process has open and memory of its own; not what others see. */
-void master_close_own(struct master *master)
-{
-    for (struct generation *g = master->newest, *older; g != NULL; g = older) {
-        older = g->older;
-        generation_close(g);
-    }
-    master->newest = NULL;
-    listeners_close(&master->handed, false);
-    admission_destroy(master->world.admission);
-    control_close(&master->control);
-    upgrade_close(&master->upgrade);
-    close_fd(&master->origin.channel);
-    close_fd(&master->signal_fd);
-    close_fd(&master->death_fd);
-}
-
-static void close_all(struct master *master)
-{
-    struct generation *newest = master->newest;
-    if (newest != NULL) {
-        listeners_close(&newest->listeners, !master->handed_over);
-        listeners_close(&newest->web_listeners, !master->handed_over);
-    }
-    /* a new program that never served has an old one that goes on */
-    segment_close(&master->segment, !master->served,
-                  master->handed_over || (!master->served && master->origin.segment_fd >= 0));
-    master_close_own(master);
-    close_fd(&master->world.death_fd);
-}
+/* The descriptors that poll() waits for; from POLL_REST on those of control and the pipes of
+ * workers that are starting. Every worker has a place in the admission, which bounds their number.
+ */
+enum {
+    POLL_SIGNALS,
+    POLL_SUCCESSOR,
+    POLL_PREDECESSOR,
+    POLL_REST,
+    POLL_MAX = POLL_REST + CONTROL_POLL + ADMISSION_PLACES,
+};
 
 /* ---- signals ---- */
 
-static void reopen_logs(const struct master *master)
+static void reopen_all_logs(const struct master *master)
 {
     if (!log_reopen())
-        log_error("log-file: %s; the old one is written to", output_error(errno));
+        log_error("log-file: %s; the old file stays in use", output_error(errno));
     for (struct generation *g = master->newest; g != NULL; g = g->older) {
-        if (!generation_reopen_logs(g))
-            log_error("access-log-file: %s; the old one is written to", output_error(errno));
+        if (!generation_reopen_access_log(g))
+            log_error("access-log-file: %s; the old file stays in use", output_error(errno));
         children_signal(&g->children, SIGUSR1);
     }
-    log_notice("USR1: logs are opened anew");
+    log_notice("USR1: log files were opened again");
 }
 
-static void on_signal(struct master *master, int signal)
+static void bury_dead_children(struct master *master)
 {
     pid_t pid;
     int status;
+    while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
+        workers_bury(master, pid, status);
+}
+
+static void on_master_signal(struct master *master, int signal)
+{
     switch (signal) {
     case SIGCHLD:
-        while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
-            workers_bury(master, pid, status);
+        bury_dead_children(master);
         break;
     case SIGHUP:
         master->reload_due = true;
         break;
     case SIGUSR1:
-        reopen_logs(master);
+        reopen_all_logs(master);
         break;
     case SIGUSR2:
-        change_upgrade(master);
+        upgrade_begin(master);
         break;
     case SIGQUIT:
-        log_notice("QUIT: running calls may finish");
-        master_stop(master, false);
+        log_notice("QUIT: the server stops when running calls have ended");
+        stop_server(master, false);
         break;
     default:
         log_notice("%s: the server stops", signal == SIGTERM ? "TERM" : "INT");
-        master_stop(master, true);
+        stop_server(master, true);
     }
 }
 
@@ -223,139 +90,132 @@ static void read_signals(struct master *master)
 {
     struct signalfd_siginfo info;
     while (read(master->signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info))
-        on_signal(master, (int)info.ssi_signo);
+        on_master_signal(master, (int)info.ssi_signo);
 }
 
-/* ---- the wait ---- */
+/* ---- regular work ---- */
 
-/* The old program has told systemd whom to listen to, or it is gone. */
-static void on_origin_done(struct master *master)
+static void check_names(struct master *master, uint64_t now)
 {
-    upgrade_origin_done(&master->origin);
-    notify_speak();
-    notify_ready();
-}
-
-static uint64_t min_of(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
-}
-
-/* When there is something to do, whatever happens meanwhile. */
-static int next_wait(const struct master *master)
-{
-    uint64_t now = master_now(), at = min_of(master->maintain_at, master->look_at);
-    for (const struct generation *g = master->newest; g != NULL; g = g->older) {
-        int respawn =
-            g->state == GENERATION_LEAVING ? -1 : children_respawn_wait(&g->children, now);
-        if (respawn >= 0)
-            at = min_of(at, now + (uint64_t)respawn);
-    }
-    return at > now ? (int)(at - now) : 0;
-}
-
-static void tell_status(struct master *master)
-{
-    char loop[128] = "";
-    struct shm_info info;
-    uint64_t now = master_now(), connections = 0;
-    unsigned calls = 0, workers = 0;
-    uint64_t dropped = log_dropped();
-    if (now < master->status_at || master->phase != SERVING)
+    bool upgrading = master->successor.pid != 0;
+    if (now < master->check_names_at || master->phase == MASTER_STARTING || master->handed_over)
         return;
+    master->check_names_at = now + NAMES_MS;
+    unsigned restored = segment_owner_check_names(&master->segment, now, upgrading);
+    for (unsigned i = 0; i < restored; i++)
+        state_count(master, STATS_NAMES_RESTORED);
+    if (!segment_owner_has_name(&master->segment))
+        master->status_at = 0; /* tell systemd at once */
+}
+
+static void count_lost_log_lines(struct master *master)
+{
+    uint64_t dropped = log_dropped();
     stats_count_log_dropped(
         shm_counters_row(master->segment.counters, shm_actor_slot(master->segment.actor)),
         dropped - master->log_dropped);
     master->log_dropped = dropped;
-    master->status_at = now + STATUS_MS;
-    shm_store_info(master->segment.store, &info);
-    for (const struct generation *g = master->newest; g != NULL; g = g->older) {
-        connections += balance_connections(g->balance);
-        calls += children_calls(&g->children);
-        workers += children_running(&g->children);
-        if (loop[0] == '\0')
-            (void)children_describe_loop(&g->children, now, loop, sizeof(loop));
-    }
-    notify_status(
-        "%s%s%s%llu users, %u workers, %llu connections, %u calls in flight", loop,
-        loop[0] != '\0' ? "; " : "",
-        segment_has_name(&master->segment) ? "" : "the segment's file was removed from /dev/shm; ",
-        (unsigned long long)info.users, workers, (unsigned long long)connections, calls);
 }
 
-static void look_at_names(struct master *master, uint64_t now)
+static void update_status(struct master *master)
 {
-    bool upgrading = master->upgrade.pid != 0;
-    if (now < master->names_at || master->phase == STARTING || master->handed_over)
+    uint64_t now = clock_monotonic_ms();
+    if (now < master->status_at || master->phase != MASTER_SERVING)
         return;
-    master->names_at = now + NAMES_MS;
-    for (unsigned given = segment_look(&master->segment, now, upgrading); given > 0; given--)
-        master_count(master, STATS_NAMES_RESTORED);
-    if (!segment_has_name(&master->segment))
-        master->status_at = 0; /* at once */
+    master->status_at = now + STATUS_MS;
+    count_lost_log_lines(master);
+    status_line_update(master, now);
 }
 
-static void maintain(struct master *master)
+static void do_regular_work(struct master *master)
 {
-    uint64_t now = master_now();
-    look_at_names(master, now);
+    uint64_t now = clock_monotonic_ms();
+    check_names(master, now);
     if (now >= master->maintain_at) {
         master->maintain_at = now + shm_maintain(master->segment.actor);
-        tell_status(master);
+        update_status(master);
     }
-    if (now >= master->look_at)
-        workers_look_after(master);
-    change_look_after(master);
+    if (now >= master->check_workers_at)
+        workers_check(master);
+    upgrade_check_deadline(master);
 }
 
-static size_t fill_poll(const struct master *master, struct pollfd *fds)
+/* ---- the loop ---- */
+
+/* @return ms until there is regular work, or a worker to start */
+static int next_wait(const struct master *master)
 {
+    uint64_t now = clock_monotonic_ms(), at = MIN(master->maintain_at, master->check_workers_at);
+    for (const struct generation *g = master->newest; g != NULL; g = g->older)
+        if (g->state != GENERATION_STOPPING)
+            at = MIN(at, children_next_respawn(&g->children));
+    return at > now ? (int)MIN(at - now, (uint64_t)INT_MAX) : 0;
+}
+
+static size_t fill_poll_set(const struct master *master, struct pollfd *fds)
+{
+    const struct successor *successor = &master->successor;
     fds[POLL_SIGNALS] = (struct pollfd){.fd = master->signal_fd, .events = POLLIN};
-    fds[POLL_UPGRADE] = (struct pollfd){
-        .fd = master->upgrade.pid != 0 ? master->upgrade.channel : -1, .events = POLLIN};
-    /* its end, should that come before this program serves, is seen then */
-    fds[POLL_ORIGIN] = (struct pollfd){
-        .fd = master->phase != STARTING ? master->origin.channel : -1, .events = POLLIN};
-    size_t count = POLL_CONTROL + control_poll_set(&master->control, fds + POLL_CONTROL);
+    fds[POLL_SUCCESSOR] =
+        (struct pollfd){.fd = successor->pid != 0 ? successor->channel : -1, .events = POLLIN};
+    /* If the predecessor ends before this program serves, that is noticed once it serves. */
+    fds[POLL_PREDECESSOR] =
+        (struct pollfd){.fd = master->phase != MASTER_STARTING ? master->predecessor.channel : -1,
+                        .events = POLLIN};
+    size_t count = POLL_REST + control_poll_set(&master->control, fds + POLL_REST);
     for (const struct generation *g = master->newest; g != NULL; g = g->older)
         count += children_poll_set(&g->children, fds + count);
     return count;
 }
 
-static void look(struct master *master)
+/* The predecessor has told systemd that this process is the main one now, or it is gone. */
+static void on_predecessor_done(struct master *master)
 {
-    static struct pollfd fds[POLL_MAX];
-    poll(fds, fill_poll(master, fds), next_wait(master));
+    predecessor_done(&master->predecessor);
+    notify_speak();
+    notify_ready();
+}
+
+static void wait_and_handle(struct master *master)
+{
+    static struct pollfd fds[POLL_MAX]; /* too large for the stack */
+    poll(fds, fill_poll_set(master, fds), next_wait(master));
     for (struct generation *g = master->newest; g != NULL; g = g->older)
         children_read_reports(&g->children);
     read_signals(master);
-    if (fds[POLL_UPGRADE].revents != 0 && master->upgrade.pid != 0 && master->upgrade.channel >= 0)
-        change_upgrade_news(master);
-    if (fds[POLL_ORIGIN].revents != 0 && master->origin.channel >= 0)
-        on_origin_done(master);
+    if (fds[POLL_SUCCESSOR].revents != 0 && master->successor.pid != 0 &&
+        master->successor.channel >= 0)
+        upgrade_read_channel(master);
+    if (fds[POLL_PREDECESSOR].revents != 0 && master->predecessor.channel >= 0)
+        on_predecessor_done(master);
     control_accept(&master->control);
-    maintain(master);
+    do_regular_work(master);
 }
 
-/* @return CHILDREN_SPAWNED when the server has ended; in a child its exit status */
-static int supervise(struct master *master)
+static void on_all_ready(struct master *master, struct generation *generation)
 {
-    while (master->phase != STOPPING || workers_running(master)) {
-        int result = workers_spawn_due(master);
-        if (result != CHILDREN_SPAWNED)
-            return result;
-        if (master->phase == STOPPING && !workers_running(master))
-            break; /* a first fork failed */
-        look(master);
+    if (master->phase == MASTER_STARTING)
+        startup_finish(master, generation);
+    else if (master->phase == MASTER_SERVING)
+        reload_finish(master, generation);
+}
+
+/* Returns when the server has ended, and in each worker when that has ended. */
+static void supervise(struct master *master)
+{
+    while (master->phase != MASTER_STOPPING || workers_running(master)) {
+        workers_spawn_due(master);
+        if (master->is_worker || (master->phase == MASTER_STOPPING && !workers_running(master)))
+            return; /* the latter: the first fork has failed */
+        wait_and_handle(master);
         struct generation *newest = master->newest;
         if (newest->state == GENERATION_STARTING && children_all_ready(&newest->children))
-            change_all_ready(master, newest);
-        workers_bury_generations(master);
-        if (master->reload_due && master->phase == SERVING && master->upgrade.pid == 0 &&
+            on_all_ready(master, newest);
+        workers_close_generations(master);
+        if (master->reload_due && master->phase == MASTER_SERVING && master->successor.pid == 0 &&
             master->newest->state == GENERATION_SERVING)
-            change_reload(master);
+            reload_begin(master);
     }
-    return CHILDREN_SPAWNED;
 }
 
 int master_run(struct options *options)
@@ -363,27 +223,31 @@ int master_run(struct options *options)
     struct master master = {
         .argc = options->argc,
         .argv = options->argv,
+        .successor.channel = -1,
         .control.listener = -1,
-        .world.death_fd = -1,
+        .common.death_fd = -1,
         .death_fd = -1,
         .signal_fd = -1,
     };
     log_set_level((enum log_level)options->log_level);
-    upgrade_open();
-    upgrade_origin(&master.origin);
-    notify_open(master.origin.channel >= 0);
-    if (open_all(&master, options)) {
+    successor_remember_program();
+    predecessor_find(&master.predecessor);
+    notify_open(master.predecessor.channel >= 0);
+    struct fault fault;
+    if (startup_open(&master, options, &fault)) {
         limits_of_master(&master.newest->options);
         control_open(&master.control);
-        int child_status = supervise(&master);
-        if (child_status != CHILDREN_SPAWNED) {
-            segment_close_in_child(&master.segment);
-            master_close_own(&master);
-            return child_status;
+        supervise(&master);
+        if (master.is_worker) {
+            segment_owner_close_in_worker(&master.segment);
+            state_close(&master);
+            return master.exit_status;
         }
         if (master.served)
             log_notice("Server stopped");
+    } else {
+        startup_report_failure(&master, &fault);
     }
-    close_all(&master);
+    startup_close(&master);
     return master.exit_status;
 }

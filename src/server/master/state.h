@@ -1,79 +1,57 @@
 /* SPDX-License-Identifier: MIT */
-/* What the master's files share: master.c begins, waits and ends, workers.c has its children,
- * change.c reloads and upgrades. */
+/* The state of the master process, which the files of this folder work on. */
 #ifndef ROSTERD_SERVER_MASTER_STATE_H
 #define ROSTERD_SERVER_MASTER_STATE_H
 
 #include "server/master/control.h"
 #include "server/master/generation.h"
-#include "server/master/upgrade.h"
-#include "server/master/user_table.h"
+#include "server/master/predecessor.h"
+#include "server/master/segment_owner.h"
+#include "server/master/successor.h"
+#include "service/observe/stats.h"
 
-enum phase { STARTING, SERVING, STOPPING };
-
-struct master {
-    int argc;
-    char *const *argv;
-    struct listeners handed; /* that this process was started with */
-    struct upgrade_origin origin;
-    struct upgrade upgrade;
-    struct segment segment;
-    struct world world;
-    struct control control;
-    struct generation *newest; /* the others behind it */
-    int death_fd, signal_fd;   /* the master's end of the pipe; -1: none */
-    enum phase phase;
-    bool served;      /* all workers of the first generation were ready */
-    bool fast;        /* the stop is */
-    bool handed_over; /* another process serves now */
-    bool reload_due;
-    char unchanged[256];  /* what the reload under way would have changed, but cannot */
-    uint64_t log_dropped; /* as far as it is counted */
-    uint64_t maintain_at, look_at, names_at, status_at, upgrade_until, moved_at; /* ms */
-    int exit_status;
+enum master_phase {
+    MASTER_STARTING, /* until all workers of the first generation accept connections */
+    MASTER_SERVING,
+    MASTER_STOPPING,
 };
 
-/* ---- master.c ---- */
+/** Times are ms of the monotonic clock. */
+struct master {
+    int argc;
+    char *const *argv;              /* main()'s, for reloads and upgrades */
+    struct listeners handed;        /* sockets that this process was started with */
+    struct predecessor predecessor; /* the program that this one replaces */
+    struct successor successor;     /* the program that replaces this one */
+    struct segment_owner segment;
+    struct generation_common common;
+    struct control control;
+    struct generation *newest; /* a list, by `older` */
+    int death_fd;              /* the write end of the death pipe; -1: none */
+    int signal_fd;             /* -1: none */
+    enum master_phase phase;
+    bool is_worker;   /* this process is a forked worker, not the master */
+    bool served;      /* phase was MASTER_SERVING once */
+    bool fast;        /* while stopping: calls are cut off */
+    bool handed_over; /* the successor serves now */
+    bool reload_due;
+    char unchanged[256];  /* options that the last reload could not change: "a, b" */
+    uint64_t log_dropped; /* lost log lines, as far as they are counted */
+    uint64_t maintain_at; /* the next shm_maintain() */
+    uint64_t check_workers_at;
+    uint64_t check_names_at; /* the next segment_owner_check_names() */
+    uint64_t status_at;      /* the next status line for systemd */
+    uint64_t upgrade_until;  /* then a successor that does not serve is killed */
+    uint64_t progress_at;    /* when any worker last made progress */
+    int exit_status;         /* of this process */
+};
 
-/** Milliseconds of the monotonic clock. */
-uint64_t master_now(void);
-/** The start failed: one line to standard error. @return false */
-bool master_fail(struct master *master, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
-/** The generation that has all its workers; NULL: none yet. */
-struct generation *master_serving(const struct master *master);
-void master_count(const struct master *master, enum stats_event event);
-/** The whole server. @param fast calls are cut off */
-void master_stop(struct master *master, bool fast);
-/** In a worker's process, and at the end: closes what is this process's alone. */
-void master_close_own(struct master *master);
-
-/* ---- workers.c ---- */
-
-/** Starts those that are due. @return CHILDREN_SPAWNED; in a child its exit status */
-int workers_spawn_due(struct master *master);
-/** A process has ended that was this one's child: a worker, a new program, a stranger. */
-void workers_bury(struct master *master, pid_t pid, int status);
-/** Tells a generation's workers to go. @param patience ms, after which they are killed soon */
-void workers_leave(struct generation *generation, int signal, uint64_t patience);
-/** Those that stand still, or were told to go and have not; and systemd's watchdog. */
-void workers_look_after(struct master *master);
-bool workers_running(const struct master *master);
-/** Forgets generations of whom nobody is left. */
-void workers_bury_generations(struct master *master);
-
-/* ---- change.c ---- */
-
-void change_reload(struct master *master);
-void change_reload_failed(struct master *master, const char *text);
-void change_upgrade(struct master *master);
-/** The new program's channel is readable. */
-void change_upgrade_news(struct master *master);
-/** The new program ended before it served. */
-void change_upgrade_failed(struct master *master, int status);
-/** A new program that takes too long is killed. */
-void change_look_after(struct master *master);
-/** All workers of the newest generation accept. */
-void change_all_ready(struct master *master, struct generation *generation);
+/** The generation that serves, of which all workers have started. NULL: none yet. */
+struct generation *state_serving(const struct master *master);
+/** Counts an event in the master's row of counters. */
+void state_count(const struct master *master, enum stats_event event);
+/** Closes the master's descriptors and frees its memory: at its end, and in a forked worker. Has no
+ * effect on other processes. The segment is left open. */
+void state_close(struct master *master);
 
 #endif

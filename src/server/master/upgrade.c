@@ -1,181 +1,108 @@
 /* SPDX-License-Identifier: MIT */
 #include "server/master/upgrade.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
+#include <assert.h>
 #include <signal.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/socket.h>
-#include <systemd/sd-daemon.h>
 #include <unistd.h>
 
-#include "server/master/inherit.h"
+#include "base/clock.h"
+#include "server/master/stop.h"
+#include "server/os/log.h"
+#include "server/os/notify.h"
 
-static const char variable[] = "ROSTERD_UPGRADE"; /* "SEGMENT CHANNEL", descriptors */
-static const char ready = 'R', go_on = 'G';
-static char program[PATH_MAX];
-
-void upgrade_open(void)
-{
-    ssize_t len = readlink("/proc/self/exe", program, sizeof(program) - 1);
-    program[len > 0 ? len : 0] = '\0';
-}
-
-/* ---- the old one's side ---- */
-
-/* Everything that goes over, in the order of its numbers there: sockets, segment, channel. */
-struct cargo {
-    int fds[2 * LISTEN_MAX + 2];
-    int sockets, count;
-    char names[2 * LISTEN_MAX * (sizeof(((struct listener *)0)->name) + 1)];
+enum {
+    SERVE_WITHIN_MS = 60000, /* the successor must serve in this time */
+    END_WITHIN_MS = 2000,    /* a successor that has given up must end in this time */
 };
 
-static void load_sockets(struct cargo *cargo, const struct listeners *listeners, const char *own)
+/* @return NULL: an upgrade may begin now */
+static const char *why_not_now(const struct master *master)
 {
-    for (size_t i = 0; i < listeners->count; i++) {
-        const struct listener *listener = &listeners->all[i];
-        const char *name = listener->foreign ? listener->name : own;
-        size_t len = strlen(cargo->names);
-        snprintf(cargo->names + len, sizeof(cargo->names) - len, "%s%s",
-                 cargo->sockets++ != 0 ? ":" : "", name);
-        cargo->fds[cargo->count++] = listener->fd;
-    }
+    const struct generation *serving = state_serving(master);
+    if (getpid() == 1)
+        return "this is process 1, whose end would end its container";
+    if (master->successor.pid != 0)
+        return "another upgrade is under way";
+    if (master->predecessor.channel >= 0)
+        return "this program has not taken over yet";
+    if (serving == NULL || serving != master->newest)
+        return "workers are being started";
+    return NULL;
 }
 
-/* In the child: every descriptor to its number. First all of them out of the way. */
-static bool place_descriptors(struct cargo *cargo)
+void upgrade_begin(struct master *master)
 {
-    int above = SD_LISTEN_FDS_START + cargo->count;
-    for (int i = 0; i < cargo->count; i++) {
-        cargo->fds[i] = fcntl(cargo->fds[i], F_DUPFD_CLOEXEC, above);
-        if (cargo->fds[i] < 0)
-            return false;
-    }
-    for (int i = 0; i < cargo->count; i++)
-        if (dup2(cargo->fds[i], SD_LISTEN_FDS_START + i) < 0)
-            return false;
-    return true;
-}
-
-static void set_number(const char *name, int number)
-{
-    char text[16];
-    snprintf(text, sizeof(text), "%d", number);
-    setenv(name, text, 1);
-}
-
-static void set_environment(const struct cargo *cargo)
-{
-    char text[32];
-    int after = SD_LISTEN_FDS_START + cargo->sockets;
-    snprintf(text, sizeof(text), "%d %d", after, after + 1);
-    setenv(variable, text, 1);
-    set_number("LISTEN_PID", (int)getpid());
-    set_number("LISTEN_FDS", cargo->sockets);
-    setenv("LISTEN_FDNAMES", cargo->names, 1);
-    if (getenv("WATCHDOG_PID") != NULL)
-        set_number("WATCHDOG_PID", (int)getpid());
-    unsetenv("SHM_STARTS"); /* its own count of tries, see shm_exec_again() */
-}
-
-/* @return only where it failed: what the child says to its parent, errno */
-static int become(struct cargo *cargo, char *const *argv)
-{
-    sigset_t none;
-    sigemptyset(&none);
-    if (!place_descriptors(cargo))
-        return errno;
-    set_environment(cargo);
-    sigprocmask(SIG_SETMASK, &none, NULL);
-    execv(program, argv);
-    return errno;
-}
-
-bool upgrade_start(struct upgrade *upgrade, char *const *argv, const struct listeners *grpc,
-                   const struct listeners *web, int segment_fd, struct fault *fault)
-{
-    static struct cargo cargo; /* too large for a stack */
-    int channel[2];
-    memset(&cargo, 0, sizeof(cargo));
-    load_sockets(&cargo, grpc, "grpc.own");
-    load_sockets(&cargo, web, "metrics.own");
-    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, channel) != 0) {
-        snprintf(fault->text, sizeof(fault->text), "%s", strerror(errno));
-        return false;
-    }
-    cargo.fds[cargo.count++] = segment_fd;
-    cargo.fds[cargo.count++] = channel[1];
-    pid_t pid = fork();
-    if (pid == 0) {
-        int error = become(&cargo, argv);
-        log_error("upgrade: %s: %s", program, strerror(error));
-        _exit(127);
-    }
-    int error = errno;
-    close(channel[1]);
-    if (pid < 0) {
-        close(channel[0]);
-        snprintf(fault->text, sizeof(fault->text), "%s", strerror(error));
-        return false;
-    }
-    *upgrade = (struct upgrade){.pid = pid, .channel = channel[0]};
-    return true;
-}
-
-enum upgrade_news upgrade_read(const struct upgrade *upgrade)
-{
-    char byte;
-    ssize_t got = recv(upgrade->channel, &byte, 1, MSG_DONTWAIT);
-    if (got < 0 && (errno == EAGAIN || errno == EINTR))
-        return UPGRADE_NOTHING;
-    return got == 1 && byte == ready ? UPGRADE_READY : UPGRADE_FAILED;
-}
-
-void upgrade_confirm(const struct upgrade *upgrade)
-{
-    (void)send(upgrade->channel, &go_on, 1, MSG_NOSIGNAL | MSG_DONTWAIT);
-}
-
-void upgrade_close(struct upgrade *upgrade)
-{
-    if (upgrade->pid != 0 && upgrade->channel >= 0)
-        close(upgrade->channel);
-    upgrade->pid = 0;
-}
-
-/* ---- the new one's side ---- */
-
-void upgrade_origin(struct upgrade_origin *origin)
-{
-    const char *text = getenv(variable);
-    int segment_fd, channel;
-    *origin = (struct upgrade_origin){-1, -1};
-    if (text == NULL || sscanf(text, "%d %d", &segment_fd, &channel) != 2)
+    if (master->phase == MASTER_STOPPING)
         return;
-    *origin = (struct upgrade_origin){segment_fd, channel};
-    fcntl(origin->segment_fd, F_SETFD, FD_CLOEXEC);
-    fcntl(origin->channel, F_SETFD, FD_CLOEXEC);
-}
-
-void upgrade_origin_keep_open(const struct upgrade_origin *origin)
-{
-    if (origin->channel < 0)
+    const char *why = why_not_now(master);
+    if (why != NULL) {
+        log_error("upgrade: not now: %s", why);
         return;
-    fcntl(origin->segment_fd, F_SETFD, 0);
-    fcntl(origin->channel, F_SETFD, 0);
+    }
+    const struct generation *serving = state_serving(master);
+    struct fault fault;
+    log_notice("USR2: the program is started again beside this one");
+    if (!successor_start(&master->successor, master->argv, &serving->listeners,
+                         &serving->web_listeners, shm_store_fd(master->segment.store), &fault)) {
+        log_error("upgrade: %s; this program continues to serve", fault.text);
+        return;
+    }
+    master->upgrade_until = clock_monotonic_ms() + SERVE_WITHIN_MS;
 }
 
-void upgrade_report_ready(const struct upgrade_origin *origin)
+void upgrade_read_channel(struct master *master)
 {
-    (void)send(origin->channel, &ready, 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+    struct successor *successor = &master->successor;
+    assert(successor->pid != 0 && successor->channel >= 0);
+    switch (successor_read(successor)) {
+    case SUCCESSOR_SAYS_NOTHING:
+        return;
+    case SUCCESSOR_CLOSED:
+        /* Usually the process ends at this moment. Its exit status says more, and comes with
+         * SIGCHLD: see upgrade_fail(). */
+        close(successor->channel);
+        successor->channel = -1;
+        if (successor->too_late) /* it was killed, which has closed the channel */
+            return;
+        successor->gave_up = true;
+        master->upgrade_until = clock_monotonic_ms() + END_WITHIN_MS;
+        return;
+    case SUCCESSOR_READY:
+        log_notice("upgrade: process %d serves, this one drains", (int)successor->pid);
+        notify_main_pid(successor->pid);
+        successor_confirm(successor);
+        successor_forget(successor);
+        master->handed_over = true;
+        stop_server(master, false);
+    }
 }
 
-void upgrade_origin_done(struct upgrade_origin *origin)
+void upgrade_fail(struct master *master, int status)
 {
-    char byte;
-    (void)recv(origin->channel, &byte, 1, MSG_DONTWAIT);
-    close(origin->channel);
-    origin->channel = -1;
+    bool too_late = master->successor.too_late, gave_up = master->successor.gave_up;
+    successor_forget(&master->successor);
+    if (master->phase == MASTER_STOPPING) /* stop_server() has told it to end, too */
+        return;
+    state_count(master, STATS_UPGRADES_FAILED);
+    char end[128];
+    children_describe_end(end, sizeof(end), status);
+    if (too_late && gave_up)
+        log_error("upgrade: the new program gave up before it served, and was killed; this one "
+                  "continues to serve");
+    else if (too_late)
+        log_error("upgrade: the new program did not serve within %d s and was killed; this one "
+                  "continues to serve",
+                  SERVE_WITHIN_MS / 1000);
+    else
+        log_error("upgrade: the new program %s before it served; this one continues to serve", end);
+    notify_ready();
+}
+
+void upgrade_check_deadline(struct master *master)
+{
+    if (master->successor.pid == 0 || clock_monotonic_ms() < master->upgrade_until)
+        return;
+    master->successor.too_late = true;
+    kill(master->successor.pid, SIGKILL);
+    master->upgrade_until = clock_monotonic_ms() + SERVE_WITHIN_MS;
 }

@@ -1,184 +1,200 @@
 /* SPDX-License-Identifier: MIT */
 #include "server/worker/accept.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+
+#include "base/container_of.h"
+#include "server/os/log.h"
 
 enum {
-    ACCEPTS_MAX = 16, /* connections of one event */
-    /* libh2o ends the process where there is no memory for a socket: it is asked for before */
+    ACCEPTS_MAX = 16, /* connections accepted per event */
+    /* libh2o aborts the process when it cannot allocate a socket, so accepting first tries whether
+     * this many bytes are available */
     SOCKET_ROOM = 4096,
-    REST_MS = 100,   /* without descriptors or memory, accepting rests this long */
-    WARN_MS = 10000, /* and is logged this often */
+    PAUSE_MS = 100,        /* pause after descriptors or memory ran out */
+    PAUSE_WARN_MS = 10000, /* the log tells of such pauses at most this often */
 };
 
-/* libh2o's callbacks bring their socket's data, timers nothing: a process accepts for one worker */
-static struct {
+struct acceptor {
     const struct worker_config *config;
     h2o_loop_t *loop;
     struct grpc_server *server;
-    h2o_socket_t *listeners[LISTEN_MAX], *wake;
-    struct timer accept_again, look_again;
-    struct balance_left left; /* while looks_away */
-    uint64_t accept_warn_at;  /* ms */
-    struct accept_counts counts;
-    bool accept_rests, looks_away, closed;
-} accepting;
+    h2o_socket_t *listeners[LISTEN_MAX];
+    h2o_socket_t *wake;         /* readable when another worker leaves a connection to this one */
+    struct timer pause_over;    /* armed while paused */
+    struct timer patience_over; /* armed while yielding */
+    struct balance_left left;   /* the worker that this one yields to, while yielding */
+    uint64_t warn_at;           /* ms: when the next warning about a pause is due */
+    struct accept_refused refused;
+    bool paused;   /* out of descriptors or memory */
+    bool yielding; /* a waiting connection was left to another worker */
+    bool stopped;  /* by accept_stop() */
+};
 
-static void on_connection(h2o_socket_t *listener, const char *err);
+static void on_listener_readable(h2o_socket_t *listener, const char *err);
 
-/* Unless there is a reason not to. */
-static void start_accepting(void)
+/* Resumes accepting unless the acceptor is paused, yielding or stopped. */
+static void resume_accepting(struct acceptor *acceptor)
 {
-    if (accepting.accept_rests || accepting.looks_away || accepting.closed)
+    if (acceptor->paused || acceptor->yielding || acceptor->stopped)
         return;
-    for (size_t i = 0; i < accepting.config->listeners->count; i++)
-        h2o_socket_read_start(accepting.listeners[i], on_connection);
+    for (size_t i = 0; i < acceptor->config->listeners->count; i++)
+        h2o_socket_read_start(acceptor->listeners[i], on_listener_readable);
 }
 
-static void stop_accepting(void)
+static void suspend_accepting(struct acceptor *acceptor)
 {
-    for (size_t i = 0; i < accepting.config->listeners->count; i++)
-        if (accepting.listeners[i] != NULL)
-            h2o_socket_read_stop(accepting.listeners[i]);
+    for (size_t i = 0; i < acceptor->config->listeners->count; i++)
+        h2o_socket_read_stop(acceptor->listeners[i]);
 }
 
-static void on_accept_again(struct timer *timer)
+/* ---- pause: descriptors or memory ran out ---- */
+
+static void on_pause_over(struct timer *timer)
 {
-    (void)timer;
-    accepting.accept_rests = false;
-    balance_accepting(accepting.config->balance, accepting.config->number, true);
-    start_accepting();
+    struct acceptor *acceptor = container_of(timer, struct acceptor, pause_over);
+    acceptor->paused = false;
+    balance_accepting(acceptor->config->balance, acceptor->config->number, true);
+    resume_accepting(acceptor);
 }
 
-/* The listeners stay readable while accept fails: without a rest the loop would spin. */
-static void rest_from_accepting(int reason)
+/* While accept() fails the listeners stay readable: without a pause the loop would spin.
+ * `reason` is the errno of accept(). */
+static void pause_accepting(struct acceptor *acceptor, int reason)
 {
-    if (accepting.accept_rests)
+    if (acceptor->paused)
         return;
-    accepting.accept_rests = true;
-    balance_accepting(accepting.config->balance, accepting.config->number, false);
-    uint64_t now = grpc_server_now_ms(accepting.server);
-    if (now >= accepting.accept_warn_at) {
+    acceptor->paused = true;
+    balance_accepting(acceptor->config->balance, acceptor->config->number, false);
+    uint64_t now = grpc_server_now_ms(acceptor->server);
+    if (now >= acceptor->warn_at) {
         log_warning("accept: %s; new connections wait", strerror(reason));
-        accepting.accept_warn_at = now + WARN_MS;
+        acceptor->warn_at = now + PAUSE_WARN_MS;
     }
-    stop_accepting();
-    accepting.accept_again.expired = on_accept_again;
-    timer_arm(grpc_server_timers(accepting.server), &accepting.accept_again, now + REST_MS);
+    suspend_accepting(acceptor);
+    timer_arm(grpc_server_timers(acceptor->server), &acceptor->pause_over, now + PAUSE_MS);
 }
 
-/* ---- whose turn it is ---- */
+/* ---- yielding: another worker has fewer connections ---- */
 
-static void look_here(void)
+static void stop_yielding(struct acceptor *acceptor)
 {
-    if (!accepting.looks_away)
+    if (!acceptor->yielding)
         return;
-    accepting.looks_away = false;
-    timer_disarm(grpc_server_timers(accepting.server), &accepting.look_again);
-    start_accepting();
+    acceptor->yielding = false;
+    timer_disarm(grpc_server_timers(acceptor->server), &acceptor->patience_over);
+    resume_accepting(acceptor);
 }
 
-static void on_look_again(struct timer *timer)
+static void on_patience_over(struct timer *timer)
 {
-    (void)timer;
-    balance_pass_over(accepting.config->balance, &accepting.left);
-    look_here();
+    struct acceptor *acceptor = container_of(timer, struct acceptor, patience_over);
+    balance_pass_over(acceptor->config->balance, &acceptor->left);
+    stop_yielding(acceptor);
 }
 
-/* The connection that waits is another's; the listeners would wake this one all the time. */
-static void look_away(void)
+/* Leaves the waiting connection to another worker. Until that one has taken it the listeners stay
+ * readable, so this worker does not watch them for a while. */
+static void start_yielding(struct acceptor *acceptor)
 {
-    accepting.looks_away = true;
-    stop_accepting();
-    accepting.look_again.expired = on_look_again;
-    timer_arm(grpc_server_timers(accepting.server), &accepting.look_again,
-              grpc_server_now_ms(accepting.server) + BALANCE_PATIENCE_MS);
+    acceptor->yielding = true;
+    suspend_accepting(acceptor);
+    timer_arm(grpc_server_timers(acceptor->server), &acceptor->patience_over,
+              grpc_server_now_ms(acceptor->server) + BALANCE_PATIENCE_MS);
 }
 
 static void on_wake(h2o_socket_t *sock, const char *err)
 {
-    (void)sock;
+    struct acceptor *acceptor = sock->data;
     if (err != NULL)
         return;
-    balance_awake(accepting.config->balance, accepting.config->number);
-    look_here();
+    balance_awake(acceptor->config->balance, acceptor->config->number);
+    stop_yielding(acceptor);
 }
 
-/* ---- who may come ---- */
+/* ---- admission ---- */
 
-struct guest {
+/* A connection's admission, given back when the connection closes. */
+struct admitted {
+    struct acceptor *acceptor;
     struct admission_pass pass;
 };
 
-static void on_gone(void *data)
+static void on_admitted_closed(void *data)
 {
-    const struct worker_config *config = accepting.config;
-    struct guest *guest = data;
-    admission_leave(config->admission, config->place, &guest->pass);
+    struct admitted *admitted = data;
+    const struct worker_config *config = admitted->acceptor->config;
+    admission_leave(config->admission, config->place, &admitted->pass);
     balance_add(config->balance, config->number, -1);
-    free(guest);
+    free(admitted);
 }
 
-/* @return NULL: it may not, is counted, and *why names the bound */
-static struct guest *admit(const struct sockaddr *address, const char **why)
+/* @return NULL: the connection is refused and counted, and *why names the bound that it met */
+static struct admitted *admit_client(struct acceptor *acceptor, const struct sockaddr *address,
+                                     const char **why)
 {
-    const struct worker_config *config = accepting.config;
+    const struct worker_config *config = acceptor->config;
     const struct admission_bounds bounds = {config->options->max_connections,
                                             config->options->max_connections_per_address};
-    struct guest *guest = malloc(sizeof(*guest));
+    struct admitted *admitted = malloc(sizeof(*admitted));
     void *room = malloc(SOCKET_ROOM);
     free(room);
     *why = "out of memory";
-    if (guest == NULL || room == NULL) {
-        free(guest);
+    if (admitted == NULL || room == NULL) {
+        free(admitted);
         return NULL;
     }
-    switch (admission_enter(config->admission, config->place, &bounds, address, &guest->pass)) {
+    admitted->acceptor = acceptor;
+    switch (admission_enter(config->admission, config->place, &bounds, address, &admitted->pass)) {
     case ADMISSION_GRANTED:
         balance_add(config->balance, config->number, 1);
-        return guest;
+        return admitted;
     case ADMISSION_FULL:
-        accepting.counts.full++;
+        acceptor->refused.full++;
         *why = "max_connections";
         break;
     case ADMISSION_ADDRESS_FULL:
-        accepting.counts.address_full++;
+        acceptor->refused.address_full++;
         *why = "max_connections_per_address";
         break;
     }
-    free(guest);
+    free(admitted);
     return NULL;
 }
 
-/* A unix socket stays on this machine, and its file has a mode. */
-static bool speaks_tls(const struct sockaddr *address)
+/* Unix sockets never use TLS: they stay on this machine, and the socket file's mode says who may
+ * connect. */
+static bool uses_tls(const struct acceptor *acceptor, const struct sockaddr *address)
 {
-    return accepting.config->tls != NULL && address->sa_family != AF_UNIX;
+    return acceptor->config->tls != NULL && address->sa_family != AF_UNIX;
 }
 
-static void serve(int fd, const struct sockaddr *address, struct guest *guest)
+static void serve_connection(struct acceptor *acceptor, int fd, const struct sockaddr *address,
+                             struct admitted *admitted)
 {
     const int on = 1;
     if (address->sa_family != AF_UNIX)
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
     h2o_socket_t *sock =
-        h2o_evloop_socket_create(accepting.loop, fd, H2O_SOCKET_FLAG_IS_ACCEPTED_CONNECTION);
-    sock->on_close.cb = on_gone;
-    sock->on_close.data = guest;
-    if (speaks_tls(address))
-        http2_accept_tls(grpc_server_http2(accepting.server), sock,
-                         tls_context(accepting.config->tls));
+        h2o_evloop_socket_create(acceptor->loop, fd, H2O_SOCKET_FLAG_IS_ACCEPTED_CONNECTION);
+    sock->on_close.cb = on_admitted_closed;
+    sock->on_close.data = admitted;
+    if (uses_tls(acceptor, address))
+        http2_accept_tls(grpc_server_http2(acceptor->server), sock,
+                         tls_context(acceptor->config->tls));
     else
-        http2_accept(grpc_server_http2(accepting.server), sock);
+        http2_accept(grpc_server_http2(acceptor->server), sock);
 }
 
-/* @return whether there may be more */
-static bool accept_one(h2o_socket_t *listener)
+/* @return whether another connection may wait */
+static bool accept_one(struct acceptor *acceptor, h2o_socket_t *listener)
 {
     struct sockaddr_storage address = {.ss_family = AF_UNIX};
     socklen_t len = sizeof(address);
@@ -186,85 +202,108 @@ static bool accept_one(h2o_socket_t *listener)
                      SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd < 0) {
         if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
-            rest_from_accepting(errno);
-        return false; /* another worker was faster, or the client went away */
+            pause_accepting(acceptor, errno);
+        return false; /* else another worker was faster, or the client has gone away */
     }
     const struct sockaddr *from = (const struct sockaddr *)&address;
     const char *why;
-    struct guest *guest = admit(from, &why);
-    if (guest != NULL)
-        serve(fd, from, guest);
-    else if (speaks_tls(from))
-        close(fd); /* a handshake is more than it may cost */
+    struct admitted *admitted = admit_client(acceptor, from, &why);
+    if (admitted != NULL)
+        serve_connection(acceptor, fd, from, admitted);
+    else if (uses_tls(acceptor, from))
+        close(fd); /* a refused client is not worth a TLS handshake */
     else
         http2_refuse(fd, why);
     return true;
 }
 
-/* Some each time, for a turn of a busy loop may be long; as long as the next one would be this
- * worker's, so that workers which wake together share what came. */
-static void on_connection(h2o_socket_t *listener, const char *err)
+/*
+ * Accepts connections while it is this worker's turn, so that workers which wake at the same time
+ * share the connections that wait. At most ACCEPTS_MAX per event, because handling them delays the
+ * calls of the other connections.
+ */
+static void on_listener_readable(h2o_socket_t *listener, const char *err)
 {
-    if (err != NULL || accepting.accept_rests || accepting.looks_away)
+    struct acceptor *acceptor = listener->data;
+    const struct worker_config *config = acceptor->config;
+    if (err != NULL || acceptor->paused || acceptor->yielding)
         return;
-    if (balance_is_closed(accepting.config->balance)) {
-        stop_accepting(); /* QUIT is on its way */
-        return;
-    }
-    if (!balance_take(accepting.config->balance, accepting.config->number, &accepting.left)) {
-        look_away();
+    if (balance_is_closed(config->balance)) {
+        suspend_accepting(acceptor); /* the master is about to send QUIT */
         return;
     }
-    /* whether there is another one is not known: nobody is woken for it */
-    for (unsigned i = 0; i < ACCEPTS_MAX && accept_one(listener); i++)
-        if (balance_is_closed(accepting.config->balance) ||
-            !balance_is_next(accepting.config->balance, accepting.config->number))
+    if (!balance_take(config->balance, config->number, &acceptor->left)) {
+        start_yielding(acceptor);
+        return;
+    }
+    /* Nobody knows whether a second connection waits, so balance_is_next() wakes no other worker
+     * for it. */
+    for (unsigned i = 0; i < ACCEPTS_MAX && accept_one(acceptor, listener); i++)
+        if (balance_is_closed(config->balance) || !balance_is_next(config->balance, config->number))
             return;
 }
 
-/* ---- begin and end ---- */
+/* ---- start and end ---- */
 
-/* The descriptor becomes the socket's. */
-static h2o_socket_t *watch(int fd)
+/* The socket takes over the descriptor. */
+static h2o_socket_t *watch_readable(struct acceptor *acceptor, int fd)
 {
-    return h2o_evloop_socket_create(accepting.loop, fd, H2O_SOCKET_FLAG_DONT_READ);
+    h2o_socket_t *sock = h2o_evloop_socket_create(acceptor->loop, fd, H2O_SOCKET_FLAG_DONT_READ);
+    sock->data = acceptor;
+    return sock;
 }
 
-bool accept_open(const struct worker_config *config, h2o_loop_t *loop, struct grpc_server *server)
+struct acceptor *accept_start(const struct worker_config *config, h2o_loop_t *loop,
+                              struct grpc_server *server, struct fault *fault)
 {
-    accepting.config = config;
-    accepting.loop = loop;
-    accepting.server = server;
+    assert(config->listeners->count <= LISTEN_MAX);
+    struct acceptor *acceptor = calloc(1, sizeof(*acceptor));
+    if (acceptor == NULL) {
+        fault_set(fault, "out of memory");
+        return NULL;
+    }
     int wake = fcntl(balance_wake_fd(config->balance, config->number), F_DUPFD_CLOEXEC, 0);
-    if (wake < 0)
-        return false;
-    accepting.wake = watch(wake);
-    h2o_socket_read_start(accepting.wake, on_wake);
+    if (wake < 0) {
+        free(acceptor);
+        fault_set(fault, "out of descriptors");
+        return NULL;
+    }
+    acceptor->config = config;
+    acceptor->loop = loop;
+    acceptor->server = server;
+    acceptor->pause_over.expired = on_pause_over;
+    acceptor->patience_over.expired = on_patience_over;
+    acceptor->wake = watch_readable(acceptor, wake);
+    h2o_socket_read_start(acceptor->wake, on_wake);
     for (size_t i = 0; i < config->listeners->count; i++) {
-        accepting.listeners[i] = watch(config->listeners->all[i].fd);
+        acceptor->listeners[i] = watch_readable(acceptor, config->listeners->all[i].fd);
         config->listeners->all[i].fd = -1;
     }
     balance_accepting(config->balance, config->number, true);
-    start_accepting();
-    return true;
+    resume_accepting(acceptor);
+    return acceptor;
 }
 
-void accept_close(void)
+void accept_stop(struct acceptor *acceptor)
 {
-    if (accepting.config == NULL || accepting.closed)
+    if (acceptor == NULL || acceptor->stopped)
         return;
-    accepting.closed = true;
-    balance_accepting(accepting.config->balance, accepting.config->number, false);
-    timer_disarm(grpc_server_timers(accepting.server), &accepting.accept_again);
-    timer_disarm(grpc_server_timers(accepting.server), &accepting.look_again);
-    for (size_t i = 0; i < accepting.config->listeners->count; i++)
-        if (accepting.listeners[i] != NULL)
-            h2o_socket_close(accepting.listeners[i]);
-    if (accepting.wake != NULL)
-        h2o_socket_close(accepting.wake);
+    acceptor->stopped = true;
+    balance_accepting(acceptor->config->balance, acceptor->config->number, false);
+    timer_disarm(grpc_server_timers(acceptor->server), &acceptor->pause_over);
+    timer_disarm(grpc_server_timers(acceptor->server), &acceptor->patience_over);
+    for (size_t i = 0; i < acceptor->config->listeners->count; i++)
+        h2o_socket_close(acceptor->listeners[i]);
+    h2o_socket_close(acceptor->wake);
 }
 
-const struct accept_counts *accept_counts(void)
+void accept_destroy(struct acceptor *acceptor)
 {
-    return &accepting.counts;
+    assert(acceptor == NULL || acceptor->stopped);
+    free(acceptor);
+}
+
+const struct accept_refused *accept_refused(const struct acceptor *acceptor)
+{
+    return &acceptor->refused;
 }

@@ -1,26 +1,36 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How a worker takes connections: when it is its turn (balance.h), whom it lets in (admission.h),
- * and what it does where there are no descriptors left. One for a process.
+ * How a worker accepts connections: when it is its turn (balance.h), which clients it admits
+ * (admission.h), and what it does when descriptors or memory run out.
  */
 #ifndef ROSTERD_SERVER_WORKER_ACCEPT_H
 #define ROSTERD_SERVER_WORKER_ACCEPT_H
 
+#include "base/fault.h"
 #include "grpc/grpc.h"
-#include "server/worker/worker.h"
+#include "server/worker/worker_config.h"
 
-/** Starts to accept; all that it is given must outlive it, but for the listeners' descriptors,
- * which become its own.
- * @return false: out of descriptors; accept_close() is to be called all the same */
-bool accept_open(const struct worker_config *config, h2o_loop_t *loop, struct grpc_server *server);
-/** Stops; connections that were taken stay. Before the server's end, and more than once is allowed.
+struct acceptor; /* one per worker */
+
+/**
+ * Starts to accept on config->listeners, whose descriptors it takes over. Everything it is given
+ * must outlive it.
+ * @return NULL with fault set: out of memory or out of descriptors
  */
-void accept_close(void);
+struct acceptor *accept_start(const struct worker_config *config, h2o_loop_t *loop,
+                              struct grpc_server *server, struct fault *fault);
+/** Closes the listeners; accepted connections stay. Must be called before the server is destroyed.
+ * Further calls do nothing, and so does NULL. */
+void accept_stop(struct acceptor *acceptor);
+/** Frees it. Must be stopped, and all accepted connections closed: after the server is destroyed.
+ * NULL is allowed. */
+void accept_destroy(struct acceptor *acceptor);
 
-/** Who was refused. */
-struct accept_counts {
-    uint64_t full, address_full;
+/** How many connections were refused, by the bound that they met. */
+struct accept_refused {
+    uint64_t full;         /* max-connections */
+    uint64_t address_full; /* max-connections-per-address */
 };
-const struct accept_counts *accept_counts(void);
+const struct accept_refused *accept_refused(const struct acceptor *acceptor);
 
 #endif

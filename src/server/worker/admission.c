@@ -1,32 +1,33 @@
 /* SPDX-License-Identifier: MIT */
 #include "server/worker/admission.h"
 
+#include <assert.h>
 #include <netinet/in.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/param.h>
 #include <sys/random.h>
 #include <xxhash.h>
 
 enum { COUNTERS = 65536 }; /* of each set */
 
-/* Only its worker writes it, and nobody else but the master after its death. */
-struct row {
+/* A worker's place. Only its worker writes it, and the master once that worker is dead. */
+struct admission_row {
     _Alignas(4096) uint32_t connections;
-    uint32_t by_address[2][COUNTERS]; /* touched as far as it is used */
+    uint32_t by_address[2][COUNTERS]; /* pages that no address hashes to are never touched */
 };
 
-/* What all processes share. */
-struct shared {
-    _Alignas(4096) unsigned used; /* places from here on were never taken */
-    struct row rows[ADMISSION_PLACES];
+/* The part that all processes share. */
+struct admission_shared {
+    _Alignas(4096) unsigned used; /* no place from here on was ever taken */
+    struct admission_row rows[ADMISSION_PLACES];
 };
 
 struct admission {
-    uint64_t secret;
-    bool taken[ADMISSION_PLACES]; /* the master's */
-    struct shared *shared;
+    uint64_t secret; /* of the hash, so that clients cannot choose colliding addresses */
+    bool taken[ADMISSION_PLACES]; /* used by the master only */
+    struct admission_shared *shared;
 };
 
 struct admission *admission_create(void)
@@ -34,25 +35,25 @@ struct admission *admission_create(void)
     struct admission *admission = calloc(1, sizeof(*admission));
     if (admission == NULL)
         return NULL;
-    void *shared = mmap(NULL, sizeof(struct shared), PROT_READ | PROT_WRITE,
+    void *shared = mmap(NULL, sizeof(struct admission_shared), PROT_READ | PROT_WRITE,
                         MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (shared == MAP_FAILED || getrandom(&admission->secret, sizeof(admission->secret), 0) < 0) {
-        free(admission);
-        return NULL;
-    }
-    admission->shared = shared;
-    return admission;
+    admission->shared = shared != MAP_FAILED ? shared : NULL;
+    if (shared != MAP_FAILED && getrandom(&admission->secret, sizeof(admission->secret), 0) >= 0)
+        return admission;
+    admission_destroy(admission);
+    return NULL;
 }
 
 void admission_destroy(struct admission *admission)
 {
     if (admission == NULL)
         return;
-    munmap(admission->shared, sizeof(struct shared));
+    if (admission->shared != NULL)
+        munmap(admission->shared, sizeof(struct admission_shared));
     free(admission);
 }
 
-int admission_place(struct admission *admission)
+bool admission_take_place(struct admission *admission, unsigned *place)
 {
     for (unsigned i = 0; i < ADMISSION_PLACES; i++) {
         if (admission->taken[i])
@@ -60,20 +61,23 @@ int admission_place(struct admission *admission)
         admission->taken[i] = true;
         if (i >= admission->shared->used)
             __atomic_store_n(&admission->shared->used, i + 1, __ATOMIC_RELEASE);
-        return (int)i;
+        *place = i;
+        return true;
     }
-    return -1;
+    return false;
 }
 
-static void add(uint32_t *counter, uint32_t n)
+/* Each counter has one writer, its worker, so that a load and a store suffice. Readers need no
+ * order between counters: a bound may be passed by a few anyway. */
+static void counter_add(uint32_t *counter, uint32_t n)
 {
-    /* one writer: see the top of the header */
     __atomic_store_n(counter, __atomic_load_n(counter, __ATOMIC_RELAXED) + n, __ATOMIC_RELAXED);
 }
 
-static uint64_t sum(const struct admission *admission, const uint32_t *of_first)
+/* @param of_first the counter in the first row. @return its sum over the rows of all places */
+static uint64_t counter_sum(const struct admission *admission, const uint32_t *of_first)
 {
-    const struct row *rows = admission->shared->rows;
+    const struct admission_row *rows = admission->shared->rows;
     unsigned used = __atomic_load_n(&admission->shared->used, __ATOMIC_ACQUIRE);
     size_t offset = (size_t)((const uint8_t *)of_first - (const uint8_t *)rows);
     uint64_t total = 0;
@@ -83,8 +87,9 @@ static uint64_t sum(const struct admission *admission, const uint32_t *of_first)
     return total;
 }
 
-/* What of an address counts: all of an IPv4 one, also where a socket for both families has it as
- * ::ffff:192.0.2.1, whose first half all such clients share. @return its bytes, 0: it has none */
+/* Writes the part of the address by which the client is counted: the whole IPv4 address, also when
+ * an IPv6 socket shows it as ::ffff:192.0.2.1 (whose first half all IPv4 clients share); the first
+ * half of an IPv6 address. @return the number of bytes; 0: the family has no such part */
 static size_t address_key(const struct sockaddr *address, uint8_t key[8])
 {
     const struct sockaddr_in *in = (const void *)address;
@@ -103,7 +108,7 @@ static size_t address_key(const struct sockaddr *address, uint8_t key[8])
     return 8;
 }
 
-/* @return false: it has none that counts */
+/* Sets pass->at. @return false: the client has no address to count by */
 static bool hash_address(const struct admission *admission, const struct sockaddr *address,
                          struct admission_pass *pass)
 {
@@ -121,36 +126,39 @@ enum admission_result admission_enter(struct admission *admission, unsigned plac
                                       const struct admission_bounds *bounds,
                                       const struct sockaddr *address, struct admission_pass *pass)
 {
-    const struct row *first = &admission->shared->rows[0];
-    struct row *own = &admission->shared->rows[place];
-    if (sum(admission, &first->connections) >= bounds->connections)
+    assert(place < ADMISSION_PLACES);
+    const struct admission_row *first = &admission->shared->rows[0];
+    struct admission_row *own = &admission->shared->rows[place];
+    if (counter_sum(admission, &first->connections) >= bounds->connections)
         return ADMISSION_FULL;
     pass->counted = bounds->per_address != 0 && hash_address(admission, address, pass);
     if (pass->counted) {
-        uint64_t a = sum(admission, &first->by_address[0][pass->at[0]]);
-        uint64_t b = sum(admission, &first->by_address[1][pass->at[1]]);
-        if ((a < b ? a : b) >= bounds->per_address)
+        uint64_t a = counter_sum(admission, &first->by_address[0][pass->at[0]]);
+        uint64_t b = counter_sum(admission, &first->by_address[1][pass->at[1]]);
+        if (MIN(a, b) >= bounds->per_address)
             return ADMISSION_ADDRESS_FULL;
-        add(&own->by_address[0][pass->at[0]], 1);
-        add(&own->by_address[1][pass->at[1]], 1);
+        counter_add(&own->by_address[0][pass->at[0]], 1);
+        counter_add(&own->by_address[1][pass->at[1]], 1);
     }
-    add(&own->connections, 1);
+    counter_add(&own->connections, 1);
     return ADMISSION_GRANTED;
 }
 
 void admission_leave(struct admission *admission, unsigned place, const struct admission_pass *pass)
 {
-    struct row *own = &admission->shared->rows[place];
-    add(&own->connections, UINT32_MAX);
+    struct admission_row *own = &admission->shared->rows[place];
+    assert(own->connections != 0);
+    counter_add(&own->connections, UINT32_MAX); /* one less, modulo 2^32 */
     if (!pass->counted)
         return;
-    add(&own->by_address[0][pass->at[0]], UINT32_MAX);
-    add(&own->by_address[1][pass->at[1]], UINT32_MAX);
+    counter_add(&own->by_address[0][pass->at[0]], UINT32_MAX);
+    counter_add(&own->by_address[1][pass->at[1]], UINT32_MAX);
 }
 
-void admission_forget(struct admission *admission, unsigned place)
+void admission_free_place(struct admission *admission, unsigned place)
 {
-    /* gives the memory back, and it reads as zeros */
-    madvise(&admission->shared->rows[place], sizeof(struct row), MADV_REMOVE);
+    assert(place < ADMISSION_PLACES && admission->taken[place]);
+    /* frees the row's memory; it reads as zeros from now on */
+    madvise(&admission->shared->rows[place], sizeof(struct admission_row), MADV_REMOVE);
     admission->taken[place] = false;
 }

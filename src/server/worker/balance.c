@@ -1,26 +1,28 @@
 /* SPDX-License-Identifier: MIT */
 #include "server/worker/balance.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
-/* A sixteenth of the least is as good as equal: with thousands of connections that come and
- * go, handing each to the very least would have one worker accept while the others sleep. */
+/* A worker may take a connection while it has at most a sixteenth more than the least loaded one.
+ * If every connection had to go to the very least loaded worker, then with thousands of connections
+ * that come and go one worker at a time would accept while the others sleep. */
 enum { SLACK_SHIFT = 4 };
 
-struct row {
+struct balance_row {
     _Alignas(64) uint32_t connections;
-    uint32_t turn;
+    uint32_t turn; /* counts the turns of the worker's loop */
     bool accepts, passed_over;
 };
 
 struct balance {
     unsigned workers;
-    struct row *rows; /* shared; one more than workers, which `closed` has for itself */
-    bool *closed;
-    int *wake; /* an eventfd each */
+    struct balance_row *rows; /* shared; one per worker, and one for `closed` */
+    bool *closed;             /* in a cache line of its own, because all workers read it often */
+    int *wake;                /* one eventfd per worker */
 };
 
 struct balance *balance_create(unsigned workers)
@@ -29,7 +31,7 @@ struct balance *balance_create(unsigned workers)
     if (balance == NULL)
         return NULL;
     balance->workers = workers;
-    void *rows = mmap(NULL, (workers + 1) * sizeof(struct row), PROT_READ | PROT_WRITE,
+    void *rows = mmap(NULL, (workers + 1) * sizeof(struct balance_row), PROT_READ | PROT_WRITE,
                       MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     balance->rows = rows != MAP_FAILED ? rows : NULL;
     balance->closed = balance->rows != NULL ? &balance->rows[workers].accepts : NULL;
@@ -53,16 +55,17 @@ void balance_destroy(struct balance *balance)
         if (balance->wake[i] >= 0)
             close(balance->wake[i]);
     if (balance->rows != NULL)
-        munmap(balance->rows, (balance->workers + 1) * sizeof(struct row));
+        munmap(balance->rows, (balance->workers + 1) * sizeof(struct balance_row));
     free(balance->wake);
     free(balance);
 }
 
-/* ---- a worker's ---- */
+/* ---- for a worker ---- */
 
-/* The counts are advice: an old value costs a client's place in another worker, no more. So all of
- * them are relaxed. `closed` is stored before a signal is sent, and a connection that comes because
- * of that signal is looked at after. */
+/* The counts are hints: a stale value makes a connection land at another worker, nothing worse. So
+ * all accesses to them are relaxed. `closed` is stored with release before the master sends the
+ * signal to drain, and is loaded with acquire after a connection has come; so a client that
+ * connects again because of that signal finds it set. */
 bool balance_is_closed(const struct balance *balance)
 {
     return __atomic_load_n(balance->closed, __ATOMIC_ACQUIRE);
@@ -82,7 +85,7 @@ void balance_add(struct balance *balance, unsigned worker, int connections)
 
 void balance_turn(struct balance *balance, unsigned worker)
 {
-    struct row *row = &balance->rows[worker];
+    struct balance_row *row = &balance->rows[worker];
     __atomic_store_n(&row->turn, row->turn + 1, __ATOMIC_RELAXED);
     if (__atomic_load_n(&row->passed_over, __ATOMIC_RELAXED))
         __atomic_store_n(&row->passed_over, false, __ATOMIC_RELAXED);
@@ -99,13 +102,13 @@ void balance_awake(struct balance *balance, unsigned worker)
     (void)eventfd_read(balance->wake[worker], &count);
 }
 
-/* @return whether it is the worker's turn; else whose is set */
-static bool is_next(const struct balance *balance, unsigned worker, unsigned *whose)
+/* @return whether the worker may take a connection; if not, *whose is the one that should */
+static bool balance_find_next(const struct balance *balance, unsigned worker, unsigned *whose)
 {
     uint32_t least = UINT32_MAX;
     uint32_t own = __atomic_load_n(&balance->rows[worker].connections, __ATOMIC_RELAXED);
     for (unsigned i = 0; i < balance->workers; i++) {
-        const struct row *row = &balance->rows[i];
+        const struct balance_row *row = &balance->rows[i];
         uint32_t count = __atomic_load_n(&row->connections, __ATOMIC_RELAXED);
         if (count >= least || i == worker || !__atomic_load_n(&row->accepts, __ATOMIC_RELAXED) ||
             __atomic_load_n(&row->passed_over, __ATOMIC_RELAXED))
@@ -119,12 +122,12 @@ static bool is_next(const struct balance *balance, unsigned worker, unsigned *wh
 bool balance_is_next(const struct balance *balance, unsigned worker)
 {
     unsigned whose;
-    return is_next(balance, worker, &whose);
+    return balance_find_next(balance, worker, &whose);
 }
 
 bool balance_take(struct balance *balance, unsigned worker, struct balance_left *left)
 {
-    if (is_next(balance, worker, &left->worker))
+    if (balance_find_next(balance, worker, &left->worker))
         return true;
     left->turn = __atomic_load_n(&balance->rows[left->worker].turn, __ATOMIC_RELAXED);
     (void)eventfd_write(balance->wake[left->worker], 1);
@@ -133,16 +136,18 @@ bool balance_take(struct balance *balance, unsigned worker, struct balance_left 
 
 void balance_pass_over(struct balance *balance, const struct balance_left *left)
 {
-    struct row *row = &balance->rows[left->worker];
+    struct balance_row *row = &balance->rows[left->worker];
     if (__atomic_load_n(&row->turn, __ATOMIC_RELAXED) == left->turn)
         __atomic_store_n(&row->passed_over, true, __ATOMIC_RELAXED);
 }
 
-/* ---- the master's ---- */
+/* ---- for the master ---- */
 
 void balance_forget(struct balance *balance, unsigned worker)
 {
-    balance->rows[worker] = (struct row){.turn = balance->rows[worker].turn + 1};
+    assert(worker < balance->workers);
+    /* another turn than before, so that nobody passes over its successor */
+    balance->rows[worker] = (struct balance_row){.turn = balance->rows[worker].turn + 1};
 }
 
 void balance_close(struct balance *balance)

@@ -244,9 +244,9 @@ void health_destroy(struct health *health)
     free(health);
 }
 
-const char *health_add(struct health *health, struct grpc_server *server)
+bool health_add(struct health *health, struct grpc_server *server, struct fault *fault)
 {
     size_t len;
     const uint8_t *set = service_descriptors(&len);
-    return grpc_server_add_service(server, &health_table, set, len, health);
+    return grpc_server_add_service(server, &health_table, set, len, health, fault);
 }

@@ -8,6 +8,7 @@
 #ifndef ROSTERD_SERVICE_BUILTIN_HEALTH_H
 #define ROSTERD_SERVICE_BUILTIN_HEALTH_H
 
+#include "base/fault.h"
 #include "grpc/grpc.h"
 
 enum health_status { HEALTH_UNKNOWN, HEALTH_SERVING, HEALTH_NOT_SERVING, HEALTH_SERVICE_UNKNOWN };
@@ -21,8 +22,8 @@ struct health; /* one per worker */
 struct health *health_create(const char *const *names, size_t count);
 /** After the server's end. */
 void health_destroy(struct health *health);
-/** @return NULL, or why not: see grpc_server_add_service() */
-const char *health_add(struct health *health, struct grpc_server *server);
+/** Adds the service to the server: see grpc_server_add_service(). */
+bool health_add(struct health *health, struct grpc_server *server, struct fault *fault);
 
 /** Tells those who watch it. service "" is the server as a whole; false where it is unknown. */
 bool health_set(struct health *health, const char *service, enum health_status status);

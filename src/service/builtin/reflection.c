@@ -201,12 +201,10 @@ const struct grpc_service reflection_table = {
 const struct grpc_service reflection_v1alpha_table = {
     .name = "grpc.reflection.v1alpha.ServerReflection", .methods = alpha_methods, .num_methods = 1};
 
-const char *reflection_add(struct reflection *reflection, struct grpc_server *server)
+bool reflection_add(struct reflection *reflection, struct grpc_server *server, struct fault *fault)
 {
     size_t len;
     const uint8_t *set = service_descriptors(&len);
-    const char *why = grpc_server_add_service(server, &reflection_table, set, len, reflection);
-    if (why != NULL)
-        return why;
-    return grpc_server_add_service(server, &reflection_v1alpha_table, set, len, reflection);
+    return grpc_server_add_service(server, &reflection_table, set, len, reflection, fault) &&
+           grpc_server_add_service(server, &reflection_v1alpha_table, set, len, reflection, fault);
 }

@@ -7,6 +7,7 @@
 #ifndef ROSTERD_SERVICE_BUILTIN_REFLECTION_H
 #define ROSTERD_SERVICE_BUILTIN_REFLECTION_H
 
+#include "base/fault.h"
 #include "grpc/grpc.h"
 
 struct reflection; /* one per worker; unchanged once made */
@@ -21,8 +22,8 @@ struct reflection *reflection_create(const uint8_t *set, size_t len, const char 
                                      size_t count);
 /** After the server's end; NULL is nothing to do. */
 void reflection_destroy(struct reflection *reflection);
-/** @return NULL, or why not: see grpc_server_add_service() */
-const char *reflection_add(struct reflection *reflection, struct grpc_server *server);
+/** Adds both versions of the service to the server: see grpc_server_add_service(). */
+bool reflection_add(struct reflection *reflection, struct grpc_server *server, struct fault *fault);
 
 extern const struct grpc_service reflection_table, reflection_v1alpha_table;
 

@@ -15,9 +15,9 @@ static inline struct user_fields fields_of(const Userservice__CreateUserRequest 
 const char *user_request_check(const Userservice__CreateUserRequest *request)
 {
     const struct user_fields fields = fields_of(request);
-    const char *fault = user_check(&fields);
-    if (fault != NULL)
-        return fault;
+    const char *reason;
+    if (!user_check(&fields, &reason))
+        return reason;
     if (request->password.len > USER_PASSWORD_MAX)
         return "password is longer than 1024 bytes";
     return NULL;

@@ -226,9 +226,9 @@ void user_service_destroy(struct user_service *service)
     free(service);
 }
 
-const char *user_service_add(struct user_service *service, struct grpc_server *server)
+bool user_service_add(struct user_service *service, struct grpc_server *server, struct fault *fault)
 {
     size_t len;
     const uint8_t *set = service_descriptors(&len);
-    return grpc_server_add_service(server, &user_service_table, set, len, service);
+    return grpc_server_add_service(server, &user_service_table, set, len, service, fault);
 }

@@ -7,6 +7,7 @@
 #ifndef ROSTERD_SERVICE_USERS_USER_SERVICE_H
 #define ROSTERD_SERVICE_USERS_USER_SERVICE_H
 
+#include "base/fault.h"
 #include "grpc/grpc.h"
 #include "shm/store.h"
 
@@ -24,8 +25,9 @@ struct user_service_config {
 struct user_service *user_service_create(const struct user_service_config *config);
 /** After the server's end. */
 void user_service_destroy(struct user_service *service);
-/** @return NULL, or why not: see grpc_server_add_service() */
-const char *user_service_add(struct user_service *service, struct grpc_server *server);
+/** Adds the service to the server: see grpc_server_add_service(). */
+bool user_service_add(struct user_service *service, struct grpc_server *server,
+                      struct fault *fault);
 
 /** The methods, for counters and for the server's own tables. */
 extern const struct grpc_service user_service_table;

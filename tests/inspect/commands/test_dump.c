@@ -17,7 +17,9 @@
 #include <cmocka.h>
 
 #include "base/container_of.h"
-#include "shm/core/internal.h"
+#include "shm/core/layout.h"
+#include "shm/core/mapping.h"
+#include "shm/error.h"
 #include "tests/inspect/tool.h"
 #include "tests/inspect/users_file.h"
 

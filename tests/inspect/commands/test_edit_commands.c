@@ -13,7 +13,10 @@
 
 #include <cmocka.h>
 
-#include "shm/core/internal.h"
+#include "shm/core/mapping.h"
+#include "shm/core/store_handle.h"
+#include "shm/error.h"
+#include "shm/segment/owner.h"
 #include "tests/inspect/tool.h"
 #include "tests/inspect/users_file.h"
 
@@ -208,8 +211,8 @@ static void a_wrong_id_is_named(void **state)
     assert_fails(tool_run(ON_SEGMENT, "set-roles", ID_1, "a", "b", NULL), 2,
                  "set-roles: unexpected argument: b");
     segment_remove();
-    assert_fails(tool_run(ON_SEGMENT, "set-roles", ID_1, "user", NULL), 3, "there is none");
-    assert_fails(tool_run(ON_SEGMENT, "delete", ID_1, NULL), 3, "there is none");
+    assert_fails(tool_run(ON_SEGMENT, "set-roles", ID_1, "user", NULL), 3, "no such segment");
+    assert_fails(tool_run(ON_SEGMENT, "delete", ID_1, NULL), 3, "no such segment");
 }
 
 static void a_body_that_is_no_user_is_not_overwritten(void **state)
@@ -323,7 +326,8 @@ static void after_an_unfinished_rebuild_nothing_is_written(void **state)
     segment_insert_three(store);
     file_write("");
     shm_control()->rebuild.to = shm_control()->ids;
-    assert_no_writing("its server died while it rebuilt the tables: start it, to finish that");
+    assert_no_writing(
+        "its server died while it rebuilt the tables: start the server to finish that");
     shm_control()->rebuild.to = (struct shm_table){0};
     assert_prints(tool_run(ON_SEGMENT, "delete", ID_1, NULL), ID_1 " is deleted\n");
 }

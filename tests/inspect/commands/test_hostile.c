@@ -154,7 +154,7 @@ static void a_lock_that_is_none_is_not_taken(void **state)
     segment_insert_three(segment_open());
     struct shm_slot *slot = (struct shm_slot *)(uintptr_t)(SHM_BASE + SHM_SLOTS_AT);
     memset(&slot[3].life, 0x55, sizeof(slot[3].life));
-    assert_corrupt("list", NULL, "slot 3's lock is none");
+    assert_corrupt("list", NULL, "slot 3's lock is not a robust mutex");
     segment_close();
 }
 

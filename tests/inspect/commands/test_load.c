@@ -14,7 +14,8 @@
 
 #include <cmocka.h>
 
-#include "shm/core/internal.h"
+#include "shm/core/mapping.h"
+#include "shm/error.h"
 #include "tests/inspect/tool.h"
 #include "tests/inspect/users_file.h"
 
@@ -343,7 +344,7 @@ static void a_file_that_is_not_there_or_no_file_is_named(void **state)
     segment_remove();
     file_write("");
     got = tool_run(ON_SEGMENT, "load", file_path(), NULL);
-    tool_assert_failed(&got, 3, "there is none");
+    tool_assert_failed(&got, 3, "no such segment");
     tool_free(&got);
 }
 

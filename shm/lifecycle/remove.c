@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: MIT */
+/* Removes a segment, or gives it another name. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "shm/core/fail.h"
+#include "shm/core/store_handle.h"
+#include "shm/core/test_points.h"
+#include "shm/counters.h"
+#include "shm/error.h"
+#include "shm/segment/name_links.h"
+#include "shm/segment/owner.h"
+#include "shm/segment/segment_file.h"
+#include "shm/store.h"
+
+/* Opens the segment and takes the owner lock, so that no other process serves it or writes to it.
+ * The contents are not read or mapped, and names are changed without following symbolic links. So
+ * root may do this to any user's segment. */
+static int open_alone(int *fd, char path[300], const char *name, struct shm_fault *fault)
+{
+    int rc = shm_segment_path(path, name, fault);
+    if (rc == SHM_OK)
+        rc = shm_file_open(fd, name, SHM_AS_REMOVER, fault);
+    if (rc != SHM_OK)
+        return rc;
+    SHM_POINT("file opened");
+    rc = shm_owner_take(*fd, name, fault);
+    if (rc == SHM_OK)
+        rc = shm_guests_exclude(*fd, name, fault);
+    if (rc == SHM_OK && !shm_file_is_at(*fd, path)) /* changed between open and lock */
+        rc = shm_fail(fault, SHM_ENOSEG, "segment %s: it was removed just now", name);
+    if (rc != SHM_OK)
+        close(*fd);
+    return rc;
+}
+
+int shm_store_unlink(const char *name, struct shm_fault *fault)
+{
+    char path[300];
+    int fd;
+    int rc = open_alone(&fd, path, name, fault);
+    if (rc == SHM_ENOSEG)
+        shm_name_remove_stale(name);
+    if (rc != SHM_OK)
+        return rc;
+    (void)shm_name_release(fd, name);
+    if (unlink(path) != 0)
+        rc = shm_fail(fault, SHM_ESYS, "segment %s: cannot unlink it: %s", name, strerror(errno));
+    if (rc == SHM_OK)
+        shm_counters_move(name, NULL);
+    close(fd);
+    return rc;
+}
+
+static int rename_aside(const char *from, const char *name, char moved_to[256],
+                        struct shm_fault *fault)
+{
+    char target[300];
+    for (int i = 0; i < SHM_ASIDE_MAX; i++) {
+        if (!shm_name_aside(moved_to, name, i))
+            return shm_fail(fault, SHM_EINVAL, "segment %s: its name is too long for another",
+                            name);
+        snprintf(target, sizeof(target), SHM_DIRECTORY "%s", moved_to);
+        if (renameat2(AT_FDCWD, from, AT_FDCWD, target, RENAME_NOREPLACE) == 0)
+            return SHM_OK;
+        if (errno != EEXIST)
+            break;
+    }
+    return shm_fail(fault, SHM_ESYS, "segment %s: cannot move it to %s: %s", name, moved_to,
+                    strerror(errno));
+}
+
+int shm_store_set_aside(const char *name, char moved_to[256], struct shm_fault *fault)
+{
+    char path[300];
+    int fd;
+    int rc = open_alone(&fd, path, name, fault);
+    if (rc != SHM_OK)
+        return rc;
+    rc = rename_aside(path, name, moved_to, fault);
+    if (rc == SHM_OK) {
+        (void)shm_name_release(fd, name);
+        shm_counters_move(name, moved_to); /* does nothing if there are none */
+    }
+    close(fd);
+    return rc;
+}
+
+bool shm_store_release_name(struct shm_store *store, char moved_to[256])
+{
+    char kept[300];
+    if (shm_name_release(store->fd, store->name))
+        return false;
+    shm_name_kept_path(kept, store->name);
+    return rename_aside(kept, store->name, moved_to, NULL) == SHM_OK;
+}

@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The file lies in the tmpfs that shm_open() uses. A new one is created with O_TMPFILE, so that a
+ * half-built segment never has a name and disappears when its process dies. It gets its name by one
+ * linkat().
+ */
+#include "shm/segment/segment_file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "shm/core/fail.h"
+#include "shm/segment/cgroup_room.h"
+
+int shm_file_path(char path[300], const char *name, struct shm_fault *fault)
+{
+    if (name == NULL || name[0] != '/' || name[1] == '\0' || name[1] == '.' ||
+        strchr(name + 1, '/') != NULL || strlen(name) > 240)
+        return shm_fail(fault, SHM_EINVAL,
+                        "segment '%.100s': a name starts with a slash, has no other, no dot after "
+                        "it, and at most 240 bytes",
+                        name != NULL ? name : "");
+    snprintf(path, 300, SHM_DIRECTORY "%s", name);
+    return SHM_OK;
+}
+
+int shm_segment_path(char path[300], const char *name, struct shm_fault *fault)
+{
+    static const char stats[] = ".stats";
+    enum { LEN = sizeof(stats) - 1 };
+    int rc = shm_file_path(path, name, fault);
+    size_t len = rc == SHM_OK ? strlen(name) : 0;
+    if (len < LEN || strcmp(name + len - LEN, stats) != 0)
+        return rc;
+    return shm_fail(fault, SHM_EINVAL,
+                    "segment '%.100s': a name that ends in .stats is that of another segment's "
+                    "counters",
+                    name);
+}
+
+static int check_rights(int fd, const struct stat *st, const char *name, enum shm_access access,
+                        struct shm_fault *fault)
+{
+    uid_t uid = geteuid();
+    if (!S_ISREG(st->st_mode))
+        return shm_fail(fault, SHM_EPERM, "segment %s: it is no regular file", name);
+    if (access == SHM_AS_READER && !shm_file_writable(fd))
+        return SHM_OK; /* of any user: this process takes none of its locks and trusts no contents
+                        */
+    /* Even root is refused: the C library writes along a robust mutex's list, which leads through
+     * memory that the file's user can write. So a process that maps the file must have no more
+     * rights than that user. */
+    if (st->st_uid != uid && !(access == SHM_AS_REMOVER && uid == 0))
+        return shm_fail(fault, SHM_EPERM, "segment %s: it belongs to user %u, this is user %u",
+                        name, (unsigned)st->st_uid, (unsigned)uid);
+    if ((st->st_mode & (S_IWGRP | S_IWOTH)) != 0)
+        return shm_fail(fault, SHM_EPERM,
+                        "segment %s: others may write it (mode %04o), so it is not trusted", name,
+                        (unsigned)(st->st_mode & 07777));
+    return SHM_OK;
+}
+
+int shm_file_open(int *fd, const char *name, enum shm_access access, struct shm_fault *fault)
+{
+    char path[300];
+    int rc = shm_file_path(path, name, fault);
+    if (rc != SHM_OK)
+        return rc;
+    enum { FLAGS = O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY };
+    *fd = open(path, O_RDWR | FLAGS);
+    if (*fd < 0 && errno == EACCES && access == SHM_AS_READER)
+        *fd = open(path, O_RDONLY | FLAGS);
+    if (*fd < 0 && errno == ENOENT)
+        return shm_fail(fault, SHM_ENOSEG, "segment %s: no such segment", name);
+    if (*fd < 0 && (errno == EACCES || errno == EPERM || errno == ELOOP || errno == EISDIR))
+        return shm_fail(fault, SHM_EPERM, "segment %s: cannot open it: %s", name, strerror(errno));
+    if (*fd < 0)
+        return shm_fail(fault, SHM_ESYS, "segment %s: cannot open it: %s", name, strerror(errno));
+    struct stat st;
+    rc = fstat(*fd, &st) == 0 ? check_rights(*fd, &st, name, access, fault)
+                              : shm_fail(fault, SHM_ESYS, "segment %s: %s", name, strerror(errno));
+    if (rc != SHM_OK)
+        close(*fd);
+    return rc;
+}
+
+int shm_file_create(int *fd, const char *name, struct shm_fault *fault)
+{
+    *fd = open(SHM_DIRECTORY, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    if (*fd >= 0 && fchmod(*fd, 0600) == 0)
+        return SHM_OK;
+    int error = errno;
+    if (*fd >= 0)
+        close(*fd);
+    return shm_fail(fault, error == ENOSPC ? SHM_ESPACE : SHM_ESYS,
+                    "segment %s: cannot create a file in " SHM_DIRECTORY ": %s", name,
+                    strerror(error));
+}
+
+int shm_file_publish(int fd, const char *name, struct shm_fault *fault)
+{
+    char path[300];
+    char self[64];
+    int rc = shm_file_path(path, name, fault);
+    if (rc != SHM_OK)
+        return rc;
+    snprintf(self, sizeof(self), "/proc/self/fd/%d", fd);
+    if (linkat(AT_FDCWD, self, AT_FDCWD, path, AT_SYMLINK_FOLLOW) == 0)
+        return SHM_OK;
+    if (errno == EEXIST)
+        return shm_fail(fault, SHM_EEXIST, "segment %s: another process made it just now", name);
+    return shm_fail(fault, errno == ENOSPC ? SHM_ESPACE : SHM_ESYS,
+                    "segment %s: cannot link it into " SHM_DIRECTORY " (needs /proc): %s", name,
+                    strerror(errno));
+}
+
+int shm_file_fallocate(int fd, uint64_t at, uint64_t length, struct shm_fault *fault)
+{
+    int rc;
+    do {
+        rc = fallocate(fd, 0, (off_t)at, (off_t)length);
+    } while (rc != 0 && errno == EINTR);
+    if (rc == 0)
+        return SHM_OK;
+    if (errno == ENOSPC || errno == ENOMEM || errno == EFBIG)
+        return shm_fail(fault, SHM_ESPACE, "%llu bytes of " SHM_DIRECTORY " are needed: %s",
+                        (unsigned long long)length, strerror(errno));
+    return shm_fail(fault, SHM_ESYS, "fallocate in " SHM_DIRECTORY ": %s", strerror(errno));
+}
+
+int shm_file_allocate(int fd, uint64_t at, uint64_t length, struct shm_fault *fault)
+{
+    int rc = shm_room_for(length, fault);
+    return rc == SHM_OK ? shm_file_fallocate(fd, at, length, fault) : rc;
+}
+
+bool shm_file_writable(int fd)
+{
+    return (fcntl(fd, F_GETFL) & O_ACCMODE) == O_RDWR;
+}
+
+bool shm_file_is_at(int fd, const char *path)
+{
+    struct stat ours, there;
+    return fstat(fd, &ours) == 0 && lstat(path, &there) == 0 && there.st_ino == ours.st_ino &&
+           there.st_dev == ours.st_dev;
+}

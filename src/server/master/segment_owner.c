@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: MIT */
+#include "server/master/segment_owner.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "server/master/inherit.h"
+#include "server/os/log.h"
+#include "service/observe/stats.h"
+#include "user/user.h"
+
+enum {
+    LOG_AGAIN_MS = 30000, /* the log tells again of a name that is still wrong */
+    PROGRESS_MS = 1000,   /* between two lines about a check or rebuild */
+};
+
+_Static_assert((int)USER_KEYS == SHM_KEYS && (int)USER_KEY_MAX == SHM_KEY_MAX,
+               "the store's keys are a user's");
+
+/* ---- open ---- */
+
+/* For the progress of a large segment's check or rebuild. */
+struct progress_log {
+    const char *segment;
+    uint64_t logged_at; /* ms */
+};
+
+static void log_progress(void *data, const char *what, unsigned percent)
+{
+    struct progress_log *progress = data;
+    uint64_t now = clock_monotonic_ms();
+    if (now < progress->logged_at + PROGRESS_MS)
+        return;
+    progress->logged_at = now;
+    log_notice("%s segment %s: %u %%", what, progress->segment, percent);
+}
+
+/* For --segment-reset. */
+static bool set_aside(const char *name, struct fault *fault)
+{
+    char moved_to[256];
+    struct shm_fault reason;
+    int error = shm_store_set_aside(name, moved_to, &reason);
+    if (error == SHM_OK)
+        log_notice("segment %s: moved aside to %s", name, moved_to);
+    else if (error == SHM_ENOSEG)
+        log_notice("segment %s: there is none to move aside", name);
+    else
+        return fault_set(fault, "%s", reason.text);
+    return true;
+}
+
+static bool segment_exists(const char *name)
+{
+    int fd = shm_open(name, O_RDONLY | O_CLOEXEC, 0);
+    if (fd >= 0)
+        close(fd);
+    return fd >= 0 || errno != ENOENT;
+}
+
+/* @return SHM_OK or the store's error, with `reason` filled */
+static int open_store(struct segment_owner *owner, const struct options *options,
+                      const struct predecessor *predecessor, struct shm_fault *reason)
+{
+    struct progress_log progress = {.segment = options->segment, .logged_at = clock_monotonic_ms()};
+    const struct shm_config config = {
+        .name = options->segment,
+        .size = options->segment_size,
+        .max_users = options->max_users,
+        .unique = (unsigned)options->unique,
+        .key_of = user_key_of,
+        .snapshot_max_bytes = options->snapshot_max_bytes,
+        .progress = log_progress,
+        .progress_data = &progress,
+    };
+    bool inherited = predecessor->segment_fd >= 0;
+    bool existed = inherited || segment_exists(options->segment);
+    int error = inherited
+                    ? shm_store_inherit(&owner->store, &config, predecessor->segment_fd, reason)
+                    : shm_store_open(&owner->store, &config, reason);
+    if (error == SHM_EBASE) {
+        inherit_keep_open();
+        predecessor_keep_open(predecessor);
+        shm_exec_again(options->argv);
+    }
+    owner->created = error == SHM_OK && !existed;
+    return error;
+}
+
+/* An upgrade cannot change these options, because the old program's workers use the segment. */
+static void warn_of_differences(const struct segment_owner *owner, const struct options *options)
+{
+    struct shm_info info;
+    shm_store_info(owner->store, &info);
+    if (info.max_users != options->max_users || info.unique != options->unique ||
+        info.snapshot_max_bytes != options->snapshot_max_bytes)
+        log_warning("upgrade: max-users, unique and snapshot-max-bytes stay as they were: only a "
+                    "restart changes them");
+}
+
+static bool open_user_segment(struct segment_owner *owner, const struct options *options,
+                              const struct predecessor *predecessor, struct fault *fault)
+{
+    bool inherited = predecessor->segment_fd >= 0;
+    struct shm_fault reason;
+    int error = open_store(owner, options, predecessor, &reason);
+    if (error == SHM_ECORRUPT || (error == SHM_ELAYOUT && !inherited))
+        return fault_set(fault, "%s; --segment-reset moves it aside and starts with an empty one",
+                         reason.text);
+    if (error != SHM_OK)
+        return fault_set(fault, "%s", reason.text);
+    if (inherited)
+        warn_of_differences(owner, options);
+    error = shm_actor_join(&owner->actor, owner->store, SHM_ACTOR_MASTER, 0, &reason);
+    return error == SHM_OK || fault_set(fault, "%s", reason.text);
+}
+
+/* In an upgrade the predecessor still uses the counters: counters with other names are replaced,
+ * and the predecessor counts on in the old ones. */
+static bool open_counter_segment(struct segment_owner *owner, bool upgrading, struct fault *fault)
+{
+    size_t num_names;
+    const char *const *names = stats_names(&num_names);
+    if (names == NULL)
+        return fault_set(fault, "out of memory");
+    struct shm_fault reason;
+    int error = upgrading
+                    ? shm_counters_succeed(&owner->counters, owner->name, names, num_names, &reason)
+                    : shm_counters_open(&owner->counters, owner->name, names, num_names, &reason);
+    return error == SHM_OK || fault_set(fault, "%s", reason.text);
+}
+
+bool segment_owner_open(struct segment_owner *owner, const struct options *options,
+                        const struct predecessor *predecessor, struct fault *fault)
+{
+    bool upgrading = predecessor->segment_fd >= 0;
+    if (options->segment_reset && !upgrading && !set_aside(options->segment, fault))
+        return false;
+    snprintf(owner->name, sizeof(owner->name), "%s", options->segment);
+    if (!open_user_segment(owner, options, predecessor, fault) ||
+        !open_counter_segment(owner, upgrading, fault))
+        return false;
+    (void)segment_owner_check_names(owner, 0, false);
+    return true;
+}
+
+/* ---- names ---- */
+
+/* @param error errno of the attempt to restore the name, for SHM_NAME_FAILED */
+static void log_name(const char *name, const char *suffix, enum shm_name_state state, int error)
+{
+    char what[160] = ": its name was restored";
+    if (state == SHM_NAME_TAKEN)
+        snprintf(what, sizeof(what), ", and another file has its name now, which is left alone");
+    else if (state == SHM_NAME_LOST)
+        snprintf(what, sizeof(what), ", by all its links, and cannot be restored");
+    else if (state == SHM_NAME_FAILED)
+        snprintf(what, sizeof(what), ", and cannot be restored now: %s", strerror(error));
+    log_error("segment %s%s: its file was removed from /dev/shm while it is in use%s", name, suffix,
+              what);
+}
+
+/* Takes over the state that a check has found, with its errno. Logs a change, and again from time
+ * to time while the name is wrong. @return whether the name was restored */
+static bool note_name(struct segment_name *known, enum shm_name_state state, const char *name,
+                      const char *suffix, uint64_t now)
+{
+    int error = errno;
+    bool changed = state != known->state;
+    known->state = state;
+    if (state == SHM_NAME_OURS ||
+        (!changed && state != SHM_NAME_RESTORED && now < known->logged_at + LOG_AGAIN_MS))
+        return false;
+    known->logged_at = now;
+    log_name(name, suffix, state, error);
+    return state == SHM_NAME_RESTORED;
+}
+
+unsigned segment_owner_check_names(struct segment_owner *owner, uint64_t now, bool upgrading)
+{
+    unsigned restored =
+        note_name(&owner->users_name, shm_store_hold_name(owner->store), owner->name, "", now);
+    if (!upgrading)
+        restored += note_name(&owner->counters_name, shm_counters_hold_name(owner->counters),
+                              owner->name, ".stats", now);
+    return restored;
+}
+
+bool segment_owner_has_name(const struct segment_owner *owner)
+{
+    return owner->users_name.state <= SHM_NAME_RESTORED;
+}
+
+/* ---- close ---- */
+
+/* The name is not this server's, and its segment has no other: copies the users to a new file.
+ * @param taken the name is another file's: the copy gets a name of its own */
+static void save_users(struct segment_owner *owner, bool taken)
+{
+    char saved_as[256];
+    struct shm_fault why;
+    int result = shm_store_save(owner->store, taken ? saved_as : NULL, &why);
+    if (result == SHM_OK && taken)
+        log_error("segment %s: another file has its name: its users were copied to %s", owner->name,
+                  saved_as);
+    else if (result == SHM_OK)
+        log_warning("segment %s: its users were copied into a new file of that name", owner->name);
+    else
+        log_error("segment %s: its users are lost with the end of this server: %s", owner->name,
+                  why.text);
+}
+
+/* Gives up the names, by which the next server finds the segments. This is the last chance to
+ * restore a name. */
+static void release_names(struct segment_owner *owner)
+{
+    char moved_to[256];
+    enum shm_name_state state = shm_store_hold_name(owner->store);
+    if (state == SHM_NAME_LOST)
+        save_users(owner, false);
+    else if (shm_store_release_name(owner->store, moved_to))
+        log_error("segment %s: another file has its name: moved aside to %s", owner->name,
+                  moved_to);
+    else if (state == SHM_NAME_TAKEN) /* and the second link is gone, too */
+        save_users(owner, true);
+    if (owner->counters != NULL)
+        shm_counters_release_name(owner->counters);
+}
+
+void segment_owner_close(struct segment_owner *owner, bool forget, bool leave_name)
+{
+    shm_actor_leave(owner->actor);
+    if (owner->store != NULL && !leave_name)
+        release_names(owner);
+    shm_counters_close(owner->counters);
+    shm_store_close(owner->store);
+    struct shm_fault why; /* not reported */
+    if (owner->created && forget)
+        (void)shm_store_unlink(owner->name, &why);
+}
+
+void segment_owner_close_in_worker(struct segment_owner *owner)
+{
+    shm_actor_abandon(owner->actor);
+    shm_counters_close(owner->counters);
+    shm_store_close(owner->store);
+}

@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: MIT */
+#include "server/master/startup.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "base/output.h"
+#include "server/master/inherit.h"
+#include "server/os/log.h"
+#include "server/os/notify.h"
+
+static bool block_signals(struct master *master, struct fault *fault)
+{
+    static const int handled[] = {SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2, SIGCHLD};
+    sigset_t set;
+    sigemptyset(&set);
+    for (size_t i = 0; i < sizeof(handled) / sizeof(handled[0]); i++)
+        sigaddset(&set, handled[i]);
+    /* the parent may have left it ignored, and then waitpid() would find no dead child */
+    signal(SIGCHLD, SIG_DFL);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    master->signal_fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+    return master->signal_fd >= 0 || fault_set_errno(fault, "signalfd");
+}
+
+/* The master keeps the only write end, so that workers see an end of file when it dies. */
+static bool open_death_pipe(struct master *master, struct fault *fault)
+{
+    int ends[2];
+    if (pipe2(ends, O_CLOEXEC) != 0)
+        return fault_set_errno(fault, "pipe");
+    master->common.death_fd = ends[0];
+    master->death_fd = ends[1];
+    return true;
+}
+
+static bool open_process(struct master *master, const struct options *options, struct fault *fault)
+{
+    if (!block_signals(master, fault) || !open_death_pipe(master, fault))
+        return false;
+    if (!log_open(options->log_file))
+        return fault_set(fault, "log-file: %s: %s", options->log_file, output_error(errno));
+    master->common.admission = admission_create();
+    if (master->common.admission == NULL)
+        return fault_set_errno(fault, "max-connections");
+    return inherit_sockets(&master->handed, fault) &&
+           segment_owner_open(&master->segment, options, &master->predecessor, fault);
+}
+
+bool startup_open(struct master *master, struct options *options, struct fault *fault)
+{
+    if (!open_process(master, options, fault)) {
+        options_free(options);
+        return false;
+    }
+    master->common.store = master->segment.store;
+    master->common.counters = master->segment.counters;
+    master->newest = generation_open(options, NULL, &master->handed, &master->common, fault);
+    if (master->newest == NULL)
+        return false;
+    inherit_close_own(&master->handed, &master->newest->listeners, &master->newest->web_listeners);
+    return true;
+}
+
+static void log_started(const struct generation *generation)
+{
+    const struct listener *tcp = NULL;
+    for (size_t i = 0; i < generation->listeners.count; i++) {
+        const struct listener *listener = &generation->listeners.all[i];
+        log_info("listening on %s", listener->text);
+        if (tcp == NULL && !listener->unix_socket)
+            tcp = listener;
+    }
+    for (size_t i = 0; i < generation->web_listeners.count; i++)
+        log_info("metrics on %s", generation->web_listeners.all[i].text);
+    if (generation->auth != NULL)
+        log_info("auth-token-file: %zu tokens", auth_count(generation->auth));
+    if (tcp != NULL)
+        log_notice("Server started on port %u", tcp->port);
+    else
+        log_notice("Server started on %s", generation->listeners.all[0].text);
+}
+
+void startup_finish(struct master *master, struct generation *generation)
+{
+    assert(master->phase == MASTER_STARTING && generation->older == NULL);
+    generation->state = GENERATION_SERVING;
+    master->phase = MASTER_SERVING;
+    master->served = true;
+    log_started(generation);
+    if (master->predecessor.channel >= 0)
+        predecessor_report_ready(&master->predecessor);
+    else
+        notify_ready();
+}
+
+void startup_report_failure(struct master *master, const struct fault *fault)
+{
+    fprintf(stderr, "rosterd: %s\n", fault->text);
+    master->exit_status = 1;
+}
+
+void startup_close(struct master *master)
+{
+    struct generation *newest = master->newest;
+    if (newest != NULL) {
+        listeners_close(&newest->listeners, !master->handed_over);
+        listeners_close(&newest->web_listeners, !master->handed_over);
+    }
+    /* a new program that has never served leaves the segment's name to its predecessor */
+    bool leave_name =
+        master->handed_over || (!master->served && master->predecessor.segment_fd >= 0);
+    segment_owner_close(&master->segment, !master->served, leave_name);
+    state_close(master);
+    if (master->common.death_fd >= 0)
+        close(master->common.death_fd);
+    master->common.death_fd = -1;
+}

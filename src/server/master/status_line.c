@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT */
+#include "server/master/status_line.h"
+
+#include "server/os/notify.h"
+
+void status_line_update(const struct master *master, uint64_t now)
+{
+    char loop[128] = "";
+    struct shm_info info;
+    uint64_t connections = 0;
+    unsigned calls = 0, workers = 0;
+    shm_store_info(master->segment.store, &info);
+    for (const struct generation *g = master->newest; g != NULL; g = g->older) {
+        connections += balance_connections(g->balance);
+        calls += children_calls(&g->children);
+        workers += children_running(&g->children);
+        if (loop[0] == '\0')
+            (void)children_describe_loop(&g->children, now, loop, sizeof(loop));
+    }
+    notify_status("%s%s%s%llu users, %u workers, %llu connections, %u calls in flight", loop,
+                  loop[0] != '\0' ? "; " : "",
+                  segment_owner_has_name(&master->segment)
+                      ? ""
+                      : "the segment's file was removed from /dev/shm; ",
+                  (unsigned long long)info.users, workers, (unsigned long long)connections, calls);
+}

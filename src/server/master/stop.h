@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT */
+/* How the server, or one generation of its workers, is told to stop. */
+#ifndef ROSTERD_SERVER_MASTER_STOP_H
+#define ROSTERD_SERVER_MASTER_STOP_H
+
+#include "server/master/state.h"
+
+/**
+ * Tells a generation's workers to end. From now on they take no new connection.
+ * @param signal SIGQUIT: running calls may finish; SIGTERM or SIGKILL: they are cut off
+ * @param patience ms; workers that still run a few seconds after it are killed (workers_check())
+ */
+void stop_generation(struct generation *generation, int signal, uint64_t patience);
+/** Tells the whole server to end: closes listening sockets, and stops all generations and a
+ * successor that does not serve yet. @param fast running calls are cut off, also in a stop that
+ * began slowly */
+void stop_server(struct master *master, bool fast);
+
+#endif

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the master does when a worker has died: it writes the obituary, frees what the worker held
+ * (its slot in the segment, and with it snapshots and locks; its place in the admission; its
+ * counts) and plans its successor.
+ */
+#ifndef ROSTERD_SERVER_MASTER_WORKER_DEATH_H
+#define ROSTERD_SERVER_MASTER_WORKER_DEATH_H
+
+#include "server/master/state.h"
+
+/** Worker `number` of the generation, which had this pid, has ended and is marked dead.
+ * @param status waitpid()'s */
+void worker_death_handle(struct master *master, struct generation *generation, unsigned number,
+                         pid_t pid, int status);
+/** Gives up a generation of which a worker cannot start: a first generation's end is the end of the
+ * server, another one's is the end of a reload. */
+void worker_death_give_up(struct master *master, struct generation *generation,
+                          const struct fault *fault);
+
+#endif

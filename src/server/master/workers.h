@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MIT */
+/* The workers of all generations: which are started, which have died, which must be killed. */
+#ifndef ROSTERD_SERVER_MASTER_WORKERS_H
+#define ROSTERD_SERVER_MASTER_WORKERS_H
+
+#include "server/master/state.h"
+
+/** Starts the workers that are due. Returns in each worker's process, too, when the worker has
+ * ended: master->is_worker is set there. */
+void workers_spawn_due(struct master *master);
+/** A child process has ended: a worker (worker_death.h), the successor of an upgrade, or an orphan.
+ * @param status waitpid()'s */
+void workers_bury(struct master *master, pid_t pid, int status);
+/** Kills workers that make no progress, and those that were told to stop but still run. Feeds
+ * systemd's watchdog. To be called at master->check_workers_at, which it sets anew. */
+void workers_check(struct master *master);
+/** Whether any worker runs. */
+bool workers_running(const struct master *master);
+/** Closes generations that were stopped and of which no worker runs any more. One generation always
+ * stays. */
+void workers_close_generations(struct master *master);
+
+#endif

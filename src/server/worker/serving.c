@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: MIT */
+#include "server/worker/serving.h"
+
+#include "server/worker/client_log.h"
+
+enum {
+    LOG_RING_SIZE = 1 << 20, /* bytes of waiting access log lines; pages are used on demand */
+    LOG_FLUSH_MS = 1000,     /* how long serving_close() waits for the last lines */
+};
+
+static bool serving_out_of_memory(struct serving *serving, struct fault *fault)
+{
+    serving->out_of_memory = true;
+    return fault_set(fault, "out of memory");
+}
+
+/* In the options OPTIONS_NEVER means "never"; in http2 and grpc 0 does. */
+static uint64_t zero_if_never(uint64_t option)
+{
+    return option == OPTIONS_NEVER ? 0 : option;
+}
+
+/* Where http2 takes 0 for something else (never, or a default), an option of 0 becomes 1 ms. */
+static uint64_t at_least_one(uint64_t option)
+{
+    return option == 0 ? 1 : option;
+}
+
+static struct grpc_config grpc_config_of(const struct options *options)
+{
+    return (struct grpc_config){
+        .max_message_size = (uint32_t)options->max_message_size,
+        .message_timeout = zero_if_never(options->message_timeout),
+        .compression = (unsigned)options->compression,
+        .compression_min_size = (uint32_t)options->compression_min_size,
+        .busy_poll_us = (uint32_t)options->busy_poll,
+        .http2 =
+            {
+                .max_concurrent_streams = (uint32_t)options->max_concurrent_streams,
+                .max_header_list_size = (uint32_t)options->max_header_size,
+                .handshake_timeout = options->handshake_timeout,
+                .max_age = zero_if_never(options->max_connection_age),
+                .max_age_grace = zero_if_never(at_least_one(options->max_connection_age_grace)),
+                .max_idle = zero_if_never(options->max_connection_idle),
+                .keepalive_time = zero_if_never(options->keepalive_time),
+                .keepalive_timeout = options->keepalive_timeout,
+                .ping_min_time = at_least_one(options->keepalive_min_time),
+                .ping_without_streams = options->keepalive_without_calls != 0,
+                .max_memory = options->max_connection_memory,
+                .note = client_log_line,
+            },
+    };
+}
+
+static bool join_segment(struct serving *serving, const struct worker_config *config,
+                         struct fault *fault)
+{
+    struct shm_fault why;
+    if (shm_actor_join(&serving->actor, config->store, SHM_ACTOR_WORKER, config->number, &why) !=
+        SHM_OK)
+        return fault_set(fault, "%s", why.text);
+    __atomic_store_n(&config->board->slot, shm_actor_slot(serving->actor), __ATOMIC_RELAXED);
+    return true;
+}
+
+static bool open_server(struct serving *serving, const struct worker_config *config,
+                        struct fault *fault)
+{
+    const struct grpc_config grpc_config = grpc_config_of(config->options);
+    const struct user_service_config users = {
+        .store = config->store,
+        .actor = serving->actor,
+        .note = client_log_line,
+        .snapshot_max_age = config->options->snapshot_max_age,
+    };
+    serving->loop = h2o_evloop_create();
+    serving->server = grpc_server_create(serving->loop, &grpc_config);
+    if (serving->server == NULL)
+        return serving_out_of_memory(serving, fault);
+    serving->services = services_create(serving->server, &users, fault);
+    return serving->services != NULL;
+}
+
+/* The services must be on the server before: the counters and the chain cover their methods. */
+static bool open_interceptors(struct serving *serving, const struct worker_config *config,
+                              struct fault *fault)
+{
+    uint64_t *row = shm_counters_row(config->counters, shm_actor_slot(serving->actor));
+    serving->stats = stats_create(serving->server, row, config->board);
+    if (serving->stats == NULL)
+        return serving_out_of_memory(serving, fault);
+    if (config->access_log_fd >= 0) {
+        bool json = config->options->log_format == LOG_FORMAT_JSON;
+        serving->access_log = access_log_create(config->access_log_fd, json, LOG_RING_SIZE);
+        if (serving->access_log == NULL)
+            return serving_out_of_memory(serving, fault);
+    }
+    const struct chain_config chain = {
+        .server = serving->server,
+        .stats = serving->stats,
+        .access_log = serving->access_log,
+        .auth = config->auth,
+    };
+    serving->chain = chain_create(&chain);
+    return serving->chain != NULL || serving_out_of_memory(serving, fault);
+}
+
+bool serving_open(struct serving *serving, const struct worker_config *config, struct fault *fault)
+{
+    return join_segment(serving, config, fault) && open_server(serving, config, fault) &&
+           open_interceptors(serving, config, fault);
+}
+
+void serving_close(struct serving *serving)
+{
+    if (serving->server != NULL)
+        grpc_server_destroy(serving->server);
+    chain_destroy(serving->chain);
+    stats_destroy(serving->stats);
+    access_log_destroy(serving->access_log, LOG_FLUSH_MS);
+    services_destroy(serving->services);
+    shm_actor_leave(serving->actor);
+}

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: MIT */
+#include "server/worker/upkeep.h"
+
+#include <malloc.h>
+#include <string.h>
+
+#include "server/os/log.h"
+
+enum {
+    IDLE_MS = 2000,         /* without a byte from any client: the worker is idle */
+    FORGET_MS = 60000,      /* between two searches for old TLS secrets */
+    REPORT_LOST_MS = 60000, /* between two log lines about lost access log lines */
+};
+
+/* The master kills a worker whose turns do not increase; other workers pass it over. */
+static void show_progress(const struct worker_config *config)
+{
+    struct stats_board *board = config->board;
+    __atomic_store_n(&board->turns, board->turns + 1, __ATOMIC_RELAXED);
+    balance_turn(config->balance, config->number);
+}
+
+/* The first loss is reported at once, then at most one report per REPORT_LOST_MS. */
+static void report_lost_lines(struct upkeep *upkeep, const struct serving *serving)
+{
+    uint64_t now = grpc_server_now_ms(serving->server), lost = upkeep->counts.access_log_dropped;
+    if (upkeep->reported_dropped != 0 && now < upkeep->report_at)
+        return;
+    int error = access_log_error(serving->access_log);
+    log_warning("access-log-file: %llu lines are lost: %s",
+                (unsigned long long)(lost - upkeep->reported_dropped),
+                error != 0 ? strerror(error) : "its file or pipe is too slow");
+    upkeep->reported_dropped = lost;
+    upkeep->report_at = now + REPORT_LOST_MS;
+}
+
+void upkeep_count(struct upkeep *upkeep, struct serving *serving, const struct acceptor *acceptor)
+{
+    struct stats_own *counts = &upkeep->counts;
+    counts->message_size = grpc_server_oversized(serving->server);
+    counts->message_time = grpc_server_overdue(serving->server);
+    if (serving->access_log != NULL) {
+        access_log_flush(serving->access_log);
+        counts->access_log_dropped = access_log_dropped(serving->access_log);
+        if (counts->access_log_dropped != upkeep->reported_dropped)
+            report_lost_lines(upkeep, serving);
+    }
+    counts->log_dropped = log_dropped();
+    if (acceptor != NULL) {
+        counts->connections = accept_refused(acceptor)->full;
+        counts->connections_of_address = accept_refused(acceptor)->address_full;
+    }
+    stats_fold(serving->stats, counts);
+}
+
+/* A worker that serves no TLS connection for hours must forget old secrets, too: a secret that is
+ * still in memory can be stolen. */
+static void forget_old_secrets(struct upkeep *upkeep, struct tls *tls, uint64_t now)
+{
+    if (tls == NULL || now < upkeep->forget_at)
+        return;
+    tls_forget_old_secrets(tls);
+    upkeep->forget_at = now + FORGET_MS;
+}
+
+/* glibc keeps the memory that large messages and many connections needed. A worker that has
+ * received nothing for IDLE_MS has the time to give it back to the kernel; a busy one would soon
+ * need it again. */
+static void trim_when_idle(struct upkeep *upkeep, const struct serving *serving, uint64_t now)
+{
+    if (now < upkeep->idle_check_at)
+        return;
+    upkeep->idle_check_at = now + IDLE_MS;
+    uint64_t bytes_in = http2_context_counts(grpc_server_http2(serving->server))->bytes_in;
+    bool idle = bytes_in == upkeep->idle_bytes_in;
+    if (idle && !upkeep->trimmed)
+        malloc_trim(0);
+    upkeep->trimmed = idle;
+    upkeep->idle_bytes_in = bytes_in;
+}
+
+void upkeep_after_turn(struct upkeep *upkeep, const struct worker_config *config,
+                       struct serving *serving, const struct acceptor *acceptor)
+{
+    show_progress(config);
+    upkeep_count(upkeep, serving, acceptor);
+    uint64_t now = grpc_server_now_ms(serving->server);
+    forget_old_secrets(upkeep, config->tls, now);
+    trim_when_idle(upkeep, serving, now);
+}

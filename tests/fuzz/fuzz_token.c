@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Fuzzes tokens of both kinds. An input is a token file, a byte 0xff, and the value of an
+ * authorization field; the value is tried as a page token, too. A slow and simple reader of the
+ * file says which tokens are valid: those and no others must be accepted.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "fuzz.h"
+#include "service/auth.h"
+#include "service/users/page_token.h"
+
+static void die(const char *why)
+{
+    fprintf(stderr, "token: %s\n", why);
+    abort();
+}
+
+/* Sets the name that a valid file gives this token; "": the file does not have the token. */
+static void look_up(const char *file, const char *token, char name[AUTH_NAME_MAX + 1])
+{
+    name[0] = '\0';
+    for (const char *line = file; line != NULL && *line != '\0';) {
+        char has[AUTH_TOKEN_MAX + 1] = "", of[AUTH_NAME_MAX + 1] = "";
+        const char *end = strchrnul(line, '\n');
+        char *copy = strndup(line, (size_t)(end - line));
+        if (sscanf(copy, " %4096s %64s", has, of) == 2 && has[0] != '#' && strcmp(has, token) == 0)
+            strcpy(name, of);
+        free(copy);
+        line = *end == '\0' ? NULL : end + 1;
+    }
+}
+
+static void check_value(const struct auth *auth, const char *file, size_t file_len,
+                        const char *value, size_t len)
+{
+    char name[AUTH_NAME_MAX + 1] = "";
+    const char *found = auth_find(auth, value, len), *token = value;
+    if (len > 7 && strncasecmp(value, "bearer ", 7) == 0 && memchr(value, 0, len) == NULL) {
+        for (token += 7; *token == ' ';)
+            token++;
+        if (*token != '\0' && strpbrk(token, " \t\n\v\f\r") == NULL)
+            look_up(file, token, name);
+    }
+    if (strlen(file) != file_len)
+        return; /* a comment contains U+0000, which this simple reader cannot read */
+    if (strcmp(found == NULL ? "" : found, name) != 0)
+        die("the name found is not the one in the file");
+}
+
+static void check_file(const char *file, size_t file_len, const char *value, size_t len)
+{
+    char path[64];
+    struct auth_report report;
+    int fd = memfd_create("tokens", MFD_CLOEXEC);
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+    if (fd < 0 || write(fd, file, file_len) != (ssize_t)file_len)
+        die("no file");
+    struct auth *auth = auth_load(path, &report);
+    if (auth == NULL && report.fault[0] == '\0')
+        die("refused without a reason");
+    if (auth != NULL)
+        check_value(auth, file, file_len, value, len);
+    auth_free(auth);
+    close(fd);
+}
+
+static void check_page_token(const uint8_t *value, size_t len)
+{
+    uint64_t seq;
+    uint8_t id[UUID_SIZE];
+    char again[PAGE_TOKEN_SIZE];
+    if (!page_token_parse(value, len, &seq, id))
+        return;
+    page_token_format(again, seq, id);
+    if (len != sizeof(again) || memcmp(again, value, len) != 0)
+        die("two texts are one page token");
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
+{
+    const uint8_t *split = memchr(data, 0xff, len);
+    size_t file_len = split == NULL ? len : (size_t)(split - data);
+    size_t value_len = split == NULL ? 0 : len - file_len - 1;
+    char *file = calloc(1, file_len + 1), *value = calloc(1, value_len + 1);
+    memcpy(file, data, file_len);
+    if (value_len != 0)
+        memcpy(value, split + 1, value_len);
+    check_file(file, file_len, value, value_len);
+    check_page_token((const uint8_t *)value, value_len);
+    free(file);
+    free(value);
+    return 0;
+}
