@@ -44,7 +44,7 @@ def main():
     rows, good = run(args.build, options)
     if args.write:
         lines = [f"Medians of {args.rounds} rounds on {machine()}.", "",
-                 "| figure | store | beside | ratio | target | |",
+                 "| figure | store | against | ratio | target | |",
                  "| --- | --- | --- | --- | --- | --- |"]
         lines += ["| " + " | ".join(row) + " |" for row in rows]
         put_table(args.write, "store", lines)

@@ -134,7 +134,7 @@ def test_full_table_names_the_bound_that_it_was_started_with_last(start):
     assert second.stop() == 0
 
 
-def test_segment_at_its_size_says_so_and_deletions_make_room(start):
+def test_full_segment_is_reported_and_deletions_make_room(start):
     rosterd = start("--segment-size", "16M", "--max-users", "200000")
     stub = rosterd.stub()
     text = "no memory for another user: segment-size is reached"
@@ -150,7 +150,7 @@ def test_segment_at_its_size_says_so_and_deletions_make_room(start):
     assert rosterd.stop() == 0
 
 
-def test_full_dev_shm_says_so_and_reads_go_on():
+def test_full_dev_shm_is_reported_and_reads_continue():
     if not can_mount():
         pytest.skip("this host does not permit a private /dev/shm")
     with TinyShm("--segment-size", "1G", "--max-users", "50000") as rosterd:
@@ -163,7 +163,7 @@ def test_full_dev_shm_says_so_and_reads_go_on():
         assert len(rosterd.worker_pids()) == 2  # no process got SIGBUS
 
 
-def test_full_control_group_says_so_and_no_process_is_killed():
+def test_full_control_group_is_reported_and_no_process_is_killed():
     with memory_group(64 << 20) as group:
         if group is None:
             pytest.skip("this host permits no control group with a memory limit")
@@ -183,7 +183,7 @@ def test_full_control_group_says_so_and_no_process_is_killed():
                 stub.CreateUser(request, timeout=20)
 
 
-def test_start_in_a_full_dev_shm_says_so_and_leaves_nothing():
+def test_start_in_a_full_dev_shm_is_reported_and_leaves_nothing():
     if not can_mount():
         pytest.skip("this host does not permit a private /dev/shm")
     done = subprocess.run([*PRIVATE_SHM, "1m", "sh", "-c",

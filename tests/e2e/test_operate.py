@@ -40,9 +40,9 @@ class Tally:
         self.calls = self.connections = 0
         self.created, self.failures = [], []
 
-    def failed(self, who, error):
+    def failed(self, client, error):
         with self.lock:
-            self.failures.append((time.monotonic(), who, error))
+            self.failures.append((time.monotonic(), client, error))
 
 
 def grpcio_calls(rosterd, tally, stop, kept):

@@ -342,7 +342,7 @@ def test_a_key_readable_by_everybody_causes_a_warning(start, authority):
     start(*pair.options()).wait_log(f"tls-key: {pair.key}: every user of this machine may read it")
 
 
-def test_connections_that_come_and_go_leave_nothing_behind(server, authority):
+def test_closed_connections_leave_nothing_behind(server, authority):
     shared = context(authority)
     for _ in range(50):
         sock = connect(server, shared)

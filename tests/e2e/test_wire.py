@@ -245,7 +245,7 @@ def test_unsupported_encoding_is_12_and_names_the_supported(wire):
     assert "identity" in fields["grpc-accept-encoding"]
 
 
-def test_identity_encoding_is_no_encoding(wire):
+def test_identity_encoding_means_uncompressed(wire):
     not_found(wire.call("GetUser", message(GET), grpc_encoding="identity",
                         grpc_accept_encoding="identity,deflate,gzip"))
 

@@ -117,18 +117,18 @@ static void find_all(struct shm_reader *reader, struct shm_fault *fault)
     struct shm_record record;
     uint8_t id[SHM_ID_SIZE];
     for (uint64_t n = 0; n < STAYING / ROUND * ROUND + COMING / ROUND * ROUND; n++) {
-        uint64_t who = n < STAYING / ROUND * ROUND ? n : n - STAYING / ROUND * ROUND + STAYING;
-        user_id(id, who);
+        uint64_t user = n < STAYING / ROUND * ROUND ? n : n - STAYING / ROUND * ROUND + STAYING;
+        user_id(id, user);
         int rc = shm_reader_find(reader, id, &record, fault);
         if (rc == SHM_OK)
-            assert_int_equal(check_record(&record), who);
-        else if (rc != SHM_ENOENT || who < STAYING)
-            fail_msg("user %llu: %d: %s", (unsigned long long)who, rc, fault->text);
+            assert_int_equal(check_record(&record), user);
+        else if (rc != SHM_ENOENT || user < STAYING)
+            fail_msg("user %llu: %d: %s", (unsigned long long)user, rc, fault->text);
     }
     shm_reader_rest(reader);
 }
 
-static void read_beside_a_writer(struct fixture *f, bool protected)
+static void read_during_writes(struct fixture *f, bool protected)
 {
     struct shm_store look;
     struct timespec now, start;
@@ -160,14 +160,14 @@ static void read_beside_a_writer(struct fixture *f, bool protected)
     shm_reader_close(reader);
 }
 
-static void unprotected_reads_beside_a_writer_are_whole(void **state)
+static void unprotected_reads_during_writes_are_consistent(void **state)
 {
-    read_beside_a_writer(*state, false);
+    read_during_writes(*state, false);
 }
 
-static void protected_reads_beside_a_writer_are_whole(void **state)
+static void protected_reads_during_writes_are_consistent(void **state)
 {
-    read_beside_a_writer(*state, true);
+    read_during_writes(*state, true);
 }
 
 /* ---- after a death in the middle of a commit ---- */
@@ -261,9 +261,9 @@ static void commits_of_dead_writers_are_read_as_all_or_nothing(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(unprotected_reads_beside_a_writer_are_whole, fixture_setup,
-                                        fixture_teardown),
-        cmocka_unit_test_setup_teardown(protected_reads_beside_a_writer_are_whole, fixture_setup,
+        cmocka_unit_test_setup_teardown(unprotected_reads_during_writes_are_consistent,
+                                        fixture_setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(protected_reads_during_writes_are_consistent, fixture_setup,
                                         fixture_teardown),
         cmocka_unit_test_setup_teardown(commits_of_dead_writers_are_read_as_all_or_nothing,
                                         fixture_setup, fixture_teardown),

@@ -116,7 +116,7 @@ static void count_steps(const char *point)
     steps += strcmp(point, "careful body") == 0 || strcmp(point, "careful detour") == 0;
 }
 
-static void listing_behind_many_newer_bodies_takes_a_step_for_each(void **state)
+static void listing_takes_one_step_for_each_newer_body(void **state)
 {
     struct shm_store look;
     struct shm_record record;
@@ -165,7 +165,7 @@ static void many_updates(void)
 
 /* The chain grows after the reader has read its version: the second look is as long as the
  * first. */
-static void unprotected_lookup_behind_many_newer_bodies_takes_two_steps_for_each(void **state)
+static void unprotected_lookup_takes_two_steps_for_each_newer_body(void **state)
 {
     struct shm_store look;
     struct shm_record record;
@@ -348,8 +348,8 @@ int main(void)
 {
 #define WITH(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
     const struct CMUnitTest tests[] = {
-        WITH(listing_behind_many_newer_bodies_takes_a_step_for_each),
-        WITH(unprotected_lookup_behind_many_newer_bodies_takes_two_steps_for_each),
+        WITH(listing_takes_one_step_for_each_newer_body),
+        WITH(unprotected_lookup_takes_two_steps_for_each_newer_body),
         WITH(protected_listing_continues_from_an_unlinked_body),
         WITH(unprotected_read_of_a_changing_user_is_busy_and_not_corrupt),
         WITH(body_that_now_leads_to_another_user_is_read_again),

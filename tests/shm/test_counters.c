@@ -29,7 +29,7 @@ static void sums_run_over_rows_and_survive_a_restart(void **state)
     shm_counters_close(counters);
 }
 
-static void other_names_start_anew(void **state)
+static void other_names_start_from_zero(void **state)
 {
     struct fixture *f = *state;
     struct shm_counters *counters;
@@ -147,7 +147,7 @@ int main(void)
 #define WITH(test) cmocka_unit_test_setup_teardown(test, fixture_setup, fixture_teardown)
     const struct CMUnitTest tests[] = {
         WITH(sums_run_over_rows_and_survive_a_restart),
-        WITH(other_names_start_anew),
+        WITH(other_names_start_from_zero),
         WITH(a_file_without_counters_is_left_alone),
         WITH(damaged_counters_are_replaced),
         WITH(other_names_do_not_replace_a_live_servers_counters),

@@ -121,7 +121,7 @@ static void step_past_deleted_users_takes_several_calls(void **state)
     shm_actor_leave(reader);
 }
 
-static void first_page_behind_deleted_users_takes_several_calls(void **state)
+static void first_page_after_deleted_users_takes_several_calls(void **state)
 {
     struct fixture *f = *state;
     struct shm_actor *reader;
@@ -400,7 +400,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(call_passes_1024_users),
         test(step_past_deleted_users_takes_several_calls),
-        test(first_page_behind_deleted_users_takes_several_calls),
+        test(first_page_after_deleted_users_takes_several_calls),
         test(page_token_of_a_deleted_user_takes_several_calls),
         test(end_right_after_deleted_users_is_found),
         test(position_freed_between_two_calls_is_found_again),

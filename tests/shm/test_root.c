@@ -42,7 +42,7 @@ static void own_segment(struct fixture *f, int argument)
 }
 
 /* @return the user's process */
-static pid_t start_somebody(struct fixture *f)
+static pid_t start_segment_owner(struct fixture *f)
 {
     char byte;
     fixture_close(f);
@@ -55,7 +55,7 @@ static pid_t start_somebody(struct fixture *f)
     return pid;
 }
 
-static void end_somebody(struct fixture *f, pid_t pid)
+static void end_segment_owner(struct fixture *f, pid_t pid)
 {
     close(order[1]);
     close(done[0]);
@@ -90,13 +90,13 @@ static void owner_of_a_segment_cannot_write_into_a_process_of_root(void **state)
     struct shm_store *store;
     if (!is_root())
         return;
-    pid_t pid = start_somebody(f);
+    pid_t pid = start_segment_owner(f);
     int rc = shm_store_attach(&store, f->name, SHM_ATTACH_WRITE, NULL, &f->fault);
     if (rc == SHM_OK) {
         use_as_root(f, store);
         shm_store_close(store);
     }
-    end_somebody(f, pid);
+    end_segment_owner(f, pid);
     for (size_t i = 0; i < sizeof(victim) / sizeof(victim[0]); i++)
         assert_int_equal(victim[i], 0);
 }
@@ -108,10 +108,10 @@ static void root_is_refused_in_each_mode(void **state)
     int rc[2];
     if (!is_root())
         return;
-    pid_t pid = start_somebody(f);
+    pid_t pid = start_segment_owner(f);
     rc[0] = shm_store_attach(&store, f->name, SHM_ATTACH_READ, NULL, &f->fault);
     rc[1] = shm_store_attach(&store, f->name, SHM_ATTACH_WRITE, NULL, &f->fault);
-    end_somebody(f, pid);
+    end_segment_owner(f, pid);
     assert_int_equal(rc[0], SHM_EPERM);
     assert_int_equal(rc[1], SHM_EPERM);
 }
@@ -128,9 +128,9 @@ static void user_of_a_segment_is_reported(void **state)
     assert_int_equal(shm_store_user("none", &uid, &gid, NULL), SHM_EINVAL);
     if (!is_root())
         return;
-    pid_t pid = start_somebody(f);
+    pid_t pid = start_segment_owner(f);
     int rc = shm_store_user(f->name, &uid, &gid, NULL);
-    end_somebody(f, pid);
+    end_segment_owner(f, pid);
     assert_int_equal(rc, SHM_OK);
     assert_int_equal(uid, SOMEBODY);
     assert_int_equal(gid, SOMEBODY);
@@ -142,9 +142,9 @@ static void root_removes_and_sets_aside_any_users_segment(void **state)
     char aside[256], path[300];
     if (!is_root())
         return;
-    pid_t pid = start_somebody(f);
+    pid_t pid = start_segment_owner(f);
     int owned = shm_store_set_aside(f->name, aside, NULL);
-    end_somebody(f, pid); /* removes the segment */
+    end_segment_owner(f, pid); /* removes the segment */
     assert_int_equal(owned, SHM_EOWNED);
     fixture_close(f);
     assert_int_equal(shm_file_path(path, f->name, NULL), SHM_OK);

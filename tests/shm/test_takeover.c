@@ -99,7 +99,7 @@ static void open_and_die(struct fixture *f, int unused)
 }
 
 /* Inserts a new user with the keys of another one. @return as shm_users_insert() */
-static int insert_twin(struct shm_actor *actor)
+static int insert_duplicate(struct shm_actor *actor)
 {
     uint64_t body[8] = {7};
     struct shm_new_user user = {.body = (const uint8_t *)body, .body_len = sizeof(body)};
@@ -120,7 +120,7 @@ static bool has_ended(unsigned unique)
 /* A tool that wants to write has the indexes that forbid the insert, or may not attach.
  * @param from keys that were unique
  * @param to keys that shall be unique */
-static void tool_writes_no_twin(struct fixture *f, unsigned from, unsigned to)
+static void tool_writes_no_duplicate(struct fixture *f, unsigned from, unsigned to)
 {
     if (shm_store_attach(&f->store, f->name, SHM_ATTACH_WRITE, key_of, &f->fault) != SHM_OK)
         return;
@@ -131,7 +131,7 @@ static void tool_writes_no_twin(struct fixture *f, unsigned from, unsigned to)
         assert_int_equal(indexes & from, from);
     assert_int_equal(shm_actor_join(&f->actor, f->store, SHM_ACTOR_TOOL, 0, &f->fault), SHM_OK);
     if (indexes != 0)
-        assert_int_equal(insert_twin(f->actor), SHM_EKEY);
+        assert_int_equal(insert_duplicate(f->actor), SHM_EKEY);
     fixture_close(f);
 }
 
@@ -182,7 +182,7 @@ static void killed_at_every_step(void **state, const char *point, unsigned from,
         kill_after = kills++;
         status = in_child(open_and_die, f, 0);
         tool_reads_all(f);
-        tool_writes_no_twin(f, from, to);
+        tool_writes_no_duplicate(f, from, to);
         open_as(f, old_first ? FEW : MANY, old_first ? from : to);
         check_keys(f, old_first ? from : to);
         assert_int_equal(shm_control()->max_users, old_first ? FEW : MANY);
@@ -374,7 +374,7 @@ static void stopped_reader_makes_a_takeover_fail_before_any_change(void **state)
     end(tool);
     struct shm_control after = look(f);
     assert_nothing_changed(&before, &after);
-    tool_writes_no_twin(f, 3, 3);
+    tool_writes_no_duplicate(f, 3, 3);
     open_as(f, FEW, 3);
     check_keys(f, 3);
     fixture_close(f);
@@ -556,7 +556,7 @@ static void come_late(struct fixture *f, int careful)
     find_by_key_and_stop(f, careful);
 }
 
-static void reader_who_came_before_the_index_moved(struct fixture *f, int careful)
+static void reader_from_before_the_index_moved(struct fixture *f, int careful)
 {
     int status;
     assert_int_equal(pipe(to_tool), 0);
@@ -570,7 +570,7 @@ static void reader_who_came_before_the_index_moved(struct fixture *f, int carefu
     kill(late_reader, SIGCONT);
     assert_int_equal(waitpid(late_reader, &status, 0), late_reader);
     assert_int_equal(status, 0);
-    tool_writes_no_twin(f, 1, 1);
+    tool_writes_no_duplicate(f, 1, 1);
     open_as(f, FEW, 1);
     check_keys(f, 1);
     close(to_tool[0]);
@@ -579,12 +579,12 @@ static void reader_who_came_before_the_index_moved(struct fixture *f, int carefu
 
 static void reader_from_before_the_move_of_an_index_finds_its_user(void **state)
 {
-    reader_who_came_before_the_index_moved(*state, 0);
+    reader_from_before_the_index_moved(*state, 0);
 }
 
 static void careful_reader_from_before_the_move_of_an_index_reports_it(void **state)
 {
-    reader_who_came_before_the_index_moved(*state, 1);
+    reader_from_before_the_index_moved(*state, 1);
 }
 
 /* ---- the name ---- */

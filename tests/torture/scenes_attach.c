@@ -52,7 +52,7 @@ static pid_t start_owner(void (*hook)(const char *point))
         if (rc == SHM_OK)
             storm_fail("an owner freed a table that a reader was using");
         if (rc != SHM_EBUSY)
-            storm_fail("an owner beside a reader failed: %s", fault.text);
+            storm_fail("an owner failed while a reader was active: %s", fault.text);
         _exit(0);
     }
     return pid;
@@ -82,8 +82,8 @@ void table_that_a_late_reader_knows_is_not_freed(void)
     stage_wait_until_stopped(owner);
     pid_t reader = start_reader();
     stage_wait_until_stopped(reader);
-    stage_go_on_to_the_end(owner);
-    stage_go_on_to_the_end(reader);
+    stage_continue_to_the_end(owner);
+    stage_continue_to_the_end(reader);
     if (shm_store_open(&storm_store, &config, &fault) != SHM_OK)
         storm_fail("%s", fault.text);
     storm_model.max_users = MORE_USERS;
@@ -110,7 +110,7 @@ void late_growth_never_shrinks_the_arena(void)
         if (shm_grow(storm_store) != SHM_OK)
             storm_fail("the arena cannot grow while another process grows it");
     uint64_t end = shm_control()->arena_end;
-    stage_go_on_to_the_end(pid);
+    stage_continue_to_the_end(pid);
     if (shm_control()->arena_end < end)
         storm_fail("growth lost %llu bytes that another process had added",
                    (unsigned long long)(end - shm_control()->arena_end));
@@ -151,7 +151,7 @@ void owner_whose_file_was_replaced_refuses_to_serve_it(void)
     if (shm_store_unlink(storm_name, &fault) != SHM_OK ||
         shm_store_open(&other, &config, &fault) != SHM_OK)
         storm_fail("%s", fault.text);
-    stage_go_on_to_the_end(owner);
+    stage_continue_to_the_end(owner);
     if (!shm_store_has_name(other))
         storm_fail("an owner took another segment's name");
     shm_store_close(other);

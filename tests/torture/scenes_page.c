@@ -44,6 +44,6 @@ void listing_revoked_before_its_section_reads_nothing_freed(void)
     stage_churn(10);
     if (shm_control()->held_count != 0)
         storm_fail("the snapshot of a stopped process was not revoked");
-    stage_go_on_to_the_end(pid);
+    stage_continue_to_the_end(pid);
     stage_end();
 }

@@ -43,7 +43,7 @@ static void list_and_rest(struct shm_actor *actor)
 
 /* The body that the listing needs is needed by no pin before the listing's own: the pin of an
  * older version would keep it, too. */
-void listing_behind_hundreds_of_pins_shows_its_version(void)
+void listing_with_hundreds_of_older_pins_shows_its_version(void)
 {
     pid_t holder[HOLDERS];
     stage_begin(0);
@@ -58,7 +58,7 @@ void listing_behind_hundreds_of_pins_shows_its_version(void)
     stage_must_commit(SHM_UPDATED, 0, STAGE_FIRST);
     pid_t pid = stage_start_until_stopped(list_and_rest);
     stage_churn(10);
-    stage_go_on_to_the_end(pid);
+    stage_continue_to_the_end(pid);
     for (int h = 0; h < HOLDERS; h++) {
         kill(holder[h], SIGKILL);
         stage_wait_until_killed(holder[h]);
@@ -103,11 +103,11 @@ void pin_stored_between_two_looks_is_seen(void)
     pid_t reclaimer = stage_start_until_stopped(reclaim_in_halves);
     kill(reader, SIGCONT);
     stage_wait_until_stopped(reader);
-    stage_go_on_to_the_end(reclaimer);
+    stage_continue_to_the_end(reclaimer);
     stage_reclaim(4);
     stage_must_commit(SHM_CREATED, STAGE_FIRST, 10);
     stage_churn(3);
-    stage_go_on_to_the_end(reader);
+    stage_continue_to_the_end(reader);
     stage_end();
 }
 
@@ -123,13 +123,13 @@ void reader_between_a_version_and_its_token_is_waited_for(void)
     stage_begin(0);
     pid_t writer = stage_start_until_stopped(delete_to_the_last_word);
     pid_t reader = stage_start_until_stopped(list_from_before);
-    stage_go_on_to_the_end(writer);
+    stage_continue_to_the_end(writer);
     stage_reclaim(4);
     kill(reader, SIGCONT);
     stage_wait_until_stopped(reader);
     stage_must_commit(SHM_CREATED, STAGE_FIRST, 10);
     stage_churn(3);
-    stage_go_on_to_the_end(reader);
+    stage_continue_to_the_end(reader);
     stage_end();
 }
 
@@ -158,7 +158,7 @@ void half_stored_pin_holds_nothing(void)
     if (shm_control()->held_count != 0)
         storm_fail("%llu bodies are held for a pin that is only half stored",
                    (unsigned long long)shm_control()->held_count);
-    stage_go_on_to_the_end(reader);
+    stage_continue_to_the_end(reader);
     stage_end();
 }
 
@@ -237,6 +237,6 @@ void reader_coming_online_sees_what_was_unlinked_or_is_seen(void)
             storm_fail("in round %llu a reader came online unseen and read what was unlinked",
                        (unsigned long long)i);
     }
-    stage_go_on_to_the_end(pid);
+    stage_continue_to_the_end(pid);
     stage_end();
 }

@@ -322,7 +322,7 @@ static void refused_inserts_ask_for_memory_ten_times_a_second_at_most(void **sta
     assert_true(again >= 1 && again <= 2);
 }
 
-static void growth_goes_on_100_ms_after_there_is_memory_again(void **state)
+static void growth_resumes_100_ms_after_memory_is_available(void **state)
 {
     struct fixture *f = *state;
     f->config.max_users = 100000;
@@ -515,7 +515,7 @@ int main(void)
         TEST(update_and_delete_in_a_full_dev_shm_are_whole_or_refused),
         TEST(growth_without_an_allocation_is_refused_and_works_again),
         TEST(refused_inserts_ask_for_memory_ten_times_a_second_at_most),
-        TEST(growth_goes_on_100_ms_after_there_is_memory_again),
+        TEST(growth_resumes_100_ms_after_memory_is_available),
         TEST(no_value_of_the_hint_stops_growth_for_long),
         TEST(larger_tables_are_not_refused_for_an_earlier_refusal),
         TEST(maintenance_in_a_full_dev_shm_harms_nothing),

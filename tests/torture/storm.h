@@ -30,7 +30,7 @@ struct storm {
     char failure[1024];
     /* The process that has attached as a tool and has closed the owner's descriptor. */
     _Atomic pid_t tool;
-    /* Progress counters: a worker whose counter stands still hangs. */
+    /* Progress counters: a worker whose counter does not change hangs. */
     _Atomic uint64_t beats[STORM_WORKERS];
     _Atomic uint32_t ops[MODEL_WRITERS + 1];
     /* Counts for the summary. */
@@ -84,7 +84,7 @@ void storm_check_acknowledged(void);
 void storm_read(const struct shm_user *user, struct model_row *row);
 bool storm_same(const struct model_row *a, const struct model_row *b);
 const char *storm_row_text(const struct model_row *row); /* returns one of four static buffers */
-/** Attaches anew, as a tool does. Call it after the fork. */
+/** Attaches again, as a tool does. Call it after the fork. */
 void storm_become_tool(enum shm_attach_mode mode);
 /** Checks the live segment, as shm-inspect verify does. */
 void storm_verify_live(void);
@@ -142,8 +142,8 @@ void storm_check_feed(struct shm_actor *actor);
 
 /* ---- storm_check.c ---- */
 
-/** Checks the segment beside the living processes: everything is as in the model, every byte is
- * accounted for, and everything retired gets freed, because no process holds it. */
+/** Checks the segment while its processes are alive: everything is as in the model, every byte
+ * is accounted for, and everything retired gets freed, because no process holds it. */
 void storm_check(void);
 
 /* ---- storm_owner.c ---- */

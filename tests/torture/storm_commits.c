@@ -95,8 +95,8 @@ void half_a_commit_is_never_seen(void)
             stage_signal_at(within[i], SIGSTOP);
             pid_t pid = stage_start_until_stopped(commit_to_the_point);
             stage_signal_at(NULL, 0);
-            stage_go_on_to_the_end(stage_start(check_table));
-            stage_go_on_to_the_end(pid);
+            stage_continue_to_the_end(stage_start(check_table));
+            stage_continue_to_the_end(pid);
             storm_check();
             if (the_kind == SHM_CREATED)
                 stage_must_commit(SHM_DELETED, STAGE_FIRST + STAGE_SOME, STAGE_SOME);
@@ -149,7 +149,7 @@ static void insert_while_stopped(void)
     for (int i = 0; i < TRIES; i++) {
         int rc = shm_users_insert(stage_actor, &user, 1, NULL);
         if (rc != SHM_EBUSY)
-            storm_fail("a write beside a stopped lock holder returned: %s", shm_strerror(rc));
+            storm_fail("a write with a stopped lock holder returned: %s", shm_strerror(rc));
     }
     if (storm_seconds() - from > TRIES * 0.02) /* 50 us each on an idle machine */
         storm_fail("writes wait for a stopped lock holder: %d of them took %.3f s", (int)TRIES,
@@ -174,8 +174,8 @@ void lock_holder_stopped_delays_no_reader(void)
                        " %.1f us",
                        before, within[i], during);
         insert_while_stopped();
-        stage_go_on_to_the_end(stage_start(check_table));
-        stage_go_on_to_the_end(pid);
+        stage_continue_to_the_end(stage_start(check_table));
+        stage_continue_to_the_end(pid);
         storm_check();
     }
     stage_end();

@@ -98,7 +98,7 @@ static void stop_one(unsigned i)
     workers[i].go_on = storm_seconds() + (double)storm_random(60) / 1000;
 }
 
-static void continue_those_due(double now)
+static void continue_due_processes(double now)
 {
     for (unsigned i = 0; i < STORM_WORKERS; i++) {
         if (workers[i].pid == 0 || !workers[i].stopped || workers[i].go_on > now)
@@ -181,7 +181,7 @@ static void strike(void)
     if (what == 99) {
         crowd();
     } else if (what < 3) {
-        continue_those_due(INFINITY); /* the check would wait for a stopped process */
+        continue_due_processes(INFINITY); /* the check would wait for a stopped process */
         kill_all_but(storm_random(2) == 0 ? STORM_TOOL : STORM_WORKERS);
         storm_attach_again(false);
     } else if (what < 15) {
@@ -202,7 +202,7 @@ static void end_round(void)
         kill_all();
     } else {
         atomic_store(&storm->stop, 1);
-        continue_those_due(INFINITY);
+        continue_due_processes(INFINITY);
         for (unsigned left = STORM_WORKERS; left > 0; usleep(1000)) {
             look_after(storm_seconds());
             left = 0;
@@ -232,7 +232,7 @@ static void run_round(double started)
         start_missing();
         usleep((useconds_t)storm_random(pause_us));
         double now = storm_seconds();
-        continue_those_due(now);
+        continue_due_processes(now);
         look_after(now);
         strike();
     }

@@ -130,7 +130,7 @@ static void check_end(const struct listing *listing)
                    (unsigned long long)listing->at.version, (long long)listing->sum, MODEL_SUM);
 }
 
-/* Steps as a worker does: it passes its turn to others now and then. */
+/* Steps as a worker does: from time to time it passes its turn to others. */
 static int step(struct listing *listing, struct shm_user *user)
 {
     int rc, settled = SHM_EMORE;

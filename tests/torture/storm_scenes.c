@@ -35,7 +35,7 @@ static void reader_stopped_in_its_section_is_waited_for(void)
     stage_churn(30);
     if (shm_control()->retired.count == 0)
         storm_fail("a stopped reader was not waited for");
-    stage_go_on_to_the_end(pid);
+    stage_continue_to_the_end(pid);
     stage_end();
 }
 
@@ -49,8 +49,8 @@ static void pass_by_and_rest(struct shm_actor *actor)
         storm_fail("a deleted user was found");
 }
 
-/* The reader came after the delete, so the user may leave the lists; but the reader stands on
- * it. */
+/* The reader came after the delete, so the user may be unlinked from the lists; but the
+ * reader's position is that user. */
 static void user_under_a_reader_is_not_freed(void)
 {
     stage_begin(0);
@@ -58,7 +58,7 @@ static void user_under_a_reader_is_not_freed(void)
                       1); /* too few for the writer to reclaim on its own */
     pid_t pid = stage_start_until_stopped(pass_by_and_rest);
     stage_reclaim(20);
-    stage_go_on_to_the_end(pid);
+    stage_continue_to_the_end(pid);
     stage_end();
 }
 
@@ -76,7 +76,7 @@ static void resting_listing_shows_its_version(void)
     stage_begin(0);
     pid_t pid = stage_start_until_stopped(list_and_rest);
     stage_churn(30);
-    stage_go_on_to_the_end(pid);
+    stage_continue_to_the_end(pid);
     stage_end();
 }
 
@@ -97,7 +97,7 @@ static void snapshot_stopped_before_its_pin_shows_its_version(void)
     kill(pid, SIGCONT);
     stage_wait_until_stopped(pid);
     stage_churn(10);
-    stage_go_on_to_the_end(pid);
+    stage_continue_to_the_end(pid);
     stage_end();
 }
 
@@ -122,7 +122,7 @@ static void listing_revoked_in_a_step_reads_nothing_freed(void)
     kill(pid, SIGCONT);
     stage_wait_until_stopped(pid);
     stage_churn(10); /* exceeds the cap */
-    stage_go_on_to_the_end(pid);
+    stage_continue_to_the_end(pid);
     stage_end();
 }
 
@@ -185,7 +185,7 @@ static void follower_overtaken_by_the_ring_notices(void)
         stage_must_commit(SHM_UPDATED, 0, STAGE_FIRST);
         stage_reclaim(1);
     }
-    stage_go_on_to_the_end(pid);
+    stage_continue_to_the_end(pid);
     stage_end();
 }
 
@@ -197,8 +197,8 @@ const struct storm_scene storm_scenes[] = {
      snapshot_stopped_before_its_pin_shows_its_version},
     {"listing_revoked_in_a_step_reads_nothing_freed",
      listing_revoked_in_a_step_reads_nothing_freed},
-    {"listing_behind_hundreds_of_pins_shows_its_version",
-     listing_behind_hundreds_of_pins_shows_its_version},
+    {"listing_with_hundreds_of_older_pins_shows_its_version",
+     listing_with_hundreds_of_older_pins_shows_its_version},
     {"pin_stored_between_two_looks_is_seen", pin_stored_between_two_looks_is_seen},
     {"reader_between_a_version_and_its_token_is_waited_for",
      reader_between_a_version_and_its_token_is_waited_for},

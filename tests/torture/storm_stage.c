@@ -64,7 +64,7 @@ pid_t stage_start_until_stopped(void (*run)(struct shm_actor *actor))
     return pid;
 }
 
-void stage_go_on_to_the_end(pid_t pid)
+void stage_continue_to_the_end(pid_t pid)
 {
     int status;
     kill(pid, SIGCONT);

@@ -26,7 +26,7 @@ pid_t stage_start_until_stopped(void (*run)(struct shm_actor *actor));
 void stage_wait_until_stopped(pid_t pid);
 void stage_wait_until_killed(pid_t pid);
 /** Continues the process, which must end without a failure. */
-void stage_go_on_to_the_end(pid_t pid);
+void stage_continue_to_the_end(pid_t pid);
 
 /** Writes the users with these ids once, as the model has them. @return the store's answer */
 int stage_commit(struct shm_actor *actor, enum shm_change_kind kind, uint32_t from, uint32_t count);
@@ -36,7 +36,7 @@ void stage_reclaim(int times);
 void stage_churn(int times);
 
 /* scenes_pins.c */
-void listing_behind_hundreds_of_pins_shows_its_version(void);
+void listing_with_hundreds_of_older_pins_shows_its_version(void);
 void pin_stored_between_two_looks_is_seen(void);
 void reader_between_a_version_and_its_token_is_waited_for(void);
 void half_stored_pin_holds_nothing(void);

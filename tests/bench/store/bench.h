@@ -29,7 +29,7 @@ enum bench_op {
     BENCH_UPDATE,   /* random users, one at a time */
     BENCH_DELETE,   /* users in the order of a permutation, one at a time */
     BENCH_RECLAIM,  /* frees what updates and deletes left; time per body, 0 if there is nothing */
-    BENCH_WRITE,    /* updates until told to stop */
+    BENCH_WRITE,    /* updates until bench_stop is set */
     BENCH_ENTER,    /* enters a read section, until ... */
     BENCH_EXIT,
     BENCH_BYTES,      /* bytes per user that the table uses; not ns */

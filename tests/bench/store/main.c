@@ -157,16 +157,16 @@ static void lookups(struct table *table)
 {
     double ours = median(table, STORE);
     uint64_t n = table->users;
-    row(sized("lookup from two processes, beside cds_lfht in one", n), ours, median(table, LFHT),
+    row(sized("lookup from two processes, against cds_lfht in one", n), ours, median(table, LFHT),
         "ns", 0.5);
     row(sized("the same, cds_lfht in an array that cannot grow", n), ours,
         median(table, LFHT_SIZED), "ns", 0); /* a table that never grows: no target */
-    row(sized("lookup from two processes, beside LMDB", n), ours, median(table, LMDB), "ns", 0.2);
-    row(sized("insert, one at a time, beside a lookup", n), median(table, INSERT), ours, "ns", 4);
-    row(sized("snapshot begin and end, beside a lookup", n), median(table, SNAPSHOT), ours, "ns",
+    row(sized("lookup from two processes, against LMDB", n), ours, median(table, LMDB), "ns", 0.2);
+    row(sized("insert, one at a time, against a lookup", n), median(table, INSERT), ours, "ns", 4);
+    row(sized("snapshot begin and end, against a lookup", n), median(table, SNAPSHOT), ours, "ns",
         0.5);
-    row(sized("lookup under a writer at full speed, beside one alone", n), median(table, DISTURBED),
-        median(table, ALONE), "ns", 1.5);
+    row(sized("lookup under a writer at full speed, against one alone", n),
+        median(table, DISTURBED), median(table, ALONE), "ns", 1.5);
 }
 
 /* Measures a writer's calls. They are the last figures of the small table, because they shrink
@@ -224,7 +224,7 @@ static void memory(struct table *table)
         ms[i] = runner_do(&extra, BENCH_OPEN_MS, 0);
         runner_stop(&extra);
     }
-    row(sized("re-attach and check, beside twice as many lookups", n), median_of(ms),
+    row(sized("re-attach and check, against twice as many lookups", n), median_of(ms),
         median(table, ALONE) * 2 * (double)n / 1e6, "ms", 1);
     bench_store_remove(table->store_file);
     fprintf(stderr, "%s\n", sized("bench: a table with two unique keys", n));
@@ -282,7 +282,7 @@ int main(int argc, char **argv)
     }
     for (int i = 0; i < 2; i++)
         lookups(&tables[i]);
-    row("a lookup in the large table, beside one in the small", median(&tables[1], STORE),
+    row("a lookup in the large table, against one in the small", median(&tables[1], STORE),
         median(&tables[0], STORE), "ns", 1.4);
     for (int i = 0; i < 2; i++)
         stop_peers(&tables[i]);
