@@ -1,12 +1,17 @@
 /* SPDX-License-Identifier: MIT */
-/* The time, as one number. "monotonic" clocks measure durations and are set by nobody; "real" ones
- * say what time it is. "coarse" clocks cost a memory read, and are late by up to one tick of the
- * kernel (1 to 10 ms). */
+/*
+ * The time as one number. Monotonic clocks measure durations and cannot be set; real clocks tell
+ * the time of day. Coarse clocks cost only a memory read, and are late by up to one tick of the
+ * kernel (1 to 10 ms).
+ */
 #ifndef ROSTERD_BASE_CLOCK_H
 #define ROSTERD_BASE_CLOCK_H
 
 #include <stdint.h>
 #include <time.h>
+
+/** A time in milliseconds that never comes. */
+#define CLOCK_NEVER_MS UINT64_MAX
 
 static inline uint64_t clock_read_ns(clockid_t clock)
 {
@@ -39,6 +44,18 @@ static inline uint64_t clock_monotonic_coarse_ms(void)
 static inline uint64_t clock_real_ms(void)
 {
     return clock_read_ns(CLOCK_REALTIME) / 1000000;
+}
+
+/** Seconds since the epoch. */
+static inline int64_t clock_real_s(void)
+{
+    return (int64_t)(clock_read_ns(CLOCK_REALTIME) / 1000000000);
+}
+
+/** Seconds since the machine booted; they pass in suspend, too. All processes see the same. */
+static inline int64_t clock_boottime_s(void)
+{
+    return (int64_t)(clock_read_ns(CLOCK_BOOTTIME) / 1000000000);
 }
 
 /** Seconds since the epoch. */

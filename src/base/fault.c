@@ -7,21 +7,20 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char cut[] = "...";
+static const char cut_mark[] = "...";
 
-/* Appends at `used` bytes; marks a text that was cut. Returns the bytes in use then. */
-static size_t append(struct fault *fault, size_t used, const char *format, va_list args)
+/* Appends to the first `used` bytes. Marks a text that was cut. @return the bytes used then */
+static size_t append_format(struct fault *fault, size_t used, const char *format, va_list args)
 {
     const size_t size = sizeof(fault->text);
     int len = vsnprintf(fault->text + used, size - used, format, args);
-
     if (len < 0) {
         fault->text[used] = '\0';
         return used;
     }
     if ((size_t)len < size - used)
         return used + (size_t)len;
-    memcpy(fault->text + size - sizeof(cut), cut, sizeof(cut));
+    memcpy(fault->text + size - sizeof(cut_mark), cut_mark, sizeof(cut_mark));
     return size - 1;
 }
 
@@ -29,21 +28,19 @@ __attribute__((format(printf, 3, 4))) static size_t append_text(struct fault *fa
                                                                 const char *format, ...)
 {
     va_list args;
-
     va_start(args, format);
-    used = append(fault, used, format, args);
+    used = append_format(fault, used, format, args);
     va_end(args);
     return used;
 }
 
 bool fault_set(struct fault *fault, const char *format, ...)
 {
-    va_list args;
-
     if (fault == NULL)
         return false;
+    va_list args;
     va_start(args, format);
-    append(fault, 0, format, args);
+    append_format(fault, 0, format, args);
     va_end(args);
     return false;
 }
@@ -51,13 +48,11 @@ bool fault_set(struct fault *fault, const char *format, ...)
 bool fault_set_errno(struct fault *fault, const char *format, ...)
 {
     const char *reason = strerror(errno);
-    size_t used;
-    va_list args;
-
     if (fault == NULL)
         return false;
+    va_list args;
     va_start(args, format);
-    used = append(fault, 0, format, args);
+    size_t used = append_format(fault, 0, format, args);
     va_end(args);
     append_text(fault, used, ": %s", reason);
     return false;
@@ -65,15 +60,12 @@ bool fault_set_errno(struct fault *fault, const char *format, ...)
 
 bool fault_prefix(struct fault *fault, const char *format, ...)
 {
-    struct fault inner;
-    size_t used;
-    va_list args;
-
     if (fault == NULL)
         return false;
-    inner = *fault;
+    struct fault inner = *fault;
+    va_list args;
     va_start(args, format);
-    used = append(fault, 0, format, args);
+    size_t used = append_format(fault, 0, format, args);
     va_end(args);
     append_text(fault, used, ": %s", inner.text);
     return false;

@@ -9,7 +9,7 @@
 
 enum { DIGITS_MAX = 6 }; /* of a descriptor's number */
 
-static int parse_number(const char *text)
+static int parse_descriptor(const char *text)
 {
     size_t len = strlen(text);
     int number = 0;
@@ -29,11 +29,12 @@ int output_descriptor(const char *path)
         return STDERR_FILENO;
     for (size_t i = 0; i < sizeof(folders) / sizeof(folders[0]); i++)
         if (strncmp(path, folders[i], strlen(folders[i])) == 0)
-            return parse_number(path + strlen(folders[i]));
+            return parse_descriptor(path + strlen(folders[i]));
     return -1;
 }
 
-/* Those of ours are all close-on-exec: a log that goes into the segment would be its end. */
+/* All descriptors of our own are close-on-exec. A log must not go to one of them: in the segment it
+ * would overwrite the users. */
 bool output_descriptor_is_good(int fd)
 {
     int flags = fcntl(fd, F_GETFD), mode = fcntl(fd, F_GETFL);

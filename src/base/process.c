@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-/* The lowest free number is the one that is looked at: all below it are open by then. */
-static void open_standard(void)
+/* open() returns the lowest free number, which is `fd`: all lower ones are open by then. */
+static void open_standard_descriptors(void)
 {
     for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
         if (fcntl(fd, F_GETFD) >= 0 || errno != EBADF)
@@ -20,7 +20,7 @@ static void open_standard(void)
 
 void process_prepare(void)
 {
-    open_standard();
+    open_standard_descriptors();
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN);
 }

@@ -1,14 +1,18 @@
 /* SPDX-License-Identifier: MIT */
-/* What a program does before anything else, in whatever state it was started. */
+/* The preparation of a process, in whatever state it was started. */
 #ifndef ROSTERD_BASE_PROCESS_H
 #define ROSTERD_BASE_PROCESS_H
 
 /**
- * First of all in main(). Opens /dev/null on those of the descriptors 0 to 2 that are closed, or
- * the first sockets and files of ours would have their numbers, and be written to as standard
- * error. Ignores SIGPIPE and SIGXFSZ: a reader that went away and a file at its limit
- * (RLIMIT_FSIZE) are errors of the call that met them, as a full disk is. An exec hands both on.
- * Where there is no /dev/null the process ends, with status 1: it has nowhere to say so.
+ * To be called first in main().
+ *
+ * Opens /dev/null on those of the descriptors 0 to 2 that are closed. Otherwise our first sockets
+ * and files would get these numbers, and messages for standard error would be written into them.
+ *
+ * Ignores SIGPIPE and SIGXFSZ: a reader that has gone and a file at its limit (RLIMIT_FSIZE) are
+ * errors of the system call that meets them, like a full disk. Both settings survive an exec.
+ *
+ * Without /dev/null the process exits with status 1, silently, since it has no standard error.
  */
 void process_prepare(void);
 

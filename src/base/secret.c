@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Powers of two are cut from chunks, and wait in a list each for their next use; what is larger has
- * a mapping of its own.
+ * Sizes are rounded up to powers of two. Pieces are cut from chunks, and each size has a free list.
+ * A piece that is larger than the largest of these sizes has a mapping of its own.
  */
 #include "base/secret.h"
 
@@ -11,43 +11,44 @@
 #include <sys/mman.h>
 
 enum {
-    LEAST_BITS = 6,
-    MOST_BITS = 14,
+    SECRET_MIN_BITS = 6,
+    SECRET_MAX_BITS = 14,
     CHUNK_SIZE = 256 * 1024,
 };
 
 #ifdef __SANITIZE_ADDRESS__
-enum { BY_MALLOC = 1 }; /* it knows the bounds of malloc()'s memory alone */
+enum { BY_MALLOC = 1 }; /* the sanitizer only knows the bounds of malloc()'s memory */
 #else
 enum { BY_MALLOC = 0 };
 #endif
 
-struct piece {
-    struct piece *next;
+struct secret_piece {
+    struct secret_piece *next;
 };
 
-static struct piece *waiting[MOST_BITS - LEAST_BITS + 1];
-static uint8_t *chunk, *chunk_end; /* what is not cut yet */
+static struct secret_piece *free_pieces[SECRET_MAX_BITS - SECRET_MIN_BITS + 1];
+static uint8_t *chunk, *chunk_end; /* the part of the current chunk that is not cut yet */
 
-static void *map(size_t size)
+static void *map_secret(size_t size)
 {
     void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (memory == MAP_FAILED)
         return NULL;
-    (void)madvise(memory, size, MADV_DONTDUMP); /* where it fails it is memory like other */
+    (void)madvise(memory, size, MADV_DONTDUMP); /* if this fails, it is memory like any other */
     return memory;
 }
 
-static unsigned bits_of(size_t size)
+static unsigned size_bits(size_t size)
 {
-    return size <= (size_t)1 << LEAST_BITS ? LEAST_BITS : 64 - (unsigned)__builtin_clzl(size - 1);
+    return size <= (size_t)1 << SECRET_MIN_BITS ? SECRET_MIN_BITS
+                                                : 64 - (unsigned)__builtin_clzl(size - 1);
 }
 
-/* What is left of the last chunk is less than a piece: it is forgotten. */
-static void *cut(size_t size)
+/* The rest of a chunk that is smaller than the piece is never used. */
+static void *cut_piece(size_t size)
 {
     if ((size_t)(chunk_end - chunk) < size) {
-        uint8_t *fresh = map(CHUNK_SIZE);
+        uint8_t *fresh = map_secret(CHUNK_SIZE);
         if (fresh == NULL)
             return NULL;
         chunk = fresh;
@@ -60,24 +61,25 @@ static void *cut(size_t size)
 
 void *secret_alloc(size_t size)
 {
-    unsigned bits = bits_of(size);
+    unsigned bits = size_bits(size);
     if (BY_MALLOC)
         return malloc(size);
-    if (bits > MOST_BITS)
-        return map(size);
-    struct piece *piece = waiting[bits - LEAST_BITS];
+    if (bits > SECRET_MAX_BITS)
+        return map_secret(size);
+    struct secret_piece *piece = free_pieces[bits - SECRET_MIN_BITS];
     if (piece == NULL)
-        return cut((size_t)1 << bits);
-    waiting[bits - LEAST_BITS] = piece->next;
+        return cut_piece((size_t)1 << bits);
+    free_pieces[bits - SECRET_MIN_BITS] = piece->next;
     return piece;
 }
 
 void secret_free(void *memory, size_t size)
 {
-    unsigned bits = bits_of(size);
+    unsigned bits = size_bits(size);
     if (memory == NULL)
         return;
-    if (!BY_MALLOC && bits > MOST_BITS) { /* the kernel shows its pages to nobody */
+    if (!BY_MALLOC &&
+        bits > SECRET_MAX_BITS) { /* the kernel clears the pages before it reuses them */
         munmap(memory, size);
         return;
     }
@@ -86,7 +88,7 @@ void secret_free(void *memory, size_t size)
         free(memory);
         return;
     }
-    struct piece *piece = memory;
-    piece->next = waiting[bits - LEAST_BITS];
-    waiting[bits - LEAST_BITS] = piece;
+    struct secret_piece *piece = memory;
+    piece->next = free_pieces[bits - SECRET_MIN_BITS];
+    free_pieces[bits - SECRET_MIN_BITS] = piece;
 }

@@ -2,9 +2,10 @@
 #include "base/spelling.h"
 
 #include <string.h>
+#include <sys/param.h>
 
-/* Levenshtein's: how many characters to insert, delete or replace. */
-static size_t distance(const char *a, const char *b)
+/* The Levenshtein distance: how many characters must be inserted, deleted or replaced. */
+static size_t edit_distance(const char *a, const char *b)
 {
     size_t row[SPELLING_MAX + 1], len = strlen(b);
     for (size_t j = 0; j <= len; j++)
@@ -14,9 +15,9 @@ static size_t distance(const char *a, const char *b)
         row[0] = i;
         for (size_t j = 1; j <= len; j++) {
             size_t replace = diagonal + (a[i - 1] != b[j - 1]);
-            size_t other = (row[j] < row[j - 1] ? row[j] : row[j - 1]) + 1;
+            size_t insert_or_delete = MIN(row[j], row[j - 1]) + 1;
             diagonal = row[j];
-            row[j] = replace < other ? replace : other;
+            row[j] = MIN(replace, insert_or_delete);
         }
     }
     return row[len];
@@ -26,7 +27,7 @@ size_t spelling_nearest(const char *word, size_t count, const char *(*word_at)(s
 {
     size_t nearest = count, best = strlen(word) / 3 + 1;
     for (size_t i = 0; i < count && strlen(word) <= SPELLING_MAX; i++) {
-        size_t far = distance(word, word_at(i));
+        size_t far = edit_distance(word, word_at(i));
         if (far <= best && (nearest == count || far < best)) {
             nearest = i;
             best = far;

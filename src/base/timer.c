@@ -1,26 +1,27 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The wheel: eleven levels of 64 slots, six bits of the 64-bit time each. A
- * timer lies at the level of the highest six-bit digit in which its time
- * differs from `elapsed`, in the slot of that digit; when the time reaches the
- * slot's start, its timers move to lower levels, and fire at level 0. At every
- * level all timers thus lie in slots after elapsed's own, and any timer of a
- * lower level is due before all of a higher one: the next expiry is the first
- * bit of the first non-empty bitmap.
+ * The wheel has eleven levels of 64 slots; each level stands for six bits of the 64-bit time. A
+ * timer lies at the level of the highest six-bit digit in which its time differs from `elapsed`, in
+ * the slot of that digit. When the time reaches the beginning of a slot, its timers move to lower
+ * levels; at level 0 they expire. So at every level all timers lie in slots behind that of
+ * `elapsed`, and every timer of a lower level is due before all timers of a higher one: the next
+ * slot is the first bit of the first bitmap that is not empty.
  */
 #include "base/timer.h"
 
+#include <assert.h>
 #include <stdlib.h>
-#include <time.h>
+
+#include "base/clock.h"
 
 enum { BITS = 6, SLOTS = 1 << BITS, LEVELS = (64 + BITS - 1) / BITS };
 
 struct timers {
     uint64_t elapsed;
-    uint64_t now;              /* 0: to be read */
+    uint64_t now;              /* 0: the clock must be read */
     uint64_t occupied[LEVELS]; /* a bit for each slot that is not empty */
     struct timer *slots[LEVELS * SLOTS];
-    struct timer *due; /* armed for a time that had passed already */
+    struct timer *due; /* timers that were armed for a time that had passed already */
 };
 
 struct timers *timers_create(uint64_t now_ms)
@@ -38,11 +39,8 @@ void timers_destroy(struct timers *timers)
 
 uint64_t timers_now(struct timers *timers)
 {
-    if (timers->now == 0) {
-        struct timespec now;
-        clock_gettime(CLOCK_MONOTONIC, &now);
-        timers->now = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-    }
+    if (timers->now == 0)
+        timers->now = clock_monotonic_ms();
     return timers->now;
 }
 
@@ -51,7 +49,7 @@ void timers_stale(struct timers *timers)
     timers->now = 0;
 }
 
-static void list_add(struct timer **head, struct timer *timer)
+static void timer_link(struct timer **head, struct timer *timer)
 {
     timer->next = *head;
     timer->prev = head;
@@ -60,7 +58,7 @@ static void list_add(struct timer **head, struct timer *timer)
     *head = timer;
 }
 
-static void list_remove(struct timer *timer)
+static void timer_unlink(struct timer *timer)
 {
     *timer->prev = timer->next;
     if (timer->next != NULL)
@@ -68,24 +66,25 @@ static void list_remove(struct timer *timer)
     timer->prev = NULL;
 }
 
-static void insert(struct timers *timers, struct timer *timer)
+static void insert_timer(struct timers *timers, struct timer *timer)
 {
     if (timer->at <= timers->elapsed) {
-        list_add(&timers->due, timer);
+        timer_link(&timers->due, timer);
         return;
     }
     unsigned highest = 63 - (unsigned)__builtin_clzll(timer->at ^ timers->elapsed);
     unsigned level = highest / BITS;
     unsigned slot = (unsigned)(timer->at >> (level * BITS)) & (SLOTS - 1);
-    list_add(&timers->slots[level * SLOTS + slot], timer);
+    timer_link(&timers->slots[level * SLOTS + slot], timer);
     timers->occupied[level] |= UINT64_C(1) << slot;
 }
 
 void timer_arm(struct timers *timers, struct timer *timer, uint64_t at_ms)
 {
+    assert(timer->expired != NULL);
     timer_disarm(timers, timer);
     timer->at = at_ms;
-    insert(timers, timer);
+    insert_timer(timers, timer);
 }
 
 void timer_disarm(struct timers *timers, struct timer *timer)
@@ -93,8 +92,9 @@ void timer_disarm(struct timers *timers, struct timer *timer)
     if (timer->prev == NULL)
         return;
     struct timer **head = timer->prev;
-    list_remove(timer);
-    /* Where it was the only one of a slot, prev was the slot itself. */
+    timer_unlink(timer);
+    /* If the timer was the only one in a slot, `head` is the slot itself, and its bit is cleared.
+     */
     uintptr_t offset = (uintptr_t)head - (uintptr_t)timers->slots;
     if (*head == NULL && offset < sizeof(timers->slots)) {
         size_t index = offset / sizeof(timers->slots[0]);
@@ -102,7 +102,8 @@ void timer_disarm(struct timers *timers, struct timer *timer)
     }
 }
 
-/** The time at which the first slot that is not empty begins. */
+/* The first slot that is not empty, and the time at which it begins. @return false: all are empty
+ */
 static bool next_slot(const struct timers *timers, size_t *index, uint64_t *at)
 {
     for (unsigned level = 0; level < LEVELS; level++) {
@@ -118,7 +119,7 @@ static bool next_slot(const struct timers *timers, size_t *index, uint64_t *at)
     return false;
 }
 
-/** Moves a list to a head of the caller's: callbacks may change any list. */
+/* Moves a list to the caller's head, since callbacks may change the original list. */
 static void take_list(struct timer **from, struct timer **to)
 {
     *to = *from;
@@ -131,7 +132,7 @@ static void fire_all(struct timer **list)
 {
     while (*list != NULL) {
         struct timer *timer = *list;
-        list_remove(timer);
+        timer_unlink(timer);
         timer->expired(timer);
     }
 }
@@ -141,7 +142,6 @@ void timers_run(struct timers *timers, uint64_t now_ms)
     struct timer *list;
     size_t index;
     uint64_t at;
-
     take_list(&timers->due, &list);
     fire_all(&list);
     while (next_slot(timers, &index, &at) && at <= now_ms) {
@@ -151,11 +151,11 @@ void timers_run(struct timers *timers, uint64_t now_ms)
         struct timer *fire = NULL;
         while (list != NULL) {
             struct timer *timer = list;
-            list_remove(timer);
+            timer_unlink(timer);
             if (timer->at <= at)
-                list_add(&fire, timer);
+                timer_link(&fire, timer);
             else
-                insert(timers, timer);
+                insert_timer(timers, timer);
         }
         fire_all(&fire);
     }
@@ -167,7 +167,6 @@ int32_t timers_wait(const struct timers *timers, uint64_t now_ms)
 {
     size_t index;
     uint64_t at;
-
     if (timers->due != NULL)
         return 0;
     if (!next_slot(timers, &index, &at))

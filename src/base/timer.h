@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Timers of any duration for one event loop: a hierarchical wheel with ticks
- * of one millisecond, because most timers (deadlines) are disarmed before they
- * expire: arm and disarm are a few stores. (libh2o's h2o_timeout_t is one list
- * per duration, and each turn looks at every list.)
+ * Timers of any duration for one event loop: a hierarchical timing wheel with ticks of one
+ * millisecond. Most timers (deadlines) are disarmed before they expire, and arming and disarming
+ * take only a few stores. (libh2o's h2o_timeout_t needs a list for each duration, and looks at
+ * every list in each turn of the loop.)
+ *
+ * A timer is a member of the struct that it belongs to; its callback finds that by container_of().
  */
 #ifndef ROSTERD_BASE_TIMER_H
 #define ROSTERD_BASE_TIMER_H
@@ -12,37 +14,37 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/** Zeroed (but for expired) is a timer that is not armed. */
+/** A timer that is zeroed but for `expired` is not armed. */
 struct timer {
     struct timer *next, **prev; /* prev NULL: not armed */
-    uint64_t at;                /* ms on the wheel's clock */
-    /** Called once, disarmed; may arm it again and may free it. */
+    uint64_t at;                /* when it expires, in ms on the wheel's clock */
+    /** Called when the timer expires and is disarmed. May arm it again, and may free it. */
     void (*expired)(struct timer *timer);
 };
 
 struct timers;
 
-/** @return NULL when memory is exhausted */
+/** @return NULL: out of memory */
 struct timers *timers_create(uint64_t now_ms);
-/** The clock of the timers' owner: CLOCK_MONOTONIC in ms, which nobody sets, read once until
- * timers_stale(). */
+/** The time in ms by CLOCK_MONOTONIC. The clock is read at the first call after timers_stale();
+ * until the next timers_stale() all calls return that time. */
 uint64_t timers_now(struct timers *timers);
-/** Reads it again at the next timers_now(): time may have passed. */
+/** Has the next timers_now() read the clock. To be called after each wait of the loop. */
 void timers_stale(struct timers *timers);
-/** Timers that are still armed never fire; they must not be disarmed any more. */
+/** Frees the wheel. Timers that are still armed never expire, and must not be disarmed any more. */
 void timers_destroy(struct timers *timers);
-/** Fires in the first timers_run() with now >= at. An armed timer is moved. One that is due
- * already, armed by a callback of timers_run(), waits for the next run. */
+/** Arms a timer, or moves an armed one. It expires in the first timers_run() with now_ms >= at_ms;
+ * a timer that a callback of timers_run() arms for a past time waits for the next run. */
 void timer_arm(struct timers *timers, struct timer *timer, uint64_t at_ms);
-/** A timer that is not armed is left alone. */
+/** Does nothing where the timer is not armed. */
 void timer_disarm(struct timers *timers, struct timer *timer);
 static inline bool timer_armed(const struct timer *timer)
 {
     return timer->prev != NULL;
 }
-/** Calls what is due. now_ms comes from a monotonic clock. */
+/** Calls `expired` of each timer that is due. @param now_ms never less than in an earlier call */
 void timers_run(struct timers *timers, uint64_t now_ms);
-/** Milliseconds until something may be due (never later than the truth), or -1. */
+/** @return milliseconds until a timer may be due, never too many; -1: no timer is armed */
 int32_t timers_wait(const struct timers *timers, uint64_t now_ms);
 
 #endif

@@ -9,7 +9,9 @@ struct unit {
     uint64_t factor;
 };
 
-static bool parse(const char *text, const struct unit *units, size_t num_units, uint64_t *number)
+/* Parses a number and the suffix of one of the units. */
+static bool parse_with_unit(const char *text, const struct unit *units, size_t num_units,
+                            uint64_t *number)
 {
     uint64_t value = 0;
     size_t len = strspn(text, "0123456789");
@@ -25,9 +27,9 @@ static bool parse(const char *text, const struct unit *units, size_t num_units, 
     return false;
 }
 
-/* The largest unit that leaves no rest; units stand from small to large. */
-static void format(char *text, size_t size, uint64_t value, const struct unit *units,
-                   size_t num_units)
+/* Uses the largest unit that divides the value. */
+static void format_with_unit(char *text, size_t size, uint64_t value, const struct unit *units,
+                             size_t num_units)
 {
     const struct unit *best = &units[0];
     for (size_t i = 0; i < num_units; i++)
@@ -36,41 +38,44 @@ static void format(char *text, size_t size, uint64_t value, const struct unit *u
     snprintf(text, size, "%llu%s", (unsigned long long)(value / best->factor), best->suffix);
 }
 
-static const struct unit sizes[] = {
+static const struct unit size_units[] = {
     {"", 1},
     {"K", UINT64_C(1) << 10},
     {"M", UINT64_C(1) << 20},
     {"G", UINT64_C(1) << 30},
     {"T", UINT64_C(1) << 40},
 };
-/* for reading alone, seconds may have no unit */
-static const struct unit times[] = {
+/* The last row, seconds without a suffix, is used for parsing only. */
+static const struct unit time_units[] = {
     {"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000}, {"d", 86400000}, {"", 1000},
 };
-enum { NUM_SIZES = sizeof(sizes) / sizeof(sizes[0]), NUM_TIMES = sizeof(times) / sizeof(times[0]) };
+enum {
+    NUM_SIZES = sizeof(size_units) / sizeof(size_units[0]),
+    NUM_TIMES = sizeof(time_units) / sizeof(time_units[0])
+};
 
 bool units_parse_count(const char *text, uint64_t *number)
 {
     static const struct unit none[] = {{"", 1}};
-    return parse(text, none, 1, number);
+    return parse_with_unit(text, none, 1, number);
 }
 
 bool units_parse_size(const char *text, uint64_t *bytes)
 {
-    return parse(text, sizes, NUM_SIZES, bytes);
+    return parse_with_unit(text, size_units, NUM_SIZES, bytes);
 }
 
 bool units_parse_time(const char *text, uint64_t *ms)
 {
-    return parse(text, times, NUM_TIMES, ms);
+    return parse_with_unit(text, time_units, NUM_TIMES, ms);
 }
 
 void units_format_size(char *text, size_t size, uint64_t bytes)
 {
-    format(text, size, bytes, sizes, NUM_SIZES);
+    format_with_unit(text, size, bytes, size_units, NUM_SIZES);
 }
 
 void units_format_time(char *text, size_t size, uint64_t ms)
 {
-    format(text, size, ms, times, NUM_TIMES - 1);
+    format_with_unit(text, size, ms, time_units, NUM_TIMES - 1);
 }

@@ -3,48 +3,53 @@
 
 #include <string.h>
 
-/** The length of the character that begins at text, 0 where there is none. */
-static size_t char_length(const uint8_t *text, size_t len)
+/* The length of the sequence that this lead byte begins, and the bounds of its second byte (Unicode
+ * 3.9, table 3-7). They exclude overlong forms, surrogates and what lies beyond U+10FFFF.
+ * @return 0: no sequence begins with this byte */
+static size_t sequence_length(uint8_t lead, uint8_t *low, uint8_t *high)
 {
-    uint8_t lead = text[0];
-    uint8_t low = 0x80, high = 0xbf; /* of the second byte, which tells overlong forms */
-    size_t length;
-
+    *low = lead == 0xe0 ? 0xa0 : lead == 0xf0 ? 0x90 : 0x80;
+    *high = lead == 0xed ? 0x9f : lead == 0xf4 ? 0x8f : 0xbf;
     if (lead < 0x80)
         return 1;
     if (lead < 0xc2 || lead > 0xf4)
         return 0;
-    if (lead < 0xe0) {
-        length = 2;
-    } else if (lead < 0xf0) {
-        length = 3;
-        low = lead == 0xe0 ? 0xa0 : low;
-        high = lead == 0xed ? 0x9f : high;
-    } else {
-        length = 4;
-        low = lead == 0xf0 ? 0x90 : low;
-        high = lead == 0xf4 ? 0x8f : high;
+    return lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
+}
+
+/* @param used the bytes of the character, or of the maximal subpart
+ * @return false: no character begins at `text` */
+static bool read_character(const uint8_t *text, size_t len, uint32_t *code, size_t *used)
+{
+    uint8_t low, high;
+    size_t length = sequence_length(text[0], &low, &high);
+    *code = UTF8_REPLACEMENT;
+    *used = 1;
+    if (length == 0)
+        return false;
+    uint32_t value = length == 1 ? text[0] : text[0] & (0x7fu >> length);
+    for (; *used < length; (*used)++) {
+        if (*used == len || text[*used] < low || text[*used] > high)
+            return false;
+        value = value << 6 | (text[*used] & 0x3fu);
+        low = 0x80;
+        high = 0xbf;
     }
-    if (len < length || text[1] < low || text[1] > high)
-        return 0;
-    for (size_t i = 2; i < length; i++) {
-        if ((text[i] & 0xc0) != 0x80)
-            return 0;
-    }
-    return length;
+    *code = value;
+    return true;
 }
 
 size_t utf8_next(const uint8_t *text, size_t len, uint32_t *code)
 {
-    size_t length = char_length(text, len);
-    if (length <= 1) {
-        *code = text[0];
-        return length;
-    }
-    *code = text[0] & (0x7fu >> length);
-    for (size_t i = 1; i < length; i++)
-        *code = *code << 6 | (text[i] & 0x3fu);
-    return length;
+    size_t used;
+    return read_character(text, len, code, &used) ? used : 0;
+}
+
+size_t utf8_next_lossy(const uint8_t *text, size_t len, uint32_t *code)
+{
+    size_t used;
+    (void)read_character(text, len, code, &used);
+    return used;
 }
 
 bool utf8_steers(uint32_t code)
@@ -56,18 +61,18 @@ bool utf8_steers(uint32_t code)
 }
 
 /*
- * Where a text is inside of its characters, as the place of six bits in a row of the table: a row
- * stands for a byte, and its bits there are the next state. A step is one shift, however the text
- * is made up: who may choose the texts may choose the dearest. What is not written leads to BAD,
- * which leads to itself.
+ * Validation by a state machine with a table row for each byte. A state is the position of six bits
+ * in the rows; those six bits of a byte's row are the next state. So each step is one shift,
+ * whatever the text: an attacker who chooses the text cannot make it more expensive. Transitions
+ * that are not listed lead to BAD, which is 0 and leads to itself.
  */
-enum state {
+enum utf8_state {
     BAD = 0,
-    WHOLE = 6, /* a character ended */
-    ONE = 12,  /* so many bytes of 80 to BF are to come */
+    WHOLE = 6, /* at the end of a character */
+    ONE = 12,  /* this number of bytes from 80 to BF must follow */
     TWO = 18,
     THREE = 24,
-    AFTER_E0 = 30, /* overlong forms, surrogates and what is over U+10FFFF have no second byte */
+    AFTER_E0 = 30, /* after these lead bytes the second byte has a narrower range */
     AFTER_ED = 36,
     AFTER_F0 = 42,
     AFTER_F4 = 48,
@@ -75,7 +80,7 @@ enum state {
 #define GO(from, to) ((uint64_t)(to) << (from))
 #define INSIDE       (GO(ONE, WHOLE) | GO(TWO, ONE) | GO(THREE, TWO))
 
-static const uint64_t steps[256] = {
+static const uint64_t utf8_rows[256] = {
     [0x00 ... 0x7f] = GO(WHOLE, WHOLE),
     [0x80 ... 0x8f] = INSIDE | GO(AFTER_ED, ONE) | GO(AFTER_F4, TWO),
     [0x90 ... 0x9f] = INSIDE | GO(AFTER_ED, ONE) | GO(AFTER_F0, TWO),
@@ -90,10 +95,10 @@ static const uint64_t steps[256] = {
     [0xf4] = GO(WHOLE, AFTER_F4),
 };
 
-static inline uint64_t step(uint64_t state, const uint8_t *text, size_t len)
+static inline uint64_t utf8_steps(uint64_t state, const uint8_t *text, size_t len)
 {
     for (size_t i = 0; i < len; i++)
-        state = steps[text[i]] >> (state & 63);
+        state = utf8_rows[text[i]] >> (state & 63);
     return state;
 }
 
@@ -107,7 +112,8 @@ static inline bool is_ascii(const uint8_t *text, size_t words)
     return (all & UINT64_C(0x8080808080808080)) == 0;
 }
 
-/* Of less than eight bytes: most texts end so, and each step would wait for the one before. */
+/* For less than eight bytes, the end of most texts. Cheaper than steps, each of which depends on
+ * the one before. */
 static inline bool is_short_ascii(const uint8_t *text, size_t len)
 {
     uint32_t first = 0, last = 0;
@@ -127,14 +133,14 @@ static bool valid_short(const uint8_t *text, size_t len)
     uint64_t state = WHOLE;
     for (; len >= WORD; text += WORD, len -= WORD) {
         if ((state & 63) != WHOLE || !is_ascii(text, 1))
-            state = step(state, text, WORD);
+            state = utf8_steps(state, text, WORD);
     }
     return ((state & 63) == WHOLE && is_short_ascii(text, len)) ||
-           (step(state, text, len) & 63) == WHOLE;
+           (utf8_steps(state, text, len) & 63) == WHOLE;
 }
 
-/* Where the second half begins: at a character, if the text is made of such. */
-static size_t middle(const uint8_t *text, size_t len)
+/* Where the second half begins: at the beginning of a character, if the text is valid. */
+static size_t find_middle(const uint8_t *text, size_t len)
 {
     size_t at = len / 2;
     while (at != 0 && (text[at] & 0xc0) == 0x80)
@@ -142,11 +148,12 @@ static size_t middle(const uint8_t *text, size_t len)
     return at;
 }
 
-/* A step waits for the one before it, but not for one in another half: both in the time of one. */
+/* Each step depends on the one before it, but not on steps in the other half of the text. So two
+ * halves that are checked together take the time of one. */
 static bool valid_long(const uint8_t *text, size_t len)
 {
     enum { WORDS = 4, BLOCK = 8 * WORDS };
-    size_t half = middle(text, len), at = 0;
+    size_t half = find_middle(text, len), at = 0;
     const uint8_t *other = text + half;
     uint64_t first = WHOLE, second = WHOLE;
     for (; at + BLOCK <= half; at += BLOCK) {
@@ -154,12 +161,12 @@ static bool valid_long(const uint8_t *text, size_t len)
             is_ascii(other + at, WORDS))
             continue;
         for (size_t i = at; i < at + BLOCK; i++) {
-            first = steps[text[i]] >> (first & 63);
-            second = steps[other[i]] >> (second & 63);
+            first = utf8_rows[text[i]] >> (first & 63);
+            second = utf8_rows[other[i]] >> (second & 63);
         }
     }
-    return (step(first, text + at, half - at) & 63) == WHOLE &&
-           (step(second, other + at, len - half - at) & 63) == WHOLE;
+    return (utf8_steps(first, text + at, half - at) & 63) == WHOLE &&
+           (utf8_steps(second, other + at, len - half - at) & 63) == WHOLE;
 }
 
 bool utf8_valid(const uint8_t *text, size_t len)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "http2/calm.h"
 
-/* The clock may be set back: then nothing is refilled until it moves on. */
-static void refill(struct http2_calm *calm, uint64_t now_ms)
+/* Where the clock was set back, nothing is refilled until it passes the old time. */
+static void refill_credit(struct http2_calm *calm, uint64_t now_ms)
 {
     if (calm->refilled_ms == 0 || now_ms < calm->refilled_ms) {
         calm->refilled_ms = now_ms;
@@ -21,7 +21,7 @@ static void refill(struct http2_calm *calm, uint64_t now_ms)
 bool http2_calm_spend(struct http2_calm *calm, int32_t cost, uint64_t now_ms)
 {
     if (calm->credit < HTTP2_CREDIT_MAX)
-        refill(calm, now_ms);
+        refill_credit(calm, now_ms);
     else
         calm->refilled_ms = now_ms;
     calm->credit -= cost;

@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a peer may do that costs us and does nothing: resets, pings, settings,
- * window updates, empty frames. RFC 9113 10.5 leaves the bounds to the server;
- * gRPC's A8 gives those of PING. Beyond them the connection ends with
- * ENHANCE_YOUR_CALM.
+ * A bound on frames that cost the server work and achieve nothing: resets, pings, settings, window
+ * updates, empty frames. RFC 9113 10.5 leaves such bounds to the server; gRPC's A8 defines those of
+ * PING. Beyond a bound the connection ends with ENHANCE_YOUR_CALM.
  *
- * Each such frame takes from a credit; time refills it, and so does each DATA
- * frame that we send, for an honest client's window updates follow those, and each
- * request that we answer to its end: gRPC C++ sends a window update with each call,
- * also where the answer is a status alone.
+ * Each such frame takes from a credit. Time refills the credit. So does each DATA frame that we
+ * send, because an honest client answers it with window updates; and so does each request that we
+ * answer completely, because gRPC C++ sends a window update with each call, even where the answer
+ * is a status alone.
  */
 #ifndef ROSTERD_HTTP2_CALM_H
 #define ROSTERD_HTTP2_CALM_H
@@ -16,29 +15,30 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "http2/limits.h"
+#include "http2/http2_limits.h"
 
+/** Zeroed with credit = HTTP2_CREDIT_MAX is the state of a new connection. */
 struct http2_calm {
     uint64_t refilled_ms; /* 0: never */
-    uint64_t ping_ms;     /* of the last one; 0: none since we sent something */
+    uint64_t ping_ms;     /* of the last PING; 0: none since we last sent HEADERS or DATA */
     int32_t credit;
-    uint8_t strikes;
+    uint8_t strikes; /* PINGs that came too early */
 };
 
 /** @return false: the credit is used up */
 bool http2_calm_spend(struct http2_calm *calm, int32_t cost, uint64_t now_ms);
-/** @param interval_ms that must lie between two pings
- * @return false: one ping too many */
+/** Judges a PING that has arrived. @param interval_ms that two PINGs must lie apart
+ * @return false: too many PINGs came too early */
 bool http2_calm_ping(struct http2_calm *calm, uint64_t interval_ms, uint64_t now_ms);
 
-/** We sent DATA, or the end of an answer. */
+/** Adds credit: we have sent a DATA frame, or the end of an answer. */
 static inline void http2_calm_earn(struct http2_calm *calm)
 {
     if (calm->credit < HTTP2_CREDIT_MAX)
         calm->credit += HTTP2_CREDIT_PER_DATA;
 }
 
-/** We sent HEADERS or DATA. */
+/** Clears the strikes: we have sent HEADERS or DATA. */
 static inline void http2_calm_forgive_pings(struct http2_calm *calm)
 {
     calm->ping_ms = 0;

@@ -1,12 +1,20 @@
 /* SPDX-License-Identifier: MIT */
-#include "http2/conn.h"
-
+/* A context: all connections of one event loop, and what they share. */
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
-/* Page-aligned, so that it can be left out of core dumps: requests hold secrets. */
-static uint8_t *create_input(void)
+#include "base/container_of.h"
+#include "http2/conn.h"
+#include "http2/drain.h"
+#include "http2/loop.h"
+#include "http2/state.h"
+
+/* Whole pages, so that they can be left out of core dumps: requests hold secrets. */
+static uint8_t *map_input(void)
 {
     void *input =
         mmap(NULL, HTTP2_INPUT_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -20,9 +28,13 @@ struct http2_context *http2_context_create(h2o_loop_t *loop, struct timers *time
                                            const struct http2_handler *handler,
                                            const struct http2_settings *settings)
 {
+    assert(handler->stream_size >= sizeof(struct http2_stream));
+    assert(handler->on_request != NULL && handler->on_data != NULL &&
+           handler->on_trailers != NULL && handler->on_writable != NULL &&
+           handler->on_close != NULL);
     struct http2_context *context = malloc(sizeof(*context));
     struct http2_fields fields = {.all = NULL};
-    uint8_t *input = create_input();
+    uint8_t *input = map_input();
     if (context == NULL || input == NULL ||
         !http2_fields_init(&fields, settings->max_header_list_size)) {
         if (input != NULL)
@@ -47,7 +59,7 @@ struct http2_context *http2_context_create(h2o_loop_t *loop, struct timers *time
 
 static struct http2_conn *first_conn(struct http2_context *context)
 {
-    return H2O_STRUCT_FROM_MEMBER(struct http2_conn, link, context->conns.next);
+    return container_of(context->conns.next, struct http2_conn, link);
 }
 
 void http2_context_destroy(struct http2_context *context)
@@ -55,9 +67,10 @@ void http2_context_destroy(struct http2_context *context)
     while (!h2o_linklist_is_empty(&context->conns))
         http2_conn_destroy(first_conn(context));
     http2_fields_dispose(&context->fields);
-    http2_tls_io_free(context);
-    http2_spares_free(&context->streams);
-    http2_spares_free(&context->outputs);
+    if (context->tls_io != NULL)
+        context->tls_io_dispose(context->tls_io);
+    http2_spares_dispose(&context->streams);
+    http2_spares_dispose(&context->outputs);
     munmap(context->input, HTTP2_INPUT_SIZE);
     free(context);
 }
@@ -66,9 +79,9 @@ void http2_context_shutdown(struct http2_context *context)
 {
     h2o_linklist_t *link = context->conns.next;
     while (link != &context->conns) {
-        struct http2_conn *conn = H2O_STRUCT_FROM_MEMBER(struct http2_conn, link, link);
+        struct http2_conn *conn = container_of(link, struct http2_conn, link);
         link = link->next;
-        http2_conn_drain(conn, "");
+        http2_drain_begin(conn, "");
     }
 }
 
@@ -92,7 +105,27 @@ struct http2_context *http2_conn_context(const struct http2_conn *conn)
     return conn->context;
 }
 
-h2o_socket_t *http2_conn_socket(const struct http2_conn *conn)
+/* ---- connections ---- */
+
+void http2_accept(struct http2_context *context, h2o_socket_t *sock)
 {
-    return conn->sock;
+    struct http2_conn *conn = http2_conn_create(context, sock);
+    if (conn != NULL)
+        http2_loop_start(conn);
+}
+
+void http2_refuse(int fd, const char *why)
+{
+    /* a server's preface begins with SETTINGS, RFC 9113 3.4 */
+    enum { WHY_MAX = 100 };
+    uint8_t out[2 * H2O_HTTP2_FRAME_HEADER_SIZE + 8 + WHY_MAX];
+    size_t len = strnlen(why, WHY_MAX);
+    uint8_t *end = h2o_http2_encode_frame_header(out, 0, H2O_HTTP2_FRAME_TYPE_SETTINGS, 0, 0);
+    end = h2o_http2_encode_frame_header(end, 8 + len, H2O_HTTP2_FRAME_TYPE_GOAWAY, 0, 0);
+    end = h2o_http2_encode32u(end, 0);
+    end = h2o_http2_encode32u(end, HTTP2_ENHANCE_YOUR_CALM);
+    memcpy(end, why, len);
+    ssize_t sent = send(fd, out, (size_t)(end - out) + len, MSG_DONTWAIT | MSG_NOSIGNAL);
+    (void)sent; /* the socket is closed whether or not the peer can be told */
+    close(fd);
 }

@@ -1,30 +1,22 @@
 /* SPDX-License-Identifier: MIT */
-/* Every frame of RFC 9113 6 as a server receives it, and the scope of each error. */
-#include "http2/conn.h"
+#include "http2/frames.h"
 
+#include <assert.h>
 #include <string.h>
 
-static void fail(struct http2_conn *conn, int libh2o_error, const char *why)
-{
-    enum http2_error error = libh2o_error < 0 && libh2o_error > -H2O_HTTP2_ERROR_MAX
-                                 ? (enum http2_error) - libh2o_error
-                                 : HTTP2_PROTOCOL_ERROR;
-    http2_conn_fail(conn, error, why != NULL ? why : "malformed frame");
-}
+#include "http2/account.h"
+#include "http2/conn_error.h"
+#include "http2/drain.h"
+#include "http2/headers.h"
+#include "http2/life.h"
+#include "http2/out.h"
+#include "http2/peer_settings.h"
+#include "http2/response.h"
+#include "http2/stream.h"
+#include "http2/turn.h"
+#include "http2/write.h"
 
-/* A stream error: told to the peer, and to the handler where it knows the stream. It counts as a
- * reset by the peer would: the peer made us send it. */
-static void stream_error(struct http2_conn *conn, uint32_t id, enum http2_error error)
-{
-    if (!http2_conn_spend(conn, HTTP2_COST_RESET, HTTP2_LIMIT_RESETS))
-        return;
-    struct http2_stream *stream = http2_stream_find(conn, id);
-    if (stream != NULL)
-        http2_stream_reset(stream, error);
-    else
-        http2_out_rst_stream(conn, id, error);
-}
-
+/* RFC 9113 5.1: no stream with this id was ever opened. */
 static bool is_idle(const struct http2_conn *conn, uint32_t id)
 {
     return (id & 1) == 0 || id > conn->last_id;
@@ -32,9 +24,9 @@ static bool is_idle(const struct http2_conn *conn, uint32_t id)
 
 /* ---- DATA ---- */
 
-/* What was on its way when our RST_STREAM or GOAWAY was may be a window full of small messages;
- * who goes on after that is counted. */
-static void late_data(struct http2_conn *conn, bool empty, bool end_stream)
+/* DATA that the peer sent before it saw our RST_STREAM or GOAWAY. That may be a window full of
+ * small messages, so such frames cost little; empty ones, which no window bounds, cost as usual. */
+static void count_late_data(struct http2_conn *conn, bool empty, bool end_stream)
 {
     if (empty)
         http2_conn_spend(conn, end_stream ? HTTP2_COST_FRAME : HTTP2_COST_EMPTY,
@@ -43,7 +35,7 @@ static void late_data(struct http2_conn *conn, bool empty, bool end_stream)
         http2_conn_spend(conn, HTTP2_COST_FRAME, HTTP2_LIMIT_OTHER_FRAMES);
 }
 
-/* For a stream that is gone the connection's window is given back at once. */
+/* DATA for a stream that is closed. The connection's window is given back at once. */
 static void data_on_closed(struct http2_conn *conn, const h2o_http2_frame_t *frame,
                            const h2o_http2_data_payload_t *payload)
 {
@@ -51,15 +43,15 @@ static void data_on_closed(struct http2_conn *conn, const h2o_http2_frame_t *fra
     bool end_stream = (frame->flags & H2O_HTTP2_FRAME_FLAG_END_STREAM) != 0;
     http2_conn_credit(conn, frame->length);
     if (id > conn->goaway_id) {
-        late_data(conn, payload->length == 0, end_stream);
+        count_late_data(conn, payload->length == 0, end_stream);
         return;
     }
     switch (http2_closed_get(conn, id)) {
     case HTTP2_CLOSED_BY_US:
-        late_data(conn, payload->length == 0, end_stream);
+        count_late_data(conn, payload->length == 0, end_stream);
         return;
     case HTTP2_CLOSED_BY_PEER:
-        stream_error(conn, id, HTTP2_STREAM_CLOSED);
+        http2_stream_fail(conn, id, HTTP2_STREAM_CLOSED);
         return;
     case HTTP2_CLOSED_ENDED:
     case HTTP2_CLOSED_SKIPPED:
@@ -67,7 +59,7 @@ static void data_on_closed(struct http2_conn *conn, const h2o_http2_frame_t *fra
     }
 }
 
-/* RFC 9113 8.1.1: a content-length must be the sum of the DATA. */
+/* RFC 9113 8.1.1: the lengths of all DATA must add up to the content-length. */
 static bool content_length_fits(struct http2_stream *stream, size_t len, bool end_stream)
 {
     if (stream->content_length == UINT64_MAX)
@@ -85,13 +77,13 @@ static void end_remote(struct http2_stream *stream)
         http2_stream_closed(stream);
 }
 
-static void deliver(struct http2_stream *stream, const h2o_http2_frame_t *frame,
-                    const h2o_http2_data_payload_t *payload)
+static void deliver_data(struct http2_stream *stream, const h2o_http2_frame_t *frame,
+                         const h2o_http2_data_payload_t *payload)
 {
     bool end_stream = (frame->flags & H2O_HTTP2_FRAME_FLAG_END_STREAM) != 0;
     if (!content_length_fits(stream, payload->length, end_stream)) {
         http2_conn_credit(stream->conn, frame->length);
-        stream_error(stream->conn, stream->id, HTTP2_PROTOCOL_ERROR);
+        http2_stream_fail(stream->conn, stream->id, HTTP2_PROTOCOL_ERROR);
         return;
     }
     stream->recv_window -= frame->length;
@@ -99,7 +91,7 @@ static void deliver(struct http2_stream *stream, const h2o_http2_frame_t *frame,
     if (end_stream)
         end_remote(stream);
     if (payload->length != frame->length)
-        http2_stream_consume(stream, frame->length - payload->length); /* the padding */
+        http2_stream_consume(stream, frame->length - payload->length); /* padding */
     if (payload->length == 0 && !end_stream) {
         http2_conn_spend(stream->conn, HTTP2_COST_EMPTY, HTTP2_LIMIT_EMPTY_FRAMES);
         return;
@@ -115,7 +107,7 @@ static void handle_data(struct http2_conn *conn, const h2o_http2_frame_t *frame)
     const char *why = NULL;
     int ret = h2o_http2_decode_data_payload(&payload, frame, &why);
     if (ret != 0) {
-        fail(conn, ret, why);
+        http2_conn_fail_decoding(conn, ret, why);
         return;
     }
     if (is_idle(conn, frame->stream_id)) {
@@ -132,84 +124,16 @@ static void handle_data(struct http2_conn *conn, const h2o_http2_frame_t *frame)
         data_on_closed(conn, frame, &payload);
     } else if (stream->remote_closed) {
         http2_conn_credit(conn, frame->length);
-        stream_error(conn, stream->id, HTTP2_STREAM_CLOSED);
+        http2_stream_fail(conn, stream->id, HTTP2_STREAM_CLOSED);
     } else if (frame->length > stream->recv_window) {
         http2_conn_credit(conn, frame->length);
-        stream_error(conn, stream->id, HTTP2_FLOW_CONTROL_ERROR);
+        http2_stream_fail(conn, stream->id, HTTP2_FLOW_CONTROL_ERROR);
     } else {
-        deliver(stream, frame, &payload);
+        deliver_data(stream, frame, &payload);
     }
 }
 
-/* ---- SETTINGS, RFC 9113 6.5 ---- */
-
-/* 6.9.2: a new initial window moves the window of every open stream. */
-static bool move_windows(struct http2_conn *conn, int64_t delta)
-{
-    /* A little at a time, it has each stream that waits send a little, and each frame of it earns
-     * credit: it costs as much. */
-    bool little = delta > 0 && delta < HTTP2_LITTLE_WINDOW;
-    int32_t woken = 0;
-    for (uint32_t i = 0; i != conn->num_buckets; i++) {
-        for (struct http2_stream *stream = conn->buckets[i]; stream != NULL;
-             stream = stream->hash_next) {
-            int64_t window = stream->send_window + delta;
-            if (window > INT32_MAX)
-                return false;
-            stream->send_window = (int32_t)window;
-            if (window > 0 && (stream->want_write || http2_stream_pending(stream) != 0)) {
-                http2_out_enqueue(stream);
-                woken++;
-            }
-        }
-    }
-    if (little)
-        http2_conn_spend(conn, woken * HTTP2_CREDIT_PER_DATA, HTTP2_LIMIT_SETTINGS);
-    return true;
-}
-
-/* 6.5.3: each value counts, in order. After a smaller table than ours our next block must say so,
- * whatever follows it (RFC 7541 4.2). */
-static void resize_encoder(struct http2_conn *conn, const h2o_http2_frame_t *frame)
-{
-    enum { SETTING_SIZE = 6 };
-    const uint8_t *end = frame->payload + frame->length;
-    for (const uint8_t *at = frame->payload; at != end; at += SETTING_SIZE)
-        if (h2o_http2_decode16u(at) == H2O_HTTP2_SETTINGS_HEADER_TABLE_SIZE)
-            hpack_encoder_resize(&conn->encoder, h2o_http2_decode32u(at + 2));
-}
-
-static void handle_settings(struct http2_conn *conn, const h2o_http2_frame_t *frame)
-{
-    const char *why = NULL;
-    if (frame->stream_id != 0) {
-        http2_conn_fail(conn, HTTP2_PROTOCOL_ERROR, "SETTINGS on a stream");
-        return;
-    }
-    if ((frame->flags & H2O_HTTP2_FRAME_FLAG_ACK) != 0) {
-        if (frame->length != 0)
-            http2_conn_fail(conn, HTTP2_FRAME_SIZE_ERROR, "SETTINGS ACK with a payload");
-        else
-            http2_conn_spend(conn, HTTP2_COST_FRAME, HTTP2_LIMIT_OTHER_FRAMES);
-        return;
-    }
-    if (!http2_conn_spend(conn, HTTP2_COST_SETTINGS, HTTP2_LIMIT_SETTINGS))
-        return;
-    uint32_t initial_window = conn->peer.initial_window_size;
-    int ret = h2o_http2_update_peer_settings(&conn->peer, frame->payload, frame->length, &why);
-    if (ret != 0) {
-        fail(conn, ret, why);
-        return;
-    }
-    resize_encoder(conn, frame);
-    if (!move_windows(conn, (int64_t)conn->peer.initial_window_size - initial_window)) {
-        http2_conn_fail(conn, HTTP2_FLOW_CONTROL_ERROR, "SETTINGS overflow a stream's window");
-        return;
-    }
-    http2_out_frame(conn, H2O_HTTP2_FRAME_TYPE_SETTINGS, H2O_HTTP2_FRAME_FLAG_ACK, 0, NULL, 0);
-}
-
-/* ---- the small ones ---- */
+/* ---- WINDOW_UPDATE, RST_STREAM, PRIORITY, PING, GOAWAY ---- */
 
 static void handle_window_update(struct http2_conn *conn, const h2o_http2_frame_t *frame)
 {
@@ -225,9 +149,9 @@ static void handle_window_update(struct http2_conn *conn, const h2o_http2_frame_
     int ret = h2o_http2_decode_window_update_payload(&payload, frame, &why, &of_stream);
     if (ret != 0) {
         if (of_stream)
-            stream_error(conn, frame->stream_id, (enum http2_error) - ret);
+            http2_stream_fail(conn, frame->stream_id, (enum http2_error) - ret);
         else
-            fail(conn, ret, why);
+            http2_conn_fail_decoding(conn, ret, why);
         return;
     }
     if (frame->stream_id == 0) {
@@ -241,12 +165,12 @@ static void handle_window_update(struct http2_conn *conn, const h2o_http2_frame_
         return;
     int64_t window = (int64_t)stream->send_window + payload.window_size_increment;
     if (window > INT32_MAX) {
-        stream_error(conn, stream->id, HTTP2_FLOW_CONTROL_ERROR);
+        http2_stream_fail(conn, stream->id, HTTP2_FLOW_CONTROL_ERROR);
         return;
     }
     stream->send_window = (int32_t)window;
     if (window > 0 && (stream->want_write || http2_stream_pending(stream) != 0))
-        http2_out_enqueue(stream);
+        http2_response_enqueue(stream);
 }
 
 static void handle_rst_stream(struct http2_conn *conn, const h2o_http2_frame_t *frame)
@@ -255,7 +179,7 @@ static void handle_rst_stream(struct http2_conn *conn, const h2o_http2_frame_t *
     const char *why = NULL;
     int ret = h2o_http2_decode_rst_stream_payload(&payload, frame, &why);
     if (ret != 0) {
-        fail(conn, ret, why);
+        http2_conn_fail_decoding(conn, ret, why);
         return;
     }
     if (is_idle(conn, frame->stream_id)) {
@@ -275,8 +199,8 @@ static void handle_rst_stream(struct http2_conn *conn, const h2o_http2_frame_t *
     http2_stream_closed(stream);
 }
 
-/* Priorities are not used (RFC 9113 5.3.2 deprecates them), but checked: a
- * stream that depends on itself is an error in RFC 7540 5.3.1. */
+/* Priorities are ignored (RFC 9113 5.3.2 deprecates them) but checked: a stream that depends on
+ * itself is an error in RFC 7540 5.3.1. */
 static void handle_priority(struct http2_conn *conn, const h2o_http2_frame_t *frame)
 {
     h2o_http2_priority_t payload;
@@ -285,13 +209,13 @@ static void handle_priority(struct http2_conn *conn, const h2o_http2_frame_t *fr
         return;
     int ret = h2o_http2_decode_priority_payload(&payload, frame, &why);
     if (ret == H2O_HTTP2_ERROR_FRAME_SIZE && !is_idle(conn, frame->stream_id))
-        stream_error(conn, frame->stream_id, HTTP2_FRAME_SIZE_ERROR); /* 6.3 */
+        http2_stream_fail(conn, frame->stream_id, HTTP2_FRAME_SIZE_ERROR); /* 6.3 */
     else if (ret != 0)
-        fail(conn, ret, why);
+        http2_conn_fail_decoding(conn, ret, why);
     else if (payload.dependency == frame->stream_id && is_idle(conn, frame->stream_id))
         http2_conn_fail(conn, HTTP2_PROTOCOL_ERROR, "a stream depends on itself");
     else if (payload.dependency == frame->stream_id)
-        stream_error(conn, frame->stream_id, HTTP2_PROTOCOL_ERROR);
+        http2_stream_fail(conn, frame->stream_id, HTTP2_PROTOCOL_ERROR);
 }
 
 static uint64_t ping_interval(const struct http2_conn *conn)
@@ -308,19 +232,19 @@ static void handle_ping(struct http2_conn *conn, const h2o_http2_frame_t *frame)
     const char *why = NULL;
     int ret = h2o_http2_decode_ping_payload(&payload, frame, &why);
     if (ret != 0) {
-        fail(conn, ret, why);
+        http2_conn_fail_decoding(conn, ret, why);
         return;
     }
     if ((frame->flags & H2O_HTTP2_FRAME_FLAG_ACK) != 0) {
-        if (conn->draining && !conn->goaway_due &&
-            memcmp(payload.data, HTTP2_PING_DRAIN, sizeof(payload.data)) == 0)
-            http2_conn_drain_finish(conn);
+        if (memcmp(payload.data, HTTP2_PING_DRAIN, sizeof(payload.data)) == 0)
+            http2_drain_acknowledged(conn);
         http2_conn_spend(conn, HTTP2_COST_FRAME, HTTP2_LIMIT_OTHER_FRAMES);
         return;
     }
     if (!http2_calm_ping(&conn->calm, ping_interval(conn), timers_now(conn->context->timers))) {
         http2_conn_limit(conn, HTTP2_LIMIT_PINGS);
-        http2_conn_fail(conn, HTTP2_ENHANCE_YOUR_CALM, "too_many_pings"); /* A8's own words */
+        http2_conn_fail(conn, HTTP2_ENHANCE_YOUR_CALM,
+                        "too_many_pings"); /* A8 prescribes this text */
         return;
     }
     http2_out_ping(conn, H2O_HTTP2_FRAME_FLAG_ACK, payload.data);
@@ -332,8 +256,8 @@ static void handle_goaway(struct http2_conn *conn, const h2o_http2_frame_t *fram
     const char *why = NULL;
     int ret = h2o_http2_decode_goaway_payload(&payload, frame, &why);
     if (ret != 0)
-        fail(conn, ret, why);
-    else /* we open no streams: there is nothing to stop, and the peer closes when it is done */
+        http2_conn_fail_decoding(conn, ret, why);
+    else /* nothing to do: we open no streams, and the peer closes when it has finished */
         http2_conn_spend(conn, HTTP2_COST_FRAME, HTTP2_LIMIT_OTHER_FRAMES);
 }
 
@@ -353,7 +277,7 @@ static void handle_frame(struct http2_conn *conn, const h2o_http2_frame_t *frame
         handle_rst_stream(conn, frame);
         return;
     case H2O_HTTP2_FRAME_TYPE_SETTINGS:
-        handle_settings(conn, frame);
+        http2_peer_settings_handle(conn, frame);
         return;
     case H2O_HTTP2_FRAME_TYPE_PUSH_PROMISE:
         http2_conn_fail(conn, HTTP2_PROTOCOL_ERROR, "PUSH_PROMISE from a client");
@@ -371,25 +295,37 @@ static void handle_frame(struct http2_conn *conn, const h2o_http2_frame_t *frame
         http2_continuation_handle(conn, frame);
         return;
     default:
-        http2_conn_spend(conn, HTTP2_COST_FRAME,
-                         HTTP2_LIMIT_OTHER_FRAMES); /* 5.5: unknown types are ignored */
+        /* 5.5: unknown types are ignored */
+        http2_conn_spend(conn, HTTP2_COST_FRAME, HTTP2_LIMIT_OTHER_FRAMES);
         return;
     }
 }
 
-/* What may not come now, whatever is in it. @return why not, or NULL */
-static const char *out_of_order(struct http2_conn *conn, const h2o_http2_frame_t *frame)
+/* RFC 9113 3.4: the client's preface ends with a SETTINGS frame. */
+static bool is_first_settings(const h2o_http2_frame_t *frame)
+{
+    return frame->type == H2O_HTTP2_FRAME_TYPE_SETTINGS &&
+           (frame->flags & H2O_HTTP2_FRAME_FLAG_ACK) == 0;
+}
+
+/* Fails the connection where a frame of this type must not come now.
+ * @return true: the frame may be handled */
+static bool check_order(struct http2_conn *conn, const h2o_http2_frame_t *frame)
 {
     if (conn->state == HTTP2_CONN_SETTINGS) {
-        if (frame->type != H2O_HTTP2_FRAME_TYPE_SETTINGS ||
-            (frame->flags & H2O_HTTP2_FRAME_FLAG_ACK) != 0)
-            return "the first frame is not SETTINGS";
-        http2_conn_open(conn);
+        if (!is_first_settings(frame)) {
+            http2_conn_fail(conn, HTTP2_PROTOCOL_ERROR, "the first frame is not SETTINGS");
+            return false;
+        }
+        conn->state = HTTP2_CONN_OPEN;
+        http2_drain_conn_opened(conn);
         http2_life_open(conn);
     }
-    if (conn->block_stream != 0 && frame->type != H2O_HTTP2_FRAME_TYPE_CONTINUATION)
-        return "a header block is interrupted";
-    return NULL;
+    if (conn->block_stream != 0 && frame->type != H2O_HTTP2_FRAME_TYPE_CONTINUATION) {
+        http2_conn_fail(conn, HTTP2_PROTOCOL_ERROR, "a header block is interrupted");
+        return false;
+    }
+    return true;
 }
 
 size_t http2_frames_handle(struct http2_conn *conn, uint8_t *src, size_t len)
@@ -403,15 +339,13 @@ size_t http2_frames_handle(struct http2_conn *conn, uint8_t *src, size_t len)
         if (ret == H2O_HTTP2_ERROR_INCOMPLETE)
             break;
         if (ret < 0) {
-            fail(conn, (int)ret, "a frame over SETTINGS_MAX_FRAME_SIZE");
+            http2_conn_fail_decoding(conn, (int)ret, "a frame over SETTINGS_MAX_FRAME_SIZE");
             break;
         }
         used += (size_t)ret;
         frame.stream_id &= INT32_MAX; /* 4.1: the reserved bit is ignored */
-        if ((why = out_of_order(conn, &frame)) != NULL) {
-            http2_conn_fail(conn, HTTP2_PROTOCOL_ERROR, why);
+        if (!check_order(conn, &frame))
             break;
-        }
         http2_turn_spend(conn, HTTP2_WORK_FRAME + frame.length);
         handle_frame(conn, &frame);
         http2_streams_reap(conn);
@@ -422,5 +356,6 @@ size_t http2_frames_handle(struct http2_conn *conn, uint8_t *src, size_t len)
             break;
         }
     }
+    assert(used <= len);
     return used;
 }

@@ -1,39 +1,49 @@
 /* SPDX-License-Identifier: MIT */
-/* HEADERS and CONTINUATION: from a header block to a request or a trailer section. */
-#include "http2/conn.h"
+#include "http2/headers.h"
 
+#include <assert.h>
 #include <string.h>
+#include <sys/param.h>
 
 #include "base/secret.h"
+#include "http2/account.h"
+#include "http2/conn_error.h"
+#include "http2/drain.h"
+#include "http2/hpack/hpack_decode.h"
+#include "http2/out.h"
+#include "http2/stream.h"
+#include "http2/turn.h"
 
-/* What is wrong with a block as such: the table is out of step, the connection cannot go on. */
-struct fault {
-    enum http2_error error; /* HTTP2_NO_ERROR: nothing */
-    const char *why;
-};
-
-static const struct fault good = {HTTP2_NO_ERROR, NULL};
-
-static struct fault fault_of(enum hpack_result result, bool first)
+/* Fails the connection where a representation cannot be decoded: the dynamic table is out of step.
+ * @param first no field came before it in the block
+ * @return true: it is a field, or a size update in its place (RFC 7541 4.2: first in a block) */
+static bool check_decoded(struct http2_conn *conn, enum hpack_result result, bool first)
 {
-    static const char why[] = "a header block that cannot be decoded";
+    static const char undecodable[] = "a header block that cannot be decoded";
     switch (result) {
     case HPACK_FIELD:
-        return good;
-    case HPACK_SIZE_UPDATE: /* RFC 7541 4.2: at the beginning */
-        return first ? good : (struct fault){HTTP2_COMPRESSION_ERROR, why};
+        return true;
+    case HPACK_SIZE_UPDATE:
+        if (!first)
+            http2_conn_fail(conn, HTTP2_COMPRESSION_ERROR, undecodable);
+        return first;
     case HPACK_EMPTY_NAME:
-        return (struct fault){HTTP2_PROTOCOL_ERROR, "a field without a name"};
+        http2_conn_fail(conn, HTTP2_PROTOCOL_ERROR, "a field without a name");
+        return false;
     case HPACK_NO_MEMORY:
-        return (struct fault){HTTP2_INTERNAL_ERROR, "out of memory"};
+        http2_conn_fail(conn, HTTP2_INTERNAL_ERROR, "out of memory");
+        return false;
     case HPACK_BROKEN:
-        break;
+        http2_conn_fail(conn, HTTP2_COMPRESSION_ERROR, undecodable);
+        return false;
     }
-    return (struct fault){HTTP2_COMPRESSION_ERROR, why};
+    return false;
 }
 
-static struct fault decode_block(struct http2_conn *conn, const uint8_t *src, size_t len,
-                                 struct http2_section *section, bool *table_changed)
+/* Decodes a block into a section, whose fields are kept in the context.
+ * @return false: the connection has failed */
+static bool decode_block(struct http2_conn *conn, const uint8_t *src, size_t len,
+                         struct http2_section *section, bool *table_changed)
 {
     struct http2_fields *fields = &conn->context->fields;
     size_t fields_left = fields->max_size / HPACK_ENTRY_OVERHEAD + HTTP2_FIELDS_BESIDE;
@@ -45,30 +55,31 @@ static struct fault decode_block(struct http2_conn *conn, const uint8_t *src, si
             continue;
         if (fields_left-- == 0) {
             http2_conn_limit(conn, HTTP2_LIMIT_HEADER_BLOCK);
-            return (struct fault){HTTP2_ENHANCE_YOUR_CALM, "a header block of too many fields"};
+            http2_conn_fail(conn, HTTP2_ENHANCE_YOUR_CALM, "a header block of too many fields");
+            return false;
         }
         enum hpack_result result = hpack_decode(&conn->decoder, &src, end,
                                                 http2_fields_room(fields), &field, table_changed);
-        struct fault fault = fault_of(result, first);
-        if (fault.error != HTTP2_NO_ERROR)
-            return fault;
+        if (!check_decoded(conn, result, first))
+            return false;
         if (result == HPACK_SIZE_UPDATE)
             continue;
         first = false;
         http2_section_add(section, fields, &field);
     }
     http2_section_end(section);
-    return good;
+    return true;
 }
 
-static void refuse(struct http2_conn *conn, uint32_t id, enum http2_error error)
+/* Answers a request or a late HEADERS frame by RST_STREAM; its stream is not open. */
+static void refuse_headers(struct http2_conn *conn, uint32_t id, enum http2_error error)
 {
     http2_closed_set(conn, id, HTTP2_CLOSED_BY_US);
     if (http2_conn_spend(conn, HTTP2_COST_RESET, HTTP2_LIMIT_RESETS))
         http2_out_rst_stream(conn, id, error);
 }
 
-/* Opening a stream closes all idle ones below it. */
+/* RFC 9113 5.1.1: opening a stream closes all idle ones with lower ids. */
 static void skip_streams(struct http2_conn *conn, uint32_t id)
 {
     uint32_t at = conn->last_id == 0 ? 1 : conn->last_id + 2;
@@ -78,37 +89,38 @@ static void skip_streams(struct http2_conn *conn, uint32_t id)
         http2_closed_set(conn, at, HTTP2_CLOSED_SKIPPED);
 }
 
-/* A new stream. @param request NULL: it is malformed */
+/* A request opens a stream. @param request NULL: it is malformed */
 static void open_request(struct http2_conn *conn, uint32_t id, bool end_stream,
                          const struct http2_request *request, size_t content_length)
 {
     skip_streams(conn, id);
     conn->last_id = id;
-    if (id > conn->goaway_id) { /* the GOAWAY has told that it is not served */
+    if (id > conn->goaway_id) { /* the final GOAWAY says that it is not served */
         http2_conn_spend(conn, HTTP2_COST_FRAME, HTTP2_LIMIT_OTHER_FRAMES);
         return;
     }
     http2_closed_set(conn, id, HTTP2_CLOSED_ENDED);
     bool length_fits = !end_stream || content_length == SIZE_MAX || content_length == 0;
     if (request == NULL || !length_fits) {
-        refuse(conn, id, HTTP2_PROTOCOL_ERROR);
+        refuse_headers(conn, id, HTTP2_PROTOCOL_ERROR);
         return;
     }
     if (conn->num_streams >= conn->context->settings.max_concurrent_streams) {
         http2_conn_limit(conn, HTTP2_LIMIT_CONCURRENT_STREAMS);
-        refuse(conn, id, HTTP2_REFUSED_STREAM);
+        refuse_headers(conn, id, HTTP2_REFUSED_STREAM);
         return;
     }
     struct http2_request whole = *request;
     whole.end_stream = end_stream;
     struct http2_stream *stream = http2_stream_open(conn, id);
     if (stream == NULL) {
-        refuse(conn, id, HTTP2_REFUSED_STREAM);
+        refuse_headers(conn, id, HTTP2_REFUSED_STREAM);
         return;
     }
+    http2_drain_stream_opened(conn);
     if (content_length != SIZE_MAX)
         stream->content_length = content_length;
-    /* a table's index is a byte, and may be kilobytes to read, to copy and to decode */
+    /* An index is one byte of the block, and may stand for kilobytes to copy and to check. */
     http2_turn_spend(conn, HTTP2_WORK_LIST * request->list_size);
     stream->remote_closed = end_stream;
     conn->budget = HTTP2_OUT_TARGET;
@@ -138,7 +150,8 @@ static void handle_request(struct http2_conn *conn, uint32_t id, bool end_stream
     open_request(conn, id, end_stream, &request, section->content_length);
 }
 
-static void refuse_more(struct http2_stream *stream, enum http2_error error)
+/* Ends an open stream whose HEADERS frame is an error. */
+static void refuse_trailers(struct http2_stream *stream, enum http2_error error)
 {
     if (http2_conn_spend(stream->conn, HTTP2_COST_RESET, HTTP2_LIMIT_RESETS))
         http2_stream_reset(stream, error);
@@ -150,7 +163,7 @@ static void handle_trailers(struct http2_stream *stream, bool end_stream,
     struct http2_context *context = stream->conn->context;
     bool length_fits = stream->content_length == UINT64_MAX || stream->content_length == 0;
     if (section->malformed || !end_stream || !length_fits || section->too_large) {
-        refuse_more(stream, HTTP2_PROTOCOL_ERROR);
+        refuse_trailers(stream, HTTP2_PROTOCOL_ERROR);
         return;
     }
     stream->remote_closed = 1;
@@ -165,11 +178,11 @@ static void headers_on_closed(struct http2_conn *conn, uint32_t id)
         return;
     }
     switch (http2_closed_get(conn, id)) {
-    case HTTP2_CLOSED_BY_US: /* it was on its way when our RST_STREAM was */
+    case HTTP2_CLOSED_BY_US: /* the peer sent it before it saw our RST_STREAM */
         http2_conn_spend(conn, HTTP2_COST_FRAME, HTTP2_LIMIT_OTHER_FRAMES);
         return;
     case HTTP2_CLOSED_BY_PEER:
-        refuse(conn, id, HTTP2_STREAM_CLOSED);
+        refuse_headers(conn, id, HTTP2_STREAM_CLOSED);
         return;
     case HTTP2_CLOSED_ENDED:
         http2_conn_fail(conn, HTTP2_STREAM_CLOSED, "HEADERS on a closed stream");
@@ -186,14 +199,14 @@ static void handle_section(struct http2_conn *conn, uint32_t id, bool end_stream
     struct http2_section section;
     bool table_changed = false;
     http2_section_init(&section, stream != NULL);
-    struct fault fault = decode_block(conn, src, len, &section, &table_changed);
+    bool decoded = decode_block(conn, src, len, &section, &table_changed);
     if (table_changed)
         http2_memo_forget(&conn->memo);
+    if (!decoded)
+        return;
     section.malformed |= conn->block_self_dependent;
-    if (fault.error != HTTP2_NO_ERROR)
-        http2_conn_fail(conn, fault.error, fault.why);
-    else if (stream != NULL && stream->remote_closed)
-        refuse_more(stream, HTTP2_STREAM_CLOSED);
+    if (stream != NULL && stream->remote_closed)
+        refuse_trailers(stream, HTTP2_STREAM_CLOSED);
     else if (stream != NULL)
         handle_trailers(stream, end_stream, &section);
     else if (id > conn->last_id)
@@ -202,7 +215,7 @@ static void handle_section(struct http2_conn *conn, uint32_t id, bool end_stream
         headers_on_closed(conn, id);
 }
 
-/* A whole block. It is decoded in any case: the table must stay in step. */
+/* A whole block. It is decoded in any case, because the dynamic table must stay in step. */
 static void handle_block(struct http2_conn *conn, uint32_t id, bool end_stream, const uint8_t *src,
                          size_t len)
 {
@@ -217,7 +230,8 @@ static void handle_block(struct http2_conn *conn, uint32_t id, bool end_stream, 
     http2_fields_wipe(&conn->context->fields);
 }
 
-/* Twice as large each time; what was there is overwritten, for a token may be in it. */
+/* Doubles the block's memory until `needed` bytes fit. The old memory is overwritten, since it may
+ * hold a token. @return false: no memory, or max_memory is reached */
 static bool grow_block(struct http2_conn *conn, size_t needed)
 {
     size_t size = conn->block_size == 0 ? HTTP2_FRAME_MAX : conn->block_size;
@@ -244,8 +258,9 @@ static bool grow_block(struct http2_conn *conn, size_t needed)
 
 static void append_block(struct http2_conn *conn, const uint8_t *bytes, size_t len)
 {
-    size_t max = 2 * (size_t)conn->context->settings.max_header_list_size;
-    if (conn->block_len + len > (max > HTTP2_BLOCK_MAX ? max : HTTP2_BLOCK_MAX)) {
+    size_t max =
+        MAX(2 * (size_t)conn->context->settings.max_header_list_size, (size_t)HTTP2_BLOCK_MAX);
+    if (conn->block_len + len > max) {
         http2_conn_limit(conn, HTTP2_LIMIT_HEADER_BLOCK);
         http2_conn_fail(conn, HTTP2_ENHANCE_YOUR_CALM, "a header block without end");
         return;
@@ -268,13 +283,13 @@ void http2_block_drop(struct http2_conn *conn)
     conn->block_len = conn->block_size = 0;
 }
 
-/* A frame lies in our own input, where nobody will look at it again: a token may be in it. */
-static void wipe(const h2o_http2_frame_t *frame)
+/* Overwrites a frame in our input buffer, since it may hold a token. */
+static void wipe_frame(const h2o_http2_frame_t *frame)
 {
     explicit_bzero((uint8_t *)(uintptr_t)frame->payload, frame->length);
 }
 
-/* A whole block of some indexes has room for no token, and is what most calls have. */
+/* Most calls have one whole block of a few indexes, which is too short for a token. */
 static bool may_hold_a_token(const h2o_http2_frame_t *frame)
 {
     enum { INDEXES = 20 };
@@ -301,7 +316,7 @@ void http2_headers_handle(struct http2_conn *conn, const h2o_http2_frame_t *fram
         append_block(conn, payload.headers, payload.headers_len);
     }
     if (may_hold_a_token(frame))
-        wipe(frame);
+        wipe_frame(frame);
 }
 
 void http2_continuation_handle(struct http2_conn *conn, const h2o_http2_frame_t *frame)
@@ -316,7 +331,7 @@ void http2_continuation_handle(struct http2_conn *conn, const h2o_http2_frame_t 
                           empty ? HTTP2_LIMIT_EMPTY_FRAMES : HTTP2_LIMIT_OTHER_FRAMES))
         return;
     append_block(conn, frame->payload, frame->length);
-    wipe(frame);
+    wipe_frame(frame);
     if (!end_headers || conn->state >= HTTP2_CONN_CLOSING)
         return;
     conn->block_stream = 0;

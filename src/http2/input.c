@@ -1,23 +1,24 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * What comes in: bytes, the preface, frames that are not whole or not handled yet.
- *
- * Sockets are read here and not by libh2o: one read of a shared buffer a turn, no buffer for an
- * idle connection, and the bytes of a secret lie in one place, where they are overwritten when
- * they have been handled.
- */
-#include "http2/conn.h"
+#include "http2/input.h"
 
-#include <errno.h>
+#include <assert.h>
 #include <string.h>
-#include <unistd.h>
+#include <sys/param.h>
 
 #include "base/secret.h"
+#include "http2/account.h"
+#include "http2/conn_error.h"
+#include "http2/frames.h"
+#include "http2/life.h"
+#include "http2/out.h"
+#include "http2/socket.h"
 
+/* @return false: out of memory */
 static bool keep_carry(struct http2_conn *conn, const uint8_t *bytes, size_t len)
 {
     if (len == 0)
         return true;
+    assert(conn->carry == NULL && len <= HTTP2_INPUT_SIZE);
     conn->carry = secret_alloc(len);
     if (conn->carry == NULL)
         return false;
@@ -37,17 +38,6 @@ static size_t take_carry(struct http2_conn *conn, uint8_t *dst)
     return len;
 }
 
-ssize_t http2_input_read_socket(struct http2_conn *conn, uint8_t *dst, size_t room)
-{
-    ssize_t n;
-    do
-        n = read(h2o_socket_get_fd(conn->sock), dst, room);
-    while (n < 0 && errno == EINTR);
-    if (n > 0)
-        return n;
-    return n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK) ? 0 : -1;
-}
-
 void http2_input_came(struct http2_conn *conn)
 {
     conn->read_ms = timers_now(conn->context->timers);
@@ -59,10 +49,9 @@ bool http2_input_read(struct http2_conn *conn, size_t *len)
     uint8_t *input = conn->context->input;
     size_t carried = take_carry(conn, input), room = HTTP2_INPUT_SIZE - carried;
     *len = carried;
-    if (room < HTTP2_READ_SIZE) /* frames that wait are handled first */
+    if (room < HTTP2_READ_SIZE) /* the carried frames are handled first */
         return true;
-    ssize_t n = conn->tls != NULL ? http2_tls_read(conn, input + carried, room)
-                                  : http2_input_read_socket(conn, input + carried, HTTP2_READ_SIZE);
+    ssize_t n = conn->transport->read(conn, input + carried, room);
     if (n < 0) {
         explicit_bzero(input, carried);
         return false;
@@ -77,15 +66,15 @@ bool http2_input_read(struct http2_conn *conn, size_t *len)
 bool http2_input_discard(struct http2_conn *conn)
 {
     conn->readable = conn->unhandled = 0;
-    ssize_t n = http2_input_read_socket(conn, conn->context->input, HTTP2_READ_SIZE);
+    ssize_t n = http2_socket_read(conn, conn->context->input, HTTP2_READ_SIZE);
     if (n > 0)
         explicit_bzero(conn->context->input, (size_t)n);
     conn->discarded += n > 0 ? (size_t)n : 0;
     return n >= 0 && conn->discarded <= HTTP2_DISCARD_MAX;
 }
 
-/* Not our preface. HTTP/1 deserves an answer that its client can show.
- * @return bytes used, 0 to wait for the rest of what may be a request line */
+/* Bytes that are not the preface. An HTTP/1 request gets an answer that its client can show.
+ * @return bytes used; 0: wait for the rest of what may be a request line */
 static size_t refuse_preface(struct http2_conn *conn, const uint8_t *src, size_t len)
 {
     static const char text[] = "HTTP/1.1 505 HTTP Version Not Supported\r\nConnection: close\r\n"
@@ -125,12 +114,12 @@ static void send_preface(struct http2_conn *conn)
     http2_out_window_update(conn, 0, HTTP2_CONN_WINDOW - 65535);
 }
 
-/* @return bytes used, 0 to wait for more */
+/* @return bytes used; 0: wait for more */
 static size_t handle_preface(struct http2_conn *conn, const uint8_t *src, size_t len)
 {
     static const char preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
     size_t whole = sizeof(preface) - 1;
-    if (memcmp(src, preface, len < whole ? len : whole) != 0)
+    if (memcmp(src, preface, MIN(len, whole)) != 0)
         return refuse_preface(conn, src, len);
     if (len < whole)
         return 0;
@@ -139,7 +128,7 @@ static size_t handle_preface(struct http2_conn *conn, const uint8_t *src, size_t
     return whole;
 }
 
-static size_t handle(struct http2_conn *conn, uint8_t *src, size_t len)
+static size_t handle_input(struct http2_conn *conn, uint8_t *src, size_t len)
 {
     size_t used = 0;
     if (conn->state == HTTP2_CONN_PREFACE && len != 0)
@@ -151,9 +140,9 @@ static size_t handle(struct http2_conn *conn, uint8_t *src, size_t len)
 
 void http2_input_handle(struct http2_conn *conn, uint8_t *src, size_t len)
 {
-    size_t used = handle(conn, src, len);
+    size_t used = handle_input(conn, src, len);
     bool kept = conn->state >= HTTP2_CONN_CLOSING || keep_carry(conn, src + used, len - used);
-    explicit_bzero(src, len); /* it may hold passwords and tokens */
+    explicit_bzero(src, len); /* the input may hold passwords and tokens */
     if (!kept) {
         http2_conn_lost(conn);
         return;

@@ -9,12 +9,12 @@
 
 enum { FIELD_OVERHEAD = 32 }; /* RFC 9113 6.5.2, 10.5.1 */
 
-static bool is(h2o_iovec_t text, const char *expected)
+static bool text_is(h2o_iovec_t text, const char *expected)
 {
     return text.len == strlen(expected) && memcmp(text.base, expected, text.len) == 0;
 }
 
-/* ---- what is kept ---- */
+/* ---- memory of the fields ---- */
 
 bool http2_fields_init(struct http2_fields *fields, size_t max_size)
 {
@@ -51,8 +51,8 @@ struct hpack_room http2_fields_room(const struct http2_fields *fields)
                                fields->texts_size - fields->texts_len};
 }
 
-/* The text may lie in the room, somewhere behind. */
-static h2o_iovec_t keep(struct http2_fields *fields, h2o_iovec_t text)
+/* Appends a text to the kept ones. It may lie in the room already, at or behind its new place. */
+static h2o_iovec_t keep_text(struct http2_fields *fields, h2o_iovec_t text)
 {
     char *to = fields->texts + fields->texts_len;
     memmove(to, text.base, text.len);
@@ -60,6 +60,7 @@ static h2o_iovec_t keep(struct http2_fields *fields, h2o_iovec_t text)
     return h2o_iovec_init(to, text.len);
 }
 
+/* Decoding may have written into the room behind the kept texts. */
 static void note_peak(struct http2_fields *fields, const struct hpack_field *field)
 {
     size_t peak = fields->texts_len + field->name.len + field->value.len;
@@ -69,23 +70,23 @@ static void note_peak(struct http2_fields *fields, const struct hpack_field *fie
         fields->texts_peak = peak;
 }
 
-/* What was decoded into the room lies there in the order of name and value: neither may be copied
- * over the other. */
+/* Name and value may both lie in the room, the one that was decoded first in front. They are kept
+ * in that order, so that neither is copied over the other. */
 static void keep_field(struct http2_fields *fields, const struct hpack_field *field)
 {
     h2o_header_t *kept = &fields->all[fields->num];
     kept->orig_name = NULL;
     if (field->token != NULL) {
         kept->name = (h2o_iovec_t *)(uintptr_t)&field->token->buf;
-        kept->value = keep(fields, field->value);
+        kept->value = keep_text(fields, field->value);
     } else {
         bool name_first = field->name.base == fields->texts + fields->texts_len;
         kept->name = &fields->names[fields->num];
         if (name_first)
-            *kept->name = keep(fields, field->name);
-        kept->value = keep(fields, field->value);
+            *kept->name = keep_text(fields, field->name);
+        kept->value = keep_text(fields, field->value);
         if (!name_first)
-            *kept->name = keep(fields, field->name);
+            *kept->name = keep_text(fields, field->name);
     }
     fields->num++;
 }
@@ -104,13 +105,13 @@ static h2o_iovec_t *pseudo_of(struct http2_section *section, const h2o_token_t *
 static void add_pseudo(struct http2_section *section, struct http2_fields *fields,
                        const struct hpack_field *field, bool kept)
 {
-    static const h2o_iovec_t cut_off = {.base = (char *)(uintptr_t) "", .len = 0};
+    static const h2o_iovec_t not_kept = {.base = (char *)(uintptr_t) "", .len = 0};
     h2o_iovec_t *to = pseudo_of(section, field->token);
     if (section->trailers || section->regular_seen || to == NULL || to->base != NULL) {
         section->malformed = true;
         return;
     }
-    *to = kept ? keep(fields, field->value) : cut_off;
+    *to = kept ? keep_text(fields, field->value) : not_kept;
     section->cut_off |= !kept;
 }
 
@@ -119,14 +120,14 @@ static void add_pseudo(struct http2_section *section, struct http2_fields *field
 static bool is_connection_specific(const struct hpack_field *field)
 {
     if (field->token == NULL)
-        return is(field->name, "proxy-connection");
+        return text_is(field->name, "proxy-connection");
     return field->token == H2O_TOKEN_CONNECTION || field->token == H2O_TOKEN_KEEP_ALIVE ||
            field->token == H2O_TOKEN_TRANSFER_ENCODING || field->token == H2O_TOKEN_UPGRADE ||
            (field->token == H2O_TOKEN_TE &&
             !h2o_lcstris(field->value.base, field->value.len, H2O_STRLIT("trailers")));
 }
 
-/* @return SIZE_MAX: no number, or one that no body can have */
+/* @return SIZE_MAX: not a number, or larger than any body */
 static size_t parse_length(h2o_iovec_t text)
 {
     size_t value = 0;
@@ -138,7 +139,7 @@ static size_t parse_length(h2o_iovec_t text)
     return text.len == 0 ? SIZE_MAX : value;
 }
 
-/* The same value again says nothing new (RFC 9110 8.6). */
+/* The same value may be repeated (RFC 9110 8.6). */
 static void note_length(struct http2_section *section, const struct hpack_field *field)
 {
     size_t length = parse_length(field->value);
@@ -154,7 +155,7 @@ static void note_host(struct http2_section *section, struct http2_fields *fields
     if (section->host.base != NULL)
         section->malformed = true;
     else if (kept)
-        section->host = keep(fields, field->value);
+        section->host = keep_text(fields, field->value);
 }
 
 static void add_regular(struct http2_section *section, struct http2_fields *fields,
@@ -184,7 +185,7 @@ void http2_section_add(struct http2_section *section, struct http2_fields *field
     note_peak(fields, field);
     section->list_size += field->name.len + field->value.len + FIELD_OVERHEAD;
     if (section->list_size > fields->max_size)
-        section->too_large = true; /* decoding goes on for the table's sake */
+        section->too_large = true; /* decoding continues, since the table must stay in step */
     bool kept = !section->too_large;
     if (field->faults != 0)
         section->malformed = true;
@@ -194,10 +195,10 @@ void http2_section_add(struct http2_section *section, struct http2_fields *field
         add_regular(section, fields, field, kept);
 }
 
-/* The host without its scheme's port. */
+/* The host without the default port of its scheme. */
 static h2o_iovec_t without_port(h2o_iovec_t host, h2o_iovec_t scheme)
 {
-    const char *port = is(scheme, "https") ? ":443" : ":80";
+    const char *port = text_is(scheme, "https") ? ":443" : ":80";
     size_t len = strlen(port);
     if (host.len > len && memcmp(host.base + host.len - len, port, len) == 0)
         host.len -= len;
@@ -213,14 +214,15 @@ static bool is_same_host(const struct http2_section *section)
 
 static bool is_path(h2o_iovec_t path, h2o_iovec_t method)
 {
-    return path.len != 0 && (path.base[0] == '/' || (is(path, "*") && is(method, "OPTIONS")));
+    return path.len != 0 &&
+           (path.base[0] == '/' || (text_is(path, "*") && text_is(method, "OPTIONS")));
 }
 
 static bool has_target(const struct http2_section *section)
 {
     if (section->method.base == NULL)
         return false;
-    if (is(section->method, "CONNECT")) /* RFC 9113 8.5 */
+    if (text_is(section->method, "CONNECT")) /* RFC 9113 8.5 */
         return section->scheme.base == NULL && section->path.base == NULL &&
                section->authority.base != NULL;
     if (section->scheme.base == NULL || section->path.base == NULL)

@@ -1,39 +1,43 @@
 /* SPDX-License-Identifier: MIT */
-/* The streams of a connection: table, opening, closing, receive windows. */
-#include "http2/conn.h"
+#include "http2/stream.h"
 
+#include <assert.h>
 #include <stdlib.h>
-#include <string.h>
 
-/* Ids of open streams lie close together, so their number modulo the table's size
- * spreads them perfectly. */
-static struct http2_stream **bucket(struct http2_conn *conn, uint32_t id)
+#include "base/container_of.h"
+#include "http2/account.h"
+#include "http2/out.h"
+#include "http2/turn.h"
+
+/* The ids of open streams lie close together, so the id modulo the table's size spreads them
+ * evenly. */
+static struct http2_stream **stream_bucket(struct http2_conn *conn, uint32_t id)
 {
     return &conn->buckets[(id >> 1) & (conn->num_buckets - 1)];
 }
 
 struct http2_stream *http2_stream_find(struct http2_conn *conn, uint32_t id)
 {
-    struct http2_stream *stream = *bucket(conn, id);
+    struct http2_stream *stream = *stream_bucket(conn, id);
     while (stream != NULL && stream->id != id)
         stream = stream->hash_next;
     return stream;
 }
 
-static void grow_table(struct http2_conn *conn)
+static void grow_stream_table(struct http2_conn *conn)
 {
     uint32_t old_num = conn->num_buckets;
     struct http2_stream **old = conn->buckets;
     struct http2_stream **grown = calloc(old_num * 2, sizeof(struct http2_stream *));
     if (grown == NULL)
-        return; /* longer chains serve as well */
+        return; /* the table still works, with longer chains */
     conn->buckets = grown;
     conn->num_buckets = old_num * 2;
     for (uint32_t i = 0; i != old_num; i++) {
         struct http2_stream *next;
         for (struct http2_stream *stream = old[i]; stream != NULL; stream = next) {
             next = stream->hash_next;
-            struct http2_stream **to = bucket(conn, stream->id);
+            struct http2_stream **to = stream_bucket(conn, stream->id);
             stream->hash_next = *to;
             *to = stream;
         }
@@ -45,6 +49,7 @@ struct http2_stream *http2_stream_open(struct http2_conn *conn, uint32_t id)
 {
     struct http2_context *context = conn->context;
     size_t size = context->handler->stream_size;
+    assert(id <= conn->last_id);
     if (!http2_account_hold(conn, size))
         return NULL;
     struct http2_stream *stream = http2_spares_take(&context->streams, size);
@@ -53,8 +58,8 @@ struct http2_stream *http2_stream_open(struct http2_conn *conn, uint32_t id)
         return NULL;
     }
     if (conn->num_streams == conn->num_buckets)
-        grow_table(conn);
-    struct http2_stream **to = bucket(conn, id);
+        grow_stream_table(conn);
+    struct http2_stream **to = stream_bucket(conn, id);
     *stream = (struct http2_stream){
         .conn = conn,
         .hash_next = *to,
@@ -65,18 +70,18 @@ struct http2_stream *http2_stream_open(struct http2_conn *conn, uint32_t id)
     };
     *to = stream;
     conn->num_streams++;
-    http2_conn_stream_opened(conn);
     context->counts.streams_opened++;
     context->counts.streams_open++;
     return stream;
 }
 
-static void remove_from_table(struct http2_stream *stream)
+static void remove_from_stream_table(struct http2_stream *stream)
 {
-    struct http2_stream **at = bucket(stream->conn, stream->id);
+    struct http2_stream **at = stream_bucket(stream->conn, stream->id);
     while (*at != stream)
         at = &(*at)->hash_next;
     *at = stream->hash_next;
+    assert(stream->conn->num_streams != 0);
     if (--stream->conn->num_streams == 0)
         stream->conn->idle_ms = timers_now(stream->conn->context->timers);
     stream->conn->context->counts.streams_open--;
@@ -85,6 +90,7 @@ static void remove_from_table(struct http2_stream *stream)
 static void free_stream(struct http2_stream *stream)
 {
     struct http2_conn *conn = stream->conn;
+    assert(stream->closed && !h2o_linklist_is_linked(&stream->stopped));
     free(stream->pending);
     http2_account_release(conn, stream->held + conn->context->handler->stream_size);
     http2_spares_give(&conn->context->streams, stream);
@@ -104,17 +110,16 @@ void http2_stream_closed(struct http2_stream *stream)
         h2o_linklist_unlink(&stream->turn);
     if (h2o_linklist_is_linked(&stream->stopped))
         h2o_linklist_unlink(&stream->stopped);
-    remove_from_table(stream);
+    remove_from_stream_table(stream);
     h2o_linklist_insert(&conn->closed, &stream->turn);
-    http2_conn_touch(conn);
+    http2_turn_touch(conn);
 }
 
 void http2_streams_reap(struct http2_conn *conn)
 {
     const struct http2_handler *handler = conn->context->handler;
     while (!h2o_linklist_is_empty(&conn->closed)) {
-        struct http2_stream *stream =
-            H2O_STRUCT_FROM_MEMBER(struct http2_stream, turn, conn->closed.next);
+        struct http2_stream *stream = container_of(conn->closed.next, struct http2_stream, turn);
         h2o_linklist_unlink(&stream->turn);
         http2_conn_credit(conn, stream->recv_held);
         handler->on_close(stream, !stream->reset, stream->error);
@@ -135,13 +140,13 @@ void http2_streams_lose(struct http2_conn *conn)
     }
 }
 
-/* ---- how they closed ---- */
+/* ---- how streams were closed ---- */
 
 enum http2_closed http2_closed_get(const struct http2_conn *conn, uint32_t id)
 {
     uint32_t n = id >> 1;
     if ((conn->last_id >> 1) - n >= HTTP2_CLOSED_MEMORY)
-        return HTTP2_CLOSED_BY_PEER; /* long ago: the milder answer */
+        return HTTP2_CLOSED_BY_PEER; /* forgotten: this value has the milder answer */
     n %= HTTP2_CLOSED_MEMORY;
     return (conn->closed_how[n / 4] >> (n % 4 * 2)) & 3;
 }
@@ -160,6 +165,7 @@ void http2_conn_credit(struct http2_conn *conn, size_t len)
     conn->recv_unacked += (uint32_t)len;
     if (conn->recv_unacked < HTTP2_CONN_WINDOW / 2 || conn->state != HTTP2_CONN_OPEN)
         return;
+    assert(conn->recv_unacked <= HTTP2_CONN_WINDOW - conn->recv_window);
     http2_out_window_update(conn, 0, conn->recv_unacked);
     conn->recv_window += conn->recv_unacked;
     conn->recv_unacked = 0;
@@ -174,6 +180,7 @@ void http2_stream_consume(struct http2_stream *stream, size_t len)
     http2_conn_credit(conn, len);
     if (stream->remote_closed || stream->recv_unacked < HTTP2_STREAM_WINDOW / 2)
         return;
+    assert(stream->recv_unacked <= HTTP2_STREAM_WINDOW - stream->recv_window);
     http2_out_window_update(conn, stream->id, stream->recv_unacked);
     stream->recv_window += stream->recv_unacked;
     stream->recv_unacked = 0;

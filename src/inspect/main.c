@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+#include <curses.h>
 #include <getopt.h>
 #include <inttypes.h>
+#include <json-c/json_c_version.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,6 +10,7 @@
 #include "base/process.h"
 #include "base/spelling.h"
 #include "base/units.h"
+#include "base/version.h"
 #include "inspect/commands/commands.h"
 #include "inspect/core/inspect_options.h"
 #include "inspect/core/report.h"
@@ -106,10 +109,31 @@ static _Noreturn void option_fail(int result, char *const *argv)
     exit(report_fail(INSPECT_USAGE, "unknown option -%c (see shm-inspect --help)", optopt));
 }
 
-static _Noreturn void print_and_exit(const char *text)
+static _Noreturn void end_of_output(void)
 {
-    fputs(text, stdout);
     exit(fflush(stdout) == 0 ? INSPECT_DONE : INSPECT_FAILED);
+}
+
+static _Noreturn void print_usage_and_exit(void)
+{
+    fputs(usage, stdout);
+    end_of_output();
+}
+
+static _Noreturn void print_version_and_exit(void)
+{
+    const struct version_library runs_with[] = {
+        {"json-c", json_c_version()},
+        {"ncurses", curses_version() + strcspn(curses_version(), "0123456789")},
+        {NULL, NULL},
+    };
+    static const struct version_library built_with[] = {
+        {"liburcu", URCU_BUILD_VERSION},
+        {"xxHash", XXHASH_BUILD_VERSION},
+        {NULL, NULL},
+    };
+    version_print(stdout, "shm-inspect", runs_with, built_with);
+    end_of_output();
 }
 
 /* Stores the option. Returns its command_option bit, 0 for an option that every command takes. */
@@ -145,9 +169,9 @@ static unsigned take_option(int result, char *const *argv, struct inspect_option
         options->keep_going = true;
         return COMMAND_KEEP_GOING;
     case 'h':
-        print_and_exit(usage);
+        print_usage_and_exit();
     case 'V':
-        print_and_exit("shm-inspect " PACKAGE_VERSION "\n");
+        print_version_and_exit();
     default:
         option_fail(result, argv);
     }

@@ -1,38 +1,44 @@
 /* SPDX-License-Identifier: MIT */
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/process.h"
+#include "server/config/option_print.h"
+#include "server/config/options_parse.h"
 #include "server/master/config_check.h"
 #include "server/master/control.h"
 #include "server/master/master.h"
+#include "server/os/log.h"
+#include "server/version_libraries.h"
 
-static int failed(const char *text)
+static int main_fail(const char *text)
 {
     fprintf(stderr, "rosterd: %s\n", text);
     return EXIT_FAILURE;
 }
 
-static int check(struct options *options, struct fault *fault)
+static int main_check(struct options *options, struct fault *fault)
 {
     log_set_level(LOG_LEVEL_WARNING);
-    return config_check(options, fault) ? EXIT_SUCCESS : failed(fault->text);
+    return config_check(options, fault) ? EXIT_SUCCESS : main_fail(fault->text);
 }
 
-static int reload(struct options *options, struct fault *fault)
+static int main_reload(struct options *options, struct fault *fault)
 {
     char text[CONTROL_TEXT];
     pid_t pid = (pid_t)options->reload;
-    if (check(options, fault) != EXIT_SUCCESS)
+    if (main_check(options, fault) != EXIT_SUCCESS)
         return EXIT_FAILURE;
     if (!control_reload(pid, text, fault))
-        return failed(fault->text);
+        return main_fail(fault->text);
     puts(text);
     return EXIT_SUCCESS;
 }
 
-/* Of those that the server handles, the ones that would end it where they come before it can:
- * they wait for it. @param how SIG_BLOCK, or SIG_UNBLOCK where no server is started */
+/* Blocks the signals that the master handles and that would end the process if they came before it
+ * is ready for them; they stay pending. (TERM, INT and QUIT shall end the process.)
+ * @param how SIG_BLOCK, or SIG_UNBLOCK if the process does not become a server */
 static void hold_signals(int how)
 {
     sigset_t set;
@@ -49,23 +55,23 @@ static bool is_server(const struct options *options)
            !options->check_config;
 }
 
-static int run(struct options *options, struct fault *fault)
+static int run_rosterd(struct options *options, struct fault *fault)
 {
     if (is_server(options))
         return master_run(options);
     hold_signals(SIG_UNBLOCK);
     if (options->help)
-        options_print_help(stdout);
+        option_print_help(stdout);
     else if (options->version)
-        puts(PACKAGE_STRING);
+        version_print_server();
     else if (options->dump_config)
-        options_dump(options, stdout);
+        option_print_config(options, stdout);
     else if (options->reload != 0)
-        return reload(options, fault);
+        return main_reload(options, fault);
     else
-        return check(options, fault);
+        return main_check(options, fault);
     options_free(options);
-    return ferror(stdout) || fflush(stdout) != 0 ? failed("standard output: it cannot be written")
+    return ferror(stdout) || fflush(stdout) != 0 ? main_fail("cannot write to standard output")
                                                  : EXIT_SUCCESS;
 }
 
@@ -76,7 +82,7 @@ int main(int argc, char **argv)
     static struct options options;
     static struct fault fault;
     if (options_parse(&options, argc, argv, &fault))
-        return run(&options, &fault);
+        return run_rosterd(&options, &fault);
     options_free(&options);
-    return failed(fault.text);
+    return main_fail(fault.text);
 }

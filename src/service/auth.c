@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Tokens stand in a table by a hash under a secret that each load draws anew, and
- * only one whose whole 64-bit hash fits is compared, all of its bytes whatever they
- * are. So time depends on what the client sent itself, its length and its hash, which
- * nobody outside can compute, and on whether it was right, which it is told.
+ * Tokens are in a hash table. The hash depends on a secret that is drawn at each load. A token of
+ * the table is compared with the client's only if all 64 bits of the hash are equal, and then all
+ * of its bytes are compared, wherever they differ. So the time that a check takes depends on what
+ * the client sent (its length, and its hash, which nobody outside can compute), and on whether the
+ * token was right, which the client is told anyway.
  */
 #include "service/auth.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <search.h>
@@ -20,48 +22,52 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* in this file: a call into the library is as long as the hash of a token */
+/* inlined: a call into the library would cost as much as the hash of a token */
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
 #include "service/builtin/health.h"
 #include "service/core/chain.h"
 
-enum { FILE_MAX = 16 << 20, SHORT_TOKEN = 16, SECRET_SIZE = 192 };
-_Static_assert((int)SECRET_SIZE >= (int)XXH3_SECRET_SIZE_MIN, "xxhash needs so much");
+enum {
+    FILE_MAX = 16 << 20, /* bytes */
+    SHORT_TOKEN = 16,    /* characters; a shorter token gets a warning */
+    SECRET_SIZE = 192,
+};
+_Static_assert((int)SECRET_SIZE >= (int)XXH3_SECRET_SIZE_MIN, "xxhash needs a secret of this size");
 
-struct token {
+struct auth_token {
     uint64_t hash;
-    uint32_t token_at; /* in text; NUL bytes follow up to a whole number of words */
+    uint32_t token_at; /* in `text`; NUL bytes follow, up to a whole number of words */
     uint32_t token_len;
-    const char *name; /* the auth's; NULL: an empty slot */
+    const char *name; /* in auth.names; NULL: an empty slot */
 };
 
-/* One mapping, which core dumps leave out: head, slots, text. */
-struct table {
-    size_t size;  /* of the mapping */
+/* One mapping, which core dumps leave out: this struct, then the slots, then the text. */
+struct token_table {
+    size_t size;  /* bytes of the mapping */
     size_t count; /* tokens */
-    size_t mask;  /* slots - 1 */
-    struct token *slots;
+    size_t mask;  /* number of slots - 1; the number is a power of two */
+    struct auth_token *slots;
     char *text;
     uint8_t secret[SECRET_SIZE];
 };
 
 struct auth {
-    struct table *table;
-    void *names; /* tree of strings */
+    struct token_table *table;
+    void *names; /* a tree (tsearch()) of strings, each once */
 };
 
-/* ---- looking one up ---- */
+/* ---- checking a token ---- */
 
-static uint64_t hash_of(const struct table *table, const char *token, size_t len)
+static uint64_t token_hash(const struct token_table *table, const char *token, size_t len)
 {
     return XXH3_64bits_withSecret(token, len, table->secret, SECRET_SIZE);
 }
 
-/* Every word of both, whatever they hold; the compiler may not end it early. The last one overlaps
- * the one before it. */
-static bool same(const char *a, const char *b, size_t len)
+/* Compares all words, wherever the texts differ: the assembly keeps the compiler from ending the
+ * loop early. The last word overlaps the one before it. */
+static inline bool is_same_token(const char *a, const char *b, size_t len)
 {
     uint64_t difference = 0, x = 0, y = 0;
     size_t i = 0;
@@ -83,20 +89,22 @@ static bool same(const char *a, const char *b, size_t len)
     return difference == 0;
 }
 
-static const struct token *find(const struct table *table, const char *token, size_t len)
+static inline const struct auth_token *find_token(const struct token_table *table,
+                                                  const char *token, size_t len)
 {
-    uint64_t hash = hash_of(table, token, len);
+    uint64_t hash = token_hash(table, token, len);
     for (size_t at = hash & table->mask; table->slots[at].name != NULL;
          at = (at + 1) & table->mask) {
-        const struct token *entry = &table->slots[at];
+        const struct auth_token *entry = &table->slots[at];
         if (entry->hash == hash && entry->token_len == len &&
-            same(table->text + entry->token_at, token, len))
+            is_same_token(table->text + entry->token_at, token, len))
             return entry;
     }
     return NULL;
 }
 
-/* "Bearer" and a space, in any case: a letter with its bit of case set has no other origin. */
+/* "Bearer" and a space, with letters of either case: setting bit 5 makes them lower case, and makes
+ * those letters of nothing else. */
 static bool is_bearer(const char *value, size_t len)
 {
     static const char scheme[8] = "bearer ";
@@ -119,7 +127,7 @@ const char *auth_find(const struct auth *auth, const char *value, size_t len)
         at++;
     if (at == len || len - at > AUTH_TOKEN_MAX)
         return NULL;
-    const struct token *entry = find(auth->table, value + at, len - at);
+    const struct auth_token *entry = find_token(auth->table, value + at, len - at);
     return entry == NULL ? NULL : entry->name;
 }
 
@@ -132,46 +140,44 @@ size_t auth_count(const struct auth *auth)
 
 struct reading {
     const char *path;
-    struct auth_report *report;
-    struct table *table;
-    void **names;
-    size_t line;
-    size_t text_len;
+    char *warning; /* AUTH_WARNING_SIZE bytes */
+    struct fault *fault;
+    struct token_table *table;
+    void **names;    /* auth.names */
+    size_t line;     /* from 1; 0: the file as a whole */
+    size_t text_len; /* bytes of table->text in use */
 };
 
-static bool fail(struct reading *reading, const char *format, ...)
+static bool auth_read_fail(struct reading *reading, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
-static bool fail(struct reading *reading, const char *format, ...)
+static bool auth_read_fail(struct reading *reading, const char *format, ...)
 {
-    char *out = reading->report->fault;
-    size_t size = sizeof(reading->report->fault);
+    char text[128];
     va_list args;
-    int len = snprintf(out, size, "%.300s", reading->path);
+    va_start(args, format);
+    vsnprintf(text, sizeof(text), format, args);
+    va_end(args);
     if (reading->line != 0)
-        len += snprintf(out + len, size - (size_t)len, " line %zu", reading->line);
-    len += snprintf(out + len, size - (size_t)len, ": ");
-    va_start(args, format);
-    vsnprintf(out + len, size - (size_t)len, format, args);
-    va_end(args);
-    return false;
+        return fault_set(reading->fault, "%.300s line %zu: %s", reading->path, reading->line, text);
+    return fault_set(reading->fault, "%.300s: %s", reading->path, text);
 }
 
-static void warn(struct reading *reading, const char *format, ...)
+/* Keeps the first warning. */
+static void auth_read_warn(struct reading *reading, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
-static void warn(struct reading *reading, const char *format, ...)
+static void auth_read_warn(struct reading *reading, const char *format, ...)
 {
-    char *out = reading->report->warning;
-    size_t size = sizeof(reading->report->warning);
+    if (*reading->warning != '\0')
+        return;
+    int len = snprintf(reading->warning, AUTH_WARNING_SIZE, "%.300s: ", reading->path);
     va_list args;
-    if (*out != '\0')
-        return; /* the first is enough */
-    int len = snprintf(out, size, "%.300s: ", reading->path);
     va_start(args, format);
-    vsnprintf(out + len, size - (size_t)len, format, args);
+    vsnprintf(reading->warning + len, AUTH_WARNING_SIZE - (size_t)len, format, args);
     va_end(args);
 }
 
-static size_t visible(const char *text, size_t len)
+/* How many bytes of visible ASCII the text begins with. */
+static size_t count_visible(const char *text, size_t len)
 {
     size_t n = 0;
     while (n < len && text[n] > 0x20 && text[n] < 0x7f)
@@ -179,7 +185,8 @@ static size_t visible(const char *text, size_t len)
     return n;
 }
 
-static size_t blank(const char *text, size_t len)
+/* How many spaces and tabs the text begins with. */
+static size_t count_blank(const char *text, size_t len)
 {
     size_t n = 0;
     while (n < len && (text[n] == ' ' || text[n] == '\t'))
@@ -187,84 +194,88 @@ static size_t blank(const char *text, size_t len)
     return n;
 }
 
-static uint32_t keep(struct reading *reading, const char *text, size_t len)
+/* Copies the token into table->text. @return where it is */
+static uint32_t keep_token(struct reading *reading, const char *text, size_t len)
 {
     uint32_t at = (uint32_t)reading->text_len;
     memcpy(reading->table->text + at, text, len);
-    reading->text_len += (len + 8) & ~(size_t)7; /* one NUL at least */
+    assert(at + len <
+           reading->table->size - (size_t)(reading->table->text - (char *)reading->table));
+    reading->text_len +=
+        (len + 8) & ~(size_t)7; /* a whole number of words, with one NUL at least */
     return at;
 }
 
-static int by_text(const void *a, const void *b)
+static int compare_texts(const void *a, const void *b)
 {
     return strcmp(a, b);
 }
 
-/* The one string of this text, which lives as long as the auth. */
+/* @return the one copy of the name, which lives as long as the auth; NULL: out of memory */
 static const char *keep_name(struct reading *reading, const char *name, size_t len)
 {
     char *copy = strndup(name, len);
-    char **node = copy == NULL ? NULL : tsearch(copy, reading->names, by_text);
+    char **node = copy == NULL ? NULL : tsearch(copy, reading->names, compare_texts);
     if (node == NULL || *node != copy)
         free(copy);
     return node == NULL ? NULL : *node;
 }
 
-static bool add(struct reading *reading, const char *token, size_t token_len, const char *name,
-                size_t name_len)
+static bool add_token(struct reading *reading, const char *token, size_t token_len,
+                      const char *name, size_t name_len)
 {
-    struct table *table = reading->table;
-    if (find(table, token, token_len) != NULL)
-        return fail(reading, "the token is there already");
+    struct token_table *table = reading->table;
+    if (find_token(table, token, token_len) != NULL)
+        return auth_read_fail(reading, "the token is there already");
     const char *kept = keep_name(reading, name, name_len);
     if (kept == NULL)
-        return fail(reading, "out of memory");
-    uint64_t hash = hash_of(table, token, token_len);
+        return auth_read_fail(reading, "out of memory");
+    uint64_t hash = token_hash(table, token, token_len);
     size_t at = hash & table->mask;
     while (table->slots[at].name != NULL)
         at = (at + 1) & table->mask;
-    table->slots[at] = (struct token){.hash = hash,
-                                      .token_at = keep(reading, token, token_len),
-                                      .token_len = (uint32_t)token_len,
-                                      .name = kept};
+    table->slots[at] = (struct auth_token){.hash = hash,
+                                           .token_at = keep_token(reading, token, token_len),
+                                           .token_len = (uint32_t)token_len,
+                                           .name = kept};
     table->count++;
     if (token_len < SHORT_TOKEN)
-        warn(reading, "the token of line %zu has fewer than %d characters", reading->line,
-             SHORT_TOKEN);
+        auth_read_warn(reading, "the token of line %zu has fewer than %d characters", reading->line,
+                       SHORT_TOKEN);
     return true;
 }
 
-static bool read_line(struct reading *reading, const char *line, size_t len)
+static bool read_token_line(struct reading *reading, const char *line, size_t len)
 {
     if (len != 0 && line[len - 1] == '\r')
         len--;
-    size_t at = blank(line, len);
+    size_t at = count_blank(line, len);
     if (at == len || line[at] == '#')
         return true;
     const char *token = line + at;
-    size_t token_len = visible(token, len - at);
+    size_t token_len = count_visible(token, len - at);
     at += token_len;
-    size_t gap = blank(line + at, len - at);
+    size_t gap = count_blank(line + at, len - at);
     at += gap;
     const char *name = line + at;
-    size_t name_len = visible(name, len - at);
+    size_t name_len = count_visible(name, len - at);
     at += name_len;
-    at += blank(line + at, len - at);
+    at += count_blank(line + at, len - at);
     if (token_len == 0 || (gap == 0 && at != len))
-        return fail(reading, "a token is visible ASCII");
+        return auth_read_fail(reading, "a token is visible ASCII");
     if (name_len == 0)
-        return fail(reading,
-                    at == len ? "the token has no name: TOKEN NAME" : "a name is visible ASCII");
+        return auth_read_fail(reading, at == len ? "the token has no name: TOKEN NAME"
+                                                 : "a name is visible ASCII");
     if (at != len)
-        return fail(reading, "more than a token and a name: TOKEN NAME");
+        return auth_read_fail(reading, "more than a token and a name: TOKEN NAME");
     if (token_len > AUTH_TOKEN_MAX)
-        return fail(reading, "the token is longer than %d bytes", AUTH_TOKEN_MAX);
+        return auth_read_fail(reading, "the token is longer than %d bytes", AUTH_TOKEN_MAX);
     if (name_len > AUTH_NAME_MAX)
-        return fail(reading, "the name is longer than %d bytes", AUTH_NAME_MAX);
-    return add(reading, token, token_len, name, name_len);
+        return auth_read_fail(reading, "the name is longer than %d bytes", AUTH_NAME_MAX);
+    return add_token(reading, token, token_len, name, name_len);
 }
 
-static void unmap(struct table *table)
+static void unmap_table(struct token_table *table)
 {
     if (table == NULL)
         return;
@@ -272,112 +283,112 @@ static void unmap(struct table *table)
     munmap(table, table->size);
 }
 
-/* Room for whatever a file of this size may hold. A line is two bytes of text at least. */
-static struct table *map_table(size_t file_size)
+/* Makes an empty table with room for all tokens that a file of this size can hold. The shortest
+ * line is "t n\n": so the tokens are at most a quarter of the bytes, and each takes at least 8
+ * bytes of text. @return NULL: out of memory */
+static struct token_table *map_table(size_t file_size)
 {
     size_t slots = 16;
-    while (slots < file_size / 2) /* tokens are a quarter of it at most: "t n\n" */
+    while (slots < file_size / 2) /* twice the most tokens */
         slots *= 2;
-    size_t head = (sizeof(struct table) + 63) & ~(size_t)63, texts = slots * sizeof(struct token);
-    /* "t n\n" becomes 16 bytes */
+    size_t head = (sizeof(struct token_table) + 63) & ~(size_t)63,
+           texts = slots * sizeof(struct auth_token);
     size_t size = head + texts + 4 * file_size + 64;
-    struct table *table =
+    struct token_table *table =
         mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (table == MAP_FAILED)
         return NULL;
     madvise(table, size, MADV_DONTDUMP);
     table->size = size;
     table->mask = slots - 1;
-    table->slots = (struct token *)(void *)((char *)table + head);
+    table->slots = (struct auth_token *)(void *)((char *)table + head);
     table->text = (char *)table->slots + texts;
     return table;
 }
 
-static bool read_text(struct reading *reading, const char *text, size_t len)
+static bool read_tokens(struct reading *reading, const char *text, size_t len)
 {
     const char *end = text + len;
     if (getrandom(reading->table->secret, SECRET_SIZE, 0) != SECRET_SIZE)
-        return fail(reading, "no random numbers: %s", strerror(errno));
+        return auth_read_fail(reading, "no random numbers: %s", strerror(errno));
     while (text < end) {
         const char *newline = memchr(text, '\n', (size_t)(end - text));
         size_t line_len = (size_t)((newline != NULL ? newline : end) - text);
         reading->line++;
-        if (!read_line(reading, text, line_len))
+        if (!read_token_line(reading, text, line_len))
             return false;
         text += line_len + 1;
     }
     reading->line = 0;
     if (reading->table->count == 0)
-        return fail(reading, "there is no token in it");
+        return auth_read_fail(reading, "there is no token in it");
     return true;
 }
 
-static bool check_file(struct reading *reading, int fd, struct stat *st)
+static bool check_token_file(struct reading *reading, int fd, struct stat *st)
 {
     if (fstat(fd, st) != 0)
-        return fail(reading, "%s", strerror(errno));
+        return auth_read_fail(reading, "%s", strerror(errno));
     if (!S_ISREG(st->st_mode))
-        return fail(reading, "it is no regular file");
+        return auth_read_fail(reading, "it is no regular file");
     if (st->st_size > FILE_MAX)
-        return fail(reading, "it is larger than 16M");
+        return auth_read_fail(reading, "it is larger than 16M");
     if ((st->st_mode & (S_IROTH | S_IWOTH)) != 0)
-        warn(reading, "every user of this machine may %s the tokens (mode %04o)",
-             (st->st_mode & S_IROTH) != 0 ? "read" : "write", (unsigned)(st->st_mode & 07777));
+        auth_read_warn(reading, "every user of this machine may %s the tokens (mode %04o)",
+                       (st->st_mode & S_IROTH) != 0 ? "read" : "write",
+                       (unsigned)(st->st_mode & 07777));
     return true;
 }
 
-static bool read_fd(struct reading *reading, int fd)
+static bool read_token_fd(struct reading *reading, int fd)
 {
     struct stat st;
-    if (!check_file(reading, fd, &st))
+    if (!check_token_file(reading, fd, &st))
         return false;
     size_t size = (size_t)st.st_size, len = 0;
     reading->table = map_table(size);
     char *text = malloc(size + 1);
     bool done = text != NULL && reading->table != NULL;
     if (!done)
-        fail(reading, "out of memory");
+        auth_read_fail(reading, "out of memory");
     while (done && len < size) {
         ssize_t got = read(fd, text + len, size - len);
         if (got < 0)
-            done = fail(reading, "%s", strerror(errno));
+            done = auth_read_fail(reading, "%s", strerror(errno));
         if (got <= 0)
             break;
         len += (size_t)got;
     }
-    done = done && read_text(reading, text, len);
+    done = done && read_tokens(reading, text, len);
     if (text != NULL)
         explicit_bzero(text, size + 1);
     free(text);
     return done;
 }
 
-static struct table *load(const char *path, void **names, struct auth_report *report)
+static bool read_token_path(struct reading *reading)
 {
-    struct reading reading = {.path = path, .report = report, .names = names};
-    report->fault[0] = report->warning[0] = '\0';
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (fd < 0) {
-        fail(&reading, "%s", strerror(errno));
-        return NULL;
-    }
-    bool done = read_fd(&reading, fd);
+    int fd = open(reading->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* never waits for a FIFO */
+    if (fd < 0)
+        return auth_read_fail(reading, "%s", strerror(errno));
+    bool done = read_token_fd(reading, fd);
     close(fd);
-    if (done)
-        return reading.table;
-    unmap(reading.table);
-    return NULL;
+    return done;
 }
 
-struct auth *auth_load(const char *path, struct auth_report *report)
+struct auth *auth_load(const char *path, char warning[AUTH_WARNING_SIZE], struct fault *fault)
 {
+    warning[0] = '\0';
     struct auth *auth = calloc(1, sizeof(*auth));
     if (auth == NULL) {
-        snprintf(report->fault, sizeof(report->fault), "out of memory");
+        fault_set(fault, "out of memory");
         return NULL;
     }
-    auth->table = load(path, &auth->names, report);
-    if (auth->table != NULL)
+    struct reading reading = {
+        .path = path, .warning = warning, .fault = fault, .names = &auth->names};
+    bool done = read_token_path(&reading);
+    auth->table = reading.table;
+    if (done)
         return auth;
     auth_free(auth);
     return NULL;
@@ -387,14 +398,14 @@ void auth_free(struct auth *auth)
 {
     if (auth == NULL)
         return;
-    unmap(auth->table);
+    unmap_table(auth->table);
     tdestroy(auth->names, free);
     free(auth);
 }
 
-/* ---- the step ---- */
+/* ---- the step in the chain: checks the token of each call ---- */
 
-static enum grpc_status on_start(struct grpc_call *call, void *data, const char **message)
+static enum grpc_status auth_on_start(struct grpc_call *call, void *data, const char **message)
 {
     const struct chain_config *config = data;
     h2o_iovec_t value = grpc_call_metadata(call, "authorization");
@@ -406,7 +417,7 @@ static enum grpc_status on_start(struct grpc_call *call, void *data, const char 
     }
     if (grpc_server_method_service(config->server, grpc_call_method_index(call)) ==
         health_table.name)
-        return GRPC_OK;
+        return GRPC_OK; /* probes and load balancers have no token */
     *message = "Invalid token";
     return GRPC_UNAUTHENTICATED;
 }
@@ -414,5 +425,6 @@ static enum grpc_status on_start(struct grpc_call *call, void *data, const char 
 void auth_step(struct grpc_interceptor *step, const struct chain_config *config)
 {
     if (config->auth != NULL)
-        *step = (struct grpc_interceptor){.start = on_start, .data = (void *)(uintptr_t)config};
+        *step =
+            (struct grpc_interceptor){.start = auth_on_start, .data = (void *)(uintptr_t)config};
 }

@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Bearer tokens (RFC 6750): `authorization: Bearer TOKEN` in a call's metadata, the scheme in any
- * case. Who brings none that the file names is told UNAUTHENTICATED; health checks need none, for
- * those who make them are probes and load balancers.
+ * Bearer tokens (RFC 6750): `authorization: Bearer TOKEN` in the metadata of a call, the word
+ * Bearer in any case. A call without a token of the file fails with UNAUTHENTICATED. Health checks
+ * need no token, because probes and load balancers make them.
  *
- * The file has a line for each token: the token, spaces or tabs, the name that the access log shows
- * of who brings it. Several tokens may have one name, which is how one is replaced by another
- * without a gap. Lines that begin with # and empty ones are skipped. A token is 1 to 4,096 bytes of
- * visible ASCII, a name 1 to 64.
+ * The file has one line for each token: the token, spaces or tabs, and a name, which the access log
+ * shows. Several tokens may have the same name; that allows to replace a token without a gap. Empty
+ * lines and lines that begin with # are skipped. A token is 1 to 4,096 bytes of visible ASCII, a
+ * name 1 to 64.
  *
- * Tokens are never logged, and their memory is left out of core dumps. What a caller brought is
- * overwritten in the call's metadata as soon as it has been looked at, right or wrong. How long a
- * check takes tells nothing about a token: see auth.c.
+ * Tokens are never logged, and core dumps leave out their memory. The token that a client sent is
+ * overwritten in the call's metadata as soon as it was checked, right or wrong. The time that a
+ * check takes tells nothing about the tokens of the file: see auth.c.
  */
 #ifndef ROSTERD_SERVICE_AUTH_H
 #define ROSTERD_SERVICE_AUTH_H
@@ -19,24 +19,26 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-enum { AUTH_TOKEN_MAX = 4096, AUTH_NAME_MAX = 64 };
+#include "base/fault.h"
 
-struct auth;
+enum { AUTH_TOKEN_MAX = 4096, AUTH_NAME_MAX = 64, AUTH_WARNING_SIZE = 512 };
 
-/** What is wrong with the file, or worth a warning; names the file, and the line where there is
- * one. */
-struct auth_report {
-    char fault[512];
-    char warning[512]; /* empty: none */
-};
+struct auth; /* the tokens of one file; not changed once loaded */
 
-/** @return NULL with report->fault set */
-struct auth *auth_load(const char *path, struct auth_report *report);
+/**
+ * Loads the file.
+ * @param warning is set to something an operator should know, with the file's name, or to ""
+ * @param fault names the file, and the line if there is one
+ * @return NULL: see `fault`
+ */
+struct auth *auth_load(const char *path, char warning[AUTH_WARNING_SIZE], struct fault *fault);
+/** NULL: does nothing. */
 void auth_free(struct auth *auth);
 
+/** How many tokens there are. */
 size_t auth_count(const struct auth *auth);
-/** @return the name of the token that an authorization field brings, valid as long as the auth, or
- * NULL */
+/** Checks the value of an authorization field.
+ * @return the name of the token, valid as long as the auth; NULL: it is no token of the file */
 const char *auth_find(const struct auth *auth, const char *value, size_t len);
 
 #endif

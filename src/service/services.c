@@ -3,56 +3,51 @@
 
 #include <stdlib.h>
 
-#include "service/builtin/reflection.h"
-#include "service/core/descriptors.h"
-
-static const struct grpc_service *const all[] = {
-    &user_service_table,
-    &health_table,
-    &reflection_table,
-    &reflection_v1alpha_table,
-};
-enum { NUM_SERVICES = sizeof(all) / sizeof(all[0]) };
+#define SERVICE_POINTER(name) &name,
+static const struct service *const list[] = {SERVICE_LIST(SERVICE_POINTER)};
+enum { NUM_SERVICES = sizeof(list) / sizeof(list[0]) };
 
 struct services {
-    struct user_service *users;
-    struct health *health;
-    struct reflection *reflection;
+    void *data[NUM_SERVICES]; /* of each service; NULL: it has none */
 };
 
 const struct grpc_service *const *services_all(size_t *count)
 {
-    *count = NUM_SERVICES;
+    static const struct grpc_service *all[2 * NUM_SERVICES];
+    *count = 0;
+    for (size_t i = 0; i < NUM_SERVICES; i++)
+        for (size_t k = 0; k < 2 && list[i]->grpc[k] != NULL; k++)
+            all[(*count)++] = list[i]->grpc[k];
     return all;
 }
 
-static bool services_add(struct services *services, struct grpc_server *server,
-                         const struct user_service_config *config, struct fault *fault)
+static bool add_services(struct services *services, struct grpc_server *server,
+                         const struct service_config *config, struct fault *fault)
 {
-    const char *names[NUM_SERVICES];
-    size_t len;
-    const uint8_t *set = service_descriptors(&len);
-    for (size_t i = 0; i < NUM_SERVICES; i++)
-        names[i] = all[i]->name;
-    services->users = user_service_create(config);
-    services->health = health_create(names, NUM_SERVICES);
-    services->reflection = reflection_create(set, len, names, NUM_SERVICES);
-    if (services->users == NULL || services->health == NULL || services->reflection == NULL)
-        return fault_set(fault, "out of memory");
-    return user_service_add(services->users, server, fault) &&
-           health_add(services->health, server, fault) &&
-           reflection_add(services->reflection, server, fault);
+    for (size_t i = 0; i < NUM_SERVICES; i++) {
+        if (list[i]->create != NULL && (services->data[i] = list[i]->create(config)) == NULL)
+            return fault_set(fault, "out of memory");
+        if (!service_add(list[i], services->data[i], server, fault))
+            return false;
+    }
+    return true;
 }
 
-struct services *services_create(struct grpc_server *server,
-                                 const struct user_service_config *config, struct fault *fault)
+struct services *services_create(struct grpc_server *server, const struct service_config *config,
+                                 struct fault *fault)
 {
+    struct service_config with_names = *config;
+    const struct grpc_service *const *all = services_all(&with_names.num_names);
+    const char *names[2 * NUM_SERVICES];
+    for (size_t i = 0; i < with_names.num_names; i++)
+        names[i] = all[i]->name;
+    with_names.names = names;
     struct services *services = calloc(1, sizeof(*services));
     if (services == NULL) {
         fault_set(fault, "out of memory");
         return NULL;
     }
-    if (services_add(services, server, config, fault))
+    if (add_services(services, server, &with_names, fault))
         return services;
     services_destroy(services);
     return NULL;
@@ -62,13 +57,15 @@ void services_destroy(struct services *services)
 {
     if (services == NULL)
         return;
-    user_service_destroy(services->users);
-    health_destroy(services->health);
-    reflection_destroy(services->reflection);
+    for (size_t i = 0; i < NUM_SERVICES; i++)
+        if (list[i]->destroy != NULL)
+            list[i]->destroy(services->data[i]);
     free(services);
 }
 
-struct health *services_health(struct services *services)
+void services_drain(struct services *services)
 {
-    return services->health;
+    for (size_t i = 0; i < NUM_SERVICES; i++)
+        if (list[i]->drain != NULL)
+            list[i]->drain(services->data[i]);
 }

@@ -1,23 +1,26 @@
 /* SPDX-License-Identifier: MIT */
-/* All that is served: one table, which the runtime's methods, the counters' names, health and
- * reflection are made from. A new service is a line in services.c. */
+/* A worker's services: all of SERVICE_LIST (service/core/service.h). */
 #ifndef ROSTERD_SERVICE_SERVICES_H
 #define ROSTERD_SERVICE_SERVICES_H
 
 #include "base/fault.h"
-#include "service/builtin/health.h"
-#include "service/users/user_service.h"
+#include "service/core/service.h"
 
-/** In the order in which they are added. */
+/** The gRPC services of all rows of the list, in its order. */
 const struct grpc_service *const *services_all(size_t *count);
 
 struct services; /* one per worker */
 
-/** Creates all services and adds them to the server. @return NULL: failed, and `fault` is filled */
-struct services *services_create(struct grpc_server *server,
-                                 const struct user_service_config *users, struct fault *fault);
-/** After the server's end; NULL is nothing to do. */
+/**
+ * Makes all services and adds their methods to the server.
+ * @param config without `names`
+ * @return NULL: see `fault`
+ */
+struct services *services_create(struct grpc_server *server, const struct service_config *config,
+                                 struct fault *fault);
+/** Called after the server was destroyed. NULL: does nothing. */
 void services_destroy(struct services *services);
-struct health *services_health(struct services *services);
+/** Ends the calls that would never end by themselves and so hold up a drain. */
+void services_drain(struct services *services);
 
 #endif

@@ -10,6 +10,7 @@
 
 #include "service/auth.h"
 #include "service/observe/access_log.h"
+#include "service/services.h"
 
 uint8_t worker_known_id[SHM_ID_SIZE];
 
@@ -51,7 +52,8 @@ static void fill(struct worker *worker, unsigned users)
 static void load_tokens(struct worker *worker)
 {
     char path[] = "/tmp/rosterd-tokens-XXXXXX";
-    struct auth_report report;
+    char warning[AUTH_WARNING_SIZE];
+    struct fault fault;
     FILE *file = fdopen(mkstemp(path), "w");
     if (file == NULL)
         worker_die(path, "cannot be created");
@@ -59,10 +61,10 @@ static void load_tokens(struct worker *worker)
         fprintf(file, "%040d-%d others\n", i, i);
     fputs(WORKER_TOKEN " bench\n", file);
     fclose(file);
-    worker->auth = auth_load(path, &report);
+    worker->auth = auth_load(path, warning, &fault);
     unlink(path);
     if (worker->auth == NULL)
-        worker_die("tokens", report.fault);
+        worker_die("tokens", fault.text);
 }
 
 static void open_chain(struct worker *worker, unsigned parts)
@@ -88,7 +90,10 @@ void worker_start(struct worker *worker, const char *segment, unsigned users, ui
 {
     struct shm_fault fault;
     struct shm_config config = {.name = segment, .size = 1u << 30, .max_users = max_users};
-    size_t num_names;
+    size_t num_services, num_names;
+    const struct grpc_service *const *services = services_all(&num_services);
+    if (!stats_init(services, num_services))
+        worker_die("counters", "out of memory");
     const char *const *names = stats_names(&num_names);
     if (shm_store_open(&worker->store, &config, &fault) != SHM_OK ||
         shm_actor_join(&worker->actor, worker->store, SHM_ACTOR_WORKER, 0, &fault) != SHM_OK ||
@@ -108,16 +113,16 @@ void worker_start(struct worker *worker, const char *segment, unsigned users, ui
                   .max_header_list_size = 8192,
                   .turn_us = UINT32_MAX / 1000,
                   .max_memory = 16 * 1024 * 1024}};
-    struct user_service_config service = {
+    const struct service_config service = {
         .store = worker->store, .actor = worker->actor, .note = note, .snapshot_max_age = 600000};
     worker->server = grpc_server_create(worker->loop, &grpc);
-    worker->service = user_service_create(&service);
-    struct fault refused;
-    if (!user_service_add(worker->service, worker->server, &refused))
-        worker_die("service", refused.text);
-    worker->stats = stats_create(worker->server,
-                                 shm_counters_row(worker->counters, shm_actor_slot(worker->actor)),
-                                 &worker->board);
+    worker->service = user_service.create(&service);
+    struct fault reason;
+    if (!service_add(&user_service, worker->service, worker->server, &reason))
+        worker_die("service", reason.text);
+    worker->stats = stats_create_for_server(
+        worker->server, shm_counters_row(worker->counters, shm_actor_slot(worker->actor)),
+        &worker->board);
     open_chain(worker, parts);
     fill(worker, users);
 }
@@ -129,7 +134,7 @@ void worker_end(struct worker *worker)
     access_log_destroy(worker->access_log, 1000);
     auth_free(worker->auth);
     stats_destroy(worker->stats);
-    user_service_destroy(worker->service);
+    user_service.destroy(worker->service);
     shm_counters_close(worker->counters);
     shm_actor_leave(worker->actor);
     shm_store_close(worker->store);
@@ -141,6 +146,6 @@ void worker_turn(struct worker *worker)
     grpc_server_run_once(worker->server, 0);
     if (worker->access_log != NULL)
         access_log_flush(worker->access_log);
-    stats_fold(worker->stats, &(struct stats_own){0});
+    stats_fold(worker->stats);
     shm_actor_offline(worker->actor);
 }

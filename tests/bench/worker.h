@@ -10,13 +10,14 @@
 #include "service/observe/stats.h"
 #include "service/users/user_service.h"
 #include "shm/counters.h"
+#include "shm/store.h"
 
 struct worker {
     h2o_loop_t *loop;
     struct shm_store *store;
     struct shm_actor *actor;
     struct shm_counters *counters;
-    struct user_service *service;
+    void *service; /* the data of user_service */
     struct grpc_server *server;
     struct stats *stats;
     struct chain *chain;

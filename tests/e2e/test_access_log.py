@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The access log: one line per call in both formats, whatever texts the call has."""
+"""The access log: one line for each call, in both formats, whatever texts the call has."""
 import itertools
 import json
 import os
@@ -41,7 +41,7 @@ def read_json(line):
 
 
 def read_text(line):
-    """Parses a line of the text format: - means none, and quotes hold what is not plain."""
+    """Parses a line of the text format: - is a missing value; other values may be quoted."""
     fields = {}
     for key, quoted, plain in re.findall(r'(\w+)=(?:"((?:[^"\\]|\\.)*)"|(\S+))(?: |$)', line):
         if plain:
@@ -197,7 +197,7 @@ def test_without_a_file_the_log_goes_to_standard_error(start):
 def test_a_reader_that_hangs_loses_lines_but_no_call(start, tmp_path):
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
-    held = os.open(pipe, os.O_RDWR)  # nothing reads the pipe; it holds 64 kB
+    held = os.open(pipe, os.O_RDWR)  # keeps the pipe open; nothing reads it, and it holds 64 kB
     try:
         rosterd = start("--access-log", "on", "--access-log-file", str(pipe), workers=1)
         with Wire(rosterd.connect()) as connection:
@@ -209,7 +209,7 @@ def test_a_reader_that_hangs_loses_lines_but_no_call(start, tmp_path):
                 for stream in streams:
                     assert connection.wait(stream).grpc_status == 5
         dropped = "rosterd_access_log_dropped_total"
-        # 6,000 lines of 300 bytes are more than pipe and ring hold together.
+        # 6,000 lines of 300 bytes: more than the pipe and the ring can hold
         assert wait_for(lambda: rosterd.inspect("stats")[dropped], 10, "dropped lines") > 0
         assert rosterd.stop(signal.SIGQUIT) == 0
     finally:

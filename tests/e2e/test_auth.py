@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Bearer tokens: which calls need a token, and the format of the token file."""
+"""Bearer tokens: which calls need one, and what a token file must look like."""
 import os
 import subprocess
 

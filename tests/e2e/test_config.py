@@ -45,7 +45,7 @@ def check(text, tmp_path, *arguments, status=1):
     ("listen = 192.0.2.1:1", "listen: 192.0.2.1:1: Cannot assign requested address"),
     ("metrics-listen = unix:/no/such/s", "metrics-listen: unix:/no/such/s: No such file"),
     ("tls-certificate = /no/c\ntls-key = /no/k", "tls-certificate: /no/c: "),
-    ("tls-certificate = /no/c", "tls-key: there is one missing for a tls-certificate"),
+    ("tls-certificate = /no/c", "tls-key: a tls-certificate has no tls-key"),
 ])
 def test_check_names_the_fault_and_changes_nothing(tmp_path, text, said):
     assert check(text, tmp_path).startswith(f"rosterd: {said}")
@@ -118,11 +118,12 @@ def test_log_file_is_reopened_by_usr1(start, tmp_path):
     os.kill(server.worker_pids()[0], 9)
     wait_for(lambda: "killed by signal 9" in log.read_text())
     wait_for(lambda: len(server.worker_pids()) == 2 and have_open(server, access))
-    before = access.read_text().count("\n")  # a late line may already be there
+    # the line of the call before the signal may be in the new file, now or a moment later
+    before = access.read_text().count("\n")
     assert before <= 1
     for _ in range(8):
         call(server)
-    wait_for(lambda: access.read_text().count("\n") == before + 8)
+    wait_for(lambda: access.read_text().count("\n") in (before + 8, 9))
     assert (tmp_path / "access.1").read_text().count("\n") == 1
 
 

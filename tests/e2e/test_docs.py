@@ -36,7 +36,8 @@ def test_readme_shows_options_of_the_server_and_their_defaults():
                                timeout=20).stdout
     rows = re.findall(r"^\| `--([a-z-]+)(?: [A-Z]+)?` \| (.*?) \|", read("README.md"), re.M)
     assert len(rows) > 10 and {name for name, _ in rows} < options_of(ROSTERD)
-    assert f"prints all {len(options_of(ROSTERD))}" in read("README.md")
+    # no number, so that a new option does not touch the README
+    assert "`rosterd --help` prints all options" in re.sub(r"\s+", " ", read("README.md"))
     for name, default in rows:
         shown = re.search(rf"^  --{name} .*\(default (.*)\)$", help_text, re.M)
         if shown:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""grpc.health.v1.Health, as service meshes and probes use it."""
+"""grpc.health.v1.Health, called as service meshes and probes do."""
 import signal
 import subprocess
 
@@ -37,12 +37,12 @@ def test_methods_without_token_accept_only_small_uncompressed_requests(server, n
     path = f"/grpc.health.v1.Health/{name}"
     with Wire(server.connect()) as connection:
         stream = connection.open(path)
-        connection.data(stream, b"\0" + (8193).to_bytes(4, "big"), end=False)  # without the body
+        connection.data(stream, b"\0" + (8193).to_bytes(4, "big"), end=False)  # its data is never sent
         response = connection.wait(stream)
         assert response.grpc_status == 8
         assert response.trailers["grpc-message"] \
             == "message of 8193 bytes is larger than the maximum of 8192"
-        # The flag is checked before the length, and before anything is inflated.
+        # the compression flag is refused before the length is looked at or anything is inflated
         stream = connection.open(path, grpc_encoding="gzip")
         connection.data(stream, b"\1" + (1 << 20).to_bytes(4, "big"), end=False)
         response = connection.wait(stream)
@@ -104,7 +104,7 @@ def test_a_drain_that_waits_for_a_call_reports_not_serving(start):
 
 
 class _Held:
-    """An iterator of one message, which then blocks until released."""
+    """Sends one message and then holds the stream open until it is released."""
 
     def __init__(self):
         import threading

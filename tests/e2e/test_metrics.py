@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""The metrics that Prometheus scrapes, and the HTTP pages for probes."""
+"""/metrics, /healthz and /readyz over HTTP, and the page that describes the metrics."""
 import http.client
 import os
+import pathlib
 import re
 import signal
 import socket
@@ -13,7 +14,7 @@ import grpc
 import pytest
 
 import user_service_pb2 as pb
-from harness import Rosterd, expect, free_port, wait_for
+from harness import PROTO, Rosterd, expect, free_port, wait_for
 
 
 def serve(**settings):
@@ -30,7 +31,7 @@ def server():
 
 
 def get(rosterd, path, verb="GET", body=None):
-    """Returns status, headers and body."""
+    """@return status, headers (names in lower case), body"""
     connection = http.client.HTTPConnection("127.0.0.1", rosterd.metrics_port, timeout=20)
     try:
         connection.request(verb, path, body)
@@ -42,8 +43,8 @@ def get(rosterd, path, verb="GET", body=None):
 
 
 def samples(rosterd):
-    """Returns {name with labels: value}, after checking the format of the whole text."""
-    time.sleep(0.21)  # a request within 200 ms gets the previous text
+    """Scrapes /metrics and checks its form. @return {name with labels: value}"""
+    time.sleep(0.21)  # a text is served for 200 ms: get a new one
     status, headers, text = get(rosterd, "/metrics")
     assert status == 200
     assert headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
@@ -67,7 +68,7 @@ def grown(rosterd, before, name):
 
 
 def settled(rosterd, name, value):
-    """Waits for the value: workers publish counts at the end of a turn."""
+    """Waits until the metric has the value: a turn of the loop adds its counts at its end."""
     return wait_for(lambda: samples(rosterd)[name] == value, 10, f"{name} {value}")
 
 
@@ -144,6 +145,27 @@ def test_table_and_segment_have_metrics(server, stub):
     assert grown(server, before, "rosterd_commits_total") == 1
     assert before["rosterd_users_max"] == 1000000
     assert 0 < before["rosterd_segment_used_bytes"] <= before["rosterd_segment_mapped_bytes"]
+
+
+def test_the_page_names_metrics_that_exist_with_their_types(server):
+    page = (pathlib.Path(PROTO).parent / "docs/metrics.md").read_text(encoding="utf-8")
+    types = dict(re.findall(r"^# TYPE (\S+) (\S+)$", get(server, "/metrics")[2], re.M))
+    rows = re.findall(r"^\| (`.*?`) \| (\w+) \| (.+) \|$", page, re.M)
+    described = {name: kind for names, kind, _ in rows for name in re.findall(r"`(\w+)`", names)}
+    assert len(described) > 30
+    assert described == {name: types.get(name) for name in described}
+    in_segment = {name.partition("{")[0] for name in server.inspect("stats")}
+    assert set(re.findall(r"`((?:rosterd|grpc_server)_\w+)`", page)) <= set(types) | in_segment
+    limits = set(re.findall(r'rosterd_limits_hit_total{limit="(\w+)"}', get(server, "/metrics")[2]))
+    assert limits == set(re.findall(r"`(\w+)`", page[page.index("`limit` is either"):page.index("## The table")]))\
+        - {"limit"}
+
+
+def test_each_metric_has_a_help_text(server):
+    text = get(server, "/metrics")[2]
+    helps = dict(re.findall(r"^# HELP (\S+) (.*)$", text, re.M))
+    assert list(helps) == re.findall(r"^# TYPE (\S+) ", text, re.M)
+    assert all(re.fullmatch(r"[A-Z0-9].*\.", words) for words in helps.values()), helps
 
 
 def test_counters_survive_a_workers_death():

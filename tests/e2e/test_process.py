@@ -2,6 +2,7 @@
 """The server as its operator sees it: options, sockets, signals, and the segment that it leaves."""
 import contextlib
 import os
+import pathlib
 import re
 import signal
 import socket
@@ -13,8 +14,8 @@ import grpc
 import pytest
 
 import user_service_pb2 as pb
-from harness import (ROSTERD, SANITIZED, children, expect, failure, free_port, read_all,
-                     requests, wait_for)
+from harness import (PROTO, ROSTERD, SANITIZED, SHM_INSPECT, children, expect, failure, free_port,
+                     read_all, requests, wait_for)
 from test_chat import Conversation
 
 
@@ -73,6 +74,27 @@ def test_help_and_version_are_printed(option):
     done = subprocess.run([ROSTERD, option], capture_output=True, text=True, timeout=30)
     assert done.returncode == 0 and done.stdout and not done.stderr
     assert ("--listen" if option == "--help" else "rosterd") in done.stdout
+
+
+@pytest.mark.parametrize("program, libraries", [
+    (ROSTERD, ["OpenSSL", "protobuf-c", "zlib", "xxHash", "libh2o", "libdeflate", "liburcu", "inih",
+               "libsystemd"]),
+    (SHM_INSPECT, ["json-c", "ncurses", "liburcu", "xxHash"])])
+def test_version_names_the_commit_and_the_libraries(program, libraries):
+    lines = subprocess.run([program, "--version"], capture_output=True, text=True, check=True,
+                           timeout=30).stdout.splitlines()
+    assert re.fullmatch(rf"{pathlib.Path(program).name} \d+\.\d+\.\d+", lines[0])
+    assert re.fullmatch(r"commit: (?:(?:v[\w.-]+|[0-9a-f]{12})(?:-dirty)?|unknown)", lines[1])
+    root = pathlib.Path(PROTO).parent
+    if (root / ".git").exists():
+        head = subprocess.run(["git", "-C", root, "rev-parse", "HEAD"], capture_output=True,
+                              text=True, timeout=30).stdout.strip()
+        # the build may be of an older commit, but it must know its commit where git does
+        assert head == "" or lines[1] != "commit: unknown"
+    assert [line.partition(":")[0] for line in lines[2:]] == ["runs with", "built with"]
+    told = dict(re.findall(r"([\w-]+) ([\d.]+\w*)(?:,|$)", " ".join(
+        line.partition(": ")[2] + "," for line in lines[2:])))
+    assert sorted(told) == sorted(libraries)
 
 
 def test_value_may_follow_an_equals_sign(start):

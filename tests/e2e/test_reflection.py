@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Clients without a .proto file: reflection by hand, by grpcurl and by ghz."""
+"""Clients without a .proto: reflection called directly, by grpcurl and by ghz."""
 import gzip
 import json
 import subprocess
@@ -17,7 +17,7 @@ NOT_FOUND, INVALID_ARGUMENT = 5, 3
 
 @pytest.fixture(params=["v1", "v1alpha"])
 def ask(server, request):
-    """Sends requests on one stream, and returns the response to each."""
+    """Sends the requests on one stream. @return the response to each"""
     package = f"grpc.reflection.{request.param}"
     kind = message(f"{package}.ServerReflectionRequest")
 

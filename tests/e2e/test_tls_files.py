@@ -177,7 +177,7 @@ def test_a_reload_with_an_encrypted_key_fails_without_blocking(pair, tmp_path):
         wait_for(lambda: shows("Server started"), 30, "its start")
         key.write_text(encrypted_forms(pair, tmp_path)[0].read_text())
         os.kill(pid, signal.SIGHUP)
-        wait_for(lambda: shows("the key is encrypted, and nobody is asked for its password; the "
+        wait_for(lambda: shows("the key is encrypted, and the server never asks for a password; the "
                                "previous configuration stays in force"), 20, "the reason")
         os.kill(pid, signal.SIGTERM)
         assert wait_for(lambda: ended(pid), 20, "its end") == [0]

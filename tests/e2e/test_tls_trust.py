@@ -150,17 +150,17 @@ def test_lists_that_cannot_be_used_are_named(authority, intermediate, pair, clie
     future = authority.revoke(name="future", dates=("20450101000000Z", "20460101000000Z"))
     assert "is not valid before 2045-01-01" in fault(future)
     stranger = Authority(tmp_path, "ca")  # an equal name is not enough
-    assert "is of no authority in tls-client-ca" in fault(stranger.revoke())
-    assert "is of no authority in tls-client-ca" in fault(intermediate.revoke(name="none"))
-    assert "block 1 is no revocation list, but 'CERTIFICATE'" in fault(client.certificate)
+    assert "is of no CA in tls-client-ca" in fault(stranger.revoke())
+    assert "is of no CA in tls-client-ca" in fault(intermediate.revoke(name="none"))
+    assert "block 1 is not a revocation list, but 'CERTIFICATE'" in fault(client.certificate)
     good = pathlib.Path(authority.revoke(name="good")).read_text()
     empty, cut, der = tmp_path / "empty", tmp_path / "cut", tmp_path / "der"
     empty.write_text("")
-    assert "it is empty, or no PEM" in fault(empty)
+    assert "it is empty, or not PEM" in fault(empty)
     cut.write_text(good + good[:len(good) // 2])
     assert "block 2 is damaged" in fault(cut)
     openssl("crl", "-in", authority.revoke(name="good"), "-outform", "DER", "-out", str(der))
-    assert "it is no PEM, but binary" in fault(der)
+    assert "it is not PEM, but binary" in fault(der)
     assert "No such file" in fault(tmp_path / "none")
 
 
@@ -204,9 +204,9 @@ def test_authorities_that_cannot_be_used_are_named(authority, pair, client, tmp_
         assert told.startswith(f"rosterd: tls-client-ca: {path}: it cannot be used: "), told
         return told
     assert "it is empty" in fault("")
-    assert "/CN=client is no authority's certificate" in fault(
+    assert "/CN=client is not the certificate of a CA" in fault(
         pathlib.Path(client.certificate).read_text())
-    assert "/CN=client is no authority's certificate" in fault(
+    assert "/CN=client is not the certificate of a CA" in fault(
         good + pathlib.Path(client.certificate).read_text())
     for spoilt in ("-----BEGIN CERTIFICATE-----\nxxxx\n-----END CERTIFICATE-----\n",
                    "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n",
@@ -214,9 +214,9 @@ def test_authorities_that_cannot_be_used_are_named(authority, pair, client, tmp_
         assert "block 2 is damaged" in fault(good + spoilt)
     assert "2 lines that begin a block, but 1 blocks" in fault(
         good + good.replace("-----BEGIN", "----BEGIN"))
-    assert "something else behind its last block" in fault(good + "garbage\n")
+    assert "something other than comments follows its last block" in fault(good + "garbage\n")
     assert "binary" in fault(good + "\0\1\2")
-    assert "block 1 is no certificate, but 'PRIVATE KEY'" in fault(
+    assert "block 1 is not a certificate, but 'PRIVATE KEY'" in fault(
         pathlib.Path(authority.pair.key).read_text())
 
 

@@ -12,7 +12,7 @@
 
 #include "fuzz.h"
 #include "fuzz_worker.h"
-#include "service/services.h"
+#include "service/users/user_service.h"
 
 enum { PATHS_MAX = 16, MESSAGE_MAX = 16000 };
 

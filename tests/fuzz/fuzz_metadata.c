@@ -16,7 +16,7 @@
 #include "grpc/compress.h"
 #include "grpc/metadata.h"
 #include "grpc/timeout.h"
-#include "service/observe/access_log.h"
+#include "service/observe/access_log_line.h"
 
 static void die(const char *why)
 {

@@ -55,13 +55,14 @@ static void check_value(const struct auth *auth, const char *file, size_t file_l
 static void check_file(const char *file, size_t file_len, const char *value, size_t len)
 {
     char path[64];
-    struct auth_report report;
+    char warning[AUTH_WARNING_SIZE];
+    struct fault fault = {{0}};
     int fd = memfd_create("tokens", MFD_CLOEXEC);
     snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
     if (fd < 0 || write(fd, file, file_len) != (ssize_t)file_len)
         die("no file");
-    struct auth *auth = auth_load(path, &report);
-    if (auth == NULL && report.fault[0] == '\0')
+    struct auth *auth = auth_load(path, warning, &fault);
+    if (auth == NULL && fault.text[0] == '\0')
         die("refused without a reason");
     if (auth != NULL)
         check_value(auth, file, file_len, value, len);

@@ -5,11 +5,19 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
-#include <time.h>
+#include <sys/param.h>
 
 #include <cmocka.h>
 
+#include "base/clock.h"
+#include "base/container_of.h"
+
 struct fixture fixture;
+
+static struct test_stream *test_stream_of(struct http2_stream *http2)
+{
+    return container_of(http2, struct test_stream, http2);
+}
 
 static const struct http2_field type = {"content-type", "text/plain", 12, 10, 1};
 static const struct http2_field trailer = {"x-end", "yes", 5, 3, 2};
@@ -23,7 +31,25 @@ void fixture_finish(struct test_stream *stream)
         http2_stream_send_trailers(&stream->http2, &trailer, 1);
 }
 
-static void flood(struct test_stream *stream)
+void fixture_expect_answer(struct peer *peer, uint32_t id, size_t len)
+{
+    struct peer_frame frame;
+    peer_expect(peer, NGHTTP2_HEADERS, &frame);
+    assert_int_equal(frame.stream_id, id);
+    assert_non_null(strstr(peer->fields, ":status: 200\n"));
+    while (len != 0) {
+        peer_expect(peer, NGHTTP2_DATA, &frame);
+        assert_int_equal(frame.stream_id, id);
+        assert_true(frame.len <= len);
+        len -= frame.len;
+    }
+    peer_expect(peer, NGHTTP2_HEADERS, &frame);
+    assert_int_equal(frame.stream_id, id);
+    assert_true(frame.flags & NGHTTP2_FLAG_END_STREAM);
+    assert_string_equal(peer->fields, "x-end: yes\n");
+}
+
+static void flood_stream(struct test_stream *stream)
 {
     size_t room;
     while (stream->to_send != 0 && (room = http2_stream_room(&stream->http2)) != 0) {
@@ -48,7 +74,7 @@ static void note_fields(const struct http2_request *request)
                              (int)request->fields[i].value.len, request->fields[i].value.base);
 }
 
-static void note(char what)
+static void note_in_log(char what)
 {
     size_t len = strlen(fixture.log);
     if (len + 1 < sizeof(fixture.log))
@@ -57,11 +83,9 @@ static void note(char what)
 
 static void spin(void)
 {
-    struct timespec begin, now;
-    clock_gettime(CLOCK_MONOTONIC, &begin);
-    do
-        clock_gettime(CLOCK_MONOTONIC, &now);
-    while ((now.tv_sec - begin.tv_sec) * 1000000000 + now.tv_nsec - begin.tv_nsec < 3000000);
+    uint64_t until = clock_monotonic_ns() + 3000000;
+    while (clock_monotonic_ns() < until)
+        ;
 }
 
 static void send_body(struct test_stream *stream, size_t len)
@@ -78,7 +102,7 @@ static void send_body(struct test_stream *stream, size_t len)
 
 static void on_request(struct http2_stream *http2, const struct http2_request *request)
 {
-    struct test_stream *stream = (struct test_stream *)http2;
+    struct test_stream *stream = test_stream_of(http2);
     stream->to_send = 0;
     stream->echo = stream->hold = stream->ending = stream->slow = false;
     stream->undelivered = 0;
@@ -106,14 +130,14 @@ static void on_request(struct http2_stream *http2, const struct http2_request *r
     } else if (strncmp(path, "/work/", 6) == 0 || strncmp(path, "/spin/", 6) == 0) {
         if (path[1] == 's')
             spin();
-        note(path[6]);
+        note_in_log(path[6]);
         http2_stream_work(http2, SIZE_MAX);
         fixture_finish(stream);
     } else if (strcmp(path, "/slow") == 0) {
         stream->slow = true;
     } else if (strncmp(path, "/flood/", 7) == 0) {
         stream->to_send = strtoul(path + 7, NULL, 10);
-        flood(stream);
+        flood_stream(stream);
     } else if (strcmp(path, "/early") == 0 || request->end_stream) {
         fixture_finish(stream);
     } else {
@@ -123,12 +147,10 @@ static void on_request(struct http2_stream *http2, const struct http2_request *r
 
 static void on_data(struct http2_stream *http2, uint8_t *data, size_t len, bool end_stream)
 {
-    struct test_stream *stream = (struct test_stream *)http2;
+    struct test_stream *stream = test_stream_of(http2);
     if (fixture.data_bytes < sizeof(fixture.data))
         memcpy(fixture.data + fixture.data_bytes, data,
-               len < sizeof(fixture.data) - fixture.data_bytes
-                   ? len
-                   : sizeof(fixture.data) - fixture.data_bytes);
+               MIN(len, sizeof(fixture.data) - fixture.data_bytes));
     fixture.data_bytes += len;
     if (stream->hold)
         return;
@@ -147,22 +169,22 @@ static void on_trailers(struct http2_stream *http2, const h2o_header_t *fields, 
 {
     (void)fields;
     fixture.trailers += (unsigned)num;
-    fixture_finish((struct test_stream *)http2);
+    fixture_finish(test_stream_of(http2));
 }
 
 static void on_writable(struct http2_stream *http2)
 {
-    struct test_stream *stream = (struct test_stream *)http2;
+    struct test_stream *stream = test_stream_of(http2);
     if (stream->ending)
         fixture_finish(stream);
     else
-        flood(stream);
+        flood_stream(stream);
 }
 
 static void on_turn(struct http2_stream *http2)
 {
-    struct test_stream *stream = (struct test_stream *)http2;
-    note('.');
+    struct test_stream *stream = test_stream_of(http2);
+    note_in_log('.');
     if (--stream->undelivered == 0) {
         fixture_finish(stream);
         return;
@@ -229,7 +251,7 @@ int fixture_teardown(void **state)
     http2_context_destroy(fixture.context);
     timers_destroy(fixture.timers);
     peer_timers = NULL;
-    assert_int_equal(fixture.requests, fixture.closes); /* every stream told exactly once */
+    assert_int_equal(fixture.requests, fixture.closes); /* each stream gets on_close exactly once */
     h2o_evloop_run(fixture.loop, 0);
     h2o_evloop_destroy(fixture.loop);
     return 0;

@@ -1,16 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A handler for tests of http2: it notes what it was told and answers by the
- * path of the request.
- *   /echo     each DATA goes back; trailers at the end
- *   /body/N   N bytes at once, then trailers
- *   /flood/N  N bytes as on_writable asks for them, then trailers
- *   /hold     nothing is consumed or sent until the test does
- *   /early    trailers before the client's end
- *   /work/X   takes all of a turn's work, notes X in the log, trailers
- *   /spin/X   the same, and lasts 3 ms
- *   /slow     takes a byte of its DATA in each turn, notes it as a '.', then trailers
- *   /keep/N   holds N bytes until it is reset; where it may not, it is reset at once
+ * A handler for tests of http2. It records its callbacks, and answers by the request's path:
+ *   /echo     sends each DATA back; trailers at the end
+ *   /body/N   sends N bytes at once, then trailers
+ *   /flood/N  sends N bytes as on_writable allows, then trailers
+ *   /hold     consumes and sends nothing; the test does
+ *   /early    sends trailers before the client has ended the request
+ *   /work/X   uses up the turn's work, notes X in the log, sends trailers
+ *   /spin/X   like /work, and takes 3 ms
+ *   /slow     takes one byte of its DATA in each turn and notes a '.', then sends trailers
+ *   /keep/N   holds N bytes until it is reset; resets the stream where the bytes are refused
  */
 #ifndef ROSTERD_TESTS_HTTP2_FIXTURE_H
 #define ROSTERD_TESTS_HTTP2_FIXTURE_H
@@ -31,20 +30,25 @@ struct fixture {
     unsigned requests, closes, completes, trailers, too_large;
     uint32_t last_error;
     size_t data_bytes;
-    char data[256];    /* the first of them */
-    char fields[1024]; /* of the last request */
+    char data[256];    /* the first bytes */
+    char fields[1024]; /* of the latest request */
     struct test_stream *last;
     char log[256];
-    unsigned refused; /* what /keep and /body could not get */
+    unsigned refused; /* times that /keep and /body were refused memory */
 };
 extern struct fixture fixture;
 
+/** Setup and teardown functions for cmocka. */
 int fixture_setup(void **state);
-/** The same where a connection may hold 256 KiB. */
+/** Like fixture_setup(), with max_memory of 256 KiB. */
 int fixture_setup_with_little_memory(void **state);
-/** The same where a peer that is silent for 60 ms gets a PING, and 60 ms later is given up. */
+/** Like fixture_setup(), with a keepalive: PING after 60 ms of silence, and end after 60 ms more.
+ */
 int fixture_setup_with_keepalive(void **state);
 int fixture_teardown(void **state);
+/** Expects a whole answer with `len` body bytes and the fixture's trailers. */
+void fixture_expect_answer(struct peer *peer, uint32_t stream_id, size_t len);
+/** Ends a stream by trailers, when its body has been sent. */
 void fixture_finish(struct test_stream *stream);
 
 #endif

@@ -41,8 +41,8 @@ void peer_close(struct peer *peer)
 
 struct timers *peer_timers;
 
-/* A turn of the server's loop, and what was due. */
-static void turn(struct peer *peer, int32_t wait)
+/* One turn of the server's loop, with the timers that are due. */
+static void turn_loop(struct peer *peer, int32_t wait)
 {
     h2o_evloop_run(peer->loop, wait);
     if (peer_timers != NULL) {
@@ -63,8 +63,8 @@ size_t peer_send(struct peer *peer, const void *bytes, size_t len)
             continue;
         }
         if (errno != EAGAIN || stuck++ == 200)
-            break; /* closed, or not read any more */
-        turn(peer, 1);
+            break; /* the server has closed or does not read any more */
+        turn_loop(peer, 1);
     }
     return (size_t)(at - (const uint8_t *)bytes);
 }
@@ -146,7 +146,7 @@ void peer_window_update(struct peer *peer, uint32_t id, uint32_t increment)
 void peer_turn(struct peer *peer)
 {
     for (int i = 0; i != 5; i++)
-        turn(peer, 0);
+        turn_loop(peer, 0);
 }
 
 static void receive(struct peer *peer)
@@ -216,7 +216,7 @@ static bool next_within(struct peer *peer, struct peer_frame *frame, unsigned tu
             memmove(peer->in, peer->in + peer->used, peer->in_len - peer->used);
         peer->in_len -= peer->used;
         peer->used = 0;
-        turn(peer, wait);
+        turn_loop(peer, wait);
         receive(peer);
     }
     return false;
@@ -265,6 +265,49 @@ void peer_expect_eof(struct peer *peer)
     while (peer_next(peer, &frame))
         ;
     assert_true(peer->eof);
+}
+
+void peer_expect_end(struct peer *peer, uint32_t id)
+{
+    struct peer_frame frame;
+    peer_expect(peer, NGHTTP2_HEADERS, &frame);
+    assert_int_equal(frame.stream_id, id);
+    assert_true(peer_ends_stream(&frame));
+}
+
+void peer_expect_rst(struct peer *peer, uint32_t id, uint32_t error)
+{
+    struct peer_frame frame;
+    peer_expect(peer, NGHTTP2_RST_STREAM, &frame);
+    assert_int_equal(frame.stream_id, id);
+    assert_int_equal(peer_u32(frame.payload), error);
+}
+
+void peer_expect_goaway(struct peer *peer, uint32_t error)
+{
+    struct peer_frame frame;
+    peer_expect(peer, NGHTTP2_GOAWAY, &frame);
+    assert_int_equal(peer_u32(frame.payload + 4), error);
+    peer_expect_eof(peer);
+}
+
+void peer_finish_drain(struct peer *peer, uint32_t last_id)
+{
+    struct peer_frame frame;
+    peer_frame(peer, NGHTTP2_PING, NGHTTP2_FLAG_ACK, 0, "drain\0\0\0", 8);
+    peer_expect(peer, NGHTTP2_GOAWAY, &frame);
+    assert_int_equal(peer_u32(frame.payload), last_id);
+}
+
+void peer_send_messages(struct peer *peer, uint32_t stream_id, unsigned count, size_t len)
+{
+    static const char bytes[8] = "message";
+    assert_true(len <= sizeof(bytes));
+    for (unsigned i = 0; i < count; i++) {
+        peer_frame(peer, NGHTTP2_DATA, 0, stream_id, bytes, len);
+        if (i % 1000 == 0)
+            peer_turn(peer);
+    }
 }
 
 uint32_t peer_u32(const uint8_t *bytes)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The smallest server on http2.h, for clients that test the protocol alone:
- * every request is answered by a short body and a trailer.
- * Usage: plain_server PORT (0: any; the port is printed)
+ * A minimal server on http2.h, for clients that test the protocol, such as h2spec. It answers each
+ * request with a short body and a trailer.
+ * Usage: plain_server PORT (0: any free port, which is printed)
  */
 #include <arpa/inet.h>
 #include <stdio.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Frames that come late, or over and over, for streams that are gone; and what the peer's table is
- * told. */
+/* Frames that come late, or again and again, for closed streams; and size updates of the peer's
+ * table. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -11,7 +11,7 @@
 
 enum { FRAMES_MAX = 300000 };
 
-/* A stream that the server has ended and reset before the client's end. */
+/* A stream that the server has ended and reset before the client has ended it. */
 static struct peer *connect_with_a_reset_stream(void)
 {
     struct peer *peer = peer_connect(fixture.context, true);
@@ -23,7 +23,7 @@ static struct peer *connect_with_a_reset_stream(void)
     return peer;
 }
 
-/* Drained down to its last GOAWAY, which says 1; stream 1 is open and echoes. */
+/* Drains a connection until its final GOAWAY, which names stream 1. Stream 1 is open and echoes. */
 static struct peer *connect_and_drain(void)
 {
     struct peer *peer = peer_connect(fixture.context, true);
@@ -32,10 +32,16 @@ static struct peer *connect_and_drain(void)
     peer_expect(peer, NGHTTP2_HEADERS, &frame);
     http2_context_shutdown(fixture.context);
     peer_expect(peer, NGHTTP2_GOAWAY, &frame);
-    peer_frame(peer, NGHTTP2_PING, NGHTTP2_FLAG_ACK, 0, "drain\0\0\0", 8);
-    peer_expect(peer, NGHTTP2_GOAWAY, &frame);
-    assert_int_equal(peer_u32(frame.payload), 1);
+    peer_finish_drain(peer, 1);
     return peer;
+}
+
+static void expect_next_call_is_served(struct peer *peer)
+{
+    struct peer_frame frame;
+    peer_request(peer, 3, true, "/body/1", NULL);
+    peer_expect(peer, NGHTTP2_HEADERS, &frame);
+    assert_int_equal(frame.stream_id, 3);
 }
 
 static void expect_echo_and_end(struct peer *peer)
@@ -48,9 +54,9 @@ static void expect_echo_and_end(struct peer *peer)
     peer_expect_eof(peer);
 }
 
-/* How many of these it takes; FRAMES_MAX: the connection stands them all. */
-static unsigned flood(struct peer *peer, uint8_t type, uint8_t flags, uint32_t id,
-                      const char *payload, size_t len)
+/* Sends such frames until the connection ends. @return their number; FRAMES_MAX: it never ends */
+static unsigned flood_frames(struct peer *peer, uint8_t type, uint8_t flags, uint32_t id,
+                             const char *payload, size_t len)
 {
     struct peer_frame frame = {.type = 0};
     unsigned sent = 0;
@@ -71,16 +77,17 @@ static void every_frame_for_a_reset_stream_is_counted(void **state)
 {
     (void)state;
     static const char padding[] = {4, 0, 0, 0, 0};
-    assert_true(flood(connect_with_a_reset_stream(), NGHTTP2_DATA, 0, 1, NULL, 0) < 2000);
-    assert_true(flood(connect_with_a_reset_stream(), NGHTTP2_DATA, NGHTTP2_FLAG_END_STREAM, 1, NULL,
-                      0) < 5000);
-    assert_true(flood(connect_with_a_reset_stream(), NGHTTP2_DATA, NGHTTP2_FLAG_PADDED, 1, padding,
-                      5) < 2000);
-    assert_true(flood(connect_with_a_reset_stream(), NGHTTP2_DATA, 0, 1, "x", 1) < 200000);
-    assert_true(flood(connect_with_a_reset_stream(), NGHTTP2_HEADERS,
-                      NGHTTP2_FLAG_END_HEADERS | NGHTTP2_FLAG_END_STREAM, 1, NULL, 0) < 5000);
-    assert_true(flood(connect_with_a_reset_stream(), NGHTTP2_GOAWAY, 0, 0, "\0\0\0\0\0\0\0\0", 8) <
-                5000);
+    assert_true(flood_frames(connect_with_a_reset_stream(), NGHTTP2_DATA, 0, 1, NULL, 0) < 2000);
+    assert_true(flood_frames(connect_with_a_reset_stream(), NGHTTP2_DATA, NGHTTP2_FLAG_END_STREAM,
+                             1, NULL, 0) < 5000);
+    assert_true(flood_frames(connect_with_a_reset_stream(), NGHTTP2_DATA, NGHTTP2_FLAG_PADDED, 1,
+                             padding, 5) < 2000);
+    assert_true(flood_frames(connect_with_a_reset_stream(), NGHTTP2_DATA, 0, 1, "x", 1) < 200000);
+    assert_true(flood_frames(connect_with_a_reset_stream(), NGHTTP2_HEADERS,
+                             NGHTTP2_FLAG_END_HEADERS | NGHTTP2_FLAG_END_STREAM, 1, NULL,
+                             0) < 5000);
+    assert_true(flood_frames(connect_with_a_reset_stream(), NGHTTP2_GOAWAY, 0, 0,
+                             "\0\0\0\0\0\0\0\0", 8) < 5000);
 }
 
 static void padding_alone_on_an_open_stream_is_counted(void **state)
@@ -89,23 +96,16 @@ static void padding_alone_on_an_open_stream_is_counted(void **state)
     static const char padding[] = {4, 0, 0, 0, 0};
     struct peer *peer = peer_connect(fixture.context, true);
     peer_request(peer, 1, false, "/hold", NULL);
-    assert_true(flood(peer, NGHTTP2_DATA, NGHTTP2_FLAG_PADDED, 1, padding, 5) < 2000);
+    assert_true(flood_frames(peer, NGHTTP2_DATA, NGHTTP2_FLAG_PADDED, 1, padding, 5) < 2000);
 }
 
-/* They were all on their way when the server had enough: a stream's window in small messages. */
-static void small_messages_that_crossed_a_reset_harm_nobody(void **state)
+/* A stream's window full of small messages may be under way when the server resets the stream. */
+static void small_messages_that_crossed_a_reset_do_no_harm(void **state)
 {
     (void)state;
     struct peer *peer = connect_with_a_reset_stream();
-    struct peer_frame frame;
-    for (int i = 0; i < HTTP2_STREAM_WINDOW / 8; i++) {
-        peer_frame(peer, NGHTTP2_DATA, 0, 1, "12345678", 8);
-        if (i % 1000 == 0)
-            peer_turn(peer);
-    }
-    peer_request(peer, 3, true, "/body/1", NULL);
-    peer_expect(peer, NGHTTP2_HEADERS, &frame);
-    assert_int_equal(frame.stream_id, 3);
+    peer_send_messages(peer, 1, HTTP2_STREAM_WINDOW / 8, 8);
+    expect_next_call_is_served(peer);
     peer_close(peer);
 }
 
@@ -113,16 +113,9 @@ static void messages_of_an_open_stream_are_never_counted(void **state)
 {
     (void)state;
     struct peer *peer = peer_connect(fixture.context, true);
-    struct peer_frame frame;
     peer_request(peer, 1, false, "/hold", NULL);
-    for (int i = 0; i < 100000; i++) {
-        peer_frame(peer, NGHTTP2_DATA, 0, 1, "x", 1);
-        if (i % 1000 == 0)
-            peer_turn(peer);
-    }
-    peer_request(peer, 3, true, "/body/1", NULL);
-    peer_expect(peer, NGHTTP2_HEADERS, &frame);
-    assert_int_equal(frame.stream_id, 3);
+    peer_send_messages(peer, 1, 100000, 1);
+    expect_next_call_is_served(peer);
     peer_close(peer);
 }
 
@@ -146,7 +139,7 @@ static void frames_above_the_last_goaway_are_ignored(void **state)
     peer_close(peer);
 }
 
-/* The trailers of what was opened before are decoded with a table in step. */
+/* Refused requests change the dynamic table, which the trailers of an older stream then use. */
 static void table_is_in_step_behind_streams_that_are_not_served(void **state)
 {
     (void)state;
@@ -156,7 +149,7 @@ static void table_is_in_step_behind_streams_that_are_not_served(void **state)
     uint8_t block[64];
     peer_request(peer, 3, true, "/echo", "x-also", "entered", NULL);
     ssize_t len = nghttp2_hd_deflate_hd(peer->deflater, block, sizeof(block), &field, 1);
-    assert_int_equal(len, 1); /* an index */
+    assert_int_equal(len, 1); /* one index */
     peer_frame(peer, NGHTTP2_HEADERS, NGHTTP2_FLAG_END_HEADERS | NGHTTP2_FLAG_END_STREAM, 1, block,
                1);
     peer_expect(peer, NGHTTP2_HEADERS, &frame);
@@ -197,13 +190,13 @@ static void ack_of_another_ping_does_not_end_the_grace(void **state)
     peer_frame(peer, NGHTTP2_PING, NGHTTP2_FLAG_ACK, 0, "keepaliv", 8);
     peer_frame(peer, NGHTTP2_PING, NGHTTP2_FLAG_ACK, 0, "whatever", 8);
     peer_expect_quiet(peer);
-    peer_request(peer, 3, true, "/body/1", NULL); /* has not seen the GOAWAY: is served */
-    peer_expect(peer, NGHTTP2_HEADERS, &frame);
-    assert_int_equal(frame.stream_id, 3);
+    /* a request that was sent before the GOAWAY was seen */
+    expect_next_call_is_served(peer);
     peer_close(peer);
 }
 
-/* A table size that was smaller for a moment is told, in one frame or in several. */
+/* A table size that was smaller for a moment must be acknowledged by a size update, whether it came
+ * in one SETTINGS frame or in several. */
 static void smallest_table_size_of_several_is_told(void **state)
 {
     (void)state;
@@ -218,9 +211,9 @@ static void smallest_table_size_of_several_is_told(void **state)
         uint8_t payload[18];
         for (uint32_t id = 1; id < 9; id += 2) {
             peer_request(peer, id, true, "/early", NULL);
-            peer_expect(peer, NGHTTP2_HEADERS, &frame); /* libnghttp2 checks the updates */
+            peer_expect(peer, NGHTTP2_HEADERS, &frame); /* libnghttp2 checks the size updates */
             assert_string_equal(peer->fields, ":status: 200\ncontent-type: text/plain\n");
-            if (id == 3) /* of the first block after the change: */
+            if (id == 3) /* the first block after the change */
                 assert_int_equal(frame.payload[0] & 0xe0, 0x20);
             peer_expect(peer, NGHTTP2_HEADERS, &frame);
             if (id != 1)
@@ -249,7 +242,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(every_frame_for_a_reset_stream_is_counted),
         T(padding_alone_on_an_open_stream_is_counted),
-        T(small_messages_that_crossed_a_reset_harm_nobody),
+        T(small_messages_that_crossed_a_reset_do_no_harm),
         T(messages_of_an_open_stream_are_never_counted),
         T(frames_above_the_last_goaway_are_ignored),
         T(table_is_in_step_behind_streams_that_are_not_served),

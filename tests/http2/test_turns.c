@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What a connection may do before the others are served, and what it may make us hold. */
+/* Bounds of a connection's turn, and of the memory that it makes us hold. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -18,16 +18,15 @@ static void work(struct peer *peer, uint32_t first_id, unsigned count, const cha
         peer_request(peer, first_id + 2 * i, true, path, NULL);
 }
 
-static void expect_answer(struct peer *peer, uint32_t id)
+static void expect_empty_answer(struct peer *peer, uint32_t id)
 {
     struct peer_frame frame;
     peer_expect(peer, NGHTTP2_HEADERS, &frame);
     assert_int_equal(frame.stream_id, id);
-    peer_expect(peer, NGHTTP2_HEADERS, &frame);
-    assert_true(peer_ends_stream(&frame));
+    peer_expect_end(peer, id);
 }
 
-static void who_asks_for_little_is_served_between_those_who_ask_for_much(void **state)
+static void small_request_is_served_between_large_ones(void **state)
 {
     (void)state;
     struct peer *much = peer_connect(fixture.context, true),
@@ -37,15 +36,15 @@ static void who_asks_for_little_is_served_between_those_who_ask_for_much(void **
     work(much, 1, 5, "/work/m");
     work(little, 1, 1, "/work/l");
     for (uint32_t id = 1; id <= 9; id += 2)
-        expect_answer(much, id);
-    expect_answer(little, 1);
-    /* which event libh2o brings first is its own affair */
+        expect_empty_answer(much, id);
+    expect_empty_answer(little, 1);
+    /* libh2o may report the events in any order */
     assert_true(strcmp(fixture.log, "mlmmmm") == 0 || strcmp(fixture.log, "lmmmmm") == 0);
     peer_close(much);
     peer_close(little);
 }
 
-static void those_who_ask_for_much_take_turns(void **state)
+static void large_requests_take_turns(void **state)
 {
     (void)state;
     struct peer *a = peer_connect(fixture.context, true), *b = peer_connect(fixture.context, true);
@@ -54,15 +53,15 @@ static void those_who_ask_for_much_take_turns(void **state)
     work(a, 1, 4, "/work/a");
     work(b, 1, 4, "/work/b");
     for (uint32_t id = 1; id <= 7; id += 2) {
-        expect_answer(a, id);
-        expect_answer(b, id);
+        expect_empty_answer(a, id);
+        expect_empty_answer(b, id);
     }
     assert_true(strcmp(fixture.log, "abababab") == 0 || strcmp(fixture.log, "babababa") == 0);
     peer_close(a);
     peer_close(b);
 }
 
-static void strangers_who_ask_for_much_do_not_all_have_a_turn_at_once(void **state)
+static void new_connections_with_large_requests_do_not_all_have_a_turn_at_once(void **state)
 {
     enum { STRANGERS = 10 };
     struct peer *strangers[STRANGERS];
@@ -75,7 +74,8 @@ static void strangers_who_ask_for_much_do_not_all_have_a_turn_at_once(void **sta
         work(strangers[i], 1, 1, "/spin/s");
     h2o_evloop_run(fixture.loop, 0);
     assert_int_equal(strlen(fixture.log), HTTP2_OVERS_MAX);
-    (void)http2_context_run(fixture.context); /* one, for it takes longer than all of them may */
+    (void)http2_context_run(
+        fixture.context); /* one turn only: it lasts longer than HTTP2_WAITING_US */
     assert_int_equal(strlen(fixture.log), HTTP2_OVERS_MAX + 1);
     while (http2_context_run(fixture.context))
         ;
@@ -122,14 +122,14 @@ static void connections_that_wait_may_be_lost_or_destroyed(void **state)
     peer_turn(kept);
     work(lost, 1, 10, "/work/x");
     work(kept, 1, 10, "/work/y");
-    h2o_evloop_run(fixture.loop, 0); /* each had a turn, and waits for the next */
+    h2o_evloop_run(fixture.loop, 0); /* each connection had a turn, and waits for the next one */
     assert_int_equal(strlen(fixture.log), 2);
     assert_true(http2_context_pending(fixture.context));
     close(lost->fd);
     (void)http2_context_run(fixture.context);
     peer_close(lost);
     peer_close(kept);
-    /* what waits still goes with the context */
+    /* connections that still wait are destroyed with the context */
 }
 
 static void requests_beyond_a_turn_are_all_answered(void **state)
@@ -150,7 +150,7 @@ static void requests_beyond_a_turn_are_all_answered(void **state)
     peer_close(peer);
 }
 
-/* It is never read as an event, for there is always more of it than a turn takes. */
+/* This connection always has more input than a turn handles, so its socket is never watched. */
 static void busy_connection_is_no_silent_one(void **state)
 {
     (void)state;
@@ -169,7 +169,8 @@ static void busy_connection_is_no_silent_one(void **state)
     peer_close(peer);
 }
 
-/* Each has all streams send a byte, and each of these frames would earn credit. */
+/* Each SETTINGS frame makes all streams send one byte, and each of these DATA frames earns credit.
+ */
 static void windows_that_open_by_a_byte_end_in_calm(void **state)
 {
     (void)state;
@@ -200,12 +201,13 @@ static void what_a_connection_holds_is_bounded(void **state)
     for (uint32_t id = 1; id <= 9; id += 2)
         peer_request(peer, id, false, "/keep/40000", NULL);
     peer_turn(peer);
-    assert_int_equal(fixture.refused, 0); /* an eighth is left for what must be kept */
+    /* an eighth of max_memory is left for what must be kept */
+    assert_int_equal(fixture.refused, 0);
     peer_request(peer, 11, false, "/keep/40000", NULL);
     peer_expect(peer, NGHTTP2_RST_STREAM, &frame);
     assert_int_equal(frame.stream_id, 11);
     assert_int_equal(fixture.refused, 1);
-    /* it is the connection's bound, not all connections' */
+    /* the bound is that of one connection, not of all */
     other = peer_connect(fixture.context, true);
     peer_turn(other);
     peer_request(other, 1, false, "/keep/200000", NULL);
@@ -243,7 +245,7 @@ static void replies_that_wait_are_held_and_bounded(void **state)
     peer_expect(peer, NGHTTP2_RST_STREAM, &frame);
     assert_int_equal(frame.stream_id, 3);
     assert_int_equal(fixture.refused, 1);
-    /* the first one is whole, and when it was read there is room again */
+    /* the first answer is complete, and once it has been read there is room again */
     peer_window_update(peer, 1, 100000);
     peer_window_update(peer, 0, 100000);
     size_t got = 0;
@@ -283,9 +285,9 @@ int main(void)
 #define SMALL(name)                                                                                \
     cmocka_unit_test_setup_teardown(name, fixture_setup_with_little_memory, fixture_teardown)
     const struct CMUnitTest tests[] = {
-        TEST(who_asks_for_little_is_served_between_those_who_ask_for_much),
-        TEST(those_who_ask_for_much_take_turns),
-        TEST(strangers_who_ask_for_much_do_not_all_have_a_turn_at_once),
+        TEST(small_request_is_served_between_large_ones),
+        TEST(large_requests_take_turns),
+        TEST(new_connections_with_large_requests_do_not_all_have_a_turn_at_once),
         TEST(a_handler_that_stops_goes_on_turn_by_turn),
         TEST(a_stopped_stream_that_is_reset_goes_on_no_more),
         TEST(connections_that_wait_may_be_lost_or_destroyed),

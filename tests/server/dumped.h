@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What of a test's memory a core dump would have; after cmocka.h. */
+/* Whether a core dump contains memory of a test. Include it after cmocka.h. */
 #ifndef ROSTERD_TESTS_SERVER_DUMPED_H
 #define ROSTERD_TESTS_SERVER_DUMPED_H
 
@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Whether a core dump leaves out the mapping that this lies in. */
+/* Whether core dumps leave out the mapping that contains this address. */
 static inline bool is_left_out(const void *of)
 {
     char line[512];

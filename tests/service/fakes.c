@@ -20,7 +20,7 @@ char fake_note[256];
 
 struct grpc_server {
     struct timers *timers;
-    struct user_service *users;
+    void *users; /* the data of user_service */
     const struct grpc_service *service;
     void *data;
 };
@@ -32,15 +32,16 @@ static void note(const char *line)
 
 struct grpc_server *fake_server_create(void)
 {
-    static const struct user_service_config config = {.note = note, .snapshot_max_age = 600000};
+    static const struct service_config config = {.note = note, .snapshot_max_age = 600000};
     struct grpc_server *server = calloc(1, sizeof(*server));
     assert_non_null(server);
     fake_store = (struct fake_store){.room = UINT64_MAX};
     fake_now = 1000;
     fake_note[0] = '\0';
     server->timers = timers_create(fake_now);
-    server->users = user_service_create(&config);
-    assert_true(user_service_add(server->users, server, NULL));
+    server->users = user_service.create(&config);
+    assert_non_null(server->users);
+    assert_true(service_add(&user_service, server->users, server, NULL));
     return server;
 }
 
@@ -48,7 +49,7 @@ void fake_server_destroy(struct grpc_server *server)
 {
     assert_int_equal(fake_store.snapshots, 0);
     assert_int_equal(timers_wait(server->timers, fake_now), -1); /* none is armed */
-    user_service_destroy(server->users);
+    user_service.destroy(server->users);
     timers_destroy(server->timers);
     free(server);
 }
@@ -250,7 +251,7 @@ void shm_store_info(struct shm_store *store, struct shm_info *info)
     *info = (struct shm_info){.max_users = 12345, .snapshot_max_bytes = 256 << 20};
 }
 
-/* User names in the table, where they are unique. */
+/* The user names in the table, if they are unique. */
 static struct {
     uint32_t len;
     uint8_t bytes[SHM_KEY_MAX];

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A runtime and a store that do as a test tells them, under the handlers of
- * UserService: lock contention, a full table, a slow reader, all on demand.
+ * A fake gRPC runtime and a fake store for the handlers of UserService. A test sets what they do:
+ * lock contention, a full table, a slow reader.
  */
 #ifndef ROSTERD_TESTS_SERVICE_FAKES_H
 #define ROSTERD_TESTS_SERVICE_FAKES_H
@@ -16,7 +16,7 @@ struct grpc_call {
     const void *connection;
     void *state;
     struct grpc_arena arena;
-    /* what the handler did */
+    /* what the handler did, and what the test allows */
     uint8_t out[1 << 20]; /* the last message */
     size_t out_len;
     unsigned messages; /* sent */
@@ -27,39 +27,39 @@ struct grpc_call {
     char token[64]; /* next-page-token */
     bool paused, wants_write;
     size_t work;       /* ns, taken from the connection's turn */
-    unsigned writable; /* how many messages there is room for */
+    unsigned writable; /* messages that there is room for */
 };
 
 struct fake_store {
-    unsigned busy;      /* so many inserts find the lock taken */
-    bool busy_by_turns; /* every second one does */
+    unsigned busy;      /* how many of the next inserts find the lock taken */
+    bool busy_by_turns; /* every second insert finds the lock taken */
     uint64_t room;      /* users that still fit */
-    unsigned inserts;   /* that were tried */
-    unsigned largest;   /* users of one insert */
+    unsigned inserts;   /* calls of shm_users_insert() */
+    unsigned largest;   /* the most users of one insert */
     uint64_t users;     /* in the table; the n-th has sequence number n and body "n" */
     unsigned snapshots; /* open */
-    unsigned collide;   /* so many inserts find their last id taken */
-    bool pins_taken;
-    unsigned pins;  /* that there are, one for each snapshot; 0: all share one */
-    bool pins_keep; /* memory: those of ended snapshots are not free yet */
+    unsigned collide;   /* how many of the next inserts find the id of their last user taken */
+    bool pins_taken;    /* no snapshot can begin */
+    unsigned pins;      /* how many there are, one for each snapshot; 0: all snapshots share one */
+    bool pins_keep;     /* the pins of ended snapshots still keep memory and are not free */
     bool pin_used[256];
-    bool unique;         /* user names are */
-    uint64_t submitted;  /* users of all inserts, whatever came of them */
-    bool revoked;        /* every snapshot is */
-    uint64_t dead_after; /* after this user a listing has deleted ones to pass, */
-    unsigned dead_steps; /* for so many steps */
+    bool unique;         /* user names are unique */
+    uint64_t submitted;  /* users of all inserts, whatever their results */
+    bool revoked;        /* all snapshots are revoked */
+    uint64_t dead_after; /* behind this user a listing has deleted users to pass ... */
+    unsigned dead_steps; /* ... in so many steps */
 };
 extern struct fake_store fake_store;
 extern uint64_t fake_now;
-extern const void *fake_connection; /* of the calls that are opened */
+extern const void *fake_connection; /* of the calls that are opened from now on */
 extern char fake_note[256];         /* the last line noted */
 
 struct grpc_server *fake_server_create(void);
 void fake_server_destroy(struct grpc_server *server);
-/** Time goes by, a millisecond at a time; timers fire. */
+/** Lets time pass, one millisecond at a time; timers fire. */
 void fake_pass(struct grpc_server *server, unsigned ms);
 struct grpc_call *fake_call_open(struct grpc_server *server, const char *method);
-/** The call's end, as the runtime tells it; frees it. */
+/** Ends the call as the runtime does: calls on_end and frees the call. */
 void fake_call_end(struct grpc_call *call, enum grpc_status status);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What a token file may hold, and who is let in by it. */
+/* Token files: their format, and which authorization fields match a token. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -16,7 +16,8 @@
 #include "service/core/chain.h"
 
 static char path[] = "/tmp/rosterd-test-auth-XXXXXX";
-static struct auth_report report;
+static char warning[AUTH_WARNING_SIZE];
+static struct fault fault;
 
 static void write_file(const void *text, size_t len)
 {
@@ -30,7 +31,7 @@ static void write_file(const void *text, size_t len)
 static struct auth *load(const char *text)
 {
     write_file(text, strlen(text));
-    return auth_load(path, &report);
+    return auth_load(path, warning, &fault);
 }
 
 static const char *name_of(const struct auth *auth, const char *value)
@@ -45,7 +46,7 @@ static void each_token_has_its_name(void **state)
     struct auth *auth = load("# the team's\n\n  aaaaaaaaaaaaaaaaaaaaaaaa \t ops  \r\n"
                              "bbbbbbbbbbbbbbbbbbbbbbbb ci\nbbbbbbbbbbbbbbbbbbbbbbbc ci");
     assert_non_null(auth);
-    assert_string_equal(report.warning, "");
+    assert_string_equal(warning, "");
     assert_int_equal(auth_count(auth), 3);
     assert_string_equal(name_of(auth, "Bearer aaaaaaaaaaaaaaaaaaaaaaaa"), "ops");
     assert_string_equal(name_of(auth, "Bearer bbbbbbbbbbbbbbbbbbbbbbbb"), "ci");
@@ -86,7 +87,7 @@ static void whatever_differs_is_nobody(void **state)
     auth_free(auth);
 }
 
-/* The number with zeros in front. @return its length, `width` */
+/* Writes the number with leading zeros. @return its length, `width` */
 static size_t padded(char *out, size_t width, int number)
 {
     char digits[16];
@@ -108,7 +109,7 @@ static void tokens_of_any_length_are_found_among_thousands(void **state)
     len += padded(text + len, AUTH_TOKEN_MAX, 7);
     len += (size_t)sprintf(text + len, " longest\n");
     write_file(text, len);
-    struct auth *auth = auth_load(path, &report);
+    struct auth *auth = auth_load(path, warning, &fault);
     assert_non_null(auth);
     assert_int_equal(auth_count(auth), 2001);
     for (int i = 1; i <= 2000; i++) {
@@ -116,7 +117,7 @@ static void tokens_of_any_length_are_found_among_thousands(void **state)
         sprintf(name, "token-%d", i);
         padded(value + sprintf(value, "Bearer "), 16 + (size_t)i, i);
         assert_string_equal(name_of(auth, value), name);
-        value[7] = '1'; /* its first character, and then its last */
+        value[7] = '1'; /* the first character is wrong, then the last one */
         assert_string_equal(name_of(auth, value), "nobody");
         value[7] = '0';
         value[strlen(value) - 1] ^= 1;
@@ -148,9 +149,9 @@ static void fault_names_the_file_the_line_and_what_was_expected(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         assert_null(load(cases[i].text));
-        assert_non_null(strstr(report.fault, path));
-        assert_non_null(strstr(report.fault, cases[i].fault));
-        assert_null(strstr(report.fault, "same")); /* a token is told nobody */
+        assert_non_null(strstr(fault.text, path));
+        assert_non_null(strstr(fault.text, cases[i].fault));
+        assert_null(strstr(fault.text, "same")); /* a message never contains a token */
     }
 }
 
@@ -160,19 +161,19 @@ static void overlong_token_or_name_is_refused(void **state)
     char text[AUTH_TOKEN_MAX + 32];
     strcpy(text + padded(text, AUTH_TOKEN_MAX + 1, 1), " x\n");
     assert_null(load(text));
-    assert_non_null(strstr(report.fault, "the token is longer than 4096 bytes"));
+    assert_non_null(strstr(fault.text, "the token is longer than 4096 bytes"));
     padded(text + sprintf(text, "token "), AUTH_NAME_MAX + 1, 1);
     assert_null(load(text));
-    assert_non_null(strstr(report.fault, "the name is longer than 64 bytes"));
+    assert_non_null(strstr(fault.text, "the name is longer than 64 bytes"));
 }
 
 static void what_is_no_file_is_refused(void **state)
 {
     (void)state;
-    assert_null(auth_load("/nonexistent/tokens", &report));
-    assert_string_equal(report.fault, "/nonexistent/tokens: No such file or directory");
-    assert_null(auth_load("/tmp", &report));
-    assert_string_equal(report.fault, "/tmp: it is no regular file");
+    assert_null(auth_load("/nonexistent/tokens", warning, &fault));
+    assert_string_equal(fault.text, "/nonexistent/tokens: No such file or directory");
+    assert_null(auth_load("/tmp", warning, &fault));
+    assert_string_equal(fault.text, "/tmp: it is no regular file");
 }
 
 static void file_that_others_may_read_is_warned_of(void **state)
@@ -180,12 +181,12 @@ static void file_that_others_may_read_is_warned_of(void **state)
     (void)state;
     write_file("secretsecretsecret me\n", 22);
     chmod(path, 0640);
-    struct auth *auth = auth_load(path, &report);
-    assert_string_equal(report.warning, "");
+    struct auth *auth = auth_load(path, warning, &fault);
+    assert_string_equal(warning, "");
     auth_free(auth);
     chmod(path, 0644);
-    auth = auth_load(path, &report);
-    assert_non_null(strstr(report.warning, "every user of this machine may read the tokens"));
+    auth = auth_load(path, warning, &fault);
+    assert_non_null(strstr(warning, "every user of this machine may read the tokens"));
     auth_free(auth);
 }
 
@@ -193,15 +194,15 @@ static void short_token_is_warned_of(void **state)
 {
     (void)state;
     struct auth *auth = load("secretsecretsecret me\nhunter2 you\n");
-    assert_non_null(strstr(report.warning, "the token of line 2 has fewer than 16 characters"));
-    assert_null(strstr(report.warning, "hunter2"));
+    assert_non_null(strstr(warning, "the token of line 2 has fewer than 16 characters"));
+    assert_null(strstr(warning, "hunter2"));
     auth_free(auth);
 }
 
-/* ---- the step: a call of which the linker has these functions here ---- */
+/* ---- the step in the chain; the linker replaces the functions of a call by those below ---- */
 
 static struct {
-    char authorization[64]; /* its metadata */
+    char authorization[64]; /* the metadata of the call */
     const char *service, *identity;
 } asked;
 

@@ -276,7 +276,7 @@ static void growth_without_an_allocation_is_refused_and_works_again(void **state
     }
 }
 
-/* Sets the hint of the last refusal to this time. @return how often memory was asked for */
+/* Makes inserts, all of which are refused. @return how often they asked for memory */
 static unsigned refuse(struct fixture *f, unsigned inserts, uint64_t next)
 {
     unsigned before = space_calls();

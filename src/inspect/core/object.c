@@ -25,8 +25,8 @@ struct json_object *object_new_text(const void *bytes, size_t len)
     char *clean = memory_new_array(3 * len + 1, 1), *to = clean;
     while (at < end) {
         uint32_t code;
-        size_t used = text_next(at, (size_t)(end - at), &code);
-        if (code == TEXT_REPLACEMENT)
+        size_t used = utf8_next_lossy(at, (size_t)(end - at), &code);
+        if (code == UTF8_REPLACEMENT)
             to = mempcpy(to, TEXT_REPLACEMENT_UTF8, sizeof(TEXT_REPLACEMENT_UTF8) - 1);
         else
             to = mempcpy(to, at, used);
@@ -84,7 +84,7 @@ void object_print(FILE *out, struct json_object *value)
      * an escape means the same character. */
     while (at < end) {
         uint32_t code;
-        size_t used = text_next(at, (size_t)(end - at), &code);
+        size_t used = utf8_next_lossy(at, (size_t)(end - at), &code);
         if (utf8_steers(code))
             fprintf(out, "\\u%04x", (unsigned)code);
         else

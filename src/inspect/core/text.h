@@ -10,20 +10,9 @@
 #include <stdint.h>
 #include <stdio.h>
 
-enum {
-    TEXT_REPLACEMENT = 0xFFFD, /* U+FFFD, the replacement character */
-    TEXT_TIME_SIZE = 32,
-};
+enum { TEXT_TIME_SIZE = 32 };
 /** U+FFFD in UTF-8. */
 #define TEXT_REPLACEMENT_UTF8 "\xEF\xBF\xBD"
-
-/**
- * Decodes the character at the start of `bytes`. Ill-formed UTF-8 counts as U+FFFD, one for each
- * maximal subpart (Unicode 15, table 3-8).
- * @param len at least 1
- * @return the bytes that the character or the subpart takes, 1 to 4
- */
-size_t text_next(const uint8_t *bytes, size_t len, uint32_t *code);
 
 /**
  * Prints bytes on one line. The backslash and the characters of utf8_steers() (controls, line

@@ -1,12 +1,21 @@
 /* SPDX-License-Identifier: MIT */
-/* Makes documents of the table of options, while rosterd is built: not installed. */
+/* A program that the build runs and does not install. It makes documents of the table of options:
+ * the sample file, or a copy of a template with one line replaced. */
 #include <stdlib.h>
 #include <string.h>
 
-#include "server/config/options.h"
+#include "server/config/option_documents.h"
 
-/* Copies a template; a line that is the mark alone becomes what print() says. */
-static int fill(const char *path, const char *mark, bool keys_only)
+static const struct {
+    const char *document, *mark; /* the line of the template that is replaced */
+    void (*print)(FILE *out);
+} templates[] = {
+    {"manual", "@OPTIONS@\n", option_print_manual},
+    {"keys", "@KEYS@\n", option_print_keys},
+    {"completion", "@WORDS@\n", option_print_words},
+};
+
+static int fill_template(const char *path, const char *mark, void (*print)(FILE *out))
 {
     char line[4096];
     FILE *file = fopen(path, "re");
@@ -15,27 +24,8 @@ static int fill(const char *path, const char *mark, bool keys_only)
         return EXIT_FAILURE;
     }
     while (fgets(line, sizeof(line), file) != NULL) {
-        line[strcspn(line, "\n")] = '\0';
         if (strcmp(line, mark) == 0)
-            options_print_manual(stdout, keys_only);
-        else
-            puts(line);
-    }
-    fclose(file);
-    return EXIT_SUCCESS;
-}
-
-static int complete(const char *path)
-{
-    char line[4096];
-    FILE *file = fopen(path, "re");
-    if (file == NULL) {
-        perror(path);
-        return EXIT_FAILURE;
-    }
-    while (fgets(line, sizeof(line), file) != NULL) {
-        if (strcmp(line, "@WORDS@\n") == 0)
-            options_print_words(stdout);
+            print(stdout);
         else
             fputs(line, stdout);
     }
@@ -45,17 +35,13 @@ static int complete(const char *path)
 
 int main(int argc, char **argv)
 {
-    const char *what = argc > 1 ? argv[1] : "";
-    if (strcmp(what, "sample") == 0) {
-        options_print_sample(stdout);
+    if (argc == 2 && strcmp(argv[1], "sample") == 0) {
+        option_print_sample(stdout);
         return EXIT_SUCCESS;
     }
-    if (argc == 3 && strcmp(what, "manual") == 0)
-        return fill(argv[2], "@OPTIONS@", false);
-    if (argc == 3 && strcmp(what, "keys") == 0)
-        return fill(argv[2], "@KEYS@", true);
-    if (argc == 3 && strcmp(what, "completion") == 0)
-        return complete(argv[2]);
+    for (size_t i = 0; argc == 3 && i < sizeof(templates) / sizeof(templates[0]); i++)
+        if (strcmp(argv[1], templates[i].document) == 0)
+            return fill_template(argv[2], templates[i].mark, templates[i].print);
     fputs("usage: describe sample | manual TEMPLATE | keys TEMPLATE | completion TEMPLATE\n",
           stderr);
     return EXIT_FAILURE;

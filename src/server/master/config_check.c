@@ -5,12 +5,14 @@
 #include <libgen.h>
 #include <limits.h>
 #include <netinet/in.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/output.h"
+#include "server/config/options_parse.h"
 #include "server/master/generation.h"
 
 static bool check_fail(struct fault *fault, const char *option, const char *value, const char *what)

@@ -7,35 +7,37 @@
 #include <unistd.h>
 
 #include "base/output.h"
+#include "server/config/options_parse.h"
 #include "server/master/inherit.h"
 #include "server/os/log.h"
 #include "service/observe/access_log.h"
 
 static bool load_tokens(struct generation *generation, struct fault *fault)
 {
-    struct auth_report report;
+    char warning[AUTH_WARNING_SIZE];
     const char *path = generation->options.auth_token_file;
     if (path == NULL)
         return true;
-    generation->auth = auth_load(path, &report);
+    generation->auth = auth_load(path, warning, fault);
     if (generation->auth == NULL)
-        return fault_set(fault, "auth-token-file: %s", report.fault);
-    if (report.warning[0] != '\0')
-        log_warning("auth-token-file: %s", report.warning);
+        return fault_prefix(fault, "auth-token-file");
+    if (warning[0] != '\0')
+        log_warning("auth-token-file: %s", warning);
     return true;
 }
 
 static bool load_tls(struct generation *generation, const struct generation *before,
                      struct fault *fault)
 {
-    struct tls_report report;
+    struct fault warning;
     if (generation->options.tls_certificates.count == 0)
         return true;
-    generation->tls = tls_load(&generation->options, before != NULL ? before->tls : NULL, &report);
+    generation->tls =
+        tls_load(&generation->options, before != NULL ? before->tls : NULL, &warning, fault);
     if (generation->tls == NULL)
-        return fault_set(fault, "%s", report.fault);
-    if (report.warning[0] != '\0')
-        log_warning("%s", report.warning);
+        return false;
+    if (warning.text[0] != '\0')
+        log_warning("%s", warning.text);
     return true;
 }
 
@@ -66,9 +68,9 @@ bool generation_reopen_access_log(struct generation *generation)
 
 /* ---- sockets ---- */
 
-/* Adds the sockets that systemd has handed over and no option names: they are served, too.
- * @return false with errno set */
-static bool add_unnamed(struct generation *generation, const struct listeners *handed)
+/* Adds the sockets that systemd has handed over and no option names: they are served, too. */
+static bool add_unnamed(struct generation *generation, const struct listeners *handed,
+                        struct fault *fault)
 {
     bool done = true;
     for (size_t i = 0; i < handed->count && done; i++) {
@@ -78,7 +80,7 @@ static bool add_unnamed(struct generation *generation, const struct listeners *h
         bool known = !listener->foreign;
         for (size_t k = 0; k < to->count; k++)
             known = known || strcmp(to->all[k].text, listener->text) == 0;
-        done = known || listeners_share(to, listener);
+        done = known || listeners_share(to, listener, fault);
     }
     return done;
 }
@@ -105,8 +107,8 @@ static bool open_listeners(struct generation *generation, const struct generatio
         !inherit_or_bind(&generation->web_listeners, "metrics-listen", &options->metrics_listen,
                          false, before != NULL ? &before->web_listeners : NULL, handed, fault))
         return false;
-    if (!add_unnamed(generation, handed))
-        return fault_set_errno(fault, "LISTEN_FDS");
+    if (!add_unnamed(generation, handed, fault))
+        return fault_prefix(fault, "LISTEN_FDS");
     return generation->listeners.count != 0 ||
            fault_set(fault, "listen: this host has neither 127.0.0.1 nor [::1]");
 }

@@ -10,8 +10,6 @@
 #include <string.h>
 #include <systemd/sd-daemon.h>
 
-#include "server/os/log.h"
-
 static bool name_ends_with(const char *text, const char *end)
 {
     size_t len = strlen(text), tail = strlen(end);
@@ -107,14 +105,11 @@ bool inherit_or_bind(struct listeners *listeners, const char *option,
         const struct listener *there = find_listener(have, address);
         if (there == NULL)
             there = find_listener(handed, address);
-        int added = there == NULL ? listeners_add(listeners, address, optional)
-                    : listeners_share(listeners, there) ? 1
-                                                        : -1;
-        if (added < 0)
-            return fault_set_errno(fault, "%s: %s", option, address->text);
-        if (added == 0)
-            log_notice("%s is skipped: %s", address->text, strerror(errno));
-        else if (there != NULL)
+        bool added = there == NULL ? listeners_add(listeners, address, optional, fault)
+                                   : listeners_share(listeners, there, fault);
+        if (!added)
+            return fault_prefix(fault, "%s", option);
+        if (there != NULL)
             snprintf(listeners->all[listeners->count - 1].asked, LISTEN_TEXT, "%s", address->text);
     }
     return true;

@@ -12,6 +12,7 @@
 
 #include "base/clock.h"
 #include "base/output.h"
+#include "server/config/options_parse.h"
 #include "server/master/reload.h"
 #include "server/master/startup.h"
 #include "server/master/state.h"
@@ -43,8 +44,9 @@ enum {
 
 static void reopen_all_logs(const struct master *master)
 {
-    if (!log_reopen())
-        log_error("log-file: %s; the old file stays in use", output_error(errno));
+    struct fault fault;
+    if (!log_reopen(&fault))
+        log_error("log-file: %s; the old file stays in use", fault.text);
     for (struct generation *g = master->newest; g != NULL; g = g->older) {
         if (!generation_reopen_access_log(g))
             log_error("access-log-file: %s; the old file stays in use", output_error(errno));
@@ -110,11 +112,7 @@ static void check_names(struct master *master, uint64_t now)
 
 static void count_lost_log_lines(struct master *master)
 {
-    uint64_t dropped = log_dropped();
-    stats_count_log_dropped(
-        shm_counters_row(master->segment.counters, shm_actor_slot(master->segment.actor)),
-        dropped - master->log_dropped);
-    master->log_dropped = dropped;
+    stats_set_total(master->segment.stats, STATS_LOG_DROPPED, log_dropped());
 }
 
 static void update_status(struct master *master)
@@ -235,7 +233,7 @@ int master_run(struct options *options)
     notify_open(master.predecessor.channel >= 0);
     struct fault fault;
     if (startup_open(&master, options, &fault)) {
-        limits_of_master(&master.newest->options);
+        limits_apply_to_master(options_limits(&master.newest->options));
         control_open(&master.control);
         supervise(&master);
         if (master.is_worker) {

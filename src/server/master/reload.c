@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
-#include "base/output.h"
+#include "server/config/options_parse.h"
 #include "server/master/stop.h"
 #include "server/os/limits.h"
 #include "server/os/log.h"
@@ -51,10 +51,9 @@ static bool read_options(struct master *master, const struct options *now, struc
                          struct fault *fault)
 {
     if (check_no_fifo(now->config, fault) &&
-        options_parse(next, master->argc, master->argv, fault) && check_no_fifos(next, fault)) {
-        options_keep_fixed(next, now, master->unchanged, sizeof(master->unchanged));
+        options_parse(next, master->argc, master->argv, fault) && check_no_fifos(next, fault) &&
+        options_keep_fixed(next, now, master->unchanged, sizeof(master->unchanged), fault))
         return true;
-    }
     options_free(next);
     return false;
 }
@@ -72,9 +71,9 @@ static struct generation *open_next(struct master *master, struct fault *fault)
     if (read_options(master, &now->options, options, fault))
         next = generation_open(options, now, &master->handed, &master->common, fault);
     free(options);
-    if (next == NULL || log_open(next->options.log_file))
+    if (next == NULL || log_open(next->options.log_file, fault))
         return next;
-    fault_set(fault, "log-file: %s: %s", next->options.log_file, output_error(errno));
+    fault_prefix(fault, "log-file");
     generation_remove_files(next, now);
     generation_close(next);
     return NULL;
@@ -106,7 +105,7 @@ void reload_finish(struct master *master, struct generation *next)
     next->state = GENERATION_SERVING;
     state_count(master, STATS_RELOADS);
     log_set_level((enum log_level)next->options.log_level);
-    limits_of_master(&next->options);
+    limits_apply_to_master(options_limits(&next->options));
     stop_generation(before, SIGQUIT, before->options.drain_timeout);
     generation_remove_files(before, next);
     char text[400];
@@ -122,7 +121,7 @@ void reload_give_up(struct master *master, struct generation *next, const struct
     const struct generation *stays = state_serving(master);
     assert(stays != NULL && stays != next);
     next->given_up = true;
-    (void)log_open(stays->options.log_file);
+    (void)log_open(stays->options.log_file, NULL);
     stop_generation(next, SIGKILL, 0);
     reload_report_failure(master, fault);
     generation_remove_files(next, stays);

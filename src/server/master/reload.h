@@ -5,6 +5,7 @@
 #ifndef ROSTERD_SERVER_MASTER_RELOAD_H
 #define ROSTERD_SERVER_MASTER_RELOAD_H
 
+#include "base/fault.h"
 #include "server/master/state.h"
 
 /** Reads the configuration and opens a generation for it, whose workers are started next. The

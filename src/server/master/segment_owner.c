@@ -12,6 +12,7 @@
 #include "server/master/inherit.h"
 #include "server/os/log.h"
 #include "service/observe/stats.h"
+#include "service/services.h"
 #include "user/user.h"
 
 enum {
@@ -124,15 +125,19 @@ static bool open_user_segment(struct segment_owner *owner, const struct options 
  * and the predecessor counts on in the old ones. */
 static bool open_counter_segment(struct segment_owner *owner, bool upgrading, struct fault *fault)
 {
-    size_t num_names;
-    const char *const *names = stats_names(&num_names);
-    if (names == NULL)
+    size_t num_services, num_names;
+    const struct grpc_service *const *services = services_all(&num_services);
+    if (!stats_init(services, num_services))
         return fault_set(fault, "out of memory");
+    const char *const *names = stats_names(&num_names);
     struct shm_fault reason;
     int error = upgrading
                     ? shm_counters_succeed(&owner->counters, owner->name, names, num_names, &reason)
                     : shm_counters_open(&owner->counters, owner->name, names, num_names, &reason);
-    return error == SHM_OK || fault_set(fault, "%s", reason.text);
+    if (error != SHM_OK)
+        return fault_set(fault, "%s", reason.text);
+    owner->stats = stats_create(shm_counters_row(owner->counters, shm_actor_slot(owner->actor)));
+    return owner->stats != NULL || fault_set(fault, "out of memory");
 }
 
 bool segment_owner_open(struct segment_owner *owner, const struct options *options,
@@ -234,6 +239,7 @@ static void release_names(struct segment_owner *owner)
 
 void segment_owner_close(struct segment_owner *owner, bool forget, bool leave_name)
 {
+    stats_destroy(owner->stats);
     shm_actor_leave(owner->actor);
     if (owner->store != NULL && !leave_name)
         release_names(owner);

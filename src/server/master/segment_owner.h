@@ -22,11 +22,14 @@ struct segment_name {
     uint64_t logged_at; /* ms: when the log last told of it */
 };
 
+struct stats;
+
 struct segment_owner {
     struct shm_store *store;
     struct shm_counters *counters;
     struct shm_actor *actor;
-    bool created; /* by this start, so that a failed start may remove it */
+    struct stats *stats; /* the counters of the master itself */
+    bool created;        /* by this start, so that a failed start may remove it */
     char name[256];
     struct segment_name users_name, counters_name;
 };

@@ -9,7 +9,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-#include "base/output.h"
+#include "server/config/options_parse.h"
 #include "server/master/inherit.h"
 #include "server/os/log.h"
 #include "server/os/notify.h"
@@ -43,8 +43,8 @@ static bool open_process(struct master *master, const struct options *options, s
 {
     if (!block_signals(master, fault) || !open_death_pipe(master, fault))
         return false;
-    if (!log_open(options->log_file))
-        return fault_set(fault, "log-file: %s: %s", options->log_file, output_error(errno));
+    if (!log_open(options->log_file, fault))
+        return fault_prefix(fault, "log-file");
     master->common.admission = admission_create();
     if (master->common.admission == NULL)
         return fault_set_errno(fault, "max-connections");

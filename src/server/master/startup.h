@@ -3,6 +3,7 @@
 #ifndef ROSTERD_SERVER_MASTER_STARTUP_H
 #define ROSTERD_SERVER_MASTER_STARTUP_H
 
+#include "base/fault.h"
 #include "server/master/state.h"
 
 /**

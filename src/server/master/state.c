@@ -11,10 +11,9 @@ struct generation *state_serving(const struct master *master)
     return generation;
 }
 
-void state_count(const struct master *master, enum stats_event event)
+void state_count(const struct master *master, enum stats_counter counter)
 {
-    stats_count(shm_counters_row(master->segment.counters, shm_actor_slot(master->segment.actor)),
-                event);
+    stats_add(master->segment.stats, counter, 1);
 }
 
 static void close_descriptor(int *fd)

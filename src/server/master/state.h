@@ -8,6 +8,7 @@
 #include "server/master/predecessor.h"
 #include "server/master/segment_owner.h"
 #include "server/master/successor.h"
+#include "server/os/listen.h"
 #include "service/observe/stats.h"
 
 enum master_phase {
@@ -36,7 +37,6 @@ struct master {
     bool handed_over; /* the successor serves now */
     bool reload_due;
     char unchanged[256];  /* options that the last reload could not change: "a, b" */
-    uint64_t log_dropped; /* lost log lines, as far as they are counted */
     uint64_t maintain_at; /* the next shm_maintain() */
     uint64_t check_workers_at;
     uint64_t check_names_at; /* the next segment_owner_check_names() */
@@ -49,7 +49,7 @@ struct master {
 /** The generation that serves, of which all workers have started. NULL: none yet. */
 struct generation *state_serving(const struct master *master);
 /** Counts an event in the master's row of counters. */
-void state_count(const struct master *master, enum stats_event event);
+void state_count(const struct master *master, enum stats_counter counter);
 /** Closes the master's descriptors and frees its memory: at its end, and in a forked worker. Has no
  * effect on other processes. The segment is left open. */
 void state_close(struct master *master);

@@ -7,6 +7,7 @@
 #ifndef ROSTERD_SERVER_MASTER_WORKER_DEATH_H
 #define ROSTERD_SERVER_MASTER_WORKER_DEATH_H
 
+#include "base/fault.h"
 #include "server/master/state.h"
 
 /** Worker `number` of the generation, which had this pid, has ended and is marked dead.

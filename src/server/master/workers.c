@@ -120,7 +120,7 @@ void workers_check(struct master *master)
     }
     master->check_workers_at = now + CHECK_MS;
     if (master->phase != MASTER_SERVING || now < master->progress_at + NO_PROGRESS_MS)
-        master->check_workers_at = MIN(master->check_workers_at, now + notify_watchdog(now));
+        master->check_workers_at = MIN(master->check_workers_at, notify_watchdog(now));
 }
 
 bool workers_running(const struct master *master)

@@ -1,17 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 #include "server/os/cpus.h"
 
-#include <errno.h>
+#include <assert.h>
 #include <limits.h>
 #include <sched.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/param.h>
 
-static unsigned affinity(void)
+/* @return the number of CPUs in the affinity mask; 1 if it is unknown */
+static unsigned count_affinity(void)
 {
-    /* the kernel refuses masks smaller than its own */
+    /* the kernel refuses a mask that is smaller than its own */
     for (size_t cpus = 1024; cpus <= 1 << 16; cpus *= 2) {
         cpu_set_t *set = CPU_ALLOC(cpus);
         if (set == NULL)
@@ -25,8 +27,8 @@ static unsigned affinity(void)
     return 1;
 }
 
-/* "0,2-3" into the set. @return false: it is something else */
-static bool parse_list(const char *list, cpu_set_t *set)
+/* Reads a list such as "0,2-3". @return false: it is not a list of CPUs below CPU_SETSIZE */
+static bool parse_cpu_list(const char *list, cpu_set_t *set)
 {
     CPU_ZERO(set);
     for (const char *at = list;; at++) {
@@ -51,33 +53,36 @@ static bool parse_list(const char *list, cpu_set_t *set)
 bool cpus_is_list(const char *list)
 {
     cpu_set_t set;
-    return strcmp(list, "off") == 0 || strcmp(list, "auto") == 0 || parse_list(list, &set);
+    return strcmp(list, "off") == 0 || strcmp(list, "auto") == 0 || parse_cpu_list(list, &set);
 }
 
-bool cpus_bind(const char *list, unsigned number)
+/* The CPUs that a list or "auto" stands for. */
+static bool cpus_of_list(const char *list, cpu_set_t *set, struct fault *fault)
+{
+    if (strcmp(list, "auto") == 0)
+        return sched_getaffinity(0, sizeof(*set), set) == 0 || fault_set_errno(fault, "%s", list);
+    return parse_cpu_list(list, set) || fault_set(fault, "%s: it is not a list of CPUs", list);
+}
+
+bool cpus_bind(const char *list, unsigned number, struct fault *fault)
 {
     cpu_set_t all, one;
     if (strcmp(list, "off") == 0)
         return true;
-    if (strcmp(list, "auto") == 0) {
-        if (sched_getaffinity(0, sizeof(all), &all) != 0)
-            return false;
-    } else if (!parse_list(list, &all)) {
-        errno = EINVAL;
+    if (!cpus_of_list(list, &all, fault))
         return false;
-    }
-    int nth = (int)number % CPU_COUNT(&all);
-    for (size_t cpu = 0; cpu < CPU_SETSIZE; cpu++) {
-        if (!CPU_ISSET(cpu, &all) || nth-- != 0)
-            continue;
-        CPU_ZERO(&one);
-        CPU_SET(cpu, &one);
-        return sched_setaffinity(0, sizeof(one), &one) == 0;
-    }
-    return false;
+    int nth = (int)(number % (unsigned)CPU_COUNT(&all));
+    size_t cpu = 0;
+    while (!CPU_ISSET(cpu, &all) || nth-- != 0)
+        cpu++;
+    assert(cpu < CPU_SETSIZE);
+    CPU_ZERO(&one);
+    CPU_SET(cpu, &one);
+    return sched_setaffinity(0, sizeof(one), &one) == 0 || fault_set_errno(fault, "%s", list);
 }
 
-static unsigned round_up(long long quota, long long period)
+/* A quota in CPUs, rounded up; UINT_MAX: no quota. */
+static unsigned quota_cpus(long long quota, long long period)
 {
     if (quota <= 0 || period <= 0)
         return UINT_MAX;
@@ -85,8 +90,8 @@ static unsigned round_up(long long quota, long long period)
     return cpus < UINT_MAX ? (unsigned)cpus : UINT_MAX;
 }
 
-/* The file's line in `line`. @return false where there is no such file */
-static bool read_line(char *line, size_t size, const char *directory, const char *name)
+/* The first line of a file. @return false: it cannot be read */
+static bool read_first_line(char *line, size_t size, const char *directory, const char *name)
 {
     char path[PATH_MAX];
     if (snprintf(path, sizeof(path), "%s/%s", directory, name) >= (int)sizeof(path))
@@ -104,24 +109,24 @@ static unsigned quota_v2(const char *directory)
 {
     char line[128];
     long long quota, period;
-    if (!read_line(line, sizeof(line), directory, "cpu.max") ||
+    if (!read_first_line(line, sizeof(line), directory, "cpu.max") ||
         sscanf(line, "%lld %lld", &quota, &period) != 2)
         return UINT_MAX;
-    return round_up(quota, period);
+    return quota_cpus(quota, period);
 }
 
-/* cgroup v1: -1 is no quota. */
+/* cgroup v1: a quota of -1 means none. */
 static unsigned quota_v1(const char *directory)
 {
     char quota[64], period[64];
-    if (!read_line(quota, sizeof(quota), directory, "cpu.cfs_quota_us") ||
-        !read_line(period, sizeof(period), directory, "cpu.cfs_period_us"))
+    if (!read_first_line(quota, sizeof(quota), directory, "cpu.cfs_quota_us") ||
+        !read_first_line(period, sizeof(period), directory, "cpu.cfs_period_us"))
         return UINT_MAX;
-    return round_up(atoll(quota), atoll(period));
+    return quota_cpus(atoll(quota), atoll(period));
 }
 
-/* The least quota of the group and of all above it. In a container the path can be one
- * of the host, of which only the root is mounted here: what is missing is passed over. */
+/* The smallest quota of a group and of all groups above it. In a container the path of the group
+ * may be a path of the host, of which only the root is mounted here: missing groups are skipped. */
 static unsigned least_quota(const char *mount, const char *group,
                             unsigned (*quota_of)(const char *directory))
 {
@@ -131,7 +136,7 @@ static unsigned least_quota(const char *mount, const char *group,
     unsigned least = UINT_MAX;
     for (char *end = path + strlen(path);;) {
         unsigned quota = quota_of(path);
-        least = quota < least ? quota : least;
+        least = MIN(least, quota);
         if (end <= path + strlen(mount))
             return least;
         while (end > path + strlen(mount) && *--end != '/')
@@ -166,13 +171,13 @@ static unsigned quota_of_line(const char *root, char *line)
 
 unsigned cpus_usable(const char *root)
 {
-    unsigned least = affinity();
+    unsigned least = count_affinity();
     char path[PATH_MAX], line[PATH_MAX];
     snprintf(path, sizeof(path), "%s/proc/self/cgroup", root);
     FILE *file = fopen(path, "re");
     while (file != NULL && fgets(line, sizeof(line), file) != NULL) {
         unsigned quota = quota_of_line(root, line);
-        least = quota < least ? quota : least;
+        least = MIN(least, quota);
     }
     if (file != NULL)
         fclose(file);

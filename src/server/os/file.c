@@ -10,15 +10,18 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
-/* What is neither a file nor an empty one. */
-static const char *refuse_kind(const struct stat *st)
+static const char file_changed[] = "it changed while it was read";
+
+/* Allows regular files and /dev/null. */
+static bool check_file_kind(const struct stat *st, struct fault *fault)
 {
     if (S_ISREG(st->st_mode) || (S_ISCHR(st->st_mode) && st->st_rdev == makedev(1, 3)))
-        return NULL;
-    return S_ISDIR(st->st_mode) ? strerror(EISDIR) : "it is no regular file";
+        return true;
+    return fault_set(fault, "%s",
+                     S_ISDIR(st->st_mode) ? strerror(EISDIR) : "it is no regular file");
 }
 
-static bool map(struct file *file, size_t len)
+static bool map_file_text(struct file *file, size_t len)
 {
     void *text = mmap(NULL, len + 1, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (text == MAP_FAILED)
@@ -29,8 +32,8 @@ static bool map(struct file *file, size_t len)
     return true;
 }
 
-/* One byte more than there was would have come since. */
-static const char *read_all(struct file *file, int fd)
+/* Asks for one byte more than the file had: if it comes, the file has grown. */
+static bool read_file_text(struct file *file, int fd, struct fault *fault)
 {
     size_t len = 0;
     while (len <= file->len) {
@@ -38,57 +41,54 @@ static const char *read_all(struct file *file, int fd)
         if (got < 0 && errno == EINTR)
             continue;
         if (got < 0)
-            return strerror(errno);
+            return fault_set(fault, "%s", strerror(errno));
         if (got == 0)
             break;
         len += (size_t)got;
     }
-    return len == file->len ? NULL : "it changed while it was read";
+    return len == file->len || fault_set(fault, file_changed);
 }
 
-static bool same_file(const struct stat *a, const struct stat *b)
+static bool is_unchanged(const struct stat *before, const struct stat *after)
 {
-    return a->st_size == b->st_size && a->st_mtim.tv_sec == b->st_mtim.tv_sec &&
-           a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
+    return before->st_size == after->st_size && before->st_mtim.tv_sec == after->st_mtim.tv_sec &&
+           before->st_mtim.tv_nsec == after->st_mtim.tv_nsec;
 }
 
-static const char *read_fd(struct file *file, int fd, size_t max)
+static bool read_file_fd(struct file *file, int fd, size_t max, struct fault *fault)
 {
-    static char text[64];
     struct stat before, after;
     if (fstat(fd, &before) != 0)
-        return strerror(errno);
-    const char *why = refuse_kind(&before);
-    if (why != NULL)
-        return why;
+        return fault_set(fault, "%s", strerror(errno));
+    if (!check_file_kind(&before, fault))
+        return false;
     size_t len = S_ISREG(before.st_mode) ? (size_t)before.st_size : 0;
-    if (len > max) {
-        snprintf(text, sizeof(text), "it is larger than %zuK", max >> 10);
-        return text;
-    }
-    if (!map(file, len))
-        return strerror(errno);
+    if (len > max)
+        return fault_set(fault, "it is larger than %zuK", max >> 10);
+    if (!map_file_text(file, len))
+        return fault_set(fault, "%s", strerror(errno));
     file->mode = before.st_mode & 07777;
-    why = read_all(file, fd);
-    /* rewritten in place with as many bytes, half of them may be the old ones */
-    if (why == NULL && (fstat(fd, &after) != 0 || !same_file(&before, &after)))
-        why = "it changed while it was read";
+    if (!read_file_text(file, fd, fault))
+        return false;
+    /* of a file that was rewritten in place with the same size, the text may be half old */
+    if (fstat(fd, &after) != 0 || !is_unchanged(&before, &after))
+        return fault_set(fault, file_changed);
     file->text[file->len] = '\0';
-    return why;
+    return true;
 }
 
-const char *file_read(struct file *file, const char *path, size_t max)
+bool file_read(struct file *file, const char *path, size_t max, struct fault *fault)
 {
     *file = (struct file){.text = NULL};
-    /* O_NONBLOCK: the open of a FIFO would wait for its writer */
+    /* O_NONBLOCK: without it, opening a FIFO waits for a writer */
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (fd < 0)
-        return strerror(errno);
-    const char *why = read_fd(file, fd, max);
+        return fault_set(fault, "%s", strerror(errno));
+    bool good = read_file_fd(file, fd, max, fault);
     close(fd);
-    if (why != NULL)
+    if (!good)
         file_free(file);
-    return why;
+    return good;
 }
 
 void file_free(struct file *file)

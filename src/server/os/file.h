@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A file that somebody configured, read whole: certificates, keys, the configuration. Whatever its
- * path leads to, reading it neither waits (a FIFO, a terminal) nor takes more memory than was said
- * (a device that never ends, a file that grows).
+ * Reads a whole file that the configuration names: certificates, keys, the configuration itself.
+ * Whatever the path leads to, the read never blocks (on a FIFO or a terminal) and never takes more
+ * memory than the caller allows (for a device without an end, or a file that grows).
  */
 #ifndef ROSTERD_SERVER_OS_FILE_H
 #define ROSTERD_SERVER_OS_FILE_H
@@ -11,19 +11,22 @@
 #include <stddef.h>
 #include <sys/types.h>
 
+#include "base/fault.h"
+
 struct file {
     char *text;  /* a NUL byte follows */
-    size_t len;  /* bytes */
-    mode_t mode; /* its permissions */
+    size_t len;  /* bytes, without the NUL */
+    mode_t mode; /* permission bits */
 };
 
 /**
- * Reads a regular file of `max` bytes at most; /dev/null is an empty one. The text lies in a
- * mapping that core dumps leave out, for it may be a key.
- * @return NULL, or why it cannot be read: a phrase, valid until the next call
+ * Reads a regular file of at most `max` bytes; /dev/null counts as an empty file. The text is in a
+ * mapping that core dumps leave out, because it may be a key.
+ * @param file is overwritten; the caller calls file_free(), which does nothing after a failure
+ * @return false: the reason, without the path
  */
-const char *file_read(struct file *file, const char *path, size_t max);
-/** Wipes and gives back what file_read() took; nothing where that failed. */
+bool file_read(struct file *file, const char *path, size_t max, struct fault *fault);
+/** Wipes the text and frees it. */
 void file_free(struct file *file);
 
 #endif

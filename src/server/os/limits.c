@@ -1,20 +1,26 @@
 /* SPDX-License-Identifier: MIT */
 #include "server/os/limits.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/param.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "base/fault.h"
 #include "server/os/cpus.h"
+#include "server/os/log.h"
 
-enum { OOM_SCORE_MAX = 1000, DESCRIPTORS_BESIDE = 64 };
+enum { OOM_SCORE_MAX = 1000, DESCRIPTORS_BESIDE_CONNECTIONS = 64 };
 
 static const char oom_path[] = "/proc/self/oom_score_adj";
 
-/* A connection is a descriptor; what the administrator allows is used. */
+/* Each connection needs a descriptor: raises the soft limit to the hard one.
+ * @return the limit, or 0 if it is unknown */
 static rlim_t raise_descriptors(void)
 {
     struct rlimit limit;
@@ -29,7 +35,7 @@ static rlim_t raise_descriptors(void)
     return limit.rlim_cur;
 }
 
-/* What the administrator allows, or none. */
+/* Allows core files up to the hard limit, or none. */
 static void set_core_dumps(bool on)
 {
     struct rlimit limit;
@@ -41,6 +47,7 @@ static void set_core_dumps(bool on)
         log_warning("core-dumps: the limit of this process allows none");
 }
 
+/* @return this process's oom_score_adj; 0 if it cannot be read */
 static int oom_score(void)
 {
     char text[16] = "";
@@ -51,43 +58,50 @@ static int oom_score(void)
     return got > 0 ? atoi(text) : 0;
 }
 
-/* A write past it is an error of that write, as one to a full disk. */
-static void warn_of_file_size(const struct options *options)
+static void add_to_oom_score(uint64_t adjust)
 {
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur < options->segment_size)
-        log_warning("limits: files may grow to %llu bytes, the segment to %llu: calls that create "
-                    "users fail before it is there, and logs lose lines",
-                    (unsigned long long)limit.rlim_cur, (unsigned long long)options->segment_size);
-}
-
-void limits_of_master(const struct options *options)
-{
-    rlim_t descriptors = raise_descriptors();
-    set_core_dumps(options->core_dumps != 0);
-    log_info("limits: %llu descriptors a process, core-dumps %s, worker-cpu-affinity %s, "
-             "OOM score %d, of workers %llu more",
-             (unsigned long long)descriptors, options->core_dumps != 0 ? "on" : "off",
-             options->worker_cpus, oom_score(),
-             (unsigned long long)options->worker_oom_score_adjust);
-    warn_of_file_size(options);
-    uint64_t each = options->max_connections / options->workers + DESCRIPTORS_BESIDE;
-    if (descriptors != 0 && each > descriptors && !options_is_default(options, "max-connections"))
-        log_warning("max-connections: %llu of them may need more than the %llu descriptors that "
-                    "the limit allows each worker",
-                    (unsigned long long)options->max_connections, (unsigned long long)descriptors);
-}
-
-void limits_of_worker(const struct options *options, unsigned number)
-{
+    if (adjust == 0)
+        return;
     char text[16];
-    int score = oom_score() + (int)options->worker_oom_score_adjust;
-    int len = snprintf(text, sizeof(text), "%d", score < OOM_SCORE_MAX ? score : OOM_SCORE_MAX);
-    int fd = options->worker_oom_score_adjust != 0 ? open(oom_path, O_WRONLY | O_CLOEXEC) : -1;
-    if (options->worker_oom_score_adjust != 0 && (fd < 0 || write(fd, text, (size_t)len) != len))
+    int len = snprintf(text, sizeof(text), "%d", MIN(oom_score() + (int)adjust, OOM_SCORE_MAX));
+    int fd = open(oom_path, O_WRONLY | O_CLOEXEC);
+    if (fd < 0 || write(fd, text, (size_t)len) != len)
         log_warning("worker-oom-score-adjust: %s", strerror(errno));
     if (fd >= 0)
         close(fd);
-    if (!cpus_bind(options->worker_cpus, number))
-        log_warning("worker-cpu-affinity: %s: %s", options->worker_cpus, strerror(errno));
+}
+
+/* A write beyond the limit fails, as a write to a full disk does. */
+static void warn_of_file_size(uint64_t segment_size)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur < segment_size)
+        log_warning("limits: files may grow to %llu bytes, the segment to %llu: calls that create "
+                    "users fail before it is there, and logs lose lines",
+                    (unsigned long long)limit.rlim_cur, (unsigned long long)segment_size);
+}
+
+void limits_apply_to_master(struct limits limits)
+{
+    assert(limits.workers != 0);
+    rlim_t descriptors = raise_descriptors();
+    set_core_dumps(limits.core_dumps);
+    log_info("limits: %llu descriptors a process, core-dumps %s, worker-cpu-affinity %s, "
+             "OOM score %d, of workers %llu more",
+             (unsigned long long)descriptors, limits.core_dumps ? "on" : "off", limits.worker_cpus,
+             oom_score(), (unsigned long long)limits.worker_oom_score_adjust);
+    warn_of_file_size(limits.segment_size);
+    uint64_t each = limits.max_connections / limits.workers + DESCRIPTORS_BESIDE_CONNECTIONS;
+    if (descriptors != 0 && each > descriptors && limits.max_connections_set)
+        log_warning("max-connections: %llu of them may need more than the %llu descriptors that "
+                    "the limit allows each worker",
+                    (unsigned long long)limits.max_connections, (unsigned long long)descriptors);
+}
+
+void limits_apply_to_worker(struct limits limits, unsigned number)
+{
+    struct fault fault;
+    add_to_oom_score(limits.worker_oom_score_adjust);
+    if (!cpus_bind(limits.worker_cpus, number, &fault))
+        log_warning("worker-cpu-affinity: %s", fault.text);
 }

@@ -1,14 +1,26 @@
 /* SPDX-License-Identifier: MIT */
-/* What the kernel allows a process: descriptors, core files, its place in the queue of those that
- * die when memory runs out, its CPU. */
+/* What the kernel allows a process: descriptors, core files, its OOM score, its CPUs. */
 #ifndef ROSTERD_SERVER_OS_LIMITS_H
 #define ROSTERD_SERVER_OS_LIMITS_H
 
-#include "server/config/options.h"
+#include <stdbool.h>
+#include <stdint.h>
 
-/** The master's, which its workers inherit. Logs what it came to. */
-void limits_of_master(const struct options *options);
-/** A worker's own. */
-void limits_of_worker(const struct options *options, unsigned number);
+/** What the configuration asks for. */
+struct limits {
+    bool core_dumps;
+    const char *worker_cpus;          /* see cpus_bind() */
+    uint64_t worker_oom_score_adjust; /* added to a worker's oom_score_adj */
+    uint64_t max_connections;         /* in all workers together */
+    bool max_connections_set;         /* by the administrator */
+    uint64_t workers;                 /* at least 1 */
+    uint64_t segment_size;            /* bytes */
+};
+
+/** Sets the limits of the master, which its workers inherit. Logs them, and warns of those that are
+ * too low for the configuration. */
+void limits_apply_to_master(struct limits limits);
+/** Sets the limits of worker `number`, in the worker. Logs what the kernel refuses. */
+void limits_apply_to_worker(struct limits limits, unsigned number);
 
 #endif

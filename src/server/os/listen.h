@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Where the server listens: addresses as options write them, and bound sockets. */
+/* Listening sockets: bound here, shared, or handed over. */
 #ifndef ROSTERD_SERVER_OS_LISTEN_H
 #define ROSTERD_SERVER_OS_LISTEN_H
 
@@ -8,39 +8,20 @@
 #include <stdint.h>
 #include <sys/socket.h>
 #include <sys/types.h>
-#include <sys/un.h>
 
-enum { LISTEN_MAX = 64 };
-
-enum { LISTEN_TEXT = sizeof(struct sockaddr_un) + 20 };
-
-struct listen_address {
-    struct sockaddr_storage addr;
-    socklen_t len;
-    bool has_mode;          /* else it is as the umask has it */
-    mode_t mode;            /* of a unix socket */
-    bool six_only;          /* of IPv6: IPv4 clients are not taken, too */
-    bool six_only_said;     /* by its text */
-    char text[LISTEN_TEXT]; /* as it was written */
-};
-
-/** Reads "192.0.2.1:80", "[2001:db8::1]:80", "[::]:80,ipv6only=on", "unix:/path" or
- * "unix:/path,mode=0660"; port 0 is any free one. "[::]" takes IPv4 clients, too, unless its text
- * or listen_settle() says otherwise. */
-bool listen_parse(struct listen_address *address, const char *text);
-/** Where one of the others has an IPv4 address with the same port, that one takes its clients. */
-void listen_settle(struct listen_address *address, const struct listen_address *others,
-                   size_t count);
+#include "base/fault.h"
+#include "server/os/listen_address.h"
 
 struct listener {
     int fd;
     struct sockaddr_storage addr; /* with the real port */
-    char asked[LISTEN_TEXT];      /* as its option was written; empty where it was handed over */
+    char asked[LISTEN_TEXT];      /* the text of its option; empty if the socket was handed over */
     char text[LISTEN_TEXT];       /* the address, with the real port */
-    char name[64];                /* that it was handed over with; empty where it was not */
-    uint16_t port;                /* the real one; 0 for a unix socket */
-    bool unix_socket, foreign;    /* foreign: its file belongs to who made it */
-    dev_t dev;                    /* the socket file that was made, to remove no other */
+    char name[64]; /* the name that it was handed over with; empty if it was bound here */
+    uint16_t port; /* the real port; 0 for a unix socket */
+    bool unix_socket;
+    bool foreign; /* the process that handed it over owns its file */
+    dev_t dev;    /* the socket file that bind() made: no other file is removed */
     ino_t ino;
 };
 
@@ -50,23 +31,28 @@ struct listeners {
 };
 
 /**
- * Binds and listens, non-blocking and close-on-exec. A socket file that no
- * server answers at any more is replaced.
- * @param optional an address family that this host lacks is skipped, not an error
- * @return 1 added, 0 skipped, -1 with errno set
+ * Binds and listens; the socket is non-blocking and close-on-exec. Replaces a socket file that no
+ * server listens on any more.
+ * @param optional if this host lacks the address or its family, the address is left out, with a
+ * line in the log
+ * @return false: "ADDRESS: REASON"
  */
-int listeners_add(struct listeners *listeners, const struct listen_address *address, bool optional);
-/** Adds the same socket, by a descriptor of its own. @return false with errno set */
-bool listeners_share(struct listeners *listeners, const struct listener *from);
-/** Describes a socket that was handed over. @return false: it does not listen for streams at an
- * address that is known here */
+bool listeners_add(struct listeners *listeners, const struct listen_address *address, bool optional,
+                   struct fault *fault);
+/** Adds the same socket with a descriptor of its own. @return false: "ADDRESS: REASON" */
+bool listeners_share(struct listeners *listeners, const struct listener *from, struct fault *fault);
+/**
+ * Describes a socket that was handed over, and makes it non-blocking and close-on-exec.
+ * @return false: it is no listening stream socket of a known family
+ */
 bool listener_take(struct listener *listener, int fd, const char *name, bool foreign);
-/** Whether it is what this option asks for; of both families or of one only where its text says
- * so, for who handed the socket over may have decided. */
+/** Whether the socket is what the option asks for. Whether an IPv6 socket accepts IPv4 clients
+ * counts only if the option's text decides it, because the process that handed the socket over may
+ * have decided it. */
 bool listener_is_at(const struct listener *listener, const struct listen_address *address);
-/** Closes all; with remove_files the socket files of this server go too. */
+/** Closes all sockets. @param remove_files also removes the socket files that this server owns */
 void listeners_close(struct listeners *listeners, bool remove_files);
-/** Removes the socket files of those that are not in `kept`. */
+/** Removes the socket files of the listeners that are not in `kept`. */
 void listeners_remove_files(const struct listeners *listeners, const struct listeners *kept);
 
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "server/os/log.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -14,40 +15,37 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/output.h"
 #include "base/utf8.h"
 
-static struct {
-    enum log_level highest;
-    int fd;
-    bool journal; /* fd is its */
-    char path[4096];
-    char worker[32];
-    uint64_t dropped;
-} to = {.highest = LOG_LEVEL_INFO, .fd = STDERR_FILENO};
+enum { LOG_LINE_MAX = 1024 }; /* bytes of a line, with its head */
 
-const char *log_level_name(enum log_level level)
-{
-    static const char *const names[] = {"error", "warning", "notice", "info", "debug"};
-    return names[level];
-}
+static struct {
+    enum log_level highest; /* the least urgent level that is logged */
+    int fd;
+    bool journal;    /* lines go to the journal by its own protocol, not to fd */
+    char path[4096]; /* of the file; empty: the journal or standard error */
+    char worker[32]; /* "ROSTERD_WORKER=N"; empty in the master */
+    uint64_t dropped;
+} the_log = {.highest = LOG_LEVEL_INFO, .fd = STDERR_FILENO};
 
 void log_set_level(enum log_level level)
 {
-    to.highest = level;
+    the_log.highest = level;
 }
 
 void log_set_worker(unsigned number)
 {
-    snprintf(to.worker, sizeof(to.worker), "ROSTERD_WORKER=%u", number);
+    snprintf(the_log.worker, sizeof(the_log.worker), "ROSTERD_WORKER=%u", number);
 }
 
 uint64_t log_dropped(void)
 {
-    return to.dropped;
+    return the_log.dropped;
 }
 
-/* ---- where to ---- */
+/* ---- destinations ---- */
 
 /* Whether standard error is the stream that systemd connected to its journal. */
 static bool is_journal(void)
@@ -59,34 +57,35 @@ static bool is_journal(void)
            fstat(STDERR_FILENO, &st) == 0 && st.st_dev == device && st.st_ino == inode;
 }
 
-static bool set_fd(int fd)
+static void set_log_fd(int fd)
 {
-    if (fd < 0)
-        return false;
-    if (to.fd != STDERR_FILENO)
-        close(to.fd);
-    to.fd = fd;
-    return true;
+    if (the_log.fd != STDERR_FILENO)
+        close(the_log.fd);
+    the_log.fd = fd;
 }
 
-bool log_open(const char *path)
+bool log_open(const char *path, struct fault *fault)
 {
     if (path == NULL) {
-        to.path[0] = '\0';
-        to.journal = is_journal();
-        return set_fd(STDERR_FILENO);
+        the_log.path[0] = '\0';
+        the_log.journal = is_journal();
+        set_log_fd(STDERR_FILENO);
+        return true;
     }
-    if (!set_fd(output_open(path)))
-        return false;
-    to.journal = false;
-    if (path != to.path)
-        snprintf(to.path, sizeof(to.path), "%s", path);
+    int fd = output_open(path);
+    if (fd < 0)
+        return fault_set(fault, "%s: %s", path, output_error(errno));
+    set_log_fd(fd);
+    the_log.journal = false;
+    if (path != the_log.path)
+        snprintf(the_log.path, sizeof(the_log.path), "%s", path);
     return true;
 }
 
-bool log_reopen(void)
+bool log_reopen(struct fault *fault)
 {
-    return to.path[0] == '\0' || output_descriptor(to.path) >= 0 || log_open(to.path);
+    return the_log.path[0] == '\0' || output_descriptor(the_log.path) >= 0 ||
+           log_open(the_log.path, fault);
 }
 
 /* ---- lines ---- */
@@ -94,36 +93,38 @@ bool log_reopen(void)
 static void send_to_journal(enum log_level level, const char *text)
 {
     static const int priorities[] = {LOG_ERR, LOG_WARNING, LOG_NOTICE, LOG_INFO, LOG_DEBUG};
-    const char *worker = to.worker[0] != '\0' ? to.worker : NULL;
+    const char *worker = the_log.worker[0] != '\0' ? the_log.worker : NULL;
     if (sd_journal_send("PRIORITY=%i", priorities[level], "MESSAGE=%s", text,
                         "SYSLOG_IDENTIFIER=rosterd", worker, NULL) < 0)
-        to.dropped++;
+        the_log.dropped++;
 }
 
-/* One write, so that lines of several processes do not mix. A pipe or socket that says it is
- * writable takes a line without making anybody wait. */
-static void write_out(const char *line, size_t len)
+/* A single write, so that the lines of several processes do not mix. A pipe or socket that is
+ * writable takes a line without blocking. */
+static void write_line(const char *line, size_t len)
 {
-    struct pollfd ready = {.fd = to.fd, .events = POLLOUT};
+    struct pollfd ready = {.fd = the_log.fd, .events = POLLOUT};
     if (poll(&ready, 1, 0) != 1 || (ready.revents & POLLOUT) == 0 ||
-        write(to.fd, line, len) != (ssize_t)len)
-        to.dropped++;
+        write(the_log.fd, line, len) != (ssize_t)len)
+        the_log.dropped++;
 }
 
-static int format_head(char *line, size_t size, enum log_level level)
+/* Writes time, level and process. @return the length */
+static size_t format_head(char *line, size_t size, enum log_level level)
 {
-    struct timespec now;
+    static const char *const level_names[] = {"error", "warning", "notice", "info", "debug"};
+    uint64_t now = clock_real_ms();
+    time_t seconds = (time_t)(now / 1000);
     struct tm tm;
-    clock_gettime(CLOCK_REALTIME, &now);
-    gmtime_r(&now.tv_sec, &tm);
-    return snprintf(line, size, "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ %s [%d] ", tm.tm_year + 1900,
-                    tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec,
-                    (int)(now.tv_nsec / 1000000), log_level_name(level), (int)getpid());
+    gmtime_r(&seconds, &tm);
+    return (size_t)snprintf(line, size, "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ %s [%d] ",
+                            tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min,
+                            tm.tm_sec, (int)(now % 1000), level_names[level], (int)getpid());
 }
 
-/* A path, a client's name and a library's reason may hold anything: no byte of theirs may move the
- * cursor, begin another line or turn the text around. */
-static void defuse(char *text, size_t len)
+/* A path, a client's name or a library's message may contain any bytes. Replaces those that could
+ * move a terminal's cursor, begin another line or change the direction of the text. */
+static void replace_controls(char *text, size_t len)
 {
     uint32_t code;
     for (size_t i = 0, bytes; i < len; i += bytes) {
@@ -137,22 +138,23 @@ static void defuse(char *text, size_t len)
 
 void log_line(enum log_level level, const char *format, ...)
 {
-    if (level > to.highest)
+    assert(level <= LOG_LEVEL_DEBUG);
+    if (level > the_log.highest)
         return;
     int saved = errno;
-    char line[1024];
-    size_t head = (size_t)format_head(line, sizeof(line), level);
+    char line[LOG_LINE_MAX];
+    size_t head = format_head(line, sizeof(line), level);
     size_t room = sizeof(line) - head - 1; /* for the newline */
     va_list args;
     va_start(args, format);
     int text = vsnprintf(line + head, room, format, args);
     va_end(args);
     size_t end = head + ((size_t)text < room ? (size_t)text : room - 1);
-    defuse(line + head, end - head);
-    line[end] = to.journal ? '\0' : '\n';
-    if (to.journal)
+    replace_controls(line + head, end - head);
+    line[end] = the_log.journal ? '\0' : '\n';
+    if (the_log.journal)
         send_to_journal(level, line + head);
     else
-        write_out(line, end + 1);
+        write_line(line, end + 1);
     errno = saved;
 }

@@ -1,17 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The log of master and workers, a line each:
+ * The log of the master and the workers, one line for each event:
  *   2026-11-23T03:04:05.678Z notice [4711] Server started on port 50051
- * Where standard error leads to systemd's journal, lines go there by its own protocol instead,
- * with PRIORITY and, of a worker, ROSTERD_WORKER. Nothing that a client sent is ever logged.
+ * If standard error leads to systemd's journal, lines go to the journal by its own protocol, with
+ * the fields PRIORITY and, from a worker, ROSTERD_WORKER. The log never contains what a client
+ * sent.
  *
- * Nobody waits for a log: what a full pipe or disk does not take is lost, and counted.
+ * Logging never blocks: a line that a full pipe or disk does not take is dropped and counted.
  */
 #ifndef ROSTERD_SERVER_OS_LOG_H
 #define ROSTERD_SERVER_OS_LOG_H
 
 #include <stdbool.h>
 #include <stdint.h>
+
+#include "base/fault.h"
 
 enum log_level {
     LOG_LEVEL_ERROR,
@@ -21,20 +24,21 @@ enum log_level {
     LOG_LEVEL_DEBUG
 };
 
-/** "error", "warning", ... */
-const char *log_level_name(enum log_level level);
-/** Lines of a higher level are dropped from now on; LOG_LEVEL_INFO before. */
+/** Lines of a less urgent level are dropped from now on. The default is LOG_LEVEL_INFO. */
 void log_set_level(enum log_level level);
-/** From now on lines go to this file (output_open()). NULL: the journal or standard error, as at
- * the beginning. @return false with errno set: everything stays as it is */
-bool log_open(const char *path);
-/** Opens the file anew, which was moved or removed. As log_open(). */
-bool log_reopen(void);
+/**
+ * Sends lines to this file from now on (see output_open()).
+ * @param path NULL: the journal or standard error, as at the start
+ * @return false: "PATH: REASON", and lines go where they went before
+ */
+bool log_open(const char *path, struct fault *fault);
+/** Opens the file again, after it was moved or removed. @return as log_open() */
+bool log_reopen(struct fault *fault);
 /** In a worker: its number goes with each line to the journal. */
 void log_set_worker(unsigned number);
-/** Longer lines than 1,000 bytes are cut; control characters become '?'. */
+/** Cuts a line at 1,000 bytes and replaces control characters by '?'. Keeps errno. */
 void log_line(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
-/** Lines that this process has lost. */
+/** The number of lines that this process has dropped. */
 uint64_t log_dropped(void);
 
 #define log_error(...)   log_line(LOG_LEVEL_ERROR, __VA_ARGS__)

@@ -5,15 +5,16 @@
 #include <stdio.h>
 #include <string.h>
 #include <systemd/sd-daemon.h>
-#include <time.h>
+
+#include "base/clock.h"
 
 enum { BARRIER_US = 5000000, STATUS_SIZE = 256 };
 
 static struct {
     bool silent;
-    uint64_t period; /* ms between two feeds; 0: nobody waits for any */
-    uint64_t fed_at; /* ms */
-    char status[STATUS_SIZE];
+    uint64_t period;          /* ms between two feeds of the watchdog; 0: there is no watchdog */
+    uint64_t fed_at;          /* clock_monotonic_ms() */
+    char status[STATUS_SIZE]; /* the last one that was sent */
 } systemd;
 
 void notify_open(bool silent)
@@ -21,7 +22,7 @@ void notify_open(bool silent)
     uint64_t us;
     systemd.silent = silent;
     if (sd_watchdog_enabled(0, &us) > 0)
-        systemd.period = us / 1000 / 3; /* two may be late before it bites */
+        systemd.period = us / 1000 / 3; /* two feeds in a row may be late */
 }
 
 void notify_speak(void)
@@ -29,30 +30,28 @@ void notify_speak(void)
     systemd.silent = false;
 }
 
-static void tell(const char *state)
+static void notify_send(const char *state)
 {
     if (!systemd.silent)
-        (void)sd_notify(0, state); /* who is not there is not told */
+        (void)sd_notify(0, state); /* no-op without systemd */
 }
 
 void notify_ready(void)
 {
-    tell("READY=1");
+    notify_send("READY=1");
 }
 
 void notify_reloading(void)
 {
     char state[80];
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
     snprintf(state, sizeof(state), "RELOADING=1\nMONOTONIC_USEC=%llu",
-             (unsigned long long)now.tv_sec * 1000000 + (unsigned long long)now.tv_nsec / 1000);
-    tell(state);
+             (unsigned long long)clock_monotonic_us());
+    notify_send(state);
 }
 
 void notify_stopping(void)
 {
-    tell("STOPPING=1");
+    notify_send("STOPPING=1");
 }
 
 void notify_status(const char *format, ...)
@@ -66,26 +65,26 @@ void notify_status(const char *format, ...)
     if (systemd.silent || strcmp(state, systemd.status) == 0)
         return;
     memcpy(systemd.status, state, sizeof(state));
-    tell(state);
+    notify_send(state);
 }
 
 uint64_t notify_watchdog(uint64_t now)
 {
     if (systemd.period == 0 || systemd.silent)
-        return NOTIFY_NEVER;
+        return CLOCK_NEVER_MS;
     if (now >= systemd.fed_at + systemd.period) {
-        tell("WATCHDOG=1");
+        notify_send("WATCHDOG=1");
         systemd.fed_at = now;
     }
-    return systemd.fed_at + systemd.period - now;
+    return systemd.fed_at + systemd.period;
 }
 
 void notify_main_pid(pid_t pid)
 {
     char state[48];
     snprintf(state, sizeof(state), "MAINPID=%d", (int)pid);
-    tell(state);
-    /* or systemd might hear the other before it knows who that is */
+    notify_send(state);
+    /* else systemd may get a message of that process before it knows that it is the main one */
     if (!systemd.silent)
         (void)sd_notify_barrier(0, BARRIER_US);
     systemd.silent = true;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What systemd is told (sd_notify(3)), and its watchdog. Where there is no systemd, nothing.
- * Only the service's main process is listened to: one that a new program stands beside, and
- * one that has handed over, keep silent.
+ * Messages to systemd (sd_notify(3)), and its watchdog. Without systemd all of it does nothing.
+ * systemd listens only to the main process of the service: a new program beside the main process is
+ * silent, and so is a program that has handed over.
  */
 #ifndef ROSTERD_SERVER_OS_NOTIFY_H
 #define ROSTERD_SERVER_OS_NOTIFY_H
@@ -11,18 +11,22 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-/** @param silent until notify_speak(): another process is the main one */
+/** @param silent nothing is sent until notify_speak(), because another process is the main one */
 void notify_open(bool silent);
+/** This process is the main one now. */
 void notify_speak(void);
 void notify_ready(void);
 void notify_reloading(void);
 void notify_stopping(void);
-/** STATUS=, where it has changed. */
+/** Sends STATUS= if the text has changed. */
 void notify_status(const char *format, ...) __attribute__((format(printf, 1, 2)));
-enum { NOTIFY_NEVER = 1 << 30 }; /* ms: there is no watchdog */
-/** Feeds the watchdog where that is due. @return ms until it is due again */
+/**
+ * Feeds the watchdog if it is due.
+ * @param now clock_monotonic_ms()
+ * @return when it is due again, on the same clock; CLOCK_NEVER_MS without a watchdog
+ */
 uint64_t notify_watchdog(uint64_t now);
-/** Makes another process the main one, and waits until systemd knows; silent from then on. */
+/** Makes another process the main one and waits until systemd knows; silent from then on. */
 void notify_main_pid(pid_t pid);
 
 #endif

@@ -1,23 +1,23 @@
 /* SPDX-License-Identifier: MIT */
-/* What connections are accepted with: a context for each pair. */
 #include "server/tls/tls.h"
 
+#include <assert.h>
 #include <openssl/err.h>
 #include <openssl/x509.h>
-#include <stdio.h>
 #include <stdlib.h>
 
+#include "base/container_of.h"
 #include "http2/http2.h"
+#include "server/tls/tls_fault.h"
 #include "server/tls/tls_pair.h"
-#include "server/tls/tls_pem.h"
 #include "server/tls/tls_tickets.h"
 #include "server/tls/tls_trust.h"
 
 struct tls {
     const struct options *options;
     struct tls_pair pairs[OPTION_PATHS_MAX];
-    bool stands_in[OPTION_PATHS_MAX];    /* the pair is for all names of the first one */
-    SSL_CTX *contexts[OPTION_PATHS_MAX]; /* of each pair; the first serves other names */
+    bool stands_in[OPTION_PATHS_MAX];    /* the pair covers all names of the first pair */
+    SSL_CTX *contexts[OPTION_PATHS_MAX]; /* one for each pair; the first accepts connections */
     size_t num_pairs, num_contexts;
     struct tls_trust trust;
     struct tls_ticket_source source;
@@ -25,8 +25,8 @@ struct tls {
 
 /* ---- names ---- */
 
-/* Of each kind of key one: a connection has room for that, and OpenSSL takes the one that the
- * client can use. */
+/* A connection can have one pair for each kind of key; OpenSSL picks the one that the client
+ * supports. */
 static bool is_new_kind(const struct tls *tls, const size_t *chosen, size_t count, size_t pair)
 {
     for (size_t i = 0; i < count; i++)
@@ -35,8 +35,9 @@ static bool is_new_kind(const struct tls *tls, const size_t *chosen, size_t coun
     return true;
 }
 
-/* The pairs for this name, the first of which leads. @return how many; 0: it is nobody's */
-static size_t choose(const struct tls *tls, const char *name, size_t chosen[OPTION_PATHS_MAX])
+/* Finds the pairs for a name, or with NULL those that stand in for the first pair. The context of
+ * the first one found is used. @return their number; 0: no pair has the name */
+static size_t choose_pairs(const struct tls *tls, const char *name, size_t chosen[OPTION_PATHS_MAX])
 {
     size_t count = 0;
     for (size_t i = 0; i < tls->num_pairs; i++) {
@@ -55,9 +56,10 @@ static int on_server_name(SSL *ssl, int *alert, void *data)
     if (tls->num_pairs == 1 || SSL_session_reused(ssl))
         return SSL_TLSEXT_ERR_OK;
     const char *name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
-    size_t count = name == NULL ? 0 : choose(tls, name, chosen);
+    size_t count = name == NULL ? 0 : choose_pairs(tls, name, chosen);
     if (count == 0)
-        count = choose(tls, NULL, chosen); /* the first stands in for itself */
+        count = choose_pairs(tls, NULL, chosen); /* at least the first pair */
+    assert(count != 0);
     if (SSL_set_SSL_CTX(ssl, tls->contexts[chosen[0]]) == NULL)
         return SSL_TLSEXT_ERR_ALERT_FATAL;
     for (size_t i = 1; i < count; i++) {
@@ -70,13 +72,13 @@ static int on_server_name(SSL *ssl, int *alert, void *data)
 
 /* ---- contexts ---- */
 
-static int64_t true_until(void *data, const SSL *ssl)
+static int64_t session_true_until(const struct tls_ticket_source *source, const SSL *ssl)
 {
-    const struct tls *tls = data;
+    const struct tls *tls = container_of(source, struct tls, source);
     return tls_trust_until(&tls->trust, ssl);
 }
 
-static bool prepare(struct tls *tls, SSL_CTX *ssl)
+static bool prepare_context(struct tls *tls, SSL_CTX *ssl)
 {
     SSL_CTX_set_tlsext_servername_callback(ssl, on_server_name);
     SSL_CTX_set_tlsext_servername_arg(ssl, tls);
@@ -84,39 +86,39 @@ static bool prepare(struct tls *tls, SSL_CTX *ssl)
            tls_trust_apply(&tls->trust, ssl);
 }
 
-static SSL_CTX *make_context(struct tls *tls, size_t number, struct tls_report *report)
+static SSL_CTX *make_context(struct tls *tls, size_t number, struct fault *fault)
 {
     const struct tls_pair *pair = &tls->pairs[number];
     SSL_CTX *ssl = SSL_CTX_new(TLS_server_method());
     const char *path = tls->options->tls_certificates.all[number];
     ERR_clear_error();
-    if (ssl == NULL || !prepare(tls, ssl))
-        tls_fail(report, "tls-certificate", path, "TLS cannot be set up");
+    if (ssl == NULL || !prepare_context(tls, ssl))
+        tls_fault_set(fault, "tls-certificate", path, "TLS cannot be set up");
     else if (SSL_CTX_use_cert_and_key(ssl, pair->certificate, pair->key, pair->chain, 1) != 1)
-        tls_fail(report, "tls-certificate", path, "it cannot be used");
+        tls_fault_set(fault, "tls-certificate", path, "it cannot be used");
     else
         return ssl;
     SSL_CTX_free(ssl);
     return NULL;
 }
 
-static bool load_pairs(struct tls *tls, struct tls_report *report)
+static bool load_pairs(struct tls *tls, struct fault *warning, struct fault *fault)
 {
     const struct options *options = tls->options;
     for (size_t i = 0; i < options->tls_certificates.count; i++) {
-        tls->num_pairs++; /* it is there to be freed, whatever comes of it */
+        tls->num_pairs++; /* tls_free() frees it, also after a failure */
         if (!tls_pair_load(&tls->pairs[i], options->tls_certificates.all[i],
-                           options->tls_keys.all[i], report))
+                           options->tls_keys.all[i], warning, fault))
             return false;
         tls->stands_in[i] = i == 0 || tls_pair_covers(&tls->pairs[i], &tls->pairs[0]);
     }
     return true;
 }
 
-static bool make_contexts(struct tls *tls, struct tls_report *report)
+static bool make_contexts(struct tls *tls, struct fault *fault)
 {
     for (; tls->num_contexts < tls->num_pairs; tls->num_contexts++) {
-        tls->contexts[tls->num_contexts] = make_context(tls, tls->num_contexts, report);
+        tls->contexts[tls->num_contexts] = make_context(tls, tls->num_contexts, fault);
         if (tls->contexts[tls->num_contexts] == NULL)
             return false;
     }
@@ -125,23 +127,25 @@ static bool make_contexts(struct tls *tls, struct tls_report *report)
 
 /* ---- begin and end ---- */
 
-struct tls *tls_load(const struct options *options, const struct tls *before,
-                     struct tls_report *report)
+struct tls *tls_load(const struct options *options, const struct tls *before, struct fault *warning,
+                     struct fault *fault)
 {
-    *report = (struct tls_report){.fault = "TLS: no memory, or no random numbers"};
+    assert(options->tls_certificates.count != 0);
+    assert(options->tls_certificates.count == options->tls_keys.count);
+    warning->text[0] = '\0';
     struct tls *tls = calloc(1, sizeof(*tls));
-    if (tls == NULL)
+    if (tls == NULL) {
+        fault_set(fault, "TLS: out of memory");
         return NULL;
-    tls->options = options;
-    tls->source.true_until = true_until;
-    tls->source.data = tls;
-    tls->source.tickets = tls_tickets_create(before != NULL ? before->source.tickets : NULL);
-    if (tls->source.tickets != NULL) {
-        report->fault[0] = '\0';
-        if (load_pairs(tls, report) && tls_trust_load(&tls->trust, options, report) &&
-            make_contexts(tls, report))
-            return tls;
     }
+    tls->options = options;
+    tls->source.true_until = session_true_until;
+    tls->source.tickets = tls_tickets_create(before != NULL ? before->source.tickets : NULL);
+    if (tls->source.tickets == NULL)
+        fault_set(fault, "TLS: no memory, or no random numbers");
+    else if (load_pairs(tls, warning, fault) &&
+             tls_trust_load(&tls->trust, options, warning, fault) && make_contexts(tls, fault))
+        return tls;
     tls_free(tls);
     return NULL;
 }
@@ -161,6 +165,7 @@ void tls_free(struct tls *tls)
 
 SSL_CTX *tls_context(struct tls *tls)
 {
+    assert(tls->num_contexts != 0);
     return tls->contexts[0];
 }
 

@@ -1,46 +1,42 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * TLS by OpenSSL: certificate pairs by the name that a client asks for (SNI), client
- * certificates and their revocation, session tickets that every worker understands. TLS 1.2 and
- * 1.3, ALPN h2.
+ * TLS with OpenSSL: pairs of certificate and key, chosen by the name that the client asks for
+ * (SNI); client certificates and their revocation; session tickets that every worker can read.
+ * TLS 1.2 and 1.3, ALPN h2.
  *
- * Of several pairs for one name that differ in the kind of key, RSA and ECDSA say, each client
- * gets one that it can use. Where a client names no server, or one that is nobody's, the first
- * pair is served, or one of another kind that is for all of its names.
+ * If several pairs for a name have different kinds of key, such as RSA and ECDSA, each client gets
+ * one that it supports. If a client sends no name, or an unknown one, it gets the first pair, or a
+ * pair of another kind that covers all names of the first.
  *
- * Its parts: tls_pem.h reads files, tls_pair.h is a certificate with its key, tls_trust.h whom
- * clients' certificates are of, tls_tickets.h how sessions go on and end.
+ * The parts: tls_pem.h reads files, tls_pair.h is a certificate with its key, tls_trust.h decides
+ * which client certificates are accepted, tls_tickets.h lets sessions resume, and ends them.
  */
 #ifndef ROSTERD_SERVER_TLS_TLS_H
 #define ROSTERD_SERVER_TLS_TLS_H
 
 #include <openssl/ssl.h>
 
+#include "base/fault.h"
 #include "server/config/options.h"
 
 struct tls;
 
-/** Names the option, the file and what is wrong with it. */
-struct tls_report {
-    char fault[768];
-    char warning[512]; /* empty: none */
-};
-
 /**
- * Before fork, so that workers share the tickets' secret. An expired certificate or revocation
- * list, a key of another one, an encrypted key and a file that cannot be read are faults; nothing
- * here waits for a file or asks for a password.
+ * Reads all files that the options name. Called before fork, so that the workers share the secret
+ * of the tickets. An expired certificate or CRL, a key that does not fit, an encrypted key and a
+ * file that cannot be read are faults. Never blocks on a file.
  * @param options must outlive it
- * @param before whose tickets go on to count where the same clients are trusted; NULL: none's
- * @return NULL with report->fault set
+ * @param before tickets of its sessions stay valid if the same clients are trusted; NULL: none
+ * @param warning filled if something needs attention but works; else its text is empty
+ * @return NULL: the fault names the option, the file and the reason
  */
-struct tls *tls_load(const struct options *options, const struct tls *before,
-                     struct tls_report *report);
+struct tls *tls_load(const struct options *options, const struct tls *before, struct fault *warning,
+                     struct fault *fault);
 void tls_free(struct tls *tls);
-/** What new connections are accepted with. */
+/** The context for new connections. It lives as long as `tls`. */
 SSL_CTX *tls_context(struct tls *tls);
-/** Forgets ticket secrets of the past: now and then in every process, also one that serves nobody.
- */
+/** Forgets the secrets of past tickets. Every process calls it from time to time, also if it
+ * accepts no connections, because each has its own copy. */
 void tls_forget_old_secrets(struct tls *tls);
 
 #endif

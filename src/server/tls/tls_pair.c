@@ -8,35 +8,31 @@
 #include <sys/stat.h>
 #include <time.h>
 
+#include "server/tls/tls_fault.h"
 #include "server/tls/tls_pem.h"
 
-enum { PAIR_FILE_MAX = 1 << 20 };
+enum { PAIR_FILE_MAX = 1 << 20 }; /* bytes */
 
 static const char certificate_option[] = "tls-certificate", key_option[] = "tls-key";
 
 /* ---- the certificate ---- */
 
-static bool check_time(const X509 *certificate, const char *path, struct tls_report *report)
+static bool check_validity(const X509 *certificate, const char *path, struct fault *fault)
 {
     const ASN1_TIME *from = X509_get0_notBefore(certificate), *to = X509_get0_notAfter(certificate);
     bool expired = X509_cmp_current_time(to) < 0;
     if (!expired && X509_cmp_current_time(from) <= 0)
         return true;
-    struct tm tm;
-    char text[64] = "";
-    if (ASN1_TIME_to_tm(expired ? to : from, &tm) == 1)
-        strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S UTC", &tm);
-    return tls_fail(report, certificate_option, path, "it %s %s",
-                    expired ? "expired at" : "is not valid before", text);
+    char date[TLS_DATE];
+    tls_format_date(expired ? to : from, date);
+    return tls_fault_set(fault, certificate_option, path, "it %s %s",
+                         expired ? "expired at" : "is not valid before", date);
 }
 
-/* The first one is the server's, those that follow lead to an authority. */
+/* The first certificate is the server's; the others are its chain. */
 static bool add_certificate(struct tls_pair *pair, const struct tls_block *block)
 {
-    const unsigned char *data = block->data;
-    X509 *certificate = strcmp(block->name, PEM_STRING_X509_TRUSTED) == 0
-                            ? d2i_X509_AUX(NULL, &data, block->len)
-                            : d2i_X509(NULL, &data, block->len);
+    X509 *certificate = tls_block_certificate(block);
     if (certificate == NULL)
         return false;
     if (pair->certificate == NULL) {
@@ -51,36 +47,37 @@ static bool add_certificate(struct tls_pair *pair, const struct tls_block *block
     return false;
 }
 
-static bool read_chain(struct tls_pair *pair, struct tls_pem *pem, struct tls_block *block)
+static bool read_chain(struct tls_pair *pair, struct tls_pem *pem, struct tls_block *block,
+                       struct fault *fault)
 {
-    int got;
-    while ((got = tls_pem_next(pem, block)) == 1)
-        if (tls_block_is_certificate(block) && !add_certificate(pair, block))
-            return tls_fail(pem->report, pem->option, pem->path,
-                            "it cannot be used: block %zu is damaged", pem->blocks);
-    if (got == 0 && pair->certificate == NULL)
-        return tls_fail(pem->report, pem->option, pem->path,
-                        "it cannot be used: there is no certificate in it");
-    return got == 0;
+    do {
+        if (!tls_pem_next(pem, block, fault))
+            return false;
+        if (block->name != NULL && tls_block_is_certificate(block) && !add_certificate(pair, block))
+            return tls_pem_refuse_block(pem, fault);
+    } while (block->name != NULL);
+    return pair->certificate != NULL || tls_pem_refuse(pem, fault, "there is no certificate in it");
 }
 
-static bool load_chain(struct tls_pair *pair, const char *path, struct tls_report *report)
+static bool load_chain(struct tls_pair *pair, const char *path, struct fault *fault)
 {
     struct tls_pem pem;
     struct tls_block block = {.name = NULL};
-    if (!tls_pem_open(&pem, certificate_option, path, PAIR_FILE_MAX, report))
+    if (!tls_pem_open(&pem, certificate_option, path, PAIR_FILE_MAX, fault))
         return false;
-    bool good = read_chain(pair, &pem, &block) && check_time(pair->certificate, path, report);
+    bool good =
+        read_chain(pair, &pem, &block, fault) && check_validity(pair->certificate, path, fault);
     tls_pem_close(&pem, &block);
     return good;
 }
 
 /* ---- the key ---- */
 
-static bool ends_with(const char *text, const char *end)
+static bool is_private_key(const struct tls_block *block)
 {
-    size_t len = strlen(text), tail = strlen(end);
-    return len >= tail && strcmp(text + len - tail, end) == 0;
+    static const char end[] = "PRIVATE KEY";
+    size_t len = strlen(block->name), tail = sizeof(end) - 1;
+    return len >= tail && strcmp(block->name + len - tail, end) == 0;
 }
 
 /* PKCS#8 names its encryption in the first line, the older formats in a header. */
@@ -89,50 +86,49 @@ static bool is_encrypted(const struct tls_block *block)
     return strcmp(block->name, PEM_STRING_PKCS8) == 0 || strstr(block->header, "ENCRYPTED") != NULL;
 }
 
-static bool read_key(struct tls_pair *pair, struct tls_pem *pem, struct tls_block *block)
+static bool read_key(struct tls_pair *pair, struct tls_pem *pem, struct tls_block *block,
+                     struct fault *fault)
 {
-    int got;
-    while ((got = tls_pem_next(pem, block)) == 1 && !ends_with(block->name, "PRIVATE KEY"))
-        continue; /* the certificate, or a curve's parameters */
-    if (got < 0)
-        return false;
-    if (got == 0)
-        return tls_fail(pem->report, pem->option, pem->path,
-                        "it cannot be used: there is no private key in it");
+    do { /* skips the certificate and the parameters of a curve */
+        if (!tls_pem_next(pem, block, fault))
+            return false;
+    } while (block->name != NULL && !is_private_key(block));
+    if (block->name == NULL)
+        return tls_pem_refuse(pem, fault, "there is no private key in it");
     if (is_encrypted(block))
-        return tls_fail(pem->report, pem->option, pem->path,
-                        "it cannot be used: the key is encrypted, and nobody is asked for its "
-                        "password");
+        return tls_pem_refuse(pem, fault,
+                              "the key is encrypted, and the server never asks for a password");
     const unsigned char *data = block->data;
     pair->key = d2i_AutoPrivateKey(NULL, &data, block->len);
-    return pair->key != NULL || tls_fail(pem->report, pem->option, pem->path, "it cannot be used");
+    return pair->key != NULL || tls_fault_set(fault, pem->option, pem->path, "it cannot be used");
 }
 
 static bool load_key(struct tls_pair *pair, const char *path, const char *certificate,
-                     struct tls_report *report)
+                     struct fault *warning, struct fault *fault)
 {
     struct tls_pem pem;
     struct tls_block block = {.name = NULL};
-    if (!tls_pem_open(&pem, key_option, path, PAIR_FILE_MAX, report))
+    if (!tls_pem_open(&pem, key_option, path, PAIR_FILE_MAX, fault))
         return false;
-    bool good = read_key(pair, &pem, &block);
+    bool good = read_key(pair, &pem, &block, fault);
     if (good && (pem.file.mode & S_IROTH) != 0)
-        tls_warn(report, key_option, path, "every user of this machine may read it (mode %04o)",
-                 (unsigned)pem.file.mode);
+        tls_warning_set(warning, key_option, path,
+                        "every user of this machine may read it (mode %04o)",
+                        (unsigned)pem.file.mode);
     tls_pem_close(&pem, &block);
     if (!good || X509_check_private_key(pair->certificate, pair->key) == 1)
         return good;
     ERR_clear_error();
-    return tls_fail(report, key_option, path, "it is not the key of %.300s", certificate);
+    return tls_fault_set(fault, key_option, path, "it is not the key of %.300s", certificate);
 }
 
 /* ---- both ---- */
 
 bool tls_pair_load(struct tls_pair *pair, const char *certificate, const char *key,
-                   struct tls_report *report)
+                   struct fault *warning, struct fault *fault)
 {
     *pair = (struct tls_pair){.certificate = NULL};
-    if (!load_chain(pair, certificate, report) || !load_key(pair, key, certificate, report))
+    if (!load_chain(pair, certificate, fault) || !load_key(pair, key, certificate, warning, fault))
         return false;
     pair->kind = EVP_PKEY_get_base_id(pair->key);
     return true;
@@ -163,7 +159,7 @@ static bool has_general_name(const struct tls_pair *pair, const GENERAL_NAME *na
                                (size_t)ASN1_STRING_length(value), 0, NULL) == 1;
     if (type == GEN_IPADD)
         return X509_check_ip(pair->certificate, data, (size_t)ASN1_STRING_length(value), 0) == 1;
-    return true; /* nobody looks for a server by it */
+    return true; /* clients do not look for a server by other kinds of name */
 }
 
 bool tls_pair_covers(const struct tls_pair *pair, const struct tls_pair *other)

@@ -1,25 +1,32 @@
 /* SPDX-License-Identifier: MIT */
-/* A server's certificate, its chain and its key; which names it is for. */
+/* The server's certificate with its chain and key, and the names that the certificate covers. */
 #ifndef ROSTERD_SERVER_TLS_TLS_PAIR_H
 #define ROSTERD_SERVER_TLS_TLS_PAIR_H
 
-#include "server/tls/tls.h"
+#include <openssl/evp.h>
+#include <openssl/x509.h>
+#include <stdbool.h>
+
+#include "base/fault.h"
 
 struct tls_pair {
     X509 *certificate;
-    STACK_OF(X509) * chain; /* without it */
+    STACK_OF(X509) * chain; /* the certificates that follow it in the file; NULL: none */
     EVP_PKEY *key;
-    int kind; /* of key: EVP_PKEY_RSA, EVP_PKEY_EC, ... */
+    int kind; /* of the key: EVP_PKEY_RSA, EVP_PKEY_EC, ... */
 };
 
-/** A certificate that is valid now, and its key. Both files may hold other blocks, too.
- * @return false, told; there is something to free in either case */
+/**
+ * Reads a certificate that is valid now, and its key. Both files may contain other blocks.
+ * @param pair is overwritten; the caller calls tls_pair_free(), also after a failure
+ * @param warning filled if other users may read the key
+ */
 bool tls_pair_load(struct tls_pair *pair, const char *certificate, const char *key,
-                   struct tls_report *report);
+                   struct fault *warning, struct fault *fault);
 void tls_pair_free(struct tls_pair *pair);
 
 bool tls_pair_has_name(const struct tls_pair *pair, const char *name);
-/** Whether it is for all the names and addresses that `other` is for. */
+/** Whether the certificate covers every name and address that the certificate of `other` covers. */
 bool tls_pair_covers(const struct tls_pair *pair, const struct tls_pair *other);
 
 #endif

@@ -7,70 +7,45 @@
 #include <stdio.h>
 #include <string.h>
 
-/* ---- reports ---- */
+#include "server/tls/tls_fault.h"
 
-static void put_head(char *out, size_t size, const char *option, const char *path,
-                     const char *format, va_list args)
-{
-    int len = snprintf(out, size, "%s: %.300s: ", option, path);
-    vsnprintf(out + len, size - (size_t)len, format, args);
-}
-
-/* The first of OpenSSL's errors: later ones say what came of it. */
-static void put_reason(char *out, size_t size)
+bool tls_pem_refuse(const struct tls_pem *pem, struct fault *fault, const char *format, ...)
 {
     char text[256];
-    unsigned long error = ERR_peek_error();
-    size_t len = strlen(out);
-    if (error == 0)
-        return;
-    const char *reason = ERR_reason_error_string(error);
-    ERR_error_string_n(error, text, sizeof(text));
-    snprintf(out + len, size - len, ": %s", reason != NULL ? reason : text);
-    ERR_clear_error();
-}
-
-bool tls_fail(struct tls_report *report, const char *option, const char *path, const char *format,
-              ...)
-{
     va_list args;
     va_start(args, format);
-    put_head(report->fault, sizeof(report->fault), option, path, format, args);
+    vsnprintf(text, sizeof(text), format, args);
     va_end(args);
-    put_reason(report->fault, sizeof(report->fault));
-    return false;
+    return tls_fault_set(fault, pem->option, pem->path, "it cannot be used: %s", text);
 }
 
-void tls_warn(struct tls_report *report, const char *option, const char *path, const char *format,
-              ...)
+bool tls_pem_refuse_block(const struct tls_pem *pem, struct fault *fault)
 {
-    va_list args;
-    if (report->warning[0] != '\0')
-        return;
-    va_start(args, format);
-    put_head(report->warning, sizeof(report->warning), option, path, format, args);
-    va_end(args);
+    return tls_pem_refuse(pem, fault, "block %zu is damaged", pem->blocks);
 }
 
-/* ---- blocks ---- */
+/* ---- the file ---- */
+
+static bool open_pem_text(struct tls_pem *pem, struct fault *fault)
+{
+    if (memchr(pem->file.text, '\0', pem->file.len) != NULL)
+        return tls_pem_refuse(pem, fault, "it is not PEM, but binary");
+    pem->bio = BIO_new_mem_buf(pem->file.text, (int)pem->file.len);
+    return pem->bio != NULL || tls_pem_refuse(pem, fault, "out of memory");
+}
 
 bool tls_pem_open(struct tls_pem *pem, const char *option, const char *path, size_t max,
-                  struct tls_report *report)
+                  struct fault *fault)
 {
-    *pem = (struct tls_pem){.option = option, .path = path, .report = report};
+    struct fault reason;
+    *pem = (struct tls_pem){.option = option, .path = path};
     ERR_clear_error();
-    const char *why = file_read(&pem->file, path, max);
-    if (why != NULL)
-        return tls_fail(report, option, path, "it cannot be used: %s", why);
-    if (memchr(pem->file.text, '\0', pem->file.len) != NULL) {
-        file_free(&pem->file);
-        return tls_fail(report, option, path, "it cannot be used: it is no PEM, but binary");
-    }
-    pem->bio = BIO_new_mem_buf(pem->file.text, (int)pem->file.len);
-    if (pem->bio != NULL)
+    if (!file_read(&pem->file, path, max, &reason))
+        return tls_pem_refuse(pem, fault, "%.200s", reason.text);
+    if (open_pem_text(pem, fault))
         return true;
     file_free(&pem->file);
-    return tls_fail(report, option, path, "it cannot be used");
+    return false;
 }
 
 static void free_block(struct tls_block *block)
@@ -81,7 +56,16 @@ static void free_block(struct tls_block *block)
     *block = (struct tls_block){.name = NULL};
 }
 
-/* Lines that are meant to begin a block, whole or not. */
+void tls_pem_close(struct tls_pem *pem, struct tls_block *block)
+{
+    free_block(block);
+    BIO_free(pem->bio);
+    file_free(&pem->file);
+}
+
+/* ---- its blocks ---- */
+
+/* Counts the lines that should begin a block, intact or not. */
 static size_t count_begins(const char *text)
 {
     static const char begin[] = "-BEGIN ";
@@ -95,29 +79,24 @@ static size_t count_begins(const char *text)
     return count;
 }
 
-int tls_pem_next(struct tls_pem *pem, struct tls_block *block)
+bool tls_pem_next(struct tls_pem *pem, struct tls_block *block, struct fault *fault)
 {
     free_block(block);
-    /* secure: buffers that held a key are wiped */
+    /* PEM_FLAG_SECURE: OpenSSL wipes buffers that held a key */
     if (PEM_read_bio_ex(pem->bio, &block->name, &block->header, &block->data, &block->len,
                         PEM_FLAG_SECURE | PEM_FLAG_EAY_COMPATIBLE) == 1) {
         pem->blocks++;
-        return 1;
+        return true;
     }
     unsigned long error = ERR_peek_last_error();
-    if (ERR_GET_LIB(error) != ERR_LIB_PEM || ERR_GET_REASON(error) != PEM_R_NO_START_LINE) {
-        tls_fail(pem->report, pem->option, pem->path, "it cannot be used: block %zu is damaged",
-                 pem->blocks + 1);
-        return -1;
-    }
+    if (ERR_GET_LIB(error) != ERR_LIB_PEM || ERR_GET_REASON(error) != PEM_R_NO_START_LINE)
+        return tls_pem_refuse(pem, fault, "block %zu is damaged", pem->blocks + 1);
     ERR_clear_error();
-    /* OpenSSL takes a first line that is spoilt, and all of its block, for a comment */
-    if (pem->blocks == count_begins(pem->file.text))
-        return 0;
-    tls_fail(pem->report, pem->option, pem->path,
-             "it cannot be used: it has %zu lines that begin a block, but %zu blocks",
-             count_begins(pem->file.text), pem->blocks);
-    return -1;
+    /* if the first line of a block is damaged, OpenSSL skips the block as a comment */
+    size_t begins = count_begins(pem->file.text);
+    return pem->blocks == begins ||
+           tls_pem_refuse(pem, fault, "it has %zu lines that begin a block, but %zu blocks", begins,
+                          pem->blocks);
 }
 
 /* The end of the last line that ends a block. */
@@ -130,21 +109,13 @@ static const char *find_tail(const char *text)
     return tail + strcspn(tail, "\n");
 }
 
-bool tls_pem_check_tail(struct tls_pem *pem)
+bool tls_pem_check_tail(const struct tls_pem *pem, struct fault *fault)
 {
     const char *at = find_tail(pem->file.text);
     while (*(at += strspn(at, " \t\r\n")) == '#')
         at += strcspn(at, "\n");
-    return *at == '\0' || tls_fail(pem->report, pem->option, pem->path,
-                                   "it cannot be used: there is something else behind its last "
-                                   "block");
-}
-
-void tls_pem_close(struct tls_pem *pem, struct tls_block *block)
-{
-    free_block(block);
-    BIO_free(pem->bio);
-    file_free(&pem->file);
+    return *at == '\0' ||
+           tls_pem_refuse(pem, fault, "something other than comments follows its last block");
 }
 
 bool tls_block_is_certificate(const struct tls_block *block)
@@ -152,4 +123,11 @@ bool tls_block_is_certificate(const struct tls_block *block)
     return strcmp(block->name, PEM_STRING_X509) == 0 ||
            strcmp(block->name, PEM_STRING_X509_OLD) == 0 ||
            strcmp(block->name, PEM_STRING_X509_TRUSTED) == 0;
+}
+
+X509 *tls_block_certificate(const struct tls_block *block)
+{
+    const unsigned char *data = block->data;
+    return strcmp(block->name, PEM_STRING_X509_TRUSTED) == 0 ? d2i_X509_AUX(NULL, &data, block->len)
+                                                             : d2i_X509(NULL, &data, block->len);
 }

@@ -1,51 +1,59 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * PEM files of TLS, block by block, and what is told of those that cannot be used. Nobody is ever
- * asked for a password: blocks are not decrypted here, and what is encrypted says so.
+ * PEM files, block by block. The server never asks for a password: encrypted blocks are not
+ * decrypted, and the caller recognizes them by their name or header.
  */
 #ifndef ROSTERD_SERVER_TLS_TLS_PEM_H
 #define ROSTERD_SERVER_TLS_TLS_PEM_H
 
 #include <openssl/bio.h>
+#include <openssl/x509.h>
 
+#include "base/fault.h"
 #include "server/os/file.h"
-#include "server/tls/tls.h"
 
 struct tls_pem {
-    const char *option, *path; /* for what is told of it */
-    struct tls_report *report;
+    const char *option, *path; /* faults name them */
     struct file file;
-    BIO *bio; /* over the file's text */
-    size_t blocks;
+    BIO *bio;      /* over the file's text */
+    size_t blocks; /* that were read so far */
 };
 
-/** One "-----BEGIN name-----" and what is in it; freed by tls_pem_next() or tls_pem_close(). */
+/** The block between "-----BEGIN name-----" and "-----END name-----". */
 struct tls_block {
-    char *name, *header;
+    char *name; /* NULL: there is no block */
+    char *header;
     unsigned char *data; /* DER */
     long len;
 };
 
-/** @param max bytes that the file may have
- * @return false, told */
+/**
+ * Reads the file.
+ * @param option, path must outlive `pem`
+ * @param max the largest file that is accepted, in bytes
+ */
 bool tls_pem_open(struct tls_pem *pem, const char *option, const char *path, size_t max,
-                  struct tls_report *report);
-/** Frees the block before, reads the next one.
- * @param block zeros at first
- * @return 1, 0 at the end, -1 where the rest is damaged: told */
-int tls_pem_next(struct tls_pem *pem, struct tls_block *block);
-/** For files in which nothing may be missed: whether more than comments follows the last block.
- * @return false, told */
-bool tls_pem_check_tail(struct tls_pem *pem);
+                  struct fault *fault);
+/**
+ * Frees the block and reads the next one.
+ * @param block zeroed at first; its name is NULL at the end of the file
+ * @return false: a block is damaged
+ */
+bool tls_pem_next(struct tls_pem *pem, struct tls_block *block, struct fault *fault);
+/** For files of which no part may be overlooked: only comments may follow the last block.
+ * @return false: something else follows */
+bool tls_pem_check_tail(const struct tls_pem *pem, struct fault *fault);
+/** Frees the block, too. */
 void tls_pem_close(struct tls_pem *pem, struct tls_block *block);
 
-bool tls_block_is_certificate(const struct tls_block *block);
+/** "OPTION: PATH: it cannot be used: TEXT", with OpenSSL's reason. @return false */
+bool tls_pem_refuse(const struct tls_pem *pem, struct fault *fault, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+/** Says that the last block is damaged. @return false */
+bool tls_pem_refuse_block(const struct tls_pem *pem, struct fault *fault);
 
-/** "OPTION: PATH: text", and what OpenSSL has to say about it. @return false */
-bool tls_fail(struct tls_report *report, const char *option, const char *path, const char *format,
-              ...) __attribute__((format(printf, 4, 5)));
-/** The same of what is no reason to stop; the first warning stays. */
-void tls_warn(struct tls_report *report, const char *option, const char *path, const char *format,
-              ...) __attribute__((format(printf, 4, 5)));
+bool tls_block_is_certificate(const struct tls_block *block);
+/** @return a certificate that the caller frees; NULL: the block is damaged */
+X509 *tls_block_certificate(const struct tls_block *block);
 
 #endif

@@ -1,18 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 #include "server/tls/tls_tickets.h"
 
+#include <assert.h>
 #include <openssl/core_names.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 #include <openssl/rand.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <time.h>
+
+#include "base/clock.h"
 
 enum {
     KEY_SECONDS = 3600,
-    /* One full handshake a day costs nobody anything, and what no date foretells, as a key that
-     * was stolen from the client, is of use for no longer. */
+    /* A full handshake a day costs little, and limits how long a key that was stolen from a client
+     * is of use: no date in a certificate foretells that. */
     SESSION_SECONDS = 86400,
     SECRET_SIZE = 32,
     NAME_SIZE = 16,
@@ -25,67 +27,62 @@ struct ticket_keys {
 };
 
 struct tls_tickets {
-    uint8_t secret[SECRET_SIZE]; /* of the hour after keys[0]'s */
-    struct ticket_keys keys[2];  /* of now, of the hour before */
+    uint8_t secret[SECRET_SIZE]; /* of the hour after that of keys[0] */
+    struct ticket_keys keys[2];  /* of this hour, of the hour before */
 };
 
-/* What a ticket says of its session; sealed with it. Tickets do not outlive the master, so neither
- * this layout nor CLOCK_BOOTTIME has to mean the same to anybody else. */
+/* Encrypted in the ticket. Tickets do not outlive the master, so neither this layout nor the boot
+ * time has to mean anything to another program or machine. */
 struct ticket_note {
-    int64_t ends;       /* CLOCK_BOOTTIME, which nobody sets; seconds */
-    int64_t true_until; /* CLOCK_REALTIME, which certificates go by; seconds since 1970 */
+    int64_t ends;       /* clock_boottime_s(), because an administrator can set the other clock */
+    int64_t true_until; /* clock_real_s(), because certificates expire by that clock */
 };
-
-static int64_t seconds(clockid_t clock)
-{
-    struct timespec now;
-    clock_gettime(clock, &now);
-    return now.tv_sec;
-}
 
 /* ---- keys ---- */
 
 static uint64_t this_hour(void)
 {
-    /* the same in every process, and set by nobody */
-    return (uint64_t)seconds(CLOCK_BOOTTIME) / KEY_SECONDS;
+    return (uint64_t)clock_boottime_s() / KEY_SECONDS; /* the same in every process */
 }
 
-static void derive(const uint8_t secret[SECRET_SIZE], const char *label, uint8_t *out, size_t size)
+/* Fills `out` from the secret; each label gives other bytes. */
+static void derive_key(const uint8_t secret[SECRET_SIZE], const char *label, uint8_t *out,
+                       size_t size)
 {
     uint8_t digest[EVP_MAX_MD_SIZE];
+    assert(size <= SECRET_SIZE); /* of SHA-256 */
     unsigned len = sizeof(digest);
     HMAC(EVP_sha256(), secret, SECRET_SIZE, (const uint8_t *)label, strlen(label), digest, &len);
     memcpy(out, digest, size);
     OPENSSL_cleanse(digest, sizeof(digest));
 }
 
-/* The next hour's keys, and a secret from which this one cannot be found. */
-static void step(struct tls_tickets *tickets)
+/* Goes on to the keys of the next hour. Its secret does not reveal the secret of this hour. */
+static void derive_next_hour(struct tls_tickets *tickets)
 {
     struct ticket_keys *keys = &tickets->keys[0];
     tickets->keys[1] = *keys;
     keys->hour++;
-    derive(tickets->secret, "name", keys->name, NAME_SIZE);
-    derive(tickets->secret, "cipher", keys->cipher, sizeof(keys->cipher));
-    derive(tickets->secret, "mac", keys->mac, sizeof(keys->mac));
-    derive(tickets->secret, "next", tickets->secret, SECRET_SIZE);
+    derive_key(tickets->secret, "name", keys->name, NAME_SIZE);
+    derive_key(tickets->secret, "cipher", keys->cipher, sizeof(keys->cipher));
+    derive_key(tickets->secret, "mac", keys->mac, sizeof(keys->mac));
+    derive_key(tickets->secret, "next", tickets->secret, SECRET_SIZE);
 }
 
 void tls_tickets_forget_old(struct tls_tickets *tickets)
 {
     uint64_t hour = this_hour();
     while (tickets->keys[0].hour < hour)
-        step(tickets);
+        derive_next_hour(tickets);
 }
 
-static bool begin(struct tls_tickets *tickets)
+static bool draw_secret(struct tls_tickets *tickets)
 {
     if (RAND_priv_bytes(tickets->secret, SECRET_SIZE) != 1)
         return false;
     tickets->keys[0].hour = this_hour() - 2;
-    step(tickets);
-    step(tickets);
+    derive_next_hour(tickets);
+    derive_next_hour(tickets);
     return true;
 }
 
@@ -98,7 +95,7 @@ struct tls_tickets *tls_tickets_create(const struct tls_tickets *before)
     madvise(tickets, sizeof(*tickets), MADV_DONTDUMP);
     if (before != NULL) {
         *tickets = *before;
-    } else if (!begin(tickets)) {
+    } else if (!draw_secret(tickets)) {
         tls_tickets_destroy(tickets);
         return NULL;
     }
@@ -113,7 +110,7 @@ void tls_tickets_destroy(struct tls_tickets *tickets)
     munmap(tickets, sizeof(*tickets));
 }
 
-/* ---- sealing ---- */
+/* ---- encryption ---- */
 
 static bool init_mac(EVP_MAC_CTX *mac, const struct ticket_keys *keys)
 {
@@ -130,7 +127,9 @@ static const struct tls_ticket_source *source_of(SSL *ssl)
     return SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
 }
 
-/* libssl's rules: 1 goes on, 2 goes on with a fresh ticket, 0 means a full handshake, -1 fails. */
+/* Called by libssl to encrypt (`sealing`) or decrypt a ticket.
+ * @return as libssl wants it: 1: done; 2: done, and renew the ticket; 0: do a full handshake; -1:
+ * fail */
 static int on_keys(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *cipher,
                    EVP_MAC_CTX *mac, int sealing)
 {
@@ -157,9 +156,10 @@ static int on_keys(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_
     return 0;
 }
 
-/* ---- their end ---- */
+/* ---- the end of sessions ---- */
 
-/* A session that goes on keeps the note of its full handshake. */
+/* Called by libssl before it writes a ticket. A session that resumes keeps the note of its full
+ * handshake. */
 static int on_issue(SSL *ssl, void *data)
 {
     (void)data;
@@ -167,13 +167,13 @@ static int on_issue(SSL *ssl, void *data)
     if (SSL_session_reused(ssl))
         return 1;
     struct ticket_note note = {
-        .ends = seconds(CLOCK_BOOTTIME) + SESSION_SECONDS,
-        .true_until = source->true_until(source->data, ssl),
+        .ends = clock_boottime_s() + SESSION_SECONDS,
+        .true_until = source->true_until(source, ssl),
     };
     return SSL_SESSION_set1_ticket_appdata(SSL_get_session(ssl), &note, sizeof(note));
 }
 
-static bool is_over(SSL_SESSION *session)
+static bool session_is_over(SSL_SESSION *session)
 {
     void *data;
     size_t len;
@@ -181,9 +181,10 @@ static bool is_over(SSL_SESSION *session)
     if (SSL_SESSION_get0_ticket_appdata(session, &data, &len) != 1 || len != sizeof(note))
         return true;
     memcpy(&note, data, sizeof(note));
-    return seconds(CLOCK_BOOTTIME) >= note.ends || seconds(CLOCK_REALTIME) >= note.true_until;
+    return clock_boottime_s() >= note.ends || clock_real_s() >= note.true_until;
 }
 
+/* Called by libssl when a client presents a ticket. */
 static SSL_TICKET_RETURN on_present(SSL *ssl, SSL_SESSION *session, const unsigned char *name,
                                     size_t len, SSL_TICKET_STATUS status, void *data)
 {
@@ -194,7 +195,7 @@ static SSL_TICKET_RETURN on_present(SSL *ssl, SSL_SESSION *session, const unsign
     switch (status) {
     case SSL_TICKET_SUCCESS:
     case SSL_TICKET_SUCCESS_RENEW:
-        if (is_over(session))
+        if (session_is_over(session))
             return SSL_TICKET_RETURN_IGNORE_RENEW;
         return status == SSL_TICKET_SUCCESS ? SSL_TICKET_RETURN_USE : SSL_TICKET_RETURN_USE_RENEW;
     case SSL_TICKET_EMPTY:
@@ -208,7 +209,7 @@ static SSL_TICKET_RETURN on_present(SSL *ssl, SSL_SESSION *session, const unsign
 bool tls_tickets_apply(const struct tls_ticket_source *source, SSL_CTX *ssl)
 {
     SSL_CTX_set_app_data(ssl, (void *)(uintptr_t)source);
-    SSL_CTX_set_session_cache_mode(ssl, SSL_SESS_CACHE_OFF); /* tickets need no memory here */
+    SSL_CTX_set_session_cache_mode(ssl, SSL_SESS_CACHE_OFF); /* the client keeps the session */
     return SSL_CTX_set_tlsext_ticket_key_evp_cb(ssl, on_keys) == 1 &&
            SSL_CTX_set_session_ticket_cb(ssl, on_issue, on_present, NULL) == 1;
 }

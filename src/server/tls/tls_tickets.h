@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Session tickets that every worker understands, and their end.
+ * Session tickets that every worker can read, and how sessions end.
  *
- * They are sealed by a key of the hour. Each hour's secret is derived from the one before it,
- * which is then forgotten: tickets of the hour before still count and are renewed, older ones
- * cannot be read by anybody any more. All processes derive the same, each for itself.
+ * Tickets are encrypted with keys that change every hour. The secret of an hour is derived from the
+ * secret of the hour before, which is then forgotten. Tickets of the hour before are accepted and
+ * renewed; nobody can read older tickets any more. Every process derives the same secrets by
+ * itself.
  *
- * However often it is renewed, a session ends a day after its full handshake, and when anything
- * expires that this handshake rested on. A ticket says when both are.
+ * A session ends one day after its full handshake, however often its ticket is renewed, and when
+ * anything expires that the handshake relied on. The ticket contains both times.
  */
 #ifndef ROSTERD_SERVER_TLS_TLS_TICKETS_H
 #define ROSTERD_SERVER_TLS_TLS_TICKETS_H
@@ -19,21 +20,23 @@
 
 struct tls_tickets;
 
-/** Before fork: a copy of `before`, or a secret drawn anew where it is NULL. It lies in memory that
- * core dumps leave out. @return NULL: no memory, or no random numbers */
+/** Called before fork. The secrets are in memory that core dumps leave out.
+ * @param before its secrets are copied; NULL: the secrets are new
+ * @return NULL: no memory, or no random numbers */
 struct tls_tickets *tls_tickets_create(const struct tls_tickets *before);
-/** Wipes it, in this process. */
+/** Wipes the secrets and frees them, in this process. */
 void tls_tickets_destroy(struct tls_tickets *tickets);
+/** Forgets the keys that are no longer accepted. */
 void tls_tickets_forget_old(struct tls_tickets *tickets);
 
-/** Whose tickets a connection takes, and how long what it has found out is true. */
+/** The tickets of a context; embedded in a struct that knows what a handshake relies on. */
 struct tls_ticket_source {
     struct tls_tickets *tickets;
-    /** Called at the end of a full handshake. @return seconds since 1970 */
-    int64_t (*true_until)(void *data, const SSL *ssl);
-    void *data;
+    /** Called at the end of a full handshake.
+     * @return until when its result stays true, in seconds since the epoch */
+    int64_t (*true_until)(const struct tls_ticket_source *source, const SSL *ssl);
 };
-/** @param source must outlive the context */
+/** Makes connections of the context use the tickets. @param source must outlive the context */
 bool tls_tickets_apply(const struct tls_ticket_source *source, SSL_CTX *ssl);
 
 #endif

@@ -1,37 +1,43 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Whose client certificates count: authorities, and what they have revoked. An intermediate
- * authority counts by itself, its root need not be there.
+ * Which client certificates are accepted: those of the CAs in tls-client-ca that no CRL of tls-crl
+ * revokes. An intermediate CA is trusted by itself, without its root.
  *
- * With revocation lists a client's certificate passes where its issuer's list is there and does
- * not name it; the authorities above are looked up in the lists that are there.
+ * If CRLs are configured, a client certificate passes only if the CRL of its issuer is loaded and
+ * does not name it. The CAs above the issuer are checked against the CRLs that are loaded.
  */
 #ifndef ROSTERD_SERVER_TLS_TLS_TRUST_H
 #define ROSTERD_SERVER_TLS_TLS_TRUST_H
 
+#include <openssl/ssl.h>
+#include <stdbool.h>
 #include <stdint.h>
 
-#include "server/tls/tls.h"
+#include "base/fault.h"
+#include "server/config/options.h"
 
-/** Longest name of a session's context that OpenSSL takes, and a SHA-256. */
+/** Bytes of a SHA-256; also the longest session id context that OpenSSL takes. */
 enum { TLS_TRUST_DIGEST = 32 };
 
 struct tls_trust {
-    X509_STORE *store; /* NULL: no client certificate is asked for */
+    X509_STORE *store; /* NULL: clients need no certificate */
     STACK_OF(X509) * authorities;
-    int64_t lists_until; /* seconds since 1970 when the first list expires; INT64_MAX: none */
-    uint8_t digest[TLS_TRUST_DIGEST]; /* of all of this: differs where anything does */
+    int64_t lists_until; /* when the first CRL expires, in seconds since the epoch; or INT64_MAX */
+    uint8_t digest[TLS_TRUST_DIGEST]; /* of all the files: differs if any of them does */
 };
 
-/** Of the options tls-client-ca and tls-crl.
- * @return false, told; there is something to free in either case */
-bool tls_trust_load(struct tls_trust *trust, const struct options *options,
-                    struct tls_report *report);
+/**
+ * Reads the files of tls-client-ca and tls-crl.
+ * @param trust is overwritten; the caller calls tls_trust_free(), also after a failure
+ * @param warning filled if a CA has expired or is revoked
+ */
+bool tls_trust_load(struct tls_trust *trust, const struct options *options, struct fault *warning,
+                    struct fault *fault);
 void tls_trust_free(struct tls_trust *trust);
-/** Lets connections of this context ask for a certificate, and judge it. */
+/** Makes connections of the context ask for a certificate and check it. @return false: no memory */
 bool tls_trust_apply(const struct tls_trust *trust, SSL_CTX *ssl);
-/** Until when, in seconds since 1970, what a full handshake has found out about the client goes on
- * to be true; INT64_MAX: for ever. */
+/** Until when the result of a full handshake about the client stays true, in seconds since the
+ * epoch; INT64_MAX: for ever. */
 int64_t tls_trust_until(const struct tls_trust *trust, const SSL *ssl);
 
 #endif

@@ -1,31 +1,33 @@
 /* SPDX-License-Identifier: MIT */
 #include "server/web/http1.h"
 
+#include <assert.h>
 #include <string.h>
 #include <strings.h>
 
-/* A part of the input, which is not terminated. */
+/* A part of the input, without a NUL byte at its end. */
 struct span {
     const char *at, *end;
 };
 
-static size_t length(struct span span)
+static size_t span_len(struct span span)
 {
     return (size_t)(span.end - span.at);
 }
 
-static bool is(struct span span, const char *text)
+static bool span_is(struct span span, const char *text)
 {
-    return length(span) == strlen(text) && memcmp(span.at, text, length(span)) == 0;
+    return span_len(span) == strlen(text) && memcmp(span.at, text, span_len(span)) == 0;
 }
 
-static bool is_name(struct span span, const char *name)
+/* Case does not matter. */
+static bool span_is_name(struct span span, const char *name)
 {
-    return length(span) == strlen(name) && strncasecmp(span.at, name, length(span)) == 0;
+    return span_len(span) == strlen(name) && strncasecmp(span.at, name, span_len(span)) == 0;
 }
 
 /* RFC 9110 5.6.2 */
-static bool is_token(struct span span)
+static bool span_is_token(struct span span)
 {
     for (const char *c = span.at; c < span.end; c++)
         if (!((*c >= '0' && *c <= '9') || ((*c | 32) >= 'a' && (*c | 32) <= 'z') ||
@@ -34,7 +36,7 @@ static bool is_token(struct span span)
     return span.at < span.end;
 }
 
-static bool is_number(struct span span)
+static bool span_is_number(struct span span)
 {
     for (const char *c = span.at; c < span.end; c++)
         if (*c < '0' || *c > '9')
@@ -42,10 +44,11 @@ static bool is_number(struct span span)
     return span.at < span.end;
 }
 
-/* A line without its CRLF, or LF alone (RFC 9112 2.2). @return false: its end has not come */
-static bool take_line(struct span *input, struct span *line)
+/* Takes a line off the input, without its CRLF or LF (RFC 9112 2.2). @return false: the end of the
+ * line has not come yet */
+static bool take_head_line(struct span *input, struct span *line)
 {
-    const char *end = memchr(input->at, '\n', length(*input));
+    const char *end = memchr(input->at, '\n', span_len(*input));
     if (end == NULL)
         return false;
     *line = (struct span){input->at, end};
@@ -55,10 +58,10 @@ static bool take_line(struct span *input, struct span *line)
     return true;
 }
 
-/* Up to the next space, which is taken too. */
+/* Takes what stands before the next space, and the space, off the line. */
 static struct span take_word(struct span *line)
 {
-    const char *end = memchr(line->at, ' ', length(*line));
+    const char *end = memchr(line->at, ' ', span_len(*line));
     struct span word = {line->at, end == NULL ? line->end : end};
     line->at = end == NULL ? line->end : end + 1;
     return word;
@@ -66,7 +69,7 @@ static struct span take_word(struct span *line)
 
 /* ---- the request line, RFC 9112 3 ---- */
 
-static bool is_visible(struct span span)
+static bool span_is_visible(struct span span)
 {
     for (const char *c = span.at; c < span.end; c++)
         if (*c <= ' ' || *c > '~' || *c == '#')
@@ -74,13 +77,13 @@ static bool is_visible(struct span span)
     return span.at < span.end;
 }
 
-/* After "http://" or "https://": the authority goes, for this server is who it is by its address.
- */
+/* Skips "http://" or "https://" and the authority, which does not matter: clients reach this server
+ * by its address. @return false: the target does not begin with them */
 static bool skip_authority(struct span *target)
 {
-    size_t scheme = length(*target) > 7 && strncasecmp(target->at, "http://", 7) == 0    ? 7
-                    : length(*target) > 8 && strncasecmp(target->at, "https://", 8) == 0 ? 8
-                                                                                         : 0;
+    size_t scheme = span_len(*target) > 7 && strncasecmp(target->at, "http://", 7) == 0    ? 7
+                    : span_len(*target) > 8 && strncasecmp(target->at, "https://", 8) == 0 ? 8
+                                                                                           : 0;
     const char *at = target->at + scheme;
     target->at = at;
     while (target->at < target->end && *target->at != '/' && *target->at != '?')
@@ -91,11 +94,11 @@ static bool skip_authority(struct span *target)
 static bool take_path(struct span target, bool asterisk, struct http1_request *request)
 {
     static const char root[] = "/";
-    if (!is_visible(target))
+    if (!span_is_visible(target))
         return false;
-    if (*target.at != '/' && !(asterisk && is(target, "*")) && !skip_authority(&target))
+    if (*target.at != '/' && !(asterisk && span_is(target, "*")) && !skip_authority(&target))
         return false;
-    const char *query = memchr(target.at, '?', length(target));
+    const char *query = memchr(target.at, '?', span_len(target));
     request->path = target.at;
     request->path_len = (size_t)((query == NULL ? target.end : query) - target.at);
     if (request->path_len == 0) {
@@ -105,10 +108,11 @@ static bool take_path(struct span target, bool asterisk, struct http1_request *r
     return true;
 }
 
-/* @return 200, or why not; *minor is 1 for later ones, too (RFC 9110 2.5) */
+/* @param minor takes 0 for HTTP/1.0, and 1 for HTTP/1.1 and later (RFC 9110 2.5)
+ * @return 200, or the status that refuses the version */
 static unsigned take_version(struct span version, unsigned *minor)
 {
-    if (length(version) != 8 || memcmp(version.at, "HTTP/", 5) != 0 || version.at[6] != '.' ||
+    if (span_len(version) != 8 || memcmp(version.at, "HTTP/", 5) != 0 || version.at[6] != '.' ||
         version.at[5] < '0' || version.at[5] > '9' || version.at[7] < '0' || version.at[7] > '9')
         return 400;
     *minor = version.at[7] != '0';
@@ -121,10 +125,10 @@ static unsigned take_request_line(struct span line, struct http1_request *reques
     unsigned status = take_version(line, minor);
     if (status != 200)
         return status;
-    if (!is_token(method) || !take_path(target, is(method, "OPTIONS"), request))
+    if (!span_is_token(method) || !take_path(target, span_is(method, "OPTIONS"), request))
         return 400;
-    request->get = is(method, "GET");
-    request->head = is(method, "HEAD");
+    request->get = span_is(method, "GET");
+    request->head = span_is(method, "HEAD");
     return 200;
 }
 
@@ -143,7 +147,7 @@ static bool is_field_text(struct span value)
     return true;
 }
 
-static void trim(struct span *value)
+static void trim_span(struct span *value)
 {
     while (value->at < value->end && (*value->at == ' ' || *value->at == '\t'))
         value->at++;
@@ -151,7 +155,7 @@ static void trim(struct span *value)
         value->end--;
 }
 
-/* uri-host [ ":" port ]: who sends anything else wants it to be taken for something. */
+/* uri-host [ ":" port ]: refuses the characters that parsers of a Host field disagree about. */
 static bool is_host(struct span value)
 {
     for (const char *c = value.at; c < value.end; c++)
@@ -160,33 +164,34 @@ static bool is_host(struct span value)
     return true; /* empty where the target has no authority */
 }
 
-/* @return false: malformed, or with a meaning that a request here cannot have */
-static bool take_field(struct span line, struct framing *framing)
+/* @return false: the field is malformed, or makes the request ambiguous or have a body */
+static bool take_header_field(struct span line, struct framing *framing)
 {
-    const char *colon = memchr(line.at, ':', length(line));
+    const char *colon = memchr(line.at, ':', span_len(line));
     if (colon == NULL)
         return false;
     struct span name = {line.at, colon}, value = {colon + 1, line.end};
-    trim(&value);
-    if (!is_token(name) || !is_field_text(value))
+    trim_span(&value);
+    if (!span_is_token(name) || !is_field_text(value))
         return false;
-    if (is_name(name, "host"))
+    if (span_is_name(name, "host"))
         return framing->hosts++ == 0 && is_host(value);
-    if (is_name(name, "content-length")) {
-        framing->has_body = !is(value, "0");
-        return framing->lengths++ == 0 && is_number(value);
+    if (span_is_name(name, "content-length")) {
+        framing->has_body = !span_is(value, "0");
+        return framing->lengths++ == 0 && span_is_number(value);
     }
-    return !is_name(name, "transfer-encoding");
+    return !span_is_name(name, "transfer-encoding");
 }
 
-static unsigned take_fields(struct span input, unsigned minor, struct framing *framing)
+/* @return 200, 400, or 0 if the empty line at the end has not come yet */
+static unsigned take_header_fields(struct span input, unsigned minor, struct framing *framing)
 {
     struct span line;
     unsigned status = 200;
-    while (take_line(&input, &line)) {
+    while (take_head_line(&input, &line)) {
         if (line.at == line.end)
             return status == 200 && framing->hosts == 0 && minor != 0 ? 400 : status;
-        if (!take_field(line, framing))
+        if (!take_header_field(line, framing))
             status = 400;
     }
     return 0;
@@ -197,20 +202,21 @@ unsigned http1_parse(const char *bytes, size_t len, struct http1_request *reques
     struct span input = {bytes, bytes + len}, line;
     struct framing framing = {.hosts = 0};
     unsigned minor = 0;
-
+    assert(len <= HTTP1_HEAD_MAX);
     if (len != 0 && *input.at == '\r')
         input.at++;
-    if (input.at < input.end && *input.at == '\n') /* one empty line before it, RFC 9112 2.2 */
+    if (input.at < input.end &&
+        *input.at == '\n') /* an empty line before the request line, RFC 9112 2.2 */
         input.at++;
     else
         input.at = bytes;
-    bool whole = take_line(&input, &line);
-    if (!whole || length(line) > HTTP1_LINE_MAX)
-        return length(input) > HTTP1_LINE_MAX || whole ? 414 : 0;
+    bool whole = take_head_line(&input, &line);
+    if (!whole || span_len(line) > HTTP1_LINE_MAX)
+        return span_len(input) > HTTP1_LINE_MAX || whole ? 414 : 0;
     unsigned status = take_request_line(line, request, &minor);
     if (status != 200)
         return status;
-    status = take_fields(input, minor, &framing);
+    status = take_header_fields(input, minor, &framing);
     if (status == 0)
         return len >= HTTP1_HEAD_MAX ? 431 : 0;
     if (status == 200 && framing.has_body && (request->get || request->head))

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The head of one HTTP/1 request (RFC 9112), read strictly: what has two meanings, or a body, is
- * refused, so that nobody in between can have understood it otherwise.
+ * Parses the head of one HTTP/1 request (RFC 9112) strictly: refuses a request that is ambiguous or
+ * has a body, so that no intermediary can have understood it differently.
  */
 #ifndef ROSTERD_SERVER_WEB_HTTP1_H
 #define ROSTERD_SERVER_WEB_HTTP1_H
@@ -11,19 +11,19 @@
 
 enum {
     HTTP1_LINE_MAX = 4096, /* bytes of a request line */
-    HTTP1_HEAD_MAX = 8192, /* of the whole head */
+    HTTP1_HEAD_MAX = 8192, /* bytes of the whole head */
 };
 
 struct http1_request {
-    const char *path; /* without the query; of the bytes that were read */
+    const char *path; /* without the query; points into the bytes, or to a static "/" */
     size_t path_len;
-    bool get, head; /* the method, where it is one of these */
+    bool get, head; /* the method is GET, or HEAD */
 };
 
 /**
- * @param bytes all that has come so far, HTTP1_HEAD_MAX at most
- * @return 200: *request is filled; 0: more is needed; else the status that refuses it: 400, 414,
- *   431 or 505
+ * @param bytes everything that has come so far, at most HTTP1_HEAD_MAX
+ * @return 200: *request is filled; 0: the head is not complete; else the status that refuses the
+ *   request: 400, 414, 431 or 505
  */
 unsigned http1_parse(const char *bytes, size_t len, struct http1_request *request);
 

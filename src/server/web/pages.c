@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 #include "server/web/pages.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
+#include "base/clock.h"
 #include "service/observe/metrics.h"
-
-#define PLAIN "text/plain"
 
 struct pages_text {
     unsigned refs;
@@ -18,14 +18,17 @@ struct pages_text {
 
 static void drop_text(struct pages_text *text)
 {
-    if (text == NULL || --text->refs != 0)
+    if (text == NULL)
+        return;
+    assert(text->refs != 0);
+    if (--text->refs != 0)
         return;
     free(text->bytes);
     free(text);
 }
 
-/* @return NULL: out of memory */
-static struct pages_text *metrics_now(struct pages *pages, uint64_t now_ms)
+/* The text of /metrics, rendered again if it is too old. @return NULL: out of memory */
+static struct pages_text *fresh_metrics(struct pages *pages, uint64_t now_ms)
 {
     if (pages->metrics != NULL && now_ms - pages->rendered_ms < PAGES_FRESH_MS)
         return pages->metrics;
@@ -43,7 +46,7 @@ static struct pages_text *metrics_now(struct pages *pages, uint64_t now_ms)
     return NULL;
 }
 
-static const char *reason_of(unsigned status)
+static const char *reason_phrase(unsigned status)
 {
     switch (status) {
     case 200:
@@ -69,28 +72,28 @@ static void write_head(struct pages_response *response, unsigned status, const c
 {
     char date[40];
     struct tm tm;
-    time_t now = time(NULL);
+    time_t now = (time_t)clock_real_coarse_s();
     strftime(date, sizeof(date), "%a, %d %b %Y %H:%M:%S GMT", gmtime_r(&now, &tm));
     response->head_len = (size_t)snprintf(
         response->head, sizeof(response->head),
         "HTTP/1.1 %u %s\r\nDate: %s\r\nServer: rosterd\r\nConnection: close\r\n"
         "Content-Type: %s\r\nCache-Control: no-store\r\nContent-Length: %zu\r\n%s\r\n",
-        status, reason_of(status), date, type, response->body_len,
+        status, reason_phrase(status), date, type, response->body_len,
         status == 405 ? "Allow: GET, HEAD\r\n" : "");
 }
 
-static void say(struct pages_response *response, unsigned status, const char *line)
+static void answer_line(struct pages_response *response, unsigned status, const char *line)
 {
     response->body = line;
     response->body_len = strlen(line);
-    write_head(response, status, PLAIN);
+    write_head(response, status, "text/plain");
 }
 
-static void say_metrics(struct pages *pages, uint64_t now_ms, struct pages_response *response)
+static void answer_metrics(struct pages *pages, uint64_t now_ms, struct pages_response *response)
 {
-    response->text = metrics_now(pages, now_ms);
+    response->text = fresh_metrics(pages, now_ms);
     if (response->text == NULL) {
-        say(response, 503, "out of memory\n");
+        answer_line(response, 503, "out of memory\n");
         return;
     }
     response->text->refs++;
@@ -104,7 +107,7 @@ static bool asks_for(const struct http1_request *request, const char *path)
     return request->path_len == strlen(path) && memcmp(request->path, path, request->path_len) == 0;
 }
 
-static const char *complaint_of(unsigned status)
+static const char *refusal_text(unsigned status)
 {
     switch (status) {
     case 414:
@@ -112,7 +115,7 @@ static const char *complaint_of(unsigned status)
     case 431:
         return "the request's header is too long\n";
     case 505:
-        return "HTTP/1.1 or HTTP/1.0\n";
+        return "only HTTP/1.1 and HTTP/1.0 are supported\n";
     default:
         return "the request is malformed, or has a body\n";
     }
@@ -121,24 +124,25 @@ static const char *complaint_of(unsigned status)
 void pages_answer(struct pages *pages, unsigned status, const struct http1_request *request,
                   uint64_t now_ms, struct pages_response *response)
 {
+    assert(status != 0);
     *response = (struct pages_response){.head_len = 0};
     if (status != 200) {
-        say(response, status, complaint_of(status));
+        answer_line(response, status, refusal_text(status));
         return;
     }
     bool metrics = asks_for(request, "/metrics"), ready = asks_for(request, "/readyz");
     if (!metrics && !ready && !asks_for(request, "/healthz"))
-        say(response, 404, "/metrics, /healthz and /readyz are here\n");
+        answer_line(response, 404, "this address has /metrics, /healthz and /readyz\n");
     else if (!request->get && !request->head)
-        say(response, 405, "GET or HEAD\n");
+        answer_line(response, 405, "only GET and HEAD are allowed\n");
     else if (metrics)
-        say_metrics(pages, now_ms, response);
+        answer_metrics(pages, now_ms, response);
     else if (ready && pages->draining)
-        say(response, 503, "draining\n");
+        answer_line(response, 503, "draining\n");
     else if (ready && !shm_store_has_name(pages->store))
-        say(response, 503, "the segment's file was removed from /dev/shm\n");
+        answer_line(response, 503, "the segment's file was removed from /dev/shm\n");
     else
-        say(response, 200, ready ? "ready\n" : "ok\n");
+        answer_line(response, 200, ready ? "ready\n" : "ok\n");
     if (request->head)
         response->body_len = 0;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What the web listener has to say: a whole HTTP/1.1 response for each request. */
+/* The responses of the web listener: a complete HTTP/1.1 response for each request. */
 #ifndef ROSTERD_SERVER_WEB_PAGES_H
 #define ROSTERD_SERVER_WEB_PAGES_H
 
@@ -11,16 +11,16 @@
 #include "shm/counters.h"
 #include "shm/store.h"
 
-/** Between two renderings of /metrics: who asks sooner shares the last one's text. */
+/** The text of /metrics is rendered at most this often; requests in between share it. */
 enum { PAGES_FRESH_MS = 200 };
 
-struct pages_text; /* of /metrics, shared by the responses that carry it */
+struct pages_text; /* of /metrics; counts the responses that use it */
 
-/** Where the responses come from; one of a process. Zeroed, then the first two set. */
+/** A process has one. Zeroed, then the first two fields set. */
 struct pages {
     const struct shm_counters *counters;
     struct shm_store *store;
-    bool draining; /* /readyz says 503 */
+    bool draining; /* /readyz answers 503 */
     struct pages_text *metrics;
     uint64_t rendered_ms;
 };
@@ -30,17 +30,19 @@ struct pages_response {
     size_t head_len;
     const char *body;
     size_t body_len;
-    struct pages_text *text; /* whose the body is; NULL: of a static string */
+    struct pages_text *text; /* which holds the body; NULL: the body is a static string */
 };
 
-/** @param status what http1_parse() said, never 0; the request is looked at for 200 alone
- * @param now_ms of a monotonic clock
- * @param response to be given to pages_drop() */
+/**
+ * @param status the result of http1_parse(), not 0; the request is used only if it is 200
+ * @param now_ms clock_monotonic_ms()
+ * @param response is overwritten; the caller calls pages_drop()
+ */
 void pages_answer(struct pages *pages, unsigned status, const struct http1_request *request,
                   uint64_t now_ms, struct pages_response *response);
-/** A zeroed response is left alone. */
+/** Gives the response's text back. A zeroed response is left alone. */
 void pages_drop(struct pages_response *response);
-/** Responses that were not dropped keep their text. */
+/** Responses that have not been dropped keep their text. */
 void pages_close(struct pages *pages);
 
 #endif

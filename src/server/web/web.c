@@ -1,75 +1,81 @@
 /* SPDX-License-Identifier: MIT */
 #include "server/web/web.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/param.h>
 #include <sys/socket.h>
 
+#include "base/container_of.h"
+#include "base/timer.h"
 #include "server/os/log.h"
 #include "server/web/pages.h"
 
 enum {
     ACCEPTS_PER_EVENT = 16,
-    SOCKET_ROOM = 4096,
-    REST_MS = 100,   /* without descriptors or memory, accepting rests this long */
-    WARN_MS = 10000, /* and is logged this often */
+    SOCKET_ROOM = 4096, /* at least the bytes that libh2o allocates for a socket */
+    PAUSE_MS = 100,     /* without descriptors or memory, accepting pauses this long */
+    WARN_MS = 10000,    /* at least this long between two warnings about it */
 };
 
-/* Reads a request, writes a response, waits for the client's end. */
-struct visit {
-    h2o_linklist_t link; /* in web.visits */
-    h2o_socket_t *sock;
-    struct timer timer;
-    struct pages_response response;
-    size_t sent; /* of head and body */
-    size_t request_len;
-    char request[HTTP1_HEAD_MAX];
-};
-
-/* libh2o's callbacks bring their socket's data, timers nothing: a process has one */
-static struct {
+struct web {
     h2o_loop_t *loop;
     struct grpc_server *server;
     struct pages pages;
     h2o_socket_t *listeners[LISTEN_MAX];
     size_t num_listeners, num_visits;
-    h2o_linklist_t visits; /* whose progress is the longest ago comes first */
+    h2o_linklist_t visits; /* the one whose last progress is the longest ago comes first */
     struct timer accept_again;
-    uint64_t warn_at; /* ms */
-} web;
+    uint64_t warn_at; /* ms on the server's clock */
+};
+
+/* A connection: reads a request, writes a response, waits until the client closes. */
+struct visit {
+    struct web *web;
+    h2o_linklist_t link; /* in web->visits */
+    h2o_socket_t *sock;
+    struct timer timer;
+    struct pages_response response;
+    size_t sent; /* bytes of head and body */
+    size_t request_len;
+    char request[HTTP1_HEAD_MAX];
+};
 
 /* ---- a visit ---- */
 
 static void end_visit(struct visit *visit)
 {
-    timer_disarm(grpc_server_timers(web.server), &visit->timer);
+    timer_disarm(grpc_server_timers(visit->web->server), &visit->timer);
     h2o_linklist_unlink(&visit->link);
-    web.num_visits--;
+    visit->web->num_visits--;
     h2o_socket_close(visit->sock);
     pages_drop(&visit->response);
     free(visit);
 }
 
-static void on_time_out(struct timer *timer)
+static void on_visit_timeout(struct timer *timer)
 {
-    end_visit(H2O_STRUCT_FROM_MEMBER(struct visit, timer, timer));
+    end_visit(container_of(timer, struct visit, timer));
 }
 
-static void wait_at_most(struct visit *visit, uint64_t ms)
+/* Ends the visit after this time, unless it is called again before. */
+static void limit_visit(struct visit *visit, uint64_t ms)
 {
-    timer_arm(grpc_server_timers(web.server), &visit->timer, grpc_server_now_ms(web.server) + ms);
+    struct grpc_server *server = visit->web->server;
+    timer_arm(grpc_server_timers(server), &visit->timer, grpc_server_now_ms(server) + ms);
 }
 
-static void made_progress(struct visit *visit)
+static void note_progress(struct visit *visit)
 {
     h2o_linklist_unlink(&visit->link);
-    h2o_linklist_insert(&web.visits, &visit->link);
+    h2o_linklist_insert(&visit->web->visits, &visit->link);
 }
 
-/* What came behind the request is thrown away: to close over it would reset the connection, and
- * lose the response. */
-static void on_rest(h2o_socket_t *sock, const char *err)
+/* Discards what the client sends after the request. If the socket were closed with unread bytes,
+ * the connection would be reset and the client might lose the response. */
+static void on_rest_of_request(h2o_socket_t *sock, const char *err)
 {
     struct visit *visit = sock->data;
     ssize_t got = recv(h2o_socket_get_fd(sock), visit->request, sizeof(visit->request), 0);
@@ -77,14 +83,14 @@ static void on_rest(h2o_socket_t *sock, const char *err)
         end_visit(visit);
 }
 
-static void linger(struct visit *visit)
+static void linger_visit(struct visit *visit)
 {
     shutdown(h2o_socket_get_fd(visit->sock), SHUT_WR);
-    wait_at_most(visit, WEB_LINGER_MS);
-    h2o_socket_read_start(visit->sock, on_rest);
+    limit_visit(visit, WEB_LINGER_MS);
+    h2o_socket_read_start(visit->sock, on_rest_of_request);
 }
 
-/* @return bytes, 0: not now, below 0: the client is gone */
+/* @return the bytes sent; 0: the socket is full; below 0: the connection is lost */
 static ssize_t send_some(struct visit *visit)
 {
     const struct pages_response *response = &visit->response;
@@ -93,7 +99,7 @@ static ssize_t send_some(struct visit *visit)
     struct iovec vec[2];
     size_t skip = visit->sent, num = 0;
     for (size_t i = 0; i < 2; i++) {
-        size_t from = skip < lens[i] ? skip : lens[i];
+        size_t from = MIN(skip, lens[i]);
         skip -= from;
         if (from != lens[i])
             vec[num++] = (struct iovec){(char *)(uintptr_t)parts[i] + from, lens[i] - from};
@@ -103,9 +109,9 @@ static ssize_t send_some(struct visit *visit)
     return sent < 0 && (errno == EAGAIN || errno == EINTR) ? 0 : sent;
 }
 
-static void on_writable(h2o_socket_t *sock, const char *err);
+static void on_visit_writable(h2o_socket_t *sock, const char *err);
 
-static void respond(struct visit *visit)
+static void send_response(struct visit *visit)
 {
     ssize_t sent = send_some(visit);
     if (sent < 0) {
@@ -113,20 +119,20 @@ static void respond(struct visit *visit)
         return;
     }
     if (sent != 0)
-        made_progress(visit);
+        note_progress(visit);
     visit->sent += (size_t)sent;
     if (visit->sent < visit->response.head_len + visit->response.body_len)
-        h2o_socket_notify_write(visit->sock, on_writable);
+        h2o_socket_notify_write(visit->sock, on_visit_writable);
     else
-        linger(visit);
+        linger_visit(visit);
 }
 
-static void on_writable(h2o_socket_t *sock, const char *err)
+static void on_visit_writable(h2o_socket_t *sock, const char *err)
 {
     if (err != NULL)
         end_visit(sock->data);
     else
-        respond(sock->data);
+        send_response(sock->data);
 }
 
 static void on_request(h2o_socket_t *sock, const char *err)
@@ -141,26 +147,27 @@ static void on_request(h2o_socket_t *sock, const char *err)
     }
     if (got < 0)
         return;
-    made_progress(visit);
+    note_progress(visit);
     visit->request_len += (size_t)got;
     unsigned status = http1_parse(visit->request, visit->request_len, &request);
     if (status == 0)
         return;
     h2o_socket_read_stop(sock);
-    wait_at_most(visit, WEB_WRITE_MS);
-    pages_answer(&web.pages, status, &request, grpc_server_now_ms(web.server), &visit->response);
-    respond(visit);
+    limit_visit(visit, WEB_WRITE_MS);
+    pages_answer(&visit->web->pages, status, &request, grpc_server_now_ms(visit->web->server),
+                 &visit->response);
+    send_response(visit);
 }
 
 /* ---- accepting ---- */
 
-/* The descriptor becomes the visit's. @return false: out of memory, and it is closed */
-static bool begin_visit(int fd)
+/* Takes over the descriptor. @return false: out of memory, and the descriptor is closed */
+static bool begin_visit(struct web *web, int fd)
 {
-    if (web.num_visits == WEB_CONNECTIONS_MAX)
-        end_visit(H2O_STRUCT_FROM_MEMBER(struct visit, link, web.visits.next));
+    if (web->num_visits == WEB_CONNECTIONS_MAX)
+        end_visit(container_of(web->visits.next, struct visit, link));
     struct visit *visit = malloc(sizeof(*visit));
-    void *room = malloc(SOCKET_ROOM); /* without it libh2o would end the process */
+    void *room = malloc(SOCKET_ROOM); /* libh2o aborts if its own allocation fails */
     free(room);
     if (visit == NULL || room == NULL) {
         free(visit);
@@ -168,89 +175,99 @@ static bool begin_visit(int fd)
         return false;
     }
     memset(visit, 0, offsetof(struct visit, request));
+    visit->web = web;
     visit->sock = h2o_evloop_socket_create(
-        web.loop, fd, H2O_SOCKET_FLAG_IS_ACCEPTED_CONNECTION | H2O_SOCKET_FLAG_DONT_READ);
+        web->loop, fd, H2O_SOCKET_FLAG_IS_ACCEPTED_CONNECTION | H2O_SOCKET_FLAG_DONT_READ);
     visit->sock->data = visit;
-    visit->timer.expired = on_time_out;
-    h2o_linklist_insert(&web.visits, &visit->link);
-    web.num_visits++;
-    wait_at_most(visit, WEB_REQUEST_MS);
+    visit->timer.expired = on_visit_timeout;
+    h2o_linklist_insert(&web->visits, &visit->link);
+    web->num_visits++;
+    limit_visit(visit, WEB_REQUEST_MS);
     h2o_socket_read_start(visit->sock, on_request);
     return true;
 }
 
-static void on_connection(h2o_socket_t *listener, const char *err);
+static void on_web_connection(h2o_socket_t *listener, const char *err);
 
-static void on_accept_again(struct timer *timer)
+static void on_web_accept_again(struct timer *timer)
 {
-    (void)timer;
-    for (size_t i = 0; i < web.num_listeners; i++)
-        h2o_socket_read_start(web.listeners[i], on_connection);
+    struct web *web = container_of(timer, struct web, accept_again);
+    for (size_t i = 0; i < web->num_listeners; i++)
+        h2o_socket_read_start(web->listeners[i], on_web_connection);
 }
 
-/* The listeners stay readable while accept fails: without a rest the loop would spin. */
-static void rest_from_accepting(int reason)
+/* The listeners stay readable while accept fails: without a pause the loop would spin. */
+static void pause_web_accept(struct web *web, int reason)
 {
-    uint64_t now = grpc_server_now_ms(web.server);
-    if (now >= web.warn_at) {
+    uint64_t now = grpc_server_now_ms(web->server);
+    if (now >= web->warn_at) {
         log_warning("metrics-listen: accept: %s; new connections wait", strerror(reason));
-        web.warn_at = now + WARN_MS;
+        web->warn_at = now + WARN_MS;
     }
-    for (size_t i = 0; i < web.num_listeners; i++)
-        h2o_socket_read_stop(web.listeners[i]);
-    timer_arm(grpc_server_timers(web.server), &web.accept_again, now + REST_MS);
+    for (size_t i = 0; i < web->num_listeners; i++)
+        h2o_socket_read_stop(web->listeners[i]);
+    timer_arm(grpc_server_timers(web->server), &web->accept_again, now + PAUSE_MS);
 }
 
-static void on_connection(h2o_socket_t *listener, const char *err)
+static void on_web_connection(h2o_socket_t *listener, const char *err)
 {
-    if (err != NULL || timer_armed(&web.accept_again))
+    struct web *web = listener->data;
+    if (err != NULL || timer_armed(&web->accept_again))
         return;
     for (int i = 0; i < ACCEPTS_PER_EVENT; i++) {
         int fd = accept4(h2o_socket_get_fd(listener), NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-        if (fd >= 0 && begin_visit(fd))
+        if (fd >= 0 && begin_visit(web, fd))
             continue;
         int reason = fd >= 0 ? ENOMEM : errno;
         if (reason == EMFILE || reason == ENFILE || reason == ENOBUFS || reason == ENOMEM)
-            rest_from_accepting(reason);
+            pause_web_accept(web, reason);
         if (reason != ECONNABORTED && reason != EINTR)
-            return; /* there are no more, or another worker was faster */
+            return; /* the backlog is empty, or another worker was faster */
     }
 }
 
-/* ---- begin and end ---- */
+/* ---- open and close ---- */
 
-void web_open(h2o_loop_t *loop, struct grpc_server *server, struct listeners *listeners,
-              const struct shm_counters *counters, struct shm_store *store)
+struct web *web_open(h2o_loop_t *loop, struct grpc_server *server, struct listeners *listeners,
+                     const struct shm_counters *counters, struct shm_store *store)
 {
-    web.loop = loop;
-    web.server = server;
-    web.pages = (struct pages){.counters = counters, .store = store};
-    h2o_linklist_init_anchor(&web.visits);
-    web.accept_again.expired = on_accept_again;
+    assert(listeners->count <= LISTEN_MAX);
+    struct web *web = malloc(sizeof(*web));
+    if (web == NULL)
+        return NULL;
+    *web = (struct web){
+        .loop = loop,
+        .server = server,
+        .pages = {.counters = counters, .store = store},
+        .accept_again.expired = on_web_accept_again,
+    };
+    h2o_linklist_init_anchor(&web->visits);
     for (size_t i = 0; i < listeners->count; i++) {
         h2o_socket_t *sock =
             h2o_evloop_socket_create(loop, listeners->all[i].fd, H2O_SOCKET_FLAG_DONT_READ);
         listeners->all[i].fd = -1;
-        web.listeners[web.num_listeners++] = sock;
-        h2o_socket_read_start(sock, on_connection);
+        sock->data = web;
+        web->listeners[web->num_listeners++] = sock;
+        h2o_socket_read_start(sock, on_web_connection);
     }
+    return web;
 }
 
-void web_drain(void)
+void web_drain(struct web *web)
 {
-    web.pages.draining = true;
+    web->pages.draining = true;
 }
 
-void web_close(void)
+void web_close(struct web *web)
 {
-    if (web.server == NULL)
+    if (web == NULL)
         return;
-    timer_disarm(grpc_server_timers(web.server), &web.accept_again);
-    for (size_t i = 0; i < web.num_listeners; i++)
-        h2o_socket_close(web.listeners[i]);
-    web.num_listeners = 0;
-    while (!h2o_linklist_is_empty(&web.visits))
-        end_visit(H2O_STRUCT_FROM_MEMBER(struct visit, link, web.visits.next));
-    pages_close(&web.pages);
-    web.server = NULL;
+    timer_disarm(grpc_server_timers(web->server), &web->accept_again);
+    for (size_t i = 0; i < web->num_listeners; i++)
+        h2o_socket_close(web->listeners[i]);
+    while (!h2o_linklist_is_empty(&web->visits))
+        end_visit(container_of(web->visits.next, struct visit, link));
+    assert(web->num_visits == 0);
+    pages_close(&web->pages);
+    free(web);
 }

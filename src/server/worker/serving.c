@@ -14,13 +14,7 @@ static bool serving_out_of_memory(struct serving *serving, struct fault *fault)
     return fault_set(fault, "out of memory");
 }
 
-/* In the options OPTIONS_NEVER means "never"; in http2 and grpc 0 does. */
-static uint64_t zero_if_never(uint64_t option)
-{
-    return option == OPTIONS_NEVER ? 0 : option;
-}
-
-/* Where http2 takes 0 for something else (never, or a default), an option of 0 becomes 1 ms. */
+/* Where http2 takes 0 for its default, an option of 0 becomes 1 ms. */
 static uint64_t at_least_one(uint64_t option)
 {
     return option == 0 ? 1 : option;
@@ -30,7 +24,7 @@ static struct grpc_config grpc_config_of(const struct options *options)
 {
     return (struct grpc_config){
         .max_message_size = (uint32_t)options->max_message_size,
-        .message_timeout = zero_if_never(options->message_timeout),
+        .message_timeout = options->message_timeout,
         .compression = (unsigned)options->compression,
         .compression_min_size = (uint32_t)options->compression_min_size,
         .busy_poll_us = (uint32_t)options->busy_poll,
@@ -39,10 +33,10 @@ static struct grpc_config grpc_config_of(const struct options *options)
                 .max_concurrent_streams = (uint32_t)options->max_concurrent_streams,
                 .max_header_list_size = (uint32_t)options->max_header_size,
                 .handshake_timeout = options->handshake_timeout,
-                .max_age = zero_if_never(options->max_connection_age),
-                .max_age_grace = zero_if_never(at_least_one(options->max_connection_age_grace)),
-                .max_idle = zero_if_never(options->max_connection_idle),
-                .keepalive_time = zero_if_never(options->keepalive_time),
+                .max_age = options->max_connection_age,
+                .max_age_grace = options->max_connection_age_grace,
+                .max_idle = options->max_connection_idle,
+                .keepalive_time = options->keepalive_time,
                 .keepalive_timeout = options->keepalive_timeout,
                 .ping_min_time = at_least_one(options->keepalive_min_time),
                 .ping_without_streams = options->keepalive_without_calls != 0,
@@ -67,7 +61,7 @@ static bool open_server(struct serving *serving, const struct worker_config *con
                         struct fault *fault)
 {
     const struct grpc_config grpc_config = grpc_config_of(config->options);
-    const struct user_service_config users = {
+    const struct service_config services = {
         .store = config->store,
         .actor = serving->actor,
         .note = client_log_line,
@@ -77,7 +71,7 @@ static bool open_server(struct serving *serving, const struct worker_config *con
     serving->server = grpc_server_create(serving->loop, &grpc_config);
     if (serving->server == NULL)
         return serving_out_of_memory(serving, fault);
-    serving->services = services_create(serving->server, &users, fault);
+    serving->services = services_create(serving->server, &services, fault);
     return serving->services != NULL;
 }
 
@@ -86,7 +80,7 @@ static bool open_interceptors(struct serving *serving, const struct worker_confi
                               struct fault *fault)
 {
     uint64_t *row = shm_counters_row(config->counters, shm_actor_slot(serving->actor));
-    serving->stats = stats_create(serving->server, row, config->board);
+    serving->stats = stats_create_for_server(serving->server, row, config->board);
     if (serving->stats == NULL)
         return serving_out_of_memory(serving, fault);
     if (config->access_log_fd >= 0) {

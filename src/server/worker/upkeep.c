@@ -23,7 +23,8 @@ static void show_progress(const struct worker_config *config)
 /* The first loss is reported at once, then at most one report per REPORT_LOST_MS. */
 static void report_lost_lines(struct upkeep *upkeep, const struct serving *serving)
 {
-    uint64_t now = grpc_server_now_ms(serving->server), lost = upkeep->counts.access_log_dropped;
+    uint64_t now = grpc_server_now_ms(serving->server),
+             lost = access_log_dropped(serving->access_log);
     if (upkeep->reported_dropped != 0 && now < upkeep->report_at)
         return;
     int error = access_log_error(serving->access_log);
@@ -36,21 +37,23 @@ static void report_lost_lines(struct upkeep *upkeep, const struct serving *servi
 
 void upkeep_count(struct upkeep *upkeep, struct serving *serving, const struct acceptor *acceptor)
 {
-    struct stats_own *counts = &upkeep->counts;
-    counts->message_size = grpc_server_oversized(serving->server);
-    counts->message_time = grpc_server_overdue(serving->server);
+    struct stats *stats = serving->stats;
+    stats_set_total(stats, STATS_LIMIT_MESSAGE_SIZE, grpc_server_oversized(serving->server));
+    stats_set_total(stats, STATS_LIMIT_MESSAGE_TIME, grpc_server_overdue(serving->server));
     if (serving->access_log != NULL) {
         access_log_flush(serving->access_log);
-        counts->access_log_dropped = access_log_dropped(serving->access_log);
-        if (counts->access_log_dropped != upkeep->reported_dropped)
+        uint64_t dropped = access_log_dropped(serving->access_log);
+        stats_set_total(stats, STATS_ACCESS_LOG_DROPPED, dropped);
+        if (dropped != upkeep->reported_dropped)
             report_lost_lines(upkeep, serving);
     }
-    counts->log_dropped = log_dropped();
+    stats_set_total(stats, STATS_LOG_DROPPED, log_dropped());
     if (acceptor != NULL) {
-        counts->connections = accept_refused(acceptor)->full;
-        counts->connections_of_address = accept_refused(acceptor)->address_full;
+        stats_set_total(stats, STATS_LIMIT_CONNECTIONS, accept_refused(acceptor)->full);
+        stats_set_total(stats, STATS_LIMIT_CONNECTIONS_OF_ADDRESS,
+                        accept_refused(acceptor)->address_full);
     }
-    stats_fold(serving->stats, counts);
+    stats_fold(stats);
 }
 
 /* A worker that serves no TLS connection for hours must forget old secrets, too: a secret that is

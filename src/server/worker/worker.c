@@ -13,6 +13,7 @@
 
 #include "base/container_of.h"
 #include "base/output.h"
+#include "server/config/options_parse.h"
 #include "server/os/limits.h"
 #include "server/os/log.h"
 #include "server/web/web.h"
@@ -28,6 +29,7 @@ enum {
 struct worker {
     const struct worker_config *config;
     struct serving serving;
+    struct web *web;
     struct acceptor *acceptor;
     struct upkeep upkeep;
     h2o_socket_t *signals, *death; /* signalfd; the pipe that only the master can write to */
@@ -59,8 +61,8 @@ static void worker_drain(struct worker *worker)
         return;
     worker->draining = true;
     accept_stop(worker->acceptor);
-    web_drain();
-    health_drain(services_health(worker->serving.services));
+    web_drain(worker->web);
+    services_drain(worker->serving.services);
     grpc_server_shutdown(server);
     worker->drain_over.expired = on_drain_over;
     timer_arm(grpc_server_timers(server), &worker->drain_over,
@@ -70,8 +72,9 @@ static void worker_drain(struct worker *worker)
 static void worker_reopen_logs(const struct worker *worker)
 {
     const char *path = worker->config->options->access_log_file;
-    if (!log_reopen())
-        log_error("log-file: %s; the old file stays in use", output_error(errno));
+    struct fault fault;
+    if (!log_reopen(&fault))
+        log_error("log-file: %s; the old file stays in use", fault.text);
     if (worker->serving.access_log != NULL && path != NULL &&
         !access_log_open_again(path, worker->config->access_log_fd))
         log_error("access-log-file: %s: %s; the old file stays in use", path, output_error(errno));
@@ -151,8 +154,12 @@ static bool worker_start(struct worker *worker, struct fault *fault)
     if (!serving_open(serving, config, fault) || !watch_signals(worker, fault) ||
         !watch_master(worker, fault))
         return false;
-    web_open(serving->loop, serving->server, config->web_listeners, config->counters,
-             config->store);
+    worker->web = web_open(serving->loop, serving->server, config->web_listeners, config->counters,
+                           config->store);
+    if (worker->web == NULL) {
+        serving->out_of_memory = true;
+        return fault_set(fault, "out of memory");
+    }
     worker->acceptor = accept_start(config, serving->loop, serving->server, fault);
     return worker->acceptor != NULL;
 }
@@ -195,7 +202,7 @@ static void worker_end(struct worker *worker)
 {
     struct serving *serving = &worker->serving;
     accept_stop(worker->acceptor);
-    web_close();
+    web_close(worker->web);
     close_if_open(worker->signals);
     close_if_open(worker->death);
     if (serving->server != NULL)
@@ -214,7 +221,7 @@ enum worker_exit worker_run(const struct worker_config *config)
     snprintf(name, sizeof(name), "rosterd-w%u", config->number);
     prctl(PR_SET_NAME, name);
     log_set_worker(config->number);
-    limits_of_worker(config->options, config->number);
+    limits_apply_to_worker(options_limits(config->options), config->number);
     enum worker_exit exit_status = WORKER_EXIT_OK;
     struct fault fault;
     if (!worker_start(&worker, &fault))

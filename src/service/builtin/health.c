@@ -5,14 +5,13 @@
 #include <urcu/list.h>
 
 #include "proto/grpc/health/v1/health.pb-c.h"
-#include "service/core/descriptors.h"
 
-/* Anybody may ask, also without a token: what a question may cost is what a name needs. */
-#define ANYBODY .flags = GRPC_METHOD_PLAIN, .max_request = HEALTH_REQUEST_MAX
+/* Clients need no token for these methods, so a request may cost no more than a name needs. */
+#define OPEN_TO_ALL .flags = GRPC_METHOD_PLAIN, .max_request = HEALTH_REQUEST_MAX
 
 static const char draining_text[] = "the server is shutting down";
 
-struct entry {
+struct health_entry {
     const char *name;
     enum health_status status;
 };
@@ -21,19 +20,20 @@ struct health {
     struct cds_list_head watchers;
     bool draining;
     size_t count;
-    struct entry entries[]; /* the first is the whole server, "" */
+    struct health_entry entries[]; /* the first one is the server as a whole, "" */
 };
 
-/* A Watch call's own: what its client was told last. */
-struct watcher {
-    struct cds_list_head link;
-    struct grpc_call *call; /* NULL: not among the health's watchers */
-    uint32_t at;            /* of entries; UNKNOWN_SERVICE */
-    enum health_status told;
-};
 #define UNKNOWN_SERVICE UINT32_MAX
 
-static uint32_t find(const struct health *health, const char *service, size_t len)
+/* The state of a Watch call. */
+struct watcher {
+    struct cds_list_head link;
+    struct grpc_call *call;  /* NULL: not in the list of watchers */
+    uint32_t at;             /* index in entries, or UNKNOWN_SERVICE */
+    enum health_status told; /* the status that was sent last */
+};
+
+static uint32_t find_entry(const struct health *health, const char *service, size_t len)
 {
     for (uint32_t i = 0; i < health->count; i++)
         if (strlen(health->entries[i].name) == len &&
@@ -44,7 +44,7 @@ static uint32_t find(const struct health *health, const char *service, size_t le
 
 enum health_status health_get(const struct health *health, const char *service, size_t len)
 {
-    uint32_t at = find(health, service, len);
+    uint32_t at = find_entry(health, service, len);
     return at == UNKNOWN_SERVICE ? HEALTH_SERVICE_UNKNOWN : health->entries[at].status;
 }
 
@@ -75,15 +75,12 @@ static void list_on_message(struct grpc_call *call, ProtobufCMessage *message)
 {
     typedef Grpc__Health__V1__HealthListResponse__StatusesEntry Entry;
     const struct health *health = grpc_call_service_data(call);
-    Grpc__Health__V1__HealthListResponse list = GRPC__HEALTH__V1__HEALTH_LIST_RESPONSE__INIT;
-    Grpc__Health__V1__HealthCheckResponse *statuses;
-    Entry *entries;
-    Entry **all;
     (void)message;
     struct grpc_arena *arena = grpc_call_arena(call);
-    statuses = grpc_arena_alloc(arena, health->count * sizeof(*statuses));
-    entries = grpc_arena_alloc(arena, health->count * sizeof(*entries));
-    all = grpc_arena_alloc(arena, health->count * sizeof(Entry *));
+    Grpc__Health__V1__HealthCheckResponse *statuses =
+        grpc_arena_alloc(arena, health->count * sizeof(*statuses));
+    Entry *entries = grpc_arena_alloc(arena, health->count * sizeof(*entries));
+    Entry **all = grpc_arena_alloc(arena, health->count * sizeof(Entry *));
     if (statuses == NULL || entries == NULL || all == NULL) {
         grpc_call_finish(call, GRPC_RESOURCE_EXHAUSTED, "out of memory");
         return;
@@ -97,6 +94,7 @@ static void list_on_message(struct grpc_call *call, ProtobufCMessage *message)
         entries[i].value = &statuses[i];
         all[i] = &entries[i];
     }
+    Grpc__Health__V1__HealthListResponse list = GRPC__HEALTH__V1__HEALTH_LIST_RESPONSE__INIT;
     list.n_statuses = health->count;
     list.statuses = all;
     grpc_call_send(call, &list.base);
@@ -105,7 +103,7 @@ static void list_on_message(struct grpc_call *call, ProtobufCMessage *message)
 
 /* ---- Watch ---- */
 
-static void forget(struct watcher *watcher)
+static void remove_watcher(struct watcher *watcher)
 {
     if (watcher->call == NULL)
         return;
@@ -113,9 +111,9 @@ static void forget(struct watcher *watcher)
     watcher->call = NULL;
 }
 
-/* Tells what has changed, or asks to be called when there is room: a client that does not read
- * finds only the newest status afterwards. */
-static void tell(struct health *health, struct watcher *watcher)
+/* Sends the status if it has changed, or asks to be called when there is room: a client that does
+ * not read gets only the newest status afterwards. Ends the call in a drain. */
+static void update_watcher(struct health *health, struct watcher *watcher)
 {
     struct grpc_call *call = watcher->call;
     enum health_status now = watcher->at == UNKNOWN_SERVICE ? HEALTH_SERVICE_UNKNOWN
@@ -131,7 +129,7 @@ static void tell(struct health *health, struct watcher *watcher)
         }
     }
     if (health->draining) {
-        forget(watcher);
+        remove_watcher(watcher);
         grpc_call_finish(call, GRPC_UNAVAILABLE, draining_text);
     }
 }
@@ -143,31 +141,31 @@ static void watch_on_message(struct grpc_call *call, ProtobufCMessage *message)
     const ProtobufCBinaryData *service =
         &((Grpc__Health__V1__HealthCheckRequest *)message)->service;
     watcher->call = call;
-    watcher->at = find(health, (const char *)service->data, service->len);
+    watcher->at = find_entry(health, (const char *)service->data, service->len);
     watcher->told = HEALTH_UNKNOWN;
     cds_list_add_tail(&watcher->link, &health->watchers);
-    tell(health, watcher);
+    update_watcher(health, watcher);
 }
 
 static void watch_on_writable(struct grpc_call *call)
 {
     struct watcher *watcher = grpc_call_state(call);
     if (watcher->call != NULL)
-        tell(grpc_call_service_data(call), watcher);
+        update_watcher(grpc_call_service_data(call), watcher);
 }
 
 static void watch_on_end(struct grpc_call *call, enum grpc_status status)
 {
     (void)status;
-    forget(grpc_call_state(call));
+    remove_watcher(grpc_call_state(call));
 }
 
-static void tell_all(struct health *health)
+static void update_watchers(struct health *health)
 {
     struct cds_list_head *at, *next;
     cds_list_for_each_safe(at, next, &health->watchers)
     {
-        tell(health, cds_list_entry(at, struct watcher, link));
+        update_watcher(health, cds_list_entry(at, struct watcher, link));
     }
 }
 
@@ -175,44 +173,45 @@ static void tell_all(struct health *health)
 
 bool health_set(struct health *health, const char *service, enum health_status status)
 {
-    uint32_t at = find(health, service, strlen(service));
+    uint32_t at = find_entry(health, service, strlen(service));
     if (at == UNKNOWN_SERVICE)
         return false;
     if (health->draining)
         return true;
     health->entries[at].status = status;
-    tell_all(health);
+    update_watchers(health);
     return true;
 }
 
-void health_drain(struct health *health)
+static void health_drain(void *data)
 {
+    struct health *health = data;
     health->draining = true;
     for (size_t i = 0; i < health->count; i++)
         health->entries[i].status = HEALTH_NOT_SERVING;
-    tell_all(health);
+    update_watchers(health);
 }
 
-static const struct grpc_method methods[] = {
+static const struct grpc_method health_methods[] = {
     {
         .name = "Check",
         .request = &grpc__health__v1__health_check_request__descriptor,
         .response = &grpc__health__v1__health_check_response__descriptor,
-        ANYBODY,
+        OPEN_TO_ALL,
         .on_message = check_on_message,
     },
     {
         .name = "List",
         .request = &grpc__health__v1__health_list_request__descriptor,
         .response = &grpc__health__v1__health_list_response__descriptor,
-        ANYBODY,
+        OPEN_TO_ALL,
         .on_message = list_on_message,
     },
     {
         .name = "Watch",
         .request = &grpc__health__v1__health_check_request__descriptor,
         .response = &grpc__health__v1__health_check_response__descriptor,
-        ANYBODY,
+        OPEN_TO_ALL,
         .state_size = sizeof(struct watcher),
         .on_message = watch_on_message,
         .on_writable = watch_on_writable,
@@ -222,31 +221,27 @@ static const struct grpc_method methods[] = {
 
 const struct grpc_service health_table = {
     .name = "grpc.health.v1.Health",
-    .methods = methods,
-    .num_methods = sizeof(methods) / sizeof(methods[0]),
+    .methods = health_methods,
+    .num_methods = sizeof(health_methods) / sizeof(health_methods[0]),
 };
 
-struct health *health_create(const char *const *names, size_t count)
+static void *health_create(const struct service_config *config)
 {
-    struct health *health = calloc(1, sizeof(*health) + (count + 1) * sizeof(health->entries[0]));
+    size_t count = config->num_names + 1;
+    struct health *health = calloc(1, sizeof(*health) + count * sizeof(health->entries[0]));
     if (health == NULL)
         return NULL;
     CDS_INIT_LIST_HEAD(&health->watchers);
-    health->count = count + 1;
-    health->entries[0] = (struct entry){"", HEALTH_SERVING};
-    for (size_t i = 0; i < count; i++)
-        health->entries[i + 1] = (struct entry){names[i], HEALTH_SERVING};
+    health->count = count;
+    health->entries[0] = (struct health_entry){"", HEALTH_SERVING};
+    for (size_t i = 0; i < config->num_names; i++)
+        health->entries[i + 1] = (struct health_entry){config->names[i], HEALTH_SERVING};
     return health;
 }
 
-void health_destroy(struct health *health)
-{
-    free(health);
-}
-
-bool health_add(struct health *health, struct grpc_server *server, struct fault *fault)
-{
-    size_t len;
-    const uint8_t *set = service_descriptors(&len);
-    return grpc_server_add_service(server, &health_table, set, len, health, fault);
-}
+const struct service health_service = {
+    .grpc = {&health_table},
+    .create = health_create,
+    .destroy = free,
+    .drain = health_drain,
+};

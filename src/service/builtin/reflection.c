@@ -11,33 +11,33 @@
 
 typedef Grpc__Reflection__V1__ServerReflectionRequest Request;
 typedef Grpc__Reflection__V1__ServerReflectionResponse Response;
-#define REQUEST(kind)  GRPC__REFLECTION__V1__SERVER_REFLECTION_REQUEST__MESSAGE_REQUEST_##kind
-#define RESPONSE(kind) GRPC__REFLECTION__V1__SERVER_REFLECTION_RESPONSE__MESSAGE_RESPONSE_##kind
 
-/* A stream's own: the files that its client has, one bit each. */
+/* The state of a stream. */
 struct reflection_call {
-    uint64_t sent;
+    uint64_t sent; /* bit n: the client has file n */
 };
 
-static ProtobufCBinaryData text_of(const char *text)
+static ProtobufCBinaryData text_bytes(const char *text)
 {
     return (ProtobufCBinaryData){.len = strlen(text), .data = (uint8_t *)(uintptr_t)text};
 }
 
-/* Responses go by value: each of these functions adds what lives on its own stack. */
+/* The functions below take the response by value: each adds parts that live on its own stack. */
 
 static void send_error(struct grpc_call *call, Response response, enum grpc_status status,
                        const char *text)
 {
     Grpc__Reflection__V1__ErrorResponse error = GRPC__REFLECTION__V1__ERROR_RESPONSE__INIT;
     error.error_code = (int32_t)status;
-    error.error_message = text_of(text);
-    response.message_response_case = RESPONSE(ERROR_RESPONSE);
+    error.error_message = text_bytes(text);
+    response.message_response_case =
+        GRPC__REFLECTION__V1__SERVER_REFLECTION_RESPONSE__MESSAGE_RESPONSE_ERROR_RESPONSE;
     response.error_response = &error;
     grpc_call_send(call, &response.base);
 }
 
-/* What was asked for is in the original request, which the response has. */
+/* @param file REFLECTION_NONE: sends the error text `missing`. What was missing is in the original
+ * request, which the response contains. */
 static void send_file(struct grpc_call *call, Response response, int file, const char *missing)
 {
     struct reflection_call *state = grpc_call_state(call);
@@ -49,9 +49,10 @@ static void send_file(struct grpc_call *call, Response response, int file, const
         return;
     }
     files.n_file_descriptor_proto =
-        reflection_closure(grpc_call_service_data(call), file, &state->sent, protos);
+        reflection_index_closure(grpc_call_service_data(call), file, &state->sent, protos);
     files.file_descriptor_proto = protos;
-    response.message_response_case = RESPONSE(FILE_DESCRIPTOR_RESPONSE);
+    response.message_response_case =
+        GRPC__REFLECTION__V1__SERVER_REFLECTION_RESPONSE__MESSAGE_RESPONSE_FILE_DESCRIPTOR_RESPONSE;
     response.file_descriptor_response = &files;
     grpc_call_send(call, &response.base);
 }
@@ -59,7 +60,7 @@ static void send_file(struct grpc_call *call, Response response, int file, const
 static void send_extensions(struct grpc_call *call, Response response,
                             const ProtobufCBinaryData *type)
 {
-    const struct reflection *index = grpc_call_service_data(call);
+    const struct reflection_index *index = grpc_call_service_data(call);
     Grpc__Reflection__V1__ExtensionNumberResponse numbers =
         GRPC__REFLECTION__V1__EXTENSION_NUMBER_RESPONSE__INIT;
     bool known;
@@ -70,10 +71,11 @@ static void send_extensions(struct grpc_call *call, Response response,
         return;
     }
     numbers.base_type_name = *type;
-    numbers.n_extension_number = reflection_extensions_of(
+    numbers.n_extension_number = reflection_index_extensions(
         index, (const char *)type->data, type->len, numbers.extension_number, cap, &known);
     if (known) {
-        response.message_response_case = RESPONSE(ALL_EXTENSION_NUMBERS_RESPONSE);
+        response.message_response_case =
+            GRPC__REFLECTION__V1__SERVER_REFLECTION_RESPONSE__MESSAGE_RESPONSE_ALL_EXTENSION_NUMBERS_RESPONSE;
         response.all_extension_numbers_response = &numbers;
         grpc_call_send(call, &response.base);
     } else {
@@ -84,7 +86,7 @@ static void send_extensions(struct grpc_call *call, Response response,
 
 static void send_services(struct grpc_call *call, Response response)
 {
-    const struct reflection *index = grpc_call_service_data(call);
+    const struct reflection_index *index = grpc_call_service_data(call);
     typedef Grpc__Reflection__V1__ServiceResponse Service;
     Grpc__Reflection__V1__ListServiceResponse list =
         GRPC__REFLECTION__V1__LIST_SERVICE_RESPONSE__INIT;
@@ -93,11 +95,12 @@ static void send_services(struct grpc_call *call, Response response)
     if (services != NULL && list.service != NULL) {
         for (size_t i = 0; i < index->num_names; i++) {
             grpc__reflection__v1__service_response__init(&services[i]);
-            services[i].name = text_of(index->names[i]);
+            services[i].name = text_bytes(index->names[i]);
             list.service[i] = &services[i];
         }
         list.n_service = index->num_names;
-        response.message_response_case = RESPONSE(LIST_SERVICES_RESPONSE);
+        response.message_response_case =
+            GRPC__REFLECTION__V1__SERVER_REFLECTION_RESPONSE__MESSAGE_RESPONSE_LIST_SERVICES_RESPONSE;
         response.list_services_response = &list;
         grpc_call_send(call, &response.base);
     } else {
@@ -107,36 +110,37 @@ static void send_services(struct grpc_call *call, Response response)
     free(list.service);
 }
 
-static void answer(struct grpc_call *call, Request *request)
+static void reflection_answer(struct grpc_call *call, Request *request)
 {
-    const struct reflection *index = grpc_call_service_data(call);
+    const struct reflection_index *index = grpc_call_service_data(call);
     Response response = GRPC__REFLECTION__V1__SERVER_REFLECTION_RESPONSE__INIT;
-    const ProtobufCBinaryData *text = &request->file_by_filename; /* they share their place */
+    const ProtobufCBinaryData *text =
+        &request->file_by_filename; /* a union: all texts are at one place */
     const char *name = (const char *)text->data;
     response.valid_host = request->host;
     response.original_request = request;
     switch (request->message_request_case) {
-    case REQUEST(FILE_BY_FILENAME):
-        send_file(call, response, reflection_file_by_name(index, name, text->len),
+    case GRPC__REFLECTION__V1__SERVER_REFLECTION_REQUEST__MESSAGE_REQUEST_FILE_BY_FILENAME:
+        send_file(call, response, reflection_index_find_file(index, name, text->len),
                   "there is no such file");
         return;
-    case REQUEST(FILE_CONTAINING_SYMBOL):
-        send_file(call, response, reflection_file_of_symbol(index, name, text->len),
+    case GRPC__REFLECTION__V1__SERVER_REFLECTION_REQUEST__MESSAGE_REQUEST_FILE_CONTAINING_SYMBOL:
+        send_file(call, response, reflection_index_find_symbol(index, name, text->len),
                   "there is no such symbol");
         return;
-    case REQUEST(FILE_CONTAINING_EXTENSION): {
+    case GRPC__REFLECTION__V1__SERVER_REFLECTION_REQUEST__MESSAGE_REQUEST_FILE_CONTAINING_EXTENSION: {
         const Grpc__Reflection__V1__ExtensionRequest *wanted = request->file_containing_extension;
         send_file(call, response,
-                  reflection_file_of_extension(index, (const char *)wanted->containing_type.data,
-                                               wanted->containing_type.len,
-                                               wanted->extension_number),
+                  reflection_index_find_extension(index, (const char *)wanted->containing_type.data,
+                                                  wanted->containing_type.len,
+                                                  wanted->extension_number),
                   "there is no such extension");
         return;
     }
-    case REQUEST(ALL_EXTENSION_NUMBERS_OF_TYPE):
+    case GRPC__REFLECTION__V1__SERVER_REFLECTION_REQUEST__MESSAGE_REQUEST_ALL_EXTENSION_NUMBERS_OF_TYPE:
         send_extensions(call, response, &request->all_extension_numbers_of_type);
         return;
-    case REQUEST(LIST_SERVICES):
+    case GRPC__REFLECTION__V1__SERVER_REFLECTION_REQUEST__MESSAGE_REQUEST_LIST_SERVICES:
         send_services(call, response);
         return;
     default:
@@ -147,16 +151,16 @@ static void answer(struct grpc_call *call, Request *request)
 
 /* ---- the services ---- */
 
-static void on_message(struct grpc_call *call, ProtobufCMessage *message)
+static void v1_on_message(struct grpc_call *call, ProtobufCMessage *message)
 {
-    answer(call, (Request *)message);
+    reflection_answer(call, (Request *)message);
 }
 
-/* The same bytes under another name: read them as v1's, answer as v1. */
+/* The wire format is that of v1: the request is decoded as v1, and the reply is one of v1. */
 static void alpha_on_message(struct grpc_call *call, ProtobufCMessage *message)
 {
     size_t len = protobuf_c_message_get_packed_size(message);
-    uint8_t *bytes = malloc(len + 1);
+    uint8_t *bytes = malloc(len + 1); /* one more, for a length of 0 */
     Request *request = NULL;
     if (bytes != NULL) {
         protobuf_c_message_pack(message, bytes);
@@ -167,23 +171,23 @@ static void alpha_on_message(struct grpc_call *call, ProtobufCMessage *message)
         grpc_call_finish(call, GRPC_RESOURCE_EXHAUSTED, "out of memory");
         return;
     }
-    answer(call, request);
+    reflection_answer(call, request);
     grpc__reflection__v1__server_reflection_request__free_unpacked(request, NULL);
 }
 
-static void on_half_close(struct grpc_call *call)
+static void reflection_on_half_close(struct grpc_call *call)
 {
     grpc_call_finish(call, GRPC_OK, NULL);
 }
 
-static const struct grpc_method methods[] = {{
+static const struct grpc_method v1_methods[] = {{
     .name = "ServerReflectionInfo",
     .request = &grpc__reflection__v1__server_reflection_request__descriptor,
     .response = &grpc__reflection__v1__server_reflection_response__descriptor,
     .state_size = sizeof(struct reflection_call),
     .max_request = REFLECTION_REQUEST_MAX,
-    .on_message = on_message,
-    .on_half_close = on_half_close,
+    .on_message = v1_on_message,
+    .on_half_close = reflection_on_half_close,
 }};
 
 static const struct grpc_method alpha_methods[] = {{
@@ -193,18 +197,28 @@ static const struct grpc_method alpha_methods[] = {{
     .state_size = sizeof(struct reflection_call),
     .max_request = REFLECTION_REQUEST_MAX,
     .on_message = alpha_on_message,
-    .on_half_close = on_half_close,
+    .on_half_close = reflection_on_half_close,
 }};
 
 const struct grpc_service reflection_table = {
-    .name = "grpc.reflection.v1.ServerReflection", .methods = methods, .num_methods = 1};
+    .name = "grpc.reflection.v1.ServerReflection", .methods = v1_methods, .num_methods = 1};
 const struct grpc_service reflection_v1alpha_table = {
     .name = "grpc.reflection.v1alpha.ServerReflection", .methods = alpha_methods, .num_methods = 1};
 
-bool reflection_add(struct reflection *reflection, struct grpc_server *server, struct fault *fault)
+static void *reflection_create(const struct service_config *config)
 {
     size_t len;
     const uint8_t *set = service_descriptors(&len);
-    return grpc_server_add_service(server, &reflection_table, set, len, reflection, fault) &&
-           grpc_server_add_service(server, &reflection_v1alpha_table, set, len, reflection, fault);
+    return reflection_index_create(set, len, config->names, config->num_names);
 }
+
+static void reflection_destroy(void *data)
+{
+    reflection_index_destroy(data);
+}
+
+const struct service reflection_service = {
+    .grpc = {&reflection_table, &reflection_v1alpha_table},
+    .create = reflection_create,
+    .destroy = reflection_destroy,
+};

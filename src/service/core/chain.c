@@ -3,9 +3,8 @@
 
 #include <stdlib.h>
 
-#define STEP_OF(name, does) name##_step,
-static void (*const steps[])(struct grpc_interceptor *,
-                             const struct chain_config *) = {CHAIN_STEPS(STEP_OF)};
+#define STEP_POINTER(step) step,
+static chain_step *const steps[] = {CHAIN_STEPS(STEP_POINTER)};
 enum { NUM_STEPS = sizeof(steps) / sizeof(steps[0]) };
 
 struct chain {

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The interceptors around every call, one table: CHAIN_STEPS. A step is a file with one function
- * that says what it does at a call's start and end; the line in the table says where it stands.
- * The first is the outermost: it sees how all the others decided.
+ * The chain of interceptors around every call. An interceptor is a function ..._step() in a file of
+ * its own, and a row of CHAIN_STEPS.
  */
-#ifndef ROSTERD_SERVICE_CHAIN_H
-#define ROSTERD_SERVICE_CHAIN_H
+#ifndef ROSTERD_SERVICE_CORE_CHAIN_H
+#define ROSTERD_SERVICE_CORE_CHAIN_H
 
 #include "grpc/grpc.h"
 
@@ -13,32 +12,36 @@ struct access_log;
 struct auth;
 struct stats;
 
-/** What steps work on; what it points to must outlive the server. NULL: this server has it not. */
+/** What the steps work on; all that it points to must outlive the server. */
 struct chain_config {
     struct grpc_server *server;
-    struct stats *stats;
-    struct access_log *access_log;
-    const struct auth *auth;
+    struct stats *stats;           /* NULL: calls are not counted */
+    struct access_log *access_log; /* NULL: calls are not logged */
+    const struct auth *auth;       /* NULL: calls need no token */
 };
 
 struct chain; /* one per worker */
 
-/** Adds all steps to the server, whose services are there already. @return NULL: no memory */
+/** Adds all steps to the server. All services must have been added before.
+ * @return NULL: out of memory */
 struct chain *chain_create(const struct chain_config *config);
-/** After the server's end; NULL is nothing to do. */
+/** Called after the server was destroyed. NULL: does nothing. */
 void chain_destroy(struct chain *chain);
 
-/* Outermost first: what authentication refuses is counted, and logged. Each STEP(name, what it
- * does) is name_step() of name.c. */
-#define CHAIN_STEPS(STEP)                                                                          \
-    STEP(access_log, "a line a call")                                                              \
-    STEP(stats, "counts")                                                                          \
-    STEP(auth, "bearer tokens")
+/** Fills in the interceptor, or leaves it empty: then the step is not part of the chain. `config`
+ * lives as long as the chain. */
+typedef void chain_step(struct grpc_interceptor *step, const struct chain_config *config);
 
-/* A step fills in its interceptor; what it leaves empty is not in the chain. The config that it
- * is given lives as long as the chain. */
-#define CHAIN_DECLARE(name, does)                                                                  \
-    void name##_step(struct grpc_interceptor *step, const struct chain_config *config);
+/*
+ * The steps, the outermost first: it sees how all others decided. So calls that authentication
+ * refuses are counted and logged.
+ */
+#define CHAIN_STEPS(STEP)                                                                          \
+    STEP(access_log_step)                                                                          \
+    STEP(stats_step)                                                                               \
+    STEP(auth_step)
+
+#define CHAIN_DECLARE(step) chain_step step;
 CHAIN_STEPS(CHAIN_DECLARE)
 #undef CHAIN_DECLARE
 

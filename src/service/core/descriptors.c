@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "service/core/descriptors.h"
 
-/* The path is relative to the top build directory, where make runs the compiler. */
+/* make runs the compiler in the top build directory: the path is relative to that. */
 __asm__(".pushsection .rodata\n"
         ".balign 16\n"
         ".globl rosterd_descriptor_set, rosterd_descriptor_set_end\n"
@@ -15,7 +15,7 @@ extern const uint8_t rosterd_descriptor_set[], rosterd_descriptor_set_end[];
 
 const uint8_t *service_descriptors(size_t *len)
 {
-    /* two symbols, one object: the assembler put them around it */
+    /* The assembler put the two symbols around one object. */
     *len = (uintptr_t)rosterd_descriptor_set_end - (uintptr_t)rosterd_descriptor_set;
     return rosterd_descriptor_set;
 }

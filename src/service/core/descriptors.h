@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* The serialized google.protobuf.FileDescriptorSet of proto/, as protoc wrote it. */
-#ifndef ROSTERD_SERVICE_DESCRIPTORS_H
-#define ROSTERD_SERVICE_DESCRIPTORS_H
+/* The serialized google.protobuf.FileDescriptorSet of all files of proto/ that are served. protoc
+ * writes it at build time; the program contains it. */
+#ifndef ROSTERD_SERVICE_CORE_DESCRIPTORS_H
+#define ROSTERD_SERVICE_CORE_DESCRIPTORS_H
 
 #include <stddef.h>
 #include <stdint.h>
 
-/** Lives as long as the program. */
+/** The set's bytes, valid as long as the program runs. */
 const uint8_t *service_descriptors(size_t *len);
 
 #endif

@@ -1,367 +1,287 @@
 /* SPDX-License-Identifier: MIT */
-/* A call's line. Its fixed parts are put together without printf, whose price is that of the call.
+/*
+ * The ring has one producer, the worker, and one consumer, the thread.
+ *
+ * Only the worker stores head, the count of bytes appended. Only the thread stores tail, the count
+ * of bytes taken. The worker's release store of head pairs with the thread's acquire load: all
+ * bytes before head are written. The thread's release store of tail pairs with the worker's acquire
+ * load: all bytes before tail may be overwritten.
+ *
+ * The thread sleeps on a semaphore. Before it sleeps, it sets `asleep` and then loads head once
+ * more. The worker stores head and then loads `asleep`. Each side has a full fence between the two,
+ * so at least one of them sees what the other one stored, and no line has to wait for the next one.
  */
 #include "service/observe/access_log.h"
 
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <semaphore.h>
+#include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
+#include <sys/mman.h>
+#include <sys/param.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "base/utf8.h"
-#include "service/core/chain.h"
+#include "base/clock.h"
+#include "base/output.h"
 
 enum {
-    METHOD_LIMIT = 512,
-    MESSAGE_LIMIT = 1024,
-    PEER_LIMIT = 160,
-    ID_LIMIT = 256,
-    NAME_LIMIT = 128,
-    SUBJECT_LIMIT = 512,
-    /* the rest: keys, numbers, time */
-    REST_LIMIT = 512,
-    TRACE_ID_LEN = 32,
-    REQUEST_ID_LEN = 32,
+    BATCH_MS = 10,         /* the thread lets lines gather for so long before it writes them */
+    CHUNK_MAX = 64 * 1024, /* bytes of one write to a file; to a pipe ACCESS_LOG_LINE_MAX */
+    RETRY_MS = 100, /* pause after a write to a non-blocking descriptor has failed (EAGAIN) */
 };
-_Static_assert(METHOD_LIMIT + MESSAGE_LIMIT + PEER_LIMIT + ID_LIMIT + NAME_LIMIT + SUBJECT_LIMIT +
-                       REST_LIMIT <=
-                   ACCESS_LOG_LINE_MAX,
-               "a line fits");
 
-/* ---- values ---- */
+/* Each side writes to a cache line of its own.
+ * NOLINTNEXTLINE(clang-analyzer-optin.performance.Padding) */
+struct access_log {
+    int fd;
+    bool json;
+    /* written by the worker */
+    _Alignas(64) uint64_t head;
+    uint64_t tail_seen; /* an earlier value of tail, which spares loads of it */
+    uint64_t dropped;   /* lines that found the ring full */
+    bool added;         /* lines were appended since the last flush */
+    bool hurried;       /* the thread was woken because the ring is half full */
+    /* written by the thread */
+    _Alignas(64) uint64_t tail;
+    uint64_t failed;     /* lines whose write failed */
+    int error;           /* errno of the last write that failed */
+    uint64_t wait_until; /* ms of the monotonic clock; set by the worker before `stop` */
+    size_t chunk_max;
+    char *chunk;
+    /* written by both */
+    _Alignas(64) bool asleep, stop;
+    sem_t wake;
+    pthread_t thread;
+    size_t size; /* bytes of the ring */
+    char *ring;
+};
 
-static inline char *put(char *out, const char *text, size_t len)
+/* ---- the worker ---- */
+
+bool access_log_append(struct access_log *log, const char *line, size_t len)
 {
-    memcpy(out, text, len);
-    return out + len;
-}
-#define PUT(out, literal) put((out), (literal), sizeof(literal) - 1)
-
-static char *put_number(char *out, uint64_t number)
-{
-    char digits[20];
-    size_t at = sizeof(digits);
-    do
-        digits[--at] = (char)('0' + number % 10);
-    while ((number /= 10) != 0);
-    return put(out, digits + at, sizeof(digits) - at);
-}
-
-/* `number` with so many digits, zeros in front. */
-static char *put_digits(char *out, uint64_t number, unsigned digits)
-{
-    for (unsigned i = digits; i-- != 0; number /= 10)
-        out[i] = (char)('0' + number % 10);
-    return out + digits;
-}
-
-static char *put_hex(char *out, uint64_t number, unsigned digits)
-{
-    for (unsigned i = digits; i-- != 0; number >>= 4)
-        out[i] = "0123456789abcdef"[number & 15];
-    return out + digits;
-}
-
-/* What needs no care in either format: visible ASCII but " = \ */
-static bool is_plain(const char *value, size_t len)
-{
-    for (size_t i = 0; i < len; i++) {
-        uint8_t c = (uint8_t)value[i];
-        if (c <= 0x20 || c >= 0x7f || c == '"' || c == '\\' || c == '=')
+    if (log->head + len - log->tail_seen > log->size) {
+        log->tail_seen = __atomic_load_n(&log->tail, __ATOMIC_ACQUIRE);
+        if (log->head + len - log->tail_seen > log->size) {
+            log->dropped++;
             return false;
+        }
     }
+    assert(len <= ACCESS_LOG_LINE_MAX);
+    size_t at = log->head & (log->size - 1), first = log->size - at;
+    if (first >= len) {
+        memcpy(log->ring + at, line, len);
+    } else {
+        memcpy(log->ring + at, line, first);
+        memcpy(log->ring, line + first, len - first);
+    }
+    __atomic_store_n(&log->head, log->head + len, __ATOMIC_RELEASE);
+    log->added = true;
     return true;
 }
 
-char *access_log_put_text(char *out, const char *value, size_t len, size_t limit)
+void access_log_flush(struct access_log *log)
 {
-    const char *end = out + limit - 8; /* for one more escape, "..." and the quote */
-    bool dash = len == 1 && value[0] == '-';
-    if (len != 0 && len <= limit - 8 && !dash && is_plain(value, len))
-        return put(out, value, len);
-    *out++ = '"';
-    for (size_t i = 0; i < len; i++) {
-        uint8_t c = (uint8_t)value[i];
-        if (out >= end) {
-            out = PUT(out, "...");
-            break;
-        }
-        if (c == '"' || c == '\\') {
-            *out++ = '\\';
-            *out++ = (char)c;
-        } else if (c < 0x20 || c >= 0x7f) {
-            out = put_hex(PUT(out, "\\x"), c, 2);
-        } else {
-            *out++ = (char)c;
-        }
+    if (!log->added)
+        return;
+    log->added = false;
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    if (__atomic_load_n(&log->asleep, __ATOMIC_RELAXED)) {
+        __atomic_store_n(&log->asleep, false, __ATOMIC_RELAXED);
+        log->hurried = false;
+        sem_post(&log->wake);
+    } else if (log->head - log->tail_seen > log->size / 2) {
+        log->tail_seen = __atomic_load_n(&log->tail, __ATOMIC_ACQUIRE);
+        bool half_full = log->head - log->tail_seen > log->size / 2;
+        if (half_full && !log->hurried)
+            sem_post(&log->wake); /* do not wait for more lines */
+        log->hurried = half_full;
     }
-    *out++ = '"';
-    return out;
 }
 
-/* One character that is no ASCII, or a byte that belongs to none. @return the bytes it was */
-static size_t put_json_character(char **out, const uint8_t *text, size_t len)
+uint64_t access_log_dropped(const struct access_log *log)
 {
-    uint32_t code;
-    size_t bytes = utf8_next(text, len, &code);
-    if (bytes == 0) {
-        *out = PUT(*out, "\xef\xbf\xbd");
-        return 1;
-    }
-    if (utf8_steers(code)) /* all of them are below U+10000 */
-        *out = put_hex(PUT(*out, "\\u"), code, 4);
-    else
-        *out = put(*out, (const char *)text, bytes);
-    return bytes;
+    return log->dropped + __atomic_load_n(&log->failed, __ATOMIC_RELAXED);
 }
 
-char *access_log_put_json(char *out, const char *value, size_t len, size_t limit)
+int access_log_error(const struct access_log *log)
 {
-    const char *end = out + limit - 12; /* for one more escape, "..." and the quote */
-    *out++ = '"';
-    for (size_t i = 0; i < len;) {
-        uint8_t c = (uint8_t)value[i];
-        if (out >= end) {
-            out = PUT(out, "...");
-            break;
-        }
-        if (c >= 0x80) {
-            i += put_json_character(&out, (const uint8_t *)value + i, len - i);
+    return __atomic_load_n(&log->error, __ATOMIC_RELAXED);
+}
+
+bool access_log_json(const struct access_log *log)
+{
+    return log->json;
+}
+
+/* ---- the thread ---- */
+
+/* Sleeps for so long, or until the worker wakes the thread. */
+static void pause_ms(struct access_log *log, unsigned ms)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_nsec += (long)ms * 1000000;
+    until.tv_sec += until.tv_nsec / 1000000000;
+    until.tv_nsec %= 1000000000;
+    sem_clockwait(&log->wake, CLOCK_MONOTONIC, &until);
+}
+
+static uint64_t lines_in(const char *bytes, size_t len)
+{
+    uint64_t lines = 0;
+    for (size_t i = 0; i < len; i++)
+        lines += bytes[i] == '\n';
+    return lines;
+}
+
+/* The log ends, and the time for the last writes is over. */
+static bool access_log_is_over(const struct access_log *log)
+{
+    return __atomic_load_n(&log->stop, __ATOMIC_ACQUIRE) && clock_monotonic_ms() >= log->wait_until;
+}
+
+/* Writes all lines. Those that cannot be written are counted. */
+static void write_chunk(struct access_log *log, const char *bytes, size_t len)
+{
+    while (len != 0) {
+        ssize_t written = write(log->fd, bytes, len);
+        if (written < 0 && errno == EAGAIN && !access_log_is_over(log)) {
+            pause_ms(log, RETRY_MS);
             continue;
         }
-        if (c == '"' || c == '\\') {
-            *out++ = '\\';
-            *out++ = (char)c;
-        } else if (c < 0x20 || c == 0x7f) {
-            out = put_hex(PUT(out, "\\u00"), c, 2);
-        } else {
-            *out++ = (char)c;
+        if (written < 0 && errno == EINTR)
+            continue;
+        if (written <= 0) {
+            __atomic_store_n(&log->error, written < 0 ? errno : ENOSPC, __ATOMIC_RELAXED);
+            __atomic_store_n(&log->failed, log->failed + lines_in(bytes, len), __ATOMIC_RELAXED);
+            return;
         }
-        i++;
+        bytes += written;
+        len -= (size_t)written;
     }
-    *out++ = '"';
-    return out;
 }
 
-/* ---- a line ---- */
-
-struct line {
-    char *out;
-    bool json;
-};
-
-/* Of texts that the compiler knows, so that it copies them by a few moves. */
-#define KEY(line, literal)                                                                         \
-    ((line)->out =                                                                                 \
-         (line)->json ? PUT((line)->out, ",\"" literal "\":") : PUT((line)->out, " " literal "="))
-
-static void put_none(struct line *line)
+/* Copies whole lines out of the ring, as many as one write takes. @return their bytes */
+static size_t take_chunk(struct access_log *log)
 {
-    line->out = line->json ? PUT(line->out, "null") : PUT(line->out, "-");
-}
-
-/* base NULL: there is none */
-static void put_value(struct line *line, h2o_iovec_t value, size_t limit)
-{
-    if (value.base == NULL)
-        put_none(line);
-    else if (line->json)
-        line->out = access_log_put_json(line->out, value.base, value.len, limit);
-    else
-        line->out = access_log_put_text(line->out, value.base, value.len, limit);
-}
-
-/* What we know to be plain. */
-static void put_plain(struct line *line, const char *value, size_t len)
-{
-    if (line->json)
-        *line->out++ = '"';
-    line->out = put(line->out, value, len);
-    if (line->json)
-        *line->out++ = '"';
-}
-
-static void put_seconds(struct line *line, uint64_t us)
-{
-    line->out = put_number(line->out, us / 1000000);
-    *line->out++ = '.';
-    line->out = put_digits(line->out, us % 1000000, 6);
-}
-
-/* The clock's text changes once a second, and so does what it is from CLOCK_MONOTONIC. */
-static void put_time(struct line *line, uint64_t monotonic_ns)
-{
-    static uint64_t second;
-    static int64_t offset;
-    static char text[sizeof("2026-01-01T00:00:00")];
-    uint64_t now = monotonic_ns + (uint64_t)offset;
-    if (now / 1000000000 != second || second == 0) {
-        struct timespec real, monotonic;
-        struct tm tm;
-        clock_gettime(CLOCK_REALTIME, &real);
-        clock_gettime(CLOCK_MONOTONIC, &monotonic);
-        offset = (real.tv_sec - monotonic.tv_sec) * 1000000000 + real.tv_nsec - monotonic.tv_nsec;
-        now = monotonic_ns + (uint64_t)offset;
-        second = now / 1000000000;
-        time_t seconds = (time_t)second;
-        gmtime_r(&seconds, &tm);
-        strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &tm);
-    }
-    line->out = line->json ? PUT(line->out, "{\"time\":\"") : PUT(line->out, "time=");
-    line->out = put(line->out, text, sizeof(text) - 1);
-    *line->out++ = '.';
-    line->out = put_digits(line->out, now / 1000000 % 1000, 3);
-    line->out = line->json ? PUT(line->out, "Z\"") : PUT(line->out, "Z");
-}
-
-/* grpc-message travels percent-encoded: people read it as it was meant. */
-static size_t decode_percent(char *out, h2o_iovec_t text, size_t size)
-{
-    size_t len = 0;
-    for (size_t i = 0; i < text.len && len < size; i++) {
-        uint8_t byte = (uint8_t)text.base[i];
-        if (byte == '%' && i + 2 < text.len) { /* the runtime writes nothing but %XX */
-            uint8_t high = (uint8_t)text.base[i + 1], low = (uint8_t)text.base[i + 2];
-            byte = (uint8_t)((high <= '9' ? high - '0' : high - 'A' + 10) << 4 |
-                             (low <= '9' ? low - '0' : low - 'A' + 10));
-            i += 2;
-        }
-        out[len++] = (char)byte;
-    }
+    uint64_t head = __atomic_load_n(&log->head, __ATOMIC_ACQUIRE);
+    size_t len = MIN((size_t)(head - log->tail), log->chunk_max);
+    size_t at = log->tail & (log->size - 1), first = log->size - at;
+    memcpy(log->chunk, log->ring + at, MIN(len, first));
+    if (len > first)
+        memcpy(log->chunk + first, log->ring, len - first);
+    while (len != 0 && log->chunk[len - 1] != '\n')
+        len--;
+    __atomic_store_n(&log->tail, log->tail + len, __ATOMIC_RELEASE);
     return len;
 }
 
-static void put_message(struct line *line, struct grpc_call *call)
+static void wait_for_lines(struct access_log *log)
 {
-    char text[MESSAGE_LIMIT];
-    h2o_iovec_t message = grpc_call_status_message(call);
-    if (message.base != NULL) {
-        message.len = decode_percent(text, message, sizeof(text));
-        message.base = text;
-    }
-    put_value(line, message, MESSAGE_LIMIT);
-}
-
-/* version-traceid-parentid-flags, all in lower-case hex; the id of all zeros is none. */
-static bool is_trace(h2o_iovec_t value)
-{
-    static const char zeros[] = "00000000000000000000000000000000";
-    if (value.base == NULL || value.len < 55 || value.base[2] != '-' || value.base[35] != '-' ||
-        memcmp(value.base + 3, zeros, TRACE_ID_LEN) == 0)
-        return false;
-    for (size_t i = 0; i < TRACE_ID_LEN; i++) {
-        char c = value.base[3 + i];
-        if (!((c >= '0' && c <= '9') || (c >= 'a' && c <= 'f')))
-            return false;
-    }
-    return true;
-}
-
-static void put_trace(struct line *line, struct grpc_call *call)
-{
-    h2o_iovec_t value = grpc_call_metadata(call, "traceparent");
-    if (is_trace(value))
-        put_plain(line, value.base + 3, TRACE_ID_LEN);
-    else
-        put_none(line);
-}
-
-/* Unique: 64 random bits of this process, then a count. */
-static void put_made_id(struct line *line)
-{
-    static uint64_t process, count;
-    char id[REQUEST_ID_LEN];
-    if (process == 0 && getrandom(&process, sizeof(process), 0) != sizeof(process))
-        process = (uint64_t)getpid() << 32 | 1; /* no random numbers: unique for a while */
-    put_hex(put_hex(id, process, 16), ++count, 16);
-    put_plain(line, id, sizeof(id));
-}
-
-static void put_request_id(struct line *line, struct grpc_call *call)
-{
-    h2o_iovec_t id = grpc_call_metadata(call, "x-request-id");
-    if (id.base != NULL && id.len != 0)
-        put_value(line, id, ID_LIMIT);
-    else
-        put_made_id(line);
-}
-
-static h2o_iovec_t text_of(const char *text)
-{
-    return (h2o_iovec_t){.base = (char *)(uintptr_t)text, .len = text == NULL ? 0 : strlen(text)};
-}
-
-static void put_deadline(struct line *line, struct grpc_call *call, uint64_t now_ns)
-{
-    uint64_t deadline = grpc_call_deadline(call), now = now_ns / 1000000;
-    if (deadline == UINT64_MAX) {
-        put_none(line);
+    __atomic_store_n(&log->asleep, true, __ATOMIC_RELAXED);
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    if (__atomic_load_n(&log->head, __ATOMIC_ACQUIRE) != log->tail ||
+        __atomic_load_n(&log->stop, __ATOMIC_ACQUIRE)) {
+        __atomic_store_n(&log->asleep, false, __ATOMIC_RELAXED);
         return;
     }
-    bool past = deadline < now;
-    if (past)
-        *line->out++ = '-';
-    put_seconds(line, (past ? now - deadline : deadline - now) * 1000);
+    while (sem_wait(&log->wake) != 0)
+        continue;
+    if (!__atomic_load_n(&log->stop, __ATOMIC_ACQUIRE))
+        pause_ms(log, BATCH_MS);
 }
 
-/* What a client sends as a path may be anything; that of a method is as protoc let it be. */
-static void put_method(struct line *line, struct grpc_call *call)
-{
-    h2o_iovec_t path = grpc_call_path(call);
-    size_t count = grpc_server_method_count(grpc_call_server(call));
-    if (grpc_call_method_index(call) != count - 1 && path.len < METHOD_LIMIT)
-        put_plain(line, path.base, path.len);
-    else
-        put_value(line, path, METHOD_LIMIT);
-}
-
-static void put_counts(struct line *line, struct grpc_call *call)
-{
-    KEY(line, "messages_in");
-    line->out = put_number(line->out, grpc_call_messages_in(call));
-    KEY(line, "messages_out");
-    line->out = put_number(line->out, grpc_call_messages_out(call));
-    KEY(line, "bytes_in");
-    line->out = put_number(line->out, grpc_call_bytes_in(call));
-    KEY(line, "bytes_out");
-    line->out = put_number(line->out, grpc_call_bytes_out(call));
-}
-
-static void on_end(struct grpc_call *call, void *data, enum grpc_status status)
+static void *write_lines(void *data)
 {
     struct access_log *log = data;
-    char text[ACCESS_LOG_LINE_MAX];
-    struct line line = {.out = text, .json = access_log_json(log)};
-    uint64_t duration = grpc_call_duration_ns(call), now = grpc_call_started_ns(call) + duration;
-    const char *name = grpc_status_name(status), *peer = grpc_call_peer(call);
-    put_time(&line, now);
-    KEY(&line, "peer");
-    put_plain(&line, peer, strlen(peer));
-    KEY(&line, "method");
-    put_method(&line, call);
-    KEY(&line, "status");
-    put_plain(&line, name, strlen(name));
-    KEY(&line, "message");
-    put_message(&line, call);
-    KEY(&line, "duration");
-    put_seconds(&line, duration / 1000);
-    put_counts(&line, call);
-    KEY(&line, "request_id");
-    put_request_id(&line, call);
-    KEY(&line, "trace_id");
-    put_trace(&line, call);
-    KEY(&line, "token");
-    put_value(&line, text_of(grpc_call_identity(call)), NAME_LIMIT);
-    KEY(&line, "subject");
-    put_value(&line, text_of(grpc_call_peer_subject(call)), SUBJECT_LIMIT);
-    KEY(&line, "deadline_left");
-    put_deadline(&line, call, now);
-    line.out = line.json ? PUT(line.out, "}\n") : PUT(line.out, "\n");
-    access_log_append(log, text, (size_t)(line.out - text));
+    for (;;) {
+        bool stop = __atomic_load_n(&log->stop,
+                                    __ATOMIC_ACQUIRE); /* loaded before the last lines are taken */
+        size_t len = take_chunk(log);
+        if (len != 0)
+            write_chunk(log, log->chunk, len);
+        else if (stop)
+            return NULL;
+        else
+            wait_for_lines(log);
+    }
 }
 
-void access_log_step(struct grpc_interceptor *step, const struct chain_config *config)
+/* ---- the file ---- */
+
+int access_log_open(const char *path)
 {
-    if (config->access_log != NULL)
-        *step = (struct grpc_interceptor){.end = on_end, .data = config->access_log};
+    return path == NULL ? fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 0) : output_open(path);
+}
+
+bool access_log_open_again(const char *path, int fd)
+{
+    if (output_descriptor(path) >= 0) /* a descriptor has no path to open again */
+        return true;
+    int file = access_log_open(path);
+    if (file < 0)
+        return false;
+    bool done = dup3(file, fd, O_CLOEXEC) == fd; /* a write under way still goes to the old file */
+    close(file);
+    return done;
+}
+
+/* ---- begin and end ---- */
+
+static void access_log_free(struct access_log *log)
+{
+    if (log->ring != NULL)
+        munmap(log->ring, log->size);
+    free(log->chunk);
+    sem_destroy(&log->wake);
+    free(log);
+}
+
+struct access_log *access_log_create(int fd, bool json, size_t ring_size)
+{
+    assert(ring_size >= ACCESS_LOG_LINE_MAX && (ring_size & (ring_size - 1)) == 0);
+    struct access_log *log = aligned_alloc(64, sizeof(*log));
+    if (log == NULL)
+        return NULL;
+    memset(log, 0, sizeof(*log));
+    log->fd = fd;
+    log->json = json;
+    log->size = ring_size;
+    sem_init(&log->wake, 0, 0);
+    /* Lines of several writers stay whole: an append to a file is atomic, a write to a pipe is up
+     * to PIPE_BUF. */
+    struct stat st;
+    log->chunk_max = fstat(fd, &st) == 0 && S_ISREG(st.st_mode) ? CHUNK_MAX : ACCESS_LOG_LINE_MAX;
+    log->chunk = malloc(log->chunk_max);
+    void *ring = mmap(NULL, ring_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    log->ring = ring != MAP_FAILED ? ring : NULL;
+    int error = log->chunk == NULL || log->ring == NULL
+                    ? ENOMEM
+                    : pthread_create(&log->thread, NULL, write_lines, log);
+    if (error == 0)
+        return log;
+    access_log_free(log);
+    errno = error;
+    return NULL;
+}
+
+void access_log_destroy(struct access_log *log, unsigned wait_ms)
+{
+    if (log == NULL)
+        return;
+    log->wait_until = clock_monotonic_ms() + wait_ms;
+    __atomic_store_n(&log->stop, true, __ATOMIC_RELEASE);
+    sem_post(&log->wake);
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += wait_ms / 1000 + 1;
+    if (pthread_clockjoin_np(log->thread, NULL, CLOCK_MONOTONIC, &until) == 0)
+        access_log_free(log);
+    /* else the thread hangs in a write: its memory is freed with the process */
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* All counters in Prometheus' text format 0.0.4, with what the store says of itself. */
+/* All metrics in Prometheus' text format 0.0.4: the counters of all processes, and figures of the
+ * store. */
 #ifndef ROSTERD_SERVICE_OBSERVE_METRICS_H
 #define ROSTERD_SERVICE_OBSERVE_METRICS_H
 
@@ -10,7 +11,8 @@
 
 #define METRICS_CONTENT_TYPE "text/plain; version=0.0.4; charset=utf-8"
 
-/** The sum over all workers, dead ones included. The counters must be those of stats_names().
+/** Each counter is the sum over all processes, dead ones included. The counters must have been
+ * opened with the names of stats_names().
  * @return a text to free(), or NULL: out of memory */
 char *metrics_format(const struct shm_counters *counters, struct shm_store *store, size_t *len);
 

@@ -1,262 +1,139 @@
 /* SPDX-License-Identifier: MIT */
 #include "service/observe/stats.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "proto/google/protobuf/descriptor.pb-c.h"
 #include "service/core/chain.h"
-#include "service/core/descriptors.h"
-#include "service/services.h"
 #include "shm/counters.h"
 
-/* A row: for each method, and last for all unknown ones together, its counts, one count for
- * each status, and the histogram; then the transport's, the limits' and the server's own. */
-enum method_index {
-#define X(id, name, text) id,
-    STATS_METHOD(X)
-#undef X
-        NANOSECONDS,
-    HANDLED,
-    BUCKETS = HANDLED + GRPC_NUM_STATUSES,
-#define X(ns, seconds) +1
-    NUM_BUCKETS = 0 STATS_BUCKETS(X),
-#undef X
-    PER_METHOD = BUCKETS + NUM_BUCKETS
-};
-
-/* behind the methods */
-enum server_index {
-#define X(field, kind, name, text) AT_##field,
-    STATS_TRANSPORT(X) STATS_OWN(X)
-#undef X
-#define X(event, name, text) AT_##event,
-        STATS_EVENTS(X)
-#undef X
-#define X(field, label) AT_##field,
-            STATS_OWN_LIMITS(X)
-#undef X
-                AT_LIMITS,
-    PER_SERVER = AT_LIMITS + HTTP2_NUM_LIMITS
-};
-
-struct method_label {
-    const char *service, *method, *type, *path;
-};
-
-static struct method_label *labels; /* num_methods, the last for unknown ones */
-static size_t num_methods;
-
-/* ---- names ---- */
-
-static const char *type_of(const Google__Protobuf__MethodDescriptorProto *method)
-{
-    if (method->client_streaming)
-        return method->server_streaming ? "bidi_stream" : "client_stream";
-    return method->server_streaming ? "server_stream" : "unary";
-}
-
-/* @return NULL where the descriptors know no such method */
-static const char *find_type(const Google__Protobuf__FileDescriptorSet *set, const char *service,
-                             const char *method)
-{
-    for (size_t f = 0; f < set->n_file; f++) {
-        const Google__Protobuf__FileDescriptorProto *file = set->file[f];
-        for (size_t s = 0; s < file->n_service; s++) {
-            char name[256];
-            snprintf(name, sizeof(name), "%s.%s", file->package, file->service[s]->name);
-            if (strcmp(name, service) != 0)
-                continue;
-            for (size_t m = 0; m < file->service[s]->n_method; m++)
-                if (strcmp(file->service[s]->method[m]->name, method) == 0)
-                    return type_of(file->service[s]->method[m]);
-        }
-    }
-    return NULL;
-}
-
-static char *format_text(const char *format, ...) __attribute__((format(printf, 1, 2)));
-static char *format_text(const char *format, ...)
-{
-    va_list args;
-    char *text;
-    va_start(args, format);
-    int len = vasprintf(&text, format, args);
-    va_end(args);
-    return len < 0 ? NULL : text;
-}
-
-static bool make_labels(void)
-{
-    size_t len, num_services, count = 1, at = 0;
-    const struct grpc_service *const *services = services_all(&num_services);
-    const uint8_t *bytes = service_descriptors(&len);
-    Google__Protobuf__FileDescriptorSet *set =
-        google__protobuf__file_descriptor_set__unpack(NULL, len, bytes);
-    for (size_t s = 0; s < num_services; s++)
-        count += services[s]->num_methods;
-    labels = calloc(count, sizeof(*labels));
-    if (set == NULL || labels == NULL)
-        return false;
-    for (size_t s = 0; s < num_services; s++) {
-        for (size_t m = 0; m < services[s]->num_methods; m++, at++) {
-            const char *service = services[s]->name, *method = services[s]->methods[m].name;
-            labels[at] = (struct method_label){service, method, find_type(set, service, method),
-                                               format_text("/%s/%s", service, method)};
-            if (labels[at].type == NULL || labels[at].path == NULL)
-                return false;
-        }
-    }
-    labels[at] = (struct method_label){"unknown", "unknown", "unknown", "unknown"};
-    google__protobuf__file_descriptor_set__free_unpacked(set, NULL);
-    num_methods = count;
-    return true;
-}
-
-static bool name_method(const char **names, const struct method_label *label)
-{
-    static const char *const counts[] = {
-#define X(id, name, text) [id] = name,
-        STATS_METHOD(X)
-#undef X
-            [NANOSECONDS] = STATS_NANOSECONDS,
-    };
-    static const char *const bounds[] = {
-#define X(ns, seconds) seconds,
-        STATS_BUCKETS(X)
-#undef X
-    };
-    static const char labels_format[] = "grpc_type=\"%s\",grpc_service=\"%s\",grpc_method=\"%s\"";
-    char *common = format_text(labels_format, label->type, label->service, label->method);
-    bool complete = common != NULL;
-    for (size_t i = 0; complete && i < HANDLED; i++)
-        complete = (names[i] = format_text("%s{%s}", counts[i], common)) != NULL;
-    for (size_t i = 0; complete && i < GRPC_NUM_STATUSES; i++)
-        complete =
-            (names[HANDLED + i] = format_text("%s{%s,grpc_code=\"%s\"}", STATS_HANDLED, common,
-                                              grpc_status_name((enum grpc_status)i))) != NULL;
-    for (size_t i = 0; complete && i < NUM_BUCKETS; i++)
-        complete = (names[BUCKETS + i] = format_text("%s_bucket{%s,le=\"%s\"}", STATS_HISTOGRAM,
-                                                     common, bounds[i])) != NULL;
-    free(common);
-    return complete;
-}
-
-static bool name_server(const char **names)
-{
-    static const char *const limits[] = {
-#define X(id, label) [HTTP2_LIMIT_##id] = label,
-        HTTP2_LIMITS(X)
-#undef X
-    };
-#define X(field, kind, name, text) names[AT_##field] = name;
-    STATS_TRANSPORT(X)
-    STATS_OWN(X)
-#undef X
-#define X(event, name, text) names[AT_##event] = name;
-    STATS_EVENTS(X)
-#undef X
-#define X(field, label) names[AT_##field] = STATS_LIMITS "{limit=\"" label "\"}";
-    STATS_OWN_LIMITS(X)
-#undef X
-    for (size_t i = 0; i < HTTP2_NUM_LIMITS; i++)
-        if ((names[AT_LIMITS + i] = format_text("%s{limit=\"%s\"}", STATS_LIMITS, limits[i])) ==
-            NULL)
-            return false;
-    return true;
-}
-
-static bool name_all(const char **names)
-{
-    for (size_t m = 0; m < num_methods; m++)
-        if (!name_method(names + m * PER_METHOD, &labels[m]))
-            return false;
-    return name_server(names + num_methods * PER_METHOD);
-}
-
-const char *const *stats_names(size_t *count)
-{
-    static const char **names;
-    if (names == NULL) {
-        if (!make_labels())
-            return NULL;
-        const char **made = calloc(num_methods * PER_METHOD + PER_SERVER, sizeof(*made));
-        if (made == NULL || !name_all(made)) {
-            free(made); /* the start ends here, and with it the names */
-            return NULL;
-        }
-        names = made;
-    }
-    *count = num_methods * PER_METHOD + PER_SERVER;
-    return names;
-}
-
-const struct stats_family *stats_families(size_t *count)
-{
-    enum { COUNTER, GAUGE };
-    static const struct stats_family families[] = {
-#define X(id, name, text) {name, text, false},
-        STATS_METHOD(X)
-#undef X
-            {STATS_HANDLED, "Calls that ended, by their status.", false},
-#define X(field, kind, name, text) {name, text, (kind) == GAUGE},
-        STATS_TRANSPORT(X) STATS_OWN(X)
-#undef X
-#define X(event, name, text) {name, text, false},
-            STATS_EVENTS(X)
-#undef X
-                {STATS_LIMITS, "How often a limit was met, by its name.", false},
-    };
-    *count = sizeof(families) / sizeof(families[0]);
-    return families;
-}
-
-const char *stats_method_name(size_t index)
-{
-    return index < num_methods ? labels[index].path : "unknown";
-}
-
-/* ---- counting ---- */
-
 struct stats {
-    struct grpc_server *server;
-    uint64_t *row;
+    struct grpc_server *server;          /* NULL: the process has none */
+    struct stats_method_counts *methods; /* the row's first part */
+    uint64_t *process;                   /* the row's second part, by enum stats_counter */
     struct stats_board *board;
-    struct http2_counts folded;
-    struct stats_own folded_own;
-    uint32_t place_of[]; /* the runtime's method index -> ours */
+    uint64_t totals[STATS_NUM_COUNTERS]; /* as stats_set_total() was last told them */
+    uint32_t method_of[];                /* the server's method index -> the index in `methods` */
 };
 
-static enum grpc_status on_start(struct grpc_call *call, void *data, const char **message)
+void stats_clear_gauges(uint64_t *row)
+{
+    size_t count;
+    const struct stats_metric *metrics = stats_process_metrics(&count);
+    uint64_t *process = row + stats_process_at();
+    for (size_t i = 0; i < count; i++)
+        if (metrics[i].kind == STATS_GAUGE)
+            __atomic_store_n(&process[metrics[i].at], 0, __ATOMIC_RELAXED);
+}
+
+/* @param num_methods of the server */
+static struct stats *stats_create_sized(uint64_t *row, size_t num_methods)
+{
+    struct stats *stats = calloc(1, sizeof(*stats) + num_methods * sizeof(stats->method_of[0]));
+    if (stats == NULL)
+        return NULL;
+    stats->methods = (struct stats_method_counts *)row;
+    stats->process = row + stats_process_at();
+    stats_clear_gauges(row);
+    return stats;
+}
+
+struct stats *stats_create(uint64_t *row)
+{
+    return stats_create_sized(row, 0);
+}
+
+struct stats *stats_create_for_server(struct grpc_server *server, uint64_t *row,
+                                      struct stats_board *board)
+{
+    size_t count = grpc_server_method_count(server);
+    struct stats *stats = stats_create_sized(row, count);
+    if (stats == NULL)
+        return NULL;
+    stats->server = server;
+    stats->board = board;
+    for (size_t i = 0; i + 1 < count; i++)
+        stats->method_of[i] = (uint32_t)stats_find_method(grpc_server_method_service(server, i),
+                                                          grpc_server_method_name(server, i));
+    stats->method_of[count - 1] = (uint32_t)stats_num_methods() - 1; /* unknown methods */
+    return stats;
+}
+
+void stats_destroy(struct stats *stats)
+{
+    if (stats == NULL)
+        return;
+    stats_clear_gauges((uint64_t *)stats->methods);
+    free(stats);
+}
+
+void stats_add(struct stats *stats, enum stats_counter counter, uint64_t n)
+{
+    shm_counter_add(&stats->process[counter], n);
+}
+
+/* ---- totals of other modules ---- */
+
+static inline void set_total(struct stats *stats, enum stats_counter counter, uint64_t total)
+{
+    if (total == stats->totals[counter])
+        return;
+    /* The row counts on from the process that owned it before. Where a gauge falls the difference
+     * wraps, and the sum wraps back. */
+    shm_counter_add(&stats->process[counter], total - stats->totals[counter]);
+    stats->totals[counter] = total;
+}
+
+void stats_set_total(struct stats *stats, enum stats_counter counter, uint64_t total)
+{
+    set_total(stats, counter, total);
+}
+
+void stats_fold(struct stats *stats)
+{
+    const struct http2_counts *now = http2_context_counts(grpc_server_http2(stats->server));
+    set_total(stats, STATS_CONNECTIONS_ACCEPTED, now->connections_accepted);
+    set_total(stats, STATS_CONNECTIONS_OPEN, now->connections_open);
+    set_total(stats, STATS_STREAMS_OPENED, now->streams_opened);
+    set_total(stats, STATS_STREAMS_OPEN, now->streams_open);
+    set_total(stats, STATS_BYTES_IN, now->bytes_in);
+    set_total(stats, STATS_BYTES_OUT, now->bytes_out);
+    set_total(stats, STATS_PROTOCOL_ERRORS, now->protocol_errors);
+    set_total(stats, STATS_RESETS_IN, now->resets_in);
+    set_total(stats, STATS_RESETS_OUT, now->resets_out);
+    set_total(stats, STATS_TLS_FAILURES, now->tls_failures);
+    if (memcmp(now->limit_hits, &stats->totals[STATS_HTTP2_LIMITS], sizeof(now->limit_hits)) != 0)
+        for (unsigned i = 0; i < HTTP2_NUM_LIMITS; i++)
+            set_total(stats, STATS_HTTP2_LIMITS + i, now->limit_hits[i]);
+}
+
+/* ---- the interceptor ---- */
+
+static enum grpc_status stats_on_start(struct grpc_call *call, void *data, const char **message)
 {
     (void)message;
     struct stats *stats = data;
-    uint32_t method = stats->place_of[grpc_call_method_index(call)];
-    shm_counter_add(&stats->row[method * PER_METHOD + STARTED], 1);
+    uint32_t method = stats->method_of[grpc_call_method_index(call)];
+    shm_counter_add(&stats->methods[method].started, 1);
     __atomic_store_n(&stats->board->calls, stats->board->calls + 1, __ATOMIC_RELAXED);
     __atomic_store_n(&stats->board->method, method, __ATOMIC_RELAXED);
     return GRPC_OK;
 }
 
-/* From the first bucket that holds it to the last. An instruction each, and not a loop of relaxed
- * loads and stores, which compilers do not fuse: that was half of what counting a call cost. The
- * words are aligned, so who reads them finds them whole all the same. */
-static void observe(uint64_t *bucket, uint64_t ns)
+/* Adds one to each bucket from the first whose bound holds `ns` to the last. That is one
+ * instruction a bucket, and not a loop of relaxed loads and stores, which compilers do not fuse:
+ * the loop was half of what it costs to count a call. Readers see no torn values, for the words are
+ * aligned. */
+static void count_duration(uint64_t *buckets, uint64_t ns)
 {
-    static const uint64_t bounds[] = {
-#define X(ns, seconds) ns,
-        STATS_BUCKETS(X)
-#undef X
-    };
     size_t first = 0;
-    while (ns > bounds[first])
+    while (ns > stats_buckets[first].ns)
         first++;
-    _Static_assert(NUM_BUCKETS == 20, "a case each");
+    _Static_assert(STATS_NUM_BUCKETS == 20, "a case for each bucket but the last");
     switch (first) {
 #define BUCKET(n)                                                                                  \
     case n:                                                                                        \
-        bucket[n]++;                                                                               \
+        buckets[n]++;                                                                              \
         __attribute__((fallthrough));
         BUCKET(0)
         BUCKET(1)
@@ -279,114 +156,27 @@ static void observe(uint64_t *bucket, uint64_t ns)
         BUCKET(18)
 #undef BUCKET
     default:
-        bucket[NUM_BUCKETS - 1]++;
+        buckets[STATS_NUM_BUCKETS - 1]++;
     }
 }
 
-static void on_end(struct grpc_call *call, void *data, enum grpc_status status)
+static void stats_on_end(struct grpc_call *call, void *data, enum grpc_status status)
 {
     struct stats *stats = data;
-    size_t method = stats->place_of[grpc_call_method_index(call)];
-    uint64_t *counts = stats->row + method * PER_METHOD;
+    struct stats_method_counts *counts =
+        &stats->methods[stats->method_of[grpc_call_method_index(call)]];
     uint64_t ns = grpc_call_duration_ns(call);
-    shm_counter_add(&counts[HANDLED + status], 1);
-    shm_counter_add(&counts[RECEIVED], grpc_call_messages_in(call));
-    shm_counter_add(&counts[SENT], grpc_call_messages_out(call));
-    shm_counter_add(&counts[NANOSECONDS], ns);
-    observe(&counts[BUCKETS], ns);
+    shm_counter_add(&counts->handled[status], 1);
+    shm_counter_add(&counts->received, grpc_call_messages_in(call));
+    shm_counter_add(&counts->sent, grpc_call_messages_out(call));
+    shm_counter_add(&counts->nanoseconds, ns);
+    count_duration(counts->buckets, ns);
     __atomic_store_n(&stats->board->calls, stats->board->calls - 1, __ATOMIC_RELAXED);
 }
 
 void stats_step(struct grpc_interceptor *step, const struct chain_config *config)
 {
     if (config->stats != NULL)
-        *step = (struct grpc_interceptor){.start = on_start, .end = on_end, .data = config->stats};
-}
-
-static uint32_t find_place(const struct grpc_server *server, size_t index)
-{
-    uint32_t last = (uint32_t)num_methods - 1;
-    if (index == grpc_server_method_count(server) - 1)
-        return last;
-    for (uint32_t m = 0; m < last; m++)
-        if (strcmp(labels[m].service, grpc_server_method_service(server, index)) == 0 &&
-            strcmp(labels[m].method, grpc_server_method_name(server, index)) == 0)
-            return m;
-    return last;
-}
-
-struct stats *stats_create(struct grpc_server *server, uint64_t *row, struct stats_board *board)
-{
-    size_t count = grpc_server_method_count(server), names;
-    if (stats_names(&names) == NULL)
-        return NULL;
-    struct stats *stats = calloc(1, sizeof(*stats) + count * sizeof(stats->place_of[0]));
-    if (stats == NULL)
-        return NULL;
-    stats->server = server;
-    stats->row = row;
-    stats->board = board;
-    for (size_t i = 0; i < count; i++)
-        stats->place_of[i] = find_place(server, i);
-    stats_clear_gauges(row);
-    return stats;
-}
-
-void stats_fold(struct stats *stats, const struct stats_own *own)
-{
-    const struct http2_counts *now = http2_context_counts(grpc_server_http2(stats->server));
-    uint64_t *counts = stats->row + num_methods * PER_METHOD;
-    /* a row counts on from its last owner; a gauge may fall, and the sum wraps back */
-#define X(field, kind, name, text)                                                                 \
-    shm_counter_add(&counts[AT_##field], now->field - stats->folded.field);
-    STATS_TRANSPORT(X)
-#undef X
-#define X(field, kind, name, text)                                                                 \
-    shm_counter_add(&counts[AT_##field], own->field - stats->folded_own.field);
-    STATS_OWN(X)
-#undef X
-#define X(field, label) shm_counter_add(&counts[AT_##field], own->field - stats->folded_own.field);
-    STATS_OWN_LIMITS(X)
-#undef X
-    if (memcmp(now->limit_hits, stats->folded.limit_hits, sizeof(now->limit_hits)) != 0)
-        for (size_t i = 0; i < HTTP2_NUM_LIMITS; i++)
-            shm_counter_add(&counts[AT_LIMITS + i],
-                            now->limit_hits[i] - stats->folded.limit_hits[i]);
-    stats->folded = *now;
-    stats->folded_own = *own;
-}
-
-void stats_count(uint64_t *row, enum stats_event event)
-{
-    static const size_t at[] = {
-#define X(event, name, text) [STATS_##event] = AT_##event,
-        STATS_EVENTS(X)
-#undef X
-    };
-    shm_counter_add(row + num_methods * PER_METHOD + at[event], 1);
-}
-
-void stats_count_log_dropped(uint64_t *row, uint64_t lines)
-{
-    shm_counter_add(row + num_methods * PER_METHOD + AT_log_dropped, lines);
-}
-
-void stats_clear_gauges(uint64_t *row)
-{
-    enum { COUNTER, GAUGE };
-    uint64_t *counts = row + num_methods * PER_METHOD;
-#define X(field, kind, name, text)                                                                 \
-    if ((kind) == GAUGE)                                                                           \
-        __atomic_store_n(&counts[AT_##field], 0, __ATOMIC_RELAXED);
-    STATS_TRANSPORT(X)
-    STATS_OWN(X)
-#undef X
-}
-
-void stats_destroy(struct stats *stats)
-{
-    if (stats == NULL)
-        return;
-    stats_clear_gauges(stats->row);
-    free(stats);
+        *step = (struct grpc_interceptor){
+            .start = stats_on_start, .end = stats_on_end, .data = config->stats};
 }

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "service/users/user_request.h"
 
+#include <string.h>
+
 static inline struct user_fields fields_of(const Userservice__CreateUserRequest *request)
 {
     static const struct user_text role = {.data = (const uint8_t *)"user", .len = 4};
@@ -12,15 +14,17 @@ static inline struct user_fields fields_of(const Userservice__CreateUserRequest 
     };
 }
 
-const char *user_request_check(const Userservice__CreateUserRequest *request)
+bool user_request_check(Userservice__CreateUserRequest *request, const char **reason)
 {
     const struct user_fields fields = fields_of(request);
-    const char *reason;
-    if (!user_check(&fields, &reason))
-        return reason;
-    if (request->password.len > USER_PASSWORD_MAX)
-        return "password is longer than 1024 bytes";
-    return NULL;
+    bool good = user_check(&fields, reason);
+    if (good && request->password.len > USER_PASSWORD_MAX) {
+        *reason = "password is longer than 1024 bytes";
+        good = false;
+    }
+    if (request->password.len != 0)
+        explicit_bzero(request->password.data, request->password.len);
+    return good;
 }
 
 size_t user_request_encode(uint8_t *out, const Userservice__CreateUserRequest *request,

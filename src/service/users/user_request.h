@@ -1,23 +1,29 @@
 /* SPDX-License-Identifier: MIT */
-/* A CreateUserRequest on its way to a user: what both calls that create users do with it. */
+/* From a CreateUserRequest to a user's stored body, for CreateUser and BatchCreateUsers. */
 #ifndef ROSTERD_SERVICE_USERS_USER_REQUEST_H
 #define ROSTERD_SERVICE_USERS_USER_REQUEST_H
+
+#include <stdbool.h>
 
 #include "proto/user_service.pb-c.h"
 #include "user/user.h"
 
 enum {
     USER_PASSWORD_MAX = 1024,
-    /* a new user has the one role "user" */
+    /* A new user has one role, "user": a tag, a length and four characters. */
     USER_REQUEST_BODY_MAX = USER_BODY_NO_ROLES_MAX + 2 + 4,
 };
 
-/** @return NULL where the request makes a user, else why not: a static text that names the field */
-const char *user_request_check(const Userservice__CreateUserRequest *request);
+/**
+ * Checks the request, and overwrites the password in it, which nothing after this needs: whether a
+ * user may log in is not this service's business.
+ * @param reason on false a static text whose first word is the name of the wrong field
+ */
+bool user_request_check(Userservice__CreateUserRequest *request, const char **reason);
 
 /**
- * Writes the body of the user that a request (already checked) makes.
- * @param out at least USER_REQUEST_BODY_MAX bytes
+ * Encodes the body of the user that a checked request describes.
+ * @param out USER_REQUEST_BODY_MAX bytes
  * @param created_at seconds since the epoch
  * @return the bytes written
  */

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""What attacks have in common: to come back, not to read, to pipeline, to send small messages that
-inflate to large ones."""
+"""Building blocks of attacks: repeat, do not read, pipeline, send small messages that inflate to
+large ones."""
 import contextlib
 import gzip
 import selectors
@@ -16,13 +16,13 @@ from wire import (DATA, END_HEADERS, END_STREAM, HEADERS, INITIAL_WINDOW_SIZE, P
 
 PROTOCOL_ERROR, STREAM_CLOSED, CALM = 1, 5, 0xb
 WIDE = 2 ** 31 - 1
-MESSAGE_MAX = 4 << 20  # max-message-size, unless set otherwise
+MESSAGE_MAX = 4 << 20  # the default of max-message-size
 HEALTH = "/grpc.health.v1.Health/Check"
 REFLECTION = "/grpc.reflection.{}.ServerReflection/ServerReflectionInfo"
 
 
 def again(seconds=ATTACK_SECONDS):
-    """Attackers come back: for as long as an attack is to last."""
+    """Yields until `seconds` have passed, at least once: an attack is repeated for that long."""
     end = time.monotonic() + seconds
     while True:
         yield
@@ -31,20 +31,21 @@ def again(seconds=ATTACK_SECONDS):
 
 
 def closed_with(connection, seconds=20):
-    """GOAWAY's code, after what is still to come."""
+    """Reads until the server closes. @return the error code of its GOAWAY; None: it sent none"""
     with contextlib.suppress(OSError):
         return connection.wait_close(seconds)
     return connection.goaway[0] if connection.goaway else None
 
 
 def blast(connection, data, times, read=False):
-    """The same bytes over and over, without a look at the answers; until the server closes."""
+    """Sends the same bytes `times` times, and ignores answers.
+    @return True: the server has closed; False: it does not read any more"""
     connection.sock.settimeout(0.3)
     for _ in range(times):
         try:
             connection.sock.sendall(data)
         except TimeoutError:
-            return False  # it does not read any more
+            return False
         except OSError:
             return True
         if read and not connection.read(0):
@@ -53,7 +54,7 @@ def blast(connection, data, times, read=False):
 
 
 def headers(connection, flags=END_HEADERS | END_STREAM, path="GetUser", number=None, **changes):
-    """A request's HEADERS frame, not sent; @return (its stream, the frame)"""
+    """Makes a request's HEADERS frame, without sending it. @return (its stream, the frame)"""
     path = wire.SERVICE + path if path[:1] != "/" else path
     block = connection.encoder.encode(connection.fields(path, **changes))
     if number is None:
@@ -62,14 +63,14 @@ def headers(connection, flags=END_HEADERS | END_STREAM, path="GetUser", number=N
 
 
 def frames(connection, number, payload, end=True):
-    """All of the payload in DATA frames, windows or not."""
+    """@return the whole payload in DATA frames, without regard to windows"""
     parts = [payload[at:at + 16384] for at in range(0, len(payload), 16384)]
     return b"".join(connection.frame(DATA, END_STREAM if end and part is parts[-1] else 0, number,
                                      part) for part in parts)
 
 
 def requests(connection, count, path, body, end=True, **changes):
-    """Whole requests one behind the other, in one piece."""
+    """@return `count` whole requests, one after the other, as bytes"""
     out = []
     for _ in range(count):
         number, frame = headers(connection, END_HEADERS, path, **changes)
@@ -78,7 +79,7 @@ def requests(connection, count, path, body, end=True, **changes):
 
 
 def squeezed(body, encoding="gzip"):
-    """A compressed message."""
+    """@return a compressed message"""
     return message(gzip.compress(body, 9) if encoding == "gzip" else zlib.compress(body, 9), 1)
 
 
@@ -91,7 +92,7 @@ def varint(number):
 
 
 def literal(name, value):
-    """A field of a header section that goes into no table (RFC 7541 6.2.2), without Huffman."""
+    """@return a header field as a literal without indexing (RFC 7541 6.2.2) and without Huffman"""
     out = b"\0"
     for text in (name.encode(), value.encode()):
         length = bytes([len(text)]) if len(text) < 127 else b"\x7f" + varint(len(text) - 127)
@@ -100,19 +101,19 @@ def literal(name, value):
 
 
 def full_of(field):
-    """A message of the largest size with nothing but this field."""
+    """@return a message of the maximum size that consists of this field only"""
     return field * (MESSAGE_MAX // len(field))
 
 
 def one_text(field, size=MESSAGE_MAX):
-    """A message of this size with one text in it."""
+    """@return a message of this size with one string in it"""
     length = size - 1 - len(varint(size))
     return bytes([field << 3 | 2]) + varint(length) + b"a" * length
 
 
 def script(count, path, body):
-    """A connection's bytes from its preface on, with windows wide open and so many requests; good
-    for any number of connections, as nothing in them depends on answers."""
+    """@return all bytes of a client's connection: preface, maximum windows, `count` requests. They
+    can be sent on any number of connections, since nothing in them depends on answers."""
     connection = Wire(None, hello=False)
     hello = PREFACE + connection.frame(SETTINGS, 0, 0,
                                        struct.pack(">HI", INITIAL_WINDOW_SIZE, WIDE))
@@ -121,7 +122,7 @@ def script(count, path, body):
 
 
 class Counter(Wire):
-    """Counts the bytes of bodies and keeps none."""
+    """Counts the bytes of response bodies without keeping them."""
     counted = 0
 
     def take(self, kind, flags, number, payload):
@@ -132,8 +133,8 @@ class Counter(Wire):
 
 
 class Flood:
-    """Sends its script on many connections as fast as they take it, and throws the answers away.
-    Use as a context manager; it goes on in turns that run() takes."""
+    """Sends a script on many connections as fast as they accept it, and discards answers. Use as
+    a context manager; each call of run() continues."""
 
     def __init__(self, rosterd, count, data, read=True):
         self.data, self.read = memoryview(data), read

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""A client beside an attack: GetUser on a kept connection and on fresh ones, until its input ends.
-Prints a line of JSON: calls, errors, and the 99th percentile in ms of each kind.
+"""An honest client during an attack. It calls GetUser on one connection that it keeps and on new
+connections, until its standard input can be read. Then it prints a line of JSON: the number of
+calls, the errors, and the 99th percentile of the latency in ms, for both kinds of connection.
 Usage: beside.py HOST:PORT|unix:PATH [TOKEN]"""
 import json
 import select
@@ -30,7 +31,7 @@ def connect(address):
         return sock
     host, _, port = address.rpartition(":")
     sock = socket.create_connection((host, int(port)), 20)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # else Nagle's 40 ms are measured
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # against Nagle's 40 ms
     return sock
 
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""Records of TLS 1.3 (RFC 8446 5.2) as no library sends them: empty, of one byte, KeyUpdates
-without end. Python's ssl makes the handshake and tells its secrets as a key log; from then on what
-the client sends is sealed here, with AES-256-GCM by libcrypto."""
+"""TLS 1.3 records (RFC 8446 5.2) that no library sends: empty ones, of one byte, endless
+KeyUpdates. Python's ssl performs the handshake and writes its secrets to a key log. From then on this
+module encrypts what the client sends, with AES-256-GCM by libcrypto."""
 import ctypes
 import ctypes.util
 import hashlib
@@ -45,7 +45,7 @@ def encrypt(key, nonce, text, head):
 
 
 class Sealer:
-    """The client's side of a connection whose handshake is over."""
+    """Encrypts the client's records of a connection whose handshake is complete."""
 
     def __init__(self, secret, sequence=0):
         self.secret, self.sequence = secret, sequence
@@ -62,7 +62,7 @@ class Sealer:
         return head + encrypt(self.key, nonce, text, head)
 
     def key_update(self, request):
-        """@param request that the server changes its keys as well"""
+        """@param request 1: the server must update its keys as well; 0: it need not"""
         record = self.record(HANDSHAKE, KEY_UPDATE + bytes([request]))
         self.secret = expand(self.secret, b"traffic upd", 48)
         self.sequence = 0
@@ -71,7 +71,7 @@ class Sealer:
 
 
 class Handshake:
-    """A client's handshake, over memory: its bytes may be held back, cut off, or sent later."""
+    """A client's handshake in memory, so that a test can delay, cut or withhold its bytes."""
 
     def __init__(self, context):
         self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
@@ -85,7 +85,7 @@ class Handshake:
         return self.outgoing.read()
 
     def finish(self, sock):
-        """From the sent hello to the client's Finished."""
+        """Continues after hello() was sent, up to the client's Finished."""
         while True:
             try:
                 self.tls.do_handshake()
@@ -99,7 +99,7 @@ class Handshake:
 
 
 def sealer(context, sock):
-    """@return what seals records on sock, after a handshake with AES-256-GCM, both sides' choice"""
+    """Performs a handshake, in which both sides prefer AES-256-GCM. @return a Sealer for `sock`"""
     with tempfile.TemporaryDirectory() as directory:
         context.keylog_filename = os.path.join(directory, "keys")
         handshake = Handshake(context)

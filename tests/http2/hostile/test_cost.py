@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""What each kind of request costs the server, in CPU time for a byte that the client sends: who can
-make it work for much by sending little, can keep it busy. make cost prints the table; in the suite
-each row is shorter. TLS handshakes and new connections stand apart: their price is not in bytes."""
+"""The CPU time that each kind of request costs the server, per byte that the client sends. A client
+that causes much work by few bytes could keep the server busy. `make cost` prints the table; in the
+suite each row takes less time. TLS handshakes and new connections are measured separately, since
+their cost does not depend on bytes."""
 import contextlib
 import os
 import pathlib
@@ -25,11 +26,11 @@ from wire import (CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, INITIAL_
 FULL = os.environ.get("ROSTERD_E2E") == "cost"
 ROUNDS = 5 if FULL else 1
 NS_WITHOUT, NS_WITH = 500, 2000
-# beside other tests, on machines that are shared, a second of CPU time is worth a fraction; what
-# the bounds are there for was a hundred times above them
+# While other tests run on the machine, the same work takes several times as much CPU time. The
+# attacks for which the bounds exist were a hundred times above them.
 SLACK = 1 if FULL else 10
 
-pytestmark = [pytest.mark.slow, pytest.mark.unsanitized]  # it would measure the sanitizer
+pytestmark = [pytest.mark.slow, pytest.mark.unsanitized]  # the sanitizer would be measured
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +40,7 @@ def authority(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def server(authority, tmp_path_factory):
-    """TLS on its port; without it on its unix socket."""
+    """A server with TLS on its port, and without TLS on its unix socket."""
     port = free_port()
     with Rosterd(*authority.sign("server", "DNS:localhost").options(),
                  *token_file(tmp_path_factory.mktemp("cost")), workers=1,
@@ -59,7 +60,7 @@ def sleeps(pid):
 
 
 def spent(pid):
-    """CPU time so far, once the worker has nothing more to do: one that waits for a CPU has."""
+    """The worker's CPU time, read once the worker is idle (and does not merely wait for a CPU)."""
     last, calm = cpu_ns(pid), 0
     while calm < 3:
         time.sleep(0.03)
@@ -76,7 +77,7 @@ def connect(server):
 
 
 class Reader(threading.Thread):
-    """Takes whatever comes."""
+    """Reads and discards whatever arrives."""
 
     def __init__(self, sock):
         super().__init__(daemon=True)
@@ -90,8 +91,9 @@ class Reader(threading.Thread):
 
 
 def measure(server, make):
-    """@param make(connection) of what is sent behind the preface; windows are wide open
-    @return (bytes sent, bytes that came back, ns)"""
+    """@param make a function of the connection; returns the bytes to send after the preface and
+    maximum windows
+    @return (bytes sent, bytes received, ns of CPU time)"""
     pid, = server.worker_pids()
     sent = came = 0
     total = 0
@@ -103,7 +105,7 @@ def measure(server, make):
             connection.sock.settimeout(None)
             reader = Reader(connection.sock)
             before = spent(pid)
-            with contextlib.suppress(OSError):  # who asks for too much is closed
+            with contextlib.suppress(OSError):  # the server may close
                 connection.sock.sendall(data)
             total += spent(pid) - before
             sent, came = sent + len(data), came + reader.taken
@@ -112,7 +114,7 @@ def measure(server, make):
     return sent, came, total
 
 
-# ---- what is sent ----
+# ---- the requests ----
 
 BEARER = {"authorization": f"Bearer {TOKEN}"}
 GZIP = {"grpc_encoding": "gzip"}
@@ -127,7 +129,7 @@ def with_token(count, path, body, **changes):
 
 
 def block(connection, fields):
-    """One header section in as many frames as it takes."""
+    """@return one header section, in HEADERS and CONTINUATION frames"""
     base = b"".join(literal(name, value) for name, value in connection.fields("/a/b"))
     number, connection.next_stream = connection.next_stream, connection.next_stream + 2
     parts = [(base + fields)[at:at + 16384] for at in range(0, len(base + fields), 16384)]
@@ -159,7 +161,7 @@ def resets(connection):
 
 
 def conversation(count, body, path="Chat", **changes):
-    """Messages on one stream, so many in a DATA frame each."""
+    """@return messages on one stream, so many in each DATA frame"""
     def make(connection):
         number, frame = headers(connection, END_HEADERS, path, **BEARER, **changes)
         return frame + connection.frame(DATA, 0, number, body) * (count - 1) + \
@@ -174,14 +176,14 @@ def create(connection):
 
 
 def by_index(name, value):
-    """One field, entered once: each of the others is a request of 17 bytes that names it."""
+    """One request enters a field into the table; each further one refers to it in 17 bytes."""
     def make(connection):
         fields = b"".join(literal(n, v) for n, v in connection.fields(HEALTH))
         number, flags = connection.next_stream, END_STREAM | END_HEADERS
         out = [connection.frame(HEADERS, flags, number,
                                 fields + b"\x40" + literal(name, value)[1:])]
         for i in range(1, 2000):
-            # POST, http, "/" as a literal, and the entry
+            # POST, http, "/" as a literal, and the entry's index
             out.append(connection.frame(HEADERS, flags, number + 2 * i,
                                         b"\x83\x86\x04\x01/\xbe" + b"\x0f\x10\x10application/grpc"))
         return b"".join(out)
@@ -197,7 +199,7 @@ WITHOUT = {
     "call without a token": calls(3000, "GetUser", message(b"")),
     "call of an unknown method": calls(3000, "/a/b", message(b"")),
     "no gRPC at all": calls(3000, "/a/b", b"", method="GET", content_type="text/html"),
-    # in the table once, one byte from then on
+    # entered into the table once, one byte each from then on
     "call without a token, 1,000 values of one field": calls(
         300, "GetUser", message(b""), x_bin=",".join(["AA"] * 1200)),
     "health check, 1,000 values of one field": calls(
@@ -207,7 +209,7 @@ WITHOUT = {
     "HPACK, one entry 12,000 times": indexed,
     "HPACK, 12,000 static entries": blocks(20, b"\x90" * 12000),
     "HPACK, 12,000 insertions": blocks(10, b"\x40\x01a\x00" * 12000),
-    # the name a, and a value of 12,800 of them, five bits each
+    # the name `a`, and a value of 12,800 `a`, five bits each
     "HPACK, Huffman": blocks(20, b"\x00\x81\x1f\xff" + varint(8000 - 127) +
                              b"\x18\xc6\x31\x8c\x63" * 1600),
     "WINDOW_UPDATE": frames_of(WINDOW_UPDATE, 2000, b"\0\0\0\1"),

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""Attacks on one connection or on many. For each: the server's memory stays within a stated number,
-it goes quiet afterwards, the offender is closed with the right code, and a client beside it
-sees no error. docs/threat-model.md is the table of this."""
+"""Attacks on one connection or on many. In each of them the server's memory stays below a stated
+bound, the server uses no CPU time afterwards, the attacker's connection is closed with the right
+code, and an honest client sees no error. docs/threat-model.md has the table."""
 import contextlib
 import pathlib
 import select
@@ -20,7 +20,7 @@ from watch import MIB, watched
 from wire import (CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, PING, PREFACE, RST_STREAM,
                   SETTINGS, WINDOW_UPDATE, Wire, message)
 
-pytestmark = pytest.mark.slow  # beside the others; not in distcheck
+pytestmark = pytest.mark.slow  # runs beside other slow tests, and not in distcheck
 
 PRIORITY, UNKNOWN = 2, 0x42
 GET = message(pb.GetUserRequest(id="nobody"))
@@ -29,7 +29,7 @@ GET = message(pb.GetUserRequest(id="nobody"))
 # ---- floods on one connection ----
 
 def reset_after(connection, provoke):
-    """Requests, each followed by frames that end its stream."""
+    """@return requests, each followed by frames that end its stream"""
     out = []
     for _ in range(3000):
         number, frame = headers(connection, END_HEADERS, "Chat")
@@ -39,7 +39,7 @@ def reset_after(connection, provoke):
 
 RESETS = {
     "rapid reset": lambda c, n: c.frame(RST_STREAM, 0, n, b"\0\0\0\x08"),
-    # the server resets, as it must: MadeYouReset
+    # frames that force the server to reset the stream: MadeYouReset
     "WINDOW_UPDATE of 0": lambda c, n: c.frame(WINDOW_UPDATE, 0, n, bytes(4)),
     "WINDOW_UPDATE that overflows": lambda c, n: c.frame(WINDOW_UPDATE, 0, n, b"\x7f\xff\xff\xff"),
     "HEADERS in the middle": lambda c, n: headers(c, END_HEADERS, "Chat", n)[1],
@@ -114,7 +114,7 @@ def test_one_field_of_eight_mebibytes(server, quiet):
     with watched(server, quiet, 2, "a field of 8 MiB"):
         with Wire(server.connect()) as connection:
             connection.wait_ready()
-            # a literal whose value has 8 MiB, of which the server takes 64 KiB
+            # a literal whose value has 8 MiB, of which the server accepts 64 KiB
             connection.send_frame(HEADERS, 0, 1, b"\x83\x86\x84\x00\x01a\x7f\x81\xff\xff\x03")
             blast(connection, connection.frame(CONTINUATION, 0, 1, b"v" * 16384), 512)
             assert closed_with(connection) == CALM
@@ -129,7 +129,7 @@ def send_block(connection, block):
 
 
 def test_hpack_bomb(server, quiet):
-    """An entry of 4 kB, and 16,000 bytes each of which is that entry: 64 MB of fields."""
+    """A table entry of 4 kB, and 16,000 bytes that each refer to it: 64 MB of fields."""
     with watched(server, quiet, 4, "HPACK bomb"):
         for _ in range(10):
             with Wire(server.connect()) as connection:
@@ -138,7 +138,7 @@ def test_hpack_bomb(server, quiet):
                 send_block(connection, b"\x83\x86\x84" + entry + b"\xbe" * 12000)
                 response = connection.wait(1)
                 assert response.status == "200" and response.grpc_status == 8
-                # the table is in step: the connection goes on
+                # the dynamic table is still in step, so the connection can continue
                 connection.next_stream = 3
                 assert connection.call("GetUser", GET).grpc_status == 5
 
@@ -180,7 +180,7 @@ def test_a_length_of_four_gibibytes_is_answered_at_once(server, quiet):
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate"])
 def test_bombs(server, quiet, encoding):
-    """A gigabyte of zeros in a megabyte."""
+    """A gigabyte of zeros, compressed to a megabyte."""
     make = zlib.compressobj(9, zlib.DEFLATED, 31 if encoding == "gzip" else 15)
     bomb = b"".join(make.compress(bytes(MIB)) for _ in range(1024)) + make.flush()
     with watched(server, quiet, 24, f"{encoding} bombs") as look:
@@ -248,7 +248,8 @@ CHAT = chat_and_half_a_frame()
                                   PREFACE + b"\0\0\0\x04\0\0\0\0\0" + b"\0\0\x03\x01\0\0\0\0\x01abc",
                                   PREFACE + b"\0\0\0\x04\0\0\0\0\0" + CHAT])
 def test_slow_loris(server, quiet, said):
-    """In the preface, the first frame, a header block, a body: a byte now and then on 300."""
+    """300 connections stop in the preface, the first frame, a header block or a body, and send a
+    byte now and then."""
     with contextlib.ExitStack() as stack:
         with watched(server, quiet, 6, f"slow loris after {len(said)} bytes") as look:
             sockets = [stack.enter_context(server.connect()) for _ in range(300)]
@@ -263,10 +264,10 @@ def test_slow_loris(server, quiet, said):
 
 
 def test_listings_that_nobody_reads(server, quiet):
-    """A hundred connections ask for all users, with windows wide open, and read nothing."""
+    """A hundred connections open their windows, ask for all users, and read nothing."""
     fill(server, requests(20000), 20000)
     request = message(pb.ListUsersRequest(page_size=2 ** 31 - 1))
-    # 64 KiB of output, a turn's, for each; what the kernel has is bounded by TCP_NOTSENT_LOWAT
+    # each holds 64 KiB of output, that of a turn; TCP_NOTSENT_LOWAT bounds the kernel's memory
     with contextlib.ExitStack() as stack:
         with watched(server, quiet, 100, "100 unread listings") as look:
             for _ in range(100):
@@ -278,12 +279,12 @@ def test_listings_that_nobody_reads(server, quiet):
             for _ in range(10):
                 time.sleep(0.1)
                 look()
-            # what the kernel keeps to send: TCP_NOTSENT_LOWAT each, and what is on its way
+            # the kernel holds TCP_NOTSENT_LOWAT for each, and what is under way
             assert unsent(server.port) < 100 * MIB // 2
 
 
 def unsent(port):
-    """Bytes in the send queues of the server's sockets."""
+    """@return bytes in the send queues of the server's sockets"""
     total = 0
     for line in pathlib.Path("/proc/net/tcp").read_text().splitlines()[1:]:
         fields = line.split()
@@ -293,7 +294,7 @@ def unsent(port):
 
 
 def test_requests_whose_replies_nobody_reads(server, quiet):
-    """Sooner or later the server does not read them any more."""
+    """The server stops reading requests at some point."""
     with watched(server, quiet, 4, "unread replies"):
         with Wire(server.connect(), {wire.INITIAL_WINDOW_SIZE: 2 ** 31 - 1}) as connection:
             connection.wait_ready()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Messages that are cheap to send and dear to read."""
+"""Messages that are cheap to send and expensive to decode."""
 import contextlib
 
 import pytest
@@ -37,14 +37,14 @@ PLACES = {
 }
 
 
-# where nothing is inflated it does not matter what would have come out
+# nothing is inflated here, so it does not matter what it would inflate to
 CASES = [(place, "unknown numbers") for place in PLACES] + \
     [("CreateUser", fields) for fields in FIELDS if fields != "unknown numbers"]
 
 
 @pytest.mark.parametrize("place, fields", CASES)
 def test_millions_of_fields_in_four_kilobytes(server, quiet, place, fields):
-    """Thirty such requests at once on each of ten connections, 1.3 MB in all."""
+    """Ten connections send thirty such requests each at once, 1.3 MB in all."""
     count, each = (10, 30) if LATENCY else (5, 10)
     path, changes, expected = PLACES[place]
     body = squeezed(FIELDS[fields])
@@ -60,7 +60,7 @@ def test_millions_of_fields_in_four_kilobytes(server, quiet, place, fields):
 
 
 def test_health_takes_no_large_message(server, quiet):
-    """Without gzip it is the prefix that is judged."""
+    """Without gzip the length prefix alone decides."""
     with watched(server, quiet, 2, "health: 4 MiB, not compressed"):
         for _ in again():
             with Wire(server.connect()) as connection:

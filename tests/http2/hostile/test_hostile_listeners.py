@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Listeners: that of metrics, whose clients are nobody's, and both without descriptors."""
+"""The metrics listener, whose clients need no token; both listeners without free descriptors."""
 import contextlib
 import os
 import resource
@@ -39,7 +39,7 @@ def visit(server, receive=None):
 
 
 def test_requests_for_metrics_one_behind_the_other(server, quiet):
-    """170 KB a connection, read as fast as they are answered."""
+    """Each connection sends 170 KB of requests and reads all answers."""
     with watched(server, quiet, 4, "GET /metrics pipelined"):
         for _ in again():
             with visit(server) as sock, contextlib.suppress(OSError):
@@ -74,7 +74,7 @@ def no_descriptor(pid):
 
 @pytest.mark.parametrize("which", ["metrics", "calls", "both"])
 def test_no_free_descriptor(server, which):
-    """Accepting rests, and so does the worker; calls go on, and then all are served."""
+    """The worker pauses accepting and is idle. Open connections are served, later all others."""
     pid, = server.worker_pids()
     with Wire(server.connect()) as kept, contextlib.ExitStack() as stack:
         assert kept.call("GetUser", BODY).grpc_status == NOT_FOUND

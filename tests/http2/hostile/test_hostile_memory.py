@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""What connections make the server hold: counted for each in one place (src/http2/account.c), and
-bounded. Beyond the bound calls are refused; where there is no memory at all, a call or a
-connection ends and never a process."""
+"""The memory that connections make the server hold. src/http2/account.h counts and bounds it for
+each connection. Beyond the bound calls are refused. Where there is no memory at all, a call or a
+connection ends, but never a process."""
 import contextlib
 import resource
 import struct
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.slow
 
 EXHAUSTED, DEADLINE, NOT_FOUND = 8, 4, 5
 ACCOUNT = 16  # MiB, max-connection-memory
-# the buffers that one message is inflated and decoded in, once for the worker
+# the buffers in which a worker inflates and decodes one message at a time
 SHARED = 12
 MIB = 1 << 20
 INFLATES = squeezed(one_text(2))  # ChatMessage.text
@@ -42,7 +42,7 @@ def status(connection, number):
 
 @pytest.mark.parametrize("count", [1, 4])
 def test_replies_that_meet_a_closed_window(server, quiet, count):
-    """120 conversations on each connection, 4 MiB in 4 KB for each."""
+    """120 conversations on each connection; each sends 4 KB that inflate to 4 MiB."""
     with watched(server, quiet, count * ACCOUNT + SHARED, f"{count} x 120 replies, window closed"):
         with contextlib.ExitStack() as stack:
             for _ in range(count):
@@ -50,17 +50,17 @@ def test_replies_that_meet_a_closed_window(server, quiet, count):
                 connection.wait_ready()
                 connection.send(requests(connection, 120, "Chat", INFLATES, end=False,
                                          grpc_encoding="gzip", **BEARER))
-                # some wait, the others are refused: those say so, whatever the window
+                # some wait; the others are refused with a status, which needs no window
                 connection.until(lambda c=connection: sum(
                     status(c, n) == EXHAUSTED for n in range(1, 241, 2)) >= 110, 30)
                 assert connection.goaway is None
 
 
-@pytest.mark.unsanitized  # the sanitizer's allocator ends a process without memory
+@pytest.mark.unsanitized  # the sanitizer's allocator aborts where there is no memory
 @pytest.mark.parametrize("limit", [resource.RLIMIT_DATA, resource.RLIMIT_AS])
 @pytest.mark.parametrize("attack", ["replies", "halves"])
 def test_without_memory_calls_end_and_no_process(start, attack, limit):
-    """Forty connections with a full account each, in a worker that may have 100 MB more."""
+    """Forty connections fill their accounts, in a worker that may allocate 100 MB more."""
     rosterd = start(workers=1)
     pids = rosterd.worker_pids()
     with Wire(rosterd.connect()) as friend, contextlib.ExitStack() as stack:
@@ -83,7 +83,7 @@ def test_without_memory_calls_end_and_no_process(start, attack, limit):
         response = friend.call("GetUser", message(pb.GetUserRequest(id="x")))
         assert response.grpc_status in (NOT_FOUND, EXHAUSTED) and friend.goaway is None
     assert rosterd.worker_pids() == pids, rosterd.log()
-    # and all is well once they are gone
+    # when they are closed, calls succeed again
     wait_for(lambda: rosterd.inspect("stats")["rosterd_connections_open"] == 0, 10, "all gone")
     with Wire(rosterd.connect()) as friend:
         assert friend.call("GetUser", message(pb.GetUserRequest(id="x"))).grpc_status == NOT_FOUND
@@ -102,12 +102,12 @@ def resource_used(pid, limit):
 # ---- requests that never end ----
 
 def half(size, whole=MESSAGE_MAX):
-    """The beginning of a message of `whole` bytes."""
+    """@return the beginning of a message of `whole` bytes"""
     return struct.pack(">BI", 0, whole) + one_text(1, whole)[:size]
 
 
 def send_slowly(connection, number, body):
-    """As the connection's window allows; the stream's is as large as the first frames."""
+    """Sends as the connection's window allows; the streams' windows suffice for what is sent."""
     connection.wait_ready()
     initial = {0: 65535, number: connection.settings[INITIAL_WINDOW_SIZE]}
     sent = connection.sent = getattr(connection, "sent", 0)
@@ -138,7 +138,7 @@ def test_sixty_messages_of_four_mebibytes_that_never_end(server, quiet):
 
 
 def test_thousands_of_halves_without_a_token(server, quiet):
-    """Health's messages are small: a kilobyte short of 8 on each of a connection's streams."""
+    """Health allows 8 KiB per message. Each stream sends a kilobyte less than that."""
     with watched(server, quiet, 4 * ACCOUNT, "4 x 1,000 halves of health checks"):
         with contextlib.ExitStack() as stack:
             for _ in range(4):
@@ -153,7 +153,7 @@ def test_thousands_of_halves_without_a_token(server, quiet):
 
 
 def test_the_rest_of_a_message_has_a_time(start):
-    """What halves hold is given back after message-timeout."""
+    """The memory of incomplete messages is freed after message-timeout."""
     rosterd = start("--message-timeout", "1s", workers=1)
     with Wire(rosterd.connect()) as connection:
         connection.call("GetUser", message(pb.GetUserRequest(id="x")))
@@ -174,7 +174,7 @@ def test_the_rest_of_a_message_has_a_time(start):
 # ---- what methods keep ----
 
 def test_uploads_that_stay_open(server, quiet):
-    """Each has a thousand faults to tell of and 28 KB of users to insert, in 33 KB sent."""
+    """Each upload has a thousand invalid users and 28 KB of valid ones, in 33 KB."""
     user = message(pb.CreateUserRequest(username="u" * 64, email="e" * 200 + "@example.org"))
     body = message(b"") * 1000 + user * 90
     with watched(server, quiet, ACCOUNT + SHARED, "1,000 uploads that stay open"):
@@ -191,8 +191,8 @@ def test_uploads_that_stay_open(server, quiet):
 # ---- metadata ----
 
 def test_metadata_of_eight_kibibytes_on_a_thousand_streams(server, quiet):
-    """Calls that stay open, and with them what they were told."""
-    # as literals, the same for each: python-hpack would take a minute
+    """Calls that stay open, and their metadata with them."""
+    # literals, encoded once for all: python-hpack would take a minute
     fields = Wire(None, hello=False).fields("/userservice.UserService/Chat", **BEARER)
     block = b"".join(literal(*field) for field in
                      [*fields, ("x-one", "v" * 3700), ("x-two", "v" * 3700)])
@@ -210,7 +210,7 @@ def test_metadata_of_eight_kibibytes_on_a_thousand_streams(server, quiet):
 # ---- listings ----
 
 def test_stalled_listings_each_of_another_version(server, quiet):
-    """Whoever stalls them keeps nobody from listing."""
+    """Clients that stall their listings do not keep others from listing."""
     with watched(server, quiet, ACCOUNT, "140 stalled listings"):
         with Wire(server.connect(), {INITIAL_WINDOW_SIZE: 0}) as stalled, \
                 Wire(server.connect()) as writer, Wire(server.connect()) as other:
@@ -224,7 +224,7 @@ def test_stalled_listings_each_of_another_version(server, quiet):
             assert response.grpc_status == 0 and len(response.messages()) == 1
 
 
-# ---- frames for what is gone ----
+# ---- frames for closed streams ----
 
 def test_a_million_empty_frames_for_a_stream_that_was_reset(server, quiet):
     with watched(server, quiet, 2, "1,000,000 empty DATA frames, their stream reset"):

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""The same attacks through TLS, and those on TLS itself. The client beside has a unix socket of the
-same worker, so what it waits for is the worker."""
+"""The attacks of test_hostile.py through TLS, and attacks on TLS itself. The honest client uses a
+unix socket of the same worker, so that its latency is that of the worker."""
 import contextlib
 import os
 import pathlib
@@ -52,14 +52,14 @@ def trusting(authority):
 
 @pytest.fixture
 def sealing(authority):
-    """A client that can go on by itself."""
+    """The context of a TLS 1.3 client, for sealer()."""
     return context(authority, version=ssl.TLSVersion.TLSv1_3)
 
 
-# ---- what comes after the end ----
+# ---- bytes after close_notify ----
 
 def test_bytes_behind_close_notify_are_not_kept(server, quiet, sealing):
-    """100 MB after the client has said that nothing comes any more."""
+    """The client sends 100 MB after its close_notify."""
     with watched(server, quiet, 6, "100 MB behind close_notify"):
         for _ in again():
             with server.connect() as sock:
@@ -73,13 +73,13 @@ def test_bytes_behind_close_notify_are_not_kept(server, quiet, sealing):
                         sock.sendall(record * 16)
                         sent += len(record) * 16
                 maps = pathlib.Path(f"/proc/{server.worker_pids()[0]}/maps").read_text()
-                assert "h2o.b." not in maps  # nor in a file of libh2o's
+                assert "h2o.b." not in maps  # no temporary file of libh2o's, either
 
 
-# ---- much at once ----
+# ---- many bytes at once ----
 
 def burst(sock, data):
-    """Sends as long as the other side does not read; @return bytes"""
+    """Sends until the socket is full. @return the number of bytes"""
     sent = 0
     sock.settimeout(0.5)
     with contextlib.suppress(OSError):
@@ -90,19 +90,19 @@ def burst(sock, data):
 
 
 def grow_window(connection):
-    """An upload lets the kernel's receive buffer grow, so that much may wait in it."""
+    """Makes the kernel's receive buffer grow by an upload, so that many bytes fit into it."""
     stream = connection.open("BatchCreateUsers")
     user = message(pb.CreateUserRequest(username="b", email="no address", password="p" * 16000))
     connection.upload(stream, user * 300)
 
 
 def test_a_burst_that_waited_while_the_worker_stood_still(server, quiet, trusting):
-    """Megabytes of small requests in one event. Answers are not read meanwhile."""
+    """Megabytes of small requests wait for a stopped worker. Answers are not read meanwhile."""
     pid, = server.worker_pids()
     with Counter(connect(server, trusting), {INITIAL_WINDOW_SIZE: WIDE}) as connection:
         grow_window(connection)
         data = requests(connection, 300000, "CreateUser", message(b""))
-        # not in view of the client beside: the machine's own stillness is not to be measured
+        # without the honest client, whose latency would include the worker's stop
         os.kill(pid, signal.SIGSTOP)
         try:
             sent = burst(connection.sock, data)
@@ -136,18 +136,18 @@ def test_records_without_data_end_the_connection(server, quiet, sealing, kind):
                 with contextlib.suppress(ConnectionError):
                     for _ in range(50):
                         sock.sendall(b"".join(FLOODS[kind](seal) for _ in range(100)))
-                    while sock.recv(65536):  # a time-out fails: it was not closed
+                    while sock.recv(65536):  # a time-out fails the test: the server has not closed
                         pass
 
 
 def test_key_updates_of_a_client_that_means_well(server, sealing):
-    """Keys change now and then, the connection goes on."""
+    """Keys that are updated now and then do not end the connection."""
     with server.connect() as sock:
         seal = records.sealer(sealing, sock)
         sock.sendall(seal.record(APPLICATION_DATA, HELLO))
         sock.settimeout(1)
         for _ in range(50):
-            ping = Wire.frame(PING, 1, 0, b"12345678")  # an answer that nobody asked for
+            ping = Wire.frame(PING, 1, 0, b"12345678")  # an ACK for no PING
             sock.sendall(seal.key_update(False) + seal.record(APPLICATION_DATA, ping))
             time.sleep(0.005)
         with contextlib.suppress(TimeoutError):
@@ -156,7 +156,7 @@ def test_key_updates_of_a_client_that_means_well(server, sealing):
 
 
 def test_a_request_in_records_of_one_byte(server, quiet, sealing):
-    """Each is 23 bytes on the wire; 3,000 requests' worth of them are served."""
+    """Each byte of a request is a record of 23 bytes; 3,000 requests are served."""
     with watched(server, quiet, 6, "TLS: records of one byte"):
         for _ in again():
             with server.connect() as sock:
@@ -173,7 +173,7 @@ def test_a_request_in_records_of_one_byte(server, quiet, sealing):
 
 @pytest.mark.parametrize("share", [0.1, 0.9, 1])
 def test_half_handshakes(server, quiet, trusting, share):
-    """300 that begin and never end: in the hello, or behind the server's whole answer."""
+    """300 handshakes stop for ever: within the ClientHello, or after the server's whole answer."""
     with contextlib.ExitStack() as stack:
         with watched(server, quiet, 30, f"300 handshakes that stop at {share:.0%} of the hello"):
             sockets = [stack.enter_context(server.connect()) for _ in range(300)]
@@ -189,8 +189,8 @@ def test_half_handshakes(server, quiet, trusting, share):
 
 @pytest.mark.parametrize("ahead", [0, 1])
 def test_a_flood_of_handshakes(server, quiet, trusting, ahead):
-    """They cost CPU time and are asked for without end; who has a connection does not wait.
-    @param ahead bytes of a hello that come before the rest"""
+    """A flood of handshakes, which cost CPU time, does not delay clients that are connected.
+    @param ahead bytes of the ClientHello that are sent before the rest"""
     stop = threading.Event()
 
     def shake():
@@ -220,7 +220,7 @@ def test_listings_that_nobody_reads_over_tls(server, quiet, trusting):
         connection.upload(stream, b"".join(map(message, users(20000))), seconds=100)
     request = message(pb.ListUsersRequest(page_size=2 ** 31 - 1))
     with contextlib.ExitStack() as stack:
-        # 64 KiB of output and 96 KiB of sealed, for each; and OpenSSL's buffers
+        # each holds 64 KiB of output, 96 KiB of encrypted output, and OpenSSL's buffers
         with watched(server, quiet, 40, "100 unread listings over TLS"):
             for _ in range(100):
                 connection = stack.enter_context(

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Connections that ask for as much as they can, as fast as they can: whoever asks for little is
-served all the same, and a new connection is accepted."""
+"""Connections that ask for as much as they can, as fast as they can. Clients that need little are
+served all the same, and new connections are accepted."""
 import threading
 import time
 
@@ -18,8 +18,8 @@ pytestmark = pytest.mark.slow
 INFLATES = squeezed(one_text(2))  # ChatMessage.text
 LIST_SERVICES = message(b"\x3a\x00")
 
-# what each request is, how many of them a second has no room for, and MiB of replies that wait for
-# a client which reads more slowly than it writes
+# for each kind: the request, how many of them take longer than a second, and the MiB of replies
+# that wait for a client that reads more slowly than it writes
 KINDS = {
     "invalid CreateUsers": ("CreateUser", message(b""), 200000, 20),
     "calls that nobody serves": ("/a/b", message(b""), 200000, 20),
@@ -31,7 +31,7 @@ KINDS = {
 
 
 def new_connections(server, count):
-    """@return ms until the last of them, all begun at once, has had an answer"""
+    """Starts all connections at once. @return ms until the last of them has its answer"""
     began = time.perf_counter()
     connections = [Wire(server.connect()) for _ in range(count)]
     for connection in connections:
@@ -60,7 +60,7 @@ def scripts():
 def test_a_quiet_client_beside_many_that_are_not(server, quiet, scripts, kind, count):
     data = scripts(kind)
     with watched(server, quiet, KINDS[kind][-1], f"{count} connections of {kind}"):
-        with Flood(server, count, data) as flood:  # closed with what the kernel still has of it
+        with Flood(server, count, data) as flood:  # the kernel keeps some at its end
             flood.run(ATTACK_SECONDS)
             assert flood.open == count
             print(f"\n{flood.taken / 1e6:.1f} MB sent", end="")
@@ -81,7 +81,7 @@ def test_fifty_new_connections_beside_many_that_are_busy(server, quiet, scripts,
 
 @pytest.mark.parametrize("count", [1, 10])
 def test_small_messages_that_inflate_to_large_ones_all_at_once(server, quiet, count):
-    """Of 4 KB each; 400 MB to inflate on ten connections."""
+    """Messages of 4 KB; ten connections have 400 MB to inflate."""
     body, each = squeezed(one_text(1)), 60 if count == 1 else 10
     with watched(server, quiet, 20, f"{count} x {each} messages inflating to 4 MiB"):
         connections = [Wire(server.connect()) for _ in range(count)]
@@ -94,7 +94,7 @@ def test_small_messages_that_inflate_to_large_ones_all_at_once(server, quiet, co
 
 
 def test_conversations_of_small_messages_that_inflate(server, quiet):
-    """31 of them in one write, echoed to a client that reads."""
+    """31 messages in one write, echoed to a client that reads."""
     with watched(server, quiet, 24, "31 gzip'd Chat messages in one write"):
         with Counter(server.connect(), {INITIAL_WINDOW_SIZE: WIDE}, credit=False) as connection:
             connection.window(0, WIDE - 65535)

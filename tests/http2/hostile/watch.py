@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""What is watched during an attack: memory of the server's whole process tree, a client beside it,
-whether a process died, and whether the server goes quiet afterwards.
+"""Watches the server during an attack: the memory of its process tree, the latency of an honest
+client, whether a process dies, and whether the server uses no CPU time afterwards.
 
-HOSTILE_LATENCY=1 holds the client beside to what people notice: for a machine that does nothing
-else (make hostile). Otherwise only a server that stands still fails."""
+HOSTILE_LATENCY=1 bounds the honest client's latency to what people notice, for a machine that does
+nothing else (make hostile). Otherwise the bounds are so wide that only a stalled server fails."""
 import contextlib
 import json
 import os
@@ -29,7 +29,7 @@ def tree(rosterd):
 
 
 def held(rosterd):
-    """Private bytes of master and workers."""
+    """Private memory of master and workers, in bytes."""
     total = 0
     for pid in tree(rosterd):
         with contextlib.suppress(FileNotFoundError, ProcessLookupError, AttributeError):
@@ -38,7 +38,7 @@ def held(rosterd):
 
 
 class Peak:
-    """The most that the server holds while this is entered."""
+    """Measures the most memory that the server holds inside a `with` block."""
 
     def __init__(self, rosterd):
         self.rosterd, self.before = rosterd, held(rosterd)
@@ -71,7 +71,7 @@ TOKEN = "a-token-of-the-hostile-tests"
 
 
 def token_file(directory):
-    """@return options with which calls need TOKEN, which the client beside has"""
+    """@return options for a server whose calls need TOKEN; beside() uses it"""
     path = directory / "tokens"
     path.write_text(f"{TOKEN} beside\n")
     path.chmod(0o600)
@@ -80,7 +80,7 @@ def token_file(directory):
 
 @contextlib.contextmanager
 def beside(rosterd):
-    """A client in a process of its own; @return its report, there once this is left"""
+    """Runs beside.py in a process of its own. @return its report, filled when the block ends"""
     address = next((each for each in rosterd.listen if each.startswith("unix:")), rosterd.target())
     token = [TOKEN] if "--auth-token-file" in rosterd.options else []
     process = subprocess.Popen([sys.executable, str(pathlib.Path(__file__).parent / "beside.py"),
@@ -105,9 +105,10 @@ def is_quiet(rosterd):
 
 @contextlib.contextmanager
 def watched(rosterd, quiet, mib, name):
-    """@param quiet the report of a client beside nothing
-    @param mib that the tree's private memory may grow by, at its peak
-    @return a function that looks at the memory now, beside the looks that are taken all the time"""
+    """Runs an attack and checks what this module watches.
+    @param quiet the report of a client while there was no attack, for comparison
+    @param mib the most that the private memory of the process tree may grow by
+    @return a function that measures the memory once more, in addition to every LOOK_SECONDS"""
     pids = tree(rosterd)
     with Peak(rosterd) as peak:
         with beside(rosterd) as report:
@@ -118,7 +119,7 @@ def watched(rosterd, quiet, mib, name):
     assert tree(rosterd) == pids, rosterd.log()
     bound = mib if not SANITIZED else 4 * mib + 64
     assert peak.grown < bound, f"{peak.grown:.1f} MiB"
-    # quiet: no loop goes on with what the attacker left
+    # no loop continues to work for connections that the attacker has left
     wait_for(lambda: is_quiet(rosterd), 20, "no CPU time used")
     print(f"\n{name}: {peak.grown:.2f} of {mib} MiB, p99 {report['kept_p99']:.2f} ms kept, "
           f"{report['fresh_p99'] or 0:.2f} ms fresh (quiet: {quiet['kept_p99']:.2f}, "

@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: MIT */
+#include "server/config/options_parse.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/param.h>
+
+#include "server/config/command_line.h"
+#include "server/config/option_file.h"
+#include "server/config/option_values.h"
+#include "server/os/cpus.h"
+
+static const struct option *existing_option(const char *name)
+{
+    const struct option *option = option_find(name, strlen(name));
+    assert(option != NULL);
+    return option;
+}
+
+/* ---- defaults ---- */
+
+/* Lists wait: a default entry is no entry beside those that somebody sets. */
+static bool set_defaults(struct options *options, struct fault *fault)
+{
+    for (size_t i = 0; i < OPTIONS_COUNT; i++)
+        if (!option_is_list(&option_table[i]) &&
+            !option_set_default(options, &option_table[i], fault))
+            return false;
+    return true;
+}
+
+static bool set_list_defaults(struct options *options, struct fault *fault)
+{
+    for (size_t i = 0; i < OPTIONS_COUNT; i++) {
+        const struct option *option = &option_table[i];
+        if (option_is_list(option) && option_count(option, options) == 0 &&
+            !option_set_default(options, option, fault))
+            return false;
+    }
+    options->default_listen = options_is_default(options, "listen");
+    return true;
+}
+
+static void set_workers_default(struct options *options)
+{
+    if (options->workers == 0)
+        options->workers = MIN(cpus_usable(""), existing_option("workers")->max);
+}
+
+/* ---- options that depend on others ---- */
+
+/* An IPv6 address for both families leaves IPv4 to an IPv4 address with the same port. */
+static void settle_addresses(struct options *options)
+{
+    struct listen_addresses *lists[] = {&options->listen, &options->metrics_listen};
+    for (int i = 0; i < 4; i++) {
+        struct listen_addresses *list = lists[i / 2];
+        for (size_t k = 0; k < list->count; k++)
+            listen_settle(&list->all[k], lists[i % 2]->all, lists[i % 2]->count);
+    }
+}
+
+/* Unless somebody set the limit, four messages must fit. */
+static void fit_memory(struct options *options)
+{
+    if (options_is_default(options, "max-connection-memory"))
+        options->max_connection_memory =
+            MAX(options->max_connection_memory, 4 * options->max_message_size);
+}
+
+static bool check_together(const struct options *options, struct fault *fault)
+{
+    size_t certificates = options->tls_certificates.count, keys = options->tls_keys.count;
+    if (certificates > keys)
+        return fault_set(fault, "tls-key: a tls-certificate has no tls-key");
+    if (keys > certificates)
+        return fault_set(fault, "tls-certificate: a tls-key has no tls-certificate");
+    if (options->tls_client_ca != NULL && certificates == 0)
+        return fault_set(fault, "tls-client-ca: needs a tls-certificate and a tls-key");
+    if (options->tls_crls.count != 0 && options->tls_client_ca == NULL)
+        return fault_set(fault, "tls-crl: needs a tls-client-ca, whose certificates it revokes");
+    if (options->max_connection_memory < 2 * options->max_message_size)
+        return fault_set(fault,
+                         "max-connection-memory: %llu bytes is too little: it must be at least "
+                         "twice max-message-size, %llu bytes",
+                         (unsigned long long)options->max_connection_memory,
+                         2 * (unsigned long long)options->max_message_size);
+    return true;
+}
+
+/* ---- all of it ---- */
+
+/* The command line is applied last, so that it wins over the file. */
+static bool parse_sources(struct options *options, const struct command_line *line,
+                          struct fault *fault)
+{
+    const char *path = command_line_value(line, "config");
+    return set_defaults(options, fault) &&
+           (path == NULL || option_file_read(options, path, fault)) &&
+           command_line_apply(line, options, fault) && set_list_defaults(options, fault);
+}
+
+bool options_parse(struct options *options, int argc, char *const *argv, struct fault *fault)
+{
+    struct command_line line;
+    *options = (struct options){.argc = argc, .argv = argv};
+    bool good = command_line_read(&line, argc, argv, fault);
+    options->help = line.help;
+    options->version = line.version;
+    if (good && !line.help && !line.version) {
+        good = parse_sources(options, &line, fault);
+        set_workers_default(options);
+        settle_addresses(options);
+        fit_memory(options);
+        good = good && check_together(options, fault);
+    }
+    command_line_free(&line);
+    return good;
+}
+
+void options_free(struct options *options)
+{
+    for (size_t i = 0; i < options->num_strings; i++)
+        free(options->strings[i]);
+    free(options->strings);
+    options->strings = NULL;
+    options->num_strings = 0;
+}
+
+bool options_is_default(const struct options *options, const char *name)
+{
+    return options->origin[option_index(existing_option(name))] == OPTION_FROM_DEFAULT;
+}
+
+struct limits options_limits(const struct options *options)
+{
+    return (struct limits){
+        .core_dumps = options->core_dumps != 0,
+        .worker_cpus = options->worker_cpus,
+        .worker_oom_score_adjust = options->worker_oom_score_adjust,
+        .max_connections = options->max_connections,
+        .max_connections_set = !options_is_default(options, "max-connections"),
+        .workers = options->workers,
+        .segment_size = options->segment_size,
+    };
+}
+
+bool options_keep_fixed(struct options *next, const struct options *now, char *names, size_t size,
+                        struct fault *fault)
+{
+    size_t len = 0;
+    names[0] = '\0';
+    for (size_t i = 0; i < OPTIONS_COUNT; i++) {
+        const struct option *option = &option_table[i];
+        if (option->rule != OPTION_RESTARTS || option_is_same(option, next, now))
+            continue;
+        if (len < size)
+            len += (size_t)snprintf(names + len, size - len, "%s%s", len != 0 ? ", " : "",
+                                    option->name);
+        if (!option_copy(option, next, now))
+            return fault_set(fault, "out of memory");
+    }
+    return true;
+}

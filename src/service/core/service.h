@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a gRPC service is to this server, and the list of all services. To add one: a file that
+ * defines its struct service, and a row of SERVICE_LIST.
+ */
+#ifndef ROSTERD_SERVICE_CORE_SERVICE_H
+#define ROSTERD_SERVICE_CORE_SERVICE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/fault.h"
+#include "grpc/grpc.h"
+
+struct shm_actor;
+struct shm_store;
+
+/** What a worker's services are made from. All that it points to must outlive them. */
+struct service_config {
+    struct shm_store *store;
+    struct shm_actor *actor; /* this worker's; every call reads and writes through it */
+    /** Logs one line for an operator; the line never holds a request's text. */
+    void (*note)(const char *line);
+    uint64_t snapshot_max_age; /* ms; a listing that takes longer ends ABORTED */
+    /** The names of all services of the list: static strings in an array that lives as long as
+     * services_create(), which fills this in. */
+    const char *const *names;
+    size_t num_names;
+};
+
+struct service {
+    /** The gRPC service with its methods; a second one, or NULL, where one implementation serves
+     * two versions of a protocol. */
+    const struct grpc_service *grpc[2];
+    /** Makes what the methods get from grpc_call_service_data(), once per worker, after the fork.
+     * NULL: the methods need none. @return NULL: out of memory */
+    void *(*create)(const struct service_config *config);
+    /** Called after the server was destroyed. NULL: nothing to free. */
+    void (*destroy)(void *data);
+    /** The server drains: ends the calls that would never end by themselves. NULL: there are none.
+     */
+    void (*drain)(void *data);
+};
+
+/** Adds the service's methods to the server. @return false: see grpc_server_add_service() */
+bool service_add(const struct service *service, void *data, struct grpc_server *server,
+                 struct fault *fault);
+
+/*
+ * All services, in the order in which they are added to the server. The file of each defines
+ * `const struct service` of this name.
+ */
+#define SERVICE_LIST(ROW)                                                                          \
+    ROW(user_service)                                                                              \
+    ROW(health_service)                                                                            \
+    ROW(reflection_service)
+
+#define SERVICE_DECLARE(name) extern const struct service name;
+SERVICE_LIST(SERVICE_DECLARE)
+#undef SERVICE_DECLARE
+
+#endif

@@ -1,0 +1,354 @@
+/* SPDX-License-Identifier: MIT */
+#include "service/users/batch_create.h"
+
+#include <assert.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/param.h>
+
+#include "base/clock.h"
+#include "service/users/user_reply.h"
+#include "service/users/user_request.h"
+#include "service/users/user_service_state.h"
+
+enum {
+    BATCH_ERRORS_MAX = 1000,      /* error lines of a reply; a last one says "and N more" */
+    BATCH_BUFFER_MAX = 32 * 1024, /* bytes of encoded users that wait for their insert */
+    BATCH_BUFFER_FIRST = 1024,
+    ENTRY_HEAD = 2 * sizeof(uint32_t), /* position and body length */
+};
+
+/* Like realloc(); what the call keeps is counted in its connection's memory.
+ * @return NULL: memory is exhausted, or the connection may not hold more; `old` stays as it was */
+static void *batch_realloc(struct grpc_call *call, void *old, size_t size, size_t wanted)
+{
+    if (!grpc_call_hold(call, wanted - size))
+        return NULL;
+    void *grown = realloc(old, wanted);
+    if (grown == NULL)
+        grpc_call_release(call, wanted - size);
+    return grown;
+}
+
+/* Notes why the request at this position of the stream made no user. Past BATCH_ERRORS_MAX, or
+ * without memory, errors are only counted. */
+static void batch_add_error(struct grpc_call *call, uint32_t position, const char *reason)
+{
+    struct batch_call *batch = grpc_call_state(call);
+    if (batch->num_errors == batch->errors_cap && batch->errors_cap < BATCH_ERRORS_MAX) {
+        uint32_t cap = batch->errors_cap == 0 ? 8 : batch->errors_cap * 2;
+        cap = MIN(cap, (uint32_t)BATCH_ERRORS_MAX);
+        struct batch_error *grown = batch_realloc(
+            call, batch->errors, batch->errors_cap * sizeof(*grown), cap * sizeof(*grown));
+        if (grown != NULL) {
+            batch->errors = grown;
+            batch->errors_cap = cap;
+        }
+    }
+    if (batch->num_errors == batch->errors_cap) {
+        batch->more_errors++;
+        return;
+    }
+    batch->errors[batch->num_errors++] =
+        (struct batch_error){.reason = reason, .position = position};
+}
+
+static void drop_errors(struct grpc_call *call)
+{
+    struct batch_call *batch = grpc_call_state(call);
+    grpc_call_release(call, batch->errors_cap * sizeof(*batch->errors));
+    free(batch->errors);
+    batch->errors = NULL;
+    batch->more_errors += batch->num_errors; /* batch_create_on_end() logs how many there were */
+    batch->num_errors = batch->errors_cap = 0;
+}
+
+/* ---- users that wait for their insert ---- */
+
+/* Encodes the user into the buffer. @return false: see batch_realloc() */
+static bool batch_append(struct grpc_call *call, uint32_t position,
+                         const Userservice__CreateUserRequest *request)
+{
+    struct batch_call *batch = grpc_call_state(call);
+    if (batch->buffer_cap - batch->buffer_len < ENTRY_HEAD + USER_REQUEST_BODY_MAX) {
+        uint32_t cap = batch->buffer_cap == 0 ? BATCH_BUFFER_FIRST : batch->buffer_cap * 2;
+        uint8_t *grown = batch_realloc(call, batch->buffer, batch->buffer_cap, cap);
+        if (grown == NULL)
+            return false;
+        batch->buffer = grown;
+        batch->buffer_cap = cap;
+    }
+    uint8_t *entry = batch->buffer + batch->buffer_len;
+    uint32_t len =
+        (uint32_t)user_request_encode(entry + ENTRY_HEAD, request, clock_real_coarse_s());
+    memcpy(entry, &position, sizeof(position));
+    memcpy(entry + sizeof(position), &len, sizeof(len));
+    batch->buffer_len += ENTRY_HEAD + len;
+    batch->waiting++;
+    return true;
+}
+
+static bool batch_is_full(const struct batch_call *batch)
+{
+    return batch->waiting == SHM_BATCH_MAX ||
+           batch->buffer_len > BATCH_BUFFER_MAX - (ENTRY_HEAD + USER_REQUEST_BODY_MAX);
+}
+
+static uint32_t position_of(const struct shm_new_user *user)
+{
+    uint32_t position;
+    memcpy(&position, user->body - ENTRY_HEAD, sizeof(position));
+    return position;
+}
+
+/* Lists the buffered users for shm_users_insert(), each with a new id. */
+static void load_users(struct user_service *service, const struct batch_call *batch)
+{
+    const uint8_t *entry = batch->buffer;
+    for (uint32_t i = 0; i < batch->waiting; i++) {
+        struct shm_new_user *user = &service->batch[i];
+        uuid_random(&service->ids, user->id);
+        memcpy(&user->body_len, entry + sizeof(uint32_t), sizeof(user->body_len));
+        user->body = entry + ENTRY_HEAD;
+        entry += ENTRY_HEAD + user->body_len;
+    }
+}
+
+/* Removes the first `done` users from the buffer, and frees it when none is left. */
+static void drop_users(struct grpc_call *call, const struct shm_new_user *users, uint32_t done)
+{
+    struct batch_call *batch = grpc_call_state(call);
+    batch->waiting -= done;
+    if (batch->waiting == 0) {
+        grpc_call_release(call, batch->buffer_cap);
+        free(batch->buffer);
+        batch->buffer = NULL;
+        batch->buffer_len = batch->buffer_cap = 0;
+    } else if (done != 0) {
+        const uint8_t *rest = users[done].body - ENTRY_HEAD;
+        uint32_t gone = (uint32_t)(rest - batch->buffer);
+        batch->buffer_len -= gone;
+        memmove(batch->buffer, rest, batch->buffer_len);
+    }
+}
+
+static void add_taken(struct grpc_call *call, const struct shm_new_user *user, unsigned key)
+{
+    struct batch_call *batch = grpc_call_state(call);
+    const char *reason = "its username or email is taken";
+    if (batch->num_errors < BATCH_ERRORS_MAX) { /* otherwise the text is not sent */
+        char text[USER_TAKEN_SIZE];
+        user_taken_text(text, user, key);
+        size_t size = strlen(text) + 1;
+        char *kept = grpc_arena_alloc(grpc_call_arena(call), size);
+        if (kept != NULL)
+            reason = memcpy(kept, text, size);
+    }
+    batch_add_error(call, position_of(user), reason);
+}
+
+/* How far insert_waiting() has come with the waiting users. */
+struct inserting {
+    uint32_t done;             /* users that are inserted or refused */
+    uint32_t count;            /* users of the last insert */
+    uint32_t chunk, chunk_max; /* users of the next insert; the most that it may ever be */
+};
+
+/* Notes the result of an insert, and chooses how many users to insert next. */
+static void settle_insert(struct grpc_call *call, struct inserting *now, int result,
+                          const struct shm_conflict *conflict)
+{
+    struct user_service *service = grpc_call_service_data(call);
+    struct batch_call *batch = grpc_call_state(call);
+    struct shm_new_user *first = &service->batch[now->done];
+    switch (result) {
+    case SHM_OK:
+        batch->created += now->count;
+        now->done += now->count;
+        now->chunk = MIN(2 * now->count, now->chunk_max);
+        return;
+    case SHM_EBUSY:
+        return;
+    case SHM_EEXIST:
+        uuid_random(&service->ids, first[conflict->which].id);
+        return;
+    case SHM_EKEY:
+        if (conflict->which != 0) {
+            now->chunk = (uint32_t)conflict->which;
+            return;
+        }
+        now->chunk = (now->count + 1) / 2;
+        add_taken(call, first, conflict->key);
+        now->done++;
+        return;
+    default:
+        if (now->count > 1) {
+            now->chunk = now->chunk_max = (now->count + 1) / 2;
+            return;
+        }
+        const char *text;
+        user_insert_status(service, result, &text);
+        batch_add_error(call, position_of(first), text);
+        now->done++;
+    }
+}
+
+/*
+ * Inserts the users that wait, in as few commits as possible. An insert is all or nothing:
+ * - Where the table has room for a part of the users only, halving finds out for which.
+ * - Where a user's name is taken, the users before it are inserted first, so that of two users of
+ *   one batch with the same name the first one gets it. Then the refused user is the first of
+ *   the rest, and is left out.
+ * The next insert has half as many users as one that failed and twice as many as one that worked.
+ * So the work stays proportional to the number of users, however many names are taken.
+ * @return SHM_OK: no user waits any more; SHM_EBUSY: another process holds the writer lock
+ */
+static int insert_waiting(struct grpc_call *call)
+{
+    struct user_service *service = grpc_call_service_data(call);
+    struct batch_call *batch = grpc_call_state(call);
+    struct inserting now = {.chunk = batch->chunk != 0 ? batch->chunk : batch->waiting,
+                            .chunk_max = batch->waiting};
+    int result = SHM_OK;
+    load_users(service, batch);
+    while (now.done < batch->waiting && result != SHM_EBUSY) {
+        uint32_t left = batch->waiting - now.done;
+        struct shm_conflict conflict;
+        now.count = MIN(now.chunk, left);
+        assert(now.count > 0);
+        result = shm_users_insert(service->actor, &service->batch[now.done], now.count, &conflict);
+        settle_insert(call, &now, result, &conflict);
+    }
+    batch->chunk = result == SHM_EBUSY ? now.chunk : 0; /* the next try goes on from here */
+    drop_users(call, service->batch, now.done);
+    return result == SHM_EBUSY ? SHM_EBUSY : SHM_OK;
+}
+
+/* ---- the reply ---- */
+
+static int compare_positions(const void *a, const void *b)
+{
+    const struct batch_error *x = a, *y = b;
+    return (x->position > y->position) - (x->position < y->position);
+}
+
+/* @return an empty line: out of memory */
+static ProtobufCBinaryData format_line(struct grpc_arena *arena, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+static ProtobufCBinaryData format_line(struct grpc_arena *arena, const char *format, ...)
+{
+    char text[USER_TAKEN_SIZE + 32];
+    va_list args;
+    va_start(args, format);
+    int len = vsnprintf(text, sizeof(text), format, args);
+    va_end(args);
+    size_t size = MIN((size_t)len, sizeof(text) - 1);
+    ProtobufCBinaryData line = {.len = 0, .data = grpc_arena_alloc(arena, size)};
+    if (line.data != NULL) {
+        memcpy(line.data, text, size);
+        line.len = size;
+    }
+    return line;
+}
+
+static void batch_finish(struct grpc_call *call)
+{
+    struct batch_call *batch = grpc_call_state(call);
+    struct grpc_arena *arena =
+        &(struct grpc_arena){0}; /* not the call's: the reply is packed at once */
+    Userservice__BatchResult result = USERSERVICE__BATCH_RESULT__INIT;
+    grpc_arena_init(arena, NULL, 0);
+    result.created = (int32_t)MIN(batch->created, (uint32_t)INT32_MAX);
+    size_t lines = batch->num_errors + (batch->more_errors != 0);
+    if (lines != 0) {
+        result.errors = grpc_arena_alloc(arena, lines * sizeof(*result.errors));
+        if (result.errors == NULL) {
+            grpc_call_finish(call, GRPC_RESOURCE_EXHAUSTED, "out of memory for the errors");
+            return;
+        }
+        qsort(batch->errors, batch->num_errors, sizeof(*batch->errors), compare_positions);
+        for (size_t i = 0; i < batch->num_errors; i++)
+            result.errors[i] =
+                format_line(arena, "%u: %s", batch->errors[i].position, batch->errors[i].reason);
+        if (batch->more_errors != 0)
+            result.errors[lines - 1] =
+                format_line(arena, "and %llu more", (unsigned long long)batch->more_errors);
+        result.n_errors = lines;
+    }
+    grpc_call_send(call, &result.base);
+    grpc_arena_clear(arena, false);
+    drop_errors(call);
+    grpc_call_finish(call, GRPC_OK, NULL);
+}
+
+/* ---- the call ---- */
+
+/* Inserts the users that wait. A call that finds the writer lock taken is parked and reads no
+ * further requests meanwhile. */
+static void batch_flush(struct grpc_call *call)
+{
+    struct batch_call *batch = grpc_call_state(call);
+    bool paused = parking_is_parked(&batch->parking);
+    uint32_t before = batch->waiting;
+    if (insert_waiting(call) == SHM_EBUSY) {
+        if (batch->waiting < before)
+            parking_leave(&batch->parking, call); /* progress: the time to wait starts anew */
+        if (!parking_enter(&batch->parking, call, batch_flush)) {
+            batch->waiting = 0; /* the client is told that these users were not created */
+            grpc_call_finishf(call, GRPC_UNAVAILABLE, "the table is busy; %u users were created",
+                              batch->created);
+        } else if (!paused) {
+            grpc_call_pause(call);
+        }
+        return;
+    }
+    parking_leave(&batch->parking, call);
+    if (batch->half_closed)
+        batch_finish(call);
+    else if (paused)
+        grpc_call_resume(call);
+}
+
+void batch_create_on_message(struct grpc_call *call, ProtobufCMessage *message)
+{
+    struct batch_call *batch = grpc_call_state(call);
+    Userservice__CreateUserRequest *request = (Userservice__CreateUserRequest *)message;
+    const char *reason;
+    uint32_t position = batch->position++;
+    if (!user_request_check(request, &reason))
+        batch_add_error(call, position, reason);
+    else if (!batch_append(call, position, request))
+        grpc_call_finishf(call, GRPC_RESOURCE_EXHAUSTED, "out of memory; %u users were created",
+                          batch->created);
+    else if (batch_is_full(batch))
+        batch_flush(call);
+}
+
+void batch_create_on_half_close(struct grpc_call *call)
+{
+    struct batch_call *batch = grpc_call_state(call);
+    batch->half_closed = true;
+    if (!parking_is_parked(&batch->parking))
+        batch_flush(call);
+}
+
+void batch_create_on_end(struct grpc_call *call, enum grpc_status status)
+{
+    struct user_service *service = grpc_call_service_data(call);
+    struct batch_call *batch = grpc_call_state(call);
+    parking_leave(&batch->parking, call);
+    if (batch->waiting != 0)
+        insert_waiting(call);
+    if (status != GRPC_OK) {
+        char line[160];
+        snprintf(line, sizeof(line),
+                 "BatchCreateUsers ended %s after %u requests: %u users created, %llu refused, "
+                 "%u dropped",
+                 grpc_status_name(status), batch->position, batch->created,
+                 (unsigned long long)batch->num_errors + batch->more_errors, batch->waiting);
+        service->note(line);
+    }
+    free(batch->buffer);
+    free(batch->errors);
+}

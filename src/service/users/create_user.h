@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: MIT */
+/* CreateUser: checks the request and inserts the user. A call that finds the writer lock taken is
+ * parked. */
+#ifndef ROSTERD_SERVICE_USERS_CREATE_USER_H
+#define ROSTERD_SERVICE_USERS_CREATE_USER_H
+
+#include "grpc/grpc.h"
+#include "service/users/parking.h"
+#include "shm/store.h"
+
+/** The call's state. */
+struct create_call {
+    struct parking parking;
+    struct shm_new_user user; /* while parked; its body is in the call's arena */
+};
+
+void create_user_on_message(struct grpc_call *call, ProtobufCMessage *message);
+void create_user_on_end(struct grpc_call *call, enum grpc_status status);
+
+#endif

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: MIT */
+#include "service/users/user_reply.h"
+
+#include <assert.h>
+#include <stdio.h>
+
+#include "base/utf8.h"
+#include "proto/google/rpc/error_details.pb-c.h"
+#include "user/user.h"
+
+void user_reply(struct grpc_call *call, const uint8_t *id, const uint8_t *body, size_t body_len)
+{
+    uint8_t *to = grpc_call_reserve(call, USER_ID_FIELD_SIZE + body_len);
+    if (to == NULL)
+        return;
+    user_encode(to, id, body, body_len);
+    grpc_call_commit(call);
+}
+
+void user_refuse(struct grpc_call *call, enum grpc_status status, const char *text)
+{
+    Google__Rpc__BadRequest__FieldViolation violation =
+        GOOGLE__RPC__BAD_REQUEST__FIELD_VIOLATION__INIT;
+    Google__Rpc__BadRequest__FieldViolation *all[] = {&violation};
+    Google__Rpc__BadRequest bad = GOOGLE__RPC__BAD_REQUEST__INIT;
+    uint8_t *bytes = (uint8_t *)(uintptr_t)text; /* they are only read */
+    violation.field = (ProtobufCBinaryData){.len = strcspn(text, " "), .data = bytes};
+    violation.description = (ProtobufCBinaryData){.len = strlen(text), .data = bytes};
+    bad.n_field_violations = 1;
+    bad.field_violations = all;
+    grpc_call_finish_detail(call, status, text, &bad.base);
+}
+
+enum grpc_status user_insert_status(const struct user_service *service, int error,
+                                    const char **text)
+{
+    assert(error != SHM_EKEY); /* user_taken_text() names the key */
+    switch (error) {
+    case SHM_OK:
+        *text = NULL;
+        return GRPC_OK;
+    case SHM_EFULL:
+        *text = service->full_text;
+        return GRPC_RESOURCE_EXHAUSTED;
+    case SHM_ELIMIT:
+        *text = "no memory for another user: segment-size is reached";
+        return GRPC_RESOURCE_EXHAUSTED;
+    case SHM_ESPACE:
+        *text = "no memory for another user: /dev/shm is full, or the control group has none left";
+        return GRPC_RESOURCE_EXHAUSTED;
+    case SHM_EBUSY:
+        *text = "the table is busy, try again";
+        return GRPC_UNAVAILABLE;
+    default:
+        *text = shm_strerror(error);
+        return GRPC_INTERNAL;
+    }
+}
+
+char *user_show(char *out, const uint8_t *text, size_t len)
+{
+    size_t shown = len <= USER_SHOWN_MAX ? len : utf8_cut((const char *)text, len, USER_SHOWN_MAX);
+    for (size_t i = 0; i < shown; i++)
+        *out++ = text[i] != 0 ? (char)text[i] : '?';
+    return shown < len ? mempcpy(out, "...", 3) : out;
+}
+
+void user_taken_text(char text[USER_TAKEN_SIZE], const struct shm_new_user *user, unsigned key)
+{
+    struct user_fields fields = {0};
+    struct user_text roles[USER_ROLES_MAX];
+    user_body_decode(&fields, roles, user->body, user->body_len); /* this worker encoded it */
+    struct user_text value = key == USER_KEY_EMAIL ? fields.email : fields.username;
+    int len = snprintf(text, USER_TAKEN_SIZE, "%s '", user_key_name(key));
+    char *p = user_show(text + len, value.data, value.len);
+    memcpy(p, "' is taken", sizeof("' is taken"));
+}

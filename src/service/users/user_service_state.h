@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: MIT */
+/* What the five calls of UserService share in one worker; their grpc_call_service_data(). */
+#ifndef ROSTERD_SERVICE_USERS_USER_SERVICE_STATE_H
+#define ROSTERD_SERVICE_USERS_USER_SERVICE_STATE_H
+
+#include "service/users/listings.h"
+#include "shm/store.h"
+#include "user/uuid.h"
+
+struct user_service {
+    struct shm_store *store;
+    struct shm_actor *actor;
+    void (*note)(const char *line); /* see struct service_config */
+    char full_text[96];             /* what a client is told when the table is full */
+    struct uuid_source ids;
+    struct listings listings;
+    struct shm_new_user batch[SHM_BATCH_MAX]; /* the users of one insert; unused between calls */
+};
+
+#endif
