@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: MIT
 """Makes each of UserService's five calls once.  Usage: client.py [ADDRESS]
 
-Needs the stubs that protoc makes of proto/user_service.proto; README.md has the command.
+It needs the stubs that protoc generates from proto/user_service.proto; README.md has the
+command.
 """
 import sys
 

@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A load client for gRPC servers on libnghttp2, the same for every server that
- * is measured. It checks each reply's frames and grpc-status; one JSON line at
- * the end tells what was done.
+ * A load client for gRPC servers, based on libnghttp2; every measured server gets the same client.
+ * It checks each reply's frames and grpc-status, and prints one line of JSON with its results at
+ * the end.
  *
  *   client get     HOST PORT ID    [-n CALLS] [-c CONNECTIONS] [-m STREAMS] [-x]
  *   client create  HOST PORT       [-n CALLS] [-c CONNECTIONS] [-m STREAMS]
  *   client list    HOST PORT SIZE  [-n CALLS] [-c CONNECTIONS] [-m STREAMS]
  *   client batch   HOST PORT COUNT [-n CALLS]
- *   client chat    HOST PORT COUNT [-m MESSAGES_UNDER_WAY] [-c CONNECTIONS]
- *   client idle    HOST PORT COUNT [-c CONNECTIONS]: Chat streams that rest after a message,
- *                 until stdin ends
- *   client echo    HOST PORT REQUEST_BYTES REPLY_BYTES [-n CALLS]: no HTTP at all
+ *   client chat    HOST PORT COUNT [-m OUTSTANDING_MESSAGES] [-c CONNECTIONS]
+ *   client idle    HOST PORT COUNT [-c CONNECTIONS]: Chat streams that send one message and then
+ *                 stay idle until stdin ends
+ *   client echo    HOST PORT REQUEST_BYTES REPLY_BYTES [-n CALLS]: plain TCP, without HTTP
  *
- * -x: grpc-timeout and traceparent are other ones in each call.
+ * -x: each call has a different grpc-timeout and traceparent.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -40,9 +40,9 @@ struct conn {
 
 struct call {
     uint64_t started_ns, to_send, sent, received;
-    uint64_t left_of_message; /* bytes of the message that is arriving */
+    uint64_t left_of_message; /* bytes of the current message that are still to come */
     uint8_t head[5], head_len;
-    uint8_t out[512]; /* the message that is being sent */
+    uint8_t out[512]; /* the message being sent */
     size_t out_len, out_off;
     bool status_ok, deferred;
 };
@@ -52,9 +52,9 @@ static struct {
     uint64_t calls, count, under_way;
     unsigned connections, streams;
     bool changing;
-    /* progress */
+    /* Progress. */
     uint64_t started, finished, messages, message_bytes, errors;
-    uint64_t wire_out, wire_in; /* bytes of the sockets */
+    uint64_t wire_out, wire_in; /* bytes written to and read from the sockets */
     uint64_t *latencies;
     char first_id[37];
     struct conn conns[CONNECTIONS_MAX];
@@ -311,7 +311,7 @@ static void open_conn(struct conn *conn, const char *host, const char *port)
     fcntl(conn->fd, F_SETFL, O_NONBLOCK);
 }
 
-/* Sends what there is; what the socket does not take is kept for the next time. */
+/* Sends pending output. Keeps what the socket does not accept for the next time. */
 static bool flush_conn(struct conn *conn)
 {
     static struct {
@@ -362,7 +362,7 @@ static void receive(struct conn *conn)
     }
     run.wire_in += (uint64_t)n;
     if (nghttp2_session_mem_recv(conn->session, buf, (size_t)n) != n) {
-        fprintf(stderr, "client: a protocol error\n");
+        fprintf(stderr, "client: protocol error\n");
         exit(1);
     }
 }
@@ -412,7 +412,7 @@ static void echo(const char *host, const char *port, size_t request, size_t repl
         if (send(fd, buf, request, MSG_NOSIGNAL) != (ssize_t)request)
             die("send");
         for (size_t got = 0; got != reply;) {
-            struct pollfd pfd = {fd, POLLIN, 0}; /* as the HTTP client waits */
+            struct pollfd pfd = {fd, POLLIN, 0}; /* waits in poll(), like the HTTP client */
             poll(&pfd, 1, -1);
             ssize_t n = recv(fd, buf, reply - got, 0);
             if (n <= 0)

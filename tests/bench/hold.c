@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Measures how long the writer lock is held, in CPU time of the thread that holds it: who is
- * refused it for 50 us is told to try again later, so a long hold is everybody's. Also the longest
- * call of a listing that has a million deleted users before it.
- *   hold          a short round: only that it runs
- *   hold --full   the table, and exit 1 where a target is missed
- * The library is the product's but for its test points, of which two tell a hold's ends.
+ * Measures how long the writer lock is held, in CPU time of the thread that holds it. A process
+ * that waits for the lock longer than 50 us gets the answer to try again later, so a long hold
+ * concerns every writer. It also measures the longest call of a listing that has a million deleted
+ * users before it.
+ *   hold          a short round, which only shows that the program runs
+ *   hold --full   the whole table; exit 1 if a target is missed
+ * The library is the product's, plus its test points; two of them mark the beginning and the end of
+ * a hold.
  */
 #include <signal.h>
 #include <stdio.h>
@@ -16,7 +18,7 @@
 
 #include "tests/bench/hold.h"
 
-enum { BODY_KEYS = 48 }; /* a user's name and e-mail are the first bytes of the body: 24 each */
+enum { BODY_KEYS = 48 }; /* the body begins with the user's name and e-mail, 24 bytes each */
 
 void (*shm_test_hook)(const char *point);
 bool hold_full;
@@ -26,7 +28,8 @@ static bool missed;
 static struct hold_row *row_now;
 static uint64_t began;
 
-/* Not shm_store_unlink(), which refuses as long as we have it open. */
+/* Unlinks the file itself, because shm_store_unlink() refuses while this process has the
+ * segment open. */
 static void clean_up(void)
 {
     char path[80];
@@ -59,7 +62,7 @@ uint64_t hold_scale(uint64_t full, uint64_t least)
     return full / 100 > least ? full / 100 : least;
 }
 
-/* ---- what is measured ---- */
+/* ---- measuring ---- */
 
 uint64_t hold_cpu_ns(void)
 {
@@ -109,7 +112,7 @@ static int by_value(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
-/* In microseconds; so many thousandths of the holds are not longer. */
+/* @return the quantile in microseconds: so many thousandths of the holds are not longer. */
 static double quantile(const struct hold_row *row, unsigned thousandths)
 {
     size_t at = (row->count * thousandths + 999) / 1000;
@@ -161,7 +164,7 @@ static void make_id(uint8_t id[SHM_ID_SIZE], uint64_t n)
 static void make_user(const struct hold_table *table, size_t i, uint64_t n)
 {
     make_id(users[i].id, n);
-    memset(bodies[i], 0, BODY_KEYS); /* keys are compared to their last byte */
+    memset(bodies[i], 0, BODY_KEYS); /* all bytes of a key are compared */
     snprintf((char *)bodies[i], 24, "user%llu", (unsigned long long)n);
     snprintf((char *)bodies[i] + 24, 24, "user%llu@example.com", (unsigned long long)n);
     users[i].body = bodies[i];

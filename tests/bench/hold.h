@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* How long the writer lock is held: the rows of the table, and the scenes that fill them. */
+/* Measures how long the writer lock is held: the rows of the table, and the scenes that fill
+ * them. */
 #ifndef ROSTERD_TESTS_BENCH_HOLD_H
 #define ROSTERD_TESTS_BENCH_HOLD_H
 
@@ -9,61 +10,62 @@
 
 #include "shm/store.h"
 
-/** What is held against the target. */
+/** The figure of a row that is compared with the target. */
 enum hold_figure { HOLD_P999, HOLD_MAX };
 
-/** A line of the table; its memory is the program's. */
+/** A row of the table. The program never frees its memory. */
 struct hold_row {
     char what[96];
     enum hold_figure figure;
-    double target_us; /* 0: none */
-    uint64_t *ns;     /* of each hold, or call */
+    double target_us; /* 0: no target */
+    uint64_t *ns;     /* duration of each hold, or call */
     size_t count, room;
 };
 
-extern bool hold_full; /* else a short round: some hundreds of calls a scene */
+extern bool hold_full; /* false: a short round, with some hundreds of calls per scene */
 
-/** `full` of something, in a short round a hundredth of it, at least `least`. */
+/** @return `full`; in a short round a hundredth of it, but at least `least`. */
 uint64_t hold_scale(uint64_t full, uint64_t least);
 
-/** Each hold of the writer lock is counted to this row from now on; NULL: to none. */
+/** From now on, counts each hold of the writer lock in this row; NULL: counts none. */
 void hold_count_to(struct hold_row *row);
-/** CPU time of this thread, in nanoseconds. */
+/** @return the CPU time of this thread in nanoseconds. */
 uint64_t hold_cpu_ns(void);
-/** Counts a call that began at `since` (hold_cpu_ns()). */
+/** Counts a call that began at `since` (a value of hold_cpu_ns()). */
 void hold_add_call(struct hold_row *row, uint64_t since);
-/** Prints the row, and forgets what it has. */
+/** Prints the row and clears its counts. */
 void hold_print(struct hold_row *row);
-/** Ends the program: the segment is removed. */
+/** Prints the reason, removes the segment and ends the program. */
 void hold_die(const char *what, const char *why) __attribute__((noreturn));
-/** The result of a call that has to work. */
+/** Ends the program unless `result`, of a call that must succeed, is SHM_OK. */
 void hold_must(int result, const char *what);
 
-/* ---- the table that a scene works on: one at a time ---- */
+/* ---- the table of a scene; one at a time ---- */
 
 struct hold_table {
     struct shm_store *store;
     struct shm_actor *actor;
-    uint64_t low, high; /* the users that are there: [low, high) */
+    uint64_t low, high; /* the existing users: [low, high) */
     uint32_t body_len;
 };
 
-/** A new segment, with two unique keys or none; `unique` users share nothing. */
+/** Opens a new segment, with two unique keys or none. With unique keys, all users differ in
+ * them. */
 void hold_open(struct hold_table *table, uint32_t body_len, bool unique);
 void hold_close(struct hold_table *table);
-/** A process more, as far as the store can tell. */
+/** Joins one more actor: for the store, it is one more process. */
 struct shm_actor *hold_join(struct hold_table *table);
-/** The next `count` users, in one call. */
+/** Inserts the next `count` users, in one call. */
 void hold_insert(struct hold_table *table, size_t count);
-/** `count` users in a row, from user `from` on. */
+/** Updates `count` consecutive users, from user `from` on, in one call. */
 void hold_update(struct hold_table *table, uint64_t from, size_t count);
-/** The oldest users. */
+/** Deletes the `count` oldest users. */
 void hold_delete(struct hold_table *table, size_t count);
-/** Inserts until there are so many users, uncounted. */
+/** Inserts users, uncounted, until there are `users`. */
 void hold_fill(struct hold_table *table, uint64_t users);
-/** Housekeeping until there is nothing to do, or what is left has to wait. */
+/** Does housekeeping until nothing is left to do, or until the rest must wait. */
 void hold_maintain(struct hold_table *table);
-/** An insert and a delete of a user whose e-mail is always the same. */
+/** Inserts and deletes a user whose e-mail is always the same. */
 void hold_same_email(struct hold_table *table);
 
 /* hold_scenes.c */

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""How long the writer lock is held: runs tests/bench/hold some times and prints its table.
+"""Runs tests/bench/hold several times and prints its table: how long the writer lock is held.
 
-Each row is that of the run in which it was least. On a virtual machine, what the host gives to
-others in the middle of a hold counts as CPU time of the guest's thread: milliseconds between two
-instructions, without a page fault. That only adds to what the store does, and it comes and goes.
-Exit 1 where a target is missed. make bench-hold calls it.
+Each row is from the run in which it was lowest. On a virtual machine, time that the host gives
+to other guests in the middle of a hold counts as CPU time of the guest's thread: milliseconds
+between two instructions, without a page fault. Such time only adds to the store's own, and it
+comes and goes. Exit 1 if a target is missed. make bench-hold calls this program.
 """
 import argparse
 import pathlib
@@ -18,7 +18,8 @@ HEAD = ["microseconds of CPU in one hold", "holds", "p50", "p99", "p99.9", "max"
 
 
 def run(program):
-    """The rows of one run, printed as they come: what, the five numbers, the target."""
+    """Runs the program once and prints its rows as they come. Returns the rows: text, five numbers,
+    target."""
     rows = []
     with subprocess.Popen(program, stdout=subprocess.PIPE, text=True) as process:
         for line in process.stdout:
@@ -32,7 +33,7 @@ def run(program):
 
 
 def least(runs):
-    """The cells of the table, and whether all targets were reached."""
+    """Returns the cells of the table, and whether all targets were reached."""
     table, good = [], True
     for same in zip(*runs):
         figure, most = same[0][2].split()

@@ -1,17 +1,19 @@
 /* SPDX-License-Identifier: MIT */
-/* What holds the writer lock, scene by scene; each prints its rows. */
+/* The operations that hold the writer lock, one scene each. Each scene prints its rows. */
 #include <stdio.h>
 
 #include "tests/bench/hold.h"
 
 enum {
-    SINGLE_US = 100,  /* the target of single calls, and of housekeeping, whom they wait for */
-    BATCH_US = 200,   /* of a batch */
-    PAGE_US = 5000,   /* of one call of a listing */
-    SMALL = 100,      /* bytes of a body */
-    LARGE = 4000,     /* bytes of a body */
-    TABLE = 20000,    /* users in a table that calls go to */
-    MASTER_EACH = 500 /* calls between two looks of the master, uncounted */
+    /* Target for single calls, and for housekeeping, which they may have to wait for. */
+    SINGLE_US = 100,
+    BATCH_US = 200, /* target for a batch */
+    PAGE_US = 5000, /* target for one call of a listing */
+    SMALL = 100,    /* bytes of a body */
+    LARGE = 4000,   /* bytes of a body */
+    TABLE = 20000,  /* users in the table of a scene */
+    /* Calls between two rounds of the master's housekeeping, which is not counted. */
+    MASTER_EACH = 500
 };
 
 static uint64_t random_state = 1;
@@ -22,7 +24,7 @@ static uint64_t random_below(uint64_t n)
     return (random_state >> 33) % n;
 }
 
-/* As the master does now and then; its holds have a row of their own. */
+/* Does housekeeping as the master does from time to time. Its holds have a row of their own. */
 static void let_master_look(struct hold_table *table, struct hold_row *row, uint64_t i)
 {
     if (i % MASTER_EACH != 0)
@@ -72,10 +74,10 @@ void hold_scene_single_calls(void)
 
 /* ---- batches ---- */
 
-/* Some of the memory is new, some was another batch's. */
+/* Some of the memory is new, some belonged to another batch before. */
 static void batch_calls(struct hold_table *table, bool unique)
 {
-    enum { WINDOW = 64 }; /* batches that are there */
+    enum { WINDOW = 64 }; /* number of batches in the table */
     uint64_t calls = hold_scale(3000, 100);
     struct hold_row insert = {.figure = HOLD_P999, .target_us = BATCH_US}, update = insert,
                     delete = insert;
@@ -192,7 +194,7 @@ void hold_scene_maintain(void)
     shm_actor_offline(reader);
     for (uint64_t i = table.low; i + SHM_BATCH_MAX < table.high; i += SHM_BATCH_MAX)
         hold_update(&table, i, SHM_BATCH_MAX);
-    hold_maintain(&table); /* it is all held for the listing by now */
+    hold_maintain(&table); /* by now the listing holds all of it */
     shm_snapshot_end(reader, &snapshot);
     hold_count_to(&listing);
     hold_maintain(&table);
@@ -202,7 +204,7 @@ void hold_scene_maintain(void)
     hold_close(&table);
 }
 
-/* ---- one e-mail again and again, with a reader stopped in its section ---- */
+/* ---- one e-mail created and deleted repeatedly, with a reader stopped in its section ---- */
 
 void hold_scene_same_email(void)
 {

@@ -1,17 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Instructions of the server for one call of a kind, counted by callgrind: a
- * whole worker in this process serves a conversation that was written down
- * beforehand, over a socket pair. Only the turns of its loop are counted, after
- * a warm-up, so that the figure is the same in every run.
+ * Runs calls of one kind for callgrind, which counts the server's instructions. A whole worker in
+ * this process serves a conversation that was recorded beforehand, over a socket pair. Only the
+ * turns of the worker's loop are counted, after a warm-up, so that the figure is the same in every
+ * run.
  *
  * Usage: instructions KIND CALLS, under
  *   valgrind --tool=callgrind --collect-atstart=no
- * KIND: get, get-changing, create, batch, list or chat; for the last three
- * CALLS counts messages. Or get with another chain around it: get-bare without
- * counters, get-log with the access log, get-token with a token checked, get-metadata
- * with the token sent and not checked, get-wrong-first and get-wrong-last with a
- * token whose first or last byte is wrong. On stdout: how many replies came.
+ * KIND: get, get-changing, create, batch, list or chat; for the last three CALLS counts messages.
+ * Variants of get use another chain: get-bare has no counters, get-log writes the access log,
+ * get-token checks a token, get-metadata sends the token without a check, get-wrong-first and
+ * get-wrong-last send a token whose first or last byte is wrong. Prints the number of replies.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -41,7 +40,7 @@ struct client {
     uint32_t next_id;
     uint8_t out[1 << 18];
     size_t out_len;
-    uint64_t replies; /* trailers that came */
+    uint64_t replies; /* number of trailers received */
 };
 
 /* ---- the conversation ---- */
@@ -108,7 +107,7 @@ static size_t put_text(uint8_t *dst, uint8_t field, const char *text)
     return len + 2;
 }
 
-/* A request of this kind with its prefix. @return its length */
+/* Writes a request of this kind with its prefix. @return its length */
 static size_t build_message(uint8_t *dst, const char *kind, uint64_t number, uint64_t calls)
 {
     char name[32], email[64];
@@ -151,10 +150,11 @@ static void count_replies(struct client *client)
             size = 9 + ((size_t)at[0] << 16 | (size_t)at[1] << 8 | at[2]);
             if (len - used < size)
                 break;
-            /* an answer before the request's end is followed by NO_ERROR */
+            /* After an answer that precedes the request's end, the server sends RST_STREAM with
+             * NO_ERROR. */
             bool reset = at[3] == NGHTTP2_RST_STREAM && memcmp(at + 9, "\0\0\0\0", 4) != 0;
             if (reset || at[3] == NGHTTP2_GOAWAY)
-                worker_die("server", "it reset a stream or the connection");
+                worker_die("server", "reset a stream or the connection");
             client->replies += at[3] == NGHTTP2_HEADERS && (at[4] & NGHTTP2_FLAG_END_STREAM) != 0;
         }
         memmove(in, in + used, len - used);
@@ -162,7 +162,7 @@ static void count_replies(struct client *client)
     }
 }
 
-/* Hands over what is written, and has the worker handle all of it. */
+/* Sends the recorded bytes to the worker, and lets the worker handle all of them. */
 static void exchange(struct client *client, struct worker *worker, bool count)
 {
     size_t sent = 0;
@@ -207,7 +207,7 @@ static void do_unary(struct client *client, struct worker *worker, const char *k
     }
 }
 
-/* One call with so many request messages, in full DATA frames. */
+/* Makes one call with this many request messages, in DATA frames of the largest size. */
 static void do_stream(struct client *client, struct worker *worker, const char *kind,
                       uint64_t messages, bool count)
 {
@@ -236,7 +236,7 @@ static void talk(struct client *client, struct worker *worker, const char *kind,
     uint64_t had = client->replies;
     (unary ? do_unary : do_stream)(client, worker, kind, calls, count);
     if (client->replies - had != (unary ? calls : 1))
-        worker_die(kind, "not all replies came");
+        worker_die(kind, "some replies are missing");
 }
 
 static void greet(struct client *client, struct worker *worker)
@@ -251,7 +251,7 @@ static void greet(struct client *client, struct worker *worker)
                  h2o_evloop_socket_create(worker->loop, fds[1], 0));
     memcpy(client->out, NGHTTP2_CLIENT_MAGIC, NGHTTP2_CLIENT_MAGIC_LEN);
     client->out_len = NGHTTP2_CLIENT_MAGIC_LEN;
-    memcpy(frame(client, NGHTTP2_SETTINGS, 0, 0, 6), "\0\x04\x40\0\0\0", 6); /* big windows */
+    memcpy(frame(client, NGHTTP2_SETTINGS, 0, 0, 6), "\0\x04\x40\0\0\0", 6); /* large windows */
     memcpy(frame(client, NGHTTP2_WINDOW_UPDATE, 0, 0, 4), "\x40\0\0\0", 4);
     exchange(client, worker, false);
 }

@@ -1,11 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Measures rosterd beside a gRPC C++ server, interleaved in the same run.
+"""Measures rosterd against a gRPC C++ server, interleaved in the same run.
 
-The servers are pinned to one core and the client to another. A figure is the
-server's CPU time (user and system, its whole process tree) for one call or
-message; the medians of the runs are compared. scripts/bench builds what this
-needs and calls it.
+The servers are pinned to one core and the client to another. A figure is the server's CPU time
+(user and system, its whole process tree) per call or message; the medians of the runs are
+compared. scripts/bench builds what this program needs and calls it.
 """
 import argparse
 import json
@@ -27,7 +26,7 @@ USERS = 1_000_000
 
 
 def free_port():
-    """A port below the ephemeral range that nobody listens on."""
+    """Returns a port below the ephemeral range on which no process listens."""
     for port in range(21200, 32000):
         with socket.socket() as s:
             s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -40,7 +39,7 @@ def free_port():
 
 
 def tree(pid):
-    """The process and all below it."""
+    """Returns the process and all its descendants."""
     pids = [pid]
     for p in pids:
         for task in pathlib.Path(f"/proc/{p}/task").glob("*/children"):
@@ -49,7 +48,8 @@ def tree(pid):
 
 
 def cpu_ns(pid):
-    """CPU time of a process tree; schedstat counts in nanoseconds where stat has ticks of 10 ms."""
+    """Returns the CPU time of a process tree. schedstat counts nanoseconds; stat only has ticks of
+    10 ms."""
     total = 0
     for p in tree(pid):
         for task in pathlib.Path(f"/proc/{p}/task").iterdir():
@@ -58,7 +58,7 @@ def cpu_ns(pid):
 
 
 def private_bytes(pid):
-    """What the tree holds alone: without the shared table."""
+    """Returns the private memory of the process tree, which excludes the shared table."""
     total = 0
     for p in tree(pid):
         for line in pathlib.Path(f"/proc/{p}/smaps_rollup").read_text().splitlines():
@@ -155,7 +155,8 @@ class Bench:
         return (cpu_ns(server.process.pid) - before) / 1000 / units
 
     def compare(self, title, target, units, load):
-        """A row: medians of interleaved runs. target: ours is at most 1/target of C++."""
+        """Adds a row with the medians of interleaved runs. target: rosterd may need at most
+        1/target of C++'s time."""
         figures = {self.ours: [], self.cpp: []}
         for _ in range(self.args.runs):
             for server, values in figures.items():
@@ -189,7 +190,8 @@ class Bench:
                  f"{bare:.1f} us", f"{ours / bare:.2f}", "1.6", ours / bare <= 1.6)
 
     def hold_streams(self, server, count):
-        """Opens Chat streams that rest after one message; returns the client that holds them."""
+        """Opens Chat streams that stay idle after one message. Returns the client that holds them
+        open."""
         client = subprocess.Popen(
             [self.build / "tests/bench/client", "idle", "127.0.0.1", str(server.port), str(count),
              "-c", "4"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
@@ -198,9 +200,10 @@ class Bench:
         return client
 
     def idle_streams(self):
-        # a server of its own: one that was loaded before has memory to reuse
+        # A fresh server, because one that was under load before has memory to reuse.
         server, count = self.rosterd(self.segment + "-idle"), 2000
-        # what the first call and the first connections bring for good is no stream's
+        # Memory that the first call and the first connections allocate permanently belongs to no
+        # stream.
         few = self.hold_streams(server, 4)
         before = private_bytes(server.process.pid)
         many = self.hold_streams(server, count)
@@ -239,12 +242,12 @@ def machine():
 
 
 def put_table(path, name, lines):
-    """Puts the lines between the document's marks of this name."""
+    """Writes the lines between the markers of this name in the document."""
     text = pathlib.Path(path).read_text()
     block = f"<!-- {name} -->\n" + "\n".join(lines) + f"\n<!-- /{name} -->"
     text, n = re.subn(f"<!-- {name} -->.*<!-- /{name} -->", lambda _: block, text, flags=re.S)
     if n != 1:
-        raise SystemExit(f"{path} has no place for the table")
+        raise SystemExit(f"{path} has no markers for the table")
     pathlib.Path(path).write_text(text)
 
 

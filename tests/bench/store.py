@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""The store's table: runs tests/bench/store/bench_store and prints what it finds, aligned.
+"""Runs tests/bench/store/bench_store and prints its figures as an aligned table.
 
-Exit 1 where a target is missed. scripts/bench builds what this needs and calls it.
+Exit 1 if a target is missed. scripts/bench builds what this program needs and calls it.
 """
 import argparse
 import pathlib
@@ -19,7 +19,7 @@ def aligned(row):
 
 
 def run(build, options):
-    """The rows, printed as they come, and whether all targets were reached."""
+    """Prints the rows as they come. Returns them, and whether all targets were reached."""
     program = pathlib.Path(build) / "tests/bench/store/bench_store"
     rows = []
     with subprocess.Popen([program, *options], stdout=subprocess.PIPE, text=True) as process:
@@ -44,7 +44,7 @@ def main():
     rows, good = run(args.build, options)
     if args.write:
         lines = [f"Medians of {args.rounds} rounds on {machine()}.", "",
-                 "| figure | store | beside | ratio | target | |",
+                 "| figure | store | against | ratio | target | |",
                  "| --- | --- | --- | --- | --- | --- |"]
         lines += ["| " + " | ".join(row) + " |" for row in rows]
         put_table(args.write, "store", lines)

@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Measures what TLS adds: GetUser's server CPU over TLS beside the plain one, interleaved.
+"""Measures the cost of TLS: the server's CPU time for GetUser over TLS and without, interleaved.
 
-A figure is the CPU time of the server's whole process tree for one call, between a short and a
-long load of h2load with as many connections: so handshakes are not in it. The server is pinned to
-one core and h2load to another. Exit 1 where a target is missed. make bench-tls calls it.
+A figure is the CPU time of the server's whole process tree per call. It is the difference
+between a short and a long load of h2load with as many connections, so it excludes the
+handshakes. The server is pinned to one core and h2load to another. Exit 1 if a target is missed.
+make bench-tls calls this program.
 """
 import argparse
 import pathlib
@@ -14,7 +15,7 @@ import sys
 
 import measure
 
-SCENARIOS = [  # connections, streams, calls of the long load, TLS at most so many times plain
+SCENARIOS = [  # connections, streams, calls of the long load, largest ratio of TLS to plain
     (10, 100, 600_000, 1.6),
     (1000, 1, 200_000, 2.0),
 ]
@@ -59,7 +60,7 @@ class Bench(measure.Bench):
         return (used[1] - used[0]) / 1000 / (calls - short)
 
     def fill(self, plain, tls):
-        """The same users for both; one of them is asked for."""
+        """Creates the same users on both servers, and prepares a request for one of them."""
         self.client(plain, "batch", 1000)
         user_id = self.client(plain, "list", 1)["first_id"]
         dump, body = (str(pathlib.Path(self.tmp.name) / name) for name in ("dump", "body"))

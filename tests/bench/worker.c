@@ -30,7 +30,7 @@ static void fill(struct worker *worker, unsigned users)
     uint64_t random = 1;
     for (unsigned i = 0; i != users; i++) {
         char body[128];
-        /* username, email, created_at and one role, in wire format */
+        /* Username, email, created_at and one role, in wire format. */
         int len = snprintf(body, sizeof(body),
                            "\x12\x0cuser%08u\x1a\x18user%08u@example.com\x20\x80\xf0\xb8\xce\x06"
                            "\x2a\x04user",
@@ -56,7 +56,7 @@ static void load_tokens(struct worker *worker)
     struct fault fault;
     FILE *file = fdopen(mkstemp(path), "w");
     if (file == NULL)
-        worker_die(path, "cannot be made");
+        worker_die(path, "cannot be created");
     for (int i = 0; i < 999; i++)
         fprintf(file, "%040d-%d others\n", i, i);
     fputs(WORKER_TOKEN " bench\n", file);
@@ -99,7 +99,8 @@ void worker_start(struct worker *worker, const char *segment, unsigned users, ui
         shm_actor_join(&worker->actor, worker->store, SHM_ACTOR_WORKER, 0, &fault) != SHM_OK ||
         shm_counters_open(&worker->counters, segment, names, num_names, &fault) != SHM_OK)
         worker_die("segment", fault.text);
-    /* the mappings are enough: whatever ends this process, no name is left behind */
+    /* The mappings suffice. The name is removed now, so that none remains however this process
+     * ends. */
     char stats[80];
     snprintf(stats, sizeof(stats), "%s.stats", segment);
     shm_unlink(segment);
@@ -107,7 +108,7 @@ void worker_start(struct worker *worker, const char *segment, unsigned users, ui
     worker->loop = h2o_evloop_create();
     struct grpc_config grpc = {
         .max_message_size = 4 << 20,
-        /* a turn of any length, so that instructions do not depend on the clock */
+        /* No time limit for a turn, so that instructions do not depend on the clock. */
         .http2 = {.max_concurrent_streams = 1024,
                   .max_header_list_size = 8192,
                   .turn_us = UINT32_MAX / 1000,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A whole worker inside this process, without its sockets: loop, runtime,
- * service, store, counters. For programs that count or attack what it does.
+ * A whole worker in this process, without its sockets: loop, runtime, service, store, counters. For
+ * programs that count its work or attack it.
  */
 #ifndef ROSTERD_TESTS_BENCH_WORKER_H
 #define ROSTERD_TESTS_BENCH_WORKER_H
@@ -26,21 +26,21 @@ struct worker {
     struct stats_board board;
 };
 
-/** The id of one of the users that worker_start() made. */
+/** Id of one of the users that worker_start() creates. */
 extern uint8_t worker_known_id[SHM_ID_SIZE];
 
-/* What stands in the chain. */
+/* Parts of the chain; bits that can be combined. */
 enum { WORKER_METRICS = 1, WORKER_LOG = 2, WORKER_TOKENS = 4 };
-/** The token that a worker with WORKER_TOKENS knows, one of a thousand. */
+/** The valid token of a worker with WORKER_TOKENS, one of a thousand in its file. */
 #define WORKER_TOKEN "0123456789abcdefghijklmnopqrstuvwxyz-token"
 
-/** Creates the segment, with `users` users of known ids in it, and takes its name away again. Ends
- * the process on failure. */
+/** Creates the segment with `users` users of known ids, and removes its name. Ends the process
+ * on failure. */
 void worker_start(struct worker *worker, const char *segment, unsigned users, uint64_t max_users,
                   unsigned parts);
-/** One turn of its loop, without waiting. */
+/** Runs one turn of the worker's loop, without waiting. */
 void worker_turn(struct worker *worker);
-/** Frees all, the segment with it. */
+/** Frees everything, including the segment. */
 void worker_end(struct worker *worker);
 
 void worker_die(const char *what, const char *why) __attribute__((noreturn));

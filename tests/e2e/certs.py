@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Certificates of a test's own, by the openssl command."""
+"""Creates certificates for a test with the openssl command."""
 import dataclasses
 import pathlib
 import subprocess
@@ -22,10 +22,10 @@ class Pair:
 
 
 class Authority:
-    """Signs what it is asked to; all files lie in one directory."""
+    """A certificate authority that signs any request. All its files lie in one directory."""
 
     def __init__(self, directory, name="ca", parent=None):
-        """@param parent another Authority; None: it is a root"""
+        """@param parent another Authority; None: this one is a root"""
         self.directory = pathlib.Path(directory)
         self.name = name
         if parent:
@@ -45,7 +45,7 @@ class Authority:
         return pair
 
     def sign(self, name, *alternatives, subject=None, dates=(), kind="ec", authority=False):
-        """@param dates as `openssl ca` has them, (not before, not after): 20200101000000Z"""
+        """@param dates (not before, not after) in the format of `openssl ca`: 20200101000000Z"""
         pair = self._pair(name, kind)
         request = self.directory / f"{name}.csr"
         openssl("req", "-utf8", "-new", "-key", pair.key, "-subj", subject or f"/CN={name}",
@@ -76,7 +76,8 @@ class Authority:
                  "-enddate", dates[1], "-extfile", str(extensions), "-notext")
 
     def revoke(self, *pairs, name="list", dates=()):
-        """@return the path of a list that names these; @param dates (from, until), as sign() has"""
+        """@return the path of a revocation list that names these pairs
+        @param dates (from, until), in the format of sign()"""
         serials = [openssl("x509", "-in", pair.certificate, "-noout", "-serial")
                    .strip().removeprefix("serial=") for pair in pairs]
         index = "".join(f"R\t300101000000Z\t200101000000Z\t{serial}\tunknown\t/CN=x\n"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A rosterd of a test's own: started, waited for, and always cleaned up."""
+"""A rosterd for a test: started, waited for, and always cleaned up."""
 import contextlib
 import glob
 import itertools
@@ -24,12 +24,13 @@ SHM_INSPECT = os.environ["SHM_INSPECT"]
 WRITER = os.environ["WRITER"]
 OUT = pathlib.Path(os.environ["E2E_OUT"])
 PROTO = os.environ["E2E_PROTO"]
-START_SECONDS = 30  # an instrumented build on a busy machine
+START_SECONDS = 30  # long enough for an instrumented build on a busy machine
 _number = itertools.count(1)
 
 
 def is_sanitized():
-    """Built with AddressSanitizer: slower, and with memory of its own."""
+    """Whether the server was built with AddressSanitizer, which makes it slower and replaces its
+    malloc."""
     with open(ROSTERD, "rb") as program:
         return b"__asan_init" in program.read()
 
@@ -38,13 +39,13 @@ SANITIZED = is_sanitized()
 
 
 def free_port():
-    """Below 32768, where no outgoing connection takes it meanwhile."""
+    """Returns a free port below 32768, where no outgoing connection takes it meanwhile."""
     while True:
         port = random.randrange(20000, 32000)
         with socket.socket() as four, socket.socket(socket.AF_INET6) as six:
             try:
                 four.bind(("127.0.0.1", port))
-                with contextlib.suppress(OSError):  # no IPv6 here
+                with contextlib.suppress(OSError):  # this host may have no IPv6
                     six.bind(("::1", port))
             except OSError:
                 continue
@@ -52,7 +53,7 @@ def free_port():
 
 
 def wait_for(condition, seconds=10.0, what="condition"):
-    """The first true value of condition()."""
+    """Waits for condition() to become true. Returns its value."""
     end = time.monotonic() + seconds
     while True:
         value = condition()
@@ -71,7 +72,7 @@ def children(pid):
 
 
 def gone(pid):
-    """Ended; whether init has already taken note of it is not our matter."""
+    """Whether the process has ended. A zombie that init has not reaped yet counts as ended."""
     try:
         with open(f"/proc/{pid}/stat", encoding="ascii") as file:
             return file.read().rpartition(")")[2].split()[0] in "ZX"
@@ -80,7 +81,7 @@ def gone(pid):
 
 
 def resident(pid):
-    """Private resident bytes: what the process costs besides the shared segment."""
+    """Returns the private resident bytes: the memory of the process apart from the shared segment."""
     with open(f"/proc/{pid}/status", encoding="ascii") as file:
         return int(re.search(r"^RssAnon:\s+(\d+) kB", file.read(), re.M).group(1)) * 1024
 
@@ -92,7 +93,7 @@ def cpu_seconds(pid):
 
 
 class Rosterd:
-    """One master with its workers. Use as a context manager."""
+    """A master with its workers. Use it as a context manager."""
 
     def __init__(self, *options, workers=2, listen=None, segment=None, start=True):
         name = f"{os.getpid()}-{next(_number)}"  # two runs of pytest share the directory
@@ -112,7 +113,7 @@ class Rosterd:
                 self.clean()
                 raise
 
-    # ---- its life ----
+    # ---- starting and stopping ----
 
     def command(self):
         command = [ROSTERD]
@@ -123,12 +124,13 @@ class Rosterd:
         return command + ["--segment", self.segment] + self.options
 
     def spawn(self, stdout=None):
-        """Without waiting for it to serve. Its standard output is its log, too, or `stdout`."""
+        """Starts the server without waiting until it serves. Its standard output goes to its log,
+        or to `stdout`."""
         env = dict(os.environ, UBSAN_OPTIONS=f"print_stacktrace=1:log_path={self.sanitizer}",
                    ASAN_OPTIONS=f"log_path={self.sanitizer}:quarantine_size_mb=4")
         log = open(self.log_path, "ab")
         with log:
-            # should the tests be killed, the server is to go as well
+            # If the tests are killed, the server must end, too.
             self.process = subprocess.Popen(
                 ["setpriv", "--pdeathsig", "TERM", *self.command()], env=env,
                 stdin=subprocess.DEVNULL, stdout=stdout or log, stderr=log, start_new_session=True)
@@ -145,7 +147,7 @@ class Rosterd:
         return self
 
     def stop(self, how=signal.SIGTERM, seconds=20):
-        """Ends it; @return its exit status, after a look for what it left behind."""
+        """Stops the server and checks that it leaves nothing behind. Returns its exit status."""
         workers = self.worker_pids()
         self.process.send_signal(how)
         status = self.process.wait(seconds)
@@ -155,11 +157,11 @@ class Rosterd:
         return status
 
     def kill_all(self):
-        """-9 for master and workers: nobody gets to tidy up."""
+        """Kills the master and the workers with SIGKILL, so that none of them can tidy up."""
         pids = [self.process.pid, *self.worker_pids()]
         for pid in pids:
             with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGSTOP)  # none may replace another meanwhile
+                os.kill(pid, signal.SIGSTOP)  # so that the master replaces no worker meanwhile
         for pid in pids:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
@@ -182,7 +184,8 @@ class Rosterd:
                 pathlib.Path(address[5:]).unlink(missing_ok=True)
 
     def strangers(self):
-        """What an upgrade started is no child of ours; the segment's name is in its arguments."""
+        """Finds processes that an upgrade started. They are no children of the tests, but the
+        segment's name is in their arguments."""
         for name in filter(str.isdigit, os.listdir("/proc")):
             with contextlib.suppress(FileNotFoundError, ProcessLookupError):
                 words = pathlib.Path(f"/proc/{name}/cmdline").read_bytes().split(b"\0")
@@ -204,7 +207,7 @@ class Rosterd:
         finally:
             self.clean()
 
-    # ---- what is to be seen of it ----
+    # ---- observing the server ----
 
     def log(self):
         return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
@@ -227,14 +230,14 @@ class Rosterd:
         assert done.returncode == status, done
         return json.loads(done.stdout) if done.stdout.lstrip().startswith(("{", "[")) else done
 
-    # ---- clients of it ----
+    # ---- clients of the server ----
 
     def target(self):
         address = self.listen[0]
         return address if not address.startswith("0.0.0.0") else f"127.0.0.1:{self.port}"
 
     def channel(self, *options, target=None):
-        """A connection of its own, not shared with another channel."""
+        """Opens a connection that no other channel shares."""
         channel = grpc.insecure_channel(
             target or self.target(),
             [("grpc.use_local_subchannel_pool", 1), ("grpc.enable_http_proxy", 0), *options])
@@ -254,7 +257,7 @@ class Rosterd:
 
 
 def writer(rosterd, command, *arguments, rate=0):
-    """What tests/e2e/writer says after it has written to the server's segment."""
+    """Runs tests/e2e/writer on the server's segment. Returns what the writer prints."""
     if command == "update":
         arguments += (rate,)
     done = subprocess.run([WRITER, rosterd.segment, command, *map(str, arguments)],
@@ -270,7 +273,7 @@ def requests(count, prefix="user"):
 
 
 def fill(rosterd, users, count):
-    """BatchCreateUsers of many, faster than grpcio would send them."""
+    """Creates many users by BatchCreateUsers, faster than grpcio would send them."""
     with wire.Wire(rosterd.connect()) as connection:
         stream = connection.open("BatchCreateUsers")
         response = connection.upload(stream, b"".join(map(wire.message, users)), seconds=100)
@@ -278,7 +281,7 @@ def fill(rosterd, users, count):
 
 
 def failure(call):
-    """The RpcError that call() must end with."""
+    """Returns the RpcError with which call() must fail."""
     try:
         reply = call()
     except grpc.RpcError as error:
@@ -295,7 +298,7 @@ def expect(call, code, text=None):
 
 
 def read_all(stub, page_size, **metadata):
-    """One listing: its users and the token that it ended with."""
+    """Reads one listing. Returns its users and the token that it ended with."""
     call = stub.ListUsers(pb.ListUsersRequest(page_size=page_size, **metadata), timeout=100)
     users = list(call)
     token = dict(call.trailing_metadata()).get("next-page-token", "")

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Messages and calls of the protos whose Python packages would hide grpcio's own."""
+"""Gives access to the messages and calls of those protos whose generated Python packages would hide
+grpcio's own."""
 import os
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
@@ -18,7 +19,7 @@ def message(name):
 
 
 def method(channel, path):
-    """The callable of "package.Service/Method" on a channel."""
+    """Returns the callable of "package.Service/Method" on a channel."""
     service, _, name = path.partition("/")
     found = _pool.FindServiceByName(service).methods_by_name[name]
     proto = next(m for file in FILES.file for s in file.service for m in s.method

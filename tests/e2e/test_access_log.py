@@ -61,7 +61,7 @@ def read_text(line):
 READERS = {"json": read_json, "text": read_text}
 
 
-def test_a_line_says_it_all(log):
+def test_a_line_has_all_fields(log):
     before = time.time()
     log.stub().CreateUser(pb.CreateUserRequest(username="ada"), timeout=30, metadata=[
         ("x-request-id", "abc-123"), ("traceparent", f"00-{TRACE}-00f067aa0ba902b7-01")])
@@ -79,10 +79,10 @@ def test_a_line_says_it_all(log):
     assert line["bytes_out"] > 40
     assert line["request_id"] == "abc-123" and line["trace_id"] == TRACE
     assert line["token"] is None
-    assert 20 < line["deadline_left"] < 31  # grpcio rounds its time-out up
+    assert 20 < line["deadline_left"] < 31  # grpcio rounds its timeout up
 
 
-def test_streams_are_counted_whole(log):
+def test_all_messages_of_a_stream_are_counted(log):
     stub = log.stub()
     stub.BatchCreateUsers(requests(30))
     list(stub.ListUsers(pb.ListUsersRequest(page_size=20)))
@@ -105,14 +105,14 @@ def test_made_request_ids_are_unique(log):
 @pytest.mark.parametrize("value", ["", "00-xyz", f"00-{'0' * 32}-00f067aa0ba902b7-01",
                                    f"00-{TRACE.upper()}-00f067aa0ba902b7-01", f"00-{TRACE}",
                                    f"00-{TRACE}x-00f067aa0ba902b7-01"])
-def test_a_malformed_traceparent_is_none(log, value):
+def test_a_malformed_traceparent_is_ignored(log, value):
     stub = log.stub()
     expect(lambda: stub.GetUser(pb.GetUserRequest(id="x"), metadata=[("traceparent", value)]),
            grpc.StatusCode.NOT_FOUND)
     assert log.lines(1)[0]["trace_id"] is None
 
 
-def test_errors_and_odd_texts_come_through_whole(log):
+def test_errors_and_unusual_texts_are_logged_in_full(log):
     stub = log.stub()
     odd = 'a"b\\c\n=\t\u00e4\u20ac\U0001f600 d'
     expect(lambda: stub.GetUser(pb.GetUserRequest(id=odd)), grpc.StatusCode.NOT_FOUND)
@@ -130,7 +130,7 @@ def test_errors_and_odd_texts_come_through_whole(log):
     assert log.lines(4)[-1]["request_id"].startswith('"}\\ {"yyy')
 
 
-def test_bytes_that_are_no_utf8_are_told_apart(log):
+def test_bytes_that_are_not_utf8_are_replaced(log):
     with Wire(log.connect()) as connection:
         for odd in (b"a\x80", b"\xff\xc3b"):
             stream = connection.open("GetUser", extra=[(b"x-request-id", odd)])
@@ -139,7 +139,7 @@ def test_bytes_that_are_no_utf8_are_told_apart(log):
     assert [line["request_id"] for line in log.lines(2)] == ["a\ufffd", "\ufffd\ufffdb"]
 
 
-def test_what_http_answers_has_a_line_and_is_counted(log):
+def test_calls_answered_by_http_have_a_line_and_are_counted(log):
     with Wire(log.connect()) as connection:
         for changes in ({"content_type": "text/html"}, {"method": "GET"}, {"grpc_timeout": "soon"}):
             stream = connection.open("GetUser", end=True, **changes)
@@ -159,7 +159,7 @@ def test_what_http_answers_has_a_line_and_is_counted(log):
     wait_for(lambda: log.inspect("stats").get(name) == 2, 10, "two counted")
 
 
-def test_an_abandoned_call_is_told_cancelled(log):
+def test_an_abandoned_call_is_logged_as_cancelled(log):
     over = threading.Event()
     call = log.stub().Chat(m for m in itertools.chain([pb.ChatMessage(text="a")],
                                                       iter(lambda: over.wait(30) or None, None)))
@@ -170,7 +170,7 @@ def test_an_abandoned_call_is_told_cancelled(log):
     assert line["status"] == "Cancelled" and line["messages_in"] == line["messages_out"] == 1
 
 
-def test_all_lines_of_a_load_are_there_and_whole(log):
+def test_no_line_of_a_load_is_lost_or_torn(log):
     count = 400 if SANITIZED else 3000
     stubs = [log.stub() for _ in range(4)]
 
@@ -188,7 +188,7 @@ def test_all_lines_of_a_load_are_there_and_whole(log):
     assert len({line["request_id"] for line in lines}) == 4 * count
 
 
-def test_without_a_file_it_goes_to_standard_error(start):
+def test_without_a_file_the_log_goes_to_standard_error(start):
     rosterd = start("--access-log", "on")
     rosterd.stub().CreateUser(pb.CreateUserRequest(username="ada"))
     rosterd.wait_log(r"method=/userservice.UserService/CreateUser status=OK")

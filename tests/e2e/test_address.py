@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""The segment lies at one address in every process: what if something is there already?"""
+"""The segment lies at the same address in every process: tests of what happens if that address is
+taken."""
 import os
 import pathlib
 import subprocess
@@ -8,7 +9,7 @@ import pytest
 
 import harness
 
-# Takes a page of the segment's range in the first starts of the program.
+# A library that takes a page of the segment's range in the first TAKEN starts of the program.
 TAKER = """
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -39,7 +40,7 @@ def spawn(taker, starts, segment):
 
 
 @pytest.mark.parametrize("starts", [1, 3])
-def test_taken_address_is_escaped_by_starting_over(taker, starts):
+def test_taken_address_makes_the_program_start_over(taker, starts):
     segment = f"/rosterd-address-{os.getpid()}"
     process = spawn(taker, starts, segment)
     try:
@@ -47,7 +48,7 @@ def test_taken_address_is_escaped_by_starting_over(taker, starts):
             if "Server started" in line:
                 break
         else:
-            pytest.fail("it did not start")
+            pytest.fail("the server did not start")
         process.terminate()
         process.communicate(timeout=20)
         assert process.returncode == 0

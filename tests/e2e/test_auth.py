@@ -52,16 +52,16 @@ def test_every_kind_of_call_needs_a_token(stub):
     bearer(TOKEN.upper()), bearer(TOKEN, "Basic"), [("authorization", TOKEN)],
     [("x-authorization", f"Bearer {TOKEN}")],
     bearer("x" * 5000), bearer("tests")])
-def test_another_token_is_none(stub, metadata):
+def test_an_unknown_token_is_refused(stub, metadata):
     error = expect(lambda: stub.CreateUser(CREATE, metadata=metadata), UNAUTHENTICATED)
     assert error.details() == "Invalid token"
 
 
-def test_scheme_is_found_in_any_case(stub):
+def test_scheme_is_accepted_in_any_case(stub):
     stub.CreateUser(CREATE, metadata=bearer(TOKEN, "bEARER"))
 
 
-def test_unknown_methods_tell_nothing_without_a_token(server):
+def test_unknown_methods_reveal_nothing_without_a_token(server):
     call = server.channel().unary_unary("/userservice.UserService/Nothing")
     assert expect(lambda: call(b""), UNAUTHENTICATED).details() == "Invalid token"
     expect(lambda: call(b"", metadata=bearer(TOKEN)), grpc.StatusCode.UNIMPLEMENTED)
@@ -71,7 +71,7 @@ def test_unknown_methods_tell_nothing_without_a_token(server):
     {"content_type": "text/html"}, {"content_type": None}, {"method": "GET"}, {"method": "HEAD"},
     {"grpc_timeout": "soon"}, {"grpc_encoding": "snappy"}])
 @pytest.mark.parametrize("path", ["GetUser", "Nothing", "/favicon.ico"])
-def test_what_is_wrong_with_a_request_is_told_after_the_token(server, path, changes):
+def test_the_token_is_checked_before_the_rest_of_a_request(server, path, changes):
     with Wire(server.connect()) as connection:
         plain = connection.wait(connection.open("GetUser", end=True))
         odd = connection.wait(connection.open(path, end=True, **changes))
@@ -99,7 +99,7 @@ def test_refused_calls_are_counted(server, stub):
     assert server.inspect("stats")[name] == before + 5
 
 
-def test_tokens_are_nowhere_to_be_seen(start):
+def test_tokens_appear_in_no_output(start):
     secret = "never-to-be-seen-anywhere-1234"
     path, log = token_file("tokens-secret", f"{secret} tests\n", 0o644), OUT / "access-secret.log"
     rosterd = start("--auth-token-file", path, "--access-log", "on", "--access-log-file", str(log))
@@ -117,12 +117,12 @@ def test_tokens_are_nowhere_to_be_seen(start):
     ("twice", f"{TOKEN} a\n{TOKEN} b\n", "line 2: the token is there already"),
     ("binary", b"\0\1\2\xff" * 100, "line 1: a token is visible ASCII"),
 ])
-def test_a_bad_file_ends_the_start_and_is_named(name, text, fault):
+def test_a_bad_token_file_prevents_the_start_and_is_named(name, text, fault):
     path = token_file(f"tokens-{name}", text)
     refused(path, f"rosterd: auth-token-file: {path}", fault)
 
 
-def test_a_missing_file_or_a_directory_ends_the_start(tmp_path):
+def test_a_missing_token_file_or_a_directory_prevents_the_start(tmp_path):
     refused(str(tmp_path / "none"), "none: No such file or directory")
     refused(str(tmp_path), "it is no regular file")
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""shm-inspect's writing commands beside a live server: dump, load, delete, set-roles."""
+"""shm-inspect's commands that write, used while a server runs: dump, load, delete, set-roles."""
 import json
 import signal
 import subprocess
@@ -35,7 +35,7 @@ def write_lines(name, users):
 
 
 def dump(rosterd):
-    """Returns the users of a dump; asserts that the dump is whole."""
+    """Returns the users of a dump. Asserts that the dump is complete."""
     done = subprocess.run([SHM_INSPECT, "--segment", rosterd.segment, "dump"],
                           capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
@@ -104,7 +104,7 @@ def test_a_dump_restores_the_users_of_a_server_that_lost_its_segment(start):
     assert listed(stub) == before
 
 
-def test_a_dead_servers_segment_is_loaded_and_served_by_the_next(start):
+def test_users_loaded_into_a_dead_servers_segment_are_served_by_the_next(start):
     rosterd = start(workers=1)
     rosterd.kill_all()
     users = [record(i) for i in range(1000)]
@@ -127,13 +127,13 @@ def test_the_largest_user_is_loaded_and_served(start):
     assert listed(stub) == [as_message(user)]
 
 
-def test_changes_are_served_at_once_and_a_paused_listing_sees_the_old(start):
+def test_changes_are_served_at_once_and_a_paused_listing_keeps_its_snapshot(start):
     rosterd = start(workers=2)
     stub = rosterd.stub()
     users = [record(i) for i in range(5000)]
     rosterd.inspect("load", write_lines("paused.jsonl", users))
 
-    # a listing that its flow-control window stops after the first users
+    # A listing that its flow-control window stops after the first users.
     held = Wire(rosterd.connect(), credit=False).wait_ready()
     listing = held.open("ListUsers")
     held.data(listing, message(pb.ListUsersRequest(page_size=5000)))
@@ -147,7 +147,7 @@ def test_changes_are_served_at_once_and_a_paused_listing_sees_the_old(start):
     counts = rosterd.inspect("load", write_lines("changes.jsonl", [changed, new]))
     assert (counts["inserted"], counts["updated"]) == (1, 1)
 
-    for _ in range(4):  # each call may reach another worker
+    for _ in range(4):  # each call may reach a different worker
         fresh = rosterd.stub()
         assert list(fresh.GetUser(pb.GetUserRequest(id=last["id"])).roles) == ["auditor", "admin"]
         expect(lambda s=fresh: s.GetUser(pb.GetUserRequest(id=gone["id"])), NOT_FOUND)
@@ -163,7 +163,7 @@ def test_changes_are_served_at_once_and_a_paused_listing_sees_the_old(start):
     assert old == [as_message(user) for user in users]
 
 
-def test_dumps_beside_clients_are_whole_and_grow(start):
+def test_dumps_during_creations_are_complete_and_grow(start):
     rosterd = start(workers=2)
     stop = threading.Event()
 
@@ -184,11 +184,11 @@ def test_dumps_beside_clients_are_whole_and_grow(start):
         stop.set()
         client.join()
     for earlier, later in zip(dumps, dumps[1:]):
-        assert later[:len(earlier)] == earlier  # each listing starts with the users of the one before
+        assert later[:len(earlier)] == earlier  # each starts with the previous one
     assert len(dumps[-1]) > len(dumps[0])
 
 
-def test_a_load_that_is_killed_beside_a_server_goes_on(start):
+def test_a_load_that_was_killed_can_be_continued(start):
     rosterd = start(workers=2)
     users = [record(i) for i in range(30000)]
     path = write_lines("killed.jsonl", users)
@@ -207,7 +207,7 @@ def test_a_load_that_is_killed_beside_a_server_goes_on(start):
     assert loaded == [as_message(user) for user in users]
 
 
-def test_unique_names_hold_against_a_load_and_free_themselves_with_a_delete(start):
+def test_a_load_respects_unique_names_and_a_delete_frees_them(start):
     rosterd = start("--unique", "username,email", workers=2)
     stub = rosterd.stub()
     taken = stub.CreateUser(pb.CreateUserRequest(username="ada", email="ada@example.org"))

@@ -33,7 +33,7 @@ def spread(rosterd, count):
         return sorted(after[pid] - before[pid] for pid in rosterd.worker_pids())
 
 
-def test_eight_connections_on_four_workers_are_two_each(start):
+def test_eight_connections_on_four_workers_are_spread_evenly(start):
     rosterd = start(workers=4)
     empty = connections_of(rosterd)
     for _ in range(20):
@@ -41,7 +41,7 @@ def test_eight_connections_on_four_workers_are_two_each(start):
         wait_for(lambda: connections_of(rosterd) == empty, 10, "all closed")
 
 
-def test_eight_at_once_are_two_each(start):
+def test_eight_simultaneous_connections_are_spread_evenly(start):
     rosterd = start(workers=4)
     before = connections_of(rosterd)
     for _ in range(20):

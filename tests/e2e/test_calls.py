@@ -22,7 +22,7 @@ def create(stub, username="ann", email="ann@example.org", password="secret"):
 
 # ---- CreateUser and GetUser ----
 
-def test_created_user_is_returned_whole(stub):
+def test_created_user_is_returned_with_all_fields(stub):
     before = int(time.time())
     user = create(stub)
     assert re.fullmatch(UUID4, user.id)
@@ -32,7 +32,7 @@ def test_created_user_is_returned_whole(stub):
 
 def test_created_user_is_found_on_every_connection(server, stub):
     user = create(stub, "bob")
-    for _ in range(8):  # whichever worker serves it
+    for _ in range(8):  # any worker may serve the call
         assert server.stub().GetUser(pb.GetUserRequest(id=user.id)) == user
 
 
@@ -58,8 +58,8 @@ def test_unknown_id_is_not_found_by_name(stub, id):
     assert error.details() == f"User {id} not found"
 
 
-def test_errors_one_after_the_other_never_end_the_connection(start):
-    """grpcio sends a WINDOW_UPDATE with each call, also where the reply has no body to make up for."""
+def test_consecutive_errors_do_not_end_the_connection(start):
+    """grpcio sends a WINDOW_UPDATE with each call, even if the reply has no body."""
     rosterd = start(workers=1)
     stub = rosterd.stub()
     for _ in range(600 if SANITIZED else 6000):
@@ -68,14 +68,14 @@ def test_errors_one_after_the_other_never_end_the_connection(start):
     assert stats["rosterd_connections_accepted_total"] == 1
 
 
-def test_id_of_128_bytes_is_shown_whole(stub):
+def test_id_of_128_bytes_is_quoted_in_full(stub):
     error = failure(lambda: stub.GetUser(pb.GetUserRequest(id="x" * 128)))
     assert error.details() == f"User {'x' * 128} not found"
 
 
 @pytest.mark.parametrize("id", ["x" * 129, "é" * 65, "x" + "€" * 500, "\U0001f600" * 40,
                                 "y" * 100000])
-def test_longer_id_is_cut_at_a_character(stub, id):
+def test_longer_id_is_cut_between_characters(stub, id):
     error = failure(lambda: stub.GetUser(pb.GetUserRequest(id=id)))
     assert error.code() == grpc.StatusCode.NOT_FOUND
     shown = re.fullmatch(r"User (.*)\.\.\. not found", error.details(), re.S).group(1)
@@ -84,13 +84,13 @@ def test_longer_id_is_cut_at_a_character(stub, id):
 
 
 @pytest.mark.parametrize("username", ["u", "ü" * 127, "x" * 255, "two words", "\U0001f600"])
-def test_good_usernames(stub, username):
+def test_valid_usernames(stub, username):
     user = create(stub, username)
     assert stub.GetUser(pb.GetUserRequest(id=user.id)).username == username
 
 
 @pytest.mark.parametrize("email", ["a@b", "a@" + "b" * 252, "ü@ü"])
-def test_good_emails(stub, email):
+def test_valid_emails(stub, email):
     assert create(stub, email=email).email == email
 
 
@@ -118,7 +118,7 @@ def test_password_of_1024_bytes_is_accepted(stub):
     ("CreateUser", b"\x0a\x02\xff\xfe", "username"),
     ("CreateUser", b"\x0a\x01a\x12\x02\x80b", "email"),
     ("CreateUser", b"\x0a\x01a\x1a\x02\x80b", "password")])
-def test_string_that_is_no_utf8_is_an_error_naming_the_field(server, method, bytes_, field):
+def test_string_that_is_not_utf8_is_an_error_naming_the_field(server, method, bytes_, field):
     call = server.channel().unary_unary(SERVICE + method)
     expect(lambda: call(bytes_), INTERNAL, field)
 
@@ -162,12 +162,12 @@ def test_unary_without_deadline_and_with_one(stub):
 
 # ---- BatchCreateUsers ----
 
-def test_batch_of_none(stub):
+def test_empty_batch(stub):
     result = stub.BatchCreateUsers(iter([]))
     assert (result.created, list(result.errors)) == (0, [])
 
 
-def test_batch_counts_good_ones_and_names_the_bad_by_position(server, stub):
+def test_batch_counts_valid_users_and_names_invalid_ones_by_position(server, stub):
     good = list(requests(5, "batch"))
     bad = [pb.CreateUserRequest(username=""), pb.CreateUserRequest(username="x", email="nope"),
            pb.CreateUserRequest(username="x", password="p" * 1025)]
@@ -179,7 +179,7 @@ def test_batch_counts_good_ones_and_names_the_bad_by_position(server, stub):
         assert re.search(rf"\b{position}\b", line) and field in line, line
 
 
-def test_batch_reports_1000_bad_ones_and_counts_the_rest(stub):
+def test_batch_reports_1000_invalid_users_and_counts_the_rest(stub):
     result = stub.BatchCreateUsers(pb.CreateUserRequest() for _ in range(1234))
     assert result.created == 0
     assert len(result.errors) == 1001
@@ -187,7 +187,7 @@ def test_batch_reports_1000_bad_ones_and_counts_the_rest(stub):
     assert result.errors[1000] == "and 234 more"
 
 
-def test_batch_of_exactly_1000_bad_ones_has_no_more_line(stub):
+def test_batch_of_exactly_1000_invalid_users_has_no_summary_line(stub):
     result = stub.BatchCreateUsers(pb.CreateUserRequest() for _ in range(1000))
     assert len(result.errors) == 1000
     assert "more" not in result.errors[-1]
@@ -204,7 +204,7 @@ def test_batch_of_10000_messages(start):
         assert len({user.id for user in users}) == 10000
 
 
-def test_batch_with_a_string_that_is_no_utf8_ends_with_an_error(server):
+def test_batch_with_a_string_that_is_not_utf8_ends_with_an_error(server):
     call = server.channel().stream_unary(SERVICE + "BatchCreateUsers")
     expect(lambda: call(iter([b"\x0a\x01a", b"\x0a\x01\xff"])), INTERNAL, "username")
 
@@ -220,7 +220,7 @@ def test_batch_cancelled_midway_keeps_what_was_created(start):
                 time.sleep(0.01)
         call = stub.BatchCreateUsers.future(half())
         end = time.monotonic() + 20
-        # it commits 256 at a time, and what is left at its end
+        # The batch commits 256 users at a time, and the rest at its end.
         wait_for(lambda: len(read_all(stub, 2000)[0]) >= 768, 20, "commits of the batch")
         time.sleep(1)
         call.cancel()

@@ -42,7 +42,7 @@ def test_each_message_is_echoed_at_once(stub):
     assert chat.call.code() == grpc.StatusCode.OK
 
 
-def test_nothing_said_is_a_good_chat(stub):
+def test_chat_without_messages_succeeds(stub):
     assert list(stub.Chat(iter([]))) == []
 
 
@@ -51,19 +51,19 @@ def test_10000_messages_come_back_in_order(stub):
     assert [reply.text for reply in stub.Chat(sent)] == [f"Echo: {i}" for i in range(10000)]
 
 
-def test_nul_is_echoed_whole(stub):
+def test_text_with_nul_is_echoed_unchanged(stub):
     chat = Conversation(stub)
     assert chat.say("a\0b\0").text == "Echo: a\0b\0"
     chat.half_close()
 
 
-def test_no_utf8_is_an_error_naming_the_field(server):
+def test_text_that_is_not_utf8_is_an_error_naming_the_field(server):
     call = server.channel().stream_stream(SERVICE + "Chat")
     expect(lambda: list(call(iter([b"\x12\x02\xc3\x28"]))), grpc.StatusCode.INTERNAL, "text")
     expect(lambda: list(call(iter([b"\x0a\x01\xff"]))), grpc.StatusCode.INTERNAL, "user_id")
 
 
-def test_deadline_ends_a_quiet_chat(stub):
+def test_deadline_ends_an_idle_chat(stub):
     chat = Conversation(stub, timeout=0.5)
     assert chat.say("a").text == "Echo: a"
     started = time.monotonic()
@@ -72,7 +72,7 @@ def test_deadline_ends_a_quiet_chat(stub):
     chat.half_close()
 
 
-def test_cancelled_chats_leave_the_connection_good(stub):
+def test_connection_survives_cancelled_chats(stub):
     for _ in range(100):
         chat = Conversation(stub)
         chat.say("x")
@@ -81,7 +81,7 @@ def test_cancelled_chats_leave_the_connection_good(stub):
     assert Conversation(stub).say("still").text == "Echo: still"
 
 
-def test_lost_connection_costs_the_others_nothing(server):
+def test_lost_connection_does_not_disturb_others(server):
     stays = Conversation(server.stub())
     stays.say("a")
     for _ in range(10):
@@ -96,7 +96,7 @@ def test_lost_connection_costs_the_others_nothing(server):
 
 def test_1000_idle_chats_stay_open_while_getuser_is_answered(start):
     with start(workers=1) as rosterd:
-        # announced limits are respected by the client: as many connections as it takes
+        # The client respects the announced limits and opens as many connections as it needs.
         stubs = [rosterd.stub() for _ in range(20)]
         chats = [Conversation(stubs[i % 20]) for i in range(40)]
         for chat in chats:
@@ -107,7 +107,7 @@ def test_1000_idle_chats_stay_open_while_getuser_is_answered(start):
         replies = [chat.say("in") for chat in chats[40:]]
         assert {reply.text for reply in replies} == {"Echo: in"}
         if not SANITIZED:
-            # 4 KiB a stream, and the 20 connections' own buffers were there before
+            # At most 4 KiB per stream; the buffers of the 20 connections were allocated before.
             assert (resident(pid) - few) / 960 < 4096
         busy = rosterd.stub()
         user = busy.CreateUser(pb.CreateUserRequest(username="busy"))
@@ -133,7 +133,7 @@ def test_many_clients_at_once(server):
                 sent = [pb.ChatMessage(text=f"{number} {i} {k}") for k in range(20)]
                 got = [reply.text for reply in stub.Chat(iter(sent))]
                 assert got == ["Echo: " + message.text for message in sent]
-        except Exception as error:  # shown by the main thread
+        except Exception as error:  # the main thread reports it
             errors.append(error)
     threads = [threading.Thread(target=talk, args=(i,)) for i in range(6)]
     for thread in threads:

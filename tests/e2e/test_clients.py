@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Clients that nobody here wrote: grpcurl, ghz, h2load, h2spec."""
+"""Independent clients: grpcurl, ghz, h2load, h2spec."""
 import json
 import re
 import shutil
@@ -36,14 +36,14 @@ def run(*command, status=0, **settings):
 
 
 class Counts:
-    """How much the server's own counts, by method and status, have grown since this was made."""
+    """The growth of the server's own counters, by method and status, since this object was made."""
 
     def __init__(self, server):
         self.server = server
         self.before = self.read()
 
     def read(self):
-        # rows end with their worker's turn: ask until two answers agree
+        # Workers publish counts at the end of a turn: ask until two answers agree.
         last = None
         while True:
             now = self.server.inspect("stats")
@@ -83,7 +83,7 @@ def test_grpcurl_creates_and_gets(server):
     assert got == created
 
 
-def test_grpcurl_is_told_of_errors(server):
+def test_grpcurl_shows_errors(server):
     _, done = grpcurl(server, "GetUser", '{"id":"nobody"}', status=None)
     assert done.returncode != 0
     assert "NotFound" in done.stderr and "User nobody not found" in done.stderr
@@ -138,7 +138,7 @@ def test_ghz_gets_nothing_but_ok(server, user, method, share):
     assert counts.handled(method) == {"OK": count}
 
 
-def test_ghz_counts_what_is_not_found(server):
+def test_ghz_counts_not_found_errors(server):
     counts = Counts(server)
     report = ghz(server, "GetUser", {"id": "nobody"}, 500)
     assert report["statusCodeDistribution"] == {"NotFound": 500}
@@ -197,7 +197,7 @@ def test_h2load_of_streaming_calls(server, stub, method):
     elif method == "BatchCreateUsers":
         assert data == count * (5 + pb.BatchResult(created=20).ByteSize())
     else:
-        # a timestamp in ms has six bytes for the next centuries
+        # a timestamp in ms takes six bytes for centuries to come
         echo = pb.ChatMessage(user_id="server", text="Echo: 0000", timestamp=1 << 41)
         assert data == count * 100 * (5 + echo.ByteSize())
 
@@ -206,7 +206,7 @@ def test_h2load_of_streaming_calls(server, stub, method):
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("path", ["/", PATH + "GetUser"])
-def test_h2spec_has_none_failed_and_none_skipped(start, path):
+def test_h2spec_passes_without_failures_or_skips(start, path):
     with start() as rosterd:
         report = OUT / f"run-h2spec-{'root' if path == '/' else 'method'}.junit.xml"
         pids = rosterd.worker_pids()

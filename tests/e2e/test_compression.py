@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""gzip and deflate both ways: by grpcio, which speaks both, and byte by byte."""
+"""gzip and deflate in both directions: with grpcio, which supports both, and byte by byte."""
 import gzip
 import re
 import struct
@@ -28,13 +28,13 @@ def frame(body, flag=1):
 
 
 def peak(pid):
-    """The most that was ever resident, in bytes."""
+    """Returns the peak of resident memory in bytes."""
     with open(f"/proc/{pid}/status", encoding="ascii") as file:
         return int(re.search(r"^VmHWM:\s+(\d+) kB", file.read(), re.M).group(1)) * 1024
 
 
 def parts(data):
-    """[(flag, body)] of a stream's bytes."""
+    """Splits a stream's bytes into [(flag, body)]."""
     found = []
     while data:
         flag, length = struct.unpack(">BI", data[:5])
@@ -73,7 +73,7 @@ def test_a_compressed_request_in_pieces(server, encoding, size):
         assert flag == 0 and pb.ChatMessage.FromString(reply).text == "Echo: " + "abc" * 1000
 
 
-def test_flags_are_mixed_on_a_stream(server):
+def test_a_stream_may_mix_compressed_and_plain_messages(server):
     with Wire(server.connect()) as connection:
         stream = connection.open("BatchCreateUsers", grpc_encoding="gzip")
         body = b"".join(frame(gzip.compress(user.SerializeToString())) if i % 2 else message(user)
@@ -94,7 +94,7 @@ GOOD = pb.GetUserRequest(id="x").SerializeToString()
 
 
 @pytest.mark.parametrize("encoding", PACK)
-def test_what_is_not_its_encoding_is_an_error(server, encoding):
+def test_data_that_is_not_in_its_encoding_is_an_error(server, encoding):
     packed = PACK[encoding](GOOD)
     other = PACK["deflate" if encoding == "gzip" else "gzip"](GOOD)
     for body in (b"", b"\0", packed[:-1], packed + b"\0", packed + packed[:-1], packed + other,
@@ -104,13 +104,13 @@ def test_what_is_not_its_encoding_is_an_error(server, encoding):
     assert status_of(server, frame(packed), encoding)[0] == 5
 
 
-def test_a_flag_without_an_encoding_is_an_error(server):
+def test_a_compressed_flag_without_an_encoding_is_an_error(server):
     for encoding in (None, "identity"):
         code, text, _ = status_of(server, frame(gzip.compress(GOOD)), encoding)
         assert code == 13 and "without a grpc-encoding" in text
 
 
-def test_an_unknown_encoding_is_told_the_known_ones(server):
+def test_an_unknown_encoding_is_answered_with_the_supported_ones(server):
     code, _, trailers = status_of(server, frame(GOOD, 0), "snappy")
     assert code == 12 and trailers["grpc-accept-encoding"] == "identity,gzip,deflate"
 
@@ -132,9 +132,9 @@ def test_gzip_of_several_members_is_one_message(server):
 
 # ---- bombs ----
 
-@pytest.mark.unsanitized  # its memory is another
+@pytest.mark.unsanitized  # its memory is the sanitizer's
 @pytest.mark.parametrize("field", [b"\x78\0", b"\x7d1234", b"\x7b\x7c", b"\x0a\0", b"\x08\0"])
-def test_many_small_fields_in_a_few_bytes_cost_what_they_inflate_to(server, field):
+def test_many_small_fields_in_few_bytes_count_with_their_inflated_size(server, field):
     pid, = server.worker_pids()
     bomb = gzip.compress(field * ((4 << 20) // len(field)))
     most = peak(pid)
@@ -142,14 +142,14 @@ def test_many_small_fields_in_a_few_bytes_cost_what_they_inflate_to(server, fiel
         for _ in range(5):
             cpu = cpu_seconds(pid)
             assert connection.call("GetUser", frame(bomb), grpc_encoding="gzip").grpc_status \
-                == 8  # more than what was sent may become
+                == 8  # RESOURCE_EXHAUSTED: it inflates to more than is allowed
             assert cpu_seconds(pid) - cpu < 0.1
     assert peak(pid) - most < (8 << 20) + (1 << 20)
 
 @pytest.mark.parametrize("encoding", PACK)
-def test_a_bomb_stops_at_the_limit(server, encoding):
+def test_a_decompression_bomb_stops_at_the_limit(server, encoding):
     pid, = server.worker_pids()
-    # a gigabyte of zeros in a megabyte
+    # A gigabyte of zeros, compressed to a megabyte.
     make = zlib.compressobj(9, zlib.DEFLATED, 31 if encoding == "gzip" else 15)
     bomb = b"".join(make.compress(bytes(1 << 20)) for _ in range(1024)) + make.flush()
     memory, cpu = resident(pid), cpu_seconds(pid)
@@ -167,19 +167,19 @@ def test_a_bomb_stops_at_the_limit(server, encoding):
              >= 3, 10, "they are counted")
 
 
-@pytest.mark.unsanitized  # its memory is another
-def test_memory_of_a_large_message_is_given_back(start):
+@pytest.mark.unsanitized  # its memory is the sanitizer's
+def test_memory_of_a_large_message_is_released(start):
     rosterd = start(workers=1)
     pid, = rosterd.worker_pids()
     assert status_of(rosterd, frame(gzip.compress(GOOD)), "gzip")[0] == 5
     before = resident(pid)
     bomb = gzip.compress(pb.GetUserRequest(id="a" * (4_000_000)).SerializeToString())
     assert status_of(rosterd, frame(bomb), "gzip")[0] == 5
-    assert resident(pid) - before > 3 << 20  # for the next
-    wait_for(lambda: resident(pid) - before < 1 << 20, 10, "nobody needs it any more")
+    assert resident(pid) - before > 3 << 20  # kept for the next message
+    wait_for(lambda: resident(pid) - before < 1 << 20, 10, "the memory to be released")
 
 
-def test_what_inflates_to_the_limit_exactly_is_read(server):
+def test_a_message_that_inflates_to_exactly_the_limit_is_read(server):
     text = pb.GetUserRequest(id="a" * ((4 << 20) - 5))
     assert len(text.SerializeToString()) == 4 << 20
     expect(lambda: server.stub().GetUser(text, compression=grpc.Compression.Gzip),
@@ -203,7 +203,7 @@ def chat(server, accept, *texts):
 @pytest.mark.parametrize("accept, chosen", [
     ("identity, deflate, gzip", "gzip"), ("gzip", "gzip"), ("identity,deflate", "deflate"),
     ("deflate", "deflate"), ("identity", None), (None, None), ("snappy", None), ("", None)])
-def test_a_reply_is_compressed_as_the_client_takes_it(server, accept, chosen):
+def test_a_reply_is_compressed_as_the_client_accepts_it(server, accept, chosen):
     encoding, messages = chat(server, accept, "a", "b" * 5000, "c" * 500, "d" * 50000)
     assert encoding == chosen
     assert [flag for flag, _ in messages] == ([0, 1, 0, 1] if chosen else [0, 0, 0, 0])
@@ -214,7 +214,7 @@ def test_a_reply_is_compressed_as_the_client_takes_it(server, accept, chosen):
         assert len(messages[3][1]) < 1000
 
 
-def test_what_was_inflated_a_hundredfold_is_not_compressed_again(server):
+def test_a_request_inflated_a_hundredfold_gets_an_uncompressed_reply(server):
     with Wire(server.connect()) as connection:
         for text, flag in (("z" * 16000, 1), ("z" * 1000000, 0), ("z" * 1000000 + "no", 0)):
             packed = gzip.compress(pb.ChatMessage(text=text).SerializeToString())
@@ -222,7 +222,7 @@ def test_what_was_inflated_a_hundredfold_is_not_compressed_again(server):
             response = connection.upload(stream, frame(packed))
             ((how, _),) = parts(response.data)
             assert how == flag
-        # as people write: each byte was four or so
+        # Like ordinary text: about four times as long as its compressed form.
         text = " ".join(f"{i * 7919 % 100003}" for i in range(20000))
         stream = connection.open("Chat", grpc_encoding="gzip", grpc_accept_encoding="gzip")
         response = connection.upload(
@@ -231,13 +231,13 @@ def test_what_was_inflated_a_hundredfold_is_not_compressed_again(server):
         assert how == 1 and pb.ChatMessage.FromString(gzip.decompress(body)).text[6:] == text
 
 
-def test_a_reply_that_does_not_get_smaller_goes_as_it_is(start):
+def test_a_reply_that_does_not_shrink_is_sent_uncompressed(start):
     rosterd = start("--compression-min-size", "0", workers=1)
     encoding, messages = chat(rosterd, "gzip", "a", "a" * 200)
     assert encoding == "gzip" and [flag for flag, _ in messages] == [0, 1]
 
 
-def test_a_small_unary_reply_says_nothing_of_an_encoding(server):
+def test_a_small_unary_reply_has_no_grpc_encoding(server):
     user = server.stub().CreateUser(pb.CreateUserRequest(username="small"))
     with Wire(server.connect()) as connection:
         response = connection.call("GetUser", message(pb.GetUserRequest(id=user.id)),
@@ -245,14 +245,14 @@ def test_a_small_unary_reply_says_nothing_of_an_encoding(server):
         assert "grpc-encoding" not in response.headers and parts(response.data)[0][0] == 0
 
 
-def test_the_option_chooses(start):
+def test_the_option_selects_the_encodings(start):
     for options, chosen in ((["--compression", "off"], None),
                             (["--compression", "deflate"], "deflate"),
                             (["--compression-min-size", "0"], "gzip")):
         rosterd = start(*options, workers=1)
         encoding, messages = chat(rosterd, "gzip,deflate", "x" * 2000)
         assert encoding == chosen and messages[0][0] == (chosen is not None)
-        # requests are read whatever is sent
+        # Requests are decompressed regardless of the option.
         assert status_of(rosterd, frame(gzip.compress(GOOD)), "gzip")[0] == 5
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The configuration as its operator works with it: files, checks, dumps."""
+"""The configuration from the operator's view: files, checks, dumps."""
 import os
 import re
 import subprocess
@@ -47,11 +47,11 @@ def check(text, tmp_path, *arguments, status=1):
     ("tls-certificate = /no/c\ntls-key = /no/k", "tls-certificate: /no/c: "),
     ("tls-certificate = /no/c", "tls-key: a tls-certificate has no tls-key"),
 ])
-def test_check_names_what_is_wrong_and_changes_nothing(tmp_path, text, said):
+def test_check_names_the_fault_and_changes_nothing(tmp_path, text, said):
     assert check(text, tmp_path).startswith(f"rosterd: {said}")
 
 
-def test_check_looks_into_certificates(tmp_path):
+def test_check_reads_certificates(tmp_path):
     authority = certs.Authority(tmp_path)
     one, other = authority.sign("one"), authority.sign("other")
     assert check(f"tls-certificate = {one.certificate}\ntls-key = {one.key}\n", tmp_path,
@@ -60,13 +60,13 @@ def test_check_looks_into_certificates(tmp_path):
     assert said.startswith("rosterd: tls-key: ")
 
 
-def test_check_is_content_beside_the_running_server(start, tmp_path):
+def test_check_passes_while_a_server_runs(start, tmp_path):
     server = start()
     text = "".join(f"listen = {address}\n" for address in server.listen)
     assert check(text + f"segment = {server.segment}\n", tmp_path, status=0) == ""
 
 
-def test_unreadable_file_is_told(tmp_path):
+def test_unreadable_file_is_reported(tmp_path):
     if os.geteuid() != 0:
         pytest.skip("only root can become another")
     path = tmp_path / "rosterd.conf"
@@ -75,7 +75,7 @@ def test_unreadable_file_is_told(tmp_path):
     done = subprocess.run(["setpriv", "--reuid", "65534", "--clear-groups", ROSTERD, "--config",
                            path, "--check-config"], capture_output=True, text=True, timeout=30)
     assert done.returncode != 0
-    if "setpriv" not in done.stderr:  # nobody may not even reach the program
+    if "setpriv" not in done.stderr:  # the user nobody may not even reach the program
         assert re.fullmatch(r"rosterd: config: \S+: Permission denied\n", done.stderr)
 
 
@@ -114,7 +114,7 @@ def test_log_file_is_reopened_by_usr1(start, tmp_path):
     call(server)
     server.process.send_signal(10)
     wait_for(lambda: have_open(server, access))
-    # a worker that is made later writes to the new one, too
+    # A worker that starts later writes to the new file, too.
     os.kill(server.worker_pids()[0], 9)
     wait_for(lambda: "killed by signal 9" in log.read_text())
     wait_for(lambda: len(server.worker_pids()) == 2 and have_open(server, access))
@@ -128,7 +128,7 @@ def test_log_file_is_reopened_by_usr1(start, tmp_path):
 
 
 def have_open(server, path):
-    """All workers, this very file: not one that had its name."""
+    """Whether all workers have this file open, not another one that had its name before."""
     for pid in server.worker_pids():
         try:
             names = [os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")]
@@ -172,7 +172,7 @@ def serves(server):
     return True
 
 
-def test_nobody_waits_for_a_log_that_is_a_full_pipe(start):
+def test_a_full_pipe_as_log_blocks_no_process(start):
     server = start()
     server.stop()
     read, write = os.pipe()
@@ -186,8 +186,8 @@ def test_nobody_waits_for_a_log_that_is_a_full_pipe(start):
                                       stdin=subprocess.DEVNULL, stderr=write, start_new_session=True)
     os.close(write)
     wait_for(lambda: serves(server), 30)
-    time.sleep(1)  # the master has heard of all its workers, and nobody could be told
-    os.kill(server.worker_pids()[0], 9)  # the obituary is a line, too
+    time.sleep(1)  # the master has got lines of all its workers, and could not write them
+    os.kill(server.worker_pids()[0], 9)  # the report of the death is a line, too
     for _ in range(5):
         call(server)
     wait_for(lambda: len(server.worker_pids()) == 2)

@@ -44,7 +44,7 @@ def limit(rosterd, name):
     return rosterd.inspect("stats")[f'rosterd_limits_hit_total{{limit="{name}"}}']
 
 
-def test_connections_beyond_the_bound_are_closed_and_counted(start, held):
+def test_connections_beyond_the_limit_are_closed_and_counted(start, held):
     rosterd = start("--max-connections", "20", workers=4)
     connections = [served(rosterd, held) for _ in range(20)]
     assert all(connections)
@@ -61,7 +61,7 @@ def test_connections_beyond_the_bound_are_closed_and_counted(start, held):
     assert connections[5].call("GetUser", b"\0\0\0\0\0").grpc_status == 5
 
 
-def test_a_dead_workers_places_are_free(start, held):
+def test_a_dead_workers_connections_no_longer_count(start, held):
     rosterd = start("--max-connections", "10", "--max-connections-per-address", "10", workers=2)
     assert all([served(rosterd, held) for _ in range(10)])
     assert not served(rosterd, held)
@@ -72,7 +72,7 @@ def test_a_dead_workers_places_are_free(start, held):
     assert not served(rosterd, held)
 
 
-def test_one_address_has_its_bound_and_others_are_served(start, held):
+def test_one_address_reaches_its_limit_while_others_are_served(start, held):
     rosterd = start("--max-connections-per-address", "3", listen=None, workers=4)
     assert all([served(rosterd, held) for _ in range(3)])
     for _ in range(4):
@@ -83,7 +83,7 @@ def test_one_address_has_its_bound_and_others_are_served(start, held):
     assert limit(rosterd, "max_connections") == 0
 
 
-def test_ipv4_clients_of_a_socket_for_both_families_are_told_apart(start, held, tmp_path):
+def test_ipv4_clients_of_a_dual_stack_socket_are_counted_by_address(start, held, tmp_path):
     log = tmp_path / "log"
     rosterd = start("--max-connections-per-address", "2", "--access-log", "on",
                     "--access-log-file", str(log), listen=[f"[::]:{free_port()}"])
@@ -96,7 +96,7 @@ def test_ipv4_clients_of_a_socket_for_both_families_are_told_apart(start, held, 
         wait_for(lambda s=source: f"peer={s}:" in log.read_text(), what="the IPv4 address in the log")
 
 
-def test_a_unix_socket_has_no_address(start, tmp_path):
+def test_unix_socket_clients_have_no_address_limit(start, tmp_path):
     rosterd = start("--max-connections-per-address", "1", listen=[f"unix:{tmp_path}/socket"])
     for _ in range(5):
         expect(lambda: rosterd.stub().GetUser(pb.GetUserRequest(id="x")),

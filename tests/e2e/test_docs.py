@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What the README and the manual pages show is true."""
+"""Checks that what the README and the manual pages show is true."""
 import pathlib
 import re
 import subprocess
@@ -50,11 +50,11 @@ def manual_options(page):
 
 
 def built(page):
-    """It is made of the table of options."""
+    """Reads a page that is generated from the table of options."""
     return (pathlib.Path(ROSTERD).parents[2] / page).read_text(encoding="utf-8")
 
 
-def test_manual_pages_name_the_very_options_of_the_programs():
+def test_manual_pages_name_exactly_the_options_of_the_programs():
     assert manual_options(built("docs/rosterd.8")) - {"option"} == options_of(ROSTERD)
     assert manual_options(read("docs/shm-inspect.1")) == options_of(SHM_INSPECT)
 
@@ -76,7 +76,7 @@ def test_manual_pages_are_well_formed(page):
 
 
 def log_messages():
-    """The fixed beginning of every line that the server logs."""
+    """The constant beginning of every line that the server logs."""
     for path in sorted((ROOT / "src/server").rglob("*.c")):
         text = path.read_text(encoding="utf-8")
         for first in re.findall(r'log_(?:error|warning|notice|info)\(\s*"([^"]*)"', text):
@@ -93,7 +93,7 @@ def test_every_log_message_has_its_meaning():
         plain = re.sub(r"%(?:ll|z)?[a-z]", "%", message)
         begin = plain[:max(18, plain.find("%", 4) + 1)]
         if not begin.strip("%: "):
-            continue  # all of it is a variable: what it prints is one of the others
+            continue  # the whole text is a variable: its values are among the other messages
         words = re.split(r"%", begin)
         assert any(word.strip(" :;,()") in table for word in words if len(word) > 3), (name, message)
 
@@ -106,7 +106,7 @@ def test_rules_for_prometheus_are_well_formed():
     assert shown == set(re.findall(r"Rosterd[A-Z]\w+", read("docs/operations.md")))
 
 
-def test_rules_name_metrics_that_there_are(start):
+def test_rules_name_existing_metrics(start):
     server = start()
     names = {name.split("{")[0] for name in server.inspect("stats")}
     table = set(re.findall(r"`(rosterd_\w+|grpc_\w+)`", read("docs/metrics.md")))
@@ -130,7 +130,7 @@ def test_shell_completes_options_and_their_words(words, offered):
 
 
 def names_in(path):
-    """The names of the tests and scenes of a file, or of all files of a folder."""
+    """The names of the tests and scenes in a file, or in all files of a folder."""
     files = [ROOT / path] if (ROOT / path).is_file() else sorted((ROOT / path).glob("*.[ch]"))
     names = set()
     for file in files:
@@ -163,7 +163,7 @@ def test_page_of_the_store_names_tests_for_each_section(section):
 
 
 def test_layout_hash_covers_every_field():
-    """Else two builds that disagree about it would share a segment."""
+    """Otherwise two builds that disagree about a field would share a segment."""
     header, code = read("shm/core/layout.h"), read("shm/core/layout.c")
     structs = re.findall(r"^struct (\w+) \{\n(.*?)^\};", header, re.M | re.S)
     assert len(structs) == 13

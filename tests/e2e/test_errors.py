@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What is wrong with a request, as client libraries unpack it: google.rpc.Status with details."""
+"""Errors of requests as client libraries unpack them: google.rpc.Status with details."""
 import grpc
 import pytest
 
@@ -12,7 +12,8 @@ INVALID, EXISTS = grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.ALREADY_EXIS
 
 
 def violation(error):
-    """The one field violation of an error, whose status says the same as its trailers."""
+    """Returns the single field violation of an error. Asserts that its status agrees with the
+    trailers."""
     status = STATUS.FromString(dict(error.trailing_metadata())["grpc-status-details-bin"])
     assert status.code == error.code().value[0] and status.message == error.details()
     (detail,) = status.details
@@ -44,7 +45,7 @@ def test_list_names_the_field(stub, field, request_):
     assert violation(error).field == field
 
 
-def test_what_is_taken_is_named(start):
+def test_taken_values_are_named(start):
     stub = start("--unique", "username,email").stub()
     stub.CreateUser(pb.CreateUserRequest(username="\u00e4nne", email="a@b"))
     error = expect(lambda: stub.CreateUser(pb.CreateUserRequest(username="\u00e4nne")), EXISTS)

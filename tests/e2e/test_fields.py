@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Header sections that RFC 9113 8 calls malformed cost their stream, and nothing else."""
+"""Header sections that are malformed by RFC 9113, section 8, cost their stream and nothing else."""
 import pytest
 
 import user_service_pb2 as pb
@@ -23,7 +23,7 @@ def changed(name, value):
 
 
 def ask(wire, fields, body=GET):
-    """A request of these very fields, all of which enter the table; @return what came back"""
+    """Sends a request of exactly these fields, all of which enter the table. @return what came back"""
     stream, wire.next_stream = wire.next_stream, wire.next_stream + 2
     wire.send_frame(HEADERS, END_HEADERS | (0 if body else END_STREAM), stream,
                     wire.encoder.encode(fields))
@@ -36,7 +36,7 @@ def ask(wire, fields, body=GET):
 def wire(server):
     with Wire(server.connect()) as connection:
         yield connection.wait_ready()
-        # the table is in step: these fields are indexes into it by now
+        # Encoder and decoder agree on the table: these fields are indexes into it by now.
         for _ in range(2):
             response = ask(connection, BASE + [("x-kept", "as it was")])
             assert response.grpc_status == NOT_FOUND and connection.goaway is None
@@ -86,17 +86,17 @@ MALFORMED = {
     "an empty method": changed(":method", ""),
     "an empty scheme": changed(":scheme", ""),
     "an empty path": changed(":path", ""),
-    "a path that is no path": changed(":path", "http://x" + SERVICE + "GetUser"),
+    "a path that is a URL": changed(":path", "http://x" + SERVICE + "GetUser"),
     "an asterisk to post to": changed(":path", "*"),
     "two methods": [(":method", "POST")] + BASE,
     "two schemes": [(":scheme", "http")] + BASE,
     "two paths": [(":path", "/x")] + BASE,
     "two authorities": [(":authority", "x")] + BASE,
-    "a pseudo-header field behind others": without(":method") + [(":method", "POST")],
+    "a pseudo-header field after others": without(":method") + [(":method", "POST")],
     "a pseudo-header field between others": BASE[:5] + [(":scheme", "http")] + BASE[5:],
-    "a response's": [(":status", "200")] + BASE,
-    "one that was not agreed on": [(":protocol", "websocket")] + BASE,
-    "one that nobody knows": [(":x", "y")] + BASE,
+    "a pseudo-header field of a response": [(":status", "200")] + BASE,
+    "a pseudo-header field that needs a setting": [(":protocol", "websocket")] + BASE,
+    "an unknown pseudo-header field": [(":x", "y")] + BASE,
     "a tunnel with a path": changed(":method", "CONNECT"),
     "a tunnel to nowhere": [(":method", "CONNECT")],
 }
@@ -125,11 +125,11 @@ GOOD = {
 
 
 @pytest.mark.parametrize("name", GOOD)
-def test_odd_request_is_served_all_the_same(wire, name):
+def test_unusual_request_is_served(wire, name):
     assert ask(wire, GOOD[name]).grpc_status == NOT_FOUND
 
 
-def test_other_methods_without_a_path_of_ours_are_answered(wire):
+def test_other_methods_with_foreign_paths_are_answered(wire):
     assert ask(wire, [(":method", "CONNECT"), (":authority", "x:1")], b"").status == "415"
     options = [(":method", "OPTIONS"), (":path", "*")] + BASE[1:2] + BASE[3:]
     assert ask(wire, options, b"").status == "405"
@@ -144,7 +144,7 @@ def test_malformed_trailers_cost_their_stream(wire, field):
     assert wire.wait_reset(stream).reset == PROTOCOL_ERROR
 
 
-def test_number_of_fields_is_bounded_by_their_size_alone():
+def test_number_of_fields_is_limited_only_by_their_size():
     def get(extra):
         stream = wire.open("GetUser", extra=extra)
         wire.data(stream, GET)
@@ -167,7 +167,7 @@ def send_block(wire, block):
     return stream
 
 
-BLOCKS = {  # of 60 KB, behind a request's fields
+BLOCKS = {  # 60 KB each, after a request's fields
     "static indexes": b"\x90" * 60000,
     "indexes of two bytes": b"\x40\x01a\x00" * 80 + b"\xff\x00" * 10000,
     "fields that enter the table": b"\x40\x01a\x00" * 15000,
@@ -184,7 +184,7 @@ def test_cost_of_a_large_header_list_is_bounded(name):
         before = cpu_seconds(worker)
         for _ in range(50):
             assert wire.wait(send_block(wire, block)).grpc_status == EXHAUSTED
-        # 3 MB: 500 ns a byte would be 1.5 s, and it is some 20
+        # 3 MB take some 20 ms; 500 ns per byte would be 1.5 s.
         assert cpu_seconds(worker) - before < (2 if SANITIZED else 0.5)
 
 

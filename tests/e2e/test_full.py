@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""No room for another user: the call says which bound was met, reads go on,
-and so do writes as soon as there is room."""
+"""No room for another user: the call names the limit that was reached, reads continue, and writes
+work as soon as there is room."""
 import contextlib
 import os
 import pathlib
@@ -20,7 +20,7 @@ PRIVATE_SHM = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c",
 
 
 class TinyShm(Rosterd):
-    """With a /dev/shm of its own, of so many bytes, which goes when it does."""
+    """A server with its own /dev/shm of this many bytes, which is unmounted when the server ends."""
     size = "8m"
 
     def command(self):
@@ -33,18 +33,19 @@ def can_mount():
 
 
 def memory_groups():
-    """Directories below which a control group with a memory limit may be made, and its file."""
+    """Yields the directories below which a control group with a memory limit may be created, and
+    the name of the limit's file."""
     for line in pathlib.Path("/proc/self/cgroup").read_text().splitlines():
         _, controllers, group = line.split(":", 2)
         if "memory" in controllers.split(","):
             yield pathlib.Path("/sys/fs/cgroup/memory" + group), "memory.limit_in_bytes"
-        elif controllers == "":  # version 2: beside our own, which has processes
+        elif controllers == "":  # version 2: next to the tests' own group, which has processes
             yield pathlib.Path("/sys/fs/cgroup" + group).parent, "memory.max"
 
 
 @contextlib.contextmanager
 def memory_group(limit):
-    """A control group with this limit; None where we may make none."""
+    """Creates a control group with this limit. Yields None if that is not permitted."""
     made = None
     for above, limit_file in memory_groups():
         directory = above / f"rosterd-test-{os.getpid()}"
@@ -65,13 +66,13 @@ def memory_group(limit):
         while made is not None and made.exists():
             try:
                 made.rmdir()
-            except OSError:  # its last process is about to be gone
+            except OSError:  # its last process is still ending
                 assert time.monotonic() < deadline
                 time.sleep(0.05)
 
 
 class InGroup(Rosterd):
-    """In a control group: its processes, and what they touch."""
+    """A server in a control group, which accounts its processes and the memory that they use."""
     group = None
 
     def command(self):
@@ -84,8 +85,8 @@ def create(stub, name="one-more"):
 
 
 def fill_up(stub, text, created=0, prefix=""):
-    """Batches beside what was created until one does not fit; @return all users. What fits is
-    there, and for each other the text says why not."""
+    """Creates batches until one does not fit. Users that fit must exist, and the error of each
+    other user must be `text`. @return all users"""
     for batch in range(1000):
         result = stub.BatchCreateUsers(requests(1000, f"{prefix}b{batch}-"), timeout=60)
         created += result.created
@@ -133,7 +134,7 @@ def test_full_table_names_the_bound_that_it_was_started_with_last(start):
     assert second.stop() == 0
 
 
-def test_segment_at_its_size_says_so_and_deletions_make_room(start):
+def test_full_segment_is_reported_and_deletions_make_room(start):
     rosterd = start("--segment-size", "16M", "--max-users", "200000")
     stub = rosterd.stub()
     text = "no memory for another user: segment-size is reached"
@@ -142,16 +143,16 @@ def test_segment_at_its_size_says_so_and_deletions_make_room(start):
     expect(lambda: [create(stub, "x" * 200) for _ in range(1000)], EXHAUSTED, text)
     check_reads(stub, read_all(stub, 10**6)[0])
     delete(rosterd, users[:300])
-    wait_for(lambda: rosterd.inspect("status")["retired_bytes"] == 0, 10, "their memory free")
-    for request in requests(100, "bb-"):  # of the same size as those
+    wait_for(lambda: rosterd.inspect("status")["retired_bytes"] == 0, 10, "their memory is freed")
+    for request in requests(100, "bb-"):  # of the same size as the deleted ones
         stub.CreateUser(request, timeout=20)
     assert rosterd.inspect("verify")["faults"] == 0
     assert rosterd.stop() == 0
 
 
-def test_full_dev_shm_says_so_and_reads_go_on():
+def test_full_dev_shm_is_reported_and_reads_continue():
     if not can_mount():
-        pytest.skip("this host lets nobody have a /dev/shm of his own")
+        pytest.skip("this host does not permit a private /dev/shm")
     with TinyShm("--segment-size", "1G", "--max-users", "50000") as rosterd:
         stub = rosterd.stub()
         text = "no memory for another user: /dev/shm is full, or the control group has none left"
@@ -159,13 +160,13 @@ def test_full_dev_shm_says_so_and_reads_go_on():
         assert len(users) > 5000
         expect(lambda: [create(stub, "x" * 200) for _ in range(1000)], EXHAUSTED, text)
         check_reads(stub, read_all(stub, 10**6)[0])
-        assert len(rosterd.worker_pids()) == 2  # nobody met SIGBUS
+        assert len(rosterd.worker_pids()) == 2  # no process got SIGBUS
 
 
-def test_full_control_group_says_so_and_no_process_is_killed():
+def test_full_control_group_is_reported_and_no_process_is_killed():
     with memory_group(64 << 20) as group:
         if group is None:
-            pytest.skip("this host lets nobody make a control group with a memory limit")
+            pytest.skip("this host permits no control group with a memory limit")
         InGroup.group = group
         with InGroup("--segment-size", "1G", "--max-users", "500000") as rosterd:
             stub = rosterd.stub()
@@ -177,14 +178,14 @@ def test_full_control_group_says_so_and_no_process_is_killed():
             check_reads(stub, read_all(stub, 10**6)[0])
             assert rosterd.worker_pids() == before
             delete(rosterd, users[:300])
-            wait_for(lambda: rosterd.inspect("status")["retired_bytes"] == 0, 10, "their memory free")
-            for request in requests(100, "x" * 200 + "bb-"):  # of the same size as those
+            wait_for(lambda: rosterd.inspect("status")["retired_bytes"] == 0, 10, "their memory is freed")
+            for request in requests(100, "x" * 200 + "bb-"):  # of the same size as the deleted ones
                 stub.CreateUser(request, timeout=20)
 
 
-def test_start_in_a_full_dev_shm_says_so_and_leaves_nothing():
+def test_start_in_a_full_dev_shm_is_reported_and_leaves_nothing():
     if not can_mount():
-        pytest.skip("this host lets nobody have a /dev/shm of his own")
+        pytest.skip("this host does not permit a private /dev/shm")
     done = subprocess.run([*PRIVATE_SHM, "1m", "sh", "-c",
                            '"$@"; status=$?; ls /dev/shm; exit $status', "sh", ROSTERD,
                            "--segment", "/rosterd-full", "--listen", "127.0.0.1:0"],

@@ -22,7 +22,7 @@ def call(server, name):
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_what_is_served_is_serving(server, service):
+def test_known_services_are_serving(server, service):
     assert call(server, "Check")(REQUEST(service=service)).status == SERVING
 
 
@@ -33,7 +33,7 @@ def test_check_of_an_unknown_service_is_not_found(server):
 
 
 @pytest.mark.parametrize("name", ["Check", "List", "Watch"])
-def test_what_needs_no_token_takes_small_and_plain_requests_alone(server, name):
+def test_methods_without_token_accept_only_small_uncompressed_requests(server, name):
     path = f"/grpc.health.v1.Health/{name}"
     with Wire(server.connect()) as connection:
         stream = connection.open(path)
@@ -56,12 +56,12 @@ def test_a_check_may_name_an_encoding_that_it_does_not_use(server):
                                grpc_encoding="gzip").grpc_status == 0
 
 
-def test_list_has_them_all(server):
+def test_list_has_all_services(server):
     statuses = call(server, "List")(message("grpc.health.v1.HealthListRequest")()).statuses
     assert {name: one.status for name, one in statuses.items()} == dict.fromkeys(SERVICES, SERVING)
 
 
-def test_watch_tells_at_once_and_then_waits(server):
+def test_watch_answers_at_once_and_then_waits(server):
     watch = call(server, "Watch")(REQUEST(service="userservice.UserService"), timeout=0.5)
     assert next(watch).status == SERVING
     expect(lambda: next(watch), grpc.StatusCode.DEADLINE_EXCEEDED)
@@ -73,7 +73,7 @@ def test_watch_of_an_unknown_service_stays_open(server):
     expect(lambda: next(watch), grpc.StatusCode.DEADLINE_EXCEEDED)
 
 
-def test_watchers_are_told_of_a_drain_and_do_not_hold_it_up(start):
+def test_watchers_learn_of_a_drain_and_do_not_delay_it(start):
     rosterd = start("--drain-timeout", "60s", workers=1)
     watches = [call(rosterd, "Watch")(REQUEST(service=service)) for service in SERVICES]
     for watch in watches:
@@ -88,7 +88,7 @@ def test_watchers_are_told_of_a_drain_and_do_not_hold_it_up(start):
     wait_for(lambda: rosterd.process.poll() is not None, 10, "the end of the drain")
 
 
-def test_a_drain_that_waits_for_a_call_says_not_serving(start):
+def test_a_drain_that_waits_for_a_call_reports_not_serving(start):
     rosterd = start("--drain-timeout", "60s", workers=1)
     channel = rosterd.channel()
     chat = rosterd.stub().Chat(iter_until := _Held())
@@ -134,4 +134,4 @@ def test_grpc_health_probe_sees_it(server):
     done = probe(server)
     assert done.returncode == 0 and "status: SERVING" in done.stderr, done
     assert probe(server, "-service=userservice.UserService").returncode == 0
-    assert probe(server, "-service=nobody").returncode == 3  # the call failed
+    assert probe(server, "-service=nobody").returncode == 3  # the call fails

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Faults of a connection: each costs that connection and nothing else."""
+"""Connection errors: each ends its own connection and disturbs no other."""
 import os
 import random
 import struct
@@ -21,7 +21,7 @@ frame = Wire.frame
 
 @pytest.fixture
 def wire(server):
-    """A connection that a test may ruin, and beside it one that must not notice."""
+    """A connection that a test may ruin. A second connection must not notice."""
     other = server.connect()
     with Wire(other) as bystander, Wire(server.connect()) as connection:
         bystander.wait_ready()
@@ -45,12 +45,12 @@ MALFORMED = {
     "headers on stream 0": (PROTOCOL_ERROR, lambda w: frame(HEADERS, END_HEADERS, 0, block(w))),
     "headers on an even stream": (PROTOCOL_ERROR,
                                   lambda w: frame(HEADERS, END_HEADERS, 2, block(w))),
-    "stream number going back": (None, lambda w: frame(HEADERS, 5, 5, block(w))
+    "decreasing stream number": (None, lambda w: frame(HEADERS, 5, 5, block(w))
                                  + frame(HEADERS, 5, 3, block(w))),
     "padding as long as the frame": (PROTOCOL_ERROR, lambda w: open_headers(w)
                                      + frame(DATA, PADDED, 1, b"\x05abc")),
     "padding without its length": (None, lambda w: open_headers(w) + frame(DATA, PADDED, 1)),
-    "headers padded away": (None, lambda w: frame(HEADERS, PADDED | END_HEADERS, 1, b"\xff\0")),
+    "headers with padding longer than the frame": (None, lambda w: frame(HEADERS, PADDED | END_HEADERS, 1, b"\xff\0")),
     "settings with a length of 5": (FRAME_SIZE_ERROR, lambda w: frame(SETTINGS, 0, 0, bytes(5))),
     "settings on a stream": (PROTOCOL_ERROR, lambda w: frame(SETTINGS, 0, 1, b"")),
     "settings ack with content": (FRAME_SIZE_ERROR, lambda w: frame(SETTINGS, ACK, 0, bytes(6))),
@@ -73,7 +73,7 @@ MALFORMED = {
                          + frame(RST_STREAM, 0, 1, bytes(3))),
     "push promise by a client": (PROTOCOL_ERROR, lambda w: frame(PUSH_PROMISE, 4, 1, bytes(4))),
     "goaway on a stream": (PROTOCOL_ERROR, lambda w: frame(GOAWAY, 0, 1, bytes(8))),
-    "continuation of nothing": (PROTOCOL_ERROR, lambda w: frame(CONTINUATION, 4, 1, b"")),
+    "continuation without headers": (PROTOCOL_ERROR, lambda w: frame(CONTINUATION, 4, 1, b"")),
     "frame within a header block": (PROTOCOL_ERROR, lambda w: frame(HEADERS, 0, 1, block(w))
                                     + frame(PING, 0, 0, bytes(8))),
     "another stream within a header block": (PROTOCOL_ERROR, lambda w: frame(HEADERS, 0, 1, b"")
@@ -114,13 +114,14 @@ def test_data_on_a_closed_stream_is_stream_closed(wire):
 
 @pytest.mark.parametrize("size", [1000, 16379])
 def test_data_beyond_the_window_is_a_flow_control_error(server, wire, size):
-    """Echoes that find no room hold the client back; one that goes on regardless is told."""
+    """The server stops reading when its echoes find no room. A client that continues sending
+    violates flow control."""
     with Wire(server.connect(), {INITIAL_WINDOW_SIZE: 0}) as rude:
         stream = rude.open("Chat")
         body, sent = message(pb.ChatMessage(text="x" * (size - 3))), 0
         while not (rude.goaway or rude.closed or rude.streams.get(stream) and
                    rude.streams[stream].reset is not None):
-            assert sent < 8 << 20, "a client may send what it likes"
+            assert sent < 8 << 20, "the server enforces no window"
             rude.data(stream, body, end=False)
             sent += len(body)
             rude.read(0)
@@ -201,7 +202,7 @@ def test_endless_header_block_is_ended(wire):
 
 
 def test_hpack_bomb_is_cheap(server, wire):
-    """One big table entry, named thousands of times: a list of many megabytes."""
+    """One large table entry that is referenced thousands of times: a header list of many megabytes."""
     pids = server.worker_pids()
     before = [resident(pid) for pid in pids]
     value = b"v" * 3000
@@ -229,7 +230,7 @@ def test_priority_flood_is_ended(wire):
     flood(wire, lambda i: frame(PRIORITY, 0, 1, bytes([0, 0, 0, 3, 1])) * 20, 20000)
 
 
-def test_pings_that_a_good_client_sends_are_answered(wire):
+def test_pings_at_a_normal_rate_are_answered(wire):
     for _ in range(3):
         assert wire.call("GetUser", GET).grpc_status == 5
         wire.ping()
@@ -249,14 +250,14 @@ def test_peer_that_never_reads_its_pongs_costs_bounded_memory(server, wire):
     assert max(resident(pid) - was for pid, was in zip(pids, before)) < 8 << 20
 
 
-# ---- something else than HTTP/2 ----
+# ---- other protocols than HTTP/2 ----
 
 @pytest.mark.parametrize("request_", [
     b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", b"POST /userservice.UserService/GetUser HTTP/1.1\r\n\r\n",
     b"GET / HTTP/1.0\r\n\r\n", b"OPTIONS * HTTP/1.1\r\n\r\n",
     b"GET / HTTP/1.1\r\nUpgrade: h2c\r\nConnection: Upgrade, HTTP2-Settings\r\n"
     b"HTTP2-Settings: AAMAAABkAARAAAAA\r\n\r\n"])
-def test_http1_is_answered_in_its_own_language_and_closed(server, wire, request_):
+def test_http1_is_answered_in_http1_and_closed(server, wire, request_):
     with server.connect() as sock:
         sock.settimeout(10)
         sock.sendall(request_)
@@ -291,13 +292,13 @@ def test_preface_may_come_byte_by_byte(server):
         assert wire.call("GetUser", GET).grpc_status == 5
 
 
-def test_silent_connections_keep_nobody_from_service(server):
+def test_silent_connections_do_not_block_others(server):
     idle = [server.connect() for _ in range(200)]
     expect(lambda: server.stub().GetUser(pb.GetUserRequest(id="x"), timeout=10),
            grpc.StatusCode.NOT_FOUND)
     for sock in idle:
         sock.close()
-    # and their descriptors are given back
+    # The descriptors of these connections are closed.
     for pid in server.worker_pids():
         wait_for(lambda p=pid: len(os.listdir(f"/proc/{p}/fd")) < 100, 10, "descriptors")
 
@@ -309,7 +310,7 @@ def test_idle_server_sleeps(server):
     assert sum(again) - sum(used) < 0.1
 
 
-def test_end_stream_with_headers_of_a_stream_call_is_fine(wire):
+def test_end_stream_on_the_headers_of_a_streaming_call_is_accepted(wire):
     stream = wire.open("Chat", end=True)
     assert wire.wait(stream).grpc_status == 0
     stream = wire.open("BatchCreateUsers", end=True)

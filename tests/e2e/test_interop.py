@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""gRPC's interoperability tests: grpc-go's client, and the compressed cases, which it lacks, by
-grpcio."""
+"""gRPC's interoperability tests: grpc-go's client runs most cases; grpcio runs the compressed
+cases, which grpc-go's client lacks."""
 import os
 import pathlib
 import socket
@@ -38,7 +38,7 @@ def test_grpc_go(port, case):
     assert done.returncode == 0, done.stderr
 
 
-# ---- the compressed cases, after gRPC's interop-test-descriptions ----
+# ---- the compressed cases, following gRPC's interop-test-descriptions ----
 
 @pytest.fixture(scope="module")
 def messages(tmp_path_factory):
@@ -65,7 +65,7 @@ def serialize(message):
 
 
 def flags(port, method, request, accept):
-    """[whether each reply came compressed], which grpcio does not tell."""
+    """Returns for each reply whether it was compressed. grpcio does not expose this."""
     body = request.SerializeToString()
     with Wire(socket.create_connection(("127.0.0.1", port), 10)) as connection:
         stream = connection.open(SERVICE + method, grpc_accept_encoding=accept)
@@ -83,7 +83,7 @@ def test_client_compressed_unary(channel, messages):
                                messages("SimpleResponse").FromString)
     request = messages("SimpleRequest")(response_size=314159, expect_compressed={"value": True},
                                         payload={"body": bytes(271828)})
-    # the probe: one that says it is compressed and is not
+    # The probe: a message that claims to be compressed and is not.
     expect(lambda: call(request), grpc.StatusCode.INVALID_ARGUMENT)
     assert len(call(request, compression=grpc.Compression.Gzip).payload.body) == 314159
     request.expect_compressed.value = False
@@ -121,5 +121,5 @@ def test_server_compressed_streaming(channel, messages, port):
         {"compressed": {"value": True}, "size": 31415},
         {"compressed": {"value": False}, "size": 92653}])
     assert [len(reply.payload.body) for reply in call(request)] == [31415, 92653]
-    request.response_parameters[1].size = 9265  # within the windows of this client
+    request.response_parameters[1].size = 9265  # fits into the windows of this client
     assert flags(port, "StreamingOutputCall", request, "gzip") == [True, False]

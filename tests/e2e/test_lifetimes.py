@@ -40,7 +40,7 @@ def closes_within(sock, seconds):
 
 @pytest.mark.parametrize("said", [b"", b"PRI * HTTP/2.0\r\n", wire.PREFACE,
                                   wire.PREFACE + b"\0\0\x06\x04\0\0\0\0\0\0"])
-def test_a_handshake_that_does_not_end_is_given_up(start, said):
+def test_an_unfinished_handshake_times_out(start, said):
     rosterd = start("--handshake-timeout", "300ms", workers=1)
     with rosterd.connect() as sock:
         sock.sendall(said)
@@ -98,7 +98,7 @@ def test_connection_past_its_grace_is_closed_whatever_runs(start):
         assert connection.goaway[1] == b"max_age"
 
 
-def test_ages_differ_by_a_tenth(start):
+def test_ages_vary_by_a_tenth(start):
     rosterd = start("--max-connection-age", "1s", workers=1)
     connections = [Wire(rosterd.connect()).wait_ready() for _ in range(20)]
     ends, began = [], time.monotonic()
@@ -111,7 +111,7 @@ def test_ages_differ_by_a_tenth(start):
         connection.close()
 
 
-def test_grpcio_calls_go_on_across_ages_and_idle_times(start):
+def test_grpcio_calls_survive_ages_and_idle_timeouts(start):
     rosterd = start("--max-connection-age", "200ms", "--max-connection-idle", "100ms", workers=2)
     stub = rosterd.stub()
     end, calls = time.monotonic() + 3, 0
@@ -135,7 +135,7 @@ def test_an_idle_connection_is_drained(start):
         end = time.monotonic() + 1
         while time.monotonic() < end:
             connection.read(0.1)
-        assert not connection.goaways  # a call is open
+        assert not connection.goaways  # no GOAWAY while a call is open
         connection.data(stream, b"")
         connection.wait(stream)
         began = time.monotonic()
@@ -147,7 +147,7 @@ def test_an_idle_connection_is_drained(start):
 
 # ---- keepalive from the server ----
 
-def test_a_silent_peer_is_pinged_and_then_given_up(start):
+def test_a_silent_peer_is_pinged_and_then_disconnected(start):
     rosterd = start("--keepalive-time", "1s", "--keepalive-timeout", "500ms", workers=1)
     with Wire(rosterd.connect()) as connection:
         connection.wait_ready()
@@ -186,7 +186,7 @@ def test_too_many_pings_end_the_connection(start):
     counted(rosterd, "pings", 1)
 
 
-def test_pings_are_allowed_as_often_as_the_option_says(start):
+def test_pings_are_allowed_at_the_configured_interval(start):
     rosterd = start("--keepalive-min-time", "100ms", "--keepalive-without-calls", "on", workers=1)
     with Wire(rosterd.connect()) as connection:
         connection.wait_ready()
@@ -196,7 +196,7 @@ def test_pings_are_allowed_as_often_as_the_option_says(start):
         assert connection.wait_close() == ENHANCE_YOUR_CALM
 
 
-def test_without_calls_the_two_hours_hold(start):
+def test_without_calls_pings_are_limited_to_one_per_two_hours(start):
     rosterd = start("--keepalive-min-time", "100ms", workers=1)
     with Wire(rosterd.connect()) as connection:
         connection.wait_ready()
@@ -207,7 +207,7 @@ def test_without_calls_the_two_hours_hold(start):
 # ---- slow clients ----
 
 @pytest.mark.slow
-def test_a_frame_that_dribbles_is_given_up(start):
+def test_a_frame_that_arrives_too_slowly_times_out(start):
     """A frame must be complete within thirty seconds, however steadily its bytes arrive."""
     rosterd = start(workers=1)
     with Wire(rosterd.connect()) as connection:

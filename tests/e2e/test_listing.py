@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""ListUsers: order, pages, and the snapshot that a listing is."""
+"""ListUsers: order, pages, and the snapshot of each listing."""
 import threading
 
 import grpc
@@ -94,18 +94,18 @@ def test_empty_table_is_an_empty_listing(start):
 
 
 def test_cancelled_listing_costs_nothing(server, stub):
-    for _ in range(300):  # more than there are pins
+    for _ in range(300):  # more often than there are pins
         call = stub.ListUsers(pb.ListUsersRequest(page_size=25))
         next(call)
         call.cancel()
     assert len(read_all(stub, 25)[0]) == 25
 
 
-def test_listing_begun_before_1000_creations_has_exactly_the_earlier_users(start):
+def test_listing_started_before_1000_creations_has_exactly_the_earlier_users(start):
     with start() as rosterd:
         stub = rosterd.stub()
         assert stub.BatchCreateUsers(requests(20000, "early")).created == 20000
-        # a stream window of 64 KiB, unread, holds back all but the first hundreds
+        # A stream window of 64 KiB that is not read holds back all but the first hundreds of users.
         slow = rosterd.stub(("grpc.http2.bdp_probe", 0), ("grpc.http2.lookahead_bytes", 65535))
         listing = slow.ListUsers(pb.ListUsersRequest(page_size=10**6), timeout=100)
         seen = [next(listing)]

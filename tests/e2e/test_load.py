@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The load tests that operators run, against a server of the tests' own."""
+"""The load tests for operators, run against a server of the tests."""
 import pathlib
 import subprocess
 import threading
@@ -24,10 +24,10 @@ def test_load_of_all_calls_finds_every_reply_right(server, client):
     done = load(server, client)
     assert done.returncode == 0, done
     assert "every reply was right" in done.stdout
-    assert done.stdout.count(" all right\n") == 18  # six cases, three concurrencies
+    assert done.stdout.count(" all right\n") == 18  # six cases, three levels of concurrency
 
 
-def test_load_that_was_not_alone_says_what_does_not_add_up(server):
+def test_load_reports_calls_of_other_clients(server):
     stub, over = server.stub(), threading.Event()
 
     def disturb():
@@ -42,7 +42,7 @@ def test_load_that_was_not_alone_says_what_does_not_add_up(server):
         over.set()
         other.join()
     assert done.returncode == 1, done
-    assert "the server counts" in done.stdout and "ListUsers OK, sent were" in done.stdout
+    assert "the server counts" in done.stdout and "ListUsers OK, but" in done.stdout
 
 
 def test_load_of_a_full_table_is_refused_before_it_starts(start):
@@ -52,7 +52,7 @@ def test_load_of_a_full_table_is_refused_before_it_starts(start):
 
 
 @pytest.mark.parametrize("argument", ["here", "127.0.0.1:http"])
-def test_load_of_what_is_no_address_is_a_usage_error(argument):
+def test_load_of_an_invalid_address_is_a_usage_error(argument):
     done = subprocess.run(["/usr/bin/python3", MAIN, "ghz", argument],
                           capture_output=True, text=True, timeout=60)
     assert done.returncode == 2

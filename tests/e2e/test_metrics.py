@@ -72,7 +72,7 @@ def settled(rosterd, name, value):
     return wait_for(lambda: samples(rosterd)[name] == value, 10, f"{name} {value}")
 
 
-def test_promtool_finds_nothing_to_complain_of(server, stub):
+def test_promtool_accepts_the_metrics(server, stub):
     stub.CreateUser(pb.CreateUserRequest(username="ada"))
     text = get(server, "/metrics")[2]
     done = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True,
@@ -127,7 +127,7 @@ def test_durations_fill_the_histogram(server, stub):
     assert growth(f"grpc_server_handling_seconds_count{chat}}}") == 1
 
 
-def test_connections_and_streams_that_are_open_are_gauges():
+def test_open_connections_and_streams_are_gauges():
     with serve(workers=2) as rosterd:
         settled(rosterd, "rosterd_connections_open", 0)
         sockets = [rosterd.connect() for _ in range(5)]
@@ -138,7 +138,7 @@ def test_connections_and_streams_that_are_open_are_gauges():
         assert samples(rosterd)["rosterd_connections_accepted_total"] == 5
 
 
-def test_the_table_is_told(server, stub):
+def test_table_and_segment_have_metrics(server, stub):
     before = samples(server)
     stub.CreateUser(pb.CreateUserRequest(username="one more"))
     assert grown(server, before, "rosterd_users") == 1
@@ -168,7 +168,7 @@ def test_each_metric_has_a_help_text(server):
     assert all(re.fullmatch(r"[A-Z0-9].*\.", words) for words in helps.values()), helps
 
 
-def test_counts_outlive_a_worker():
+def test_counters_survive_a_workers_death():
     with serve(workers=1) as rosterd:
         stub = rosterd.stub(("grpc.enable_retries", 0))
         for i in range(7):
@@ -183,7 +183,7 @@ def test_counts_outlive_a_worker():
         assert after[name] == 7 and after["rosterd_connections_open"] == 0
 
 
-def test_shm_inspect_shows_the_same(server, stub):
+def test_shm_inspect_shows_the_same_values(server, stub):
     stub.CreateUser(pb.CreateUserRequest(username="same"))
     scraped, shown = samples(server), server.inspect("stats")
     own = ("rosterd_users", "rosterd_segment", "rosterd_snapshots", "rosterd_processes",
@@ -213,7 +213,7 @@ def test_health_and_readiness():
         rosterd.clean()
 
 
-def test_other_requests_are_told_what_is_wrong(server):
+def test_other_requests_get_an_error(server):
     assert get(server, "/")[0] == 404
     assert get(server, "/metricsx")[0] == 404
     assert get(server, "/metrics/x")[0] == 404
@@ -226,7 +226,7 @@ def test_other_requests_are_told_what_is_wrong(server):
 
 @pytest.mark.parametrize("garbage", [b"\0" * 100, b"GET\r\n\r\n", b"GET / HTTP/9.9\r\n" * 50,
                                      b"GET /" + b"a" * 200000, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"])
-def test_garbage_costs_nothing(server, garbage):
+def test_garbage_disturbs_nothing(server, garbage):
     with socket.create_connection(("127.0.0.1", server.metrics_port), 10) as sock:
         try:
             sock.sendall(garbage)
@@ -238,7 +238,7 @@ def test_garbage_costs_nothing(server, garbage):
     assert get(server, "/healthz")[0] == 200
 
 
-def test_connections_that_say_nothing_leave_room_for_others(server):
+def test_silent_connections_leave_room_for_others(server):
     silent = [socket.create_connection(("127.0.0.1", server.metrics_port), 10) for _ in range(300)]
     try:
         assert get(server, "/healthz")[0] == 200
@@ -247,7 +247,7 @@ def test_connections_that_say_nothing_leave_room_for_others(server):
             sock.close()
 
 
-def test_an_address_in_use_ends_the_start(server):
+def test_an_address_in_use_prevents_the_start(server):
     from harness import ROSTERD
     done = subprocess.run([ROSTERD, "--listen", f"127.0.0.1:{free_port()}", "--segment",
                            f"/rosterd-e2e-{os.getpid()}-nometrics",

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The web listener under clients that mean it no good: calls beside it do not notice."""
+"""The web listener under hostile clients: gRPC calls must not notice."""
 import contextlib
 import os
 import re
@@ -20,13 +20,13 @@ GET = b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n"
 
 @pytest.fixture
 def server():
-    """One worker: all connections are its own."""
+    """A server with one worker, which has all connections."""
     with serve(workers=1) as rosterd:
         yield rosterd
 
 
 def ask(rosterd, request, seconds=10):
-    """All that comes back until the server closes."""
+    """Returns everything that comes back until the server closes."""
     with socket.create_connection(("127.0.0.1", rosterd.metrics_port), seconds) as sock:
         sock.sendall(request)
         answer = b""
@@ -50,7 +50,7 @@ def slow_reader(rosterd, request):
 
 
 class Caller:
-    """Makes one call after the other; the longest that one took, in seconds."""
+    """Makes one call after the other. Records the longest time that a call took, in seconds."""
 
     def __init__(self, rosterd):
         self.wire = Wire(rosterd.connect()).wait_ready()
@@ -73,7 +73,7 @@ class Caller:
         self.wire.close()
 
 
-def test_a_connection_has_one_request_and_calls_do_not_wait_for_more(server):
+def test_a_connection_serves_one_request_and_more_do_not_delay_calls(server):
     (worker,) = server.worker_pids()
     with Caller(server) as caller:
         begin = cpu_seconds(worker)
@@ -87,10 +87,10 @@ def test_a_connection_has_one_request_and_calls_do_not_wait_for_more(server):
     assert spent < 3
 
 
-def test_who_asks_within_200_ms_shares_a_text(server):
+def test_requests_within_200_ms_share_a_text(server):
     def body():
         return ask(server, GET).partition(b"\r\n\r\n")[2]
-    for _ in range(5):  # a machine that stands still meanwhile is no fault
+    for _ in range(5):  # retried, because a pause of the machine is no fault
         time.sleep(0.25)
         begin = time.monotonic()
         first = body()
@@ -114,14 +114,14 @@ def test_clients_that_do_not_read_make_room(server):
             sock.close()
 
 
-def test_clients_that_say_little_are_closed_in_time(server):
+def test_slow_clients_are_closed_in_time(server):
     with contextlib.ExitStack() as stack:
         slow = [stack.enter_context(
             socket.create_connection(("127.0.0.1", server.metrics_port), 20)) for _ in range(64)]
         begin = time.monotonic()
         for sock in slow:
             sock.sendall(b"GET /metrics HTTP/1.1\r\nX: ")
-        while time.monotonic() - begin < 4:  # each byte is progress, but the time is bounded
+        while time.monotonic() - begin < 4:  # each byte is progress, but the whole time is limited
             assert get(server, "/healthz")[0] == 200
             for sock in slow:
                 with contextlib.suppress(OSError):
@@ -142,7 +142,7 @@ def test_a_client_that_never_reads_is_closed_in_time(server):
         wait_for(lambda: len(os.listdir(fds)) <= before, 15, "their end")
 
 
-def test_without_descriptors_accepting_rests(server):
+def test_without_descriptors_accepting_pauses(server):
     (worker,) = server.worker_pids()
     held = len(os.listdir(f"/proc/{worker}/fd"))
     soft, hard = resource.prlimit(worker, resource.RLIMIT_NOFILE)
@@ -179,7 +179,7 @@ def test_each_request_has_its_answer(server, request_head, status):
     assert (b"\r\nAllow: GET, HEAD" in head) == (status == 405)
 
 
-def test_head_tells_the_length_and_no_more(server):
+def test_head_returns_the_length_without_a_body(server):
     answer = ask(server, b"HEAD /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
     assert status_of(answer) == 200
     assert b"\r\nContent-Length: 3\r\n" in answer and answer.endswith(b"\r\n\r\n")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Names in /dev/shm that others remove, take or had before: no user is lost by that."""
+"""Names in /dev/shm that other processes remove, take over or used before: no user is lost by that."""
 import contextlib
 import http.client
 import os
@@ -36,7 +36,7 @@ def names(rosterd):
 
 @contextlib.contextmanager
 def watched():
-    """A server whose metrics are served."""
+    """A server that serves its metrics."""
     web = free_port()
     rosterd = Rosterd("--metrics-listen", f"127.0.0.1:{web}")
 
@@ -57,7 +57,7 @@ def watched():
 
 # ---- removed under a live server ----
 
-def test_removed_segment_has_its_name_again_within_a_second():
+def test_removed_segment_gets_its_name_back_within_a_second():
     with watched() as rosterd:
         create(rosterd)
         inode = path_of(rosterd).stat().st_ino
@@ -75,7 +75,7 @@ def test_removed_segment_has_its_name_again_within_a_second():
         assert names(rosterd) == ["ada"]
 
 
-def test_removed_counters_have_their_name_again_within_a_second(start):
+def test_removed_counters_get_their_name_back_within_a_second(start):
     rosterd = start()
     create(rosterd)
     path_of(rosterd, ".stats").unlink()
@@ -87,7 +87,7 @@ def test_removed_counters_have_their_name_again_within_a_second(start):
                if "handled_total" in name and 'CreateUser",grpc_code="OK"' in name) == 2
 
 
-def test_renamed_segment_has_its_name_again(start):
+def test_renamed_segment_gets_its_name_back(start):
     rosterd = start()
     create(rosterd)
     other = path_of(rosterd, ".other")
@@ -99,7 +99,7 @@ def test_renamed_segment_has_its_name_again(start):
 def test_no_second_server_starts_while_the_name_is_gone(start):
     rosterd = start()
     create(rosterd)
-    rosterd.process.send_signal(signal.SIGSTOP)  # so that it does not give the name back
+    rosterd.process.send_signal(signal.SIGSTOP)  # so that it does not restore the name
     path_of(rosterd).unlink()
     line = refused("--segment", rosterd.segment, "--listen", f"127.0.0.1:{free_port()}")
     assert re.search(r"a live server owns it, whose file was removed from /dev/shm", line)
@@ -108,7 +108,7 @@ def test_no_second_server_starts_while_the_name_is_gone(start):
     assert names(rosterd) == ["ada"]
 
 
-def test_file_that_took_the_name_is_left_alone_and_the_users_are_moved_aside_at_the_end():
+def test_file_that_took_the_name_is_kept_and_the_users_are_moved_aside_at_the_end():
     with watched() as rosterd:
         create(rosterd)
         rosterd.process.send_signal(signal.SIGSTOP)
@@ -126,7 +126,7 @@ def test_file_that_took_the_name_is_left_alone_and_the_users_are_moved_aside_at_
             assert names(other) == ["ada"]
 
 
-def test_segment_without_any_link_is_shouted_about_and_saved_at_the_end(start):
+def test_segment_without_any_link_is_reported_and_saved_at_the_end(start):
     rosterd = start()
     create(rosterd)
     rosterd.process.send_signal(signal.SIGSTOP)
@@ -150,7 +150,7 @@ def test_segment_without_any_link_is_shouted_about_and_saved_at_the_end(start):
     assert rosterd.stop() == 0
 
 
-def test_second_link_is_made_again_and_survives_an_upgrade(start):
+def test_second_link_is_restored_and_survives_an_upgrade(start):
     rosterd = start()
     create(rosterd)
     kept(rosterd).unlink()
@@ -161,7 +161,7 @@ def test_second_link_is_made_again_and_survives_an_upgrade(start):
     wait_for(path_of(rosterd).exists, 2, "the name")
 
 
-# ---- what a dead server left ----
+# ---- what a dead server leaves ----
 
 def test_second_link_of_a_killed_server_is_adopted(start):
     rosterd = start()
@@ -174,7 +174,7 @@ def test_second_link_of_a_killed_server_is_adopted(start):
     assert not kept(rosterd).exists()
 
 
-def test_segment_that_was_removed_after_its_servers_death_is_gone(start):
+def test_segment_removed_after_its_servers_death_is_gone(start):
     rosterd = start()
     create(rosterd)
     rosterd.kill_all()
@@ -199,7 +199,7 @@ def test_unlink_leaves_no_second_link(start, present):
 
 @pytest.mark.parametrize("content", [b"", b"x" * 7, b"someone else's data\n" * 1000, b"\0" * 65536],
                          ids=["empty", "a few bytes", "text", "zeros"])
-def test_file_at_the_counters_name_is_left_alone(content):
+def test_file_with_the_counters_name_is_left_alone(content):
     name = f"/rosterd-e2e-{os.getpid()}-counted"
     path = SHM / (name[1:] + ".stats")
     path.write_bytes(content)
@@ -213,8 +213,8 @@ def test_file_at_the_counters_name_is_left_alone(content):
         path.unlink()
 
 
-def test_table_at_the_counters_name_keeps_its_users(start):
-    """As from a time when a segment's name could end in .stats."""
+def test_table_with_the_counters_name_keeps_its_users(start):
+    """A table with such a name, as from a version in which a segment's name could end in .stats."""
     rosterd = start()
     create(rosterd)
     name = rosterd.segment + "-a"
@@ -225,7 +225,7 @@ def test_table_at_the_counters_name_keeps_its_users(start):
     assert names(rosterd) == ["ada"]
 
 
-def test_name_that_ends_in_stats_is_no_segments(start):
+def test_segment_name_ending_in_stats_is_refused(start):
     assert ".stats" in refused("--segment", "/a.stats", "--listen", f"127.0.0.1:{free_port()}")
     for command in ("status", "stats", "unlink", "verify"):
         done = subprocess.run([SHM_INSPECT, "--segment", "/a.stats", command], capture_output=True,
@@ -233,7 +233,7 @@ def test_name_that_ends_in_stats_is_no_segments(start):
         assert done.returncode == 2 and "that of another segment's counters" in done.stderr, done
 
 
-def test_unlink_leaves_a_file_alone_that_holds_no_counters(start):
+def test_unlink_keeps_a_file_that_holds_no_counters(start):
     rosterd = start()
     assert rosterd.stop() == 0
     path_of(rosterd, ".stats").write_text("another's")

@@ -40,9 +40,9 @@ class Tally:
         self.calls = self.connections = 0
         self.created, self.failures = [], []
 
-    def failed(self, who, error):
+    def failed(self, client, error):
         with self.lock:
-            self.failures.append((time.monotonic(), who, error))
+            self.failures.append((time.monotonic(), client, error))
 
 
 def grpcio_calls(rosterd, tally, stop, kept):
@@ -221,7 +221,7 @@ def ports_of(pid, port):
 @pytest.mark.slow
 @pytest.mark.operate
 @pytest.mark.timeout(SECONDS + 120)
-def test_workers_killed_meanwhile_cost_their_own_clients_alone(start):
+def test_workers_killed_meanwhile_disconnect_only_their_own_clients(start):
     rosterd = start("--drain-timeout", "10s")
     dead, kills = set(), []
 
@@ -297,7 +297,7 @@ def test_idle_connections_are_cheap(start, tmp_path, tls):
 
 @pytest.mark.slow
 @pytest.mark.operate
-def test_cold_start_is_told_to_systemd(start, tmp_path):
+def test_cold_start_notifies_systemd(start, tmp_path):
     """Measures the time from exec to READY=1, with an empty table of the default size."""
     times = []
     path = str(tmp_path / "notify")

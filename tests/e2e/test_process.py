@@ -161,7 +161,7 @@ def test_unix_socket_of_a_live_server_is_refused(start, tmp_path):
     hello(rosterd.stub())
 
 
-def test_file_that_is_no_socket_is_left_alone(tmp_path):
+def test_file_that_is_not_a_socket_is_left_alone(tmp_path):
     (tmp_path / "file").write_text("precious")
     assert "listen" in refused("--listen", f"unix:{tmp_path}/file")
     assert (tmp_path / "file").read_text() == "precious"
@@ -216,7 +216,7 @@ def test_quit_lets_running_calls_finish(start):
     rosterd.check_sanitizer()
 
 
-def test_quit_ends_what_lasts_longer_than_the_drain_timeout(start):
+def test_quit_ends_calls_that_outlast_the_drain_timeout(start):
     rosterd = start("--drain-timeout", "1s")
     chat = Conversation(rosterd.stub())
     chat.say("a")
@@ -252,7 +252,7 @@ def test_restart_finds_the_users(start):
     assert len(read_all(stub, 2000)[0]) == 1002
 
 
-def test_restart_after_kill_of_all_finds_every_acknowledged_user(start):
+def test_restart_after_killing_all_processes_finds_every_acknowledged_user(start):
     rosterd = start()
     for round_ in range(3):
         acknowledged = []
@@ -305,7 +305,7 @@ def test_segment_of_another_layout_is_refused_and_left_as_it_was(start, offset):
 
 @pytest.mark.parametrize("content", [b"", b"x", b"\0" * 4096, b"something else\n" * 10000],
                          ids=["empty", "a byte", "zeros", "text"])
-def test_file_that_is_no_segment_is_refused_and_left_as_it_was(content):
+def test_file_that_is_not_a_segment_is_refused_and_left_unchanged(content):
     name = f"rosterd-e2e-{os.getpid()}-foreign"
     path = f"/dev/shm/{name}"
     with open(path, "wb", opener=lambda p, f: os.open(p, f, 0o600)) as file:
@@ -318,7 +318,7 @@ def test_file_that_is_no_segment_is_refused_and_left_as_it_was(content):
         os.unlink(path)
 
 
-def test_segment_that_others_may_write_is_refused(start):
+def test_segment_writable_by_others_is_refused(start):
     rosterd = start()
     assert rosterd.stop() == 0
     os.chmod("/dev/shm" + rosterd.segment, 0o666)
@@ -415,7 +415,7 @@ int gettimeofday(struct timeval *restrict now, void *restrict zone)
 """
 
 
-def test_clock_that_jumps_back_stops_nothing(start, tmp_path):
+def test_backward_jump_of_the_clock_stops_nothing(start, tmp_path):
     (tmp_path / "clock.c").write_text(CLOCK)
     subprocess.run(["gcc", "-shared", "-fPIC", "-o", tmp_path / "clock.so", tmp_path / "clock.c"],
                    check=True, timeout=60)

@@ -47,7 +47,7 @@ def test_services_are_listed(ask):
 
 @pytest.mark.parametrize("name", ["user_service.proto", "grpc/health/v1/health.proto",
                                   "google/rpc/error_details.proto"])
-def test_a_file_is_what_protoc_makes_of_it(ask, name):
+def test_a_file_equals_protocs_descriptor(ask, name):
     (response,) = ask({"file_by_filename": name})
     assert files(response) == [named(name)]
 
@@ -68,7 +68,7 @@ def test_nested_types_enums_and_values_are_symbols(ask):
         assert files(response) == [named("grpc/health/v1/health.proto")]
 
 
-def test_what_does_not_exist_is_an_error_and_the_stream_goes_on(ask):
+def test_an_unknown_name_is_an_error_and_the_stream_continues(ask):
     responses = ask({"file_by_filename": "nobody.proto"}, {"file_containing_symbol": "no.body"},
                     {"file_containing_symbol": ""}, {"file_containing_symbol": "userservice"},
                     {"file_containing_symbol": "x" * 8000},
@@ -89,12 +89,12 @@ def test_a_type_without_extensions_has_none(ask):
     assert numbers.base_type_name == "userservice.User" and not numbers.extension_number
 
 
-def test_a_request_without_a_question_is_an_error(ask):
+def test_an_empty_request_is_an_error(ask):
     (response,) = ask({})
     assert response.error_response.error_code == INVALID_ARGUMENT
 
 
-def test_a_question_is_a_few_kib_also_when_inflated(server):
+def test_a_request_is_limited_to_a_few_kib_after_inflation(server):
     kind = message("grpc.reflection.v1.ServerReflectionRequest")
     for version in ("v1", "v1alpha"):
         path = f"/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo"
@@ -109,7 +109,7 @@ def test_a_question_is_a_few_kib_also_when_inflated(server):
                 in response.trailers["grpc-message"]
 
 
-def test_many_questions_on_one_stream(ask):
+def test_many_requests_on_one_stream(ask):
     assert len(ask(*[{"list_services": ""}] * 500)) == 500
 
 

@@ -83,7 +83,7 @@ def reload(rosterd, status=0):
 
 # ---- reload ----
 
-def test_reloads_under_load_cost_no_call(start, tmp_path):
+def test_reloads_under_load_fail_no_call(start, tmp_path):
     rosterd = by_file(start, tmp_path, "workers = 2\n")
     with Load(rosterd) as load:
         for workers in (3, 1, 2):
@@ -137,7 +137,7 @@ def test_handshake_begun_before_a_reload_may_end_after_it(start, tmp_path, half)
     wait_for(lambda: gone(before[0]), 10, "the old worker gone")
 
 
-def test_handshake_that_does_not_end_does_not_keep_the_old_worker(start, tmp_path):
+def test_unfinished_handshake_does_not_keep_the_old_worker(start, tmp_path):
     rosterd = by_file(start, tmp_path, "workers = 1\nhandshake-timeout = 500ms\n")
     before = rosterd.worker_pids()
     with rosterd.connect():
@@ -226,7 +226,7 @@ def test_reload_of_a_process_that_is_no_server_fails():
     assert done.stderr == f"rosterd: reload: process {os.getpid()}: it is not a running rosterd\n"
 
 
-def test_many_reloads_at_once_are_each_told_the_outcome(start, tmp_path):
+def test_simultaneous_reloads_all_get_their_outcome(start, tmp_path):
     rosterd = by_file(start, tmp_path, "workers = 1\n")
     outcomes = []
     threads = [threading.Thread(target=lambda: outcomes.append(reload(rosterd))) for _ in range(8)]
@@ -283,7 +283,7 @@ def upgrade(rosterd):
     return rosterd.process.pid
 
 
-def test_upgrades_under_load_cost_no_call_and_no_user(start, tmp_path):
+def test_upgrades_under_load_lose_no_call_and_no_user(start, tmp_path):
     path = tmp_path / "r.sock"
     rosterd = start("--listen", f"unix:{path}")
     with Load(rosterd) as load:
@@ -303,7 +303,7 @@ def test_upgrades_under_load_cost_no_call_and_no_user(start, tmp_path):
     assert len(read_all(rosterd.stub(), 10**6)[0]) == len(load.created)
 
 
-def test_upgrade_follows_the_file_in_its_addresses(start, tmp_path):
+def test_upgrade_takes_its_addresses_from_the_file(start, tmp_path):
     first, second, path = free_port(), free_port(), tmp_path / "r.sock"
     conf = tmp_path / "rosterd.conf"
     conf.write_text(f"listen = 127.0.0.1:{first}\nlisten = unix:{path}\n")
@@ -367,7 +367,7 @@ def test_new_program_that_does_not_start_leaves_the_old_one_serving(start, tmp_p
     assert rosterd.stop() == 0
 
 
-def test_new_program_with_another_layout_refuses_and_says_which(start):
+def test_new_program_with_another_layout_refuses_and_names_it(start):
     """The segment's header is changed to another revision: the old program has read it before, the
     new one reads it now."""
     rosterd = start()
@@ -386,7 +386,7 @@ def test_new_program_with_another_layout_refuses_and_says_which(start):
     assert len(read_all(rosterd.stub(), 10)[0]) == 1
 
 
-def test_killed_during_an_upgrade_the_table_is_whole(start):
+def test_table_is_intact_after_a_kill_during_an_upgrade(start):
     rosterd = start()
     rosterd.stub().CreateUser(pb.CreateUserRequest(username="a"))
     old = rosterd.process

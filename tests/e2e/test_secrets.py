@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""A password's bytes must be found nowhere once its call is over, a token's once its connection is."""
+"""A password must be found nowhere in memory after its call has ended, and a token nowhere after
+its connection has ended."""
 import gzip
 import os
 import re
@@ -19,13 +20,13 @@ SECRET = "Zq7-hunter2-correct-horse-battery-"
 
 
 def memory(pid):
-    """All of a process that it can read itself: what a core of it would hold, and more."""
+    """Yields all readable memory of a process: what a core dump would contain, and more."""
     with open(f"/proc/{pid}/maps", encoding="ascii") as maps, \
             open(f"/proc/{pid}/mem", "rb", buffering=0) as mem:
         for line in maps:
             start, end, mode, name = re.match(r"(\w+)-(\w+) (\S+) \S+ \S+ \d+ *(.*)", line).groups()
             start, end = int(start, 16), int(end, 16)
-            # the segment is looked at as a file; reserved address space has nothing in it
+            # The segment is searched as a file; reserved address space is empty.
             if "r" not in mode or name.startswith(("[v", "/dev/shm")):
                 continue
             at = start
@@ -49,7 +50,7 @@ def found_in(rosterd):
                 places.append(path)
     if needle in rosterd.log().encode():
         places.append("log")
-    if not SANITIZED:  # whose freed memory is kept as it was, on purpose
+    if not SANITIZED:  # a sanitized build keeps freed memory unchanged on purpose
         for pid in [rosterd.process.pid, *rosterd.worker_pids()]:
             places += [f"memory of {pid}: {where}" for where, chunk in memory(pid)
                        if needle in chunk]
@@ -60,7 +61,7 @@ def copies(pid, needle):
     return [where for where, chunk in memory(pid) for _ in range(chunk.count(needle))]
 
 
-@pytest.mark.unsanitized  # freed memory is kept as it was, on purpose
+@pytest.mark.unsanitized  # the sanitizer keeps freed memory unchanged on purpose
 def test_tokens_are_in_their_table_and_nowhere_else(start, tmp_path):
     path = tmp_path / "tokens"
     old, new = b"Kp4-not-in-any-heap-of-ours", b"Wd8-of-another-generation-"
@@ -77,7 +78,7 @@ def test_tokens_are_in_their_table_and_nowhere_else(start, tmp_path):
     processes = [rosterd.process.pid, *rosterd.worker_pids()]
     assert [len(copies(pid, old)) for pid in processes] == [0, 0, 0]
     assert [len(copies(pid, new)) for pid in processes] == [2, 2, 2]
-    # a file that is refused leaves nothing either
+    # A refused file leaves nothing behind, either.
     path.write_bytes(old + b" ann\n" + b"nameless\n")
     rosterd.process.send_signal(signal.SIGHUP)
     rosterd.wait_log("the token has no name")
@@ -89,8 +90,8 @@ def passwords(count, **more):
             for i in range(count))
 
 
-def test_search_finds_what_is_there(start):
-    """A check of this file's own means: a name is in the segment, a chat in memory."""
+def test_search_finds_what_is_not_secret(start):
+    """Checks the search itself: a name is in the segment, a chat message in memory."""
     rosterd = start()
     rosterd.stub().CreateUser(pb.CreateUserRequest(username=SECRET))
     assert found_in(rosterd)
@@ -134,12 +135,12 @@ def test_password_split_over_frames_is_nowhere(start):
             stream = wire.open("CreateUser")
             for at in range(0, len(body), size):
                 wire.data(stream, body[at:at + size], end=at + size >= len(body))
-                time.sleep(0.005)  # each frame a read of its own
+                time.sleep(0.005)  # so that each frame arrives in a read of its own
             assert wire.wait(stream).grpc_status == 0
         assert found_in(rosterd) == []
 
 
-def test_password_of_a_call_that_never_ended_well_is_nowhere(start):
+def test_password_of_a_failed_call_is_nowhere(start):
     rosterd = start()
     body = message(next(passwords(1)))
     with Wire(rosterd.connect()) as wire:
@@ -159,13 +160,13 @@ def test_password_of_a_call_that_never_ended_well_is_nowhere(start):
     assert found_in(rosterd) == []
 
 
-ENTERS, STAYS_OUT, NEVER = 0x40, 0x00, 0x10  # the table: RFC 7541 6.2
+ENTERS, STAYS_OUT, NEVER = 0x40, 0x00, 0x10  # the representations of RFC 7541, 6.2
 AUTHORIZATION = f"Bearer {SECRET}token".encode()
 
 
 def open_with(wire, *fields, size=16384):
-    """Opens GetUser with these (pattern, name, value) at the end of its block, in frames of so
-    many bytes."""
+    """Opens GetUser with these (pattern, name, value) fields at the end of its header block, in
+    frames of `size` bytes."""
     stream, wire.next_stream = wire.next_stream, wire.next_stream + 2
     block = wire.encoder.encode(wire.fields("/userservice.UserService/GetUser"))
     for pattern, name, value in fields:
@@ -203,7 +204,7 @@ def test_token_is_nowhere_once_its_connection_is_closed(start, way):
     body = message(pb.GetUserRequest(id="x"))
     for _ in range(2):
         with Wire(rosterd.connect()) as wire:
-            for _ in range(3):  # the second is remembered whole, where it changes no table
+            for _ in range(3):  # the second block is cached if it leaves the table unchanged
                 stream = WAYS[way](wire)
                 wire.data(stream, body)
                 wire.wait(stream)
@@ -228,7 +229,8 @@ def test_token_is_nowhere_once_it_has_left_the_table(start):
 
 
 def dumped(pid):
-    """What a core would have of a process: without what it has asked to be left out."""
+    """Yields the memory of a process that a core dump would contain, without the areas that the
+    process excluded."""
     start, flags = None, {}
     with open(f"/proc/{pid}/smaps", encoding="ascii") as file:
         for line in file:
@@ -263,16 +265,16 @@ def half_a_frame(wire, body):
 
 
 def half_a_compressed_message(wire, body):
-    """Stored, not deflated: it has the bytes as they are."""
+    """Half a message in stored (not deflated) blocks, which contain the plain bytes."""
     stream = wire.open("CreateUser", grpc_encoding="gzip")
     packed = gzip.compress(body[5:], 0)
     wire.data(stream, b"\1" + len(packed).to_bytes(4, "big") + packed[:-2], end=False)
 
 
-@pytest.mark.unsanitized  # its memory is malloc's, to see overflows
+@pytest.mark.unsanitized  # there, secret memory comes from malloc, so that overflows are found
 @pytest.mark.parametrize("way", [half_a_message, half_a_large_message, half_a_frame,
                                  half_a_compressed_message])
-def test_password_on_its_way_is_in_no_core(start, way):
+def test_password_of_an_unfinished_message_is_in_no_core(start, way):
     rosterd = start(workers=1)
     (worker,) = rosterd.worker_pids()
     with Wire(rosterd.connect()) as wire:
@@ -282,9 +284,9 @@ def test_password_on_its_way_is_in_no_core(start, way):
         assert not any(SECRET.encode() in chunk for chunk in dumped(worker))
 
 
-@pytest.mark.unsanitized  # its memory is malloc's, to see overflows
+@pytest.mark.unsanitized  # there, secret memory comes from malloc, so that overflows are found
 def test_a_core_has_neither_password_nor_token(start, tmp_path):
-    """What smaps says of memory is what the kernel does: a core that it wrote is searched."""
+    """smaps only predicts what the kernel dumps; this test searches a core that the kernel wrote."""
     with open("/proc/sys/kernel/core_pattern", encoding="ascii") as file:
         if file.read().strip() != "core":
             pytest.skip("cores go elsewhere")
@@ -315,14 +317,14 @@ def test_a_core_has_neither_password_nor_token(start, tmp_path):
             pytest.skip("no core was written")
         with open(cores[0], "rb") as file:
             core = file.read()
-        assert seen in core  # it has what is no secret
+        assert seen in core  # the core contains what is not secret
         assert SECRET.encode() not in core
     finally:
         for path in cores:
             os.unlink(path)
 
 
-@pytest.mark.unsanitized  # its memory is malloc's, to see overflows
+@pytest.mark.unsanitized  # there, secret memory comes from malloc, so that overflows are found
 @pytest.mark.parametrize("way", ["as grpc's own client sends it", "entering the table",
                                  "never entering it", "in pieces"])
 def test_token_of_an_open_connection_is_in_no_core(start, way, tmp_path):
@@ -339,6 +341,6 @@ def test_token_of_an_open_connection_is_in_no_core(start, way, tmp_path):
             assert wire.wait(stream).grpc_status == 5
         open_call = WAYS[way](wire)
         wire.ping()
-        assert open_call not in wire.streams  # it waits for its message
-        assert any(SECRET.encode() in chunk for _, chunk in memory(worker))  # the table has it
+        assert open_call not in wire.streams  # the call waits for its message
+        assert any(SECRET.encode() in chunk for _, chunk in memory(worker))
         assert not any(SECRET.encode() in chunk for chunk in dumped(worker))

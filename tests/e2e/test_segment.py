@@ -56,7 +56,7 @@ def filled(start):
     return rosterd
 
 
-def test_corrupt_segment_is_refused_named_and_left_as_it_was(filled):
+def test_corrupt_segment_is_refused_named_and_left_unchanged(filled):
     path = path_of(filled)
     whole = path.read_bytes()
     at = whole.index(b"user0001234@example.org")
@@ -111,7 +111,7 @@ def test_reset_without_a_segment_just_starts(start):
     assert rosterd.stop() == 0
 
 
-def test_kill_9_of_all_in_mid_load_loses_no_acknowledged_user(start):
+def test_killing_all_processes_under_load_loses_no_acknowledged_user(start):
     rosterd = start(workers=2)
     acknowledged, over = [], threading.Event()
 
@@ -149,7 +149,7 @@ def test_kill_9_of_all_in_mid_load_loses_no_acknowledged_user(start):
     assert found["bytes_used"] + found["bytes_free"] + found["bytes_tables"] == arena
 
 
-def test_larger_max_users_and_other_unique_are_made_at_the_next_start(filled):
+def test_larger_max_users_and_other_unique_keys_apply_at_the_next_start(filled):
     restart(filled, "--max-users", "3000000", "--unique", "username,email")
     stub = filled.stub()
     users = {user.username: user for user in read_all(stub, 3000)[0]}

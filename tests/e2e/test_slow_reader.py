@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A reader that stops for a minute with 100 MB to come, and what its
-neighbours notice of it: nothing."""
+"""A reader that stops for a minute with 100 MB still to come: the other clients notice nothing."""
 import time
 
 import pytest
@@ -22,21 +21,21 @@ def wide(count):
 
 @pytest.mark.slow
 @pytest.mark.timeout(400)
-def test_reader_that_stops_for_a_minute_costs_constant_memory_and_delays_nobody(start):
+def test_reader_stopped_for_a_minute_uses_constant_memory_and_delays_nobody(start):
     rosterd = start(workers=1)
     stub = rosterd.stub()
     fill(rosterd, wide(USERS), USERS)
     pid, = rosterd.worker_pids()
     before = resident(pid)
 
-    # windows as wide as they get: only the reader's own pace holds the server back
+    # The largest possible windows: only the reader's own pace holds the server back.
     wire = Wire(rosterd.connect(), {INITIAL_WINDOW_SIZE: 2**31 - 1}, credit=False).wait_ready()
     wire.window(0, 2**31 - 1 - 65535)
     listing = wire.open("ListUsers")
     wire.data(listing, message(pb.ListUsersRequest(page_size=USERS)))
     wire.until(lambda: listing in wire.streams and wire.streams[listing].data)
 
-    # and one whom its window holds back: a Chat whose replies are not taken
+    # A second reader is held back by its window: a Chat whose replies are not read.
     held = Wire(rosterd.connect(), {INITIAL_WINDOW_SIZE: 1000}, credit=False).wait_ready()
     chat = held.open("Chat")
     for _ in range(20):
@@ -59,7 +58,7 @@ def test_reader_that_stops_for_a_minute_costs_constant_memory_and_delays_nobody(
     assert slowest < (5 if SANITIZED else 2)  # the machine is busy with the other tests
     assert peak - before < (32 << 20 if SANITIZED else 8 << 20), f"{peak - before} bytes grown"
 
-    # then it reads on, and has the table as it was a minute ago
+    # Then the reader continues, and gets the table as it was a minute ago.
     total, first, last = 0, None, None
     stream = wire.streams[listing]
     rest = b""

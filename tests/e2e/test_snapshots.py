@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Listings that their clients do not read, while what they show is changed:
-they see their snapshot or are told why not, and memory is bounded."""
+"""Listings that their clients do not read while the listed users change: they show their snapshot
+or say why not, and memory is limited."""
 import json
 import os
 import subprocess
@@ -17,12 +17,12 @@ ABORTED = grpc.StatusCode.ABORTED.value[0]
 EXHAUSTED = grpc.StatusCode.RESOURCE_EXHAUSTED.value[0]
 TOO_MUCH = "snapshot-max-bytes ({}) of changed users in memory"
 TOO_OLD = "older than snapshot-max-age ({})"
-BODY = 192  # bytes that a changed user keeps, at most
-STALE = 64 << 10  # bytes that wait for nothing but a grace period
+BODY = 192  # most bytes that the old version of a changed user takes
+STALE = 64 << 10  # bytes that only wait for a grace period
 
 
 class Listing:
-    """One whose client has read a little and then stops."""
+    """A listing whose client reads a little and then stops."""
 
     def __init__(self, rosterd, users):
         self.wire = Wire(rosterd.connect(), {INITIAL_WINDOW_SIZE: 4096}, credit=False).wait_ready()
@@ -32,7 +32,7 @@ class Listing:
                         and len(self.wire.streams[self.number].data) == 4096)
 
     def read_on(self):
-        """The stream, read to its end."""
+        """Reads the stream to its end and returns it."""
         self.wire.window(0, 2**31 - 1 - 65535)
         self.wire.window(self.number, 2**31 - 1 - 4096)
         return self.wire.wait(self.number, 60)
@@ -42,7 +42,8 @@ class Listing:
 
 
 def check_aborted(listing, text):
-    """It ends so when its client reads on, after what was sent before, whole and in order."""
+    """Checks that the listing ends with this error when its client continues, after intact users in
+    order."""
     assert not listing.wire.streams[listing.number].ended
     stream = listing.read_on()
     assert (stream.grpc_status, stream.reset) == (ABORTED, None)
@@ -72,11 +73,11 @@ def wait_released(rosterd):
     wait_for(lambda: held(rosterd)["held_bytes"] == 0, 10, "the snapshot's memory given back")
 
 
-def test_paused_listing_returns_its_snapshot_whatever_is_changed(start):
+def test_paused_listing_returns_its_snapshot_despite_changes(start):
     rosterd = serve(start, 2000)
     listing = Listing(rosterd, 10**6)
     memory = writer(rosterd, "update", 0, 2000, 20000)
-    wait_held(rosterd, 2000)  # once, not once for each change
+    wait_held(rosterd, 2000)  # one old version per user, not one per change
     assert memory["most"]["bytes_used"] - memory["before"]["bytes_used"] < 2000 * BODY + STALE
     assert listing.read_on().grpc_status == 0
     seen = listing.users()
@@ -90,21 +91,22 @@ def test_paused_listing_returns_its_snapshot_whatever_is_changed(start):
     assert rosterd.stop() == 0
 
 
-def test_listing_that_keeps_too_much_is_aborted_and_says_so(start):
+def test_listing_that_holds_too_much_is_aborted_with_the_reason(start):
     rosterd = serve(start, 20000, "--snapshot-max-bytes", "1M")
     listing = Listing(rosterd, 10**6)
     memory = writer(rosterd, "update", 0, 20000, 40000)
-    # revoked at the first look after the cap was passed, whether or not its worker runs
+    # The snapshot is revoked at the first check after the cap was exceeded, whether or not its
+    # worker runs.
     assert memory["most"]["held_bytes"] < (1 << 20) + STALE
     assert memory["most"]["bytes_used"] - memory["before"]["bytes_used"] < (1 << 20) + 4 * STALE
-    wait_released(rosterd)  # though its client still reads nothing
+    wait_released(rosterd)  # although its client still reads nothing
     assert {tuple(user.roles) for user in check_aborted(listing, TOO_MUCH.format("1M"))} \
         == {("user",)}
     assert {tuple(user.roles) for user in read_all(rosterd.stub(), 10**6)[0]} == {("round1",)}
     assert rosterd.stop() == 0
 
 
-def test_oldest_listing_is_aborted_and_a_later_one_goes_on(start):
+def test_oldest_listing_is_aborted_and_a_later_one_continues(start):
     rosterd = serve(start, 20000, "--snapshot-max-bytes", "1M")
     old = Listing(rosterd, 10**6)
     writer(rosterd, "update", 0, 5000, 5000)
@@ -118,7 +120,7 @@ def test_oldest_listing_is_aborted_and_a_later_one_goes_on(start):
     assert rosterd.stop() == 0
 
 
-def test_listing_past_its_age_is_aborted_and_says_so(start):
+def test_listing_past_its_age_is_aborted_with_the_reason(start):
     rosterd = serve(start, 2000, "--snapshot-max-age", "2s")
     listing = Listing(rosterd, 10**6)
     began = time.monotonic()
@@ -131,7 +133,7 @@ def test_listing_past_its_age_is_aborted_and_says_so(start):
 
 
 def at_once(wire, *calls):
-    """Calls whose frames go out in one piece. @return their numbers"""
+    """Sends calls whose frames are sent in one piece. @return their stream numbers"""
     frames, send = [], wire.send
     wire.send = frames.append
     numbers = []
@@ -144,7 +146,7 @@ def at_once(wire, *calls):
 
 
 def delete_under(rosterd, first, count):
-    """Deletes users [first, first + count), whom a listing that rests keeps in place."""
+    """Deletes users [first, first + count) while a paused listing keeps them in the lists."""
     listing = Listing(rosterd, 10**6)
     ids = [user.id for user in read_all(rosterd.stub(), 10**6)[0]]
     for i in range(first, first + count, 1000):
@@ -177,10 +179,10 @@ def test_listing_that_passes_deleted_users_lets_other_calls_go_first(start):
     assert rosterd.stop() == 0
 
 
-def test_page_token_is_exact_where_deleted_users_follow_the_page(start):
+def test_page_token_is_exact_if_deleted_users_follow_the_page(start):
     rosterd = serve(start, 6000)
     stub = rosterd.stub()
-    listing = delete_under(rosterd, 10, 5980)  # the first and the last ten stay
+    listing = delete_under(rosterd, 10, 5980)  # the first and the last ten remain
     users, token = read_all(stub, 10)
     assert [user.username for user in users] == [f"user{i:07}" for i in range(10)] and token
     users, end = read_all(stub, 10, page_token=token)
@@ -196,20 +198,20 @@ def test_page_token_is_exact_where_deleted_users_follow_the_page(start):
 
 
 def stall(rosterd, count):
-    """A connection with so many listings that it does not read, each of another version."""
+    """Opens a connection with this many listings that it does not read, each of another version."""
     stub = rosterd.stub()
     wire = Wire(rosterd.connect(), {INITIAL_WINDOW_SIZE: 0}, credit=False).wait_ready()
     for i in range(count):
         stub.CreateUser(pb.CreateUserRequest(username=f"version{i}"))
         wire.data(wire.open("ListUsers"), message(pb.ListUsersRequest(page_size=100)))
-        wire.ping()  # it has begun
+        wire.ping()  # the listing has begun
     return wire
 
 
-def test_listings_that_nobody_reads_keep_nobody_from_listing(start):
+def test_unread_listings_do_not_prevent_other_listings(start):
     rosterd = start(workers=1)
     first = stall(rosterd, 70)
-    # one connection may hold an eighth of the 126 pins, and is told so beyond
+    # A connection may hold an eighth of the 126 pins; further listings get an error.
     for number, stream in first.streams.items():
         assert (stream.grpc_status == EXHAUSTED) == (number > 2 * 16)
     others = [stall(rosterd, 16 if i < 6 else 14) for i in range(7)]
@@ -229,7 +231,7 @@ def test_listings_that_nobody_reads_keep_nobody_from_listing(start):
         other.close()
 
 
-def test_client_library_is_told_why_its_listing_ends(start):
+def test_client_library_gets_the_reason_why_its_listing_ends(start):
     rosterd = serve(start, 20000, "--snapshot-max-age", "1s")
     slow = rosterd.stub(("grpc.http2.bdp_probe", 0), ("grpc.http2.lookahead_bytes", 65535))
     listing = slow.ListUsers(pb.ListUsersRequest(page_size=10**6), timeout=60)
@@ -243,7 +245,7 @@ def test_client_library_is_told_why_its_listing_ends(start):
     assert len(seen) < 20000
 
 
-def test_cancelled_listing_gives_its_memory_back(start):
+def test_cancelled_listing_releases_its_memory(start):
     rosterd = serve(start, 2000)
     listing = Listing(rosterd, 10**6)
     writer(rosterd, "update", 0, 2000, 2000)
@@ -273,7 +275,8 @@ def test_many_updates_of_ten_users_keep_ten_bodies_for_a_paused_listing(start):
 @pytest.mark.soak
 @pytest.mark.timeout(0)
 def test_listings_paused_for_long_while_a_million_updates_run(start):
-    """One that keeps what it shows, one of ten users who change, one past the cap."""
+    """Three listings: one holds all that it shows, one holds ten users that change, one exceeds the
+    cap."""
     seconds = float(os.environ.get("SOAK_SECONDS", "600"))
     updates = 1_000_000
     rate = int(updates / seconds) + 1

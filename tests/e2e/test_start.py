@@ -30,7 +30,7 @@ def behind(rosterd, *words):
 # ---- descriptors 0 to 2 ----
 
 @pytest.mark.parametrize("closed", ["0<&-", "1>&-", "2>&-", "0<&- 1>&-", "0<&- 1>&- 2>&-"])
-def test_closed_descriptors_are_no_sockets_of_ours(start, closed):
+def test_closed_descriptors_are_not_reused_for_sockets(start, closed):
     rosterd = start(start=False)
     rosterd.options = ["--log-file", str(rosterd.log_path)]  # standard error may be closed
     behind(rosterd, "sh", "-c", f'exec "$@" {closed}', "sh").start()
@@ -130,7 +130,7 @@ def limit(rosterd, size):
         subprocess.run(["prlimit", f"--pid={pid}", f"--fsize={size}:"], check=True)
 
 
-def test_access_log_at_the_limit_of_a_file_costs_lines_and_no_worker(start, tmp_path):
+def test_access_log_at_the_file_size_limit_loses_lines_but_no_worker(start, tmp_path):
     path = tmp_path / "access.log"
     rosterd = start("--access-log", "on", "--access-log-file", str(path), "--log-file",
                     str(tmp_path / "log"), start=False)
@@ -194,7 +194,7 @@ def test_start_under_a_small_limit_is_refused_with_one_line(start):
     assert rosterd.shm_files() == []
 
 
-def test_limit_below_the_segments_bound_is_warned_of(start):
+def test_limit_below_the_segments_maximum_causes_a_warning(start):
     rosterd = behind(start(start=False), "prlimit", f"--fsize={1 << 30}")
     rosterd.start()
     rosterd.wait_log(f"warning .* limits: files may grow to {1 << 30} bytes, the segment to")

@@ -99,7 +99,7 @@ def serve(start):
 
 
 @pytest.mark.parametrize("point", ["locked", "half published"])
-def test_reads_keep_their_pace_beside_a_stopped_writer(start, point):
+def test_reads_keep_their_latency_while_a_writer_is_stopped(start, point):
     rosterd, users = serve(start)
     with connection_to_each_worker(rosterd) as wires, contextlib.ExitStack() as stack:
         before = {pid: read_latencies(wire, users) for pid, wire in wires.items()}
@@ -145,7 +145,7 @@ def test_writes_fail_within_a_second_and_work_when_the_writer_goes_on(start):
     assert rosterd.stop() == 0
 
 
-def test_write_that_waits_is_done_when_the_writer_goes_on(start):
+def test_waiting_write_succeeds_when_the_writer_continues(start):
     rosterd, _ = serve(start)
     with Wire(rosterd.connect()).wait_ready() as wire:
         with Writer(rosterd, "stop", "locked") as writer:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""TLS and mutual TLS: what gRPC clients, probes and attackers find on the port."""
+"""TLS and mutual TLS, as gRPC clients, probes and attackers use the port."""
 import os
 import pathlib
 import socket
@@ -86,7 +86,7 @@ def test_both_versions(server, authority, version):
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_a_request_in_the_last_flight_of_the_handshake(server, authority, version):
-    """The handshake's end and all of a call come in one read."""
+    """The end of the handshake and the whole call arrive in one read."""
     incoming, out = ssl.MemoryBIO(), ssl.MemoryBIO()
     half = context(authority, version=version).wrap_bio(incoming, out, server_hostname="localhost")
     with server.connect() as sock:
@@ -113,8 +113,8 @@ def test_a_request_in_the_last_flight_of_the_handshake(server, authority, versio
                 incoming.write(sock.recv(65536))
 
 
-def test_a_connection_fed_byte_by_byte(server, authority):
-    """Each byte in a record of its own."""
+def test_a_connection_whose_bytes_arrive_one_by_one(server, authority):
+    """Each byte is sent in a record of its own."""
     with Wire(connect(server, context(authority))) as connection:
         connection.wait_ready()
         sent, connection.send = [], lambda data: sent.append(data)
@@ -129,7 +129,7 @@ def test_a_connection_fed_byte_by_byte(server, authority):
 # ---- what is refused ----
 
 @pytest.mark.parametrize("protocols", [(), ("http/1.1",), ("h2c", "grpc-exp")])
-def test_nothing_but_h2_is_spoken(server, authority, protocols):
+def test_only_h2_is_accepted(server, authority, protocols):
     before = failed_handshakes(server)
     with pytest.raises((ssl.SSLError, ConnectionError, AssertionError)):
         with Wire(connect(server, context(authority, protocols=protocols))) as connection:
@@ -146,7 +146,7 @@ def test_older_versions_are_refused(server, authority):
 
 
 def test_renegotiation_is_refused(server):
-    """openssl's R asks for it, with TLS 1.2: the connection ends."""
+    """The command R of openssl s_client requests a renegotiation in TLS 1.2: the connection ends."""
     process = subprocess.Popen(
         ["openssl", "s_client", "-connect", f"127.0.0.1:{server.port}", "-tls1_2", "-alpn", "h2"],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
@@ -157,7 +157,7 @@ def test_renegotiation_is_refused(server):
 
 @pytest.mark.parametrize("said", [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"GET / HTTP/1.1\r\n\r\n",
                                   b"\x16\x03\x01\xff\xff" + b"\0" * 100, b"\0" * 20000])
-def test_what_is_no_tls_is_closed(server, said):
+def test_data_that_is_not_tls_closes_the_connection(server, said):
     before = failed_handshakes(server)
     with server.connect() as sock:
         try:
@@ -169,9 +169,9 @@ def test_what_is_no_tls_is_closed(server, said):
     wait_for(lambda: failed_handshakes(server) == before + 1, what="it is counted")
 
 
-def test_a_handshake_that_does_not_end_is_given_up(start, pair, authority):
+def test_an_unfinished_handshake_times_out(start, pair, authority):
     rosterd = start("--handshake-timeout", "400ms", *pair.options(), workers=1)
-    # the client's first flight
+    # The client's first flight.
     out = ssl.MemoryBIO()
     half = context(authority).wrap_bio(ssl.MemoryBIO(), out, server_hostname="localhost")
     with pytest.raises(ssl.SSLWantReadError):
@@ -215,10 +215,10 @@ def test_the_certificate_is_chosen_by_name(server, authority, name, subject):
 # ---- tickets ----
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_a_session_goes_on_with_any_worker(server, authority, version):
+def test_a_session_resumes_on_any_worker(server, authority, version):
     shared = context(authority, version=version)
     with Wire(connect(server, shared)) as first:
-        first.call("GetUser", GET)  # a ticket of TLS 1.3 comes after the handshake
+        first.call("GetUser", GET)  # a TLS 1.3 ticket arrives after the handshake
         session = first.sock.session
     for _ in range(20):
         with Wire(connect(server, shared, session=session)) as connection:
@@ -249,7 +249,7 @@ def mutual(start, pair, authority, tmp_path):
     return rosterd
 
 
-def test_a_client_certificate_is_asked_for_and_told(mutual, authority, client):
+def test_a_client_certificate_is_requested_and_logged(mutual, authority, client):
     import json
     stub = secure_stub(mutual, authority, client)
     expect(lambda: stub.GetUser(pb.GetUserRequest(id="x")), grpc.StatusCode.NOT_FOUND)
@@ -272,7 +272,7 @@ def test_its_subject_is_known_in_a_resumed_session(mutual, authority, client):
     assert json.loads(lines[2])["subject"].startswith("CN=billing")
 
 
-def test_without_one_or_with_anothers_nothing_is_served(mutual, authority, tmp_path):
+def test_without_a_valid_client_certificate_nothing_is_served(mutual, authority, tmp_path):
     stranger = Authority(tmp_path, "stranger").sign("client")
     for pair in (None, stranger):
         stub = secure_stub(mutual, authority, pair)
@@ -283,7 +283,7 @@ def test_without_one_or_with_anothers_nothing_is_served(mutual, authority, tmp_p
 
 # ---- tools ----
 
-def test_grpcurl_and_the_probe_speak_tls(server, mutual, authority, client):
+def test_grpcurl_and_the_probe_work_over_tls(server, mutual, authority, client):
     ca = authority.pair.certificate
     for rosterd, more in ((server, []), (mutual, [client])):
         address = f"localhost:{rosterd.port}"
@@ -318,7 +318,7 @@ def test_an_expired_or_future_certificate_is_named(authority):
 def test_a_mismatched_pair_is_named(pair, other):
     assert refused(*Pair(pair.certificate, other.key).options()) == (
         f"rosterd: tls-key: {other.key}: it is not the key of {pair.certificate}\n")
-    # also where it is the second
+    # Also if it is the second pair.
     text = refused(*pair.options(), *Pair(other.certificate, pair.key).options())
     assert f"tls-key: {pair.key}: it is not the key of {other.certificate}" in text
 
@@ -336,13 +336,13 @@ def test_files_that_cannot_be_used_are_named(pair, tmp_path):
     assert "No such file or directory" in refused(*Pair(str(none), pair.key).options())
 
 
-def test_a_key_that_everybody_may_read_is_warned_of(start, authority):
+def test_a_key_readable_by_everybody_causes_a_warning(start, authority):
     pair = authority.sign("open")
     pathlib.Path(pair.key).chmod(0o644)
     start(*pair.options()).wait_log(f"tls-key: {pair.key}: every user of this machine may read it")
 
 
-def test_connections_that_come_and_go_leave_nothing_behind(server, authority):
+def test_closed_connections_leave_nothing_behind(server, authority):
     shared = context(authority)
     for _ in range(50):
         sock = connect(server, shared)

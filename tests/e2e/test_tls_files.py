@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Files of TLS, tokens and configuration as they are found: of all kinds, of none, encrypted."""
+"""Files of TLS, tokens and configuration: of all kinds, unusable, encrypted."""
 import os
 import pathlib
 import pty
@@ -36,7 +36,8 @@ def pair(pairs):
 # ---- several kinds of key ----
 
 def handshake(rosterd, *options, name="localhost"):
-    """@return (subject, kind of signature) that openssl's client saw; None: it failed"""
+    """@return (subject, kind of signature) that openssl's client saw, or None if the handshake
+    failed"""
     names = ["-servername", name] if name else ["-noservername"]
     done = subprocess.run(["openssl", "s_client", "-connect", f"127.0.0.1:{rosterd.port}", "-alpn",
                            "h2", *names, *options], input="", capture_output=True, text=True,
@@ -49,7 +50,7 @@ def handshake(rosterd, *options, name="localhost"):
 
 @pytest.fixture(scope="module", params=[("rsa", "ec"), ("ec", "rsa")], ids="-".join)
 def both(request, pairs, authority):
-    """A name with two kinds, among names of others."""
+    """A server that has two kinds of key for one name, among other names."""
     other = authority.sign("other", "DNS:other.example")
     wider = authority.sign("wider", "DNS:other.example", "DNS:third.example", kind="rsa")
     options = [option for kind in request.param for option in pairs[kind].options()]
@@ -68,7 +69,7 @@ def test_each_client_gets_a_pair_that_it_can_use(both, name):
     assert handshake(both, name=name) in ("rsa", "ec")
 
 
-def test_a_pair_of_another_kind_is_never_one_for_other_names(both):
+def test_a_pair_of_another_kind_is_never_taken_from_another_name(both):
     rsa, ec = (["-tls1_3", "-sigalgs", what] for what in ("rsa_pss_rsae_sha256",
                                                          "ecdsa_secp256r1_sha256"))
     assert handshake(both, *ec, name="other.example") == "other"
@@ -78,7 +79,7 @@ def test_a_pair_of_another_kind_is_never_one_for_other_names(both):
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_sessions_go_on_where_a_name_has_several_pairs(both, authority, version):
+def test_sessions_resume_if_a_name_has_several_pairs(both, authority, version):
     shared, session = context(authority, version=version), None
     for _ in range(3):
         with Wire(connect(both, shared, session=session)) as connection:
@@ -89,7 +90,8 @@ def test_sessions_go_on_where_a_name_has_several_pairs(both, authority, version)
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_and_form_of_key_is_served(start, pairs, authority, kind, tmp_path):
-    """PKCS#8, the older forms, with a curve's parameters before, certificate and key in one."""
+    """PKCS#8, the older forms, a form with curve parameters first, and certificate and key in one
+    file."""
     made, text = pairs[kind], pathlib.Path(pairs[kind].key).read_text()
     forms = [text, pathlib.Path(made.certificate).read_text() + "\n" + text,
              text.replace("\n", "\r\n")]
@@ -111,7 +113,7 @@ def test_every_kind_and_form_of_key_is_served(start, pairs, authority, kind, tmp
 # ---- encrypted keys ----
 
 def encrypted_forms(pair, folder):
-    """PKCS#8, the older form, and one that claims to be plain."""
+    """Creates encrypted keys: PKCS#8, the older form, and one that claims to be unencrypted."""
     new, old, wrong = (folder / name for name in ("pkcs8", "old", "wrong"))
     openssl("pkey", "-in", pair.key, "-aes256", "-passout", "pass:secret", "-out", str(new))
     openssl("pkey", "-in", pair.key, "-aes256", "-passout", "pass:secret", "-traditional",
@@ -123,7 +125,7 @@ def encrypted_forms(pair, folder):
 
 
 def on_terminal(*command):
-    """Runs it with a terminal; @return (pid, its end of it)"""
+    """Runs the command with a controlling terminal. @return (pid, our end of the terminal)"""
     pid, terminal = pty.fork()
     if pid == 0:
         os.execv(command[0], command)
@@ -143,7 +145,7 @@ def ended(pid):
     return done and [os.waitstatus_to_exitcode(status)]
 
 
-def test_an_encrypted_key_is_named_and_nobody_is_asked(pair, tmp_path):
+def test_an_encrypted_key_is_named_without_a_password_prompt(pair, tmp_path):
     forms = encrypted_forms(pair, tmp_path)
     for form in forms:
         pid, terminal = on_terminal(ROSTERD, "--check-config", "--tls-certificate",
@@ -157,8 +159,9 @@ def test_an_encrypted_key_is_named_and_nobody_is_asked(pair, tmp_path):
         assert form == forms[2] or "the key is encrypted" in text, text
 
 
-def test_a_reload_with_an_encrypted_key_goes_by(pair, tmp_path):
-    """In the foreground of a terminal, as it was found: the master stood still for ever."""
+def test_a_reload_with_an_encrypted_key_fails_without_blocking(pair, tmp_path):
+    """In the foreground of a terminal, where the master once asked for the password and blocked
+    forever."""
     key, conf, segment = tmp_path / "key", tmp_path / "conf", f"/rosterd-e2e-enc-{os.getpid()}"
     key.write_text(pathlib.Path(pair.key).read_text())
     key.chmod(0o600)
@@ -191,7 +194,7 @@ def test_a_reload_with_an_encrypted_key_goes_by(pair, tmp_path):
 # ---- what is no file ----
 
 def option_lists(pair, authority):
-    """Each option that names a file to be read, with the others that it needs."""
+    """Returns each option that names an input file, with the other options that it needs."""
     crl = ["--tls-client-ca", authority.pair.certificate, "--tls-crl"]
     return {"tls-certificate": ["--tls-key", pair.key, "--tls-certificate"],
             "tls-key": ["--tls-certificate", pair.certificate, "--tls-key"],
@@ -204,7 +207,7 @@ OPTIONS = ["tls-certificate", "tls-key", "tls-client-ca", "tls-crl", "auth-token
 
 
 @pytest.mark.parametrize("option", OPTIONS)
-def test_what_is_no_file_is_named_at_once(option, pair, authority, tmp_path):
+def test_an_option_that_names_no_regular_file_fails_at_once(option, pair, authority, tmp_path):
     fifo, huge = tmp_path / "fifo", tmp_path / "huge"
     os.mkfifo(fifo)
     with open(huge, "wb") as file:
@@ -213,7 +216,7 @@ def test_what_is_no_file_is_named_at_once(option, pair, authority, tmp_path):
     for path, why in ((fifo, "it is no regular file"), (tmp_path, ""), (huge, "it is larger than"),
                       ("/dev/zero", "it is no regular file"), ("/dev/null", "")):
         if (option, path) == ("config", "/dev/null"):
-            continue  # an empty one is a good one
+            continue  # an empty file is valid for this option
         begun = time.monotonic()
         text = refused(*given, str(path))
         assert text.startswith(f"rosterd: {option}: {path}: ") and why in text, text
@@ -226,7 +229,7 @@ def test_the_null_device_is_an_empty_configuration():
     assert done.returncode == 0, done
 
 
-def test_keys_and_certificates_that_are_not_there_are_told(pair, authority, tmp_path):
+def test_missing_keys_and_certificates_are_reported(pair, authority, tmp_path):
     def fault(*options):
         return refused(*options).partition("it cannot be used: ")[2].strip()
     empty, half = tmp_path / "empty", tmp_path / "half"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""TLS as a transport: alerts, KeyUpdates, bytes after the end, turns and memory as on a plain port."""
+"""TLS as a transport: alerts, KeyUpdates, bytes after the end; turns and memory as on a plain port."""
 import contextlib
 import re
 import socket
@@ -63,10 +63,10 @@ def test_a_client_of_an_older_version_gets_an_alert(server):
     server.wait_log(r"TLS handshake .* failed: unsupported protocol; it offered TLS")
 
 
-def test_a_client_without_a_certificate_is_told_why(pair, authority):
+def test_a_client_without_a_certificate_gets_an_alert(pair, authority):
     with Rosterd(*pair.options(), "--tls-client-ca", authority.pair.certificate,
                  workers=1) as rosterd:
-        version = ssl.TLSVersion.TLSv1_2  # in 1.3 a client learns it after its handshake
+        version = ssl.TLSVersion.TLSv1_2  # in 1.3 the alert comes after the client's handshake
         assert "alert" in alert_of(rosterd, context(authority, version=version)).lower()
         rosterd.wait_log("failed: peer did not return a certificate")
 
@@ -75,11 +75,11 @@ def test_plain_http_on_a_tls_port_is_logged_as_such(server):
     with server.connect() as sock:
         sock.sendall(PREFACE)
         sock.settimeout(10)
-        assert sock.recv(100)[:1] in (b"\x15", b"")  # an alert, or nothing more
+        assert sock.recv(100)[:1] in (b"\x15", b"")  # an alert, or the end
     server.wait_log("TLS handshake .* failed: .*; it offered nothing")
 
 
-def test_failed_handshakes_fill_no_log(pair, authority):
+def test_failed_handshakes_do_not_flood_the_log(pair, authority):
     made = context(authority, protocols=("http/1.1",))
     with Rosterd(*pair.options(), workers=1) as rosterd:
         started = time.monotonic()
@@ -94,7 +94,7 @@ def test_failed_handshakes_fill_no_log(pair, authority):
 # ---- what comes after the handshake ----
 
 def test_a_key_update_that_asks_for_one_is_answered(server, authority):
-    """By openssl's client, whose command K it is."""
+    """Uses the command K of openssl s_client."""
     client = subprocess.Popen(
         ["openssl", "s_client", "-connect", f"localhost:{server.port}", "-alpn", "h2", "-tls1_3",
          "-CAfile", authority.pair.certificate, "-msg"], stdin=subprocess.PIPE,
@@ -103,7 +103,7 @@ def test_a_key_update_that_asks_for_one_is_answered(server, authority):
     def say(data):
         client.stdin.write(data)
         client.stdin.flush()
-        time.sleep(0.3)  # a command is what comes in a read of its own
+        time.sleep(0.3)  # a command must arrive in a read of its own
 
     try:
         say(PREFACE + b"\0\0\0\x04\0\0\0\0\0")
@@ -117,11 +117,12 @@ def test_a_key_update_that_asks_for_one_is_answered(server, authority):
         client.wait()
     received = re.findall(rb"<<< TLS 1\.3, Handshake \[length 0005\], KeyUpdate", out)
     assert len(received) == 5, out
-    assert out.count(b"ping-pon") == 1  # the answer: what is sent is shown as records alone
+    assert out.count(b"ping-pon") == 1  # the echo: s_client shows sent data only as records
 
 
 def finished(rosterd, authority, version=None):
-    """A connection of which the test has the records: @return (TLS object, its outgoing BIO, socket)"""
+    """A connection whose TLS records the test handles itself. @return (TLS object, its outgoing
+    BIO, socket)"""
     incoming, out = ssl.MemoryBIO(), ssl.MemoryBIO()
     tls = context(authority, version=version).wrap_bio(incoming, out, server_hostname="localhost")
     sock = rosterd.connect()
@@ -139,7 +140,7 @@ def finished(rosterd, authority, version=None):
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_bytes_after_close_notify_are_stored_nowhere(server, authority, version):
+def test_bytes_after_close_notify_are_not_stored(server, authority, version):
     pid, = server.worker_pids()
     tls, out, sock = finished(server, authority, version)
     before = resident(pid)
@@ -148,7 +149,7 @@ def test_bytes_after_close_notify_are_stored_nowhere(server, authority, version)
     sock.sendall(out.read())
     sent, record = 0, b"\x17\x03\x03\x40\x00" + b"x" * 16384
     with sock, pytest.raises(OSError):
-        while sent < 200 * MIB:  # 2 MiB are thrown away, in a second at most; then it closes
+        while sent < 200 * MIB:  # the server discards up to 2 MiB within a second, then it closes
             sock.sendall(record)
             sent += len(record)
     assert resident(pid) - before < 4 * MIB
@@ -162,7 +163,7 @@ def has_user(rosterd, name):
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_a_call_that_came_before_close_notify_counts(server, authority, version):
+def test_a_call_received_before_close_notify_counts(server, authority, version):
     tls, out, sock = finished(server, authority, version)
     said = []
     connection = Wire(None, hello=False)
@@ -173,12 +174,12 @@ def test_a_call_that_came_before_close_notify_counts(server, authority, version)
     with contextlib.suppress(ssl.SSLError):
         tls.unwrap()
     with sock:
-        sock.sendall(out.read())  # both in one segment
+        sock.sendall(out.read())  # both in one TCP segment
         wait_for(lambda: has_user(server, f"last-words-{version}"), 10, "the user")
 
 
-def test_a_flood_of_key_updates_ends_in_calm(server, authority):
-    """Each costs 30 us and a round: 64 at once, and eight a second."""
+def test_a_flood_of_key_updates_ends_with_enhance_your_calm(server, authority):
+    """Each KeyUpdate costs 30 us and an answer: 64 are allowed at once, and eight per second."""
     pid, = server.worker_pids()
     client = subprocess.Popen(
         ["openssl", "s_client", "-connect", f"localhost:{server.port}", "-alpn", "h2", "-tls1_3",
@@ -215,7 +216,7 @@ def test_a_broken_record_ends_the_connection_by_an_alert(server, authority):
     wait_for(lambda: server.inspect("stats")["rosterd_connections_open"] == 0, 10, "closed")
 
 
-def test_records_of_a_byte_each_are_taken(server, authority):
+def test_records_of_one_byte_are_accepted(server, authority):
     with Wire(connect(server, context(authority))) as connection:
         whole = []
         connection.wait_ready()
@@ -228,8 +229,8 @@ def test_records_of_a_byte_each_are_taken(server, authority):
         assert connection.wait(stream).grpc_status == 5
 
 
-def test_a_connection_that_was_idle_goes_on(server, authority):
-    """OpenSSL's buffers were given back meanwhile: after a second."""
+def test_a_connection_continues_after_idle_time(server, authority):
+    """OpenSSL's buffers were released meanwhile, after a second."""
     with contextlib.ExitStack() as stack:
         connections = [stack.enter_context(Wire(connect(server, context(authority))))
                        for _ in range(50)]
@@ -239,12 +240,12 @@ def test_a_connection_that_was_idle_goes_on(server, authority):
             time.sleep(2.2)
 
 
-def test_a_peer_that_reads_nothing_holds_no_more_than_on_a_plain_port(server, authority):
+def test_a_peer_that_reads_nothing_uses_no_more_memory_than_on_a_plain_port(server, authority):
     pid, = server.worker_pids()
     before = resident(pid)
     with Wire(connect(server, context(authority))) as connection:
         connection.wait_ready()
-        frame = connection.frame(SETTINGS, 0, 0)  # the answers are what piles up: until it is calm
+        frame = connection.frame(SETTINGS, 0, 0)  # its answers pile up, until ENHANCE_YOUR_CALM
         connection.sock.settimeout(0.5)
         with pytest.raises((OSError, TimeoutError)):
             for _ in range(200000):
@@ -255,7 +256,7 @@ def test_a_peer_that_reads_nothing_holds_no_more_than_on_a_plain_port(server, au
     assert cpu_seconds(pid) - busy < 0.1
 
 
-def test_a_half_handshake_is_closed_in_time(pair):
+def test_an_incomplete_handshake_is_closed_in_time(pair):
     with Rosterd(*pair.options(), "--handshake-timeout", "300ms", workers=1) as rosterd:
         with socket.create_connection(("127.0.0.1", rosterd.port)) as sock:
             sock.sendall(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")
@@ -264,4 +265,4 @@ def test_a_half_handshake_is_closed_in_time(pair):
         wait_for(lambda: rosterd.inspect("stats")["rosterd_connections_open"] == 0, 10, "closed")
 
 
-assert DATA == 0 and PING == 6 # what the bytes above say
+assert DATA == 0 and PING == 6 # the bytes above use these values

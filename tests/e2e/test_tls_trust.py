@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Whose client certificates count, and for how long: authorities, revocation, sessions."""
+"""Which client certificates are trusted, and for how long: authorities, revocation, sessions."""
 import pathlib
 import signal
 import subprocess
@@ -33,7 +33,7 @@ def intermediate(authority, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def inner(intermediate):
-    """A client of the intermediate authority, who sends its certificate along."""
+    """A client of the intermediate authority. It sends that authority's certificate, too."""
     pair = intermediate.sign("inner")
     with open(pair.certificate, "a", encoding="ascii") as file:
         file.write(pathlib.Path(intermediate.pair.certificate).read_text())
@@ -41,7 +41,8 @@ def inner(intermediate):
 
 
 class Configured:
-    """A server whose certificates of clients are configured by a file, again and again."""
+    """A server whose trust in client certificates is configured by a file that the test rewrites
+    repeatedly."""
 
     def __init__(self, start, pair, path, **options):
         self.path, self.pair = path, pair
@@ -59,7 +60,7 @@ class Configured:
                                str(self.rosterd.process.pid)], capture_output=True, text=True,
                               timeout=60)
         assert done.returncode == 0, done
-        # the old worker drains; what comes now is the new one's
+        # The old worker drains; new connections reach the new one.
         wait_for(lambda: len(self.rosterd.worker_pids()) == 1, what="one generation")
 
     def served(self, context, session=None):
@@ -74,7 +75,7 @@ def configure(start, pair, tmp_path):
 # ---- sessions ----
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_a_ticket_is_no_way_around_a_certificate_that_is_asked_for_since(configure, authority,
+def test_a_ticket_does_not_bypass_a_later_required_certificate(configure, authority,
                                                                          client, version):
     server = configure()
     without = context(authority, version=version)
@@ -87,7 +88,7 @@ def test_a_ticket_is_no_way_around_a_certificate_that_is_asked_for_since(configu
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_a_ticket_is_no_way_around_another_authority(configure, authority, client, tmp_path,
+def test_a_ticket_does_not_bypass_a_change_of_authority(configure, authority, client, tmp_path,
                                                      version):
     server = configure(ca=authority.pair.certificate)
     known = context(authority, client=client, version=version)
@@ -101,7 +102,7 @@ def test_a_ticket_is_no_way_around_another_authority(configure, authority, clien
 # ---- revocation ----
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_a_revoked_client_is_out_and_its_ticket_too(configure, authority, client, version):
+def test_a_revoked_client_is_refused_and_its_ticket_too(configure, authority, client, version):
     other = authority.sign("other-client")
     server = configure(ca=authority.pair.certificate, crls=[authority.revoke(name="none")])
     ours, others = (context(authority, client=who, version=version) for who in (client, other))
@@ -113,7 +114,7 @@ def test_a_revoked_client_is_out_and_its_ticket_too(configure, authority, client
     assert server.served(others)
 
 
-def test_lists_of_authorities_above_count_where_they_are_there(configure, authority, intermediate,
+def test_lists_of_higher_authorities_count_if_present(configure, authority, intermediate,
                                                                inner, tmp_path):
     both = tmp_path / "both.pem"
     both.write_text("".join(pathlib.Path(each.pair.certificate).read_text()
@@ -148,7 +149,7 @@ def test_lists_that_cannot_be_used_are_named(authority, intermediate, pair, clie
     assert "the list of /CN=test ca expired at 2021-02-03 04:05:06 UTC" in fault(expired)
     future = authority.revoke(name="future", dates=("20450101000000Z", "20460101000000Z"))
     assert "is not valid before 2045-01-01" in fault(future)
-    stranger = Authority(tmp_path, "ca")  # the name alone is not enough
+    stranger = Authority(tmp_path, "ca")  # an equal name is not enough
     assert "is of no CA in tls-client-ca" in fault(stranger.revoke())
     assert "is of no CA in tls-client-ca" in fault(intermediate.revoke(name="none"))
     assert "block 1 is not a revocation list, but 'CERTIFICATE'" in fault(client.certificate)
@@ -168,8 +169,8 @@ def test_a_list_needs_an_authority(authority, pair):
     assert text == "rosterd: tls-crl: needs a tls-client-ca, whose certificates it revokes\n"
 
 
-def test_a_list_that_expires_shuts_its_clients_out(configure, authority, client):
-    """Nobody knows whom the next list would have named."""
+def test_an_expired_list_refuses_its_clients(configure, authority, client):
+    """The next list might have revoked any client, so all of them are refused."""
     import datetime
     now = datetime.datetime.now(datetime.timezone.utc)
     soon = now + datetime.timedelta(seconds=4)
@@ -186,7 +187,7 @@ def test_a_list_that_expires_shuts_its_clients_out(configure, authority, client)
 
 # ---- authorities ----
 
-def test_an_intermediate_authority_counts_by_itself(configure, authority, intermediate, inner,
+def test_an_intermediate_authority_is_trusted_by_itself(configure, authority, intermediate, inner,
                                                     client):
     server = configure(ca=intermediate.pair.certificate)
     assert server.served(context(authority, client=inner))
@@ -219,7 +220,7 @@ def test_authorities_that_cannot_be_used_are_named(authority, pair, client, tmp_
         pathlib.Path(authority.pair.key).read_text())
 
 
-def test_text_around_an_authority_is_no_fault(configure, authority, client, tmp_path):
+def test_text_around_an_authoritys_certificate_is_accepted(configure, authority, client, tmp_path):
     good = pathlib.Path(authority.pair.certificate).read_text()
     text = openssl("x509", "-in", authority.pair.certificate, "-text")
     path = tmp_path / "ca.pem"

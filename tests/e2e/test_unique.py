@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""--unique: whom CreateUser and BatchCreateUsers refuse, and that nobody gets through twice."""
+"""--unique: which users CreateUser and BatchCreateUsers refuse; no name or e-mail is ever given
+twice."""
 import collections
 import concurrent.futures
 import signal
@@ -36,19 +37,19 @@ def test_taken_username_or_email_is_refused_and_named(both):
     assert_taken(stub, user("ann", "other@example.org"), "username 'ann' is taken")
     assert_taken(stub, user("other", "ann@example.org"), "email 'ann@example.org' is taken")
     assert_taken(stub, user("ann", "ann@example.org"), "username 'ann' is taken")
-    stub.CreateUser(user("Ann", "Ann@example.org"))  # names and local parts are exact
+    stub.CreateUser(user("Ann", "Ann@example.org"))  # user names and local parts are case-sensitive
     assert len(read_all(stub, 10)[0]) == 2
 
 
 def test_case_of_an_emails_domain_does_not_count(both):
     stub = both.stub()
     created = stub.CreateUser(user("ann", "Ann@Example.ORG"))
-    assert created.email == "Ann@Example.ORG"  # kept as it was given
+    assert created.email == "Ann@Example.ORG"  # stored as given
     assert_taken(stub, user("bob", "Ann@eXAMPLE.org"), "email 'Ann@eXAMPLE.org' is taken")
     stub.CreateUser(user("bob", "ann@example.org"))
 
 
-def test_any_number_of_users_has_no_email(both):
+def test_any_number_of_users_may_have_no_email(both):
     stub = both.stub()
     for name in "abc":
         stub.CreateUser(user(name))
@@ -56,14 +57,14 @@ def test_any_number_of_users_has_no_email(both):
 
 
 @pytest.mark.parametrize("name", ["x" * 128, "ü" * 64, "a b%'\n\x7f\U0001f600"])
-def test_name_of_up_to_128_bytes_is_shown_whole(both, name):
+def test_name_of_up_to_128_bytes_is_quoted_in_full(both, name):
     stub = both.stub()
     stub.CreateUser(user(name))
     assert_taken(stub, user(name), f"username '{name}' is taken")
 
 
 @pytest.mark.parametrize("name", ["x" * 129, "ü" * 65, "x" + "€" * 84, "\U0001f600" * 63])
-def test_longer_name_is_cut_at_a_character(both, name):
+def test_longer_name_is_cut_between_characters(both, name):
     stub = both.stub()
     stub.CreateUser(user(name))
     details = failure(lambda: stub.CreateUser(user(name))).details()
@@ -75,7 +76,7 @@ def test_longer_name_is_cut_at_a_character(both, name):
 
 
 @pytest.mark.parametrize("unique, free", [("username", user("b", "a@a")), ("email", user("a"))])
-def test_one_key_alone_may_be_unique(start, unique, free):
+def test_a_single_key_may_be_unique(start, unique, free):
     stub = start("--unique", unique).stub()
     stub.CreateUser(user("a", "a@a"))
     stub.CreateUser(free)
@@ -107,7 +108,7 @@ def test_refused_user_costs_no_memory(both):
 
 # ---- BatchCreateUsers ----
 
-def test_batch_reports_the_taken_and_creates_the_others(both):
+def test_batch_reports_taken_users_and_creates_the_others(both):
     stub = both.stub()
     stub.CreateUser(user("b", "b@a"))
     result = stub.BatchCreateUsers(iter([
@@ -120,9 +121,9 @@ def test_batch_reports_the_taken_and_creates_the_others(both):
     assert [u.username for u in read_all(stub, 100)[0]] == ["b", "a", "c", "d", "g"]
 
 
-def test_first_of_equals_in_a_long_batch_wins(both):
+def test_first_of_equal_users_in_a_long_batch_wins(both):
     stub = both.stub()
-    names = [f"n{i * 7919 % 1300}" for i in range(2600)]  # each twice, far from each other
+    names = [f"n{i * 7919 % 1300}" for i in range(2600)]  # each name twice, far apart
     requests = [user(name, f"{name}-{i}@a") for i, name in enumerate(names)]
     result = stub.BatchCreateUsers(iter(requests), timeout=60)
     assert result.created == 1300
@@ -143,7 +144,7 @@ def test_batch_of_taken_users_alone_creates_none(both):
     assert list(result.errors) == [f"{i}: username 'n{i}' is taken" for i in range(600)]
 
 
-# ---- everybody wants the same names ----
+# ---- many clients want the same names ----
 
 def test_each_name_goes_to_one_of_many_clients(start):
     rosterd = start("--unique", "username,email", workers=2)
@@ -171,7 +172,7 @@ def test_each_name_goes_to_one_of_many_clients(start):
                     winners[f"n{i}"].append((number, None))
 
     def client(number):
-        stub = rosterd.stub()  # a connection of its own, so both workers have some
+        stub = rosterd.stub()  # own connection, so that both workers get some
         ready.wait()
         (one_by_one if number % 2 == 0 else in_batches)(stub, number)
 
@@ -199,7 +200,7 @@ def test_names_stay_taken_for_the_next_server(both):
     assert_taken(stub, user("bob", "ann@A"), "email 'ann@A' is taken")
 
 
-def test_names_stay_taken_after_a_kill_in_mid_load(both):
+def test_names_stay_taken_after_a_kill_under_load(both):
     stub = both.stub()
     created, stop = [], threading.Event()
 
@@ -226,14 +227,14 @@ def test_names_stay_taken_after_a_kill_in_mid_load(both):
     both.stub().CreateUser(user("somebody else", "else@a"))
 
 
-def test_worker_killed_in_mid_load_leaves_names_unique(start):
+def test_worker_killed_under_load_leaves_names_unique(start):
     rosterd = start("--unique", "username", workers=2)
     stub, names = rosterd.stub(), 300
     for i in range(names):
         if i % 50 == 25:
             victim = rosterd.worker_pids()[0]
             subprocess.run(["kill", f"-{int(signal.SIGKILL)}", str(victim)], check=True)
-        for _ in range(3):  # a lost connection may hide that it worked: then it is taken
+        for _ in range(3):  # a lost connection may hide a success: then it is taken
             try:
                 stub.CreateUser(user(f"n{i}"), timeout=10, wait_for_ready=True)
                 break

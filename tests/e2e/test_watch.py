@@ -169,7 +169,7 @@ def test_the_screen_follows_the_windows_size(start, watch):
     terminal.wait(r"q quit")
     terminal.resize(10, 60)
     wait_for(lambda: terminal.pump() or terminal.screen.display[9].startswith(" q quit"),
-             what="drawn anew, a minute before its time")
+             what="redrawn a minute before the next interval")
     for lines, columns in ((3, 20), (1, 1), (40, 200)):
         terminal.resize(lines, columns)
         terminal.pump(0.3)
@@ -179,7 +179,7 @@ def test_the_screen_follows_the_windows_size(start, watch):
     assert terminal.end() == 0
 
 
-def test_the_server_may_die_and_another_take_its_place(start, watch):
+def test_the_server_may_die_and_be_replaced(start, watch):
     rosterd = start()
     rosterd.stub().CreateUser(pb.CreateUserRequest(username="ada"))
     terminal = watch(rosterd, "0.2")
@@ -202,7 +202,7 @@ def test_the_server_may_die_and_another_take_its_place(start, watch):
 
 
 @pytest.mark.parametrize("how", ["INT", "TERM", "HUP", "QUIT", "SEGV", "ABRT", "ALRM"])
-def test_each_signal_that_can_be_caught_gives_the_terminal_back(start, watch, how):
+def test_each_catchable_signal_restores_the_terminal(start, watch, how):
     rosterd = start()
     # AddressSanitizer handles the signals of a fault itself
     terminal = watch(rosterd, "60", term="xterm",
@@ -223,7 +223,7 @@ def test_each_signal_that_can_be_caught_gives_the_terminal_back(start, watch, ho
     assert last.rindex(b"\x1b[?25h") > last.rindex(b"\x1b[?25l")  # shows the cursor
 
 
-def test_control_c_ends_it(start, watch):
+def test_control_c_ends_the_command(start, watch):
     rosterd = start()
     terminal = watch(rosterd, "60")
     terminal.wait(r"q quit")
@@ -232,7 +232,7 @@ def test_control_c_ends_it(start, watch):
     assert terminal.is_restored()
 
 
-def test_a_terminal_that_is_unknown_is_refused(start, watch):
+def test_an_unknown_terminal_is_refused(start, watch):
     rosterd = start()
     terminal = watch(rosterd, term="no-such-terminal")
     assert os.WEXITSTATUS(terminal.end()) == 2
@@ -240,7 +240,7 @@ def test_a_terminal_that_is_unknown_is_refused(start, watch):
     assert terminal.is_restored()
 
 
-def test_a_terminal_that_goes_away_ends_it(start, watch):
+def test_a_closed_terminal_ends_the_command(start, watch):
     rosterd = start()
     terminal = watch(rosterd, "60")
     terminal.wait(r"q quit")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""gRPC on the wire: what a client that is not like the others sends, and what it gets."""
+"""gRPC on the wire: unusual requests, and the answers to them."""
 import base64
 import time
 import urllib.parse
@@ -21,7 +21,7 @@ OK, INVALID, DEADLINE, NOT_FOUND, EXHAUSTED, UNIMPLEMENTED, INTERNAL = 0, 3, 4, 
 def wire(server):
     with Wire(server.connect()) as connection:
         yield connection
-        # whatever the test did, the connection is good for another call
+        # Whatever the test did, the connection works for another call.
         if not connection.closed and connection.goaway is None:
             assert connection.call("GetUser", message(GET)).grpc_status == NOT_FOUND
 
@@ -67,11 +67,11 @@ def test_content_type_is_judged_before_the_method(wire):
     assert wire.wait(stream).status == "415"
 
 
-def test_te_may_be_missing(wire):
+def test_te_may_be_absent(wire):
     not_found(wire.call("GetUser", message(GET), te=None))
 
 
-def test_authority_may_be_missing_and_scheme_be_https(wire):
+def test_authority_may_be_absent_and_scheme_may_be_https(wire):
     not_found(wire.call("GetUser", message(GET), authority=None))
     not_found(wire.call("GetUser", message(GET), scheme="https"))
 
@@ -135,7 +135,7 @@ def test_every_unit_of_timeout_is_understood(wire, timeout):
 
 
 @pytest.mark.parametrize("timeout", ["0H", "0S", "0n", "00000000m"])
-def test_timeout_of_zero_is_over_at_once(wire, timeout):
+def test_timeout_of_zero_expires_at_once(wire, timeout):
     response = wire.call("GetUser", message(GET), grpc_timeout=timeout)
     assert response.status == "200" and response.grpc_status == DEADLINE
 
@@ -153,7 +153,7 @@ def test_deadline_ends_an_open_chat_with_trailers_and_no_error(wire, timeout, se
     assert seconds - 0.02 <= took < seconds + 5
 
 
-def test_deadline_within_a_half_sent_message_is_reset_cancel(server):
+def test_deadline_within_a_partly_sent_message_is_reset_cancel(server):
     with Wire(server.connect(), {INITIAL_WINDOW_SIZE: 10}) as wire:
         wire.credit = False
         stream = wire.open("Chat", grpc_timeout="400m")
@@ -169,7 +169,7 @@ def test_deadline_after_half_close_needs_no_reset(server):
         stream = wire.open("ListUsers", grpc_timeout="400m")
         wire.data(stream, message(pb.ListUsersRequest(page_size=50)))
         response = wire.wait(stream)
-        # nothing of a message had gone out: trailers can still tell it
+        # No part of a message was sent yet, so trailers can still report the error.
         assert response.ended and response.grpc_status == DEADLINE, response
         time.sleep(0.1)
         wire.ping()
@@ -186,13 +186,13 @@ def test_bad_base64_in_bin_metadata_is_an_error(wire, value):
 
 @pytest.mark.parametrize("value", ["", "YQ", "YQ==", "YWI=", "YWI", "YWJj", "YQ,YWI=,YWJj",
                                    base64.b64encode(bytes(range(256))).decode()])
-def test_base64_with_and_without_padding_and_in_lists_is_good(wire, value):
+def test_base64_with_and_without_padding_and_in_lists_is_accepted(wire, value):
     not_found(wire.call("GetUser", message(GET), x_bin=value))
 
 
 @pytest.mark.parametrize("values, status", [(129, 5), (130, 8)])
-def test_a_list_in_bin_metadata_has_a_bound(wire, values, status):
-    """Of one list or of two."""
+def test_a_list_in_bin_metadata_has_a_limit(wire, values, status):
+    """The list may be in one field or in two."""
     response = wire.call("GetUser", message(GET), x_bin=",".join(["AA"] * values))
     assert response.grpc_status == status
     half = ",".join(["AA"] * ((values + 1) // 2))
@@ -212,7 +212,7 @@ def test_header_list_over_the_limit_is_trailers_only_8(wire):
     assert wire.wait(many).grpc_status == EXHAUSTED
 
 
-def test_header_list_of_just_the_limit_is_accepted(wire):
+def test_header_list_of_exactly_the_limit_is_accepted(wire):
     wire.wait_ready()
     room = wire.settings[MAX_HEADER_LIST_SIZE]
     room -= sum(len(name) + len(value) + 32 for name, value in
@@ -230,7 +230,7 @@ def test_table_stays_in_step_after_a_refused_header_list(wire):
         not_found(wire.call("GetUser", message(GET), x_after="same"))
 
 
-# ---- compression, as long as there is none ----
+# ---- encodings that are not supported ----
 
 @pytest.mark.parametrize("encoding", [None, "identity"])
 def test_compressed_flag_without_an_encoding_is_13(wire, encoding):
@@ -245,7 +245,7 @@ def test_unsupported_encoding_is_12_and_names_the_supported(wire):
     assert "identity" in fields["grpc-accept-encoding"]
 
 
-def test_identity_encoding_is_no_encoding(wire):
+def test_identity_encoding_means_uncompressed(wire):
     not_found(wire.call("GetUser", message(GET), grpc_encoding="identity",
                         grpc_accept_encoding="identity,deflate,gzip"))
 
@@ -293,7 +293,7 @@ def test_requests_are_read_as_other_implementations_read_them(wire, body, userna
     field(9, 6, b"\1"), field(9, 7, b"\1"), b"\2\1a", field(9, 3), field(9, 3) + field(10, 4),
     field(9, 3) * 101 + field(9, 4) * 101, b"\xf8\xff\xff\xff\x8f\x00\1", field(9, 0, b"\xff" * 10 + b"\1"),
     field(1, 2, b"\x83\x80\x80\x80\x10ada"), field(9, 2, b"\x7fada"), field(9, 5, b"123")])
-def test_what_no_implementation_reads_is_13(wire, body):
+def test_messages_that_no_implementation_parses_are_13(wire, body):
     with pytest.raises(DecodeError):
         pb.CreateUserRequest.FromString(ADA + body)
     response = wire.call("CreateUser", message(ADA + body))
@@ -302,7 +302,7 @@ def test_what_no_implementation_reads_is_13(wire, body):
         == "request does not parse as userservice.CreateUserRequest"
 
 
-def test_a_message_of_too_many_fields_is_told_the_bound(wire):
+def test_a_message_of_too_many_fields_names_the_limit(wire):
     stream = wire.open("CreateUser")
     response = wire.upload(stream, message(ADA + field(15, 0, b"\0") * (1 << 20)))
     assert response.grpc_status == EXHAUSTED
@@ -317,7 +317,7 @@ def test_bytes_that_do_not_parse_are_13(wire, method):
 
 
 @pytest.mark.parametrize("method", ["GetUser", "Chat", "BatchCreateUsers"])
-def test_length_over_the_limit_is_8_before_any_of_it_came(wire, method):
+def test_length_over_the_limit_is_8_before_the_body_arrives(wire, method):
     for prefix in (b"\0\0\x40\0\x01", b"\0\xff\xff\xff\xff"):
         stream = wire.open(method)
         wire.data(stream, prefix, end=False)
@@ -326,7 +326,7 @@ def test_length_over_the_limit_is_8_before_any_of_it_came(wire, method):
         assert response.reset == NO_ERROR
 
 
-def test_message_of_just_the_limit_is_read(wire):
+def test_message_of_exactly_the_limit_is_read(wire):
     body = message(b"\x0a\xfb\xff\xff\x01" + b"x" * ((4 << 20) - 5))
     assert len(body) == (4 << 20) + 5
     response = wire.upload(wire.open("GetUser"), body)
@@ -335,14 +335,14 @@ def test_message_of_just_the_limit_is_read(wire):
 
 
 @pytest.mark.parametrize("method", ["GetUser", "CreateUser", "ListUsers"])
-def test_no_message_where_one_is_due_is_12(wire, method):
+def test_no_message_for_a_unary_request_is_12(wire, method):
     assert wire.call(method, b"").grpc_status == UNIMPLEMENTED
     stream = wire.open(method, end=True)
     assert wire.wait(stream).grpc_status == UNIMPLEMENTED
 
 
 @pytest.mark.parametrize("method", ["GetUser", "CreateUser", "ListUsers"])
-def test_two_messages_where_one_is_due_are_12(wire, method):
+def test_two_messages_for_a_unary_request_are_12(wire, method):
     two = message(b"\x0a\x01a" if method != "ListUsers" else b"\x08\x01") * 2
     assert wire.call(method, two).grpc_status == UNIMPLEMENTED
 
@@ -396,7 +396,7 @@ def test_half_close_may_come_alone_in_an_empty_frame(wire):
 
 
 @pytest.mark.parametrize("pad", [0, 1, 100, 255])
-def test_padding_is_no_content(wire, pad):
+def test_padding_is_not_content(wire, pad):
     stream = wire.open("GetUser")
     body = message(GET)
     wire.data(stream, body[:4], end=False, pad=pad)
@@ -404,7 +404,7 @@ def test_padding_is_no_content(wire, pad):
     not_found(wire.wait(stream))
 
 
-def test_request_trailers_end_a_call_too(wire):
+def test_request_trailers_also_end_a_request(wire):
     stream = wire.open("GetUser")
     wire.data(stream, message(GET), end=False)
     wire.send_frame(HEADERS, END_STREAM | 0x4, stream, wire.encoder.encode([("x-checksum", "1")]))
@@ -452,20 +452,20 @@ def test_next_page_token_is_in_the_trailers(server, wire):
 
 
 @pytest.mark.parametrize("path", ["Nope", "GetUser"])
-def test_finish_before_the_clients_end_is_trailers_then_no_error(wire, path):
+def test_end_before_the_clients_is_trailers_then_reset_no_error(wire, path):
     stream = wire.open(path)
     wire.data(stream, message(GET, flag=7), end=False)
     response = wire.wait_reset(stream)
     assert response.ended and response.grpc_status in (UNIMPLEMENTED, INTERNAL)
     assert response.reset == NO_ERROR
-    # what was under way when the client learned of it is no error
+    # DATA that was on its way when the client learned of the end is no error.
     wire.data(stream, b"x" * 1000, end=False)
     wire.data(stream, b"x")
     wire.ping()
 
 
-def test_window_of_a_finished_calls_data_is_given_back(wire):
-    """Else a client that is late with stopping starves its own connection."""
+def test_window_of_data_for_a_finished_call_is_restored(wire):
+    """Otherwise a client that is slow to stop sending would exhaust its own connection window."""
     wire.wait_ready()
     for _ in range(40):
         stream = wire.open("Nope")
@@ -476,7 +476,7 @@ def test_window_of_a_finished_calls_data_is_given_back(wire):
 
 # ---- streams ----
 
-def test_reset_by_the_client_ends_the_call_alone(wire):
+def test_reset_by_the_client_ends_only_that_call(wire):
     other = wire.open("Chat")
     for code in (CANCEL, NO_ERROR, 2):
         stream = wire.open("Chat")
@@ -492,7 +492,7 @@ def test_limits_are_announced(wire):
     assert wire.settings[MAX_HEADER_LIST_SIZE] == 8192
 
 
-def test_stream_over_the_announced_limit_is_refused_and_ran_nothing(start):
+def test_stream_over_the_announced_limit_is_refused_without_effect(start):
     with start(workers=1) as rosterd, Wire(rosterd.connect()) as wire:
         wire.wait_ready()
         streams = [wire.open("Chat") for _ in range(wire.settings[MAX_CONCURRENT_STREAMS])]
@@ -512,7 +512,7 @@ def test_stream_over_the_announced_limit_is_refused_and_ran_nothing(start):
 
 
 def test_streams_take_turns_at_sending(server):
-    """A second listing does not wait for the end of a first."""
+    """A second listing does not wait until the first has ended."""
     assert server.stub().BatchCreateUsers(requests(20000, "turn"), timeout=60).created == 20000
     with Wire(server.connect(), {INITIAL_WINDOW_SIZE: 2**31 - 1}, credit=False) as wire:
         wire.wait_ready()
@@ -520,7 +520,7 @@ def test_streams_take_turns_at_sending(server):
         first, second = wire.open("ListUsers"), wire.open("ListUsers")
         wire.data(first, body)
         wire.data(second, body)
-        wire.window(0, 1 << 20)  # for about half of one listing
+        wire.window(0, 1 << 20)  # enough for about half of one listing
         wire.until(lambda: sum(len(s.data) for s in wire.streams.values()) >= (1 << 20) + 65535)
         shares = [len(wire.streams[s].data) for s in (first, second)]
         assert min(shares) > max(shares) / 3, shares

@@ -71,7 +71,7 @@ def test_killed_worker_is_replaced_and_logged(start):
     assert rosterd.stop() == 0
 
 
-def test_worker_killed_under_load_costs_its_own_clients_alone(start):
+def test_worker_killed_under_load_affects_only_its_own_clients(start):
     rosterd = start(workers=3)
     found = chats_on_each_worker(rosterd)
     acknowledged, lost, errors, stop = [], [], [], threading.Event()
@@ -201,7 +201,7 @@ def test_stopped_worker_does_not_stop_the_others(start):
     assert found[stopped].wait(1).grpc_status == 0
 
 
-def test_eight_connections_are_served_however_they_fall(start):
+def test_eight_connections_are_served_however_they_are_distributed(start):
     rosterd = start(workers=4)
     chats = [Conversation(rosterd.stub()) for _ in range(8)]
     assert [chat.say(str(i)).text for i, chat in enumerate(chats)] == [f"Echo: {i}" for i in range(8)]
@@ -263,7 +263,7 @@ def test_worker_sees_the_end_of_its_master_without_the_kernels_signal(start, tmp
         wait_for(lambda p=pid: gone(p), 10, f"end of worker {pid}")
 
 
-def test_worker_that_no_successor_could_replace_stops_the_service_with_its_reason(start):
+def test_worker_that_cannot_be_replaced_stops_the_server_with_the_reason(start):
     """Here every slot in the segment is taken, so that another worker would fail, too."""
     rosterd = start(workers=1)
     with subprocess.Popen([WRITER, rosterd.segment, "crowd"], stdout=subprocess.PIPE,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What tests of TLS share: clients' contexts, connections, servers that do not start."""
+"""Helpers of the TLS tests: clients' contexts, connections, and servers that must not start."""
 import os
 import ssl
 import subprocess
@@ -28,7 +28,8 @@ def connect(rosterd, context, name="localhost", session=None):
 
 
 def served(rosterd, context, session=None):
-    """@return (the session to go on with, whether it went on), or None: it was refused"""
+    """@return (the session to resume later, whether this session was resumed), or None if the
+    connection was refused"""
     try:
         with Wire(connect(rosterd, context, session=session)) as connection:
             assert connection.call("GetUser", GET).grpc_status == 5
@@ -38,7 +39,7 @@ def served(rosterd, context, session=None):
 
 
 def refused(*options):
-    """What a server that does not start has to say."""
+    """Starts a server that must refuse to start. Returns what it prints."""
     name = f"/rosterd-e2e-{os.getpid()}-tls"
     done = subprocess.run([ROSTERD, "--listen", f"127.0.0.1:{free_port()}", "--segment", name,
                            *options], capture_output=True, text=True, timeout=30,

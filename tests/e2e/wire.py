@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""An HTTP/2 client that sends whatever it is told, frame by frame, and keeps
-what comes back. Right only where a test wants it to be."""
+"""An HTTP/2 client that sends any frames that a test tells it to, and records what comes back. It
+follows the protocol only if the test does."""
 import contextlib
 import socket
 import struct
@@ -20,22 +20,22 @@ SERVICE = "/userservice.UserService/"
 
 
 def message(body, flag=0):
-    """A gRPC message with its prefix."""
+    """Returns a gRPC message with its prefix."""
     body = body if isinstance(body, bytes) else body.SerializeToString()
     return struct.pack(">BI", flag, len(body)) + body
 
 
 class Stream:
-    """What came back on one stream."""
+    """What the server sent on one stream."""
 
     def __init__(self):
         self.blocks = []       # header sections, as lists of (name, value)
         self.block_flags = []
         self.data = b""
-        self.data_frames = []  # their lengths
-        self.order = []        # frame types in order
+        self.data_frames = []  # lengths of the DATA frames
+        self.order = []        # types of the frames, in order
         self.ended = False
-        self.reset = None      # RST_STREAM's code
+        self.reset = None      # code of RST_STREAM
 
     @property
     def headers(self):
@@ -68,7 +68,8 @@ class Stream:
 
 
 class Wire:
-    """A connection. Settings and pings are acknowledged, windows topped up on request."""
+    """A connection. It acknowledges settings and pings, and refills flow-control windows if
+    `credit` is set."""
 
     def __init__(self, sock, settings=None, hello=True, credit=True):
         self.sock = sock
@@ -76,7 +77,7 @@ class Wire:
         self.streams = {}
         self.settings = {}
         self.acks = self.pings = self.pongs = 0
-        self.room = {}  # send windows, as upload() uses them
+        self.room = {}  # send windows, used by upload()
         self.goaway = None  # (code, debug data, last stream)
         self.goaways = []
         self.answer_pings = True
@@ -106,7 +107,8 @@ class Wire:
         self.send(self.frame(kind, flags, stream, payload))
 
     def fields(self, path, **changes):
-        """A gRPC request's; a change to None leaves that field out, `_` stands for `-`."""
+        """Returns the header fields of a gRPC request. A change to None leaves the field out; `_`
+        in a name stands for `-`."""
         fields = {":method": "POST", ":scheme": "http", ":path": path, ":authority": "test",
                   "content-type": "application/grpc", "te": "trailers"}
         for name, value in changes.items():
@@ -115,7 +117,7 @@ class Wire:
         return [(name, value) for name, value in fields.items() if value is not None]
 
     def open(self, path, end=False, extra=(), **changes):
-        """Sends a request's header section; @return the stream's number"""
+        """Sends a request's header section. @return the stream's number"""
         number, self.next_stream = self.next_stream, self.next_stream + 2
         block = self.encoder.encode(self.fields(SERVICE + path if path[:1] != "/" else path,
                                                 **changes) + list(extra))
@@ -135,13 +137,14 @@ class Wire:
         self.send_frame(DATA, flags, stream, payload)
 
     def call(self, path, body, **changes):
-        """A whole unary call; @return what came back"""
+        """Makes a whole unary call. @return what came back"""
         stream = self.open(path, **changes)
         self.data(stream, body)
         return self.wait(stream)
 
     def upload(self, stream, body, seconds=20):
-        """Sends a long body as the windows allow; the only body on this connection."""
+        """Sends a long body as the flow-control windows allow. It must be the only body on this
+        connection."""
         self.wait_ready()
         initial = {0: 65535, stream: self.settings.get(INITIAL_WINDOW_SIZE, 65535)}
         sent = 0
@@ -159,7 +162,7 @@ class Wire:
     # ---- receiving ----
 
     def read(self, seconds=0.2):
-        """Takes in what arrives; @return False at the end of the connection"""
+        """Reads what arrives. @return False at the end of the connection"""
         self.sock.settimeout(seconds)
         try:
             data = self.sock.recv(1 << 20)
@@ -237,7 +240,7 @@ class Wire:
                 f"closed before {what}: {self.streams} {self.goaway}"
 
     def wait(self, number, seconds=20):
-        """Until the stream's response has ended or was reset."""
+        """Waits until the stream's response has ended or the stream was reset."""
         stream = self.streams.setdefault(number, Stream())
         self.until(lambda: stream.ended or stream.reset is not None, seconds, f"stream {number}")
         return stream
@@ -248,19 +251,21 @@ class Wire:
         return stream
 
     def wait_ready(self):
-        """Both sides' settings are in force."""
+        """Waits until both sides' settings are in force."""
         self.until(lambda: self.settings and self.acks, what="SETTINGS")
         return self
 
     def wait_close(self, seconds=20):
-        """Until the server closed it; @return GOAWAY's code, None where there was none"""
+        """Waits until the server closes the connection. @return the code of GOAWAY, None if there
+        was none"""
         end = time.monotonic() + seconds
         while self.read(0.1):
             assert time.monotonic() < end, "the server did not close the connection"
         return self.goaway[0] if self.goaway else None
 
     def ping(self):
-        """All that was sent before has been handled."""
+        """Sends a PING and waits for its answer: then the server has handled all frames sent
+        before."""
         before = self.pongs
         self.send_frame(PING, 0, 0, b"rosterd!")
         self.until(lambda: self.pongs > before, what="PING's answer")

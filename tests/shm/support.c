@@ -17,7 +17,7 @@ enum { BODY = 64 };
 static char created[64];
 static pid_t creator;
 
-/* Tests that a machine cannot run (scripts/cross-arm64): a pattern of names. */
+/* Leaves out tests that this machine cannot run (scripts/cross-arm64): a pattern of names. */
 __attribute__((constructor)) static void leave_out(void)
 {
     const char *pattern = getenv("SHM_TESTS_WITHOUT");
@@ -25,11 +25,11 @@ __attribute__((constructor)) static void leave_out(void)
         cmocka_set_skip_filter(pattern);
 }
 
-/* A failed test leaves by longjmp, a failed program by exit: both end here. */
+/* A failed test ends by longjmp, a failed program by exit: both reach this function. */
 static void unlink_created(void)
 {
     char path[300], kept[300];
-    /* not shm_store_unlink(), which refuses where the failed test still has it open */
+    /* Not shm_store_unlink(): it refuses while the failed test still has the segment open. */
     if (getpid() != creator || shm_file_path(path, created, NULL) != SHM_OK)
         return;
     unlink(path);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Processes that attach to a segment which others change, and what they can do for the dead in it.
- */
+/* Processes that attach while others change the segment, and what they can do about dead
+ * processes in it. */
 #include "tests/shm/support.h"
 
 #include <errno.h>
@@ -31,7 +31,7 @@ static void kill_at_point(const char *point)
         raise(SIGKILL);
 }
 
-/* ---- a tool whose mapping is too small for what a dead writer left ---- */
+/* ---- a tool whose mapping is smaller than what a dead writer changed ---- */
 
 static int to_tool[2], from_tool[2];
 static int (*tool_does)(struct fixture *f);
@@ -47,7 +47,7 @@ static void hear(int fd)
     assert_int_equal(read(fd, &byte, 1), 1);
 }
 
-/* In a child: attaches, waits until the parent says so, and does it. */
+/* removes the mapping inherited from the parent */
 static void attach_and_wait(struct fixture *f, int mode)
 {
     if (shm_store_attach(&f->store, f->name, (enum shm_attach_mode)mode, NULL, &f->fault) != SHM_OK)
@@ -81,8 +81,9 @@ static void config_size(struct fixture *f, uint64_t size)
     assert_int_equal(fixture_reopen(f), SHM_OK);
 }
 
-/* A tool attaches to a small segment. The next owner's is larger, and grows beyond what the tool
- * has mapped; then a writer of his dies at a point. @return the tool, which waits */
+/* Lets a tool attach to a small segment. The next owner's segment is larger, and grows beyond
+ * what the tool has mapped. Then a writer of that owner dies at a point. @return the tool,
+ * which waits */
 static pid_t tool_is_outgrown(struct fixture *f, const char *point)
 {
     assert_int_equal(pipe(to_tool), 0);
@@ -116,9 +117,9 @@ static int find_outgrown(struct fixture *f)
 {
     struct shm_verify_report report;
     if (shm_writer_lock(f->store) != SHM_EOUTGROWN)
-        return 1; /* of a dead holder */
+        return 1; /* the lock of a dead holder */
     if (shm_writer_lock(f->store) != SHM_EOUTGROWN)
-        return 2; /* of nobody, but with a commit in it */
+        return 2; /* no holder, but an unfinished commit in it */
     if (shm_writer_reap(f->store))
         return 3;
     return shm_store_verify(f->store, &report, NULL, NULL) == SHM_EOUTGROWN ? 0 : 4;
@@ -133,7 +134,7 @@ static void check_all_there(struct fixture *f, bool committed)
         user_check(f->actor, n);
 }
 
-/* Its careful reader: that a pointer leads beyond the mapping is no damage. */
+/* Reads with a careful reader: a pointer beyond the mapping is no damage. */
 static int read_outgrown(struct fixture *f)
 {
     static struct shm_record record;
@@ -182,7 +183,8 @@ static void master_finishes_what_a_tool_had_to_leave(void **state)
     tool_does = find_outgrown;
     pid_t tool = tool_is_outgrown(f, "half replayed");
     assert_int_equal(tool_ends(tool), 0);
-    assert_true(shm_actor_reap(f->store) >= 1); /* the commit: the lock is nobody's */
+    /* The reap finishes the commit; nobody holds the lock. */
+    assert_true(shm_actor_reap(f->store) >= 1);
     assert_int_equal(shm_log()->state, SHM_LOG_IDLE);
     check_all_there(f, true);
     close_pipes();
@@ -208,7 +210,7 @@ static int lock_and_unlock(struct fixture *f)
     return 0;
 }
 
-static void tool_takes_a_lock_in_which_nothing_is_left_to_do(void **state)
+static void tool_takes_a_dead_holders_lock_without_a_commit(void **state)
 {
     struct fixture *f = *state;
     tool_does = lock_and_unlock;
@@ -252,7 +254,7 @@ static void tool_killed_before_it_unlocks_costs_nothing(void **state)
     tool_killed_while_it_leaves_the_lock(*state, lock_and_die_consistent);
 }
 
-/* A tool maps the arena to read. Where the kernel does not let it write, it cannot replay. */
+/* A tool maps the arena read-only. If the kernel does not let it write, it cannot replay. */
 static bool may_not_write, may_not_protect;
 
 int mprotect(void *at, size_t length, int protection)
@@ -268,7 +270,8 @@ int mprotect(void *at, size_t length, int protection)
 static void lock_without_writing(struct fixture *f, int unused)
 {
     (void)unused;
-    munmap((void *)(uintptr_t)SHM_BASE, f->config.size); /* the parent's */
+    /* Removes the mapping inherited from the parent. */
+    munmap((void *)(uintptr_t)SHM_BASE, f->config.size);
     if (shm_store_attach(&f->store, f->name, SHM_ATTACH_READ, NULL, &f->fault) != SHM_OK)
         _exit(1);
     may_not_write = true;
@@ -276,8 +279,9 @@ static void lock_without_writing(struct fixture *f, int unused)
         _exit(2);
 }
 
-/* A tool that reads and is not known for one would keep its table while a take-over frees it. */
-static void tool_that_cannot_be_kept_from_writing_does_not_attach(void **state)
+/* A tool that reads but is not registered as a reader would keep using its table while a
+ * takeover frees it. */
+static void tool_that_cannot_map_read_only_does_not_attach(void **state)
 {
     struct fixture *f = *state;
     struct shm_store *store;
@@ -287,7 +291,7 @@ static void tool_that_cannot_be_kept_from_writing_does_not_attach(void **state)
     may_not_protect = false;
     assert_int_equal(rc, SHM_ESYS);
     assert_non_null(strstr(f->fault.text, "cannot map it read-only"));
-    assert_int_equal(fixture_reopen(f), SHM_OK); /* nothing is left at the address */
+    assert_int_equal(fixture_reopen(f), SHM_OK); /* nothing is still mapped at the address */
 }
 
 static void tool_that_may_not_write_leaves_the_lock_to_others(void **state)
@@ -301,7 +305,7 @@ static void tool_that_may_not_write_leaves_the_lock_to_others(void **state)
     segment_check(f->store, 11);
 }
 
-static void log_that_makes_no_sense_is_replayed_by_nobody(void **state)
+static void invalid_log_is_replayed_by_no_process(void **state)
 {
     struct fixture *f = *state;
     tool_does = find_outgrown;
@@ -319,7 +323,7 @@ static void log_that_makes_no_sense_is_replayed_by_nobody(void **state)
 
 /* ---- attaching while the segment changes ---- */
 
-/* In the tool: the parent does something now. */
+/* In the tool: lets the parent act now. */
 static void ask_parent(const char *point)
 {
     if (strcmp(point, "header read") != 0 && strcmp(point, "control page read") != 0)
@@ -332,7 +336,8 @@ static void attach_asking(struct fixture *f, int fd)
 {
     shm_test_hook = ask_parent;
     int rc;
-    munmap((void *)(uintptr_t)SHM_BASE, f->config.size); /* the parent's */
+    /* Removes the mapping inherited from the parent. */
+    munmap((void *)(uintptr_t)SHM_BASE, f->config.size);
     if (fd < 0)
         rc = shm_store_attach(&f->store, f->name, SHM_ATTACH_READ, NULL, &f->fault);
     else
@@ -352,7 +357,7 @@ static void grow_beside(struct fixture *f, int fd)
     pid_t tool = start_child(attach_asking, f, fd);
     close(from_tool[1]);
     for (int times = 0; read(from_tool[0], &byte, 1) == 1; times++) {
-        for (int i = 0; i < 4 && times < 3; i++) /* it has to come to an end, too */
+        for (int i = 0; i < 4 && times < 3; i++) /* the loop must end in any case */
             assert_int_equal(shm_grow(f->store), SHM_OK);
         say(to_tool[1]);
     }
@@ -375,12 +380,13 @@ static void upgrade_while_the_arena_grows_is_not_refused(void **state)
     grow_beside(f, dup(shm_store_fd(f->store)));
 }
 
-/* The segment's first pages, mapped elsewhere: another process, as it were. */
+/* The segment's first pages, mapped a second time, as another process would have them. */
 static struct shm_control *other_control;
 static struct shm_log *other_log;
 static uint64_t right_count;
 
-/* A commit that changes a table, of which one word was stored when the control page was read. */
+/* Finishes a commit that changes a table. One of its words had been stored when the control
+ * page was read. */
 static void finish_commit_at_point(const char *point)
 {
     if (strcmp(point, "control page read") != 0)
@@ -389,7 +395,7 @@ static void finish_commit_at_point(const char *point)
     other_log->state = SHM_LOG_IDLE;
 }
 
-static void attach_beside_a_commit_that_is_being_stored_is_not_refused(void **state)
+static void attach_during_a_commit_is_not_refused(void **state)
 {
     struct fixture *f = *state;
     struct shm_store *store;
@@ -410,7 +416,7 @@ static void attach_beside_a_commit_that_is_being_stored_is_not_refused(void **st
     if (rc != SHM_OK)
         fail_msg("%s", f->fault.text);
     shm_store_close(store);
-    other_control->ids.count = right_count << 20; /* and where it stays so, it is wrong */
+    other_control->ids.count = right_count << 20; /* if it stays like this, it is wrong */
     assert_int_equal(shm_store_attach(&store, f->name, SHM_ATTACH_READ, NULL, &f->fault),
                      SHM_ECORRUPT);
     other_control->ids.count = right_count;
@@ -427,15 +433,15 @@ int main(void)
         WITH(tool_that_cannot_replay_leaves_the_lock_to_others),
         WITH(master_finishes_what_a_tool_had_to_leave),
         WITH(next_owner_finishes_what_a_tool_had_to_leave),
-        WITH(tool_takes_a_lock_in_which_nothing_is_left_to_do),
+        WITH(tool_takes_a_dead_holders_lock_without_a_commit),
         WITH(tool_killed_before_it_leaves_the_lock_costs_nothing),
         WITH(tool_killed_before_it_unlocks_costs_nothing),
-        WITH(tool_that_cannot_be_kept_from_writing_does_not_attach),
+        WITH(tool_that_cannot_map_read_only_does_not_attach),
         WITH(tool_that_may_not_write_leaves_the_lock_to_others),
-        WITH(log_that_makes_no_sense_is_replayed_by_nobody),
+        WITH(invalid_log_is_replayed_by_no_process),
         WITH(attach_while_the_arena_grows_is_not_refused),
         WITH(upgrade_while_the_arena_grows_is_not_refused),
-        WITH(attach_beside_a_commit_that_is_being_stored_is_not_refused),
+        WITH(attach_during_a_commit_is_not_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The careful reader, with and without protection: beside a writer at full speed, and on what
- * writers leave who die in the middle of a commit. */
+/* The careful reader, protected and unprotected: while a writer runs at full speed, and on what
+ * writers leave that die in the middle of a commit. */
 #include <signal.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -17,7 +17,8 @@ void (*shm_test_hook)(const char *point);
 
 enum { STAYING = 200, COMING = 200, BODY_LEAST = 16, BODY_MOST = 600, ROUND = 16 };
 
-/* A reader of this process's own segment; without protection as where it may not be written. */
+/* Opens a reader of this process's own segment. Unprotected: as if the segment could not be
+ * written. */
 static struct shm_reader *reader_open(struct fixture *f, struct shm_store *look, bool protected)
 {
     struct shm_reader *reader;
@@ -28,7 +29,7 @@ static struct shm_reader *reader_open(struct fixture *f, struct shm_store *look,
     return reader;
 }
 
-/* ---- users whose bodies tell of a mixture ---- */
+/* ---- users whose bodies reveal a mixture ---- */
 
 static void fill(struct shm_new_user *user, uint8_t body[BODY_MOST], uint64_t n, uint64_t stamp)
 {
@@ -39,7 +40,7 @@ static void fill(struct shm_new_user *user, uint8_t body[BODY_MOST], uint64_t n,
     memcpy(body, &n, sizeof(n));
 }
 
-/* @return its n */
+/* Checks that the body is no mixture. @return the user's number */
 static uint64_t check_record(const struct shm_record *record)
 {
     uint64_t n;
@@ -91,7 +92,7 @@ static void write_for_ever(struct fixture *f, int argument)
     }
 }
 
-/* ---- beside a writer ---- */
+/* ---- while a writer runs ---- */
 
 static void list_once(struct shm_reader *reader, struct shm_fault *fault)
 {
@@ -116,18 +117,18 @@ static void find_all(struct shm_reader *reader, struct shm_fault *fault)
     struct shm_record record;
     uint8_t id[SHM_ID_SIZE];
     for (uint64_t n = 0; n < STAYING / ROUND * ROUND + COMING / ROUND * ROUND; n++) {
-        uint64_t who = n < STAYING / ROUND * ROUND ? n : n - STAYING / ROUND * ROUND + STAYING;
-        user_id(id, who);
+        uint64_t user = n < STAYING / ROUND * ROUND ? n : n - STAYING / ROUND * ROUND + STAYING;
+        user_id(id, user);
         int rc = shm_reader_find(reader, id, &record, fault);
         if (rc == SHM_OK)
-            assert_int_equal(check_record(&record), who);
-        else if (rc != SHM_ENOENT || who < STAYING)
-            fail_msg("user %llu: %d: %s", (unsigned long long)who, rc, fault->text);
+            assert_int_equal(check_record(&record), user);
+        else if (rc != SHM_ENOENT || user < STAYING)
+            fail_msg("user %llu: %d: %s", (unsigned long long)user, rc, fault->text);
     }
     shm_reader_rest(reader);
 }
 
-static void read_beside_a_writer(struct fixture *f, bool protected)
+static void read_during_writes(struct fixture *f, bool protected)
 {
     struct shm_store look;
     struct timespec now, start;
@@ -154,22 +155,22 @@ static void read_beside_a_writer(struct fixture *f, bool protected)
     assert_int_equal(waitpid(writer, NULL, 0), writer);
     struct shm_info info;
     shm_store_info(f->store, &info);
-    print_message("%u listings beside %llu commits\n", rounds, (unsigned long long)info.version);
+    print_message("%u listings during %llu commits\n", rounds, (unsigned long long)info.version);
     assert_true(rounds > 1 && info.version > 200);
     shm_reader_close(reader);
 }
 
-static void unprotected_reads_beside_a_writer_are_whole(void **state)
+static void unprotected_reads_during_writes_are_consistent(void **state)
 {
-    read_beside_a_writer(*state, false);
+    read_during_writes(*state, false);
 }
 
-static void protected_reads_beside_a_writer_are_whole(void **state)
+static void protected_reads_during_writes_are_consistent(void **state)
 {
-    read_beside_a_writer(*state, true);
+    read_during_writes(*state, true);
 }
 
-/* ---- after a death in mid-commit ---- */
+/* ---- after a death in the middle of a commit ---- */
 
 static const char *kill_point;
 static unsigned kill_after;
@@ -195,12 +196,12 @@ static void write_and_die(struct fixture *f, int operation)
     else
         delete_round(actor, 0);
     shm_actor_offline(actor);
-    for (unsigned i = 0; i < 200; i++) /* and reclaims, dying there where it has not yet */
+    for (unsigned i = 0; i < 200; i++) /* also reclaims, and dies there if it has not died yet */
         shm_maintain(actor);
     _exit(0);
 }
 
-/* All or nothing of the commit is to be seen. */
+/* The reader must see all or nothing of the commit. */
 static void check_commit(struct fixture *f, bool protected, int operation, bool committed)
 {
     static const unsigned after[OPERATIONS] = {2 * ROUND, ROUND, 0};
@@ -229,7 +230,7 @@ static void check_commit(struct fixture *f, bool protected, int operation, bool 
     shm_reader_close(reader);
 }
 
-static void what_the_dead_leave_is_read_as_all_or_nothing(void **state)
+static void commits_of_dead_writers_are_read_as_all_or_nothing(void **state)
 {
     static const char *const points[] = {"locked",         "before seal", "sealed",
                                          "half published", "published",   "half replayed",
@@ -260,11 +261,11 @@ static void what_the_dead_leave_is_read_as_all_or_nothing(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(unprotected_reads_beside_a_writer_are_whole, fixture_setup,
+        cmocka_unit_test_setup_teardown(unprotected_reads_during_writes_are_consistent,
+                                        fixture_setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(protected_reads_during_writes_are_consistent, fixture_setup,
                                         fixture_teardown),
-        cmocka_unit_test_setup_teardown(protected_reads_beside_a_writer_are_whole, fixture_setup,
-                                        fixture_teardown),
-        cmocka_unit_test_setup_teardown(what_the_dead_leave_is_read_as_all_or_nothing,
+        cmocka_unit_test_setup_teardown(commits_of_dead_writers_are_read_as_all_or_nothing,
                                         fixture_setup, fixture_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The careful reader on the chain of bodies of a user who changes all the time: its steps, and what
- * it says where the chain changes under it. */
+/* The careful reader on the chain of bodies of a user that changes all the time: how many steps
+ * it takes, and what it returns if the chain changes during the walk. */
 #include <string.h>
 
 #include "shm/careful.h"
@@ -15,7 +15,7 @@ enum { NEWER = 1000, BODY = 64, HOT = 1, OTHER = 2, CHANGES_MAX = 100000 };
 void (*shm_test_hook)(const char *point);
 
 static struct fixture *fixture;
-static struct shm_actor *stopped; /* keeps what is retired from being freed */
+static struct shm_actor *stopped; /* keeps retired memory from being freed */
 
 static int setup(void **state)
 {
@@ -43,7 +43,7 @@ static struct shm_reader *reader_open(struct shm_store *look, bool protected)
     return reader;
 }
 
-/* ---- users whose body says whose it is ---- */
+/* ---- users whose body names its owner ---- */
 
 static uint64_t stamp;
 
@@ -76,7 +76,7 @@ static void update(uint64_t n, unsigned times)
     }
 }
 
-/* All that nobody needs is free then. */
+/* Frees all memory that no reader needs. */
 static void reclaim(void)
 {
     for (int i = 0; i < 40; i++) {
@@ -107,7 +107,7 @@ static struct shm_node *node_at(struct cds_list_head *order)
     return caa_container_of(order, struct shm_node, order);
 }
 
-/* ---- how many steps ---- */
+/* ---- number of steps ---- */
 
 static unsigned steps;
 
@@ -116,7 +116,7 @@ static void count_steps(const char *point)
     steps += strcmp(point, "careful body") == 0 || strcmp(point, "careful detour") == 0;
 }
 
-static void listing_behind_many_newer_bodies_takes_a_step_for_each(void **state)
+static void listing_takes_one_step_for_each_newer_body(void **state)
 {
     struct shm_store look;
     struct shm_record record;
@@ -138,7 +138,7 @@ static void listing_behind_many_newer_bodies_takes_a_step_for_each(void **state)
 
 static const char *awaited;
 static void (*at_point)(void);
-static unsigned skipped; /* the point comes by so often before */
+static unsigned skipped; /* passes of the point to skip */
 
 static void once(const char *point)
 {
@@ -163,8 +163,9 @@ static void many_updates(void)
     update(HOT, NEWER);
 }
 
-/* Its version is read, and then the chain grows: the second look is as long as the first. */
-static void unprotected_lookup_behind_many_newer_bodies_takes_two_steps_for_each(void **state)
+/* The chain grows after the reader has read its version: the second look is as long as the
+ * first. */
+static void unprotected_lookup_takes_two_steps_for_each_newer_body(void **state)
 {
     struct shm_store look;
     struct shm_record record;
@@ -180,7 +181,7 @@ static void unprotected_lookup_behind_many_newer_bodies_takes_two_steps_for_each
     shm_reader_close(reader);
 }
 
-/* ---- changes under its eyes ---- */
+/* ---- changes during the walk ---- */
 
 static void free_all(void)
 {
@@ -194,8 +195,8 @@ static void free_all_and_update(void)
     update(HOT, 100);
 }
 
-/* It stands in the middle of newer bodies, which are unlinked, and goes on. */
-static void protected_listing_goes_on_from_a_body_that_is_unlinked(void **state)
+/* The reader stands in the middle of newer bodies; they are unlinked, and it continues. */
+static void protected_listing_continues_from_an_unlinked_body(void **state)
 {
     static void (*const changes[])(void) = {free_all, free_all_and_update, many_updates};
     struct shm_store look;
@@ -226,7 +227,7 @@ static void protected_listing_goes_on_from_a_body_that_is_unlinked(void **state)
     shm_reader_close(reader);
 }
 
-/* At each step the user changes, and what he had becomes another's. */
+/* At each step the user changes, and another user gets the memory of its old body. */
 static unsigned changes_left;
 
 static void change_and_reuse(const char *point)
@@ -243,7 +244,7 @@ static void change_and_reuse(const char *point)
     busy = false;
 }
 
-static void unprotected_reader_of_who_changes_says_busy_and_not_corrupt(void **state)
+static void unprotected_read_of_a_changing_user_is_busy_and_not_corrupt(void **state)
 {
     struct shm_store look;
     struct shm_record record;
@@ -256,15 +257,15 @@ static void unprotected_reader_of_who_changes_says_busy_and_not_corrupt(void **s
     int rc = find_hot(reader, &record);
     if (rc != SHM_EBUSY)
         fail_msg("%d: %s", rc, fixture->fault.text);
-    changes_left = 20; /* then it rests */
+    changes_left = 20; /* then the user stays unchanged */
     assert_int_equal(find_hot(reader, &record), SHM_OK);
     check_record(&record, HOT);
     assert_int_equal(changes_left, 0);
     shm_reader_close(reader);
 }
 
-/* It stands on a body of the user, newer than its version, whose memory goes to another: from
- * there on all is as it should be, but it is the other's. */
+/* The reader stands on a body of its user that is newer than its version. The memory of the
+ * body goes to another user: from there on everything is valid, but belongs to the other user. */
 static void give_to_another(void)
 {
     const struct shm_body *newer = node_at(shm_control()->order.next)->body;
@@ -272,7 +273,7 @@ static void give_to_another(void)
     reclaim();
     update(OTHER, 1);
     const struct shm_node *last = node_at(shm_control()->order.prev);
-    assert_ptr_equal(last->body, newer); /* else this is no test */
+    assert_ptr_equal(last->body, newer); /* otherwise the test tests nothing */
 }
 
 static void change_twice(void)
@@ -281,7 +282,7 @@ static void change_twice(void)
     wait_for("careful body", 1, give_to_another);
 }
 
-static void body_that_leads_to_another_user_by_now_is_looked_at_again(void **state)
+static void body_that_now_leads_to_another_user_is_read_again(void **state)
 {
     struct shm_store look;
     struct shm_record record;
@@ -318,7 +319,7 @@ static void body_of_another_user_is_found(void **state)
     }
 }
 
-static void long_detours_on_each_body_end_as_damage(void **state)
+static void long_detours_on_each_body_are_reported_as_damage(void **state)
 {
     struct shm_store look;
     struct shm_record record;
@@ -330,7 +331,7 @@ static void long_detours_on_each_body_end_as_damage(void **state)
     shm_actor_online(stopped);
     update(HOT, NEWER);
     struct shm_body *newest = node_at(shm_control()->order.next)->body;
-    /* each but the first says that the one before its newer one leads to it */
+    /* Each body but the first claims that the body before its newer one leads to it. */
     struct shm_body *before = newest;
     for (struct shm_body *body = newest->prev->prev; body != NULL; body = body->prev) {
         body->from = &before->prev;
@@ -347,13 +348,13 @@ int main(void)
 {
 #define WITH(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
     const struct CMUnitTest tests[] = {
-        WITH(listing_behind_many_newer_bodies_takes_a_step_for_each),
-        WITH(unprotected_lookup_behind_many_newer_bodies_takes_two_steps_for_each),
-        WITH(protected_listing_goes_on_from_a_body_that_is_unlinked),
-        WITH(unprotected_reader_of_who_changes_says_busy_and_not_corrupt),
-        WITH(body_that_leads_to_another_user_by_now_is_looked_at_again),
+        WITH(listing_takes_one_step_for_each_newer_body),
+        WITH(unprotected_lookup_takes_two_steps_for_each_newer_body),
+        WITH(protected_listing_continues_from_an_unlinked_body),
+        WITH(unprotected_read_of_a_changing_user_is_busy_and_not_corrupt),
+        WITH(body_that_now_leads_to_another_user_is_read_again),
         WITH(body_of_another_user_is_found),
-        WITH(long_detours_on_each_body_end_as_damage),
+        WITH(long_detours_on_each_body_are_reported_as_damage),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

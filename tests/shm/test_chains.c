@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Hash chains in which one user, or one key, comes and goes while a stopped reader keeps
- * everything from being freed: what a lookup or a write costs then, and whom it finds. */
+/* Hash chains in which one user, or one key, is deleted and created repeatedly while a stopped
+ * reader keeps everything from being freed: the cost of lookups and writes, and which user they
+ * find. */
 #include <stdio.h>
 #include <string.h>
 
@@ -15,7 +16,7 @@ enum { TIMES = 2000, FEW = 24, BODY = 48, NAME_AT = 8, NAME_SIZE = 16 };
 
 void (*shm_test_hook)(const char *point);
 
-/* A body is its user's n and a name; the name is key 0. */
+/* A body holds the user's number and a name; the name is key 0. */
 static uint32_t key_of(unsigned key, const uint8_t *body, uint32_t body_len, uint8_t *out)
 {
     if (key != 0 || body_len < NAME_AT + NAME_SIZE)
@@ -61,7 +62,7 @@ static int find_name(struct shm_actor *actor, const char *name, struct shm_user 
     return shm_user_find_key(actor, 0, (const uint8_t *)name, (uint32_t)strlen(name), user);
 }
 
-/* ---- nodes looked at ---- */
+/* ---- visited nodes ---- */
 
 static unsigned looks;
 
@@ -81,7 +82,7 @@ static void assert_few(const char *what)
 {
     shm_test_hook = NULL;
     if (looks > FEW)
-        fail_msg("%s: %u nodes were looked at", what, looks);
+        fail_msg("%s: %u nodes were visited", what, looks);
 }
 
 /* ---- a stopped reader ---- */
@@ -97,7 +98,7 @@ static int setup(void **state)
     fixture_close(f);
     if (shm_store_unlink(f->name, NULL) != SHM_OK)
         return -1;
-    f->config.max_users = 20000; /* few users meet in a bucket */
+    f->config.max_users = 20000; /* few users share a bucket */
     f->config.unique = 1;
     f->config.key_of = key_of;
     if (fixture_reopen(f) != SHM_OK)
@@ -113,7 +114,7 @@ static int teardown(void **state)
     return fixture_teardown(state);
 }
 
-/* The id stays the same, or the name. */
+/* Deletes and creates users with the same id, or with the same name. */
 static void come_and_go(struct fixture *f, bool same_id)
 {
     char name[NAME_SIZE];
@@ -128,19 +129,19 @@ static void come_and_go(struct fixture *f, bool same_id)
     assert_true(shm_control()->retired.count >= TIMES);
 }
 
-static void id_that_came_and_went_costs_writers_one_look(void **state)
+static void deleted_and_recreated_id_costs_writers_one_look(void **state)
 {
     struct fixture *f = *state;
     come_and_go(f, true);
     start_counting();
     assert_int_equal(delete (f->actor, 7), SHM_ENOENT);
-    assert_few("delete of who is gone");
+    assert_few("delete of a deleted user");
     start_counting();
     assert_int_equal(insert(f->actor, 7, "again"), SHM_OK);
     assert_few("insert");
     start_counting();
     assert_int_equal(insert(f->actor, 7, "twice"), SHM_EEXIST);
-    assert_few("insert of who is there");
+    assert_few("insert of an existing user");
     start_counting();
     assert_int_equal(delete (f->actor, 7), SHM_OK);
     assert_few("delete");
@@ -148,21 +149,21 @@ static void id_that_came_and_went_costs_writers_one_look(void **state)
     segment_check(f->store, 0);
 }
 
-static void id_that_came_and_went_costs_readers_one_look(void **state)
+static void deleted_and_recreated_id_costs_readers_one_look(void **state)
 {
     struct fixture *f = *state;
     struct shm_user user;
     come_and_go(f, true);
     start_counting();
     assert_int_equal(find(f->actor, 7, &user), SHM_ENOENT);
-    assert_few("lookup of who is gone");
+    assert_few("lookup of a deleted user");
     assert_int_equal(insert(f->actor, 7, "again"), SHM_OK);
     start_counting();
     assert_int_equal(find(f->actor, 7, &user), SHM_OK);
     assert_few("lookup");
 }
 
-static void key_that_came_and_went_costs_writers_one_look(void **state)
+static void deleted_and_recreated_key_costs_writers_one_look(void **state)
 {
     struct fixture *f = *state;
     come_and_go(f, false);
@@ -176,14 +177,14 @@ static void key_that_came_and_went_costs_writers_one_look(void **state)
     segment_check(f->store, 1);
 }
 
-static void key_that_came_and_went_costs_readers_one_look(void **state)
+static void deleted_and_recreated_key_costs_readers_one_look(void **state)
 {
     struct fixture *f = *state;
     struct shm_user user;
     come_and_go(f, false);
     start_counting();
     assert_int_equal(find_name(f->actor, "hot", &user), SHM_ENOENT);
-    assert_few("lookup of who is gone");
+    assert_few("lookup of a deleted user");
     assert_int_equal(insert(f->actor, 1, "hot"), SHM_OK);
     start_counting();
     assert_int_equal(find_name(f->actor, "hot", &user), SHM_OK);
@@ -213,7 +214,7 @@ static void look_carefully(struct fixture *f, bool protected, bool same_id)
     shm_reader_close(reader);
 }
 
-static void who_came_and_went_costs_a_careful_reader_one_look(void **state)
+static void deleted_and_recreated_user_costs_a_careful_reader_one_look(void **state)
 {
     struct fixture *f = *state;
     for (int protected = 0; protected < 2; protected ++)
@@ -226,12 +227,12 @@ static void who_came_and_went_costs_a_careful_reader_one_look(void **state)
         }
 }
 
-/* ---- who is found ---- */
+/* ---- which user is found ---- */
 
 static struct fixture *fixture;
 static const char *awaited;
 
-/* At the point, once: user 7 goes and comes again, with his name. */
+/* At the point, once: user 7 is deleted and created again, with the same name. */
 static void go_and_come(const char *point)
 {
     if (strcmp(point, awaited) != 0)
@@ -241,8 +242,8 @@ static void go_and_come(const char *point)
     assert_int_equal(insert(fixture->actor, 7, "hot"), SHM_OK);
 }
 
-/* The new one is in front of him, and too young. */
-static void reader_of_before_finds_who_was_there(void **state)
+/* The new user is before the old one in the chain, and too young for the reader. */
+static void earlier_reader_finds_the_earlier_user(void **state)
 {
     static const char *const points[] = {"version seen", "reading"};
     struct fixture *f = *state;
@@ -264,7 +265,7 @@ static void reader_of_before_finds_who_was_there(void **state)
     }
 }
 
-static void careful_reader_of_before_finds_who_was_there(void **state)
+static void earlier_careful_reader_finds_the_earlier_user(void **state)
 {
     struct fixture *f = *state;
     struct shm_reader *reader;
@@ -300,12 +301,12 @@ static void see_who_is_there(const char *point)
     assert_int_equal(find_name(stopped, "hot", &user), SHM_ENOENT);
 }
 
-static void between_delete_and_the_commit_that_brings_him_back_nobody_is_found(void **state)
+static void between_a_delete_and_the_next_insert_no_user_is_found(void **state)
 {
     struct fixture *f = *state;
     struct shm_user user;
     looks = 0;
-    shm_actor_online(stopped); /* the dead stay in their chains */
+    shm_actor_online(stopped); /* deleted users stay in their chains */
     for (int i = 0; i < 3; i++) {
         assert_int_equal(insert(f->actor, 7, "hot"), SHM_OK);
         assert_int_equal(delete (f->actor, 7), SHM_OK);
@@ -318,8 +319,9 @@ static void between_delete_and_the_commit_that_brings_him_back_nobody_is_found(v
     assert_int_equal(find_name(stopped, "hot", &user), SHM_OK);
 }
 
-/* Until the commit their `died` links the free list, which is no sign of death. */
-static void batch_in_recycled_nodes_is_refused_its_double(void **state)
+/* Until the commit, `died` of a recycled node is the link of the free list, and does not mean
+ * that the user is deleted. */
+static void batch_with_a_duplicate_in_recycled_nodes_is_refused(void **state)
 {
     enum { SOME = 20 };
     static const uint64_t ids[][3] = {{1, 2, 1}, {1, 2, 3}};
@@ -348,8 +350,9 @@ static void batch_in_recycled_nodes_is_refused_its_double(void **state)
     segment_check(f->store, 0);
 }
 
-/* Two had one name when nobody minded; the younger went, and is not yet freed. */
-static void index_made_later_counts_the_living_alone(void **state)
+/* Two users had the same name while names were not unique; the younger was deleted, and is not
+ * freed yet. */
+static void index_built_later_ignores_deleted_users(void **state)
 {
     struct fixture *f = *state;
     struct shm_user user;
@@ -383,16 +386,16 @@ int main(void)
 {
 #define WITH(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
     const struct CMUnitTest tests[] = {
-        WITH(id_that_came_and_went_costs_writers_one_look),
-        WITH(id_that_came_and_went_costs_readers_one_look),
-        WITH(key_that_came_and_went_costs_writers_one_look),
-        WITH(key_that_came_and_went_costs_readers_one_look),
-        WITH(who_came_and_went_costs_a_careful_reader_one_look),
-        WITH(reader_of_before_finds_who_was_there),
-        WITH(careful_reader_of_before_finds_who_was_there),
-        WITH(between_delete_and_the_commit_that_brings_him_back_nobody_is_found),
-        WITH(batch_in_recycled_nodes_is_refused_its_double),
-        WITH(index_made_later_counts_the_living_alone),
+        WITH(deleted_and_recreated_id_costs_writers_one_look),
+        WITH(deleted_and_recreated_id_costs_readers_one_look),
+        WITH(deleted_and_recreated_key_costs_writers_one_look),
+        WITH(deleted_and_recreated_key_costs_readers_one_look),
+        WITH(deleted_and_recreated_user_costs_a_careful_reader_one_look),
+        WITH(earlier_reader_finds_the_earlier_user),
+        WITH(earlier_careful_reader_finds_the_earlier_user),
+        WITH(between_a_delete_and_the_next_insert_no_user_is_found),
+        WITH(batch_with_a_duplicate_in_recycled_nodes_is_refused),
+        WITH(index_built_later_ignores_deleted_users),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -29,7 +29,7 @@ static void sums_run_over_rows_and_survive_a_restart(void **state)
     shm_counters_close(counters);
 }
 
-static void other_names_start_anew(void **state)
+static void other_names_start_from_zero(void **state)
 {
     struct fixture *f = *state;
     struct shm_counters *counters;
@@ -82,8 +82,8 @@ static void damaged_counters_are_replaced(void **state)
     shm_counters_close(counters);
 }
 
-/* Whom the users' segment cannot tell: it has no owner here. */
-static void other_names_do_not_replace_what_a_live_server_counts_in(void **state)
+/* The users' segment cannot show that the server lives: it has no owner here. */
+static void other_names_do_not_replace_a_live_servers_counters(void **state)
 {
     struct fixture *f = *state;
     struct shm_counters *live, *other;
@@ -96,7 +96,8 @@ static void other_names_do_not_replace_what_a_live_server_counts_in(void **state
     shm_counters_move(f->name, NULL);
     assert_int_equal(access(path, F_OK), 0);
     assert_int_equal(shm_counters_succeed(&other, f->name, names, 2, &f->fault), SHM_OK);
-    shm_counter_add(&shm_counters_row(live, 0)[0], 1); /* on, unseen */
+    /* The live server continues to count, unseen. */
+    shm_counter_add(&shm_counters_row(live, 0)[0], 1);
     assert_int_equal(shm_counters_sum(other, 0), 0);
     assert_int_equal(shm_counters_hold_name(live), SHM_NAME_TAKEN);
     assert_int_equal(shm_counters_hold_name(other), SHM_NAME_OURS);
@@ -107,7 +108,7 @@ static void other_names_do_not_replace_what_a_live_server_counts_in(void **state
     assert_int_not_equal(access(path, F_OK), 0);
 }
 
-static void tool_reads_them_without_the_names(void **state)
+static void tool_reads_counters_without_their_names(void **state)
 {
     struct fixture *f = *state;
     struct shm_counters *counters, *tool;
@@ -146,11 +147,11 @@ int main(void)
 #define WITH(test) cmocka_unit_test_setup_teardown(test, fixture_setup, fixture_teardown)
     const struct CMUnitTest tests[] = {
         WITH(sums_run_over_rows_and_survive_a_restart),
-        WITH(other_names_start_anew),
+        WITH(other_names_start_from_zero),
         WITH(a_file_without_counters_is_left_alone),
         WITH(damaged_counters_are_replaced),
-        WITH(other_names_do_not_replace_what_a_live_server_counts_in),
-        WITH(tool_reads_them_without_the_names),
+        WITH(other_names_do_not_replace_a_live_servers_counters),
+        WITH(tool_reads_counters_without_their_names),
         WITH(overlong_name_is_refused),
         cmocka_unit_test(every_error_has_a_text),
     };

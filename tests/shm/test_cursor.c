@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Listings that have deleted users to pass, whom an older snapshot keeps in place. */
+/* Listings that must pass deleted users, which an older snapshot keeps in the lists. */
 #include "shm/careful.h"
 #include "shm/core/actor_handle.h"
 #include "shm/core/layout.h"
@@ -16,7 +16,7 @@ enum { MANY = 5000, STEP = 1024, LAST = 20 };
 
 void (*shm_test_hook)(const char *point);
 
-static unsigned passed; /* since it was last set to 0 */
+static unsigned passed; /* users passed since the counter was last set to 0 */
 
 static void count_passed(const char *point)
 {
@@ -41,14 +41,14 @@ static int teardown(void **state)
     return fixture_teardown(state);
 }
 
-/* Before a test has changed it. */
+/* Checks the default, before another test changes it. */
 static void call_passes_1024_users(void **state)
 {
     (void)state;
     assert_int_equal(shm_cursor_pass_max, STEP);
 }
 
-/* Users [from, to). */
+/* Deletes users [from, to). */
 static void delete_range(struct shm_actor *actor, uint64_t from, uint64_t to)
 {
     uint8_t ids[SHM_BATCH_MAX][SHM_ID_SIZE];
@@ -69,7 +69,8 @@ static void drain(struct shm_actor *actor)
         ;
 }
 
-/* The next user in as few calls as may be; each is looked at. @return calls that found none yet */
+/* Steps to the next user, and counts the users that each call passes. @return the number of
+ * calls that found no user yet */
 static unsigned next(struct shm_cursor *cursor, int expected, struct shm_user *user)
 {
     for (unsigned calls = 0;; calls++) {
@@ -85,9 +86,10 @@ static unsigned next(struct shm_cursor *cursor, int expected, struct shm_user *u
     }
 }
 
-/* ---- how far a call goes ---- */
+/* ---- how many users one call passes ---- */
 
-/* 10 users, MANY deleted ones, LAST users; the snapshot shows them all. */
+/* Creates 10 users, MANY users that are then deleted, and LAST users; the snapshot shows all of
+ * them. */
 static void make_hole(struct fixture *f, struct shm_actor **reader, struct shm_snapshot *old)
 {
     users_insert(f->actor, 0, 10 + MANY + LAST, SHM_BATCH_MAX);
@@ -119,7 +121,7 @@ static void step_past_deleted_users_takes_several_calls(void **state)
     shm_actor_leave(reader);
 }
 
-static void first_page_behind_deleted_users_takes_several_calls(void **state)
+static void first_page_after_deleted_users_takes_several_calls(void **state)
 {
     struct fixture *f = *state;
     struct shm_actor *reader;
@@ -160,7 +162,7 @@ static void page_token_of_a_deleted_user_takes_several_calls(void **state)
     shm_actor_leave(reader);
 }
 
-static void end_right_behind_deleted_users_is_found(void **state)
+static void end_right_after_deleted_users_is_found(void **state)
 {
     struct fixture *f = *state;
     struct shm_actor *reader;
@@ -171,11 +173,11 @@ static void end_right_behind_deleted_users_is_found(void **state)
     delete_range(f->actor, 10 + MANY, 10 + MANY + LAST);
     assert_int_equal(shm_snapshot_begin(f->actor, &snapshot), SHM_OK);
     shm_actor_offline(f->actor);
-    users_insert(f->actor, 50000, 50100, 10); /* who come later are not in it */
+    users_insert(f->actor, 50000, 50100, 10); /* later users are not in the snapshot */
     shm_cursor_first(&cursor, f->actor, &snapshot);
     for (uint64_t seq = 1; seq <= 10; seq++) {
         assert_int_equal(shm_cursor_settle(&cursor), SHM_OK);
-        assert_int_equal(shm_cursor_settle(&cursor), SHM_OK); /* it is no step */
+        assert_int_equal(shm_cursor_settle(&cursor), SHM_OK); /* settling is no step */
         assert_int_equal(next(&cursor, SHM_OK, &user), 0);
         assert_int_equal(user.seq, seq);
     }
@@ -190,9 +192,9 @@ static void end_right_behind_deleted_users_is_found(void **state)
     shm_actor_leave(reader);
 }
 
-/* ---- what happens between two calls ---- */
+/* ---- changes between two calls ---- */
 
-static void place_that_is_freed_between_two_calls_is_found_again(void **state)
+static void position_freed_between_two_calls_is_found_again(void **state)
 {
     struct fixture *f = *state;
     struct shm_actor *reader;
@@ -211,7 +213,7 @@ static void place_that_is_freed_between_two_calls_is_found_again(void **state)
     shm_snapshot_end(reader, &old);
     drain(f->actor);
     assert_true(shm_control()->alloc[SHM_ALLOC_BYTES_USED] < used - MANY * sizeof(struct shm_node));
-    users_insert(f->actor, 50000, 50000 + MANY, SHM_BATCH_MAX); /* in that memory */
+    users_insert(f->actor, 50000, 50000 + MANY, SHM_BATCH_MAX); /* reuses the freed memory */
     shm_actor_offline(f->actor);
     for (uint64_t seq = 11 + MANY; seq <= 10 + MANY + LAST; seq++) {
         assert_int_equal(next(&cursor, SHM_OK, &user), 0);
@@ -224,7 +226,7 @@ static void place_that_is_freed_between_two_calls_is_found_again(void **state)
     segment_check(f->store, 10 + LAST + MANY);
 }
 
-static void listing_revoked_between_two_calls_says_so(void **state)
+static void listing_revoked_between_two_calls_is_reported(void **state)
 {
     struct fixture *f = *state;
     struct shm_actor *reader, *lister;
@@ -239,7 +241,7 @@ static void listing_revoked_between_two_calls_says_so(void **state)
         assert_int_equal(next(&cursor, SHM_OK, &user), 0);
     assert_int_equal(shm_cursor_next(&cursor, &user), SHM_EMORE);
     shm_actor_offline(lister);
-    shm_control()->held_max = 1; /* as an owner with less memory to give would say */
+    shm_control()->held_max = 1; /* as an owner with a lower limit would say */
     delete_range(f->actor, 0, 10);
     for (unsigned i = 0; i < 100 && !shm_snapshot_revoked(lister, &snapshot); i++)
         drain(f->actor);
@@ -256,13 +258,13 @@ static void listing_revoked_between_two_calls_says_so(void **state)
 
 static struct {
     struct fixture *f;
-    struct shm_actor *holder; /* of the older snapshot */
+    struct shm_actor *holder; /* holds the older snapshot */
     struct shm_snapshot *old;
     struct shm_reader *reader;
     unsigned rests;
 } tool;
 
-/* The slot of the only tool. */
+/* Returns the slot of the only tool. */
 static const struct shm_slot *tool_slot(void)
 {
     unsigned i = 0;
@@ -273,7 +275,7 @@ static const struct shm_slot *tool_slot(void)
     return shm_slot(i);
 }
 
-/* While it rests it holds nothing up: all that it came past is freed, and used again. */
+/* While the tool rests it holds nothing: everything that it passed is freed, and reused. */
 static void free_at_rest(const char *point)
 {
     struct shm_info info;
@@ -316,11 +318,11 @@ static void tool_rests_while_it_passes_deleted_users(void **state)
     segment_check(f->store, 10 + LAST + MANY);
 }
 
-/* ---- whatever is deleted, a plain walk finds the same ---- */
+/* ---- comparison with a plain walk over random deletions ---- */
 
 enum { USERS = 1500, SNAPSHOTS = 12 };
 
-/* Whom the version shows, one after the other. @return how many */
+/* Lists the users that the version shows, one by one. @return how many */
 static size_t walk_plainly(uint64_t version, uint64_t seqs[USERS])
 {
     size_t count = 0;
@@ -349,7 +351,7 @@ static void compare(struct shm_actor *actor, const struct shm_snapshot *snapshot
     shm_actor_offline(actor);
 }
 
-static void pages_are_those_of_a_plain_walk(void **state)
+static void pages_equal_those_of_a_plain_walk(void **state)
 {
     struct fixture *f = *state;
     struct shm_actor *reader;
@@ -398,13 +400,13 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(call_passes_1024_users),
         test(step_past_deleted_users_takes_several_calls),
-        test(first_page_behind_deleted_users_takes_several_calls),
+        test(first_page_after_deleted_users_takes_several_calls),
         test(page_token_of_a_deleted_user_takes_several_calls),
-        test(end_right_behind_deleted_users_is_found),
-        test(place_that_is_freed_between_two_calls_is_found_again),
-        test(listing_revoked_between_two_calls_says_so),
+        test(end_right_after_deleted_users_is_found),
+        test(position_freed_between_two_calls_is_found_again),
+        test(listing_revoked_between_two_calls_is_reported),
         test(tool_rests_while_it_passes_deleted_users),
-        test(pages_are_those_of_a_plain_walk),
+        test(pages_equal_those_of_a_plain_walk),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

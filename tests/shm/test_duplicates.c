@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Two users with one id or one key, who got in somehow: verify finds them in a live segment and in
- * a dead one, and a take-over refuses them. And what verify says of a chain that is out of order.
- */
+/* Two users with the same id or the same key, which must not exist: verify finds them in a live
+ * and in a dead segment, and a takeover refuses them. Also what verify reports for a chain that
+ * is out of order. */
 #include <stdio.h>
 #include <string.h>
 
@@ -16,9 +16,10 @@ enum { BODY = 32, KEY_SIZE = 8, MANY = 100, TIMES = 2000 };
 
 void (*shm_test_hook)(const char *point);
 
-static bool lies; /* about bodies in the segment, so that an insert sees no conflict */
+/* Key_of() lies about bodies in the segment, so that an insert sees no conflict. */
+static bool lies;
 
-/* Key 0 is a body's first bytes, key 1 the next ones. */
+/* Key 0 is the first bytes of a body, key 1 the next ones. */
 static uint32_t key_of(unsigned key, const uint8_t *body, uint32_t body_len, uint8_t *out)
 {
     uint64_t at = (uint64_t)(uintptr_t)body;
@@ -75,7 +76,7 @@ static void note_line(void *data, const char *line)
     snprintf(lines + used, sizeof(lines) - used, "%s\n", line);
 }
 
-/* That line, and nothing else. NULL: nothing at all. */
+/* Asserts that verify reports this line and nothing else. NULL: nothing at all. */
 static void assert_found(struct shm_store *store, const char *line)
 {
     struct shm_verify_report report;
@@ -87,7 +88,8 @@ static void assert_found(struct shm_store *store, const char *line)
         fail_msg("verify: %d: %s", rc, lines);
 }
 
-/* In the live segment, then as a tool finds it when its server is gone, then by the next server. */
+/* Asserts it in the live segment, then for a tool after the server has ended, then for the next
+ * server. */
 static void assert_found_by_all(struct fixture *f, const char *line)
 {
     struct shm_store *store;
@@ -114,7 +116,7 @@ static void second_user_with_a_key_is_found(void **state)
     assert_found_by_all(f, "unique index 1: users 7 and 51 have the same key 1");
 }
 
-/* An id of the same bucket, whose user has no tower. */
+/* Returns the next number whose id lies in the same bucket and whose user has no tower. */
 static uint64_t next_in_bucket(uint64_t bucket, uint64_t n)
 {
     for (;; n++) {
@@ -138,7 +140,8 @@ static void take_id(struct shm_node *node, const struct shm_node *from)
     node->check = shm_check_node(node);
 }
 
-/* Users of one bucket. @return the first one's node; the last one gets his id */
+/* Creates users of one bucket, and gives the last one the id of the first. @return the node of
+ * the first */
 static void fill_bucket(struct fixture *f, unsigned count)
 {
     struct shm_node *first = NULL;
@@ -166,7 +169,7 @@ static void second_user_in_a_long_chain_is_found(void **state)
     assert_found_by_all(f, "the hash table: users 1 and 100 have the same id");
 }
 
-static void without_key_of_ids_are_compared_alone(void **state)
+static void without_key_of_only_ids_are_compared(void **state)
 {
     struct fixture *f = *state;
     struct shm_store *store;
@@ -187,7 +190,7 @@ static void without_key_of_ids_are_compared_alone(void **state)
     shm_store_close(store);
 }
 
-/* ---- what is none, and what it costs ---- */
+/* ---- what is no duplicate, and what it costs ---- */
 
 static unsigned compared;
 
@@ -196,7 +199,7 @@ static void count_compared(const char *point)
     compared += strcmp(point, "residents compared") == 0;
 }
 
-static void the_dead_with_one_id_and_key_are_no_fault_and_cost_nothing(void **state)
+static void deleted_users_with_the_same_id_and_key_are_no_fault_and_cost_nothing(void **state)
 {
     struct fixture *f = *state;
     struct shm_actor *stopped;
@@ -214,7 +217,7 @@ static void the_dead_with_one_id_and_key_are_no_fault_and_cost_nothing(void **st
     shm_actor_leave(stopped);
 }
 
-static void long_chain_of_the_living_costs_no_square(void **state)
+static void long_chain_of_live_users_takes_no_quadratic_time(void **state)
 {
     enum { LOG = 12 };
     struct fixture *f = *state;
@@ -242,7 +245,7 @@ static void chain_out_of_order_is_found(void **state)
     struct shm_node *younger = last_node();
     struct cds_hlist_head *bucket = &shm_control()->ids.buckets[5];
     assert_ptr_equal(bucket->next, &younger->by_id);
-    /* linked both ways, but the older one first */
+    /* Linked in both directions, but the older one is first. */
     bucket->next = &older->by_id;
     older->by_id.prev = (struct cds_hlist_node *)bucket;
     older->by_id.next = &younger->by_id;
@@ -260,9 +263,9 @@ int main(void)
         WITH(second_user_with_a_key_is_found),
         WITH(second_user_with_an_id_is_found),
         WITH(second_user_in_a_long_chain_is_found),
-        WITH(without_key_of_ids_are_compared_alone),
-        WITH(the_dead_with_one_id_and_key_are_no_fault_and_cost_nothing),
-        WITH(long_chain_of_the_living_costs_no_square),
+        WITH(without_key_of_only_ids_are_compared),
+        WITH(deleted_users_with_the_same_id_and_key_are_no_fault_and_cost_nothing),
+        WITH(long_chain_of_live_users_takes_no_quadratic_time),
         WITH(chain_out_of_order_is_found),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -20,7 +20,7 @@ static void changes_come_in_the_order_of_commits(void **state)
     assert_int_equal(commit(f->actor, SHM_CREATED, 2, 1), SHM_OK);
     assert_int_equal(commit(f->actor, SHM_UPDATED, 1, 1), SHM_OK);
     assert_int_equal(commit(f->actor, SHM_DELETED, 2, 1), SHM_OK);
-    assert_int_equal(commit(f->actor, SHM_DELETED, 2, 1), SHM_ENOENT); /* is no commit */
+    assert_int_equal(commit(f->actor, SHM_DELETED, 2, 1), SHM_ENOENT); /* this is no commit */
     assert_int_equal(commit(f->actor, SHM_CREATED, 2, 1), SHM_OK);
     expect(f->actor, &follower, 2, SHM_CREATED, 2);
     expect(f->actor, &follower, 3, SHM_UPDATED, 1);
@@ -64,7 +64,7 @@ static void follower_of_a_version_starts_just_after_it(void **state)
 
 /* ---- how far behind a follower may be ---- */
 
-static void follower_reads_at_every_lag_that_the_ring_keeps(void **state)
+static void follower_reads_at_every_lag_that_the_ring_covers(void **state)
 {
     struct fixture *f = *state;
     struct shm_change change;
@@ -79,16 +79,17 @@ static void follower_reads_at_every_lag_that_the_ring_keeps(void **state)
         assert_int_equal(shm_feed_next(f->actor, &follower, &change), SHM_ERESYNC);
         assert_int_equal(follower.next, head - lag);
     }
-    struct shm_follower elsewhere = {head + 1}; /* of a segment that is no more */
+    struct shm_follower elsewhere = {head + 1}; /* of a segment that no longer exists */
     assert_int_equal(shm_feed_next(f->actor, &elsewhere, &change), SHM_ERESYNC);
 }
 
-/* One less: that nothing was lost is known from the entry before the first. */
-static void follow_finds_every_version_that_the_ring_keeps(void **state)
+/* The ring serves one version less than it holds: only the entry before the first wanted one
+ * proves that nothing was lost. */
+static void follow_finds_every_version_in_the_ring(void **state)
 {
     struct fixture *f = *state;
     struct shm_follower follower;
-    uint64_t head = fill_ring(f); /* and so is the version */
+    uint64_t head = fill_ring(f); /* the version is equal to head */
     for (uint64_t lag = 0; lag < KEPT; lag++) {
         assert_int_equal(shm_feed_follow(f->actor, &follower, head - lag), SHM_OK);
         assert_int_equal(follower.next, head - lag);
@@ -97,25 +98,26 @@ static void follow_finds_every_version_that_the_ring_keeps(void **state)
         assert_int_equal(shm_feed_follow(f->actor, &follower, head - lag), SHM_ERESYNC);
 }
 
-static void follow_wants_all_of_a_batch(void **state)
+static void follow_needs_the_whole_batch(void **state)
 {
     struct fixture *f = *state;
     struct shm_follower follower;
     assert_int_equal(commit(f->actor, SHM_CREATED, 0, SHM_BATCH_MAX), SHM_OK);
     for (int i = 0; i < KEPT / SHM_BATCH_MAX; i++)
         assert_int_equal(commit(f->actor, SHM_UPDATED, 0, SHM_BATCH_MAX), SHM_OK);
-    /* 63 updates are kept whole, and nothing else */
+    /* The ring holds 63 complete updates and nothing else. */
     assert_int_equal(shm_feed_follow(f->actor, &follower, 0), SHM_ERESYNC);
     assert_int_equal(shm_feed_follow(f->actor, &follower, 2), SHM_OK);
     expect(f->actor, &follower, 3, SHM_UPDATED, 0);
-    assert_int_equal(commit(f->actor, SHM_UPDATED, 0, 1), SHM_OK); /* takes one place of update 2 */
+    /* Overwrites one entry of update 2. */
+    assert_int_equal(commit(f->actor, SHM_UPDATED, 0, 1), SHM_OK);
     assert_int_equal(shm_feed_follow(f->actor, &follower, 1), SHM_ERESYNC);
     assert_int_equal(shm_feed_follow(f->actor, &follower, 2), SHM_OK);
     expect(f->actor, &follower, 3, SHM_UPDATED, 0);
 }
 
-/* A commit stores feed_head some words before `version`: here it has got that far. */
-static void change_is_told_when_lookups_show_it_and_no_earlier(void **state)
+/* A commit stores feed_head some words before `version`; here it has got just that far. */
+static void change_is_delivered_when_lookups_show_it_and_not_earlier(void **state)
 {
     struct fixture *f = *state;
     struct shm_follower follower;
@@ -133,7 +135,7 @@ static void change_is_told_when_lookups_show_it_and_no_earlier(void **state)
         expect(f->actor, &follower, 2, SHM_CREATED, n);
 }
 
-static void feed_goes_on_with_the_next_owner(void **state)
+static void feed_continues_with_the_next_owner(void **state)
 {
     struct fixture *f = *state;
     struct shm_follower follower;
@@ -153,11 +155,11 @@ int main(void)
         WITH(changes_come_in_the_order_of_commits),
         WITH(changes_of_one_commit_share_its_version),
         WITH(follower_of_a_version_starts_just_after_it),
-        WITH(follower_reads_at_every_lag_that_the_ring_keeps),
-        WITH(follow_finds_every_version_that_the_ring_keeps),
-        WITH(follow_wants_all_of_a_batch),
-        WITH(change_is_told_when_lookups_show_it_and_no_earlier),
-        WITH(feed_goes_on_with_the_next_owner),
+        WITH(follower_reads_at_every_lag_that_the_ring_covers),
+        WITH(follow_finds_every_version_in_the_ring),
+        WITH(follow_needs_the_whole_batch),
+        WITH(change_is_delivered_when_lookups_show_it_and_not_earlier),
+        WITH(feed_continues_with_the_next_owner),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -41,8 +41,8 @@ static void commit_and_die(struct fixture *f, int kind)
     commit(actor, (enum shm_change_kind)kind, kind == SHM_CREATED ? 300 : 0, 200);
 }
 
-/* In the dead one's wake: nothing, or all of its commit once it can be seen; then what comes next.
- */
+/* After the writer's death: the follower sees nothing or all of the commit once it is visible,
+ * and then the next changes. */
 static void check_feed(struct fixture *f, struct shm_follower *follower, int kind, bool committed)
 {
     uint64_t seen = shm_version();
@@ -50,7 +50,8 @@ static void check_feed(struct fixture *f, struct shm_follower *follower, int kin
         expect(f->actor, follower, 2, (enum shm_change_kind)kind,
                kind == SHM_CREATED ? 300 + i : i);
     expect_none(f->actor, follower);
-    assert_int_equal(commit(f->actor, SHM_CREATED, 900, 1), SHM_OK); /* recovers */
+    /* This commit recovers the dead writer's. */
+    assert_int_equal(commit(f->actor, SHM_CREATED, 900, 1), SHM_OK);
     for (uint64_t i = 0; committed && seen == 1 && i < 200; i++)
         expect(f->actor, follower, 2, (enum shm_change_kind)kind,
                kind == SHM_CREATED ? 300 + i : i);
@@ -82,14 +83,14 @@ static void killed_writer_leaves_its_changes_or_none(void **state)
     }
 }
 
-static void scribbles_of_a_killed_writer_spoil_nothing_that_is_kept(void **state)
+static void overwritten_entries_of_a_killed_writer_are_never_read(void **state)
 {
     struct fixture *f = *state;
     struct shm_change change;
     uint64_t head = fill_ring(f);
     kill_point = "before seal";
     shm_test_hook = NULL;
-    for (int i = 0; i < 2; i++) { /* 200 places of scratch, and the longest batch's 256 */
+    for (int i = 0; i < 2; i++) { /* 200 entries of scratch space, and the longest batch's 256 */
         struct shm_follower oldest = {head - KEPT}, lost = {head - KEPT - 1};
         expect(f->actor, &oldest, head - KEPT + 1, SHM_UPDATED, (head - KEPT) % USERS);
         assert_int_equal(shm_feed_next(f->actor, &lost, &change), SHM_ERESYNC);
@@ -106,7 +107,7 @@ static void stop_in_copy(const char *point)
         raise(SIGSTOP);
 }
 
-/* Exits 0: it got the change that it began to copy; 1: it was told to resync. */
+/* Exits with 0 if the follower got the change that it began to copy, with 1 if it must resync. */
 static void follow_and_stop(struct fixture *f, int version)
 {
     struct shm_follower follower;
@@ -126,7 +127,7 @@ static void follow_and_stop(struct fixture *f, int version)
               : 4);
 }
 
-/* @return how the follower ends after `count` more changes while it is stopped */
+/* Stops the follower for `count` more changes. @return its exit status */
 static int stopped_for(struct fixture *f, size_t count, size_t step)
 {
     int status;
@@ -135,7 +136,7 @@ static int stopped_for(struct fixture *f, size_t count, size_t step)
     pid_t pid = start_child(follow_and_stop, f, 0);
     assert_int_equal(waitpid(pid, &status, WUNTRACED), pid);
     assert_true(WIFSTOPPED(status));
-    if (step > 1) /* the ring's place of entry 0 is written in the middle of a batch */
+    if (step > 1) /* entry 0 of the ring is overwritten in the middle of a batch */
         assert_int_equal(commit(f->actor, SHM_CREATED, 10, 100), SHM_OK);
     for (size_t i = 0; i < count; i += step)
         assert_int_equal(commit(f->actor, SHM_UPDATED, step > 1 ? 10 : i % 10, step), SHM_OK);
@@ -145,28 +146,28 @@ static int stopped_for(struct fixture *f, size_t count, size_t step)
     return WEXITSTATUS(status);
 }
 
-static void follower_stopped_in_a_copy_goes_on_where_the_ring_still_has_it(void **state)
+static void follower_stopped_in_a_copy_continues_if_the_ring_still_has_the_entry(void **state)
 {
     assert_int_equal(stopped_for(*state, KEPT - 10, 1), 0);
 }
 
-static void follower_stopped_in_a_copy_for_one_change_too_many_is_told(void **state)
+static void follower_stopped_in_a_copy_for_one_change_too_many_must_resync(void **state)
 {
     assert_int_equal(stopped_for(*state, KEPT - 9, 1), 1);
 }
 
-static void follower_stopped_in_a_copy_for_a_round_of_the_ring_is_told(void **state)
+static void follower_stopped_in_a_copy_for_a_round_of_the_ring_must_resync(void **state)
 {
     assert_int_equal(stopped_for(*state, SHM_FEED_SIZE, 1), 1);
 }
 
-static void follower_stopped_in_a_copy_for_a_round_of_batches_is_told(void **state)
+static void follower_stopped_in_a_copy_for_a_round_of_batches_must_resync(void **state)
 {
     assert_int_equal(stopped_for(*state, 3 * SHM_FEED_SIZE, 100), 1);
 }
 
-/* The writer has taken the places for a batch, its commit is still to come. */
-static void follower_stopped_in_a_copy_sees_no_scribble(void **state)
+/* The writer has taken the entries for a batch, but has not committed yet. */
+static void follower_stopped_in_a_copy_returns_no_overwritten_entry(void **state)
 {
     struct fixture *f = *state;
     int status;
@@ -180,29 +181,30 @@ static void follower_stopped_in_a_copy_sees_no_scribble(void **state)
     assert_int_equal(shm_feed()[0].version, 1);
     kill_point = "before seal";
     assert_true(WIFSIGNALED(in_child(commit_and_die, f, SHM_UPDATED)));
-    assert_int_equal(shm_feed()[0].version, 1); /* not yet: the next batch of 201 would */
+    /* Not overwritten yet: the next batch of 201 would overwrite it. */
+    assert_int_equal(shm_feed()[0].version, 1);
     assert_int_equal(commit(f->actor, SHM_UPDATED, 1, 1), SHM_OK);
     assert_true(WIFSIGNALED(in_child(commit_and_die, f, SHM_UPDATED)));
-    assert_true(shm_feed()[0].version != 1); /* a scribble, uncommitted for ever */
+    assert_true(shm_feed()[0].version != 1); /* overwritten, and never committed */
     kill(pid, SIGCONT);
     assert_int_equal(waitpid(pid, &status, 0), pid);
     assert_int_equal(status, 1 << 8);
 }
 
-/* ---- followers beside writers at full speed ---- */
+/* ---- followers and writers at full speed ---- */
 
-/* How a follower of the test lags. */
+/* How far a follower of the test lags behind. */
 enum habit {
-    PROMPT,  /* reads whatever there is */
-    LATE,    /* waits until the ring has lost what it wants, again and again */
-    ON_EDGE, /* reads what the ring is just about to lose */
+    PROMPT,  /* reads everything at once */
+    LATE,    /* repeatedly waits until the ring has lost what it wants */
+    ON_EDGE, /* reads entries that the ring is about to lose */
     HABITS
 };
 enum { WRITERS = 2, OWN = 400, CHANGES = 1000000 };
 
-/* What the processes of one test tell each other. */
+/* Memory that the processes of a test share. */
 struct shared {
-    uint64_t writing; /* writers that still write */
+    uint64_t writing; /* number of writers that still run */
     uint64_t changes[HABITS], resyncs[HABITS];
 };
 static struct shared *shared;
@@ -213,8 +215,8 @@ static unsigned draw(uint64_t *seed, unsigned below)
     return (unsigned)(*seed >> 33) % below;
 }
 
-/* Users [from, from + OWN) are this writer's; random pieces of them are created, updated, deleted.
- */
+/* Users [from, from + OWN) belong to this writer, which creates, updates and deletes random
+ * ranges of them. */
 static void write_changes(struct fixture *f, int number)
 {
     struct shm_actor *actor = join(f, (unsigned)number);
@@ -240,10 +242,10 @@ static void write_changes(struct fixture *f, int number)
     shm_actor_leave(actor);
 }
 
-/* What a follower knows: each user's last change, 0 where it is not there. */
+/* What a follower knows: the last change of each user, 0 if the user does not exist. */
 struct model {
     uint64_t version[WRITERS * OWN];
-    uint64_t last; /* version of the last change, or of the last resync */
+    uint64_t last; /* version of the last change or of the last resync */
 };
 
 static void read_table(struct shm_actor *actor, struct model *model)
@@ -274,7 +276,8 @@ static void resync(struct shm_actor *actor, struct model *model, struct shm_foll
     } while (shm_feed_follow(actor, follower, model->last) != SHM_OK);
 }
 
-/* A change that does not fit what came before tells of one that was lost or made up. */
+/* Applies a change. One that does not fit to the previous state means that a change was lost or
+ * invented. */
 static void apply(struct model *model, const struct shm_change *change)
 {
     uint64_t n, words[2];
@@ -309,7 +312,7 @@ static void follow_changes(struct fixture *f, int habit)
     resync(actor, &model, &follower);
     for (;;) {
         struct shm_change change;
-        /* before the look: what comes after the last commit is nothing */
+        /* Read before the look at the feed: after the last commit nothing more comes. */
         bool over = __atomic_load_n(&shared->writing, __ATOMIC_ACQUIRE) == 0;
         if (habit == ON_EDGE)
             wait_for_lag(&follower, KEPT - 2 * SHM_BATCH_MAX);
@@ -365,12 +368,12 @@ int main(void)
 #define WITH(test) cmocka_unit_test_setup_teardown(test, fixture_setup, fixture_teardown)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(killed_writer_leaves_its_changes_or_none),
-        WITH(scribbles_of_a_killed_writer_spoil_nothing_that_is_kept),
-        WITH(follower_stopped_in_a_copy_goes_on_where_the_ring_still_has_it),
-        WITH(follower_stopped_in_a_copy_for_one_change_too_many_is_told),
-        WITH(follower_stopped_in_a_copy_for_a_round_of_the_ring_is_told),
-        WITH(follower_stopped_in_a_copy_for_a_round_of_batches_is_told),
-        WITH(follower_stopped_in_a_copy_sees_no_scribble),
+        WITH(overwritten_entries_of_a_killed_writer_are_never_read),
+        WITH(follower_stopped_in_a_copy_continues_if_the_ring_still_has_the_entry),
+        WITH(follower_stopped_in_a_copy_for_one_change_too_many_must_resync),
+        WITH(follower_stopped_in_a_copy_for_a_round_of_the_ring_must_resync),
+        WITH(follower_stopped_in_a_copy_for_a_round_of_batches_must_resync),
+        WITH(follower_stopped_in_a_copy_returns_no_overwritten_entry),
         WITH(followers_lose_no_change_under_writers_at_full_speed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

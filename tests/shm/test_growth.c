@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* When the arena grows, by whom, and what is left where he dies. Room is refused in space.c. */
+/* When the arena grows, which process grows it, and what remains if that process dies. Refused
+ * growth is tested in tests/torture/space.c. */
 #include "tests/shm/support.h"
 
 #include <signal.h>
@@ -55,7 +56,7 @@ static uint64_t arena_size(void)
     return shm_control()->arena_end - SHM_BASE;
 }
 
-/* @return the first user that is not there */
+/* @return the number of the first user that does not exist */
 static uint64_t fill_until_it_grows(struct fixture *f, uint64_t n)
 {
     uint64_t before = arena_size();
@@ -64,17 +65,17 @@ static uint64_t fill_until_it_grows(struct fixture *f, uint64_t n)
     return n;
 }
 
-static void writer_grows_the_arena_himself(void **state)
+static void writer_grows_the_arena_itself(void **state)
 {
     struct fixture *f = *state;
     uint64_t n = fill_until_it_grows(f, 0);
     assert_int_equal(allocations, 1);
     n = fill_until_it_grows(f, n);
-    assert_int_equal(allocations, 2); /* a step each */
+    assert_int_equal(allocations, 2); /* one per step */
     segment_check(f->store, n);
 }
 
-/* After the master has been here a writer has two steps to fill before he has to grow. */
+/* After the master's maintenance, a writer can fill two steps before it must grow the arena. */
 static void maintenance_grows_the_arena_ahead_of_the_writers(void **state)
 {
     struct fixture *f = *state;
@@ -99,7 +100,7 @@ static void insert_until_dead(struct fixture *f, int first)
     }
 }
 
-static void who_dies_growing_leaves_a_file_longer_than_it_says(void **state)
+static void death_during_growth_leaves_a_file_longer_than_recorded(void **state)
 {
     struct fixture *f = *state;
     assert_int_equal(file_size(f), arena_size());
@@ -108,16 +109,16 @@ static void who_dies_growing_leaves_a_file_longer_than_it_says(void **state)
     shm_actor_reap(f->store);
     uint64_t users = shm_control()->users, size = file_size(f), end = arena_size();
     assert_true(size > end);
-    fixture_close(f); /* that is no fault to the next owner */
+    fixture_close(f); /* the next owner accepts this */
     assert_int_equal(fixture_reopen(f), SHM_OK);
     segment_check(f->store, users);
     assert_int_equal(arena_size(), end);
     uint64_t n = fill_until_it_grows(f, users);
-    assert_int_equal(file_size(f), size); /* it serves the next who grows */
+    assert_int_equal(file_size(f), size); /* the next growth uses it */
     segment_check(f->store, n);
 }
 
-static void file_is_never_made_shorter(void **state)
+static void file_never_shrinks(void **state)
 {
     struct fixture *f = *state;
     uint8_t id[1][SHM_ID_SIZE];
@@ -134,7 +135,7 @@ static void file_is_never_made_shorter(void **state)
     assert_true(file_size(f) >= size);
     size = file_size(f);
     fixture_close(f);
-    f->config.size = size + SHM_HUGE; /* a bound that is just enough */
+    f->config.size = size + SHM_HUGE; /* a limit that just suffices */
     assert_int_equal(fixture_reopen(f), SHM_OK);
     assert_int_equal(file_size(f), size);
 }
@@ -157,10 +158,10 @@ int main(void)
 {
 #define WITH(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
     const struct CMUnitTest tests[] = {
-        WITH(writer_grows_the_arena_himself),
+        WITH(writer_grows_the_arena_itself),
         WITH(maintenance_grows_the_arena_ahead_of_the_writers),
-        WITH(who_dies_growing_leaves_a_file_longer_than_it_says),
-        WITH(file_is_never_made_shorter),
+        WITH(death_during_growth_leaves_a_file_longer_than_recorded),
+        WITH(file_never_shrinks),
         WITH(start_that_needs_larger_tables_grows_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What docs/store.md says of how things lie, and how much there may be of each. */
+/* Checks the layout and the limits that docs/store.md describes. */
 #include "shm/core/alloc.h"
 #include "shm/core/layout.h"
 #include "shm/core/mapping.h"
@@ -49,7 +49,7 @@ static void says(const char *format, ...)
         fail_msg("docs/store.md does not say \"%s\"", text);
 }
 
-/* As people write it: 1,048,576. */
+/* Formats a number with thousands separators: 1,048,576. */
 static const char *grouped(uint64_t number)
 {
     static char texts[4][32];
@@ -86,7 +86,7 @@ static void segment_lies_as_the_byte_map_says(void **state)
     assert_int_equal(SHM_SLOTS_STEP, 16);
 }
 
-/* From one field up to, and without, another. */
+/* A row of the map: from one field up to, but not including, another. */
 #define ROW(type, from, upto, text)                                                                \
     says("\n| %zu-%zu | %s", offsetof(struct type, from), offsetof(struct type, upto) - 1, text)
 
@@ -117,7 +117,7 @@ static void control_page_and_slots_lie_as_the_byte_map_says(void **state)
 
 #define SIZE(type, field) sizeof(((struct type *)0)->field)
 
-static void records_lie_as_the_page_says(void **state)
+static void records_lie_as_the_document_says(void **state)
 {
     (void)state;
     says("shm_node, %zu bytes  ", sizeof(struct shm_node));
@@ -140,7 +140,7 @@ static void records_lie_as_the_page_says(void **state)
 
 /* ---- limits ---- */
 
-static void limits_are_those_of_the_page(void **state)
+static void limits_are_those_of_the_document(void **state)
 {
     (void)state;
     says("\n| a body | 1 to %s bytes |", grouped(SHM_BODY_MAX));
@@ -165,7 +165,7 @@ static void more_users_than_the_limit_are_refused(void **state)
     struct fixture *f = *state;
     fixture_close(f);
     f->config.max_users = (UINT64_C(1) << 32) + 1;
-    for (int made = 1; made >= 0; made--) { /* the next owner of one, and who makes one */
+    for (int made = 1; made >= 0; made--) { /* of an existing segment, and of a new one */
         assert_int_equal(fixture_reopen(f), SHM_EINVAL);
         assert_non_null(strstr(f->fault.text, "max-users 4294967297"));
         assert_int_equal(shm_store_unlink(f->name, NULL), made == 1 ? SHM_OK : SHM_ENOSEG);
@@ -185,8 +185,8 @@ static struct shm_node *node_of(struct shm_actor *actor, uint64_t n)
     return caa_container_of((uint8_t *)(uintptr_t)user.id, struct shm_node, id[0]);
 }
 
-/* All but those at an extent's end, and those behind whom a tower lies. */
-static void users_lie_in_sequence_each_body_behind_its_node(void **state)
+/* All users except those at an extent's end, and those followed by a tower. */
+static void users_lie_in_sequence_each_body_after_its_node(void **state)
 {
     enum { USERS = 900 };
     struct fixture *f = *state;
@@ -225,14 +225,15 @@ static void each_segment_has_a_hash_key_of_its_own(void **state)
     memcpy(secret, shm_header()->secret, sizeof(secret));
     fixture_close(f);
     assert_int_equal(fixture_reopen(f), SHM_OK);
-    assert_memory_equal(secret, shm_header()->secret, sizeof(secret)); /* for its life */
+    /* The secret never changes. */
+    assert_memory_equal(secret, shm_header()->secret, sizeof(secret));
     fixture_close(f);
     assert_int_equal(shm_store_unlink(f->name, NULL), SHM_OK);
     assert_int_equal(fixture_reopen(f), SHM_OK);
     assert_memory_not_equal(secret, shm_header()->secret, sizeof(secret));
 }
 
-static void tables_have_a_bucket_for_each_user_there_may_be(void **state)
+static void tables_have_one_bucket_per_possible_user(void **state)
 {
     static const uint64_t sizes[] = {1, 1000, 8192, 8193, 100000, UINT64_C(1) << 32};
     struct fixture *f = *state;
@@ -262,7 +263,8 @@ static void one_user_in_64_has_a_tower(void **state)
     }
     unsigned towers = HASHES - of_height[0], high = towers - of_height[1];
     assert_in_range(towers, HASHES / 64 * 95 / 100, HASHES / 64 * 105 / 100);
-    assert_in_range(high, towers / 4 * 90 / 100, towers / 4 * 110 / 100); /* so it is log n steps */
+    /* So a search takes log n steps. */
+    assert_in_range(high, towers / 4 * 90 / 100, towers / 4 * 110 / 100);
 }
 
 /* ---- the slots' memory ---- */
@@ -287,14 +289,14 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(segment_lies_as_the_byte_map_says),
         cmocka_unit_test(control_page_and_slots_lie_as_the_byte_map_says),
-        cmocka_unit_test(records_lie_as_the_page_says),
-        cmocka_unit_test(limits_are_those_of_the_page),
+        cmocka_unit_test(records_lie_as_the_document_says),
+        cmocka_unit_test(limits_are_those_of_the_document),
         cmocka_unit_test(one_user_in_64_has_a_tower),
         WITH(more_users_than_the_limit_are_refused),
-        WITH(users_lie_in_sequence_each_body_behind_its_node),
+        WITH(users_lie_in_sequence_each_body_after_its_node),
         WITH(update_leaves_the_node_alone),
         WITH(each_segment_has_a_hash_key_of_its_own),
-        WITH(tables_have_a_bucket_for_each_user_there_may_be),
+        WITH(tables_have_one_bucket_per_possible_user),
         WITH(slots_are_given_memory_sixteen_at_a_time),
     };
     return cmocka_run_group_tests(tests, read_page, free_page);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A reclaim goes by what it saw of the readers: what it did not see, or saw too
- * long ago. */
+/* A reclaim acts on what it saw of the readers: tests of what it did not see, or saw too long
+ * ago. */
 #include "tests/shm/support.h"
 
 #include <stdlib.h>
@@ -18,11 +18,11 @@ void (*shm_test_hook)(const char *point);
 enum { USERS = 500, ACTORS = SHM_SLOTS_STEP };
 
 static struct fixture *fixture;
-static struct shm_actor *first, *second, *other; /* two who read, one more who reclaims */
+static struct shm_actor *first, *second, *other; /* two readers, and one more that reclaims */
 static struct shm_snapshot older, newer;
 static const char *the_point;
 static void (*meanwhile)(void);
-static int reallocs; /* that succeed from now on; below 0: all of them */
+static int reallocs; /* number of calls that succeed from now on; below 0: all of them */
 
 void *__real_realloc(void *at, size_t size);
 void *__wrap_realloc(void *at, size_t size);
@@ -118,7 +118,7 @@ static void run_at(const char *point, void (*run)(void))
     shm_test_hook = at_point;
 }
 
-/* ---- a slot that was made meanwhile ---- */
+/* ---- a slot that was created meanwhile ---- */
 
 static struct shm_actor *late;
 
@@ -130,7 +130,7 @@ static void come_late(void)
     update(1);
 }
 
-static void reader_whose_slot_is_made_while_we_look_is_waited_for(void **state)
+static void reader_whose_slot_is_created_during_the_look_is_waited_for(void **state)
 {
     struct fixture *f = *state;
     struct shm_actor *more[ACTORS];
@@ -139,11 +139,11 @@ static void reader_whose_slot_is_made_while_we_look_is_waited_for(void **state)
         more[count++] = join();
     while (shm_actor_slot(more[count - 1]) + 1 < ACTORS);
     assert_int_equal(shm_control()->slots_ready, ACTORS);
-    update(0); /* something to look for */
+    update(0); /* gives the reclaim something to do */
     run_at("looking", come_late);
     reclaim(f->actor);
     assert_null(shm_test_hook);
-    assert_int_equal(shm_control()->retired.count, 1); /* he may stand on it */
+    assert_int_equal(shm_control()->retired.count, 1); /* the reader may stand on it */
     shm_actor_leave(late);
     reclaim(f->actor);
     assert_int_equal(shm_control()->retired.count, 0);
@@ -151,15 +151,14 @@ static void reader_whose_slot_is_made_while_we_look_is_waited_for(void **state)
         shm_actor_leave(more[--count]);
 }
 
-/* ---- an ended pin's list, which another has filled anew since the look ----
- */
+/* ---- the list of an ended pin, refilled since the look ---- */
 
 static void fill_anew(void)
 {
     uint32_t pin = older.pin;
     reclaim(other);
     assert_int_equal(shm_control()->held_count, 0);
-    first->pins_free = 0; /* as if it had begun and ended many meanwhile */
+    first->pins_free = 0; /* as if it had taken and ended many pins meanwhile */
     begin(first, &older);
     assert_int_equal(older.pin, pin);
     update(1);
@@ -170,7 +169,7 @@ static void fill_anew(void)
     end(first, &older);
 }
 
-static void what_was_held_since_the_look_is_not_judged_by_it(void **state)
+static void bodies_held_since_the_look_are_not_judged_by_it(void **state)
 {
     struct fixture *f = *state;
     begin(first, &older);
@@ -184,7 +183,7 @@ static void what_was_held_since_the_look_is_not_judged_by_it(void **state)
     check_newer();
     segment_check(f->store, USERS);
     reclaim(f->actor);
-    assert_int_equal(shm_control()->held_count, 1); /* user 2's, for the newer */
+    assert_int_equal(shm_control()->held_count, 1); /* user 2's body, for the newer pin */
     check_newer();
     end(second, &newer);
     reclaim(f->actor);
@@ -205,7 +204,7 @@ static void look_without_memory_frees_nothing(void **state)
     assert_int_equal(shm_control()->held_count, 2);
     end(first, &older);
     for (int succeed = 0; succeed < 2; succeed++) {
-        reallocs = succeed; /* the list of those that ended, and that of the others */
+        reallocs = succeed; /* for the list of ended pins, and for that of the others */
         reclaim(f->actor);
         reallocs = -1;
         assert_int_equal(shm_control()->held_count, 2);
@@ -218,7 +217,7 @@ static void look_without_memory_frees_nothing(void **state)
     segment_check(f->store, USERS);
 }
 
-/* ---- a word about an earlier version of a pin ---- */
+/* ---- a revocation of an earlier version of a pin ---- */
 
 static void hold_one(void)
 {
@@ -227,9 +226,9 @@ static void hold_one(void)
     assert_int_equal(shm_control()->held_count, 1);
 }
 
-/* It is cleared, and the pin's list begun for its version, while we look at the one and the other.
- */
-static void late_revocation_of_a_former_version_is_not_taken_for_this_ones(void **state)
+/* The revocation is cleared, and the pin's list begins for its new version, between two steps
+ * of this look. */
+static void late_revocation_of_a_former_version_does_not_hit_the_new_one(void **state)
 {
     struct fixture *f = *state;
     begin(second, &newer);
@@ -251,10 +250,10 @@ int main(void)
 {
 #define WITH(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
     const struct CMUnitTest tests[] = {
-        WITH(reader_whose_slot_is_made_while_we_look_is_waited_for),
-        WITH(what_was_held_since_the_look_is_not_judged_by_it),
+        WITH(reader_whose_slot_is_created_during_the_look_is_waited_for),
+        WITH(bodies_held_since_the_look_are_not_judged_by_it),
         WITH(look_without_memory_frees_nothing),
-        WITH(late_revocation_of_a_former_version_is_not_taken_for_this_ones),
+        WITH(late_revocation_of_a_former_version_does_not_hit_the_new_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A live segment's name in /dev/shm, which others remove and take. */
+/* The name of a live segment in /dev/shm, which other processes remove or take. */
 #include "tests/shm/support.h"
 
 #include <fcntl.h>
@@ -42,7 +42,7 @@ static bool same(const char *a, const char *b)
     return stat(a, &one) == 0 && stat(b, &two) == 0 && one.st_ino == two.st_ino;
 }
 
-static void removed_name_is_given_back(void **state)
+static void removed_name_is_restored(void **state)
 {
     struct fixture *f = *state;
     assert_int_equal(shm_store_hold_name(f->store), SHM_NAME_OURS);
@@ -75,7 +75,7 @@ static void name_that_another_file_took_is_left_alone(void **state)
     assert_int_not_equal(access(kept, F_OK), 0);
 }
 
-static void nobody_else_opens_the_name_while_its_owner_lives(void **state)
+static void no_other_owner_opens_the_name_while_its_owner_lives(void **state)
 {
     struct fixture *f = *state;
     struct shm_store *other;
@@ -87,7 +87,7 @@ static void nobody_else_opens_the_name_while_its_owner_lives(void **state)
     assert_int_equal(shm_store_hold_name(f->store), SHM_NAME_RESTORED);
 }
 
-static void second_link_of_the_dead_is_adopted_or_removed(void **state)
+static void second_link_of_a_dead_server_is_adopted_or_removed(void **state)
 {
     struct fixture *f = *state;
     assert_int_equal(shm_store_hold_name(f->store), SHM_NAME_OURS);
@@ -96,7 +96,7 @@ static void second_link_of_the_dead_is_adopted_or_removed(void **state)
     assert_int_equal(shm_store_hold_name(f->store), SHM_NAME_OURS);
     assert_true(same(path, kept));
     fixture_close(f);
-    assert_int_equal(unlink(path), 0); /* with its users, then */
+    assert_int_equal(unlink(path), 0); /* the users go with it */
     assert_int_equal(fixture_reopen(f), SHM_OK);
     assert_int_not_equal(access(kept, F_OK), 0);
     assert_int_equal(shm_store_hold_name(f->store), SHM_NAME_OURS);
@@ -106,7 +106,7 @@ static void second_link_of_the_dead_is_adopted_or_removed(void **state)
     assert_int_not_equal(access(kept, F_OK), 0);
 }
 
-static void segment_without_links_is_saved_whole(void **state)
+static void segment_without_links_is_saved_completely(void **state)
 {
     struct fixture *f = *state;
     users_insert(f->actor, 1, 501, 100);
@@ -128,14 +128,14 @@ static void segment_without_links_is_saved_whole(void **state)
         user_check(f->actor, i);
 }
 
-/* A growth was killed when its memory was there, and the next owner's bound is less than that. */
-static void segment_whose_file_is_longer_than_its_bound_is_saved(void **state)
+/* A growth was killed after its memory was allocated, and the next owner's limit is lower. */
+static void segment_whose_file_is_longer_than_its_limit_is_saved(void **state)
 {
     struct fixture *f = *state;
     users_insert(f->actor, 1, 501, 100);
     const off_t size = 32 << 20, more = 8 << 20;
     assert_int_equal(fallocate(f->store->fd, 0, size, more), 0);
-    assert_int_equal(pwrite(f->store->fd, "", 1, size + 1), 1); /* as a huge page is: cleared */
+    assert_int_equal(pwrite(f->store->fd, "", 1, size + 1), 1); /* zeroed, like a huge page */
     fixture_close(f);
     f->config.size = (uint64_t)size;
     assert_int_equal(fixture_reopen(f), SHM_OK);
@@ -167,12 +167,12 @@ int main(void)
 {
 #define WITH(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
     const struct CMUnitTest tests[] = {
-        WITH(removed_name_is_given_back),
+        WITH(removed_name_is_restored),
         WITH(name_that_another_file_took_is_left_alone),
-        WITH(nobody_else_opens_the_name_while_its_owner_lives),
-        WITH(second_link_of_the_dead_is_adopted_or_removed),
-        WITH(segment_without_links_is_saved_whole),
-        WITH(segment_whose_file_is_longer_than_its_bound_is_saved),
+        WITH(no_other_owner_opens_the_name_while_its_owner_lives),
+        WITH(second_link_of_a_dead_server_is_adopted_or_removed),
+        WITH(segment_without_links_is_saved_completely),
+        WITH(segment_whose_file_is_longer_than_its_limit_is_saved),
         WITH(names_of_counters_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

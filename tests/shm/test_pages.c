@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A machine whose pages are larger than the layout's, which this one plays: its calls refuse
- * addresses and offsets that are no multiples of the page, and take whole pages.
+ * Simulates a machine with larger pages than the layout's: its system calls refuse addresses and
+ * offsets that are not multiples of the page size, and take whole pages.
  */
 #include <errno.h>
 #include <signal.h>
@@ -18,7 +18,7 @@
 void (*shm_test_hook)(const char *point);
 
 static uint64_t page = 4096;
-static unsigned refused; /* advice, of which nobody hears that it was not taken */
+static unsigned refused; /* refused madvise() calls, whose failure the library ignores */
 
 void *__real_mmap(void *at, size_t length, int prot, int flags, int fd, off_t offset);
 void *__wrap_mmap(void *at, size_t length, int prot, int flags, int fd, off_t offset);
@@ -82,7 +82,8 @@ static void insert_and_die(struct fixture *f, int argument)
     if (shm_actor_join(&actor, f->store, SHM_ACTOR_WORKER, 1, NULL) != SHM_OK)
         _exit(1);
     shm_test_hook = die_when_sealed;
-    users_insert(actor, 100, 300, 200); /* words of the control page, the feed and the arena */
+    /* Changes words of the control page, the feed and the arena. */
+    users_insert(actor, 100, 300, 200);
 }
 
 static void check_pages_of(struct fixture *f, uint64_t bytes)
@@ -93,7 +94,7 @@ static void check_pages_of(struct fixture *f, uint64_t bytes)
     int status = in_child(insert_and_die, f, 0);
     assert_true(WIFSIGNALED(status));
     fixture_close(f);
-    if (fixture_reopen(f) != SHM_OK) /* the log is finished privately, and then for good */
+    if (fixture_reopen(f) != SHM_OK) /* the log is replayed privately first, and then for good */
         fail_msg("with pages of %llu bytes: %s", (unsigned long long)bytes, f->fault.text);
     segment_check(f->store, 300);
     users_insert(f->actor, 300, 900, 100);

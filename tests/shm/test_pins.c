@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Pins that end, and begin anew, while reclaim is about to hand them bodies; and many pins. */
+/* Pins that end, and are taken again, while a reclaim is about to hand bodies to them; and many
+ * pins. */
 #include "tests/shm/support.h"
 
 #include <string.h>
@@ -60,7 +61,7 @@ static void begin(void)
     shm_actor_offline(reader);
 }
 
-/* The listing ends, and the same pin serves one of the table as it is now. */
+/* Ends the listing, and takes the same pin for a listing of the current table. */
 static void begin_anew(const char *point)
 {
     if (strcmp(point, the_point) != 0)
@@ -78,15 +79,15 @@ static void begin_anew_at(const char *point)
 
 /* ---- a pin that ends ---- */
 
-static void pin_that_began_anew_is_handed_nothing_of_its_former_version(void **state)
+static void reused_pin_gets_nothing_of_its_former_version(void **state)
 {
     struct fixture *f = *state;
     begin();
-    update(f->actor, 0, 60); /* too few for the writer to reclaim by itself */
+    update(f->actor, 0, 60); /* too few for the writer to reclaim on its own */
     begin_anew_at("before seal");
     reclaim(f->actor, 1000);
     assert_null(shm_test_hook);
-    assert_int_equal(shm_control()->held_count, 1); /* the one that was on its way */
+    assert_int_equal(shm_control()->held_count, 1); /* the body that was on its way */
     segment_check(f->store, 500);
     reclaim(f->actor, 1000);
     assert_int_equal(shm_control()->held_count, 0);
@@ -95,8 +96,8 @@ static void pin_that_began_anew_is_handed_nothing_of_its_former_version(void **s
     segment_check(f->store, 500);
 }
 
-/* What it still holds of its former version goes first; then it keeps what it needs. */
-static void pin_that_began_anew_keeps_what_its_version_needs(void **state)
+/* The bodies of its former version are released first; then the pin holds what it needs. */
+static void reused_pin_holds_what_its_version_needs(void **state)
 {
     struct fixture *f = *state;
     struct shm_cursor cursor;
@@ -124,8 +125,8 @@ static void pin_that_began_anew_keeps_what_its_version_needs(void **state)
     assert_int_equal(shm_control()->held_count, 0);
 }
 
-/* Its former version kept too much, and is revoked in the moment in which it ends. */
-static void revocation_of_a_former_version_hits_no_fresh_listing(void **state)
+/* The pin's former version held too much, and is revoked at the moment when it ends. */
+static void revocation_of_a_former_version_hits_no_new_listing(void **state)
 {
     struct fixture *f = *state;
     struct shm_cursor cursor;
@@ -136,7 +137,7 @@ static void revocation_of_a_former_version_hits_no_fresh_listing(void **state)
     assert_int_equal(shm_control()->held_count, 60);
     shm_control()->held_max = 1;
     update(f->actor, 60, 61);
-    /* "before seal" of the last transaction: the revocation */
+    /* The last transaction's "before seal" is that of the revocation. */
     reclaim(f->actor, 1);
     struct shm_pin *pin = &shm_slot(shm_actor_slot(reader))->pins[listing.pin];
     assert_int_not_equal(pin->revoked, 0);
@@ -147,21 +148,21 @@ static void revocation_of_a_former_version_hits_no_fresh_listing(void **state)
     assert_int_equal(shm_control()->held_count, 0);
     begin();
     pin = &shm_slot(shm_actor_slot(reader))->pins[listing.pin];
-    pin->revoked = revoked; /* as if that store had come only now */
+    pin->revoked = revoked; /* as if that store arrived only now */
     assert_false(shm_snapshot_revoked(reader, &listing));
     shm_cursor_first(&cursor, reader, &listing);
     assert_int_equal(shm_cursor_next(&cursor, &user), SHM_OK);
     shm_actor_offline(reader);
     shm_control()->held_max = 1 << 20;
-    update(f->actor, 0, 10); /* it keeps what it needs, in spite of that word */
+    update(f->actor, 0, 10); /* the pin holds what it needs, despite that word */
     reclaim(f->actor, 1000);
     assert_int_equal(shm_control()->held_count, 10);
     assert_false(shm_snapshot_revoked(reader, &listing));
     shm_snapshot_end(reader, &listing);
 }
 
-/* A listing that begins when another has kept too much has nothing to do with it. */
-static void fresh_listing_is_not_revoked_for_what_another_kept(void **state)
+/* A new listing is not affected by another listing that has held too much. */
+static void new_listing_is_not_revoked_for_what_another_held(void **state)
 {
     struct fixture *f = *state;
     shm_control()->held_max = 40 * 128;
@@ -179,7 +180,7 @@ static void fresh_listing_is_not_revoked_for_what_another_kept(void **state)
     segment_check(f->store, 500);
 }
 
-/* ---- many of them ---- */
+/* ---- many pins ---- */
 
 static void look_at_the_lock(const char *point)
 {
@@ -190,14 +191,14 @@ static void look_at_the_lock(const char *point)
     shm_writer_unlock();
 }
 
-static void lock_is_free_while_the_readers_are_looked_at(void **state)
+static void lock_is_free_during_the_look_at_the_readers(void **state)
 {
     struct fixture *f = *state;
     begin();
     shm_test_hook = look_at_the_lock;
     update(f->actor, 0, 100);
     shm_maintain(f->actor);
-    assert_true(looks >= 2); /* by the writer, and by the maintenance */
+    assert_true(looks >= 2); /* of the writer, and of the maintenance */
     shm_snapshot_end(reader, &listing);
 }
 
@@ -214,7 +215,7 @@ static void pin_many(struct fixture *f)
             SHM_OK);
     for (int i = 0; i < MANY; i++) {
         update(f->actor, (uint64_t)i % 500, (uint64_t)i % 500 + 1);
-        /* neighbours in time lie in different slots */
+        /* Consecutive pins lie in different slots. */
         assert_int_equal(shm_snapshot_begin(holders[i % HOLDERS], &many[i]), SHM_OK);
         shm_actor_offline(holders[i % HOLDERS]);
     }
@@ -250,7 +251,7 @@ static void each_of_a_thousand_pinned_versions_is_kept(void **state)
     segment_check(f->store, 500);
     for (int i = 0; i < MANY; i += 7)
         assert_int_equal(visible_at(holders[i % HOLDERS], &many[i]), many[i].version);
-    for (int i = 0; i < MANY; i += 2) /* every other one ends, unseen by what was looked at */
+    for (int i = 0; i < MANY; i += 2) /* every other pin ends, unnoticed by the look */
         shm_snapshot_end(holders[i % HOLDERS], &many[i]);
     update(f->actor, 0, 500);
     for (int i = 1; i < MANY; i += 2)
@@ -263,8 +264,8 @@ static void each_of_a_thousand_pinned_versions_is_kept(void **state)
     segment_check(f->store, 500);
 }
 
-/* Each body is needed by each of them: none is handed from one that is revoked to the next. */
-static void bound_holds_where_a_thousand_pins_need_the_same(void **state)
+/* Each pin needs each body: no body is handed from a revoked pin to the next. */
+static void limit_holds_if_a_thousand_pins_need_the_same_bodies(void **state)
 {
     struct fixture *f = *state;
     const struct shm_control *control = shm_control();
@@ -282,13 +283,13 @@ static void bound_holds_where_a_thousand_pins_need_the_same(void **state)
     leave_many();
 }
 
-/* And it hits no more of them than it must. */
-static void oldest_are_revoked_until_the_rest_is_within_the_bound(void **state)
+/* No more pins are revoked than necessary. */
+static void oldest_pins_are_revoked_until_the_rest_is_within_the_limit(void **state)
 {
     enum { PINS = 100, KEPT = 20 };
     struct fixture *f = *state;
     struct shm_snapshot listings[PINS];
-    for (uint64_t i = 0; i < PINS; i++) { /* each keeps one that no other needs */
+    for (uint64_t i = 0; i < PINS; i++) { /* each pin holds a body that no other pin needs */
         assert_int_equal(shm_snapshot_begin(reader, &listings[i]), SHM_OK);
         shm_actor_offline(reader);
         update(f->actor, 7, 8);
@@ -317,7 +318,7 @@ static void end_many(const char *point)
         shm_snapshot_end(holders[i % HOLDERS], &many[i]);
 }
 
-/* They are passed one by one, under the lock: some of them, then another look is due. */
+/* They are passed one by one under the lock. After 64 of them, another look is due. */
 static void pins_that_ended_since_the_look_are_passed_64_at_a_time(void **state)
 {
     struct fixture *f = *state;
@@ -334,7 +335,7 @@ static void pins_that_ended_since_the_look_are_passed_64_at_a_time(void **state)
     leave_many();
 }
 
-/* What a look costs grows with the pins: so then a writer looks less often. */
+/* The cost of a look grows with the number of pins, so with many pins a writer looks less often. */
 static void writers_look_at_no_more_than_16_pins_for_each_body(void **state)
 {
     struct fixture *f = *state;
@@ -351,10 +352,10 @@ static void writers_look_at_no_more_than_16_pins_for_each_body(void **state)
 
 /* ---- how much at a time ---- */
 
-static void writer_looks_after_64_bodies_that_he_retired(void **state)
+static void writer_looks_after_retiring_64_bodies(void **state)
 {
     struct fixture *f = *state;
-    shm_actor_leave(f->actor); /* what it has retired is counted from the start */
+    shm_actor_leave(f->actor); /* bodies that it has retired are counted from the start */
     assert_int_equal(shm_actor_join(&f->actor, f->store, SHM_ACTOR_MASTER, 0, &f->fault), SHM_OK);
     shm_test_hook = look_at_the_lock;
     update(f->actor, 0, 63);
@@ -376,7 +377,7 @@ static void count_steps(const char *point)
 static void reclaim_holds_the_lock_for_32_steps_at_most(void **state)
 {
     struct fixture *f = *state;
-    shm_actor_online(reader); /* what is retired waits for it */
+    shm_actor_online(reader); /* retired bodies wait for this reader */
     update(f->actor, 0, 500);
     shm_actor_offline(reader);
     assert_true(shm_control()->retired.count >= 400);
@@ -388,7 +389,7 @@ static void reclaim_holds_the_lock_for_32_steps_at_most(void **state)
     assert_int_equal(steps_max, 32);
 }
 
-/* Another writer, in the way of one hold of many. */
+/* Another writer takes the lock, for one of many holds. */
 static void take_the_lock(const char *point)
 {
     if (strcmp(point, the_point) != 0)
@@ -419,17 +420,17 @@ int main(void)
 {
 #define WITH(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
     const struct CMUnitTest tests[] = {
-        WITH(pin_that_began_anew_is_handed_nothing_of_its_former_version),
-        WITH(pin_that_began_anew_keeps_what_its_version_needs),
-        WITH(revocation_of_a_former_version_hits_no_fresh_listing),
-        WITH(fresh_listing_is_not_revoked_for_what_another_kept),
-        WITH(lock_is_free_while_the_readers_are_looked_at),
+        WITH(reused_pin_gets_nothing_of_its_former_version),
+        WITH(reused_pin_holds_what_its_version_needs),
+        WITH(revocation_of_a_former_version_hits_no_new_listing),
+        WITH(new_listing_is_not_revoked_for_what_another_held),
+        WITH(lock_is_free_during_the_look_at_the_readers),
         WITH(each_of_a_thousand_pinned_versions_is_kept),
-        WITH(bound_holds_where_a_thousand_pins_need_the_same),
-        WITH(oldest_are_revoked_until_the_rest_is_within_the_bound),
+        WITH(limit_holds_if_a_thousand_pins_need_the_same_bodies),
+        WITH(oldest_pins_are_revoked_until_the_rest_is_within_the_limit),
         WITH(pins_that_ended_since_the_look_are_passed_64_at_a_time),
         WITH(writers_look_at_no_more_than_16_pins_for_each_body),
-        WITH(writer_looks_after_64_bodies_that_he_retired),
+        WITH(writer_looks_after_retiring_64_bodies),
         WITH(reclaim_holds_the_lock_for_32_steps_at_most),
         WITH(maintenance_that_finds_the_lock_taken_comes_back_soon),
     };

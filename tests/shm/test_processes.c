@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Several processes on one segment, some of which die. Built with the library's kill points. */
+/* Several processes on one segment, some of which die. Uses a library that is built with kill
+ * points. */
 #include "tests/shm/support.h"
 
 #include <signal.h>
@@ -62,8 +63,8 @@ static void check_survivor(struct fixture *f, size_t point, uint64_t count)
 {
     struct shm_user user;
     uint8_t id[SHM_ID_SIZE];
-    users_insert(f->actor, 500, 510, 5);           /* takes the dead one's lock */
-    assert_int_equal(shm_actor_reap(f->store), 1); /* its slot; the lock is recovered */
+    users_insert(f->actor, 500, 510, 5);           /* takes the dead writer's lock */
+    assert_int_equal(shm_actor_reap(f->store), 1); /* reaps its slot; the lock was recovered */
     segment_check(f->store, 110 + (points[point].committed ? count : 0));
     for (uint64_t n = 100; n < 100 + count; n++) {
         user_id(id, n);
@@ -101,7 +102,7 @@ static void killed_writer_of_a_batch_leaves_all_or_nothing(void **state)
     writer_killed_at(state, SHM_BATCH_MAX, false);
 }
 
-static void who_recovers_may_be_killed_too(void **state)
+static void recovering_process_may_be_killed_too(void **state)
 {
     writer_killed_at(state, 200, true);
 }
@@ -131,7 +132,7 @@ static void grow_and_die(struct fixture *f, int argument)
             _exit(1);
 }
 
-static void killed_grower_costs_nothing(void **state)
+static void process_killed_during_growth_costs_nothing(void **state)
 {
     struct fixture *f = *state;
     kill_point = "allocated";
@@ -161,7 +162,7 @@ static void slot_of_a_killed_process_is_reaped(void **state)
     struct fixture *f = *state;
     struct shm_info info;
     in_child(pin_and_die, f, 0);
-    in_child(pin_and_die, f, 0); /* takes over the same slot */
+    in_child(pin_and_die, f, 0); /* gets the same slot */
     shm_store_info(f->store, &info);
     assert_int_equal(info.actors, 2);
     assert_true(shm_slot(1)->ctr != 0);
@@ -206,7 +207,7 @@ static void stopped_writer_delays_no_reader_and_writers_get_busy(void **state)
     double start = seconds();
     for (uint64_t i = 0; i < 20; i++)
         assert_int_equal(user_insert(f->actor, 200, 8), SHM_EBUSY);
-    assert_true(seconds() - start < 2.0); /* 20 times 50 us, and a busy machine */
+    assert_true(seconds() - start < 2.0); /* 20 times 50 us, plus time for a busy machine */
     user_check(f->actor, 9);
     kill(pid, SIGCONT);
     assert_int_equal(waitpid(pid, &status, 0), pid);
@@ -226,8 +227,8 @@ static void write_many(struct fixture *f, int number)
     shm_actor_leave(actor);
 }
 
-/* Each commit is STEP users of one writer: a snapshot has a multiple of it, in
- * order, and each user it has is found. */
+/* Each commit has STEP users of one writer. So a snapshot must have a multiple of STEP, in
+ * order, and each of its users must be found. */
 static void read_many(struct fixture *f, int number)
 {
     struct shm_actor *actor = join(f, (unsigned)number);
@@ -277,9 +278,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(killed_writer_of_one_leaves_all_or_nothing),
         cmocka_unit_test(killed_writer_of_a_batch_leaves_all_or_nothing),
-        cmocka_unit_test(who_recovers_may_be_killed_too),
+        cmocka_unit_test(recovering_process_may_be_killed_too),
         cmocka_unit_test(next_owner_finishes_a_dead_servers_commit),
-        WITH(killed_grower_costs_nothing),
+        WITH(process_killed_during_growth_costs_nothing),
         WITH(slot_of_a_killed_process_is_reaped),
         WITH(stopped_writer_delays_no_reader_and_writers_get_busy),
         WITH(readers_see_whole_commits_while_writers_write),

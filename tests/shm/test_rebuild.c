@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What a new owner may change of a segment that it takes over, and who must not write meanwhile. */
+/* What a new owner may change in a segment that it takes over, and which processes must not
+ * write meanwhile. */
 #include "tests/shm/support.h"
 
 #include <fcntl.h>
@@ -21,7 +22,8 @@
 
 enum { USERS = 10000 };
 
-/* A body of users_insert() begins with its number: that is key 0, and key 1 for odd ones. */
+/* A body of users_insert() begins with the user's number. The number is key 0; odd ones are
+ * also key 1. */
 static uint32_t key_of(unsigned key, const uint8_t *body, uint32_t body_len, uint8_t *out)
 {
     uint64_t n;
@@ -34,7 +36,7 @@ static uint32_t key_of(unsigned key, const uint8_t *body, uint32_t body_len, uin
     return sizeof(n);
 }
 
-/* The last thousand of 10,000 share it with the first. */
+/* The last thousand of 10,000 users have the same key as the first thousand. */
 static uint32_t shared_key_of(unsigned key, const uint8_t *body, uint32_t body_len, uint8_t *out)
 {
     uint64_t n;
@@ -94,13 +96,13 @@ static void larger_max_users_makes_a_larger_table(void **state)
     assert_int_equal(report.bytes_tables, shm_table_size(shm_bucket_count(300000)));
     assert_int_equal(report.bytes_used + report.bytes_free + report.bytes_tables,
                      shm_control()->arena_end - SHM_BASE - SHM_ARENA_AT);
-    f->config.max_users = 50000; /* smaller: the tables stay */
+    f->config.max_users = 50000; /* fewer users: the tables remain */
     reopen(f);
     assert_int_equal(shm_control()->ids.count, shm_bucket_count(300000));
     check_all(f, 2 * USERS);
 }
 
-static void memory_of_the_old_table_is_used_again(void **state)
+static void memory_of_the_old_table_is_reused(void **state)
 {
     struct fixture *f = *state;
     make(f, 300000, 0);
@@ -121,7 +123,7 @@ static void chain_of_many_dead_users_is_moved(void **state)
     uint8_t id[SHM_ID_SIZE];
     make(f, USERS, 0);
     user_id(id, 7);
-    shm_actor_online(f->actor); /* nothing is reclaimed */
+    shm_actor_online(f->actor); /* prevents any reclaim */
     for (int i = 0; i < 3000; i++) {
         users_insert(f->actor, 7, 8, 1);
         assert_int_equal(shm_users_delete(f->actor, (const uint8_t(*)[SHM_ID_SIZE]) & id, 1, NULL),
@@ -163,7 +165,7 @@ static void other_unique_builds_and_drops_indexes(void **state)
     }
     users_insert(f->actor, USERS, 2 * USERS, 100);
     check_key(f, 0, 2 * USERS - 1, SHM_OK);
-    f->config.max_users = 300000; /* the indexes grow with it */
+    f->config.max_users = 300000; /* the indexes grow, too */
     reopen(f);
     assert_int_equal(shm_control()->unique[1].count, shm_bucket_count(300000));
     check_key(f, 0, 2 * USERS - 1, SHM_OK);
@@ -193,7 +195,7 @@ static void shared_keys_are_named_and_nothing_changes(void **state)
     check_all(f, USERS);
 }
 
-/* ---- killed in it ---- */
+/* ---- killed during the rebuild ---- */
 
 void (*shm_test_hook)(const char *point);
 
@@ -213,7 +215,7 @@ static void open_and_die(struct fixture *f, int unused)
     _exit(fixture_reopen(f) == SHM_OK ? 0 : 1);
 }
 
-/* What is half rebuilt can be read and checked, and not written. */
+/* A partly rebuilt segment can be read and checked, but not written. */
 static void check_as_a_tool(struct fixture *f, uint64_t users)
 {
     struct shm_store *none;
@@ -263,7 +265,7 @@ static void rebuild_killed_at_every_step(void **state, const char *point, unsign
     assert_true(kills > 10);
 }
 
-static void killed_rebuild_goes_on_with_the_next_owner(void **state)
+static void killed_rebuild_is_continued_by_the_next_owner(void **state)
 {
     rebuild_killed_at_every_step(state, "rebuild step", 1, 3);
     rebuild_killed_at_every_step(state, "before seal", 2, 1);
@@ -271,7 +273,7 @@ static void killed_rebuild_goes_on_with_the_next_owner(void **state)
     rebuild_killed_at_every_step(state, "half replayed", 0, 1);
 }
 
-static void index_given_up_half_built_is_freed(void **state)
+static void abandoned_partly_built_index_is_freed(void **state)
 {
     struct fixture *f = *state;
     make(f, 2000, 0);
@@ -303,7 +305,7 @@ static void no_room_for_larger_tables_leaves_the_old_ones(void **state)
     assert_int_equal(user_insert(f->actor, USERS, 64), SHM_EFULL);
 }
 
-/* ---- tools beside a starting server ---- */
+/* ---- tools while a server starts ---- */
 
 static void hold_to_write(struct fixture *f, int ready)
 {
@@ -369,7 +371,7 @@ static void read_for_ever(struct fixture *f, int ready)
     }
 }
 
-static void reading_tool_finds_everybody_while_tables_move(void **state)
+static void reading_tool_finds_every_user_while_tables_move(void **state)
 {
     struct fixture *f = *state;
     char byte;
@@ -387,7 +389,7 @@ static void reading_tool_finds_everybody_while_tables_move(void **state)
         assert_int_equal(fixture_reopen(f), SHM_OK);
         fixture_close(f);
     }
-    assert_int_equal(waitpid(pid, &status, WNOHANG), 0); /* it has not missed one */
+    assert_int_equal(waitpid(pid, &status, WNOHANG), 0); /* the tool has not missed a user */
     kill(pid, SIGKILL);
     waitpid(pid, &status, 0);
     assert_int_equal(fixture_reopen(f), SHM_OK);
@@ -413,7 +415,7 @@ static void tool_grows_a_dead_servers_segment(void **state)
     check_all(f, 30000);
 }
 
-/* ---- set aside ---- */
+/* ---- segments moved aside ---- */
 
 static void segment_set_aside_keeps_its_users(void **state)
 {
@@ -442,7 +444,7 @@ static void segment_set_aside_keeps_its_users(void **state)
     assert_int_equal(fixture_reopen(f), SHM_OK);
 }
 
-static void garbage_is_set_aside_too(void **state)
+static void invalid_file_is_set_aside_too(void **state)
 {
     struct fixture *f = *state;
     char moved_to[256];
@@ -463,19 +465,19 @@ int main(void)
 #define WITH(test) cmocka_unit_test_setup_teardown(test, fixture_setup, fixture_teardown)
     const struct CMUnitTest tests[] = {
         WITH(larger_max_users_makes_a_larger_table),
-        WITH(memory_of_the_old_table_is_used_again),
+        WITH(memory_of_the_old_table_is_reused),
         WITH(chain_of_many_dead_users_is_moved),
         WITH(other_unique_builds_and_drops_indexes),
         WITH(shared_keys_are_named_and_nothing_changes),
-        cmocka_unit_test(killed_rebuild_goes_on_with_the_next_owner),
-        WITH(index_given_up_half_built_is_freed),
+        cmocka_unit_test(killed_rebuild_is_continued_by_the_next_owner),
+        WITH(abandoned_partly_built_index_is_freed),
         WITH(no_room_for_larger_tables_leaves_the_old_ones),
         WITH(writing_tool_keeps_a_new_owner_out),
         WITH(tool_that_would_write_is_refused_while_an_owner_checks),
-        WITH(reading_tool_finds_everybody_while_tables_move),
+        WITH(reading_tool_finds_every_user_while_tables_move),
         WITH(tool_grows_a_dead_servers_segment),
         WITH(segment_set_aside_keeps_its_users),
-        WITH(garbage_is_set_aside_too),
+        WITH(invalid_file_is_set_aside_too),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -22,7 +22,7 @@ static struct shm_new_user users[SHM_BATCH_MAX];
 static struct fixture *fixture;
 static const char *the_point;
 static unsigned met;
-static bool is_filled, die_filled; /* not before the reserve has been filled */
+static bool is_filled, die_filled; /* only after the reserve has been filled */
 
 static int setup(void **state)
 {
@@ -85,7 +85,7 @@ static void look(const char *point)
     met++;
     assert_int_equal(slot->reserve_count, SHM_BATCH_MAX);
     assert_memory_equal(slot->reserve->bytes, users[0].body, users[0].body_len);
-    assert_int_equal(shm_writer_lock(fixture->store), SHM_OK); /* nobody has it */
+    assert_int_equal(shm_writer_lock(fixture->store), SHM_OK); /* the lock is free */
     shm_writer_unlock();
     segment_check(fixture->store, shm_control()->users);
 }
@@ -105,8 +105,8 @@ static void large_batch_is_copied_before_the_lock_is_taken(void **state)
     segment_check(f->store, SHM_BATCH_MAX);
 }
 
-/* 256 nodes of 128 bytes, and as many blocks of 256, are 96 KiB. */
-static void batch_of_more_than_96_kib_is_reserved_for(void **state)
+/* 256 nodes of 128 bytes, and as many blocks of 256 bytes, take 96 KiB. */
+static void batch_of_more_than_96_kib_gets_a_reserve(void **state)
 {
     struct fixture *f = *state;
     shm_test_hook = look;
@@ -115,19 +115,19 @@ static void batch_of_more_than_96_kib_is_reserved_for(void **state)
     check_users(f->actor);
     assert_int_equal(met, 0);
     prepare(SHM_BATCH_MAX, 1, 200);
-    users[0].body_len = 201; /* 16 bytes more */
+    users[0].body_len = 201; /* makes 16 bytes more */
     assert_int_equal(insert(f->actor), SHM_OK);
     check_users(f->actor);
     assert_int_equal(met, 1);
 }
 
-/* ---- batches that come to nothing ---- */
+/* ---- batches that fail ---- */
 
 static void check_between(const char *point)
 {
     if (strcmp(point, "unlocking") != 0 || reserved(fixture->actor) == 0)
         return;
-    if (met++ == 0) /* it has been reserved */
+    if (met++ == 0) /* the reserve exists by now */
         return;
     shm_test_hook = NULL;
     shm_writer_unlock();
@@ -135,8 +135,8 @@ static void check_between(const char *point)
     assert_int_equal(shm_writer_lock(fixture->store), SHM_OK);
 }
 
-/* Its bodies have been built by then, and are still reserved. */
-static void refused_batch_can_be_verified_before_it_gives_its_memory_back(void **state)
+/* At that point the bodies have been built and are still reserved. */
+static void verify_accepts_a_refused_batch_that_still_holds_its_memory(void **state)
 {
     struct fixture *f = *state;
     prepare(0, 1, LARGE);
@@ -147,7 +147,7 @@ static void refused_batch_can_be_verified_before_it_gives_its_memory_back(void *
     segment_check(f->store, 1);
 }
 
-static void refused_batch_gives_its_memory_back(void **state)
+static void refused_batch_returns_its_memory(void **state)
 {
     struct fixture *f = *state;
     struct shm_conflict conflict;
@@ -163,7 +163,7 @@ static void refused_batch_gives_its_memory_back(void **state)
     users_insert(f->actor, 1000, 1800, 100);
     before = bytes_used();
     uint64_t end = shm_control()->arena_end;
-    assert_int_equal(insert(f->actor), SHM_EFULL); /* 1,000 users at most */
+    assert_int_equal(insert(f->actor), SHM_EFULL); /* limit of 1,000 users */
     assert_int_equal(bytes_used(), before);
     assert_int_equal(shm_control()->arena_end, end);
     segment_check(f->store, 801);
@@ -199,7 +199,7 @@ static void end_holder(void)
     assert_int_equal(status, 0);
 }
 
-static void batch_that_finds_the_lock_taken_is_tried_again_with_its_memory(void **state)
+static void batch_that_finds_the_lock_taken_keeps_its_memory_for_the_retry(void **state)
 {
     struct fixture *f = *state;
     prepare(0, 1, LARGE);
@@ -220,7 +220,7 @@ static void batch_that_finds_the_lock_taken_is_tried_again_with_its_memory(void 
     segment_check(f->store, SHM_BATCH_MAX);
 }
 
-static void another_batch_does_not_use_what_one_that_was_given_up_reserved(void **state)
+static void reserve_of_an_abandoned_batch_is_not_used_by_another(void **state)
 {
     struct fixture *f = *state;
     prepare(0, 1, LARGE);
@@ -228,7 +228,7 @@ static void another_batch_does_not_use_what_one_that_was_given_up_reserved(void 
     shm_test_hook = start_holder;
     assert_int_equal(insert(f->actor), SHM_EBUSY);
     end_holder();
-    users_insert(f->actor, 1000, 1100, 50); /* small ones take no notice */
+    users_insert(f->actor, 1000, 1100, 50); /* small batches are not affected */
     assert_int_equal(reserved(f->actor), SHM_BATCH_MAX);
     prepare(0, 9, LARGE - 500);
     assert_int_equal(insert(f->actor), SHM_OK);
@@ -237,7 +237,7 @@ static void another_batch_does_not_use_what_one_that_was_given_up_reserved(void 
     segment_check(f->store, 100 + SHM_BATCH_MAX);
 }
 
-static void actor_that_leaves_gives_its_reserve_back(void **state)
+static void leaving_actor_returns_its_reserve(void **state)
 {
     struct fixture *f = *state;
     struct shm_actor *other;
@@ -254,7 +254,7 @@ static void actor_that_leaves_gives_its_reserve_back(void **state)
     segment_check(f->store, 0);
 }
 
-/* ---- the dead ---- */
+/* ---- dead processes ---- */
 
 static void die_there(const char *point)
 {
@@ -310,7 +310,7 @@ static void killed_batch_leaks_nothing(void **state)
     segment_check(f->store, 0);
 }
 
-/* Killed when its bodies have been built: the next owner takes the segment. */
+/* Kills the writer when its bodies have been built; then the next owner takes the segment over. */
 static void batch_killed_before_its_commit_is_taken_over(void **state)
 {
     struct fixture *f = *state;
@@ -323,7 +323,7 @@ static void batch_killed_before_its_commit_is_taken_over(void **state)
         int status = in_child(insert_and_die, f, updates);
         assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
         assert_true(bytes_used() > before);
-        fixture_close(f); /* a verify would take the dead one's slot, and give its memory back */
+        fixture_close(f); /* a verify would take the dead process's slot, and return its memory */
         assert_int_equal(fixture_reopen(f), SHM_OK);
         shm_maintain(f->actor);
         assert_int_equal(bytes_used(), before);
@@ -331,8 +331,9 @@ static void batch_killed_before_its_commit_is_taken_over(void **state)
     }
 }
 
-/* The next owner sees to what the dead left behind; so does the next process in the slot. */
-static void what_a_dead_server_reserved_is_the_next_ones(void **state)
+/* The next owner returns what the dead process had reserved; so does the next process in the
+ * slot. */
+static void reserve_of_a_dead_server_goes_to_the_next_server(void **state)
 {
     struct fixture *f = *state;
     prepare(0, 1, LARGE);
@@ -358,12 +359,12 @@ static void what_a_dead_server_reserved_is_the_next_ones(void **state)
     }
 }
 
-/* It cannot write to the blocks, and leaves them to the next. */
+/* The tool cannot write to the blocks, and leaves them to the next process. */
 static void tool_that_reads_may_get_the_slot_of_a_dead_batch(void **state)
 {
     struct fixture *f = *state;
     struct shm_store *tool;
-    struct shm_actor *actor[2]; /* the slot of the dead one is the second */
+    struct shm_actor *actor[2]; /* the dead process had the second slot */
     prepare(0, 1, LARGE);
     uint64_t before = bytes_used();
     the_point = "filled";
@@ -383,8 +384,8 @@ static void tool_that_reads_may_get_the_slot_of_a_dead_batch(void **state)
     segment_check(f->store, 0);
 }
 
-/* What it had reserved is in the log alone when the next process comes to its slot. */
-static void heir_of_an_unfinished_reserve_gives_it_back(void **state)
+/* The dead process's reserve is only in the log when the next process gets its slot. */
+static void next_process_in_the_slot_returns_an_unfinished_reserve(void **state)
 {
     struct fixture *f = *state;
     struct shm_actor *heir;
@@ -394,7 +395,7 @@ static void heir_of_an_unfinished_reserve_gives_it_back(void **state)
     (void)in_child(insert_and_die, f, 0);
     assert_int_equal(bytes_used(), before);
     assert_int_equal(shm_actor_join(&heir, f->store, SHM_ACTOR_WORKER, 2, &f->fault), SHM_OK);
-    assert_int_equal(shm_actor_slot(heir), 1); /* the dead one's */
+    assert_int_equal(shm_actor_slot(heir), 1); /* the dead process's slot */
     assert_true(shm_writer_reap(f->store));
     assert_int_equal(reserved(heir), SHM_BATCH_MAX);
     shm_maintain(heir);
@@ -404,17 +405,17 @@ static void heir_of_an_unfinished_reserve_gives_it_back(void **state)
     segment_check(f->store, 0);
 }
 
-/* And where nobody has finished the log before the heir's own batch does. */
-static void heir_whose_batch_finishes_an_unfinished_reserve_gives_it_back(void **state)
+/* The same if no process has finished the log before the next process's own batch does. */
+static void next_process_whose_batch_finishes_a_reserve_returns_it(void **state)
 {
     struct fixture *f = *state;
     struct shm_actor *heir;
-    assert_int_equal(shm_grow(f->store), SHM_OK); /* for both batches */
+    assert_int_equal(shm_grow(f->store), SHM_OK); /* grows for both batches */
     prepare(0, 1, LARGE);
     the_point = "sealed";
     (void)in_child(insert_and_die, f, 0);
     assert_int_equal(shm_actor_join(&heir, f->store, SHM_ACTOR_WORKER, 2, &f->fault), SHM_OK);
-    assert_int_equal(shm_actor_slot(heir), 1); /* the dead one's */
+    assert_int_equal(shm_actor_slot(heir), 1); /* the dead process's slot */
     assert_int_equal(reserved(heir), 0);
     assert_int_equal(insert(heir), SHM_OK);
     assert_int_equal(reserved(heir), 0);
@@ -449,18 +450,18 @@ int main(void)
 #define WITH(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
     const struct CMUnitTest tests[] = {
         WITH(large_batch_is_copied_before_the_lock_is_taken),
-        WITH(batch_of_more_than_96_kib_is_reserved_for),
-        WITH(refused_batch_gives_its_memory_back),
-        WITH(refused_batch_can_be_verified_before_it_gives_its_memory_back),
-        WITH(batch_that_finds_the_lock_taken_is_tried_again_with_its_memory),
-        WITH(another_batch_does_not_use_what_one_that_was_given_up_reserved),
-        WITH(actor_that_leaves_gives_its_reserve_back),
+        WITH(batch_of_more_than_96_kib_gets_a_reserve),
+        WITH(refused_batch_returns_its_memory),
+        WITH(verify_accepts_a_refused_batch_that_still_holds_its_memory),
+        WITH(batch_that_finds_the_lock_taken_keeps_its_memory_for_the_retry),
+        WITH(reserve_of_an_abandoned_batch_is_not_used_by_another),
+        WITH(leaving_actor_returns_its_reserve),
         WITH(killed_batch_leaks_nothing),
         WITH(batch_killed_before_its_commit_is_taken_over),
-        WITH(what_a_dead_server_reserved_is_the_next_ones),
+        WITH(reserve_of_a_dead_server_goes_to_the_next_server),
         WITH(tool_that_reads_may_get_the_slot_of_a_dead_batch),
-        WITH(heir_of_an_unfinished_reserve_gives_it_back),
-        WITH(heir_whose_batch_finishes_an_unfinished_reserve_gives_it_back),
+        WITH(next_process_in_the_slot_returns_an_unfinished_reserve),
+        WITH(next_process_whose_batch_finishes_a_reserve_returns_it),
         WITH(verify_sees_a_wrong_reserve),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Memory limits of control groups: as a directory plays them, and a real one where we may make it.
- */
+/* Memory limits of control groups: simulated by a directory, and with a real group if the test
+ * may create one. */
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -24,7 +24,7 @@
 
 enum { BIG_BODY = 3000 };
 
-/* ---- a tree of files ---- */
+/* ---- a simulated tree of groups ---- */
 
 static char root[64];
 
@@ -66,7 +66,7 @@ static void remove_root(void)
 static int setup(void **state)
 {
     make_root();
-    shm_group_full_at = 0; /* of an earlier test */
+    shm_group_full_at = 0; /* reset after an earlier test */
     return fixture_setup(state);
 }
 
@@ -100,7 +100,7 @@ static void without_files_there_is_no_limit(void **state)
     assert_true(left() == UINT64_MAX);
 }
 
-static void a_group_of_version_2_leaves_its_limit_less_use_and_a_sixteenth(void **state)
+static void version_2_group_leaves_its_limit_minus_use_and_a_sixteenth(void **state)
 {
     (void)state;
     write_text("/proc/self/cgroup", "0::/a\n");
@@ -132,26 +132,26 @@ static void page_cache_counts_as_room(void **state)
                "anon 1048576\nfile 999999999\ninactive_anon 77\nactive_anon 77\n"
                "inactive_file 104857600\nactive_file 209715200\nunevictable 0\n");
     assert_int_equal(left(), 300 * MIB);
-    /* more than is used, and no numbers */
+    /* A number larger than the memory in use, and text that is no number. */
     write_text(V2("/a", "memory.stat"), "inactive_file 99999999999\nactive_file x\n");
     assert_int_equal(left(), 1500 * MIB);
 }
 
-static void the_least_of_all_groups_above_counts(void **state)
+static void smallest_limit_of_all_parent_groups_counts(void **state)
 {
     (void)state;
     write_text("/proc/self/cgroup", "0::/a/b/c\n");
     write_text(V2("/a/b/c", "memory.max"), "max\n");
     write_number(V2("/a/b/c", "memory.current"), 10 * MIB);
-    write_number(V2("/a", "memory.max"), 160 * MIB); /* b has no such file */
+    write_number(V2("/a", "memory.max"), 160 * MIB); /* group b has no such file */
     write_number(V2("/a", "memory.current"), 100 * MIB);
     assert_int_equal(left(), 50 * MIB);
-    write_number(V2("", "memory.max"), 160 * MIB); /* a container's, whose root is a group */
+    write_number(V2("", "memory.max"), 160 * MIB); /* a container, whose root is a group */
     write_number(V2("", "memory.current"), 120 * MIB);
     assert_int_equal(left(), 30 * MIB);
 }
 
-static void a_group_of_version_1_counts(void **state)
+static void version_1_group_counts(void **state)
 {
     (void)state;
     write_text("/proc/self/cgroup", "5:cpu,cpuacct:/m\n4:hugetlb,memory:/m/x\n0::/\n");
@@ -178,7 +178,7 @@ static void groups_of_both_versions_count_at_once(void **state)
     assert_int_equal(left(), 50 * MIB);
 }
 
-static void nonsense_is_no_limit(void **state)
+static void invalid_limit_files_are_no_limit(void **state)
 {
     static const char *const nonsense[] = {"",   "x",       "-1",
                                            "\n", "12 34\n", "99999999999999999999\n"};
@@ -198,7 +198,7 @@ static void nonsense_is_no_limit(void **state)
 
 /* ---- the store ---- */
 
-/* Large bodies until the store refuses. @return what it says */
+/* Inserts large bodies until the store refuses. @return the error */
 static int fill(struct fixture *f, uint64_t *next)
 {
     int rc;
@@ -220,7 +220,7 @@ static void play_limit(uint64_t limit, uint64_t used)
     shm_room_set_root(root);
 }
 
-static void limit_that_cannot_be_read_for_want_of_descriptors_is_met(void **state)
+static void limit_unreadable_for_lack_of_descriptors_counts_as_reached(void **state)
 {
     struct rlimit before;
     struct shm_room room;
@@ -261,19 +261,19 @@ static void growth_is_refused_where_the_group_has_no_room(void **state)
     shm_maintain(f->actor);
     assert_int_equal(fill(f, &next), SHM_ESPACE);
     assert_int_equal(arena_size(), before);
-    play_limit(64 * MIB, 50 * MIB); /* the least step, but not a whole one */
-    shm_group_full_at = 0;          /* and a while later */
+    play_limit(64 * MIB, 50 * MIB); /* the smallest step, but not a whole one */
+    shm_group_full_at = 0;          /* as if some time had passed */
     assert_int_equal(user_insert(f->actor, next++, BIG_BODY), SHM_OK);
     assert_true(arena_size() > before);
     segment_check(f->store, next);
 }
 
-/* A tool of another group beside the server: its limit is nobody else's. */
+/* A tool of another group: the server's limit does not apply to it. */
 static void insert_in_another_group(struct fixture *f, int unused)
 {
     struct shm_actor *actor;
     (void)unused;
-    shm_group_full_at = 0; /* what a process of its own begins with */
+    shm_group_full_at = 0; /* the state in which a new process begins */
     shm_room_set_root("");
     shm_actor_abandon(f->actor);
     if (shm_actor_join(&actor, f->store, SHM_ACTOR_WORKER, 1, NULL) != SHM_OK)
@@ -281,7 +281,7 @@ static void insert_in_another_group(struct fixture *f, int unused)
     _exit(user_insert(actor, 90000, BIG_BODY) == SHM_OK ? 0 : 4);
 }
 
-static void what_a_group_refuses_is_not_refused_to_others(void **state)
+static void refusal_of_one_group_does_not_affect_others(void **state)
 {
     struct fixture *f = *state;
     uint64_t next = 0;
@@ -296,13 +296,14 @@ static void what_a_group_refuses_is_not_refused_to_others(void **state)
     shm_actor_reap(f->store);
 }
 
-/* The table took all but the margin, which is for processes: so for their slots, too. */
-static void processes_join_where_the_table_may_not_grow(void **state)
+/* The table used everything but the margin. The margin is for processes, so their slots may use
+ * it. */
+static void processes_join_even_if_the_table_may_not_grow(void **state)
 {
     struct fixture *f = *state;
     struct shm_actor *actors[SHM_SLOTS_STEP];
     play_limit(64 * MIB, 60 * MIB);
-    for (unsigned i = 0; i < SHM_SLOTS_STEP; i++) /* one more than there are slots */
+    for (unsigned i = 0; i < SHM_SLOTS_STEP; i++) /* one more than the existing slots */
         assert_int_equal(shm_actor_join(&actors[i], f->store, SHM_ACTOR_WORKER, i, &f->fault),
                          SHM_OK);
     for (unsigned i = 0; i < SHM_SLOTS_STEP; i++)
@@ -329,7 +330,7 @@ static void larger_tables_are_refused_where_the_group_has_no_room(void **state)
     struct fixture *f = *state;
     users_insert(f->actor, 0, 100, 10);
     fixture_close(f);
-    play_limit(64 * MIB, 55 * MIB); /* not even a step */
+    play_limit(64 * MIB, 55 * MIB); /* less than a step */
     f->config.max_users = 3000000;
     assert_int_equal(shm_store_open(&f->store, &f->config, &f->fault), SHM_ESPACE);
     f->config.max_users = 1000;
@@ -351,7 +352,7 @@ static void verify_is_refused_where_its_copy_has_no_room(void **state)
 
 /* ---- a real group ---- */
 
-static char group[512]; /* its directory; empty: there is none */
+static char group[512]; /* directory of the group; empty: no group */
 
 static bool put(const char *file, const char *text)
 {
@@ -376,7 +377,8 @@ static bool make_group_below(const char *directory, const char *limit_file)
     return false;
 }
 
-/* Below our own; of version 2 beside it, for a group that has processes hands nothing down. */
+/* Creates a group below the process's own; with version 2 next to it, because a version-2 group
+ * with processes cannot delegate controllers. */
 static bool make_group(void)
 {
     struct shm_room room;
@@ -395,7 +397,7 @@ static bool make_group(void)
     return made;
 }
 
-/* In the group from here on. Its memory is what it touches. */
+/* Enters the group. Memory that it touches is accounted to the group. */
 static void fill_in_group(struct fixture *f, int argument)
 {
     uint64_t next = 1000;
@@ -413,21 +415,21 @@ static void fill_in_group(struct fixture *f, int argument)
     _exit(rc != SHM_ESPACE ? 4 : arena_size() < 60 * MIB ? 5 : 0);
 }
 
-static void full_group_is_an_error_and_kills_nobody(void **state)
+static void full_group_is_an_error_and_kills_no_process(void **state)
 {
     struct fixture *f = *state;
     f->config.max_users = 100000;
     fixture_close(f);
     assert_int_equal(fixture_reopen(f), SHM_OK);
     if (!make_group()) {
-        print_message("no right to make a control group with a memory limit: left out\n");
+        print_message("not permitted to create a control group with a memory limit: left out\n");
         return;
     }
     int status = in_child(fill_in_group, f, 0);
     for (int i = 0; i < 100 && rmdir(group) != 0; i++)
-        usleep(10000); /* the kernel takes the dead child out of it */
+        usleep(10000); /* the kernel removes the dead child from it */
     if (WIFSIGNALED(status))
-        fail_msg("it was killed by signal %d", WTERMSIG(status));
+        fail_msg("the child was killed by signal %d", WTERMSIG(status));
     assert_int_equal(WEXITSTATUS(status), 0);
     shm_actor_reap(f->store);
 }
@@ -437,21 +439,21 @@ int main(void)
 #define TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
     const struct CMUnitTest tests[] = {
         TEST(without_files_there_is_no_limit),
-        TEST(a_group_of_version_2_leaves_its_limit_less_use_and_a_sixteenth),
+        TEST(version_2_group_leaves_its_limit_minus_use_and_a_sixteenth),
         TEST(margin_of_a_small_group_is_8_mib),
         TEST(page_cache_counts_as_room),
-        TEST(the_least_of_all_groups_above_counts),
-        TEST(a_group_of_version_1_counts),
+        TEST(smallest_limit_of_all_parent_groups_counts),
+        TEST(version_1_group_counts),
         TEST(groups_of_both_versions_count_at_once),
-        TEST(nonsense_is_no_limit),
-        TEST(limit_that_cannot_be_read_for_want_of_descriptors_is_met),
+        TEST(invalid_limit_files_are_no_limit),
+        TEST(limit_unreadable_for_lack_of_descriptors_counts_as_reached),
         TEST(growth_is_refused_where_the_group_has_no_room),
-        TEST(what_a_group_refuses_is_not_refused_to_others),
-        TEST(processes_join_where_the_table_may_not_grow),
+        TEST(refusal_of_one_group_does_not_affect_others),
+        TEST(processes_join_even_if_the_table_may_not_grow),
         TEST(creation_is_refused_where_the_group_has_no_room),
         TEST(larger_tables_are_refused_where_the_group_has_no_room),
         TEST(verify_is_refused_where_its_copy_has_no_room),
-        TEST(full_group_is_an_error_and_kills_nobody),
+        TEST(full_group_is_an_error_and_kills_no_process),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

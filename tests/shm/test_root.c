@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A program of root and the segment of somebody else, who writes into it what he likes. */
+/* A program of root and a segment of another user, who writes anything into it. */
 #include <errno.h>
 #include <grp.h>
 #include <signal.h>
@@ -12,12 +12,12 @@
 
 enum { SOMEBODY = 12345 };
 
-static int order[2], done[2]; /* pipes to him and back */
+static int order[2], done[2]; /* pipes to the user's process and back */
 
 static volatile uint64_t victim[4];
 
-/* The C library takes a mutex out of the list of those that a thread holds when it is unlocked: it
- * stores `next` at `prev`, and the other way round. */
+/* On unlock, the C library removes a mutex from the list of mutexes that the thread holds: it
+ * stores `next` at `prev`, and the reverse. */
 static void aim_at_victim(unsigned slot)
 {
     pthread_mutex_t *life = &shm_slot(slot)->life;
@@ -41,8 +41,8 @@ static void own_segment(struct fixture *f, int argument)
     pause();
 }
 
-/* @return his process */
-static pid_t start_somebody(struct fixture *f)
+/* @return the user's process */
+static pid_t start_segment_owner(struct fixture *f)
 {
     char byte;
     fixture_close(f);
@@ -55,7 +55,7 @@ static pid_t start_somebody(struct fixture *f)
     return pid;
 }
 
-static void end_somebody(struct fixture *f, pid_t pid)
+static void end_segment_owner(struct fixture *f, pid_t pid)
 {
     close(order[1]);
     close(done[0]);
@@ -69,7 +69,7 @@ static bool is_root(void)
 {
     if (geteuid() == 0)
         return true;
-    print_message("this is not root: root's part is left out\n");
+    print_message("not running as root: the tests that need root are left out\n");
     return false;
 }
 
@@ -84,19 +84,19 @@ static void use_as_root(struct fixture *f, struct shm_store *store)
     shm_actor_leave(actor);
 }
 
-static void segments_owner_cannot_write_into_a_process_of_root(void **state)
+static void owner_of_a_segment_cannot_write_into_a_process_of_root(void **state)
 {
     struct fixture *f = *state;
     struct shm_store *store;
     if (!is_root())
         return;
-    pid_t pid = start_somebody(f);
+    pid_t pid = start_segment_owner(f);
     int rc = shm_store_attach(&store, f->name, SHM_ATTACH_WRITE, NULL, &f->fault);
     if (rc == SHM_OK) {
         use_as_root(f, store);
         shm_store_close(store);
     }
-    end_somebody(f, pid);
+    end_segment_owner(f, pid);
     for (size_t i = 0; i < sizeof(victim) / sizeof(victim[0]); i++)
         assert_int_equal(victim[i], 0);
 }
@@ -108,15 +108,15 @@ static void root_is_refused_in_each_mode(void **state)
     int rc[2];
     if (!is_root())
         return;
-    pid_t pid = start_somebody(f);
+    pid_t pid = start_segment_owner(f);
     rc[0] = shm_store_attach(&store, f->name, SHM_ATTACH_READ, NULL, &f->fault);
     rc[1] = shm_store_attach(&store, f->name, SHM_ATTACH_WRITE, NULL, &f->fault);
-    end_somebody(f, pid);
+    end_segment_owner(f, pid);
     assert_int_equal(rc[0], SHM_EPERM);
     assert_int_equal(rc[1], SHM_EPERM);
 }
 
-static void user_of_a_segment_is_told(void **state)
+static void user_of_a_segment_is_reported(void **state)
 {
     struct fixture *f = *state;
     uid_t uid;
@@ -128,23 +128,23 @@ static void user_of_a_segment_is_told(void **state)
     assert_int_equal(shm_store_user("none", &uid, &gid, NULL), SHM_EINVAL);
     if (!is_root())
         return;
-    pid_t pid = start_somebody(f);
+    pid_t pid = start_segment_owner(f);
     int rc = shm_store_user(f->name, &uid, &gid, NULL);
-    end_somebody(f, pid);
+    end_segment_owner(f, pid);
     assert_int_equal(rc, SHM_OK);
     assert_int_equal(uid, SOMEBODY);
     assert_int_equal(gid, SOMEBODY);
 }
 
-static void root_removes_and_sets_aside_anybodys_segment(void **state)
+static void root_removes_and_sets_aside_any_users_segment(void **state)
 {
     struct fixture *f = *state;
     char aside[256], path[300];
     if (!is_root())
         return;
-    pid_t pid = start_somebody(f);
+    pid_t pid = start_segment_owner(f);
     int owned = shm_store_set_aside(f->name, aside, NULL);
-    end_somebody(f, pid); /* removes it */
+    end_segment_owner(f, pid); /* removes the segment */
     assert_int_equal(owned, SHM_EOWNED);
     fixture_close(f);
     assert_int_equal(shm_file_path(path, f->name, NULL), SHM_OK);
@@ -154,10 +154,10 @@ static void root_removes_and_sets_aside_anybodys_segment(void **state)
     assert_int_equal(fixture_reopen(f), SHM_OK);
 }
 
-static void free_base_is_told_from_a_taken_one(void **state)
+static void free_base_is_distinguished_from_a_taken_one(void **state)
 {
     struct fixture *f = *state;
-    assert_false(shm_base_free()); /* the fixture's segment lies there */
+    assert_false(shm_base_free()); /* the fixture's segment is mapped there */
     fixture_close(f);
     assert_true(shm_base_free());
     assert_int_equal(fixture_reopen(f), SHM_OK);
@@ -167,11 +167,11 @@ int main(void)
 {
 #define WITH_SEGMENT(test) cmocka_unit_test_setup_teardown(test, fixture_setup, fixture_teardown)
     const struct CMUnitTest tests[] = {
-        WITH_SEGMENT(segments_owner_cannot_write_into_a_process_of_root),
+        WITH_SEGMENT(owner_of_a_segment_cannot_write_into_a_process_of_root),
         WITH_SEGMENT(root_is_refused_in_each_mode),
-        WITH_SEGMENT(user_of_a_segment_is_told),
-        WITH_SEGMENT(root_removes_and_sets_aside_anybodys_segment),
-        WITH_SEGMENT(free_base_is_told_from_a_taken_one),
+        WITH_SEGMENT(user_of_a_segment_is_reported),
+        WITH_SEGMENT(root_removes_and_sets_aside_any_users_segment),
+        WITH_SEGMENT(free_base_is_distinguished_from_a_taken_one),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

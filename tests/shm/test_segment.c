@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Creation, take-over and every refusal of a segment; its bounds. */
+/* Creation, takeover, limits, and every refusal of a segment. */
 #include "tests/shm/support.h"
 
 #include <fcntl.h>
@@ -35,7 +35,7 @@ static void flip(const struct fixture *f, uint64_t offset, uint8_t bits)
     close(fd);
 }
 
-/* The open fails with this error and text, leaves the file as it was and nothing mapped. */
+/* Returns the text of the error for a segment size above the limit. */
 static const char *too_large_text(void)
 {
     static char text[96];
@@ -105,7 +105,7 @@ static void open_live(struct fixture *f, int unlink)
 {
     struct shm_store *store;
     struct shm_fault fault;
-    fixture_close(f); /* the mapping, not the lock: the parent shares it */
+    fixture_close(f); /* closes the mapping but not the lock, which the parent shares */
     int rc =
         unlink ? shm_store_unlink(f->name, &fault) : shm_store_open(&store, &f->config, &fault);
     _exit(rc == SHM_EOWNED && strstr(fault.text, "a live server owns it") != NULL ? 0 : 1);
@@ -115,7 +115,7 @@ static void live_owner_is_left_alone(void **state)
 {
     struct fixture *f = *state;
     struct shm_actor *actor = f->actor;
-    f->actor = NULL; /* not the child's to leave */
+    f->actor = NULL; /* the child must not leave the parent's slot */
     assert_int_equal(in_child(open_live, f, 0), 0);
     assert_int_equal(in_child(open_live, f, 1), 0);
     f->actor = actor;
@@ -182,7 +182,7 @@ static void short_or_foreign_file_is_refused(void **state)
     assert_int_equal(fstat(fd, &st), 0);
     assert_int_equal(ftruncate(fd, st.st_size - (off_t)SHM_HUGE), 0);
     assert_refused(f, SHM_ECORRUPT, "shorter than it says");
-    assert_int_equal(ftruncate(fd, st.st_size), 0); /* long again, but holes */
+    assert_int_equal(ftruncate(fd, st.st_size), 0); /* full length again, but with holes */
     assert_refused(f, SHM_ECORRUPT, "shorter than it says");
     assert_int_equal(ftruncate(fd, SHM_PAGE), 0);
     assert_refused(f, SHM_ECORRUPT, "shorter than its log");
@@ -194,7 +194,7 @@ static void short_or_foreign_file_is_refused(void **state)
     close(fd);
 }
 
-static void others_segment_is_refused(void **state)
+static void segment_of_another_user_is_refused(void **state)
 {
     struct fixture *f = *state;
     fixture_close(f);
@@ -277,7 +277,7 @@ static void largest_segment_can_be_mapped(void **state)
     shm_store_close(tool);
     assert_int_equal(fixture_reopen(f), SHM_OK);
     assert_int_equal(shm_control()->limit, SHM_SIZE_MAX);
-    shm_control()->limit = SHM_SIZE_MAX + SHM_HUGE; /* as of no build */
+    shm_control()->limit = SHM_SIZE_MAX + SHM_HUGE; /* impossible in any build */
     fixture_close(f);
     assert_refused(f, SHM_ECORRUPT, "control page is wrong");
     assert_int_equal(shm_store_attach(&tool, f->name, SHM_ATTACH_READ, NULL, &f->fault),
@@ -286,7 +286,7 @@ static void largest_segment_can_be_mapped(void **state)
     assert_int_equal(fixture_reopen(f), SHM_OK);
 }
 
-static void segment_at_its_bound_refuses_and_stays_whole(void **state)
+static void segment_at_its_limit_refuses_and_stays_intact(void **state)
 {
     struct fixture *f = *state;
     fixture_close(f);
@@ -299,10 +299,10 @@ static void segment_at_its_bound_refuses_and_stays_whole(void **state)
     while ((rc = user_insert(f->actor, n, 3000)) == SHM_OK)
         n++;
     assert_int_equal(rc, SHM_ELIMIT);
-    assert_true(n > 1300); /* 5 MiB of 3 KiB and a node each, less an extent */
+    assert_true(n > 1300); /* 5 MiB of users of 3 KiB and a node each, less an extent */
     segment_check(f->store, n);
     while ((rc = user_insert(f->actor, n, 1)) == SHM_OK)
-        n++; /* what is left of extents still serves small ones */
+        n++; /* the rest of the extents still serves small users */
     assert_int_equal(rc, SHM_ELIMIT);
     segment_check(f->store, n);
 }
@@ -378,7 +378,7 @@ static void all_slots_taken_is_an_error(void **state)
     segment_check(f->store, 0);
 }
 
-/* ---- verify, and the check of a take-over ---- */
+/* ---- verify, and the check at a takeover ---- */
 
 static void damage(struct fixture *f, void *word)
 {
@@ -388,7 +388,7 @@ static void damage(struct fixture *f, void *word)
     for (int bit = 0; bit < 64; bit += 9) {
         *at = was ^ UINT64_C(1) << bit;
         if (shm_store_verify(f->store, &report, NULL, NULL) != SHM_ECORRUPT)
-            fail_msg("bit %d at offset %llx flipped and not noticed", bit,
+            fail_msg("bit %d at offset %llx was flipped, but not noticed", bit,
                      (unsigned long long)((uintptr_t)at - SHM_BASE));
         assert_true(report.faults > 0);
     }
@@ -477,12 +477,12 @@ int main(void)
         WITH(other_layout_is_refused),
         WITH(damaged_header_is_refused),
         WITH(short_or_foreign_file_is_refused),
-        WITH(others_segment_is_refused),
+        WITH(segment_of_another_user_is_refused),
         WITH(symbolic_link_is_refused),
         WITH(taken_address_range_is_refused),
         WITH(max_users_follows_the_next_owner),
         WITH(largest_segment_can_be_mapped),
-        WITH(segment_at_its_bound_refuses_and_stays_whole),
+        WITH(segment_at_its_limit_refuses_and_stays_intact),
         WITH(tool_reads_a_live_segment),
         WITH(tool_reads_a_dead_servers_segment),
         WITH(all_slots_taken_is_an_error),

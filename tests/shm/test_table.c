@@ -89,7 +89,7 @@ static void batch_with_an_id_twice_inserts_none(void **state)
     segment_check(f->store, 0);
 }
 
-static void full_table_refuses_and_keeps_what_is_there(void **state)
+static void full_table_refuses_and_keeps_its_users(void **state)
 {
     struct fixture *f = *state;
     users_insert(f->actor, 0, 1000, 250);
@@ -144,7 +144,7 @@ static uint64_t seq_after(struct fixture *f, const struct shm_snapshot *snapshot
     return next_user(&cursor, &user) == SHM_OK ? user.seq : 0;
 }
 
-static void page_continues_after_each_user_there_or_gone(void **state)
+static void page_continues_after_each_existing_or_deleted_user(void **state)
 {
     struct fixture *f = *state;
     struct shm_snapshot snapshot;
@@ -153,7 +153,7 @@ static void page_continues_after_each_user_there_or_gone(void **state)
     users_insert(f->actor, 900, 950, 50);
     for (uint64_t seq = 1; seq < 900; seq++) {
         assert_int_equal(seq_after(f, &snapshot, seq, seq - 1), seq + 1);
-        /* an id that is gone: the index by sequence has to find the place */
+        /* A deleted id: the index by sequence must find the position. */
         assert_int_equal(seq_after(f, &snapshot, seq, 5000), seq + 1);
     }
     assert_int_equal(seq_after(f, &snapshot, 900, 899), 0);
@@ -161,7 +161,7 @@ static void page_continues_after_each_user_there_or_gone(void **state)
     shm_snapshot_end(f->actor, &snapshot);
 }
 
-static void page_after_a_number_never_given_out_is_refused(void **state)
+static void page_after_an_unassigned_number_is_refused(void **state)
 {
     struct fixture *f = *state;
     struct shm_snapshot snapshot;
@@ -188,7 +188,7 @@ static void snapshots_of_one_version_share_a_pin(void **state)
     assert_int_equal(f->actor->slot->pins[snapshots[0].pin].count, 0);
 }
 
-static void pins_run_out_and_come_back(void **state)
+static void pins_run_out_and_become_free_again(void **state)
 {
     struct fixture *f = *state;
     struct shm_snapshot snapshots[SHM_PINS + 1];
@@ -207,7 +207,7 @@ static void pins_run_out_and_come_back(void **state)
     }
 }
 
-/* What a reclaim will do: memory comes back through the free lists. */
+/* Returns memory to the free lists, as a reclaim does. */
 static void free_some(size_t nodes, size_t blocks)
 {
     uint64_t *alloc = shm_control()->alloc;
@@ -228,7 +228,7 @@ static void free_some(size_t nodes, size_t blocks)
     }
 }
 
-static void freed_memory_is_used_again(void **state)
+static void freed_memory_is_reused(void **state)
 {
     struct fixture *f = *state;
     struct shm_verify_report report;
@@ -267,12 +267,12 @@ static void a_small_user_costs_at_most_256_bytes(void **state)
     f->config.max_users = 10000;
     assert_int_equal(shm_store_unlink(f->name, NULL), SHM_OK);
     assert_int_equal(fixture_reopen(f), SHM_OK);
-    /* 52 bytes: a name of 12, an e-mail of 24, created_at and the role "user" on the wire */
+    /* 52 bytes: a name of 12, an e-mail of 24, created_at and the role "user", in wire format. */
     shm_store_info(f->store, &before);
     for (uint64_t n = 0; n < 10000; n++)
         assert_int_equal(user_insert(f->actor, n, 52), SHM_OK);
     shm_store_info(f->store, &after);
-    /* bytes_used counts 16,384 buckets for these 10,000 from the start */
+    /* bytes_used includes 16,384 buckets for these 10,000 users from the start. */
     assert_true(after.bytes_used <= 256 * 10000);
     assert_true(before.bytes_used == 8 * 16384);
 }
@@ -286,14 +286,14 @@ int main(void)
         WITH(every_body_length_is_kept),
         WITH(batch_with_a_known_id_inserts_none),
         WITH(batch_with_an_id_twice_inserts_none),
-        WITH(full_table_refuses_and_keeps_what_is_there),
+        WITH(full_table_refuses_and_keeps_its_users),
         WITH(listing_does_not_see_later_users),
         WITH(listing_of_an_empty_table_is_empty),
-        WITH(page_continues_after_each_user_there_or_gone),
-        WITH(page_after_a_number_never_given_out_is_refused),
+        WITH(page_continues_after_each_existing_or_deleted_user),
+        WITH(page_after_an_unassigned_number_is_refused),
         WITH(snapshots_of_one_version_share_a_pin),
-        WITH(pins_run_out_and_come_back),
-        WITH(freed_memory_is_used_again),
+        WITH(pins_run_out_and_become_free_again),
+        WITH(freed_memory_is_reused),
         WITH(feed_has_every_user_in_order),
         WITH(a_small_user_costs_at_most_256_bytes),
     };

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What a take-over that fails or is killed leaves behind, above all of unique keys. */
+/* What a takeover leaves behind if it fails or is killed, above all of unique keys. */
 #include "tests/shm/support.h"
 
 #include <signal.h>
@@ -26,7 +26,7 @@ void (*shm_test_hook)(const char *point);
 
 enum { FEW = 4000, MANY = 40000, USERS = 3000 };
 
-/* A body of users_insert() begins with its number: that is both keys. */
+/* A body of users_insert() begins with the user's number, which is both keys. */
 static uint32_t key_of(unsigned key, const uint8_t *body, uint32_t body_len, uint8_t *out)
 {
     (void)key;
@@ -70,7 +70,7 @@ static void check_keys(struct fixture *f, unsigned unique)
     shm_actor_offline(f->actor);
 }
 
-/* The control page, as a tool sees it. */
+/* Returns the control page as a tool sees it. */
 static struct shm_control look(struct fixture *f)
 {
     struct shm_store *store;
@@ -80,7 +80,7 @@ static struct shm_control look(struct fixture *f)
     return control;
 }
 
-/* ---- killed in it ---- */
+/* ---- killed during the takeover ---- */
 
 static const char *kill_point;
 static int kill_after;
@@ -98,8 +98,8 @@ static void open_and_die(struct fixture *f, int unused)
     _exit(shm_store_open(&f->store, &f->config, &f->fault) == SHM_OK ? 0 : 1);
 }
 
-/* A new user with the keys of another. @return as shm_users_insert() */
-static int insert_twin(struct shm_actor *actor)
+/* Inserts a new user with the keys of another one. @return as shm_users_insert() */
+static int insert_duplicate(struct shm_actor *actor)
 {
     uint64_t body[8] = {7};
     struct shm_new_user user = {.body = (const uint8_t *)body, .body_len = sizeof(body)};
@@ -107,7 +107,7 @@ static int insert_twin(struct shm_actor *actor)
     return shm_users_insert(actor, &user, 1, NULL);
 }
 
-/* Whether the tables are those of the new options: their owner was killed at his very end. */
+/* Whether the tables are those of the new options, because the owner was killed at its very end. */
 static bool has_ended(unsigned unique)
 {
     bool ended = shm_control()->ids.count == shm_bucket_count(MANY);
@@ -117,9 +117,10 @@ static bool has_ended(unsigned unique)
     return ended;
 }
 
-/* A tool that would write has the indexes that tell it that it must not, or may not attach.
- * @param from the keys that were unique, to: those that shall be */
-static void tool_writes_no_twin(struct fixture *f, unsigned from, unsigned to)
+/* A tool that wants to write has the indexes that forbid the insert, or may not attach.
+ * @param from keys that were unique
+ * @param to keys that shall be unique */
+static void tool_writes_no_duplicate(struct fixture *f, unsigned from, unsigned to)
 {
     if (shm_store_attach(&f->store, f->name, SHM_ATTACH_WRITE, key_of, &f->fault) != SHM_OK)
         return;
@@ -130,7 +131,7 @@ static void tool_writes_no_twin(struct fixture *f, unsigned from, unsigned to)
         assert_int_equal(indexes & from, from);
     assert_int_equal(shm_actor_join(&f->actor, f->store, SHM_ACTOR_TOOL, 0, &f->fault), SHM_OK);
     if (indexes != 0)
-        assert_int_equal(insert_twin(f->actor), SHM_EKEY);
+        assert_int_equal(insert_duplicate(f->actor), SHM_EKEY);
     fixture_close(f);
 }
 
@@ -152,7 +153,7 @@ static void read_by_key(struct fixture *f, struct shm_reader *reader)
     shm_actor_offline(f->actor);
 }
 
-/* A tool that reads finds everybody by each key that has an index, and the segment whole. */
+/* A tool that reads finds every user by each key that has an index, and the segment intact. */
 static void tool_reads_all(struct fixture *f)
 {
     struct shm_reader *reader;
@@ -181,7 +182,7 @@ static void killed_at_every_step(void **state, const char *point, unsigned from,
         kill_after = kills++;
         status = in_child(open_and_die, f, 0);
         tool_reads_all(f);
-        tool_writes_no_twin(f, from, to);
+        tool_writes_no_duplicate(f, from, to);
         open_as(f, old_first ? FEW : MANY, old_first ? from : to);
         check_keys(f, old_first ? from : to);
         assert_int_equal(shm_control()->max_users, old_first ? FEW : MANY);
@@ -194,21 +195,21 @@ static void killed_at_every_step(void **state, const char *point, unsigned from,
     assert_true(kills > 5);
 }
 
-static void killed_take_over_for_more_users_lets_no_twin_in(void **state)
+static void killed_takeover_for_more_users_admits_no_duplicate(void **state)
 {
     killed_at_every_step(state, "rebuild step", 1, 1);
     killed_at_every_step(state, "rebuild step", 3, 3);
     killed_at_every_step(state, "half replayed", 3, 3);
 }
 
-static void killed_take_over_that_drops_indexes_lets_no_twin_in(void **state)
+static void killed_takeover_that_drops_indexes_admits_no_duplicate(void **state)
 {
     killed_at_every_step(state, "rebuild step", 3, 0);
     killed_at_every_step(state, "rebuild step", 3, 2);
     killed_at_every_step(state, "sealed", 1, 2);
 }
 
-/* The commit that begins a rebuild may be in the log alone. */
+/* The commit that begins a rebuild may exist only in the log. */
 static void tool_writes_by_the_tables_of_a_finished_log(struct fixture *f)
 {
     if (shm_store_attach(&f->store, f->name, SHM_ATTACH_WRITE, key_of, &f->fault) != SHM_OK)
@@ -223,7 +224,7 @@ static void tool_writes_by_the_tables_of_a_finished_log(struct fixture *f)
     fixture_close(f);
 }
 
-static void writing_tool_finishes_a_dead_take_overs_log_before_it_looks(void **state)
+static void writing_tool_finishes_a_dead_takeovers_log_first(void **state)
 {
     static const unsigned wanted[] = {0, 3};
     int status, kills = 0;
@@ -245,7 +246,7 @@ static void writing_tool_finishes_a_dead_take_overs_log_before_it_looks(void **s
     assert_true(kills > 4);
 }
 
-static void max_users_is_written_when_its_tables_are_there(void **state)
+static void max_users_is_written_after_its_tables_exist(void **state)
 {
     struct fixture *f = *state;
     make(f, 1);
@@ -277,7 +278,7 @@ static void open_and_die_in_a_move(struct fixture *f, int unused)
     (void)shm_store_open(&f->store, &f->config, &f->fault);
 }
 
-static void index_half_moved_is_not_finished_without_its_key(void **state)
+static void partly_moved_index_is_not_finished_without_its_key(void **state)
 {
     struct fixture *f = *state;
     make(f, 1);
@@ -355,7 +356,7 @@ static void assert_nothing_changed(const struct shm_control *a, const struct shm
     assert_int_equal(a->arena_end, b->arena_end);
 }
 
-static void stopped_reader_makes_a_take_over_fail_before_it_changes_anything(void **state)
+static void stopped_reader_makes_a_takeover_fail_before_any_change(void **state)
 {
     struct fixture *f = *state;
     make(f, 3);
@@ -369,11 +370,11 @@ static void stopped_reader_makes_a_take_over_fail_before_it_changes_anything(voi
     assert_names(f, tool);
     f->config.unique = 0;
     f->config.max_users = FEW;
-    assert_int_equal(fixture_reopen(f), SHM_EBUSY); /* an index would be freed */
+    assert_int_equal(fixture_reopen(f), SHM_EBUSY); /* would free an index */
     end(tool);
     struct shm_control after = look(f);
     assert_nothing_changed(&before, &after);
-    tool_writes_no_twin(f, 3, 3);
+    tool_writes_no_duplicate(f, 3, 3);
     open_as(f, FEW, 3);
     check_keys(f, 3);
     fixture_close(f);
@@ -381,7 +382,7 @@ static void stopped_reader_makes_a_take_over_fail_before_it_changes_anything(voi
     check_keys(f, 3);
 }
 
-static void stopped_reader_hinders_nobody_who_frees_no_table(void **state)
+static void stopped_reader_does_not_prevent_a_takeover_that_frees_no_table(void **state)
 {
     struct fixture *f = *state;
     make(f, 1);
@@ -393,7 +394,7 @@ static void stopped_reader_hinders_nobody_who_frees_no_table(void **state)
     end(tool);
 }
 
-static void take_over_without_room_changes_nothing(void **state)
+static void takeover_without_room_changes_nothing(void **state)
 {
     struct fixture *f = *state;
     f->config.size = 20 << 20;
@@ -401,7 +402,7 @@ static void take_over_without_room_changes_nothing(void **state)
     fixture_close(f);
     struct shm_control before = look(f);
     f->config.size = 22 << 20;
-    f->config.max_users = 500000; /* two of its three tables would find room */
+    f->config.max_users = 500000; /* two of the three tables would find room */
     assert_int_equal(fixture_reopen(f), SHM_ELIMIT);
     struct shm_control after = look(f);
     assert_nothing_changed(&before, &after);
@@ -410,7 +411,7 @@ static void take_over_without_room_changes_nothing(void **state)
     check_keys(f, 3);
 }
 
-/* ---- a tool that is stopped in the writer lock ---- */
+/* ---- a tool that is stopped while it holds the writer lock ---- */
 
 static void lock_and_stop(struct fixture *f, int unused)
 {
@@ -433,7 +434,7 @@ static void let_tool_lock(const char *point)
     hear(from_tool[0]);
 }
 
-static void start_beside_a_stopped_lock_holder_ends_and_names_it(void **state)
+static void start_with_a_stopped_lock_holder_fails_and_names_it(void **state)
 {
     static const char *const points[] = {"allocated", "file opened", "rebuild step"};
     struct fixture *f = *state;
@@ -441,7 +442,7 @@ static void start_beside_a_stopped_lock_holder_ends_and_names_it(void **state)
     assert_int_equal(pipe(from_tool), 0);
     make(f, 1);
     fixture_close(f);
-    f->config.max_users = 1000000; /* the arena has to grow */
+    f->config.max_users = 1000000; /* the arena must grow */
     alarm(60);
     for (size_t i = 0; i < sizeof(points) / sizeof(*points); i++) {
         kill_point = points[i];
@@ -463,9 +464,9 @@ static void start_beside_a_stopped_lock_holder_ends_and_names_it(void **state)
     }
 }
 
-/* ---- moving ---- */
+/* ---- moving tables ---- */
 
-/* Chains longer than a transaction takes, of users with one id and one key. */
+/* Chains that are longer than one transaction can move, of users with the same id and key. */
 static void chains_are_moved_in_their_order(void **state)
 {
     enum { TWINS = 3000 };
@@ -474,7 +475,7 @@ static void chains_are_moved_in_their_order(void **state)
     uint8_t id[SHM_ID_SIZE];
     make(f, 1);
     user_id(id, 7);
-    shm_actor_online(f->actor); /* nothing is reclaimed */
+    shm_actor_online(f->actor); /* prevents any reclaim */
     for (int i = 0; i < TWINS; i++) {
         assert_int_equal(shm_users_delete(f->actor, (const uint8_t(*)[SHM_ID_SIZE]) & id, 1, NULL),
                          SHM_OK);
@@ -539,7 +540,7 @@ static void find_by_key_and_stop(struct fixture *f, int careful)
 static pid_t late_reader;
 static struct fixture *late_fixture;
 
-/* After the look at who is reading, a reader comes. */
+/* Lets a reader come after the look at the readers. */
 static void let_a_reader_come(const char *point)
 {
     if (strcmp(point, "rebuild step") != 0)
@@ -555,7 +556,7 @@ static void come_late(struct fixture *f, int careful)
     find_by_key_and_stop(f, careful);
 }
 
-static void reader_who_came_before_the_index_moved(struct fixture *f, int careful)
+static void reader_from_before_the_index_moved(struct fixture *f, int careful)
 {
     int status;
     assert_int_equal(pipe(to_tool), 0);
@@ -564,31 +565,32 @@ static void reader_who_came_before_the_index_moved(struct fixture *f, int carefu
     late_reader = start_child(come_late, f, careful);
     f->config.max_users = MANY;
     shm_test_hook = let_a_reader_come;
-    assert_int_equal(fixture_reopen(f), SHM_EBUSY); /* the old table cannot be freed */
+    assert_int_equal(fixture_reopen(f), SHM_EBUSY); /* cannot free the old table */
     assert_names(f, late_reader);
     kill(late_reader, SIGCONT);
     assert_int_equal(waitpid(late_reader, &status, 0), late_reader);
     assert_int_equal(status, 0);
-    tool_writes_no_twin(f, 1, 1);
+    tool_writes_no_duplicate(f, 1, 1);
     open_as(f, FEW, 1);
     check_keys(f, 1);
     close(to_tool[0]);
     close(to_tool[1]);
 }
 
-static void reader_who_came_before_the_index_moved_finds_his_user(void **state)
+static void reader_from_before_the_move_of_an_index_finds_its_user(void **state)
 {
-    reader_who_came_before_the_index_moved(*state, 0);
+    reader_from_before_the_index_moved(*state, 0);
 }
 
-static void careful_reader_who_came_before_the_index_moved_says_so(void **state)
+static void careful_reader_from_before_the_move_of_an_index_reports_it(void **state)
 {
-    reader_who_came_before_the_index_moved(*state, 1);
+    reader_from_before_the_index_moved(*state, 1);
 }
 
 /* ---- the name ---- */
 
-/* Between a start's open and its lock. With a second link a removed file has one left. */
+/* Changes between open and lock of a start. With a second link, a removed file still has one
+ * link. */
 enum way { UNLINKED, UNLINKED_AND_MADE, REMOVED_WITH_A_SECOND_LINK, MOVED_OVER };
 static enum way late_way;
 
@@ -640,7 +642,7 @@ static void file_that_lost_its_name_while_it_was_opened_is_not_taken_over(void *
         users_insert(f->actor, 10, 20, 10);
         if (late_way >= REMOVED_WITH_A_SECOND_LINK)
             assert_int_equal(shm_store_hold_name(f->store), SHM_NAME_OURS);
-        fixture_close(f); /* the second link stays, as after a kill */
+        fixture_close(f); /* the second link remains, as after a kill */
         shm_test_hook = take_the_name_away;
         assert_int_equal(fixture_reopen(f), SHM_OK);
         assert_true(shm_store_has_name(f->store));
@@ -650,8 +652,8 @@ static void file_that_lost_its_name_while_it_was_opened_is_not_taken_over(void *
     (void)shm_store_release_name(f->store, moved_to);
 }
 
-/* Who removes a segment has to look, too. */
-static void file_that_lost_its_name_is_not_unlinked_by_it(void **state)
+/* A process that removes a segment must check the name, too. */
+static void file_that_lost_its_name_is_not_unlinked_by_name(void **state)
 {
     struct fixture *f = *state;
     late_fixture = f;
@@ -669,20 +671,20 @@ int main(void)
 {
 #define WITH(test) cmocka_unit_test_setup_teardown(test, fixture_setup, fixture_teardown)
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(killed_take_over_for_more_users_lets_no_twin_in),
-        cmocka_unit_test(killed_take_over_that_drops_indexes_lets_no_twin_in),
-        cmocka_unit_test(writing_tool_finishes_a_dead_take_overs_log_before_it_looks),
-        WITH(max_users_is_written_when_its_tables_are_there),
-        WITH(index_half_moved_is_not_finished_without_its_key),
-        WITH(stopped_reader_makes_a_take_over_fail_before_it_changes_anything),
-        WITH(stopped_reader_hinders_nobody_who_frees_no_table),
-        WITH(take_over_without_room_changes_nothing),
-        WITH(start_beside_a_stopped_lock_holder_ends_and_names_it),
+        cmocka_unit_test(killed_takeover_for_more_users_admits_no_duplicate),
+        cmocka_unit_test(killed_takeover_that_drops_indexes_admits_no_duplicate),
+        cmocka_unit_test(writing_tool_finishes_a_dead_takeovers_log_first),
+        WITH(max_users_is_written_after_its_tables_exist),
+        WITH(partly_moved_index_is_not_finished_without_its_key),
+        WITH(stopped_reader_makes_a_takeover_fail_before_any_change),
+        WITH(stopped_reader_does_not_prevent_a_takeover_that_frees_no_table),
+        WITH(takeover_without_room_changes_nothing),
+        WITH(start_with_a_stopped_lock_holder_fails_and_names_it),
         WITH(chains_are_moved_in_their_order),
-        WITH(reader_who_came_before_the_index_moved_finds_his_user),
-        WITH(careful_reader_who_came_before_the_index_moved_says_so),
+        WITH(reader_from_before_the_move_of_an_index_finds_its_user),
+        WITH(careful_reader_from_before_the_move_of_an_index_reports_it),
         WITH(file_that_lost_its_name_while_it_was_opened_is_not_taken_over),
-        WITH(file_that_lost_its_name_is_not_unlinked_by_it),
+        WITH(file_that_lost_its_name_is_not_unlinked_by_name),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Unique keys: who is refused, that an insert and its indexes are one commit, and what a lookup by
- * key sees. Built with the library's kill points and its checks of the list calls. */
+/* Unique keys: which inserts are refused, that an insert and its indexes are one commit, and
+ * what a lookup by key sees. Uses a library that is built with kill points and with checks of
+ * its list calls. */
 #include "tests/shm/support.h"
 
 #include <ctype.h>
@@ -22,9 +23,10 @@ enum { NAME, MAIL };
 
 void (*shm_test_hook)(const char *point);
 
-/* ---- users of this test: a body is a name, a mail and a note, each with a final NUL ---- */
+/* ---- users of this test: a body is a name, a mail address and a note, each with a final NUL
+ * ---- */
 
-/* Key 0 is the name, key 1 the mail in lower case. */
+/* Key 0 is the name, key 1 the mail address in lower case. */
 static uint32_t key_of(unsigned key, const uint8_t *body, uint32_t body_len, uint8_t *out)
 {
     const uint8_t *at = body, *end = body + body_len;
@@ -96,7 +98,7 @@ static void assert_not_found(struct shm_actor *actor, unsigned key, const char *
     assert_int_equal(find(actor, key, value, &user), SHM_ENOENT);
 }
 
-/* As a new segment. */
+/* Opens a new segment. */
 static void reopen_unique(struct fixture *f, unsigned unique, uint64_t max_users)
 {
     fixture_close(f);
@@ -127,10 +129,10 @@ static void reclaim_all(struct fixture *f)
         if (info.retired_count + info.held_count == 0)
             return;
     }
-    fail_msg("%llu retired bodies stay", (unsigned long long)info.retired_count);
+    fail_msg("%llu retired bodies are not freed", (unsigned long long)info.retired_count);
 }
 
-/* ---- who is refused ---- */
+/* ---- refused inserts ---- */
 
 static void assert_refused(struct fixture *f, const char *name, const char *mail, unsigned key)
 {
@@ -141,15 +143,16 @@ static void assert_refused(struct fixture *f, const char *name, const char *mail
     assert_int_equal(conflict.key, key);
 }
 
-static void taken_key_is_refused_and_told_which(void **state)
+static void taken_key_is_refused_and_named(void **state)
 {
     struct fixture *f = *state;
     assert_int_equal(insert(f->actor, 1, "ann", "ann@a"), SHM_OK);
     assert_refused(f, "ann", "other@a", NAME);
     assert_refused(f, "other", "ann@a", MAIL);
-    assert_refused(f, "ann", "ann@a", NAME); /* of two the first */
+    assert_refused(f, "ann", "ann@a", NAME); /* of two taken keys, the first */
     assert_int_equal(insert(f->actor, 2, "anna", "anna@a"), SHM_OK);
-    assert_int_equal(insert(f->actor, 3, "ann@a", "ann"), SHM_OK); /* one's name, other's mail */
+    /* Each key is taken, but as the other key. */
+    assert_int_equal(insert(f->actor, 3, "ann@a", "ann"), SHM_OK);
     segment_check(f->store, 3);
 }
 
@@ -160,7 +163,7 @@ static void keys_are_compared_as_key_of_gives_them(void **state)
     assert_int_equal(insert(f->actor, 2, "ann", ""), SHM_OK);
     assert_refused(f, "bob", "aNN@a.ORG", MAIL);
     assert_found(f->actor, MAIL, "ann@a.org", 1);
-    assert_not_found(f->actor, MAIL, "Ann@A.org"); /* a caller folds as key_of does */
+    assert_not_found(f->actor, MAIL, "Ann@A.org"); /* the caller must fold case as key_of does */
     assert_found(f->actor, NAME, "Ann", 1);
     assert_found(f->actor, NAME, "ann", 2);
 }
@@ -185,7 +188,7 @@ static void longest_key_is_unique_too(void **state)
     assert_int_equal(insert(f->actor, 1, name, ""), SHM_OK);
     assert_refused(f, name, "", NAME);
     assert_found(f->actor, NAME, name, 1);
-    name[SHM_KEY_MAX] = 'x'; /* one more byte is none */
+    name[SHM_KEY_MAX] = 'x'; /* one more byte is no key */
     name[SHM_KEY_MAX + 1] = '\0';
     assert_not_found(f->actor, NAME, name);
     segment_check(f->store, 1);
@@ -302,7 +305,8 @@ static void name_of(char name[16], uint64_t n)
     snprintf(name, 16, "n%llu", (unsigned long long)n);
 }
 
-/* Users [from, to), `step` a commit: names n0, n1, ...; mails for all but every third. */
+/* Inserts users [from, to), `step` per commit, with names n0, n1, ... Every third has no mail
+ * address. */
 static int insert_range(struct shm_actor *actor, uint64_t from, uint64_t to, size_t step)
 {
     static char names[SHM_BATCH_MAX][16];
@@ -333,10 +337,10 @@ static void check_range(struct shm_actor *actor, uint64_t from, uint64_t to)
     }
 }
 
-/* Full tables: chains of several users, batches that meet in a bucket. */
+/* Full tables have chains of several users, and batches whose users share a bucket. */
 static void every_user_of_a_full_table_is_found_by_each_key(void **state)
 {
-    enum { USERS = 10900 }; /* of 8,192 buckets */
+    enum { USERS = 10900 }; /* for 8,192 buckets */
     struct fixture *f = *state;
     reopen_unique(f, 3, USERS);
     assert_int_equal(insert_range(f->actor, 0, USERS, SHM_BATCH_MAX), SHM_OK);
@@ -349,12 +353,12 @@ static void every_user_of_a_full_table_is_found_by_each_key(void **state)
     check_range(f->actor, 0, USERS);
 }
 
-/* ---- the rule of versions ---- */
+/* ---- versions ---- */
 
 static struct shm_actor *reader;
 static unsigned times_hooked;
 
-/* Points of one commit of the store, while all of it but `version` may be there. */
+/* The points of a commit at which everything but `version` may be stored. */
 static bool is_before_the_commit_is_seen(const char *point)
 {
     static const char *const points[] = {"before seal",  "sealed",    "half published",
@@ -371,13 +375,13 @@ static void look_for_uncommitted(const char *point)
         times_hooked++;
         assert_not_found(reader, NAME, "eve");
         assert_not_found(reader, MAIL, "eve@a");
-    } else if (strcmp(point, "replayed") == 0) { /* version is the last word */
+    } else if (strcmp(point, "replayed") == 0) { /* version is the last word of the commit */
         assert_found(reader, NAME, "eve", 2);
         assert_found(reader, MAIL, "eve@a", 2);
     }
 }
 
-static void lookup_by_key_sees_commits_alone(void **state)
+static void lookup_by_key_sees_only_commits(void **state)
 {
     struct fixture *f = *state;
     times_hooked = 0;
@@ -483,7 +487,7 @@ static void deleted_users_keys_are_free_at_once(void **state)
     segment_check(f->store, 1);
 }
 
-/* What a recycled node has in its links is no index's. */
+/* The links of a recycled node may hold anything: no index uses them. */
 static void recycled_nodes_are_linked_by_the_keys_of_their_new_users(void **state)
 {
     struct fixture *f = *state;
@@ -505,7 +509,8 @@ static void recycled_nodes_are_linked_by_the_keys_of_their_new_users(void **stat
     }
 }
 
-/* A recycled node's `died` links the free list until the commit: it is no death. */
+/* Until the commit, `died` of a recycled node is the link of the free list: it does not mean a
+ * deletion. */
 static void key_twice_in_a_batch_of_recycled_nodes_is_refused(void **state)
 {
     struct fixture *f = *state;
@@ -559,7 +564,7 @@ static void writer_killed_at(void **state, uint64_t count)
         int status = in_child(insert_and_die, f, (int)count);
         if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGKILL)
             fail_msg("the writer was not killed at \"%s\"", kill_point);
-        /* the names are there with their users, or free */
+        /* The names exist with their users, or are free. */
         assert_int_equal(insert(f->actor, 900, "n100", ""),
                          points[point].committed ? SHM_EKEY : SHM_OK);
         check_range(f->actor, 0, points[point].committed ? 100 + count : 100);
@@ -579,9 +584,10 @@ static void killed_writer_of_a_batch_leaves_its_keys_or_nothing(void **state)
 }
 
 enum { RACERS = 2, RACED = 3000 };
-static uint64_t (*winners)[RACED]; /* by name: one more than the id of who got it; shared */
+static uint64_t (*winners)[RACED]; /* by name: id of the winner plus one; shared */
 
-/* Wants all names, in order, each under an id of its own; at the turns of the two in batches. */
+/* Inserts all names in order, each with an id of its own. The two processes take turns in using
+ * batches. */
 static void race(struct fixture *f, int number)
 {
     struct shm_actor *actor;
@@ -601,7 +607,7 @@ static void race(struct fixture *f, int number)
             n++;
             continue;
         }
-        if (rc == SHM_EKEY) { /* one of the batch is taken: one by one, then */
+        if (rc == SHM_EKEY) { /* a name of the batch is taken: try them one by one */
             for (size_t i = 0; i < count; i++)
                 if (insert_people(actor, &people[i], 1, NULL) == SHM_OK)
                     winners[number][n + i] = people[i].id + 1;
@@ -636,8 +642,8 @@ static void each_name_goes_to_one_of_two_processes(void **state)
     }
     for (uint64_t n = 0; n < RACED; n++) {
         int by = winners[0][n] != 0 ? 0 : 1;
-        assert_int_equal(winners[1 - by][n], 0); /* not both */
-        assert_true(winners[by][n] != 0);        /* and one of them */
+        assert_int_equal(winners[1 - by][n], 0); /* the other process did not get it */
+        assert_true(winners[by][n] != 0);        /* and this one did */
         won[by]++;
         name_of(name, n);
         assert_found(f->actor, NAME, name, winners[by][n] - 1);
@@ -668,7 +674,7 @@ static void index_costs_at_most_32_bytes_a_user(void **state)
     assert_true(two > 0 && two <= 32);
 }
 
-/* Who could make ids collide would not have made keys collide, nor one key's with the other's. */
+/* A client that could make ids collide could not make keys collide, nor one key with the other. */
 static void keys_and_ids_are_hashed_with_other_parts_of_the_secret(void **state)
 {
     (void)state;
@@ -687,7 +693,7 @@ int main(void)
 #define WITH(test) cmocka_unit_test_setup_teardown(test, setup, fixture_teardown)
     const struct CMUnitTest tests[] = {
         WITH(keys_and_ids_are_hashed_with_other_parts_of_the_secret),
-        WITH(taken_key_is_refused_and_told_which),
+        WITH(taken_key_is_refused_and_named),
         WITH(keys_are_compared_as_key_of_gives_them),
         WITH(any_number_of_users_has_no_key),
         WITH(longest_key_is_unique_too),
@@ -697,7 +703,7 @@ int main(void)
         WITH(config_without_key_of_is_refused),
         WITH(refused_batch_leaves_nothing),
         WITH(every_user_of_a_full_table_is_found_by_each_key),
-        WITH(lookup_by_key_sees_commits_alone),
+        WITH(lookup_by_key_sees_only_commits),
         WITH(lookup_by_key_gives_the_newest_body),
         WITH(update_that_changes_a_key_is_refused),
         WITH(deleted_users_keys_are_free_at_once),

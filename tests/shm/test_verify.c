@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What verify finds, and that it finds it beside writers. */
+/* What verify finds, also while writers run. */
 #include "tests/shm/support.h"
 
 #include <signal.h>
@@ -69,7 +69,8 @@ static bool waits(void)
     return towers > 0 && shm_control()->retired.count > 0;
 }
 
-/* Unlinked nodes, some with an index entry, and retired bodies, that wait for us to go offline. */
+/* Leaves unlinked nodes, some with an index entry, and retired bodies, all of which wait until
+ * this process goes offline. */
 static void leave_waiting(struct fixture *f, uint64_t turn)
 {
     uint64_t n = turn * 10 * USERS;
@@ -86,7 +87,7 @@ static void leave_waiting(struct fixture *f, uint64_t turn)
         update(f->actor, n);
 }
 
-/* A user who stays, and has a tower. */
+/* Returns a user that remains and has a tower. */
 static uint64_t towering(void)
 {
     uint64_t n = 3 * USERS;
@@ -95,7 +96,8 @@ static uint64_t towering(void)
     return n;
 }
 
-/* Live, replaced, held, deleted and unlinked bodies, free nodes and blocks, two indexes. */
+/* Creates live, replaced, held, deleted and unlinked bodies, free nodes and blocks, and two
+ * indexes. */
 static void fill(struct fixture *f)
 {
     struct shm_snapshot snapshot;
@@ -111,7 +113,7 @@ static void fill(struct fixture *f)
         delete_user(f->actor, n);
     for (uint64_t n = USERS; n < 2 * USERS; n++)
         delete_user(f->actor, n);
-    while (shm_maintain(f->actor) < 500) /* they are free now */
+    while (shm_maintain(f->actor) < 500) /* until they are free */
         ;
     assert_int_equal(shm_snapshot_begin(f->actor, &snapshot), SHM_OK);
     for (uint64_t n = 60; n < 120; n++) {
@@ -119,16 +121,16 @@ static void fill(struct fixture *f)
         if (n % 2 == 0)
             delete_user(f->actor, n);
     }
-    while (shm_maintain(f->actor) < 500) /* they are held */
+    while (shm_maintain(f->actor) < 500) /* until they are held */
         ;
     assert_true(shm_control()->held_count >= 60);
     for (uint64_t n = 120; n < 180; n++)
         update(f->actor, n);
-    for (uint64_t n = 180; n < 240; n++) { /* born after the snapshot: nobody needs them */
+    for (uint64_t n = 180; n < 240; n++) { /* created after the snapshot: no reader needs them */
         users_insert(f->actor, USERS + n, USERS + n + 1, 1);
         delete_user(f->actor, USERS + n);
     }
-    /* a writer reclaims now and then by itself: again, where it has just done so */
+    /* A writer sometimes reclaims on its own: try again if it has just done so. */
     for (uint64_t turn = 1; turn <= 5 && !waits(); turn++)
         leave_waiting(f, turn);
     assert_true(waits());
@@ -164,7 +166,7 @@ static int verify(const struct copy *copy)
     return rc;
 }
 
-/* Flips every `step`th bit of [from, to), and fails where that is not found. */
+/* Flips every `step`th bit of [from, to), one at a time. Fails if verify does not find one. */
 static void flip_each(const struct copy *copy, uint64_t from, uint64_t to, unsigned step,
                       const char *what)
 {
@@ -174,7 +176,7 @@ static void flip_each(const struct copy *copy, uint64_t from, uint64_t to, unsig
         int rc = verify(copy);
         copy->bytes[from + bit / 8] ^= mask;
         if (rc != SHM_ECORRUPT)
-            fail_msg("%s: bit %u of byte %llu (offset 0x%llx) was flipped and not noticed", what,
+            fail_msg("%s: bit %u of byte %llu (offset 0x%llx) was flipped, but not noticed", what,
                      (unsigned)(bit % 8), (unsigned long long)(bit / 8),
                      (unsigned long long)(from + bit / 8));
     }
@@ -184,7 +186,7 @@ struct field {
     uint64_t from, to;
 };
 
-/* The same for what lies between the fields. */
+/* Does the same for the bytes between the given fields. */
 static void flip_all_but(const struct copy *copy, uint64_t at, uint64_t size,
                          const struct field *fields, size_t count, unsigned step, const char *what)
 {
@@ -241,8 +243,8 @@ static void flipped_bits_of_slots_are_found(void **state)
     struct copy copy = copy_segment();
     flip_all_but(&copy, SHM_SLOTS_AT, offsetof(struct shm_slot, pins), head,
                  sizeof(head) / sizeof(*head), 3, "a slot");
-    /* 0 and 1 are both right. Whether the third byte that is flipped is the one with that bit
-     * depends on the size of a mutex, so it is left out above. */
+    /* 0 and 1 are both valid, so the bit that tells them apart is left out above: whether the
+     * third flipped byte contains that bit depends on the size of a mutex. */
     flip_each(&copy, state_at + 1, state_at + sizeof(uint32_t), 1, "a slot's state");
     for (uint64_t p = 0; p < 3; p++)
         flip_all_but(&copy,
@@ -295,7 +297,7 @@ static void every_flipped_bit_of_a_user_is_found(void **state)
     free(copy.bytes);
 }
 
-static void deleted_users_nodes_on_their_way_are_checked(void **state)
+static void nodes_of_deleted_users_are_checked_until_freed(void **state)
 {
     struct fixture *f = *state;
     fill(f);
@@ -339,7 +341,7 @@ static void two_users_with_one_key_are_found(void **state)
 {
     struct fixture *f = *state;
     fill(f);
-    /* another's key, and the checksum that goes with it */
+    /* Another user's key, with a matching checksum. */
     struct shm_node *one = node_of(f, 300), *other = node_of(f, 301);
     uint32_t check = shm_check_bytes(one->body->bytes, one->body->length);
     memcpy(other->body->bytes, one->body->bytes, one->body->length);
@@ -361,7 +363,7 @@ static void retired_body_in_no_list_is_found(void **state)
     assert_int_equal(shm_store_verify(f->store, &report, NULL, NULL), SHM_ECORRUPT);
 }
 
-/* ---- beside writers ---- */
+/* ---- while writers run ---- */
 
 static void write_for_ever(struct fixture *f, int unused)
 {
@@ -394,7 +396,7 @@ static void print_fault(void *data, const char *line)
     print_message("verify: %s\n", line);
 }
 
-static void verify_beside_writers_passes_and_holds_them_up_shortly(void **state)
+static void verify_during_writes_passes_and_delays_them_little(void **state)
 {
     enum { ROUNDS = 25, PAGES_LOCKED_MAX = 256 };
     struct fixture *f = *state;
@@ -410,7 +412,7 @@ static void verify_beside_writers_passes_and_holds_them_up_shortly(void **state)
         struct shm_verify_report report;
         uint64_t version = __atomic_load_n(&shm_control()->version, __ATOMIC_ACQUIRE);
         while (__atomic_load_n(&shm_control()->version, __ATOMIC_ACQUIRE) < version + 100)
-            usleep(100); /* they write */
+            usleep(100); /* lets them write */
         int rc = shm_store_verify(f->store, &report, print_fault, NULL);
         if (rc != SHM_OK)
             fail_msg("round %d: %s", i, shm_strerror(rc));
@@ -440,7 +442,7 @@ static void track_and_wait(struct fixture *f, int ready)
         pause();
 }
 
-static void one_verifies_at_a_time_and_a_dead_one_counts_for_nothing(void **state)
+static void one_process_verifies_at_a_time_and_a_dead_one_does_not_count(void **state)
 {
     struct fixture *f = *state;
     struct shm_verify_report report;
@@ -477,7 +479,7 @@ static void reaping_a_dead_verifier_ends_the_tracking(void **state)
     close(pipe_fd[1]);
 }
 
-/* ---- the progress, and threads ---- */
+/* ---- progress and threads ---- */
 
 static void count_call(void *data, const char *what, unsigned percent)
 {
@@ -489,7 +491,7 @@ static void count_call(void *data, const char *what, unsigned percent)
     *last = percent;
 }
 
-static void large_segment_is_checked_by_threads_as_by_one(void **state)
+static void large_segment_is_checked_by_threads_with_equal_result(void **state)
 {
     struct fixture *f = *state;
     unsigned last = 0;
@@ -507,7 +509,7 @@ static void large_segment_is_checked_by_threads_as_by_one(void **state)
     fixture_close(f);
     assert_int_equal(fixture_reopen(f), SHM_OK);
     segment_check(f->store, 200000);
-    /* a piece of the list that goes astray is found whichever thread has it */
+    /* A wrong link in the list is found, whichever thread checks that piece. */
     struct shm_node *node = node_of(f, 123457), *other = node_of(f, 77777);
     struct shm_verify_report report;
     struct cds_list_head *was = node->order.next;
@@ -524,14 +526,14 @@ int main(void)
         WITH(every_flipped_bit_of_the_control_pages_is_found),
         WITH(flipped_bits_of_slots_are_found),
         WITH(every_flipped_bit_of_a_user_is_found),
-        WITH(deleted_users_nodes_on_their_way_are_checked),
+        WITH(nodes_of_deleted_users_are_checked_until_freed),
         WITH(every_free_block_is_counted),
         WITH(two_users_with_one_key_are_found),
         WITH(retired_body_in_no_list_is_found),
-        WITH(verify_beside_writers_passes_and_holds_them_up_shortly),
-        WITH(one_verifies_at_a_time_and_a_dead_one_counts_for_nothing),
+        WITH(verify_during_writes_passes_and_delays_them_little),
+        WITH(one_process_verifies_at_a_time_and_a_dead_one_does_not_count),
         WITH(reaping_a_dead_verifier_ends_the_tracking),
-        WITH(large_segment_is_checked_by_threads_as_by_one),
+        WITH(large_segment_is_checked_by_threads_with_equal_result),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

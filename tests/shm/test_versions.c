@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Updates and deletes: who sees which version, and what becomes of the old ones. */
+/* Updates and deletes: which version is visible to whom, and what becomes of old ones. */
 #include "tests/shm/support.h"
 
 #include <signal.h>
@@ -38,7 +38,7 @@ static int delete_one(struct shm_actor *actor, uint64_t n)
     return shm_users_delete(actor, (const uint8_t(*)[SHM_ID_SIZE])id, 1, NULL);
 }
 
-/* @return the user's value, UINT64_MAX where there is no such user */
+/* @return the user's value, UINT64_MAX if there is no such user */
 static uint64_t value_of(struct shm_actor *actor, uint64_t n)
 {
     struct shm_user user;
@@ -51,7 +51,7 @@ static uint64_t value_of(struct shm_actor *actor, uint64_t n)
     return value;
 }
 
-/* Users [0, count) with the value 0. */
+/* Creates users [0, count) with the value 0. */
 static void fill(struct shm_actor *actor, uint64_t count)
 {
     users_insert(actor, 0, count, 16);
@@ -60,7 +60,7 @@ static void fill(struct shm_actor *actor, uint64_t count)
     shm_actor_offline(actor);
 }
 
-/* All that nobody needs is given back. */
+/* Frees all memory that no reader needs. */
 static void drain(struct shm_actor *actor)
 {
     for (int i = 0; i < 1000 && shm_maintain(actor) < 100; i++)
@@ -77,7 +77,7 @@ static void assert_nothing_waits(const struct fixture *f)
     assert_int_equal(info.held_bytes, 0);
 }
 
-/* What a listing returns: its users' numbers and values, in a sum that depends on order. */
+/* Lists users. @return a sum of their numbers and values that depends on the order */
 static uint64_t listing(struct shm_actor *actor, const struct shm_snapshot *snapshot,
                         uint64_t *count)
 {
@@ -97,9 +97,9 @@ static uint64_t listing(struct shm_actor *actor, const struct shm_snapshot *snap
     return sum;
 }
 
-/* ---- what is seen ---- */
+/* ---- visibility ---- */
 
-static void update_shows_at_once_and_snapshots_see_the_old(void **state)
+static void update_is_visible_at_once_but_not_in_older_snapshots(void **state)
 {
     struct fixture *f = *state;
     struct shm_snapshot before, between, after;
@@ -130,7 +130,7 @@ static void update_shows_at_once_and_snapshots_see_the_old(void **state)
     segment_check(f->store, 20);
 }
 
-static void deleted_user_is_gone_and_snapshots_see_him(void **state)
+static void deleted_user_is_gone_but_visible_in_older_snapshots(void **state)
 {
     struct fixture *f = *state;
     struct shm_snapshot snapshot;
@@ -184,8 +184,8 @@ static void deleted_id_can_be_created_again(void **state)
     segment_check(f->store, 10);
 }
 
-/* Each version of a user is kept by another snapshot; they end in every order. */
-static void versions_kept_by_many_snapshots_go_in_any_order(void **state)
+/* Each version of a user is held by another snapshot; the snapshots end in every order. */
+static void versions_held_by_many_snapshots_are_freed_in_any_order(void **state)
 {
     enum { N = 12 };
     struct fixture *f = *state;
@@ -214,7 +214,7 @@ static void versions_kept_by_many_snapshots_go_in_any_order(void **state)
     }
 }
 
-static void paused_cursor_goes_on_past_deleted_users(void **state)
+static void paused_cursor_continues_past_deleted_users(void **state)
 {
     struct fixture *f = *state;
     struct shm_snapshot snapshot;
@@ -245,7 +245,7 @@ static void paused_cursor_goes_on_past_deleted_users(void **state)
     segment_check(f->store, 300);
 }
 
-static void page_token_of_a_deleted_user_goes_on_with_the_next(void **state)
+static void page_token_of_a_deleted_user_continues_with_the_next(void **state)
 {
     struct fixture *f = *state;
     struct shm_snapshot snapshot;
@@ -313,7 +313,7 @@ static void batch_is_all_or_nothing(void **state)
     segment_check(f->store, 0);
 }
 
-static void bodies_of_other_sizes_replace_each_other(void **state)
+static void bodies_of_different_sizes_replace_each_other(void **state)
 {
     struct fixture *f = *state;
     static uint8_t body[SHM_BODY_MAX + 1];
@@ -362,9 +362,9 @@ static void many_updates_of_few_users_take_little_memory(void **state)
         shm_actor_offline(f->actor);
         most = bytes_used(f) > most ? bytes_used(f) : most;
     }
-    assert_true(most - before < 200 * 128); /* bodies of 128 bytes: some hundred, not 100,000 */
+    assert_true(most - before < 200 * 128); /* some hundred bodies of 128 bytes, not 100,000 */
     drain(f->actor);
-    assert_true(bytes_used(f) - before == 10 * 128); /* the ten that the snapshot shows */
+    assert_true(bytes_used(f) - before == 10 * 128); /* ten bodies, which the snapshot shows */
     assert_true(listing(f->actor, &snapshot, &count) == sum);
     shm_snapshot_end(f->actor, &snapshot);
     drain(f->actor);
@@ -388,7 +388,7 @@ static void full_segment_still_takes_updates(void **state)
     assert_int_equal(user_insert(f->actor, n, 64), SHM_ELIMIT);
     shm_store_info(f->store, &info);
     assert_int_equal(info.bytes_mapped, f->config.size);
-    assert_int_equal(delete_one(f->actor, 1), SHM_OK); /* takes no memory, and gives some back */
+    assert_int_equal(delete_one(f->actor, 1), SHM_OK); /* needs no memory, and frees some */
     shm_actor_offline(f->actor);
     for (uint64_t i = 0; i < 1000; i++) {
         assert_int_equal(update(f->actor, 2, i), SHM_OK);
@@ -398,7 +398,7 @@ static void full_segment_still_takes_updates(void **state)
     segment_check(f->store, 100 + n - 1000 - 1);
 }
 
-/* What large users leave serves small ones, and the index entries of any user. */
+/* The memory of large users serves small ones, and the index entries of any user. */
 static void full_segment_splits_free_blocks(void **state)
 {
     struct fixture *f = *state;
@@ -423,7 +423,7 @@ static void full_segment_splits_free_blocks(void **state)
     segment_check(f->store, n);
 }
 
-static void online_reader_keeps_what_it_may_see(void **state)
+static void online_reader_protects_what_it_may_see(void **state)
 {
     struct fixture *f = *state;
     struct shm_actor *reader;
@@ -437,7 +437,7 @@ static void online_reader_keeps_what_it_may_see(void **state)
     for (uint64_t i = 1; i < 1000; i++)
         assert_int_equal(update(f->actor, i % 10, i), SHM_OK);
     drain(f->actor);
-    assert_memory_equal(user.body, copy, sizeof(copy)); /* poisoned, were it freed */
+    assert_memory_equal(user.body, copy, sizeof(copy)); /* freed memory would be poisoned */
     assert_true(shm_control()->retired.count >= 990);
     shm_actor_offline(reader);
     drain(f->actor);
@@ -446,7 +446,7 @@ static void online_reader_keeps_what_it_may_see(void **state)
     segment_check(f->store, 10);
 }
 
-static void snapshot_that_keeps_too_much_is_revoked(void **state)
+static void snapshot_that_holds_too_much_is_revoked(void **state)
 {
     struct fixture *f = *state;
     struct shm_actor *reader;
@@ -462,7 +462,7 @@ static void snapshot_that_keeps_too_much_is_revoked(void **state)
     assert_int_equal(shm_snapshot_begin(reader, &old), SHM_OK);
     shm_cursor_first(&cursor, reader, &old);
     assert_int_equal(shm_cursor_next(&cursor, &user), SHM_OK);
-    shm_actor_offline(reader); /* it stands still from here on, as if it were stopped */
+    shm_actor_offline(reader); /* from here on it acts like a stopped process */
     for (uint64_t n = 0; n < 500; n++) {
         assert_int_equal(update(f->actor, n, 1), SHM_OK);
         drain(f->actor);
@@ -475,7 +475,7 @@ static void snapshot_that_keeps_too_much_is_revoked(void **state)
     assert_true(most > 10000 && most <= 20000 + 2 * 128);
     assert_true(shm_snapshot_revoked(reader, &old));
     assert_int_equal(shm_cursor_next(&cursor, &user), SHM_EREVOKED);
-    drain(f->actor); /* the reader is online again, and keeps nothing */
+    drain(f->actor); /* the reader is online again and holds nothing */
     assert_int_equal(shm_control()->held_count, 0);
     assert_int_equal(shm_snapshot_begin(reader, &young), SHM_OK);
     assert_false(shm_snapshot_revoked(reader, &young));
@@ -499,7 +499,7 @@ static void pin_and_stay(struct fixture *f, int argument)
     raise(SIGSTOP);
 }
 
-static void the_dead_keep_nothing_and_the_stopped_are_waited_for(void **state)
+static void dead_readers_hold_nothing_and_stopped_readers_are_waited_for(void **state)
 {
     struct fixture *f = *state;
     for (int online = 0; online < 2; online++) {
@@ -523,7 +523,7 @@ static void the_dead_keep_nothing_and_the_stopped_are_waited_for(void **state)
     }
 }
 
-/* ---- a writer dies ---- */
+/* ---- dead writers ---- */
 
 static const char *kill_point;
 static int kill_countdown;
@@ -568,7 +568,7 @@ static void killed_at(void **state, int what, size_t point, int countdown)
     assert_true(dead || (WIFEXITED(status) && WEXITSTATUS(status) == 0));
     bool committed = !dead || point >= 2;
     if (what == UPDATE)
-        assert_int_equal(update(f->actor, 6, 2), SHM_OK); /* takes the dead one's lock */
+        assert_int_equal(update(f->actor, 6, 2), SHM_OK); /* takes the dead writer's lock */
     shm_actor_reap(f->store);
     shm_writer_reap(f->store);
     if (what != RECLAIM)
@@ -601,20 +601,20 @@ int main(void)
 {
 #define WITH(test) cmocka_unit_test_setup_teardown(test, fixture_setup, fixture_teardown)
     const struct CMUnitTest tests[] = {
-        WITH(update_shows_at_once_and_snapshots_see_the_old),
-        WITH(deleted_user_is_gone_and_snapshots_see_him),
+        WITH(update_is_visible_at_once_but_not_in_older_snapshots),
+        WITH(deleted_user_is_gone_but_visible_in_older_snapshots),
         WITH(deleted_id_can_be_created_again),
-        WITH(versions_kept_by_many_snapshots_go_in_any_order),
-        WITH(paused_cursor_goes_on_past_deleted_users),
-        WITH(page_token_of_a_deleted_user_goes_on_with_the_next),
+        WITH(versions_held_by_many_snapshots_are_freed_in_any_order),
+        WITH(paused_cursor_continues_past_deleted_users),
+        WITH(page_token_of_a_deleted_user_continues_with_the_next),
         WITH(batch_is_all_or_nothing),
-        WITH(bodies_of_other_sizes_replace_each_other),
+        WITH(bodies_of_different_sizes_replace_each_other),
         WITH(many_updates_of_few_users_take_little_memory),
         WITH(full_segment_still_takes_updates),
         WITH(full_segment_splits_free_blocks),
-        WITH(online_reader_keeps_what_it_may_see),
-        WITH(snapshot_that_keeps_too_much_is_revoked),
-        WITH(the_dead_keep_nothing_and_the_stopped_are_waited_for),
+        WITH(online_reader_protects_what_it_may_see),
+        WITH(snapshot_that_holds_too_much_is_revoked),
+        WITH(dead_readers_hold_nothing_and_stopped_readers_are_waited_for),
         cmocka_unit_test(killed_writer_changes_all_or_nothing),
         cmocka_unit_test(killed_reclaim_loses_nothing),
     };

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One bit of a dead server's segment is wrong: shm_store_open() refuses it and leaves
- * it byte for byte as it is, or shm_store_verify() finds it; or the byte is unused, or in
- * a field that docs/store.md lists as one that is not checked.
+ * Flips one bit of a dead server's segment. Then shm_store_open() must refuse the segment and leave
+ * it unchanged, or shm_store_verify() must find the flip, or the byte must be unused, or it must
+ * belong to a field that docs/store.md lists as unchecked.
  * FLIPS=all: every bit of every byte of the control pages, and more of the rest.
  */
 #include <setjmp.h>
@@ -39,9 +39,9 @@ static char listed[LISTED_MAX][64];
 static bool listed_missed[LISTED_MAX];
 static unsigned num_listed;
 
-/* ---- the list ---- */
+/* ---- the list of unchecked fields ---- */
 
-/* The first column of the table in the section of docs/store.md. */
+/* Reads the first column of the table in that section of docs/store.md. */
 static void read_list(void)
 {
     char path[4096], line[1024];
@@ -83,7 +83,7 @@ static void unlink_segment(void)
         unlink(path);
 }
 
-/* What a large batch leaves whose process dies before it has the lock. */
+/* Leaves what a large batch leaves behind if its process dies before it takes the lock. */
 static void reserve(struct world *w, struct shm_actor *actor)
 {
     static const uint8_t body[SHM_BODY_MAX];
@@ -94,7 +94,8 @@ static void reserve(struct world *w, struct shm_actor *actor)
     world_check(w, shm_slot(shm_actor_slot(actor))->reserve_count == RESERVED);
 }
 
-/* In both queues, in a dead process's hold and reserve, with nodes and towers among them. */
+/* Fills the segment with records in both queues, and in a dead process's hold and reserve
+ * lists; nodes and towers are among them. */
 static void fill_all(struct world *w)
 {
     struct shm_snapshot snapshot;
@@ -111,7 +112,7 @@ static void fill_all(struct world *w)
     world_check(w, world_update(w, actor, 10, 2, 3) == SHM_OK);
     world_check(w, world_insert(w, actor, WORLD_NEW, 3, 1) == SHM_OK);
     world_check(w, world_delete(w, actor, WORLD_NEW + 1, 2) == SHM_OK);
-    shm_actor_online(blocker); /* from here on nothing is freed */
+    shm_actor_online(blocker); /* the online actor keeps everything from being freed */
     shm_maintain(actor);
     world_check(w, control->unlinked.count == 4);
     world_check(w, world_update(w, actor, 50, 2, 4) == SHM_OK);
@@ -134,7 +135,7 @@ static void in_child(void (*run)(struct world *w))
         _exit(0);
     }
     if (waitpid(pid, &status, 0) != pid || status != 0)
-        fail_msg("the segment is not made: %s", world->why);
+        fail_msg("cannot create the segment: %s", world->why);
 }
 
 static int setup(void **state)
@@ -165,7 +166,7 @@ static int teardown(void **state)
 
 /* ---- one flip ---- */
 
-/* @return whether it was found; asserts that what is refused is left as it was */
+/* @return whether the flip was found. Asserts that a refused segment is left unchanged. */
 static bool is_found(uint64_t offset, uint8_t bits)
 {
     struct shm_store *store;
@@ -200,7 +201,7 @@ static void flip(uint64_t offset, uint8_t bits)
                     (unsigned long long)offset, name);
 }
 
-static uint64_t random_state = 1; /* the same flips in each short round */
+static uint64_t random_state = 1; /* fixed seed: short rounds repeat the same flips */
 
 static uint64_t random_next(void)
 {
@@ -241,7 +242,7 @@ static void the_fields_that_are_listed_exist(void **state)
     assert_true(num_listed != 0);
     for (unsigned i = 0; i < num_listed; i++)
         if (!flips_name_known(listed[i]))
-            fail_msg("docs/store.md lists %s, which there is not", listed[i]);
+            fail_msg("docs/store.md lists %s, but there is no such field", listed[i]);
 }
 
 static void a_whole_segment_is_taken(void **state)
@@ -275,7 +276,7 @@ static void a_flip_of_the_empty_log_is_found_or_listed(void **state)
     uint64_t before = missed_else;
     (void)state;
     flip_range(SHM_LOG_AT, offsetof(struct shm_log, entry), 1);
-    for (unsigned bit = 0; bit < 8; bit++) { /* one of them is SEALED, with the last commit */
+    for (unsigned bit = 0; bit < 8; bit++) { /* one of the bits is SEALED, with the last commit */
         uint64_t found_before = found;
         flip(SHM_LOG_AT + offsetof(struct shm_log, state), (uint8_t)(1u << bit));
         assert_int_equal(found - found_before, 1u << bit == SHM_LOG_SEALED ? 0 : 1);
@@ -305,8 +306,8 @@ static void a_flip_of_the_feed_is_found_or_listed(void **state)
     report(before);
 }
 
-/* Of them half anywhere, half in users. */
-/* The head of each, and some bytes of the rest. */
+/* Half of the flips are anywhere, half are in user records. */
+/* The head of each reserved block, and some bytes of the rest. */
 static void a_flip_of_a_reserved_block_is_found_or_listed(void **state)
 {
     uint64_t before = missed_else, blocks = 0;
@@ -373,7 +374,7 @@ static void seal(struct world *w)
     shm_store_close(world_store);
 }
 
-/* The word that an entry is about may be one that is not checked, or unused. */
+/* Whether the word that a log entry changes is unchecked or unused. */
 static bool is_unchecked(uint64_t word)
 {
     const char *name = word < image.size ? flips_name_at(&map, word) : "out of bounds";

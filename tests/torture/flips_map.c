@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What each byte of a segment is. The segment is whole: its pointers are trusted. */
+/* Says to which field each byte of a segment belongs. The segment must be intact: its pointers
+ * are trusted. */
 #include "tests/torture/flips.h"
 
 #include <stdio.h>
@@ -91,7 +92,7 @@ static const struct field tower_fields[] = {
     FIELD(shm_tower, height),
     {"shm_tower.next", offsetof(struct shm_tower, next), 8 * SHM_LEVELS},
     END};
-/* What led on from a record that is gone from its lists leads nowhere any more. */
+/* Link fields of a record that was unlinked from its lists: they are meaningless now. */
 #define GONE(type, field)                                                                          \
     {                                                                                              \
         "links of unlinked records", offsetof(struct type, field),                                 \
@@ -122,7 +123,7 @@ static const struct field reserved_fields[] = {
     {"the state of a reserved block", offsetof(struct shm_body, state), 2},
     {"a reserved block", 0, 1 << 16},
     END};
-/* A live body is in no list, a tower never before it is free. */
+/* A live body is in no free list; a tower is in none before it is free. */
 static const struct field retired_body_fields[] = {{"the link of a retired body", 0, 8}, END};
 static const struct field free_node_fields[] = {
     {"the link of a free node", offsetof(struct shm_node, died), 8}, END};
@@ -147,7 +148,7 @@ static const void *at(const struct flips_map *map, const void *pointer)
 {
     uint64_t offset = (uint64_t)(uintptr_t)pointer - SHM_BASE;
     if (offset < SHM_ARENA_AT || offset >= map->size) {
-        fprintf(stderr, "flips: the segment is not whole to begin with\n");
+        fprintf(stderr, "flips: the segment is damaged before any flip\n");
         exit(2);
     }
     return map->bytes + offset;

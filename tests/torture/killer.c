@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The trials: each operation killed at its positions, a survivor after each.
+ * The trials: each operation is killed at its positions, and a survivor checks the segment after
+ * each kill.
  * Usage: killer [CASE]...
- * KILLER_TRIALS=N: at most N positions of each case, evenly spread; 0: all of them, and the cases
- * that are slow, too.
+ * KILLER_TRIALS=N: at most N positions of each case, evenly spread. 0: all positions, and the slow
+ * cases, too.
  * Ends with `killer: N positions, N kills, N lost`.
  */
 #include <setjmp.h>
@@ -28,7 +29,7 @@
 #include "shm/error.h"
 #include "shm/segment/segment_file.h"
 
-/* A short round is as long as it may be for a check. */
+/* Number of trials in a short round, as `make check` runs it. */
 #ifdef SANITIZED
 enum { TRIALS_DEFAULT = 25, SLOW = 1 };
 #else
@@ -60,10 +61,10 @@ static void run_open(struct world *w)
 {
     struct shm_fault fault;
     if (shm_store_open(&world_store, &w->config, &fault) != SHM_OK)
-        world_fail(w, "cannot open it: %s", fault.text);
+        world_fail(w, "cannot open the store: %s", fault.text);
 }
 
-/* @return whether it ended well */
+/* Runs the function in a forked child. @return whether the child succeeded */
 static bool in_child(void (*run)(struct world *w), struct world *w)
 {
     int status;
@@ -81,7 +82,7 @@ static bool in_child(void (*run)(struct world *w), struct world *w)
     }
     bool ended = pid > 0 && waitpid(pid, &status, 0) == pid;
     if (ended && status != 0 && w->why[0] == '\0')
-        snprintf(w->why, sizeof(w->why), "it ended with status %#x", (unsigned)status);
+        snprintf(w->why, sizeof(w->why), "the child ended with status %#x", (unsigned)status);
     return ended && status == 0;
 }
 
@@ -118,7 +119,7 @@ static bool try_position(const struct killer_case *kase, const struct trace *tra
 {
     const struct position *at = &trace->at[i];
     if (!trace_kill_at(trace, at, kase, world, image))
-        return lost(kase, trace, i, "the child did not get there a second time");
+        return lost(kase, trace, i, "the child did not reach the position a second time");
     total_kills++;
     survivor_version = at->version;
     survivor_way = (unsigned)(i % WORLD_WAYS);
@@ -127,12 +128,12 @@ static bool try_position(const struct killer_case *kase, const struct trace *tra
     return true;
 }
 
-/* Its steps take version on, never back, and end with all commits. */
+/* The version must never decrease from position to position, and must end with all commits. */
 static void check_commits(const struct killer_case *kase, const struct trace *trace)
 {
     for (size_t i = 1; i < trace->count; i++)
         if (trace->at[i].version < trace->at[i - 1].version)
-            fail_msg("%s: position %zu takes a commit back", kase->name, i);
+            fail_msg("%s: position %zu undoes a commit", kase->name, i);
     assert_int_equal(trace->at[trace->count - 1].version, world->version + world->commits);
 }
 
@@ -155,7 +156,7 @@ static void try_all(const struct killer_case *kase, struct image *image)
     assert_int_equal(failed, 0);
 }
 
-/* The case begins with what another one's death left. */
+/* Prepares a case that begins with the segment that another case's killed child left. */
 static void kill_first(const struct killer_case *kase, struct image *image)
 {
     struct trace trace;
@@ -206,7 +207,8 @@ static void run_case(void **state)
     struct shm_fault fault;
     create_world(first);
     unlink_segment();
-    /* a child makes it: what a process remembers of its growth is not the same for all */
+    /* A child creates the segment, because each process remembers a different state of the
+     * arena's growth. */
     assert_true(in_child(run_open, world));
     assert_int_equal(shm_store_open(&world_store, &world->config, &fault), SHM_OK);
     if (!in_child(first->prepare, world))
@@ -241,9 +243,9 @@ static int clean_up(void **state)
     return 0;
 }
 
-/* Addresses that are the same in the next run, and symbols that are bound: positions that
- * a person may compare. Blocks are copied and cleared by vectors, not byte by byte, which would be
- * a step each. */
+/* Makes addresses and bound symbols the same in each run, so that a person can compare
+ * positions. Blocks are copied and cleared with vector instructions, because each byte would be
+ * a step otherwise. */
 static void settle(char **argv)
 {
     int now = personality(0xffffffff);

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The killer: one operation on a segment, killed at every position at which the
- * segment's bytes or the process's hold on a lock differ from the position before.
+ * The killer runs one operation on a segment and kills it at every position, that is, wherever the
+ * segment's bytes or the process's hold on a lock differ from the instruction before.
  *
- * killer_world.c  the segment, what its users should be, and what a survivor checks
- * killer_fill.c   users in every state
- * killer_image.c  the segment's bytes, kept and restored
- * killer_trace.c  a child, stepped by ptrace
+ * killer_world.c  the segment, its expected users, and the survivor's checks
+ * killer_fill.c   fills segments with users in every state
+ * killer_image.c  saves and restores the bytes of the segment
+ * killer_trace.c  a child that is single-stepped by ptrace
  * killer_cases.c  the operations
  * killer.c        the trials
  */
@@ -24,27 +24,29 @@
 /* ---- the world ---- */
 
 enum {
-    KILLER_USERS = 1024,             /* numbers that users may have */
-    KILLER_STATES = 4,               /* commits of an operation, and one */
-    KILLER_FRESH = KILLER_USERS - 1, /* the survivor's own user */
-    KILLER_BIG = 800, /* where world.big, users below have bodies as large as can be */
+    KILLER_USERS = 1024,             /* number of possible users */
+    KILLER_STATES = 4,               /* largest number of commits per operation, plus one */
+    KILLER_FRESH = KILLER_USERS - 1, /* user that the survivor creates */
+    KILLER_BIG = 800, /* with world.big, users below this number have bodies of the largest size */
 };
 
-/** The killer's, inherited by its children; NULL: they open the segment themselves. */
+/** The killer's store, inherited by its children. NULL: the children open the segment
+ * themselves. */
 extern struct shm_store *world_store;
 
 /** Shared by the killer and all its children. */
 struct world {
     char name[64];
-    struct shm_config config; /* what it is opened with */
-    struct shm_config made;   /* what it was made with: another owner may ask for that again */
-    bool big;                 /* bodies are as large as can be */
-    uint64_t version;         /* before the operation */
-    unsigned commits;         /* from there to the operation's end */
+    struct shm_config config; /* configuration that the segment is opened with */
+    /* Configuration it was created with; a later owner may ask for it again. */
+    struct shm_config made;
+    bool big;         /* bodies of the largest size */
+    uint64_t version; /* version before the operation */
+    unsigned commits; /* number of the operation's commits */
     uint32_t salt[KILLER_USERS];
-    /* each user's generation after so many commits of the operation; 0: there is none */
+    /* generation of each user after this many commits of the operation; 0: no such user */
     uint8_t state[KILLER_STATES][KILLER_USERS];
-    char why[512]; /* what a survivor found wrong */
+    char why[512]; /* what the survivor found wrong */
 };
 
 /** Ends this process with a reason that the killer prints. */
@@ -58,14 +60,14 @@ void world_fail(struct world *w, const char *format, ...)
 
 shm_key_of world_key_of;
 void world_id(const struct world *w, unsigned n, uint8_t id[SHM_ID_SIZE]);
-/** Gives user n, who is not there yet, an id whose hash `fits`. */
+/** Chooses an id with a hash that `fits` for user n. User n must not exist yet. */
 void world_choose(struct world *w, unsigned n, bool (*fits)(uint64_t hash, uint64_t data),
                   uint64_t data);
-/** Height of the user's entry in the index by sequence. */
+/** Height of the user's tower in the index by sequence. */
 unsigned world_tower(const struct world *w, unsigned n);
 uint64_t world_bucket(const struct world *w, unsigned n);
 
-/* Writes of users n, n + 1, ...; the body is that of generation `generation`. */
+/* Write `count` users from n on, with the body of this generation. @return SHM_OK or an error */
 int world_insert(struct world *w, struct shm_actor *actor, unsigned n, unsigned count,
                  unsigned generation);
 int world_update(struct world *w, struct shm_actor *actor, unsigned n, unsigned count,
@@ -73,110 +75,122 @@ int world_update(struct world *w, struct shm_actor *actor, unsigned n, unsigned 
 int world_delete(struct world *w, struct shm_actor *actor, unsigned n, unsigned count);
 struct shm_actor *world_join(struct world *w);
 
-/* Users of most segments: 0 to 89, of whom some have been replaced; 90 to 99 have been deleted,
- * so that there are free blocks. 100 and up are for the operations. */
+/* Users of most segments: 0 to 89 exist, and some of them were updated; 90 to 99 were deleted,
+ * so that there are free blocks. The operations use 100 and up. */
 enum {
-    WORLD_TOWER = 20,               /* has an entry in the index by sequence, of two levels */
-    WORLD_NEW = 100,                /* and some after it are chosen, for towers and chains */
-    WORLD_LARGE = KILLER_BIG + 100, /* users who need more arena */
+    WORLD_TOWER = 20, /* has a tower of two levels in the index by sequence */
+    /* Some users from here on have ids chosen for towers and chains. */
+    WORLD_NEW = 100,
+    WORLD_LARGE = KILLER_BIG + 100, /* users for which the arena must grow */
 };
 void world_fill(struct world *w);
-/** And retired: replaced bodies, one of them twice, and deleted users with a tower and without. */
+/** Like world_fill(), and leaves retired blocks: replaced bodies, one of them of a user updated
+ * twice, and deleted users with and without a tower. */
 void world_fill_and_retire(struct world *w);
-/** And processes that died: in a read section, with snapshots that hold retired blocks. */
+/** Like world_fill(), and leaves dead processes: one in a read section, others with snapshots
+ * that hold retired blocks. */
 void world_fill_and_die(struct world *w);
-/** To where the next user needs more arena. */
+/** Fills the arena until the next user needs it to grow. */
 void world_fill_arena(struct world *w);
 void world_fill_plainly(struct world *w);
-/** Housekeeping until there is no more to do. */
+/** Does housekeeping until nothing is left to do. */
 void world_drain(struct shm_actor *actor);
 
-/** After one commit more, `count` users from n on will be of this generation. */
+/** Declares that after one more commit, `count` users from n on are of this generation. */
 void world_expect(struct world *w, unsigned n, unsigned count, unsigned generation);
 
 /**
- * In a fresh child, after the kill: recovers by what `way` says, and checks everything.
- * @param version that must be committed once the dead one is recovered
+ * Runs in a fresh child after the kill: recovers the segment in the way `way` (0 to WORLD_WAYS -
+ * 1), and checks everything.
+ * @param version that must be committed after recovery of the dead process
  */
 void world_survive(struct world *w, uint64_t version, unsigned way);
 enum { WORLD_WAYS = 3 };
 
-/* ---- its bytes ---- */
+/* ---- the segment's bytes ---- */
 
 struct image {
     int fd;
-    uint8_t *map;      /* of the whole file and beyond, apart from the store's own mapping */
+    uint8_t *map;      /* mapping of the whole file and beyond; separate from the store's mapping */
     uint64_t map_size; /* bytes */
-    uint64_t size;     /* of the file when saved */
-    uint64_t slots;    /* bytes of slots that had memory */
+    uint64_t size;     /* size of the file when it was saved */
+    uint64_t slots;    /* bytes of slots that had memory when saved */
     uint8_t *bytes;
 };
 void image_open(struct image *image, const struct world *w);
 void image_save(struct image *image);
 void image_restore(struct image *image);
-/** Whether all its bytes are as when saved. */
+/** @return whether all bytes are equal to the saved ones. */
 bool image_is_as_saved(const struct image *image);
 void image_close(struct image *image);
 static inline struct shm_control *image_control(const struct image *image)
 {
     return (struct shm_control *)(void *)(image->map + SHM_CONTROL_AT);
 }
-/** The version that a recovery of these bytes will find committed. */
+/** @return the version that a recovery of these bytes will find committed. */
 uint64_t image_version(const struct image *image);
 bool image_sealed(const struct image *image);
-/** A hash of one page, but for what no two processes share: thread ids, times. */
+/** @return a hash of one page, without what differs between two processes: thread ids and times. */
 uint64_t image_hash_page(const struct image *image, uint64_t offset);
 
-/* ---- the operation, stepped ---- */
+/* ---- single-stepping the operation ---- */
 
 struct killer_case {
     const char *name;
-    /** In a child of its own, with the store open: makes the users, dies as it likes. */
+    /** Runs in a separate child with the store open: creates the users; may die in any way. */
     void (*prepare)(struct world *w);
-    /** What the operation's commits will have changed. NULL: it makes none. */
+    /** Declares with world_expect() what the operation's commits change. NULL: it makes no
+     * commit. */
     void (*expect)(struct world *w);
-    /** In the child, before what is stepped: joins, pins. May be NULL. */
+    /** Runs in the child before the stepped part: joins, pins. May be NULL. */
     void (*before)(struct world *w);
-    /** What is stepped; world_check()s that it worked. */
+    /** The stepped part. It checks with world_check() that it worked. */
     void (*run)(struct world *w);
     bool opens;    /* run opens the store itself, as the next owner */
-    unsigned slow; /* 1: takes a million steps under sanitizers; 2: anywhere */
+    unsigned slow; /* 1: takes a million steps under sanitizers; 2: in any build */
     bool big;
-    uint64_t size; /* of the segment; 0: as small as can be */
-    /** What the segment is made with, and what it is opened with later. May be NULL. */
+    uint64_t size; /* size of the segment in bytes; 0: the smallest possible */
+    /** Set the configuration that the segment is created with, and the one that it is opened
+     * with later. May be NULL. */
     void (*configure)(struct shm_config *config);
     void (*reconfigure)(struct shm_config *config);
-    /** What a killed child left is where this one begins: another case's, killed at one of its
-     * sealed positions, `after_percent` of the way through them. May be NULL. */
+    /**
+     * The case that this case follows: it begins with the segment that a child left that was
+     * killed in `after`, at one of the sealed positions, `after_percent` of the way through
+     * them. May be NULL.
+     */
     const struct killer_case *after;
     unsigned after_percent;
 };
 
-/** After `arrivals` arrivals at `ip`, `steps` steps. */
+/** A position: `steps` steps after the instruction at `ip` was reached `arrivals` times. */
 struct position {
     uint64_t ip;
     uint32_t arrivals, steps;
-    uint64_t hash;    /* of the watched pages */
-    uint64_t version; /* that recovery must find */
+    uint64_t hash;    /* hash of the watched pages */
+    uint64_t version; /* version that recovery must find */
     bool sealed;
 };
 struct trace {
     struct position *at;
     size_t count, room;
     uint64_t steps;
-    uint64_t *pages; /* that the operation writes, by offset */
+    uint64_t *pages; /* offsets of the pages that the operation writes, sorted */
     size_t num_pages;
 };
-/** Whether to step also what an operation that opens does before it maps the segment: it reads
- * the file then, and checks copies of it, for hundreds of thousands of steps. */
+/**
+ * For operations that open the store: whether to step also the part before they map the
+ * segment. There they read the file and check copies of it, which takes hundreds of thousands
+ * of steps.
+ */
 extern bool trace_all;
-/** Runs the operation once to see what it writes, and once step by step. @return whether
- * it ran to its end */
+/** Runs the operation once to find the pages that it writes, and once step by step. @return
+ * whether it ran to its end */
 bool trace_record(struct trace *trace, const struct killer_case *kase, struct world *w,
                   struct image *image);
 void trace_free(struct trace *trace);
-/** Runs the operation to the position and kills it there. @return whether it got there, with
- * the bytes that it had when recorded */
+/** Runs the operation to the position and kills it there. @return whether it reached the
+ * position with the recorded bytes */
 bool trace_kill_at(const struct trace *trace, const struct position *at,
                    const struct killer_case *kase, struct world *w, struct image *image);
 

@@ -9,7 +9,7 @@ enum { LARGE_BATCH = 4, BATCH = 12, COPIED_BATCH = 25 };
 static struct shm_actor *writer, *reader;
 static struct shm_snapshot snapshot;
 
-/* ---- before ---- */
+/* ---- preparation in the child ---- */
 
 static void join(struct world *w)
 {
@@ -36,7 +36,8 @@ static void join_and_pin(struct world *w)
     shm_actor_offline(reader);
 }
 
-/* What a live snapshot needs is retired: two commits, so the operation begins at version 2. */
+/* Retires blocks that a live snapshot needs, with two commits; so the operation begins at
+ * version 2. */
 static void pin_and_retire(struct world *w)
 {
     join_and_pin(w);
@@ -102,7 +103,7 @@ static void expect_one(struct world *w)
     world_expect(w, WORLD_NEW, 1, 1);
 }
 
-/* More than there are free nodes: some are new. */
+/* Inserts more users than there are free nodes, so that some nodes are new. */
 static void insert_batch(struct world *w)
 {
     world_check(w, world_insert(w, writer, WORLD_NEW, BATCH, 1) == SHM_OK);
@@ -135,7 +136,7 @@ static void expect_grown(struct world *w)
     world_expect(w, WORLD_LARGE, LARGE_BATCH, 1);
 }
 
-/* So large that it is copied before the lock is taken. */
+/* Inserts a batch so large that it is copied before the lock is taken. */
 static void insert_copied(struct world *w)
 {
     world_check(w, world_insert(w, writer, WORLD_NEW, COPIED_BATCH, 1) == SHM_OK);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Segments to begin with: with users in every state that the store knows. */
+/* Creates the segments that the operations begin with, with users in every state that the store
+ * knows. */
 #include "tests/torture/killer.h"
 
 #include <signal.h>
@@ -15,7 +16,7 @@
 enum {
     USERS = 100,
     UPDATED_FROM = 70,
-    DELETED_FROM = 90, /* to 99 */
+    DELETED_FROM = 90, /* first deleted user; the last is 99 */
     CHAINED = 5,       /* shares its bucket with user 4 */
     PLAIN = 12,
     ROUNDS = 100,
@@ -46,7 +47,7 @@ void world_fill(struct world *w)
     struct shm_actor *actor = world_join(w);
     world_choose(w, CHAINED, in_bucket, world_bucket(w, 4));
     world_choose(w, WORLD_TOWER, has_tower, 2);
-    world_choose(w, DELETED_FROM - 1, has_tower, 3); /* the last: tails lead to it */
+    world_choose(w, DELETED_FROM - 1, has_tower, 3); /* the last user: the tails point to it */
     world_choose(w, WORLD_NEW + 1, has_tower, 2);
     world_choose(w, WORLD_NEW + 2, in_bucket, world_bucket(w, 7));
     world_choose(w, WORLD_NEW + 3, in_bucket, world_bucket(w, 7));
@@ -61,7 +62,6 @@ void world_fill(struct world *w)
     shm_actor_leave(actor);
 }
 
-/* Retired: replaced bodies, one of them twice, and deleted users with a tower and without. */
 void world_fill_and_retire(struct world *w)
 {
     world_fill(w);
@@ -79,7 +79,7 @@ void world_fill_and_retire(struct world *w)
     shm_actor_leave(actor);
 }
 
-/* A process with a snapshot. */
+/* Starts a process that has a snapshot. */
 static pid_t start_reader(struct world *w, int ready[2])
 {
     char byte = 0;
@@ -110,7 +110,7 @@ static void kill_reader(struct world *w, pid_t pid, const int ready[2])
     close(ready[1]);
 }
 
-/* Blocks that a dead process's snapshot holds, and some that are still in the queues. */
+/* Leaves blocks that a dead process's snapshot holds, and some that are still in the queues. */
 void world_fill_and_die(struct world *w)
 {
     int ready[2], late[2];
@@ -130,10 +130,10 @@ void world_fill_and_die(struct world *w)
     memset(w->state[0] + 10, 2, 3);
     w->state[0][11] = 3;
     w->state[0][WORLD_TOWER] = w->state[0][WORLD_TOWER + 1] = w->state[0][DELETED_FROM - 1] = 0;
-    shm_actor_online(actor); /* and dies so, in this process's slot */
+    shm_actor_online(actor); /* the process dies online, in this slot */
 }
 
-/* Bytes that a user takes at most, with node, body and tower. */
+/* Largest sizes of a user in bytes, with node, body and tower. */
 enum { LARGE_MOST = 4096 + 256, SMALL_MOST = 512 };
 
 static uint64_t left(const struct shm_control *control)
@@ -141,7 +141,8 @@ static uint64_t left(const struct shm_control *control)
     return control->alloc[SHM_ALLOC_END] - control->alloc[SHM_ALLOC_CUR];
 }
 
-/* To where the next users need more arena: first by large bodies, then by what still fits. */
+/* Fills the arena until the next users need it to grow: first with large bodies, then with
+ * whatever still fits. */
 void world_fill_arena(struct world *w)
 {
     const struct shm_control *control = shm_control();

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The segment's bytes, through a mapping that is not the store's. */
+/* Saves and restores the segment's bytes through a mapping that is separate from the store's. */
 #include "tests/torture/killer.h"
 
 #include <fcntl.h>
@@ -37,7 +37,7 @@ void image_open(struct image *image, const struct world *w)
     image->bytes = NULL;
 }
 
-/* The three pieces that have memory. */
+/* Finds the three ranges that have memory: { offset, length }. */
 static void pieces(const struct image *image, uint64_t piece[3][2])
 {
     piece[0][0] = 0;
@@ -64,7 +64,7 @@ void image_save(struct image *image)
         memcpy(image->bytes + piece[i][0], image->map + piece[i][0], piece[i][1] - piece[i][0]);
 }
 
-/* Pages that are as they were are not written: that is most of them. */
+/* Most pages are unchanged, and those are not written. */
 void image_restore(struct image *image)
 {
     uint64_t piece[3][2];
@@ -119,7 +119,7 @@ uint64_t image_version(const struct image *image)
     return version;
 }
 
-/* Thread ids in mutexes, and times. */
+/* Clears what differs between two processes: thread ids in mutexes, and times. */
 static void mask(uint8_t *page, uint64_t offset)
 {
     if (offset == SHM_CONTROL_AT)

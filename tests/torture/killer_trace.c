@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A child stepped by ptrace.
+ * Single-steps a child by ptrace.
  *
- * Which pages does the operation write? A first child finds out: the segment is
- * mapped to read only, and each page's first write faults. Then a second child is
- * single-stepped, and after each step those pages, and the head of the thread's list
- * of robust mutexes (the kernel goes by that list, too, when the thread dies), are compared
- * with what they were. Where they differ is a position. A kill anywhere
- * between two of them leaves the same bytes and the same list as at the first.
+ * A first child finds the pages that the operation writes: the segment is mapped read-only, and
+ * each page's first write faults. Then a second child is single-stepped. After each step, those
+ * pages and the head of the thread's list of robust mutexes are compared with their state before
+ * the step; the kernel uses that list when the thread dies. A position is where they differ. A kill
+ * anywhere between two positions leaves the same bytes and the same list as a kill at the first of
+ * the two.
  *
- * A position is told by its instruction and how often that was arrived at, so
- * that a trial gets there by a hardware breakpoint. The bytes there are compared with the
- * recorded ones: a trial that ended up elsewhere is a failure, not a pass.
+ * A position is identified by its instruction and by how often that instruction was reached, so
+ * that a trial can go there with a hardware breakpoint. The bytes there are compared with the
+ * recorded ones: a trial that arrives in another state is a failure, not a pass.
  */
 #include "tests/torture/killer.h"
 
@@ -36,7 +36,7 @@
 
 enum { PAGES_MAX = 4096, COUNTS = 1 << 18 };
 
-/* ---- what it writes ---- */
+/* ---- finding the pages that the operation writes ---- */
 
 static struct survey {
     uint64_t count;
@@ -65,11 +65,11 @@ static void watch_writes(uint64_t size)
     (void)mprotect((void *)(uintptr_t)SHM_BASE, size, PROT_READ);
 }
 
-/* The linker gives us the store's calls of mmap: an operation that maps the segment itself is
- * watched from there on. */
+/* The linker redirects the store's calls of mmap to the wrapper: an operation that maps the
+ * segment itself is watched from then on. */
 void *__real_mmap(void *at, size_t size, int prot, int flags, int fd, off_t offset);
 void *__wrap_mmap(void *at, size_t size, int prot, int flags, int fd, off_t offset);
-/* A place for a breakpoint. */
+/* An empty function, as the place of a breakpoint. */
 static void __attribute__((noinline)) trace_mapped(void)
 {
     __asm__ volatile("");
@@ -117,7 +117,7 @@ static bool run_survey(struct trace *trace, const struct killer_case *kase, stru
     survey->count = 0;
     pid_t pid = start(kase, w, false);
     if (pid < 0 || waitpid(pid, &status, 0) != pid || status != 0) {
-        fprintf(stderr, "%s: undisturbed, it ends with status %#x: %s\n", kase->name,
+        fprintf(stderr, "%s: without a kill, it ended with status %#x: %s\n", kase->name,
                 (unsigned)status, w->why);
         return false;
     }
@@ -137,10 +137,10 @@ struct tracee {
     pid_t pid;
     const struct trace *trace;
     const struct image *image;
-    uint64_t list_at; /* of its thread's robust list, in the child */
+    uint64_t list_at; /* address of its thread's robust list, in the child */
     struct lock_list list;
-    struct stat file; /* its size and memory count, too */
-    uint8_t *pages;   /* as they were */
+    struct stat file; /* size and block count are compared, too */
+    uint8_t *pages;   /* contents after the previous step */
 };
 
 static struct lock_list read_list(const struct tracee *t)
@@ -153,7 +153,8 @@ static struct lock_list read_list(const struct tracee *t)
                               .pending = (uint64_t)(uintptr_t)head.list_op_pending};
 }
 
-/* A page beyond the arena's end may have no memory yet: nobody writes there before it has. */
+/* Whether the page has memory. A page beyond the arena's end may have none yet, and then no
+ * process has written to it. */
 static bool is_there(const struct image *image, uint64_t page)
 {
     const struct shm_control *control = image_control(image);
@@ -172,7 +173,7 @@ static uint64_t hash_all(const struct trace *trace, const struct image *image)
     return sum;
 }
 
-/* @return whether the bytes or the list have changed since it was called last */
+/* @return whether the bytes or the list have changed since the last call */
 static bool has_changed(struct tracee *t)
 {
     struct lock_list list = read_list(t);
@@ -207,7 +208,7 @@ static uint64_t ip_of(pid_t pid)
 #endif
 }
 
-/* @return the signal that it stopped by, 0 where it is gone */
+/* @return the signal that stopped the child, 0 if the child has ended */
 static int wait_stop(pid_t pid)
 {
     int status;
@@ -222,7 +223,7 @@ static int step(pid_t pid)
     return ptrace(PTRACE_SINGLESTEP, pid, NULL, NULL) == 0 ? wait_stop(pid) : 0;
 }
 
-/* ip 0: none. @return whether this machine has one for us */
+/* Sets a hardware breakpoint at ip; 0 removes it. @return whether the machine has a free one */
 static bool set_breakpoint(pid_t pid, uint64_t ip)
 {
 #ifdef __x86_64__
@@ -235,7 +236,7 @@ static bool set_breakpoint(pid_t pid, uint64_t ip)
 #endif
 }
 
-/* Goes on until it is about to execute what lies at ip, once more. */
+/* Continues until the child is about to execute the instruction at ip once more. */
 static bool arrive(pid_t pid, uint64_t ip, bool breakpoint)
 {
     if (breakpoint)
@@ -317,11 +318,11 @@ static int record(struct trace *trace, struct tracee *t)
     uint64_t last = 0;
     uint32_t arrivals = 0, steps = 0;
     int signal = SIGTRAP;
-    (void)has_changed(t); /* what it is to begin with */
+    (void)has_changed(t); /* record the initial state */
     add_position(trace, t->image, 0, 0, 0);
     while (signal == SIGTRAP) {
         uint64_t ip = ip_of(t->pid);
-        if (ip != last) { /* else one more round of a repeated instruction */
+        if (ip != last) { /* otherwise another iteration of a repeated (rep) instruction */
             arrivals = ++count_of(counts, ip)->arrivals;
             steps = 0;
         }
@@ -356,7 +357,8 @@ bool trace_record(struct trace *trace, const struct killer_case *kase, struct wo
     free(t.pages);
     end(t.pid);
     if (signal != SIGSTOP)
-        fprintf(stderr, "%s: stepped, it ended by signal %d: %s\n", kase->name, signal, w->why);
+        fprintf(stderr, "%s: single-stepped, it ended with signal %d: %s\n", kase->name, signal,
+                w->why);
     return signal == SIGSTOP;
 }
 
@@ -372,7 +374,7 @@ static bool run_to(pid_t pid, const struct position *at)
 {
     uint32_t left = at->arrivals;
     if (left != 0 && ip_of(pid) == at->ip)
-        left--; /* that is where it starts */
+        left--; /* the child starts there */
     bool breakpoint = left != 0 && set_breakpoint(pid, at->ip);
     for (; left != 0; left--)
         if (!arrive(pid, at->ip, breakpoint))

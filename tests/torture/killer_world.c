@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The segment under torture: its users by number, and all that a survivor checks. */
+/* The segment under torture: its users by number, and everything that a survivor checks. */
 #include "tests/torture/killer.h"
 
 #include <stdarg.h>
@@ -128,7 +128,7 @@ void world_expect(struct world *w, unsigned n, unsigned count, unsigned generati
     memset(next + n, (int)generation, count);
 }
 
-/* ---- what a survivor checks ---- */
+/* ---- the survivor's checks ---- */
 
 static void check_is(struct world *w, unsigned n, unsigned generation, const struct shm_user *user)
 {
@@ -182,11 +182,11 @@ static void check_listing(struct world *w, struct shm_actor *actor, const uint8_
     for (unsigned n = 0; n < KILLER_USERS; n++)
         there += state[n] != 0;
     if (seen != there)
-        world_fail(w, "%u users are listed, %u are there", seen, there);
+        world_fail(w, "%u users are listed, %u exist", seen, there);
     shm_snapshot_end(actor, &snapshot);
 }
 
-/* The table is what it must be at this version, by every way of reading. */
+/* The table must be as expected at this version, through every way of reading. */
 static void check_users(struct world *w, struct shm_actor *actor, uint64_t version)
 {
     struct shm_user user;
@@ -231,7 +231,7 @@ static void check_reserves(struct world *w)
 {
     for (unsigned i = 0; i < shm_slots_ready(); i++)
         if (shm_slot(i)->reserve != NULL)
-            world_fail(w, "slot %u: what was reserved for a batch is not given back", i);
+            world_fail(w, "slot %u: the blocks reserved for a batch were not returned", i);
 }
 
 static void check_slots(struct world *w, const struct shm_actor *mine)
@@ -241,14 +241,14 @@ static void check_slots(struct world *w, const struct shm_actor *mine)
         if (slot == mine->slot)
             continue;
         if (slot->state != 0 || slot->ctr != 0)
-            world_fail(w, "slot %u is not reaped", i);
+            world_fail(w, "slot %u was not reaped", i);
         for (unsigned p = 0; p < SHM_PINS; p++)
             if (slot->pins[p].count != 0)
-                world_fail(w, "slot %u: pin %u is not reaped", i, p);
+                world_fail(w, "slot %u: pin %u was not reaped", i, p);
     }
 }
 
-/* Grace periods move on: what is retired from here on, and was before, is freed. */
+/* Grace periods advance: everything that is retired, before or from now on, is freed. */
 static void check_drains(struct world *w, struct shm_actor *actor)
 {
     const struct shm_control *control = shm_control();
@@ -259,7 +259,7 @@ static void check_drains(struct world *w, struct shm_actor *actor)
         if (control->retired.count == 0 && control->unlinked.count == 0 && control->held_count == 0)
             return;
     }
-    world_fail(w, "%llu blocks are retired, %llu unlinked, %llu held for ever",
+    world_fail(w, "%llu blocks are retired, %llu unlinked, %llu held forever",
                (unsigned long long)control->retired.count,
                (unsigned long long)control->unlinked.count,
                (unsigned long long)control->held_count);
@@ -269,7 +269,7 @@ static void open_store(struct world *w, const struct shm_config *config)
 {
     struct shm_fault fault;
     if (shm_store_open(&world_store, config, &fault) != SHM_OK)
-        world_fail(w, "cannot open it: %s", fault.text);
+        world_fail(w, "cannot open the store: %s", fault.text);
     for (unsigned key = 0; key < SHM_KEYS; key++)
         world_check(w, (shm_control()->unique[key].buckets != NULL) ==
                            ((config->unique >> key & 1) != 0));
@@ -283,11 +283,11 @@ void world_survive(struct world *w, uint64_t version, unsigned way)
     if (way == 0)
         shm_actor_reap(world_store);
     struct shm_actor *actor = world_join(w);
-    if (way == 2) /* a reader sees a whole table before anybody has recovered it */
+    if (way == 2) /* a reader sees a consistent table before any process has recovered it */
         check_users(w, actor, shm_control()->version);
     int rc = world_insert(w, actor, KILLER_FRESH, 1, 1);
     if (rc != SHM_OK)
-        world_fail(w, "the next insert: %d", rc);
+        world_fail(w, "the next insert failed with %d", rc);
     if (shm_control()->version != version + 1)
         world_fail(w, "version %llu is committed, not %llu",
                    (unsigned long long)shm_control()->version - 1, (unsigned long long)version);
@@ -296,7 +296,8 @@ void world_survive(struct world *w, uint64_t version, unsigned way)
     check_slots(w, actor);
     check_drains(w, actor);
     check_reserves(w);
-    world_check(w, shm_control()->version == version + 3); /* all ours, and undone */
+    /* This survivor's commits, which it undid. */
+    world_check(w, shm_control()->version == version + 3);
     check_users(w, actor, version);
     check_segment(w);
     shm_actor_leave(actor);

@@ -17,7 +17,7 @@ static const char *create(struct model *model, const struct model_change *change
 {
     struct model_row *row = &model->row[change->id];
     if (row->there)
-        return "creates a user who is there";
+        return "creates a user that exists";
     if ((model->unique & 1) != 0 && model->names[change->name] != 0)
         return "creates a second user of the same name";
     if ((model->unique & 2) != 0 && change->email != 0 && model->emails[change->email] != 0)
@@ -38,7 +38,7 @@ static const char *update(struct model *model, const struct model_change *change
 {
     struct model_row *row = &model->row[change->id];
     if (!row->there)
-        return "updates a user who is not there";
+        return "updates a user that does not exist";
     if (((model->unique & 1) != 0 && row->is.name != change->name) ||
         ((model->unique & 2) != 0 && row->is.email != change->email))
         return "changes a unique key";
@@ -55,7 +55,7 @@ static const char *delete (struct model *model, const struct model_change *chang
 {
     struct model_row *row = &model->row[change->id];
     if (!row->there)
-        return "deletes a user who is not there";
+        return "deletes a user that does not exist";
     row->there = false;
     model->users--;
     model->sum -= row->is.amount;
@@ -68,9 +68,9 @@ const char *model_step(struct model *model, const struct ledger *ledger)
 {
     const struct model_commit *commit = &ledger->commit[++model->version % LEDGER_COMMITS];
     if (commit->count == 0 || commit->count > SHM_BATCH_MAX)
-        return "is in the segment and no writer noted it";
+        return "is in the segment, but no writer noted it";
     if (atomic_load(&ledger->changes) - commit->first > LEDGER_CHANGES)
-        return "is too long ago for the ledger";
+        return "is older than the ledger's oldest entry";
     for (uint32_t i = 0; i < commit->count; i++) {
         const struct model_change *change = &ledger->change[(commit->first + i) % LEDGER_CHANGES];
         const char *wrong = commit->kind == SHM_CREATED   ? create(model, change)

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the table ought to be. Writers note each commit in a ledger, in memory that
- * all processes of the torture share and that is not the segment; a model replays
- * the ledger, so that whoever has one knows what the table held at each version.
+ * The expected contents of the table. Writers note each commit in a ledger. The ledger lies in
+ * memory that all processes of the torture share and that is not the segment. A model replays the
+ * ledger, so that each process with a model knows what the table held at each version.
  *
- * A note is made under the writer lock before the commit point, so it is there
- * before its version can be seen. One that did not commit is overwritten by the next
- * attempt at that version: the note of a version that the segment has is the right one.
+ * A writer makes the note under the writer lock before the commit point, so the note exists before
+ * its version can be seen. The next attempt at that version overwrites the note of an attempt that
+ * did not commit: so for each version of the segment, its note is the right one.
  */
 #ifndef ROSTERD_TESTS_TORTURE_MODEL_H
 #define ROSTERD_TESTS_TORTURE_MODEL_H
@@ -19,15 +19,16 @@
 
 enum {
     MODEL_WRITERS = 3,
-    MODEL_ACCOUNTS = 32, /* a writer: users that only it writes, and moves amounts between */
-    MODEL_SHARED = 288,  /* users that all writers create, update and delete, of amount 0 */
+    /* Per writer: users that only this writer writes, and moves amounts between. */
+    MODEL_ACCOUNTS = 32,
+    MODEL_SHARED = 288, /* users that all writers create, update and delete; their amount is 0 */
     MODEL_IDS = MODEL_WRITERS * MODEL_ACCOUNTS + MODEL_SHARED,
-    MODEL_AMOUNT = 1000, /* of each account at first; the sum of all never changes */
+    MODEL_AMOUNT = 1000, /* initial amount of each account; the total never changes */
     MODEL_SUM = MODEL_WRITERS * MODEL_ACCOUNTS * MODEL_AMOUNT,
-    MODEL_PARENT = MODEL_WRITERS, /* as a writer: the supervisor */
+    MODEL_PARENT = MODEL_WRITERS, /* the supervisor's number as a writer */
 };
 
-/** One user of a commit. A delete says only which. */
+/** One user of a commit. A delete sets only the id. */
 struct model_change {
     uint32_t id;
     uint32_t name;  /* unique key 0 */
@@ -37,24 +38,25 @@ struct model_change {
 
 struct model_commit {
     uint32_t writer;
-    uint32_t op;   /* of this writer, counting from 1 */
+    uint32_t op;   /* number of the writer's operation, counting from 1 */
     uint32_t kind; /* enum shm_change_kind */
     uint32_t count;
-    uint64_t first;                /* change, of all time */
-    _Atomic uint64_t acknowledged; /* as this version */
+    /* Number of the commit's first change, counted over all commits. */
+    uint64_t first;
+    _Atomic uint64_t acknowledged; /* version as which it was acknowledged */
 };
 
 enum { LEDGER_COMMITS = 1 << 20, LEDGER_CHANGES = 1 << 22 };
 
 struct ledger {
-    _Atomic uint64_t changes;                   /* given out */
+    _Atomic uint64_t changes;                   /* changes allocated so far */
     struct model_commit commit[LEDGER_COMMITS]; /* version v at v mod LEDGER_COMMITS */
     struct model_change change[LEDGER_CHANGES];
 };
 
 struct model_row {
     uint64_t seq;
-    uint64_t version; /* of the body */
+    uint64_t version; /* version of the body */
     uint32_t writer, op;
     struct model_change is;
     bool there;
@@ -64,23 +66,26 @@ struct model {
     uint64_t version, seq, users;
     int64_t sum;
     uint64_t max_users;
-    unsigned unique;                                  /* as struct shm_config has it */
-    uint16_t names[MODEL_IDS], emails[MODEL_IDS + 1]; /* users that have it */
+    unsigned unique;                                  /* as in struct shm_config */
+    uint16_t names[MODEL_IDS], emails[MODEL_IDS + 1]; /* users that have the key's value */
     struct model_row row[MODEL_IDS];
 };
 
 void model_init(struct model *model, uint64_t max_users, unsigned unique);
-/** Replays the next version. @return NULL, or why the store should not have committed it */
+/** Replays the next version. @return NULL, or why the store must not have committed it */
 const char *model_step(struct model *model, const struct ledger *ledger);
-/** Whether a refusal with this error, of which this user is to blame, is right now. */
+/** @return whether the store is right now to refuse the operation with this error because of
+ * this user. */
 bool model_refuses(const struct model *model, const struct model_commit *op,
                    const struct model_change *change, int error,
                    const struct shm_conflict *conflict);
-/** The users there by seq: `order` takes up to MODEL_IDS ids. @return how many */
+/** Lists the existing users in the order of seq; `order` has room for MODEL_IDS ids. @return how
+ * many */
 uint32_t model_order(const struct model *model, uint16_t order[MODEL_IDS]);
-/** Who has this unique key, or NULL. */
+/** @return the user that has this value of the unique key, or NULL. */
 const struct model_row *model_by_key(const struct model *model, unsigned key, uint32_t value);
-/** Whether two users have the same value of a key: its index could not be made. */
+/** @return whether two users have the same value of the key, so that its index cannot be
+ * created. */
 bool model_collides(const struct model *model, unsigned key);
 
 static inline struct model_commit *ledger_commit(struct ledger *ledger, uint64_t version)

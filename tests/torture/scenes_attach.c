@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Scenes of owners that come, and of growth: who else is there at the wrong moment. */
+/* Scenes of new owners and of growth, with other processes there at the wrong moment. */
 #include "tests/torture/storm_stage.h"
 
 #include <signal.h>
@@ -30,7 +30,7 @@ static void leave_segment(void)
     storm_store = NULL;
 }
 
-/* ---- a reader who came when a table moves ---- */
+/* ---- a reader that comes while a table moves ---- */
 
 static void stop_while_a_table_moves(const char *point)
 {
@@ -50,9 +50,9 @@ static pid_t start_owner(void (*hook)(const char *point))
         shm_test_hook = hook;
         int rc = shm_store_open(&store, &config, &fault);
         if (rc == SHM_OK)
-            storm_fail("an owner freed a table under its reader");
+            storm_fail("an owner freed a table that a reader was using");
         if (rc != SHM_EBUSY)
-            storm_fail("an owner beside a reader: %s", fault.text);
+            storm_fail("an owner failed while a reader was active: %s", fault.text);
         _exit(0);
     }
     return pid;
@@ -82,8 +82,8 @@ void table_that_a_late_reader_knows_is_not_freed(void)
     stage_wait_until_stopped(owner);
     pid_t reader = start_reader();
     stage_wait_until_stopped(reader);
-    stage_go_on_to_the_end(owner);
-    stage_go_on_to_the_end(reader);
+    stage_continue_to_the_end(owner);
+    stage_continue_to_the_end(reader);
     if (shm_store_open(&storm_store, &config, &fault) != SHM_OK)
         storm_fail("%s", fault.text);
     storm_model.max_users = MORE_USERS;
@@ -98,21 +98,21 @@ static void grow_late(struct shm_actor *actor)
     (void)actor;
     stage_signal_at("allocated", SIGSTOP);
     if (shm_grow(storm_store) != SHM_OK)
-        storm_fail("an arena cannot grow");
+        storm_fail("the arena cannot grow");
 }
 
-void growth_that_comes_late_takes_nothing_back(void)
+void late_growth_never_shrinks_the_arena(void)
 {
     enum { TIMES = 4 };
     stage_begin(0);
     pid_t pid = stage_start_until_stopped(grow_late);
     for (int i = 0; i < TIMES; i++)
         if (shm_grow(storm_store) != SHM_OK)
-            storm_fail("an arena cannot grow beside another who grows it");
+            storm_fail("the arena cannot grow while another process grows it");
     uint64_t end = shm_control()->arena_end;
-    stage_go_on_to_the_end(pid);
+    stage_continue_to_the_end(pid);
     if (shm_control()->arena_end < end)
-        storm_fail("growth took %llu bytes back",
+        storm_fail("growth lost %llu bytes that another process had added",
                    (unsigned long long)(end - shm_control()->arena_end));
     stage_churn(1);
     stage_end();
@@ -130,16 +130,16 @@ static pid_t start_owner_of_what_is_opened(void)
         struct shm_config config = larger();
         int rc = shm_store_open(&store, &config, &fault);
         if (rc == SHM_OK && !shm_store_has_name(store))
-            storm_fail("an owner serves a segment to which no name leads");
+            storm_fail("an owner serves a segment that has no name");
         if (rc != SHM_OK && rc != SHM_EOWNED)
-            storm_fail("an owner whose segment was replaced: %s", fault.text);
+            storm_fail("an owner whose segment was replaced failed: %s", fault.text);
         _exit(0);
     }
     stage_signal_at(NULL, 0);
     return pid;
 }
 
-void owner_whose_file_was_replaced_serves_it_not(void)
+void owner_whose_file_was_replaced_refuses_to_serve_it(void)
 {
     struct shm_fault fault;
     struct shm_store *other;
@@ -151,9 +151,9 @@ void owner_whose_file_was_replaced_serves_it_not(void)
     if (shm_store_unlink(storm_name, &fault) != SHM_OK ||
         shm_store_open(&other, &config, &fault) != SHM_OK)
         storm_fail("%s", fault.text);
-    stage_go_on_to_the_end(owner);
+    stage_continue_to_the_end(owner);
     if (!shm_store_has_name(other))
-        storm_fail("an owner took another's name");
+        storm_fail("an owner took another segment's name");
     shm_store_close(other);
     if (shm_store_unlink(storm_name, &fault) != SHM_OK)
         storm_fail("%s", fault.text);

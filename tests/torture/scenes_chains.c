@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Scenes of readers on chains that change under them. */
+/* Scenes of readers on chains that change during the walk. */
 #include "tests/torture/storm_stage.h"
 
 #include <string.h>
@@ -11,7 +11,7 @@
 #include "shm/error.h"
 #include "shm/store.h"
 
-enum { ATTEMPTS = 100, WHO = 0 }; /* no other's body is older than this user */
+enum { ATTEMPTS = 100, LOOKED_FOR = 0 }; /* no body is older than this user's */
 
 static const struct shm_node *node_of(uint32_t n)
 {
@@ -19,22 +19,23 @@ static const struct shm_node *node_of(uint32_t n)
     uint8_t id[SHM_ID_SIZE];
     storm_id(id, n);
     if (shm_user_find(stage_actor, id, &user) != SHM_OK)
-        storm_fail("user %u is not there", n);
+        storm_fail("user %u was not found", n);
     shm_actor_offline(stage_actor);
     return (const struct shm_node *)(uintptr_t)(user.id - offsetof(struct shm_node, id));
 }
 
-/* ---- a body that a reader stands on becomes another user's ---- */
+/* ---- the body under a reader becomes another user's ---- */
 
 static enum { RESTS, HAS_VERSION, STANDS, CHANGED } reader_is;
 static bool was_reused;
 
-/* Each of them once, so that behind the body in that memory lies one that the reader may know. */
+/* Updates each user once, so that a body which the reader may know follows the one in that
+ * memory. */
 static void give_to_another(const struct shm_body *body)
 {
-    stage_must_commit(SHM_UPDATED, WHO, 1);
+    stage_must_commit(SHM_UPDATED, LOOKED_FOR, 1);
     stage_reclaim(20);
-    for (uint32_t n = WHO + 1; n < STAGE_FIRST + STAGE_SOME && !was_reused; n++) {
+    for (uint32_t n = LOOKED_FOR + 1; n < STAGE_FIRST + STAGE_SOME && !was_reused; n++) {
         stage_must_commit(SHM_UPDATED, n, 1);
         was_reused = node_of(n)->body == body;
     }
@@ -46,10 +47,10 @@ static void change_under_it(const char *point)
     storm_hook(point);
     if (reader_is == RESTS && strcmp(point, "careful lookup") == 0) {
         reader_is = HAS_VERSION;
-        stage_must_commit(SHM_UPDATED, WHO, 1);
-        newer = node_of(WHO)->body;
+        stage_must_commit(SHM_UPDATED, LOOKED_FOR, 1);
+        newer = node_of(LOOKED_FOR)->body;
     } else if (reader_is == HAS_VERSION && strcmp(point, "careful body") == 0) {
-        reader_is = STANDS; /* before the newest body, then on it */
+        reader_is = STANDS; /* the reader is before the newest body, then on it */
     } else if (reader_is == STANDS && strcmp(point, "careful body") == 0) {
         reader_is = CHANGED;
         give_to_another(newer);
@@ -62,28 +63,29 @@ static void look_while_it_changes(struct shm_reader *reader)
     struct shm_fault fault;
     struct model_row row;
     uint8_t id[SHM_ID_SIZE];
-    storm_id(id, WHO);
+    storm_id(id, LOOKED_FOR);
     reader_is = RESTS;
     shm_test_hook = change_under_it;
     int rc = shm_reader_find(reader, id, &record, &fault);
     shm_test_hook = storm_hook;
     if (rc != SHM_OK)
-        storm_fail("an unprotected lookup: %s", rc == SHM_ECORRUPT ? fault.text : shm_strerror(rc));
+        storm_fail("an unprotected lookup failed: %s",
+                   rc == SHM_ECORRUPT ? fault.text : shm_strerror(rc));
     if (reader_is != CHANGED)
-        storm_fail("an unprotected reader did not come by");
+        storm_fail("an unprotected reader did not reach the point");
     const struct shm_user user = {.id = record.id,
                                   .body = record.body,
                                   .body_len = record.body_len,
                                   .seq = record.seq,
                                   .version = record.version};
     storm_read(&user, &row);
-    if (row.is.id != WHO)
-        storm_fail("an unprotected reader who looked for user %u was given user %u", WHO,
+    if (row.is.id != LOOKED_FOR)
+        storm_fail("an unprotected reader looked for user %u and got user %u", LOOKED_FOR,
                    row.is.id);
 }
 
-/* Bodies have any size, so it takes some attempts until one fits into the other's memory. */
-void body_given_to_another_under_a_reader_is_not_taken_for_his(void)
+/* Bodies vary in size, so it takes some attempts until one fits into the other's memory. */
+void body_reused_for_another_user_is_not_returned_by_a_lookup(void)
 {
     struct shm_reader *reader;
     struct shm_fault fault;
@@ -91,11 +93,11 @@ void body_given_to_another_under_a_reader_is_not_taken_for_his(void)
     struct shm_store look = *storm_store;
     look.locked_out = true;
     if (shm_reader_open(&reader, &look, &fault) != SHM_OK)
-        storm_fail("an unprotected reader: %s", fault.text);
+        storm_fail("an unprotected reader failed: %s", fault.text);
     for (int i = 0; i < ATTEMPTS && !was_reused; i++)
         look_while_it_changes(reader);
     if (!was_reused)
-        storm_fail("no memory was used again");
+        storm_fail("no memory was reused");
     shm_reader_close(reader);
     stage_end();
 }

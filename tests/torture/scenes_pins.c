@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Scenes of the few instructions between which a reader comes online and says what it needs. */
+/* Scenes of the few instructions between which a reader comes online and publishes what it
+ * needs. */
 #include "tests/torture/storm_stage.h"
 
 #include <sched.h>
@@ -19,7 +20,7 @@
 
 enum { HOLDERS = 3 };
 
-/* Stops before each of its snapshots. */
+/* Takes many snapshots, and stops before each. */
 static void hold_many_versions(struct shm_actor *actor)
 {
     for (int i = 0; i < SHM_PINS; i++) {
@@ -40,9 +41,9 @@ static void list_and_rest(struct shm_actor *actor)
     storm_list_end(actor);
 }
 
-/* What it needs, none of the pins before its own needs: that of an older version would keep it,
- * too. */
-void listing_behind_hundreds_of_pins_shows_its_version(void)
+/* The body that the listing needs is needed by no pin before the listing's own: the pin of an
+ * older version would keep it, too. */
+void listing_with_hundreds_of_older_pins_shows_its_version(void)
 {
     pid_t holder[HOLDERS];
     stage_begin(0);
@@ -57,12 +58,13 @@ void listing_behind_hundreds_of_pins_shows_its_version(void)
     stage_must_commit(SHM_UPDATED, 0, STAGE_FIRST);
     pid_t pid = stage_start_until_stopped(list_and_rest);
     stage_churn(10);
-    stage_go_on_to_the_end(pid);
+    stage_continue_to_the_end(pid);
     for (int h = 0; h < HOLDERS; h++) {
         kill(holder[h], SIGKILL);
         stage_wait_until_killed(holder[h]);
     }
-    stage_reclaim(4); /* the pins of the dead, which the next process in their slots needs */
+    /* Frees the dead processes' pins, which the next processes in their slots need. */
+    stage_reclaim(4);
     stage_end();
 }
 
@@ -90,21 +92,22 @@ static void reclaim_in_halves(struct shm_actor *actor)
     reclaim(actor);
 }
 
-/* It is online while the first half is looked at, and its pin is stored before the second is. */
+/* The reader is online while the writer looks at the first half, and stores its pin before the
+ * writer looks at the second. */
 void pin_stored_between_two_looks_is_seen(void)
 {
     stage_begin(0);
     pid_t reader = stage_start_until_stopped(list_from_before);
-    stage_must_commit(SHM_UPDATED, 0, 10); /* too few for the writer to reclaim by itself */
+    stage_must_commit(SHM_UPDATED, 0, 10); /* too few for the writer to reclaim on its own */
     stage_must_commit(SHM_DELETED, STAGE_FIRST, 10);
     pid_t reclaimer = stage_start_until_stopped(reclaim_in_halves);
     kill(reader, SIGCONT);
     stage_wait_until_stopped(reader);
-    stage_go_on_to_the_end(reclaimer);
+    stage_continue_to_the_end(reclaimer);
     stage_reclaim(4);
     stage_must_commit(SHM_CREATED, STAGE_FIRST, 10);
     stage_churn(3);
-    stage_go_on_to_the_end(reader);
+    stage_continue_to_the_end(reader);
     stage_end();
 }
 
@@ -114,19 +117,19 @@ static void delete_to_the_last_word(struct shm_actor *actor)
     stage_commit(actor, SHM_DELETED, STAGE_FIRST, 10);
 }
 
-/* A commit stops before its last word, and a reader comes online. */
+/* A commit stops before its last word is replayed, and a reader comes online. */
 void reader_between_a_version_and_its_token_is_waited_for(void)
 {
     stage_begin(0);
     pid_t writer = stage_start_until_stopped(delete_to_the_last_word);
     pid_t reader = stage_start_until_stopped(list_from_before);
-    stage_go_on_to_the_end(writer);
+    stage_continue_to_the_end(writer);
     stage_reclaim(4);
     kill(reader, SIGCONT);
     stage_wait_until_stopped(reader);
     stage_must_commit(SHM_CREATED, STAGE_FIRST, 10);
     stage_churn(3);
-    stage_go_on_to_the_end(reader);
+    stage_continue_to_the_end(reader);
     stage_end();
 }
 
@@ -137,14 +140,14 @@ static void pin_in_halves(struct shm_actor *actor)
         storm_fail("no snapshot");
     shm_snapshot_end(actor, &snapshot);
     shm_actor_offline(actor);
-    raise(SIGSTOP); /* its pin has an old version, and counts for nothing */
+    raise(SIGSTOP); /* its pin has an old version and must not count */
     stage_signal_at("half pinned", SIGSTOP);
     if (shm_snapshot_begin(actor, &snapshot) != SHM_OK)
         storm_fail("no second snapshot");
     shm_snapshot_end(actor, &snapshot);
 }
 
-void half_a_pin_keeps_nothing(void)
+void half_stored_pin_holds_nothing(void)
 {
     stage_begin(0);
     pid_t reader = stage_start_until_stopped(pin_in_halves);
@@ -153,9 +156,9 @@ void half_a_pin_keeps_nothing(void)
     stage_wait_until_stopped(reader);
     reclaim(stage_actor);
     if (shm_control()->held_count != 0)
-        storm_fail("%llu bodies are held for a pin that has not begun",
+        storm_fail("%llu bodies are held for a pin that is only half stored",
                    (unsigned long long)shm_control()->held_count);
-    stage_go_on_to_the_end(reader);
+    stage_continue_to_the_end(reader);
     stage_end();
 }
 
@@ -163,23 +166,24 @@ void half_a_pin_keeps_nothing(void)
 
 enum { ROUNDS = 200000, PATIENCE = 1 << 14, BUSY = 16 };
 
-/* One line for each word that one side writes and the other reads. */
+/* Each word that one side writes and the other reads has a cache line of its own. */
 struct meeting {
     _Alignas(SHM_LINE) uint64_t round;
-    _Alignas(SHM_LINE) uint64_t unlinked; /* what a retirer writes: this round's number */
-    _Alignas(SHM_LINE) uint64_t looked;   /* the last round in which the slots were looked at */
-    _Alignas(SHM_LINE) uint64_t over;     /* the last round in which the reader is done */
-    _Alignas(SHM_LINE) uint64_t read;     /* what the reader found in `unlinked` */
-    /* what both write: the reader's stores wait for these lines, and `ctr` behind them */
+    _Alignas(SHM_LINE) uint64_t unlinked; /* written by the retirer: number of this round */
+    _Alignas(SHM_LINE) uint64_t looked;   /* last round in which the retirer looked at the slots */
+    _Alignas(SHM_LINE) uint64_t over;     /* last round that the reader has finished */
+    _Alignas(SHM_LINE) uint64_t read;     /* the value that the reader found in `unlinked` */
+    /* Written by both: the reader's stores wait for these lines, and `ctr` waits behind them. */
     struct {
         _Alignas(SHM_LINE) uint64_t word;
     } busy[BUSY];
-    unsigned slot; /* the reader's, from the first round on */
+    unsigned slot; /* the reader's slot, set in the first round */
 };
 
 static struct meeting *meet;
 
-/* Another process's turn: on a machine with one CPU it has to be let in. */
+/* Waits for the other process. Yields, because on a machine with one CPU the other cannot run
+ * otherwise. */
 static void wait_for(const uint64_t *word, uint64_t value)
 {
     for (int spins = 0; __atomic_load_n(word, __ATOMIC_ACQUIRE) < value; spins++) {
@@ -209,14 +213,15 @@ static void come_online_often(struct shm_actor *actor)
     }
 }
 
-/* The third case of shm/core/grace.h, with the processor's own reordering: who looks at the slots
- * after an unlinking either sees the reader there, or the reader sees the unlinking. */
+/* The third case of shm/core/grace.h, with the processor's own reordering: if a process looks
+ * at the slots after it unlinked, then either it sees the reader there, or the reader sees the
+ * unlinking. */
 void reader_coming_online_sees_what_was_unlinked_or_is_seen(void)
 {
     stage_begin(0);
     meet = mmap(NULL, sizeof(*meet), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (meet == MAP_FAILED)
-        storm_fail("no memory to meet in");
+        storm_fail("no memory for the shared words");
     pid_t pid = stage_start(come_online_often);
     for (uint64_t i = 1; i <= ROUNDS; i++) {
         write_busy(i);
@@ -229,9 +234,9 @@ void reader_coming_online_sees_what_was_unlinked_or_is_seen(void)
         __atomic_store_n(&meet->looked, i, __ATOMIC_RELEASE);
         wait_for(&meet->over, i);
         if (i > 1 && ctr == 0 && meet->read != i)
-            storm_fail("in round %llu a reader came online unseen, and read what was unlinked",
+            storm_fail("in round %llu a reader came online unseen and read what was unlinked",
                        (unsigned long long)i);
     }
-    stage_go_on_to_the_end(pid);
+    stage_continue_to_the_end(pid);
     stage_end();
 }

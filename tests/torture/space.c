@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * No space left on /dev/shm, at each point where the store asks for memory: a clean error, nothing
- * left behind, no SIGBUS, and all is well when there is space again. A small file system is
- * mounted over /dev/shm, for this program alone; and fallocate() is made to fail by itself.
+ * No space is left on /dev/shm, at each point where the store asks for memory. The tests expect a
+ * clean error, nothing left behind, no SIGBUS, and normal service as soon as there is space again.
+ * The program mounts a small file system over /dev/shm that only it sees, and also makes
+ * fallocate() fail.
  */
 #include "tests/torture/space.h"
 
@@ -31,7 +32,8 @@ static unsigned entries(const char *path)
     return count - 2;
 }
 
-/* Every page below the arena's end has memory of its own: else reading it now is SIGBUS. */
+/* Reads every page below the arena's end. Each must have memory; otherwise the read raises
+ * SIGBUS. */
 static void touch_all(void)
 {
     const volatile uint64_t *at = (const volatile uint64_t *)(uintptr_t)SHM_BASE;
@@ -66,12 +68,12 @@ static int teardown(void **state)
 static void need_mounts(void)
 {
     if (!space_mounts) {
-        print_message("no right to mount anything, not even in a user namespace\n");
+        print_message("not permitted to mount, not even in a user namespace\n");
         skip();
     }
 }
 
-/* Large bodies until the store refuses. @return how many went in */
+/* Inserts large bodies until the store refuses. @return how many were inserted */
 static uint64_t fill(struct fixture *f, uint64_t from, int expected)
 {
     uint64_t n = from;
@@ -82,7 +84,7 @@ static uint64_t fill(struct fixture *f, uint64_t from, int expected)
     return n - from;
 }
 
-/* The table works, as far as it needs no more memory. */
+/* The table still works for everything that needs no more memory. */
 static void check_reads(struct fixture *f, uint64_t users)
 {
     struct shm_snapshot snapshot;
@@ -126,7 +128,7 @@ static void check_creation(struct fixture *f, int rc, unsigned fds, bool enough)
         assert_int_equal(shm_store_unlink(f->name, &f->fault), SHM_OK);
     } else {
         if (rc != SHM_ESPACE)
-            fail_msg("creation returns %d: %s", rc, f->fault.text);
+            fail_msg("creation returned %d: %s", rc, f->fault.text);
         assert_non_null(strstr(f->fault.text, "No space left"));
     }
     assert_int_equal(entries("/dev/shm"), 0);
@@ -134,7 +136,7 @@ static void check_creation(struct fixture *f, int rc, unsigned fds, bool enough)
     assert_int_equal(space_used(), 0);
 }
 
-/* Page by page, from one to enough. */
+/* Tries each size, page by page, from one page to enough. */
 static void creation_in_too_little_space_leaves_nothing(void **state)
 {
     struct fixture *f = *state;
@@ -150,13 +152,13 @@ static void creation_in_too_little_space_leaves_nothing(void **state)
         refused += rc != SHM_OK;
         enough = rc == SHM_OK;
         if (enough)
-            size += 100 * PAGE; /* from here on it is all the same */
+            size += 100 * PAGE; /* larger sizes behave alike */
     }
     assert_true(enough);
     assert_true(refused > 100);
 }
 
-/* fallocate's call number n fails, for each n. */
+/* Makes call number n of fallocate fail, for each n. */
 static void creation_without_an_allocation_leaves_nothing(void **state)
 {
     struct fixture *f = *state;
@@ -197,12 +199,12 @@ static void full_dev_shm_refuses_inserts_and_serves_reads(void **state)
     fixture_close(f);
     assert_int_equal(fixture_reopen(f), SHM_OK);
     users_insert(f->actor, 0, 50, 10);
-    space_set_size(space_used() + (5 << 20)); /* grows some, not by whole steps */
+    space_set_size(space_used() + (5 << 20)); /* room to grow, but not by whole steps */
     uint64_t users = 50 + fill(f, FIRST, SHM_ESPACE);
     assert_true(users > 500);
     space_set_full();
     check_reads(f, users);
-    /* what others delete makes room, without growth */
+    /* Deletes by other processes make room without growth. */
     delete_some(f, FIRST, 100);
     uint64_t again = fill(f, 2 * FIRST, SHM_ESPACE);
     assert_true(again >= 90);
@@ -225,7 +227,7 @@ static void update_and_delete_in_a_full_dev_shm_are_whole_or_refused(void **stat
     users_insert(f->actor, 0, 50, 10);
     space_set_full();
     uint64_t users = 50 + fill(f, FIRST, SHM_ESPACE);
-    struct shm_snapshot snapshot; /* keeps the old bodies, so that updates need memory */
+    struct shm_snapshot snapshot; /* holds the old bodies, so that updates need memory */
     assert_int_equal(shm_snapshot_begin(f->actor, &snapshot), SHM_OK);
     shm_actor_offline(f->actor);
     int rc = SHM_OK;
@@ -236,7 +238,7 @@ static void update_and_delete_in_a_full_dev_shm_are_whole_or_refused(void **stat
     }
     assert_int_equal(rc, SHM_ESPACE);
     check_reads(f, users);
-    delete_some(f, FIRST, 10); /* needs none */
+    delete_some(f, FIRST, 10); /* needs no memory */
     check_reads(f, users - 10);
     shm_snapshot_end(f->actor, &snapshot);
     for (int i = 0; i < 50; i++)
@@ -246,7 +248,7 @@ static void update_and_delete_in_a_full_dev_shm_are_whole_or_refused(void **stat
     check_reads(f, users - 10);
 }
 
-/* Every call of fallocate that growth makes, failing once and for good. */
+/* Makes each call of fallocate in growth fail, once and permanently. */
 static void growth_without_an_allocation_is_refused_and_works_again(void **state)
 {
     struct fixture *f = *state;
@@ -262,7 +264,8 @@ static void growth_without_an_allocation_is_refused_and_works_again(void **state
         users += went_in;
         next += went_in;
         space_fail_from(n, ENOSPC, true);
-        for (int i = 0; i < 900; i++, next++, users++) { /* 2 MiB and more: one that grows less */
+        /* Needs 2 MiB and more: growth by less than a step. */
+        for (int i = 0; i < 900; i++, next++, users++) {
             int rc = user_insert(f->actor, next, BIG_BODY);
             space_pass_ms(rc == SHM_ESPACE ? REMEMBERED_MS : 0);
             if (rc == SHM_ESPACE)
@@ -273,7 +276,7 @@ static void growth_without_an_allocation_is_refused_and_works_again(void **state
     }
 }
 
-/* As if that were the time. @return how often memory was asked for */
+/* Makes inserts, all of which are refused. @return how often they asked for memory */
 static unsigned refuse(struct fixture *f, unsigned inserts, uint64_t next)
 {
     unsigned before = space_calls();
@@ -308,16 +311,18 @@ static void refused_inserts_ask_for_memory_ten_times_a_second_at_most(void **sta
     unsigned before = space_calls();
     shm_maintain(f->actor);
     quiet += space_calls() - before;
-    int other = in_child(insert_in_another_process, f, (int)next); /* what one found, all know */
+    /* All processes know what one found. */
+    int other = in_child(insert_in_another_process, f, (int)next);
     space_pass_ms(REMEMBERED_MS);
     unsigned again = refuse(f, 100, next);
     space_stop_clock(false);
     assert_int_equal(quiet, 0);
     assert_int_equal(other, 0);
-    assert_true(again >= 1 && again <= 2); /* a step, and the least */
+    /* One for a whole step, one for the least that suffices. */
+    assert_true(again >= 1 && again <= 2);
 }
 
-static void growth_goes_on_100_ms_after_there_is_memory_again(void **state)
+static void growth_resumes_100_ms_after_memory_is_available(void **state)
 {
     struct fixture *f = *state;
     f->config.max_users = 100000;
@@ -327,7 +332,7 @@ static void growth_goes_on_100_ms_after_there_is_memory_again(void **state)
     space_fail_from(1, ENOSPC, false);
     uint64_t next = FIRST + fill(f, FIRST, SHM_ESPACE);
     space_fail_from(0, 0, false);
-    space_pass_ms(-1); /* of the 100 that have passed there */
+    space_pass_ms(-1); /* 1 ms less than the 100 ms that have passed there */
     int early = user_insert(f->actor, next, BIG_BODY);
     space_pass_ms(1);
     int late = user_insert(f->actor, next, BIG_BODY);
@@ -355,7 +360,7 @@ static void no_value_of_the_hint_stops_growth_for_long(void **state)
     }
 }
 
-/* The next owner's tables: it cannot do without. */
+/* The next owner's tables: the owner cannot do without them. */
 static void larger_tables_are_not_refused_for_an_earlier_refusal(void **state)
 {
     struct fixture *f = *state;
@@ -401,9 +406,9 @@ static void join_without_memory_for_its_slot_fails_cleanly(void **state)
         SHM_ESPACE);
     assert_non_null(strstr(f->fault.text, "full"));
     assert_int_equal(shm_control()->slots_ready, SHM_SLOTS_STEP);
-    touch_all(); /* (a verify takes a slot) */
+    touch_all(); /* (a verify uses a slot) */
     user_check(f->actor, 5);
-    if (space_mounts) { /* for good, too */
+    if (space_mounts) { /* permanently, too */
         space_fail_from(0, 0, false);
         space_set_full();
         assert_int_equal(
@@ -437,7 +442,8 @@ static void larger_tables_without_memory_leave_the_segment_as_it_was(void **stat
         f->config.max_users = 1000;
         assert_int_equal(fixture_reopen(f), SHM_OK);
         check_reads(f, 50);
-        space_set_size(space_used() + (3 << 20)); /* and once with some of what it takes */
+        /* Once more, with a part of the memory that it needs. */
+        space_set_size(space_used() + (3 << 20));
     }
     space_set_size((uint64_t)ENOUGH_MB << 20);
     fixture_close(f);
@@ -509,7 +515,7 @@ int main(void)
         TEST(update_and_delete_in_a_full_dev_shm_are_whole_or_refused),
         TEST(growth_without_an_allocation_is_refused_and_works_again),
         TEST(refused_inserts_ask_for_memory_ten_times_a_second_at_most),
-        TEST(growth_goes_on_100_ms_after_there_is_memory_again),
+        TEST(growth_resumes_100_ms_after_memory_is_available),
         TEST(no_value_of_the_hint_stops_growth_for_long),
         TEST(larger_tables_are_not_refused_for_an_earlier_refusal),
         TEST(maintenance_in_a_full_dev_shm_harms_nothing),

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A /dev/shm that has as much room as a test likes, and a fallocate() that fails when it likes. */
+/* Gives tests a /dev/shm of a chosen size and a fallocate() that fails on demand. */
 #ifndef ROSTERD_TESTS_TORTURE_SPACE_H
 #define ROSTERD_TESTS_TORTURE_SPACE_H
 
@@ -7,27 +7,28 @@
 
 #include "tests/shm/support.h"
 
-extern bool space_mounts; /* whether we may mount a /dev/shm of our own */
+extern bool space_mounts; /* whether the process may mount a /dev/shm of its own */
 
-enum { REMEMBERED_MS = 100 }; /* how long a growth that was refused is not tried again */
+enum { REMEMBERED_MS = 100 }; /* after a refusal, growth is not tried again for this long */
 
-/** The monotonic clock goes on by so much at once, beside what passes. */
+/** Advances the monotonic clock by this much at once, in addition to real time. */
 void space_pass_ms(int64_t ms);
-/** It stands still but for space_pass_ms(), or goes again. */
+/** Stops the clock, so that only space_pass_ms() advances it, or lets it run again. */
 void space_stop_clock(bool stop);
 
-/** Mounts one, for this process and its children alone, where that is allowed. */
+/** Mounts the small /dev/shm for this process and its children alone, if the process is
+ * permitted to. */
 void space_enter(void);
-/** The whole file system's size, whatever is in it. Here and below: and a while passes, so that
- * what was refused before is tried again. */
+/** Sets the size of the whole file system, including what is in it. This function and those
+ * below also advance the clock, so that what was refused before is tried again. */
 void space_set_size(uint64_t bytes);
 uint64_t space_used(void);
-/** Nothing is left to take. */
+/** Leaves no free space. */
 void space_set_full(void);
 
-/** fallocate() fails from its call number `call` on, or in that one alone; 0: never. */
+/** Makes fallocate() fail from call number `call` on, or only in that call (`once`); 0: never. */
 void space_fail_from(unsigned call, int error, bool once);
-/** How often it has been called since. */
+/** @return how often fallocate() was called since. */
 unsigned space_calls(void);
 
 #endif

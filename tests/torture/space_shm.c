@@ -51,9 +51,9 @@ void space_stop_clock(bool stop)
 
 /* ---- fallocate() that fails ---- */
 
-static unsigned calls, fail_at; /* fail_at 0: never */
+static unsigned calls, fail_at; /* 0 in fail_at: never fail */
 static int fail_errno;
-static bool fail_once; /* else from that call on */
+static bool fail_once; /* otherwise from that call on */
 
 int __real_fallocate(int fd, int mode, off_t offset, off_t length);
 int __wrap_fallocate(int fd, int mode, off_t offset, off_t length);
@@ -96,7 +96,8 @@ static void write_file(const char *path, const char *text)
     }
 }
 
-/* A mount table of our own: as root at once, else as the root of a user namespace. */
+/* Enters a mount namespace of its own: directly as root, otherwise as the root of a user
+ * namespace. */
 static bool enter_namespace(void)
 {
     char map[64];
@@ -114,14 +115,13 @@ static bool enter_namespace(void)
            mount("tmpfs", "/dev/shm", "tmpfs", 0, "mode=1777") == 0;
 }
 
-/* The whole file system's size, whatever is in it. */
 void space_set_size(uint64_t bytes)
 {
     char options[64];
     space_pass_ms(REMEMBERED_MS);
     snprintf(options, sizeof(options), "size=%llu", (unsigned long long)bytes);
     if (mount("tmpfs", "/dev/shm", "tmpfs", MS_REMOUNT, options) != 0)
-        fail_msg("cannot make /dev/shm %s: %s", options, strerror(errno));
+        fail_msg("cannot mount /dev/shm with %s: %s", options, strerror(errno));
 }
 
 uint64_t space_used(void)
@@ -131,7 +131,6 @@ uint64_t space_used(void)
     return (uint64_t)(st.f_blocks - st.f_bfree) * st.f_frsize;
 }
 
-/* Nothing is left to take. */
 void space_set_full(void)
 {
     space_set_size(space_used() > 0 ? space_used() : SHM_PAGE);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What the processes of the storm have in common. */
+/* Functions that all processes of the storm use. */
 #include "tests/torture/storm.h"
 
 #include <errno.h>
@@ -22,9 +22,9 @@ struct storm *storm;
 struct model storm_model;
 struct shm_store *storm_store;
 
-/* A body says by itself what it is: who reads freed or half-written memory sees it. */
+/* A body describes itself: a process that reads freed or half-written memory notices it. */
 struct body {
-    uint64_t check; /* over all after it */
+    uint64_t check; /* checksum over all fields after it */
     uint32_t length;
     uint32_t writer, op;
     struct model_change is;
@@ -84,16 +84,14 @@ uint32_t storm_key(unsigned key, uint32_t value, uint8_t *out)
 {
     if (key == 1 && value == 0)
         return 0;
-    /* not all of one length */
+    /* Values differ in length. */
     return (uint32_t)sprintf((char *)out, key == 0 ? "user%u.%u" : "mail.%u.%u@example.com", value,
                              storm->key_salt[key][value % (MODEL_IDS + 1)]);
 }
 
 void storm_choose_ids(void)
 {
-    enum {
-        LOW = 8191
-    }; /* the buckets of the smallest table: the secret of the hash is known here */
+    enum { LOW = 8191 }; /* buckets of the smallest table: the secret of the hash is known here */
     uint64_t few = UINT64_C(1) << (2 + storm_random(8));
     for (uint32_t n = 0; n < MODEL_IDS; n++) {
         uint8_t id[SHM_ID_SIZE];
@@ -145,7 +143,7 @@ void storm_read(const struct shm_user *user, struct model_row *row)
 {
     struct body body;
     if (user->body_len < sizeof(body))
-        storm_fail("a body of %u bytes, which nobody wrote", user->body_len);
+        storm_fail("a body of %u bytes, which no writer wrote", user->body_len);
     memcpy(&body, user->body, sizeof(body));
     if (body.length != user->body_len ||
         body.check !=
@@ -215,7 +213,7 @@ void storm_check_acknowledged(void)
             storm_fail("version %llu was acknowledged to writer %u, and the segment is at %llu",
                        (unsigned long long)v, commit->writer, (unsigned long long)version);
         if (commit->count == 0)
-            break; /* nobody came so far */
+            break; /* no writer has come this far */
     }
 }
 
@@ -231,7 +229,7 @@ struct shm_actor *storm_join(enum shm_actor_kind kind, unsigned number)
 void storm_become_tool(enum shm_attach_mode mode)
 {
     struct shm_fault fault;
-    shm_store_close(storm_store); /* this process's part of it */
+    shm_store_close(storm_store); /* closes this process's part of the store */
     if (shm_store_attach(&storm_store, storm_name, mode, storm_key_of, &fault) != SHM_OK)
         storm_fail("a tool cannot attach: %s", fault.text);
     atomic_fetch_add(&storm->tools, 1);

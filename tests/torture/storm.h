@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The kill storm: a supervisor forks writers, readers, followers and a master on one segment and
- * kills them at random moments, one, the master or all. Each process checks all that it
- * sees against a model (model.h); after each round the supervisor checks the whole segment.
+ * The kill storm: a supervisor forks writers, readers, followers and a master on one segment, and
+ * kills them at random moments: one of them, the master or all. Each process checks everything that
+ * it sees against a model (model.h). After each round the supervisor checks the whole segment.
  */
 #ifndef ROSTERD_TESTS_TORTURE_STORM_H
 #define ROSTERD_TESTS_TORTURE_STORM_H
@@ -15,35 +15,39 @@
 
 enum {
     STORM_READERS = 3,
-    /* the workers' numbers; writers and readers first */
-    STORM_TOOL = MODEL_WRITERS + STORM_READERS, /* a reader that may see the next owner come */
+    /* The workers' numbers; writers and readers come first. */
+    /* A reader that may live on until the next owner comes. */
+    STORM_TOOL = MODEL_WRITERS + STORM_READERS,
     STORM_FOLLOWER,
     STORM_MASTER,
     STORM_WORKERS,
 };
 
-/** What all processes of the storm share, beside the segment. */
+/** Shared by all processes of the storm, outside the segment. */
 struct storm {
-    _Atomic int stop; /* leave when you can */
+    _Atomic int stop; /* asks all processes to leave */
     _Atomic int failed;
     char failure[1024];
-    _Atomic pid_t tool; /* who has attached as one and has let go of the owner's descriptor */
-    _Atomic uint64_t beats[STORM_WORKERS]; /* a worker that does not move hangs */
+    /* The process that has attached as a tool and has closed the owner's descriptor. */
+    _Atomic pid_t tool;
+    /* Progress counters: a worker whose counter does not change hangs. */
+    _Atomic uint64_t beats[STORM_WORKERS];
     _Atomic uint32_t ops[MODEL_WRITERS + 1];
-    /* for the summary */
+    /* Counts for the summary. */
     _Atomic uint64_t kills, commits, refusals, busy, lookups, listings, revoked, resyncs;
     _Atomic uint64_t changes_read, attaches, attaches_killed, rounds;
     _Atomic uint64_t verified, careful, tools, full, duplicates;
-    /* chosen for each segment: see storm_choose_ids() */
+    /* Chosen for each segment, see storm_choose_ids(). */
     uint64_t id_salt[MODEL_IDS];
     uint32_t key_salt[SHM_KEYS][MODEL_IDS + 1];
-    bool revokes; /* this segment's snapshots may be revoked: held_max is small */
-    bool large;   /* its bodies are large, so that the arena grows and comes to its bound */
+    bool revokes; /* snapshots of this segment may be revoked: held_max is small */
+    bool large;   /* the bodies are large, so that the arena grows and reaches its limit */
     struct ledger ledger;
 };
 
 extern struct storm *storm;
-/* Each process has its own from its fork on; the supervisor's is brought up to date before. */
+/* Each process has its own model after its fork; the supervisor updates its model before it
+ * forks. */
 extern struct model storm_model;
 extern struct shm_store *storm_store;
 
@@ -51,50 +55,52 @@ extern struct shm_store *storm_store;
 struct storm_op {
     struct model_commit head;
     struct model_change change[SHM_BATCH_MAX];
-    uint64_t noted; /* version that it tried to commit as; 0: it did not */
+    uint64_t noted; /* version that the operation tried to commit; 0: it did not try */
 };
 
 /* ---- storm.c ---- */
 
-uint64_t storm_random(uint64_t below); /* of this process */
+uint64_t storm_random(uint64_t below); /* from this process's random state */
 void storm_seed(uint64_t seed);
 double storm_seconds(void);
 void storm_beat(unsigned worker);
-/** Says what was wrong, once for all processes, and ends this one. */
+/** Prints what was wrong, once for all processes, and ends this process. */
 noreturn void storm_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
-/** Ids and keys that share few buckets, so that chains are long, and many with towers. */
+/** Chooses ids and keys that share few buckets, so that chains are long, and many ids with
+ * towers. */
 void storm_choose_ids(void);
 void storm_id(uint8_t id[SHM_ID_SIZE], uint32_t n);
-/** Its key's bytes, as storm_key_of() has them. @return length */
+/** Writes the bytes of the key's value, as storm_key_of() returns them. @return length */
 uint32_t storm_key(unsigned key, uint32_t value, uint8_t *out);
 shm_key_of storm_key_of;
 uint64_t storm_version(void);
-/** Replays up to this version. */
+/** Replays the ledger up to this version. */
 void storm_replay(struct model *model, uint64_t version);
-/** The body of the op's user i. @return its length */
+/** Writes the body of the operation's user i. @return its length */
 uint32_t storm_body(uint8_t bytes[SHM_BODY_MAX], const struct storm_op *op, size_t i);
-/** Fails where a version after the segment's was acknowledged to its writer. */
+/** Fails if a writer got an acknowledgement for a version that the segment does not have. */
 void storm_check_acknowledged(void);
-/** Reads a body, wherever it lies, and fails where it is not what some writer wrote. */
+/** Reads a body at any address, and fails if no writer wrote it like this. */
 void storm_read(const struct shm_user *user, struct model_row *row);
 bool storm_same(const struct model_row *a, const struct model_row *b);
-const char *storm_row_text(const struct model_row *row); /* one of four static buffers */
-/** To be called after the fork: attaches anew, as a tool does. */
+const char *storm_row_text(const struct model_row *row); /* returns one of four static buffers */
+/** Attaches again, as a tool does. Call it after the fork. */
 void storm_become_tool(enum shm_attach_mode mode);
 /** Checks the live segment, as shm-inspect verify does. */
 void storm_verify_live(void);
-/** A new process: joins nothing by itself. Dies with its parent. */
+/** Forks a process that joins no slot by itself and dies with its parent. */
 pid_t storm_fork(void);
 struct shm_actor *storm_join(enum shm_actor_kind kind, unsigned number);
 
 /* ---- storm_writer.c ---- */
 
 extern struct storm_op storm_op;
-/** The library's hook: notes commits, and delays the holder of the writer lock now and then. */
+/** Hook of the library: notes commits, and sometimes delays the holder of the writer lock. */
 void storm_hook(const char *point);
 void storm_op_begin(uint32_t writer, enum shm_change_kind kind);
 void storm_op_add(uint32_t id, uint32_t name, uint32_t email, int32_t amount);
-/** Does it until the store has a lock to spare, checks the answer; @return it */
+/** Repeats the operation until the store's lock is free, and checks the answer. @return the
+ * answer */
 int storm_op_do(struct shm_actor *actor);
 noreturn void storm_writer(unsigned worker);
 
@@ -102,65 +108,70 @@ noreturn void storm_writer(unsigned worker);
 
 noreturn void storm_reader(unsigned worker);
 noreturn void storm_tool(unsigned worker);
-/** What was found by id (key -1) or key is what the model has at a version from its own to now. */
+/** Checks that a user found by id (key -1) or by key is in the model at some version from the
+ * model's up to the current one. */
 void storm_check_found(int key, uint32_t value, const struct model_row *found);
-/** The library's hook: a reader that is slow inside its section, and inside the calls. */
+/** Hook of the library: makes a reader slow inside its read section, and inside the calls. */
 void storm_dawdle(const char *point);
 
-/** One listing from a snapshot, which may rest between its parts. */
+/** Starts a listing from a snapshot. It may rest between its parts. */
 void storm_list_begin(struct shm_actor *actor);
-bool storm_list_some(uint32_t steps); /* false: it has ended */
+bool storm_list_some(uint32_t steps); /* @return false: the listing has ended */
 void storm_list_end(struct shm_actor *actor);
-/** All users, and each by id and by keys, are as the model has them at this version. */
+/** Checks all users against the model at this version, in a listing, by id and by keys. */
 void storm_check_table(struct shm_actor *actor);
 
 /* ---- storm_others.c ---- */
 
-/** Once, all users and some of them by id, as shm-inspect does. */
+/** Lists all users and looks some of them up by id, once, as shm-inspect does. */
 void storm_read_carefully(void);
 noreturn void storm_follower(unsigned worker);
 noreturn void storm_master(unsigned worker);
-/** A follower's place: number i of the commit after `version` comes next. */
+/** A follower's position: change number i of the commit after `version` comes next. */
 struct storm_place {
     struct shm_follower follower;
     uint64_t version;
     uint32_t i;
 };
-void storm_follow_begin(struct shm_actor *actor, struct storm_place *place); /* from now on */
-void storm_follow(struct shm_actor *actor, struct storm_place *place);       /* all that there is */
-/** What the feed's ring has are the last commits, in their order. */
+/* Follows from now on. */
+void storm_follow_begin(struct shm_actor *actor, struct storm_place *place);
+/* Reads all changes that there are. */
+void storm_follow(struct shm_actor *actor, struct storm_place *place);
+/** Checks that the feed's ring holds the last commits in their order. */
 void storm_check_feed(struct shm_actor *actor);
 
 /* ---- storm_check.c ---- */
 
-/** Beside the processes that are there: all is as the model has it and every byte accounted for;
- * what was retired is freed, for nobody holds it. */
+/** Checks the segment while its processes are alive: everything is as in the model, every byte
+ * is accounted for, and everything retired gets freed, because no process holds it. */
 void storm_check(void);
 
 /* ---- storm_owner.c ---- */
 
-extern char storm_name[64]; /* of the segment */
-/** A new one, with the accounts in it. */
+extern char storm_name[64]; /* name of the segment */
+/** Creates a new segment with the accounts in it. */
 void storm_open(uint64_t max_users, unsigned unique, uint64_t snapshot_max_bytes);
-/** The same with some size, keys and cap; the one before is removed. */
+/** Creates a new segment of random size, keys and cap, and removes the previous one. */
 void storm_new_segment(void);
-/** Owners come, are killed in it, and one stays, who may want other tables. All others but the tool
- * have ended.
- * @param known nothing is under way, so the model knows what the next owner finds */
+/**
+ * Owners attach and are killed while they do; the last one stays and may want other tables. All
+ * other processes but the tool have ended.
+ * @param known no operation is under way, so the model knows what the next owner finds
+ */
 void storm_attach_again(bool known);
 
-/* ---- storm_kill.c, storm_scenes.c, storm_commits.c: what storm_main.c runs, in a process of its
- * own ---- */
+/* ---- storm_kill.c, storm_scenes.c, storm_commits.c: scenes, which storm_main.c runs in a
+ * process of their own ---- */
 
 struct storm_options {
-    uint64_t kills; /* enough for a storm */
-    double seconds; /* and no longer than that; 0: as long as it takes */
+    uint64_t kills; /* kills after which the storm ends */
+    double seconds; /* longest duration; 0: unlimited */
     uint64_t seed;
 };
 extern struct storm_options storm_options;
-/** The tool's process, or 0. */
+/** @return the tool's process, or 0. */
 pid_t storm_tool_pid(void);
-/** A tool that lives on has the owner's descriptor until it has attached by itself. */
+/** Waits for the tool: it keeps the owner's descriptor until it has attached by itself. */
 void storm_wait_for_tool(void);
 void storm_storm(void);
 void owner_killed_while_it_creates_leaves_nothing_or_all(void);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What has to hold when a round is over and whoever was in it has left or is dead. */
+/* What must hold at the end of a round, when each of its processes has left or is dead. */
 #include "tests/torture/storm.h"
 
 #include <stdio.h>
@@ -29,7 +29,7 @@ static void verify(const char *when, bool reclaimed)
         storm_fail("verify %s: %s; %llu faults, first: %s", when, shm_strerror(rc),
                    (unsigned long long)report.faults, text);
     if (report.users != storm_model.users)
-        storm_fail("verify %s counts %llu users, and there are %llu", when,
+        storm_fail("verify %s counts %llu users instead of %llu", when,
                    (unsigned long long)report.users, (unsigned long long)storm_model.users);
     uint64_t arena = control->arena_end - SHM_BASE - SHM_ARENA_AT;
     if (report.bytes_used + report.bytes_free + report.bytes_tables != arena)
@@ -43,7 +43,7 @@ static void verify(const char *when, bool reclaimed)
                    (unsigned long long)report.users);
 }
 
-/* Nobody reads and nobody has a snapshot: what was retired has to go. */
+/* No process reads or has a snapshot: everything retired must be freed. */
 static void reclaim(struct shm_actor *actor)
 {
     const struct shm_control *control = shm_control();
@@ -52,26 +52,27 @@ static void reclaim(struct shm_actor *actor)
         shm_maintain(actor);
         shm_actor_offline(actor);
         if (storm_seconds() > until)
-            storm_fail("reclaim stands: %llu bodies retired, %llu unlinked, %llu held by pins",
-                       (unsigned long long)control->retired.count,
-                       (unsigned long long)control->unlinked.count,
-                       (unsigned long long)control->held_count);
+            storm_fail(
+                "reclaim makes no progress: %llu bodies retired, %llu unlinked, %llu held by pins",
+                (unsigned long long)control->retired.count,
+                (unsigned long long)control->unlinked.count,
+                (unsigned long long)control->held_count);
         usleep(200);
     }
     if (control->retired.bytes + control->unlinked.bytes + control->held_bytes != 0)
-        storm_fail("nothing is retired, and it has %llu bytes",
+        storm_fail("nothing is retired, but %llu bytes are counted",
                    (unsigned long long)(control->retired.bytes + control->unlinked.bytes +
                                         control->held_bytes));
 }
 
 static void check(void)
 {
-    /* a dead writer's sealed commit is one, from here on */
+    /* From here on, a dead writer's sealed commit counts as committed. */
     (void)shm_actor_reap(storm_store);
     struct shm_actor *actor = storm_join(SHM_ACTOR_MASTER, 0);
     storm_check_acknowledged();
     storm_replay(&storm_model, storm_version());
-    verify("with what the dead left", false);
+    verify("before reclaim", false);
     storm_check_table(actor);
     storm_check_feed(actor);
     reclaim(actor);
@@ -80,7 +81,7 @@ static void check(void)
     shm_actor_leave(actor);
 }
 
-/* In a process of its own: a broken table may make it crash or hang. */
+/* Runs in a process of its own, because a broken table may make it crash or hang. */
 void storm_check(void)
 {
     int status;

@@ -12,7 +12,7 @@
 #include "shm/error.h"
 #include "shm/store.h"
 
-/* ---- writers that die or stop within a commit ---- */
+/* ---- dead writers ---- */
 
 static enum shm_change_kind the_kind;
 
@@ -33,7 +33,7 @@ static const struct {
 };
 enum { POINTS = sizeof(points) / sizeof(*points) };
 
-/* A delete has no list calls: the replay of its log is all. */
+/* A delete makes no list calls: the replay of its log does everything. */
 static bool comes_to(enum shm_change_kind kind, const char *point)
 {
     return kind != SHM_DELETED || strstr(point, "published") == NULL;
@@ -83,7 +83,7 @@ static void check_table(struct shm_actor *actor)
     storm_check_table(actor);
 }
 
-void half_a_commit_is_seen_by_nobody(void)
+void half_a_commit_is_never_seen(void)
 {
     static const char *const within[] = {"sealed", "published", "half replayed"};
     stage_begin(0);
@@ -95,8 +95,8 @@ void half_a_commit_is_seen_by_nobody(void)
             stage_signal_at(within[i], SIGSTOP);
             pid_t pid = stage_start_until_stopped(commit_to_the_point);
             stage_signal_at(NULL, 0);
-            stage_go_on_to_the_end(stage_start(check_table));
-            stage_go_on_to_the_end(pid);
+            stage_continue_to_the_end(stage_start(check_table));
+            stage_continue_to_the_end(pid);
             storm_check();
             if (the_kind == SHM_CREATED)
                 stage_must_commit(SHM_DELETED, STAGE_FIRST + STAGE_SOME, STAGE_SOME);
@@ -114,13 +114,13 @@ static int by_value(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
-/* Of lookups of all kinds, in us. */
+/* The 99th percentile of the duration of lookups of all kinds, in microseconds. */
 static double lookup_p99(void)
 {
     enum { LOOKUPS = 20000 };
     static double took[LOOKUPS];
     void (*hook)(const char *point) = shm_test_hook;
-    shm_test_hook = NULL; /* it dawdles */
+    shm_test_hook = NULL; /* the hook would slow it down */
     for (uint32_t i = 0; i < LOOKUPS; i++) {
         struct shm_user user;
         uint8_t id[SHM_ID_SIZE];
@@ -149,10 +149,10 @@ static void insert_while_stopped(void)
     for (int i = 0; i < TRIES; i++) {
         int rc = shm_users_insert(stage_actor, &user, 1, NULL);
         if (rc != SHM_EBUSY)
-            storm_fail("a write beside a stopped lock holder: %s", shm_strerror(rc));
+            storm_fail("a write with a stopped lock holder returned: %s", shm_strerror(rc));
     }
-    if (storm_seconds() - from > TRIES * 0.02) /* 50 us each, on a machine that has other work */
-        storm_fail("a write waits for a stopped lock holder: %d took %.3f s", (int)TRIES,
+    if (storm_seconds() - from > TRIES * 0.02) /* 50 us each on an idle machine */
+        storm_fail("writes wait for a stopped lock holder: %d of them took %.3f s", (int)TRIES,
                    storm_seconds() - from);
     shm_actor_offline(stage_actor);
 }
@@ -174,8 +174,8 @@ void lock_holder_stopped_delays_no_reader(void)
                        " %.1f us",
                        before, within[i], during);
         insert_while_stopped();
-        stage_go_on_to_the_end(stage_start(check_table));
-        stage_go_on_to_the_end(pid);
+        stage_continue_to_the_end(stage_start(check_table));
+        stage_continue_to_the_end(pid);
         storm_check();
     }
     stage_end();

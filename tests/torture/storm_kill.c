@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The storm itself: who is started, and who is killed when. */
+/* The storm itself: which processes are started, and which are killed when. */
 #include "tests/torture/storm.h"
 
 #include <math.h>
@@ -20,9 +20,9 @@ struct storm_options storm_options;
 static struct {
     pid_t pid;
     bool stopped;
-    double go_on; /* when a stopped one is continued */
+    double go_on; /* when to continue it after a stop */
     uint64_t beats;
-    double beaten; /* when beats last changed */
+    double beaten; /* when its beats last changed */
 } workers[STORM_WORKERS];
 
 /* ---- processes ---- */
@@ -98,7 +98,7 @@ static void stop_one(unsigned i)
     workers[i].go_on = storm_seconds() + (double)storm_random(60) / 1000;
 }
 
-static void continue_those_due(double now)
+static void continue_due_processes(double now)
 {
     for (unsigned i = 0; i < STORM_WORKERS; i++) {
         if (workers[i].pid == 0 || !workers[i].stopped || workers[i].go_on > now)
@@ -109,7 +109,7 @@ static void continue_those_due(double now)
     }
 }
 
-/* Somebody who failed, crashed or hangs. */
+/* Looks for a process that failed, crashed or hangs. */
 static void look_after(double now)
 {
     for (unsigned i = 0; i < STORM_WORKERS; i++) {
@@ -149,7 +149,7 @@ static void start_missing(void)
             start(i);
 }
 
-/* More processes than there are slots yet: some die while they make slots. */
+/* Starts more processes than there are slots: some die while they create slots. */
 static void crowd(void)
 {
     enum { CROWD = SHM_SLOTS_STEP + 4 };
@@ -170,7 +170,7 @@ static void crowd(void)
         kill(pids[i], SIGKILL);
         waitpid(pids[i], &status, 0);
         if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGKILL)
-            storm_fail("one of a crowd ended with wait status %#x", (unsigned)status);
+            storm_fail("a process of the crowd ended with wait status %#x", (unsigned)status);
         atomic_fetch_add(&storm->kills, 1);
     }
 }
@@ -181,11 +181,11 @@ static void strike(void)
     if (what == 99) {
         crowd();
     } else if (what < 3) {
-        continue_those_due(INFINITY); /* it would be waited for */
+        continue_due_processes(INFINITY); /* the check would wait for a stopped process */
         kill_all_but(storm_random(2) == 0 ? STORM_TOOL : STORM_WORKERS);
         storm_attach_again(false);
     } else if (what < 15) {
-        /* one that holds the writer lock delays the others, no more */
+        /* A stopped holder of the writer lock only delays the others. */
         stop_one((unsigned)storm_random(STORM_WORKERS));
     } else {
         unsigned victims[3], count = what < 85 ? 1 : 3;
@@ -202,7 +202,7 @@ static void end_round(void)
         kill_all();
     } else {
         atomic_store(&storm->stop, 1);
-        continue_those_due(INFINITY);
+        continue_due_processes(INFINITY);
         for (unsigned left = STORM_WORKERS; left > 0; usleep(1000)) {
             look_after(storm_seconds());
             left = 0;
@@ -223,7 +223,8 @@ static bool enough(double started)
 
 static void run_round(double started)
 {
-    static const uint64_t pauses[] = {2000, 8000, 8000, 30000}; /* us, at most, between kills */
+    /* Longest pause between kills, in microseconds. */
+    static const uint64_t pauses[] = {2000, 8000, 8000, 30000};
     uint64_t pause_us = pauses[storm_random(4)];
     uint64_t kills = atomic_load(&storm->kills) + KILLS_A_ROUND;
     uint64_t commits = atomic_load(&storm->commits);
@@ -231,7 +232,7 @@ static void run_round(double started)
         start_missing();
         usleep((useconds_t)storm_random(pause_us));
         double now = storm_seconds();
-        continue_those_due(now);
+        continue_due_processes(now);
         look_after(now);
         strike();
     }

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Runs scenes and the storm, each in a process of its own, and says what came of it in the format
- * of cmocka, which tests/tally.py counts:
+ * Runs the scenes and the storm, each in a process of its own, and prints the results in cmocka's
+ * format, which tests/tally.py counts:
  *   storm [--kills N] [--seconds N] [--seed N] [--keep] [NAME...]    no NAME: all
- * With --until-caught, which is for a library with a fault built in, it ends with the first
- * failure.
+ * With --until-caught, meant for a library with a fault built in, it ends at the first failure.
  */
 #include "tests/torture/storm.h"
 
@@ -49,7 +48,7 @@ static uint64_t number(const char *text)
 
 static char path[300]; /* of the segment */
 
-/* Interrupted: those in the storm die with us, and the segment goes. */
+/* On a signal: the storm's processes die with this one, and the segment is removed. */
 static void on_signal(int signal)
 {
     if (!keep)
@@ -68,7 +67,7 @@ static struct storm *share(void)
     return at;
 }
 
-/* Waits for the scene, and for all that it forked: nothing may outlive it. */
+/* Waits for the scene and for all processes that it forked: none may outlive the scene. */
 static int wait_for(pid_t pid, double seconds)
 {
     double until = storm_seconds() + seconds;
@@ -91,7 +90,7 @@ static void say_why(int status)
     if (atomic_load(&storm->failed) == 2)
         printf("%s\n", storm->failure);
     else if (WIFSIGNALED(status))
-        printf("the scene %s\n", WTERMSIG(status) == SIGKILL ? "did not end" : "crashed");
+        printf("the scene's process %s\n", WTERMSIG(status) == SIGKILL ? "did not end" : "crashed");
     else
         printf("the scene ended with status %d\n", WEXITSTATUS(status));
 }
@@ -189,7 +188,7 @@ int main(int argc, char **argv)
     int failed = 0;
     parse(argc, argv);
     prctl(PR_SET_CHILD_SUBREAPER, 1);
-    if (!keep) /* mutants crash by the dozen */
+    if (!keep) /* no core files: mutants crash dozens of times */
         setrlimit(RLIMIT_CORE, &(struct rlimit){0});
     snprintf(storm_name, sizeof(storm_name), "/rosterd-storm-%ld", (long)getpid());
     if (shm_file_path(path, storm_name, NULL) != SHM_OK)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Who else is in the storm: followers of the feed, tools that read carefully, and the master. */
+/* The other processes of the storm: followers of the feed, tools that read carefully, and the
+ * master. */
 #include "tests/torture/storm.h"
 
 #include <string.h>
@@ -84,7 +85,7 @@ void storm_follow_begin(struct shm_actor *actor, struct storm_place *place)
     place->version = storm_version();
     place->i = 0;
     if (shm_feed_follow(actor, &place->follower, place->version) != SHM_OK)
-        storm_fail("the feed has lost what follows now");
+        storm_fail("the feed has lost the current changes");
 }
 
 void storm_check_feed(struct shm_actor *actor)
@@ -93,12 +94,13 @@ void storm_check_feed(struct shm_actor *actor)
     uint64_t changes = 0;
     while (place.version > 0) {
         changes += ledger_commit(&storm->ledger, place.version)->count;
-        if (changes + 2 * SHM_BATCH_MAX > SHM_FEED_SIZE) /* the ring has one before, too */
+        /* The ring may also hold an older commit. */
+        if (changes + 2 * SHM_BATCH_MAX > SHM_FEED_SIZE)
             break;
         place.version--;
     }
     if (shm_feed_follow(actor, &place.follower, place.version) != SHM_OK)
-        storm_fail("the feed has lost what followed version %llu",
+        storm_fail("the feed has lost the changes after version %llu",
                    (unsigned long long)place.version);
     storm_follow(actor, &place);
     if (place.version != storm_version())
@@ -107,7 +109,7 @@ void storm_check_feed(struct shm_actor *actor)
     shm_actor_offline(actor);
 }
 
-/* ---- as shm-inspect reads ---- */
+/* ---- reading as shm-inspect does ---- */
 
 static void read_record(const struct shm_record *record, struct model_row *row)
 {
@@ -131,11 +133,12 @@ static void find_carefully(struct shm_reader *reader, struct shm_record *record)
     if (rc == SHM_OK)
         read_record(record, &row);
     else if (rc != SHM_ENOENT)
-        storm_fail("a careful lookup: %s", rc == SHM_ECORRUPT ? fault.text : shm_strerror(rc));
+        storm_fail("a careful lookup failed: %s",
+                   rc == SHM_ECORRUPT ? fault.text : shm_strerror(rc));
     storm_check_found(-1, n, &row);
 }
 
-/* All users of one version, whoever reads. */
+/* Lists all users of one version. */
 static void list_carefully(struct shm_reader *reader, struct shm_record *record)
 {
     static struct model at;
@@ -144,7 +147,8 @@ static void list_carefully(struct shm_reader *reader, struct shm_record *record)
     uint32_t n = 0;
     int rc = shm_reader_begin(reader, 0, &fault);
     if (rc != SHM_OK)
-        storm_fail("a careful listing: %s", rc == SHM_ECORRUPT ? fault.text : shm_strerror(rc));
+        storm_fail("a careful listing failed: %s",
+                   rc == SHM_ECORRUPT ? fault.text : shm_strerror(rc));
     storm_replay(&storm_model, shm_reader_version(reader));
     at = storm_model;
     uint32_t count = model_order(&at, order);
@@ -171,7 +175,7 @@ void storm_read_carefully(void)
     struct shm_reader *reader;
     struct shm_fault fault;
     if (shm_reader_open(&reader, storm_store, &fault) != SHM_OK)
-        storm_fail("a careful reader: %s", fault.text);
+        storm_fail("a careful reader failed: %s", fault.text);
     if (shm_reader_unprotected(reader) != NULL)
         storm_fail("a careful reader is unprotected: %s", shm_reader_unprotected(reader));
     for (uint64_t n = storm_random(10); n > 0; n--)
@@ -187,7 +191,7 @@ void storm_master(unsigned worker)
 {
     struct shm_actor *actor = storm_join(SHM_ACTOR_MASTER, worker);
     shm_test_hook = storm_hook;
-    storm_op.head.count = 0; /* it commits nothing */
+    storm_op.head.count = 0; /* the master commits nothing */
     while (atomic_load(&storm->stop) == 0) {
         storm_beat(worker);
         unsigned ms = shm_maintain(actor);

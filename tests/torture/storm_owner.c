@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The owners of the storm's segment: each takes over what the killed ones left. */
+/* The owners of the storm's segment: each takes over what the killed owners left. */
 #include "tests/torture/storm.h"
 
 #include <signal.h>
@@ -19,7 +19,8 @@ static struct shm_config config;
 
 /* ---- the segment ---- */
 
-/* A tool that reads the old tables is waited for, a second: on a busy machine that is not long. */
+/* Opens the store. The owner waits a second for a tool that reads the old tables; on a busy
+ * machine that is short. */
 static int open_store(struct shm_store **store, struct shm_fault *fault)
 {
     enum { TRIES = 10 };
@@ -36,9 +37,9 @@ static void reopen(int expected)
 {
     struct shm_fault fault;
     int rc = open_store(&storm_store, &fault);
-    if (rc == SHM_ELIMIT && storm->large) { /* no room for larger tables: so as it was */
+    if (rc == SHM_ELIMIT && storm->large) { /* no room for larger tables: open it as it was */
         config.max_users = storm_model.max_users;
-        config.unique = 0; /* one that was killed may have dropped an index: its room is used */
+        config.unique = 0; /* a killed owner may have dropped an index and its room may be used */
         rc = open_store(&storm_store, &fault);
         expected = SHM_OK;
     }
@@ -54,7 +55,7 @@ static void reopen(int expected)
     atomic_fetch_add(&storm->attaches, 1);
 }
 
-/* The first users: all that is ever added to the sum of amounts. */
+/* Creates the first users. Their amounts are the total; nothing is ever added to it. */
 static void create_accounts(void)
 {
     struct shm_actor *actor = storm_join(SHM_ACTOR_MASTER, 0);
@@ -94,7 +95,8 @@ void storm_open(uint64_t max_users, unsigned unique, uint64_t snapshot_max_bytes
     create_accounts();
 }
 
-/* The next owner wants another size or other keys. What the killed ones wanted does not count. */
+/* Chooses another size or other keys for the next owner. What killed owners wanted does not
+ * matter. */
 static void want_another_table(bool keys)
 {
     if (storm_random(2) == 0)
@@ -134,7 +136,7 @@ static void attach_and_die(uint64_t within_us)
     int status;
     waitpid(pid, &status, 0);
     if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGKILL)
-        storm_fail("who attached ended with wait status %#x", (unsigned)status);
+        storm_fail("the attaching process ended with wait status %#x", (unsigned)status);
     atomic_fetch_add(&storm->kills, 1);
     atomic_fetch_add(&storm->attaches_killed, 1);
 }
@@ -167,7 +169,7 @@ void storm_attach_again(bool known)
     reopen(SHM_OK);
 }
 
-/* Creating it goes through the same calls. */
+/* Creation goes through the same calls as attaching. */
 void owner_killed_while_it_creates_leaves_nothing_or_all(void)
 {
     enum { TIMES = 100 };
@@ -182,7 +184,7 @@ void owner_killed_while_it_creates_leaves_nothing_or_all(void)
         if (access(path, F_OK) != 0)
             continue;
         made++;
-        reopen(SHM_OK); /* checks all of it */
+        reopen(SHM_OK); /* checks the whole segment */
         if (storm_version() != 0 || shm_control()->users != 0)
             storm_fail("a new segment is not empty");
         storm_verify_live();

@@ -11,7 +11,7 @@
 #include "shm/error.h"
 #include "shm/table/cursor.h"
 
-enum { LISTINGS = SHM_PINS + 2 }; /* at once, of one reader: mostly fewer */
+enum { LISTINGS = SHM_PINS + 2 }; /* listings at once per reader; mostly fewer */
 
 /* ---- lookups ---- */
 
@@ -26,7 +26,6 @@ static const struct model_row *expected_row(int key, uint32_t value)
     return key < 0 ? &storm_model.row[value] : model_by_key(&storm_model, (unsigned)key, value);
 }
 
-/* What was found is what the model has at some version from its own up to now. */
 void storm_check_found(int key, uint32_t value, const struct model_row *found)
 {
     uint64_t from = storm_model.version, to = storm_version();
@@ -76,7 +75,7 @@ static void lookup(struct shm_actor *actor, int key, uint32_t value)
     }
     storm_check_found(key, value, &row);
     if (rc == SHM_OK && storm_random(16) == 0) {
-        usleep((useconds_t)storm_random(2000)); /* inside the read section */
+        usleep((useconds_t)storm_random(2000)); /* stays in the read section */
         storm_read(&user, &row);
     }
     atomic_fetch_add(&storm->lookups, 1);
@@ -84,13 +83,13 @@ static void lookup(struct shm_actor *actor, int key, uint32_t value)
 
 /* ---- listings ---- */
 
-/* A snapshot, and what it has to show. */
+/* A snapshot and the users that it must show. */
 struct listing {
     bool open;
     struct shm_snapshot snapshot;
     struct shm_cursor cursor;
     uint32_t count, next;
-    bool whole; /* nothing was left out: the sum has to be right */
+    bool whole; /* no user was skipped: the sum must be right */
     int64_t sum;
     uint16_t order[MODEL_IDS];
     struct model at;
@@ -99,7 +98,7 @@ struct listing {
 static void listing_begin(struct shm_actor *actor, struct listing *listing)
 {
     int rc = shm_snapshot_begin(actor, &listing->snapshot);
-    if (rc == SHM_EPINS) /* those of the last that still hold something: see snapshot.c */
+    if (rc == SHM_EPINS) /* ended snapshots that still hold memory use pins: see snapshot.c */
         return;
     if (rc != SHM_OK)
         storm_fail("a snapshot returns \"%s\"", shm_strerror(rc));
@@ -123,15 +122,15 @@ static void listing_end(struct shm_actor *actor, struct listing *listing)
 static void check_end(const struct listing *listing)
 {
     if (listing->next != listing->count)
-        storm_fail("a listing at version %llu ends after %u of %u users; next is %s",
+        storm_fail("a listing at version %llu ends after %u of %u users; the next would be %s",
                    (unsigned long long)listing->at.version, listing->next, listing->count,
                    storm_row_text(&listing->at.row[listing->order[listing->next]]));
     if (listing->whole && listing->sum != MODEL_SUM)
-        storm_fail("the amounts of a listing at version %llu make %lld and not %d",
+        storm_fail("the amounts of a listing at version %llu add up to %lld, not %d",
                    (unsigned long long)listing->at.version, (long long)listing->sum, MODEL_SUM);
 }
 
-/* As a worker does: where there are others to pass, it gives up its turn now and then. */
+/* Steps as a worker does: from time to time it passes its turn to others. */
 static int step(struct listing *listing, struct shm_user *user)
 {
     int rc, settled = SHM_EMORE;
@@ -177,7 +176,8 @@ static bool listing_step(struct listing *listing)
     return true;
 }
 
-/* As the next page does: by token, also of a user who is gone since. */
+/* Continues as the next page of a listing does: by token, also for a user that was deleted
+ * since. */
 static void listing_seek(struct shm_actor *actor, struct listing *listing)
 {
     uint32_t id = (uint32_t)storm_random(MODEL_IDS);
@@ -236,7 +236,7 @@ static void look_up_some(struct shm_actor *actor)
 static struct shm_actor *leave_and_join(struct shm_actor *actor, unsigned worker,
                                         struct listing *listings)
 {
-    shm_actor_leave(actor); /* ends its snapshots, too */
+    shm_actor_leave(actor); /* also ends its snapshots */
     for (unsigned i = 0; i < LISTINGS; i++)
         listings[i].open = false;
     return storm_join(SHM_ACTOR_WORKER, worker);
@@ -280,14 +280,14 @@ void storm_reader(unsigned worker)
 void storm_tool(unsigned worker)
 {
     storm_become_tool(SHM_ATTACH_READ);
-    /* what the next owner will allow, it cannot know */
+    /* The tool cannot know which keys the next owner makes unique. */
     storm_model.unique = 0;
     storm_model.max_users = UINT64_MAX;
     atomic_store(&storm->tool, getpid());
     read_on(worker);
 }
 
-/* ---- one at a time, for scenes and after a round ---- */
+/* ---- single listings, for scenes and for the check after a round ---- */
 
 static struct listing the_listing;
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Scenes of readers, of the dead and of followers; and the list of all. */
+/* Scenes of readers, dead processes and followers; and the list of all scenes. */
 #include "tests/torture/storm_stage.h"
 
 #include <signal.h>
@@ -19,7 +19,7 @@ static void read_and_rest_in_section(struct shm_actor *actor)
     uint8_t id[SHM_ID_SIZE];
     storm_id(id, STAGE_FIRST);
     if (shm_user_find(actor, id, &user) != SHM_OK)
-        storm_fail("the first user is not there");
+        storm_fail("the first user was not found");
     storm_read(&user, &before);
     raise(SIGSTOP);
     storm_read(&user, &after);
@@ -35,7 +35,7 @@ static void reader_stopped_in_its_section_is_waited_for(void)
     stage_churn(30);
     if (shm_control()->retired.count == 0)
         storm_fail("a stopped reader was not waited for");
-    stage_go_on_to_the_end(pid);
+    stage_continue_to_the_end(pid);
     stage_end();
 }
 
@@ -49,15 +49,16 @@ static void pass_by_and_rest(struct shm_actor *actor)
         storm_fail("a deleted user was found");
 }
 
-/* It came after the delete, so the user may leave the lists; but it stands on it. */
-static void user_whom_a_reader_passes_by_is_not_freed_under_it(void)
+/* The reader came after the delete, so the user may be unlinked from the lists; but the
+ * reader's position is that user. */
+static void user_under_a_reader_is_not_freed(void)
 {
     stage_begin(0);
     stage_must_commit(SHM_DELETED, STAGE_FIRST,
-                      1); /* too few for the writer to reclaim by itself */
+                      1); /* too few for the writer to reclaim on its own */
     pid_t pid = stage_start_until_stopped(pass_by_and_rest);
     stage_reclaim(20);
-    stage_go_on_to_the_end(pid);
+    stage_continue_to_the_end(pid);
     stage_end();
 }
 
@@ -75,7 +76,7 @@ static void resting_listing_shows_its_version(void)
     stage_begin(0);
     pid_t pid = stage_start_until_stopped(list_and_rest);
     stage_churn(30);
-    stage_go_on_to_the_end(pid);
+    stage_continue_to_the_end(pid);
     stage_end();
 }
 
@@ -96,7 +97,7 @@ static void snapshot_stopped_before_its_pin_shows_its_version(void)
     kill(pid, SIGCONT);
     stage_wait_until_stopped(pid);
     stage_churn(10);
-    stage_go_on_to_the_end(pid);
+    stage_continue_to_the_end(pid);
     stage_end();
 }
 
@@ -107,7 +108,7 @@ static void list_till_revoked(struct shm_actor *actor)
     shm_actor_offline(actor);
     raise(SIGSTOP);
     stage_signal_at("reading",
-                    SIGSTOP); /* in the next step, after it saw that the snapshot stands */
+                    SIGSTOP); /* in the next step, after it saw that the snapshot is valid */
     storm_list_end(actor);
     if (atomic_load(&storm->revoked) != 1)
         storm_fail("the listing was not revoked");
@@ -120,12 +121,12 @@ static void listing_revoked_in_a_step_reads_nothing_freed(void)
     stage_must_commit(SHM_UPDATED, 0, MODEL_ACCOUNTS); /* too few to be reclaimed at once */
     kill(pid, SIGCONT);
     stage_wait_until_stopped(pid);
-    stage_churn(10); /* past the cap, now */
-    stage_go_on_to_the_end(pid);
+    stage_churn(10); /* exceeds the cap */
+    stage_continue_to_the_end(pid);
     stage_end();
 }
 
-/* ---- the dead ---- */
+/* ---- dead processes ---- */
 
 static void hold_all_and_rest(struct shm_actor *actor)
 {
@@ -139,7 +140,7 @@ static void pin_and_rest(struct shm_actor *actor)
     raise(SIGSTOP);
 }
 
-static void the_dead_hold_nothing_up(void)
+static void dead_processes_delay_nothing(void)
 {
     enum { DEAD = 10 };
     pid_t pid[DEAD];
@@ -155,7 +156,7 @@ static void the_dead_hold_nothing_up(void)
         storm_check();
     }
     if (shm_control()->slots_ready != SHM_SLOTS_STEP)
-        storm_fail("the slots of the dead are not used again");
+        storm_fail("the slots of dead processes are not reused");
     stage_end();
 }
 
@@ -165,11 +166,11 @@ static void follow_half_an_entry(struct shm_actor *actor)
 {
     struct storm_place place;
     storm_follow_begin(actor, &place);
-    raise(SIGSTOP); /* there is something to follow when it goes on */
+    raise(SIGSTOP); /* there are changes to follow when it continues */
     stage_signal_at("half copied", SIGSTOP);
     storm_follow(actor, &place);
     if (atomic_load(&storm->resyncs) != 1)
-        storm_fail("a follower that was overtaken went on");
+        storm_fail("an overtaken follower continued");
     storm_follow(actor, &place);
 }
 
@@ -184,42 +185,42 @@ static void follower_overtaken_by_the_ring_notices(void)
         stage_must_commit(SHM_UPDATED, 0, STAGE_FIRST);
         stage_reclaim(1);
     }
-    stage_go_on_to_the_end(pid);
+    stage_continue_to_the_end(pid);
     stage_end();
 }
 
 const struct storm_scene storm_scenes[] = {
     {"reader_stopped_in_its_section_is_waited_for", reader_stopped_in_its_section_is_waited_for},
-    {"user_whom_a_reader_passes_by_is_not_freed_under_it",
-     user_whom_a_reader_passes_by_is_not_freed_under_it},
+    {"user_under_a_reader_is_not_freed", user_under_a_reader_is_not_freed},
     {"resting_listing_shows_its_version", resting_listing_shows_its_version},
     {"snapshot_stopped_before_its_pin_shows_its_version",
      snapshot_stopped_before_its_pin_shows_its_version},
     {"listing_revoked_in_a_step_reads_nothing_freed",
      listing_revoked_in_a_step_reads_nothing_freed},
-    {"listing_behind_hundreds_of_pins_shows_its_version",
-     listing_behind_hundreds_of_pins_shows_its_version},
+    {"listing_with_hundreds_of_older_pins_shows_its_version",
+     listing_with_hundreds_of_older_pins_shows_its_version},
     {"pin_stored_between_two_looks_is_seen", pin_stored_between_two_looks_is_seen},
     {"reader_between_a_version_and_its_token_is_waited_for",
      reader_between_a_version_and_its_token_is_waited_for},
-    {"half_a_pin_keeps_nothing", half_a_pin_keeps_nothing},
+    {"half_stored_pin_holds_nothing", half_stored_pin_holds_nothing},
     {"reader_coming_online_sees_what_was_unlinked_or_is_seen",
      reader_coming_online_sees_what_was_unlinked_or_is_seen},
     {"listing_revoked_before_its_section_reads_nothing_freed",
      listing_revoked_before_its_section_reads_nothing_freed},
-    {"the_dead_hold_nothing_up", the_dead_hold_nothing_up},
+    {"dead_processes_delay_nothing", dead_processes_delay_nothing},
     {"commit_of_a_dead_writer_is_whole_or_not_at_all",
      commit_of_a_dead_writer_is_whole_or_not_at_all},
-    {"half_a_commit_is_seen_by_nobody", half_a_commit_is_seen_by_nobody},
+    {"half_a_commit_is_never_seen", half_a_commit_is_never_seen},
     {"lock_holder_stopped_delays_no_reader", lock_holder_stopped_delays_no_reader},
     {"follower_overtaken_by_the_ring_notices", follower_overtaken_by_the_ring_notices},
-    {"body_given_to_another_under_a_reader_is_not_taken_for_his",
-     body_given_to_another_under_a_reader_is_not_taken_for_his},
+    {"body_reused_for_another_user_is_not_returned_by_a_lookup",
+     body_reused_for_another_user_is_not_returned_by_a_lookup},
     {"owner_killed_while_it_creates_leaves_nothing_or_all",
      owner_killed_while_it_creates_leaves_nothing_or_all},
     {"table_that_a_late_reader_knows_is_not_freed", table_that_a_late_reader_knows_is_not_freed},
-    {"growth_that_comes_late_takes_nothing_back", growth_that_comes_late_takes_nothing_back},
-    {"owner_whose_file_was_replaced_serves_it_not", owner_whose_file_was_replaced_serves_it_not},
+    {"late_growth_never_shrinks_the_arena", late_growth_never_shrinks_the_arena},
+    {"owner_whose_file_was_replaced_refuses_to_serve_it",
+     owner_whose_file_was_replaced_refuses_to_serve_it},
     {"killed_at_random_they_lose_nothing_acknowledged", storm_storm},
     {0},
 };

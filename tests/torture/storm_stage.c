@@ -15,7 +15,7 @@
 void (*shm_test_hook)(const char *point);
 struct shm_actor *stage_actor;
 
-/* ---- processes that stop or die somewhere ---- */
+/* ---- processes that stop or die at a point ---- */
 
 static const char *the_point;
 static int the_signal;
@@ -29,7 +29,6 @@ static void stage_hook(const char *point)
     }
 }
 
-/* In a child: it gets this signal when it comes to the point. */
 void stage_signal_at(const char *point, int signal)
 {
     the_point = point;
@@ -54,7 +53,7 @@ void stage_wait_until_stopped(pid_t pid)
 {
     int status;
     if (waitpid(pid, &status, WUNTRACED) != pid || !WIFSTOPPED(status))
-        storm_fail("the process did not come to \"%s\": wait status %#x",
+        storm_fail("the process did not reach \"%s\": wait status %#x",
                    the_point != NULL ? the_point : "", (unsigned)status);
 }
 
@@ -65,7 +64,7 @@ pid_t stage_start_until_stopped(void (*run)(struct shm_actor *actor))
     return pid;
 }
 
-void stage_go_on_to_the_end(pid_t pid)
+void stage_continue_to_the_end(pid_t pid)
 {
     int status;
     kill(pid, SIGCONT);
@@ -102,7 +101,8 @@ void stage_must_commit(enum shm_change_kind kind, uint32_t from, uint32_t count)
 {
     int rc = stage_commit(stage_actor, kind, from, count);
     if (rc != SHM_OK)
-        storm_fail("kind %d of %u users: %s", (int)kind, count, shm_strerror(rc));
+        storm_fail("a write of kind %d of %u users returned: %s", (int)kind, count,
+                   shm_strerror(rc));
 }
 
 void stage_begin(uint64_t snapshot_max_bytes)
@@ -121,7 +121,6 @@ void stage_reclaim(int times)
     }
 }
 
-/* All users change, come and go, and what that frees is used again. */
 void stage_churn(int times)
 {
     for (int i = 0; i < times; i++) {

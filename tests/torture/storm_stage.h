@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The stage of a scene: what a storm meets now and then, brought about on purpose. Processes stop
- * or die at the library's points, while others do what would hurt them if the store did not wait.
+ * The stage of a scene: provokes on purpose what the storm meets by chance. Processes stop or die
+ * at the library's points, while others do what would harm them if the store did not wait.
  */
 #ifndef ROSTERD_TESTS_TORTURE_STORM_STAGE_H
 #define ROSTERD_TESTS_TORTURE_STORM_STAGE_H
@@ -10,51 +10,51 @@
 
 enum { STAGE_FIRST = MODEL_WRITERS * MODEL_ACCOUNTS, STAGE_SOME = 64 };
 
-extern struct shm_actor *stage_actor; /* the scene's own process */
+extern struct shm_actor *stage_actor; /* actor of the scene's own process */
 
-/** A segment with all accounts and STAGE_SOME users from id STAGE_FIRST on. */
+/** Creates a segment with all accounts, and with STAGE_SOME users from id STAGE_FIRST on. */
 void stage_begin(uint64_t snapshot_max_bytes);
-/** Checks it, as after a round of the storm. */
+/** Checks the segment, as after a round of the storm. */
 void stage_end(void);
 
-/** In a child, or in the parent before the fork: it gets this signal where it comes to the point
- * of the library. NULL: no more. */
+/** Makes the process get this signal when it reaches the point of the library. Call it in a
+ * child, or in the parent before the fork. NULL: no point any more. */
 void stage_signal_at(const char *point, int signal);
-/** A process that joins, runs and leaves. */
+/** Starts a process that joins, runs the function and leaves. */
 pid_t stage_start(void (*run)(struct shm_actor *actor));
 pid_t stage_start_until_stopped(void (*run)(struct shm_actor *actor));
 void stage_wait_until_stopped(pid_t pid);
 void stage_wait_until_killed(pid_t pid);
-/** Continues it; it has to end without a fault. */
-void stage_go_on_to_the_end(pid_t pid);
+/** Continues the process, which must end without a failure. */
+void stage_continue_to_the_end(pid_t pid);
 
-/** One write of the users with these ids, as the model has them. */
+/** Writes the users with these ids once, as the model has them. @return the store's answer */
 int stage_commit(struct shm_actor *actor, enum shm_change_kind kind, uint32_t from, uint32_t count);
 void stage_must_commit(enum shm_change_kind kind, uint32_t from, uint32_t count);
 void stage_reclaim(int times);
-/** All users change, some come and go, and what that frees is used again. */
+/** Updates all users, creates and deletes some; the memory that this frees is reused. */
 void stage_churn(int times);
 
 /* scenes_pins.c */
-void listing_behind_hundreds_of_pins_shows_its_version(void);
+void listing_with_hundreds_of_older_pins_shows_its_version(void);
 void pin_stored_between_two_looks_is_seen(void);
 void reader_between_a_version_and_its_token_is_waited_for(void);
-void half_a_pin_keeps_nothing(void);
+void half_stored_pin_holds_nothing(void);
 void reader_coming_online_sees_what_was_unlinked_or_is_seen(void);
 
 /* storm_commits.c */
 void commit_of_a_dead_writer_is_whole_or_not_at_all(void);
-void half_a_commit_is_seen_by_nobody(void);
+void half_a_commit_is_never_seen(void);
 void lock_holder_stopped_delays_no_reader(void);
 
 /* scenes_page.c */
 void listing_revoked_before_its_section_reads_nothing_freed(void);
 /* scenes_chains.c */
-void body_given_to_another_under_a_reader_is_not_taken_for_his(void);
+void body_reused_for_another_user_is_not_returned_by_a_lookup(void);
 
 /* scenes_attach.c */
 void table_that_a_late_reader_knows_is_not_freed(void);
-void growth_that_comes_late_takes_nothing_back(void);
-void owner_whose_file_was_replaced_serves_it_not(void);
+void late_growth_never_shrinks_the_arena(void);
+void owner_whose_file_was_replaced_refuses_to_serve_it(void);
 
 #endif

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The writers of the storm: each notes what it is about to commit, and checks what it is told. */
+/* The writers of the storm: each notes what it is about to commit, and checks the answers that
+ * it gets. */
 #include "tests/torture/storm.h"
 
 #include <stdlib.h>
@@ -16,7 +17,8 @@ struct storm_op storm_op;
 
 /* ---- noting commits ---- */
 
-/* The version that the transaction in the log will make; 0: none, it is housekeeping. */
+/* The version that the transaction in the log will commit; 0: none, the transaction is
+ * housekeeping. */
 static uint64_t version_in_log(void)
 {
     const struct shm_log *log = shm_log();
@@ -38,7 +40,7 @@ static void note(uint64_t version)
     if (storm_op.noted != 0)
         storm_fail("one call committed twice: %llu and %llu", (unsigned long long)storm_op.noted,
                    (unsigned long long)version);
-    /* a dead writer's unfinished attempt at this version is overwritten */
+    /* A dead writer's unfinished attempt at this version is overwritten. */
     if (atomic_load(&commit->acknowledged) == version)
         storm_fail("version %llu was acknowledged to writer %u and is lost",
                    (unsigned long long)version, commit->writer);
@@ -103,32 +105,33 @@ static int call(struct shm_actor *actor, struct shm_conflict *conflict)
     }
 }
 
-/* It was told OK: its commit is what the segment has of that version. */
+/* The store answered OK: the segment must have this commit at that version. */
 static void check_done(void)
 {
     struct model_commit *commit = ledger_commit(&storm->ledger, storm_op.noted);
     if (storm_op.noted == 0)
-        storm_fail("writer %u was told OK and nothing was committed", storm_op.head.writer);
+        storm_fail("writer %u got OK, but nothing was committed", storm_op.head.writer);
     if (storm_version() < storm_op.noted)
         storm_fail("version %llu is acknowledged, the segment is at %llu",
                    (unsigned long long)storm_op.noted, (unsigned long long)storm_version());
     if (commit->writer != storm_op.head.writer || commit->op != storm_op.head.op)
-        storm_fail("version %llu of writer %u is acknowledged, and lost",
+        storm_fail("version %llu of writer %u is acknowledged, but lost",
                    (unsigned long long)storm_op.noted, storm_op.head.writer);
     atomic_store(&commit->acknowledged, storm_op.noted);
     atomic_fetch_add(&storm->commits, 1);
     storm_replay(&storm_model, storm_version());
 }
 
-/* It was refused: at some version between the call and its return that was right. */
+/* The store refused: the refusal must have been right at some version between the call and its
+ * return. */
 static void check_refused(int rc, const struct shm_conflict *conflict)
 {
     uint64_t from = storm_model.version, to = storm_version();
     if (storm_op.noted != 0)
-        storm_fail("writer %u was told \"%s\" and version %llu was committed", storm_op.head.writer,
+        storm_fail("writer %u got \"%s\", but version %llu was committed", storm_op.head.writer,
                    shm_strerror(rc), (unsigned long long)storm_op.noted);
     atomic_fetch_add(&storm->refusals, 1);
-    if (rc == SHM_ELIMIT && storm->large) { /* snapshots keep it full */
+    if (rc == SHM_ELIMIT && storm->large) { /* snapshots keep the arena full */
         atomic_fetch_add(&storm->full, 1);
         return;
     }
@@ -169,7 +172,8 @@ int storm_op_do(struct shm_actor *actor)
 
 /* ---- what to write ---- */
 
-/* Up to `want` different users of [from, from + count) who are there, or not. */
+/* Picks up to `want` different users of [from, from + count) that exist (there) or do not exist
+ * (!there). */
 static uint32_t pick(uint32_t *out, uint32_t want, uint32_t from, uint32_t count, bool there)
 {
     uint32_t n = 0, at = (uint32_t)storm_random(count);
@@ -191,8 +195,8 @@ static uint32_t batch_size(void)
                                               : 2 + storm_random(SHM_BATCH_MAX - 1));
 }
 
-/* Moves amounts between this writer's own accounts: nobody else writes them, so what the
- * model says of them is what the segment has. */
+/* Moves amounts between this writer's own accounts. No other process writes them, so the
+ * model's amounts are those of the segment. */
 static void transfer(uint32_t writer)
 {
     uint32_t id[SHM_BATCH_MAX], want = 2 + (uint32_t)storm_random(14);
@@ -255,7 +259,7 @@ static void shared_update(uint32_t writer, bool wrong)
         if (storm_random(2) == 0 && (storm_model.unique & 1) != 0)
             last->name = (last->name + 1) % MODEL_IDS;
         else if (count < SHM_BATCH_MAX)
-            storm_op_add(last->id, last->name, last->email, 0); /* twice */
+            storm_op_add(last->id, last->name, last->email, 0); /* the same user twice */
     }
 }
 
@@ -299,8 +303,8 @@ void storm_writer(unsigned worker)
         storm_become_tool(SHM_ATTACH_WRITE);
     struct shm_actor *actor = storm_join(SHM_ACTOR_WORKER, worker);
     shm_test_hook = storm_hook;
-    /* The last one with this number may have died in a commit: it is finished first, for
-     * what this writer's accounts hold follows from it. */
+    /* The previous writer with this number may have died in a commit. That commit is finished
+     * first, because the contents of this writer's accounts depend on it. */
     while (shm_writer_lock(storm_store) != SHM_OK)
         usleep(100);
     shm_writer_unlock();

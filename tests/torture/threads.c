@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Readers, writers, a housekeeper and a follower, as threads of one process: not what a server
- * does, but what --with-sanitizer=thread can watch. Every access of one to what another writes is
- * ordered by what ThreadSanitizer knows (locks, atomics), or it says so.
+ * Runs readers, writers, a housekeeper and a follower as threads of one process. A server does not
+ * do this, but --with-sanitizer=thread can watch it: ThreadSanitizer reports each access to memory
+ * that another thread writes unless it is ordered by something that it knows (locks, atomics).
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -23,11 +23,12 @@
 #include "shm/store.h"
 
 enum {
-    USERS = 2000, /* a half of them there at any time */
+    USERS = 2000, /* half of them exist at any time */
     WRITERS = 2,
     READERS = 3,
     BATCH = 8,
-    LARGE = 25, /* more users, with bodies as large as can be: they come, change and go together */
+    /* More users, with the largest bodies; they are created, updated and deleted together. */
+    LARGE = 25,
     BODY = 48,
     ROUND_MS = 1500, /* TORTURE_THREADS_MS */
 };
@@ -38,14 +39,15 @@ static struct shm_store *store;
 static bool stopping;
 static uint64_t commits, lookups, listed, followed, snapshots_lost;
 
-/* The copy that a verify makes of a live segment reads what writers are changing: what they
- * changed is marked, and copied again when they have ended (shm/verify/live.c). */
+/* The copy that a verify makes of a live segment reads words while writers change them. The
+ * verifier marks what they changed and copies it again when they have ended
+ * (shm/verify/live.c). */
 const char *__tsan_default_suppressions(void);
 const char *__tsan_default_suppressions(void)
 {
     return "race:copy_range\n";
 }
-/* Long enough to say who read it. */
+/* A history long enough to name the reader of a race. */
 const char *__tsan_default_options(void);
 const char *__tsan_default_options(void)
 {
@@ -92,7 +94,8 @@ static uint32_t key_of(unsigned key, const uint8_t *body, uint32_t body_len, uin
     return 8;
 }
 
-/* Its number, and a value over all the rest: a torn one shows. */
+/* Makes a body of the user's number and of one value repeated in all the rest, so that a torn
+ * body shows. */
 static void make_body(uint8_t *body, uint32_t len, uint64_t n, uint64_t value)
 {
     memset(body, (int)(value & 0xff), len);
@@ -105,7 +108,7 @@ static void check_user(const struct shm_user *user)
     memcpy(&n, user->body, sizeof(n));
     memcpy(&id, user->id + 8, sizeof(id));
     must(user->body_len == BODY || user->body_len == SHM_BODY_MAX, "a body's length is torn");
-    must(n == id && n < USERS + LARGE, "a user is somebody else");
+    must(n == id && n < USERS + LARGE, "a user is another user");
     for (unsigned i = 9; i < user->body_len; i++)
         must(user->body[i] == user->body[8], "a body is torn");
 }
@@ -124,7 +127,7 @@ static void write_some(struct shm_actor *actor, uint64_t *random)
 {
     struct shm_new_user users[LARGE];
     uint8_t bodies[LARGE][SHM_BODY_MAX], ids[LARGE][SHM_ID_SIZE];
-    bool large = random_next(random) % 8 == 0; /* is copied before the lock is taken */
+    bool large = random_next(random) % 8 == 0; /* the batch is copied before the lock is taken */
     uint64_t n = large ? USERS : random_next(random) % (USERS - BATCH);
     uint64_t value = random_next(random);
     size_t many = large ? LARGE : 1 + random_next(random) % BATCH;
@@ -179,7 +182,7 @@ static void look_up(struct shm_actor *actor, uint64_t n)
     count(&lookups);
 }
 
-/* Rests offline in the middle; twice the same. */
+/* Lists a snapshot twice and rests offline in between; both listings must be the same. */
 static void list(struct shm_actor *actor, uint64_t *random)
 {
     struct shm_snapshot snapshot;
@@ -206,7 +209,7 @@ static void list(struct shm_actor *actor, uint64_t *random)
     if (rc == SHM_EREVOKED)
         count(&snapshots_lost);
     else
-        must(seen[0] == seen[1], "a snapshot has changed");
+        must(seen[0] == seen[1], "a snapshot changed");
     shm_snapshot_end(actor, &snapshot);
     shm_actor_offline(actor);
     count(&listed);
@@ -237,7 +240,7 @@ static void *run_follower(void *data)
     while (!stopped()) {
         int rc = shm_feed_next(actor, &follower, &change);
         if (rc == SHM_OK) {
-            must(change.version >= last, "the feed goes back");
+            must(change.version >= last, "the feed went backwards");
             last = change.version;
             count(&followed);
         } else if (rc == SHM_ERESYNC) {
@@ -253,7 +256,7 @@ static void *run_follower(void *data)
     return NULL;
 }
 
-/* As shm-inspect lists. */
+/* Lists users as shm-inspect does. */
 static void *run_tool(void *data)
 {
     static struct shm_record record;
@@ -273,7 +276,7 @@ static void *run_tool(void *data)
         shm_reader_close(reader);
         usleep(1000);
     }
-    must(seen > 0, "the careful reader has seen nobody");
+    must(seen > 0, "the careful reader saw no user");
     return NULL;
 }
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Included in front of every file by --with-sanitizer=thread: liburcu's stores are
- * volatile ones and its exchange is inline assembly, of which ThreadSanitizer knows
- * nothing. Here they are the builtins that mean the same.
+ * --with-sanitizer=thread includes this header before every file. liburcu's stores are volatile
+ * accesses and its exchange is inline assembly, which ThreadSanitizer does not understand. This
+ * header replaces them with builtins of the same meaning.
  */
 #ifndef ROSTERD_TESTS_TORTURE_TSAN_H
 #define ROSTERD_TESTS_TORTURE_TSAN_H

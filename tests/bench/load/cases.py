@@ -1,31 +1,31 @@
 # SPDX-License-Identifier: MIT
-"""What a load test sends: each kind of call, and what must come back of it."""
+"""The calls of a load test: each kind of call, and the expected reply."""
 import dataclasses
 import json
 
-PAGE, BATCH, CHAT = 50, 100, 50  # messages of a listing, a batch, a conversation
+PAGE, BATCH, CHAT = 50, 100, 50  # messages per listing, batch, conversation
 UNKNOWN_ID = "00000000-0000-4000-8000-000000000000"
-# Calls of a step, in relation to the other methods.
+# Calls per step, relative to the other methods.
 WEIGHTS = {"GetUser": 100, "CreateUser": 5, "ListUsers": 20, "BatchCreateUsers": 0.1, "Chat": 10}
 
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """One method with a request that never changes, so that the reply's size is known."""
+    """One method with a request that never changes, so that the size of its reply is known."""
     name: str
     method: str
     requests: list
-    replies: int      # messages of one call's reply
-    reply_bytes: int  # of one call, length prefixes included
+    replies: int      # messages in the reply to one call
+    reply_bytes: int  # bytes of that reply, including length prefixes
     code: str = "OK"
 
     def body(self):
-        """The request as a recorded HTTP/2 body."""
+        """Returns the request as a recorded HTTP/2 body."""
         texts = [request.SerializeToString() for request in self.requests]
         return b"".join(b"\0" + len(text).to_bytes(4, "big") + text for text in texts)
 
     def json(self):
-        """The request as ghz reads it: by the names of the .proto."""
+        """Returns the request as ghz reads it: with the field names of the .proto file."""
         objects = [{field.name: value for field, value in request.ListFields()}
                    for request in self.requests]
         return json.dumps(objects if self.method in ("BatchCreateUsers", "Chat") else objects[0])
@@ -36,12 +36,12 @@ def wire_size(messages):
 
 
 def make_cases(pb, stub, seconds):
-    """Makes each call once, over a client that nobody here wrote, to see what a reply is."""
+    """Makes each call once, with an independent client (grpcio), to learn the size of its reply."""
     first = stub.CreateUser(pb.CreateUserRequest(username="load", email="load@example.com"),
                             timeout=seconds)
     creations = [pb.CreateUserRequest(username=f"load{i:04}", email=f"load{i:04}@example.com",
                                       password="secret") for i in range(BATCH)]
-    stub.BatchCreateUsers(iter(creations), timeout=seconds)  # so that a page is full
+    stub.BatchCreateUsers(iter(creations), timeout=seconds)  # fills a page
     page = list(stub.ListUsers(pb.ListUsersRequest(page_size=PAGE), timeout=seconds))
     words = [pb.ChatMessage(user_id="load", text=f"message {i:04}") for i in range(CHAT)]
     chat = list(stub.Chat(iter(words), timeout=seconds))
@@ -65,5 +65,5 @@ def make_cases(pb, stub, seconds):
 
 
 def users_made(base):
-    """How many users a step of `base` calls, times the weights, leaves in the table."""
+    """Returns how many users a step of `base` calls, times the weights, creates in the table."""
     return base * (WEIGHTS["CreateUser"] + WEIGHTS["BatchCreateUsers"] * (BATCH - 1))

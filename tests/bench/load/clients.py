@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The load clients: each runs one step and tells what it saw of it."""
+"""The load clients: each runs one step and reports what it observed."""
 import json
 import os
 import re
@@ -19,7 +19,8 @@ class Result:
 
 
 def run(argv, tick):
-    """The program's output; tick() is told the last line of it about five times a second."""
+    """Returns the program's output. About five times a second, tick() gets the last line of the
+    output."""
     env = {key: value for key, value in os.environ.items() if not key.lower().endswith("_proxy")}
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
         process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=out, stderr=err, env=env)
@@ -40,9 +41,10 @@ def run(argv, tick):
 
 
 class H2load:
-    """nghttp2's: sees HTTP alone, so its bytes are checked against what the replies must have."""
+    """nghttp2's load client. It knows only HTTP, so the bytes that it counts are compared with the
+    expected size of the replies."""
     name = "h2load"
-    levels = [(1, 1), (4, 32), (16, 100)]  # connections, streams on each
+    levels = [(1, 1), (4, 32), (16, 100)]  # connections, streams per connection
 
     def __init__(self, address, folder, _proto):
         self.address, self.folder = address, folder
@@ -87,7 +89,7 @@ class H2load:
 
 
 class Ghz:
-    """A gRPC client in Go: sees the status of every call."""
+    """A gRPC load client in Go. It sees the status of every call."""
     name = "ghz"
     levels = [(1, 1), (4, 8), (8, 12)]
 

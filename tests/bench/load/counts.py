@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The server's own counts of its calls, as shm-inspect reads them."""
+"""The server's own counters of its calls, read with shm-inspect."""
 import collections
 import json
 import re
@@ -18,12 +18,12 @@ class Counts:
         run = subprocess.run(self.argv + [command], stdout=subprocess.PIPE,
                              stderr=subprocess.PIPE, text=True, timeout=30)
         if run.returncode != 0:
-            raise SystemExit(f"{run.stderr.strip()}\n(the server's counts are read from its "
+            raise SystemExit(f"{run.stderr.strip()}\n(the server's counters are read from its "
                              "segment: run this on its machine, with its --segment NAME)")
         return json.loads(run.stdout)
 
     def read(self):
-        """{(method, code): calls, (method, "received" or "sent"): messages}"""
+        """Returns {(method, code): calls, (method, "received" or "sent"): messages}."""
         seen = collections.Counter()
         for name, value in self.ask("stats").items():
             if match := HANDLED.fullmatch(name):
@@ -33,9 +33,9 @@ class Counts:
         return seen
 
     def grown(self, before, expected, seconds=3.0):
-        """[] where the counts have grown by exactly what is expected, else what differs. A call is
-        counted at its end, which may come a moment after its client has the reply; what is over
-        the expected never goes away."""
+        """Returns [] if the counters have grown by exactly what is expected, otherwise what
+        differs. The server counts a call at its end, which may come a moment after the client
+        has the reply; a count above the expected one never goes down again."""
         deadline = time.monotonic() + seconds
         while True:
             after = self.read()
@@ -48,7 +48,7 @@ class Counts:
             if over or time.monotonic() > deadline:
                 break
             time.sleep(0.05)
-        return [f"the server counts {growth.get(key, 0)} {' '.join(key)}, sent were "
-                f"{expected.get(key, 0)}"
+        return [f"the server counts {growth.get(key, 0)} {' '.join(key)}, but "
+                f"{expected.get(key, 0)} were sent"
                 for key in sorted(growth.keys() | expected.keys())
                 if growth.get(key, 0) != expected.get(key, 0)]

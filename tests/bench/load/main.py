@@ -1,11 +1,11 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
-"""Loads a running rosterd with all five calls at several concurrencies.
+"""Loads a running rosterd with all five calls at several levels of concurrency.
 
-Every reply is checked: by the client's own count and bytes, by the server's
-counts of calls and messages, which must grow by exactly what was sent, and by a
-client beside it that looks into its replies. Nobody else may use the server
-meanwhile. The users it creates stay in the table.
+Every reply is checked in three ways. The load client counts replies and bytes. The server's
+counters of calls and messages must grow by exactly what was sent. A second client makes calls
+during the load and checks the contents of their replies. Nothing else may use the server
+meanwhile. The users that the load creates stay in the table.
 """
 import argparse
 import collections
@@ -25,9 +25,9 @@ from verifier import SECONDS, Verifier
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 PROTO = ROOT / "proto" / "user_service.proto"
-BASE_CALLS = {"h2load": 2000, "ghz": 200}  # x weight: the calls of a step at full concurrency
-SHARES = (0.05, 0.5, 1.0)  # of them, at the three levels of concurrency
-VERIFIER_USERS = 20_000  # room for what the verifying client creates
+BASE_CALLS = {"h2load": 2000, "ghz": 200}  # times weight: calls of a step at full concurrency
+SHARES = (0.05, 0.5, 1.0)  # share of these calls at each of the three levels of concurrency
+VERIFIER_USERS = 20_000  # room for the users that the verifying client creates
 
 
 def import_stubs(folder):
@@ -73,7 +73,7 @@ class Load:
 
     def tick(self, label, text):
         if sys.stdout.isatty():
-            print(f"\r{label} {text:>6}  {self.verifier.verified} replies verified beside it\x1b[K",
+            print(f"\r{label} {text:>6}  {self.verifier.verified} replies verified meanwhile\x1b[K",
                   end="", flush=True)
 
     def step(self, case, calls, level):

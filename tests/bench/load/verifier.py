@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A client that makes all five calls beside the load, and looks at every byte of the replies."""
+"""A client that makes all five calls during the load, and checks every byte of the replies."""
 import collections
 import threading
 import time
@@ -8,11 +8,12 @@ import grpc
 
 from cases import PAGE, UNKNOWN_ID
 
-SECONDS = 30  # for one call, under whatever load
+SECONDS = 30  # deadline of one call, under any load
 
 
 class Verifier:
-    """Runs in a thread between start() and stop(); counts what the server must have counted."""
+    """Runs in a thread between start() and stop(). Counts the calls and messages that the server
+    must have counted."""
 
     def __init__(self, pb, stub, first, page):
         self.pb, self.stub, self.first, self.page = pb, stub, first, page
@@ -37,7 +38,7 @@ class Verifier:
 
     def run(self):
         checks = [self.get, self.get_unknown, self.create, self.list, self.batch, self.chat]
-        # a whole round at least, also beside a load that is over in no time
+        # At least one whole round, even if the load is over very soon.
         for check in checks:
             self.try_one(check)
         while not self.stopping.is_set() and len(self.faults) < 10:
@@ -67,7 +68,7 @@ class Verifier:
     def get_unknown(self):
         try:
             user = self.stub.GetUser(self.pb.GetUserRequest(id=UNKNOWN_ID), timeout=SECONDS)
-            return f"a user that is not there: {user}"
+            return f"a user that does not exist: {user}"
         except grpc.RpcError as error:
             if error.code() != grpc.StatusCode.NOT_FOUND:
                 raise
@@ -81,7 +82,7 @@ class Verifier:
             username=name, email=f"{name}@example.com", password="secret"), timeout=SECONDS)
         self.count("CreateUser", 1, 1)
         if (user.username, user.email, list(user.roles)) != (name, f"{name}@example.com", ["user"]):
-            return f"another user than asked for: {user}"
+            return f"not the requested user: {user}"
         again = self.stub.GetUser(self.pb.GetUserRequest(id=user.id), timeout=SECONDS)
         self.count("GetUser", 1, 1)
         return None if again == user else f"created was {user}, there is {again}"
@@ -110,4 +111,4 @@ class Verifier:
             return f"another echo: {replies}"
         late = [reply for reply in replies if reply.user_id != "server" or
                 abs(reply.timestamp / 1000 - time.time()) > SECONDS]
-        return f"not from the server of now: {late}" if late else None
+        return f"from before this run: {late}" if late else None

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The least that a server can do on this machine: epoll, read a request of
- * REQUEST bytes, write REPLY bytes.
+ * The minimum that a server can do on this machine: wait in epoll, read a request of REQUEST bytes,
+ * write REPLY bytes.
  * Usage: echo_server PORT REQUEST REPLY
  */
 #include <arpa/inet.h>
@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 enum { BUFFER = 65536 };
-static size_t pending[1024]; /* bytes of a request that came, by descriptor */
+static size_t pending[1024]; /* bytes of the current request received so far, by descriptor */
 
 static void accept_one(int epoll, int listener)
 {

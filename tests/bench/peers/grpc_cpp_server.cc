@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// The peer that rosterd is measured against: the same five calls on gRPC C++'s
-// callback API over an in-memory table, written as its documentation advises.
+// The gRPC C++ server that rosterd is compared with. It has the same five calls on
+// gRPC C++'s callback API over an in-memory table, written as its documentation advises.
 // Usage: grpc_cpp_server ADDR:PORT [PRELOADED_USERS]
 #include <sys/random.h>
 #include <unistd.h>
@@ -58,8 +58,8 @@ std::string random_uuid()
     return text;
 }
 
-// Users are never changed or removed, so that a pointer to one stays good, and
-// a listing's snapshot is the length of the table when it began.
+// Users are never changed or removed. So a pointer to a user stays valid, and the
+// snapshot of a listing is the length of the table when the listing began.
 class Table {
   public:
     const User *find(const std::string &id) const

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The store beside other tables, in one run: the parties, what they are asked to do, and the
- * records that all of them hold. User n, 0 <= n < users, has the same 16-byte id and the same
- * 52-byte body with each; the body begins with n and ends with ~n, and whoever looks a user up
- * reads both, so a lookup is not done before the body is there, and a wrong one is noticed.
+ * Compares the store with other tables in one run: the parties (one per table), the operations, and
+ * the records that all of them hold. User n, 0 <= n < users, has the same 16-byte id and the same
+ * 52-byte body in each table. The body begins with n and ends with ~n. Each lookup reads both, so
+ * that it includes the access to the body, and so that a wrong body is noticed.
  */
 #ifndef ROSTERD_TESTS_BENCH_STORE_H
 #define ROSTERD_TESTS_BENCH_STORE_H
@@ -18,53 +18,54 @@ enum {
     BENCH_BODY = 52,    /* n, a name, an e-mail, ~n */
     BENCH_NAME = 12,    /* bytes, from 8 */
     BENCH_EMAIL = 24,   /* bytes, from 20 */
-    BENCH_SECTION = 64, /* lookups in one read section: a turn of an event loop */
-    BENCH_BATCH = 512,  /* a multiple of it */
+    BENCH_SECTION = 64, /* lookups in one read section, like one turn of an event loop */
+    BENCH_BATCH = 512,  /* lookups in one batch; a multiple of BENCH_SECTION */
 };
 
 enum bench_op {
     BENCH_LOOKUP,   /* random users */
     BENCH_INSERT,   /* the next users, one at a time */
-    BENCH_SNAPSHOT, /* begin and end */
+    BENCH_SNAPSHOT, /* begin and end a snapshot */
     BENCH_UPDATE,   /* random users, one at a time */
-    BENCH_DELETE,   /* the users of a permutation, one at a time */
-    BENCH_RECLAIM,  /* what updates and deletes left; per body, 0 where there is nothing */
-    BENCH_WRITE,    /* updates until told to stop */
-    BENCH_ENTER,    /* a read section, until ... */
+    BENCH_DELETE,   /* users in the order of a permutation, one at a time */
+    BENCH_RECLAIM,  /* frees what updates and deletes left; time per body, 0 if there is nothing */
+    BENCH_WRITE,    /* updates until bench_stop is set */
+    BENCH_ENTER,    /* enters a read section, until ... */
     BENCH_EXIT,
-    BENCH_BYTES,      /* used by the table a user: not ns */
-    BENCH_FILE_BYTES, /* the same, of the file's memory */
+    BENCH_BYTES,      /* bytes per user that the table uses; not ns */
+    BENCH_FILE_BYTES, /* bytes per user of the file's memory */
     BENCH_OPEN_MS,    /* wall time that open() took */
 };
 
-/** Set by the caller while a BENCH_WRITE runs; shared by all processes. */
+/** The caller sets it to end a BENCH_WRITE. Shared by all processes. */
 extern volatile int *bench_stop;
 
 /**
- * One that takes part. All functions are called in the party's own process, `role` 0 the one
- * that makes the table, 1 another that uses it.
+ * One participant of the comparison. All functions run in the party's own process. Role 0 creates
+ * the table, role 1 is another process that uses it.
  */
 struct bench_party {
     const char *name;
-    bool pinned; /* its process, to the CPU of its role */
-    /** Makes the table with the users [0, loaded), made for `users`; role 1: finds it. */
+    bool pinned; /* whether its process is pinned to the CPU of its role */
+    /** Creates the table with the users [0, loaded) and with room for `users`. Role 1: opens the
+     * table. */
     void (*open)(const char *file, unsigned role, uint64_t users, uint64_t loaded);
-    /** @return ns of CPU time for each of count operations (lookups: a multiple of BENCH_BATCH);
-     * for the last ops what they say */
+    /** @return ns of CPU time per operation, for `count` operations (for lookups: a multiple of
+     * BENCH_BATCH). The last operations return what enum bench_op says. */
     double (*run)(enum bench_op op, uint64_t count);
     void (*close)(void);
 };
 extern const struct bench_party bench_store, bench_store_unique, bench_store_again, bench_lfht,
     bench_lfht_sized, bench_lmdb;
 
-/** Removes what the party left in /dev/shm, whatever became of its processes. */
+/** Removes the party's files in /dev/shm, however its processes ended. */
 void bench_store_remove(const char *file);
 void bench_lmdb_remove(const char *file);
 
 _Noreturn void bench_die(const char *what, const char *why);
-/** CPU time of this thread, ns. */
+/** @return CPU time of this thread in ns. */
 double bench_now(void);
-void bench_pin(unsigned cpu); /* 0: the first that this process may use, 1: the last */
+void bench_pin(unsigned cpu); /* 0: the first CPU that this process may use, 1: the last */
 
 static inline uint64_t bench_mix(uint64_t n)
 {
@@ -79,7 +80,7 @@ static inline void bench_id(uint8_t id[BENCH_ID], uint64_t n)
     memcpy(id, words, sizeof(words));
 }
 
-/** Below `users` < 2^32; the state is the caller's. */
+/** @return a random number below `users` < 2^32; the caller keeps the state. */
 static inline uint64_t bench_random(uint64_t *state, uint64_t users)
 {
     *state ^= *state << 13;
@@ -88,7 +89,7 @@ static inline uint64_t bench_random(uint64_t *state, uint64_t users)
     return ((*state >> 32) * users) >> 32;
 }
 
-/** Users to look up, made ahead of the lookups: no party's time has a part of it. */
+/** Users to look up, generated before the lookups, so that no party's time includes it. */
 struct bench_batch {
     uint8_t id[BENCH_BATCH][BENCH_ID];
     uint64_t n[BENCH_BATCH];

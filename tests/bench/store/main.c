@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The store's figures, beside liburcu's cds_lfht and LMDB, all in one run.
+ * Measures the store, liburcu's cds_lfht and LMDB in one run.
  *   bench_store [--small N] [--large N] [--rounds N]
- * Prints a line a figure, its fields separated by tabs: what, ours, the peer's or what it is
- * held against, ratio, target, verdict. Exit 1 where a target is missed. Every operation is run
- * in rounds, each party in turn, and the medians count. tests/bench/store.py makes a table of it.
+ * Prints one line per figure, with fields separated by tabs: text, our figure, the figure that it
+ * is compared with, ratio, target, verdict. Exit 1 if a target is missed. Every operation runs in
+ * rounds, the parties taking turns, and the medians count. tests/bench/store.py makes a table of
+ * the output.
  */
 #include <getopt.h>
 #include <signal.h>
@@ -16,10 +17,10 @@
 
 enum { ROUNDS_MAX = 99, PARTIES = 3 };
 
-/* operations a round */
+/* Operations per round. */
 enum {
     LOOKUPS = 1000 * BENCH_BATCH,
-    SLOW_LOOKUPS = 400 * BENCH_BATCH, /* LMDB's */
+    SLOW_LOOKUPS = 400 * BENCH_BATCH, /* of LMDB */
     INSERTS = 20000,
     SNAPSHOTS = 1000000,
     WRITES = 50000, /* updates and deletes */
@@ -27,7 +28,7 @@ enum {
 
 enum figure { STORE, LFHT, LFHT_SIZED, LMDB, INSERT, SNAPSHOT, ALONE, DISTURBED, WRITER, FIGURES };
 
-/* One size of table: its processes, and what they took. */
+/* A table of one size: its processes, and their times. */
 struct table {
     uint64_t users;
     char store_file[64], lmdb_file[64];
@@ -57,7 +58,7 @@ static void clean_up(void)
 
 static void on_signal(int number)
 {
-    (void)number; /* what waits fails with EINTR, and we exit() */
+    (void)number; /* a waiting call fails with EINTR, and the program exits */
 }
 
 static int compare(const void *a, const void *b)
@@ -66,7 +67,7 @@ static int compare(const void *a, const void *b)
     return (*x > *y) - (*x < *y);
 }
 
-/* Of the rounds: values has as many. */
+/* @return the median; `values` has one value per round. */
 static double median_of(double *values)
 {
     qsort(values, rounds, sizeof(*values), compare);
@@ -78,7 +79,7 @@ static double median(struct table *table, enum figure figure)
     return median_of(table->ns[figure]);
 }
 
-/* limit 0: no target. */
+/* Prints a row. limit 0: no target. */
 static void row(const char *what, double ours, double other, const char *unit, double limit)
 {
     const char *verdict = "";
@@ -156,19 +157,20 @@ static void lookups(struct table *table)
 {
     double ours = median(table, STORE);
     uint64_t n = table->users;
-    row(sized("lookup from two processes, beside cds_lfht in one", n), ours, median(table, LFHT),
+    row(sized("lookup from two processes, against cds_lfht in one", n), ours, median(table, LFHT),
         "ns", 0.5);
     row(sized("the same, cds_lfht in an array that cannot grow", n), ours,
         median(table, LFHT_SIZED), "ns", 0); /* a table that never grows: no target */
-    row(sized("lookup from two processes, beside LMDB", n), ours, median(table, LMDB), "ns", 0.2);
-    row(sized("insert, one at a time, beside a lookup", n), median(table, INSERT), ours, "ns", 4);
-    row(sized("snapshot begin and end, beside a lookup", n), median(table, SNAPSHOT), ours, "ns",
+    row(sized("lookup from two processes, against LMDB", n), ours, median(table, LMDB), "ns", 0.2);
+    row(sized("insert, one at a time, against a lookup", n), median(table, INSERT), ours, "ns", 4);
+    row(sized("snapshot begin and end, against a lookup", n), median(table, SNAPSHOT), ours, "ns",
         0.5);
-    row(sized("lookup under a writer at full speed, beside one alone", n), median(table, DISTURBED),
-        median(table, ALONE), "ns", 1.5);
+    row(sized("lookup under a writer at full speed, against one alone", n),
+        median(table, DISTURBED), median(table, ALONE), "ns", 1.5);
 }
 
-/* What a call of a writer costs; the last figures of the small table, which ends up smaller. */
+/* Measures a writer's calls. They are the last figures of the small table, because they shrink
+ * it. */
 static void writes(struct table *table)
 {
     const struct runner *store = table->store;
@@ -176,7 +178,7 @@ static void writes(struct table *table)
     for (unsigned i = 0; i < rounds; i++) {
         ns[0][i] = runner_do(&store[0], BENCH_UPDATE, WRITES);
         (void)runner_do(&store[0], BENCH_RECLAIM, 0);
-        (void)runner_do(&store[1], BENCH_ENTER, 0); /* nothing can be reclaimed */
+        (void)runner_do(&store[1], BENCH_ENTER, 0); /* keeps everything from being reclaimed */
         ns[1][i] = runner_do(&store[0], BENCH_UPDATE, WRITES);
         (void)runner_do(&store[1], BENCH_EXIT, 0);
         ns[2][i] = runner_do(&store[0], BENCH_RECLAIM, 0);
@@ -207,7 +209,7 @@ static void stop_store(struct table *table)
         runner_stop(&table->store[k]);
 }
 
-/* The large table, and what a new server has to do with it. */
+/* Measures the memory of the large table, and what a new server needs to attach to it. */
 static void memory(struct table *table)
 {
     uint64_t n = table->users;
@@ -222,7 +224,7 @@ static void memory(struct table *table)
         ms[i] = runner_do(&extra, BENCH_OPEN_MS, 0);
         runner_stop(&extra);
     }
-    row(sized("re-attach and check, beside twice as many lookups", n), median_of(ms),
+    row(sized("re-attach and check, against twice as many lookups", n), median_of(ms),
         median(table, ALONE) * 2 * (double)n / 1e6, "ms", 1);
     bench_store_remove(table->store_file);
     fprintf(stderr, "%s\n", sized("bench: a table with two unique keys", n));
@@ -280,7 +282,7 @@ int main(int argc, char **argv)
     }
     for (int i = 0; i < 2; i++)
         lookups(&tables[i]);
-    row("a lookup in the large table, beside one in the small", median(&tables[1], STORE),
+    row("a lookup in the large table, against one in the small", median(&tables[1], STORE),
         median(&tables[0], STORE), "ns", 1.4);
     for (int i = 0; i < 2; i++)
         stop_peers(&tables[i]);

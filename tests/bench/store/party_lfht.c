@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * liburcu's lock-free hash table, in one process, two threads, with as many buckets as users
- * from the start: one that may grow and shrink (AUTO_RESIZE, ACCOUNTING, its own layout of
- * memory), and one with what is best for lookups, one array (max_nr_buckets is given, so the
- * table takes its mmap layout) and nothing to count or resize. Both have the record in the
- * node, nodes from malloc, and its fastest flavour, QSBR, with a quiescent state after each
- * section.
+ * liburcu's lock-free hash table in one process with two threads, with as many buckets as users
+ * from the start. There are two variants. One may grow and shrink (AUTO_RESIZE, ACCOUNTING, the
+ * default memory layout). The other is the fastest for lookups: one array (max_nr_buckets is given,
+ * so the table takes its mmap layout), without counting or resizing. Both have the record in the
+ * node and get nodes from malloc. Both use liburcu's fastest flavour, QSBR, with a quiescent state
+ * after each section.
  */
 #include <pthread.h>
 #include <stdlib.h>
@@ -60,7 +60,7 @@ static void load(uint64_t loaded)
         bench_body(record->body, users);
         cds_lfht_add(table, hash_of(record->id), &record->node);
         if (users % BENCH_SECTION == 0)
-            urcu_qsbr_quiescent_state(); /* a resize waits for that */
+            urcu_qsbr_quiescent_state(); /* a resize waits for quiescent states */
     }
     urcu_qsbr_unregister_thread();
 }
@@ -91,7 +91,7 @@ static void open_sized(const char *file, unsigned role, uint64_t max, uint64_t l
     load(loaded);
 }
 
-/* @return ns */
+/* @return ns of CPU time */
 static double look_up_batch(const struct bench_batch *batch)
 {
     struct cds_lfht_iter iter;
@@ -142,7 +142,7 @@ static double run(enum bench_op op, uint64_t count)
 
 static void close_table(void)
 {
-    /* the process ends, and its memory with it */
+    /* The process ends now, which frees the memory. */
 }
 
 const struct bench_party bench_lfht = {"cds_lfht", true, open_growing, run, close_table};

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * LMDB on tmpfs, two processes. What is best for it: filled in the order of keys, so that its
- * pages are full; read transactions are reused (reset, renew) with MDB_NOTLS, as its
- * documentation advises; MDB_NORDAHEAD, for access is random. No lock is taken by a reader.
+ * LMDB on tmpfs with two processes, set up for its best speed. It is filled in the order of keys,
+ * so that its pages are full. Read transactions are reused (reset, renew) with MDB_NOTLS, as its
+ * documentation advises. MDB_NORDAHEAD is set because access is random. Readers take no lock.
  */
 #include <lmdb.h>
 #include <stdio.h>
@@ -78,7 +78,7 @@ static void open_table(const char *file, unsigned role, uint64_t max, uint64_t l
     mdb_txn_reset(txn);
 }
 
-/* @return ns */
+/* @return ns of CPU time */
 static double look_up_batch(struct bench_batch *batch)
 {
     MDB_val value;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The store: the one who made the segment, and a tool that attached to it. */
+/* The store: the process that created the segment, and a tool that attached to it. */
 #include <stdio.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -11,7 +11,7 @@ enum { BLOCK = 256, MAINTAIN_EVERY = 1 << 14 };
 
 static struct shm_store *store;
 static struct shm_actor *actor;
-static uint64_t next_user; /* to insert */
+static uint64_t next_user; /* next user to insert */
 static uint64_t next_delete;
 static uint64_t random_state;
 static char segment[200];
@@ -23,7 +23,7 @@ static void check(const char *what, int rc)
         bench_die(what, shm_strerror(rc));
 }
 
-/* The simplest of keys: bytes at a fixed place. */
+/* A simple key: bytes at a fixed offset. */
 static uint32_t key_of(unsigned key, const uint8_t *body, uint32_t body_len, uint8_t *out)
 {
     uint32_t at = key == 0 ? 8 : 20, len = key == 0 ? BENCH_NAME : BENCH_EMAIL;
@@ -53,7 +53,7 @@ static void load(uint64_t users)
         check("load", shm_users_insert(actor, block, count, NULL));
         next_user += count;
         if (next_user % MAINTAIN_EVERY < BLOCK)
-            (void)shm_maintain(actor); /* the master's part */
+            (void)shm_maintain(actor); /* housekeeping, as the master does it */
     }
     shm_actor_offline(actor);
 }
@@ -196,7 +196,7 @@ static double delete (uint64_t count)
     uint8_t id[BENCH_ID];
     double start = bench_now();
     for (uint64_t i = 0; i < count; i++) {
-        /* a prime that divides no number of users that is a multiple of 1,000 */
+        /* A prime that is no divisor of any multiple of 1,000 that is a number of users here. */
         bench_id(id, next_delete++ * UINT64_C(4294967291) % next_user);
         check("delete", shm_users_delete(actor, &id, 1, NULL));
         shm_actor_offline(actor);
@@ -281,6 +281,6 @@ void bench_store_remove(const char *file)
 const struct bench_party bench_store = {"store", true, open_plain, run, close_segment};
 const struct bench_party bench_store_unique = {"store, two unique keys", true, open_unique, run,
                                                close_segment};
-/* a new server: it may use all CPUs */
+/* A new server, which may use all CPUs. */
 const struct bench_party bench_store_again = {"store, again", false, open_plain, run,
                                               close_segment};

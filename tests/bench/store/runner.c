@@ -27,7 +27,7 @@ void bench_die(const char *what, const char *why)
     fprintf(stderr, "bench: %s: %s\n", what, why);
     if (!child)
         exit(1);
-    _exit(1); /* what exit() does is the caller's business */
+    _exit(1); /* exit() would run the caller's handlers */
 }
 
 double bench_now(void)
@@ -60,7 +60,7 @@ void runner_init(void)
         bench_die("start", "two CPUs are needed");
 }
 
-/* @return whether all of it came: the other end may be gone */
+/* @return whether all bytes arrived; the other end may be gone */
 static bool read_all(int fd, void *data, size_t size)
 {
     return read(fd, data, size) == (ssize_t)size;
@@ -88,11 +88,12 @@ static _Noreturn void serve(const struct bench_party *party)
 static void become_child(int in, int out)
 {
     child = true;
-    signal(SIGINT, SIG_IGN); /* who started us ends us */
+    signal(SIGINT, SIG_IGN); /* the parent ends this process */
     signal(SIGTERM, SIG_DFL);
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (dup2(in, STDIN_FILENO) < 0 || dup2(out, STDOUT_FILENO) < 0 ||
-        close_range(STDERR_FILENO + 1, ~0U, 0) != 0) /* the pipes of the others, too */
+        /* Also closes the pipes of the other runners. */
+        close_range(STDERR_FILENO + 1, ~0U, 0) != 0)
         bench_die("pipe", strerror(errno));
 }
 
@@ -129,7 +130,7 @@ double runner_answer(const struct runner *runner)
 {
     double answer;
     if (!read_all(runner->from, &answer, sizeof(answer)))
-        exit(1); /* it has said why, or a signal ends us */
+        exit(1); /* the party printed the reason, or a signal ends it */
     return answer;
 }
 
