@@ -15,8 +15,10 @@
 #include "shm/error.h"
 #include "shm/table/hash_chain.h"
 
-struct shm_node *shm_unique_find(const struct cds_hlist_node *first, unsigned key,
-                                 shm_key_of *key_of, const uint8_t *value, uint32_t len)
+/* Finds the live user with this key, in the chain that begins with `first`; called under the writer
+ * lock. The user may belong to the transaction that is being built. NULL: the key is free. */
+static struct shm_node *find_key_owner(const struct cds_hlist_node *first, unsigned key,
+                                       shm_key_of *key_of, const uint8_t *value, uint32_t len)
 {
     uint8_t other[SHM_KEY_MAX];
     for (const struct cds_hlist_node *at = first; at != NULL; at = at->next) {
@@ -97,7 +99,7 @@ int shm_unique_log(struct shm_actor *actor, size_t i, bool many, unsigned *confl
             continue;
         struct cds_hlist_node **mine = many ? shm_chain_pending(&actor->batch, has->bucket) : NULL;
         struct cds_hlist_node *first = shm_chain_first(has->bucket, mine);
-        if (shm_unique_find(first, key, actor->store->key_of, has->bytes, has->len) != NULL) {
+        if (find_key_owner(first, key, actor->store->key_of, has->bytes, has->len) != NULL) {
             *conflict = key;
             return SHM_EKEY;
         }

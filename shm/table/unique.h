@@ -73,14 +73,6 @@ static inline bool shm_unique_linked(const struct shm_node *node, unsigned key)
     return node->unique[key].prev != NULL;
 }
 
-/**
- * Finds the live user with this key, in the chain that begins with `first`; called under the writer
- * lock. The user may belong to the transaction that is being built.
- * @return NULL: the key is free
- */
-struct shm_node *shm_unique_find(const struct cds_hlist_node *first, unsigned key,
-                                 shm_key_of *key_of, const uint8_t *value, uint32_t len);
-
 /* ---- writers ---- */
 
 /** Prepares an actor for unique keys. @return SHM_OK, SHM_ESYS (out of memory) */

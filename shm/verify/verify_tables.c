@@ -205,8 +205,10 @@ static void look_at_suspects(struct verify *v, const struct part *part, struct r
 
 /* Checks the node that `chain` is at, and steps to the next one. @return false: the chain is broken
  */
-static inline __attribute__((always_inline)) bool
-check_node(struct verify *v, const struct part *part, struct range *range, struct chain *chain)
+static inline __attribute__((always_inline)) bool check_chained_node(struct verify *v,
+                                                                     const struct part *part,
+                                                                     struct range *range,
+                                                                     struct chain *chain)
 {
     size_t offset = link_offset(part);
     const struct shm_node *owner = (const void *)((uintptr_t)chain->at - offset);
@@ -287,7 +289,7 @@ static void check_ranges(struct verify *v, struct verify_tally *tally, struct ve
             unsigned left = 0;
             for (unsigned c = 0; c < count; c++) {
                 struct chain chain = chains[c];
-                bool good = check_node(v, part, &range, &chain);
+                bool good = check_chained_node(v, part, &range, &chain);
                 tally->linked[part->which] += good;
                 if (good && chain.at != NULL) {
                     prefetch_node(v, chain.at);

@@ -170,7 +170,7 @@ bool verify_node_sound(const struct verify *v, const struct shm_node *node)
     return node->check == shm_check_node(node) && node->hash == shm_hash_id(v->header, node->id);
 }
 
-static void check_node(struct verify *v, const struct shm_node *node)
+static void check_user_node(struct verify *v, const struct shm_node *node)
 {
     unsigned long long seq = node->seq;
     if (!verify_node_sound(v, node))
@@ -256,7 +256,7 @@ static bool piece_step(struct verify *v, struct verify_tally *tally, struct walk
     verify_set(v->node, verify_bit(v, owner, VERIFY_GRANULE));
     prefetch(v, node->body, 2);
     prefetch(v, owner_of(node->order.next), 2);
-    check_node(v, node);
+    check_user_node(v, node);
     if (piece->empty) {
         piece->first_prev = node->order.prev;
         piece->first_seq = node->seq;

@@ -9,8 +9,9 @@
 
 enum { PLACES = 4 * SHM_BATCH_MAX };
 
-struct shm_node *shm_live_node(const struct shm_actor *actor, uint64_t hash,
-                               const uint8_t id[SHM_ID_SIZE])
+/* The live user with this id, or NULL; called under the writer lock. */
+static struct shm_node *find_live_node(const struct shm_actor *actor, uint64_t hash,
+                                       const uint8_t id[SHM_ID_SIZE])
 {
     struct shm_node *node = shm_chain_find_id(actor->buckets[hash & actor->bucket_mask].next, id);
     return node != NULL && node->died == SHM_NEVER ? node : NULL;
@@ -59,7 +60,7 @@ int shm_find_targets(struct shm_actor *actor, const uint8_t *ids, size_t stride,
     batch->stamp++;
     for (size_t i = 0; i < count; i++) {
         conflict->which = i;
-        batch->node[i] = shm_live_node(actor, batch->hash[i], ids + i * stride);
+        batch->node[i] = find_live_node(actor, batch->hash[i], ids + i * stride);
         if (batch->node[i] == NULL)
             return SHM_ENOENT;
         if (count > 1 && batch_has_met(batch, batch->node[i]))

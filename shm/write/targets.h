@@ -9,9 +9,6 @@
 #include "shm/core/mapping.h"
 #include "shm/store.h"
 
-/** The live user with this id, or NULL; called under the writer lock. */
-struct shm_node *shm_live_node(const struct shm_actor *actor, uint64_t hash,
-                               const uint8_t id[SHM_ID_SIZE]);
 /** Hashes the id of the batch's user i and asks for its bucket, without waiting for memory: before
  * the lock. */
 static inline void shm_prepare_id(struct shm_actor *actor, const uint8_t id[SHM_ID_SIZE], size_t i)

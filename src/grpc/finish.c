@@ -10,7 +10,7 @@
 #include "base/utf8.h"
 #include "grpc/inbox.h"
 #include "grpc/partial.h"
-#include "grpc/response.h"
+#include "grpc/reply.h"
 
 /** A status message longer than this would exceed the header list limits of clients. */
 enum { MAX_STATUS_MESSAGE = 1024 };

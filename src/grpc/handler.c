@@ -8,8 +8,8 @@
 #include "grpc/partial.h"
 #include "grpc/receive.h"
 #include "grpc/reject.h"
+#include "grpc/reply.h"
 #include "grpc/request.h"
-#include "grpc/response.h"
 
 static void on_stream_data(struct http2_stream *stream, uint8_t *data, size_t len, bool end_stream)
 {

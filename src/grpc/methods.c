@@ -66,7 +66,7 @@ static void methods_fill_table(struct grpc_methods *methods)
 }
 
 static const Google__Protobuf__MethodDescriptorProto *
-find_method(const Google__Protobuf__ServiceDescriptorProto *proto, const char *name)
+find_service_method(const Google__Protobuf__ServiceDescriptorProto *proto, const char *name)
 {
     for (size_t i = 0; i < proto->n_method; i++) {
         if (strcmp(proto->method[i]->name, name) == 0)
@@ -134,7 +134,8 @@ static bool methods_add_all(struct grpc_methods *methods, const struct grpc_serv
 {
     for (size_t i = 0; i < service->num_methods; i++) {
         const struct grpc_method *method = &service->methods[i];
-        const Google__Protobuf__MethodDescriptorProto *of = find_method(proto, method->name);
+        const Google__Protobuf__MethodDescriptorProto *of =
+            find_service_method(proto, method->name);
         bool added = of != NULL ? methods_add_one(methods, service, method, set, of, data, fault)
                                 : fault_set(fault, "the .proto lacks this method");
         if (!added)

@@ -4,7 +4,7 @@
 #include <assert.h>
 #include <string.h>
 
-#include "grpc/response.h"
+#include "grpc/reply.h"
 
 void grpc_reject_end(struct grpc_call *call)
 {

@@ -11,7 +11,7 @@
 #include "grpc/metadata.h"
 #include "grpc/receive.h"
 #include "grpc/reject.h"
-#include "grpc/response.h"
+#include "grpc/reply.h"
 #include "grpc/server.h"
 #include "grpc/timeout.h"
 
@@ -101,7 +101,7 @@ static bool reject_foreign(struct grpc_call *call, const struct http2_request *r
 }
 
 /** Sets the call's entry and path. The path of an unknown method is copied, for the log. */
-static void find_method(struct grpc_call *call, const struct http2_request *request)
+static void find_called_method(struct grpc_call *call, const struct http2_request *request)
 {
     struct grpc_server *server = call->server;
     call->entry = request->path.len == 0
@@ -289,7 +289,7 @@ void grpc_request_open(struct http2_stream *stream, const struct http2_request *
     call->reply_accepted = accepted_encodings(server, head.accept) & 3;
     call->started_ns = grpc_server_clock_ns(server);
     call_enter(server, call);
-    find_method(call, request);
+    find_called_method(call, request);
     call->busy = true;
     admit_request(call, request, &head);
     if (!call->finished && grpc_call_hold_arena(call))

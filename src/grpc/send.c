@@ -7,7 +7,7 @@
 #include "grpc/call.h"
 #include "grpc/compress.h"
 #include "grpc/prefix.h"
-#include "grpc/response.h"
+#include "grpc/reply.h"
 #include "grpc/server.h"
 #include "grpc/trim.h"
 

@@ -3,7 +3,7 @@
 
 #include <assert.h>
 
-#include "http2/state.h"
+#include "http2/conn_state.h"
 
 bool http2_account_hold(struct http2_conn *conn, size_t len)
 {

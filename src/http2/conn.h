@@ -3,7 +3,7 @@
 #ifndef ROSTERD_HTTP2_CONN_H
 #define ROSTERD_HTTP2_CONN_H
 
-#include "http2/state.h"
+#include "http2/conn_state.h"
 
 /** Makes a connection on a connected socket, which it owns then: sock->data is the connection. The
  * caller then starts reading (http2_loop_start()).

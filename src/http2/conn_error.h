@@ -12,7 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "http2/state.h"
+#include "http2/conn_state.h"
 
 /** A connection error that the peer has caused: GOAWAY, then the connection closes.
  * @param why GOAWAY's debug data */

@@ -9,9 +9,9 @@
 
 #include "base/container_of.h"
 #include "http2/conn.h"
+#include "http2/conn_state.h"
 #include "http2/drain.h"
 #include "http2/loop.h"
-#include "http2/state.h"
 
 /* Whole pages, so that they can be left out of core dumps: requests hold secrets. */
 static uint8_t *map_input(void)

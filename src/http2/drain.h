@@ -28,7 +28,7 @@
 #ifndef ROSTERD_HTTP2_DRAIN_H
 #define ROSTERD_HTTP2_DRAIN_H
 
-#include "http2/state.h"
+#include "http2/conn_state.h"
 
 /** Sets up the timer of a new connection. */
 void http2_drain_init(struct http2_conn *conn);

@@ -3,7 +3,7 @@
 #ifndef ROSTERD_HTTP2_HEADERS_H
 #define ROSTERD_HTTP2_HEADERS_H
 
-#include "http2/state.h"
+#include "http2/conn_state.h"
 
 /** Handles a HEADERS frame, and overwrites its payload where it may hold a token. */
 void http2_headers_handle(struct http2_conn *conn, const h2o_http2_frame_t *frame);

@@ -12,7 +12,7 @@
 
 #include <stdbool.h>
 
-#include "http2/state.h"
+#include "http2/conn_state.h"
 
 /** Starts the times of a new connection, and sets the socket's own time-outs. */
 void http2_life_begin(struct http2_conn *conn);

@@ -21,7 +21,7 @@
 #ifndef ROSTERD_HTTP2_LOOP_H
 #define ROSTERD_HTTP2_LOOP_H
 
-#include "http2/state.h"
+#include "http2/conn_state.h"
 
 /** Starts reading a new connection. */
 void http2_loop_start(struct http2_conn *conn);

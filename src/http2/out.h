@@ -12,7 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "http2/state.h"
+#include "http2/conn_state.h"
 
 /* Payloads of the PINGs that we send: the ACK tells by its payload which PING it answers. */
 #define HTTP2_PING_DRAIN     "drain\0\0"

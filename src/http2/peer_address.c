@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "http2/state.h"
+#include "http2/conn_state.h"
 
 static char *format_peer(const struct http2_conn *conn)
 {

@@ -11,7 +11,7 @@
 #ifndef ROSTERD_HTTP2_RESPONSE_H
 #define ROSTERD_HTTP2_RESPONSE_H
 
-#include "http2/state.h"
+#include "http2/conn_state.h"
 
 /** Queues a stream that has something to send. */
 void http2_response_enqueue(struct http2_stream *stream);

@@ -13,7 +13,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "http2/state.h"
+#include "http2/conn_state.h"
 #include "http2/transport.h"
 
 /** @return bytes read; 0: none are there now; -1: nothing more will come */

@@ -12,7 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "http2/state.h"
+#include "http2/conn_state.h"
 
 /* How a stream was closed. Decides what a late frame on it means (RFC 9113 5.1). */
 enum http2_closed {

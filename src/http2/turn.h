@@ -14,7 +14,7 @@
 
 #include <stdint.h>
 
-#include "http2/state.h"
+#include "http2/conn_state.h"
 
 /** Starts measuring a turn. */
 void http2_turn_begin(struct http2_conn *conn);

@@ -2,8 +2,8 @@
 #include "http2/write.h"
 
 #include "http2/conn_error.h"
+#include "http2/conn_state.h"
 #include "http2/out.h"
-#include "http2/state.h"
 #include "http2/transport.h"
 
 void http2_write(struct http2_conn *conn)

@@ -70,7 +70,7 @@ static const struct {
     {COMMAND_USERNAME, "--username"},    {COMMAND_FROM, "--from"},   {COMMAND_OUTPUT, "--output"},
     {COMMAND_KEEP_GOING, "--keep-going"}};
 
-static uint64_t option_number(const char *option, const char *text)
+static uint64_t argument_number(const char *option, const char *text)
 {
     uint64_t value;
     if (!units_parse_count(text, &value))
@@ -147,10 +147,10 @@ static unsigned take_option(int result, char *const *argv, struct inspect_option
         options->json = true;
         return 0;
     case 'l':
-        options->limit = option_number("limit", optarg);
+        options->limit = argument_number("limit", optarg);
         return COMMAND_LIMIT;
     case 'a':
-        options->after = option_number("after", optarg);
+        options->after = argument_number("after", optarg);
         return COMMAND_AFTER;
     case 'A':
         options->all = true;
@@ -159,7 +159,7 @@ static unsigned take_option(int result, char *const *argv, struct inspect_option
         options->username = optarg;
         return COMMAND_USERNAME;
     case 'f':
-        options->from = option_number("from", optarg);
+        options->from = argument_number("from", optarg);
         options->from_now = false;
         return COMMAND_FROM;
     case 'o':

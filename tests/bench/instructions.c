@@ -23,7 +23,7 @@
 #include <unistd.h>
 #include <valgrind/callgrind.h>
 
-#include "worker.h"
+#include "tests/bench/bench_worker.h"
 
 enum {
     USERS = 10000,

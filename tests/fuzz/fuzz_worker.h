@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "tests/bench/worker.h"
+#include "tests/bench/bench_worker.h"
 
 /** What a client sends first: the connection preface and an empty SETTINGS frame. */
 enum { FUZZ_GREETING_SIZE = 33 };

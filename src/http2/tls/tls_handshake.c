@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "http2/conn_error.h"
-#include "http2/state.h"
+#include "http2/conn_state.h"
 #include "http2/tls/tls_io.h"
 
 enum {

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <sys/param.h>
 
-#include "http2/state.h"
+#include "http2/conn_state.h"
 #include "http2/tls/tls_io.h"
 
 int http2_tls_choose_protocol(SSL *ssl, const unsigned char **out, unsigned char *out_len,

@@ -13,7 +13,7 @@
 #include <openssl/ssl.h>
 
 #include "base/timer.h"
-#include "http2/state.h"
+#include "http2/conn_state.h"
 
 enum {
     /* One read of a socket. Decrypted, it fits into HTTP2_READ_SIZE together with the rest of a

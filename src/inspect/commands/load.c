@@ -59,7 +59,7 @@ static bool load_end(struct load *load, enum inspect_exit code, const char *reas
 }
 
 /* Reports a refused line. Returns whether to go on with the next line. */
-static bool refuse_line(struct load *load, uint64_t line, const char *reason)
+static bool refuse_user_line(struct load *load, uint64_t line, const char *reason)
 {
     bool go_on = load->options->keep_going;
     char text[96];
@@ -73,7 +73,7 @@ static bool refuse_line(struct load *load, uint64_t line, const char *reason)
 /* A chunk_refuse. */
 static bool refuse_user(void *data, uint64_t line, const struct fault *fault)
 {
-    return refuse_line(data, line, fault->text);
+    return refuse_user_line(data, line, fault->text);
 }
 
 /* Reports the store's error if a function of the chunk has failed. Returns whether to go on. */
@@ -100,8 +100,8 @@ static bool load_header(struct load *load)
 {
     struct fault fault;
     if (load->header || load->seen != 0)
-        return refuse_line(load, load->lines.number,
-                           "the header of a dump in the middle of a file");
+        return refuse_user_line(load, load->lines.number,
+                                "the header of a dump in the middle of a file");
     load->header = true;
     load->announced = load->parser.users;
     return capacity_check_dump(&load->writer, load->lines.fd, load->announced, &fault) ||
@@ -112,7 +112,7 @@ static bool load_trailer(struct load *load)
 {
     struct fault fault;
     if (!load->header)
-        return refuse_line(load, load->lines.number, "the trailer of a dump without a header");
+        return refuse_user_line(load, load->lines.number, "the trailer of a dump without a header");
     load->trailer = true;
     if (load->announced == load->seen && load->parser.users == load->seen)
         return true;
@@ -120,7 +120,7 @@ static bool load_trailer(struct load *load)
               "damaged dump: %" PRIu64 " users by its header, %" PRIu64
               " by its trailer, but %" PRIu64 " lines of users",
               load->announced, load->parser.users, load->seen);
-    return refuse_line(load, load->lines.number, fault.text);
+    return refuse_user_line(load, load->lines.number, fault.text);
 }
 
 /* Returns whether to go on with the next line. */
@@ -131,7 +131,7 @@ static bool load_line(struct load *load, const char *line, size_t len)
     if (line_is_blank(line, len))
         return true;
     if (load->trailer)
-        return refuse_line(load, number, "a line after the end of the dump");
+        return refuse_user_line(load, number, "a line after the end of the dump");
     switch (record_parse(&load->parser, line, len, chunk_next(&load->chunk), &fault)) {
     case RECORD_HEADER:
         return load_header(load);
@@ -139,7 +139,7 @@ static bool load_line(struct load *load, const char *line, size_t len)
         return load_trailer(load);
     case RECORD_BAD:
         load->seen++;
-        return refuse_line(load, number, fault.text);
+        return refuse_user_line(load, number, fault.text);
     case RECORD_USER:
         break;
     }
@@ -152,7 +152,7 @@ static bool load_long_line(struct load *load)
     struct fault fault;
     load->seen++;
     fault_set(&fault, "the line is longer than %d bytes", RECORD_LINE_MAX);
-    return refuse_line(load, load->lines.number, fault.text);
+    return refuse_user_line(load, load->lines.number, fault.text);
 }
 
 /* After lines_next() has failed with errno. Returns whether to try again. */

@@ -202,7 +202,7 @@ static int commit_before(struct chunk *chunk)
     return error;
 }
 
-static int add_entry(struct chunk *chunk, uint64_t line)
+static int add_chunk_entry(struct chunk *chunk, uint64_t line)
 {
     struct chunk_entry *entry = &chunk->entries[chunk->count];
     int error = SHM_OK;
@@ -227,5 +227,5 @@ static int add_entry(struct chunk *chunk, uint64_t line)
 
 bool chunk_add(struct chunk *chunk, uint64_t line)
 {
-    return chunk_result(chunk, add_entry(chunk, line));
+    return chunk_result(chunk, add_chunk_entry(chunk, line));
 }

@@ -31,7 +31,7 @@ static bool refuse_unknown(const char *argument, size_t len, struct fault *fault
                      nearest != NULL ? nearest->name : "", nearest != NULL ? "?" : "");
 }
 
-static void add_entry(struct command_line *line, const struct option *option, const char *value)
+static void add_argument(struct command_line *line, const struct option *option, const char *value)
 {
     line->entries[line->count++] = (struct command_line_entry){option, value};
 }
@@ -51,9 +51,9 @@ static bool read_argument(struct command_line *line, const char *argument,
     if (option->type == OPTION_FLAG && has_value)
         return fault_set(fault, "%s: takes no value", option->name);
     if (option->type == OPTION_FLAG)
-        add_entry(line, option, "");
+        add_argument(line, option, "");
     else if (has_value)
-        add_entry(line, option, argument + len + 1);
+        add_argument(line, option, argument + len + 1);
     else
         *waiting = option;
     return true;
@@ -72,7 +72,7 @@ bool command_line_read(struct command_line *line, int argc, char *const *argv, s
         if (!good)
             continue;
         if (waiting != NULL) {
-            add_entry(line, waiting, argv[i]);
+            add_argument(line, waiting, argv[i]);
             waiting = NULL;
         } else {
             good = read_argument(line, argv[i], &waiting, fault);

@@ -21,7 +21,7 @@ struct option_reader {
 };
 
 /* Both functions return 0, which tells libinih that the line is in error. */
-static int refuse_line(struct option_reader *reader)
+static int refuse_file_line(struct option_reader *reader)
 {
     reader->fault_line = reader->line;
     fault_prefix(reader->fault, "%s:%d", reader->path, reader->line);
@@ -31,7 +31,7 @@ static int refuse_line(struct option_reader *reader)
 static int refuse_key(struct option_reader *reader, const char *key, const char *text)
 {
     fault_set(reader->fault, "%.100s: %s", key, text);
-    return refuse_line(reader);
+    return refuse_file_line(reader);
 }
 
 /* For ini_parse_stream(): the next line, or NULL at the end and after a fault. */
@@ -45,7 +45,7 @@ static char *read_config_line(char *line, int size, void *stream)
     len += reader->rest[len] == '\n';
     if (len >= (size_t)size) {
         fault_set(reader->fault, "longer than %d characters", size - 2);
-        refuse_line(reader);
+        refuse_file_line(reader);
         return NULL;
     }
     /* libinih takes an indented line for the continuation of the value before it */
@@ -86,7 +86,7 @@ static int take_config_value(void *data, const char *section, const char *key, c
     }
     return option_set(reader->options, option, value, reader->line, reader->fault)
                ? 1
-               : refuse_line(reader);
+               : refuse_file_line(reader);
 }
 
 bool option_file_read(struct options *options, const char *path, struct fault *fault)

@@ -31,6 +31,12 @@ static bool set_defaults(struct options *options, struct fault *fault)
     return true;
 }
 
+/* Whether neither the file nor the command line sets the option. `name` must exist. */
+static bool is_default_option(const struct options *options, const char *name)
+{
+    return options->origin[option_index(existing_option(name))] == OPTION_FROM_DEFAULT;
+}
+
 static bool set_list_defaults(struct options *options, struct fault *fault)
 {
     for (size_t i = 0; i < OPTIONS_COUNT; i++) {
@@ -39,7 +45,7 @@ static bool set_list_defaults(struct options *options, struct fault *fault)
             !option_set_default(options, option, fault))
             return false;
     }
-    options->default_listen = options_is_default(options, "listen");
+    options->default_listen = is_default_option(options, "listen");
     return true;
 }
 
@@ -65,7 +71,7 @@ static void settle_addresses(struct options *options)
 /* Unless somebody set the limit, four messages must fit. */
 static void fit_memory(struct options *options)
 {
-    if (options_is_default(options, "max-connection-memory"))
+    if (is_default_option(options, "max-connection-memory"))
         options->max_connection_memory =
             MAX(options->max_connection_memory, 4 * options->max_message_size);
 }
@@ -129,11 +135,6 @@ void options_free(struct options *options)
     options->num_strings = 0;
 }
 
-bool options_is_default(const struct options *options, const char *name)
-{
-    return options->origin[option_index(existing_option(name))] == OPTION_FROM_DEFAULT;
-}
-
 struct limits options_limits(const struct options *options)
 {
     return (struct limits){
@@ -141,7 +142,7 @@ struct limits options_limits(const struct options *options)
         .worker_cpus = options->worker_cpus,
         .worker_oom_score_adjust = options->worker_oom_score_adjust,
         .max_connections = options->max_connections,
-        .max_connections_set = !options_is_default(options, "max-connections"),
+        .max_connections_set = !is_default_option(options, "max-connections"),
         .workers = options->workers,
         .segment_size = options->segment_size,
     };

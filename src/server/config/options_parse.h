@@ -20,8 +20,6 @@
  */
 bool options_parse(struct options *options, int argc, char *const *argv, struct fault *fault);
 void options_free(struct options *options);
-/** Whether neither the file nor the command line sets the option. `name` must exist. */
-bool options_is_default(const struct options *options, const char *name);
 
 /** What the options say about the limits of processes. */
 struct limits options_limits(const struct options *options);

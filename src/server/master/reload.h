@@ -6,7 +6,7 @@
 #define ROSTERD_SERVER_MASTER_RELOAD_H
 
 #include "base/fault.h"
-#include "server/master/state.h"
+#include "server/master/master_state.h"
 
 /** Reads the configuration and opens a generation for it, whose workers are started next. The
  * newest generation must be serving. */

@@ -4,7 +4,7 @@
 #define ROSTERD_SERVER_MASTER_STARTUP_H
 
 #include "base/fault.h"
-#include "server/master/state.h"
+#include "server/master/master_state.h"
 
 /**
  * Opens everything that the first generation needs, and that generation.

@@ -3,7 +3,7 @@
 #ifndef ROSTERD_SERVER_MASTER_STATUS_LINE_H
 #define ROSTERD_SERVER_MASTER_STATUS_LINE_H
 
-#include "server/master/state.h"
+#include "server/master/master_state.h"
 
 void status_line_update(const struct master *master, uint64_t now);
 

@@ -3,7 +3,7 @@
 #ifndef ROSTERD_SERVER_MASTER_STOP_H
 #define ROSTERD_SERVER_MASTER_STOP_H
 
-#include "server/master/state.h"
+#include "server/master/master_state.h"
 
 /**
  * Tells a generation's workers to end. From now on they take no new connection.

@@ -4,7 +4,7 @@
 #ifndef ROSTERD_SERVER_MASTER_UPGRADE_H
 #define ROSTERD_SERVER_MASTER_UPGRADE_H
 
-#include "server/master/state.h"
+#include "server/master/master_state.h"
 
 /** Starts the new program, or logs why it cannot be started now. */
 void upgrade_begin(struct master *master);

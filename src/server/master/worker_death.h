@@ -8,7 +8,7 @@
 #define ROSTERD_SERVER_MASTER_WORKER_DEATH_H
 
 #include "base/fault.h"
-#include "server/master/state.h"
+#include "server/master/master_state.h"
 
 /** Worker `number` of the generation, which had this pid, has ended and is marked dead.
  * @param status waitpid()'s */

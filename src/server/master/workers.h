@@ -3,7 +3,7 @@
 #ifndef ROSTERD_SERVER_MASTER_WORKERS_H
 #define ROSTERD_SERVER_MASTER_WORKERS_H
 
-#include "server/master/state.h"
+#include "server/master/master_state.h"
 
 /** Starts the workers that are due. Returns in each worker's process, too, when the worker has
  * ended: master->is_worker is set there. */

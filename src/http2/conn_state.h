@@ -20,8 +20,8 @@
  * A lower module reaches a higher one only through a pointer: struct http2_handler, struct
  * http2_transport, the callback of a timer.
  */
-#ifndef ROSTERD_HTTP2_STATE_H
-#define ROSTERD_HTTP2_STATE_H
+#ifndef ROSTERD_HTTP2_CONN_STATE_H
+#define ROSTERD_HTTP2_CONN_STATE_H
 
 #include <stdbool.h>
 #include <stddef.h>

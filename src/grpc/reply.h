@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* A response but for its messages: headers, trailers, or a reset (gRPC PROTOCOL-HTTP2). */
-#ifndef ROSTERD_GRPC_RESPONSE_H
-#define ROSTERD_GRPC_RESPONSE_H
+#ifndef ROSTERD_GRPC_REPLY_H
+#define ROSTERD_GRPC_REPLY_H
 
 #include "grpc/call.h"
 

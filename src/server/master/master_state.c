@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "server/master/state.h"
+#include "server/master/master_state.h"
 
 #include <unistd.h>
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "worker.h"
+#include "tests/bench/bench_worker.h"
 
 #include <fcntl.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "grpc/response.h"
+#include "grpc/reply.h"
 
 #include <assert.h>
 #include <string.h>

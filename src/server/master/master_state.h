@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The state of the master process, which the files of this folder work on. */
-#ifndef ROSTERD_SERVER_MASTER_STATE_H
-#define ROSTERD_SERVER_MASTER_STATE_H
+#ifndef ROSTERD_SERVER_MASTER_MASTER_STATE_H
+#define ROSTERD_SERVER_MASTER_MASTER_STATE_H
 
 #include "server/master/control.h"
 #include "server/master/generation.h"
