@@ -32,6 +32,7 @@ BLOCK = re.compile(r"^```(\w+) (\S+/\S+)\n(.*?)^```$", re.M | re.S)
 RECIPES = {
     "How to add a service": 6,
     "How to add a method": 3,
+    "How to add an option": 2,
     "How to add a counter": 2,
     "How to add an interceptor": 3,
 }
@@ -147,6 +148,19 @@ def metrics(port):
     text = connection.getresponse().read().decode()
     connection.close()
     return text
+
+
+def test_the_new_option_is_read_checked_documented_and_used(built, start):
+    rosterd = start("--worker-nice", "3")
+    worker, = rosterd.worker_pids()
+    assert os.getpriority(os.PRIO_PROCESS, worker) == os.getpriority(os.PRIO_PROCESS, 0) + 3
+    program = built / "src/server/rosterd"
+    text = subprocess.run([program, "--help"], capture_output=True, text=True, timeout=20).stdout
+    assert "--worker-nice N" in text and "gives way to other programs" in text
+    done = subprocess.run([program, "--worker-nice", "20"], capture_output=True, text=True, timeout=20)
+    assert done.returncode == 1 and "worker-nice" in done.stderr and "from 0 to 19" in done.stderr
+    for page in ("docs/rosterd.8", "docs/rosterd.conf.5"):
+        assert "worker\\-nice" in (built / page).read_text(encoding="utf-8")
 
 
 def hold(ends):
