@@ -27,8 +27,9 @@
 #include "shm/core/test_points.h"
 #include "shm/error.h"
 
-/* The looks of an unprotected reader. If a record is still wrong after LOOKS_MAX looks, the last of
- * them with pauses, the cause is not a concurrent change. */
+/* How often an unprotected reader reads a record again. If the record is still wrong after
+ * LOOKS_MAX attempts (with pauses after the first LOOKS_FAST), a concurrent change is not the
+ * cause. */
 enum { LOOKS_MAX = 64, LOOKS_FAST = 16, LOOK_PAUSE_US = 1000 };
 
 /* The number of invisible users that a listing passes before it goes offline: see
@@ -170,7 +171,8 @@ static bool moment_has_passed(struct moment before)
     return before.version != now.version || before.gp != now.gp;
 }
 
-/* Reports that unprotected looks, the first of them at `before`, gave no consistent result. */
+/* Reports that repeated unprotected reads, the first of them at `before`, gave no consistent
+ * result. */
 static int reader_give_up(struct careful *c, struct moment before, uint64_t seq)
 {
     if (!moment_has_passed(before))

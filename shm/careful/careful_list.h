@@ -14,7 +14,7 @@ int careful_list_place(struct careful *c, uint64_t seq, struct careful_node *nod
  * Walks from *node on to the first user with a number over `after` that the version shows.
  * @param node takes the user; node->at is NULL: there is none
  * @param bound users born after this version end the list
- * @param most so many users over `after` may be passed
+ * @param most the maximum number of users over `after` to pass
  * @return SHM_OK; SHM_EMORE: *node is the last of `most` users passed; SHM_EBUSY, SHM_ECORRUPT
  */
 int careful_list_settle(struct careful *c, struct careful_node *node, uint64_t after,

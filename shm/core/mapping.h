@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The parts of the mapped segment, by their fixed addresses. The segment must be mapped. */
+/* Access to the parts of the segment by their fixed addresses. The segment must be mapped. */
 #ifndef ROSTERD_SHM_CORE_MAPPING_H
 #define ROSTERD_SHM_CORE_MAPPING_H
 

@@ -5,7 +5,7 @@
 
 #include "shm/core/layout.h"
 
-/** The number of buckets for so many users, a power of two. There is at least one bucket per
+/** The number of buckets for this number of users, a power of two. There is at least one bucket per
  * user: a lookup compares 1.5 nodes on average at worst, and buckets take 8 to 16 bytes a user. */
 static inline uint64_t shm_bucket_count(uint64_t max_users)
 {
@@ -16,7 +16,7 @@ static inline uint64_t shm_bucket_count(uint64_t max_users)
     return n;
 }
 
-/** The bytes of a hash table of so many buckets: whole extents. */
+/** The size of a hash table with this number of buckets, in bytes: whole extents. */
 static inline uint64_t shm_table_size(uint64_t buckets)
 {
     return shm_round_up(buckets * sizeof(struct cds_hlist_head), SHM_EXTENT);

@@ -6,8 +6,8 @@
  *
  * No shared word changes before seal, which is the commit point. seal stores SEALED with release,
  * after the entries and all private memory that they point to. So a process that takes the lock
- * later and finds SEALED finds all of that complete, be it from a dead holder or from one that
- * could not finish the dead holder's commit (writer_lock.c).
+ * later and finds SEALED finds all of that complete, whether the last holder died or could not
+ * finish a dead holder's commit (writer_lock.c).
  *
  * After seal everything only repeats the log: the list calls write words that are logged (and, in
  * new records, values that are there already), apply writes all logged words in the log's order,
@@ -41,7 +41,7 @@ struct shm_txn {
     struct shm_log *log;
     bool at_bound; /* the arena cannot grow: free blocks may be split. Set before shm_txn_begin() */
     size_t count;  /* entries logged */
-    size_t links;  /* entries before this one are what the list calls will write */
+    size_t links;  /* the list calls will write the entries before this one */
     uint64_t loaded, dirty;          /* bit w: alloc[w] is loaded, has changed */
     uint64_t alloc[SHM_ALLOC_WORDS]; /* private copy of the allocator's words */
     struct shm_tower **index_tail[SHM_LEVELS];

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The writer lock: a robust mutex in the segment. A process may change a shared word only while it
- * holds the lock; only a slot's own words belong to the slot's process. Nobody sleeps on the mutex,
- * because its holder may be stopped for any time: a process spins for some 50 us, then fails.
+ * holds the lock; only a slot's own words belong to the slot's process. No process sleeps on the
+ * mutex, because the holder may be stopped for any length of time: a process spins for about 50 us
+ * and then fails.
  */
 #ifndef ROSTERD_SHM_CORE_WRITER_LOCK_H
 #define ROSTERD_SHM_CORE_WRITER_LOCK_H

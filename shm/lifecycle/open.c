@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* An owner opens its segment: it takes over the one that is there, or creates one. */
+/* An owner opens its segment: it takes over an existing segment, or creates a new one. */
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -18,7 +18,7 @@
 
 enum { RACES_MAX = 16 };
 
-/* A handle for an owner. @return NULL, and *rc is the reason */
+/* A handle for an owner. @return NULL on failure, with *rc set to the error */
 static struct shm_store *new_owner(const struct shm_config *config, int *rc,
                                    struct shm_fault *fault)
 {

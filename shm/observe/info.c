@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Numbers about a segment, its slots and its pins, each as it is at the moment. These functions
- * follow no pointer and take no lock, so they work on any segment: live, dead or damaged. */
+/* Current numbers about a segment, its slots and its pins; together they are no snapshot. These
+ * functions follow no pointer and take no lock, so they work on any segment: live, dead or damaged.
+ */
 #include <string.h>
 
 #include "base/clock.h"

@@ -57,7 +57,7 @@ static inline bool shm_readers_passed(const struct shm_readers *readers, uint64_
 {
     return token <= readers->passed;
 }
-/** Whether so many pins have ended since the look that a new look is due. */
+/** Whether enough pins have ended since the last look for a new look to be due. */
 bool shm_readers_outdated(const struct shm_readers *readers);
 /** The newest pin that needs a record with the lifetime [born, died), or {0, NULL}. If
  * shm_readers_outdated() is true afterwards, the search was abandoned and the result is

@@ -11,8 +11,8 @@
  * @param steps takes how many steps were made
  * @return SHM_OK; else as shm_writer_lock() */
 int shm_reclaim(struct shm_actor *actor, unsigned max, unsigned *steps);
-/** For a writer, without the lock, after a commit that retired so many bodies: reclaims once
- * enough bodies have been retired. */
+/** Called by a writer, without the lock, after a commit that retired `retired` bodies: reclaims
+ * once enough bodies have been retired. */
 void shm_reclaim_some(struct shm_actor *actor, size_t retired);
 
 #endif

@@ -10,7 +10,7 @@
  * that sees the count sees the pin's version. Snapshots of the same version share a pin.
  *
  * Reclaim gives bodies to a pin because of a look that may be old (readers.h), so a pin may get
- * bodies after it has ended, or at the moment when it begins anew. `held_for` tells: a list made
+ * bodies after it has ended, or at the moment when it is reused. `held_for` tells: a list made
  * for another version keeps nothing, and a `revoked` for another version has no effect.
  */
 #include <assert.h>

@@ -25,13 +25,13 @@
  *     would keep the first table from being freed. (A process may still stop later. Then that table
  *     stays until a later owner can free it.)
  *  2. Allocate memory for all new tables at once; without it nothing is begun.
- *  3. Finish what a dead owner left half done. A move is always finished: a larger table is right
- * for fewer users, too. A half filled index that is not wanted is freed.
+ *  3. Finish what a dead owner left unfinished. A move is always finished: a larger table is right
+ *     for fewer users, too. A half filled index that is not wanted is freed.
  *  4. Make larger tables, then new indexes. At any time each key that was unique has its index, in
- * one table or, while it moves, in two; writers are kept out.
+ *     one table or, while it moves, in two; writers are kept out.
  *  5. Drop indexes that are not wanted any more, one after the other, without a gap in which a tool
  *     could write. They come last because the next owner may want them again, and would find
- *     duplicates if anybody had written without the index.
+ *     duplicates if a tool had written without the index.
  */
 #include "shm/rebuild/rebuild.h"
 
@@ -60,7 +60,7 @@ enum {
     NODES_AN_EXTENT = SHM_EXTENT / sizeof(struct shm_node),
 };
 
-/* ---- what there is to do ---- */
+/* ---- what remains to be done ---- */
 
 static bool is_wanted(const struct rebuild *r, unsigned which)
 {
@@ -87,7 +87,7 @@ static uint64_t buckets_of(unsigned which)
     return rebuild_table(which)->count;
 }
 
-/* How many tables have still to be made. */
+/* The number of tables that have not been made yet. */
 static unsigned tables_to_make(const struct rebuild *r)
 {
     unsigned tables = 0;
@@ -251,7 +251,7 @@ static int drop_half_filled(struct rebuild *r)
     return free_table(r);
 }
 
-/* Finishes what a dead owner left half done. */
+/* Finishes what a dead owner left unfinished. */
 static int resume_rebuild(struct rebuild *r)
 {
     if (!shm_rebuild_unfinished())

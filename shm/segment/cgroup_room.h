@@ -48,7 +48,7 @@ void shm_room_free(struct shm_room *room);
 uint64_t shm_room_left(struct shm_room *room);
 
 /**
- * Whether the groups of this process have room for so many bytes more. Finds the groups at the
+ * Whether the groups of this process have room for `bytes` more bytes. Finds the groups at the
  * first call. Takes some 30 us per group that has a limit.
  * @return SHM_OK, SHM_ESPACE
  */

@@ -87,7 +87,7 @@ enum shm_name_state shm_name_hold(int fd, const char *name)
     if (shm_file_path(path, name, NULL) != SHM_OK || fstat(fd, &st) != 0)
         return SHM_NAME_FAILED;
     shm_name_kept_path(kept, name);
-    /* if the kept link cannot be made the name still works, until somebody removes it */
+    /* without the kept link the name works until another process removes it */
     if (!shm_file_is_at(fd, kept) && !link_to(fd, kept) && errno == EEXIST &&
         remove_stale(kept, false))
         (void)link_to(fd, kept);

@@ -8,7 +8,7 @@
 #include "shm/core/layout.h"
 #include "shm/store.h"
 
-/** Initialises slots [from, to), which have memory and which nobody uses yet. */
+/** Initialises slots [from, to), which have memory and which no process uses yet. */
 void shm_slots_init(unsigned from, unsigned to);
 /** How many slots have memory: [0, shm_slots_ready()). */
 unsigned shm_slots_ready(void);
@@ -19,7 +19,7 @@ static inline unsigned shm_slot_pins_high(const struct shm_slot *slot)
     return high < SHM_PINS ? (unsigned)high : SHM_PINS;
 }
 
-/** Takes a free slot, one whose process has died included; makes more slots if none is free.
+/** Takes a free slot, or one of a dead process; makes more slots if none is free.
  * @return SHM_OK; SHM_ESLOTS, SHM_ESPACE; SHM_EBUSY (the writer lock, after a second) */
 int shm_slot_find(struct shm_store *store, unsigned *number);
 /** Whether no live process has the slot. If its last process died in it, the slot is cleared. */

@@ -90,7 +90,8 @@ static const struct shm_body *body_of(const struct verify *v, const struct shm_n
     return body;
 }
 
-/* The hash that decides a node's bucket. @return 0, and *known is false: the key cannot be told */
+/* The hash that decides a node's bucket. @return 0 with *known false: the key cannot be extracted
+ */
 static inline __attribute__((always_inline)) uint64_t
 hash_of(const struct verify *v, const struct part *part, const struct shm_node *node, bool *known)
 {

@@ -20,7 +20,7 @@ struct fault {
 
 /**
  * Fills the fault. A text that is too long is cut and ends in "...".
- * @param fault may be NULL where the caller does not need the reason
+ * @param fault may be NULL if the caller does not need the reason
  * @return false, so that a function can end with `return fault_set(fault, ...)`
  */
 bool fault_set(struct fault *fault, const char *format, ...) __attribute__((format(printf, 2, 3)));

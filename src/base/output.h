@@ -14,11 +14,11 @@
  */
 int output_descriptor(const char *path);
 /**
- * Opens a file for appending, and creates it with mode 0640; or copies a descriptor where the path
+ * Opens a file for appending, and creates it with mode 0640; or copies a descriptor if the path
  * names one (output_descriptor()). Never blocks: opening a FIFO without a reader fails with ENXIO,
  * and writing to a full one with EAGAIN.
- * @return a descriptor with close-on-exec; -1 with errno set: EBADF where the descriptor is not
- * open for writing, or is one of this program's own (it has close-on-exec)
+ * @return a descriptor with close-on-exec; -1 with errno set: EBADF if the descriptor is not open
+ * for writing, or is one of this program's own (it has close-on-exec)
  */
 int output_open(const char *path);
 /** The text of an errno that output_open() has set, for a person. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The preparation of a process, in whatever state it was started. */
+/* Prepares a process, independent of the state in which it was started. */
 #ifndef ROSTERD_BASE_PROCESS_H
 #define ROSTERD_BASE_PROCESS_H
 

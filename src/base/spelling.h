@@ -5,7 +5,7 @@
 
 #include <stddef.h>
 
-enum { SPELLING_MAX = 40 }; /* bytes of the longest word that is looked at */
+enum { SPELLING_MAX = 40 }; /* bytes of the longest known word */
 
 /**
  * Finds the known word with the least edit distance to `word`, which must not exceed a third of

@@ -14,7 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/** A timer that is zeroed but for `expired` is not armed. */
+/** A timer that is zeroed except for `expired` is not armed. */
 struct timer {
     struct timer *next, **prev; /* prev NULL: not armed */
     uint64_t at;                /* when it expires, in ms on the wheel's clock */
@@ -29,14 +29,14 @@ struct timers *timers_create(uint64_t now_ms);
 /** The time in ms by CLOCK_MONOTONIC. The clock is read at the first call after timers_stale();
  * until the next timers_stale() all calls return that time. */
 uint64_t timers_now(struct timers *timers);
-/** Has the next timers_now() read the clock. To be called after each wait of the loop. */
+/** Makes the next timers_now() read the clock. To be called after each wait of the loop. */
 void timers_stale(struct timers *timers);
 /** Frees the wheel. Timers that are still armed never expire, and must not be disarmed any more. */
 void timers_destroy(struct timers *timers);
 /** Arms a timer, or moves an armed one. It expires in the first timers_run() with now_ms >= at_ms;
  * a timer that a callback of timers_run() arms for a past time waits for the next run. */
 void timer_arm(struct timers *timers, struct timer *timer, uint64_t at_ms);
-/** Does nothing where the timer is not armed. */
+/** Does nothing if the timer is not armed. */
 void timer_disarm(struct timers *timers, struct timer *timer);
 static inline bool timer_armed(const struct timer *timer)
 {

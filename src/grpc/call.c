@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What a call says of itself. */
+/* Accessors of a call. */
 #include "grpc/call.h"
 
 #include "grpc/server.h"

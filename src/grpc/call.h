@@ -50,7 +50,7 @@ struct grpc_call {
     char *message; /* grpc-message, percent-encoded; NULL: none */
     uint32_t message_len;
     uint8_t status;        /* enum grpc_status, once finished */
-    uint8_t chain;         /* interceptors whose start was due, and whose end therefore is */
+    uint8_t chain;         /* interceptors whose start was called, so that their end is due */
     unsigned rejected : 1; /* answered as HTTP does: see reject.h */
     unsigned foreign : 1;  /* rejected because its content-type is not gRPC's */
     unsigned opened : 1;   /* on_open was called, so on_end is due */

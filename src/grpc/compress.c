@@ -17,7 +17,7 @@ enum {
     MEM_LEVEL = 8,
     LEAST_ROOM = 4096,
     DEFLATE_RATIO = 1032, /* the most bytes that one byte can inflate to */
-    ROOM_STEP = 4,        /* if the room was too small, the next is so many times as large */
+    ROOM_STEP = 4,        /* factor by which the room grows if it was too small */
 };
 
 /** A buffer that grows. It may hold a password, so it is left out of core dumps. */

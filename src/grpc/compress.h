@@ -2,9 +2,9 @@
 /*
  * gRPC's message encodings (compression.md): gzip (RFC 1952), and deflate, which is zlib's format
  * (RFC 1950). A worker has one inflater and one deflater, made at their first use. Each message is
- * whole, so no state is kept from one to the next. libdeflate inflates, in a sixth of zlib's time,
- * because a client that sends little which inflates to much must not cost much. zlib deflates: data
- * that is all the same takes it half of libdeflate's time.
+ * whole, so no state is kept from one to the next. libdeflate inflates, in a sixth of zlib's time:
+ * a few bytes that inflate to many must not cost much time. zlib deflates: for very repetitive data
+ * it takes half of libdeflate's time.
  */
 #ifndef ROSTERD_GRPC_COMPRESS_H
 #define ROSTERD_GRPC_COMPRESS_H

@@ -24,13 +24,14 @@ enum {
      * a few nanoseconds, so this many take some milliseconds: the longest that one message may hold
      * up other calls. */
     GRPC_DECODE_MAX_FIELDS = 1 << 20,
-    /** The bound for a compressed message: so many fields, and so many for each compressed byte,
-     * because fields are the most expensive thing that few bytes can inflate to. Ordinary messages
-     * have some five fields for each compressed byte. */
+    /** The bound for the fields of a compressed message: FIELDS_SPARE, plus FIELDS_PER_BYTE for
+     * each compressed byte. Fields are the most expensive thing that few bytes can inflate to.
+     * Ordinary messages have about five fields for each compressed byte. */
     GRPC_DECODE_FIELDS_SPARE = 4096,
     GRPC_DECODE_FIELDS_PER_BYTE = 64,
-    /** Beside a copy of itself, a message may cost as many bytes of memory as it has, and so many
-     * more: enough for 16,384 texts of any length, or for any number of texts of 14 bytes and more.
+    /** In addition to a copy of itself, a message may take its own size plus this many bytes of
+     * memory: enough for 16,384 texts of any length, or for any number of texts of 14 bytes and
+     * more.
      */
     GRPC_DECODE_SPARE = 256 * 1024,
 };

@@ -58,7 +58,7 @@ static inline const uint8_t *grpc_wire_tag(const uint8_t *at, const uint8_t *end
     return *tag >= 8 ? at : NULL;
 }
 
-/** Reads a length, and checks that so many bytes follow. */
+/** Reads a length, and checks that this many bytes follow. */
 static inline const uint8_t *grpc_wire_length(const uint8_t *at, const uint8_t *end, size_t *len)
 {
     uint64_t value;

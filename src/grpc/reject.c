@@ -9,8 +9,8 @@
 void grpc_reject_end(struct grpc_call *call)
 {
     assert(call->rejected);
-    /* A client that does not speak gRPC may still have something wrong in the rest of its request,
-     * and is to be told of it. So the stream stays open until the request ends (RFC 9113 8.1.1). */
+    /* The rest of a request that is not gRPC may still be malformed, and that error must be
+     * reported, too. So the stream stays open until the request ends (RFC 9113 8.1.1). */
     if (call->ended || call->stream.local_closed || (call->foreign && !call->remote_end))
         return;
     if (http2_stream_pending(&call->stream) != 0) {

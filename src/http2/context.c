@@ -126,6 +126,6 @@ void http2_refuse(int fd, const char *why)
     end = h2o_http2_encode32u(end, HTTP2_ENHANCE_YOUR_CALM);
     memcpy(end, why, len);
     ssize_t sent = send(fd, out, (size_t)(end - out) + len, MSG_DONTWAIT | MSG_NOSIGNAL);
-    (void)sent; /* the socket is closed whether or not the peer can be told */
+    (void)sent; /* the socket is closed even if the peer cannot be notified */
     close(fd);
 }

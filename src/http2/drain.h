@@ -17,13 +17,13 @@
  *
  * Why the first GOAWAY waits in DUE: it must not meet a client at a bad moment. During its
  * handshake a client takes a close for a server that cannot be reached, and fails the calls that
- * wait; so it may end the handshake first, within handshake_timeout, because grpcio leaves a
- * handshake unfinished until its next call. A client without a stream may be about to open one:
- * grpc-go 1.34 then retries the call on the same connection, and fails it. A client with an open
- * stream is safe from both.
+ * wait; so the client may complete the handshake first, within handshake_timeout, because grpcio
+ * leaves a handshake unfinished until its next call. A client without a stream may be about to open
+ * one: grpc-go 1.34 then retries the call on the same connection, and the call fails. A client with
+ * an open stream is safe from both.
  *
  * Why the socket is shut down and not closed: to close it over unread input would make the kernel
- * send a reset, and the peer would lose our last words.
+ * send a reset, and the peer would lose the last output.
  */
 #ifndef ROSTERD_HTTP2_DRAIN_H
 #define ROSTERD_HTTP2_DRAIN_H
@@ -35,7 +35,7 @@ void http2_drain_init(struct http2_conn *conn);
 /** Disarms the timer. */
 void http2_drain_dispose(struct http2_conn *conn);
 
-/** Asks for a graceful end. Does nothing where one was asked for already.
+/** Requests a graceful end. Does nothing if one was requested already.
  * @param why GOAWAY's debug data, a static string; may be empty */
 void http2_drain_begin(struct http2_conn *conn, const char *why);
 /** The handshake has ended: the connection is open. */

@@ -308,7 +308,7 @@ static bool is_first_settings(const h2o_http2_frame_t *frame)
            (frame->flags & H2O_HTTP2_FRAME_FLAG_ACK) == 0;
 }
 
-/* Fails the connection where a frame of this type must not come now.
+/* Fails the connection if a frame of this type is not allowed now.
  * @return true: the frame may be handled */
 static bool check_order(struct http2_conn *conn, const h2o_http2_frame_t *frame)
 {

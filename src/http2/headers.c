@@ -14,7 +14,7 @@
 #include "http2/stream.h"
 #include "http2/turn.h"
 
-/* Fails the connection where a representation cannot be decoded: the dynamic table is out of step.
+/* Fails the connection if a representation cannot be decoded: the dynamic table is out of step.
  * @param first no field came before it in the block
  * @return true: it is a field, or a size update in its place (RFC 7541 4.2: first in a block) */
 static bool check_decoded(struct http2_conn *conn, enum hpack_result result, bool first)

@@ -5,7 +5,7 @@
 
 #include "http2/conn_state.h"
 
-/** Handles a HEADERS frame, and overwrites its payload where it may hold a token. */
+/** Handles a HEADERS frame, and overwrites its payload if it may hold a token. */
 void http2_headers_handle(struct http2_conn *conn, const h2o_http2_frame_t *frame);
 /** Handles a CONTINUATION frame, and overwrites its payload. */
 void http2_continuation_handle(struct http2_conn *conn, const h2o_http2_frame_t *frame);

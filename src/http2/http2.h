@@ -4,7 +4,7 @@
  * responses are streamed, and a response ends with trailers. What the streams carry is the
  * handler's business.
  *
- * Everything runs in the one thread of the event loop. state.h lists the modules behind this
+ * Everything runs in the one thread of the event loop. conn_state.h lists the modules behind this
  * header.
  */
 #ifndef ROSTERD_HTTP2_HTTP2_H

@@ -3,7 +3,7 @@
  * What one peer may take from a worker: each bound with its reason. Bounds that an operator may
  * want to change are in struct http2_settings instead.
  *
- * Where a peer reaches a limit it is counted in http2_counts.limit_hits.
+ * Each time a peer reaches a limit, http2_counts.limit_hits counts it.
  */
 #ifndef ROSTERD_HTTP2_HTTP2_LIMITS_H
 #define ROSTERD_HTTP2_HTTP2_LIMITS_H

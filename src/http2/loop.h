@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The connection in the event loop: callbacks of its socket, and who has the next turn.
+ * The connection in the event loop: callbacks of its socket, and which connection has the next
+ * turn.
  *
  * Every callback begins with loop_enter() and ends with loop_settle(). Settling gives
  * closed streams their on_close, lets waiting streams send, writes, and frees a lost connection. So

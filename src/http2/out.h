@@ -30,7 +30,7 @@ void http2_out_ping(struct http2_conn *conn, uint8_t flags, const uint8_t data[8
 void http2_out_goaway(struct http2_conn *conn, uint32_t last_id, enum http2_error error,
                       const char *why);
 void http2_out_rst_stream(struct http2_conn *conn, uint32_t id, enum http2_error error);
-/** Gives the buffer back, with what is in it. */
+/** Frees the buffer and discards its contents. */
 void http2_out_free(struct http2_conn *conn);
 
 /** Appends len bytes and returns where the caller must write them.

@@ -64,7 +64,7 @@ static void send_block(struct http2_stream *stream, unsigned status,
         conn->out.len -= bound - len;
 }
 
-/* END_STREAM is queued. Where the peer has not ended its side, RST_STREAM NO_ERROR tells it to stop
+/* END_STREAM is queued. If the peer has not ended its side, RST_STREAM NO_ERROR tells it to stop
  * sending (RFC 9113 8.1). */
 static void end_local(struct http2_stream *stream)
 {
@@ -152,7 +152,7 @@ static uint8_t *put_data(struct http2_stream *stream, size_t len)
 static bool grow_pending(struct http2_stream *stream, size_t len)
 {
     size_t waiting = http2_stream_pending(stream), cap = waiting + len;
-    /* Usually one message waits alone. Where several wait they are small, and more follow. */
+    /* Usually one message waits alone. If several wait, they are small and more follow. */
     if (waiting != 0)
         cap += cap / 2;
     if (cap > UINT32_MAX || !http2_stream_hold(stream, cap))
@@ -256,8 +256,8 @@ static void send_pending(struct http2_stream *stream)
         drop_pending(stream);
 }
 
-/* Gives one stream its turn. The stream leaves the queue, and returns to its end where it has more
- * to send. Where its own window is closed, the peer's WINDOW_UPDATE queues it again. */
+/* Gives one stream its turn. The stream leaves the queue, and is queued again at the end if it has
+ * more to send. If the stream's own window is closed, the peer's WINDOW_UPDATE queues it again. */
 static void give_stream_turn(struct http2_stream *stream)
 {
     struct http2_conn *conn = stream->conn;

@@ -5,7 +5,7 @@
  *
  * Body bytes go straight into the connection's output buffer while both windows and the buffer have
  * room. The last DATA frame grows until something else follows it, so many small messages share a
- * frame. Bytes without room wait in their stream. Waiting streams stand in one queue and send a
+ * frame. Bytes without room wait in their stream. Waiting streams are in one queue and send a
  * quantum per turn; a stream whose own window is closed leaves the queue until the window opens.
  */
 #ifndef ROSTERD_HTTP2_RESPONSE_H

@@ -47,11 +47,11 @@ struct hpack_room http2_fields_room(const struct http2_fields *fields);
 
 /** Begins a section; its http2_fields must be empty. */
 void http2_section_init(struct http2_section *section, bool trailers);
-/** Checks the next field. Copies its texts where the field is kept. */
+/** Checks the next field. Copies its texts if the field is kept. */
 void http2_section_add(struct http2_section *section, struct http2_fields *fields,
                        const struct hpack_field *field);
 /** Checks the whole section after its last field: mandatory pseudo-header fields must be there.
- * Where there is no `:authority`, `host` takes its place. */
+ * Without `:authority`, `host` takes its place. */
 void http2_section_end(struct http2_section *section);
 
 #endif

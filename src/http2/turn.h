@@ -20,10 +20,10 @@
 void http2_turn_begin(struct http2_conn *conn);
 /** Reads the clock, and ends the turn if its time or its work is used up. */
 void http2_turn_look(struct http2_conn *conn);
-/** Queues the connection for another turn, where it is not queued yet. */
+/** Queues the connection for another turn, unless it is queued already. */
 void http2_turn_wait(struct http2_conn *conn);
-/** Has http2_context_run() flush and settle the connection. Needed for whatever is done outside of
- * the loop's callbacks, e.g. by a timer; does nothing inside of one. */
+/** Makes http2_context_run() flush and settle the connection. Needed for changes made outside of
+ * the loop's callbacks, e.g. by a timer; does nothing inside a callback. */
 void http2_turn_touch(struct http2_conn *conn);
 
 /** Counts `cost` bytes of work. */

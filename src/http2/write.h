@@ -5,7 +5,7 @@
 
 struct http2_conn;
 
-/** Writes the output as far as the socket takes it. Sets conn->writing where the socket does not
+/** Writes the output as far as the socket takes it. Sets conn->writing if the socket does not
  * take all: then nothing more is written until the loop finds the socket writable. */
 void http2_write(struct http2_conn *conn);
 

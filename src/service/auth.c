@@ -3,8 +3,8 @@
  * Tokens are in a hash table. The hash depends on a secret that is drawn at each load. A token of
  * the table is compared with the client's only if all 64 bits of the hash are equal, and then all
  * of its bytes are compared, wherever they differ. So the time that a check takes depends on what
- * the client sent (its length, and its hash, which nobody outside can compute), and on whether the
- * token was right, which the client is told anyway.
+ * the client sent (its length, and its hash, which no client can compute), and on whether the token
+ * is valid, which the client learns anyway.
  */
 #include "service/auth.h"
 
@@ -194,7 +194,7 @@ static size_t count_blank(const char *text, size_t len)
     return n;
 }
 
-/* Copies the token into table->text. @return where it is */
+/* Copies the token into table->text. @return its offset there */
 static uint32_t keep_token(struct reading *reading, const char *text, size_t len)
 {
     uint32_t at = (uint32_t)reading->text_len;

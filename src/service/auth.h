@@ -5,9 +5,9 @@
  * need no token, because probes and load balancers make them.
  *
  * The file has one line for each token: the token, spaces or tabs, and a name, which the access log
- * shows. Several tokens may have the same name; that allows to replace a token without a gap. Empty
- * lines and lines that begin with # are skipped. A token is 1 to 4,096 bytes of visible ASCII, a
- * name 1 to 64.
+ * shows. Several tokens may have the same name; so a token can be replaced without an interruption.
+ * Empty lines and lines that begin with # are skipped. A token is 1 to 4,096 bytes of visible
+ * ASCII, a name 1 to 64.
  *
  * Tokens are never logged, and core dumps leave out their memory. The token that a client sent is
  * overwritten in the call's metadata as soon as it was checked, right or wrong. The time that a

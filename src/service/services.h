@@ -20,7 +20,7 @@ struct services *services_create(struct grpc_server *server, const struct servic
                                  struct fault *fault);
 /** Called after the server was destroyed. NULL: does nothing. */
 void services_destroy(struct services *services);
-/** Ends the calls that would never end by themselves and so hold up a drain. */
+/** Ends the calls that only the client can end, which would otherwise delay a drain. */
 void services_drain(struct services *services);
 
 #endif

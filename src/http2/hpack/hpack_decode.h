@@ -14,7 +14,7 @@
 
 enum hpack_result {
     HPACK_FIELD,
-    HPACK_SIZE_UPDATE, /* it was applied; the caller checks that it may stand here */
+    HPACK_SIZE_UPDATE, /* it was applied; the caller checks that it is allowed at this place */
     HPACK_EMPTY_NAME,  /* RFC 9113 8.2.1 does not allow it */
     HPACK_BROKEN,      /* a decoding error as defined by RFC 7541 */
     HPACK_NO_MEMORY,
@@ -32,7 +32,7 @@ enum { HPACK_ROOM_MIN = 2 * HPACK_TABLE_SIZE };
  * @param src its first byte, before `end`; moved behind it
  * @param field the result. Its texts lie in the block, the room or the table, and are valid until
  * the next call. A string that does not fit into the room has a base of NULL and its true length.
- * @param changed set to true where the table was changed, else left alone
+ * @param changed set to true if the table was changed, else left alone
  */
 enum hpack_result hpack_decode(struct hpack_table *table, const uint8_t **src, const uint8_t *end,
                                struct hpack_room room, struct hpack_field *field, bool *changed);

@@ -22,13 +22,12 @@ struct hpack_encoder {
 };
 
 void hpack_encoder_init(struct hpack_encoder *encoder);
-/** Applies the peer's SETTINGS_HEADER_TABLE_SIZE. Where our capacity changes, the table starts
- * empty again. */
+/** Applies the peer's SETTINGS_HEADER_TABLE_SIZE. If our capacity changes, the table is emptied. */
 void hpack_encoder_resize(struct hpack_encoder *encoder, uint32_t peer_size);
 
 /** An upper bound of the bytes that hpack_encode() writes for these fields. */
 size_t hpack_encode_bound(const struct http2_field *fields, size_t num_fields);
-/** Writes a header block, which begins with `:status` where status is not 0. @return bytes written
+/** Writes a header block, which begins with `:status` if status is not 0. @return bytes written
  */
 size_t hpack_encode(struct hpack_encoder *encoder, uint8_t *dst, unsigned status,
                     const struct http2_field *fields, size_t num_fields);

@@ -8,8 +8,8 @@
 enum { HTTP2_INTERN_MAX = 31 };
 
 /**
- * The name is in lower case. `intern` is a number from 1 to HTTP2_INTERN_MAX that always stands for
- * this very name and value within the process, or 0. An interned field enters the peer's dynamic
+ * The name is in lower case. `intern` is a number from 1 to HTTP2_INTERN_MAX that identifies
+ * exactly this name and value within the process, or 0. An interned field enters the peer's dynamic
  * table at its first use and costs one byte from then on; a field with 0 is sent literally.
  */
 struct http2_field {

@@ -7,8 +7,8 @@
 
 struct http2_conn;
 
-/** Continues the handshake with what was read. Where it fails, the connection closes after the
- * alert, and settings.note gets a line. @return true: the handshake is complete */
+/** Continues the handshake with what was read. If it fails, the connection closes after the alert,
+ * and settings.note gets a line. @return true: the handshake is complete */
 bool http2_tls_shake_hands(struct http2_conn *conn);
 
 #endif

@@ -140,7 +140,7 @@ static void tls_shutdown(struct http2_conn *conn)
     ERR_clear_error();
     SSL_shutdown(conn->tls->ssl);
     ERR_clear_error();
-    (void)flush_sealed(conn); /* the socket closes whether or not the peer can be told */
+    (void)flush_sealed(conn); /* the socket closes even if the peer cannot be notified */
 }
 
 static bool tls_ended(const struct http2_conn *conn)

@@ -15,7 +15,7 @@
 #include "inspect/core/text.h"
 #include "shm/careful.h"
 
-/* The counting pass leaves its read section after so many users, so that retired memory can be
+/* The counting pass leaves its read section after this many users, so that retired memory can be
  * freed. */
 enum { REST_EVERY = 4096 };
 

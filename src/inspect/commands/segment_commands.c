@@ -65,8 +65,8 @@ enum inspect_exit command_status(const struct inspect_options *options)
 
 /* ---- verify ---- */
 
-/* The JSON report keeps so many faults, because it is built in memory. Text is printed at once and
- * has no limit. */
+/* The JSON report keeps at most this many faults, because it is built in memory. Text is printed at
+ * once and has no limit. */
 enum { JSON_FAULTS_MAX = 1000 };
 
 static void print_fault_line(void *data, const char *line)

@@ -74,8 +74,8 @@ static void tail_print_line(const struct tail *tail, uint64_t version, const cha
     putchar('\n');
 }
 
-/* Writes the buffered lines, if they are at least so many bytes, outside the read section. Returns
- * false if the command must end. */
+/* Writes the buffered lines outside the read section, if they are at least `at_least` bytes.
+ * @return false if the command must end */
 static bool tail_flush(struct tail *tail, size_t at_least)
 {
     enum inspect_exit stopped;

@@ -110,7 +110,7 @@ static size_t run_end(const struct chunk *chunk, size_t from, enum chunk_kind *k
     return i;
 }
 
-/* Classifies the entries from `from` on anew, after another process has changed the table. */
+/* Classifies the entries from `from` on again, after another process has changed the table. */
 static void classify_again(struct chunk *chunk, size_t from)
 {
     for (size_t i = from; i < chunk->count; i++)

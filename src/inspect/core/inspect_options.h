@@ -13,7 +13,7 @@ struct inspect_options {
     const char *segment; /* "/rosterd" */
     bool json;
     bool all;                               /* stats: also counters that are zero */
-    uint64_t limit;                         /* list, tail: print at most so many; UINT64_MAX: all */
+    uint64_t limit;                         /* list, tail: the most to print; UINT64_MAX: all */
     uint64_t after;                         /* list: only users with a greater sequence number */
     const char *username;                   /* get: the name to look for; NULL: look for the id */
     uint64_t from;                          /* tail: changes after this version */

@@ -4,8 +4,8 @@
  *
  * When root dumps into a file, shm-inspect becomes the segment's user (identity.h), who may have no
  * right to rename a file in root's directory. So before that it forks a keeper: a process that
- * keeps root's rights and maps nothing of the segment. The keeper renames the one file if it is
- * told to, and removes the file if the program ends first.
+ * keeps root's rights and maps nothing of the segment. On keeper_commit() it renames the file; if
+ * the program ends first, it removes the file.
  */
 #ifndef ROSTERD_INSPECT_CORE_KEEPER_H
 #define ROSTERD_INSPECT_CORE_KEEPER_H

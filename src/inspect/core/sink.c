@@ -39,7 +39,7 @@ static enum inspect_exit leave_keeper(struct sink *sink)
 
 /* Mode 0600, because a dump contains personal data. A file at the temporary name was left by a
  * killed dump and is removed. O_EXCL and O_NOFOLLOW make sure that the dump is written to a new
- * file, not to one that somebody else has put there. */
+ * file, not to one that another user has put there. */
 static enum inspect_exit open_temporary(struct sink *sink)
 {
     if (unlink(sink->temporary) != 0 && errno != ENOENT)

@@ -15,7 +15,7 @@ struct sink {
     FILE *file;       /* stdout, or the temporary file */
     const char *path; /* NULL: stdout */
     char *temporary;  /* "PATH.tmp" */
-    char *buffer;     /* of `file`, where it is not stdout */
+    char *buffer;     /* of `file`, unless that is stdout */
     int keeper;       /* descriptor of the process that renames the file (keeper.h); 0: none */
 };
 

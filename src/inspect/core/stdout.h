@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Standard output, with a buffer that the commands flush themselves. stdio must not write on its
- * own while a command is in a read section: a pipe that nobody empties would block the command
- * there, and memory that writers have retired could not be freed.
+ * own while a command is in a read section: a pipe without a reader that empties it would block the
+ * command there, and memory that writers have retired could not be freed.
  *
  * A command therefore calls stdout_flush() outside the read section as soon as stdout_is_full().
  */

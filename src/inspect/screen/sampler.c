@@ -30,7 +30,7 @@ static void rate_add(struct sampler_rate *rate, double value, double dt, double 
     update_average(&rate->avg60, value, dt, since, 60);
 }
 
-/* Growth per second. A counter that has fallen was created anew and counts as not grown. */
+/* Growth per second. A counter that has fallen was created again and counts as not grown. */
 static double growth(uint64_t before, uint64_t now, double dt)
 {
     return now > before ? (double)(now - before) / dt : 0;
@@ -199,7 +199,7 @@ void sampler_look(struct sampler *sampler)
     sampler->since += dt;
     sample_segment(sampler, dt);
     struct shm_counters *counters =
-        slot_info_attach_counters(name); /* anew: they may be replaced */
+        slot_info_attach_counters(name); /* again: they may have been replaced */
     sample_slots(sampler, counters, dt);
     if (counters == NULL) {
         drop_counters(sampler);

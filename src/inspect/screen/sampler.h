@@ -16,7 +16,7 @@
 #include "shm/store.h"
 
 /** Growth per second of a counter, or value of a gauge: now, and as decaying averages over 10 and
- * 60 seconds (plain averages until so much time has passed). */
+ * 60 seconds (plain averages until that much time has passed). */
 struct sampler_rate {
     double now, avg10, avg60;
 };

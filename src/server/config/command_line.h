@@ -17,7 +17,7 @@ struct command_line_entry {
 struct command_line {
     struct command_line_entry *entries; /* in their order */
     size_t count;
-    bool help, version; /* --help or --version stands somewhere, also as another option's value */
+    bool help, version; /* --help or --version occurs anywhere, also as another option's value */
 };
 
 /**

@@ -62,7 +62,7 @@ struct option {
     const char *group;       /* a heading before this option; NULL: none */
     size_t offset;           /* of the field in struct options; the table fills it */
     enum option_holds holds; /* the table fills it */
-    char letter;             /* of a flag: with 'h', -h stands for the option; 0: none */
+    char letter;             /* of a flag: its short form ('h' for -h); 0: none */
 };
 
 extern const struct option option_table[OPTIONS_COUNT];
@@ -74,8 +74,8 @@ const char *option_argument(const struct option *option);
 enum { OPTION_TEXT = 128 }; /* bytes that the next two need */
 /** The default as a person reads it: of a list, "A and B"; empty if there is none. */
 void option_format_default(const struct option *option, char *text, size_t size);
-/** The values that are allowed, as a phrase: "from 1 to 512", "on or off"; empty if the type says
- * it all. */
+/** The values that are allowed, as a phrase: "from 1 to 512", "on or off"; empty if the type needs
+ * no such phrase. */
 void option_format_bounds(const struct option *option, char *text, size_t size);
 
 static inline bool option_is_list(const struct option *option)

@@ -21,7 +21,8 @@ static const struct option *existing_option(const char *name)
 
 /* ---- defaults ---- */
 
-/* Lists wait: a default entry is no entry beside those that somebody sets. */
+/* Sets the defaults except those of lists: the default of a list applies only if no entry is given.
+ */
 static bool set_defaults(struct options *options, struct fault *fault)
 {
     for (size_t i = 0; i < OPTIONS_COUNT; i++)
@@ -68,7 +69,7 @@ static void settle_addresses(struct options *options)
     }
 }
 
-/* Unless somebody set the limit, four messages must fit. */
+/* Unless the limit was set explicitly, it must have room for four messages. */
 static void fit_memory(struct options *options)
 {
     if (is_default_option(options, "max-connection-memory"))

@@ -16,7 +16,7 @@
  * --version nothing else is read or checked.
  * @param options is overwritten; the caller calls options_free(), also after a failure
  * @param argv must outlive the options
- * @return false: the fault names the option, where it stands and what is wrong
+ * @return false: the fault names the option, its file and line if it has any, and the reason
  */
 bool options_parse(struct options *options, int argc, char *const *argv, struct fault *fault);
 void options_free(struct options *options);

@@ -22,7 +22,7 @@ enum {
     BACKOFF_FIRST_MS = 1,       /* before the respawn after the second quick death */
     BACKOFF_LONGEST_MS = 10000, /* reached with the 16th quick death in a row */
     BACKOFF_DOUBLINGS_MAX = 16, /* more would pass BACKOFF_LONGEST_MS anyway */
-    LOOP_DEATHS = 3,            /* so many quick deaths in a row are a crash loop */
+    LOOP_DEATHS = 3,            /* this many quick deaths in a row are a crash loop */
     GAP_MS = 3000,              /* between two progress checks: the machine has stood still */
 };
 

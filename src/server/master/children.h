@@ -39,17 +39,17 @@ struct children {
     uint64_t checked_at; /* ms: when children_check_progress() was last called */
 };
 
-/** Prepares `count` workers, of which none runs yet. @return false with errno set */
+/** Prepares `count` workers and starts none. @return false with errno set */
 bool children_open(struct children *children, const struct worker_config *config, unsigned count);
-/** Frees it all. In the master, when none of them runs; in a worker, at any time. */
+/** Frees everything. To be called in the master when no worker runs; in a worker at any time. */
 void children_close(struct children *children);
 
 /** Runs a worker to its end, in its own process. */
 typedef void children_run(const struct worker_config *config, void *data);
 /**
  * Forks worker `number`, which must not be running. Returns in both processes: in the master at
- * once, in the worker's process when `run` has returned. `run` tells its caller by `data` in which
- * process it is.
+ * once, in the worker's process when `run` has returned. `run` uses `data` to show the caller in
+ * which process it is.
  * @return false: no process was started, and the fault says why
  */
 bool children_spawn(struct children *children, unsigned number, uint64_t now, children_run *run,
@@ -62,11 +62,11 @@ void children_read_reports(struct children *children);
 bool children_all_ready(const struct children *children);
 /** How many of them run. */
 unsigned children_running(const struct children *children);
-/** Sends the signal to all that run. */
+/** Sends the signal to all running workers. */
 void children_signal(const struct children *children, int signal);
 
 /** Marks the worker with this pid as not running, after it has read its report.
- * @return false: it is none of these workers; else its number is set */
+ * @return false: no worker of this generation has the pid; else *number is set */
 bool children_mark_dead(struct children *children, pid_t pid, unsigned *number);
 /** Writes "killed by signal 9 (Killed)" or "exited with status 1". @param status waitpid()'s */
 void children_describe_end(char *text, size_t size, int status);
@@ -77,7 +77,7 @@ void children_describe_end(char *text, size_t size, int status);
  * @return how many have made progress since the last call
  */
 unsigned children_check_progress(struct children *children, uint64_t timeout, uint64_t now);
-/** Calls in flight of all that run. */
+/** Calls in flight in all running workers. */
 unsigned children_calls(const struct children *children);
 /** For systemd's status: "worker 1 died 4 times in a row, each soon after its start".
  * @return false: no worker is in a crash loop */

@@ -37,7 +37,7 @@ struct control {
 
 /* ---- for the master ---- */
 
-/** Listens. Where that fails a warning is logged, and a reload is still possible by signal. */
+/** Listens. If that fails, a warning is logged; a reload is still possible by signal. */
 void control_open(struct control *control);
 void control_close(struct control *control);
 /** Adds at most CONTROL_POLL descriptors. @return how many were added to `fds` */

@@ -54,7 +54,7 @@ bool generation_load(struct generation *generation, const struct generation *bef
                      struct fault *fault);
 /**
  * Makes a generation: loads its files, opens its access log, binds addresses that are not bound
- * yet, and prepares its workers, of which none runs yet.
+ * yet, and prepares its workers without starting them.
  * @param options are moved into the generation, and are freed on failure
  * @param before the generation whose sockets it shares; NULL: this is the first one
  * @param handed sockets that this process was started with
@@ -63,8 +63,8 @@ bool generation_load(struct generation *generation, const struct generation *bef
 struct generation *generation_open(struct options *options, const struct generation *before,
                                    const struct listeners *handed,
                                    const struct generation_common *common, struct fault *fault);
-/** Frees this process's view of it: in the master once none of its workers runs, in a worker at any
- * time. Socket files stay. */
+/** Frees this process's copy of the generation: in the master once none of its workers runs, in a
+ * worker at any time. Socket files stay. */
 void generation_close(struct generation *generation);
 /** Removes the generation's socket files, but for those that another generation serves, too.
  * @param kept that generation, or NULL */

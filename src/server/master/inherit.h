@@ -3,7 +3,7 @@
  * Sockets that this process was started with (sd_listen_fds(3)): by systemd, or by the program that
  * this one replaces (handover.h). A socket's name tells its use: "metrics" and "metrics.own" are
  * web listeners, all others are for gRPC. Names that end in ".own" mark sockets that rosterd itself
- * has bound; the others belong to whoever started it.
+ * has bound; the others belong to the process that started the server.
  */
 #ifndef ROSTERD_SERVER_MASTER_INHERIT_H
 #define ROSTERD_SERVER_MASTER_INHERIT_H
@@ -35,7 +35,7 @@ bool inherit_or_bind(struct listeners *listeners, const char *option,
 
 /** Closes the sockets that the replaced program has bound and this one does not use any more, and
  * removes their socket files. Those in use have descriptors of their own in `used` and
- * `used_for_web`. Sockets of whoever started the server stay in `handed`. */
+ * `used_for_web`. Sockets of the process that started the server stay in `handed`. */
 void inherit_close_own(struct listeners *handed, const struct listeners *used,
                        const struct listeners *used_for_web);
 

@@ -166,7 +166,7 @@ static size_t fill_poll_set(const struct master *master, struct pollfd *fds)
     return count;
 }
 
-/* The predecessor has told systemd that this process is the main one now, or it is gone. */
+/* The predecessor has reported this process to systemd as the main process, or is gone. */
 static void on_predecessor_done(struct master *master)
 {
     predecessor_done(&master->predecessor);
@@ -198,13 +198,14 @@ static void on_all_ready(struct master *master, struct generation *generation)
         reload_finish(master, generation);
 }
 
-/* Returns when the server has ended, and in each worker when that has ended. */
+/* Returns in the master when the server has ended, and in each forked worker when that worker has
+ * ended. */
 static void supervise(struct master *master)
 {
     while (master->phase != MASTER_STOPPING || workers_running(master)) {
         workers_spawn_due(master);
         if (master->is_worker || (master->phase == MASTER_STOPPING && !workers_running(master)))
-            return; /* the latter: the first fork has failed */
+            return; /* without workers: the first fork has failed */
         wait_and_handle(master);
         struct generation *newest = master->newest;
         if (newest->state == GENERATION_STARTING && children_all_ready(&newest->children))

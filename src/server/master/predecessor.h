@@ -12,9 +12,9 @@ struct predecessor {
 void predecessor_find(struct predecessor *predecessor);
 /** Makes the descriptors survive shm_exec_again(). */
 void predecessor_keep_open(const struct predecessor *predecessor);
-/** Tells it that all workers of this program accept connections. */
+/** Tells the predecessor that all workers of this program accept connections. */
 void predecessor_report_ready(const struct predecessor *predecessor);
-/** To be called when the channel is readable: the predecessor has told this program to go on, or is
+/** To be called when the channel is readable: the predecessor has sent its confirmation, or is
  * gone. Closes the channel. */
 void predecessor_done(struct predecessor *predecessor);
 

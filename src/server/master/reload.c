@@ -25,8 +25,8 @@ static void reload_report_failure(struct master *master, const struct fault *fau
     notify_ready();
 }
 
-/* A start may wait until somebody writes to a FIFO, because it has nothing else to do. A reload
- * must not: the master would wait, too. */
+/* A start may wait for a writer of a FIFO, because it has nothing else to do. A reload must not
+ * wait, because the master would block. */
 static bool check_no_fifo(const char *path, struct fault *fault)
 {
     struct stat st;

@@ -16,7 +16,7 @@
 #include "user/user.h"
 
 enum {
-    LOG_AGAIN_MS = 30000, /* the log tells again of a name that is still wrong */
+    LOG_AGAIN_MS = 30000, /* between two log lines about a name that is still wrong */
     PROGRESS_MS = 1000,   /* between two lines about a check or rebuild */
 };
 

@@ -19,7 +19,7 @@
 /** What is known of a name in /dev/shm. */
 struct segment_name {
     enum shm_name_state state;
-    uint64_t logged_at; /* ms: when the log last told of it */
+    uint64_t logged_at; /* ms: when the state was last logged */
 };
 
 struct stats;

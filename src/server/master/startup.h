@@ -7,9 +7,9 @@
 #include "server/master/master_state.h"
 
 /**
- * Opens everything that the first generation needs, and that generation.
+ * Opens the first generation and everything that it needs.
  * @param options are moved into the generation, and are freed on failure
- * @return false: startup_close() must be called all the same
+ * @return false: startup_close() must be called nevertheless
  */
 bool startup_open(struct master *master, struct options *options, struct fault *fault);
 /** All workers of the first generation accept connections: the server has started. */

@@ -28,7 +28,7 @@ void stop_server(struct master *master, bool fast)
     if (master->successor.pid != 0)
         kill(master->successor.pid, SIGTERM);
     for (struct generation *g = master->newest; g != NULL; g = g->older) {
-        /* closed now, or clients would wait in a backlog that nobody accepts from */
+        /* closed now; otherwise clients would wait in a backlog from which no process accepts */
         listeners_close(&g->listeners, !master->handed_over);
         stop_generation(g, fast ? SIGTERM : SIGQUIT, fast ? 0 : g->options.drain_timeout);
     }

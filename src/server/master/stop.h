@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* How the server, or one generation of its workers, is told to stop. */
+/* Stops the server, or one generation of its workers. */
 #ifndef ROSTERD_SERVER_MASTER_STOP_H
 #define ROSTERD_SERVER_MASTER_STOP_H
 

@@ -30,7 +30,7 @@ bool successor_start(struct successor *successor, char *const *argv, const struc
 enum successor_message { SUCCESSOR_SAYS_NOTHING, SUCCESSOR_READY, SUCCESSOR_CLOSED };
 /** To be called when the channel is readable. */
 enum successor_message successor_read(const struct successor *successor);
-/** Tells it that it is the service's main process now. */
+/** Tells the successor that it is the service's main process now. */
 void successor_confirm(const struct successor *successor);
 /** Closes the channel and forgets the process, which is not ended. */
 void successor_forget(struct successor *successor);

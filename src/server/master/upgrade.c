@@ -81,7 +81,7 @@ void upgrade_fail(struct master *master, int status)
 {
     bool too_late = master->successor.too_late, gave_up = master->successor.gave_up;
     successor_forget(&master->successor);
-    if (master->phase == MASTER_STOPPING) /* stop_server() has told it to end, too */
+    if (master->phase == MASTER_STOPPING) /* stop_server() has ended the successor, too */
         return;
     state_count(master, STATS_UPGRADES_FAILED);
     char end[128];

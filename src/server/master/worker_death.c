@@ -61,7 +61,7 @@ static void fail_start(struct master *master, struct generation *generation, uns
     worker_death_give_up(master, generation, &fault);
 }
 
-/* A worker that has drained or was told to stop ends with status 0: no obituary then. */
+/* A worker that has drained or was stopped exits with status 0: nothing is logged then. */
 static bool deserves_obituary(const struct master *master, const struct generation *generation,
                               int status)
 {

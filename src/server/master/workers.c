@@ -12,7 +12,7 @@
 #include "server/worker/worker.h"
 
 enum {
-    KILL_AGAIN_MS = 5000,  /* between two KILLs to workers that were told to stop */
+    KILL_AGAIN_MS = 5000,  /* between two KILLs to workers that should have stopped */
     CHECK_MS = 500,        /* between two workers_check() */
     NO_PROGRESS_MS = 5000, /* when no worker made progress for this long, the watchdog starves */
 };

@@ -12,7 +12,7 @@ void workers_spawn_due(struct master *master);
  * @param status waitpid()'s */
 void workers_bury(struct master *master, pid_t pid, int status);
 /** Kills workers that make no progress, and those that were told to stop but still run. Feeds
- * systemd's watchdog. To be called at master->check_workers_at, which it sets anew. */
+ * systemd's watchdog. To be called at master->check_workers_at; sets the next such time. */
 void workers_check(struct master *master);
 /** Whether any worker runs. */
 bool workers_running(const struct master *master);

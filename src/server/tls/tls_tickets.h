@@ -4,8 +4,8 @@
  *
  * Tickets are encrypted with keys that change every hour. The secret of an hour is derived from the
  * secret of the hour before, which is then forgotten. Tickets of the hour before are accepted and
- * renewed; nobody can read older tickets any more. Every process derives the same secrets by
- * itself.
+ * renewed; older tickets cannot be decrypted any more. Every process derives the same secrets
+ * independently.
  *
  * A session ends one day after its full handshake, however often its ticket is renewed, and when
  * anything expires that the handshake relied on. The ticket contains both times.

@@ -58,7 +58,7 @@ static bool take_head_line(struct span *input, struct span *line)
     return true;
 }
 
-/* Takes what stands before the next space, and the space, off the line. */
+/* Removes the text before the next space, and the space, from the line. */
 static struct span take_word(struct span *line)
 {
     const char *end = memchr(line->at, ' ', span_len(*line));

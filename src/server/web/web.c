@@ -26,7 +26,7 @@ struct web {
     struct pages pages;
     h2o_socket_t *listeners[LISTEN_MAX];
     size_t num_listeners, num_visits;
-    h2o_linklist_t visits; /* the one whose last progress is the longest ago comes first */
+    h2o_linklist_t visits; /* ordered by last progress, the oldest first */
     struct timer accept_again;
     uint64_t warn_at; /* ms on the server's clock */
 };

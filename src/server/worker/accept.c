@@ -19,7 +19,7 @@ enum {
      * this many bytes are available */
     SOCKET_ROOM = 4096,
     PAUSE_MS = 100,        /* pause after descriptors or memory ran out */
-    PAUSE_WARN_MS = 10000, /* the log tells of such pauses at most this often */
+    PAUSE_WARN_MS = 10000, /* at least this long between two warnings about pauses */
 };
 
 struct acceptor {
@@ -236,7 +236,7 @@ static void on_listener_readable(h2o_socket_t *listener, const char *err)
         start_yielding(acceptor);
         return;
     }
-    /* Nobody knows whether a second connection waits, so balance_is_next() wakes no other worker
+    /* It is not known whether a second connection waits, so balance_is_next() wakes no other worker
      * for it. */
     for (unsigned i = 0; i < ACCEPTS_MAX && accept_one(acceptor, listener); i++)
         if (balance_is_closed(config->balance) || !balance_is_next(config->balance, config->number))

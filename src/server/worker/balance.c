@@ -102,7 +102,8 @@ void balance_awake(struct balance *balance, unsigned worker)
     (void)eventfd_read(balance->wake[worker], &count);
 }
 
-/* @return whether the worker may take a connection; if not, *whose is the one that should */
+/* @return whether the worker may take a connection; if not, *whose is set to the worker that should
+ */
 static bool balance_find_next(const struct balance *balance, unsigned worker, unsigned *whose)
 {
     uint32_t least = UINT32_MAX;
@@ -146,7 +147,7 @@ void balance_pass_over(struct balance *balance, const struct balance_left *left)
 void balance_forget(struct balance *balance, unsigned worker)
 {
     assert(worker < balance->workers);
-    /* another turn than before, so that nobody passes over its successor */
+    /* another turn number, so that no worker passes over the successor */
     balance->rows[worker] = (struct balance_row){.turn = balance->rows[worker].turn + 1};
 }
 

@@ -10,8 +10,8 @@
 /** Zeroed at the start. Times are ms on grpc_server_now_ms()'s clock. */
 struct upkeep {
     uint64_t forget_at;        /* when old TLS secrets are looked for next */
-    uint64_t reported_dropped; /* of access_log_dropped(): as far as the log has told */
-    uint64_t report_at;        /* when the log may tell of lost access log lines again */
+    uint64_t reported_dropped; /* the part of access_log_dropped() that was logged */
+    uint64_t report_at;        /* when lost access log lines may be logged again */
     uint64_t idle_check_at;
     uint64_t idle_bytes_in; /* bytes received until the last check for idleness */
     bool trimmed;           /* memory was given back, and nothing has been received since */

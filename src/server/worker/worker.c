@@ -96,7 +96,7 @@ static void on_worker_signal(h2o_socket_t *sock, const char *err)
     }
 }
 
-/* The pipe's only writer, the master, is gone: nobody supervises this worker any more. */
+/* The pipe's only writer, the master, is gone: no process supervises this worker any more. */
 static void on_master_gone(h2o_socket_t *sock, const char *err)
 {
     struct worker *worker = sock->data;
@@ -184,7 +184,7 @@ static bool report_ready(const struct worker *worker)
     return write(worker->config->report_fd, &ready, 1) == 1;
 }
 
-/* Tells the master why the start failed. @return the exit status, which says the same in short */
+/* Tells the master why the start failed. @return the exit status for this kind of failure */
 static enum worker_exit report_failed(const struct worker *worker, const struct fault *fault)
 {
     ssize_t written = write(worker->config->report_fd, fault->text, strlen(fault->text));

@@ -38,7 +38,7 @@ struct service {
     void *(*create)(const struct service_config *config);
     /** Called after the server was destroyed. NULL: nothing to free. */
     void (*destroy)(void *data);
-    /** The server drains: ends the calls that would never end by themselves. NULL: there are none.
+    /** The server drains: ends the calls that only the client can end. NULL: there are none.
      */
     void (*drain)(void *data);
 };

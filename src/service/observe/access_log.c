@@ -30,7 +30,7 @@
 #include "base/output.h"
 
 enum {
-    BATCH_MS = 10,         /* the thread lets lines gather for so long before it writes them */
+    BATCH_MS = 10,         /* how long the thread collects lines before it writes them */
     CHUNK_MAX = 64 * 1024, /* bytes of one write to a file; to a pipe ACCESS_LOG_LINE_MAX */
     RETRY_MS = 100, /* pause after a write to a non-blocking descriptor has failed (EAGAIN) */
 };
@@ -121,7 +121,7 @@ bool access_log_json(const struct access_log *log)
 
 /* ---- the thread ---- */
 
-/* Sleeps for so long, or until the worker wakes the thread. */
+/* Sleeps for `ms`, or until the worker wakes the thread. */
 static void pause_ms(struct access_log *log, unsigned ms)
 {
     struct timespec until;

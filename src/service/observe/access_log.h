@@ -21,8 +21,8 @@ struct access_log; /* one per worker */
  * @param path see output_open(); NULL: standard error
  * @return a close-on-exec descriptor, or -1 with errno set */
 int access_log_open(const char *path);
-/** Opens a file that was moved or removed anew, in the place of descriptor `fd`, to which another
- * thread may be writing. A descriptor that the process was started with stays.
+/** Reopens a file that was moved or removed, as descriptor `fd`, to which another thread may be
+ * writing. Does nothing for a descriptor that the process was started with.
  * @return false with errno set: the old file stays open */
 bool access_log_open_again(const char *path, int fd);
 

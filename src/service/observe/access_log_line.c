@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Lines are put together without printf(), which would cost as much as the whole call. */
+/* Lines are formatted without printf(), which would cost as much as the whole call. */
 #include "service/observe/access_log_line.h"
 
 #include <string.h>
@@ -48,7 +48,7 @@ static char *put_number(char *out, uint64_t number)
     return put(out, digits + at, sizeof(digits) - at);
 }
 
-/* The number with exactly so many digits, with leading zeros. */
+/* Writes the number with exactly `digits` digits, with leading zeros. */
 static char *put_digits(char *out, uint64_t number, unsigned digits)
 {
     for (unsigned i = digits; i-- != 0; number /= 10)

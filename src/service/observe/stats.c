@@ -12,7 +12,7 @@ struct stats {
     struct stats_method_counts *methods; /* the row's first part */
     uint64_t *process;                   /* the row's second part, by enum stats_counter */
     struct stats_board *board;
-    uint64_t totals[STATS_NUM_COUNTERS]; /* as stats_set_total() was last told them */
+    uint64_t totals[STATS_NUM_COUNTERS]; /* the values of the last stats_set_total() */
     uint32_t method_of[];                /* the server's method index -> the index in `methods` */
 };
 
@@ -78,7 +78,7 @@ static inline void set_total(struct stats *stats, enum stats_counter counter, ui
 {
     if (total == stats->totals[counter])
         return;
-    /* The row counts on from the process that owned it before. Where a gauge falls the difference
+    /* The row counts on from the process that owned it before. If a gauge falls, the difference
      * wraps, and the sum wraps back. */
     shm_counter_add(&stats->process[counter], total - stats->totals[counter]);
     stats->totals[counter] = total;

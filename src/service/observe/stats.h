@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Counting, in the row that each process has in NAME.stats. What is counted stands in
- * stats_table.h. An interceptor counts calls, under the names that go-grpc-prometheus made
- * customary. Only the process that owns a row writes to it.
+ * Counting, in the row that each process has in NAME.stats. stats_table.h lists what is counted. An
+ * interceptor counts calls, under the names that go-grpc-prometheus made customary. Only the
+ * process that owns a row writes to it.
  */
 #ifndef ROSTERD_SERVICE_OBSERVE_STATS_H
 #define ROSTERD_SERVICE_OBSERVE_STATS_H

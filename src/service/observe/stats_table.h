@@ -171,7 +171,8 @@ size_t stats_num_methods(void);
 const char *stats_method_name(size_t method);
 /** `grpc_type="unary",grpc_service=...`: the labels of all metrics of a method. */
 const char *stats_method_labels(size_t method);
-/** The place of a method: of the last one, for calls of unknown methods, where there is no such. */
+/** The place of a method. A method that does not exist gets the last place, which is for calls of
+ * unknown methods. */
 size_t stats_find_method(const char *service, const char *method);
 
 #endif

@@ -196,8 +196,8 @@ static void settle_insert(struct grpc_call *call, struct inserting *now, int res
 
 /*
  * Inserts the users that wait, in as few commits as possible. An insert is all or nothing:
- * - Where the table has room for a part of the users only, halving finds out for which.
- * - Where a user's name is taken, the users before it are inserted first, so that of two users of
+ * - If the table has room for a part of the users only, halving finds that part.
+ * - If a user's name is taken, the users before it are inserted first, so that of two users of
  *   one batch with the same name the first one gets it. Then the refused user is the first of
  *   the rest, and is left out.
  * The next insert has half as many users as one that failed and twice as many as one that worked.
@@ -293,9 +293,9 @@ static void batch_flush(struct grpc_call *call)
     uint32_t before = batch->waiting;
     if (insert_waiting(call) == SHM_EBUSY) {
         if (batch->waiting < before)
-            parking_leave(&batch->parking, call); /* progress: the time to wait starts anew */
+            parking_leave(&batch->parking, call); /* progress: the waiting time restarts */
         if (!parking_enter(&batch->parking, call, batch_flush)) {
-            batch->waiting = 0; /* the client is told that these users were not created */
+            batch->waiting = 0; /* the reply does not count these users */
             grpc_call_finishf(call, GRPC_UNAVAILABLE, "the table is busy; %u users were created",
                               batch->created);
         } else if (!paused) {

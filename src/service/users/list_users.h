@@ -3,9 +3,9 @@
  * ListUsers: one page of one snapshot, sent as fast as the client reads. listings.h says when a
  * snapshot ends.
  *
- * A listing may have to pass any number of deleted users whom an older snapshot keeps in place. It
+ * A listing may have to pass any number of deleted users that an older snapshot keeps in place. It
  * passes them in steps (shm/store.h). Each step is charged to the turn of the call's connection,
- * and the listing goes on like one that has waited for its client.
+ * and the listing continues like one that has waited for its client.
  */
 #ifndef ROSTERD_SERVICE_USERS_LIST_USERS_H
 #define ROSTERD_SERVICE_USERS_LIST_USERS_H

@@ -12,7 +12,7 @@ enum {
     STALLED_MS = 250, /* a listing that makes no progress for so long is stalled */
     SLOW_MS = 500,    /* a listing that takes so long may have to make room, stalled or not */
     ROOM_MS = 100,    /* how long a pin may take to become free before another listing is ended */
-    /* How many listings are looked at to find a stalled one: twice the number of pins. */
+    /* How many listings are examined to find a stalled one: twice the number of pins. */
     LOOK_MAX = 256,
 };
 

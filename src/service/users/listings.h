@@ -3,9 +3,9 @@
  * The open snapshots of a worker's listings (ListUsers), and when each of them ends.
  *
  * A snapshot keeps in memory what others replace and delete. A listing that waits, mostly for its
- * client to read, is therefore looked at every 250 ms, whether or not the client reads. A listing
+ * client to read, is therefore checked every 250 ms, whether or not the client reads. A listing
  * older than snapshot-max-age, or whose snapshot the store has revoked for snapshot-max-bytes,
- * gives its snapshot back and ends ABORTED. The client learns that when it has read what was sent
+ * releases its snapshot and ends ABORTED. The client learns that when it has read what was sent
  * before.
  *
  * A worker has a limited number of pins, one for each version of the table that snapshots hold.
@@ -57,7 +57,7 @@ void listings_init(struct listings *listings, struct shm_actor *actor, uint64_t 
                    uint64_t max_bytes);
 
 /**
- * Begins the snapshot, where needed by ending others.
+ * Begins the snapshot; ends others if that is necessary.
  * @return SHM_OK; SHM_EPINS: no pin is free, see listings_awaits_pin(); or another error
  */
 int listing_begin(struct listings *listings, struct listing *listing, uint64_t now_ms);

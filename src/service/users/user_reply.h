@@ -37,7 +37,7 @@ enum grpc_status user_insert_status(const struct user_service *service, int erro
  */
 char *user_show(char *out, const uint8_t *text, size_t len);
 
-/** Writes what a client is told of SHM_EKEY: "username 'ann' is taken". */
+/** Writes the status message for SHM_EKEY: "username 'ann' is taken". */
 void user_taken_text(char text[USER_TAKEN_SIZE], const struct shm_new_user *user, unsigned key);
 
 #endif

@@ -11,7 +11,7 @@ struct user_service {
     struct shm_store *store;
     struct shm_actor *actor;
     void (*note)(const char *line); /* see struct service_config */
-    char full_text[96];             /* what a client is told when the table is full */
+    char full_text[96];             /* status message when the table is full */
     struct uuid_source ids;
     struct listings listings;
     struct shm_new_user batch[SHM_BATCH_MAX]; /* the users of one insert; unused between calls */
