@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The order list with its nodes and bodies, and the sparse index beside it.
+ * The order list with its nodes and bodies, and the sparse index over it.
  *
  * The list is cut into pieces, at the towers of some level. A thread walks a piece from its first
  * node up to the next piece's first node, together with the towers of level 0. Afterwards the ends

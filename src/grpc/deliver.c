@@ -15,8 +15,8 @@
 
 /* Work for http2_stream_work(). */
 enum {
-    MESSAGE_WORK = 256, /* of each message, beside its bytes */
-    WIRE_WORK = 16,     /* of each compressed byte, beside what it inflates to */
+    MESSAGE_WORK = 256, /* of each message, in addition to its bytes */
+    WIRE_WORK = 16,     /* of each compressed byte, in addition to what it inflates to */
 };
 
 /** A message on its way to its method. */

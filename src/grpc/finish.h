@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* How a call ends, beside the public grpc_call_finish(). */
+/* How a call ends, in addition to the public grpc_call_finish(). */
 #ifndef ROSTERD_GRPC_FINISH_H
 #define ROSTERD_GRPC_FINISH_H
 

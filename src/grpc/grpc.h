@@ -115,7 +115,7 @@ struct grpc_interceptor {
     void *data;
 };
 
-/* Message encodings beside identity, as bits. */
+/* Message encodings other than identity, as bits. */
 enum { GRPC_COMPRESS_GZIP = 1, GRPC_COMPRESS_DEFLATE = 2 };
 
 struct grpc_config {

@@ -30,9 +30,9 @@ enum grpc_metadata_result {
     GRPC_METADATA_TOO_MANY,   /* more than GRPC_METADATA_SPLIT_MAX */
     GRPC_METADATA_NO_MEMORY,
 };
-/** How many values the -bin lists of one request may be split into, beside one for each field.
- * A list of a thousand values costs the client one byte each time, once HPACK's dynamic table
- * has it. */
+/** How many values the -bin lists of one request may be split into, in addition to one for each
+ * field. A list of a thousand values costs the client one byte each time, once HPACK's dynamic
+ * table has it. */
 enum { GRPC_METADATA_SPLIT_MAX = 128 };
 
 /**

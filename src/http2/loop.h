@@ -12,7 +12,7 @@
  * handler, output. The connection is queued in context->waiting. So is, before each read, a heavy
  * connection: one that has used up a turn lately. All connections in this queue share
  * HTTP2_WAITING_US of each turn of the loop, however many they are. So a request that needs little
- * is answered at once, beside any number of connections that want as much as they can get.
+ * is answered at once, even among any number of connections that demand as much work as they can.
  *
  * A connection that is not known to be heavy may want much, too. So when HTTP2_OVERS_MAX turns were
  * cut short in one turn of the loop, all others that become readable wait in context->fresh. New

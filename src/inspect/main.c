@@ -19,7 +19,7 @@
 
 static const char usage[] =
     "Usage: shm-inspect [--segment NAME] [--json] COMMAND\n"
-    "Shows and edits rosterd's user segment, beside a live server or after its death.\n"
+    "Shows and edits rosterd's user segment, of a running or of a dead server.\n"
     "\n"
     "Commands:\n"
     "  status                       name, size and contents of the segment\n"

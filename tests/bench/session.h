@@ -19,7 +19,7 @@ struct session_party {
     void (*start)(h2o_loop_t *loop);
     /** Serves a connected socket. */
     void (*accept)(h2o_socket_t *sock);
-    /** Runs the loop once, without waiting, and whatever must be run beside it. */
+    /** Runs the loop once, without waiting, and everything that must run in the same turn. */
     void (*turn)(h2o_loop_t *loop);
     /** Closes all connections. */
     void (*stop)(void);

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Our http2 layer beside nghttp2's session: instructions and CPU time per call, and memory.
+"""Our http2 layer compared with nghttp2's session: instructions and CPU time per call, and memory.
 
     tests/bench/session.py [--build FOLDER] [--runs N]
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Attaching to a segment to read it, beside a live server or after its death. Clients wrote the
+ * Attaches to a segment to read it, whether its server runs or is dead. Clients wrote the
  * contents, and the segment may have been damaged since: the reader trusts nothing in it
  * (shm/careful.h).
  */

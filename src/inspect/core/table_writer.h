@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Attaching to a segment to write it, beside a live server or after its death. No commit waits
+ * Attaches to a segment to write it, whether its server runs or is dead. No commit waits
  * long: the process that holds the writer lock may be stopped.
  */
 #ifndef ROSTERD_INSPECT_CORE_TABLE_WRITER_H

@@ -36,7 +36,7 @@ void option_print_help(FILE *out)
             "\n%s\n"
             "TERM and INT stop the server at once; QUIT stops it when the running calls are done;\n"
             "HUP reloads the configuration; USR1 reopens the log files; USR2 starts the program\n"
-            "again, beside this one, and hands over to it.\n",
+            "again and hands over to the new process.\n",
             option_units_text);
 }
 

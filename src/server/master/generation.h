@@ -2,7 +2,7 @@
 /*
  * A generation is what one reading of the configuration brings into force: options, tokens,
  * certificates, sockets, and the workers that serve with them. A reload makes a new generation
- * beside the one that serves; when all of its workers accept connections, the older one drains.
+ * while the old one serves; when all workers of the new one accept connections, the old one drains.
  */
 #ifndef ROSTERD_SERVER_MASTER_GENERATION_H
 #define ROSTERD_SERVER_MASTER_GENERATION_H

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Messages to systemd (sd_notify(3)), and its watchdog. Without systemd all of it does nothing.
- * systemd listens only to the main process of the service: a new program beside the main process is
- * silent, and so is a program that has handed over.
+ * systemd listens only to the main process of the service: a new program that is not the main
+ * process yet is silent, and so is a program that has handed over.
  */
 #ifndef ROSTERD_SERVER_OS_NOTIFY_H
 #define ROSTERD_SERVER_OS_NOTIFY_H

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* What a worker does beside its calls, after each turn of its loop: it shows its progress, adds to
- * the counters, wakes the access log's thread, forgets old TLS secrets, and gives memory back. */
+/* What a worker does after each turn of its loop, in addition to its calls: it shows its progress,
+ * adds to the counters, wakes the access log's thread, forgets old TLS secrets, and gives memory
+ * back. */
 #ifndef ROSTERD_SERVER_WORKER_UPKEEP_H
 #define ROSTERD_SERVER_WORKER_UPKEEP_H
 

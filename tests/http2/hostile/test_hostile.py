@@ -20,7 +20,7 @@ from watch import MIB, watched
 from wire import (CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, PING, PREFACE, RST_STREAM,
                   SETTINGS, WINDOW_UPDATE, Wire, message)
 
-pytestmark = pytest.mark.slow  # runs beside other slow tests, and not in distcheck
+pytestmark = pytest.mark.slow  # runs at the same time as other slow tests, and not in distcheck
 
 PRIORITY, UNKNOWN = 2, 0x42
 GET = message(pb.GetUserRequest(id="nobody"))

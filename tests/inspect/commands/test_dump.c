@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* dump: to stdout, into a file, beside writers. */
+/* dump: to stdout, into a file, while writers write. */
 #include <fcntl.h>
 #include <pty.h>
 #include <setjmp.h>
