@@ -27,8 +27,8 @@ struct shm_counters;
 int shm_counters_open(struct shm_counters **counters, const char *name, const char *const *names,
                       size_t count, struct shm_fault *fault);
 /** As shm_counters_open(), for a program that succeeds a live one (shm_store_inherit()). If the
- * live program's counters have other names, they are replaced too; that program then counts on in a
- * file that no tool sees. */
+ * live program's counters have other names, they are replaced too; that program then continues to
+ * count in a file that no tool sees. */
 int shm_counters_succeed(struct shm_counters **counters, const char *name, const char *const *names,
                          size_t count, struct shm_fault *fault);
 /** As shm_store_hold_name(), for the file NAME.stats. */

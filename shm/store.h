@@ -160,9 +160,9 @@ int shm_store_attach(struct shm_store **store, const char *name, enum shm_attach
                      shm_key_of *key_of, struct shm_fault *fault);
 
 /**
- * The user and group that own the segment. A program of root must switch to that user before it
- * attaches; otherwise it is refused with SHM_EPERM, even for reading. The name may lead to another
- * file by then, so attaching checks again.
+ * The user and group that own the segment. A program that runs as root must switch to that user
+ * before it attaches; otherwise attaching fails with SHM_EPERM, even for reading. The name may lead
+ * to another file by then, so attaching checks again.
  * @return SHM_OK, SHM_ENOSEG, SHM_EINVAL (the name), SHM_ESYS
  */
 int shm_store_user(const char *name, uid_t *uid, gid_t *gid, struct shm_fault *fault);

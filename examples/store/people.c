@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A program of your own on the store: two processes share a table in shared memory.
- *   people /NAME     NAME is that of a segment which this program makes and removes again
+ *   people /NAME     NAME names a segment, which this program creates and removes
  * The child inserts three people. The parent finds one of them by name, lists all of them from a
  * snapshot while it changes one, and prints what it sees. examples/store/Makefile builds it.
  */

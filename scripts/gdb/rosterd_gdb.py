@@ -38,7 +38,7 @@ def constant(name):
 
 
 def enum_name(enum, value):
-    """The name of a value without its prefix, in lower case; the number where it has none."""
+    """The name of a value without its prefix, in lower case; the number if there is no name."""
     for field in gdb.lookup_type(f"enum {enum}").fields():
         if field.enumval == int(value):
             return field.name.rpartition("_")[2].lower()
@@ -87,7 +87,7 @@ def wire_fields(data):
 
 def show_body(data):
     """A body as `2="ada" 3="ada@example.org" 4=1700000000`, by the field numbers of the User message;
-    one that is no such message as its first bytes."""
+    any other body as its first bytes."""
     try:
         return " ".join(f'{number}="{value.decode()}"' if isinstance(value, bytes)
                         else f"{number}={value}" for number, value in wire_fields(data))

@@ -8,11 +8,11 @@
 #include "shm/store.h"
 
 /** A place in the list that is a few steps before the first user with a number over `seq`.
- * @param node takes it; node->at is NULL: the head of the list */
+ * @param node set to that place; node->at is NULL: the head of the list */
 int careful_list_place(struct careful *c, uint64_t seq, struct careful_node *node);
 /**
  * Walks from *node on to the first user with a number over `after` that the version shows.
- * @param node takes the user; node->at is NULL: there is none
+ * @param node set to the user; node->at is NULL: there is none
  * @param bound users born after this version end the list
  * @param most the maximum number of users over `after` to pass
  * @return SHM_OK; SHM_EMORE: *node is the last of `most` users passed; SHM_EBUSY, SHM_ECORRUPT

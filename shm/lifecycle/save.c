@@ -37,8 +37,8 @@ static int write_all(int fd, uint64_t at, uint64_t end, const char *name, struct
 }
 
 /* Allocates the whole new file, like the old one; holes stay zero without being read. Memory beyond
- * this mapping is not in use: it is left of a killed growth under an owner with a larger
- * segment-size. */
+ * this mapping is not in use: an owner with a larger segment-size was killed while the arena grew.
+ */
 static int save_copy(const struct shm_store *store, int fd, struct shm_fault *fault)
 {
     struct stat st;
@@ -55,7 +55,7 @@ static int save_copy(const struct shm_store *store, int fd, struct shm_fault *fa
     return rc;
 }
 
-/* Finishes what dead processes left undone, and releases their locks, so that the copy has neither.
+/* Finishes the commits of dead processes and releases their locks, so that the copy has neither.
  */
 static int save_calm(struct shm_store *store, struct shm_fault *fault)
 {

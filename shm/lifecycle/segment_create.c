@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A new segment is built whole before its file gets a name. */
+/* A new segment is complete before its file gets a name. */
 #include "shm/lifecycle/segment_create.h"
 
 #include <errno.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Tools attach to a segment whose owner lives, or to one that a dead owner left. */
+/* Tools attach to the segment of a live or of a dead owner. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>

@@ -178,7 +178,7 @@ static int make_other_counters(struct shm_counters *counters, const char *names,
 }
 
 /* Opens counters that exist and have the same names.
- * @param old takes the descriptor if the call returns SHM_ELAYOUT: the counters are others */
+ * @param old set to the descriptor if the call returns SHM_ELAYOUT, because the names differ */
 static int keep_counters(struct shm_counters *counters, const struct stats_header *want, int *old,
                          struct shm_fault *fault)
 {

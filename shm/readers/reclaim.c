@@ -9,14 +9,14 @@
  * shows the body has therefore gone offline or has pinned that version. Such a pin can be read by
  * now: a snapshot stores its pin inside the online section that loaded the version, and the release
  * store that ends the section pairs with the acquire load that saw the slot offline. If no pin's
- * version shows the body, no process will look for it again, and it leaves the chain. A deleted
- * user's newest body takes its node and tower along. Older bodies of that user leave first, because
- * a pin that shows one of them shows the node. (2) If a pin shows the body, the body moves from the
- * queue to the list of the newest such pin, so that the bodies behind it in the queue can proceed.
- * Listings mostly end in the order in which they began, so the body usually stays in that list
- * until no pin needs it. (3) A process that walks a chain may stand on the body even if its version
- * does not show it. The body therefore gets a new token in the transaction that unlinks it, and is
- * freed when that token has passed.
+ * version shows the body, no process will look for it again, and it leaves the chain. With a
+ * deleted user's newest body its node and tower are unlinked, too. Older bodies of that user leave
+ * first, because a pin that shows one of them shows the node. (2) If a pin shows the body, the body
+ * moves from the queue to the list of the newest such pin, so that the bodies behind it in the
+ * queue can proceed. Listings mostly end in the order in which they began, so the body usually
+ * stays in that list until no pin needs it. (3) A process that walks a chain may stand on the body
+ * even if its version does not show it. The body therefore gets a new token in the transaction that
+ * unlinks it, and is freed when that token has passed.
  *
  * Each step is one transaction on one block and computes all values from memory as it is at that
  * moment, so neighbours are no special case. Nothing here waits: a body that is not ready stays
@@ -87,8 +87,8 @@ static void take_retired(struct shm_txn *txn, const struct shm_body *body, struc
 }
 
 /* Sets held_for, the version of a pin's list, when the list gets its first body or the pin is
- * revoked. A `revoked` that arrived too late for an earlier version is cleared first, so that it is
- * not taken for a revocation of this version. */
+ * revoked. A `revoked` that arrived too late for an earlier version is cleared first; otherwise it
+ * would revoke this version. */
 static void log_held_for(struct shm_txn *txn, const struct shm_pin_seen *seen)
 {
     if (seen->pin->held != NULL || seen->pin->held_for == seen->version)

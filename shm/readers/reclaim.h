@@ -8,7 +8,7 @@
 #include "shm/store.h"
 
 /** Makes up to `max` steps, each of one block. Takes the writer lock for a few of them at a time.
- * @param steps takes how many steps were made
+ * @param steps set to the number of steps made
  * @return SHM_OK; else as shm_writer_lock() */
 int shm_reclaim(struct shm_actor *actor, unsigned max, unsigned *steps);
 /** Called by a writer, without the lock, after a commit that retired `retired` bodies: reclaims

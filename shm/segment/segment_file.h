@@ -24,7 +24,7 @@ int shm_file_path(char path[300], const char *name, struct shm_fault *fault);
  * segment NAME. */
 int shm_segment_path(char path[300], const char *name, struct shm_fault *fault);
 /** Opens a file and checks its type, its owner and its mode. Symbolic links are not followed.
- * @param fd takes the descriptor, for the caller to close
+ * @param fd set to the descriptor, which the caller closes
  * @return SHM_ENOSEG, SHM_EPERM, SHM_EINVAL, SHM_ESYS */
 int shm_file_open(int *fd, const char *name, enum shm_access access, struct shm_fault *fault);
 /** Creates a file that has no name yet and that no other user can open. If this process dies the

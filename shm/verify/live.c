@@ -3,7 +3,7 @@
  * Verify of a live segment, to which other processes write. What is checked is a copy of one state,
  * made in the way that a running virtual machine is migrated: everything is copied without the
  * lock, while writers mark the pages that they change (dirty.h). Then the marked pages are copied
- * again, and so on, until so few are left that they are copied under the writer lock: the copy is
+ * again, and so on, until few enough are left to be copied under the writer lock: the copy is
  * the state at that moment.
  *
  * Writers may change pages faster than they are copied. So after some rounds, or after a round

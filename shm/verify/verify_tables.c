@@ -146,7 +146,7 @@ static void compare_residents(struct verify *v, const struct part *part, const s
 }
 
 /* Collects the users of a chain that are not deleted and whose hash is known. The chain's nodes
- * have been checked. @param all takes them; NULL: they are only counted. @return how many */
+ * have been checked. @param all filled with them; NULL: they are only counted. @return how many */
 static size_t collect_residents(struct verify *v, const struct part *part, uint64_t bucket,
                                 struct resident *all)
 {

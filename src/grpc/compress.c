@@ -63,7 +63,7 @@ static void zlib_free(void *opaque, void *address)
     free(head);
 }
 
-/** Makes room for `cap` bytes. The first `keep` bytes move along; the old buffer is overwritten.
+/** Makes room for `cap` bytes. Copies the first `keep` bytes; the old buffer is overwritten.
  * @return false: out of memory */
 static bool buffer_grow(struct secret_buffer *buffer, size_t keep, size_t cap)
 {

@@ -305,8 +305,8 @@ static bool count_all(struct decoding *decoding, const struct grpc_codec *codec,
     return at != NULL;
 }
 
-/** Allocates the arrays of repeated members. In a message that is being merged, the values that it
- * has move along. */
+/** Allocates the arrays of repeated members. If the message is merged with an earlier one, copies
+ * the values that it already has. */
 static bool make_arrays(struct decoding *decoding, const struct grpc_codec *codec, void *message,
                         const size_t *counts)
 {

@@ -54,7 +54,8 @@ static void set_status(struct grpc_call *call, enum grpc_status status, const ch
         discard_inbox(call);
 }
 
-/** Whether trailers may go out now: nothing waits in the stream, or the client hears nothing. */
+/** Whether trailers may go out now: nothing waits in the stream, or the stream is closed for
+ * output. */
 static bool can_end(const struct grpc_call *call)
 {
     return http2_stream_pending(&call->stream) == 0 || call->stream.local_closed;

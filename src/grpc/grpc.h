@@ -282,7 +282,7 @@ bool grpc_call_add_trailing_metadata(struct grpc_call *call, const char *name, c
 void grpc_call_send(struct grpc_call *call, const ProtobufCMessage *message);
 /** Like grpc_call_send(), for a message that the caller packs itself: returns room for `len` bytes,
  * which the caller fills and then commits, before it calls anything else of this header.
- * @return NULL: the call has ended (now, or before), and nothing is to be committed */
+ * @return NULL: the call has ended (now, or before); do not commit */
 uint8_t *grpc_call_reserve(struct grpc_call *call, size_t len);
 /** Sends the message that was written where grpc_call_reserve() pointed. */
 void grpc_call_commit(struct grpc_call *call);

@@ -93,7 +93,7 @@ static void on_stream_close(struct http2_stream *stream, bool complete, uint32_t
     run_ends(call, status);
     grpc_inbox_free(call); /* http2 has taken its window back */
     grpc_partial_note(call, false);
-    /* Metadata holds tokens, and whatever else callers send in it. */
+    /* Metadata may hold tokens and other secrets of callers. */
     grpc_arena_clear(&call->arena, call->has_metadata || grpc_call_secret(call));
     assert(server->num_calls != 0);
     *call->prev = call->next;

@@ -7,7 +7,7 @@
 
 enum {
     SMALL_REQUEST = 1024, /* bytes; a turn that brought more had no single small request */
-    HOLDOFF = 16,         /* promising turns that are let pass after a poll in vain */
+    HOLDOFF = 16,         /* turns that could poll but do not, after a poll that found nothing */
 };
 
 void grpc_poll_init(struct grpc_poll *poll, uint32_t bound_us)

@@ -22,7 +22,7 @@
 struct grpc_poll {
     uint64_t bound_ns;          /* how long one poll may take; 0: never poll */
     bool eager;                 /* the next turn polls */
-    uint8_t holdoff;            /* after a poll in vain: promising turns that are let pass */
+    uint8_t holdoff;            /* turns that do not poll, after a poll in which nothing came */
     uint64_t bytes_in, streams; /* http2's counts after the last turn */
 };
 

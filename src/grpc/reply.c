@@ -142,7 +142,7 @@ void grpc_send_end(struct grpc_call *call)
     if (!call->headers_sent && call->initial != NULL)
         grpc_send_headers(call);
     if (call->stream.local_closed)
-        return; /* the client reset the stream and hears nothing more */
+        return; /* the client reset the stream and gets nothing more */
     call->ended = true;
     struct header_section section;
     section_init(&section, call, 4 + list_length(call->trailing));

@@ -113,7 +113,7 @@ struct http2_conn {
      * (0: the clock has not been read yet) */
     uint32_t turn_used, turn_look;
     uint64_t turn_began_ns;
-    uint64_t heavy_until_ms; /* until then each read waits for a turn: one was used up lately */
+    uint64_t heavy_until_ms; /* until then reads wait for a turn: one was used up recently */
     size_t discarded;        /* input bytes that were discarded while closing */
     size_t held;             /* bytes of memory held for this connection: account.h */
 

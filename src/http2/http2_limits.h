@@ -97,7 +97,7 @@ enum {
     /* ---- frames that cost us work and achieve nothing: calm.h ---- */
 
     HTTP2_CREDIT_MAX = 2048,       /* also the credit of a new connection */
-    HTTP2_CREDIT_PER_SECOND = 256, /* allows a client to cancel 128 calls a second for ever */
+    HTTP2_CREDIT_PER_SECOND = 256, /* allows a client to cancel 128 calls a second without limit */
     /* For each DATA frame or answer that we send: two window updates, and as much to spare. */
     HTTP2_CREDIT_PER_DATA = 4,
 

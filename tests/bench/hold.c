@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Measures how long the writer lock is held, in CPU time of the thread that holds it. A process
- * that waits for the lock longer than 50 us gets the answer to try again later, so a long hold
- * concerns every writer. It also measures the longest call of a listing that has a million deleted
- * users before it.
+ * that waits for the lock longer than 50 us gets SHM_EBUSY, so a long hold affects every writer. It
+ * also measures the longest call of a listing that has a million deleted users before it.
  *   hold          a short round, which only shows that the program runs
  *   hold --full   the whole table; exit 1 if a target is missed
  * The library is the product's, plus its test points; two of them mark the beginning and the end of
@@ -112,7 +111,7 @@ static int by_value(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
-/* @return the quantile in microseconds: so many thousandths of the holds are not longer. */
+/* @return the quantile in microseconds: `thousandths` thousandths of the holds are not longer. */
 static double quantile(const struct hold_row *row, unsigned thousandths)
 {
     size_t at = (row->count * thousandths + 999) / 1000;

@@ -59,7 +59,7 @@ class Load:
             thread.join()
 
     def more(self, count=50):
-        """Waits until so many more users were created."""
+        """Waits until `count` more users have been created."""
         before = len(self.created)
         wait_for(lambda: len(self.created) > before + count, 30, "more calls")
 

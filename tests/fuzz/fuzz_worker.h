@@ -20,7 +20,7 @@ void fuzz_worker_start(const char *target, uint64_t max_users);
 /** Opens a connection to the worker. @return the client's socket, which does not block; -1: failed
  */
 int fuzz_worker_connect(void);
-/** Turns the worker's loop once, and throws away what the worker has sent. */
+/** Turns the worker's loop once, and discards what the worker has sent. */
 void fuzz_worker_turn(int fd);
 /** Closes the connection. Ends the process with a message if the worker keeps anything of it. */
 void fuzz_worker_disconnect(int fd);

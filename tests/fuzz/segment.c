@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Fuzzes what looks at a segment that may say anything: verify, the take-over by a
- * new owner, and the careful reader of tools. An input changes words of a dead
- * server's segment, eleven bytes each:
+ * Fuzzes the code that reads an untrusted segment: verify, the take-over by a new owner, and the
+ * careful reader of tools. An input changes words of a dead server's segment, eleven bytes each:
  *
  *   how 1 | where 1 | offset 4 | value 5        all little-endian
  *
@@ -74,7 +73,7 @@ static void fill(void)
     _exit(0);
 }
 
-/* A hole has no memory: who looks there must not. */
+/* A hole has no memory: an access to it is an error. */
 static void poison(void)
 {
     uint64_t slots = SHM_SLOTS_AT + image.slots;
@@ -194,7 +193,7 @@ static size_t change(const uint8_t *data, size_t len, uint64_t *at)
     return count;
 }
 
-/* ---- who looks at it ---- */
+/* ---- the readers of the segment ---- */
 
 static void verify_copy(void)
 {

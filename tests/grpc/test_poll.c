@@ -61,7 +61,7 @@ static void poll_that_finds_nothing_is_bounded_and_the_last(void **state)
         grpc_poll_turn(&poll, fixture.context, 100);
     assert_false(poll.eager);
     peer_request(peer, 3, true, "/body/1",
-                 NULL); /* after a poll in vain, the next turn does not poll */
+                 NULL); /* after a poll that found nothing, the next turn does not poll */
     grpc_poll_turn(&poll, fixture.context, 1000);
     assert_int_equal(fixture.requests, 2);
     assert_false(poll.eager);

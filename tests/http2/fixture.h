@@ -9,7 +9,7 @@
  *   /work/X   uses up the turn's work, notes X in the log, sends trailers
  *   /spin/X   like /work, and takes 3 ms
  *   /slow     takes one byte of its DATA in each turn and notes a '.', then sends trailers
- *   /keep/N   holds N bytes until it is reset; resets the stream where the bytes are refused
+ *   /keep/N   holds N bytes until it is reset; resets the stream if the bytes are refused
  */
 #ifndef ROSTERD_TESTS_HTTP2_FIXTURE_H
 #define ROSTERD_TESTS_HTTP2_FIXTURE_H

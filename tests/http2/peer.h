@@ -37,7 +37,7 @@ struct peer *peer_connect(struct http2_context *context, bool greet);
 /** Closes the connection and frees the peer. */
 void peer_close(struct peer *peer);
 /** Sends bytes, and turns the loop while the server's socket is full.
- * @return the bytes sent: fewer where the server has closed or stopped reading */
+ * @return the bytes sent: fewer if the server has closed or stopped reading */
 size_t peer_send(struct peer *peer, const void *bytes, size_t len);
 void peer_frame(struct peer *peer, uint8_t type, uint8_t flags, uint32_t stream_id,
                 const void *payload, size_t len);
@@ -57,10 +57,10 @@ bool peer_next_now(struct peer *peer, struct peer_frame *frame);
 /** Receives a frame of this type. SETTINGS, PING and WINDOW_UPDATE before it are skipped; any other
  * frame before it fails the test. */
 void peer_expect(struct peer *peer, uint8_t type, struct peer_frame *frame);
-/** Fails where a frame other than SETTINGS and WINDOW_UPDATE is there or comes within a few turns.
+/** Fails if a frame other than SETTINGS and WINDOW_UPDATE has come or comes within a few turns.
  */
 void peer_expect_quiet(struct peer *peer);
-/** Skips all frames, and fails where the server has not closed the connection then. */
+/** Skips all frames, and fails if the server has not closed the connection after them. */
 void peer_expect_eof(struct peer *peer);
 /** Expects HEADERS with END_STREAM: trailers, or an answer that consists of them. */
 void peer_expect_end(struct peer *peer, uint32_t stream_id);

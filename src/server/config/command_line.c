@@ -37,7 +37,7 @@ static void add_argument(struct command_line *line, const struct option *option,
 }
 
 /* One argument that begins an option.
- * @param waiting takes the option if its value is the next argument */
+ * @param waiting set to the option if its value is the next argument */
 static bool read_argument(struct command_line *line, const char *argument,
                           const struct option **waiting, struct fault *fault)
 {

@@ -11,7 +11,7 @@
 #include "shm/store.h"
 #include "user/user.h"
 
-/* ---- what the rows use ---- */
+/* ---- macros for the rows ---- */
 
 #define KIB    (UINT64_C(1) << 10)
 #define MIB    (UINT64_C(1) << 20)

@@ -26,7 +26,7 @@ struct limits options_limits(const struct options *options);
 
 /**
  * For a reload: gives `next` the values of `now` for the options that only a restart can change.
- * @param names takes the options that would have changed, as "a, b"; empty if there are none
+ * @param names set to the options that would have changed, as "a, b"; empty if there are none
  * @return false: out of memory
  */
 bool options_keep_fixed(struct options *next, const struct options *now, char *names, size_t size,

@@ -85,8 +85,8 @@ bool children_describe_loop(const struct children *children, uint64_t now, char 
 /** Sets when a dead worker is started again: at once, or after a delay that doubles with each
  * quick death in a row. */
 void children_plan_respawn(struct children *children, unsigned number, uint64_t now);
-/** When the next dead worker is to be started, in ms of the monotonic clock; may be in the past.
- * UINT64_MAX: all run. */
+/** When the next dead worker is due to be started, in ms of the monotonic clock; may be in the
+ * past. UINT64_MAX: all workers run. */
 uint64_t children_next_respawn(const struct children *children);
 
 #endif

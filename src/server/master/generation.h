@@ -43,7 +43,7 @@ struct generation_common {
     struct admission *admission;
     struct shm_store *store;
     struct shm_counters *counters;
-    int death_fd; /* the read end of a pipe of which only the master has the write end */
+    int death_fd; /* the read end of a pipe; only the master has the write end */
 };
 
 /**

@@ -122,7 +122,7 @@ static bool open_user_segment(struct segment_owner *owner, const struct options 
 }
 
 /* In an upgrade the predecessor still uses the counters: counters with other names are replaced,
- * and the predecessor counts on in the old ones. */
+ * and the predecessor continues to use the old ones. */
 static bool open_counter_segment(struct segment_owner *owner, bool upgrading, struct fault *fault)
 {
     size_t num_services, num_names;
@@ -203,7 +203,7 @@ bool segment_owner_has_name(const struct segment_owner *owner)
 
 /* ---- close ---- */
 
-/* The name is not this server's, and its segment has no other: copies the users to a new file.
+/* The segment has lost its only name: copies the users to a new file.
  * @param taken the name is another file's: the copy gets a name of its own */
 static void save_users(struct segment_owner *owner, bool taken)
 {

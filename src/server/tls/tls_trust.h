@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Which client certificates are accepted: those of the CAs in tls-client-ca that no CRL of tls-crl
- * revokes. An intermediate CA is trusted by itself, without its root.
+ * revokes. An intermediate CA is trusted on its own, without its root.
  *
  * If CRLs are configured, a client certificate passes only if the CRL of its issuer is loaded and
  * does not name it. The CAs above the issuer are checked against the CRLs that are loaded.
@@ -36,8 +36,8 @@ bool tls_trust_load(struct tls_trust *trust, const struct options *options, stru
 void tls_trust_free(struct tls_trust *trust);
 /** Makes connections of the context ask for a certificate and check it. @return false: no memory */
 bool tls_trust_apply(const struct tls_trust *trust, SSL_CTX *ssl);
-/** Until when the result of a full handshake about the client stays true, in seconds since the
- * epoch; INT64_MAX: for ever. */
+/** How long the trust that a full handshake established is valid, in seconds since the epoch;
+ * INT64_MAX: without limit. */
 int64_t tls_trust_until(const struct tls_trust *trust, const SSL *ssl);
 
 #endif

@@ -108,7 +108,7 @@ static bool take_path(struct span target, bool asterisk, struct http1_request *r
     return true;
 }
 
-/* @param minor takes 0 for HTTP/1.0, and 1 for HTTP/1.1 and later (RFC 9110 2.5)
+/* @param minor set to 0 for HTTP/1.0, and to 1 for HTTP/1.1 and later (RFC 9110 2.5)
  * @return 200, or the status that refuses the version */
 static unsigned take_version(struct span version, unsigned *minor)
 {

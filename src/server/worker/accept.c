@@ -211,7 +211,7 @@ static bool accept_one(struct acceptor *acceptor, h2o_socket_t *listener)
     if (admitted != NULL)
         serve_connection(acceptor, fd, from, admitted);
     else if (uses_tls(acceptor, from))
-        close(fd); /* a refused client is not worth a TLS handshake */
+        close(fd); /* without a TLS handshake, whose cost a refused client must not cause */
     else
         http2_refuse(fd, why);
     return true;

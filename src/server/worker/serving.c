@@ -14,7 +14,7 @@ static bool serving_out_of_memory(struct serving *serving, struct fault *fault)
     return fault_set(fault, "out of memory");
 }
 
-/* Where http2 takes 0 for its default, an option of 0 becomes 1 ms. */
+/* To http2 a time of 0 means the default, so an option of 0 becomes 1 ms. */
 static uint64_t at_least_one(uint64_t option)
 {
     return option == 0 ? 1 : option;

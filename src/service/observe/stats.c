@@ -78,8 +78,8 @@ static inline void set_total(struct stats *stats, enum stats_counter counter, ui
 {
     if (total == stats->totals[counter])
         return;
-    /* The row counts on from the process that owned it before. If a gauge falls, the difference
-     * wraps, and the sum wraps back. */
+    /* The row continues the counts of the process that owned it before. If a gauge falls, the
+     * difference wraps, and the sum wraps back. */
     shm_counter_add(&stats->process[counter], total - stats->totals[counter]);
     stats->totals[counter] = total;
 }

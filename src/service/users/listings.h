@@ -2,7 +2,7 @@
 /*
  * The open snapshots of a worker's listings (ListUsers), and when each of them ends.
  *
- * A snapshot keeps in memory what others replace and delete. A listing that waits, mostly for its
+ * A snapshot keeps replaced and deleted users in memory. A listing that waits, mostly for its
  * client to read, is therefore checked every 250 ms, whether or not the client reads. A listing
  * older than snapshot-max-age, or whose snapshot the store has revoked for snapshot-max-bytes,
  * releases its snapshot and ends ABORTED. The client learns that when it has read what was sent

@@ -225,7 +225,7 @@ static void one_table_feeds_help_manual_sample_and_completion(void **state)
     free(words);
 }
 
-/* A row with a slip in it fails here, not in a user's hands. */
+/* A faulty row fails here and not at a user's site. */
 static void every_row_is_consistent(void **state)
 {
     static const enum option_holds holds[] = {

@@ -12,13 +12,13 @@ struct certificate_request {
     const char *name; /* its CN */
     long serial;
     EVP_PKEY *key;
-    X509 *issuer; /* NULL: it signs itself */
+    X509 *issuer; /* NULL: self-signed */
     EVP_PKEY *issuer_key;
-    long seconds; /* that it is valid from now on */
+    long seconds; /* for which it is valid from now on */
     bool is_ca;
 };
 
-/* @return a certificate that the caller frees; it is valid since an hour */
+/* @return a certificate that the caller frees; it has been valid for an hour */
 static inline X509 *make_certificate(const struct certificate_request *request)
 {
     X509 *certificate = X509_new();

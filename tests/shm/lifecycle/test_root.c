@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A program of root and a segment of another user, who writes anything into it. */
+/* A program that runs as root, and a segment into which another user may write anything. */
 #include <errno.h>
 #include <grp.h>
 #include <signal.h>

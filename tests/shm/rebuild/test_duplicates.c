@@ -16,7 +16,8 @@ enum { BODY = 32, KEY_SIZE = 8, MANY = 100, TIMES = 2000 };
 
 void (*shm_test_hook)(const char *point);
 
-/* Key_of() lies about bodies in the segment, so that an insert sees no conflict. */
+/* Makes key_of() return wrong keys for bodies in the segment, so that an insert sees no conflict.
+ */
 static bool lies;
 
 /* Key 0 is the first bytes of a body, key 1 the next ones. */
