@@ -11,7 +11,7 @@ void workers_spawn_due(struct master *master);
 /** A child process has ended: a worker (worker_death.h), the successor of an upgrade, or an orphan.
  * @param status waitpid()'s */
 void workers_bury(struct master *master, pid_t pid, int status);
-/** Kills workers that make no progress, and those that were told to stop but still run. Feeds
+/** Kills workers that make no progress, and workers that should have stopped but still run. Feeds
  * systemd's watchdog. To be called at master->check_workers_at; sets the next such time. */
 void workers_check(struct master *master);
 /** Whether any worker runs. */

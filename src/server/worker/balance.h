@@ -69,9 +69,9 @@ void balance_pass_over(struct balance *balance, const struct balance_left *left)
 void balance_forget(struct balance *balance, unsigned worker);
 /**
  * From now on no worker of this generation takes a connection, because the next generation does.
- * Must be called before these workers are told to drain. Otherwise a client that one of them has
- * sent away could connect to another one and be sent away again; gRPC clients retry a call that was
- * refused transparently once, but not twice.
+ * Must be called before the master tells these workers to drain. Otherwise a client that one of
+ * them has sent away could connect to another one and be sent away again; gRPC clients retry a call
+ * that was refused transparently once, but not twice.
  */
 void balance_close(struct balance *balance);
 /** The connections of all workers. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Updates and deletes: which version is visible to whom, and what becomes of old ones. */
+/* Updates and deletes: which reader sees which version, and when old versions are freed. */
 #include "tests/shm/support.h"
 
 #include <signal.h>
