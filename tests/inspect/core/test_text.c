@@ -98,6 +98,10 @@ static void json_strings_are_escaped_and_well_formed(void **state)
     ASSERT_JSON("a\0b\x1F\n", "\"a\\u0000b\\u001f\\n\"");
     ASSERT_JSON("\x7F\xC2\x9B\xE2\x80\xAE", "\"\\u007f\\u009b\\u202e\"");
     ASSERT_JSON("\xFF\xC3\xAB", "\"\xEF\xBF\xBD\xC3\xAB\"");
+    ASSERT_JSON("", "\"\"");
+    ASSERT_JSON("Zo\xC3\xAB\x7F"
+                "\xEF\xBF\xBD z\xE2\x80\x8B",
+                "\"Zo\xC3\xAB\\u007f\xEF\xBF\xBD z\\u200b\"");
 }
 
 static void times_outside_of_the_calendar_stay_numbers(void **state)
