@@ -93,7 +93,7 @@ void object_print(FILE *out, struct json_object *value)
             break;
         uint32_t code;
         size_t used = utf8_next_lossy(at, (size_t)(end - at), &code);
-        if (utf8_steers(code))
+        if (text_is_escaped(code))
             fprintf(out, "\\u%04x", (unsigned)code);
         else
             fwrite(at, 1, used, out);
