@@ -259,7 +259,7 @@ bool shm_pin_next(struct shm_store *store, unsigned *from, struct shm_pin_info *
  * @param number the worker's number, shown to people
  * @return SHM_OK; SHM_ESLOTS (all SHM_SLOTS are taken), SHM_EPERM (no permission to write the
  *   segment, see SHM_ATTACH_READ), SHM_ESYS; if slots must be created also SHM_EBUSY and
- *   SHM_EOUTGROWN, from the writer lock
+ *   SHM_EOUTGROWN, from the writer lock, and SHM_ECORRUPT
  */
 int shm_actor_join(struct shm_actor **actor, struct shm_store *store, enum shm_actor_kind kind,
                    unsigned number, struct shm_fault *fault);

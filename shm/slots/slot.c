@@ -104,7 +104,9 @@ static int make_slots(struct shm_store *store, unsigned ready)
     int rc = shm_writer_wait(store);
     if (rc != SHM_OK)
         return rc;
-    if (shm_slots_ready() == ready && ready < SHM_SLOTS) {
+    if (ready % SHM_SLOTS_STEP != 0) { /* a damaged word: a step may not end at SHM_SLOTS */
+        rc = SHM_ECORRUPT;
+    } else if (shm_slots_ready() == ready && ready < SHM_SLOTS) {
         unsigned to = ready + SHM_SLOTS_STEP;
         /* Does not check the control groups' limits: the margin is for slots (cgroup_room.c). */
         rc = shm_file_fallocate(store->fd, SHM_SLOTS_AT + ready * sizeof(struct shm_slot),

@@ -20,7 +20,8 @@ static inline unsigned shm_slot_pins_high(const struct shm_slot *slot)
 }
 
 /** Takes a free slot, or one of a dead process; makes more slots if none is free.
- * @return SHM_OK; SHM_ESLOTS, SHM_ESPACE; SHM_EBUSY (the writer lock, after a second) */
+ * @return SHM_OK; SHM_ESLOTS, SHM_ESPACE; SHM_EBUSY (the writer lock, after a second); SHM_ECORRUPT
+ *   (the number of slots is no multiple of SHM_SLOTS_STEP) */
 int shm_slot_find(struct shm_store *store, unsigned *number);
 /** Whether no live process has the slot. If its last process died in it, the slot is cleared. */
 bool shm_slot_dead(struct shm_slot *slot);

@@ -14,7 +14,8 @@ void verify_users(struct verify *v);
 const struct shm_body *verify_claim_body(struct verify *v, struct verify_tally *tally,
                                          const struct shm_body *pointer, const char *whose,
                                          uint64_t seq);
-/** Checks what a body shows by itself: its checksum, length and versions. */
+/** Checks what a body shows by itself: its checksum, versions and token. verify_claim_body() has
+ * checked its length. */
 void verify_body(struct verify *v, const struct shm_body *body, const char *whose, uint64_t seq);
 /** Whether a node's checksum is right. */
 bool verify_node_sound(const struct verify *v, const struct shm_node *node);

@@ -17,8 +17,8 @@
 #include "shm/write/make_room.h"
 #include "shm/write/reserve.h"
 
-/** What an insert and an update do differently. Each function returns SHM_OK or the error with
- * which the write ends; SHM_ESPACE: the arena has to grow, then the write is tried again. */
+/** What an insert and an update do differently. prepare_batch and commit return SHM_OK or the error
+ * with which the write ends; SHM_ESPACE: the arena has to grow, then the write is tried again. */
 struct shm_write_kind {
     /** Once for each user, before everything else and without the lock: hashes the id, and asks for
      * the bucket, which arrives while the bodies are hashed. */

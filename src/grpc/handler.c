@@ -90,8 +90,9 @@ static void on_stream_close(struct http2_stream *stream, bool complete, uint32_t
     enum grpc_status status = call->ended || call->rejected ? call->status : GRPC_CANCELLED;
     call->status = (uint8_t)status;
     call->finished = call->ended = true;
+    call->inbox.uncredited = 0; /* http2 has given the window back, before this callback */
     run_ends(call, status);
-    grpc_inbox_free(call); /* http2 has taken its window back */
+    grpc_inbox_free(call);
     grpc_partial_note(call, false);
     /* Metadata may hold tokens and other secrets of callers. */
     grpc_arena_clear(&call->arena, call->has_metadata || grpc_call_secret(call));

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "http2/calm.h"
 
-/* If the clock was set back, nothing is refilled until it passes the old time. */
+/* If the clock was set back, nothing is refilled now; refilling continues from the new time. */
 static void refill_credit(struct http2_calm *calm, uint64_t now_ms)
 {
     if (calm->refilled_ms == 0 || now_ms < calm->refilled_ms) {

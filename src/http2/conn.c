@@ -12,6 +12,7 @@
 #include "http2/out.h"
 #include "http2/socket.h"
 #include "http2/stream.h"
+#include "http2/turn.h"
 
 enum { INITIAL_BUCKETS = 8, INITIAL_WINDOW = 65535 }; /* RFC 9113 6.9.2 */
 
@@ -61,6 +62,7 @@ static void unlink_if_linked(h2o_linklist_t *link)
 void http2_conn_destroy(struct http2_conn *conn)
 {
     struct http2_context *context = conn->context;
+    http2_turn_begin(conn); /* what the handler does in on_close is no part of an earlier turn */
     conn->busy++; /* the handler, which gets on_close now, must not have the connection touched */
     http2_conn_lost(conn);
     http2_streams_reap(conn);

@@ -2,15 +2,19 @@
 /*
  * The end of a connection: two GOAWAYs (RFC 9113 6.8), the last stream, the last bytes.
  *
- *   phase       what has happened                    what moves it on
- *   NONE        nothing; the connection serves       http2_drain_begin() -> DUE
- *   DUE         a drain was asked for                a stream opens, or HTTP2_QUIET_MS pass on an
- * open connection without a stream -> ANNOUNCED ANNOUNCED   GOAWAY with the highest stream id the
- * PING's ACK, or HTTP2_LINGER_MS -> FINAL was sent, which refuses nothing, and a PING FINAL GOAWAY
- * with the last stream that is  the last stream closes -> LINGERING served was sent LINGERING   the
- * state is CLOSING; the last       all is written -> SHUT; output is being written HTTP2_LINGER_MS
- * -> destroyed SHUT        our side of the socket is shut down  the peer's FIN, or the rest of
- *                                                    HTTP2_LINGER_MS -> destroyed
+ *   phase      what has happened                  what moves it on
+ *   NONE       nothing; the connection serves     http2_drain_begin() -> DUE
+ *   DUE        a drain was asked for              a stream opens, or HTTP2_QUIET_MS pass on an open
+ *                                                 connection without a stream -> ANNOUNCED
+ *   ANNOUNCED  a PING was sent, and a GOAWAY      the PING's ACK, or HTTP2_LINGER_MS -> FINAL
+ *              with the highest stream id, which
+ *              refuses nothing
+ *   FINAL      a GOAWAY with the last stream      the last stream closes -> LINGERING
+ *              that is served was sent
+ *   LINGERING  the state is CLOSING; the last     all is written -> SHUT;
+ *              output is being written            HTTP2_LINGER_MS -> destroyed
+ *   SHUT       our side of the socket is shut     the peer's FIN, or the rest of
+ *              down                               HTTP2_LINGER_MS -> destroyed
  *
  * A connection error leads from each phase to LINGERING. The phase only ever rises. One timer,
  * conn->drain_timer, runs in DUE, ANNOUNCED, LINGERING and SHUT, and its meaning is the phase's.

@@ -238,6 +238,8 @@ static void on_end(struct grpc_call *call, enum grpc_status status)
     /* These have no effect any more. */
     grpc_call_finish(call, GRPC_OK, NULL);
     (void)grpc_call_reserve(call, 10);
+    grpc_call_pause(call);
+    grpc_call_resume(call);
 }
 
 #define ITEM                                                                                       \

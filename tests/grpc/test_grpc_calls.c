@@ -533,6 +533,34 @@ static void a_paused_call_goes_on_where_it_stopped(void **state)
     reply_free(&reply);
 }
 
+/* What a paused call holds is given back when its stream closes, and not once more by on_end, which
+ * resumes it: the client could send more than the connection's window. */
+static void the_window_of_a_paused_call_comes_back_once(void **state)
+{
+    enum { CALLS = 3, LEN = 240 * 1024, PIECE = 16 * 1024 };
+    static uint8_t zeros[PIECE];
+    struct peer_frame frame;
+    uint64_t given_back = 0;
+    (void)state;
+    for (uint32_t id = 1; id < 2 * CALLS; id += 2) {
+        client_open(PEER, id, "/grpctest.Test/Talk", false);
+        send_named(id, "pause", false);
+        for (size_t sent = 0; sent < LEN; sent += PIECE)
+            client_data(PEER, id, zeros, PIECE, false);
+        peer_turn(PEER);
+    }
+    while (peer_next_now(PEER, &frame)) /* the first update makes the window as large as it is */
+        ;
+    for (uint32_t id = 1; id < 2 * CALLS; id += 2)
+        peer_frame(PEER, NGHTTP2_RST_STREAM, 0, id, "\0\0\0\010", 4);
+    peer_turn(PEER);
+    assert_int_equal(serve.ends, CALLS);
+    while (peer_next_now(PEER, &frame))
+        if (frame.type == NGHTTP2_WINDOW_UPDATE && frame.stream_id == 0)
+            given_back += peer_u32(frame.payload);
+    assert_true(given_back != 0 && given_back < (uint64_t)CALLS * (LEN + PIECE));
+}
+
 static void a_unary_call_paused_at_its_start_waits(void **state)
 {
     (void)state;
@@ -788,6 +816,7 @@ int main(void)
         TEST(a_slow_reader_holds_back_the_producer),
         TEST(a_talker_that_does_not_read_is_held_back),
         TEST(a_paused_call_goes_on_where_it_stopped),
+        TEST(the_window_of_a_paused_call_comes_back_once),
         TEST(a_unary_call_paused_at_its_start_waits),
         TEST(a_call_resumed_within_another_leaves_its_message_alone),
         TEST(nothing_is_delivered_before_on_open_returns),

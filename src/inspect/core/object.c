@@ -21,6 +21,8 @@ struct json_object *object_new_array(void)
 struct json_object *object_new_text(const void *bytes, size_t len)
 {
     const uint8_t *at = bytes, *end = at + len;
+    if (utf8_valid(at, len)) /* nearly always, and a dump has millions of texts */
+        return memory_check(json_object_new_string_len(len != 0 ? bytes : "", (int)len));
     /* In the worst case every byte is replaced by a U+FFFD of three bytes. */
     char *clean = memory_new_array(3 * len + 1, 1), *to = clean;
     while (at < end) {
@@ -83,9 +85,15 @@ void object_print(FILE *out, struct json_object *value)
     /* json-c escapes only the C0 controls. Other unsafe characters occur only inside strings, where
      * an escape means the same character. */
     while (at < end) {
+        const uint8_t *plain = at;
+        while (at < end && *at >= 0x20 && *at < 0x7f)
+            at++;
+        fwrite(plain, 1, (size_t)(at - plain), out);
+        if (at == end)
+            break;
         uint32_t code;
         size_t used = utf8_next_lossy(at, (size_t)(end - at), &code);
-        if (utf8_steers(code))
+        if (text_is_escaped(code))
             fprintf(out, "\\u%04x", (unsigned)code);
         else
             fwrite(at, 1, used, out);

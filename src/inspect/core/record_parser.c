@@ -80,7 +80,7 @@ static struct json_object *parse_object(struct json_tokener *tokener, const char
         return NULL;
     }
     if (!surrogates_are_paired(line, len)) {
-        fault_set(fault, "unpaired surrogate in a \\u escape");
+        fault_set(fault, "unpaired surrogate in a string");
         return NULL;
     }
     json_tokener_reset(tokener);

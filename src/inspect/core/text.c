@@ -32,7 +32,7 @@ void text_print(FILE *out, const void *bytes, size_t len)
         size_t used = utf8_next_lossy(at, (size_t)(end - at), &code);
         if (code == '\\')
             fputs("\\\\", out);
-        else if (utf8_steers(code))
+        else if (text_is_escaped(code))
             print_escaped(out, code);
         else if (code == UTF8_REPLACEMENT)
             fputs(TEXT_REPLACEMENT_UTF8, out);

@@ -6,18 +6,30 @@
 #ifndef ROSTERD_INSPECT_CORE_TEXT_H
 #define ROSTERD_INSPECT_CORE_TEXT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+
+#include "base/utf8.h"
 
 enum { TEXT_TIME_SIZE = 32 };
 /** U+FFFD in UTF-8. */
 #define TEXT_REPLACEMENT_UTF8 "\xEF\xBF\xBD"
 
 /**
- * Prints bytes on one line. The backslash and the characters of utf8_steers() (controls, line
- * separators, marks of direction, invisible characters) are escaped: `\\`, `\n`, `\x1b`, `\u202e`.
- * Ill-formed UTF-8 is replaced by U+FFFD.
+ * Whether a character is printed as an escape: those of utf8_steers() (controls, line separators,
+ * marks of direction, invisible characters), except the two joiners U+200C and U+200D, which names
+ * in Persian or Hindi and emoji need.
+ */
+static inline bool text_is_escaped(uint32_t code)
+{
+    return utf8_steers(code) && code != 0x200c && code != 0x200d;
+}
+
+/**
+ * Prints bytes on one line. The backslash and the characters of text_is_escaped() are escaped:
+ * `\\`, `\n`, `\x1b`, `\u202e`. Ill-formed UTF-8 is replaced by U+FFFD.
  */
 void text_print(FILE *out, const void *bytes, size_t len);
 

@@ -52,8 +52,10 @@ static bool set_list_defaults(struct options *options, struct fault *fault)
 
 static void set_workers_default(struct options *options)
 {
-    if (options->workers == 0)
-        options->workers = MIN(cpus_usable(""), existing_option("workers")->max);
+    if (options->workers != 0)
+        return;
+    uint64_t cpus = cpus_usable("");
+    options->workers = MIN(cpus, existing_option("workers")->max);
 }
 
 /* ---- options that depend on others ---- */

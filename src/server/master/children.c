@@ -108,8 +108,9 @@ bool children_spawn(struct children *children, unsigned number, uint64_t now, ch
     int report[2];
     pid_t pid = fork_with_pipe(report);
     if (pid < 0) {
+        fault_set(fault, "%s", strerror(errno));
         admission_free_place(children->config.admission, child->place);
-        return fault_set(fault, "%s", strerror(errno));
+        return false;
     }
     if (pid == 0) {
         run_child(children, number, report[1], master, run, data);

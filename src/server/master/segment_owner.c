@@ -252,6 +252,7 @@ void segment_owner_close(struct segment_owner *owner, bool forget, bool leave_na
 
 void segment_owner_close_in_worker(struct segment_owner *owner)
 {
+    stats_abandon(owner->stats);
     shm_actor_abandon(owner->actor);
     shm_counters_close(owner->counters);
     shm_store_close(owner->store);

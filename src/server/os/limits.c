@@ -63,7 +63,8 @@ static void add_to_oom_score(uint64_t adjust)
     if (adjust == 0)
         return;
     char text[16];
-    int len = snprintf(text, sizeof(text), "%d", MIN(oom_score() + (int)adjust, OOM_SCORE_MAX));
+    int score = oom_score() + (int)adjust;
+    int len = snprintf(text, sizeof(text), "%d", MIN(score, OOM_SCORE_MAX));
     int fd = open(oom_path, O_WRONLY | O_CLOEXEC);
     if (fd < 0 || write(fd, text, (size_t)len) != len)
         log_warning("worker-oom-score-adjust: %s", strerror(errno));

@@ -32,6 +32,8 @@ struct stats *stats_create_for_server(struct grpc_server *server, uint64_t *row,
                                       struct stats_board *board);
 /** Sets the gauges to zero. Called after the server was destroyed. NULL: does nothing. */
 void stats_destroy(struct stats *stats);
+/** In a child of the process that owns the row: frees the stats and leaves the row alone. */
+void stats_abandon(struct stats *stats);
 /** Sets the gauges of a row to zero: for a worker that died. */
 void stats_clear_gauges(uint64_t *row);
 

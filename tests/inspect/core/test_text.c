@@ -70,8 +70,10 @@ static void what_moves_a_cursor_or_forges_a_line_is_escaped(void **state)
     ASSERT_PRINTED("\xE2\x80\xA8", "\\u2028");
     ASSERT_PRINTED("a\xE2\x80\x8B"
                    "b",
-                   "a\\u200bb");        /* zero width space: invisible */
-    ASSERT_PRINTED("a\\nb", "a\\\\nb"); /* otherwise it would look like a newline */
+                   "a\\u200bb"); /* zero width space: invisible */
+    ASSERT_PRINTED("\xE2\x80\x8C\xE2\x80\x8D",
+                   "\xE2\x80\x8C\xE2\x80\x8D"); /* joiners: parts of names and emoji */
+    ASSERT_PRINTED("a\\nb", "a\\\\nb");         /* otherwise it would look like a newline */
 }
 
 /* The examples of Unicode 15, table 3-8, and of the text around it. */
@@ -98,6 +100,11 @@ static void json_strings_are_escaped_and_well_formed(void **state)
     ASSERT_JSON("a\0b\x1F\n", "\"a\\u0000b\\u001f\\n\"");
     ASSERT_JSON("\x7F\xC2\x9B\xE2\x80\xAE", "\"\\u007f\\u009b\\u202e\"");
     ASSERT_JSON("\xFF\xC3\xAB", "\"\xEF\xBF\xBD\xC3\xAB\"");
+    ASSERT_JSON("\xE2\x80\x8C\xE2\x80\x8D", "\"\xE2\x80\x8C\xE2\x80\x8D\"");
+    ASSERT_JSON("", "\"\"");
+    ASSERT_JSON("Zo\xC3\xAB\x7F"
+                "\xEF\xBF\xBD z\xE2\x80\x8B",
+                "\"Zo\xC3\xAB\\u007f\xEF\xBF\xBD z\\u200b\"");
 }
 
 static void times_outside_of_the_calendar_stay_numbers(void **state)

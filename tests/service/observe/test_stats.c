@@ -95,6 +95,17 @@ static void totals_of_other_modules_are_added_to_what_the_row_has(void **state)
     assert_int_equal(process[STATS_LOG_DROPPED], 107);
 }
 
+static void abandoned_stats_leave_the_row_alone(void **state)
+{
+    (void)state;
+    static uint64_t row[1024];
+    struct stats *stats = stats_create(row);
+    assert_non_null(stats);
+    stats_set_total(stats, STATS_STREAMS_OPEN, 3);
+    stats_abandon(stats);
+    assert_int_equal(row[stats_process_at() + STATS_STREAMS_OPEN], 3);
+}
+
 static void methods_have_paths_for_the_obituary(void **state)
 {
     (void)state;
@@ -122,6 +133,7 @@ int main(void)
         cmocka_unit_test(names_are_unique),
         cmocka_unit_test(dead_workers_gauges_go_to_zero_and_its_counts_stay),
         cmocka_unit_test(totals_of_other_modules_are_added_to_what_the_row_has),
+        cmocka_unit_test(abandoned_stats_leave_the_row_alone),
         cmocka_unit_test(methods_have_paths_for_the_obituary),
     };
     return cmocka_run_group_tests_name("stats", tests, init, NULL);

@@ -18,6 +18,8 @@
 #include "shm/core/test_points.h"
 #include "shm/core/writer_lock.h"
 #include "shm/segment/grow.h"
+#include "shm/segment/segment_file.h"
+#include "shm/slots/slot.h"
 
 void (*shm_test_hook)(const char *point);
 
@@ -425,6 +427,36 @@ static void attach_during_a_commit_is_not_refused(void **state)
     assert_int_equal(fixture_reopen(f), SHM_OK);
 }
 
+/* ---- slots ---- */
+
+static void join_as_tool(struct fixture *f, int argument)
+{
+    struct shm_actor *actor;
+    (void)argument;
+    _exit(-shm_actor_join(&actor, f->store, SHM_ACTOR_TOOL, 0, &f->fault));
+}
+
+/* A number of slots that is no multiple of the step, and none of them free: there is no room for
+ * another step, and nothing may be written beyond the slots. */
+static void wrong_number_of_slots_is_found_and_not_added_to(void **state)
+{
+    struct fixture *f = *state;
+    const unsigned wrong = SHM_SLOTS - SHM_SLOTS_STEP / 4;
+    assert_int_equal(shm_file_fallocate(shm_store_fd(f->store), SHM_SLOTS_AT,
+                                        wrong * sizeof(struct shm_slot), &f->fault),
+                     SHM_OK);
+    shm_slots_init(SHM_SLOTS_STEP, wrong);
+    for (unsigned i = 1; i < wrong; i++)
+        *(uint32_t *)(void *)&shm_slot(i)->life = 1; /* process 1 holds it, so it seems */
+    shm_control()->slots_ready = wrong;
+    int status = in_child(join_as_tool, f, 0);
+    assert_int_equal(shm_control()->slots_ready, wrong);
+    shm_control()->slots_ready = SHM_SLOTS_STEP;
+    shm_slots_init(1, SHM_SLOTS_STEP);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), -SHM_ECORRUPT);
+}
+
 int main(void)
 {
 #define WITH(test) cmocka_unit_test_setup_teardown(test, fixture_setup, fixture_teardown)
@@ -442,6 +474,7 @@ int main(void)
         WITH(attach_while_the_arena_grows_is_not_refused),
         WITH(upgrade_while_the_arena_grows_is_not_refused),
         WITH(attach_during_a_commit_is_not_refused),
+        WITH(wrong_number_of_slots_is_found_and_not_added_to),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
