@@ -55,6 +55,12 @@ def test_includes_finds_an_edge_against_the_direction(tree):
     assert status == 1 and "src/base/low.c:7: src/base must not include src/top/high.h" in text
 
 
+def test_includes_finds_a_header_of_the_tree_in_angle_brackets(tree):
+    append(tree, "src/base/low.c", "#include <stdio.h>\n#include <top/high.h>\n")
+    status, text = run("includes", tree)
+    assert status == 1 and "src/base/low.c:8: src/base must not include src/top/high.h\n" in text
+
+
 def test_includes_finds_a_circle(tree):
     write(tree, {"src/top/other.h": '#include "top/high.h"\n'})
     append(tree, "src/top/high.c", '#include "top/other.h"\n')
@@ -224,6 +230,13 @@ def test_commits_leaves_out_what_is_older_than_the_rule(history):
                                     "GIT_COMMITTER_DATE": "2026-11-26T11:59:00Z"})
     assert run("commits", cwd=tree) == (0, "commits: 0 since v1, all in form\n")
     assert run("commits", "v1", cwd=tree)[0] == 1
+
+
+def test_commits_fails_on_a_repository_that_git_refuses(tmp_path):
+    (tmp_path / ".git").mkdir()
+    done = subprocess.run([ROOT / "tests/tree/commits"], cwd=tmp_path, capture_output=True, text=True,
+                          timeout=60)
+    assert done.returncode == 2 and "not a git repository" in done.stderr
 
 
 @pytest.mark.parametrize("message, fault", [
