@@ -232,7 +232,7 @@ def test_commits_leaves_out_what_is_older_than_the_rule(history):
     assert run("commits", "v1", cwd=tree)[0] == 1
 
 
-def test_commits_fails_on_a_repository_that_git_refuses(tmp_path):
+def test_commits_fails_on_a_repository_that_git_cannot_read(tmp_path):
     (tmp_path / ".git").mkdir()
     done = subprocess.run([ROOT / "tests/tree/commits"], cwd=tmp_path, capture_output=True, text=True,
                           timeout=60)
