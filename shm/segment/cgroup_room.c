@@ -19,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cgroup.h"
 #include "shm/core/fail.h"
 
 enum { MARGIN_SHARE = 16 };
@@ -55,25 +56,6 @@ static uint64_t parse_cache_line(const char *line, bool v2)
             return bytes != UINT64_MAX ? bytes : 0;
     }
     return 0;
-}
-
-/* Parses a line of /proc/self/cgroup: "0::/group" (v2) or "4:memory:/group" (v1).
- * @return the group's path; NULL: the line is not about memory */
-static const char *parse_group(char *line, bool *v2)
-{
-    line[strcspn(line, "\n")] = '\0';
-    char *controllers = strchr(line, ':');
-    char *group = controllers != NULL ? strchr(++controllers, ':') : NULL;
-    if (group == NULL || group[1] != '/')
-        return NULL;
-    *group++ = '\0';
-    *v2 = *controllers == '\0';
-    if (*v2)
-        return group;
-    for (char *name; (name = strsep(&controllers, ",")) != NULL;)
-        if (strcmp(name, "memory") == 0)
-            return group;
-    return NULL;
 }
 
 static uint64_t left_of(uint64_t limit, uint64_t used, uint64_t cache)
@@ -209,7 +191,7 @@ void shm_room_find(struct shm_room *room, const char *root)
     *room = (struct shm_room){.count = 0};
     FILE *file = open_group_file(root, "proc/self/cgroup");
     while (file != NULL && fgets(line, sizeof(line), file) != NULL) {
-        const char *group = parse_group(line, &v2);
+        const char *group = cgroup_parse_line(line, "memory", &v2);
         if (group == NULL)
             continue;
         for (unsigned i = 0; i < (v2 ? 2 : 1); i++) {

@@ -7,13 +7,12 @@
 #include <sys/random.h>
 #include <sys/socket.h>
 
+#include "base/clock.h"
 #include "base/container_of.h"
 #include "http2/conn_error.h"
 #include "http2/drain.h"
 #include "http2/out.h"
 #include "http2/turn.h"
-
-static const uint64_t never_due = UINT64_MAX;
 
 static uint64_t conn_now(const struct http2_conn *conn)
 {
@@ -33,36 +32,36 @@ static uint64_t look_at_handshake(struct http2_conn *conn, uint64_t now)
 {
     uint64_t timeout = conn->context->settings.handshake_timeout;
     if (timeout == 0)
-        return never_due;
+        return CLOCK_NEVER_MS;
     if (now < conn->accepted_ms + timeout)
         return conn->accepted_ms + timeout;
     if (conn->state == HTTP2_CONN_PREFACE) { /* a GOAWAY means nothing to this peer */
         close_silently(conn, HTTP2_LIMIT_HANDSHAKE_TIME);
-        return never_due;
+        return CLOCK_NEVER_MS;
     }
     http2_conn_limit(conn, HTTP2_LIMIT_HANDSHAKE_TIME);
     http2_conn_fail(conn, HTTP2_SETTINGS_TIMEOUT, "handshake_timeout");
-    return never_due;
+    return CLOCK_NEVER_MS;
 }
 
 static uint64_t look_at_frame(struct http2_conn *conn, uint64_t now)
 {
     if (conn->partial_ms == 0)
-        return never_due;
+        return CLOCK_NEVER_MS;
     if (conn->reading_stopped) /* the peer cannot continue: we do not read */
         conn->partial_ms = now;
     if (now < conn->partial_ms + HTTP2_FRAME_TIME_MS)
         return conn->partial_ms + HTTP2_FRAME_TIME_MS;
     http2_conn_limit(conn, HTTP2_LIMIT_HEADER_TIME);
     http2_conn_fail(conn, HTTP2_ENHANCE_YOUR_CALM, "a frame or header block takes too long");
-    return never_due;
+    return CLOCK_NEVER_MS;
 }
 
 static uint64_t look_at_age(struct http2_conn *conn, uint64_t now)
 {
     const struct http2_settings *settings = &conn->context->settings;
     if (settings->max_age == 0)
-        return never_due;
+        return CLOCK_NEVER_MS;
     if (now < conn->age_at_ms)
         return conn->age_at_ms;
     if (!conn->aged) {
@@ -71,25 +70,25 @@ static uint64_t look_at_age(struct http2_conn *conn, uint64_t now)
         http2_drain_begin(conn, "max_age");
     }
     if (settings->max_age_grace == 0)
-        return never_due; /* the connection lasts until its streams end */
+        return CLOCK_NEVER_MS; /* the connection lasts until its streams end */
     if (now < conn->age_at_ms + settings->max_age_grace)
         return conn->age_at_ms + settings->max_age_grace;
     http2_conn_end(conn, HTTP2_NO_ERROR, "max_age");
-    return never_due;
+    return CLOCK_NEVER_MS;
 }
 
 static uint64_t look_at_idle(struct http2_conn *conn, uint64_t now)
 {
     uint64_t max = conn->context->settings.max_idle;
     if (max == 0 || conn->drain_phase != HTTP2_DRAIN_NONE)
-        return never_due;
+        return CLOCK_NEVER_MS;
     if (conn->num_streams != 0)
         return now + max;
     if (now < conn->idle_ms + max)
         return conn->idle_ms + max;
     http2_conn_limit(conn, HTTP2_LIMIT_IDLE);
     http2_drain_begin(conn, "max_idle");
-    return never_due;
+    return CLOCK_NEVER_MS;
 }
 
 static uint64_t look_at_keepalive(struct http2_conn *conn, uint64_t now)
@@ -97,12 +96,12 @@ static uint64_t look_at_keepalive(struct http2_conn *conn, uint64_t now)
     static const uint8_t ping[8] = HTTP2_PING_KEEPALIVE;
     const struct http2_settings *settings = &conn->context->settings;
     if (settings->keepalive_time == 0)
-        return never_due;
+        return CLOCK_NEVER_MS;
     if (conn->ping_ms != 0) { /* nothing has come since the PING was sent */
         if (now < conn->ping_ms + settings->keepalive_timeout)
             return conn->ping_ms + settings->keepalive_timeout;
         close_silently(conn, HTTP2_LIMIT_KEEPALIVE);
-        return never_due;
+        return CLOCK_NEVER_MS;
     }
     if (now < conn->read_ms + settings->keepalive_time)
         return conn->read_ms + settings->keepalive_time;
@@ -124,14 +123,14 @@ static void look_at_life(struct http2_conn *conn)
         {HTTP2_CONN_OPEN, HTTP2_CONN_OPEN, look_at_idle},
         {HTTP2_CONN_OPEN, HTTP2_CONN_OPEN, look_at_keepalive},
     };
-    uint64_t now = conn_now(conn), at = never_due;
+    uint64_t now = conn_now(conn), at = CLOCK_NEVER_MS;
     for (size_t i = 0; i < sizeof(checks) / sizeof(checks[0]); i++) {
         if (conn->state < checks[i].first || conn->state > checks[i].last)
             continue;
         uint64_t due = checks[i].check(conn, now);
         at = MIN(at, due);
     }
-    if (conn->state < HTTP2_CONN_CLOSING && at != never_due)
+    if (conn->state < HTTP2_CONN_CLOSING && at != CLOCK_NEVER_MS)
         timer_arm(conn->context->timers, &conn->life_timer, at);
 }
 

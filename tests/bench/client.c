@@ -27,8 +27,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "base/clock.h"
 
 enum { CONNECTIONS_MAX = 64 };
 
@@ -64,13 +65,6 @@ static void die(const char *what)
 {
     fprintf(stderr, "client: %s: %s\n", what, strerror(errno));
     exit(1);
-}
-
-static uint64_t now_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
 static int dial(const char *host, const char *port)
@@ -208,7 +202,7 @@ static void start_call(struct conn *conn)
     }
     bool many = strcmp(run.mode, "batch") == 0 || strcmp(run.mode, "chat") == 0;
     call->to_send = many ? run.count : 1;
-    call->started_ns = now_ns();
+    call->started_ns = clock_monotonic_ns();
     nghttp2_data_provider body = {.source.ptr = call, .read_callback = read_body};
     if (nghttp2_submit_request(conn->session, NULL, fields, num, &body, call) < 0)
         die("nghttp2_submit_request");
@@ -283,7 +277,7 @@ static int on_close(nghttp2_session *session, int32_t id, uint32_t error, void *
     if (error != 0 || !call->status_ok || call->received != expected_messages())
         run.errors++;
     if (run.latencies != NULL)
-        run.latencies[run.finished] = now_ns() - call->started_ns;
+        run.latencies[run.finished] = clock_monotonic_ns() - call->started_ns;
     run.finished++;
     conn->open_streams--;
     free(call);
@@ -387,8 +381,8 @@ static void hold_idle_streams(void)
 {
     for (uint64_t i = 0; i != run.count; i++)
         start_call(&run.conns[i % run.connections]);
-    uint64_t deadline = now_ns() + 30000000000u;
-    while (run.messages != run.count && now_ns() < deadline)
+    uint64_t deadline = clock_monotonic_ns() + 30000000000u;
+    while (run.messages != run.count && clock_monotonic_ns() < deadline)
         turn(20);
     if (run.messages != run.count) {
         fprintf(stderr, "client: %" PRIu64 " of %" PRIu64 " streams answered\n", run.messages,
@@ -408,7 +402,7 @@ static void echo(const char *host, const char *port, size_t request, size_t repl
     static uint8_t buf[65536];
     int fd = dial(host, port);
     for (uint64_t i = 0; i != run.calls; i++) {
-        uint64_t start = now_ns();
+        uint64_t start = clock_monotonic_ns();
         if (send(fd, buf, request, MSG_NOSIGNAL) != (ssize_t)request)
             die("send");
         for (size_t got = 0; got != reply;) {
@@ -419,7 +413,7 @@ static void echo(const char *host, const char *port, size_t request, size_t repl
                 die("recv");
             got += (size_t)n;
         }
-        run.latencies[run.finished++] = now_ns() - start;
+        run.latencies[run.finished++] = clock_monotonic_ns() - start;
         run.messages++;
     }
 }
@@ -487,7 +481,7 @@ int main(int argc, char **argv)
     run.id = arg;
     run.count = strtoull(arg, NULL, 10);
     run.latencies = malloc(sizeof(uint64_t) * (run.calls + 1));
-    uint64_t start = now_ns();
+    uint64_t start = clock_monotonic_ns();
     if (strcmp(run.mode, "echo") == 0) {
         echo(host, port, run.count, strtoull(second, NULL, 10));
     } else {
@@ -501,7 +495,7 @@ int main(int argc, char **argv)
         }
         drive();
     }
-    double seconds = (double)(now_ns() - start) / 1e9;
+    double seconds = (double)(clock_monotonic_ns() - start) / 1e9;
     qsort(run.latencies, run.finished, sizeof(uint64_t), by_value);
     printf("{\"calls\": %" PRIu64 ", \"messages\": %" PRIu64 ", \"bytes\": %" PRIu64
            ", \"errors\": %" PRIu64 ", \"seconds\": %.6f, \"p50_us\": %.3f, \"p99_us\": %.3f, "

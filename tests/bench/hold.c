@@ -15,6 +15,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
+
 #include "tests/bench/hold.h"
 
 enum { BODY_KEYS = 48 }; /* the body begins with the user's name and e-mail, 24 bytes each */
@@ -65,9 +67,7 @@ uint64_t hold_scale(uint64_t full, uint64_t least)
 
 uint64_t hold_cpu_ns(void)
 {
-    struct timespec now;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+    return clock_read_ns(CLOCK_THREAD_CPUTIME_ID);
 }
 
 static void add(struct hold_row *row, uint64_t ns)

@@ -8,17 +8,22 @@ import pytest
 
 import user_service_pb2 as pb
 from harness import expect, wait_for
-from schema import message, method
+from schema import FILES, message, method
 from wire import Wire, message as wire_message
 
 REQUEST = message("grpc.health.v1.HealthCheckRequest")
 UNKNOWN, SERVING, NOT_SERVING, SERVICE_UNKNOWN = range(4)
-SERVICES = ["", "userservice.UserService", "grpc.health.v1.Health",
-            "grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection"]
+# The server itself, and each service of the contracts: a new one needs no line here.
+SERVICES = [""] + [f"{file.package}.{service.name}" for file in FILES.file for service in file.service]
 
 
 def call(server, name):
     return method(server.channel(), f"grpc.health.v1.Health/{name}")
+
+
+def test_contracts_have_the_services_that_every_server_has():
+    assert {"userservice.UserService", "grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection",
+            "grpc.reflection.v1alpha.ServerReflection"} < set(SERVICES)
 
 
 @pytest.mark.parametrize("service", SERVICES)

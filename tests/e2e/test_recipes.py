@@ -133,13 +133,32 @@ def test_all_recipes_of_the_page_are_followed():
     assert set(re.findall(r"^##+ (How to add .*)$", PAGE.read_text(encoding="utf-8"), re.M)) == set(RECIPES)
 
 
-def test_the_new_service_and_method_pass_the_test_of_the_recipe(built):
-    top = built / os.path.relpath(SOURCE, BUILD)
+def run_in(built, *command):
+    """Runs a command of the copy on what was built there. @return its output"""
+    top = os.path.relpath(built / os.path.relpath(SOURCE, BUILD), built)
     env = {name: value for name, value in os.environ.items()
-           if name not in ("ROSTERD", "SHM_INSPECT", "WRITER", "INTEROP_SERVER", "ROSTERD_E2E")}
-    done = subprocess.run([top / "tests/e2e/run", "-k", "now_is_now or later_is_later"], cwd=built, text=True,
-                          capture_output=True, timeout=300, env=dict(env, srcdir=os.path.relpath(top, built)))
-    assert done.returncode == 0 and "2 passed" in done.stdout, done.stdout[-3000:] + done.stderr
+           if name not in ("ROSTERD", "SHM_INSPECT", "WRITER", "INTEROP_SERVER", "ROSTERD_E2E", "MAKEFLAGS",
+                           "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES")}
+    done = subprocess.run([command[0].replace("TOP", top), *command[1:]], cwd=built, text=True,
+                          capture_output=True, timeout=300, env=dict(env, srcdir=top))
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return done.stdout + done.stderr
+
+
+def test_the_new_service_and_method_pass_the_test_of_the_recipe(built):
+    assert "2 passed" in run_in(built, "TOP/tests/e2e/run", "-k", "now_is_now or later_is_later")
+
+
+def test_the_tests_that_list_rows_hold_without_a_change(built):
+    """Those of counters, methods, services and options: a test that counts them would be one more
+    file to touch."""
+    for test in ("tests/service/observe/test_stats", "tests/server/config/test_options"):
+        assert "test(s) run" in run_in(built, "make", "-s", "check-one", f"TEST={test}")
+    tests = ("test_services_are_listed", "test_list_has_all_services", "test_grpcurl_needs_no_proto",
+             "test_the_page_names_metrics_that_exist_with_their_types", "test_each_metric_has_a_help_text",
+             "test_manual_pages_name_exactly_the_options_of_the_programs",
+             "test_manual_of_the_file_names_every_key")
+    assert f"{len(tests) + 1} passed" in run_in(built, "TOP/tests/e2e/run", "-k", " or ".join(tests))
 
 
 def metrics(port):

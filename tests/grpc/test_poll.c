@@ -2,21 +2,15 @@
 /* When the loop polls instead of sleeping, and when it stops polling. */
 #include <setjmp.h>
 #include <stdarg.h>
-#include <time.h>
+#include <stddef.h>
 
 #include <cmocka.h>
 
-#include "../http2/fixture.h"
+#include "base/clock.h"
 #include "grpc/poll.h"
+#include "tests/http2/fixture.h"
 
 enum { LONG_US = 1000000 }; /* a bound that no turn of these tests reaches */
-
-static double seconds(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
-}
 
 static struct peer *connect_and_settle(struct grpc_poll *poll, uint32_t bound_us)
 {
@@ -37,9 +31,9 @@ static void lone_request_makes_the_next_turn_poll(void **state)
     grpc_poll_turn(&poll, fixture.context, 1000);
     assert_true(poll.eager);
     peer_request(peer, 3, true, "/body/1", NULL);
-    double start = seconds();
+    uint64_t start = clock_monotonic_ms();
     grpc_poll_turn(&poll, fixture.context, 1000); /* found by polling */
-    assert_true(seconds() - start < 0.9);
+    assert_true(clock_monotonic_ms() - start < 900);
     assert_true(poll.eager);
     assert_int_equal(fixture.requests, 2);
     peer_close(peer);
@@ -109,9 +103,9 @@ static void connection_that_waits_for_its_turn_ends_the_poll(void **state)
     grpc_poll_turn(&poll, fixture.context, 1000);
     assert_true(poll.eager);
     peer_request(heavy, 3, true, "/work/x", NULL);
-    double start = seconds();
+    uint64_t start = clock_monotonic_ms();
     grpc_poll_turn(&poll, fixture.context, 1000);
-    assert_true(seconds() - start < 0.5);
+    assert_true(clock_monotonic_ms() - start < 500);
     assert_true(http2_context_pending(fixture.context));
     (void)http2_context_run(fixture.context);
     assert_string_equal(fixture.log, "xx");

@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "shm/core/layout.h"
 #include "shm/segment/name_links.h"
 #include "shm/segment/segment_file.h"
 
@@ -126,6 +127,15 @@ int user_insert(struct shm_actor *actor, uint64_t n, uint32_t body_len)
     struct shm_new_user user = {.body = body, .body_len = body_len};
     user_id(user.id, n);
     return shm_users_insert(actor, &user, 1, NULL);
+}
+
+struct shm_node *user_node(struct shm_actor *actor, uint64_t n)
+{
+    struct shm_user user;
+    uint8_t id[SHM_ID_SIZE];
+    user_id(id, n);
+    assert_int_equal(shm_user_find(actor, id, &user), SHM_OK);
+    return caa_container_of((uint8_t *)(uintptr_t)user.id, struct shm_node, id[0]);
 }
 
 void user_check(struct shm_actor *actor, uint64_t n)

@@ -12,9 +12,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "shm/core/layout.h"
 #include "shm/core/mapping.h"
 #include "shm/counters.h"
@@ -344,13 +344,11 @@ static void growth_resumes_100_ms_after_memory_is_available(void **state)
 static void no_value_of_the_hint_stops_growth_for_long(void **state)
 {
     struct fixture *f = *state;
-    struct timespec now;
     uint64_t next = FIRST;
     f->config.max_users = 100000;
     fixture_close(f);
     assert_int_equal(fixture_reopen(f), SHM_OK);
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    const uint64_t us = (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+    const uint64_t us = clock_monotonic_us();
     const uint64_t values[] = {1, us - 100000, us + 60000000, UINT64_MAX / 2, UINT64_MAX};
     for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++) {
         uint64_t end = shm_control()->arena_end;

@@ -9,9 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "shm/core/hash.h"
 #include "shm/core/mapping.h"
 #include "shm/error.h"
@@ -49,9 +49,7 @@ uint64_t storm_random(uint64_t below)
 
 double storm_seconds(void)
 {
-    struct timespec ts;
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
+    return (double)clock_monotonic_ns() / 1e9;
 }
 
 void storm_beat(unsigned worker)

@@ -55,6 +55,12 @@ def test_includes_finds_an_edge_against_the_direction(tree):
     assert status == 1 and "src/base/low.c:7: src/base must not include src/top/high.h" in text
 
 
+def test_includes_finds_a_header_of_the_tree_in_angle_brackets(tree):
+    append(tree, "src/base/low.c", "#include <stdio.h>\n#include <top/high.h>\n")
+    status, text = run("includes", tree)
+    assert status == 1 and "src/base/low.c:8: src/base must not include src/top/high.h\n" in text
+
+
 def test_includes_finds_a_circle(tree):
     write(tree, {"src/top/other.h": '#include "top/high.h"\n'})
     append(tree, "src/top/high.c", '#include "top/other.h"\n')
@@ -226,6 +232,13 @@ def test_commits_leaves_out_what_is_older_than_the_rule(history):
     assert run("commits", "v1", cwd=tree)[0] == 1
 
 
+def test_commits_fails_on_a_repository_that_git_cannot_read(tmp_path):
+    (tmp_path / ".git").mkdir()
+    done = subprocess.run([ROOT / "tests/tree/commits"], cwd=tmp_path, capture_output=True, text=True,
+                          timeout=60)
+    assert done.returncode == 2 and "not a git repository" in done.stderr
+
+
 @pytest.mark.parametrize("message, fault", [
     ("shm: " + "x" * 68 + "\n\nWhy.", "the subject has 73 characters"),
     ("no area here\n\nWhy.", "the subject is not `area: what`"),
@@ -236,3 +249,49 @@ def test_commits_leaves_out_what_is_older_than_the_rule(history):
 def test_commits_finds_a_message_out_of_form(history, message, fault):
     status, text = run("commits", cwd=history("shm: good\n\nWhy.", message))
     assert status == 1 and fault in text and text.count("\n") == 1
+
+
+COUNTS = {"get": 1000, "get-changing": 2000, "create": 3000, "batch": 400, "list": 300, "chat": 200,
+          "get-bare": 900, "get-log": 1100, "get-metadata": 1000, "get-token": 1100,
+          "get-wrong-first": 1000, "get-wrong-last": 1000}
+VALGRIND = """#!/bin/sh
+for last; do kind=$number number=$last; done
+per=$(sed -n "s/^$kind //p" "$COUNTS")
+[ -n "$per" ] && echo "Collected : $((per * number))"
+"""
+
+
+@pytest.fixture
+def budgets(tmp_path):
+    """Runs check-budgets with a valgrind that counts what it is told to."""
+    write(tmp_path, {"bin/valgrind": VALGRIND})
+    (tmp_path / "bin/valgrind").chmod(0o755)
+
+    def check(*arguments, **counts):
+        write(tmp_path, {"counts": "".join(f"{kind} {n}\n" for kind, n in {**COUNTS, **counts}.items()
+                                           if n is not None)})
+        done = subprocess.run([ROOT / "tests/bench/check-budgets", "program", tmp_path / "budgets",
+                               *arguments],
+                              capture_output=True, text=True, timeout=60,
+                              env={**os.environ, "COUNTS": str(tmp_path / "counts"), "CC": "gcc",
+                                   "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}"})
+        return done.returncode, done.stdout
+    write(tmp_path, {"budgets": ""})
+    assert check("--write")[0] == 0
+    return check
+
+
+def test_budgets_fail_where_a_call_takes_a_hundredth_more(budgets):
+    assert budgets()[0] == 0 and budgets(batch=404)[0] == 0
+    status, text = budgets(batch=405)
+    assert status == 1 and text.count("over budget") == 1 and "batch" in text
+
+
+def test_budgets_fail_where_a_call_cannot_be_counted(budgets):
+    assert budgets(chat=None)[0] != 0
+    assert budgets(**{"get-log": None})[0] != 0
+
+
+def test_budgets_fail_where_a_part_of_the_chain_is_over_its_bound(budgets):
+    status, text = budgets(**{"get-log": 2501})
+    assert status == 1 and "over its bound" in text

@@ -14,6 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "server/os/log.h"
 #include "server/worker/worker.h"
 
@@ -282,7 +283,7 @@ void children_plan_respawn(struct children *children, unsigned number, uint64_t 
 
 uint64_t children_next_respawn(const struct children *children)
 {
-    uint64_t next = UINT64_MAX;
+    uint64_t next = CLOCK_NEVER_MS;
     for (unsigned i = 0; i < children->count; i++)
         if (children->all[i].pid == 0)
             next = MIN(next, children->all[i].respawn_at);

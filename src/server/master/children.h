@@ -86,7 +86,7 @@ bool children_describe_loop(const struct children *children, uint64_t now, char 
  * quick death in a row. */
 void children_plan_respawn(struct children *children, unsigned number, uint64_t now);
 /** When the next dead worker is due to be started, in ms of the monotonic clock; may be in the
- * past. UINT64_MAX: all workers run. */
+ * past. CLOCK_NEVER_MS: all workers run. */
 uint64_t children_next_respawn(const struct children *children);
 
 #endif

@@ -10,6 +10,8 @@
 #include <string.h>
 #include <sys/param.h>
 
+#include "base/cgroup.h"
+
 /* @return the number of CPUs in the affinity mask; 1 if it is unknown */
 static unsigned count_affinity(void)
 {
@@ -145,28 +147,16 @@ static unsigned least_quota(const char *mount, const char *group,
     }
 }
 
-/* One line of /proc/self/cgroup: "0::/group" (v2) or "4:cpu,cpuacct:/group" (v1). */
+/* The quota of one line of /proc/self/cgroup. */
 static unsigned quota_of_line(const char *root, char *line)
 {
     char mount[PATH_MAX];
-    line[strcspn(line, "\n")] = '\0';
-    char *controllers = strchr(line, ':');
-    char *group = controllers != NULL ? strchr(++controllers, ':') : NULL;
-    if (group == NULL || group[1] != '/')
+    bool v2;
+    const char *group = cgroup_parse_line(line, "cpu", &v2);
+    if (group == NULL)
         return UINT_MAX;
-    *group++ = '\0';
-    if (*controllers == '\0') {
-        snprintf(mount, sizeof(mount), "%s/sys/fs/cgroup", root);
-        return least_quota(mount, group, quota_v2);
-    }
-    char *rest = controllers;
-    for (char *name; (name = strsep(&rest, ",")) != NULL;) {
-        if (strcmp(name, "cpu") != 0)
-            continue;
-        snprintf(mount, sizeof(mount), "%s/sys/fs/cgroup/cpu", root);
-        return least_quota(mount, group, quota_v1);
-    }
-    return UINT_MAX;
+    snprintf(mount, sizeof(mount), "%s/sys/fs/cgroup%s", root, v2 ? "" : "/cpu");
+    return least_quota(mount, group, v2 ? quota_v2 : quota_v1);
 }
 
 unsigned cpus_usable(const char *root)

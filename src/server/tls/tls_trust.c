@@ -196,7 +196,7 @@ static int check_revocation_later(X509_STORE_CTX *verification)
 
 /* OpenSSL demands a list of every issuer in the chain, or checks the client's certificate alone.
  * This server checks the CAs above it if their list is loaded. The chain ends with one of our CAs,
- * which fill_store() has checked; OpenSSL would take that CA for its own issuer. */
+ * which add_authorities_to_store() has checked; OpenSSL would take that CA for its own issuer. */
 static bool is_tolerable(X509_STORE_CTX *verification)
 {
     int error = X509_STORE_CTX_get_error(verification);

@@ -2,8 +2,8 @@
 /* The store: the process that created the segment, and a tool that attached to it. */
 #include <stdio.h>
 #include <sys/stat.h>
-#include <time.h>
 
+#include "base/clock.h"
 #include "shm/store.h"
 #include "tests/bench/store/bench.h"
 
@@ -60,9 +60,7 @@ static void load(uint64_t users)
 
 static double wall_ms(void)
 {
-    struct timespec ts;
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (double)ts.tv_sec * 1e3 + (double)ts.tv_nsec / 1e6;
+    return (double)clock_monotonic_ns() / 1e6;
 }
 
 static void open_segment(uint64_t users, unsigned unique)

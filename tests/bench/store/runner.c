@@ -13,6 +13,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
+
 struct order {
     enum bench_op op;
     uint64_t count;
@@ -32,9 +34,7 @@ void bench_die(const char *what, const char *why)
 
 double bench_now(void)
 {
-    struct timespec ts;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
-    return (double)ts.tv_sec * 1e9 + (double)ts.tv_nsec;
+    return (double)clock_read_ns(CLOCK_THREAD_CPUTIME_ID);
 }
 
 void bench_pin(unsigned cpu)

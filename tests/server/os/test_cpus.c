@@ -14,22 +14,13 @@
 #include <cmocka.h>
 
 #include "server/os/cpus.h"
+#include "tests/base/write_below.h"
 
 static char root[64];
 
 static void write_file(const char *path, const char *text)
 {
-    char full[512];
-    snprintf(full, sizeof(full), "%s%s", root, path);
-    for (char *slash = full + strlen(root) + 1; (slash = strchr(slash, '/')) != NULL; slash++) {
-        *slash = '\0';
-        mkdir(full, 0700);
-        *slash = '/';
-    }
-    FILE *file = fopen(full, "w");
-    assert_non_null(file);
-    assert_true(fputs(text, file) >= 0);
-    assert_int_equal(fclose(file), 0);
+    write_below(root, path, text);
 }
 
 static int make_root(void **state)

@@ -4,9 +4,9 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "shm/careful.h"
 #include "shm/core/mapping.h"
 #include "shm/core/store_handle.h"
@@ -131,7 +131,6 @@ static void find_all(struct shm_reader *reader, struct shm_fault *fault)
 static void read_during_writes(struct fixture *f, bool protected)
 {
     struct shm_store look;
-    struct timespec now, start;
     shm_actor_leave(f->actor);
     f->actor = NULL;
     struct shm_actor *actor;
@@ -143,14 +142,13 @@ static void read_during_writes(struct fixture *f, bool protected)
     shm_actor_leave(actor);
     struct shm_reader *reader = reader_open(f, &look, protected);
     pid_t writer = start_child(write_for_ever, f, 0);
-    clock_gettime(CLOCK_MONOTONIC, &start);
+    uint64_t start = clock_monotonic_ms();
     unsigned rounds = 0;
     do {
         list_once(reader, &f->fault);
         find_all(reader, &f->fault);
         rounds++;
-        clock_gettime(CLOCK_MONOTONIC, &now);
-    } while (now.tv_sec - start.tv_sec < 2);
+    } while (clock_monotonic_ms() - start < 2000);
     kill(writer, SIGKILL);
     assert_int_equal(waitpid(writer, NULL, 0), writer);
     struct shm_info info;

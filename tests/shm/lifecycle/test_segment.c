@@ -395,20 +395,11 @@ static void damage(struct fixture *f, void *word)
     *at = was;
 }
 
-static struct shm_node *node_of(struct fixture *f, uint64_t n)
-{
-    struct shm_user user;
-    uint8_t id[SHM_ID_SIZE];
-    user_id(id, n);
-    assert_int_equal(shm_user_find(f->actor, id, &user), SHM_OK);
-    return caa_container_of((uint8_t *)(uintptr_t)user.id, struct shm_node, id[0]);
-}
-
 static void verify_notices_flipped_bits(void **state)
 {
     struct fixture *f = *state;
     users_insert(f->actor, 0, 600, 50);
-    struct shm_node *node = node_of(f, 300);
+    struct shm_node *node = user_node(f->actor, 300);
     struct shm_control *control = shm_control();
     void *words[] = {
         &node->by_id.next,
@@ -457,7 +448,7 @@ static void corrupt_segment_is_not_taken_over(void **state)
 {
     struct fixture *f = *state;
     users_insert(f->actor, 0, 600, 50);
-    uint64_t at = (uintptr_t)node_of(f, 77)->body->bytes - SHM_BASE;
+    uint64_t at = (uintptr_t)user_node(f->actor, 77)->body->bytes - SHM_BASE;
     fixture_close(f);
     flip(f, at + 3, 0x40);
     assert_refused(f, SHM_ECORRUPT, "corrupt: user 78: a body's checksum is wrong");

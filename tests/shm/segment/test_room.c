@@ -18,6 +18,7 @@
 #include "shm/core/mapping.h"
 #include "shm/segment/cgroup_room.h"
 #include "shm/segment/grow.h"
+#include "tests/base/write_below.h"
 #include "tests/shm/support.h"
 
 #define MIB UINT64_C(1048576)
@@ -30,17 +31,7 @@ static char root[64];
 
 static void write_text(const char *path, const char *text)
 {
-    char full[512];
-    snprintf(full, sizeof(full), "%s%s", root, path);
-    for (char *slash = full + strlen(root) + 1; (slash = strchr(slash, '/')) != NULL; slash++) {
-        *slash = '\0';
-        mkdir(full, 0700);
-        *slash = '/';
-    }
-    FILE *file = fopen(full, "w");
-    assert_non_null(file);
-    assert_true(fputs(text, file) >= 0);
-    assert_int_equal(fclose(file), 0);
+    write_below(root, path, text);
 }
 
 static void write_number(const char *path, uint64_t number)

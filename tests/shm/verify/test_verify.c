@@ -253,15 +253,6 @@ static void flipped_bits_of_slots_are_found(void **state)
     free(copy.bytes);
 }
 
-static struct shm_node *node_of(struct fixture *f, uint64_t n)
-{
-    struct shm_user user;
-    uint8_t id[SHM_ID_SIZE];
-    user_id(id, n);
-    assert_int_equal(shm_user_find(f->actor, id, &user), SHM_OK);
-    return caa_container_of((uint8_t *)(uintptr_t)user.id, struct shm_node, id[0]);
-}
-
 static uint64_t offset(const void *pointer)
 {
     return (uint64_t)(uintptr_t)pointer - SHM_BASE;
@@ -283,7 +274,7 @@ static void every_flipped_bit_of_a_user_is_found(void **state)
     static const struct field tower[] = {FIELD(shm_tower, link)};
     fill(f);
     struct copy copy = copy_segment();
-    const struct shm_node *node = node_of(f, towering());
+    const struct shm_node *node = user_node(f->actor, towering());
     flip_each(&copy, offset(node), offset(node + 1), 1, "a node");
     flip_body(&copy, node->body, live, 1, "a body");
     const struct shm_body *held = NULL;
@@ -342,7 +333,7 @@ static void two_users_with_one_key_are_found(void **state)
     struct fixture *f = *state;
     fill(f);
     /* Another user's key, with a matching checksum. */
-    struct shm_node *one = node_of(f, 300), *other = node_of(f, 301);
+    struct shm_node *one = user_node(f->actor, 300), *other = user_node(f->actor, 301);
     uint32_t check = shm_check_bytes(one->body->bytes, one->body->length);
     memcpy(other->body->bytes, one->body->bytes, one->body->length);
     other->body->check = shm_check_body(check, other->body->born);
@@ -510,7 +501,7 @@ static void large_segment_is_checked_by_threads_with_equal_result(void **state)
     assert_int_equal(fixture_reopen(f), SHM_OK);
     segment_check(f->store, 200000);
     /* A wrong link in the list is found, whichever thread checks that piece. */
-    struct shm_node *node = node_of(f, 123457), *other = node_of(f, 77777);
+    struct shm_node *node = user_node(f->actor, 123457), *other = user_node(f->actor, 77777);
     struct shm_verify_report report;
     struct cds_list_head *was = node->order.next;
     node->order.next = &other->order;
