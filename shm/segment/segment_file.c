@@ -47,7 +47,7 @@ static int check_rights(int fd, const struct stat *st, const char *name, enum sh
 {
     uid_t uid = geteuid();
     if (!S_ISREG(st->st_mode))
-        return shm_fail(fault, SHM_EPERM, "segment %s: it is no regular file", name);
+        return shm_fail(fault, SHM_EPERM, "segment %s: it is not a regular file", name);
     if (access == SHM_AS_READER && !shm_file_writable(fd))
         return SHM_OK; /* of any user: this process takes none of its locks and trusts no contents
                         */

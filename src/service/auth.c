@@ -10,7 +10,6 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <search.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -20,12 +19,12 @@
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 /* inlined: a call into the library would cost as much as the hash of a token */
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
+#include "base/file.h"
 #include "service/builtin/health.h"
 #include "service/core/chain.h"
 
@@ -325,54 +324,19 @@ static bool read_tokens(struct reading *reading, const char *text, size_t len)
     return true;
 }
 
-static bool check_token_file(struct reading *reading, int fd, struct stat *st)
+static bool read_token_file(struct reading *reading)
 {
-    if (fstat(fd, st) != 0)
-        return auth_read_fail(reading, "%s", strerror(errno));
-    if (!S_ISREG(st->st_mode))
-        return auth_read_fail(reading, "it is no regular file");
-    if (st->st_size > FILE_MAX)
-        return auth_read_fail(reading, "it is larger than 16M");
-    if ((st->st_mode & (S_IROTH | S_IWOTH)) != 0)
+    struct file file;
+    struct fault why;
+    if (!file_read(&file, reading->path, FILE_MAX, &why))
+        return auth_read_fail(reading, "%s", why.text);
+    if ((file.mode & (S_IROTH | S_IWOTH)) != 0)
         auth_read_warn(reading, "every user of this machine may %s the tokens (mode %04o)",
-                       (st->st_mode & S_IROTH) != 0 ? "read" : "write",
-                       (unsigned)(st->st_mode & 07777));
-    return true;
-}
-
-static bool read_token_fd(struct reading *reading, int fd)
-{
-    struct stat st;
-    if (!check_token_file(reading, fd, &st))
-        return false;
-    size_t size = (size_t)st.st_size, len = 0;
-    reading->table = map_table(size);
-    char *text = malloc(size + 1);
-    bool done = text != NULL && reading->table != NULL;
-    if (!done)
-        auth_read_fail(reading, "out of memory");
-    while (done && len < size) {
-        ssize_t got = read(fd, text + len, size - len);
-        if (got < 0)
-            done = auth_read_fail(reading, "%s", strerror(errno));
-        if (got <= 0)
-            break;
-        len += (size_t)got;
-    }
-    done = done && read_tokens(reading, text, len);
-    if (text != NULL)
-        explicit_bzero(text, size + 1);
-    free(text);
-    return done;
-}
-
-static bool read_token_path(struct reading *reading)
-{
-    int fd = open(reading->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* never waits for a FIFO */
-    if (fd < 0)
-        return auth_read_fail(reading, "%s", strerror(errno));
-    bool done = read_token_fd(reading, fd);
-    close(fd);
+                       (file.mode & S_IROTH) != 0 ? "read" : "write", (unsigned)file.mode);
+    reading->table = map_table(file.len);
+    bool done = reading->table != NULL ? read_tokens(reading, file.text, file.len)
+                                       : auth_read_fail(reading, "out of memory");
+    file_free(&file);
     return done;
 }
 
@@ -386,7 +350,7 @@ struct auth *auth_load(const char *path, char warning[AUTH_WARNING_SIZE], struct
     }
     struct reading reading = {
         .path = path, .warning = warning, .fault = fault, .names = &auth->names};
-    bool done = read_token_path(&reading);
+    bool done = read_token_file(&reading);
     auth->table = reading.table;
     if (done)
         return auth;

@@ -124,7 +124,9 @@ def test_a_bad_token_file_prevents_the_start_and_is_named(name, text, fault):
 
 def test_a_missing_token_file_or_a_directory_prevents_the_start(tmp_path):
     refused(str(tmp_path / "none"), "none: No such file or directory")
-    refused(str(tmp_path), "it is no regular file")
+    refused(str(tmp_path), "Is a directory")
+    os.mkfifo(tmp_path / "fifo")
+    refused(str(tmp_path / "fifo"), "it is not a regular file")
 
 
 def refused(path, *texts):

@@ -213,8 +213,8 @@ def test_an_option_that_names_no_regular_file_fails_at_once(option, pair, author
     with open(huge, "wb") as file:
         file.truncate(1 << 40)
     given = option_lists(pair, authority)[option]
-    for path, why in ((fifo, "it is no regular file"), (tmp_path, ""), (huge, "it is larger than"),
-                      ("/dev/zero", "it is no regular file"), ("/dev/null", "")):
+    for path, why in ((fifo, "it is not a regular file"), (tmp_path, ""), (huge, "it is larger than"),
+                      ("/dev/zero", "it is not a regular file"), ("/dev/null", "")):
         if (option, path) == ("config", "/dev/null"):
             continue  # an empty file is valid for this option
         begun = time.monotonic()

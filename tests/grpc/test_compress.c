@@ -11,7 +11,7 @@
 
 #include "grpc/compress.h"
 #include "grpc/grpc.h"
-#include "tests/server/dumped.h"
+#include "tests/base/dumped.h"
 
 static struct grpc_compress *compress_;
 static uint8_t text[200000], packed[300000];

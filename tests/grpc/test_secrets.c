@@ -11,7 +11,7 @@
 #include "grpc/call.h"
 #include "grpc/server.h"
 #include "serve.h"
-#include "tests/server/dumped.h"
+#include "tests/base/dumped.h"
 
 #define PEER   serve.peer
 #define NEEDLE "Zq7-kept-in-a-call-of-its-own"

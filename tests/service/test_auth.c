@@ -173,7 +173,7 @@ static void what_is_no_file_is_refused(void **state)
     assert_null(auth_load("/nonexistent/tokens", warning, &fault));
     assert_string_equal(fault.text, "/nonexistent/tokens: No such file or directory");
     assert_null(auth_load("/tmp", warning, &fault));
-    assert_string_equal(fault.text, "/tmp: it is no regular file");
+    assert_string_equal(fault.text, "/tmp: Is a directory");
 }
 
 static void file_that_others_may_read_is_warned_of(void **state)

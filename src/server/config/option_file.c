@@ -6,8 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/file.h"
 #include "server/config/option_values.h"
-#include "server/os/file.h"
 
 enum { CONFIG_MAX = 1 << 20 }; /* bytes */
 

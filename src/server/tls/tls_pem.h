@@ -10,7 +10,7 @@
 #include <openssl/x509.h>
 
 #include "base/fault.h"
-#include "server/os/file.h"
+#include "base/file.h"
 
 struct tls_pem {
     const char *option, *path; /* faults name them */

@@ -111,7 +111,7 @@ static void file_that_cannot_be_read_is_named(void **state)
 {
     static const char *const bad[] = {"/no/such/file", "/tmp", "", "/dev/zero"};
     static const char *const why[] = {"No such file or directory", "Is a directory",
-                                      "No such file or directory", "it is no regular file"};
+                                      "No such file or directory", "it is not a regular file"};
     (void)state;
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         char expected[100];

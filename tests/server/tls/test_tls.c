@@ -28,7 +28,7 @@ static int fake_clock(clockid_t clock, struct timespec *now)
 
 #include <cmocka.h>
 
-#include "tests/server/dumped.h"
+#include "tests/base/dumped.h"
 #include "tests/server/tls/make_certificate.h"
 
 static char folder[] = "/tmp/rosterd-test-tls-XXXXXX", certificate_path[64], key_path[64];

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Whether a core dump contains memory of a test. Include it after cmocka.h. */
-#ifndef ROSTERD_TESTS_SERVER_DUMPED_H
-#define ROSTERD_TESTS_SERVER_DUMPED_H
+#ifndef ROSTERD_TESTS_BASE_DUMPED_H
+#define ROSTERD_TESTS_BASE_DUMPED_H
 
 #include <stdint.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "server/os/file.h"
+#include "base/file.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -10,6 +10,8 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "base/units.h"
+
 static const char file_changed[] = "it changed while it was read";
 
 /* Allows regular files and /dev/null. */
@@ -18,7 +20,7 @@ static bool check_file_kind(const struct stat *st, struct fault *fault)
     if (S_ISREG(st->st_mode) || (S_ISCHR(st->st_mode) && st->st_rdev == makedev(1, 3)))
         return true;
     return fault_set(fault, "%s",
-                     S_ISDIR(st->st_mode) ? strerror(EISDIR) : "it is no regular file");
+                     S_ISDIR(st->st_mode) ? strerror(EISDIR) : "it is not a regular file");
 }
 
 static bool map_file_text(struct file *file, size_t len)
@@ -63,8 +65,11 @@ static bool read_file_fd(struct file *file, int fd, size_t max, struct fault *fa
     if (!check_file_kind(&before, fault))
         return false;
     size_t len = S_ISREG(before.st_mode) ? (size_t)before.st_size : 0;
-    if (len > max)
-        return fault_set(fault, "it is larger than %zuK", max >> 10);
+    if (len > max) {
+        char bound[32];
+        units_format_size(bound, sizeof(bound), max);
+        return fault_set(fault, "it is larger than %s", bound);
+    }
     if (!map_file_text(file, len))
         return fault_set(fault, "%s", strerror(errno));
     file->mode = before.st_mode & 07777;

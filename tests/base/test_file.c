@@ -25,12 +25,12 @@ static ssize_t read_and_change(int fd, void *out, size_t size)
     return got;
 }
 #define read read_and_change
-#include "src/server/os/file.c"
+#include "src/base/file.c"
 #undef read
 
 #include <cmocka.h>
 
-#include "tests/server/dumped.h"
+#include "tests/base/dumped.h"
 
 static char folder[] = "/tmp/rosterd-test-file-XXXXXX", path[64];
 
@@ -90,9 +90,9 @@ static void what_is_no_file_is_refused_without_a_wait(void **state)
     snprintf(other, sizeof(other), "%s/other", folder);
     assert_refused(other, 10, "No such file or directory");
     assert_refused(folder, 10, "Is a directory");
-    assert_refused("/dev/zero", 10, "it is no regular file");
+    assert_refused("/dev/zero", 10, "it is not a regular file");
     assert_int_equal(mkfifo(other, 0600), 0);
-    assert_refused(other, 10, "it is no regular file");
+    assert_refused(other, 10, "it is not a regular file");
     unlink(other);
     assert_int_equal(symlink(other, other), 0);
     assert_refused(other, 10, "Too many levels of symbolic links");
@@ -104,7 +104,7 @@ static void large_file_is_refused(void **state)
     (void)state;
     write_file("x", 1);
     assert_int_equal(truncate(path, (off_t)1 << 40), 0);
-    assert_refused(path, 1 << 20, "it is larger than 1024K");
+    assert_refused(path, 1 << 20, "it is larger than 1M");
 }
 
 static void file_that_changes_meanwhile_is_refused(void **state)

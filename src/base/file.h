@@ -4,8 +4,8 @@
  * Whatever the path leads to, the read never blocks (on a FIFO or a terminal) and never takes more
  * memory than the caller allows (for a device without an end, or a file that grows).
  */
-#ifndef ROSTERD_SERVER_OS_FILE_H
-#define ROSTERD_SERVER_OS_FILE_H
+#ifndef ROSTERD_BASE_FILE_H
+#define ROSTERD_BASE_FILE_H
 
 #include <stdbool.h>
 #include <stddef.h>
