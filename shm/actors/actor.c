@@ -2,9 +2,9 @@
 /* Processes and tools join the segment, each in a slot, and leave it. */
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "shm/core/actor_handle.h"
 #include "shm/core/fail.h"
 #include "shm/core/grace.h"
@@ -65,7 +65,7 @@ int shm_actor_join(struct shm_actor **out, struct shm_store *store, enum shm_act
     slot->pid = (uint32_t)getpid();
     slot->kind = kind;
     slot->number = number;
-    slot->started_at = (uint64_t)time(NULL);
+    slot->started_at = (uint64_t)clock_real_s();
     __atomic_store_n(&slot->state, 1, __ATOMIC_RELEASE);
     shm_reserve_end(actor,
                     SHM_EINVAL); /* gives back the reserve of a dead process that had this slot */

@@ -5,9 +5,9 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/random.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "shm/core/fail.h"
 #include "shm/core/layout.h"
 #include "shm/core/mapping.h"
@@ -52,7 +52,7 @@ static int fill_header(void)
     struct shm_header *header = shm_header();
     if (getrandom(header->secret, sizeof(header->secret), 0) != sizeof(header->secret))
         return SHM_ESYS;
-    header->created_at = (uint64_t)time(NULL);
+    header->created_at = (uint64_t)clock_real_s();
     shm_header_fill(header);
     return SHM_OK;
 }

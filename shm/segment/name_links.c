@@ -14,6 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "shm/core/fail.h"
 #include "shm/core/store_handle.h"
 #include "shm/segment/owner.h"
@@ -125,7 +126,7 @@ bool shm_store_has_name(const struct shm_store *store)
 bool shm_name_aside(char aside[256], const char *name, int i)
 {
     char stamp[32];
-    time_t now = time(NULL);
+    time_t now = clock_real_s();
     struct tm utc;
     gmtime_r(&now, &utc);
     strftime(stamp, sizeof(stamp), "%Y%m%dT%H%M%SZ", &utc);
