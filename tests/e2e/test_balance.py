@@ -112,5 +112,5 @@ def test_limits_are_set_and_reported(start):
             assert int(file.read()) == min(1000, own + 150)
         with open(f"/proc/{pid}/limits", encoding="ascii") as file:
             assert re.search(r"^Max core file size +0 ", file.read(), re.M)
-    rosterd.wait_log(r"limits: \d+ descriptors a process, core-dumps off, worker-cpu-affinity auto, "
-                     r"OOM score -?\d+, of workers 150 more")
+    rosterd.wait_log(r"limits: \d+ descriptors per process, core-dumps off, worker-cpu-affinity auto, "
+                     r"oom_score_adj -?\d+, plus 150 in workers")

@@ -87,8 +87,8 @@ void limits_apply_to_master(struct limits limits)
     assert(limits.workers != 0);
     rlim_t descriptors = raise_descriptors();
     set_core_dumps(limits.core_dumps);
-    log_info("limits: %llu descriptors a process, core-dumps %s, worker-cpu-affinity %s, "
-             "OOM score %d, of workers %llu more",
+    log_info("limits: %llu descriptors per process, core-dumps %s, worker-cpu-affinity %s, "
+             "oom_score_adj %d, plus %llu in workers",
              (unsigned long long)descriptors, limits.core_dumps ? "on" : "off", limits.worker_cpus,
              oom_score(), (unsigned long long)limits.worker_oom_score_adjust);
     warn_of_file_size(limits.segment_size);
