@@ -58,7 +58,7 @@ const char *output_error(int error)
     case EBADF:
         return "this process was not started with such a descriptor to write to";
     case ENXIO:
-        return "nobody reads this FIFO, or it is a socket";
+        return "no process reads this FIFO, or it is a socket";
     default:
         return strerror(error);
     }

@@ -96,7 +96,7 @@ def test_log_file_may_be_standard_output(start):
 @pytest.mark.parametrize("option", ["--log-file", "--access-log-file"])
 @pytest.mark.parametrize("path, reason", [
     ("/dev/fd/77", "this process was not started with such a descriptor to write to"),
-    ("FIFO", "nobody reads this FIFO")], ids=["not open", "FIFO"])
+    ("FIFO", "no process reads this FIFO")], ids=["not open", "FIFO"])
 def test_log_that_cannot_be_written_is_refused_without_waiting(tmp_path, option, path, reason):
     if path == "FIFO":
         path = str(tmp_path / "fifo")

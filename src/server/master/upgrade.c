@@ -41,7 +41,7 @@ void upgrade_begin(struct master *master)
     }
     const struct generation *serving = state_serving(master);
     struct fault fault;
-    log_notice("USR2: the program is started again beside this one");
+    log_notice("USR2: starting the new program while this one serves");
     if (!successor_start(&master->successor, master->argv, &serving->listeners,
                          &serving->web_listeners, shm_store_fd(master->segment.store), &fault)) {
         log_error("upgrade: %s; this program continues to serve", fault.text);
