@@ -230,6 +230,11 @@ class Rosterd:
         assert done.returncode == status, done
         return json.loads(done.stdout) if done.stdout.lstrip().startswith(("{", "[")) else done
 
+    def wait_stats(self, name, value):
+        """Waits for a counter's value. Workers publish most counters at the end of a turn of their event
+        loop, so a client can see what a turn did before the counters show it."""
+        wait_for(lambda: self.inspect("stats").get(name, 0) == value, 10, f"{name} is {value}")
+
     # ---- clients of the server ----
 
     def target(self):

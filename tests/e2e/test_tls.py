@@ -186,7 +186,7 @@ def test_an_unfinished_handshake_times_out(start, pair, authority):
                     pass
             except ConnectionError:
                 pass
-    assert rosterd.inspect("stats")['rosterd_limits_hit_total{limit="handshake_timeout"}'] == 3
+    rosterd.wait_stats('rosterd_limits_hit_total{limit="handshake_timeout"}', 3)
     with Wire(connect(rosterd, context(authority))) as connection:
         assert connection.call("GetUser", GET).grpc_status == 5
         time.sleep(0.8)
