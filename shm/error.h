@@ -26,6 +26,8 @@ enum shm_error {
     SHM_ERESYNC = -19,   /* a follower of the feed fell too far behind */
     SHM_EOUTGROWN = -20, /* the segment has grown beyond this process's mapping: attach again */
     SHM_EMORE = -21,     /* a cursor has not found its next user yet: call again */
+    SHM_EREADONLY = -22, /* the data file has failed: nothing is written any more */
+    SHM_EDISK = -23,     /* the data file does not fit the segment; the fault says why */
 };
 
 /** The reason of a failure, for a person: one line without a newline. */

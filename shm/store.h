@@ -20,12 +20,14 @@
 #include "shm/name.h"
 
 enum {
-    SHM_ID_SIZE = 16,    /* bytes of a user's id (a binary UUID) */
-    SHM_BODY_MAX = 4000, /* most bytes of a user's body */
-    SHM_BATCH_MAX = 256, /* most users of one commit */
-    SHM_SLOTS = 1024,    /* processes that can be attached at once */
-    SHM_KEYS = 2,        /* unique indexes that a segment may have, besides the index of ids */
-    SHM_KEY_MAX = 256,   /* most bytes of a unique key */
+    SHM_ID_SIZE = 16,         /* bytes of a user's id (a binary UUID) */
+    SHM_STORE_ID_SIZE = 16,   /* bytes of a table's identity (a binary UUID) */
+    SHM_DATA_FILE_MAX = 1024, /* most bytes of a data file's path, with the ending 0 */
+    SHM_BODY_MAX = 4000,      /* most bytes of a user's body */
+    SHM_BATCH_MAX = 256,      /* most users of one commit */
+    SHM_SLOTS = 1024,         /* processes that can be attached at once */
+    SHM_KEYS = 2,             /* unique indexes that a segment may have, besides the index of ids */
+    SHM_KEY_MAX = 256,        /* most bytes of a unique key */
 };
 
 /* The largest bound of a segment, in GiB and in bytes: what every process can map. The header
@@ -64,6 +66,18 @@ struct shm_config {
      * of the activity and its progress, 0 to 100. May be NULL. */
     void (*progress)(void *data, const char *what, unsigned percent);
     void *progress_data;
+    /* The data file that a journal process keeps (disk.h): its path; NULL: there is none. */
+    const char *data_file;
+    bool durable;            /* readers see a commit when shm_publish() has published it */
+    const uint8_t *store_id; /* identity of a new segment; NULL: a random one */
+    /* Called for a new segment before it has a name, to load its users (disk.h). May be NULL. Its
+     * error, for which it fills the fault, is that of shm_store_open(). */
+    int (*fill)(void *data, struct shm_store *store, struct shm_fault *fault);
+    /* Called for an existing segment before anything in it changes: whether it fits the data file.
+     * May be NULL. Its error, for which it fills the fault, is that of shm_store_open(). */
+    int (*fits)(void *data, const uint8_t store_id[SHM_STORE_ID_SIZE], uint64_t version,
+                struct shm_fault *fault);
+    void *disk_data; /* for fill and fits */
 };
 
 /** A user as a lookup or a cursor returns it. The pointers lead into the segment. They are valid
@@ -200,6 +214,7 @@ struct shm_info {
     uint64_t users; /* visible in the current version */
     uint64_t max_users;
     uint64_t version;      /* commits so far */
+    uint64_t published;    /* the commit that readers see, <= version */
     uint64_t bytes_mapped; /* size that the segment has grown to, <= bytes_reserved */
     uint64_t bytes_reserved;
     uint64_t bytes_used; /* by nodes, bodies and indexes */
@@ -218,7 +233,7 @@ struct shm_info {
 };
 void shm_store_info(struct shm_store *store, struct shm_info *info);
 
-enum shm_actor_kind { SHM_ACTOR_MASTER = 1, SHM_ACTOR_WORKER, SHM_ACTOR_TOOL };
+enum shm_actor_kind { SHM_ACTOR_MASTER = 1, SHM_ACTOR_WORKER, SHM_ACTOR_TOOL, SHM_ACTOR_JOURNAL };
 
 /** An attached process. */
 struct shm_slot_info {
@@ -357,6 +372,7 @@ enum shm_change_kind { SHM_CREATED = 1, SHM_UPDATED, SHM_DELETED };
 struct shm_change {
     uint64_t version; /* all changes of one commit have the same version */
     enum shm_change_kind kind;
+    uint64_t seq; /* the user's */
     uint8_t id[SHM_ID_SIZE];
 };
 /** A position in the change feed. Plain data that needs no clean-up and costs writers nothing. */
@@ -385,17 +401,22 @@ struct shm_new_user {
     uint32_t body_len;
 };
 
-/** The user because of which a write was refused. */
+/** The user because of which a write was refused, and the commit on which the result rests. */
 struct shm_conflict {
     size_t which; /* index of the user in the call */
     unsigned key; /* after SHM_EKEY: the unique key that another user has */
+    /* After SHM_OK: this write's commit. After SHM_EEXIST and SHM_EKEY: the commit that created the
+     * user in the way. After SHM_ENOENT: the commit that deleted the user, or 0. Whoever tells the
+     * result to somebody waits until this commit is published (disk.h). */
+    uint64_t version;
 };
 
 /**
  * Inserts `count` (1 to SHM_BATCH_MAX) users in one commit: all of them or none, whenever a process
  * dies. Never sleeps: the function tries to take the writer lock for about 50 us.
  * @param conflict may be NULL
- * @return SHM_OK; SHM_EBUSY (another process holds the lock: try later), SHM_EEXIST (the id
+ * @return SHM_OK; SHM_EBUSY (another process holds the lock, or the journal is too far behind: try
+ *   later), SHM_EREADONLY (the data file has failed), SHM_EEXIST (the id
  *   exists), SHM_EKEY (another user has the unique key), SHM_EFULL (max_users), SHM_ELIMIT (the
  *   segment's bound), SHM_ESPACE (/dev/shm is full, or the memory limit is reached), SHM_EINVAL (a
  *   body's length; or a tool that attached for reading, or without the key_of that the segment's

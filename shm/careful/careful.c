@@ -22,6 +22,7 @@
 #include "shm/core/grace.h"
 #include "shm/core/layout.h"
 #include "shm/core/mapping.h"
+#include "shm/core/publication.h"
 #include "shm/core/robust_mutex.h"
 #include "shm/core/store_handle.h"
 #include "shm/core/test_points.h"
@@ -321,7 +322,7 @@ int shm_reader_begin(struct shm_reader *reader, uint64_t after, struct shm_fault
     reader->at.at = NULL;
     if (reader->actor != NULL)
         return reader_begin_protected(reader, c);
-    reader->version = shm_version();
+    reader->version = shm_published_version();
     reader->listing = true;
     reader->over = false;
     return SHM_OK;
@@ -365,7 +366,7 @@ static int reader_next_protected(struct shm_reader *reader, struct careful *c,
 static int reader_next_unprotected(struct shm_reader *reader, struct careful *c,
                                    struct shm_record *record, uint64_t *passed)
 {
-    uint64_t version = shm_version();
+    uint64_t version = shm_published_version();
     struct careful_node node = reader->at;
     int rc = SHM_OK;
     *passed = reader->last;

@@ -8,6 +8,7 @@
 #include "shm/core/hash.h"
 #include "shm/core/layout.h"
 #include "shm/core/mapping.h"
+#include "shm/core/publication.h"
 #include "shm/core/store_handle.h"
 #include "shm/core/test_points.h"
 #include "shm/error.h"
@@ -108,7 +109,7 @@ static int careful_find_in(struct careful *c, const struct shm_table *in_segment
                            struct search *search, struct shm_record *record)
 {
     struct shm_table table;
-    search->version = shm_version(); /* loaded before anything else: see lookup.c */
+    search->version = shm_published_version(); /* loaded before anything else: see lookup.c */
     SHM_POINT("careful lookup");
     int rc = read_table(c, in_segment, &table);
     if (rc != SHM_OK)

@@ -7,6 +7,7 @@
 #include "shm/core/grace.h"
 #include "shm/core/layout.h"
 #include "shm/core/mapping.h"
+#include "shm/core/publication.h"
 #include "shm/error.h"
 
 static const void *list_head(void)
@@ -88,7 +89,7 @@ int careful_list_settle(struct careful *c, struct careful_node *node, uint64_t a
 
 int careful_list_find(struct careful *c, const uint8_t id[SHM_ID_SIZE], struct shm_record *record)
 {
-    uint64_t version = shm_version();
+    uint64_t version = shm_published_version();
     struct careful_node node = {.at = NULL};
     for (;;) {
         int rc = careful_list_settle(c, &node, 0, version, version, UINT64_MAX);

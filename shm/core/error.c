@@ -48,6 +48,10 @@ const char *shm_strerror(int error)
         return "the listing has not reached its next user yet";
     case SHM_EOUTGROWN:
         return "the segment has grown since this process attached: attach again";
+    case SHM_EREADONLY:
+        return "the data file has failed, and the table is read-only";
+    case SHM_EDISK:
+        return "the data file does not fit the segment";
     default:
         return "unknown error";
     }

@@ -9,7 +9,7 @@
 
 /* Increment this when the meaning of a field or an ordering rule changes: sizes and offsets do not
  * show that. */
-enum { LAYOUT_REVISION = 4 };
+enum { LAYOUT_REVISION = 5 };
 
 static const uint64_t shape[] = {
     LAYOUT_REVISION,
@@ -39,6 +39,7 @@ static const uint64_t shape[] = {
     FIELD(shm_header, layout),
     FIELD(shm_header, base),
     FIELD(shm_header, created_at),
+    FIELD(shm_header, store_id),
     FIELD(shm_header, secret),
     FIELD(shm_header, check),
 
@@ -91,10 +92,13 @@ static const uint64_t shape[] = {
 
     sizeof(struct shm_control),
     FIELD(shm_control, version),
+    FIELD(shm_control, published),
+    FIELD(shm_control, published_gp),
     FIELD(shm_control, gp),
     FIELD(shm_control, slots_ready),
     FIELD(shm_control, pid_namespace),
     FIELD(shm_control, tracker),
+    FIELD(shm_control, durable),
     FIELD(shm_control, writer),
     FIELD(shm_control, users),
     FIELD(shm_control, seq),
@@ -115,6 +119,20 @@ static const uint64_t shape[] = {
     FIELD(shm_control, held_bytes),
     FIELD(shm_control, held_max),
     FIELD(shm_control, rebuild),
+    FIELD(shm_control, feed_first),
+    FIELD(shm_control, feed_from),
+    FIELD(shm_control, disk),
+
+    sizeof(struct shm_disk),
+    FIELD(shm_disk, state),
+    FIELD(shm_disk, error),
+    FIELD(shm_disk, since),
+    FIELD(shm_disk, version),
+    FIELD(shm_disk, feed),
+    FIELD(shm_disk, users),
+    FIELD(shm_disk, bell),
+    FIELD(shm_disk, sleeping),
+    FIELD(shm_disk, path),
 
     sizeof(struct shm_log),
     FIELD(shm_log, state),
@@ -126,7 +144,7 @@ static const uint64_t shape[] = {
 
     sizeof(struct shm_feed_entry),
     FIELD(shm_feed_entry, version),
-    FIELD(shm_feed_entry, kind),
+    FIELD(shm_feed_entry, what),
     FIELD(shm_feed_entry, id),
 
     sizeof(struct shm_pin),
@@ -150,6 +168,7 @@ static const uint64_t shape[] = {
     FIELD(shm_slot, pins_high),
     FIELD(shm_slot, reserve),
     FIELD(shm_slot, reserve_count),
+    FIELD(shm_slot, waits),
     FIELD(shm_slot, pins),
 };
 

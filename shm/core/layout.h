@@ -71,8 +71,9 @@ struct shm_header {
     char magic[8];
     uint64_t layout; /* shm_layout_hash() */
     uint64_t base;
-    uint64_t created_at; /* seconds since the epoch */
-    uint64_t reserved0[4];
+    uint64_t created_at;                 /* seconds since the epoch */
+    uint8_t store_id[SHM_STORE_ID_SIZE]; /* identifies the table, here and in its data file */
+    uint64_t reserved0[2];
     uint8_t
         secret[SHM_SECRET_SIZE]; /* keys the hashes, so that no client can choose colliding ids */
     uint8_t reserved[SHM_PAGE - 64 - SHM_SECRET_SIZE - 8];
@@ -171,6 +172,24 @@ enum shm_rebuild_what {
     SHM_REBUILD_FREE = 16, /* `to` is an unused table whose memory is being freed */
 };
 
+/** What is known of the data file, to which a journal process writes the table (disk.h). */
+struct shm_disk {
+    uint64_t state; /* enum shm_disk_state; by the journal, and by an owner at its start */
+    uint64_t error; /* errno of the failure that the state is about, or 0 */
+    uint64_t since; /* ms of CLOCK_MONOTONIC: when the state changed */
+
+    /* written through the log */
+    uint64_t version; /* the last commit that the file has */
+    uint64_t feed;    /* feed_head as of that commit */
+    uint64_t users;   /* as of that commit */
+
+    uint32_t bell;     /* a futex: changes when the journal has to wake up (bell.h) */
+    uint32_t sleeping; /* 1: the journal sleeps, or is about to */
+    uint64_t reserved;
+    char path[SHM_DATA_FILE_MAX]; /* the file's, absolute; by an owner at its start; "": none */
+};
+_Static_assert(sizeof(struct shm_disk) == 64 + SHM_DATA_FILE_MAX, "a line and the path");
+
 /** The allocator's words. The first SHM_CLASSES are heads of free lists. */
 enum shm_alloc_word {
     SHM_ALLOC_NODE_FREE = SHM_CLASSES, /* linked through died */
@@ -187,11 +206,13 @@ _Static_assert(SHM_ALLOC_RESERVED < SHM_ALLOC_WORDS && SHM_ALLOC_WORDS <= 64,
 struct shm_control {
     /* read by all processes, written once per commit */
     uint64_t version;       /* commits so far */
+    uint64_t published;     /* the commit that readers see: publication.h */
+    uint64_t published_gp;  /* the token of the grace period that began when `published` was set */
     uint64_t gp;            /* grace periods started so far, from 1: grace.h */
     uint64_t slots_ready;   /* slots that have memory: [0, slots_ready) */
     uint64_t pid_namespace; /* the owner's: robust mutexes work within one namespace only */
     uint64_t tracker;       /* 0, or 1 + the slot whose verify needs the dirty map: dirty.h */
-    uint64_t reserved0[3];
+    uint64_t durable;       /* 1: shm_publish() sets `published`; 0: each commit does */
 
     pthread_mutex_t writer; /* robust, process-shared */
     uint8_t pad0[SHM_LINE - sizeof(pthread_mutex_t)];
@@ -222,8 +243,13 @@ struct shm_control {
     uint64_t held_max; /* bytes; beyond it the oldest pins are revoked */
     uint64_t reserved2;
     struct shm_rebuild rebuild;
+    uint64_t feed_first; /* the first entry ever written to the ring; those before it never were */
+    uint64_t feed_from;  /* the version before that entry's: the ring has no change up to it */
+    uint64_t reserved3[2];
+    struct shm_disk disk;
 
-    uint8_t reserved[SHM_PAGE - 4 * SHM_LINE - 8 * SHM_ALLOC_WORDS - 16 * SHM_LEVELS - 128];
+    uint8_t reserved[SHM_PAGE - 4 * SHM_LINE - 8 * SHM_ALLOC_WORDS - 16 * SHM_LEVELS - 160 -
+                     sizeof(struct shm_disk)];
 };
 _Static_assert(sizeof(struct shm_control) == SHM_PAGE, "one control page");
 _Static_assert(offsetof(struct shm_control, users) == 2 * SHM_LINE, "a mutex fits a line");
@@ -246,7 +272,7 @@ _Static_assert(sizeof(struct shm_log) == 64 + 16 * SHM_LOG_MAX, "the redo log");
 
 struct shm_feed_entry {
     uint64_t version;
-    uint64_t kind; /* enum shm_change_kind */
+    uint64_t what; /* the user's sequence number, times 256, plus enum shm_change_kind */
     uint8_t id[SHM_ID_SIZE];
 };
 _Static_assert(sizeof(struct shm_feed_entry) == 32, "two per cache line");
@@ -279,7 +305,8 @@ struct shm_slot {
     uint64_t pins_high; /* pins [0, pins_high) have ever been used, by any process in the slot */
     struct shm_body *reserve; /* blocks for the next batch: reserve.h. Written through the log */
     uint64_t reserve_count;
-    uint64_t reserved[3];
+    uint64_t waits; /* the process waits for this commit to be published; 0: for none */
+    uint64_t reserved[2];
 
     struct shm_pin pins[SHM_PINS];
 };

@@ -53,8 +53,11 @@ void shm_txn_seal(struct shm_txn *txn, uint64_t version)
     if (txn->gp != 0)
         shm_txn_word(txn, &shm_control()->gp, txn->gp);
 #endif
-    if (version != 0)
+    if (version != 0) {
         shm_txn_word(txn, &shm_control()->version, version);
+        if (shm_control()->durable == 0)
+            shm_txn_word(txn, &shm_control()->published, version);
+    }
 #ifndef SHM_MUTANT_GP_FIRST
     if (txn->gp != 0) /* after version: a reader that sees the new gp sees what retired the block */
         shm_txn_word(txn, &shm_control()->gp, txn->gp);

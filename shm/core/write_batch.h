@@ -25,6 +25,7 @@ struct shm_batch {
         struct cds_hlist_node *first;
     } pending[SHM_PENDING];
     uint64_t stamp;
+    const struct shm_loaded_user *loaded; /* of a load: the users' former numbers and versions */
 };
 
 #endif

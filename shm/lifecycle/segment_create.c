@@ -33,6 +33,8 @@ static uint64_t tables_size(const struct shm_config *config)
 static int check_config(const struct shm_config *config, struct shm_fault *fault)
 {
     int rc = shm_config_check_unique(config, fault);
+    if (rc == SHM_OK)
+        rc = shm_config_check_disk(config, fault);
     if (rc != SHM_OK)
         return rc;
     if (config->max_users == 0 || config->max_users > UINT64_C(1) << 32)
@@ -47,10 +49,24 @@ static int check_config(const struct shm_config *config, struct shm_fault *fault
     return shm_config_check_size(config->size, fault);
 }
 
-static int fill_header(void)
+/* A random UUID, version 4. */
+static bool random_id(uint8_t id[SHM_STORE_ID_SIZE])
+{
+    if (getrandom(id, SHM_STORE_ID_SIZE, 0) != SHM_STORE_ID_SIZE)
+        return false;
+    id[6] = (uint8_t)((id[6] & 0x0f) | 0x40);
+    id[8] = (uint8_t)((id[8] & 0x3f) | 0x80);
+    return true;
+}
+
+static int fill_header(const struct shm_config *config)
 {
     struct shm_header *header = shm_header();
     if (getrandom(header->secret, sizeof(header->secret), 0) != sizeof(header->secret))
+        return SHM_ESYS;
+    if (config->store_id != NULL)
+        memcpy(header->store_id, config->store_id, sizeof(header->store_id));
+    else if (!random_id(header->store_id))
         return SHM_ESYS;
     header->created_at = (uint64_t)clock_real_s();
     shm_header_fill(header);
@@ -75,6 +91,7 @@ static int fill_control(const struct shm_config *config, uint64_t buckets, uint6
     control->max_users = config->max_users;
     control->limit = config->size / SHM_PAGE * SHM_PAGE;
     control->held_max = shm_config_held_max(config);
+    shm_config_set_disk(config);
     control->alloc[SHM_ALLOC_ARENA_CUR] = SHM_BASE + SHM_ARENA_AT;
     fill_new_table(&control->ids, buckets);
     for (unsigned key = 0; key < SHM_KEYS; key++)
@@ -113,7 +130,7 @@ static int build_segment(struct shm_store *store, const struct shm_config *confi
         return rc;
     rc = allocate_new(store, end, fault);
     if (rc == SHM_OK) {
-        rc = fill_header();
+        rc = fill_header(config);
         if (rc == SHM_OK)
             rc = fill_control(config, buckets, end);
         if (rc != SHM_OK)
@@ -142,7 +159,10 @@ int shm_segment_create(struct shm_store *store, const struct shm_config *config,
         rc = build_segment(store, config, fault);
     if (rc == SHM_OK) {
         shm_control()->pid_namespace = shm_pid_namespace();
-        rc = shm_file_publish(store->fd, store->name, fault);
+        if (config->fill != NULL)
+            rc = config->fill(config->disk_data, store, fault);
+        if (rc == SHM_OK)
+            rc = shm_file_publish(store->fd, store->name, fault);
         if (rc != SHM_OK)
             shm_segment_unmap(store);
     }

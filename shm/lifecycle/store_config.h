@@ -14,4 +14,9 @@ int shm_config_check_size(uint64_t size, struct shm_fault *fault);
 /** The bytes that pins may keep from being freed: config->snapshot_max_bytes, or the default. */
 uint64_t shm_config_held_max(const struct shm_config *config);
 
+/** Whether the data file's path can be recorded. @return SHM_OK, SHM_EINVAL */
+int shm_config_check_disk(const struct shm_config *config, struct shm_fault *fault);
+/** Records the data file and who publishes commits in the mapped segment. */
+void shm_config_set_disk(const struct shm_config *config);
+
 #endif

@@ -35,6 +35,8 @@ static int adopt_config(struct shm_store *store, const struct shm_config *config
     int rc = shm_config_check_unique(config, fault);
     if (rc == SHM_OK)
         rc = shm_config_check_size(config->size, fault);
+    if (rc == SHM_OK)
+        rc = shm_config_check_disk(config, fault);
     if (rc != SHM_OK)
         return rc;
     if (config->max_users < geometry->users || config->max_users == 0 ||
@@ -90,6 +92,7 @@ static int adopt_segment(struct shm_store *store, const struct shm_config *confi
     set_limit(store->size);
     control->max_users = config->max_users;
     control->held_max = shm_config_held_max(config);
+    shm_config_set_disk(config);
     return SHM_OK;
 }
 
@@ -102,6 +105,8 @@ static int take_over(struct shm_store *store, const struct shm_config *config,
         rc = adopt_config(store, config, &geometry, fault);
     if (rc == SHM_OK)
         rc = shm_check_contents(store->fd, config, &geometry, fault);
+    if (rc == SHM_OK && config->fits != NULL)
+        rc = config->fits(config->disk_data, geometry.store_id, geometry.version, fault);
     if (rc == SHM_OK)
         rc = shm_segment_map(store, fault);
     if (rc != SHM_OK)

@@ -18,8 +18,11 @@ void shm_store_info(struct shm_store *store, struct shm_info *info)
 {
     const struct shm_control *control = shm_control();
     memset(info, 0, sizeof(*info));
-    info->users = __atomic_load_n(&control->users, __ATOMIC_RELAXED);
+    bool durable = __atomic_load_n(&control->durable, __ATOMIC_RELAXED) != 0;
+    info->users =
+        __atomic_load_n(durable ? &control->disk.users : &control->users, __ATOMIC_RELAXED);
     info->max_users = __atomic_load_n(&control->max_users, __ATOMIC_RELAXED);
+    info->published = __atomic_load_n(&control->published, __ATOMIC_ACQUIRE);
     info->version = __atomic_load_n(&control->version, __ATOMIC_ACQUIRE);
     info->bytes_mapped = __atomic_load_n(&control->arena_end, __ATOMIC_RELAXED) - SHM_BASE;
     info->bytes_reserved = __atomic_load_n(&control->limit, __ATOMIC_RELAXED);

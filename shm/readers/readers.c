@@ -6,6 +6,7 @@
 #include <urcu/arch.h>
 
 #include "shm/core/mapping.h"
+#include "shm/core/publication.h"
 #include "shm/core/test_points.h"
 #include "shm/slots/slot.h"
 
@@ -34,6 +35,35 @@ static uint64_t look_at_grace(void)
     passed = SHM_NEVER;
 #endif
     return passed;
+}
+
+/* ---- publications ---- */
+
+/* Loads the newest publication. If another one is stored in between, the token is the later one's,
+ * which is only later than necessary. */
+static void load_publication(struct shm_readers *r)
+{
+    r->publication.version = shm_published_version();
+    r->publication.token = __atomic_load_n(&shm_control()->published_gp, __ATOMIC_ACQUIRE);
+}
+
+/* A publication stays the one to wait for until its grace period has passed; otherwise a journal
+ * that publishes all the time would be waited for all the time. */
+static void note_publications(struct shm_readers *r, uint64_t passed)
+{
+#ifdef SHM_MUTANT_FORGET_PUBLISHED
+    (void)passed;
+    r->seen = SHM_NEVER;
+#else
+    if (__atomic_load_n(&shm_control()->durable, __ATOMIC_RELAXED) == 0) {
+        r->seen = SHM_NEVER; /* a commit and its publication are one: its own token is enough */
+        return;
+    }
+    if (r->seen == SHM_NEVER)
+        r->seen = 0;
+    if (passed >= r->publication.token && r->publication.version > r->seen)
+        r->seen = r->publication.version;
+#endif
 }
 
 /* ---- pins ---- */
@@ -179,6 +209,8 @@ void shm_readers_look(struct shm_readers *r)
     r->num_pins = r->num_sources = r->ended = r->revocable = 0;
     r->going = 0;
     r->passed = 0;
+    if (r->publication.version <= r->seen || r->seen == SHM_NEVER)
+        load_publication(r); /* before the slots: the look must come after it */
 #ifdef SHM_MUTANT_PINS_FIRST
     bool seen = look_at_pins(r);
     SHM_POINT("half looked");
@@ -190,6 +222,7 @@ void shm_readers_look(struct shm_readers *r)
     bool seen = look_at_pins(r);
 #endif
     r->passed = seen ? passed : 0;
+    note_publications(r, r->passed);
     if (!seen) /* a pin that was not seen may need a body in another pin's list */
         r->num_pins = r->num_sources = 0;
     if (r->num_pins > 1)

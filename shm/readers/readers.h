@@ -35,7 +35,11 @@ struct shm_pin_seen {
 };
 
 struct shm_readers {
-    uint64_t passed;           /* this token and all earlier tokens have passed */
+    uint64_t passed; /* this token and all earlier tokens have passed */
+    uint64_t seen;   /* all readers, now and later, see at least this commit */
+    struct {
+        uint64_t version, token; /* a publication whose grace period may not have passed yet */
+    } publication;
     struct shm_pin_seen *pins; /* pins that keep memory from being freed, sorted by version */
     struct shm_pin **sources;  /* pins that keep nothing, and whose lists still have bodies */
     size_t num_pins, num_sources;
@@ -56,6 +60,11 @@ void shm_readers_free(struct shm_readers *readers);
 static inline bool shm_readers_passed(const struct shm_readers *readers, uint64_t token)
 {
     return token <= readers->passed;
+}
+/** Whether no reader can load a version any more that shows what died in this commit. */
+static inline bool shm_readers_see(const struct shm_readers *readers, uint64_t died)
+{
+    return died <= readers->seen;
 }
 /** Whether enough pins have ended since the last look for a new look to be due. */
 bool shm_readers_outdated(const struct shm_readers *readers);

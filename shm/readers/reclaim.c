@@ -5,18 +5,19 @@
  *   retired --(1)--> unlinked from its chain --(3)--> free
  *      \--(2)--> in a pin's list --> (1) when the pin has ended
  *
- * (1) The body's token has passed (grace.h). Every reader that could have loaded a version that
- * shows the body has therefore gone offline or has pinned that version. Such a pin can be read by
- * now: a snapshot stores its pin inside the online section that loaded the version, and the release
- * store that ends the section pairs with the acquire load that saw the slot offline. If no pin's
- * version shows the body, no process will look for it again, and it leaves the chain. With a
- * deleted user's newest body its node and tower are unlinked, too. Older bodies of that user leave
- * first, because a pin that shows one of them shows the node. (2) If a pin shows the body, the body
- * moves from the queue to the list of the newest such pin, so that the bodies behind it in the
- * queue can proceed. Listings mostly end in the order in which they began, so the body usually
- * stays in that list until no pin needs it. (3) A process that walks a chain may stand on the body
- * even if its version does not show it. The body therefore gets a new token in the transaction that
- * unlinks it, and is freed when that token has passed.
+ * (1) The body's token has passed (grace.h), and the commit in which it died is published, and the
+ * grace period of that publication has passed as well (publication.h). Every reader that could have
+ * loaded a version that shows the body has therefore gone offline or has pinned that version. Such
+ * a pin can be read by now: a snapshot stores its pin inside the online section that loaded the
+ * version, and the release store that ends the section pairs with the acquire load that saw the
+ * slot offline. If no pin's version shows the body, no process will look for it again, and it
+ * leaves the chain. With a deleted user's newest body its node and tower are unlinked, too. Older
+ * bodies of that user leave first, because a pin that shows one of them shows the node. (2) If a
+ * pin shows the body, the body moves from the queue to the list of the newest such pin, so that the
+ * bodies behind it in the queue can proceed. Listings mostly end in the order in which they began,
+ * so the body usually stays in that list until no pin needs it. (3) A process that walks a chain
+ * may stand on the body even if its version does not show it. The body therefore gets a new token
+ * in the transaction that unlinks it, and is freed when that token has passed.
  *
  * Each step is one transaction on one block and computes all values from memory as it is at that
  * moment, so neighbours are no special case. Nothing here waits: a body that is not ready stays
@@ -315,7 +316,8 @@ static bool may_free(const struct reclaim *r, const struct shm_body *unlinked)
 
 static bool may_settle(const struct reclaim *r, const struct shm_body *retired)
 {
-    return retired != NULL && !r->stuck && shm_readers_passed(r->readers, retired->token);
+    return retired != NULL && !r->stuck && shm_readers_passed(r->readers, retired->token) &&
+           shm_readers_see(r->readers, retired->died);
 }
 
 /* Makes one step. The lists of ended pins come before the queue, because the queue's head may wait

@@ -2,12 +2,13 @@
 /*
  * Snapshots: a pin in the actor's slot names a version whose memory must stay.
  *
- * The pin is stored inside the online section that loaded `version`. Reclaim reads pins only after
- * a grace period that began when the block was retired. If the section began before the retirement,
- * reclaim waits until the actor is offline, and the release store of going offline has shown it the
- * pin. If the section began later, its `version` is at least that of the retiring commit, and the
- * snapshot needs no such block. The version is stored before the count, with release: a process
- * that sees the count sees the pin's version. Snapshots of the same version share a pin.
+ * The pin is stored inside the online section that loaded `published`. Reclaim reads pins only
+ * after a grace period that began when the block was retired. If the section began before the
+ * retirement, reclaim waits until the actor is offline, and the release store of going offline has
+ * shown it the pin. If the section began later, its `published` is at least the version of the
+ * retiring commit (reclaim.c waits for that), and the snapshot needs no such block. The version is
+ * stored before the count, with release: a process that sees the count sees the pin's version.
+ * Snapshots of the same version share a pin.
  *
  * Reclaim gives bodies to a pin because of a look that may be old (readers.h), so a pin may get
  * bodies after it has ended, or at the moment when it is reused. `held_for` tells: a list made
@@ -19,7 +20,9 @@
 #include "shm/core/actor_handle.h"
 #include "shm/core/grace.h"
 #include "shm/core/layout.h"
+#include "shm/core/mapping.h"
 #include "shm/core/test_points.h"
+#include "shm/disk.h"
 #include "shm/error.h"
 #include "shm/store.h"
 
@@ -32,10 +35,12 @@ static void collect_free_pins(struct shm_actor *actor)
     }
 }
 
-int shm_snapshot_begin(struct shm_actor *actor, struct shm_snapshot *snapshot)
+/* @param at the word of the control page that has the version */
+static inline __attribute__((always_inline)) int
+snapshot_begin(struct shm_actor *actor, struct shm_snapshot *snapshot, const uint64_t *at)
 {
     shm_grace_online(actor);
-    uint64_t version = shm_version();
+    uint64_t version = __atomic_load_n(at, __ATOMIC_ACQUIRE);
 #ifdef SHM_MUTANT_LATE_PIN
     shm_grace_offline(actor);
 #endif
@@ -70,6 +75,16 @@ int shm_snapshot_begin(struct shm_actor *actor, struct shm_snapshot *snapshot)
     snapshot->version = version;
     snapshot->pin = actor->pin_last;
     return SHM_OK;
+}
+
+int shm_snapshot_begin(struct shm_actor *actor, struct shm_snapshot *snapshot)
+{
+    return snapshot_begin(actor, snapshot, &shm_control()->published);
+}
+
+int shm_snapshot_begin_newest(struct shm_actor *actor, struct shm_snapshot *snapshot)
+{
+    return snapshot_begin(actor, snapshot, &shm_control()->version);
 }
 
 void shm_snapshot_end(struct shm_actor *actor, struct shm_snapshot *snapshot)

@@ -212,11 +212,14 @@ int shm_check_file(int fd, const char *name, struct shm_geometry *geometry, stru
     SHM_POINT("header read");
     if (rc == SHM_OK)
         rc = look_at_control(fd, name, look, fault);
-    if (rc == SHM_OK)
+    if (rc == SHM_OK) {
         *geometry = (struct shm_geometry){.limit = control->limit,
                                           .arena_end = control->arena_end,
                                           .slots_ready = control->slots_ready,
-                                          .users = control->users};
+                                          .users = control->users,
+                                          .version = control->version};
+        memcpy(geometry->store_id, header->store_id, sizeof(geometry->store_id));
+    }
     free(header);
     return rc;
 }

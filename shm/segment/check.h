@@ -10,7 +10,8 @@
 
 struct shm_geometry {
     uint64_t limit; /* bytes of address space */
-    uint64_t arena_end, slots_ready, users;
+    uint64_t arena_end, slots_ready, users, version;
+    uint8_t store_id[SHM_STORE_ID_SIZE];
 };
 
 /** Fills in what identifies a segment of this build, and the checksum. The caller has set the

@@ -41,6 +41,7 @@ static void clear_slot(struct shm_slot *slot)
     for (unsigned i = 0; i < SHM_PINS; i++)
         __atomic_store_n(&slot->pins[i].count, 0, __ATOMIC_RELEASE);
     __atomic_store_n(&slot->ctr, 0, __ATOMIC_RELEASE);
+    __atomic_store_n(&slot->waits, 0, __ATOMIC_RELAXED);
     __atomic_store_n(&slot->state, 0, __ATOMIC_RELEASE);
     uint64_t tracker =
         UINT64_C(1) + (uint64_t)(slot - shm_slot(0)); /* ends a verify of that process: dirty.h */

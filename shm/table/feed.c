@@ -6,11 +6,11 @@
  * A commit writes its entries, then stores feed_head, then `version`, each store with release and
  * after the previous ones. A follower loads in the opposite order:
  *
- * 1. `version` with acquire, then feed_head with acquire. feed_head then counts at least the
- * entries of that version's commit, and each entry before it is complete (the load pairs with the
- * release store that counted the entry). feed_head may also count a later commit, whose `version`
- * is not stored yet and whose users no lookup shows yet: an entry of a later version is not
- * reported. Versions never decrease along the ring, so it is sufficient to stop there.
+ * 1. `published` (or `version`) with acquire, then feed_head with acquire. feed_head then counts at
+ * least the entries of that version's commit, and each entry before it is complete (the load pairs
+ * with the release store that counted the entry). feed_head may also count later commits, whose
+ * users no lookup shows yet: an entry of a later version is not reported. Versions never decrease
+ * along the ring, so it is sufficient to stop there.
  * 2. The entry, by relaxed loads. They may meet a writer that is one round ahead and uses the index
  *    for entry n + SHM_FEED_SIZE.
  * 3. An acquire fence, then feed_head again. If a load saw a store of such a writer, the fence
@@ -26,7 +26,9 @@
 #include <string.h>
 
 #include "shm/core/grace.h"
+#include "shm/core/publication.h"
 #include "shm/core/test_points.h"
+#include "shm/disk.h"
 #include "shm/error.h"
 
 /* How far feed_head may be ahead of a valid entry. */
@@ -44,7 +46,9 @@ static int copy_entry(uint64_t n, struct shm_change *change)
     const uint64_t *id = (const uint64_t *)(const void *)entry->id;
     uint64_t words[2];
     change->version = __atomic_load_n(&entry->version, __ATOMIC_RELAXED);
-    change->kind = (enum shm_change_kind)__atomic_load_n(&entry->kind, __ATOMIC_RELAXED);
+    uint64_t what = __atomic_load_n(&entry->what, __ATOMIC_RELAXED);
+    change->kind = (enum shm_change_kind)(what % SHM_FEED_KINDS);
+    change->seq = what / SHM_FEED_KINDS;
     words[0] = __atomic_load_n(&id[0], __ATOMIC_RELAXED);
     SHM_POINT("half copied");
     words[1] = __atomic_load_n(&id[1], __ATOMIC_RELAXED);
@@ -60,11 +64,14 @@ static int copy_entry(uint64_t n, struct shm_change *change)
 int shm_feed_follow(struct shm_actor *actor, struct shm_follower *follower, uint64_t version)
 {
     (void)actor; /* the feed needs no slot, only the mapping */
-    if (version > shm_version())
+    const struct shm_control *control = shm_control();
+    if (version > shm_version() || version < control->feed_from)
         return SHM_ERESYNC;
     uint64_t high = feed_head();
     uint64_t low = high > KEPT ? high - KEPT : 0;
-    bool whole = low == 0; /* no change after `version` lies before `low` */
+    if (low < control->feed_first)
+        low = control->feed_first;
+    bool whole = low == control->feed_first; /* no change after `version` lies before `low` */
     while (low < high) {
         struct shm_change change;
         uint64_t middle = low + (high - low) / 2;
@@ -80,11 +87,9 @@ int shm_feed_follow(struct shm_actor *actor, struct shm_follower *follower, uint
     return whole ? SHM_OK : SHM_ERESYNC;
 }
 
-int shm_feed_next(struct shm_actor *actor, struct shm_follower *follower, struct shm_change *change)
+int shm_feed_next_until(struct shm_follower *follower, uint64_t version, struct shm_change *change)
 {
-    (void)actor;
     struct shm_change copy;
-    uint64_t version = shm_version();
     uint64_t head = feed_head();
     if (follower->next == head)
         return SHM_ENOENT;
@@ -97,4 +102,10 @@ int shm_feed_next(struct shm_actor *actor, struct shm_follower *follower, struct
     follower->next++;
     *change = copy;
     return SHM_OK;
+}
+
+int shm_feed_next(struct shm_actor *actor, struct shm_follower *follower, struct shm_change *change)
+{
+    (void)actor;
+    return shm_feed_next_until(follower, shm_published_version(), change);
 }

@@ -20,8 +20,10 @@
 #include "shm/core/mapping.h"
 #include "shm/store.h"
 
+enum { SHM_FEED_KINDS = 256 }; /* an entry's word `what` is seq * SHM_FEED_KINDS + kind */
+
 static inline void shm_feed_write(uint64_t n, uint64_t version, enum shm_change_kind kind,
-                                  const uint8_t id[SHM_ID_SIZE])
+                                  uint64_t seq, const uint8_t id[SHM_ID_SIZE])
 {
     struct shm_feed_entry *entry = &shm_feed()[n % SHM_FEED_SIZE];
     uint64_t words[2];
@@ -30,7 +32,7 @@ static inline void shm_feed_write(uint64_t n, uint64_t version, enum shm_change_
         shm_dirty_mark(entry, sizeof(*entry));
     __atomic_thread_fence(__ATOMIC_RELEASE);
     __atomic_store_n(&entry->version, version, __ATOMIC_RELAXED);
-    __atomic_store_n(&entry->kind, kind, __ATOMIC_RELAXED);
+    __atomic_store_n(&entry->what, seq * SHM_FEED_KINDS + kind, __ATOMIC_RELAXED);
     __atomic_store_n((uint64_t *)(void *)entry->id, words[0], __ATOMIC_RELAXED);
     __atomic_store_n((uint64_t *)(void *)entry->id + 1, words[1], __ATOMIC_RELAXED);
 }

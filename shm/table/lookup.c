@@ -2,12 +2,12 @@
 /*
  * Lookup by id or by a unique key, without a lock.
  *
- * `version` is loaded first, with acquire. The load pairs with the release store that ends each
- * commit, so every node and body born at or before that version is linked and complete. A lookup
- * may meet records of a later commit, and skips them because of `born`. A writer publishes a node
- * with rcu_assign_pointer after it has filled the node, which pairs with rcu_dereference here. An
- * id or a key can occur many times in a chain, if it was deleted and created again: the first node
- * that is not too young decides (hash_chain.h).
+ * `published` is loaded first, with acquire. The load pairs with the release store that ends each
+ * commit, or its publication, so every node and body born at or before that version is linked and
+ * complete. A lookup may meet records of a later commit, and skips them because of `born`. A writer
+ * publishes a node with rcu_assign_pointer after it has filled the node, which pairs with
+ * rcu_dereference here. An id or a key can occur many times in a chain, if it was deleted and
+ * created again: the first node that is not too young decides (hash_chain.h).
  */
 #include <string.h>
 
@@ -21,8 +21,10 @@
 #include "shm/core/hash.h"
 #include "shm/core/layout.h"
 #include "shm/core/mapping.h"
+#include "shm/core/publication.h"
 #include "shm/core/store_handle.h"
 #include "shm/core/test_points.h"
+#include "shm/disk.h"
 #include "shm/error.h"
 #include "shm/store.h"
 #include "shm/table/unique.h"
@@ -47,7 +49,7 @@ static inline void prefetch_body(const struct shm_node *node)
 
 static inline uint64_t version_to_see(void)
 {
-    uint64_t version = shm_version();
+    uint64_t version = shm_published_version();
 #ifdef SHM_MUTANT_NO_VISIBILITY
     version = SHM_NEVER - 1;
 #endif
@@ -168,14 +170,29 @@ static __attribute__((noinline, cold)) int find_as_tool(const uint8_t id[SHM_ID_
     return moving ? find_in_order(id, NULL, NULL, version, user) : rc;
 }
 
+static inline struct cds_hlist_head *id_bucket(const struct shm_actor *actor,
+                                               const uint8_t id[SHM_ID_SIZE])
+{
+    return &actor->buckets[shm_hash_keyed(actor->secret, id) & actor->bucket_mask];
+}
+
 int shm_user_find(struct shm_actor *actor, const uint8_t id[SHM_ID_SIZE], struct shm_user *user)
 {
     shm_grace_online(actor);
     if (caa_unlikely(actor->buckets == NULL))
         return find_as_tool(id, user);
-    struct cds_hlist_head *bucket =
-        &actor->buckets[shm_hash_keyed(actor->secret, id) & actor->bucket_mask];
-    return find_in(bucket, id, version_to_see(), user);
+    return find_in(id_bucket(actor, id), id, version_to_see(), user);
+}
+
+/* Reclaim keeps what a version from `published` on shows (reclaim.c), so the argument of
+ * hash_chain.h holds for it, too. */
+int shm_user_find_at(struct shm_actor *actor, const uint8_t id[SHM_ID_SIZE], uint64_t version,
+                     struct shm_user *user)
+{
+    shm_grace_online(actor);
+    if (actor->buckets == NULL)
+        return SHM_EINVAL;
+    return find_in(id_bucket(actor, id), id, version, user);
 }
 
 /* A deleted user's node stays in its chain for a while, behind the node of the user that has the

@@ -90,7 +90,7 @@ int shm_unique_prepare(struct shm_actor *actor, const struct shm_new_user *users
     return SHM_OK;
 }
 
-int shm_unique_log(struct shm_actor *actor, size_t i, bool many, unsigned *conflict)
+int shm_unique_log(struct shm_actor *actor, size_t i, bool many, struct shm_conflict *conflict)
 {
     struct shm_node *node = actor->batch.node[i];
     for (unsigned key = 0; key < SHM_KEYS; key++) {
@@ -99,8 +99,11 @@ int shm_unique_log(struct shm_actor *actor, size_t i, bool many, unsigned *confl
             continue;
         struct cds_hlist_node **mine = many ? shm_chain_pending(&actor->batch, has->bucket) : NULL;
         struct cds_hlist_node *first = shm_chain_first(has->bucket, mine);
-        if (find_key_owner(first, key, actor->store->key_of, has->bytes, has->len) != NULL) {
-            *conflict = key;
+        const struct shm_node *other =
+            find_key_owner(first, key, actor->store->key_of, has->bytes, has->len);
+        if (other != NULL) {
+            conflict->key = key;
+            conflict->version = other->born;
             return SHM_EKEY;
         }
         shm_chain_log_add(&actor->txn, has->bucket, first, &node->unique[key], mine);

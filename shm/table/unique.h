@@ -89,8 +89,9 @@ int shm_unique_prepare(struct shm_actor *actor, const struct shm_new_user *users
  * must not happen under the lock. */
 void shm_unique_touch(const struct shm_actor *actor, size_t count);
 /** Logs that user i's node is linked into the indexes. The node already points to its body.
- * @return SHM_OK; SHM_EKEY: another user has the key *key */
-int shm_unique_log(struct shm_actor *actor, size_t i, bool many, unsigned *key);
+ * @return SHM_OK; SHM_EKEY: another user has the key; conflict names the key and that user's commit
+ */
+int shm_unique_log(struct shm_actor *actor, size_t i, bool many, struct shm_conflict *conflict);
 /** Links the nodes after the commit point. */
 void shm_unique_publish(struct shm_actor *actor, size_t count);
 

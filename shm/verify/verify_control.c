@@ -2,10 +2,14 @@
 /* Checks of the control page, the slots and the feed. */
 #include "shm/verify/verify_control.h"
 
+#include <string.h>
+
 #include "shm/core/layout.h"
 #include "shm/core/robust_mutex.h"
+#include "shm/disk.h"
 #include "shm/error.h"
 #include "shm/store.h"
+#include "shm/table/feed.h"
 
 static bool all_zero(const void *bytes, size_t size)
 {
@@ -49,6 +53,17 @@ bool verify_bounds(struct verify *v)
     return true;
 }
 
+static bool publication_fits(const struct shm_control *control)
+{
+    const struct shm_disk *disk = &control->disk;
+    return control->durable <= 1 && control->published <= control->version &&
+           (control->durable == 1 || control->published == control->version) &&
+           control->published_gp <= control->gp && control->feed_first <= control->feed_head &&
+           control->feed_from <= control->version && disk->state <= SHM_DISK_FAILED &&
+           disk->version <= control->version && disk->feed <= control->feed_head &&
+           disk->users <= control->seq && memchr(disk->path, 0, sizeof(disk->path)) != NULL;
+}
+
 void verify_control(struct verify *v)
 {
     const struct shm_control *control = v->control;
@@ -58,8 +73,11 @@ void verify_control(struct verify *v)
         control->max_users > UINT64_C(1) << 32 || control->held_max == 0 ||
         control->tracker > control->slots_ready)
         verify_fault(v, "the control page's counts are wrong");
-    if (!ZERO(control->reserved0) || !ZERO(control->pad0) || control->reserved1 != 0 ||
-        !ZERO(control->reserved2) || !ZERO(control->reserved) || !ZERO(log->reserved))
+    if (!publication_fits(control))
+        verify_fault(v, "what the control page says about the data file is wrong");
+    if (!ZERO(control->pad0) || control->reserved1 != 0 || !ZERO(control->reserved2) ||
+        !ZERO(control->reserved3) || control->disk.reserved != 0 || !ZERO(control->reserved) ||
+        !ZERO(log->reserved))
         verify_fault(v, "reserved bytes of the control pages are not zero");
     if (!is_mutex(&control->writer))
         verify_fault(v, "the writer lock is not a robust mutex");
@@ -70,12 +88,13 @@ void verify_control(struct verify *v)
 void verify_feed(struct verify *v)
 {
     const struct shm_feed_entry *ring = (const void *)(v->image->bytes + SHM_FEED_AT);
-    uint64_t head = v->control->feed_head, last = 0;
-    uint64_t keep = SHM_FEED_SIZE - SHM_BATCH_MAX;
-    for (uint64_t n = head > keep ? head - keep : 0; n < head; n++) {
+    uint64_t head = v->control->feed_head, last = v->control->feed_from;
+    uint64_t keep = SHM_FEED_SIZE - SHM_BATCH_MAX, first = v->control->feed_first;
+    for (uint64_t n = head > first + keep ? head - keep : first; n < head; n++) {
         const struct shm_feed_entry *entry = &ring[n % SHM_FEED_SIZE];
-        if (entry->version < last || entry->version > v->control->version || entry->kind == 0 ||
-            entry->kind > SHM_DELETED) {
+        uint64_t kind = entry->what % SHM_FEED_KINDS;
+        if (entry->version < last || entry->version > v->control->version || kind == 0 ||
+            kind > SHM_DELETED || entry->what / SHM_FEED_KINDS > v->control->seq) {
             verify_fault(v, "the change feed's entry %llu is wrong", (unsigned long long)n);
             return;
         }
@@ -99,7 +118,7 @@ void verify_slots(struct verify *v)
     const struct shm_slot *slots = (const void *)(v->image->bytes + SHM_SLOTS_AT);
     for (unsigned i = 0; i < v->control->slots_ready; i++) {
         const struct shm_slot *slot = &slots[i];
-        if (slot->state > 1 || slot->ctr > v->control->gp || slot->kind > SHM_ACTOR_TOOL ||
+        if (slot->state > 1 || slot->ctr > v->control->gp || slot->kind > SHM_ACTOR_JOURNAL ||
             slot->pins_high > SHM_PINS || !ZERO(slot->pad0) || !ZERO(slot->reserved))
             verify_fault(v, "slot %u: its state or grace period is wrong", i);
         if (!is_mutex(&slot->life))

@@ -10,6 +10,7 @@
 #include "shm/core/actor_handle.h"
 #include "shm/core/layout.h"
 #include "shm/core/mapping.h"
+#include "shm/core/publication.h"
 #include "shm/core/store_handle.h"
 #include "shm/core/test_points.h"
 #include "shm/core/txn.h"
@@ -43,7 +44,8 @@ static int commit_delete(struct shm_actor *actor, const uint8_t (*ids)[SHM_ID_SI
     uint64_t token = shm_txn_token(txn);
     for (size_t i = 0; i < count; i++) {
         log_user_deleted(txn, actor->batch.node[i], version, token);
-        shm_feed_write(control->feed_head + i, version, SHM_DELETED, ids[i]);
+        shm_feed_write(control->feed_head + i, version, SHM_DELETED, actor->batch.node[i]->seq,
+                       ids[i]);
     }
     shm_txn_word(txn, &control->feed_head, control->feed_head + count);
     shm_txn_word(txn, &control->users, control->users - count);
@@ -70,9 +72,15 @@ int shm_users_delete(struct shm_actor *actor, const uint8_t (*ids)[SHM_ID_SIZE],
     if (rc != SHM_OK)
         return rc;
     SHM_POINT("locked");
-    rc = commit_delete(actor, ids, count, conflict);
-    shm_writer_unlock();
+    rc = shm_backlog_check(count);
     if (rc == SHM_OK)
+        rc = commit_delete(actor, ids, count, conflict);
+    if (rc == SHM_OK)
+        conflict->version = shm_control()->version;
+    shm_writer_unlock();
+    if (rc == SHM_OK) {
+        shm_backlog_announce();
         shm_reclaim_some(actor, count);
+    }
     return rc;
 }

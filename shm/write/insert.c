@@ -21,6 +21,7 @@
 #include "shm/core/test_points.h"
 #include "shm/core/txn.h"
 #include "shm/core/write_batch.h"
+#include "shm/disk.h"
 #include "shm/error.h"
 #include "shm/store.h"
 #include "shm/table/feed.h"
@@ -76,14 +77,17 @@ static void fill_new_node(struct shm_node *node, const uint8_t *id, uint64_t has
 }
 
 /* Links the node to its successor in the bucket, and logs the words that attach it. */
-static int log_id_bucket(struct shm_actor *actor, struct shm_node *node, bool many)
+static int log_id_bucket(struct shm_actor *actor, struct shm_node *node, bool many,
+                         struct shm_conflict *conflict)
 {
     struct cds_hlist_head *bucket = bucket_of(actor, node->hash);
     struct cds_hlist_node **mine = many ? shm_chain_pending(&actor->batch, bucket) : NULL;
     struct cds_hlist_node *first = shm_chain_first(bucket, mine);
     const struct shm_node *other = shm_chain_find_id(first, node->id);
-    if (other != NULL && shm_chain_lives(other))
+    if (other != NULL && shm_chain_lives(other)) {
+        conflict->version = other->born;
         return SHM_EEXIST;
+    }
     shm_chain_log_add(&actor->txn, bucket, first, &node->by_id, mine);
     return SHM_OK;
 }
@@ -117,7 +121,7 @@ static void log_tower(struct shm_txn *txn, struct shm_tower *tower)
 }
 
 static int build_user(struct shm_actor *actor, const struct shm_new_user *user, size_t i, bool many,
-                      unsigned *key)
+                      struct shm_conflict *conflict)
 {
     struct shm_txn *txn = &actor->txn;
     struct shm_batch *batch = &actor->batch;
@@ -132,9 +136,9 @@ static int build_user(struct shm_actor *actor, const struct shm_new_user *user, 
     fill_new_node(node, user->id, batch->hash[i], shm_control()->seq + 1 + i, version);
     __atomic_store_n(&node->body, body, __ATOMIC_RELAXED); /* see shm_chain_touch_body() */
     batch->node[i] = node;
-    int rc = log_id_bucket(actor, node, many);
+    int rc = log_id_bucket(actor, node, many, conflict);
     if (rc == SHM_OK && actor->unique != 0)
-        rc = shm_unique_log(actor, i, many, key);
+        rc = shm_unique_log(actor, i, many, conflict);
     if (rc == SHM_OK)
         rc = build_tower(txn, &batch->tower[i], node);
     batch->recycled[i] = recycled;
@@ -156,10 +160,11 @@ static void log_order_tail(struct shm_actor *actor, size_t count)
     shm_txn_pointer(&actor->txn, &order->prev, &node[count - 1]->order);
 }
 
-static int build_insert(struct shm_actor *actor, const struct shm_new_user *users, size_t count,
-                        struct shm_conflict *conflict)
+/* Builds the nodes and bodies, and logs the words that attach them. */
+static int build_users(struct shm_actor *actor, const struct shm_new_user *users, size_t count,
+                       struct shm_conflict *conflict)
 {
-    struct shm_control *control = shm_control();
+    const struct shm_control *control = shm_control();
     struct shm_txn *txn = &actor->txn;
     if (control->users + count > control->max_users)
         return SHM_EFULL;
@@ -167,7 +172,7 @@ static int build_insert(struct shm_actor *actor, const struct shm_new_user *user
     shm_txn_begin(txn);
     shm_reserve_begin(actor);
     for (size_t i = 0; i < count; i++) {
-        int rc = build_user(actor, &users[i], i, count > 1, &conflict->key);
+        int rc = build_user(actor, &users[i], i, count > 1, conflict);
         if (rc != SHM_OK) {
             conflict->which = i;
             return rc;
@@ -181,8 +186,20 @@ static int build_insert(struct shm_actor *actor, const struct shm_new_user *user
         if (actor->batch.tower[i] != NULL)
             log_tower(txn, actor->batch.tower[i]);
     }
+    return SHM_OK;
+}
+
+static int build_insert(struct shm_actor *actor, const struct shm_new_user *users, size_t count,
+                        struct shm_conflict *conflict)
+{
+    struct shm_control *control = shm_control();
+    struct shm_txn *txn = &actor->txn;
+    int rc = build_users(actor, users, count, conflict);
+    if (rc != SHM_OK)
+        return rc;
     for (size_t i = 0; i < count; i++)
-        shm_feed_write(control->feed_head + i, control->version + 1, SHM_CREATED, users[i].id);
+        shm_feed_write(control->feed_head + i, control->version + 1, SHM_CREATED,
+                       control->seq + 1 + i, users[i].id);
     shm_txn_word(txn, &control->feed_head, control->feed_head + count);
     shm_txn_word(txn, &control->seq, control->seq + count);
     shm_txn_word(txn, &control->users, control->users + count);
@@ -232,4 +249,75 @@ int shm_users_insert(struct shm_actor *actor, const struct shm_new_user *users, 
                                                  .prepare_batch = prepare_insert_batch,
                                                  .commit = commit_insert};
     return shm_write_users(actor, &insert, users, count, conflict);
+}
+
+/* ---- loading ---- */
+
+/* Gives the node and the body that were just built their former number and versions. The node's
+ * own version only has to be at most those of its bodies: no older version of the table can be
+ * read. */
+static void restore_identity(struct shm_actor *actor, const struct shm_loaded_user *loaded,
+                             size_t i)
+{
+    struct shm_node *node = actor->batch.node[i];
+    struct shm_body *body = node->body;
+    node->seq = loaded->seq;
+    node->born = 1;
+    node->check = shm_check_node(node);
+    if (actor->batch.tower[i] != NULL)
+        actor->batch.tower[i]->seq = loaded->seq;
+    body->born = loaded->version;
+    body->check = shm_check_body(actor->batch.check[i], loaded->version);
+}
+
+/* Whether the users continue the table in the order of their creation. */
+static bool loads_in_order(const struct shm_loaded_user *loaded, size_t count)
+{
+    uint64_t last = shm_control()->seq;
+    for (size_t i = 0; i < count; last = loaded[i].seq, i++)
+        if (loaded[i].seq <= last || loaded[i].seq >> 56 != 0 || loaded[i].version == 0)
+            return false;
+    return true;
+}
+
+/* As commit_insert(), without a version, and without entries in the feed. */
+static int commit_load(struct shm_actor *actor, const struct shm_new_user *users, size_t count,
+                       struct shm_conflict *conflict)
+{
+    struct shm_control *control = shm_control();
+    const struct shm_loaded_user *loaded = actor->batch.loaded;
+    uint64_t newest = control->feed_from;
+    if (!loads_in_order(loaded, count))
+        return SHM_EINVAL;
+    int rc = build_users(actor, users, count, conflict);
+    if (rc != SHM_OK)
+        return rc;
+    for (size_t i = 0; i < count; i++) {
+        restore_identity(actor, &loaded[i], i);
+        newest = loaded[i].version > newest ? loaded[i].version : newest;
+    }
+    shm_txn_word(&actor->txn, &control->seq, loaded[count - 1].seq);
+    shm_txn_word(&actor->txn, &control->users, control->users + count);
+    shm_txn_word(&actor->txn, &control->feed_from, newest);
+    shm_reserve_log(actor);
+    shm_txn_seal(&actor->txn, 0);
+    publish_insert(actor, count);
+    shm_txn_apply(&actor->txn);
+    return SHM_OK;
+}
+
+int shm_load_users(struct shm_actor *actor, const struct shm_loaded_user *users, size_t count,
+                   struct shm_conflict *conflict)
+{
+    static const struct shm_write_kind load = {.prepare = prepare_insert,
+                                               .takes_keys = true,
+                                               .prepare_batch = prepare_insert_batch,
+                                               .commit = commit_load};
+    struct shm_new_user plain[SHM_BATCH_MAX];
+    if (count == 0 || count > SHM_BATCH_MAX || shm_control()->version != 0)
+        return SHM_EINVAL;
+    for (size_t i = 0; i < count; i++)
+        plain[i] = users[i].user;
+    actor->batch.loaded = users;
+    return shm_write_users(actor, &load, plain, count, conflict);
 }

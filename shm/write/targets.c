@@ -9,12 +9,16 @@
 
 enum { PLACES = 4 * SHM_BATCH_MAX };
 
-/* The live user with this id, or NULL; called under the writer lock. */
+/* The live user with this id, or NULL; called under the writer lock.
+ * @param died receives the commit that deleted the user, if it is still known */
 static struct shm_node *find_live_node(const struct shm_actor *actor, uint64_t hash,
-                                       const uint8_t id[SHM_ID_SIZE])
+                                       const uint8_t id[SHM_ID_SIZE], uint64_t *died)
 {
     struct shm_node *node = shm_chain_find_id(actor->buckets[hash & actor->bucket_mask].next, id);
-    return node != NULL && node->died == SHM_NEVER ? node : NULL;
+    if (node == NULL || node->died == SHM_NEVER)
+        return node;
+    *died = node->died;
+    return NULL;
 }
 
 static const struct shm_node *first_in_chain(const struct shm_actor *actor, size_t i)
@@ -60,7 +64,8 @@ int shm_find_targets(struct shm_actor *actor, const uint8_t *ids, size_t stride,
     batch->stamp++;
     for (size_t i = 0; i < count; i++) {
         conflict->which = i;
-        batch->node[i] = find_live_node(actor, batch->hash[i], ids + i * stride);
+        batch->node[i] =
+            find_live_node(actor, batch->hash[i], ids + i * stride, &conflict->version);
         if (batch->node[i] == NULL)
             return SHM_ENOENT;
         if (count > 1 && batch_has_met(batch, batch->node[i]))

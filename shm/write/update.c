@@ -78,7 +78,8 @@ static int build_update(struct shm_actor *actor, const struct shm_new_user *user
     uint64_t token = shm_txn_token(txn);
     for (size_t i = 0; i < count; i++) {
         log_old_body(txn, batch->body[i]->prev, batch->body[i], token);
-        shm_feed_write(control->feed_head + i, control->version + 1, SHM_UPDATED, users[i].id);
+        shm_feed_write(control->feed_head + i, control->version + 1, SHM_UPDATED,
+                       batch->node[i]->seq, users[i].id);
     }
     shm_txn_word(txn, &control->feed_head, control->feed_head + count);
     shm_reserve_log(actor);

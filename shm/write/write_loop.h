@@ -8,6 +8,7 @@
 
 #include "shm/core/actor_handle.h"
 #include "shm/core/hash.h"
+#include "shm/core/publication.h"
 #include "shm/core/store_handle.h"
 #include "shm/core/test_points.h"
 #include "shm/core/writer_lock.h"
@@ -62,8 +63,14 @@ shm_write_commit(struct shm_actor *actor, const struct shm_write_kind *kind,
     if (rc != SHM_OK)
         return rc;
     SHM_POINT("locked");
-    rc = kind->commit(actor, users, count, conflict);
+    rc = shm_backlog_check(count);
+    if (rc == SHM_OK)
+        rc = kind->commit(actor, users, count, conflict);
+    if (rc == SHM_OK)
+        conflict->version = shm_control()->version;
     shm_writer_unlock();
+    if (rc == SHM_OK)
+        shm_backlog_announce();
     return rc;
 }
 

@@ -26,13 +26,23 @@ struct field {
         NULL, 0, 0                                                                                 \
     }
 
+/* A field of the control page's struct shm_disk. */
+#define DISK(field)                                                                                \
+    {                                                                                              \
+        "shm_disk." #field, offsetof(struct shm_control, disk.field),                              \
+            sizeof(((struct shm_disk *)0)->field)                                                  \
+    }
+
 static const struct field header_fields[] = {{"shm_header", 0, sizeof(struct shm_header)}, END};
 static const struct field control_fields[] = {
     FIELD(shm_control, version),
+    FIELD(shm_control, published),
+    FIELD(shm_control, published_gp),
     FIELD(shm_control, gp),
     FIELD(shm_control, slots_ready),
     FIELD(shm_control, pid_namespace),
     FIELD(shm_control, tracker),
+    FIELD(shm_control, durable),
     FIELD(shm_control, writer),
     FIELD(shm_control, users),
     FIELD(shm_control, seq),
@@ -54,17 +64,36 @@ static const struct field control_fields[] = {
     FIELD(shm_control, held_bytes),
     FIELD(shm_control, held_max),
     FIELD(shm_control, rebuild),
+    FIELD(shm_control, feed_first),
+    FIELD(shm_control, feed_from),
+    DISK(state),
+    DISK(error),
+    DISK(since),
+    DISK(version),
+    DISK(feed),
+    DISK(users),
+    DISK(bell),
+    DISK(sleeping),
+    DISK(path),
     {"shm_control.reserved", 0, sizeof(struct shm_control)},
     END};
 static const struct field log_fields[] = {FIELD(shm_log, state), FIELD(shm_log, count),
                                           FIELD(shm_log, reserved), FIELD(shm_log, entry), END};
 static const struct field feed_fields[] = {
-    FIELD(shm_feed_entry, version), FIELD(shm_feed_entry, kind), FIELD(shm_feed_entry, id), END};
-static const struct field slot_fields[] = {
-    FIELD(shm_slot, life),          FIELD(shm_slot, state),        FIELD(shm_slot, pid),
-    FIELD(shm_slot, kind),          FIELD(shm_slot, number),       FIELD(shm_slot, ctr),
-    FIELD(shm_slot, started_at),    FIELD(shm_slot, pins_high),    FIELD(shm_slot, reserve),
-    FIELD(shm_slot, reserve_count), {"shm_slot.reserved", 0, 128}, END};
+    FIELD(shm_feed_entry, version), FIELD(shm_feed_entry, what), FIELD(shm_feed_entry, id), END};
+static const struct field slot_fields[] = {FIELD(shm_slot, life),
+                                           FIELD(shm_slot, state),
+                                           FIELD(shm_slot, pid),
+                                           FIELD(shm_slot, kind),
+                                           FIELD(shm_slot, number),
+                                           FIELD(shm_slot, ctr),
+                                           FIELD(shm_slot, started_at),
+                                           FIELD(shm_slot, pins_high),
+                                           FIELD(shm_slot, reserve),
+                                           FIELD(shm_slot, reserve_count),
+                                           FIELD(shm_slot, waits),
+                                           {"shm_slot.reserved", 0, 128},
+                                           END};
 static const struct field pin_fields[] = {
     FIELD(shm_pin, version),    FIELD(shm_pin, count),   FIELD(shm_pin, started),
     FIELD(shm_pin, held_for),   FIELD(shm_pin, held),    FIELD(shm_pin, held_count),

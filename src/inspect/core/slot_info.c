@@ -12,6 +12,8 @@ const char *slot_info_kind_name(enum shm_actor_kind kind)
         return "master";
     case SHM_ACTOR_WORKER:
         return "worker";
+    case SHM_ACTOR_JOURNAL:
+        return "journal";
     case SHM_ACTOR_TOOL:
         return "tool";
     }

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The table and its data file: what a journal process, which writes the table to disk, and the
+ * callers that wait for it need of the store. The store itself knows no file format.
+ *
+ * Every write is a commit with a version. With shm_config.durable, readers do not see a commit
+ * until the journal has called shm_publish() for it. A process whose write must be durable before
+ * it tells somebody waits for that: shm_wait_begin().
+ */
+#ifndef ROSTERD_SHM_DISK_H
+#define ROSTERD_SHM_DISK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "shm/error.h"
+#include "shm/store.h"
+
+/* ---- for those who wait ---- */
+
+/** The commit that readers see. Without shm_config.durable it is the newest one. */
+uint64_t shm_published(const struct shm_store *store);
+/**
+ * Notes that this process waits until commit `version` is published. shm_waiters() then finds the
+ * process. Only the last call counts.
+ * @return false: the commit is published already, and nothing is noted
+ */
+bool shm_wait_begin(struct shm_actor *actor, uint64_t version);
+/** The process waits for nothing any more. */
+void shm_wait_end(struct shm_actor *actor);
+
+/** The state of the data file. */
+enum shm_disk_state {
+    SHM_DISK_NONE,      /* there is no data file: the table is in memory only */
+    SHM_DISK_OK,        /* the journal writes */
+    SHM_DISK_FULL,      /* the disk is full: the journal tries again each second */
+    SHM_DISK_REWRITING, /* the file has failed: the journal writes a new one */
+    SHM_DISK_FAILED,    /* that has failed, too: writes are refused with SHM_EREADONLY */
+};
+
+/** Facts about the data file; each number is read separately. */
+struct shm_disk_info {
+    enum shm_disk_state state;
+    int error;                    /* errno of the failure that the state is about, or 0 */
+    uint64_t since_ms;            /* CLOCK_MONOTONIC: when the state changed */
+    uint64_t version;             /* the last commit that the file has */
+    uint64_t behind;              /* changes of users that the file does not have yet */
+    bool durable;                 /* readers see a commit when it is on disk */
+    char path[SHM_DATA_FILE_MAX]; /* "": none */
+};
+void shm_disk_info(const struct shm_store *store, struct shm_disk_info *info);
+/** The identity of the table, which its data file has, too. */
+void shm_store_id(const struct shm_store *store, uint8_t id[SHM_STORE_ID_SIZE]);
+
+/* ---- for the journal ---- */
+
+/** The newest commit. */
+uint64_t shm_newest(const struct shm_store *store);
+/** The last sequence number that was given to a user. */
+uint64_t shm_last_seq(const struct shm_store *store);
+/** As shm_feed_next(), but reads the changes of all commits up to `version`, published or not. */
+int shm_feed_next_until(struct shm_follower *follower, uint64_t version, struct shm_change *change);
+/**
+ * The body that the user had in commit `version`, which must be at least the published one: the
+ * store keeps that much.
+ * @return SHM_OK, SHM_ENOENT, SHM_EINVAL (this actor is a reading tool's)
+ */
+int shm_user_find_at(struct shm_actor *actor, const uint8_t id[SHM_ID_SIZE], uint64_t version,
+                     struct shm_user *user);
+/** As shm_snapshot_begin(), but of the newest commit, published or not. */
+int shm_snapshot_begin_newest(struct shm_actor *actor, struct shm_snapshot *snapshot);
+
+/** What the data file has. */
+struct shm_durable {
+    uint64_t version; /* the last commit */
+    uint64_t feed;    /* follower.next after that commit */
+    uint64_t users;   /* as of that commit */
+};
+/**
+ * Records what the data file has and, with shm_config.durable, shows it to readers: a transaction.
+ * @param durable of which version is at most the newest commit. `published` never decreases.
+ * @return SHM_OK, or an error of the writer lock: SHM_EBUSY after about a second, others as
+ *   shm_users_insert(); nothing has changed then
+ */
+int shm_publish(struct shm_actor *actor, const struct shm_durable *durable);
+/** Calls woken() with the slot of each process that waits for a commit that is published now. */
+void shm_waiters(const struct shm_store *store, void (*woken)(void *data, unsigned slot),
+                 void *data);
+/** Sets the state of the data file. @param error errno of the failure, or 0 */
+void shm_disk_set_state(struct shm_store *store, enum shm_disk_state state, int error);
+/** Sleeps until there is a commit after `version`, a signal arrives, shm_disk_wake() is called, or
+ * the time is over. The actor is offline meanwhile. */
+void shm_disk_sleep(struct shm_actor *actor, uint64_t version, uint64_t milliseconds);
+/** Wakes the journal if it sleeps. */
+void shm_disk_wake(struct shm_store *store);
+
+/* ---- loading a table into a new segment: shm_config.fill ---- */
+
+/** A user of the data file. */
+struct shm_loaded_user {
+    struct shm_new_user user;
+    uint64_t seq;     /* greater than those of all users loaded before */
+    uint64_t version; /* the commit that wrote the body, from 1 */
+};
+/**
+ * Inserts `count` (1 to SHM_BATCH_MAX) users with the sequence numbers and versions that they had.
+ * @return as shm_users_insert(); SHM_EINVAL also for a number or version out of order
+ */
+int shm_load_users(struct shm_actor *actor, const struct shm_loaded_user *users, size_t count,
+                   struct shm_conflict *conflict);
+/**
+ * Ends the loading: the table is at this version.
+ * @param seq the last sequence number that was ever given, at least that of the last user
+ * @return SHM_OK; SHM_EINVAL: a user was loaded with a greater version or number; SHM_EBUSY
+ */
+int shm_load_end(struct shm_actor *actor, uint64_t version, uint64_t seq);
+
+#endif
