@@ -162,10 +162,9 @@ static void settle_insert(struct grpc_call *call, struct inserting *now, int res
     struct user_service *service = grpc_call_service_data(call);
     struct batch_call *batch = grpc_call_state(call);
     struct shm_new_user *first = &service->batch[now->done];
-    if (result == SHM_OK || result == SHM_EKEY)
-        batch->version = MAX(batch->version, conflict->version);
     switch (result) {
     case SHM_OK:
+        batch->version = MAX(batch->version, conflict->version);
         batch->created += now->count;
         now->done += now->count;
         now->chunk = MIN(2 * now->count, now->chunk_max);
@@ -181,6 +180,7 @@ static void settle_insert(struct grpc_call *call, struct inserting *now, int res
             now->chunk = (uint32_t)conflict->which;
             return;
         }
+        batch->version = MAX(batch->version, conflict->version);
         now->chunk = (now->count + 1) / 2;
         add_taken(call, first, conflict->key);
         now->done++;

@@ -68,7 +68,7 @@ enum grpc_status user_insert_status(const struct user_service *service, int erro
     case SHM_EBUSY:
         return busy_status(service, text);
     case SHM_EREADONLY:
-        *text = "the data file has failed: nothing is written any more";
+        *text = "the data file has failed: the table is read-only, nothing was written";
         return GRPC_UNAVAILABLE;
     default:
         *text = shm_strerror(error);
