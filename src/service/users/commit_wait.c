@@ -109,21 +109,15 @@ void commit_waits_init(struct commit_waits *waits, const struct shm_store *store
     CDS_INIT_LIST_HEAD(&waits->calls);
 }
 
-/* Almost all calls wait for a newer commit than those before them. One that may overtake more than
- * ORDER_STEPS of them waits for the commit of the next one: else a client could make the worker
- * walk along its whole list with each call. */
+/* Almost all calls wait for a newer commit than those before them. A call overtakes at most
+ * ORDER_STEPS others, and may wait for one of their commits, too: else a client could make the
+ * worker walk along its whole list with each call. */
 static void link_in_order(struct commit_waits *waits, struct commit_wait *wait)
 {
     struct cds_list_head *before = waits->calls.prev;
-    for (unsigned i = 0; before != &waits->calls; i++, before = before->prev) {
-        uint64_t version = cds_list_entry(before, struct commit_wait, link)->version;
-        if (version <= wait->version)
+    for (unsigned i = 0; before != &waits->calls && i < ORDER_STEPS; i++, before = before->prev)
+        if (cds_list_entry(before, struct commit_wait, link)->version <= wait->version)
             break;
-        if (i == ORDER_STEPS) {
-            wait->version = version;
-            break;
-        }
-    }
     cds_list_add(&wait->link, before);
 }
 

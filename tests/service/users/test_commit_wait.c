@@ -236,6 +236,22 @@ static void call_that_ended_is_not_answered(void **state)
     assert_int_equal(fake_store.waits, 0);
 }
 
+static void worker_notes_a_commit_again_that_another_call_waits_for(void **state)
+{
+    (void)state;
+    fake_store.unique = true;
+    struct grpc_call *call = create("alice");
+    fake_settle(server);
+    fake_call_end(call, GRPC_CANCELLED);
+    assert_int_equal(fake_store.waits, 0);
+    call = create("alice"); /* refused by the same commit */
+    fake_settle(server);
+    assert_int_equal(fake_store.waits, 1);
+    publish(1);
+    assert_int_equal(call->status, GRPC_ALREADY_EXISTS);
+    end(call);
+}
+
 /* ---- BatchCreateUsers ---- */
 
 static Userservice__BatchResult *result_of(const struct grpc_call *call)
@@ -304,10 +320,15 @@ static void batch_whose_users_refuse_each_other_waits_for_commits_that_exist(voi
 {
     (void)state;
     fake_store.unique = true;
-    fake_store.room = 0;
-    struct grpc_call *call = open_batch(1, "u");
-    send_user(call, "u");
+    fake_store.busy_by_turns = true;
+    struct grpc_call *call = open_batch(2, "u");
     call->method->on_half_close(call);
+    fake_pass(server,
+              1); /* both are refused, and the lock is taken when the first is tried alone */
+    assert_int_equal(fake_store.submitted, 2);
+    fake_store.busy_by_turns = false;
+    fake_store.room = 0;
+    fake_pass(server, 10);
     Userservice__BatchResult *result = result_of(call);
     assert_int_equal(result->created, 0);
     userservice__batch_result__free_unpacked(result, NULL);
@@ -558,6 +579,7 @@ int main(void)
         WAIT_TEST(refusal_behind_very_many_calls_waits_for_one_of_them),
         WAIT_TEST(creation_waits_for_the_lock_and_then_for_the_disk),
         WAIT_TEST(call_that_ended_is_not_answered),
+        WAIT_TEST(worker_notes_a_commit_again_that_another_call_waits_for),
         WAIT_TEST(batch_waits_for_its_last_commit),
         WAIT_TEST(batch_goes_on_while_its_first_users_are_not_on_disk),
         WAIT_TEST(batch_waits_for_the_commits_that_refuse_its_users),
