@@ -77,6 +77,7 @@ static void run_child(struct children *children, unsigned number, int report_fd,
     config.place = children->all[number].place;
     config.board = &children->boards[number].board;
     config.report_fd = report_fd;
+    config.wake_fd = config.wake != NULL ? wake_keep(config.wake, config.place) : -1;
     run(&config, data);
 }
 

@@ -33,6 +33,8 @@ void state_close(struct master *master)
     listeners_close(&master->handed, false);
     admission_destroy(master->common.admission);
     master->common.admission = NULL;
+    wake_destroy(master->common.wake);
+    master->common.wake = NULL;
     control_close(&master->control);
     successor_forget(&master->successor);
     close_descriptor(&master->predecessor.channel);

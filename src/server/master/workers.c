@@ -26,11 +26,11 @@ struct birth {
 };
 
 /* In the worker's process: closes everything of the master but the worker's own generation and the
- * admission. */
+ * what the workers share. */
 static void close_masters_state(const struct birth *birth)
 {
     struct master *master = birth->master;
-    struct admission *admission = master->common.admission;
+    struct generation_common common = master->common;
     for (struct generation *g = master->newest, *older; g != NULL; g = older) {
         older = g->older;
         if (g != birth->generation)
@@ -39,8 +39,9 @@ static void close_masters_state(const struct birth *birth)
     birth->generation->older = NULL;
     master->newest = NULL;
     master->common.admission = NULL;
+    master->common.wake = NULL;
     state_close(master);
-    master->common.admission = admission;
+    master->common = common;
     master->newest = birth->generation;
 }
 
