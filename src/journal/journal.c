@@ -350,6 +350,7 @@ static enum data_result replace_file(struct journal *journal, struct fault *faul
     if (result != DATA_OK)
         return result;
     journal->rewrite_due = false;
+    leave_trouble(journal);
     log_full_copy(journal, "a new file has all");
     return DATA_OK;
 }
@@ -393,11 +394,11 @@ static enum data_result turn_once(struct journal *journal, bool *idle, struct fa
         }
     } else {
         result = write_news(journal, idle, fault);
+        if (result == DATA_OK)
+            leave_trouble(journal);
         if (result == DATA_OK && !*idle)
             result = shorten_log(journal, fault);
     }
-    if (result == DATA_OK)
-        leave_trouble(journal);
     return result;
 }
 
@@ -444,6 +445,8 @@ bool journal_settle(struct journal *journal, struct fault *fault)
     }
     if (result == DATA_OK && journal->config.durability != JOURNAL_SYNC)
         result = sync_file(journal, fault);
+    if (result == DATA_FULL)
+        wait_for_space(journal, fault, clock_monotonic_ms());
     if (result != DATA_OK)
         return false;
     return publish_durable(journal) || fault_set(fault, "the last commit cannot be published");
