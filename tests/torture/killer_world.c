@@ -284,7 +284,7 @@ void world_survive(struct world *w, uint64_t version, unsigned way)
         shm_actor_reap(world_store);
     struct shm_actor *actor = world_join(w);
     if (way == 2) /* a reader sees a consistent table before any process has recovered it */
-        check_users(w, actor, shm_control()->version);
+        check_users(w, actor, shm_control()->published);
     int rc = world_insert(w, actor, KILLER_FRESH, 1, 1);
     if (rc != SHM_OK)
         world_fail(w, "the next insert failed with %d", rc);

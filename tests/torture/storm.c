@@ -183,7 +183,7 @@ const char *storm_row_text(const struct model_row *row)
 
 uint64_t storm_version(void)
 {
-    return __atomic_load_n(&shm_control()->version, __ATOMIC_ACQUIRE);
+    return __atomic_load_n(&shm_control()->published, __ATOMIC_ACQUIRE);
 }
 
 void storm_replay(struct model *model, uint64_t version)

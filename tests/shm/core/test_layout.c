@@ -105,13 +105,16 @@ static void control_page_and_slots_lie_as_the_byte_map_says(void **state)
     ROW(shm_control, index, retired, text);
     ROW(shm_control, retired, held_count, "the queues ");
     ROW(shm_control, held_count, rebuild, "memory held for pins: ");
-    ROW(shm_control, rebuild, reserved, "progress of rebuilding a table ");
+    ROW(shm_control, rebuild, feed_first, "progress of rebuilding a table ");
+    ROW(shm_control, feed_first, disk, "where the feed began");
+    ROW(shm_control, disk, reserved, "the data file: ");
     says("\nA slot, %zu KiB:", sizeof(struct shm_slot) / KIB);
     ROW(shm_slot, life, state, "the life mutex");
     ROW(shm_slot, state, ctr, "state, pid, kind, number ");
     ROW(shm_slot, ctr, started_at, "`ctr`: ");
     ROW(shm_slot, started_at, reserve, "start time, ");
-    ROW(shm_slot, reserve, reserved, "`reserve`: ");
+    ROW(shm_slot, reserve, waits, "`reserve`: ");
+    ROW(shm_slot, waits, reserved, "`waits`: ");
     says("\n| %zu- | %d pins of one cache line each: ", offsetof(struct shm_slot, pins), SHM_PINS);
 }
 

@@ -437,7 +437,7 @@ static void verify_notices_flipped_bits(void **state)
         &control->alloc[3],
         &control->retired.head,
         &control->retired.count,
-        &shm_feed()[10].kind,
+        &shm_feed()[10].version,
     };
     for (size_t i = 0; i < sizeof(words) / sizeof(*words); i++)
         damage(f, words[i]);

@@ -123,14 +123,14 @@ static void change_is_delivered_when_lookups_show_it_and_not_earlier(void **stat
     struct shm_follower follower;
     for (uint64_t n = 0; n < 20; n += 10)
         assert_int_equal(commit(f->actor, SHM_CREATED, n, 10), SHM_OK);
-    shm_control()->version = 1;
+    shm_control()->published = 1;
     assert_int_equal(shm_feed_follow(f->actor, &follower, 0), SHM_OK);
     for (uint64_t n = 0; n < 10; n++)
         expect(f->actor, &follower, 1, SHM_CREATED, n);
     expect_none(f->actor, &follower);
     assert_int_equal(shm_feed_follow(f->actor, &follower, 1), SHM_OK);
     expect_none(f->actor, &follower);
-    shm_control()->version = 2;
+    shm_control()->published = 2;
     for (uint64_t n = 10; n < 20; n++)
         expect(f->actor, &follower, 2, SHM_CREATED, n);
 }

@@ -209,12 +209,14 @@ static void every_flipped_bit_of_the_control_pages_is_found(void **state)
 {
     struct fixture *f = *state;
     static const struct field control[] = {
-        FIELD(shm_control, gp),        FIELD(shm_control, pid_namespace),
-        FIELD(shm_control, tracker),   FIELD(shm_control, writer),
-        FIELD(shm_control, seq),       FIELD(shm_control, feed_head),
-        FIELD(shm_control, arena_end), FIELD(shm_control, max_users),
-        FIELD(shm_control, limit),     FIELD(shm_control, full_at),
-        FIELD(shm_control, held_max),
+        FIELD(shm_control, published_gp),  FIELD(shm_control, gp),
+        FIELD(shm_control, pid_namespace), FIELD(shm_control, tracker),
+        FIELD(shm_control, durable),       FIELD(shm_control, writer),
+        FIELD(shm_control, seq),           FIELD(shm_control, feed_head),
+        FIELD(shm_control, arena_end),     FIELD(shm_control, max_users),
+        FIELD(shm_control, limit),         FIELD(shm_control, full_at),
+        FIELD(shm_control, held_max),      FIELD(shm_control, feed_first),
+        FIELD(shm_control, feed_from),     FIELD(shm_control, disk),
     };
     static const struct field log[] = {FIELD(shm_log, count)};
     fill(f);
@@ -233,7 +235,7 @@ static void flipped_bits_of_slots_are_found(void **state)
     static const struct field head[] = {
         FIELD(shm_slot, life),       FIELD(shm_slot, state),     FIELD(shm_slot, pid),
         FIELD(shm_slot, kind),       FIELD(shm_slot, number),    FIELD(shm_slot, ctr),
-        FIELD(shm_slot, started_at), FIELD(shm_slot, pins_high),
+        FIELD(shm_slot, started_at), FIELD(shm_slot, pins_high), FIELD(shm_slot, waits),
     };
     const uint64_t state_at = SHM_SLOTS_AT + offsetof(struct shm_slot, state);
     static const struct field pin[] = {FIELD(shm_pin, version), FIELD(shm_pin, count),
