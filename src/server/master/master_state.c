@@ -35,6 +35,7 @@ void state_close(struct master *master)
     master->common.admission = NULL;
     wake_destroy(master->common.wake);
     master->common.wake = NULL;
+    journal_owner_close(&master->journal);
     control_close(&master->control);
     successor_forget(&master->successor);
     close_descriptor(&master->predecessor.channel);
