@@ -287,8 +287,8 @@ def test_default_file_is_in_the_state_directory(start, tmp_path):
     assert f"data-file = {tmp_path}/state/{name}.db" in done.stdout, done
 
 
-@pytest.mark.parametrize("path, text", [("/proc/none/users.db", ""), ("/etc", "no regular file"),
-                                        ("/etc/hostname/x/users.db", "Not a directory")])
+@pytest.mark.parametrize("path, text", [
+    ("/etc", "it is no regular file"), ("/etc/hostname/x/users.db", "Not a directory")])
 def test_check_config_looks_at_the_data_file(path, text):
     done = subprocess.run([ROSTERD, "--check-config", "--data-file", path], capture_output=True,
                           text=True, check=False)
