@@ -24,7 +24,7 @@ static struct data_os unix_os;
 static struct {
     enum disk_call call;
     unsigned left; /* until the call that fails; 0: none fails */
-    bool later, failed;
+    bool later, failed, paused;
     int error;
 } plan;
 static bool is_bad; /* the database has failed in a way after which nothing may be written */
@@ -37,6 +37,16 @@ void disk_fail(enum disk_call call, unsigned nth, bool all_later_ones, int error
     plan.later = all_later_ones;
     plan.error = error;
     plan.failed = false;
+}
+
+void disk_mend(void)
+{
+    plan.left = 0;
+}
+
+void disk_pause(bool pause)
+{
+    plan.paused = pause;
 }
 
 bool disk_failed(void)
@@ -69,7 +79,7 @@ static bool is_database_or_log(const char *name)
 /* @return whether this call fails */
 static bool fails(enum disk_call call)
 {
-    if (plan.left == 0 || plan.call != call)
+    if (plan.left == 0 || plan.call != call || plan.paused)
         return false;
     if (plan.left > 1) {
         plan.left--;
@@ -168,6 +178,10 @@ static int sham_reserved(sqlite3_file *file, int *reserved)
 
 static int sham_control(sqlite3_file *file, int operation, void *argument)
 {
+    if (operation == SQLITE_FCNTL_LAST_ERRNO && plan.failed) {
+        *(int *)argument = plan.error;
+        return SQLITE_OK;
+    }
     return below(file)->pMethods->xFileControl(below(file), operation, argument);
 }
 

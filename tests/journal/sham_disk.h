@@ -27,6 +27,10 @@ void disk_install(void);
 /** The n-th call of this kind from now on fails, counted from 1; 0: none. A write that fails has
  * written its first half. @param error EIO or ENOSPC */
 void disk_fail(enum disk_call call, unsigned nth, bool all_later_ones, int error);
+/** No more calls fail. */
+void disk_mend(void);
+/** Calls neither fail nor count. */
+void disk_pause(bool pause);
 /** @return whether a call has failed since disk_fail() */
 bool disk_failed(void);
 /**
