@@ -63,8 +63,8 @@ uint64_t shm_last_seq(const struct shm_store *store);
 /** As shm_feed_next(), but reads the changes of all commits up to `version`, published or not. */
 int shm_feed_next_until(struct shm_follower *follower, uint64_t version, struct shm_change *change);
 /**
- * The body that the user had in commit `version`, which must be at least the published one: the
- * store keeps that much.
+ * The body that the user had in commit `version`. The store keeps what commits from the published
+ * one on show and, without shm_config.durable, those from the last one given to shm_publish() on.
  * @return SHM_OK, SHM_ENOENT, SHM_EINVAL (this actor is a reading tool's)
  */
 int shm_user_find_at(struct shm_actor *actor, const uint8_t id[SHM_ID_SIZE], uint64_t version,

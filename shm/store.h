@@ -407,8 +407,10 @@ struct shm_conflict {
     size_t which; /* index of the user in the call */
     unsigned key; /* after SHM_EKEY: the unique key that another user has */
     /* After SHM_OK: this write's commit. After SHM_EEXIST and SHM_EKEY: the commit that created the
-     * user in the way. After SHM_ENOENT: the commit that deleted the user, or 0. Whoever tells the
-     * result to somebody waits until this commit is published (disk.h). */
+     * user in the way; 0 if the same batch contains it. After SHM_ENOENT: the commit that deleted
+     * the user, or 0. After SHM_EINVAL because of a changed key: the commit that created the user.
+     * Otherwise 0. Whoever tells the result to somebody waits until this commit is published
+     * (disk.h). */
     uint64_t version;
 };
 
@@ -417,8 +419,8 @@ struct shm_conflict {
  * dies. Never sleeps: the function tries to take the writer lock for about 50 us.
  * @param conflict may be NULL
  * @return SHM_OK; SHM_EBUSY (another process holds the lock, or the journal is too far behind: try
- *   later), SHM_EREADONLY (the data file has failed), SHM_EEXIST (the id
- *   exists), SHM_EKEY (another user has the unique key), SHM_EFULL (max_users), SHM_ELIMIT (the
+ *   later), SHM_EREADONLY (the data file has failed), SHM_EEXIST (the id exists),
+ *   SHM_EKEY (another user has the unique key), SHM_EFULL (max_users), SHM_ELIMIT (the
  *   segment's bound), SHM_ESPACE (/dev/shm is full, or the memory limit is reached), SHM_EINVAL (a
  *   body's length; or a tool that attached for reading, or without the key_of that the segment's
  *   unique keys need). After SHM_EEXIST, SHM_EKEY and SHM_EINVAL, conflict names the user. If

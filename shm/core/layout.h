@@ -181,7 +181,7 @@ struct shm_disk {
     /* written through the log */
     uint64_t version; /* the last commit that the file has */
     uint64_t feed;    /* feed_head as of that commit */
-    uint64_t users;   /* as of that commit */
+    uint64_t users;   /* as of the published commit, if `durable` is set */
 
     uint32_t bell;     /* a futex: changes when the journal has to wake up (bell.h) */
     uint32_t sleeping; /* 1: the journal sleeps, or is about to */
@@ -269,6 +269,10 @@ struct shm_log {
     struct shm_log_entry entry[SHM_LOG_MAX];
 };
 _Static_assert(sizeof(struct shm_log) == 64 + 16 * SHM_LOG_MAX, "the redo log");
+
+/* Versions and sequence numbers of a loaded table are less; those that commits give cannot come
+ * this far. A sequence number is the upper 56 bits of a feed entry's `what`. */
+#define SHM_COUNT_MAX (UINT64_C(1) << 56)
 
 struct shm_feed_entry {
     uint64_t version;

@@ -29,6 +29,22 @@ static inline uint64_t shm_published_version(void)
     return __atomic_load_n(&shm_control()->published, __ATOMIC_ACQUIRE);
 }
 
+/**
+ * The oldest commit that anybody may still ask for: reclaim keeps what this commit and later ones
+ * show. Readers ask for `published`. The journal asks for commits that its file does not have yet,
+ * also where readers see each commit at once. SHM_NEVER: there is no journal, and only what a
+ * reader has found or pinned is kept. Whoever loads this loads published_gp afterwards: publish.c.
+ */
+static inline uint64_t shm_kept_from(void)
+{
+    const struct shm_control *control = shm_control();
+    if (__atomic_load_n(&control->durable, __ATOMIC_RELAXED) != 0)
+        return shm_published_version();
+    if (__atomic_load_n(&control->disk.state, __ATOMIC_RELAXED) == SHM_DISK_NONE)
+        return SHM_NEVER;
+    return __atomic_load_n(&control->disk.version, __ATOMIC_ACQUIRE);
+}
+
 /** Whether `count` more changes may be committed. Under the writer lock.
  * @return SHM_OK, SHM_EBUSY (the journal is too far behind), SHM_EREADONLY */
 static inline int shm_backlog_check(size_t count)

@@ -31,7 +31,8 @@ int shm_load_end(struct shm_actor *actor, uint64_t version, uint64_t seq)
     int rc = shm_writer_wait(actor->store);
     if (rc != SHM_OK)
         return rc;
-    if (control->version != 0 || version < control->feed_from || seq < control->seq) {
+    if (control->version != 0 || version < control->feed_from || seq < control->seq ||
+        version >= SHM_COUNT_MAX || seq >= SHM_COUNT_MAX) {
         rc = SHM_EINVAL;
     } else {
         txn->at_bound = false;

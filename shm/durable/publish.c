@@ -5,7 +5,9 @@
  * A publication is a transaction like a commit, so a death in its midst is finished by the next
  * process that takes the writer lock. It starts a grace period: `published` is stored before gp, so
  * a reader that goes online with the new gp sees the new `published` (grace.h). Reclaim waits for
- * that grace period before it frees what only commits before `published` show.
+ * that grace period before it frees what only commits before `published` show. It loads `published`
+ * and then the grace period's token, so the token is stored first: a process that sees a
+ * publication sees its token, or that of a later one.
  *
  * A waiting process stores the version in its slot, then loads `published`. The journal stores
  * `published`, then looks into the slots. Both have a full barrier in between, so one sees the
@@ -70,15 +72,22 @@ void shm_waiters(const struct shm_store *store, void (*woken)(void *data, unsign
 static void log_publication(struct shm_txn *txn, const struct shm_durable *durable)
 {
     struct shm_control *control = shm_control();
+    txn->gp = control->gp + 1; /* shm_txn_seal() logs it last */
+#ifdef SHM_MUTANT_TOKEN_LAST
+    if (control->durable != 0 && durable->version > control->published)
+        shm_txn_word(txn, &control->published, durable->version);
+#else
+    shm_txn_word(txn, &control->published_gp, txn->gp);
+#endif
     shm_txn_word(txn, &control->disk.version, durable->version);
     shm_txn_word(txn, &control->disk.feed, durable->feed);
-    shm_txn_word(txn, &control->disk.users, durable->users);
-    if (control->durable == 0 || durable->version <= control->published)
-        return;
-    uint64_t token = shm_control()->gp + 1;
-    txn->gp = token; /* shm_txn_seal() logs it last */
-    shm_txn_word(txn, &control->published, durable->version);
-    shm_txn_word(txn, &control->published_gp, token);
+    if (control->durable != 0 && durable->version >= control->published) {
+        shm_txn_word(txn, &control->disk.users, durable->users);
+        shm_txn_word(txn, &control->published, durable->version);
+    }
+#ifdef SHM_MUTANT_TOKEN_LAST
+    shm_txn_word(txn, &control->published_gp, txn->gp);
+#endif
 }
 
 int shm_publish(struct shm_actor *actor, const struct shm_durable *durable)
@@ -88,7 +97,8 @@ int shm_publish(struct shm_actor *actor, const struct shm_durable *durable)
     int rc = shm_writer_wait(actor->store);
     if (rc != SHM_OK)
         return rc;
-    if (durable->version > control->version || durable->feed > control->feed_head) {
+    if (durable->version > control->version || durable->feed > control->feed_head ||
+        durable->users > control->seq) {
         rc = SHM_EINVAL;
     } else {
         txn->at_bound = false;

@@ -48,6 +48,8 @@ void shm_config_set_disk(const struct shm_config *config)
     bool durable = config->durable && config->data_file != NULL;
     if (!durable)
         __atomic_store_n(&control->published, control->version, __ATOMIC_RELEASE);
+    if (control->published == control->version)
+        disk->users = control->users;
     __atomic_store_n(&control->durable, durable, __ATOMIC_RELEASE);
     memset(disk->path, 0, sizeof(disk->path));
     if (config->data_file != NULL)

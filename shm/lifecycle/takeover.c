@@ -69,6 +69,22 @@ static void set_limit(uint64_t limit)
     __atomic_store_n(&shm_control()->limit, limit > grown ? limit : grown, __ATOMIC_RELAXED);
 }
 
+/* A tool may be in a section in which it loaded a `published` that the former owner set. This owner
+ * may set a later one, or have no journal that keeps older commits (shm_kept_from()). What only
+ * older commits show was retired long ago, and its own grace period says nothing about that tool.
+ * So reclaim waits for this one first. No process reclaims yet, so the order of the stores matters
+ * only if this process dies between them: published_gp is never greater than gp. */
+static void begin_grace_period(void)
+{
+    struct shm_control *control = shm_control();
+#ifndef SHM_MUTANT_MODE_NO_WAIT
+    __atomic_store_n(&control->gp, control->gp + 1, __ATOMIC_RELEASE);
+    __atomic_store_n(&control->published_gp, control->gp, __ATOMIC_RELEASE);
+#else
+    (void)control;
+#endif
+}
+
 /* Adopts the mapped segment. The tables are rebuilt first, and max_users and held_max are written
  * afterwards: if this process fails or dies in between, the next owner finds a segment with the old
  * configuration. Only the limit must be raised before the arena grows. */
@@ -93,6 +109,7 @@ static int adopt_segment(struct shm_store *store, const struct shm_config *confi
     control->max_users = config->max_users;
     control->held_max = shm_config_held_max(config);
     shm_config_set_disk(config);
+    begin_grace_period();
     return SHM_OK;
 }
 

@@ -43,7 +43,8 @@ static uint64_t look_at_grace(void)
  * which is only later than necessary. */
 static void load_publication(struct shm_readers *r)
 {
-    r->publication.version = shm_published_version();
+    r->publication.version = shm_kept_from();
+    SHM_POINT("publication seen");
     r->publication.token = __atomic_load_n(&shm_control()->published_gp, __ATOMIC_ACQUIRE);
 }
 
@@ -52,18 +53,13 @@ static void load_publication(struct shm_readers *r)
 static void note_publications(struct shm_readers *r, uint64_t passed)
 {
 #ifdef SHM_MUTANT_FORGET_PUBLISHED
-    (void)passed;
-    r->seen = SHM_NEVER;
-#else
-    if (__atomic_load_n(&shm_control()->durable, __ATOMIC_RELAXED) == 0) {
-        r->seen = SHM_NEVER; /* a commit and its publication are one: its own token is enough */
-        return;
-    }
-    if (r->seen == SHM_NEVER)
-        r->seen = 0;
+    r->publication.version = SHM_NEVER;
+#endif
+#ifdef SHM_MUTANT_EARLY_PUBLICATION
+    passed = SHM_NEVER;
+#endif
     if (passed >= r->publication.token && r->publication.version > r->seen)
         r->seen = r->publication.version;
-#endif
 }
 
 /* ---- pins ---- */
@@ -209,7 +205,7 @@ void shm_readers_look(struct shm_readers *r)
     r->num_pins = r->num_sources = r->ended = r->revocable = 0;
     r->going = 0;
     r->passed = 0;
-    if (r->publication.version <= r->seen || r->seen == SHM_NEVER)
+    if (r->publication.version <= r->seen)
         load_publication(r); /* before the slots: the look must come after it */
 #ifdef SHM_MUTANT_PINS_FIRST
     bool seen = look_at_pins(r);
@@ -278,7 +274,11 @@ struct shm_pin *shm_readers_source(struct shm_readers *r)
     for (; r->num_sources != 0; r->num_sources--) {
         struct shm_pin *pin = r->sources[r->num_sources - 1];
         uint64_t version = __atomic_load_n(&pin->version, __ATOMIC_RELAXED);
+#ifdef SHM_MUTANT_UNSEEN_SOURCE
         if (pin->held != NULL && shm_readers_passed(r, pin->held->token) &&
+#else
+        if (pin->held != NULL && shm_readers_settled(r, pin->held) &&
+#endif
             (!pin_stands(r, pin, version) || shm_readers_holds_for_another(pin, version)))
             return pin;
     }

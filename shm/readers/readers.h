@@ -5,13 +5,15 @@
  *
  * A look at all slots and pins costs one cache line for each, and there may be a hundred thousand
  * of them. A process that looks therefore does not hold the writer lock. The result stays valid for
- * every body whose token had passed at the time of the look, however old the look is:
+ * every body that had settled at the time of the look, however old the look is: its token had
+ * passed, and the commit in which it died was published and the token of that publication had
+ * passed, too (publication.h):
  *
  * - gp is loaded first, then the slots, then the pins. If a token up to that gp has passed, the
  *   unlinking that it stands for happened before this load. (grace.h has the rest of the argument.)
- * - A snapshot that needs such a body stored its pin inside a section that began before the token,
- *   and that section has ended, so the look saw the pin. A process that pins a version later pins a
- *   version that does not show the body.
+ * - A snapshot that needs such a body stored its pin inside a section that began before one of the
+ *   two tokens, and that section has ended, so the look saw the pin. A process that pins a version
+ *   later pins a version that does not show the body.
  * - The only possible difference is therefore that a pin has ended since the look. That is checked
  *   under the lock, when a body is about to be held for the pin. The pin may end, and be used for
  *   another version, immediately after that check: `held_for` records the version for which a pin's
@@ -19,7 +21,7 @@
  *   nothing.
  *
  * Whatever is decided by a look, from the queue or from a pin's list, is decided only for bodies
- * whose token had passed in that look: another process, with a newer look, may have filled the list
+ * that had settled in that look: another process, with a newer look, may have filled the list
  * since.
  */
 #ifndef ROSTERD_SHM_READERS_READERS_H
@@ -36,7 +38,7 @@ struct shm_pin_seen {
 
 struct shm_readers {
     uint64_t passed; /* this token and all earlier tokens have passed */
-    uint64_t seen;   /* all readers, now and later, see at least this commit */
+    uint64_t seen;   /* nobody can ask for a commit before this one any more, unless it is pinned */
     struct {
         uint64_t version, token; /* a publication whose grace period may not have passed yet */
     } publication;
@@ -61,10 +63,12 @@ static inline bool shm_readers_passed(const struct shm_readers *readers, uint64_
 {
     return token <= readers->passed;
 }
-/** Whether no reader can load a version any more that shows what died in this commit. */
-static inline bool shm_readers_see(const struct shm_readers *readers, uint64_t died)
+/** Whether each reader that could find a retired body has gone offline, or has a pin that the look
+ * has seen: the body's token has passed, and no reader loads a version any more that shows it. */
+static inline bool shm_readers_settled(const struct shm_readers *readers,
+                                       const struct shm_body *retired)
 {
-    return died <= readers->seen;
+    return shm_readers_passed(readers, retired->token) && retired->died <= readers->seen;
 }
 /** Whether enough pins have ended since the last look for a new look to be due. */
 bool shm_readers_outdated(const struct shm_readers *readers);

@@ -316,8 +316,7 @@ static bool may_free(const struct reclaim *r, const struct shm_body *unlinked)
 
 static bool may_settle(const struct reclaim *r, const struct shm_body *retired)
 {
-    return retired != NULL && !r->stuck && shm_readers_passed(r->readers, retired->token) &&
-           shm_readers_see(r->readers, retired->died);
+    return retired != NULL && !r->stuck && shm_readers_settled(r->readers, retired);
 }
 
 /* Makes one step. The lists of ended pins come before the queue, because the queue's head may wait

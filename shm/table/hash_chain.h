@@ -104,6 +104,12 @@ static inline bool shm_chain_lives(const struct shm_node *node)
     return node->died == SHM_NEVER || node->born > shm_control()->version;
 }
 
+/** The commit that created the node's user, or 0 if the batch that is being built contains it. */
+static inline uint64_t shm_chain_committed(const struct shm_node *node)
+{
+    return node->born <= shm_control()->version ? node->born : 0;
+}
+
 /** Under the writer lock: the youngest node with this id from `first` of a chain on, or NULL. It
  * decides for all nodes with the id, as explained above. */
 static inline struct shm_node *shm_chain_find_id(const struct cds_hlist_node *first,

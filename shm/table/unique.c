@@ -103,7 +103,7 @@ int shm_unique_log(struct shm_actor *actor, size_t i, bool many, struct shm_conf
             find_key_owner(first, key, actor->store->key_of, has->bytes, has->len);
         if (other != NULL) {
             conflict->key = key;
-            conflict->version = other->born;
+            conflict->version = shm_chain_committed(other);
             return SHM_EKEY;
         }
         shm_chain_log_add(&actor->txn, has->bucket, first, &node->unique[key], mine);

@@ -85,7 +85,7 @@ static int log_id_bucket(struct shm_actor *actor, struct shm_node *node, bool ma
     struct cds_hlist_node *first = shm_chain_first(bucket, mine);
     const struct shm_node *other = shm_chain_find_id(first, node->id);
     if (other != NULL && shm_chain_lives(other)) {
-        conflict->version = other->born;
+        conflict->version = shm_chain_committed(other);
         return SHM_EEXIST;
     }
     shm_chain_log_add(&actor->txn, bucket, first, &node->by_id, mine);
@@ -275,7 +275,8 @@ static bool loads_in_order(const struct shm_loaded_user *loaded, size_t count)
 {
     uint64_t last = shm_control()->seq;
     for (size_t i = 0; i < count; last = loaded[i].seq, i++)
-        if (loaded[i].seq <= last || loaded[i].seq >> 56 != 0 || loaded[i].version == 0)
+        if (loaded[i].seq <= last || loaded[i].seq >= SHM_COUNT_MAX || loaded[i].version == 0 ||
+            loaded[i].version >= SHM_COUNT_MAX)
             return false;
     return true;
 }

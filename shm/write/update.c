@@ -52,6 +52,8 @@ static int check_keys_stay(struct shm_actor *actor, const struct shm_new_user *u
         rc = shm_unique_unchanged(actor, actor->batch.node[i]->body, users[i].body,
                                   users[i].body_len, &conflict->key);
     }
+    if (rc != SHM_OK)
+        conflict->version = actor->batch.node[conflict->which]->born;
     return rc;
 }
 

@@ -9,6 +9,7 @@
 #include "journal/data_count.h"
 #include "journal/data_os.h"
 #include "journal/data_path.h"
+#include "journal/data_swap.h"
 #include "journal/data_vfs.h"
 
 enum { PAGES_PER_STEP = 1024 };
@@ -49,6 +50,8 @@ static enum data_result fill_copy(struct backup *backup, struct fault *fault)
         result = data_run(backup->source, backup->from, "BEGIN", fault);
     if (result == DATA_OK)
         result = data_check_meta(backup->source, backup->from, &ignored, fault);
+    if (result == DATA_OK)
+        result = data_swap_look(backup->source, backup->from, fault);
     if (result == DATA_OK)
         result = data_connect(&backup->copy, backup->to, DATA_ACCESS_FILL, fault);
     if (result == DATA_OK)

@@ -146,8 +146,9 @@ const struct data_counts *data_counts(void);
  * Reads all users as of one commit, in order of their sequence numbers. It has a connection of its
  * own, writes nothing into the file and its log, and works beside a process that writes. Until
  * data_rows_close() the log cannot be shortened. It does not finish an interrupted replacement:
- * whoever must see that calls data_file_open() first.
- * @return DATA_NONE if there is no such file
+ * data_file_open() does.
+ * @return DATA_NONE if there is no such file; DATA_BUSY while it is being replaced, or if the
+ *         replacement was interrupted
  */
 struct data_rows;
 enum data_result data_rows_open(struct data_rows **rows, const char *path, struct data_meta *meta,
@@ -186,7 +187,7 @@ void data_rewrite_abandon(struct data_rewrite *rewrite);
  * @param to must not exist. It is one self-contained file, without a write-ahead log.
  * @param progress called with numbers of pages; may be NULL
  * @param meta receives the copy's
- * @return DATA_NONE if there is no file `from`
+ * @return DATA_NONE if there is no file `from`; DATA_BUSY as data_rows_open()
  */
 enum data_result data_backup(const char *from, const char *to,
                              void (*progress)(void *data, uint64_t done, uint64_t total),

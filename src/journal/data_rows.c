@@ -9,6 +9,7 @@
 #include "journal/data_connection.h"
 #include "journal/data_path.h"
 #include "journal/data_row.h"
+#include "journal/data_swap.h"
 
 struct data_rows {
     sqlite3 *db;
@@ -25,6 +26,8 @@ static enum data_result begin_rows(struct data_rows *rows, struct fault *fault)
     enum data_result result = data_run(rows->db, rows->path, "BEGIN", fault);
     if (result == DATA_OK)
         result = data_check_meta(rows->db, rows->path, &rows->meta, fault);
+    if (result == DATA_OK)
+        result = data_swap_look(rows->db, rows->path, fault);
     if (result == DATA_OK)
         result = data_prepare(rows->db, rows->path,
                               "SELECT seq, version, sum, id, body FROM users ORDER BY seq",

@@ -6,6 +6,7 @@
 
 #include "journal/data_os.h"
 #include "journal/data_path.h"
+#include "journal/data_vfs.h"
 
 /* Removes PATH + suffix for each. */
 static enum data_result remove_beside(const char *path, const char *const *suffixes,
@@ -73,4 +74,18 @@ enum data_result data_swap_finish(const char *path, struct fault *fault)
     if (access(new_name, F_OK) == 0)
         return replace_by_new(path, new_name, fault);
     return errno == ENOENT ? DATA_OK : data_os_fault(path, "look for a new file", fault);
+}
+
+/* A log that the transaction has opened stays open. So without a PATH.new now, and with the name
+ * still that of this file, the log was not removed before. */
+enum data_result data_swap_look(sqlite3 *db, const char *path, struct fault *fault)
+{
+    char new_name[DATA_PATH_SIZE];
+    data_path_beside(path, ".new", new_name);
+    if (access(new_name, F_OK) != 0 && errno == ENOENT && data_vfs_database_in_place(db))
+        return DATA_OK;
+    fault_set(fault,
+              "data-file %s: is being replaced by %s: try again, or start rosterd to finish it",
+              path, new_name);
+    return DATA_BUSY;
 }

@@ -13,6 +13,8 @@
 #ifndef ROSTERD_JOURNAL_DATA_SWAP_H
 #define ROSTERD_JOURNAL_DATA_SWAP_H
 
+#include <sqlite3.h>
+
 #include "base/fault.h"
 #include "journal/data_file.h"
 
@@ -22,5 +24,11 @@ enum data_result data_swap_clear(const char *path, struct fault *fault);
 enum data_result data_swap_replace(const char *path, struct fault *fault);
 /** Before PATH is opened: finishes what a dead process has begun. */
 enum data_result data_swap_finish(const char *path, struct fault *fault);
+/**
+ * For a reader, after its transaction has begun: whether it has the file of this name with its log,
+ * and not what is left between steps 3 and 4.
+ * @return DATA_BUSY if not
+ */
+enum data_result data_swap_look(sqlite3 *db, const char *path, struct fault *fault);
 
 #endif

@@ -136,7 +136,7 @@ enum data_result data_file_commit(struct data_file *file, uint64_t version, uint
     if (rc != SQLITE_OK)
         return give_up(file, rc, "commit", fault);
     /* Afterwards: until here the names lead to what was synced. */
-    if (!data_vfs_in_place(file->db)) {
+    if (!data_vfs_database_in_place(file->db) || !data_vfs_log_in_place(file->db)) {
         stop_writes(file);
         fault_set(fault, "data-file %s: it or its log was moved or removed while in use",
                   file->path);

@@ -15,6 +15,7 @@ struct guarded_file {
     sqlite3_file base;      /* first: SQLite sees this */
     sqlite3_file *database; /* the database that this file belongs to; itself, if it is one */
     bool stopped;           /* of a database: no more writes to it and its files */
+    int error;              /* of a database: errno of the failure that stopped it, or 0 */
     const char *name;       /* SQLite's, valid while the file is open; NULL for a nameless file */
     dev_t dev;
     ino_t ino;
@@ -39,12 +40,23 @@ static bool is_stopped(sqlite3_file *file)
     return database != NULL && guarded(database)->stopped;
 }
 
+static int last_error(sqlite3_file *file)
+{
+    int error = 0;
+    if (real(file)->pMethods->xFileControl(real(file), SQLITE_FCNTL_LAST_ERRNO, &error) !=
+        SQLITE_OK)
+        return 0;
+    return error;
+}
+
 /* @return rc; stops the database if rc is a failure other than a full disk */
 static int stop_if_failed(sqlite3_file *file, int rc)
 {
     sqlite3_file *database = guarded(file)->database;
-    if (rc != SQLITE_OK && rc != SQLITE_FULL && database != NULL)
+    if (rc != SQLITE_OK && rc != SQLITE_FULL && database != NULL) {
         guarded(database)->stopped = true;
+        guarded(database)->error = last_error(file);
+    }
     return rc;
 }
 
@@ -62,10 +74,8 @@ static int guard_read(sqlite3_file *file, void *out, int amount, sqlite3_int64 o
  * come. SQLite knows ENOSPC only. */
 static bool was_without_room(sqlite3_file *file)
 {
-    int error = 0;
-    return real(file)->pMethods->xFileControl(real(file), SQLITE_FCNTL_LAST_ERRNO, &error) ==
-               SQLITE_OK &&
-           (error == EDQUOT || error == EFBIG);
+    int error = last_error(file);
+    return error == EDQUOT || error == EFBIG;
 }
 
 static int guard_write(sqlite3_file *file, const void *data, int amount, sqlite3_int64 offset)
@@ -240,6 +250,12 @@ void data_vfs_stop(sqlite3 *db)
         file->stopped = true;
 }
 
+int data_vfs_error(sqlite3 *db)
+{
+    struct guarded_file *file = file_of(db, SQLITE_FCNTL_FILE_POINTER);
+    return file == NULL ? 0 : file->error;
+}
+
 static bool is_in_place(const struct guarded_file *file)
 {
     struct stat st;
@@ -247,10 +263,14 @@ static bool is_in_place(const struct guarded_file *file)
            st.st_dev == file->dev && st.st_ino == file->ino;
 }
 
-bool data_vfs_in_place(sqlite3 *db)
+bool data_vfs_database_in_place(sqlite3 *db)
 {
-    return is_in_place(file_of(db, SQLITE_FCNTL_FILE_POINTER)) &&
-           is_in_place(file_of(db, SQLITE_FCNTL_JOURNAL_POINTER));
+    return is_in_place(file_of(db, SQLITE_FCNTL_FILE_POINTER));
+}
+
+bool data_vfs_log_in_place(sqlite3 *db)
+{
+    return is_in_place(file_of(db, SQLITE_FCNTL_JOURNAL_POINTER));
 }
 
 static int sync_file_of(sqlite3 *db, int which)

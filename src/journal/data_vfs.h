@@ -16,8 +16,12 @@
 const char *data_vfs_name(void);
 /** From now on every write to this database and its log fails. */
 void data_vfs_stop(sqlite3 *db);
-/** @return whether the names of the database and of its log still lead to the open files */
-bool data_vfs_in_place(sqlite3 *db);
+/** @return errno of the write or sync that made the layer refuse all others, or 0 */
+int data_vfs_error(sqlite3 *db);
+/** @return whether the name of the database still leads to the open file */
+bool data_vfs_database_in_place(sqlite3 *db);
+/** @return whether the name of its log does */
+bool data_vfs_log_in_place(sqlite3 *db);
 /** Syncs the write-ahead log. @return a result code of SQLite */
 int data_vfs_sync_log(sqlite3 *db);
 /** Syncs the database file. @return a result code of SQLite */

@@ -12,13 +12,14 @@
 #include "base/clock.h"
 #include "journal/data_file.h"
 #include "journal/journal_copy.h"
+#include "shm/disk.h"
 
 enum {
     RETRY_FULL_MS = 1000,
     RETRY_BUSY_MS = 50,
     SAY_AGAIN_MS = 30000, /* between two notes about the same trouble */
     ALIVE_CHANGES = 1024, /* between two signs of life in a transaction */
-    UNSYNCED_MAX = 2048,  /* changes that wait for the interval's end; far less than may be behind */
+    UNSYNCED_MAX = 2048, /* changes that wait for the interval's end; far less than may be behind */
 };
 
 struct journal {
@@ -186,8 +187,8 @@ static enum data_result write_window(struct journal *journal, uint64_t version, 
     enum data_result result = write_changes(journal, &follower, version, fault);
     shm_actor_offline(journal->config.actor);
     if (result == DATA_OK)
-        result = data_file_commit(journal->file, version, shm_last_seq(journal->config.store),
-                                  fault);
+        result =
+            data_file_commit(journal->file, version, shm_last_seq(journal->config.store), fault);
     if (result == DATA_NONE) {
         data_file_rollback(journal->file);
         journal->compare_due = true;
@@ -493,8 +494,8 @@ bool journal_resume(struct journal **out, const struct journal_config *config, s
     /* its predecessor died while it replaced the file, which has failed */
     struct shm_disk_info info;
     shm_disk_info(config->store, &info);
-    journal->rewrite_due = info.state == SHM_DISK_REWRITING ||
-                           (info.state == SHM_DISK_FULL && info.error == EIO);
+    journal->rewrite_due =
+        info.state == SHM_DISK_REWRITING || (info.state == SHM_DISK_FULL && info.error == EIO);
     *out = journal;
     return true;
 }

@@ -21,33 +21,7 @@
 #include <stdint.h>
 
 #include "base/fault.h"
-#include "shm/disk.h"
-#include "shm/store.h"
-
-enum journal_durability {
-    JOURNAL_SYNC,     /* a commit is published when it is on disk */
-    JOURNAL_INTERVAL, /* commits are visible at once, and synced each interval */
-    JOURNAL_NONE,     /* commits are visible at once, and written, but not synced */
-};
-
-enum journal_note {
-    JOURNAL_SAYS,   /* worth a line */
-    JOURNAL_WARNS,  /* something is wrong that passes by itself */
-    JOURNAL_ERRORS, /* something is wrong */
-};
-
-struct journal_config {
-    struct shm_store *store;
-    struct shm_actor *actor;
-    const char *path; /* of the data file */
-    enum journal_durability durability;
-    uint64_t interval_ms; /* of JOURNAL_INTERVAL */
-    /* Each may be NULL. */
-    void (*alive)(void *data); /* called now and then during long work */
-    void (*woken)(void *data, unsigned slot); /* the process in the slot need not wait any more */
-    void (*note)(void *data, enum journal_note kind, const char *text);
-    void *data;
-};
+#include "journal/journal_config.h"
 
 struct journal;
 
@@ -76,9 +50,5 @@ void journal_turn(struct journal *journal, uint64_t wait_ms);
 bool journal_settle(struct journal *journal, struct fault *fault);
 /** Closes the file. @param checkpoint move the write-ahead log into it. The journal may be NULL */
 void journal_close(struct journal *journal, bool checkpoint);
-
-/** Writes a new file with all users of the newest commit, whether there is a file or not. The
- * caller holds the writer's lock. config->durability is not used. */
-bool journal_write_new(const struct journal_config *config, uint64_t *version, struct fault *fault);
 
 #endif

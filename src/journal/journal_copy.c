@@ -8,6 +8,8 @@
 
 #include <string.h>
 
+#include "shm/disk.h"
+
 enum {
     ALIVE_USERS = 1024, /* between two signs of life */
     TRIES = 20,         /* with a new snapshot each */
@@ -216,9 +218,4 @@ enum data_result journal_rewrite(const struct journal_config *config, uint64_t *
     fault_set(fault, "data-file %s: the listing that it is written from was revoked %d times",
               config->path, TRIES);
     return DATA_FULL;
-}
-
-bool journal_write_new(const struct journal_config *config, uint64_t *version, struct fault *fault)
-{
-    return journal_rewrite(config, version, fault) == DATA_OK;
 }

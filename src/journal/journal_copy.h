@@ -5,7 +5,7 @@
 
 #include "base/fault.h"
 #include "journal/data_file.h"
-#include "journal/journal.h"
+#include "journal/journal_config.h"
 
 /** A user of the segment as a row of the file, which points to the user's body. */
 struct data_row journal_row(const struct shm_user *user);
@@ -17,7 +17,8 @@ struct data_row journal_row(const struct shm_user *user);
  */
 enum data_result journal_compare(const struct journal_config *config, struct data_file *file,
                                  uint64_t *version, struct fault *fault);
-/** Writes a new file as of the newest commit. @param version receives that commit */
+/** Writes a new file as of the newest commit, whether there is a file or not. The caller holds the
+ * writer's lock, and nobody has the file open. @param version receives that commit */
 enum data_result journal_rewrite(const struct journal_config *config, uint64_t *version,
                                  struct fault *fault);
 

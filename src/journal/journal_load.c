@@ -71,9 +71,8 @@ static int refuse_twin(const struct journal_load *load, struct shm_actor *actor,
             return refuse_disk(fault,
                                "data-file %.200s: rows %" PRIu64 " and %" PRIu64 " have one id, %s",
                                load->path, block->users[i].seq, loaded->seq, id);
-    uint64_t seq = shm_user_find_at(actor, loaded->user.id, INT64_MAX, &other) == SHM_OK
-                       ? other.seq
-                       : 0;
+    uint64_t seq =
+        shm_user_find_at(actor, loaded->user.id, INT64_MAX, &other) == SHM_OK ? other.seq : 0;
     return refuse_disk(fault, "data-file %.200s: rows %" PRIu64 " and %" PRIu64 " have one id, %s",
                        load->path, seq, loaded->seq, id);
 }

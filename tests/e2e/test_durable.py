@@ -287,6 +287,21 @@ def test_default_file_is_in_the_state_directory(start, tmp_path):
     assert f"data-file = {tmp_path}/state/{name}.db" in done.stdout, done
 
 
+@pytest.mark.parametrize("path, text", [
+    ("/etc", "it is no regular file"), ("/etc/hostname/x/users.db", "Not a directory")])
+def test_check_config_looks_at_the_data_file(path, text):
+    done = subprocess.run([ROSTERD, "--check-config", "--data-file", path], capture_output=True,
+                          text=True, check=False)
+    assert done.returncode == 1 and f"data-file: {path}: {text}" in done.stderr, done
+
+
+def test_check_config_makes_no_directory(tmp_path):
+    path = tmp_path / "new" / "dir" / "users.db"
+    done = subprocess.run([ROSTERD, "--check-config", "--data-file", str(path)], capture_output=True,
+                          text=True, check=False)
+    assert done.returncode == 0 and not (tmp_path / "new").exists(), done
+
+
 # ---- reload, upgrade, stop ----
 
 def test_upgrade_hands_the_file_over(durable, tmp_path):

@@ -48,10 +48,10 @@ const char option_units_text[] =
 const char *option_argument(const struct option *option)
 {
     static const char *const arguments[] = {
-        [OPTION_LISTEN] = "ADDRESS", [OPTION_COUNT] = "N",       [OPTION_SIZE] = "SIZE",
-        [OPTION_TIME] = "TIME",      [OPTION_LIFETIME] = "TIME", [OPTION_SEGMENT] = "NAME",
-        [OPTION_CHOICE] = "WORD",    [OPTION_CPUS] = "CPUS",     [OPTION_PATH] = "FILE",
-        [OPTION_PATHS] = "FILE",     [OPTION_PID] = "PID",       [OPTION_FLAG] = "",
+        [OPTION_LISTEN] = "ADDRESS",  [OPTION_COUNT] = "N",       [OPTION_SIZE] = "SIZE",
+        [OPTION_TIME] = "TIME",       [OPTION_LIFETIME] = "TIME", [OPTION_SEGMENT] = "NAME",
+        [OPTION_CHOICE] = "WORD",     [OPTION_CPUS] = "CPUS",     [OPTION_PATH] = "FILE",
+        [OPTION_PATHS] = "FILE",      [OPTION_PID] = "PID",       [OPTION_FLAG] = "",
         [OPTION_DURABILITY] = "WORD",
     };
     return option->argument != NULL ? option->argument : arguments[option->type];
@@ -115,7 +115,8 @@ void option_format_bounds(const struct option *option, char *text, size_t size)
     if (option->type == OPTION_CHOICE) {
         option_format_words(option, text, size);
     } else if (option->holds == OPTION_HOLDS_NUMBER) {
-        const char *before = option->type == OPTION_DURABILITY ? "sync, none, or interval:TIME with a time " : "";
+        const char *before =
+            option->type == OPTION_DURABILITY ? "sync, none, or interval:TIME with a time " : "";
         option_format_bound(option, option->min, min, sizeof(min));
         option_format_bound(option, option->max, max, sizeof(max));
         snprintf(text, size, "%sfrom %s to %s%s", before, min, max,

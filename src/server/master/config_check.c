@@ -47,6 +47,31 @@ static bool check_log(const char *option, const char *path, struct fault *fault)
     return access(path, W_OK) == 0 || check_fail(fault, option, path, strerror(errno));
 }
 
+/* A start makes the directories that are missing. Nothing is locked or read: a running server may
+ * use the file. */
+static bool check_data_file(const char *path, struct fault *fault)
+{
+    char place[PATH_MAX];
+    struct stat st;
+    if (path == NULL)
+        return true;
+    if (strlen(path) >= sizeof(place))
+        return check_fail(fault, "data-file", path, strerror(ENAMETOOLONG));
+    if (stat(path, &st) == 0) {
+        if (!S_ISREG(st.st_mode))
+            return check_fail(fault, "data-file", path, "it is no regular file");
+        if (access(path, R_OK | W_OK) != 0)
+            return check_fail(fault, "data-file", path, strerror(errno));
+    }
+    snprintf(place, sizeof(place), "%s", path);
+    do {
+        char copy[PATH_MAX];
+        snprintf(copy, sizeof(copy), "%s", place);
+        snprintf(place, sizeof(place), "%s", dirname(copy));
+    } while (access(place, F_OK) != 0 && errno == ENOENT && strcmp(place, ".") != 0);
+    return access(place, W_OK | X_OK) == 0 || check_fail(fault, "data-file", path, strerror(errno));
+}
+
 /* Tries to bind the address, with any free port: the real port may be in use by a running server.
  * @return false with errno set */
 static bool host_has_address(const struct listen_address *address)
@@ -89,6 +114,7 @@ bool config_check(struct options *options, struct fault *fault)
     bool good = generation_load(generation, NULL, fault) &&
                 check_log("log-file", options->log_file, fault) &&
                 check_log("access-log-file", options->access_log_file, fault) &&
+                check_data_file(options_data_file(options), fault) &&
                 (options->default_listen || check_addresses("listen", &options->listen, fault)) &&
                 check_addresses("metrics-listen", &options->metrics_listen, fault);
     generation_close(generation);

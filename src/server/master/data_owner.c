@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "journal/data_file.h"
 #include "journal/data_lock.h"
+#include "journal/journal_copy.h"
 #include "server/config/options_parse.h"
 #include "server/os/log.h"
 #include "shm/disk.h"
@@ -30,7 +31,8 @@ static void set_durability(struct data_owner *owner, uint64_t option)
 
 /* ---- the directory ---- */
 
-/* Makes the directories of a path that are missing, for this user alone. @return false with errno */
+/* Makes the directories of a path that are missing, for this user alone. @return false with errno
+ */
 static bool make_directories(struct data_owner *owner, const char *path)
 {
     char part[SHM_DATA_FILE_MAX];
@@ -62,7 +64,7 @@ static void remove_directories(struct data_owner *owner)
     }
 }
 
-static void remove_beside(const struct data_owner *owner, const char *suffix)
+static void remove_companion(const struct data_owner *owner, const char *suffix)
 {
     char name[DATA_PATH_SIZE];
     data_path_beside(owner->path, suffix, name);
@@ -138,9 +140,9 @@ bool data_owner_adopt(struct data_owner *owner, const struct options *options,
     char resolved[DATA_PATH_SIZE] = "";
     shm_disk_info(store, &info);
     snprintf(owner->path, sizeof(owner->path), "%.*s", (int)sizeof(owner->path) - 1, info.path);
-    set_durability(owner, info.durable                            ? OPTIONS_SYNC
+    set_durability(owner, info.durable                          ? OPTIONS_SYNC
                           : options->durability == OPTIONS_SYNC ? ADOPTED_INTERVAL_MS
-                                                                  : options->durability);
+                                                                : options->durability);
     if (owner->server_fd >= 0)
         data_lock_sign(owner->server_fd);
     if (path != NULL && data_path_resolve(path, resolved, NULL) != DATA_OK)
@@ -206,7 +208,7 @@ bool data_owner_settle(struct data_owner *owner, struct shm_store *store, struct
     uint64_t version;
     if (!owner->load.exists) {
         owner->created = true;
-        if (!journal_write_new(&config, &version, fault))
+        if (journal_rewrite(&config, &version, fault) != DATA_OK)
             return false;
     }
     bool settled = settle_existing(&config, fault);
@@ -218,9 +220,9 @@ void data_owner_close(struct data_owner *owner, bool forget)
 {
     static const char *const files[] = {"-wal", "-shm", ".tmp", ".new", ""};
     for (size_t i = 0; i < sizeof(files) / sizeof(files[0]) && forget && owner->created; i++)
-        remove_beside(owner, files[i]);
+        remove_companion(owner, files[i]);
     if (forget && owner->directories_made != 0 && owner->server_fd >= 0) {
-        remove_beside(owner, ".lock");
+        remove_companion(owner, ".lock");
         remove_directories(owner);
     }
     unlock_writer(owner);

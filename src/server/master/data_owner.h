@@ -24,7 +24,7 @@ struct data_owner {
     enum journal_durability durability;
     uint64_t interval_ms;
     struct journal_load load;
-    bool created;              /* this start has made the file, so that a failed start may remove it */
+    bool created; /* this start has made the file, so that a failed start may remove it */
     unsigned directories_made; /* by this start: the last ones of the path */
 };
 

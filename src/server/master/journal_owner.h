@@ -40,8 +40,8 @@ bool journal_owner_is_due(const struct journal_owner *owner, uint64_t now);
 /** When it is due; CLOCK_NEVER_MS: it runs, or need not. */
 uint64_t journal_owner_next_respawn(const struct journal_owner *owner);
 /**
- * Forks the journal. Returns in both processes: in the master at once, in the journal's process when
- * it has ended.
+ * Forks the journal. Returns in both processes: in the master at once, in the journal's process
+ * when it has ended.
  * @param enter called in the journal's process before it does anything
  * @return in the master -1; in the journal's process its exit status
  */
@@ -49,8 +49,8 @@ int journal_owner_spawn(struct journal_owner *owner, uint64_t now, void (*enter)
                         void *data);
 /** Takes note of a death. @return false: the pid is not the journal's */
 bool journal_owner_bury(struct journal_owner *owner, pid_t pid, int status);
-/** Kills a journal that has made no progress for `timeout` ms, or that does not end. To be called at
- * least once a second. */
+/** Kills a journal that has made no progress for `timeout` ms, or that does not end. To be called
+ * at least once a second. */
 void journal_owner_check(struct journal_owner *owner, uint64_t timeout, uint64_t now);
 /** For how many seconds the newest commit has not been in the data file. */
 uint64_t journal_owner_lag(struct journal_owner *owner, uint64_t now);

@@ -16,8 +16,8 @@ void predecessor_find(struct predecessor *predecessor)
     *predecessor = (struct predecessor){.segment_fd = -1, .data_fd = -1, .channel = -1};
     if (text == NULL || sscanf(text, "%d %d %d", &segment_fd, &channel, &data_fd) < 2)
         return;
-    *predecessor = (struct predecessor){
-        .segment_fd = segment_fd, .data_fd = data_fd, .channel = channel};
+    *predecessor =
+        (struct predecessor){.segment_fd = segment_fd, .data_fd = data_fd, .channel = channel};
     if (data_fd >= 0)
         fcntl(data_fd, F_SETFD, FD_CLOEXEC);
     fcntl(segment_fd, F_SETFD, FD_CLOEXEC);

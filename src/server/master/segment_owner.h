@@ -30,8 +30,8 @@ struct segment_owner {
     struct shm_counters *counters;
     struct shm_actor *actor;
     struct data_owner data; /* the users on disk */
-    struct stats *stats; /* the counters of the master itself */
-    bool created;        /* by this start, so that a failed start may remove it */
+    struct stats *stats;    /* the counters of the master itself */
+    bool created;           /* by this start, so that a failed start may remove it */
     char name[256];
     struct segment_name users_name, counters_name;
 };

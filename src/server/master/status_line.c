@@ -40,6 +40,6 @@ void status_line_update(const struct master *master, uint64_t now)
                   segment_owner_has_name(&master->segment)
                       ? ""
                       : "the segment's file was removed from /dev/shm; ",
-                  describe_disk(master->segment.store),
-                  (unsigned long long)info.users, workers, (unsigned long long)connections, calls);
+                  describe_disk(master->segment.store), (unsigned long long)info.users, workers,
+                  (unsigned long long)connections, calls);
 }

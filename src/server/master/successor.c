@@ -98,8 +98,7 @@ static int exec_program(struct cargo *cargo, char *const *argv)
 }
 
 bool successor_start(struct successor *successor, char *const *argv, const struct listeners *grpc,
-                     const struct listeners *web, int segment_fd, int data_fd,
-                     struct fault *fault)
+                     const struct listeners *web, int segment_fd, int data_fd, struct fault *fault)
 {
     static struct cargo cargo; /* too large for the stack */
     memset(&cargo, 0, sizeof(cargo));

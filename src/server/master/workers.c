@@ -119,8 +119,11 @@ void workers_bury(struct master *master, pid_t pid, int status)
         upgrade_fail(master, status);
         return;
     }
-    if (journal_owner_bury(&master->journal, pid, status))
+    if (journal_owner_bury(&master->journal, pid, status)) {
+        if (!master->journal.stopping)
+            state_count(master, STATS_JOURNAL_DEATHS);
         return;
+    }
     for (struct generation *g = master->newest; g != NULL; g = g->older) {
         unsigned number;
         if (children_mark_dead(&g->children, pid, &number)) {

@@ -25,7 +25,7 @@ struct wake {
     int fds[];
 };
 
-static size_t table_bytes(void)
+static size_t wake_table_bytes(void)
 {
     return SHM_SLOTS * sizeof(uint16_t);
 }
@@ -39,7 +39,7 @@ struct wake *wake_create(unsigned workers)
         return NULL;
     wake->count = 0;
     void *table =
-        mmap(NULL, table_bytes(), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+        mmap(NULL, wake_table_bytes(), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     wake->eventfd_of_slot = table != MAP_FAILED ? table : NULL;
     while (table != MAP_FAILED && wake->count < count) {
         int fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
@@ -63,7 +63,7 @@ void wake_destroy(struct wake *wake)
         if (wake->fds[i] >= 0)
             close(wake->fds[i]);
     if (wake->eventfd_of_slot != NULL)
-        munmap(wake->eventfd_of_slot, table_bytes());
+        munmap(wake->eventfd_of_slot, wake_table_bytes());
     free(wake);
 }
 

@@ -3,8 +3,8 @@
  * How the journal wakes the workers whose calls wait for the disk. The master makes a set of
  * eventfds before it forks anything, so that the journal and all workers inherit it, and a table,
  * in memory that all share, of which process reads which eventfd. A worker enters its slot in the
- * table when it has joined the segment (shm_actor_join()); the journal writes to the eventfd of each
- * slot that shm_waiters() names.
+ * table when it has joined the segment (shm_actor_join()); the journal writes to the eventfd of
+ * each slot that shm_waiters() names.
  *
  * A wake-up may be missing, or come for nothing: workers of an upgrade's old program are unknown
  * to the new one's journal, and with very many workers two share an eventfd. So a worker that waits

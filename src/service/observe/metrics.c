@@ -109,7 +109,8 @@ static void print_store_metrics(FILE *out, struct shm_store *store)
         [STATS_PROCESSES] = info.actors,
         [STATS_COMMITS] = info.version,
         [STATS_JOURNAL_VERSION] = has_disk ? disk.version : 0,
-        [STATS_JOURNAL_LAG_COMMITS] = has_disk && info.version > disk.version ? info.version - disk.version : 0,
+        [STATS_JOURNAL_LAG_COMMITS] =
+            has_disk && info.version > disk.version ? info.version - disk.version : 0,
         [STATS_JOURNAL_STATE] = disk.state,
     };
     size_t count;

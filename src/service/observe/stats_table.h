@@ -74,6 +74,8 @@ enum stats_kind {
     /* Counted by the master. */                                                                   \
     ROW(STATS_WORKER_DEATHS, STATS_COUNTER, "rosterd_worker_deaths_total", NULL, NULL,             \
         "Workers that died and were replaced.")                                                    \
+    ROW(STATS_JOURNAL_DEATHS, STATS_COUNTER, "rosterd_journal_deaths_total", NULL, NULL,           \
+        "Journals that died and were replaced.")                                                   \
     ROW(STATS_JOURNAL_LAG, STATS_GAUGE, "rosterd_journal_lag_seconds", NULL, NULL,                 \
         "Seconds for which the oldest commit that is not in the data file has waited.")            \
     ROW(STATS_RELOADS, STATS_COUNTER, "rosterd_reloads_total", NULL, NULL,                         \
