@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -35,6 +36,13 @@ static int try_lock(int fd, off_t byte)
     if (fcntl(fd, F_OFD_SETLK, &lock) == 0)
         return 0;
     return errno == EACCES ? EAGAIN : errno;
+}
+
+/* Whether the file was removed before the lock was taken: then another one may have its name. */
+static bool lock_is_void(int fd)
+{
+    struct stat st;
+    return fstat(fd, &st) == 0 && st.st_nlink == 0;
 }
 
 static enum data_result lock_failed(const char *path, int *fd, int error, struct fault *fault)
@@ -70,6 +78,10 @@ enum data_result data_lock_server(const char *path, int *fd, struct fault *fault
     }
     if (error != 0)
         return lock_failed(path, fd, error, fault);
+    if (lock_is_void(*fd)) {
+        close(*fd);
+        return data_lock_server(path, fd, fault);
+    }
     data_lock_sign(*fd);
     return DATA_OK;
 }
@@ -91,7 +103,21 @@ enum data_result data_lock_writer(const char *path, unsigned wait_ms, int *fd, s
         fault_set(fault, "data-file %s: another process writes it", path);
         return DATA_BUSY;
     }
-    return error == 0 ? DATA_OK : lock_failed(path, fd, error, fault);
+    if (error != 0)
+        return lock_failed(path, fd, error, fault);
+    if (!lock_is_void(*fd))
+        return DATA_OK;
+    close(*fd);
+    return data_lock_writer(path, wait_ms, fd, fault);
+}
+
+void data_lock_remove(const char *path, int fd)
+{
+    char resolved[DATA_PATH_SIZE], name[DATA_PATH_SIZE];
+    if (try_lock(fd, WRITER_BYTE) != 0 || data_path_resolve(path, resolved, NULL) != DATA_OK)
+        return;
+    data_path_beside(resolved, ".lock", name);
+    (void)unlink(name);
 }
 
 /* On a full disk the file stays without a pid, or with an old one. */

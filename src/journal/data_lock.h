@@ -3,8 +3,9 @@
  * Who may use a data file: locks on PATH.lock, beside the data file (behind its symbolic link, so
  * that two names of a file are one lock). The locks belong to the open file description, not to the
  * process (F_OFD_SETLK): a child that inherits the descriptor shares its lock, and the lock lasts
- * until the last copy of the descriptor is closed. The descriptors are close-on-exec. The file is
- * never removed: a lock on a removed file would exclude nobody.
+ * until the last copy of the descriptor is closed. The descriptors are close-on-exec. A lock on a
+ * removed file would exclude nobody, so the file is removed only under both locks, and whoever has
+ * got a lock looks whether the file still has its name.
  */
 #ifndef ROSTERD_JOURNAL_DATA_LOCK_H
 #define ROSTERD_JOURNAL_DATA_LOCK_H
@@ -26,6 +27,9 @@ enum data_result data_lock_server(const char *path, int *fd, struct fault *fault
  * @param wait_ms how long to wait for another process to let it go
  */
 enum data_result data_lock_writer(const char *path, unsigned wait_ms, int *fd, struct fault *fault);
+/** For a start that failed and leaves nothing: removes PATH.lock, if nobody else uses it.
+ * @param fd of data_lock_server(); stays open */
+void data_lock_remove(const char *path, int fd);
 /** Notes the pid of this process: a successor that inherited the server's lock calls it. */
 void data_lock_sign(int fd);
 

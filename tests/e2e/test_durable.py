@@ -264,18 +264,26 @@ def test_damaged_or_foreign_file_is_refused_and_left_alone(durable, tmp_path, da
     assert not rosterd.shm_files()
 
 
-def test_failed_start_leaves_neither_file_nor_directory(start, tmp_path):
-    rosterd = start(start=False)
-    with rosterd_on_port(start) as taken:
-        rosterd.listen = [taken.target()]
-        rosterd.options = ["--data-file", str(tmp_path / "new" / "dir" / "users.db")]
-        refused(rosterd)
-    assert not (tmp_path / "new").exists()
+@pytest.mark.parametrize("path", ["new/dir/users.db", "users.db"])
+def test_failed_start_leaves_neither_file_nor_directory(start, tmp_path, path):
+    rosterd = start("--data-file", str(tmp_path / path), start=False)
+    rosterd.listen = [start().target()]  # which is taken
+    refused(rosterd)
+    assert not list(tmp_path.iterdir())
+    assert not rosterd.shm_files()
 
 
-@contextlib.contextmanager
-def rosterd_on_port(start):
-    yield start()
+def test_failed_start_leaves_the_file_that_was_there(durable, start, tmp_path):
+    rosterd = durable()
+    ids = create(rosterd, 3)
+    rosterd.stop()
+    for path in rosterd.shm_files():
+        os.unlink(path)
+    listen, rosterd.listen = rosterd.listen, [start().target()]
+    refused(rosterd)
+    rosterd.listen = listen
+    rosterd.start()
+    assert [user.id for user in everybody(rosterd)] == ids
 
 
 def test_default_file_is_in_the_state_directory(start, tmp_path):

@@ -221,11 +221,11 @@ void data_owner_close(struct data_owner *owner, bool forget)
     static const char *const files[] = {"-wal", "-shm", ".tmp", ".new", ""};
     for (size_t i = 0; i < sizeof(files) / sizeof(files[0]) && forget && owner->created; i++)
         remove_companion(owner, files[i]);
-    if (forget && owner->directories_made != 0 && owner->server_fd >= 0) {
-        remove_companion(owner, ".lock");
-        remove_directories(owner);
-    }
     unlock_writer(owner);
+    if (forget && owner->server_fd >= 0 && access(owner->path, F_OK) != 0)
+        data_lock_remove(owner->path, owner->server_fd);
+    if (forget)
+        remove_directories(owner);
     if (owner->server_fd >= 0)
         close(owner->server_fd);
     owner->server_fd = -1;

@@ -1,0 +1,596 @@
+/* SPDX-License-Identifier: MIT */
+/* The journal between a real segment and a real data file, on a disk that fails when told to. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/clock.h"
+#include "journal/data_file.h"
+#include "journal/journal.h"
+#include "journal/journal_copy.h"
+#include "shm/disk.h"
+#include "tests/journal/data_support.h"
+#include "tests/journal/sham_disk.h"
+#include "tests/shm/support.h"
+
+enum { USERS_MAX = 60000, MANY = 20000 /* more changes than the feed has */, TURNS_MAX = 200 };
+
+static struct fixture *f;
+static struct shm_actor *actor; /* the journal's */
+static struct journal_config config;
+static struct journal *journal;
+static struct fault fault;
+static unsigned woken;
+static char notes[4096];
+
+static void count_woken(void *data, unsigned slot)
+{
+    (void)data;
+    assert_int_equal(slot, shm_actor_slot(f->actor));
+    woken++;
+}
+
+static void keep_note(void *data, enum journal_note kind, const char *text)
+{
+    size_t len = strlen(notes);
+    (void)data;
+    (void)kind;
+    snprintf(notes + len, sizeof(notes) - len, "%s\n", text);
+}
+
+/* ---- a server's life ---- */
+
+static void join_journal(void)
+{
+    assert_int_equal(shm_actor_join(&actor, f->store, SHM_ACTOR_JOURNAL, 0, &f->fault), SHM_OK);
+    config = (struct journal_config){
+        .store = f->store,
+        .actor = actor,
+        .path = data_file_name,
+        .durability = f->config.durable ? JOURNAL_SYNC : config.durability,
+        .interval_ms = config.interval_ms,
+        .woken = count_woken,
+        .note = keep_note,
+    };
+}
+
+/* Opens the segment anew, as the next server does. */
+static void restart_server(bool durable)
+{
+    fixture_close(f);
+    f->config.max_users = USERS_MAX;
+    f->config.data_file = data_file_name;
+    f->config.durable = durable;
+    if (fixture_reopen(f) != SHM_OK)
+        fail_msg("%s", f->fault.text);
+    join_journal();
+}
+
+static void open_journal_file(void)
+{
+    if (!journal_open(&journal, &config, &fault))
+        fail_msg("%s", fault.text);
+}
+
+static void end_journal(void)
+{
+    journal_close(journal, false);
+    journal = NULL;
+}
+
+/* Another process takes the place of the journal. */
+static void replace_journal(void)
+{
+    end_journal();
+    shm_actor_leave(actor);
+    join_journal();
+    assert_true(journal_resume(&journal, &config, &fault));
+}
+
+static int begin_test(void **state)
+{
+    woken = 0;
+    notes[0] = '\0';
+    disk_mend();
+    disk_forgive();
+    config.durability = JOURNAL_SYNC;
+    if (data_folder_clear(state) != 0 || fixture_setup(state) != 0)
+        return -1;
+    f = *state;
+    restart_server(true);
+    uint64_t version;
+    if (journal_rewrite(&config, &version, &fault) != DATA_OK)
+        fail_msg("%s", fault.text);
+    open_journal_file();
+    return 0;
+}
+
+static int end_test(void **state)
+{
+    disk_mend();
+    end_journal();
+    shm_actor_leave(actor);
+    actor = NULL;
+    return fixture_teardown(state);
+}
+
+/* ---- looks ---- */
+
+static enum shm_disk_state disk_state(void)
+{
+    struct shm_disk_info info;
+    shm_disk_info(f->store, &info);
+    return info.state;
+}
+
+static uint64_t disk_version(void)
+{
+    struct shm_disk_info info;
+    shm_disk_info(f->store, &info);
+    return info.version;
+}
+
+/* The file is the newest commit of the table, row by row. */
+static void assert_file_is_table(void)
+{
+    struct data_rows *rows;
+    struct data_meta meta;
+    struct data_row row;
+    struct shm_snapshot snapshot;
+    struct shm_cursor cursor;
+    struct shm_user user;
+    if (data_rows_open(&rows, data_file_name, &meta, &fault) != DATA_OK)
+        fail_msg("%s", fault.text);
+    assert_int_equal(meta.version, shm_newest(f->store));
+    assert_true(meta.seq >= shm_last_seq(f->store));
+    assert_int_equal(shm_snapshot_begin_newest(f->actor, &snapshot), SHM_OK);
+    shm_cursor_first(&cursor, f->actor, &snapshot);
+    while (next_user(&cursor, &user) == SHM_OK) {
+        assert_int_equal(data_rows_next(rows, &row, &fault), DATA_OK);
+        assert_int_equal(row.seq, user.seq);
+        assert_int_equal(row.version, user.version);
+        assert_memory_equal(row.id, user.id, SHM_ID_SIZE);
+        assert_int_equal(row.body_len, user.body_len);
+        assert_memory_equal(row.body, user.body, row.body_len);
+    }
+    assert_int_equal(data_rows_next(rows, &row, &fault), DATA_NONE);
+    data_rows_close(rows);
+    shm_snapshot_end(f->actor, &snapshot);
+    shm_actor_offline(f->actor);
+}
+
+/* What readers see is on disk. */
+static void assert_published_is_on_disk(void)
+{
+    struct data_rows *rows;
+    struct data_meta meta;
+    disk_pause(true);
+    if (data_rows_open(&rows, data_file_name, &meta, &fault) != DATA_OK)
+        fail_msg("%s", fault.text);
+    data_rows_close(rows);
+    disk_pause(false);
+    assert_true(shm_published(f->store) <= meta.version);
+}
+
+static void turn_until_published(void)
+{
+    for (unsigned i = 0; shm_published(f->store) != shm_newest(f->store); i++) {
+        assert_true(i < TURNS_MAX);
+        journal_turn(journal, 100);
+    }
+}
+
+static void update_user(uint64_t n, uint32_t len)
+{
+    static uint8_t body[SHM_BODY_MAX];
+    struct shm_new_user user = {.body = body, .body_len = len};
+    body[0]++;
+    user_id(user.id, n);
+    assert_int_equal(shm_users_update(f->actor, &user, 1, NULL), SHM_OK);
+}
+
+static void delete_user(uint64_t n)
+{
+    uint8_t id[1][SHM_ID_SIZE];
+    user_id(id[0], n);
+    assert_int_equal(shm_users_delete(f->actor, id, 1, NULL), SHM_OK);
+}
+
+/* ---- following ---- */
+
+static void commits_are_published_when_they_are_in_the_file(void **state)
+{
+    (void)state;
+    users_insert(f->actor, 0, 100, 10);
+    assert_int_equal(shm_published(f->store), 0);
+    assert_true(shm_wait_begin(f->actor, 10));
+    journal_turn(journal, 0);
+    assert_int_equal(shm_published(f->store), 10);
+    assert_int_equal(woken, 1);
+    assert_file_is_table();
+}
+
+static void all_that_has_come_is_one_transaction(void **state)
+{
+    (void)state;
+    uint64_t before = data_counts()->commits;
+    users_insert(f->actor, 0, 1000, 1);
+    journal_turn(journal, 0);
+    assert_int_equal(data_counts()->commits, before + 1);
+    assert_int_equal(shm_published(f->store), 1000);
+    assert_file_is_table();
+}
+
+static void user_that_changes_several_times_is_as_it_was_at_last(void **state)
+{
+    (void)state;
+    users_insert(f->actor, 0, 10, 1);
+    update_user(3, 100);
+    update_user(3, 200);
+    delete_user(4);
+    delete_user(5);
+    users_insert(f->actor, 5, 6, 1); /* the same id, another user */
+    update_user(5, 50);
+    journal_turn(journal, 0);
+    assert_file_is_table();
+    delete_user(5);
+    update_user(3, 60);
+    journal_turn(journal, 0);
+    assert_file_is_table();
+}
+
+static void idle_turn_waits_for_a_commit_no_longer_than_told(void **state)
+{
+    (void)state;
+    uint64_t begin = clock_monotonic_ms();
+    journal_turn(journal, 50);
+    assert_true(clock_monotonic_ms() - begin >= 45);
+    users_insert(f->actor, 0, 1, 1);
+    begin = clock_monotonic_ms();
+    journal_turn(journal, 10000);
+    assert_true(clock_monotonic_ms() - begin < 5000);
+    assert_int_equal(shm_published(f->store), 1);
+}
+
+static void writers_wait_when_the_journal_is_far_behind(void **state)
+{
+    (void)state;
+    int rc = SHM_OK;
+    uint64_t n = 0;
+    while (rc == SHM_OK && n < MANY)
+        rc = user_insert(f->actor, n++, 60);
+    assert_int_equal(rc, SHM_EBUSY);
+    turn_until_published();
+    assert_int_equal(user_insert(f->actor, n, 60), SHM_OK);
+    turn_until_published();
+    assert_file_is_table();
+}
+
+/* ---- starts ---- */
+
+static void next_journal_goes_on_where_the_last_one_died(void **state)
+{
+    (void)state;
+    for (uint64_t n = 0; n < 50; n += 10) {
+        users_insert(f->actor, n, n + 10, 3);
+        if (n % 20 == 0)
+            journal_turn(journal, 0);
+        replace_journal();
+    }
+    turn_until_published();
+    assert_file_is_table();
+}
+
+static void file_that_is_far_behind_is_compared(void **state)
+{
+    (void)state;
+    users_insert(f->actor, 0, 100, 10);
+    turn_until_published();
+    end_journal();
+    shm_actor_leave(actor);
+    fixture_close(f);
+    f->config.data_file = NULL;
+    f->config.durable = false;
+    assert_int_equal(fixture_reopen(f), SHM_OK);
+    for (uint64_t n = 0; n < 100; n += 7)
+        delete_user(n);
+    for (uint64_t n = 1; n < 100; n += 7)
+        update_user(n, 70);
+    users_insert(f->actor, 1000, 1000 + MANY, 256);
+    restart_server(true);
+    open_journal_file();
+    assert_true(journal_settle(journal, &fault));
+    assert_non_null(strstr(notes, "compared with the segment"));
+    assert_file_is_table();
+    assert_int_equal(shm_published(f->store), shm_newest(f->store));
+}
+
+static void other_tables_file_is_not_touched(void **state)
+{
+    (void)state;
+    users_insert(f->actor, 0, 10, 10);
+    turn_until_published();
+    end_journal();
+    run_sql(data_file_name, "UPDATE meta SET store = x'00112233445566778899aabbccddeeff'");
+    assert_false(journal_open(&journal, &config, &fault));
+    journal = NULL;
+    assert_non_null(strstr(fault.text, "another table's users"));
+    assert_true(journal_resume(&journal, &config, &fault)); /* in a server that runs */
+    users_insert(f->actor, 10, 11, 1);
+    journal_turn(journal, 0);
+    assert_int_equal(disk_state(), SHM_DISK_FAILED);
+    assert_int_equal(ask_sql(data_file_name, "SELECT count(*) FROM users"), 10);
+}
+
+static void file_ahead_of_the_table_is_refused(void **state)
+{
+    (void)state;
+    end_journal();
+    run_sql(data_file_name, "UPDATE meta SET version = 7");
+    assert_false(journal_open(&journal, &config, &fault));
+    journal = NULL;
+    assert_non_null(strstr(fault.text, "ahead"));
+}
+
+/* ---- without waiting ---- */
+
+static void restart_with(enum journal_durability durability, uint64_t interval_ms)
+{
+    end_journal();
+    shm_actor_leave(actor);
+    config.durability = durability;
+    config.interval_ms = interval_ms;
+    restart_server(false);
+    open_journal_file();
+}
+
+static void with_an_interval_commits_are_seen_at_once_and_synced_later(void **state)
+{
+    (void)state;
+    restart_with(JOURNAL_INTERVAL, 200);
+    uint64_t begin = clock_monotonic_ms();
+    users_insert(f->actor, 0, 10, 1);
+    assert_int_equal(shm_published(f->store), 10);
+    while (disk_version() != 10) {
+        assert_true(clock_monotonic_ms() < begin + 5000);
+        journal_turn(journal, 20);
+    }
+    assert_true(clock_monotonic_ms() >= begin + 200);
+    assert_file_is_table();
+}
+
+static void with_an_interval_a_burst_is_synced_before_writers_have_to_wait(void **state)
+{
+    (void)state;
+    restart_with(JOURNAL_INTERVAL, 3600 * 1000);
+    for (uint64_t n = 0; n < MANY; n += 100) {
+        users_insert(f->actor, n, n + 100, 100); /* fails the test if it takes for ever */
+        journal_turn(journal, 0);
+    }
+    assert_file_is_table();
+}
+
+static void without_syncs_commits_are_written_and_the_end_syncs(void **state)
+{
+    (void)state;
+    restart_with(JOURNAL_NONE, 0);
+    users_insert(f->actor, 0, 5, 1);
+    journal_turn(journal, 0); /* the first commit syncs the log's header */
+    uint64_t before = data_counts()->syncs;
+    users_insert(f->actor, 5, 10, 1);
+    journal_turn(journal, 0);
+    assert_int_equal(disk_version(), 10);
+    assert_int_equal(data_counts()->syncs, before);
+    assert_true(journal_settle(journal, &fault));
+    assert_true(data_counts()->syncs > before);
+    assert_file_is_table();
+}
+
+/* ---- a disk that fails ---- */
+
+static void full_disk_is_tried_again_each_second_as_a_whole(void **state)
+{
+    (void)state;
+    users_insert(f->actor, 0, 10, 1);
+    turn_until_published();
+    disk_fail(DISK_WRITE, 1, true, ENOSPC);
+    users_insert(f->actor, 10, 20, 1);
+    delete_user(3);
+    journal_turn(journal, 0);
+    assert_int_equal(disk_state(), SHM_DISK_FULL);
+    assert_int_equal(shm_published(f->store), 10);
+    journal_turn(journal, 0); /* too early */
+    disk_mend();
+    uint64_t begin = clock_monotonic_ms();
+    turn_until_published();
+    assert_true(clock_monotonic_ms() - begin >= 900);
+    assert_int_equal(disk_state(), SHM_DISK_OK);
+    assert_file_is_table();
+}
+
+static void failed_sync_is_never_retried_on_that_file(void **state)
+{
+    (void)state;
+    users_insert(f->actor, 0, 10, 1);
+    turn_until_published();
+    disk_fail(DISK_SYNC, 1, false, EIO);
+    users_insert(f->actor, 10, 20, 1);
+    journal_turn(journal, 0);
+    assert_int_equal(disk_state(), SHM_DISK_REWRITING);
+    assert_int_equal(shm_published(f->store), 10);
+    journal_turn(journal, 0);
+    assert_int_equal(disk_state(), SHM_DISK_OK);
+    assert_int_equal(shm_published(f->store), 20);
+    assert_int_equal(disk_later_writes(), 0);
+    assert_file_is_table();
+}
+
+static void journal_that_dies_while_it_replaces_the_file_is_continued(void **state)
+{
+    (void)state;
+    disk_fail(DISK_SYNC, 1, false, EIO);
+    users_insert(f->actor, 0, 10, 1);
+    journal_turn(journal, 0);
+    assert_int_equal(disk_state(), SHM_DISK_REWRITING);
+    replace_journal();
+    turn_until_published();
+    assert_int_equal(disk_state(), SHM_DISK_OK);
+    assert_int_equal(disk_later_writes(), 0);
+    assert_file_is_table();
+}
+
+static void disk_that_takes_no_new_file_either_makes_the_server_read_only(void **state)
+{
+    (void)state;
+    users_insert(f->actor, 0, 10, 1);
+    turn_until_published();
+    disk_fail(DISK_SYNC, 1, true, EIO);
+    users_insert(f->actor, 10, 20, 1);
+    journal_turn(journal, 0);
+    journal_turn(journal, 0);
+    assert_int_equal(disk_state(), SHM_DISK_FAILED);
+    assert_int_equal(user_insert(f->actor, 30, 60), SHM_EREADONLY);
+    assert_int_equal(shm_published(f->store), 10);
+    user_check(f->actor, 5);
+    disk_mend();
+    journal_turn(journal, 0);
+    replace_journal();
+    journal_turn(journal, 0);
+    assert_int_equal(disk_state(), SHM_DISK_FAILED); /* until the server starts again */
+    assert_false(journal_settle(journal, &fault));
+    end_journal();
+    shm_actor_leave(actor);
+    restart_server(true);
+    open_journal_file();
+    turn_until_published();
+    assert_int_equal(disk_state(), SHM_DISK_OK);
+    assert_file_is_table();
+}
+
+static void replacement_that_finds_the_disk_full_waits_for_room(void **state)
+{
+    (void)state;
+    disk_fail(DISK_SYNC, 1, false, EIO);
+    users_insert(f->actor, 0, 10, 1);
+    journal_turn(journal, 0);
+    disk_fail(DISK_WRITE, 1, true, ENOSPC);
+    journal_turn(journal, 0);
+    assert_int_equal(disk_state(), SHM_DISK_FULL);
+    replace_journal();
+    journal_turn(journal, 0);
+    assert_int_equal(disk_state(), SHM_DISK_FULL);
+    disk_mend();
+    turn_until_published();
+    assert_int_equal(disk_later_writes(), 0);
+    assert_file_is_table();
+}
+
+static void damaged_page_is_named_and_the_file_replaced(void **state)
+{
+    (void)state;
+    users_insert(f->actor, 0, 2000, 100);
+    turn_until_published();
+    journal_close(journal, true);
+    journal = NULL;
+    FILE *file = fopen(data_file_name, "r+e");
+    assert_non_null(file);
+    /* all pages but the first three, which have the schema and the meta data */
+    for (long at = 3 * 4096; at < 40 * 4096; at += 4096) {
+        fseek(file, at, SEEK_SET);
+        fwrite("\xff\xff\xff\xff\xff\xff\xff\xff", 1, 8, file);
+    }
+    fclose(file);
+    assert_true(journal_resume(&journal, &config, &fault));
+    for (uint64_t n = 0; n < 2000; n += 10)
+        update_user(n, 60);
+    turn_until_published();
+    assert_non_null(strstr(notes, "a new file has all"));
+    assert_file_is_table();
+}
+
+static void removed_file_is_written_again(void **state)
+{
+    (void)state;
+    users_insert(f->actor, 0, 10, 1);
+    turn_until_published();
+    data_folder_clear(NULL);
+    users_insert(f->actor, 10, 20, 1);
+    turn_until_published();
+    assert_file_is_table();
+}
+
+/* A workload in which the n-th call of a kind fails, for each n that there is. */
+static bool run_with_failure(enum disk_call call, unsigned nth, int error)
+{
+    uint64_t first = shm_last_seq(f->store);
+    disk_fail(call, nth, false, error);
+    for (unsigned i = 0; i < 6; i++) {
+        users_insert(f->actor, first + 10 * i, first + 10 * i + 10, 5);
+        update_user(first + 10 * i, 60 + i);
+        journal_turn(journal, 0);
+        assert_published_is_on_disk();
+        if (i == 3)
+            replace_journal();
+    }
+    bool failed = disk_failed();
+    disk_mend();
+    replace_journal(); /* which does not wait for the retry */
+    turn_until_published();
+    assert_int_equal(disk_state(), SHM_DISK_OK);
+    assert_int_equal(disk_later_writes(), 0);
+    assert_file_is_table();
+    disk_forgive();
+    return failed;
+}
+
+static void failure_of_each_call_loses_nothing(void **state)
+{
+    static const enum disk_call calls[] = {DISK_WRITE,  DISK_SYNC,   DISK_TRUNCATE,   DISK_DELETE,
+                                           DISK_RENAME, DISK_UNLINK, DISK_SYNC_FOLDER};
+    (void)state;
+    for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++) {
+        unsigned n = 1;
+        while (run_with_failure(calls[i], n, EIO) && n < 300)
+            n++;
+        assert_true(n < 300);
+        n = 1;
+        while (run_with_failure(calls[i], n, ENOSPC) && n < 300)
+            n += 3;
+    }
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, begin_test, end_test)
+    static const struct CMUnitTest tests[] = {
+        TEST(commits_are_published_when_they_are_in_the_file),
+        TEST(all_that_has_come_is_one_transaction),
+        TEST(user_that_changes_several_times_is_as_it_was_at_last),
+        TEST(idle_turn_waits_for_a_commit_no_longer_than_told),
+        TEST(writers_wait_when_the_journal_is_far_behind),
+        TEST(next_journal_goes_on_where_the_last_one_died),
+        TEST(file_that_is_far_behind_is_compared),
+        TEST(other_tables_file_is_not_touched),
+        TEST(file_ahead_of_the_table_is_refused),
+        TEST(with_an_interval_commits_are_seen_at_once_and_synced_later),
+        TEST(with_an_interval_a_burst_is_synced_before_writers_have_to_wait),
+        TEST(without_syncs_commits_are_written_and_the_end_syncs),
+        TEST(full_disk_is_tried_again_each_second_as_a_whole),
+        TEST(failed_sync_is_never_retried_on_that_file),
+        TEST(journal_that_dies_while_it_replaces_the_file_is_continued),
+        TEST(disk_that_takes_no_new_file_either_makes_the_server_read_only),
+        TEST(replacement_that_finds_the_disk_full_waits_for_room),
+        TEST(damaged_page_is_named_and_the_file_replaced),
+        TEST(removed_file_is_written_again),
+        TEST(failure_of_each_call_loses_nothing),
+    };
+    disk_install();
+    return cmocka_run_group_tests(tests, data_folder_make, data_folder_remove);
+}
