@@ -59,6 +59,8 @@ static void users_come_back_as_they_were_put(void **state)
     assert_model(&model, data_file_name);
     file = open_file();
     assert_int_equal(data_file_count(file), 302);
+    assert_result(DATA_OK, model_commit(&model, file, 398, 402, 0, &fault)); /* two of them new */
+    assert_int_equal(data_file_count(file), 305);
     data_file_close(file, false);
     assert_model(&model, data_file_name);
 }
@@ -145,6 +147,44 @@ static void backup_is_a_file_of_its_own(void **state)
     assert_non_null(strstr(fault.text, "File exists"));
     assert_model(&model, copy);
     data_file_close(file, true);
+}
+
+static struct data_file *busy_file;
+static unsigned steps;
+static void commit_meanwhile(void *data, uint64_t done, uint64_t total)
+{
+    struct fault fault;
+    (void)data;
+    assert_true(done <= total && total > 1024);
+    steps++;
+    assert_true(steps < 100); /* or it begins again and again */
+    assert_result(DATA_OK, data_file_begin(busy_file, &fault));
+    struct data_row row = model_row(steps, 1 + steps);
+    assert_result(DATA_OK, data_file_put(busy_file, &row, &fault));
+    assert_result(DATA_OK, data_file_commit(busy_file, 1 + steps, 60000, &fault));
+}
+
+static void backup_ends_while_commits_go_on(void **state)
+{
+    struct fault fault;
+    struct data_meta meta;
+    (void)state;
+    busy_file = create_file(&model);
+    assert_result(DATA_OK, data_file_begin(busy_file, &fault));
+    for (uint64_t seq = 1; seq <= 60000; seq++) {
+        struct data_row row = model_row(seq, 1);
+        assert_result(DATA_OK, data_file_put(busy_file, &row, &fault));
+    }
+    assert_result(DATA_OK, data_file_commit(busy_file, 1, 60000, &fault));
+    const char *copy = data_name("copy.db");
+    assert_result(DATA_OK,
+                  data_backup(data_file_name, copy, commit_meanwhile, NULL, &meta, &fault));
+    assert_true(steps >= 2);
+    assert_int_equal(meta.version, 1);
+    assert_int_equal(meta.count, 60000);
+    data_file_close(busy_file, true);
+    assert_int_equal(ask_sql(data_file_name, "SELECT version FROM meta"), 1 + steps);
+    assert_int_equal(ask_sql(copy, "SELECT max(version) FROM users"), 1);
 }
 
 static off_t log_size(void)
@@ -239,6 +279,7 @@ int main(void)
         cmocka_unit_test_setup(rewrite_replaces_the_file, data_folder_clear),
         cmocka_unit_test_setup(abandoned_rewrite_leaves_the_file, data_folder_clear),
         cmocka_unit_test_setup(backup_is_a_file_of_its_own, data_folder_clear),
+        cmocka_unit_test_setup(backup_ends_while_commits_go_on, data_folder_clear),
         cmocka_unit_test_setup(log_does_not_grow_without_bound, data_folder_clear),
         cmocka_unit_test_setup(limit_of_the_size_is_a_full_disk, data_folder_clear),
         cmocka_unit_test_setup(large_transaction_is_one, data_folder_clear),
