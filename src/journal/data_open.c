@@ -57,14 +57,20 @@ static enum data_result use_log(struct data_file *file, struct fault *fault)
     return result;
 }
 
-/* Everything in the log comes into the file and onto the disk. A reader of the newest state may
- * keep the log from being emptied, which does not matter. */
-static enum data_result empty_log(struct data_file *file, struct fault *fault)
+/* Everything in the log comes into the file and onto the disk. For that, readers of old states are
+ * waited for; those of the newest one only keep the log from being cut, which does not matter. */
+static enum data_result empty_log(struct data_file *file, int wait_ms, struct fault *fault)
 {
     int pages = -1, moved = -1;
-    int rc =
-        sqlite3_wal_checkpoint_v2(file->db, "main", SQLITE_CHECKPOINT_TRUNCATE, &pages, &moved);
-    if (rc == SQLITE_BUSY && pages >= 0 && pages == moved)
+    sqlite3_busy_timeout(file->db, wait_ms);
+    int rc = sqlite3_wal_checkpoint_v2(file->db, "main", SQLITE_CHECKPOINT_FULL, &pages, &moved);
+    bool all_moved = rc == SQLITE_OK || (rc == SQLITE_BUSY && pages >= 0 && pages == moved);
+    if (all_moved) {
+        sqlite3_busy_timeout(file->db, 0);
+        rc = sqlite3_wal_checkpoint_v2(file->db, "main", SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+    }
+    sqlite3_busy_timeout(file->db, DATA_BUSY_TIMEOUT_MS);
+    if (rc == SQLITE_OK || (all_moved && rc == SQLITE_BUSY))
         return DATA_OK;
     if (rc == SQLITE_BUSY) {
         fault_set(fault,
@@ -73,9 +79,7 @@ static enum data_result empty_log(struct data_file *file, struct fault *fault)
                   file->path);
         return DATA_BUSY;
     }
-    if (rc != SQLITE_OK)
-        return data_sqlite_fault(file->db, file->path, rc, "move its log into it", fault);
-    return DATA_OK;
+    return data_sqlite_fault(file->db, file->path, rc, "move its log into it", fault);
 }
 
 static enum data_result prepare_all(struct data_file *file, struct fault *fault)
@@ -99,7 +103,7 @@ static enum data_result begin_use(struct data_file *file, struct data_meta *meta
     if (result == DATA_OK)
         result = use_log(file, fault);
     if (result == DATA_OK)
-        result = empty_log(file, fault);
+        result = empty_log(file, DATA_BUSY_TIMEOUT_MS, fault);
     if (result == DATA_OK)
         result = data_check_meta(file->db, file->path, meta, fault);
     if (result == DATA_OK)
@@ -180,12 +184,10 @@ void data_file_close(struct data_file *file, bool checkpoint)
     if (file == NULL)
         return;
     data_file_rollback(file);
-    if (file->db != NULL)
-        sqlite3_busy_timeout(file->db, 0);
     for (int i = 0; i < DATA_STATEMENTS; i++)
         sqlite3_finalize(file->statements[i]);
     /* As the last connection SQLite also removes the log; until then the log is what counts. */
-    if (checkpoint && !file->failed && empty_log(file, &ignored) == DATA_OK)
+    if (checkpoint && !file->failed && empty_log(file, 0, &ignored) == DATA_OK)
         sqlite3_db_config(file->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, NULL);
     sqlite3_close(file->db);
     free(file);
