@@ -10,7 +10,10 @@
 #include "base/fault.h"
 #include "journal/data_file.h"
 
-enum { DATA_APPLICATION_ID = 0x726f7374 }; /* "rost" */
+enum {
+    DATA_APPLICATION_ID = 0x726f7374, /* "rost" */
+    DATA_BUSY_TIMEOUT_MS = 3000,      /* how long a lock of another process is waited for */
+};
 
 enum data_access {
     DATA_ACCESS_READ,

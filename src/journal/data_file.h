@@ -73,8 +73,9 @@ struct data_file;
  * the format and the meta data, and moves the write-ahead log into the file. The caller holds the
  * writer's lock.
  *
- * The checkpoint comes before the meta data are trusted: an earlier process may have died between
- * writing a commit and the end of its sync.
+ * The log comes before the meta data are trusted: an earlier process may have died between writing
+ * a commit and the end of its sync, or after a sync that failed. Where a reader of an old state or
+ * a full disk keeps it from being moved, it is written again in its place and synced.
  * @param meta receives the file's
  * @return DATA_NONE if there is no such file
  */

@@ -252,6 +252,38 @@ static void limit_of_the_size_is_a_full_disk(void **state)
     assert_model(&model, data_file_name);
 }
 
+/* The database cannot grow, so the log stays where it is. */
+static void file_opens_on_a_full_disk(void **state)
+{
+    struct fault fault;
+    struct rlimit old, low;
+    struct stat st;
+    struct data_meta meta;
+    (void)state;
+    struct data_file *file = create_file(&model);
+    assert_result(DATA_OK, model_commit(&model, file, 1, 2000, 0, &fault));
+    data_file_close(file, true);
+    file = open_file();
+    assert_result(DATA_OK, model_commit(&model, file, 2001, 2200, 0, &fault));
+    data_file_close(file, false);
+    assert_int_equal(stat(data_file_name, &st), 0);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
+    low = old;
+    low.rlim_cur = (rlim_t)st.st_size;
+    assert_true(log_size() < st.st_size);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &low), 0);
+    assert_result(DATA_OK, data_file_open(&file, data_file_name, DATA_SYNC_FULL, &meta, &fault));
+    assert_int_equal(meta.version, 2);
+    assert_model(&model, data_file_name);
+    data_file_close(file, true);
+    assert_true(log_size() > 0); /* it could not be moved */
+    assert_model(&model, data_file_name);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
+    data_file_close(open_file(), true);
+    assert_int_equal(log_size(), -1);
+    assert_model(&model, data_file_name);
+}
+
 /* More changes in one transaction than SQLite keeps in memory. */
 static void large_transaction_is_one(void **state)
 {
@@ -282,6 +314,7 @@ int main(void)
         cmocka_unit_test_setup(backup_ends_while_commits_go_on, data_folder_clear),
         cmocka_unit_test_setup(log_does_not_grow_without_bound, data_folder_clear),
         cmocka_unit_test_setup(limit_of_the_size_is_a_full_disk, data_folder_clear),
+        cmocka_unit_test_setup(file_opens_on_a_full_disk, data_folder_clear),
         cmocka_unit_test_setup(large_transaction_is_one, data_folder_clear),
     };
     signal(SIGXFSZ, SIG_IGN); /* as process_prepare() does */
