@@ -16,6 +16,7 @@ enum { SMALL_HELD = 64 << 10 };
 
 char storm_name[64];
 static struct shm_config config;
+static enum storm_mode mode, former; /* of the next owner, of the last one that stayed */
 
 /* ---- the segment ---- */
 
@@ -31,6 +32,32 @@ static int open_store(struct shm_store **store, struct shm_fault *fault)
             break;
     }
     return rc;
+}
+
+/* What the former owner published stays visible. If it had no journal that published, or the next
+ * one has none, all commits are visible at once. */
+static void note_mode(void)
+{
+    uint64_t published = shm_control()->published;
+    if (mode != STORM_DURABLE || former != STORM_DURABLE) {
+        if (published != storm_newest())
+            storm_fail("a new owner shows version %llu of %llu", (unsigned long long)published,
+                       (unsigned long long)storm_newest());
+        if (published > atomic_load(&storm->disk))
+            atomic_store(&storm->disk, published);
+    }
+    atomic_store(&storm->strict, mode == STORM_DURABLE);
+    (void)storm_version(); /* checks it */
+    former = mode;
+}
+
+void storm_set_mode(enum storm_mode next)
+{
+    mode = next;
+    config.data_file = mode == STORM_MEMORY ? NULL : "/nowhere/storm.db";
+    config.durable = mode == STORM_DURABLE;
+    if (mode != STORM_DURABLE)
+        atomic_store(&storm->strict, 0);
 }
 
 static void reopen(int expected)
@@ -49,6 +76,7 @@ static void reopen(int expected)
                    rc == SHM_OK ? "works" : fault.text, shm_strerror(expected));
     if (rc != SHM_OK)
         return;
+    note_mode();
     storm_check_acknowledged();
     storm_model.max_users = config.max_users;
     storm_model.unique = config.unique;
@@ -71,6 +99,7 @@ static void create_accounts(void)
     }
     storm_op.head.count = 0;
     shm_test_hook = NULL;
+    storm_journal_catch_up(actor);
     shm_actor_leave(actor);
 }
 
@@ -82,6 +111,9 @@ static void configure(uint64_t max_users, unsigned unique, uint64_t snapshot_max
                                  .unique = unique,
                                  .key_of = storm_key_of,
                                  .snapshot_max_bytes = snapshot_max_bytes};
+    storm_set_mode(mode);
+    former = STORM_MEMORY;
+    atomic_store(&storm->disk, 0);
     storm->revokes = snapshot_max_bytes != 0;
     memset(storm->ledger.commit, 0, sizeof(storm->ledger.commit));
     model_init(&storm_model, max_users, unique);
@@ -115,6 +147,7 @@ void storm_new_segment(void)
     }
     uint64_t max_users = storm_random(2) == 0 ? 1000 : MODEL_IDS - storm_random(200);
     storm->large = storm_random(3) == 0;
+    mode = (enum storm_mode)storm_random(STORM_MODES);
     storm_open(max_users, (unsigned)storm_random(4), storm_random(3) == 0 ? SMALL_HELD : 0);
 }
 
@@ -149,11 +182,33 @@ static bool keys_collide(void)
     return false;
 }
 
+static void catch_up(void)
+{
+    struct shm_actor *actor = storm_join(SHM_ACTOR_JOURNAL, 0);
+    storm_journal_catch_up(actor);
+    shm_actor_leave(actor);
+}
+
+/* As a server does before it is ready: the disk may be far behind a segment that had no journal. */
+static void catch_up_before_serving(void)
+{
+    int status;
+    pid_t pid = storm_fork();
+    if (pid == 0) {
+        catch_up();
+        _exit(0);
+    }
+    if (waitpid(pid, &status, 0) != pid || status != 0)
+        storm_fail("catching up ended with wait status %#x", (unsigned)status);
+}
+
 void storm_attach_again(bool known)
 {
     storm_wait_for_tool();
     shm_store_close(storm_store);
     storm_store = NULL;
+    if (storm_random(3) == 0)
+        storm_set_mode((enum storm_mode)storm_random(STORM_MODES));
     for (uint64_t n = storm_random(3); n > 0; n--) {
         want_another_table(known);
         if (known && keys_collide())
@@ -167,6 +222,7 @@ void storm_attach_again(bool known)
         config.unique = 0;
     }
     reopen(SHM_OK);
+    catch_up_before_serving();
 }
 
 /* Creation goes through the same calls as attaching. */
