@@ -184,6 +184,8 @@ extern char storm_name[64]; /* name of the segment */
 void storm_set_mode(enum storm_mode mode);
 /** Creates a new segment with the accounts in it. */
 void storm_open(uint64_t max_users, unsigned unique, uint64_t snapshot_max_bytes);
+/** Opens the segment again, as the next owner. */
+void storm_reopen(void);
 /** Creates a new segment of random size, keys and cap, and removes the previous one. */
 void storm_new_segment(void);
 /**
@@ -208,6 +210,7 @@ pid_t storm_tool_pid(void);
 void storm_wait_for_tool(void);
 void storm_storm(void);
 void owner_killed_while_it_creates_leaves_nothing_or_all(void);
+void owner_killed_while_it_loads_leaves_nothing_or_all(void);
 
 struct storm_scene {
     const char *name;

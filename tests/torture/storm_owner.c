@@ -9,6 +9,7 @@
 
 #include "shm/core/mapping.h"
 #include "shm/core/test_points.h"
+#include "shm/disk.h"
 #include "shm/error.h"
 #include "shm/segment/segment_file.h"
 
@@ -119,6 +120,11 @@ static void configure(uint64_t max_users, unsigned unique, uint64_t snapshot_max
     model_init(&storm_model, max_users, unique);
 }
 
+void storm_reopen(void)
+{
+    reopen(SHM_OK);
+}
+
 void storm_open(uint64_t max_users, unsigned unique, uint64_t snapshot_max_bytes)
 {
     configure(max_users, unique, snapshot_max_bytes);
@@ -225,12 +231,11 @@ void storm_attach_again(bool known)
     catch_up_before_serving();
 }
 
-/* Creation goes through the same calls as attaching. */
-void owner_killed_while_it_creates_leaves_nothing_or_all(void)
+/* Kills owners while they create a segment, which must then be whole or not there. */
+static void create_and_die(uint64_t version, uint64_t users)
 {
     enum { TIMES = 100 };
     unsigned made = 0;
-    configure(1000, 3, 0);
     for (int i = 0; i < TIMES; i++) {
         struct shm_fault fault;
         char path[300];
@@ -240,9 +245,12 @@ void owner_killed_while_it_creates_leaves_nothing_or_all(void)
         if (access(path, F_OK) != 0)
             continue;
         made++;
+        atomic_store(&storm->disk, version);
         reopen(SHM_OK); /* checks the whole segment */
-        if (storm_version() != 0 || shm_control()->users != 0)
-            storm_fail("a new segment is not empty");
+        if (storm_version() != version || shm_control()->users != users)
+            storm_fail("a new segment has %llu users at version %llu",
+                       (unsigned long long)shm_control()->users,
+                       (unsigned long long)storm_version());
         storm_verify_live();
         shm_store_close(storm_store);
         if (shm_store_unlink(storm_name, &fault) != SHM_OK)
@@ -250,4 +258,46 @@ void owner_killed_while_it_creates_leaves_nothing_or_all(void)
     }
     if (made == 0 || made == TIMES)
         storm_fail("of %d owners %u were killed too late or too early", (int)TIMES, made);
+}
+
+void owner_killed_while_it_creates_leaves_nothing_or_all(void)
+{
+    configure(1000, 3, 0);
+    create_and_die(0, 0);
+}
+
+enum { LOADED = 900, LOADED_VERSION = 5000 };
+
+/* A body has no keys: storm_key_of() looks at its length. */
+static int load(void *data, struct shm_store *store, struct shm_fault *fault)
+{
+    static const uint8_t body[] = "loaded";
+    struct shm_loaded_user users[SHM_BATCH_MAX];
+    struct shm_actor *actor;
+    (void)data;
+    int rc = shm_actor_join(&actor, store, SHM_ACTOR_MASTER, 0, fault);
+    for (uint64_t n = 0; n < LOADED && rc == SHM_OK;) {
+        size_t count = 0;
+        for (; count < SHM_BATCH_MAX && n < LOADED; count++, n++) {
+            const uint64_t id[2] = {(n + 1) * UINT64_C(0x9e3779b97f4a7c15), n};
+            users[count] = (struct shm_loaded_user){
+                .user = {.body = body, .body_len = sizeof(body)}, .seq = n + 1, .version = n + 1};
+            memcpy(users[count].user.id, id, sizeof(id));
+        }
+        rc = shm_load_users(actor, users, count, NULL);
+    }
+    if (rc == SHM_OK)
+        rc = shm_load_end(actor, LOADED_VERSION, LOADED_VERSION);
+    if (rc != SHM_OK)
+        storm_fail("loading returns \"%s\"", shm_strerror(rc));
+    shm_actor_leave(actor);
+    return rc;
+}
+
+void owner_killed_while_it_loads_leaves_nothing_or_all(void)
+{
+    storm_set_mode(STORM_DURABLE);
+    configure(1000, 3, 0);
+    config.fill = load;
+    create_and_die(LOADED_VERSION, LOADED);
 }
