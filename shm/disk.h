@@ -46,6 +46,7 @@ struct shm_disk_info {
     uint64_t since_ms;            /* CLOCK_MONOTONIC: when the state changed */
     uint64_t version;             /* the last commit that the file has */
     uint64_t behind;              /* changes of users that the file does not have yet */
+    uint64_t behind_max;          /* a write that would make it more finds SHM_EBUSY */
     bool durable;                 /* readers see a commit when it is on disk */
     char path[SHM_DATA_FILE_MAX]; /* "": none */
 };

@@ -211,7 +211,8 @@ int shm_store_set_aside(const char *name, char moved_to[256], struct shm_fault *
 /** Facts about the segment. Each number is read separately and without a lock, so the numbers need
  * not belong to one moment. */
 struct shm_info {
-    uint64_t users; /* visible in the current version */
+    uint64_t users;        /* that readers see */
+    uint64_t users_newest; /* of the newest commit, by which max_users counts */
     uint64_t max_users;
     uint64_t version;      /* commits so far */
     uint64_t published;    /* the commit that readers see, <= version */

@@ -126,6 +126,7 @@ void shm_disk_info(const struct shm_store *store, struct shm_disk_info *info)
     info->since_ms = __atomic_load_n(&disk->since, __ATOMIC_RELAXED);
     info->version = __atomic_load_n(&disk->version, __ATOMIC_RELAXED);
     info->behind = __atomic_load_n(&control->feed_head, __ATOMIC_RELAXED) - feed;
+    info->behind_max = SHM_BACKLOG_MAX;
     info->durable = control->durable != 0;
     if (info->state == SHM_DISK_NONE)
         info->behind = 0;

@@ -21,6 +21,7 @@ void shm_store_info(struct shm_store *store, struct shm_info *info)
     bool durable = __atomic_load_n(&control->durable, __ATOMIC_RELAXED) != 0;
     info->users =
         __atomic_load_n(durable ? &control->disk.users : &control->users, __ATOMIC_RELAXED);
+    info->users_newest = __atomic_load_n(&control->users, __ATOMIC_RELAXED);
     info->max_users = __atomic_load_n(&control->max_users, __ATOMIC_RELAXED);
     info->published = __atomic_load_n(&control->published, __ATOMIC_ACQUIRE);
     info->version = __atomic_load_n(&control->version, __ATOMIC_ACQUIRE);

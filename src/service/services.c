@@ -69,3 +69,10 @@ void services_drain(struct services *services)
         if (list[i]->drain != NULL)
             list[i]->drain(services->data[i]);
 }
+
+void services_settle(struct services *services)
+{
+    for (size_t i = 0; i < NUM_SERVICES; i++)
+        if (list[i]->settle != NULL)
+            list[i]->settle(services->data[i]);
+}

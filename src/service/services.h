@@ -22,5 +22,8 @@ struct services *services_create(struct grpc_server *server, const struct servic
 void services_destroy(struct services *services);
 /** Ends the calls that only the client can end, which would otherwise delay a drain. */
 void services_drain(struct services *services);
+/** Answers the calls that wait for commits that are on disk by now. To be called when the journal
+ * has woken the worker, and after each turn of the loop, before it sleeps. */
+void services_settle(struct services *services);
 
 #endif

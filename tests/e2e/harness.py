@@ -24,6 +24,7 @@ SHM_INSPECT = os.environ["SHM_INSPECT"]
 WRITER = os.environ["WRITER"]
 OUT = pathlib.Path(os.environ["E2E_OUT"])
 PROTO = os.environ["E2E_PROTO"]
+JOURNAL = "rosterd-journal"  # the name of the process that writes the data file
 START_SECONDS = 30  # long enough for an instrumented build on a busy machine
 _number = itertools.count(1)
 
@@ -69,6 +70,12 @@ def children(pid):
         with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
             return [int(word) for word in file.read().split()]
     return []
+
+
+def command_name(pid):
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        return pathlib.Path(f"/proc/{pid}/comm").read_text(encoding="ascii").strip()
+    return ""
 
 
 def gone(pid):
@@ -121,7 +128,10 @@ class Rosterd:
             command += ["--listen", address]
         if self.workers:
             command += ["--workers", str(self.workers)]
-        return command + ["--segment", self.segment] + self.options
+        command += ["--segment", self.segment]
+        if not any(option.startswith("--data-file") for option in self.options):
+            command += ["--data-file", "none"]
+        return command + self.options
 
     def spawn(self, stdout=None):
         """Starts the server without waiting until it serves. Its standard output goes to its log,
@@ -148,17 +158,18 @@ class Rosterd:
 
     def stop(self, how=signal.SIGTERM, seconds=20):
         """Stops the server and checks that it leaves nothing behind. Returns its exit status."""
-        workers = self.worker_pids()
+        processes = children(self.process.pid)
         self.process.send_signal(how)
         status = self.process.wait(seconds)
-        for pid in workers:
-            wait_for(lambda p=pid: gone(p), 5, f"worker {pid} gone")
+        for pid in processes:
+            wait_for(lambda p=pid: gone(p), 5, f"process {pid} gone")
         self.check_sanitizer()
         return status
 
     def kill_all(self):
-        """Kills the master and the workers with SIGKILL, so that none of them can tidy up."""
-        pids = [self.process.pid, *self.worker_pids()]
+        """Kills the master, the workers and the journal with SIGKILL, so that none of them can tidy
+        up."""
+        pids = [self.process.pid, *children(self.process.pid)]
         for pid in pids:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGSTOP)  # so that the master replaces no worker meanwhile
@@ -167,7 +178,7 @@ class Rosterd:
                 os.kill(pid, signal.SIGKILL)
         self.process.wait(10)
         for pid in pids[1:]:
-            wait_for(lambda p=pid: gone(p), 5, f"worker {pid} gone")
+            wait_for(lambda p=pid: gone(p), 5, f"process {pid} gone")
 
     def clean(self):
         for channel in self.channels:
@@ -217,7 +228,12 @@ class Rosterd:
                         f"{pattern!r} in the log:\n{self.log()}")
 
     def worker_pids(self):
-        return children(self.process.pid)
+        return [pid for pid in children(self.process.pid) if command_name(pid) != JOURNAL]
+
+    def journal_pid(self):
+        """Waits for the process that writes the data file."""
+        return wait_for(lambda: next((pid for pid in children(self.process.pid)
+                                      if command_name(pid) == JOURNAL), None), 10, "the journal")
 
     def shm_files(self):
         name = self.segment[1:]

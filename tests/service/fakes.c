@@ -35,7 +35,7 @@ struct grpc_server *fake_server_create(void)
     static const struct service_config config = {.note = note, .snapshot_max_age = 600000};
     struct grpc_server *server = calloc(1, sizeof(*server));
     assert_non_null(server);
-    fake_store = (struct fake_store){.room = UINT64_MAX};
+    fake_store = (struct fake_store){.room = UINT64_MAX, .disk = {.behind_max = 8192}};
     fake_now = 1000;
     fake_note[0] = '\0';
     server->timers = timers_create(fake_now);
@@ -48,6 +48,7 @@ struct grpc_server *fake_server_create(void)
 void fake_server_destroy(struct grpc_server *server)
 {
     assert_int_equal(fake_store.snapshots, 0);
+    assert_int_equal(fake_store.waits, 0);
     assert_int_equal(timers_wait(server->timers, fake_now), -1); /* none is armed */
     user_service.destroy(server->users);
     timers_destroy(server->timers);
@@ -58,6 +59,11 @@ void fake_pass(struct grpc_server *server, unsigned ms)
 {
     for (unsigned i = 0; i < ms; i++)
         timers_run(server->timers, ++fake_now);
+}
+
+void fake_settle(struct grpc_server *server)
+{
+    user_service.settle(server->users);
 }
 
 struct grpc_call *fake_call_open(struct grpc_server *server, const char *method)
@@ -71,6 +77,7 @@ struct grpc_call *fake_call_open(struct grpc_server *server, const char *method)
     call->server = server;
     call->connection = fake_connection;
     call->writable = UINT32_MAX;
+    call->deadline = UINT64_MAX;
     call->state = calloc(1, call->method->state_size + 1);
     grpc_arena_init(&call->arena, NULL, 0);
     if (call->method->on_open != NULL)
@@ -125,6 +132,11 @@ void *grpc_call_service_data(struct grpc_call *call)
 struct grpc_server *grpc_call_server(struct grpc_call *call)
 {
     return call->server;
+}
+
+uint64_t grpc_call_deadline(const struct grpc_call *call)
+{
+    return call->deadline;
 }
 
 const void *grpc_call_connection(const struct grpc_call *call)
@@ -255,15 +267,17 @@ void shm_store_info(struct shm_store *store, struct shm_info *info)
 static struct {
     uint32_t len;
     uint8_t bytes[SHM_KEY_MAX];
+    uint64_t version; /* of the commit */
 } names[4096];
 static unsigned num_names;
 
-static bool has_name(const uint8_t *name, uint32_t len, unsigned num)
+/* @return the version of the commit that took it, or 0 */
+static uint64_t name_version(const uint8_t *name, uint32_t len, unsigned num)
 {
     for (unsigned i = 0; i < num; i++)
         if (names[i].len == len && memcmp(names[i].bytes, name, len) == 0)
-            return true;
-    return false;
+            return names[i].version;
+    return 0;
 }
 
 static int take_names(const struct shm_new_user *users, size_t count, struct shm_conflict *conflict)
@@ -275,8 +289,11 @@ static int take_names(const struct shm_new_user *users, size_t count, struct shm
         assert_in_range(at, 0, sizeof(names) / sizeof(names[0]) - 1);
         names[at].len =
             user_key_of(USER_KEY_USERNAME, users[i].body, users[i].body_len, names[at].bytes);
-        if (has_name(names[at].bytes, names[at].len, at)) {
-            *conflict = (struct shm_conflict){.which = i, .key = USER_KEY_USERNAME};
+        names[at].version = fake_store.version + 1;
+        uint64_t taken = name_version(names[at].bytes, names[at].len, at);
+        if (taken != 0) {
+            *conflict =
+                (struct shm_conflict){.which = i, .key = USER_KEY_USERNAME, .version = taken};
             return SHM_EKEY;
         }
     }
@@ -289,6 +306,10 @@ int shm_users_insert(struct shm_actor *actor, const struct shm_new_user *users, 
 {
     (void)actor;
     fake_store.inserts++;
+    if (fake_store.disk.state == SHM_DISK_FAILED)
+        return SHM_EREADONLY;
+    if (fake_store.disk.behind + count > fake_store.disk.behind_max)
+        return SHM_EBUSY;
     assert_in_range(count, 1, SHM_BATCH_MAX);
     for (size_t i = 0; i < count; i++)
         assert_in_range(users[i].body_len, 1, SHM_BODY_MAX);
@@ -309,10 +330,45 @@ int shm_users_insert(struct shm_actor *actor, const struct shm_new_user *users, 
         return SHM_EFULL;
     if (fake_store.unique && take_names(users, count, conflict) != SHM_OK)
         return SHM_EKEY;
+    fake_store.version++;
+    if (!fake_store.durable)
+        fake_store.published = fake_store.version;
+    if (conflict != NULL)
+        conflict->version = fake_store.version;
     fake_store.room -= count;
     fake_store.users += count;
     fake_store.largest = count > fake_store.largest ? (unsigned)count : fake_store.largest;
     return SHM_OK;
+}
+
+uint64_t shm_published(const struct shm_store *store)
+{
+    (void)store;
+    return fake_store.published;
+}
+
+bool shm_wait_begin(struct shm_actor *actor, uint64_t version)
+{
+    (void)actor;
+    if (fake_store.overtakes)
+        fake_store.published = fake_store.version;
+    fake_store.overtakes = false;
+    if (version <= fake_store.published)
+        return false;
+    fake_store.waits = version;
+    return true;
+}
+
+void shm_wait_end(struct shm_actor *actor)
+{
+    (void)actor;
+    fake_store.waits = 0;
+}
+
+void shm_disk_info(const struct shm_store *store, struct shm_disk_info *info)
+{
+    (void)store;
+    *info = fake_store.disk;
 }
 
 int shm_user_find(struct shm_actor *actor, const uint8_t id[SHM_ID_SIZE], struct shm_user *user)

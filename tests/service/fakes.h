@@ -8,6 +8,7 @@
 
 #include "grpc/grpc.h"
 #include "service/users/user_service.h"
+#include "shm/disk.h"
 #include "shm/store.h"
 
 struct grpc_call {
@@ -23,8 +24,9 @@ struct grpc_call {
     unsigned finishes;
     enum grpc_status status; /* of the first finish */
     char message[1200];
-    char field[64]; /* of its field violation */
-    char token[64]; /* next-page-token */
+    char field[64];    /* of its field violation */
+    char token[64];    /* next-page-token */
+    uint64_t deadline; /* ms; UINT64_MAX: none */
     bool paused, wants_write;
     size_t work;       /* ns, taken from the connection's turn */
     unsigned writable; /* messages that there is room for */
@@ -48,6 +50,12 @@ struct fake_store {
     bool revoked;        /* all snapshots are revoked */
     uint64_t dead_after; /* behind this user a listing has deleted users to pass ... */
     unsigned dead_steps; /* ... in so many steps */
+    uint64_t version;    /* commits */
+    bool durable;        /* a commit is published by the test alone */
+    uint64_t published;
+    uint64_t waits; /* the version that shm_wait_begin() noted; 0: none */
+    bool overtakes; /* the next shm_wait_begin() finds all commits published meanwhile */
+    struct shm_disk_info disk;
 };
 extern struct fake_store fake_store;
 extern uint64_t fake_now;
@@ -58,6 +66,8 @@ struct grpc_server *fake_server_create(void);
 void fake_server_destroy(struct grpc_server *server);
 /** Lets time pass, one millisecond at a time; timers fire. */
 void fake_pass(struct grpc_server *server, unsigned ms);
+/** The end of a turn of the worker's loop, or a wake-up by the journal. */
+void fake_settle(struct grpc_server *server);
 struct grpc_call *fake_call_open(struct grpc_server *server, const char *method);
 /** Ends the call as the runtime does: calls on_end and frees the call. */
 void fake_call_end(struct grpc_call *call, enum grpc_status status);

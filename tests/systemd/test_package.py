@@ -5,15 +5,21 @@ import glob
 import os
 import pathlib
 import pwd
+import re
+import shutil
+
+import pytest
 
 import user_service_pb2 as pb
-from test_service import client, create, journal, main_pid, names, run, show, systemctl, wait_for
+from test_service import STATE, client, create, journal, main_pid, names, run, show, systemctl, wait_for
 
 PACKAGE, = glob.glob("/media/rosterd_*.deb")
 INSTALLED = ["/usr/sbin/rosterd", "/usr/bin/shm-inspect", "/lib/systemd/system/rosterd.service",
              "/lib/systemd/system/rosterd.socket", "/usr/lib/sysusers.d/rosterd.conf",
              "/usr/lib/tmpfiles.d/rosterd.conf", "/usr/share/rosterd/user_service.proto",
-             "/usr/share/bash-completion/completions/rosterd"]
+             "/usr/share/bash-completion/completions/rosterd",
+             "/lib/systemd/system/rosterd-backup.service", "/lib/systemd/system/rosterd-backup.timer",
+             "/usr/libexec/rosterd/rosterd-backup"]
 # minimal installations leave documents out, so they are looked for in the package itself
 DOCUMENTS = ["man8/rosterd.8.gz", "man5/rosterd.conf.5.gz", "man1/shm-inspect.1.gz",
              "doc/rosterd/operations.md", "doc/rosterd/copyright", "doc/rosterd/alerts.yml"]
@@ -28,14 +34,35 @@ def dpkg(*arguments, status=0):
     return run("env", "DEBIAN_FRONTEND=noninteractive", "dpkg", *arguments, status=status)
 
 
-def newer(directory):
-    """The same package with a later version number."""
-    tree = directory / "tree"
+def replace(path, old, new):
+    text = path.read_text()
+    assert re.search(old, text, re.M), (path, old)
+    path.write_text(re.sub(old, new, text, flags=re.M))
+
+
+def repacked(directory, version, change=lambda tree: None):
+    """The same package with another version number, and with what change() did to its files."""
+    tree, package = directory / version, directory / f"{version}.deb"
     run("dpkg-deb", "-R", PACKAGE, str(tree))
-    control = tree / "DEBIAN/control"
-    control.write_text(control.read_text().replace("Version: 0.1.0", "Version: 0.1.1"))
-    run("dpkg-deb", "--root-owner-group", "-b", str(tree), str(directory / "newer.deb"))
-    return str(directory / "newer.deb")
+    replace(tree / "DEBIAN/control", r"^Version: .*$", f"Version: {version}")
+    change(tree)
+    run("dpkg-deb", "--root-owner-group", "-b", str(tree), str(package))
+    return str(package)
+
+
+def without_a_table_on_disk(tree):
+    """The unit of a version that had none."""
+    unit = tree / "lib/systemd/system/rosterd.service"
+    replace(unit, r"^StateDirectory.*\n", "")
+    replace(unit, r"^ExecStart=(\S+)", r"ExecStart=\1 --data-file none")
+
+
+@pytest.fixture(autouse=True)
+def no_package():
+    """Each test begins and ends without the package."""
+    yield
+    dpkg("-P", "rosterd", status=None)
+    shutil.rmtree("/var/backups/rosterd", ignore_errors=True)
 
 
 def test_package_has_its_documents():
@@ -62,7 +89,10 @@ def test_life_of_a_package(tmp_path):
     conf = os.stat("/etc/rosterd/rosterd.conf")
     assert (conf.st_uid, conf.st_mode & 0o777) == (0, 0o640)
     assert show("ActiveState") == "active" and show("UnitFileState") == "enabled"
+    timer = systemctl("is-enabled", "rosterd-backup.timer", status=None).stdout
+    assert timer == "disabled\n"
     create("ada")
+    assert (STATE / "rosterd.db").exists()
 
     # an upgrade in place: another process serves the same table, and no call fails
     conf_before = pathlib.Path("/etc/rosterd/rosterd.conf")
@@ -70,7 +100,7 @@ def test_life_of_a_package(tmp_path):
     before = main_pid()
     with client() as stub:
         list(stub.ListUsers(pb.ListUsersRequest()))
-        dpkg("-i", newer(tmp_path))
+        dpkg("-i", repacked(tmp_path, "99.0"))
         wait_for(lambda: main_pid() not in (0, before), 30, "the new program")
         assert [user.username for user in stub.ListUsers(pb.ListUsersRequest(), timeout=20)] == ["ada"]
     wait_for(lambda: not os.path.exists(f"/proc/{before}"), 30, "the old program gone")
@@ -78,17 +108,60 @@ def test_life_of_a_package(tmp_path):
     assert "max-connections = 1000" in conf_before.read_text()
     assert "upgrade: process" in journal()
 
-    # when the package is removed, table and configuration stay; installed again, it serves them
+    # when the package is removed, table and configuration stay, also after a reboot; installed again,
+    # it serves them
+    create("bob")
+    systemctl("start", "rosterd-backup.service")
     dpkg("-r", "rosterd")
     assert not os.path.exists("/usr/sbin/rosterd")
     assert os.path.exists("/dev/shm/rosterd") and os.path.exists("/etc/rosterd/rosterd.conf")
+    assert (STATE / "rosterd.db").exists()
     dpkg("-i", PACKAGE)
-    assert names() == ["ada"]
+    assert names() == ["ada", "bob"]
+    dpkg("-r", "rosterd")
+    for path in pathlib.Path("/dev/shm").iterdir():
+        path.unlink()
+    dpkg("-i", PACKAGE)
+    assert names() == ["ada", "bob"]
 
-    # a purge leaves only the system user
+    # a purge leaves only the system user and the backups
+    systemctl("start", "rosterd-backup.timer")
     dpkg("-P", "rosterd")
-    left = [path for path in ["/etc/rosterd", "/dev/shm/rosterd", "/dev/shm/rosterd.stats",
+    left = [path for path in ["/etc/rosterd", "/dev/shm/rosterd", "/dev/shm/rosterd.stats", str(STATE),
                               "/var/log/rosterd", "/run/rosterd", *INSTALLED] if os.path.exists(path)]
     assert left == []
-    assert systemctl("is-active", "rosterd.service", status=None).stdout.strip() != "active"
+    assert not list(pathlib.Path("/var/lib/systemd/timers").glob("*rosterd*"))
+    assert len(list(pathlib.Path("/var/backups/rosterd").iterdir())) == 1
+    for unit in ("rosterd.service", "rosterd-backup.timer"):
+        assert systemctl("is-active", unit, status=None).stdout.strip() != "active"
     assert run("dpkg", "-l", "rosterd", status=None).stdout.count("ii  rosterd") == 0
+
+
+def test_purge_empties_a_file_system_of_its_own_and_removes_an_empty_directory_of_backups():
+    STATE.mkdir()
+    run("mount", "-t", "tmpfs", "tmpfs", str(STATE))
+    try:
+        dpkg("-i", PACKAGE)
+        create("ada")
+        os.makedirs("/var/backups/rosterd")
+        dpkg("-P", "rosterd")
+        assert not os.listdir(STATE) and not os.path.exists("/var/backups/rosterd")
+    finally:
+        run("umount", str(STATE))
+        STATE.rmdir()
+
+
+def test_package_brings_a_table_on_disk_to_a_server_that_had_none(tmp_path):
+    dpkg("-i", repacked(tmp_path, "0.0.1", without_a_table_on_disk))
+    create("ada")
+    assert not STATE.exists()
+    with client() as stub:
+        list(stub.ListUsers(pb.ListUsersRequest()))
+        said = dpkg("-i", PACKAGE)
+        assert "they are in memory only until systemctl restart rosterd" in said.stdout + said.stderr
+        assert [user.username for user in stub.ListUsers(pb.ListUsersRequest(), timeout=20)] == ["ada"]
+    assert not (STATE / "rosterd.db").exists()
+    systemctl("restart", "rosterd.service")
+    assert names() == ["ada"] and (STATE / "rosterd.db").exists()
+    said = dpkg("-i", repacked(tmp_path, "99.0"))
+    assert "in memory only" not in said.stdout + said.stderr

@@ -8,6 +8,7 @@
 #include <sys/param.h>
 
 #include "base/utf8.h"
+#include "inspect/core/durable_wait.h"
 #include "inspect/core/memory.h"
 #include "inspect/core/object.h"
 #include "inspect/core/table_writer.h"
@@ -66,7 +67,7 @@ static enum inspect_exit check_users_exist(struct table_writer *writer, binary_i
     enum inspect_exit code = INSPECT_DONE;
     struct shm_user user;
     for (size_t i = 0; i < count; i++)
-        if (shm_user_find(writer->actor, ids[i], &user) != SHM_OK)
+        if (table_writer_find(writer, ids[i], &user) != SHM_OK)
             code = edit_fail_missing(writer, ids[i]);
     shm_actor_offline(writer->actor);
     return code;
@@ -121,7 +122,11 @@ enum inspect_exit command_delete(const struct inspect_options *options)
         code = check_users_exist(&writer, ids, count);
         if (code == INSPECT_DONE) {
             code = delete_ids(&writer, ids, count, &done);
-            print_deleted(options, ids, done);
+            enum inspect_exit durable = durable_wait(&writer);
+            if (durable == INSPECT_DONE)
+                print_deleted(options, ids, done);
+            else
+                code = durable;
         }
         table_writer_close(&writer);
     }
@@ -205,13 +210,14 @@ static enum inspect_exit write_roles(struct role_change *change)
     uint8_t body[2 * SHM_BODY_MAX];
     struct shm_new_user new_user = {.body = body};
     struct shm_user user;
-    if (shm_user_find(writer->actor, change->id, &user) != SHM_OK)
+    struct shm_conflict conflict;
+    if (table_writer_find(writer, change->id, &user) != SHM_OK)
         return edit_fail_missing(writer, change->id);
     enum inspect_exit code = encode_with_roles(change, &user, body, &new_user.body_len);
     if (code != INSPECT_DONE)
         return code;
     memcpy(new_user.id, change->id, sizeof(new_user.id));
-    int error = table_writer_update(writer, &new_user, 1, NULL);
+    int error = table_writer_update(writer, &new_user, 1, &conflict);
     if (error == SHM_ENOENT)
         return edit_fail_missing(writer, change->id);
     return error == SHM_OK ? INSPECT_DONE : table_writer_fail(writer, error);
@@ -267,6 +273,8 @@ enum inspect_exit command_set_roles(const struct inspect_options *options)
     if (code != INSPECT_DONE)
         return code;
     code = write_roles(&change);
+    if (code == INSPECT_DONE)
+        code = durable_wait(&change.writer);
     if (code == INSPECT_DONE)
         print_role_change(&change);
     table_writer_close(&change.writer);

@@ -11,6 +11,7 @@
 
 #include "inspect/core/capacity.h"
 #include "inspect/core/chunk.h"
+#include "inspect/core/durable_wait.h"
 #include "inspect/core/guard.h"
 #include "inspect/core/lines.h"
 #include "inspect/core/object.h"
@@ -262,6 +263,9 @@ enum inspect_exit command_load(const struct inspect_options *options)
     guard_hold_signals();
     record_parser_init(&load.parser);
     load_file(&load);
+    code = durable_wait(&load.writer);
+    if (code != INSPECT_DONE)
+        load.code = code;
     load_print_summary(&load);
     record_parser_free(&load.parser);
     table_writer_close(&load.writer);

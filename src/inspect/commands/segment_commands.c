@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/param.h>
 
+#include "inspect/core/disk_status.h"
 #include "inspect/core/identity.h"
 #include "inspect/core/object.h"
 #include "inspect/core/segment_info.h"
@@ -27,6 +28,8 @@ static void status_print_text(const struct shm_info *info)
     printf("created         %s\n", created);
     printf("users           %" PRIu64 " of at most %" PRIu64 "\n", info->users, info->max_users);
     printf("version         %" PRIu64 "\n", info->version);
+    if (info->published != info->version)
+        printf("published       %" PRIu64 "\n", info->published);
     printf("actors          %" PRIu64 " of %d slots\n", info->actors, SHM_SLOTS);
     printf("buckets         %" PRIu64 "\n", info->buckets);
     fputs("unique         ", stdout);
@@ -47,6 +50,24 @@ static void status_print_text(const struct shm_info *info)
         puts("rebuild         unfinished: a server is rebuilding the hash tables, or died in it");
 }
 
+static void status_print_disk(const struct disk_status *status)
+{
+    const struct shm_disk_info *disk = &status->disk;
+    if (!status->kept) {
+        puts("data file       none: the table is in memory only");
+        return;
+    }
+    fputs("data file       ", stdout);
+    text_print(stdout, disk->path, strnlen(disk->path, sizeof(disk->path)));
+    printf("\njournal         %s", disk_status_state(status));
+    if (status->journal_pid != 0)
+        printf(", process %" PRIu32, status->journal_pid);
+    if (disk->error != 0)
+        printf(", %s", strerror(disk->error));
+    printf("\non disk         version %" PRIu64 ", %" PRIu64 " commits behind\n", disk->version,
+           status->commits);
+}
+
 enum inspect_exit command_status(const struct inspect_options *options)
 {
     struct shm_store *store;
@@ -54,11 +75,15 @@ enum inspect_exit command_status(const struct inspect_options *options)
     if (code != INSPECT_DONE)
         return code;
     struct shm_info info;
+    struct disk_status disk;
     shm_store_info(store, &info);
-    if (options->json)
-        object_print(stdout, segment_info_object(&info));
-    else
+    disk_status_read(&disk, store, &info);
+    if (options->json) {
+        object_print(stdout, segment_info_object(&info, &disk));
+    } else {
         status_print_text(&info);
+        status_print_disk(&disk);
+    }
     shm_store_close(store);
     return INSPECT_DONE;
 }

@@ -43,34 +43,42 @@ static const char *change_name(enum shm_change_kind kind)
 
 /* ---- lines ---- */
 
-/* id and user may be NULL. */
-static void tail_print_json(uint64_t version, const char *kind, const char *id,
-                            const struct show_user *user)
+struct tail_line {
+    uint64_t version;
+    const char *kind;
+    uint64_t seq;                 /* of the user; 0: none */
+    const uint8_t *id;            /* NULL: none */
+    const struct show_user *user; /* NULL: it is not there any more */
+};
+
+static void tail_print_json(const struct tail_line *line, const char *id)
 {
     struct json_object *object = object_new();
-    object_add_number(object, "version", version);
-    object_add_string(object, "kind", kind);
-    if (id != NULL)
+    object_add_number(object, "version", line->version);
+    object_add_string(object, "kind", line->kind);
+    if (line->seq != 0)
+        object_add_number(object, "seq", line->seq);
+    if (line->id != NULL)
         object_add_string(object, "id", id);
-    if (user != NULL)
-        object_add(object, "username",
-                   object_new_text(user->fields.username.data, user->fields.username.len));
+    if (line->user != NULL)
+        object_add(
+            object, "username",
+            object_new_text(line->user->fields.username.data, line->user->fields.username.len));
     object_print(stdout, object);
 }
 
-static void tail_print_line(const struct tail *tail, uint64_t version, const char *kind,
-                            const uint8_t *id, const struct show_user *user)
+static void tail_print_line(const struct tail *tail, const struct tail_line *line)
 {
-    char text[UUID_TEXT_SIZE + 1] = "";
-    if (id != NULL)
-        uuid_to_string(text, id);
+    char id[UUID_TEXT_SIZE + 1] = "";
+    if (line->id != NULL)
+        uuid_to_string(id, line->id);
     if (tail->options->json) {
-        tail_print_json(version, kind, id != NULL ? text : NULL, user);
+        tail_print_json(line, id);
         return;
     }
-    printf("%" PRIu64 "\t%s\t%s\t", version, kind, text);
-    if (user != NULL)
-        text_print(stdout, user->fields.username.data, user->fields.username.len);
+    printf("%" PRIu64 "\t%s\t%s\t", line->version, line->kind, id);
+    if (line->user != NULL)
+        text_print(stdout, line->user->fields.username.data, line->user->fields.username.len);
     putchar('\n');
 }
 
@@ -104,8 +112,12 @@ static bool print_change(struct tail *tail, const struct shm_change *change)
     if (error == SHM_EOUTGROWN)
         return false;
     bool found = error == SHM_OK && show_user_read(&user, &tail->record);
-    tail_print_line(tail, change->version, change_name(change->kind), change->id,
-                    found ? &user : NULL);
+    const struct tail_line line = {.version = change->version,
+                                   .kind = change_name(change->kind),
+                                   .seq = change->seq,
+                                   .id = change->id,
+                                   .user = found ? &user : NULL};
+    tail_print_line(tail, &line);
     return true;
 }
 
@@ -121,7 +133,12 @@ static int resync_user(struct tail *tail)
         tail->code = report_store_fault(error, &fault);
     if (error == SHM_OK) {
         bool good = show_user_read(&user, &tail->record);
-        tail_print_line(tail, tail->version, "resync-user", tail->record.id, good ? &user : NULL);
+        const struct tail_line line = {.version = tail->version,
+                                       .kind = "resync-user",
+                                       .seq = tail->record.seq,
+                                       .id = tail->record.id,
+                                       .user = good ? &user : NULL};
+        tail_print_line(tail, &line);
     }
     return error;
 }
@@ -137,7 +154,7 @@ static bool resync(struct tail *tail)
         return false;
     }
     tail->version = shm_reader_version(tail->table.reader);
-    tail_print_line(tail, tail->version, "resync", NULL, NULL);
+    tail_print_line(tail, &(struct tail_line){.version = tail->version, .kind = "resync"});
     do {
         error = resync_user(tail);
         if (!tail_flush(tail, STDOUT_FLUSH_AT) || guard_stopped())

@@ -11,7 +11,7 @@
 static bool is_new(struct table_writer *writer, const struct record *record)
 {
     struct shm_user user;
-    bool found = shm_user_find(writer->actor, record->id, &user) == SHM_OK;
+    bool found = table_writer_find(writer, record->id, &user) == SHM_OK;
     shm_actor_offline(writer->actor);
     guard_progress();
     return !found;

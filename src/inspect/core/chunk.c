@@ -16,7 +16,7 @@ static enum chunk_kind classify(struct chunk *chunk, const struct record *record
 {
     struct shm_user user;
     enum chunk_kind kind = CHUNK_NEW;
-    if (shm_user_find(chunk->writer->actor, record->id, &user) == SHM_OK)
+    if (table_writer_find(chunk->writer, record->id, &user) == SHM_OK)
         kind = user.body_len == record->body_len &&
                        memcmp(user.body, record->body, record->body_len) == 0
                    ? CHUNK_SAME

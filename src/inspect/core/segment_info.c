@@ -16,7 +16,7 @@ static struct json_object *unique_keys_array(unsigned unique)
     return names;
 }
 
-struct json_object *segment_info_object(const struct shm_info *info)
+struct json_object *segment_info_object(const struct shm_info *info, const struct disk_status *disk)
 {
     struct json_object *object = object_new();
     object_add(object, "name",
@@ -25,6 +25,7 @@ struct json_object *segment_info_object(const struct shm_info *info)
     object_add_number(object, "users", info->users);
     object_add_number(object, "max_users", info->max_users);
     object_add_number(object, "version", info->version);
+    object_add_number(object, "published", info->published);
     object_add_number(object, "actors", info->actors);
     object_add_number(object, "buckets", info->buckets);
     object_add_number(object, "bytes_used", info->bytes_used);
@@ -39,5 +40,6 @@ struct json_object *segment_info_object(const struct shm_info *info)
     object_add_number(object, "snapshot_max_bytes", info->snapshot_max_bytes);
     object_add_bool(object, "rebuilding", info->rebuilding);
     object_add_number(object, "created_at", info->created_at);
+    object_add(object, "journal", disk_status_object(disk));
     return object;
 }

@@ -5,9 +5,11 @@
 
 #include <json-c/json.h>
 
+#include "inspect/core/disk_status.h"
 #include "shm/store.h"
 
 /** What `status --json` prints. The caller owns the object. */
-struct json_object *segment_info_object(const struct shm_info *info);
+struct json_object *segment_info_object(const struct shm_info *info,
+                                        const struct disk_status *disk);
 
 #endif

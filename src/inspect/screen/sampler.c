@@ -164,6 +164,7 @@ static void sample_segment(struct sampler *sampler, double dt)
 {
     uint64_t version = sampler->info.version;
     shm_store_info(sampler->store, &sampler->info);
+    disk_status_read(&sampler->disk, sampler->store, &sampler->info);
     if (dt > 0)
         rate_add(&sampler->commits, growth(version, sampler->info.version, dt), dt, sampler->since);
 }

@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "inspect/core/disk_status.h"
 #include "inspect/core/inspect_options.h"
 #include "inspect/core/report.h"
 #include "shm/store.h"
@@ -43,6 +44,7 @@ struct sampler {
     uint64_t looked_ms; /* when sampler_look() was last called, clock_monotonic_ms(); 0: never */
     double since;       /* seconds since the first look at this segment */
     struct shm_info info;
+    struct disk_status disk;
     struct sampler_rate commits;
     size_t num_slots;
     struct sampler_slot slots[SHM_SLOTS];

@@ -15,7 +15,7 @@
 #include "inspect/screen/terminal.h"
 
 /* The screen has a head of fixed lines, a body that scrolls, and a foot. */
-enum { HEAD_LINES = 6, FOOT_LINES = 1, LINE_MAX_BYTES = 512, SHIFT = 8, SHIFT_MAX = 256 };
+enum { HEAD_LINES = 7, FOOT_LINES = 1, LINE_MAX_BYTES = 512, SHIFT = 8, SHIFT_MAX = 256 };
 
 static struct view {
     int scroll; /* rows of the body above the window */
@@ -103,6 +103,16 @@ static void draw_bars(const struct shm_info *info)
                    info->retired_count, format_bytes(c, info->retired_bytes));
 }
 
+static void draw_disk(const struct disk_status *disk)
+{
+    if (disk->kept)
+        draw_head_line(5, disk->commits != 0 && disk->disk.state != SHM_DISK_OK ? A_BOLD : 0,
+                       "disk     %s   version %" PRIu64 ", %" PRIu64 " commits behind   %s",
+                       disk_status_state(disk), disk->disk.version, disk->commits, disk->disk.path);
+    else
+        draw_head_line(5, 0, "disk     none: the table is in memory only");
+}
+
 static void draw_head(const struct sampler *sampler, double interval)
 {
     const struct shm_info *info = &sampler->info;
@@ -122,6 +132,7 @@ static void draw_head(const struct sampler *sampler, double interval)
                    "   commits/s %.1f, over 10 s %.1f, over 60 s %.1f   %" PRIu64 " of %d slots",
                    info->version, sampler->commits.now, sampler->commits.avg10,
                    sampler->commits.avg60, info->actors, SHM_SLOTS);
+    draw_disk(&sampler->disk);
 }
 
 static void draw_slots(const struct sampler *sampler)

@@ -90,7 +90,7 @@ static void watch_print_json(const struct sampler *sampler)
         object_add_string(object, "reason", sampler->why.text);
     } else {
         struct json_object *commits = object_new();
-        object_add(object, "segment", segment_info_object(&sampler->info));
+        object_add(object, "segment", segment_info_object(&sampler->info, &sampler->disk));
         add_rate(commits, &sampler->commits);
         object_add(object, "commits_per_second", commits);
         object_add(object, "workers", sampled_slots_array(sampler));

@@ -52,6 +52,7 @@ const char *option_argument(const struct option *option)
         [OPTION_TIME] = "TIME",      [OPTION_LIFETIME] = "TIME", [OPTION_SEGMENT] = "NAME",
         [OPTION_CHOICE] = "WORD",    [OPTION_CPUS] = "CPUS",     [OPTION_PATH] = "FILE",
         [OPTION_PATHS] = "FILE",     [OPTION_PID] = "PID",       [OPTION_FLAG] = "",
+        [OPTION_DURABILITY] = "WORD",
     };
     return option->argument != NULL ? option->argument : arguments[option->type];
 }
@@ -97,7 +98,8 @@ static void option_format_words(const struct option *option, char *text, size_t 
 static void option_format_bound(const struct option *option, uint64_t bound, char *text,
                                 size_t size)
 {
-    bool is_time = option->type == OPTION_TIME || option->type == OPTION_LIFETIME;
+    bool is_time = option->type == OPTION_TIME || option->type == OPTION_LIFETIME ||
+                   option->type == OPTION_DURABILITY;
     if (is_time && bound != 0)
         units_format_time(text, size, bound);
     else if (option->type == OPTION_SIZE)
@@ -113,9 +115,10 @@ void option_format_bounds(const struct option *option, char *text, size_t size)
     if (option->type == OPTION_CHOICE) {
         option_format_words(option, text, size);
     } else if (option->holds == OPTION_HOLDS_NUMBER) {
+        const char *before = option->type == OPTION_DURABILITY ? "sync, none, or interval:TIME with a time " : "";
         option_format_bound(option, option->min, min, sizeof(min));
         option_format_bound(option, option->max, max, sizeof(max));
-        snprintf(text, size, "from %s to %s%s", min, max,
+        snprintf(text, size, "%sfrom %s to %s%s", before, min, max,
                  option->type == OPTION_LIFETIME ? ", or never" : "");
     }
 }

@@ -18,6 +18,7 @@ enum option_type {
     OPTION_LIFETIME, /* a time, or `never` */
     OPTION_SEGMENT,
     OPTION_CHOICE,
+    OPTION_DURABILITY, /* sync, none, or interval:TIME */
     OPTION_CPUS,
     OPTION_PATH,
     OPTION_PATHS,

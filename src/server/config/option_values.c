@@ -108,6 +108,25 @@ static bool option_set_lifetime(struct options *options, const struct option *op
     return true;
 }
 
+/* "interval:100ms", or "interval 100ms" */
+static bool option_set_durability(struct options *options, const struct option *option,
+                                  const char *value, struct fault *fault)
+{
+    static const char interval[] = "interval";
+    size_t len = strlen(interval);
+    uint64_t *number = option_number(option, options);
+    if (strcmp(value, "sync") == 0)
+        *number = OPTIONS_SYNC;
+    else if (strcmp(value, "none") == 0)
+        *number = OPTIONS_NO_SYNC;
+    else if (strncmp(value, interval, len) == 0 && (value[len] == ':' || value[len] == ' '))
+        return option_set_number(options, option, value + len + 1, units_parse_time,
+                                 "a time such as 100ms,", fault);
+    else
+        return option_refuse(option, value, "one of", fault);
+    return true;
+}
+
 static bool option_set_choice(struct options *options, const struct option *option,
                               const char *value, struct fault *fault)
 {
@@ -173,6 +192,8 @@ static bool option_set_value(struct options *options, const struct option *optio
         return option_set_lifetime(options, option, value, time, fault);
     case OPTION_TIME:
         return option_set_number(options, option, value, units_parse_time, time, fault);
+    case OPTION_DURABILITY:
+        return option_set_durability(options, option, value, fault);
     case OPTION_SEGMENT:
         if (!option_is_segment_name(value))
             return option_refuse(option, value,
@@ -282,6 +303,7 @@ size_t option_count(const struct option *option, const struct options *options)
 static void option_format_number(const struct option *option, uint64_t number, char *text,
                                  size_t size)
 {
+    size_t used;
     switch (option->type) {
     case OPTION_CHOICE:
         for (const struct option_word *word = option->words; word->word != NULL; word++) {
@@ -293,6 +315,14 @@ static void option_format_number(const struct option *option, uint64_t number, c
         break;
     case OPTION_SIZE:
         units_format_size(text, size, number);
+        return;
+    case OPTION_DURABILITY:
+        if (number == OPTIONS_SYNC || number == OPTIONS_NO_SYNC) {
+            snprintf(text, size, "%s", number == OPTIONS_SYNC ? "sync" : "none");
+            return;
+        }
+        used = (size_t)snprintf(text, size, "interval:");
+        units_format_time(text + used, size - used, number);
         return;
     case OPTION_LIFETIME:
         if (number == OPTIONS_NEVER) {

@@ -15,6 +15,9 @@
 enum { OPTION_PATHS_MAX = 64 };
 /** The value of an OPTION_LIFETIME that is `never`, as http2 and grpc have it. */
 enum { OPTIONS_NEVER = 0 };
+/** The value of an OPTION_DURABILITY: one of these, or the interval in ms. */
+#define OPTIONS_SYNC    UINT64_C(0)
+#define OPTIONS_NO_SYNC UINT64_MAX
 
 enum log_format { LOG_FORMAT_TEXT, LOG_FORMAT_JSON };
 

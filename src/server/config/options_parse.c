@@ -6,11 +6,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/param.h>
+#include <unistd.h>
 
 #include "server/config/command_line.h"
 #include "server/config/option_file.h"
 #include "server/config/option_values.h"
 #include "server/os/cpus.h"
+#include "shm/store.h"
 
 static const struct option *existing_option(const char *name)
 {
@@ -56,6 +58,39 @@ static void set_workers_default(struct options *options)
         return;
     uint64_t cpus = cpus_usable("");
     options->workers = MIN(cpus, existing_option("workers")->max);
+}
+
+/* The directory of the data file, unless an option names one. @return its length */
+static int state_directory(char *path, size_t size)
+{
+    const char *systemd = getenv("STATE_DIRECTORY"), *xdg = getenv("XDG_STATE_HOME");
+    const char *home = getenv("HOME");
+    if (systemd != NULL && systemd[0] == '/') /* it may name several, with colons between */
+        return snprintf(path, size, "%.*s", (int)strcspn(systemd, ":"), systemd);
+    if (geteuid() != 0 && xdg != NULL && xdg[0] == '/')
+        return snprintf(path, size, "%s/rosterd", xdg);
+    if (geteuid() != 0 && home != NULL && home[0] == '/' && home[1] != '\0')
+        return snprintf(path, size, "%s/.local/state/rosterd", home);
+    return snprintf(path, size, "/var/lib/rosterd");
+}
+
+/* @param fault also if the path is too long */
+static bool set_data_file_default(struct options *options, struct fault *fault)
+{
+    char path[SHM_DATA_FILE_MAX];
+    if (options->data_file != NULL)
+        return true;
+    int len = state_directory(path, sizeof(path));
+    if (len > 0 && (size_t)len < sizeof(path))
+        len += snprintf(path + len, sizeof(path) - (size_t)len, "%s.db", options->segment);
+    if (len <= 0 || (size_t)len >= sizeof(path))
+        return fault_set(fault, "data-file: the default path is too long");
+    return option_set(options, existing_option("data-file"), path, OPTION_FROM_DEFAULT, fault);
+}
+
+const char *options_data_file(const struct options *options)
+{
+    return strcmp(options->data_file, "none") == 0 ? NULL : options->data_file;
 }
 
 /* ---- options that depend on others ---- */
@@ -119,7 +154,7 @@ bool options_parse(struct options *options, int argc, char *const *argv, struct 
     options->help = line.help;
     options->version = line.version;
     if (good && !line.help && !line.version) {
-        good = parse_sources(options, &line, fault);
+        good = parse_sources(options, &line, fault) && set_data_file_default(options, fault);
         set_workers_default(options);
         settle_addresses(options);
         fit_memory(options);

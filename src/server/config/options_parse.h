@@ -21,6 +21,9 @@
 bool options_parse(struct options *options, int argc, char *const *argv, struct fault *fault);
 void options_free(struct options *options);
 
+/** @return the data file; NULL: the users are in memory only */
+const char *options_data_file(const struct options *options);
+
 /** What the options say about the limits of processes. */
 struct limits options_limits(const struct options *options);
 

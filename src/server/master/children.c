@@ -15,16 +15,12 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "server/master/backoff.h"
 #include "server/os/log.h"
 #include "server/worker/worker.h"
 
 enum {
-    HEALTHY_MS = 5000,          /* a worker that lived this long did not die of its start */
-    BACKOFF_FIRST_MS = 1,       /* before the respawn after the second quick death */
-    BACKOFF_LONGEST_MS = 10000, /* reached with the 16th quick death in a row */
-    BACKOFF_DOUBLINGS_MAX = 16, /* more would pass BACKOFF_LONGEST_MS anyway */
-    LOOP_DEATHS = 3,            /* this many quick deaths in a row are a crash loop */
-    GAP_MS = 3000,              /* between two progress checks: the machine has stood still */
+    GAP_MS = 3000, /* between two progress checks: the machine has stood still */
 };
 
 bool children_open(struct children *children, const struct worker_config *config, unsigned count)
@@ -77,6 +73,7 @@ static void run_child(struct children *children, unsigned number, int report_fd,
     config.place = children->all[number].place;
     config.board = &children->boards[number].board;
     config.report_fd = report_fd;
+    config.wake_fd = config.wake != NULL ? wake_keep(config.wake, config.place) : -1;
     run(&config, data);
 }
 
@@ -250,8 +247,8 @@ bool children_describe_loop(const struct children *children, uint64_t now, char 
 {
     for (unsigned i = 0; i < children->count; i++) {
         const struct child *child = &children->all[i];
-        if (child->quick_deaths < LOOP_DEATHS ||
-            (child->pid != 0 && now >= child->started_at + HEALTHY_MS))
+        if (child->quick_deaths < BACKOFF_LOOP_DEATHS ||
+            (child->pid != 0 && now >= child->started_at + BACKOFF_HEALTHY_MS))
             continue;
         snprintf(text, size, "worker %u died %u times in a row, each soon after its start", i,
                  child->quick_deaths);
@@ -266,16 +263,12 @@ void children_plan_respawn(struct children *children, unsigned number, uint64_t 
 {
     struct child *child = &children->all[number];
     assert(child->pid == 0);
-    uint64_t delay = 0;
-    if (now - child->started_at >= HEALTHY_MS)
+    if (now - child->started_at >= BACKOFF_HEALTHY_MS)
         child->quick_deaths = 0;
     else
         child->quick_deaths++;
-    if (child->quick_deaths > 1) {
-        unsigned doublings = MIN(child->quick_deaths - 2, (unsigned)BACKOFF_DOUBLINGS_MAX);
-        delay = MIN((uint64_t)BACKOFF_FIRST_MS << doublings, (uint64_t)BACKOFF_LONGEST_MS);
-    }
-    if (child->quick_deaths >= LOOP_DEATHS)
+    uint64_t delay = backoff_delay(child->quick_deaths);
+    if (child->quick_deaths >= BACKOFF_LOOP_DEATHS)
         log_warning("worker %u keeps dying soon after its start: it is started again in %u ms",
                     number, (unsigned)delay);
     child->respawn_at = now + delay;

@@ -138,6 +138,8 @@ static bool open_children(struct generation *generation, const struct generation
         .balance = generation->balance,
         .store = common->store,
         .counters = common->counters,
+        .wake = common->wake,
+        .wake_fd = -1,
         .death_fd = common->death_fd,
     };
     if (generation->balance != NULL && children_open(&generation->children, &config, workers))

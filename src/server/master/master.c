@@ -52,6 +52,8 @@ static void reopen_all_logs(const struct master *master)
             log_error("access-log-file: %s; the old file stays in use", output_error(errno));
         children_signal(&g->children, SIGUSR1);
     }
+    if (journal_owner_runs(&master->journal))
+        kill(master->journal.pid, SIGUSR1);
     log_notice("USR1: log files were opened again");
 }
 
@@ -144,6 +146,7 @@ static void do_regular_work(struct master *master)
 static int next_wait(const struct master *master)
 {
     uint64_t now = clock_monotonic_ms(), at = MIN(master->maintain_at, master->check_workers_at);
+    at = MIN(at, journal_owner_next_respawn(&master->journal));
     for (const struct generation *g = master->newest; g != NULL; g = g->older)
         if (g->state != GENERATION_STOPPING)
             at = MIN(at, children_next_respawn(&g->children));
@@ -217,6 +220,14 @@ static void supervise(struct master *master)
     }
 }
 
+/* Calls of the workers have waited for it, so it ends last. */
+static void end_journal_process(struct master *master)
+{
+    journal_owner_stop(&master->journal, clock_monotonic_ms());
+    while (journal_owner_runs(&master->journal))
+        wait_and_handle(master);
+}
+
 int master_run(struct options *options)
 {
     struct master master = {
@@ -225,6 +236,7 @@ int master_run(struct options *options)
         .successor.channel = -1,
         .control.listener = -1,
         .common.death_fd = -1,
+        .segment.data = {.server_fd = -1, .writer_fd = -1},
         .death_fd = -1,
         .signal_fd = -1,
     };
@@ -237,6 +249,8 @@ int master_run(struct options *options)
         limits_apply_to_master(options_limits(&master.newest->options));
         control_open(&master.control);
         supervise(&master);
+        if (!master.is_worker)
+            end_journal_process(&master);
         if (master.is_worker) {
             segment_owner_close_in_worker(&master.segment);
             state_close(&master);

@@ -33,6 +33,9 @@ void state_close(struct master *master)
     listeners_close(&master->handed, false);
     admission_destroy(master->common.admission);
     master->common.admission = NULL;
+    wake_destroy(master->common.wake);
+    master->common.wake = NULL;
+    journal_owner_close(&master->journal);
     control_close(&master->control);
     successor_forget(&master->successor);
     close_descriptor(&master->predecessor.channel);

@@ -12,11 +12,14 @@
 void predecessor_find(struct predecessor *predecessor)
 {
     const char *text = getenv(HANDOVER_VARIABLE);
-    int segment_fd, channel;
-    *predecessor = (struct predecessor){.segment_fd = -1, .channel = -1};
-    if (text == NULL || sscanf(text, "%d %d", &segment_fd, &channel) != 2)
+    int segment_fd, channel, data_fd = -1;
+    *predecessor = (struct predecessor){.segment_fd = -1, .data_fd = -1, .channel = -1};
+    if (text == NULL || sscanf(text, "%d %d %d", &segment_fd, &channel, &data_fd) < 2)
         return;
-    *predecessor = (struct predecessor){.segment_fd = segment_fd, .channel = channel};
+    *predecessor = (struct predecessor){
+        .segment_fd = segment_fd, .data_fd = data_fd, .channel = channel};
+    if (data_fd >= 0)
+        fcntl(data_fd, F_SETFD, FD_CLOEXEC);
     fcntl(segment_fd, F_SETFD, FD_CLOEXEC);
     fcntl(channel, F_SETFD, FD_CLOEXEC);
 }
@@ -26,6 +29,8 @@ void predecessor_keep_open(const struct predecessor *predecessor)
     if (predecessor->channel < 0)
         return;
     fcntl(predecessor->segment_fd, F_SETFD, 0);
+    if (predecessor->data_fd >= 0)
+        fcntl(predecessor->data_fd, F_SETFD, 0);
     fcntl(predecessor->channel, F_SETFD, 0);
 }
 

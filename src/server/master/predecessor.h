@@ -5,6 +5,7 @@
 
 struct predecessor {
     int segment_fd; /* of the segment that is handed over; -1: this is an ordinary start */
+    int data_fd;    /* the data file's lock; -1: as above, or there is none */
     int channel;    /* -1: as above, or the handover is done */
 };
 

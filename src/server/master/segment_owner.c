@@ -69,7 +69,7 @@ static int open_store(struct segment_owner *owner, const struct options *options
                       const struct predecessor *predecessor, struct shm_fault *reason)
 {
     struct progress_log progress = {.segment = options->segment, .logged_at = clock_monotonic_ms()};
-    const struct shm_config config = {
+    struct shm_config config = {
         .name = options->segment,
         .size = options->segment_size,
         .max_users = options->max_users,
@@ -79,6 +79,7 @@ static int open_store(struct segment_owner *owner, const struct options *options
         .progress = log_progress,
         .progress_data = &progress,
     };
+    data_owner_configure(&owner->data, &config);
     bool inherited = predecessor->segment_fd >= 0;
     bool existed = inherited || segment_exists(options->segment);
     int error = inherited
@@ -94,7 +95,7 @@ static int open_store(struct segment_owner *owner, const struct options *options
 }
 
 /* An upgrade cannot change these options, because the old program's workers use the segment. */
-static void warn_of_differences(const struct segment_owner *owner, const struct options *options)
+static void warn_of_differences(struct segment_owner *owner, const struct options *options)
 {
     struct shm_info info;
     shm_store_info(owner->store, &info);
@@ -102,6 +103,9 @@ static void warn_of_differences(const struct segment_owner *owner, const struct 
         info.snapshot_max_bytes != options->snapshot_max_bytes)
         log_warning("upgrade: max-users, unique and snapshot-max-bytes stay as they were: only a "
                     "restart changes them");
+    if (data_owner_adopt(&owner->data, options, owner->store))
+        log_warning("upgrade: data-file and durability stay as they were: only a restart changes "
+                    "them");
 }
 
 static bool open_user_segment(struct segment_owner *owner, const struct options *options,
@@ -118,7 +122,9 @@ static bool open_user_segment(struct segment_owner *owner, const struct options 
     if (inherited)
         warn_of_differences(owner, options);
     error = shm_actor_join(&owner->actor, owner->store, SHM_ACTOR_MASTER, 0, &reason);
-    return error == SHM_OK || fault_set(fault, "%s", reason.text);
+    if (error != SHM_OK)
+        return fault_set(fault, "%s", reason.text);
+    return inherited || data_owner_settle(&owner->data, owner->store, owner->actor, fault);
 }
 
 /* In an upgrade the predecessor still uses the counters: counters with other names are replaced,
@@ -144,6 +150,8 @@ bool segment_owner_open(struct segment_owner *owner, const struct options *optio
                         const struct predecessor *predecessor, struct fault *fault)
 {
     bool upgrading = predecessor->segment_fd >= 0;
+    if (!data_owner_open(&owner->data, options, predecessor, fault))
+        return false;
     if (options->segment_reset && !upgrading && !set_aside(options->segment, fault))
         return false;
     snprintf(owner->name, sizeof(owner->name), "%s", options->segment);
@@ -248,6 +256,7 @@ void segment_owner_close(struct segment_owner *owner, bool forget, bool leave_na
     struct shm_fault why; /* not reported */
     if (owner->created && forget)
         (void)shm_store_unlink(owner->name, &why);
+    data_owner_close(&owner->data, forget);
 }
 
 void segment_owner_close_in_worker(struct segment_owner *owner)

@@ -12,6 +12,7 @@
 
 #include "base/fault.h"
 #include "server/config/options.h"
+#include "server/master/data_owner.h"
 #include "server/master/predecessor.h"
 #include "shm/counters.h"
 #include "shm/store.h"
@@ -28,6 +29,7 @@ struct segment_owner {
     struct shm_store *store;
     struct shm_counters *counters;
     struct shm_actor *actor;
+    struct data_owner data; /* the users on disk */
     struct stats *stats; /* the counters of the master itself */
     bool created;        /* by this start, so that a failed start may remove it */
     char name[256];

@@ -52,6 +52,25 @@ static bool open_process(struct master *master, const struct options *options, s
            segment_owner_open(&master->segment, options, &master->predecessor, fault);
 }
 
+static bool open_journal(struct master *master, const struct options *options, struct fault *fault)
+{
+    const struct data_owner *data = &master->segment.data;
+    if (data->path[0] == '\0')
+        return true;
+    master->common.wake = wake_create((unsigned)options->workers);
+    if (master->common.wake == NULL)
+        return fault_set_errno(fault, "journal");
+    const struct journal_process_config config = {
+        .store = master->segment.store,
+        .counters = master->segment.counters,
+        .wake = master->common.wake,
+        .path = data->path,
+        .durability = data->durability,
+        .interval_ms = data->interval_ms,
+    };
+    return journal_owner_open(&master->journal, &config, fault);
+}
+
 bool startup_open(struct master *master, struct options *options, struct fault *fault)
 {
     if (!open_process(master, options, fault)) {
@@ -60,6 +79,10 @@ bool startup_open(struct master *master, struct options *options, struct fault *
     }
     master->common.store = master->segment.store;
     master->common.counters = master->segment.counters;
+    if (!open_journal(master, options, fault)) {
+        options_free(options);
+        return false;
+    }
     master->newest = generation_open(options, NULL, &master->handed, &master->common, fault);
     if (master->newest == NULL)
         return false;

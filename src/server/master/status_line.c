@@ -2,6 +2,24 @@
 #include "server/master/status_line.h"
 
 #include "server/os/notify.h"
+#include "shm/disk.h"
+
+/* What is wrong with the data file, with a semicolon; empty if nothing is. */
+static const char *describe_disk(const struct shm_store *store)
+{
+    struct shm_disk_info info;
+    shm_disk_info(store, &info);
+    switch (info.state) {
+    case SHM_DISK_FULL:
+        return "the disk of the data file is full, and writes wait; ";
+    case SHM_DISK_REWRITING:
+        return "the data file has failed and is written anew; ";
+    case SHM_DISK_FAILED:
+        return "the data file has failed: users can be read, not written; ";
+    default:
+        return "";
+    }
+}
 
 void status_line_update(const struct master *master, uint64_t now)
 {
@@ -17,10 +35,11 @@ void status_line_update(const struct master *master, uint64_t now)
         if (loop[0] == '\0')
             (void)children_describe_loop(&g->children, now, loop, sizeof(loop));
     }
-    notify_status("%s%s%s%llu users, %u workers, %llu connections, %u calls in flight", loop,
+    notify_status("%s%s%s%s%llu users, %u workers, %llu connections, %u calls in flight", loop,
                   loop[0] != '\0' ? "; " : "",
                   segment_owner_has_name(&master->segment)
                       ? ""
                       : "the segment's file was removed from /dev/shm; ",
+                  describe_disk(master->segment.store),
                   (unsigned long long)info.users, workers, (unsigned long long)connections, calls);
 }

@@ -24,9 +24,9 @@ void successor_remember_program(void)
 }
 
 /* The descriptors that are handed over, in the order of their numbers in the successor: sockets,
- * the segment, the channel. */
+ * the segment, the channel, the data file's lock if there is one. */
 struct cargo {
-    int fds[2 * LISTEN_MAX + 2];
+    int fds[2 * LISTEN_MAX + 3];
     int sockets, count; /* of fds: how many are sockets; how many there are */
     /* of the sockets, for LISTEN_FDNAMES: "grpc.own:metrics" */
     char names[2 * LISTEN_MAX * (sizeof(((struct listener *)0)->name) + 1)];
@@ -71,9 +71,10 @@ static void setenv_number(const char *name, int number)
 
 static void set_environment(const struct cargo *cargo)
 {
-    char text[32];
+    char text[48];
     int after = SD_LISTEN_FDS_START + cargo->sockets;
-    snprintf(text, sizeof(text), "%d %d", after, after + 1);
+    bool data = cargo->count == cargo->sockets + 3;
+    snprintf(text, sizeof(text), "%d %d %d", after, after + 1, data ? after + 2 : -1);
     setenv(HANDOVER_VARIABLE, text, 1);
     setenv_number("LISTEN_PID", (int)getpid());
     setenv_number("LISTEN_FDS", cargo->sockets);
@@ -97,7 +98,8 @@ static int exec_program(struct cargo *cargo, char *const *argv)
 }
 
 bool successor_start(struct successor *successor, char *const *argv, const struct listeners *grpc,
-                     const struct listeners *web, int segment_fd, struct fault *fault)
+                     const struct listeners *web, int segment_fd, int data_fd,
+                     struct fault *fault)
 {
     static struct cargo cargo; /* too large for the stack */
     memset(&cargo, 0, sizeof(cargo));
@@ -108,6 +110,8 @@ bool successor_start(struct successor *successor, char *const *argv, const struc
         return fault_set_errno(fault, "socketpair");
     cargo.fds[cargo.count++] = segment_fd;
     cargo.fds[cargo.count++] = channel[1];
+    if (data_fd >= 0)
+        cargo.fds[cargo.count++] = data_fd;
     pid_t pid = fork();
     if (pid == 0) {
         int error = exec_program(&cargo, argv);

@@ -23,9 +23,11 @@ void successor_remember_program(void);
 /**
  * Starts the program again, with the same arguments.
  * @param grpc, web the sockets to hand over
+ * @param data_fd the data file's lock, or -1
  */
 bool successor_start(struct successor *successor, char *const *argv, const struct listeners *grpc,
-                     const struct listeners *web, int segment_fd, struct fault *fault);
+                     const struct listeners *web, int segment_fd, int data_fd,
+                     struct fault *fault);
 
 enum successor_message { SUCCESSOR_SAYS_NOTHING, SUCCESSOR_READY, SUCCESSOR_CLOSED };
 /** To be called when the channel is readable. */

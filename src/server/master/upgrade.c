@@ -43,7 +43,8 @@ void upgrade_begin(struct master *master)
     struct fault fault;
     log_notice("USR2: starting the new program while this one serves");
     if (!successor_start(&master->successor, master->argv, &serving->listeners,
-                         &serving->web_listeners, shm_store_fd(master->segment.store), &fault)) {
+                         &serving->web_listeners, shm_store_fd(master->segment.store),
+                         master->segment.data.server_fd, &fault)) {
         log_error("upgrade: %s; this program continues to serve", fault.text);
         return;
     }
@@ -73,6 +74,7 @@ void upgrade_read_channel(struct master *master)
         successor_confirm(successor);
         successor_forget(successor);
         master->handed_over = true;
+        journal_owner_stop(&master->journal, clock_monotonic_ms());
         stop_server(master, false);
     }
 }

@@ -26,11 +26,11 @@ struct birth {
 };
 
 /* In the worker's process: closes everything of the master but the worker's own generation and the
- * admission. */
+ * what the workers share. */
 static void close_masters_state(const struct birth *birth)
 {
     struct master *master = birth->master;
-    struct admission *admission = master->common.admission;
+    struct generation_common common = master->common;
     for (struct generation *g = master->newest, *older; g != NULL; g = older) {
         older = g->older;
         if (g != birth->generation)
@@ -39,8 +39,9 @@ static void close_masters_state(const struct birth *birth)
     birth->generation->older = NULL;
     master->newest = NULL;
     master->common.admission = NULL;
+    master->common.wake = NULL;
     state_close(master);
-    master->common.admission = admission;
+    master->common = common;
     master->newest = birth->generation;
 }
 
@@ -51,6 +52,30 @@ static void run_worker(const struct worker_config *config, void *data)
     close_masters_state(birth);
     birth->master->is_worker = true;
     birth->master->exit_status = (int)worker_run(config);
+}
+
+/* In the journal's process. */
+static void enter_journal(void *data)
+{
+    struct master *master = data;
+    struct generation_common common = master->common;
+    struct journal_owner journal = master->journal;
+    master->common.wake = NULL;
+    master->journal.board = NULL;
+    state_close(master);
+    master->common.wake = common.wake;
+    master->journal = journal;
+    master->is_worker = true;
+}
+
+static void spawn_journal(struct master *master)
+{
+    uint64_t now = clock_monotonic_ms();
+    if (!journal_owner_is_due(&master->journal, now))
+        return;
+    int exit_status = journal_owner_spawn(&master->journal, now, enter_journal, master);
+    if (master->is_worker)
+        master->exit_status = exit_status;
 }
 
 static void spawn_worker(struct master *master, struct generation *generation, unsigned number)
@@ -71,6 +96,9 @@ static void spawn_worker(struct master *master, struct generation *generation, u
 
 void workers_spawn_due(struct master *master)
 {
+    spawn_journal(master);
+    if (master->is_worker)
+        return;
     for (struct generation *g = master->newest; g != NULL; g = g->older) {
         struct children *children = &g->children;
         for (unsigned i = 0; i < children->count && g->state != GENERATION_STOPPING; i++) {
@@ -91,6 +119,8 @@ void workers_bury(struct master *master, pid_t pid, int status)
         upgrade_fail(master, status);
         return;
     }
+    if (journal_owner_bury(&master->journal, pid, status))
+        return;
     for (struct generation *g = master->newest; g != NULL; g = g->older) {
         unsigned number;
         if (children_mark_dead(&g->children, pid, &number)) {
@@ -118,6 +148,9 @@ void workers_check(struct master *master)
         if (g->tls != NULL)
             tls_forget_old_secrets(g->tls);
     }
+    journal_owner_check(&master->journal, master->newest->options.worker_timeout, now);
+    stats_set_total(master->segment.stats, STATS_JOURNAL_LAG,
+                    journal_owner_lag(&master->journal, now));
     master->check_workers_at = now + CHECK_MS;
     if (master->phase != MASTER_SERVING || now < master->progress_at + NO_PROGRESS_MS)
         master->check_workers_at = MIN(master->check_workers_at, notify_watchdog(now));

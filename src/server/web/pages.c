@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "service/observe/metrics.h"
+#include "shm/disk.h"
 
 struct pages_text {
     unsigned refs;
@@ -121,6 +122,13 @@ static const char *refusal_text(unsigned status)
     }
 }
 
+static bool disk_has_failed(const struct shm_store *store)
+{
+    struct shm_disk_info disk;
+    shm_disk_info(store, &disk);
+    return disk.state == SHM_DISK_FAILED;
+}
+
 void pages_answer(struct pages *pages, unsigned status, const struct http1_request *request,
                   uint64_t now_ms, struct pages_response *response)
 {
@@ -141,6 +149,8 @@ void pages_answer(struct pages *pages, unsigned status, const struct http1_reque
         answer_line(response, 503, "draining\n");
     else if (ready && !shm_store_has_name(pages->store))
         answer_line(response, 503, "the segment's file was removed from /dev/shm\n");
+    else if (ready && disk_has_failed(pages->store))
+        answer_line(response, 503, "the data file has failed: users can be read, not written\n");
     else
         answer_line(response, 200, ready ? "ready\n" : "ok\n");
     if (request->head)

@@ -53,7 +53,10 @@ static bool join_segment(struct serving *serving, const struct worker_config *co
     if (shm_actor_join(&serving->actor, config->store, SHM_ACTOR_WORKER, config->number, &why) !=
         SHM_OK)
         return fault_set(fault, "%s", why.text);
-    __atomic_store_n(&config->board->slot, shm_actor_slot(serving->actor), __ATOMIC_RELAXED);
+    unsigned slot = shm_actor_slot(serving->actor);
+    __atomic_store_n(&config->board->slot, slot, __ATOMIC_RELAXED);
+    if (config->wake != NULL)
+        wake_enter(config->wake, config->place, slot);
     return true;
 }
 

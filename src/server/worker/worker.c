@@ -33,6 +33,7 @@ struct worker {
     struct acceptor *acceptor;
     struct upkeep upkeep;
     h2o_socket_t *signals, *death; /* signalfd; the pipe that only the master can write to */
+    h2o_socket_t *wake;            /* eventfd of the journal; NULL: there is none */
     struct timer drain_over;
     bool draining, drain_expired, stop;
 };
@@ -104,6 +105,16 @@ static void on_master_gone(h2o_socket_t *sock, const char *err)
     worker->stop = true;
 }
 
+/* Commits are on disk that calls of this worker wait for. Their answers go out in this turn of the
+ * loop. */
+static void on_journal_wakes(h2o_socket_t *sock, const char *err)
+{
+    struct worker *worker = sock->data;
+    uint64_t times;
+    if (err == NULL && read(h2o_socket_get_fd(sock), &times, sizeof(times)) > 0)
+        services_settle(worker->serving.services);
+}
+
 static bool worker_is_done(const struct worker *worker)
 {
     return worker->stop ||
@@ -147,12 +158,23 @@ static bool watch_master(struct worker *worker, struct fault *fault)
     return true;
 }
 
+static bool watch_journal(struct worker *worker, struct fault *fault)
+{
+    if (worker->config->wake_fd < 0)
+        return true;
+    int fd = fcntl(worker->config->wake_fd, F_DUPFD_CLOEXEC, 0);
+    if (fd < 0)
+        return fault_set(fault, "out of descriptors");
+    worker->wake = worker_watch(worker, fd, on_journal_wakes);
+    return true;
+}
+
 static bool worker_start(struct worker *worker, struct fault *fault)
 {
     const struct worker_config *config = worker->config;
     struct serving *serving = &worker->serving;
     if (!serving_open(serving, config, fault) || !watch_signals(worker, fault) ||
-        !watch_master(worker, fault))
+        !watch_master(worker, fault) || !watch_journal(worker, fault))
         return false;
     worker->web = web_open(serving->loop, serving->server, config->web_listeners, config->counters,
                            config->store);
@@ -205,6 +227,7 @@ static void worker_end(struct worker *worker)
     web_close(worker->web);
     close_if_open(worker->signals);
     close_if_open(worker->death);
+    close_if_open(worker->wake);
     if (serving->server != NULL)
         timer_disarm(grpc_server_timers(serving->server), &worker->drain_over);
     if (serving->stats != NULL)
@@ -231,6 +254,7 @@ enum worker_exit worker_run(const struct worker_config *config)
     close(config->report_fd);
     while (exit_status == WORKER_EXIT_OK && !worker_is_done(&worker)) {
         grpc_server_run_once(worker.serving.server, WORKER_TURN_MS);
+        services_settle(worker.serving.services);
         upkeep_after_turn(&worker.upkeep, config, &worker.serving, worker.acceptor);
         shm_actor_offline(worker.serving.actor);
     }

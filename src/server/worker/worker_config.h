@@ -8,6 +8,7 @@
 #include "server/tls/tls.h"
 #include "server/worker/admission.h"
 #include "server/worker/balance.h"
+#include "server/worker/wake.h"
 #include "service/auth.h"
 #include "service/observe/stats.h"
 #include "shm/counters.h"
@@ -27,6 +28,8 @@ struct worker_config {
     struct balance *balance;
     struct shm_store *store;
     struct shm_counters *counters;
+    struct wake *wake; /* NULL: the table is in memory only */
+    int wake_fd;       /* the worker's own eventfd of `wake`; -1: none */
     struct stats_board *board; /* written by the worker, read by the master */
     int death_fd;              /* becomes readable (end of file) when the master is gone */
     int report_fd;             /* pipe to the master: WORKER_READY, or why the start failed */

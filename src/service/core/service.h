@@ -41,6 +41,9 @@ struct service {
     /** The server drains: ends the calls that only the client can end. NULL: there are none.
      */
     void (*drain)(void *data);
+    /** Answers the calls that wait for commits that are on disk by now (shm/disk.h). Called when
+     * the journal has woken the worker, and after each turn of its loop. NULL: no call waits. */
+    void (*settle)(void *data);
 };
 
 /** Adds the service's methods to the server. @return false: see grpc_server_add_service() */

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "service/observe/stats_table.h"
+#include "shm/disk.h"
 
 /* The sums over all rows, and their names, in the order of a row. */
 struct sums {
@@ -46,14 +47,26 @@ static void print_method_metrics(FILE *out, const struct sums *sums)
     }
 }
 
+/* What a histogram of the process has besides its buckets. */
+static void print_process_sum(FILE *out, const struct stats_metric *metric, const uint64_t *values)
+{
+    uint64_t ns = values[metric->sum_at];
+    fprintf(out, "%s_sum %" PRIu64 ".%09" PRIu64 "\n%s_count %" PRIu64 "\n", metric->name,
+            ns / 1000000000, ns % 1000000000, metric->name, values[metric->at + metric->count - 1]);
+}
+
 static void print_process_metrics(FILE *out, const struct sums *sums)
 {
     size_t count;
     const struct stats_metric *metrics = stats_process_metrics(&count);
     for (size_t i = 0; i < count; i++) {
+        if (metrics[i].kind == STATS_PART)
+            continue;
         if (i == 0 || strcmp(metrics[i].name, metrics[i - 1].name) != 0)
             print_head(out, &metrics[i]);
         print_counters(out, &metrics[i], sums, stats_process_at());
+        if (metrics[i].kind == STATS_HISTOGRAM)
+            print_process_sum(out, &metrics[i], sums->values + stats_process_at());
     }
 }
 
@@ -81,7 +94,10 @@ static void print_histograms(FILE *out, const struct sums *sums)
 static void print_store_metrics(FILE *out, struct shm_store *store)
 {
     struct shm_info info;
+    struct shm_disk_info disk;
     shm_store_info(store, &info);
+    shm_disk_info(store, &disk);
+    bool has_disk = disk.state != SHM_DISK_NONE;
     const uint64_t values[STATS_NUM_STORE_VALUES] = {
         [STATS_USERS] = info.users,
         [STATS_USERS_MAX] = info.max_users,
@@ -92,6 +108,9 @@ static void print_store_metrics(FILE *out, struct shm_store *store)
         [STATS_SEGMENT_LINKED] = !info.replaced,
         [STATS_PROCESSES] = info.actors,
         [STATS_COMMITS] = info.version,
+        [STATS_JOURNAL_VERSION] = has_disk ? disk.version : 0,
+        [STATS_JOURNAL_LAG_COMMITS] = has_disk && info.version > disk.version ? info.version - disk.version : 0,
+        [STATS_JOURNAL_STATE] = disk.state,
     };
     size_t count;
     const struct stats_metric *metrics = stats_store_metrics(&count);

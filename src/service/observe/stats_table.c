@@ -29,6 +29,16 @@ static const char *bound_at(size_t place)
     return stats_buckets[place].seconds;
 }
 
+/* The bounds of data_counts_bounds_ns[]. */
+static const char *journal_bound_at(size_t place)
+{
+    static const char *const seconds[STATS_NUM_JOURNAL_BUCKETS] = {
+        "5e-05", "0.0001", "0.0002", "0.0005", "0.001", "0.002", "0.005", "0.01", "0.02", "0.05",
+        "0.1",   "0.2",    "0.5",    "1",      "2",     "5",     "10",    "20",   "50",   "+Inf",
+    };
+    return seconds[place];
+}
+
 static const char *http2_limit_at(size_t place)
 {
     return http2_limit_name((enum http2_limit)place);
@@ -82,6 +92,22 @@ const struct stats_metric *stats_process_metrics(size_t *count)
          .count = HTTP2_NUM_LIMITS,
          .label = "limit",
          .value_at = http2_limit_at},
+        {.name = "rosterd_journal_commit_seconds",
+         .help = "Time that transactions of the data file took, in seconds.",
+         .kind = STATS_HISTOGRAM,
+         .at = STATS_JOURNAL_COMMIT_BUCKETS,
+         .count = STATS_NUM_JOURNAL_BUCKETS,
+         .sum_at = STATS_JOURNAL_COMMIT_NS,
+         .label = "le",
+         .value_at = journal_bound_at},
+        {.name = "rosterd_journal_fsync_seconds",
+         .help = "Time that syncs of the data file took, in seconds.",
+         .kind = STATS_HISTOGRAM,
+         .at = STATS_JOURNAL_FSYNC_BUCKETS,
+         .count = STATS_NUM_JOURNAL_BUCKETS,
+         .sum_at = STATS_JOURNAL_FSYNC_NS,
+         .label = "le",
+         .value_at = journal_bound_at},
     };
     *count = sizeof(metrics) / sizeof(metrics[0]);
     return metrics;

@@ -60,9 +60,22 @@ enum stats_kind {
         "Lines of the access log that were lost: its file was slow, full or gone.")                \
     ROW(STATS_LOG_DROPPED, STATS_COUNTER, "rosterd_log_dropped_total", NULL, NULL,                 \
         "Lines of the log that were lost: its file or pipe was slow, full or gone.")               \
+    /* Counted by the journal. */                                                                  \
+    ROW(STATS_JOURNAL_BYTES, STATS_COUNTER, "rosterd_journal_bytes_total", NULL, NULL,             \
+        "Bytes written to the data file and its log.")                                             \
+    ROW(STATS_JOURNAL_FAILURES_FULL, STATS_COUNTER, "rosterd_journal_failures_total", "kind",      \
+        "full", "Writes of the data file that failed: the disk was full, or an error.")            \
+    ROW(STATS_JOURNAL_FAILURES_IO, STATS_COUNTER, "rosterd_journal_failures_total", "kind", "io",  \
+        NULL)                                                                                      \
+    ROW(STATS_JOURNAL_COMMIT_NS, STATS_PART, "rosterd_journal_commit_nanoseconds_total", NULL,     \
+        NULL, NULL)                                                                                \
+    ROW(STATS_JOURNAL_FSYNC_NS, STATS_PART, "rosterd_journal_fsync_nanoseconds_total", NULL, NULL, \
+        NULL)                                                                                      \
     /* Counted by the master. */                                                                   \
     ROW(STATS_WORKER_DEATHS, STATS_COUNTER, "rosterd_worker_deaths_total", NULL, NULL,             \
         "Workers that died and were replaced.")                                                    \
+    ROW(STATS_JOURNAL_LAG, STATS_GAUGE, "rosterd_journal_lag_seconds", NULL, NULL,                 \
+        "Seconds for which the oldest commit that is not in the data file has waited.")            \
     ROW(STATS_RELOADS, STATS_COUNTER, "rosterd_reloads_total", NULL, NULL,                         \
         "Reloads of the configuration that came into force.")                                      \
     ROW(STATS_RELOADS_FAILED, STATS_COUNTER, "rosterd_reloads_failed_total", NULL, NULL,           \
@@ -102,7 +115,16 @@ enum stats_kind {
         "1 while the segment's name in /dev/shm leads to it.")                                     \
     ROW(STATS_PROCESSES, STATS_GAUGE, "rosterd_processes", NULL, NULL,                             \
         "Processes that take part: master, workers, tools.")                                       \
-    ROW(STATS_COMMITS, STATS_COUNTER, "rosterd_commits_total", NULL, NULL, "Changes of the table.")
+    ROW(STATS_COMMITS, STATS_COUNTER, "rosterd_commits_total", NULL, NULL,                         \
+        "Changes of the table.")                                                                   \
+    ROW(STATS_JOURNAL_VERSION, STATS_GAUGE, "rosterd_journal_version", NULL, NULL,                 \
+        "Changes of the table that are in the data file.")                                         \
+    ROW(STATS_JOURNAL_LAG_COMMITS, STATS_GAUGE, "rosterd_journal_lag_commits", NULL, NULL,         \
+        "Changes of the table that are not in the data file yet.")                                 \
+    ROW(STATS_JOURNAL_STATE, STATS_GAUGE, "rosterd_journal_state", NULL, NULL,                     \
+        "The data file: 0 none, 1 in use, 2 disk full, 3 being replaced, 4 failed.")
+
+enum { STATS_NUM_JOURNAL_BUCKETS = 20 };
 
 #define STATS_CONSTANT(constant, ...) constant,
 /** Places in the process's part of a row. */
@@ -110,7 +132,10 @@ enum stats_counter {
     STATS_PROCESS_ROWS(STATS_CONSTANT)
     /** The first of HTTP2_NUM_LIMITS, in the order of enum http2_limit. */
     STATS_HTTP2_LIMITS,
-    STATS_NUM_COUNTERS = STATS_HTTP2_LIMITS + HTTP2_NUM_LIMITS
+    /** The first of STATS_NUM_JOURNAL_BUCKETS of each histogram of the journal. */
+    STATS_JOURNAL_COMMIT_BUCKETS = STATS_HTTP2_LIMITS + HTTP2_NUM_LIMITS,
+    STATS_JOURNAL_FSYNC_BUCKETS = STATS_JOURNAL_COMMIT_BUCKETS + STATS_NUM_JOURNAL_BUCKETS,
+    STATS_NUM_COUNTERS = STATS_JOURNAL_FSYNC_BUCKETS + STATS_NUM_JOURNAL_BUCKETS
 };
 enum stats_store_value { STATS_STORE_ROWS(STATS_CONSTANT) STATS_NUM_STORE_VALUES };
 #undef STATS_CONSTANT
@@ -139,6 +164,7 @@ struct stats_metric {
     enum stats_kind kind;
     size_t at;         /* the first counter's place in its part of a row */
     size_t count;      /* with value_at: one counter for each value of the label */
+    size_t sum_at;     /* of a histogram of the process: where its sum in ns is */
     const char *label; /* NULL: none */
     const char *value; /* of the label */
     const char *(*value_at)(

@@ -164,11 +164,13 @@ static void settle_insert(struct grpc_call *call, struct inserting *now, int res
     struct shm_new_user *first = &service->batch[now->done];
     switch (result) {
     case SHM_OK:
+        batch->version = MAX(batch->version, conflict->version);
         batch->created += now->count;
         now->done += now->count;
         now->chunk = MIN(2 * now->count, now->chunk_max);
         return;
     case SHM_EBUSY:
+    case SHM_EREADONLY:
         return;
     case SHM_EEXIST:
         uuid_random(&service->ids, first[conflict->which].id);
@@ -178,6 +180,7 @@ static void settle_insert(struct grpc_call *call, struct inserting *now, int res
             now->chunk = (uint32_t)conflict->which;
             return;
         }
+        batch->version = MAX(batch->version, conflict->version);
         now->chunk = (now->count + 1) / 2;
         add_taken(call, first, conflict->key);
         now->done++;
@@ -194,6 +197,12 @@ static void settle_insert(struct grpc_call *call, struct inserting *now, int res
     }
 }
 
+/* Whether no user at all can be inserted now. */
+static bool stops(int result)
+{
+    return result == SHM_EBUSY || result == SHM_EREADONLY;
+}
+
 /*
  * Inserts the users that wait, in as few commits as possible. An insert is all or nothing:
  * - If the table has room for a part of the users only, halving finds that part.
@@ -202,7 +211,8 @@ static void settle_insert(struct grpc_call *call, struct inserting *now, int res
  *   the rest, and is left out.
  * The next insert has half as many users as one that failed and twice as many as one that worked.
  * So the work stays proportional to the number of users, however many names are taken.
- * @return SHM_OK: no user waits any more; SHM_EBUSY: another process holds the writer lock
+ * @return SHM_OK: no user waits any more; SHM_EBUSY: another process holds the writer lock, or the
+ *   journal is behind; SHM_EREADONLY
  */
 static int insert_waiting(struct grpc_call *call)
 {
@@ -212,7 +222,7 @@ static int insert_waiting(struct grpc_call *call)
                             .chunk_max = batch->waiting};
     int result = SHM_OK;
     load_users(service, batch);
-    while (now.done < batch->waiting && result != SHM_EBUSY) {
+    while (now.done < batch->waiting && !stops(result)) {
         uint32_t left = batch->waiting - now.done;
         struct shm_conflict conflict;
         now.count = MIN(now.chunk, left);
@@ -220,9 +230,9 @@ static int insert_waiting(struct grpc_call *call)
         result = shm_users_insert(service->actor, &service->batch[now.done], now.count, &conflict);
         settle_insert(call, &now, result, &conflict);
     }
-    batch->chunk = result == SHM_EBUSY ? now.chunk : 0; /* the next try goes on from here */
+    batch->chunk = stops(result) ? now.chunk : 0; /* the next try goes on from here */
     drop_users(call, service->batch, now.done);
-    return result == SHM_EBUSY ? SHM_EBUSY : SHM_OK;
+    return stops(result) ? result : SHM_OK;
 }
 
 /* ---- the reply ---- */
@@ -284,28 +294,58 @@ static void batch_finish(struct grpc_call *call)
 
 /* ---- the call ---- */
 
-/* Inserts the users that wait. A call that finds the writer lock taken is parked and reads no
- * further requests meanwhile. */
+/* Ends the call without its reply. What it has created is not certain before it is on disk. */
+static void batch_fail(struct grpc_call *call, enum grpc_status status, const char *text)
+{
+    const struct user_service *service = grpc_call_service_data(call);
+    const struct batch_call *batch = grpc_call_state(call);
+    const char *created = commit_is_published(&service->commits, batch->version)
+                              ? "users were created"
+                              : "users may have been created";
+    grpc_call_finishf(call, status, "%s; %u %s", text, batch->created, created);
+}
+
+static void batch_give_up(struct grpc_call *call, int result)
+{
+    struct batch_call *batch = grpc_call_state(call);
+    const char *text;
+    enum grpc_status status = user_insert_status(grpc_call_service_data(call), result, &text);
+    batch->waiting = 0; /* the reply does not count these users */
+    batch_fail(call, status, text);
+}
+
+static void batch_answer(struct grpc_call *call)
+{
+    struct user_service *service = grpc_call_service_data(call);
+    struct batch_call *batch = grpc_call_state(call);
+    if (commit_is_published(&service->commits, batch->version))
+        batch_finish(call);
+    else
+        commit_wait_enter(&service->commits, &batch->wait, call, batch->version, batch_finish);
+}
+
+/* Inserts the users that wait. A call that finds the writer lock taken, or the journal behind, is
+ * parked and reads no further requests meanwhile. */
 static void batch_flush(struct grpc_call *call)
 {
+    const struct user_service *service = grpc_call_service_data(call);
     struct batch_call *batch = grpc_call_state(call);
     bool paused = parking_is_parked(&batch->parking);
     uint32_t before = batch->waiting;
-    if (insert_waiting(call) == SHM_EBUSY) {
-        if (batch->waiting < before)
-            parking_leave(&batch->parking, call); /* progress: the waiting time restarts */
-        if (!parking_enter(&batch->parking, call, batch_flush)) {
-            batch->waiting = 0; /* the reply does not count these users */
-            grpc_call_finishf(call, GRPC_UNAVAILABLE, "the table is busy; %u users were created",
-                              batch->created);
-        } else if (!paused) {
+    int result = insert_waiting(call);
+    if (result == SHM_EBUSY && batch->waiting < before)
+        parking_leave(&batch->parking, call); /* progress: the waiting time restarts */
+    if (result == SHM_EBUSY &&
+        parking_enter_write(&batch->parking, call, batch_flush, service->store)) {
+        if (!paused)
             grpc_call_pause(call);
-        }
         return;
     }
     parking_leave(&batch->parking, call);
-    if (batch->half_closed)
-        batch_finish(call);
+    if (result != SHM_OK)
+        batch_give_up(call, result);
+    else if (batch->half_closed)
+        batch_answer(call);
     else if (paused)
         grpc_call_resume(call);
 }
@@ -319,8 +359,7 @@ void batch_create_on_message(struct grpc_call *call, ProtobufCMessage *message)
     if (!user_request_check(request, &reason))
         batch_add_error(call, position, reason);
     else if (!batch_append(call, position, request))
-        grpc_call_finishf(call, GRPC_RESOURCE_EXHAUSTED, "out of memory; %u users were created",
-                          batch->created);
+        batch_fail(call, GRPC_RESOURCE_EXHAUSTED, "out of memory");
     else if (batch_is_full(batch))
         batch_flush(call);
 }
@@ -338,6 +377,8 @@ void batch_create_on_end(struct grpc_call *call, enum grpc_status status)
     struct user_service *service = grpc_call_service_data(call);
     struct batch_call *batch = grpc_call_state(call);
     parking_leave(&batch->parking, call);
+    if (commit_wait_waits(&batch->wait))
+        commit_wait_leave(&service->commits, &batch->wait);
     if (batch->waiting != 0)
         insert_waiting(call);
     if (status != GRPC_OK) {

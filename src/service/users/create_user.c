@@ -31,34 +31,70 @@ static void create_finish(struct grpc_call *call, const struct shm_new_user *use
     grpc_call_finish(call, status, text);
 }
 
-static void create_retry(struct grpc_call *call)
-{
-    struct create_call *create = grpc_call_state(call);
-    struct shm_conflict conflict;
-    int result = insert_one(grpc_call_service_data(call), &create->user, &conflict);
-    if (result == SHM_EBUSY && parking_enter(&create->parking, call, create_retry))
-        return;
-    create_finish(call, &create->user, result, conflict.key);
-}
-
-/* The body is on the handler's stack: the parked call needs a copy. */
-static void create_park(struct grpc_call *call, const struct shm_new_user *user)
+/* The body is on the handler's stack: a call that waits needs a copy.
+ * @return false: out of memory */
+static bool create_keep(struct grpc_call *call, const struct shm_new_user *user)
 {
     struct create_call *create = grpc_call_state(call);
     uint8_t *body = grpc_arena_alloc(grpc_call_arena(call), user->body_len);
-    if (body == NULL) {
-        grpc_call_finish(call, GRPC_RESOURCE_EXHAUSTED, "out of memory");
-        return;
-    }
+    if (body == NULL)
+        return false;
     memcpy(body, user->body, user->body_len);
     create->user = *user;
     create->user.body = body;
-    parking_enter(&create->parking, call, create_retry);
+    return true;
+}
+
+static void create_published(struct grpc_call *call)
+{
+    const struct create_call *create = grpc_call_state(call);
+    create_finish(call, &create->user, create->result, create->key);
+}
+
+/* The user, or the one with the same name, is not on disk yet. */
+static void create_wait(struct grpc_call *call, int result, const struct shm_conflict *conflict)
+{
+    struct user_service *service = grpc_call_service_data(call);
+    struct create_call *create = grpc_call_state(call);
+    create->result = result;
+    create->key = conflict->key;
+    commit_wait_enter(&service->commits, &create->wait, call, conflict->version, create_published);
+}
+
+static void create_stop_waiting(struct grpc_call *call)
+{
+    struct user_service *service = grpc_call_service_data(call);
+    struct create_call *create = grpc_call_state(call);
+    commit_wait_leave(&service->commits, &create->wait);
+}
+
+static bool create_must_wait(const struct user_service *service, int result,
+                             const struct shm_conflict *conflict)
+{
+    return (result == SHM_OK || result == SHM_EKEY) &&
+           !commit_is_published(&service->commits, conflict->version);
+}
+
+static void create_retry(struct grpc_call *call)
+{
+    struct user_service *service = grpc_call_service_data(call);
+    struct create_call *create = grpc_call_state(call);
+    struct shm_conflict conflict;
+    int result = insert_one(service, &create->user, &conflict);
+    if (result == SHM_EBUSY &&
+        parking_enter_write(&create->parking, call, create_retry, service->store))
+        return;
+    parking_leave(&create->parking, call);
+    if (create_must_wait(service, result, &conflict))
+        create_wait(call, result, &conflict);
+    else
+        create_finish(call, &create->user, result, conflict.key);
 }
 
 void create_user_on_message(struct grpc_call *call, ProtobufCMessage *message)
 {
     struct user_service *service = grpc_call_service_data(call);
+    struct create_call *create = grpc_call_state(call);
     Userservice__CreateUserRequest *request = (Userservice__CreateUserRequest *)message;
     const char *reason;
     if (!user_request_check(request, &reason)) {
@@ -71,15 +107,24 @@ void create_user_on_message(struct grpc_call *call, ProtobufCMessage *message)
     uuid_random(&service->ids, user.id);
     struct shm_conflict conflict;
     int result = insert_one(service, &user, &conflict);
-    if (result == SHM_EBUSY)
-        create_park(call, &user);
-    else
+    bool must_wait = create_must_wait(service, result, &conflict);
+    if (!must_wait && result != SHM_EBUSY)
         create_finish(call, &user, result, conflict.key);
+    else if (!create_keep(call, &user))
+        grpc_call_finish(call, GRPC_RESOURCE_EXHAUSTED,
+                         must_wait ? "out of memory; the user may appear later" : "out of memory");
+    else if (must_wait)
+        create_wait(call, result, &conflict);
+    else
+        parking_enter(&create->parking, call, create_retry);
 }
 
 void create_user_on_end(struct grpc_call *call, enum grpc_status status)
 {
     (void)status;
     struct create_call *create = grpc_call_state(call);
-    parking_leave(&create->parking, call);
+    if (parking_is_parked(&create->parking))
+        parking_leave(&create->parking, call);
+    else if (commit_wait_waits(&create->wait))
+        create_stop_waiting(call);
 }

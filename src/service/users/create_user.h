@@ -1,17 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 /* CreateUser: checks the request and inserts the user. A call that finds the writer lock taken is
- * parked. */
+ * parked; one whose user is not on disk yet waits for that. */
 #ifndef ROSTERD_SERVICE_USERS_CREATE_USER_H
 #define ROSTERD_SERVICE_USERS_CREATE_USER_H
 
 #include "grpc/grpc.h"
+#include "service/users/commit_wait.h"
 #include "service/users/parking.h"
 #include "shm/store.h"
 
 /** The call's state. */
 struct create_call {
     struct parking parking;
-    struct shm_new_user user; /* while parked; its body is in the call's arena */
+    struct commit_wait wait;
+    struct shm_new_user user; /* while parked or waiting; its body is in the call's arena */
+    int result;               /* while waiting: of the insert, SHM_OK or SHM_EKEY */
+    unsigned key;             /* that is taken */
 };
 
 void create_user_on_message(struct grpc_call *call, ProtobufCMessage *message);

@@ -4,6 +4,7 @@
 #include <assert.h>
 
 #include "base/container_of.h"
+#include "service/users/disk_patience.h"
 
 static void parking_on_timer(struct timer *timer)
 {
@@ -20,6 +21,7 @@ bool parking_enter(struct parking *parking, struct grpc_call *call,
         parking->timer.expired = parking_on_timer;
         parking->call = call;
         parking->retry = retry;
+        parking->began = now;
         parking->until = now + PARKING_TOTAL_MS;
         parking->delay = PARKING_DELAY_MIN_MS;
     } else if (now >= parking->until) {
@@ -30,6 +32,19 @@ bool parking_enter(struct parking *parking, struct grpc_call *call,
     assert(parking->call == call);
     timer_arm(grpc_server_timers(server), &parking->timer, now + parking->delay);
     return true;
+}
+
+bool parking_enter_write(struct parking *parking, struct grpc_call *call,
+                         void (*retry)(struct grpc_call *call), const struct shm_store *store)
+{
+    struct shm_disk_info disk;
+    shm_disk_info(store, &disk);
+    if (parking_is_parked(parking) && disk_is_behind(&disk)) {
+        uint64_t now = grpc_server_now_ms(grpc_call_server(call));
+        bool over = disk_patience_is_over(&disk, call, parking->began, now);
+        parking->until = over ? now : now + PARKING_TOTAL_MS;
+    }
+    return parking_enter(parking, call, retry);
 }
 
 void parking_leave(struct parking *parking, struct grpc_call *call)

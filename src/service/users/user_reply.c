@@ -6,6 +6,7 @@
 
 #include "base/utf8.h"
 #include "proto/google/rpc/error_details.pb-c.h"
+#include "service/users/disk_patience.h"
 #include "user/user.h"
 
 void user_reply(struct grpc_call *call, const uint8_t *id, const uint8_t *body, size_t body_len)
@@ -31,6 +32,22 @@ void user_refuse(struct grpc_call *call, enum grpc_status status, const char *te
     grpc_call_finish_detail(call, status, text, &bad.base);
 }
 
+/* A write has waited for the lock, or for the journal, and gives up. */
+static enum grpc_status busy_status(const struct user_service *service, const char **text)
+{
+    struct shm_disk_info disk;
+    shm_disk_info(service->store, &disk);
+    *text = "the table is busy, try again";
+    if (!disk_is_behind(&disk))
+        return GRPC_UNAVAILABLE;
+    if (disk.state == SHM_DISK_FULL) {
+        *text = "the disk of the data file is full";
+        return GRPC_RESOURCE_EXHAUSTED;
+    }
+    *text = "the disk of the data file is too slow, try again";
+    return GRPC_UNAVAILABLE;
+}
+
 enum grpc_status user_insert_status(const struct user_service *service, int error,
                                     const char **text)
 {
@@ -49,7 +66,9 @@ enum grpc_status user_insert_status(const struct user_service *service, int erro
         *text = "no memory for another user: /dev/shm is full, or the control group has none left";
         return GRPC_RESOURCE_EXHAUSTED;
     case SHM_EBUSY:
-        *text = "the table is busy, try again";
+        return busy_status(service, text);
+    case SHM_EREADONLY:
+        *text = "the data file has failed: the table is read-only, nothing was written";
         return GRPC_UNAVAILABLE;
     default:
         *text = shm_strerror(error);

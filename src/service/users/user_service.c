@@ -138,7 +138,14 @@ static void *user_service_create(const struct service_config *config)
              (unsigned long long)info.max_users);
     listings_init(&service->listings, config->actor, config->snapshot_max_age,
                   info.snapshot_max_bytes);
+    commit_waits_init(&service->commits, config->store, config->actor);
     return service;
+}
+
+static void user_service_settle(void *data)
+{
+    struct user_service *service = data;
+    commit_waits_settle(&service->commits);
 }
 
 static void user_service_destroy(void *data)
@@ -154,4 +161,5 @@ const struct service user_service = {
     .grpc = {&user_service_table},
     .create = user_service_create,
     .destroy = user_service_destroy,
+    .settle = user_service_settle,
 };

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * userservice.UserService: the five calls, where gRPC and the user store meet. Reads never wait. A
- * write that finds the writer lock taken is parked on a timer for a second at most, while the
- * worker serves others.
+ * write that finds the writer lock taken is parked on a timer for a second at most, and a write
+ * that is not on disk yet is answered when it is (commit_wait.h), while the worker serves others.
  */
 #ifndef ROSTERD_SERVICE_USERS_USER_SERVICE_H
 #define ROSTERD_SERVICE_USERS_USER_SERVICE_H

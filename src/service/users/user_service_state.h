@@ -3,6 +3,7 @@
 #ifndef ROSTERD_SERVICE_USERS_USER_SERVICE_STATE_H
 #define ROSTERD_SERVICE_USERS_USER_SERVICE_STATE_H
 
+#include "service/users/commit_wait.h"
 #include "service/users/listings.h"
 #include "shm/store.h"
 #include "user/uuid.h"
@@ -14,6 +15,7 @@ struct user_service {
     char full_text[96];             /* status message when the table is full */
     struct uuid_source ids;
     struct listings listings;
+    struct commit_waits commits;
     struct shm_new_user batch[SHM_BATCH_MAX]; /* the users of one insert; unused between calls */
 };
 

@@ -71,7 +71,7 @@ static void tail_from_a_version_tells_what_came_after_it(void **state)
     tool_free(&got);
     got = tool_run(ON_SEGMENT, "tail", "--json", "--from", "2", "--limit", "1", NULL);
     assert_int_equal(got.exit, 0);
-    assert_string_equal(got.out, "{\"version\":3,\"kind\":\"created\",\"id\":\"" ID_3
+    assert_string_equal(got.out, "{\"version\":3,\"kind\":\"created\",\"seq\":3,\"id\":\"" ID_3
                                  "\",\"username\":\"Zo\xC3\xAB\"}\n");
     tool_free(&got);
     got = tool_run(ON_SEGMENT, "tail", "--limit", "0", NULL);

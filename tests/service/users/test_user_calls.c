@@ -786,7 +786,7 @@ static void batch_gives_up_after_a_second_and_says_what_is_there(void **state)
     call->method->on_half_close(call);
     fake_pass(server, 1100);
     assert_int_equal(call->status, GRPC_UNAVAILABLE);
-    assert_string_equal(call->message, "the table is busy; 256 users were created");
+    assert_string_equal(call->message, "the table is busy, try again; 256 users were created");
     fake_store.busy = 0;
     fake_call_end(call, GRPC_UNAVAILABLE);
     assert_int_equal(fake_store.users, 256); /* the number that the client was told */

@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The data file: the table of users on disk, as a database of SQLite. It knows nothing of the
+ * segment; src/journal has what copies one to the other. docs/store.md describes the tables.
+ *
+ * A file is always the table as of one commit: meta.version. A transaction is there as a whole or
+ * not at all, whatever dies and whenever.
+ *
+ * Beside PATH lie PATH-wal and PATH-shm, which are SQLite's, PATH.lock (data_lock.h), and during a
+ * replacement PATH.tmp and PATH.new (data_swap.h). PATH may be a symbolic link; all the files lie
+ * beside its target, and a replacement replaces the target.
+ *
+ * Processes: a connection belongs to the process and the thread that opened it. Before a fork each
+ * is closed: a child that inherits one destroys the locks of both. No process opens PATH by open(2)
+ * while it has a connection: closing the descriptor would drop SQLite's locks. One process writes,
+ * and holds the lock of data_lock_writer() meanwhile; any number reads, sqlite3 of the shell, too.
+ *
+ * Each function that takes a fault fills it whenever the result is not DATA_OK, except with
+ * DATA_NONE of data_rows_next(). The text names the file.
+ */
+#ifndef ROSTERD_JOURNAL_DATA_FILE_H
+#define ROSTERD_JOURNAL_DATA_FILE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/fault.h"
+
+enum { DATA_ID_SIZE = 16, DATA_FORMAT = 1 };
+
+enum data_result {
+    DATA_OK,
+    DATA_NONE, /* no such file; at the end of the rows */
+    /* The disk is full, or the process is out of memory (the fault says which). The transaction is
+     * rolled back as a whole and may be tried again. Until the next commit it may still turn up
+     * after a power cut, but only as a whole. */
+    DATA_FULL,
+    /* A system call failed. Of a commit the outcome is unknown. The file takes no more writes:
+     * close it without a checkpoint. */
+    DATA_FAILED,
+    /* Not rosterd's file, a newer format, a damaged page or row. Nothing was changed. Of a file
+     * that is open for writing: it takes no more writes, as with DATA_FAILED. */
+    DATA_INVALID,
+    DATA_BUSY, /* another process has it locked; nothing was changed */
+};
+
+enum data_sync {
+    DATA_SYNC_FULL, /* a commit is on disk when data_file_commit() returns */
+    /* Commits are not synced. A power cut takes the last ones, in their order and each as a whole;
+     * it damages nothing, because checkpoints sync. */
+    DATA_SYNC_OFF,
+};
+
+struct data_meta {
+    uint8_t store[DATA_ID_SIZE]; /* the store's identity */
+    uint64_t version;            /* the last commit in the file */
+    uint64_t count;              /* users */
+    uint64_t seq;                /* the last sequence number ever given */
+};
+
+/** Sequence numbers and versions are at most INT64_MAX: SQLite has no larger integers. */
+struct data_row {
+    uint64_t seq, version;
+    uint8_t id[DATA_ID_SIZE];
+    const uint8_t *body; /* data_file_put(): the caller's. data_rows_next(): until the next call */
+    uint32_t body_len;
+};
+
+struct data_file;
+
+/**
+ * Opens a file for writing. Finishes a replacement that was interrupted, checks the application id,
+ * the format and the meta data, and moves the write-ahead log into the file. The caller holds the
+ * writer's lock.
+ *
+ * The checkpoint comes before the meta data are trusted: an earlier process may have died between
+ * writing a commit and the end of its sync.
+ * @param meta receives the file's
+ * @return DATA_NONE if there is no such file
+ */
+enum data_result data_file_open(struct data_file **file, const char *path, enum data_sync sync,
+                                struct data_meta *meta, struct fault *fault);
+/**
+ * Makes a file without users and opens it. An old file of this name is replaced at once, or stays
+ * whole. The directory must exist.
+ * @param meta the new file's; its count is ignored
+ */
+enum data_result data_file_create(struct data_file **file, const char *path, enum data_sync sync,
+                                  const struct data_meta *meta, struct fault *fault);
+/**
+ * Closes the file; an open transaction is rolled back.
+ * @param file may be NULL
+ * @param checkpoint move the write-ahead log into the file and remove it, as far as readers allow.
+ *        Nothing is lost if that fails. A file that has failed is not touched.
+ */
+void data_file_close(struct data_file *file, bool checkpoint);
+
+/**
+ * A transaction: data_file_begin(), any number of data_file_put() and data_file_delete(), then
+ * data_file_commit() or data_file_rollback(). After an error the transaction is rolled back
+ * already.
+ * @return DATA_BUSY if another process (a shell) has kept the write lock for three seconds
+ */
+enum data_result data_file_begin(struct data_file *file, struct fault *fault);
+/** Inserts the user, or replaces the one with this sequence number. */
+enum data_result data_file_put(struct data_file *file, const struct data_row *row,
+                               struct fault *fault);
+/** Deletes the user with this sequence number, if there is one. */
+enum data_result data_file_delete(struct data_file *file, uint64_t seq, struct fault *fault);
+/**
+ * Sets meta.version and meta.seq and commits. The count is kept by put and delete.
+ * @return DATA_FAILED also if the file is no longer the one of this name: somebody has moved or
+ *         removed it or its write-ahead log, and nobody would find the commit
+ */
+enum data_result data_file_commit(struct data_file *file, uint64_t version, uint64_t seq,
+                                  struct fault *fault);
+/** Does nothing without a transaction. */
+void data_file_rollback(struct data_file *file);
+/** @return the users as of the last commit */
+uint64_t data_file_count(const struct data_file *file);
+/** With DATA_SYNC_OFF: all commits so far are on disk when it returns. Not inside a transaction. */
+enum data_result data_file_sync(struct data_file *file, struct fault *fault);
+/**
+ * Moves the write-ahead log into the file when it has some 4,000 pages. Readers and writers do not
+ * wait for it, and it does not wait for readers: while one holds an old state, the log grows, and
+ * this is tried again every 4,000 pages. Not inside a transaction.
+ * @return DATA_BUSY if another process does the same now: no error
+ */
+enum data_result data_file_maintain(struct data_file *file, struct fault *fault);
+
+enum { DATA_BUCKETS = 20 };
+/** The upper bounds of the histograms' buckets; the last bucket has none. */
+extern const uint64_t data_counts_bounds_ns[DATA_BUCKETS - 1];
+
+/** Numbers since the start of the process, of all its files. Its one writing thread keeps them. */
+struct data_counts {
+    uint64_t bytes_written;      /* to databases and logs */
+    uint64_t commits, commit_ns; /* successful ones; with their syncs */
+    uint64_t syncs, sync_ns;     /* of files */
+    uint64_t failures, full;     /* results DATA_FAILED, and DATA_FULL */
+    uint64_t sync_buckets[DATA_BUCKETS], commit_buckets[DATA_BUCKETS];
+};
+const struct data_counts *data_counts(void);
+
+/**
+ * Reads all users as of one commit, in order of their sequence numbers. It has a connection of its
+ * own, writes nothing into the file and its log, and works beside a process that writes. Until
+ * data_rows_close() the log cannot be shortened. It does not finish an interrupted replacement:
+ * data_file_open() does.
+ * @return DATA_NONE if there is no such file; DATA_BUSY while it is being replaced, or if the
+ *         replacement was interrupted
+ */
+struct data_rows;
+enum data_result data_rows_open(struct data_rows **rows, const char *path, struct data_meta *meta,
+                                struct fault *fault);
+/**
+ * @return DATA_NONE at the end, if there were as many rows as the meta data say. DATA_INVALID names
+ *         the row whose sum is wrong, or both counts.
+ */
+enum data_result data_rows_next(struct data_rows *rows, struct data_row *row, struct fault *fault);
+/** @param rows may be NULL */
+void data_rows_close(struct data_rows *rows);
+
+/**
+ * Replaces the file as a whole, after a failure: begin, put each user once, in any order (that of
+ * sequence numbers is the fastest), finish. The file of this name is closed, and the caller holds
+ * the writer's lock. After an error the rewrite is to be abandoned, except by finish, which frees.
+ * @param meta the new file's; its count becomes the number of users
+ */
+struct data_rewrite;
+enum data_result data_rewrite_begin(struct data_rewrite **rewrite, const char *path,
+                                    const struct data_meta *meta, struct fault *fault);
+enum data_result data_rewrite_put(struct data_rewrite *rewrite, const struct data_row *row,
+                                  struct fault *fault);
+/**
+ * Syncs the new file, gives it the old one's name, syncs the directory, and frees. After a failure
+ * the name leads to the old file or to the new one, each complete.
+ */
+enum data_result data_rewrite_finish(struct data_rewrite *rewrite, struct fault *fault);
+/** @param rewrite may be NULL */
+void data_rewrite_abandon(struct data_rewrite *rewrite);
+
+/**
+ * Copies a file that may be in use into a new one, by SQLite's online backup: the table as of one
+ * commit. Then the copy is synced and checked: each row's sum, the count, and the database by
+ * PRAGMA integrity_check. After a failure there is no copy.
+ * @param to must not exist. It is one self-contained file, without a write-ahead log.
+ * @param progress called with numbers of pages; may be NULL
+ * @param meta receives the copy's
+ * @return DATA_NONE if there is no file `from`; DATA_BUSY as data_rows_open()
+ */
+enum data_result data_backup(const char *from, const char *to,
+                             void (*progress)(void *data, uint64_t done, uint64_t total),
+                             void *data, struct data_meta *meta, struct fault *fault);
+
+#endif

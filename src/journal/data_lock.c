@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: MIT */
+#include "journal/data_lock.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "journal/data_os.h"
+#include "journal/data_path.h"
+
+enum { SERVER_BYTE, WRITER_BYTE };
+
+static enum data_result open_lock_file(const char *path, int *fd, struct fault *fault)
+{
+    char resolved[DATA_PATH_SIZE], name[DATA_PATH_SIZE];
+    *fd = -1;
+    enum data_result result = data_path_resolve(path, resolved, fault);
+    if (result != DATA_OK)
+        return result;
+    data_path_beside(resolved, ".lock", name);
+    *fd = open(name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
+    if (*fd < 0)
+        return data_os_fault(path, "open its .lock file", fault);
+    return DATA_OK;
+}
+
+/* @return 0, or errno: EAGAIN if another has it */
+static int try_lock(int fd, off_t byte)
+{
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = byte, .l_len = 1};
+    if (fcntl(fd, F_OFD_SETLK, &lock) == 0)
+        return 0;
+    return errno == EACCES ? EAGAIN : errno;
+}
+
+static enum data_result lock_failed(const char *path, int *fd, int error, struct fault *fault)
+{
+    close(*fd);
+    *fd = -1;
+    errno = error;
+    return data_os_fault(path, "lock it", fault);
+}
+
+static void set_server_busy(const char *path, int fd, struct fault *fault)
+{
+    char text[32] = "";
+    ssize_t len = pread(fd, text, sizeof(text) - 1, 0);
+    long pid = len > 0 ? strtol(text, NULL, 10) : 0;
+    if (pid > 0)
+        fault_set(fault, "data-file %s: another rosterd uses it (pid %ld)", path, pid);
+    else
+        fault_set(fault, "data-file %s: another rosterd uses it", path);
+}
+
+enum data_result data_lock_server(const char *path, int *fd, struct fault *fault)
+{
+    enum data_result result = open_lock_file(path, fd, fault);
+    if (result != DATA_OK)
+        return result;
+    int error = try_lock(*fd, SERVER_BYTE);
+    if (error == EAGAIN) {
+        set_server_busy(path, *fd, fault);
+        close(*fd);
+        *fd = -1;
+        return DATA_BUSY;
+    }
+    if (error != 0)
+        return lock_failed(path, fd, error, fault);
+    data_lock_sign(*fd);
+    return DATA_OK;
+}
+
+enum data_result data_lock_writer(const char *path, unsigned wait_ms, int *fd, struct fault *fault)
+{
+    /* The kernel has no wait with a limit for these locks. */
+    const struct timespec pause = {.tv_nsec = 2000000};
+    enum data_result result = open_lock_file(path, fd, fault);
+    if (result != DATA_OK)
+        return result;
+    const uint64_t end = clock_monotonic_ms() + wait_ms;
+    int error;
+    while ((error = try_lock(*fd, WRITER_BYTE)) == EAGAIN && clock_monotonic_ms() < end)
+        nanosleep(&pause, NULL);
+    if (error == EAGAIN) {
+        close(*fd);
+        *fd = -1;
+        fault_set(fault, "data-file %s: another process writes it", path);
+        return DATA_BUSY;
+    }
+    return error == 0 ? DATA_OK : lock_failed(path, fd, error, fault);
+}
+
+/* On a full disk the file stays without a pid, or with an old one. */
+void data_lock_sign(int fd)
+{
+    char text[32];
+    int len = snprintf(text, sizeof(text), "%-10ld\n", (long)getpid());
+    (void)!pwrite(fd, text, (size_t)len, 0);
+}

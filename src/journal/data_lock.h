@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Who may use a data file: locks on PATH.lock, beside the data file (behind its symbolic link, so
+ * that two names of a file are one lock). The locks belong to the open file description, not to the
+ * process (F_OFD_SETLK): a child that inherits the descriptor shares its lock, and the lock lasts
+ * until the last copy of the descriptor is closed. The descriptors are close-on-exec. The file is
+ * never removed: a lock on a removed file would exclude nobody.
+ */
+#ifndef ROSTERD_JOURNAL_DATA_LOCK_H
+#define ROSTERD_JOURNAL_DATA_LOCK_H
+
+#include "base/fault.h"
+#include "journal/data_file.h"
+
+/**
+ * The server's lock, on byte 0: one server (master, its children, its successor in an upgrade) at a
+ * time has this data file. Makes PATH.lock if it is missing, and writes the pid of this process
+ * into it, for the next one's message.
+ * @param fd receives the descriptor, or -1
+ * @return DATA_BUSY: "data-file PATH: another rosterd uses it (pid N)". DATA_NONE: no directory.
+ */
+enum data_result data_lock_server(const char *path, int *fd, struct fault *fault);
+/**
+ * The writer's lock, on byte 1: the one process that has the file open for writing. Each caller
+ * opens PATH.lock itself, so that a child does not share it by mistake.
+ * @param wait_ms how long to wait for another process to let it go
+ */
+enum data_result data_lock_writer(const char *path, unsigned wait_ms, int *fd, struct fault *fault);
+/** Notes the pid of this process: a successor that inherited the server's lock calls it. */
+void data_lock_sign(int fd);
+
+#endif

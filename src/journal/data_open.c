@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: MIT */
+/* Opens and closes a data file for writing. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "journal/data_connection.h"
+#include "journal/data_count.h"
+#include "journal/data_os.h"
+#include "journal/data_row.h"
+#include "journal/data_swap.h"
+#include "journal/data_vfs.h"
+#include "journal/data_writer.h"
+
+static const char *const statement_texts[DATA_STATEMENTS] = {
+    [DATA_BEGIN] = "BEGIN IMMEDIATE",
+    [DATA_COMMIT] = "COMMIT",
+    [DATA_ROLLBACK] = "ROLLBACK",
+    [DATA_INSERT] = DATA_INSERT_ROW,
+    [DATA_UPDATE] = "UPDATE users SET id = ?2, version = ?3, sum = ?4, body = ?5 WHERE seq = ?1",
+    [DATA_DELETE] = "DELETE FROM users WHERE seq = ?1",
+    [DATA_SET_META] = "UPDATE meta SET version = ?1, count = ?2, seq = ?3",
+};
+
+/* SQLite calls it after each commit. In its place SQLite would have checkpoints of its own. */
+static int note_log_pages(void *data, sqlite3 *db, const char *name, int pages)
+{
+    struct data_file *file = data;
+    (void)db;
+    (void)name;
+    if (pages < file->log_pages) /* it has started from the front */
+        file->checkpoint_from = DATA_CHECKPOINT_PAGES;
+    file->log_pages = pages;
+    return SQLITE_OK;
+}
+
+/* A file that was just made, or that somebody has changed in the shell, has another mode. */
+static enum data_result use_log(struct data_file *file, struct fault *fault)
+{
+    sqlite3_stmt *statement;
+    enum data_result result =
+        data_prepare(file->db, file->path, "PRAGMA journal_mode=WAL", &statement, fault);
+    if (result != DATA_OK)
+        return result;
+    int rc = sqlite3_step(statement);
+    const char *mode = rc == SQLITE_ROW ? (const char *)sqlite3_column_text(statement, 0) : NULL;
+    if (rc != SQLITE_ROW) {
+        result = data_sqlite_fault(file->db, file->path, rc, "use a write-ahead log", fault);
+    } else if (mode == NULL || strcmp(mode, "wal") != 0) {
+        fault_set(fault,
+                  "data-file %s: its file system cannot have a write-ahead log of SQLite: it lacks "
+                  "locks or shared memory",
+                  file->path);
+        result = DATA_FAILED;
+    }
+    sqlite3_finalize(statement);
+    return result;
+}
+
+/* Everything in the log comes into the file and onto the disk. A reader of the newest state may
+ * keep the log from being emptied, which does not matter. */
+static enum data_result empty_log(struct data_file *file, struct fault *fault)
+{
+    int pages = -1, moved = -1;
+    int rc =
+        sqlite3_wal_checkpoint_v2(file->db, "main", SQLITE_CHECKPOINT_TRUNCATE, &pages, &moved);
+    if (rc == SQLITE_BUSY && pages >= 0 && pages == moved)
+        return DATA_OK;
+    if (rc == SQLITE_BUSY) {
+        fault_set(fault,
+                  "data-file %s: another process (sqlite3?) reads an old state of it, or locks it: "
+                  "end that first",
+                  file->path);
+        return DATA_BUSY;
+    }
+    if (rc != SQLITE_OK)
+        return data_sqlite_fault(file->db, file->path, rc, "move its log into it", fault);
+    return DATA_OK;
+}
+
+static enum data_result prepare_all(struct data_file *file, struct fault *fault)
+{
+    for (int i = 0; i < DATA_STATEMENTS; i++) {
+        enum data_result result =
+            data_prepare(file->db, file->path, statement_texts[i], &file->statements[i], fault);
+        if (result != DATA_OK)
+            return result;
+    }
+    return DATA_OK;
+}
+
+/* The connection is there. Nothing is written before the file is known to be rosterd's. */
+static enum data_result begin_use(struct data_file *file, struct data_meta *meta,
+                                  struct fault *fault)
+{
+    enum data_result result = data_check_meta(file->db, file->path, meta, fault);
+    if (result == DATA_OK)
+        result = data_run(file->db, file->path, "PRAGMA synchronous=FULL", fault);
+    if (result == DATA_OK)
+        result = use_log(file, fault);
+    if (result == DATA_OK)
+        result = empty_log(file, fault);
+    if (result == DATA_OK)
+        result = data_check_meta(file->db, file->path, meta, fault);
+    if (result == DATA_OK)
+        result = data_ask_number(file->db, file->path, "SELECT max(seq) FROM users",
+                                 &file->committed.max_seq, fault);
+    /* The log is a file since the last statement at the latest. */
+    if (result == DATA_OK && data_os.sync_folder(file->path) != 0)
+        result = data_os_fault(file->path, "sync its directory", fault);
+    if (result == DATA_OK)
+        result = prepare_all(file, fault);
+    /* A log that was large once is cut to this at its next start from the front. */
+    if (result == DATA_OK)
+        result = data_run(file->db, file->path, "PRAGMA journal_size_limit=33554432", fault);
+    /* NORMAL: commits are not synced, checkpoints are. OFF would let a power cut damage the file.
+     */
+    if (result == DATA_OK && file->sync_off)
+        result = data_run(file->db, file->path, "PRAGMA synchronous=NORMAL", fault);
+    return result;
+}
+
+/* @param path from data_path_resolve() */
+static enum data_result open_resolved(struct data_file **file_out, const char *path,
+                                      enum data_sync sync, struct data_meta *meta,
+                                      struct fault *fault)
+{
+    struct data_file *file = calloc(1, sizeof(*file));
+    *file_out = NULL;
+    if (file == NULL)
+        return data_sqlite_fault(NULL, path, SQLITE_NOMEM, "open it", fault);
+    strcpy(file->path, path);
+    file->checkpoint_from = DATA_CHECKPOINT_PAGES;
+    file->sync_off = sync == DATA_SYNC_OFF;
+    enum data_result result = data_swap_finish(path, fault);
+    if (result == DATA_OK)
+        result = data_connect(&file->db, path, DATA_ACCESS_WRITE, fault);
+    if (result == DATA_OK) {
+        sqlite3_wal_hook(file->db, note_log_pages, file);
+        result = begin_use(file, meta, fault);
+    }
+    if (result != DATA_OK) {
+        data_file_close(file, false);
+        return result;
+    }
+    file->committed.count = meta->count;
+    file->now = file->committed;
+    *file_out = file;
+    return DATA_OK;
+}
+
+enum data_result data_file_open(struct data_file **file, const char *path, enum data_sync sync,
+                                struct data_meta *meta, struct fault *fault)
+{
+    char resolved[DATA_PATH_SIZE];
+    *file = NULL;
+    enum data_result result = data_path_resolve(path, resolved, fault);
+    if (result == DATA_OK)
+        result = open_resolved(file, resolved, sync, meta, fault);
+    return data_count_result(result);
+}
+
+enum data_result data_file_create(struct data_file **file, const char *path, enum data_sync sync,
+                                  const struct data_meta *meta, struct fault *fault)
+{
+    struct data_rewrite *rewrite;
+    struct data_meta found;
+    *file = NULL;
+    enum data_result result = data_rewrite_begin(&rewrite, path, meta, fault);
+    if (result == DATA_OK)
+        result = data_rewrite_finish(rewrite, fault);
+    if (result == DATA_OK)
+        result = data_file_open(file, path, sync, &found, fault);
+    return result;
+}
+
+void data_file_close(struct data_file *file, bool checkpoint)
+{
+    struct fault ignored;
+    if (file == NULL)
+        return;
+    data_file_rollback(file);
+    if (file->db != NULL)
+        sqlite3_busy_timeout(file->db, 0);
+    for (int i = 0; i < DATA_STATEMENTS; i++)
+        sqlite3_finalize(file->statements[i]);
+    /* As the last connection SQLite also removes the log; until then the log is what counts. */
+    if (checkpoint && !file->failed && empty_log(file, &ignored) == DATA_OK)
+        sqlite3_db_config(file->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, NULL);
+    sqlite3_close(file->db);
+    free(file);
+}

@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: MIT */
+/* Writes into an open data file. */
+#include <assert.h>
+
+#include "base/clock.h"
+#include "journal/data_connection.h"
+#include "journal/data_count.h"
+#include "journal/data_row.h"
+#include "journal/data_vfs.h"
+#include "journal/data_writer.h"
+
+static int step_once(struct data_file *file, enum data_statement which)
+{
+    sqlite3_stmt *statement = file->statements[which];
+    int rc = sqlite3_step(statement);
+    sqlite3_reset(statement);
+    return rc == SQLITE_DONE ? SQLITE_OK : rc;
+}
+
+/* Ends the open transaction, if SQLite has not done so. @return whether none is open */
+static bool end_transaction(struct data_file *file)
+{
+    file->now = file->committed;
+    if (sqlite3_get_autocommit(file->db))
+        return true;
+    return step_once(file, DATA_ROLLBACK) == SQLITE_OK && sqlite3_get_autocommit(file->db) != 0;
+}
+
+static void stop_writes(struct data_file *file)
+{
+    file->failed = true;
+    data_vfs_stop(file->db);
+}
+
+/* An error in a transaction, or in a checkpoint. */
+static enum data_result give_up(struct data_file *file, int rc, const char *what,
+                                struct fault *fault)
+{
+    enum data_result result = data_sqlite_fault(file->db, file->path, rc, what, fault);
+    if (result == DATA_FAILED || result == DATA_INVALID)
+        stop_writes(file); /* before the rollback, so that it writes nothing either */
+    if (!end_transaction(file)) {
+        stop_writes(file);
+        fault_prefix(fault, "no rollback after");
+        result = DATA_FAILED;
+    }
+    return data_count_result(result);
+}
+
+static enum data_result refuse_failed(const struct data_file *file, struct fault *fault)
+{
+    fault_set(fault, "data-file %s: an earlier error ended its use", file->path);
+    return DATA_FAILED;
+}
+
+enum data_result data_file_begin(struct data_file *file, struct fault *fault)
+{
+    assert(sqlite3_get_autocommit(file->db));
+    if (file->failed)
+        return refuse_failed(file, fault);
+    int rc = step_once(file, DATA_BEGIN);
+    return rc == SQLITE_OK ? DATA_OK : give_up(file, rc, "begin a transaction", fault);
+}
+
+/* @return a code of SQLite; `changed` receives the rows that the statement has changed */
+static int put_by(struct data_file *file, enum data_statement which, const struct data_row *row,
+                  int *changed)
+{
+    int rc = data_row_bind(file->statements[which], row);
+    if (rc == SQLITE_OK)
+        rc = step_once(file, which);
+    *changed = rc == SQLITE_OK ? sqlite3_changes(file->db) : 0;
+    return rc;
+}
+
+enum data_result data_file_put(struct data_file *file, const struct data_row *row,
+                               struct fault *fault)
+{
+    int changed = 0, rc = SQLITE_OK;
+    if (file->failed)
+        return refuse_failed(file, fault);
+    assert(!sqlite3_get_autocommit(file->db));
+    if ((int64_t)row->seq <= file->now.max_seq)
+        rc = put_by(file, DATA_UPDATE, row, &changed);
+    if (rc == SQLITE_OK && changed == 0) {
+        rc = put_by(file, DATA_INSERT, row, &changed);
+        if (rc == SQLITE_OK)
+            file->now.count++;
+    }
+    if (rc != SQLITE_OK)
+        return give_up(file, rc, "write a user", fault);
+    if ((int64_t)row->seq > file->now.max_seq)
+        file->now.max_seq = (int64_t)row->seq;
+    return DATA_OK;
+}
+
+enum data_result data_file_delete(struct data_file *file, uint64_t seq, struct fault *fault)
+{
+    if (file->failed)
+        return refuse_failed(file, fault);
+    assert(!sqlite3_get_autocommit(file->db));
+    int rc = sqlite3_bind_int64(file->statements[DATA_DELETE], 1, (sqlite3_int64)seq);
+    if (rc == SQLITE_OK)
+        rc = step_once(file, DATA_DELETE);
+    if (rc != SQLITE_OK)
+        return give_up(file, rc, "delete a user", fault);
+    file->now.count -= (uint64_t)sqlite3_changes(file->db);
+    return DATA_OK;
+}
+
+static int set_meta(struct data_file *file, uint64_t version, uint64_t seq)
+{
+    sqlite3_stmt *statement = file->statements[DATA_SET_META];
+    int rc = sqlite3_bind_int64(statement, 1, (sqlite3_int64)version);
+    if (rc == SQLITE_OK)
+        rc = sqlite3_bind_int64(statement, 2, (sqlite3_int64)file->now.count);
+    if (rc == SQLITE_OK)
+        rc = sqlite3_bind_int64(statement, 3, (sqlite3_int64)seq);
+    if (rc == SQLITE_OK)
+        rc = step_once(file, DATA_SET_META);
+    if (rc == SQLITE_OK && sqlite3_changes(file->db) != 1)
+        rc = SQLITE_CORRUPT; /* somebody has deleted the row, or there are two */
+    return rc;
+}
+
+enum data_result data_file_commit(struct data_file *file, uint64_t version, uint64_t seq,
+                                  struct fault *fault)
+{
+    if (file->failed)
+        return refuse_failed(file, fault);
+    assert(!sqlite3_get_autocommit(file->db) && version <= INT64_MAX && seq <= INT64_MAX);
+    uint64_t begin = clock_monotonic_ns();
+    int rc = set_meta(file, version, seq);
+    if (rc == SQLITE_OK)
+        rc = step_once(file, DATA_COMMIT);
+    if (rc != SQLITE_OK)
+        return give_up(file, rc, "commit", fault);
+    /* Afterwards: until here the names lead to what was synced. */
+    if (!data_vfs_database_in_place(file->db) || !data_vfs_log_in_place(file->db)) {
+        stop_writes(file);
+        fault_set(fault, "data-file %s: it or its log was moved or removed while in use",
+                  file->path);
+        return data_count_result(DATA_FAILED);
+    }
+    file->committed = file->now;
+    file->unsynced = true;
+    data_count_commit(clock_monotonic_ns() - begin);
+    return DATA_OK;
+}
+
+void data_file_rollback(struct data_file *file)
+{
+    if (file->db != NULL && !sqlite3_get_autocommit(file->db) && !end_transaction(file))
+        stop_writes(file);
+}
+
+uint64_t data_file_count(const struct data_file *file)
+{
+    return file->committed.count;
+}
+
+enum data_result data_file_sync(struct data_file *file, struct fault *fault)
+{
+    if (file->failed)
+        return refuse_failed(file, fault);
+    assert(sqlite3_get_autocommit(file->db));
+    if (!file->sync_off || !file->unsynced)
+        return DATA_OK;
+    int rc = data_vfs_sync_log(file->db);
+    if (rc != SQLITE_OK)
+        return give_up(file, rc, "sync its log", fault);
+    file->unsynced = false;
+    return DATA_OK;
+}
+
+enum data_result data_file_maintain(struct data_file *file, struct fault *fault)
+{
+    if (file->failed)
+        return refuse_failed(file, fault);
+    assert(sqlite3_get_autocommit(file->db));
+    if (file->log_pages < file->checkpoint_from)
+        return DATA_OK;
+    int rc = sqlite3_wal_checkpoint_v2(file->db, "main", SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+    if (rc != SQLITE_OK)
+        return give_up(file, rc, "move its log into it", fault);
+    /* If all has moved and no reader is there, the next commit starts from the log's front. */
+    file->checkpoint_from = file->log_pages + DATA_CHECKPOINT_PAGES;
+    return DATA_OK;
+}

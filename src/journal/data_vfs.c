@@ -1,0 +1,290 @@
+/* SPDX-License-Identifier: MIT */
+#include "journal/data_vfs.h"
+
+#include <errno.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/clock.h"
+#include "base/container_of.h"
+#include "journal/data_count.h"
+
+struct guarded_file {
+    sqlite3_file base;      /* first: SQLite sees this */
+    sqlite3_file *database; /* the database that this file belongs to; itself, if it is one */
+    bool stopped;           /* of a database: no more writes to it and its files */
+    int error;              /* of a database: errno of the failure that stopped it, or 0 */
+    const char *name;       /* SQLite's, valid while the file is open; NULL for a nameless file */
+    dev_t dev;
+    ino_t ino;
+    sqlite3_file beneath[]; /* the real file, of the size that its layer asks for */
+};
+
+static sqlite3_vfs guard_vfs, *base_vfs;
+
+static struct guarded_file *guarded(sqlite3_file *file)
+{
+    return container_of(file, struct guarded_file, base);
+}
+
+static sqlite3_file *real(sqlite3_file *file)
+{
+    return guarded(file)->beneath;
+}
+
+static bool is_stopped(sqlite3_file *file)
+{
+    sqlite3_file *database = guarded(file)->database;
+    return database != NULL && guarded(database)->stopped;
+}
+
+static int last_error(sqlite3_file *file)
+{
+    int error = 0;
+    if (real(file)->pMethods->xFileControl(real(file), SQLITE_FCNTL_LAST_ERRNO, &error) !=
+        SQLITE_OK)
+        return 0;
+    return error;
+}
+
+/* @return rc; stops the database if rc is a failure other than a full disk */
+static int stop_if_failed(sqlite3_file *file, int rc)
+{
+    sqlite3_file *database = guarded(file)->database;
+    if (rc != SQLITE_OK && rc != SQLITE_FULL && database != NULL) {
+        guarded(database)->stopped = true;
+        guarded(database)->error = last_error(file);
+    }
+    return rc;
+}
+
+static int guard_close(sqlite3_file *file)
+{
+    return real(file)->pMethods->xClose(real(file));
+}
+
+static int guard_read(sqlite3_file *file, void *out, int amount, sqlite3_int64 offset)
+{
+    return real(file)->pMethods->xRead(real(file), out, amount, offset);
+}
+
+/* A quota and a limit of the file's size are like a full disk: nothing was written, and room may
+ * come. SQLite knows ENOSPC only. */
+static bool was_without_room(sqlite3_file *file)
+{
+    int error = last_error(file);
+    return error == EDQUOT || error == EFBIG;
+}
+
+static int guard_write(sqlite3_file *file, const void *data, int amount, sqlite3_int64 offset)
+{
+    if (is_stopped(file))
+        return SQLITE_IOERR_WRITE;
+    int rc = real(file)->pMethods->xWrite(real(file), data, amount, offset);
+    if (rc == SQLITE_IOERR_WRITE && was_without_room(file))
+        rc = SQLITE_FULL;
+    if (rc == SQLITE_OK)
+        data_count_bytes((uint64_t)amount);
+    return stop_if_failed(file, rc);
+}
+
+static int guard_truncate(sqlite3_file *file, sqlite3_int64 size)
+{
+    if (is_stopped(file))
+        return SQLITE_IOERR_TRUNCATE;
+    return stop_if_failed(file, real(file)->pMethods->xTruncate(real(file), size));
+}
+
+static int guard_sync(sqlite3_file *file, int flags)
+{
+    if (is_stopped(file))
+        return SQLITE_IOERR_FSYNC;
+    uint64_t begin = clock_monotonic_ns();
+    int rc = real(file)->pMethods->xSync(real(file), flags);
+    if (rc == SQLITE_OK) {
+        data_count_sync(clock_monotonic_ns() - begin);
+        return SQLITE_OK;
+    }
+    /* Even with ENOSPC: pages that were written earlier are lost. */
+    return stop_if_failed(file, SQLITE_IOERR_FSYNC);
+}
+
+static int guard_size(sqlite3_file *file, sqlite3_int64 *size)
+{
+    return real(file)->pMethods->xFileSize(real(file), size);
+}
+
+static int guard_lock(sqlite3_file *file, int level)
+{
+    return real(file)->pMethods->xLock(real(file), level);
+}
+
+static int guard_unlock(sqlite3_file *file, int level)
+{
+    return real(file)->pMethods->xUnlock(real(file), level);
+}
+
+static int guard_reserved(sqlite3_file *file, int *reserved)
+{
+    return real(file)->pMethods->xCheckReservedLock(real(file), reserved);
+}
+
+static int guard_control(sqlite3_file *file, int operation, void *argument)
+{
+    return real(file)->pMethods->xFileControl(real(file), operation, argument);
+}
+
+static int guard_sector_size(sqlite3_file *file)
+{
+    return real(file)->pMethods->xSectorSize(real(file));
+}
+
+static int guard_traits(sqlite3_file *file)
+{
+    return real(file)->pMethods->xDeviceCharacteristics(real(file));
+}
+
+static int guard_shm_map(sqlite3_file *file, int region, int size, int extend,
+                         void volatile **memory)
+{
+    return real(file)->pMethods->xShmMap(real(file), region, size, extend, memory);
+}
+
+static int guard_shm_lock(sqlite3_file *file, int offset, int count, int flags)
+{
+    return real(file)->pMethods->xShmLock(real(file), offset, count, flags);
+}
+
+static void guard_shm_barrier(sqlite3_file *file)
+{
+    real(file)->pMethods->xShmBarrier(real(file));
+}
+
+static int guard_shm_unmap(sqlite3_file *file, int remove)
+{
+    return real(file)->pMethods->xShmUnmap(real(file), remove);
+}
+
+/* Version 2: without xFetch(), for no file is mapped (PRAGMA mmap_size=0). */
+static const sqlite3_io_methods guard_methods = {
+    .iVersion = 2,
+    .xClose = guard_close,
+    .xRead = guard_read,
+    .xWrite = guard_write,
+    .xTruncate = guard_truncate,
+    .xSync = guard_sync,
+    .xFileSize = guard_size,
+    .xLock = guard_lock,
+    .xUnlock = guard_unlock,
+    .xCheckReservedLock = guard_reserved,
+    .xFileControl = guard_control,
+    .xSectorSize = guard_sector_size,
+    .xDeviceCharacteristics = guard_traits,
+    .xShmMap = guard_shm_map,
+    .xShmLock = guard_shm_lock,
+    .xShmBarrier = guard_shm_barrier,
+    .xShmUnmap = guard_shm_unmap,
+};
+
+static int guard_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *file, int flags,
+                      int *out_flags)
+{
+    struct guarded_file *guard = guarded(file);
+    (void)vfs;
+    memset(guard, 0, sizeof(*guard));
+    if (flags & SQLITE_OPEN_MAIN_DB)
+        guard->database = file;
+    else if (flags & (SQLITE_OPEN_WAL | SQLITE_OPEN_MAIN_JOURNAL))
+        guard->database = sqlite3_database_file_object(name);
+    int rc = base_vfs->xOpen(base_vfs, name, guard->beneath, flags, out_flags);
+    /* A layer sets the methods if xClose() is to be called, even after a failure. */
+    file->pMethods = guard->beneath[0].pMethods == NULL ? NULL : &guard_methods;
+    struct stat st;
+    if (rc == SQLITE_OK && name != NULL && stat(name, &st) == 0) {
+        guard->name = name;
+        guard->dev = st.st_dev;
+        guard->ino = st.st_ino;
+    }
+    return rc;
+}
+
+const char *data_vfs_name(void)
+{
+    static const char name[] = "rosterd";
+    if (base_vfs != NULL)
+        return name;
+    /* SQLite's messages say less than our faults, and would have no place to go. */
+    sqlite3_config(SQLITE_CONFIG_LOG, NULL, NULL);
+    /* Nobody asks how much memory it has, and keeping that number costs a lock each time. */
+    sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+    sqlite3_vfs *found = sqlite3_vfs_find(NULL);
+    if (found == NULL)
+        return NULL;
+    /* The functions that are copied use no more of their layer than its pAppData. */
+    guard_vfs = *found;
+    guard_vfs.pNext = NULL;
+    guard_vfs.zName = name;
+    guard_vfs.szOsFile = (int)sizeof(struct guarded_file) + found->szOsFile;
+    guard_vfs.xOpen = guard_open;
+    if (sqlite3_vfs_register(&guard_vfs, 0) != SQLITE_OK)
+        return NULL;
+    base_vfs = found;
+    return name;
+}
+
+static struct guarded_file *file_of(sqlite3 *db, int which)
+{
+    sqlite3_file *file = NULL;
+    if (sqlite3_file_control(db, "main", which, &file) != SQLITE_OK || file == NULL ||
+        file->pMethods != &guard_methods)
+        return NULL;
+    return guarded(file);
+}
+
+void data_vfs_stop(sqlite3 *db)
+{
+    struct guarded_file *file = file_of(db, SQLITE_FCNTL_FILE_POINTER);
+    if (file != NULL)
+        file->stopped = true;
+}
+
+int data_vfs_error(sqlite3 *db)
+{
+    struct guarded_file *file = file_of(db, SQLITE_FCNTL_FILE_POINTER);
+    return file == NULL ? 0 : file->error;
+}
+
+static bool is_in_place(const struct guarded_file *file)
+{
+    struct stat st;
+    return file != NULL && file->name != NULL && stat(file->name, &st) == 0 &&
+           st.st_dev == file->dev && st.st_ino == file->ino;
+}
+
+bool data_vfs_database_in_place(sqlite3 *db)
+{
+    return is_in_place(file_of(db, SQLITE_FCNTL_FILE_POINTER));
+}
+
+bool data_vfs_log_in_place(sqlite3 *db)
+{
+    return is_in_place(file_of(db, SQLITE_FCNTL_JOURNAL_POINTER));
+}
+
+static int sync_file_of(sqlite3 *db, int which)
+{
+    struct guarded_file *file = file_of(db, which);
+    return file == NULL ? SQLITE_IOERR_FSYNC : guard_sync(&file->base, SQLITE_SYNC_NORMAL);
+}
+
+int data_vfs_sync_log(sqlite3 *db)
+{
+    return sync_file_of(db, SQLITE_FCNTL_JOURNAL_POINTER);
+}
+
+int data_vfs_sync_database(sqlite3 *db)
+{
+    return sync_file_of(db, SQLITE_FCNTL_FILE_POINTER);
+}

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT */
+/* The inside of an open data file. */
+#ifndef ROSTERD_JOURNAL_DATA_WRITER_H
+#define ROSTERD_JOURNAL_DATA_WRITER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <sqlite3.h>
+
+#include "journal/data_file.h"
+#include "journal/data_path.h"
+
+enum data_statement {
+    DATA_BEGIN,
+    DATA_COMMIT,
+    DATA_ROLLBACK,
+    DATA_INSERT,
+    DATA_UPDATE,
+    DATA_DELETE,
+    DATA_SET_META,
+    DATA_STATEMENTS,
+};
+
+/* 16 MB of log: with two syncs each, checkpoints cost little then, and a start has little to move.
+ */
+enum { DATA_CHECKPOINT_PAGES = 4000 };
+
+/* What a rollback brings back. */
+struct data_tally {
+    uint64_t count;  /* users */
+    int64_t max_seq; /* no user has a greater sequence number: such a one is new */
+};
+
+struct data_file {
+    sqlite3 *db;
+    char path[DATA_PATH_SIZE];
+    sqlite3_stmt *statements[DATA_STATEMENTS];
+    struct data_tally now, committed;
+    int log_pages;       /* of the write-ahead log, as of the last commit */
+    int checkpoint_from; /* pages of the log from which data_file_maintain() does something */
+    bool unsynced;       /* with DATA_SYNC_OFF: there are commits that nobody has synced */
+    bool sync_off;
+    bool failed;
+};
+
+#endif

@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: MIT */
+#include "journal/journal_load.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "journal/load_reader.h"
+#include "shm/disk.h"
+
+enum { BLOCKS_A_SIGN = 64 }; /* blocks between two calls of progress */
+
+static __attribute__((format(printf, 2, 3))) int refuse_disk(struct shm_fault *fault,
+                                                             const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(fault->text, sizeof(fault->text), format, arguments);
+    va_end(arguments);
+    return SHM_EDISK;
+}
+
+/* ---- a segment that exists ---- */
+
+int journal_load_fits(void *data, const uint8_t store_id[SHM_STORE_ID_SIZE], uint64_t version,
+                      struct shm_fault *fault)
+{
+    const struct journal_load *load = data;
+    if (!load->exists)
+        return SHM_OK;
+    if (memcmp(store_id, load->meta.store, SHM_STORE_ID_SIZE) != 0)
+        return refuse_disk(fault,
+                           "data-file %.200s: it has another table's users than segment %s; "
+                           "--segment-reset moves the segment aside and loads the file",
+                           load->path, load->segment);
+    if (version >= load->meta.version)
+        return SHM_OK;
+    return refuse_disk(fault,
+                       "segment %s: it is at commit %" PRIu64 ", but data-file %.200s is ahead, at "
+                       "commit %" PRIu64 "; --segment-reset moves the segment aside and loads the "
+                       "file",
+                       load->segment, version, load->path, load->meta.version);
+}
+
+/* ---- a new segment ---- */
+
+static void format_id(const uint8_t id[SHM_ID_SIZE], char text[37])
+{
+    char *at = text;
+    for (int i = 0; i < SHM_ID_SIZE; i++)
+        at += sprintf(at, "%s%02x", i == 4 || i == 6 || i == 8 || i == 10 ? "-" : "", id[i]);
+}
+
+/* The user of the block's row `conflict->which` has the id or a key of another one. */
+static int refuse_twin(const struct journal_load *load, struct shm_actor *actor, int rc,
+                       const struct load_block *block, const struct shm_conflict *conflict,
+                       struct shm_fault *fault)
+{
+    const struct shm_loaded_user *loaded = &block->users[conflict->which];
+    struct shm_user other;
+    char id[37];
+    format_id(loaded->user.id, id);
+    if (rc == SHM_EKEY)
+        return refuse_disk(fault,
+                           "data-file %.200s: user %s (row %" PRIu64 ") shares a field with an "
+                           "earlier one, which the option unique forbids",
+                           load->path, id, loaded->seq);
+    for (size_t i = 0; i < conflict->which; i++)
+        if (memcmp(block->users[i].user.id, loaded->user.id, SHM_ID_SIZE) == 0)
+            return refuse_disk(fault,
+                               "data-file %.200s: rows %" PRIu64 " and %" PRIu64 " have one id, %s",
+                               load->path, block->users[i].seq, loaded->seq, id);
+    uint64_t seq = shm_user_find_at(actor, loaded->user.id, INT64_MAX, &other) == SHM_OK
+                       ? other.seq
+                       : 0;
+    return refuse_disk(fault, "data-file %.200s: rows %" PRIu64 " and %" PRIu64 " have one id, %s",
+                       load->path, seq, loaded->seq, id);
+}
+
+static int load_block_users(const struct journal_load *load, struct shm_actor *actor,
+                            const struct load_block *block, struct shm_fault *fault)
+{
+    struct shm_conflict conflict = {.which = 0};
+    int rc = shm_load_users(actor, block->users, block->count, &conflict);
+    if (rc == SHM_OK)
+        return SHM_OK;
+    if (rc == SHM_EEXIST || rc == SHM_EKEY)
+        return refuse_twin(load, actor, rc, block, &conflict, fault);
+    refuse_disk(fault, "segment %s: cannot load data-file %.200s: %s (after %" PRIu64 " users)",
+                load->segment, load->path, shm_strerror(rc), load->loaded);
+    return rc;
+}
+
+static void show_progress_of_load(const struct journal_load *load)
+{
+    uint64_t total = load->meta.count != 0 ? load->meta.count : 1;
+    if (load->progress != NULL)
+        load->progress(load->progress_data, "loading", (unsigned)(load->loaded * 100 / total));
+}
+
+static int load_all(struct journal_load *load, struct shm_actor *actor, struct load_reader *reader,
+                    struct shm_fault *fault)
+{
+    const struct load_block *block = NULL;
+    struct fault why;
+    for (unsigned n = 1;; n++) {
+        enum data_result result = load_reader_next(reader, &block, &why);
+        if (result == DATA_NONE)
+            break;
+        if (result != DATA_OK)
+            return refuse_disk(fault, "%.500s", why.text);
+        int rc = load_block_users(load, actor, block, fault);
+        if (rc != SHM_OK)
+            return rc;
+        load->loaded += block->count;
+        if (n % BLOCKS_A_SIGN == 0)
+            show_progress_of_load(load);
+    }
+    int rc = shm_load_end(actor, load->meta.version, load->meta.seq);
+    if (rc == SHM_EINVAL)
+        return refuse_disk(fault,
+                           "data-file %.200s: a row has a later number or commit than the file's "
+                           "own, %" PRIu64 " and %" PRIu64,
+                           load->path, load->meta.seq, load->meta.version);
+    if (rc != SHM_OK)
+        refuse_disk(fault, "segment %s: %s", load->segment, shm_strerror(rc));
+    return rc;
+}
+
+int journal_load_fill(void *data, struct shm_store *store, struct shm_fault *fault)
+{
+    struct journal_load *load = data;
+    struct shm_actor *actor;
+    struct fault why;
+    load->loaded = 0;
+    if (!load->exists)
+        return SHM_OK;
+    if (load->meta.count > load->max_users)
+        return refuse_disk(fault, "max-users %" PRIu64 ": data-file %.200s has %" PRIu64 " users",
+                           load->max_users, load->path, load->meta.count);
+    int rc = shm_actor_join(&actor, store, SHM_ACTOR_MASTER, 0, fault);
+    if (rc != SHM_OK)
+        return rc;
+    struct load_reader *reader = load_reader_start(load->path, &why);
+    rc = reader != NULL ? load_all(load, actor, reader, fault)
+                        : refuse_disk(fault, "%.500s", why.text);
+    load_reader_stop(reader);
+    shm_actor_leave(actor);
+    return rc;
+}

@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: MIT */
+#include "server/master/data_owner.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "journal/data_file.h"
+#include "journal/data_lock.h"
+#include "server/config/options_parse.h"
+#include "server/os/log.h"
+#include "shm/disk.h"
+
+enum {
+    WRITER_WAIT_MS = 10000,    /* for a tool, or a journal whose master was killed */
+    PROGRESS_MS = 1000,        /* between two lines about a long start */
+    ADOPTED_INTERVAL_MS = 100, /* where the options of an upgrade do not say it */
+};
+
+static void set_durability(struct data_owner *owner, uint64_t option)
+{
+    owner->durability = option == OPTIONS_SYNC      ? JOURNAL_SYNC
+                        : option == OPTIONS_NO_SYNC ? JOURNAL_NONE
+                                                    : JOURNAL_INTERVAL;
+    owner->interval_ms = option;
+}
+
+/* ---- the directory ---- */
+
+/* Makes the directories of a path that are missing, for this user alone. @return false with errno */
+static bool make_directories(struct data_owner *owner, const char *path)
+{
+    char part[SHM_DATA_FILE_MAX];
+    for (const char *at = strchr(path + 1, '/'); at != NULL; at = strchr(at + 1, '/')) {
+        if ((size_t)(at - path) >= sizeof(part))
+            return true; /* the path is refused elsewhere */
+        snprintf(part, sizeof(part), "%.*s", (int)(at - path), path);
+        if (mkdir(part, 0700) == 0) {
+            owner->directories_made++;
+        } else if (errno != EEXIST && access(part, F_OK) != 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Removes the directories that this start has made, if they are empty. */
+static void remove_directories(struct data_owner *owner)
+{
+    char part[DATA_PATH_SIZE];
+    snprintf(part, sizeof(part), "%s", owner->path);
+    for (unsigned i = 0; i < owner->directories_made; i++) {
+        char *slash = strrchr(part, '/');
+        if (slash == NULL || slash == part)
+            return;
+        *slash = '\0';
+        if (rmdir(part) != 0)
+            return;
+    }
+}
+
+static void remove_beside(const struct data_owner *owner, const char *suffix)
+{
+    char name[DATA_PATH_SIZE];
+    data_path_beside(owner->path, suffix, name);
+    (void)unlink(name);
+}
+
+/* ---- the lock ---- */
+
+static bool lock_file(struct data_owner *owner, struct fault *fault)
+{
+    return data_lock_server(owner->path, &owner->server_fd, fault) == DATA_OK &&
+           data_lock_writer(owner->path, WRITER_WAIT_MS, &owner->writer_fd, fault) == DATA_OK;
+}
+
+static void unlock_writer(struct data_owner *owner)
+{
+    if (owner->writer_fd >= 0)
+        close(owner->writer_fd);
+    owner->writer_fd = -1;
+}
+
+/* Opening the file finishes what an interrupted replacement has left, and recovers its log. */
+static bool read_meta(struct data_owner *owner, struct fault *fault)
+{
+    struct data_file *file;
+    enum data_result result =
+        data_file_open(&file, owner->path, DATA_SYNC_FULL, &owner->load.meta, fault);
+    if (result == DATA_OK)
+        data_file_close(file, false);
+    owner->load.exists = result == DATA_OK;
+    return result == DATA_OK || result == DATA_NONE;
+}
+
+bool data_owner_open(struct data_owner *owner, const struct options *options,
+                     const struct predecessor *predecessor, struct fault *fault)
+{
+    const char *path = options_data_file(options);
+    *owner = (struct data_owner){.server_fd = predecessor->data_fd, .writer_fd = -1};
+    if (predecessor->segment_fd >= 0 || path == NULL)
+        return true;
+    set_durability(owner, options->durability);
+    if (!make_directories(owner, path))
+        return fault_set_errno(fault, "data-file %.300s: cannot make its directory", path);
+    if (data_path_resolve(path, owner->path, fault) != DATA_OK)
+        return false;
+    owner->load.path = owner->path;
+    owner->load.segment = options->segment;
+    owner->load.max_users = options->max_users;
+    return lock_file(owner, fault) && read_meta(owner, fault);
+}
+
+/* ---- with the segment ---- */
+
+void data_owner_configure(struct data_owner *owner, struct shm_config *config)
+{
+    if (owner->path[0] == '\0')
+        return;
+    owner->load.progress = config->progress;
+    owner->load.progress_data = config->progress_data;
+    config->data_file = owner->path;
+    config->durable = owner->durability == JOURNAL_SYNC;
+    config->store_id = owner->load.exists ? owner->load.meta.store : NULL;
+    config->fill = journal_load_fill;
+    config->fits = journal_load_fits;
+    config->disk_data = &owner->load;
+}
+
+bool data_owner_adopt(struct data_owner *owner, const struct options *options,
+                      struct shm_store *store)
+{
+    struct shm_disk_info info;
+    const char *path = options_data_file(options);
+    char resolved[DATA_PATH_SIZE] = "";
+    shm_disk_info(store, &info);
+    snprintf(owner->path, sizeof(owner->path), "%.*s", (int)sizeof(owner->path) - 1, info.path);
+    set_durability(owner, info.durable                            ? OPTIONS_SYNC
+                          : options->durability == OPTIONS_SYNC ? ADOPTED_INTERVAL_MS
+                                                                  : options->durability);
+    if (owner->server_fd >= 0)
+        data_lock_sign(owner->server_fd);
+    if (path != NULL && data_path_resolve(path, resolved, NULL) != DATA_OK)
+        return true;
+    return strcmp(resolved, owner->path) != 0 ||
+           (path != NULL && info.durable != (options->durability == OPTIONS_SYNC));
+}
+
+/* For a long start. */
+struct settle_log {
+    const struct data_owner *owner;
+    uint64_t logged_at; /* ms */
+};
+
+static void log_settling(void *data)
+{
+    struct settle_log *settling = data;
+    uint64_t now = clock_monotonic_ms();
+    if (now < settling->logged_at + PROGRESS_MS)
+        return;
+    settling->logged_at = now;
+    log_notice("data-file %s: the users of the segment are being written", settling->owner->path);
+}
+
+static void log_settle_note(void *data, enum journal_note kind, const char *text)
+{
+    static const enum log_level levels[] = {[JOURNAL_SAYS] = LOG_LEVEL_NOTICE,
+                                            [JOURNAL_WARNS] = LOG_LEVEL_WARNING,
+                                            [JOURNAL_ERRORS] = LOG_LEVEL_ERROR};
+    (void)data;
+    log_line(levels[kind], "%s", text);
+}
+
+/* A full disk is no reason to refuse the start: reads are served, and the journal waits. */
+static bool settle_existing(const struct journal_config *config, struct fault *fault)
+{
+    struct journal *journal;
+    if (!journal_open(&journal, config, fault))
+        return false;
+    struct shm_disk_info info;
+    bool settled = journal_settle(journal, fault);
+    journal_close(journal, false);
+    shm_disk_info(config->store, &info);
+    return settled || info.state == SHM_DISK_FULL;
+}
+
+bool data_owner_settle(struct data_owner *owner, struct shm_store *store, struct shm_actor *actor,
+                       struct fault *fault)
+{
+    if (owner->path[0] == '\0')
+        return true;
+    struct settle_log settling = {.owner = owner, .logged_at = clock_monotonic_ms()};
+    const struct journal_config config = {
+        .store = store,
+        .actor = actor,
+        .path = owner->path,
+        .durability = owner->durability,
+        .interval_ms = owner->interval_ms,
+        .alive = log_settling,
+        .note = log_settle_note,
+        .data = &settling,
+    };
+    uint64_t version;
+    if (!owner->load.exists) {
+        owner->created = true;
+        if (!journal_write_new(&config, &version, fault))
+            return false;
+    }
+    bool settled = settle_existing(&config, fault);
+    unlock_writer(owner);
+    return settled;
+}
+
+void data_owner_close(struct data_owner *owner, bool forget)
+{
+    static const char *const files[] = {"-wal", "-shm", ".tmp", ".new", ""};
+    for (size_t i = 0; i < sizeof(files) / sizeof(files[0]) && forget && owner->created; i++)
+        remove_beside(owner, files[i]);
+    if (forget && owner->directories_made != 0 && owner->server_fd >= 0) {
+        remove_beside(owner, ".lock");
+        remove_directories(owner);
+    }
+    unlock_writer(owner);
+    if (owner->server_fd >= 0)
+        close(owner->server_fd);
+    owner->server_fd = -1;
+}

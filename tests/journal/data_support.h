@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT */
+/* A directory for data files, and a table in memory that a data file is compared with. */
+#ifndef ROSTERD_TESTS_JOURNAL_DATA_SUPPORT_H
+#define ROSTERD_TESTS_JOURNAL_DATA_SUPPORT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "journal/data_file.h"
+
+extern char data_folder[64];    /* made by data_folder_make() */
+extern char data_file_name[96]; /* "rosterd.db" in it */
+
+int data_folder_make(void **state);
+/** Empties and removes the directory. */
+int data_folder_remove(void **state);
+/** Removes the files in the directory, before each test. */
+int data_folder_clear(void **state);
+/** The name of a file in the directory, in one of four static buffers. */
+const char *data_name(const char *name);
+/** @return whether PATH + suffix exists */
+bool data_exists(const char *suffix);
+
+/* Users are numbers: user n has seq n, and an id and a body that follow from n and its version. */
+struct model {
+    uint64_t versions[4096]; /* of each user; 0: there is none */
+    uint64_t version, seq;
+};
+struct data_meta model_meta(const struct model *model);
+/** The row of a user. Its body lies in a static buffer. */
+struct data_row model_row(uint64_t seq, uint64_t version);
+/** One transaction: puts the users first to last and deletes `deleted`, if that is not 0. The model
+ * changes when the commit succeeded. */
+enum data_result model_commit(struct model *model, struct data_file *file, uint64_t first,
+                              uint64_t last, uint64_t deleted, struct fault *fault);
+/** As model_commit(), for the model alone. */
+void model_change(struct model *model, uint64_t first, uint64_t last, uint64_t deleted);
+/** Writes a new file of the model's content. */
+enum data_result model_rewrite(const struct model *model, const char *path, struct fault *fault);
+/** Reads the file. @return false, with a fault: it differs from the model */
+bool model_equals(const struct model *model, const char *path, struct fault *fault);
+
+/** Fails the test, with the fault's text, if the result is another. */
+#define assert_result(wanted, call) assert_result_at(wanted, call, &fault, __FILE__, __LINE__)
+void assert_result_at(enum data_result wanted, enum data_result result, const struct fault *fault,
+                      const char *file, int line);
+#define assert_model(model, path) assert_model_at(model, path, __FILE__, __LINE__)
+void assert_model_at(const struct model *model, const char *path, const char *file, int line);
+
+/** Opens the file; fails the test if that fails. */
+struct data_file *open_file(void);
+/** Makes a new file; fails the test if that fails. */
+struct data_file *create_file(struct model *model);
+/** Runs SQL on a connection of its own, without the layers of rosterd. Fails the test on errors. */
+void run_sql(const char *path, const char *sql);
+long long ask_sql(const char *path, const char *sql);
+
+#endif

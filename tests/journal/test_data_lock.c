@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: MIT */
+/* Who may use a data file at the same time. */
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+#include <sqlite3.h>
+
+#include "journal/data_lock.h"
+#include "tests/journal/data_support.h"
+
+static struct model model;
+
+static void second_server_is_refused(void **state)
+{
+    struct fault fault;
+    struct stat st;
+    int first, second, status;
+    char words[64];
+    (void)state;
+    assert_result(DATA_OK, data_lock_server(data_file_name, &first, &fault));
+    assert_int_equal(fcntl(first, F_GETFD) & FD_CLOEXEC, FD_CLOEXEC);
+    assert_int_equal(fstat(first, &st), 0);
+    assert_int_equal(st.st_mode & 0777, 0600);
+    snprintf(words, sizeof(words), ": another rosterd uses it (pid %d)", (int)getpid());
+    assert_result(DATA_BUSY, data_lock_server(data_file_name, &second, &fault));
+    assert_int_equal(second, -1);
+    assert_non_null(strstr(fault.text, words));
+    pid_t pid = fork(); /* a child shares the lock, and takes over */
+    if (pid == 0) {
+        data_lock_sign(first);
+        close(first);
+        _exit(data_lock_server(data_file_name, &second, &fault));
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(WEXITSTATUS(status), DATA_BUSY);
+    assert_result(DATA_BUSY, data_lock_server(data_file_name, &second, &fault));
+    snprintf(words, sizeof(words), "(pid %d)", (int)pid);
+    assert_non_null(strstr(fault.text, words));
+    close(first);
+    assert_result(DATA_OK, data_lock_server(data_file_name, &second, &fault));
+    close(second);
+}
+
+static void second_writer_waits_its_time(void **state)
+{
+    struct fault fault;
+    int server, first, second, status;
+    (void)state;
+    assert_result(DATA_OK, data_lock_server(data_file_name, &server, &fault));
+    assert_result(DATA_OK, data_lock_writer(data_file_name, 0, &first, &fault));
+    assert_result(DATA_BUSY, data_lock_writer(data_file_name, 0, &second, &fault));
+    assert_non_null(strstr(fault.text, "another process writes it"));
+    assert_result(DATA_BUSY, data_lock_writer(data_file_name, 20, &second, &fault));
+    pid_t pid = fork();
+    if (pid == 0) { /* waits until the parent lets go */
+        close(first);
+        _exit(data_lock_writer(data_file_name, 30000, &second, &fault));
+    }
+    close(first);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(WEXITSTATUS(status), DATA_OK);
+    assert_result(DATA_OK, data_lock_writer(data_file_name, 0, &first, &fault)); /* it has ended */
+    close(first);
+    close(server);
+}
+
+static void names_of_one_file_are_one_lock(void **state)
+{
+    struct fault fault;
+    int first, second;
+    (void)state;
+    const char *link = data_name("link.db");
+    assert_int_equal(symlink("rosterd.db", link), 0); /* its target does not exist yet */
+    assert_result(DATA_OK, data_lock_server(data_file_name, &first, &fault));
+    assert_result(DATA_BUSY, data_lock_server(link, &second, &fault));
+    close(first);
+    assert_result(DATA_OK, data_lock_server(link, &first, &fault));
+    assert_true(data_exists(".lock"));
+    assert_result(DATA_BUSY, data_lock_server(data_file_name, &second, &fault));
+    close(first);
+    assert_result(DATA_NONE, data_lock_server(data_name("missing/x"), &first, &fault));
+    assert_int_equal(first, -1);
+}
+
+static void shell_reads_beside_the_writer(void **state)
+{
+    struct fault fault;
+    char command[256], answer[64] = "";
+    (void)state;
+    struct data_file *file = create_file(&model);
+    assert_result(DATA_OK, model_commit(&model, file, 1, 50, 0, &fault));
+    snprintf(command, sizeof(command),
+             "sqlite3 -readonly '%s' 'SELECT count(*), max(version) FROM users'", data_file_name);
+    FILE *shell = popen(command, "re");
+    assert_non_null(shell);
+    assert_non_null(fgets(answer, sizeof(answer), shell));
+    assert_int_equal(pclose(shell), 0);
+    assert_string_equal(answer, "50|1\n");
+    /* It was not the last connection: the log is still there, and still the writer's. */
+    assert_true(data_exists("-wal"));
+    assert_result(DATA_OK, model_commit(&model, file, 51, 60, 0, &fault));
+    data_file_close(file, false);
+    assert_model(&model, data_file_name);
+}
+
+static sqlite3 *begin_in_shell(const char *sql)
+{
+    sqlite3 *db;
+    assert_int_equal(sqlite3_open(data_file_name, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
+    return db;
+}
+
+static void write_lock_of_a_shell_is_waited_for(void **state)
+{
+    struct fault fault;
+    (void)state;
+    struct data_file *file = create_file(&model);
+    sqlite3 *shell = begin_in_shell("BEGIN IMMEDIATE");
+    assert_result(DATA_BUSY, data_file_begin(file, &fault));
+    assert_non_null(strstr(fault.text, "another process has locked it"));
+    sqlite3_close(shell);
+    assert_result(DATA_OK, model_commit(&model, file, 1, 5, 0, &fault));
+    data_file_close(file, true);
+    assert_model(&model, data_file_name);
+}
+
+/* The log cannot be moved into the file while a reader has an old state: nobody could say whether
+ * all of it is on disk. */
+static void reader_of_an_old_state_keeps_the_file_closed(void **state)
+{
+    struct fault fault;
+    struct data_file *file = create_file(&model);
+    struct data_meta meta;
+    (void)state;
+    assert_result(DATA_OK, model_commit(&model, file, 1, 5, 0, &fault));
+    sqlite3 *shell = begin_in_shell("BEGIN; SELECT * FROM meta");
+    assert_result(DATA_OK, model_commit(&model, file, 6, 9, 0, &fault));
+    data_file_close(file, true);
+    assert_result(DATA_BUSY, data_file_open(&file, data_file_name, DATA_SYNC_FULL, &meta, &fault));
+    assert_non_null(strstr(fault.text, "reads an old state"));
+    assert_int_equal(sqlite3_exec(shell, "COMMIT; BEGIN; SELECT * FROM meta", 0, 0, 0), SQLITE_OK);
+    file = open_file(); /* a reader of the newest one does not matter */
+    assert_result(DATA_OK, model_commit(&model, file, 10, 12, 0, &fault));
+    sqlite3_close(shell);
+    data_file_close(file, true);
+    assert_model(&model, data_file_name);
+}
+
+/* Reads all rows as of their begin, while the file goes on. */
+static void readers_see_one_commit(void **state)
+{
+    struct fault fault;
+    struct data_rows *rows;
+    struct data_row row;
+    struct data_meta meta;
+    unsigned count = 0;
+    (void)state;
+    struct data_file *file = create_file(&model);
+    assert_result(DATA_OK, model_commit(&model, file, 1, 500, 0, &fault));
+    assert_result(DATA_OK, data_rows_open(&rows, data_file_name, &meta, &fault));
+    for (uint64_t seq = 1; seq <= 500; seq += 100) {
+        assert_result(DATA_OK, model_commit(&model, file, seq, seq + 90, 500 - seq, &fault));
+        assert_result(DATA_OK, data_rows_next(rows, &row, &fault));
+        assert_int_equal(row.version, 1);
+        count++;
+    }
+    while (data_rows_next(rows, &row, &fault) == DATA_OK)
+        count++;
+    assert_int_equal(count, 500);
+    data_rows_close(rows);
+    data_file_close(file, true);
+    assert_model(&model, data_file_name);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(second_server_is_refused, data_folder_clear),
+        cmocka_unit_test_setup(second_writer_waits_its_time, data_folder_clear),
+        cmocka_unit_test_setup(names_of_one_file_are_one_lock, data_folder_clear),
+        cmocka_unit_test_setup(shell_reads_beside_the_writer, data_folder_clear),
+        cmocka_unit_test_setup(write_lock_of_a_shell_is_waited_for, data_folder_clear),
+        cmocka_unit_test_setup(reader_of_an_old_state_keeps_the_file_closed, data_folder_clear),
+        cmocka_unit_test_setup(readers_see_one_commit, data_folder_clear),
+    };
+    return cmocka_run_group_tests(tests, data_folder_make, data_folder_remove);
+}
