@@ -44,6 +44,7 @@ def wait_for(condition, what, seconds=START_SECONDS):
 
 class Program:
     """A server process. Its log is in its folder."""
+    stop_signal = signal.SIGTERM
 
     def __init__(self, name, folder):
         self.name, self.folder = name, folder
@@ -51,10 +52,12 @@ class Program:
         folder.mkdir()
         self.log = folder / "log"
 
-    def spawn(self, argv, **options):
+    def spawn(self, argv, user=(), env=None):
+        """The server ends with this program, however that ends."""
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen([str(word) for word in argv], stdin=subprocess.DEVNULL,
-                                            stdout=log, stderr=log, **options)
+            self.process = subprocess.Popen(
+                ["setpriv", "--pdeathsig", self.stop_signal.name[3:], *user, *map(str, argv)],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=env)
 
     def alive(self):
         if self.process.poll() is not None:
@@ -62,9 +65,9 @@ class Program:
                           f"{self.log.read_text(errors='replace').strip()[-500:]}")
         return True
 
-    def stop(self, how=signal.SIGTERM):
+    def stop(self):
         if self.process and self.process.poll() is None:
-            self.process.send_signal(how)
+            self.process.send_signal(self.stop_signal)
             try:
                 self.process.wait(STOP_SECONDS)
             except subprocess.TimeoutExpired:
@@ -223,9 +226,11 @@ class Redis(Program):
 
     def start(self):
         self.port = free_port()
-        self.spawn(["redis-server", "--port", self.port, "--bind", "127.0.0.1", "--dir",
+        program = self.folder / "redis-server"
+        program.symlink_to(self.program)
+        self.spawn([program, "--port", self.port, "--bind", "127.0.0.1", "--dir",
                     self.folder, "--appendonly", "yes", "--appendfsync", "always", "--save", "",
-                    "--auto-aof-rewrite-percentage", "0"], executable=self.program)
+                    "--auto-aof-rewrite-percentage", "0"])
         wait_for(lambda: self.alive() and b"Ready to accept" in self.log.read_bytes(),
                  "redis accepts connections")
 
@@ -239,6 +244,7 @@ class Redis(Program):
 
 class Postgres(Program):
     """PostgreSQL with its defaults, a larger cache, and no checkpoint within the run."""
+    stop_signal = signal.SIGINT  # a "fast" shutdown, which does not wait for clients
     CREATE = ("CREATE TABLE users(seq bigserial PRIMARY KEY, id bytea NOT NULL, version bigint NOT "
               "NULL, sum bigint NOT NULL, body bytea NOT NULL);\n")
     INSERT = ("INSERT INTO users (id, version, sum, body) VALUES (uuid_send(gen_random_uuid()), "
@@ -269,19 +275,20 @@ class Postgres(Program):
             shutil.copytree(CACHE / "rosterd" / "postgresql", copy, symlinks=True)
             self.programs = copy / self.programs.relative_to(CACHE / "rosterd" / "postgresql")
         os.chown(self.folder, 65534, 65534)
-        self.user = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
-        if subprocess.run([*self.user, "test", "-w", self.folder], check=False).returncode != 0:
+        self.user = ["--reuid=65534", "--regid=65534", "--clear-groups"]
+        reach = subprocess.run(["setpriv", *self.user, "test", "-w", self.folder], check=False)
+        if reach.returncode != 0:
             raise Failure(f"PostgreSQL runs as nobody, who cannot reach {self.folder}: name another "
                           "folder by --dir")
 
     def start(self):
-        output([*self.user, self.programs / "initdb", "-D", self.folder / "data", "-N", "-A",
-                "trust", "-U", "bench", "--no-locale", "-E", "UTF8"])
-        self.spawn([*self.user, self.programs / "postgres", "-D", self.folder / "data",
+        output(["setpriv", *self.user, self.programs / "initdb", "-D", self.folder / "data", "-N",
+                "-A", "trust", "-U", "bench", "--no-locale", "-E", "UTF8"])
+        self.spawn([self.programs / "postgres", "-D", self.folder / "data",
                     "-c", "listen_addresses=", "-c", f"unix_socket_directories={self.socket}",
                     "-c", "synchronous_commit=on", "-c", "max_connections=200",
                     "-c", "shared_buffers=512MB", "-c", "max_wal_size=8GB",
-                    "-c", "checkpoint_timeout=1h"])
+                    "-c", "checkpoint_timeout=1h"], user=self.user)
         wait_for(lambda: self.alive() and b"ready to accept" in self.log.read_bytes(),
                  "PostgreSQL accepts connections")
         self.pgbench(self.CREATE, "-t", 1)
@@ -296,9 +303,6 @@ class Postgres(Program):
     def inserts_per_second(self, seconds, connections, body):
         return self.pgbench(self.INSERT.format("x" * body), "-M", "prepared", "-c", connections,
                             "-j", 2, "-T", seconds)
-
-    def stop(self, how=signal.SIGINT):  # a "fast" shutdown, which does not wait for clients
-        super().stop(how)
 
 
 def bare_append(bench, size, writes, over=False):
