@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Opens and closes a data file for writing. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -128,7 +129,7 @@ static enum data_result open_resolved(struct data_file **file_out, const char *p
     *file_out = NULL;
     if (file == NULL)
         return data_sqlite_fault(NULL, path, SQLITE_NOMEM, "open it", fault);
-    strcpy(file->path, path);
+    snprintf(file->path, sizeof(file->path), "%s", path);
     file->checkpoint_from = DATA_CHECKPOINT_PAGES;
     file->sync_off = sync == DATA_SYNC_OFF;
     enum data_result result = data_swap_finish(path, fault);

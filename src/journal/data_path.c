@@ -64,9 +64,8 @@ enum data_result data_path_resolve(const char *path, char resolved[DATA_PATH_SIZ
 {
     char name[PATH_MAX], folder[PATH_MAX];
     errno = ENAMETOOLONG;
-    if (strlen(path) >= sizeof(name))
+    if ((size_t)snprintf(name, sizeof(name), "%s", path) >= sizeof(name))
         return path_error(path, fault);
-    strcpy(name, path);
     unsigned links = 0;
     while (follow_link(name)) {
         errno = ELOOP;

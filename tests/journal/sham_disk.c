@@ -303,8 +303,25 @@ static int sham_sync_folder(const char *path)
     return 0;
 }
 
+static sqlite3_mem_methods real_memory;
+
+static void *sham_malloc(int size)
+{
+    return fails(DISK_MEMORY) ? NULL : real_memory.xMalloc(size);
+}
+
+static void *sham_realloc(void *old, int size)
+{
+    return fails(DISK_MEMORY) ? NULL : real_memory.xRealloc(old, size);
+}
+
 void disk_install(void)
 {
+    sqlite3_config(SQLITE_CONFIG_GETMALLOC, &real_memory);
+    sqlite3_mem_methods memory = real_memory;
+    memory.xMalloc = sham_malloc;
+    memory.xRealloc = sham_realloc;
+    sqlite3_config(SQLITE_CONFIG_MALLOC, &memory);
     unix_vfs = sqlite3_vfs_find(NULL);
     sham_vfs = *unix_vfs;
     sham_vfs.pNext = NULL;

@@ -19,13 +19,14 @@ enum disk_call {
     DISK_RENAME,
     DISK_UNLINK, /* by us */
     DISK_SYNC_FOLDER,
+    DISK_MEMORY, /* an allocation of SQLite */
     DISK_CALLS,
 };
 
 /** Before the first file is opened. */
 void disk_install(void);
 /** The n-th call of this kind from now on fails, counted from 1; 0: none. A write that fails has
- * written its first half. @param error EIO or ENOSPC */
+ * written its first half. @param error EIO, ENOSPC or ENOMEM */
 void disk_fail(enum disk_call call, unsigned nth, bool all_later_ones, int error);
 /** No more calls fail. */
 void disk_mend(void);

@@ -242,7 +242,7 @@ static void run_each(enum disk_call call, int error, unsigned least)
         run.restarts = mode & 2;
         run.nth = 1;
         while (run_workload()) {
-            run.nth++;
+            run.nth += call == DISK_MEMORY ? 1 + run.nth / 32 : 1;
             runs++;
         }
     }
@@ -299,6 +299,16 @@ static void reads_fail(void **state)
     run_each(DISK_READ, EIO, 20);
 }
 
+/* Treated as a full disk: the transaction is gone as a whole, and may be tried again. */
+static void memory_runs_out(void **state)
+{
+    (void)state;
+    met_full = met_failed = 0;
+    run_each(DISK_MEMORY, ENOMEM, 100);
+    assert_true(met_full > 300);
+    assert_int_equal(met_failed, 0);
+}
+
 static void names_cannot_be_changed(void **state)
 {
     static const struct {
@@ -346,10 +356,15 @@ static int make_disk(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(writes_fail),          cmocka_unit_test(disk_is_full),
-        cmocka_unit_test(syncs_fail),           cmocka_unit_test(syncs_find_the_disk_full),
-        cmocka_unit_test(truncations_fail),     cmocka_unit_test(removals_by_sqlite_fail),
-        cmocka_unit_test(reads_fail),           cmocka_unit_test(names_cannot_be_changed),
+        cmocka_unit_test(writes_fail),
+        cmocka_unit_test(disk_is_full),
+        cmocka_unit_test(syncs_fail),
+        cmocka_unit_test(syncs_find_the_disk_full),
+        cmocka_unit_test(truncations_fail),
+        cmocka_unit_test(removals_by_sqlite_fail),
+        cmocka_unit_test(reads_fail),
+        cmocka_unit_test(memory_runs_out),
+        cmocka_unit_test(names_cannot_be_changed),
         cmocka_unit_test(failures_are_counted),
     };
     return cmocka_run_group_tests(tests, make_disk, data_folder_remove);

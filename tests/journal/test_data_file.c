@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* What is written into a data file comes back. */
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -56,6 +59,8 @@ static void users_come_back_as_they_were_put(void **state)
     assert_model(&model, data_file_name);
     file = open_file();
     assert_int_equal(data_file_count(file), 302);
+    assert_result(DATA_OK, model_commit(&model, file, 398, 402, 0, &fault)); /* two of them new */
+    assert_int_equal(data_file_count(file), 305);
     data_file_close(file, false);
     assert_model(&model, data_file_name);
 }
@@ -144,6 +149,127 @@ static void backup_is_a_file_of_its_own(void **state)
     data_file_close(file, true);
 }
 
+static struct data_file *busy_file;
+static unsigned steps;
+static void commit_meanwhile(void *data, uint64_t done, uint64_t total)
+{
+    struct fault fault;
+    (void)data;
+    assert_true(done <= total && total > 1024);
+    steps++;
+    assert_true(steps < 100); /* or it begins again and again */
+    assert_result(DATA_OK, data_file_begin(busy_file, &fault));
+    struct data_row row = model_row(steps, 1 + steps);
+    assert_result(DATA_OK, data_file_put(busy_file, &row, &fault));
+    assert_result(DATA_OK, data_file_commit(busy_file, 1 + steps, 60000, &fault));
+}
+
+static void backup_ends_while_commits_go_on(void **state)
+{
+    struct fault fault;
+    struct data_meta meta;
+    (void)state;
+    busy_file = create_file(&model);
+    assert_result(DATA_OK, data_file_begin(busy_file, &fault));
+    for (uint64_t seq = 1; seq <= 60000; seq++) {
+        struct data_row row = model_row(seq, 1);
+        assert_result(DATA_OK, data_file_put(busy_file, &row, &fault));
+    }
+    assert_result(DATA_OK, data_file_commit(busy_file, 1, 60000, &fault));
+    const char *copy = data_name("copy.db");
+    assert_result(DATA_OK,
+                  data_backup(data_file_name, copy, commit_meanwhile, NULL, &meta, &fault));
+    assert_true(steps >= 2);
+    assert_int_equal(meta.version, 1);
+    assert_int_equal(meta.count, 60000);
+    data_file_close(busy_file, true);
+    assert_int_equal(ask_sql(data_file_name, "SELECT version FROM meta"), 1 + steps);
+    assert_int_equal(ask_sql(copy, "SELECT max(version) FROM users"), 1);
+}
+
+static off_t log_size(void)
+{
+    struct stat st;
+    char name[128];
+    snprintf(name, sizeof(name), "%s-wal", data_file_name);
+    return stat(name, &st) == 0 ? st.st_size : -1;
+}
+
+static void commit_and_maintain(struct data_file *file, unsigned times)
+{
+    struct fault fault;
+    for (unsigned i = 0; i < times; i++) {
+        assert_result(DATA_OK, model_commit(&model, file, 1, 4000, 0, &fault));
+        assert_result(DATA_OK, data_file_maintain(file, &fault));
+    }
+}
+
+static void log_does_not_grow_without_bound(void **state)
+{
+    enum { FRAME = 4096 + 24 };
+    struct fault fault;
+    struct data_rows *rows;
+    struct data_meta meta;
+    (void)state;
+    struct data_file *file = create_file(&model);
+    commit_and_maintain(file, 1);
+    off_t each = log_size();
+    commit_and_maintain(file, 60);
+    assert_true(60 * each > 8000 * FRAME);
+    assert_true(log_size() <= 4000 * FRAME + 3 * each);
+    /* A reader of an old state keeps it growing, for as long as it reads. */
+    assert_result(DATA_OK, data_rows_open(&rows, data_file_name, &meta, &fault));
+    while (log_size() < 12000 * FRAME)
+        commit_and_maintain(file, 10);
+    data_rows_close(rows);
+    for (unsigned i = 0; i < 60 && log_size() > 33554432; i++)
+        commit_and_maintain(file, 1);
+    assert_true(log_size() <= 33554432);
+    data_file_close(file, true);
+    assert_int_equal(log_size(), -1);
+    assert_model(&model, data_file_name);
+}
+
+/* A limit of the file's size, or a quota, is like a full disk. */
+static void limit_of_the_size_is_a_full_disk(void **state)
+{
+    struct fault fault;
+    struct rlimit old, low;
+    (void)state;
+    struct data_file *file = create_file(&model);
+    assert_result(DATA_OK, model_commit(&model, file, 1, 10, 0, &fault));
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
+    low = old;
+    low.rlim_cur = 100000;
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &low), 0);
+    struct model before = model;
+    assert_result(DATA_FULL, model_commit(&model, file, 11, 2000, 0, &fault));
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
+    assert_model(&before, data_file_name);
+    assert_result(DATA_OK, model_commit(&model, file, 11, 2000, 0, &fault));
+    assert_int_equal(data_file_count(file), 2000);
+    data_file_close(file, true);
+    assert_model(&model, data_file_name);
+}
+
+/* More changes in one transaction than SQLite keeps in memory. */
+static void large_transaction_is_one(void **state)
+{
+    struct fault fault;
+    (void)state;
+    struct data_file *file = create_file(&model);
+    assert_result(DATA_OK, data_file_begin(file, &fault));
+    for (uint64_t i = 0; i < 150000; i++) {
+        struct data_row row = model_row(1 + i, 1);
+        assert_result(DATA_OK, data_file_put(file, &row, &fault));
+    }
+    assert_true(log_size() > 8 << 20);
+    data_file_rollback(file);
+    assert_result(DATA_OK, model_commit(&model, file, 1, 10, 0, &fault));
+    data_file_close(file, false);
+    assert_model(&model, data_file_name);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -153,6 +279,11 @@ int main(void)
         cmocka_unit_test_setup(rewrite_replaces_the_file, data_folder_clear),
         cmocka_unit_test_setup(abandoned_rewrite_leaves_the_file, data_folder_clear),
         cmocka_unit_test_setup(backup_is_a_file_of_its_own, data_folder_clear),
+        cmocka_unit_test_setup(backup_ends_while_commits_go_on, data_folder_clear),
+        cmocka_unit_test_setup(log_does_not_grow_without_bound, data_folder_clear),
+        cmocka_unit_test_setup(limit_of_the_size_is_a_full_disk, data_folder_clear),
+        cmocka_unit_test_setup(large_transaction_is_one, data_folder_clear),
     };
+    signal(SIGXFSZ, SIG_IGN); /* as process_prepare() does */
     return cmocka_run_group_tests(tests, data_folder_make, data_folder_remove);
 }

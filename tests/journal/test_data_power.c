@@ -5,6 +5,7 @@
  * half.
  */
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -65,6 +66,19 @@ static struct data_file *reopen(void)
     return file;
 }
 
+/* A replacement fails at a step, and the next open goes on. @return the open file */
+static struct data_file *replace_in_two(enum disk_call call, unsigned nth)
+{
+    struct fault fault;
+    model_change(&model, 11, 13, 30 + nth);
+    history[model.version] = model;
+    disk_fail(call, nth, false, EIO);
+    assert_result(DATA_FAILED, model_rewrite(&model, data_file_name, &fault));
+    assert_true(data_exists(".new"));
+    disk_mend();
+    return reopen();
+}
+
 static void record_workload(void)
 {
     struct fault fault;
@@ -106,6 +120,15 @@ static void record_workload(void)
     change(file, 261, 261, 0);
     checkpoint(file);
     change(file, 1, 2, 0);
+    data_file_close(file, false);
+    file = replace_in_two(DISK_SYNC_FOLDER, 1);
+    change(file, 262, 263, 0);
+    data_file_close(file, false);
+    file = replace_in_two(DISK_SYNC_FOLDER, 2);
+    change(file, 264, 264, 0);
+    data_file_close(file, false);
+    file = replace_in_two(DISK_RENAME, 2);
+    change(file, 265, 265, 0);
     data_file_close(file, false);
     record_end();
 }
