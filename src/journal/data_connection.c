@@ -124,16 +124,10 @@ static enum data_result set_up(sqlite3 *db, const char *path, enum data_access a
                     fault);
 }
 
-enum data_result data_connect(sqlite3 **db, const char *path, enum data_access access,
-                              struct fault *fault)
+enum data_result data_connect_by(sqlite3 **db, const char *path, const char *vfs,
+                                 enum data_access access, struct fault *fault)
 {
-    *db = NULL;
-    enum data_result result = look_at_file(path, fault);
-    if (result != DATA_OK)
-        return result;
-    const char *vfs = data_vfs_name();
-    if (vfs == NULL)
-        return data_sqlite_fault(NULL, path, SQLITE_NOMEM, "open it", fault);
+    enum data_result result;
     /* A child has its parent's random numbers until it takes new ones, and a log's salt is one. */
     sqlite3_randomness(0, NULL);
     int flags = access == DATA_ACCESS_READ ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE;
@@ -152,6 +146,19 @@ enum data_result data_connect(sqlite3 **db, const char *path, enum data_access a
         *db = NULL;
     }
     return result;
+}
+
+enum data_result data_connect(sqlite3 **db, const char *path, enum data_access access,
+                              struct fault *fault)
+{
+    *db = NULL;
+    enum data_result result = look_at_file(path, fault);
+    if (result != DATA_OK)
+        return result;
+    const char *vfs = data_vfs_name();
+    if (vfs == NULL)
+        return data_sqlite_fault(NULL, path, SQLITE_NOMEM, "open it", fault);
+    return data_connect_by(db, path, vfs, access, fault);
 }
 
 static enum data_result set_invalid(const char *path, const char *what, struct fault *fault)
