@@ -197,7 +197,7 @@ def test_tests_that_the_page_of_the_store_names_exist():
 @pytest.mark.parametrize("section", [
     "Byte map", "A user", "Reading", "Snapshots", "Grace periods", "Reclaim", "Writing", "Recovery",
     "Unique keys", "The change feed", "The index by sequence", "The segment's life", "Growth",
-    "Verify", "Limits"])
+    "Verify", "On disk", "Limits"])
 def test_page_of_the_store_names_tests_for_each_section(section):
     page = read("docs/store.md")
     text = page[page.index(f"\n## {section}\n") + 4:]

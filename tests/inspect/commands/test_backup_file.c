@@ -98,7 +98,7 @@ static void backup_needs_no_segment(void **state)
         tool_run(ON_SEGMENT, "--data-file", kit_data_file(), "backup", backup_path(), NULL);
     assert_backup(got, backup_path(), USERS);
     got = tool_run(ON_SEGMENT, "backup", kit_path("other"), NULL);
-    tool_assert_failed(&got, 3, "no such segment");
+    tool_assert_failed(&got, 3, "no such segment; --data-file PATH");
     tool_free(&got);
 }
 

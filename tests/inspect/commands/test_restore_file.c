@@ -229,7 +229,8 @@ static void segment_without_a_file_has_nothing_to_restore(void **state)
 {
     (void)state;
     fill_kit();
-    assert_refused(tool_run(ON_SEGMENT, "restore", backup_path(), NULL), 3, "no such segment");
+    assert_refused(tool_run(ON_SEGMENT, "restore", backup_path(), NULL), 3,
+                   "no such segment; --data-file PATH says where the data file is");
     segment_setup_three(NULL);
     assert_refused(tool_run(ON_SEGMENT, "restore", backup_path(), NULL), 1,
                    "its table is in memory only");
