@@ -227,26 +227,50 @@ static void wrong_usage_is_told(void **state)
                    "users.db ");
 }
 
-/* A signal that comes while the temporary file is there. */
-static void interrupted_backup_leaves_nothing(void **state)
+/* Starts a backup that takes a while, and waits until its temporary file is there. */
+static pid_t start_long_backup(int *err)
 {
-    int err[2];
-    char text[256] = "";
-    (void)state;
+    int ends[2];
     kit_write(kit_data_file(), 1, 400000, AS_OF);
     kit_segment(1);
-    assert_int_equal(pipe2(err, O_CLOEXEC), 0);
-    pid_t pid = tool_start(-1, -1, err[1], ON_SEGMENT, "backup", backup_path(), NULL);
-    close(err[1]);
+    assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+    pid_t pid = tool_start(-1, -1, ends[1], ON_SEGMENT, "backup", backup_path(), NULL);
+    close(ends[1]);
     for (unsigned i = 0; i < 20000 && access(kit_path("backup.tmp"), F_OK) != 0; i++)
         usleep(500);
-    assert_int_equal(kill(pid, SIGINT), 0);
+    *err = ends[0];
+    return pid;
+}
+
+static void assert_ends_with(pid_t pid, int err, const char *what)
+{
+    char text[256] = "";
     assert_int_equal(tool_wait(pid), 1);
-    assert_true(read(err[0], text, sizeof(text) - 1) > 0);
-    close(err[0]);
-    assert_non_null(strstr(text, "backup: interrupted\n"));
+    assert_true(read(err, text, sizeof(text) - 1) > 0);
+    close(err);
+    assert_non_null(strstr(text, what));
     assert_int_equal(access(kit_path("backup.tmp"), F_OK), -1);
+}
+
+static void interrupted_backup_leaves_nothing(void **state)
+{
+    int err;
+    (void)state;
+    pid_t pid = start_long_backup(&err);
+    assert_int_equal(kill(pid, SIGINT), 0);
+    assert_ends_with(pid, err, "backup: interrupted\n");
     assert_int_equal(access(backup_path(), F_OK), -1);
+}
+
+static void file_that_appears_meanwhile_is_not_replaced(void **state)
+{
+    int err;
+    (void)state;
+    pid_t pid = start_long_backup(&err);
+    kit_write(kit_path("other"), 2, 5, 5);
+    assert_int_equal(link(kit_path("other"), backup_path()), 0);
+    assert_ends_with(pid, err, "backup: cannot make it: File exists\n");
+    assert_int_equal(kit_read(backup_path()).count, 5);
 }
 
 int main(void)
@@ -267,6 +291,7 @@ int main(void)
         IN_KIT(full_disk_leaves_nothing),
         IN_KIT(wrong_usage_is_told),
         IN_KIT(interrupted_backup_leaves_nothing),
+        IN_KIT(file_that_appears_meanwhile_is_not_replaced),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
