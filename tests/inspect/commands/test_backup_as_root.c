@@ -26,7 +26,7 @@ static char roots[64]; /* only root may enter it */
 
 static const char *roots_path(const char *name)
 {
-    static char paths[4][128];
+    static char paths[4][384];
     static unsigned next;
     char *path = paths[next++ % 4];
     snprintf(path, sizeof(paths[0]), "%s/%s", roots, name);
@@ -70,9 +70,12 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-    static const char *const names[] = {"backup", "backup.tmp", "root.db"};
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-        unlink(roots_path(names[i]));
+    struct dirent *entry;
+    DIR *folder = opendir(roots);
+    while (folder != NULL && (entry = readdir(folder)) != NULL)
+        unlink(roots_path(entry->d_name));
+    if (folder != NULL)
+        closedir(folder);
     rmdir(roots);
     return kit_remove(state);
 }
