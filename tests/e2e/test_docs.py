@@ -122,7 +122,7 @@ def test_rules_name_existing_metrics(start):
     for name in set(re.findall(r"\b((?:rosterd|grpc_server)_[a-z_]+)\b", read("docs/alerts.yml"))):
         assert name.removesuffix("_bucket") in table, name
         assert name in names or name.startswith(("rosterd_users", "rosterd_segment",
-                                                 "rosterd_snapshots"))
+                                                 "rosterd_snapshots", "rosterd_journal_state"))
 
 
 @pytest.mark.parametrize("words, offered", [
