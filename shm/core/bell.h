@@ -4,8 +4,10 @@
  *
  * A writer commits, then looks whether the journal sleeps. The journal says that it sleeps, then
  * looks whether there are commits. Between store and load both have a full barrier, so at least one
- * of them sees the other's store. A journal that died asleep costs writers one system call for each
- * commit, until the next journal starts.
+ * of them sees the other's store. Only the journal clears `sleeping`: a writer that cleared it and
+ * died or was stopped before its system call would leave a journal asleep that nobody wakes. A
+ * journal that died asleep costs writers one system call for each commit, until the next journal
+ * starts.
  */
 #ifndef ROSTERD_SHM_CORE_BELL_H
 #define ROSTERD_SHM_CORE_BELL_H

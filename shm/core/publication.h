@@ -40,7 +40,9 @@ static inline uint64_t shm_kept_from(void)
     const struct shm_control *control = shm_control();
     if (__atomic_load_n(&control->durable, __ATOMIC_RELAXED) != 0)
         return shm_published_version();
+#ifndef SHM_MUTANT_FORGET_DISK
     if (__atomic_load_n(&control->disk.state, __ATOMIC_RELAXED) == SHM_DISK_NONE)
+#endif
         return SHM_NEVER;
     return __atomic_load_n(&control->disk.version, __ATOMIC_ACQUIRE);
 }
@@ -61,8 +63,10 @@ static inline int shm_backlog_check(size_t count)
 /** Wakes the journal after a commit, if it sleeps. */
 static inline void shm_backlog_announce(void)
 {
+#ifndef SHM_MUTANT_SILENT_BELL
     if (__atomic_load_n(&shm_control()->disk.state, __ATOMIC_RELAXED) != SHM_DISK_NONE)
         shm_bell_ring(&shm_control()->disk);
+#endif
 }
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The end of loading a table into a new segment; insert.c has the loading. */
+/* The end of loading a table into a new segment; write/load_users.c has the loading. */
 #include <sys/param.h>
 
 #include "shm/core/actor_handle.h"

@@ -40,8 +40,9 @@ int shm_store_open(struct shm_store **out, const struct shm_config *config, stru
         rc = shm_take_over(store, config, fault);
         if (rc != SHM_ENOSEG)
             break;
-        rc = shm_segment_create(store, config, fault);
-        if (rc != SHM_EEXIST)
+        bool raced;
+        rc = shm_segment_create(store, config, &raced, fault);
+        if (!raced)
             break;
     }
     if (rc == SHM_OK)

@@ -14,6 +14,7 @@
 #include "shm/core/robust_mutex.h"
 #include "shm/core/store_handle.h"
 #include "shm/core/table_size.h"
+#include "shm/core/test_points.h"
 #include "shm/lifecycle/store_config.h"
 #include "shm/segment/check.h"
 #include "shm/segment/grow.h"
@@ -142,9 +143,25 @@ static int build_segment(struct shm_store *store, const struct shm_config *confi
     return rc;
 }
 
-int shm_segment_create(struct shm_store *store, const struct shm_config *config,
+/* Loads the users, and gives the file its name. */
+static int fill_and_name(struct shm_store *store, const struct shm_config *config, bool *raced,
+                         struct shm_fault *fault)
+{
+    int rc = config->fill != NULL ? config->fill(config->disk_data, store, fault) : SHM_OK;
+    SHM_POINT("filled");
+    if (rc != SHM_OK)
+        return rc;
+    if (shm_control()->version < shm_control()->feed_from)
+        return shm_fail(fault, SHM_EINVAL, "segment %s: its loading was not ended", store->name);
+    rc = shm_file_publish(store->fd, store->name, fault);
+    *raced = rc == SHM_EEXIST;
+    return rc;
+}
+
+int shm_segment_create(struct shm_store *store, const struct shm_config *config, bool *raced,
                        struct shm_fault *fault)
 {
+    *raced = false;
     int rc = check_config(config, fault);
     if (rc == SHM_OK)
         rc = shm_file_create(&store->fd, store->name, fault);
@@ -159,10 +176,7 @@ int shm_segment_create(struct shm_store *store, const struct shm_config *config,
         rc = build_segment(store, config, fault);
     if (rc == SHM_OK) {
         shm_control()->pid_namespace = shm_pid_namespace();
-        if (config->fill != NULL)
-            rc = config->fill(config->disk_data, store, fault);
-        if (rc == SHM_OK)
-            rc = shm_file_publish(store->fd, store->name, fault);
+        rc = fill_and_name(store, config, raced, fault);
         if (rc != SHM_OK)
             shm_segment_unmap(store);
     }

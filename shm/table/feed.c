@@ -93,7 +93,8 @@ int shm_feed_next_until(struct shm_follower *follower, uint64_t version, struct 
     uint64_t head = feed_head();
     if (follower->next == head)
         return SHM_ENOENT;
-    if (follower->next > head) /* the follower's position is from another segment */
+    /* the follower's position is from another segment */
+    if (follower->next > head || follower->next < shm_control()->feed_first)
         return SHM_ERESYNC;
     if (copy_entry(follower->next, &copy) != SHM_OK)
         return SHM_ERESYNC;

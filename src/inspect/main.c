@@ -3,6 +3,7 @@
 #include <getopt.h>
 #include <inttypes.h>
 #include <json-c/json_c_version.h>
+#include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,6 +39,11 @@ static const char usage[] =
     "  dump [--output FILE]         print all users of one snapshot as JSON lines, for load\n"
     "  load [--keep-going] FILE     insert or update the users of a dump (-: standard input);\n"
     "                               an interrupted load can be repeated\n"
+    "  backup [--data-file PATH] FILE\n"
+    "                               copy the data file to FILE, while the server serves or not,\n"
+    "                               and check the copy\n"
+    "  restore [--data-file PATH] FILE\n"
+    "                               replace the data file of a stopped server by a backup\n"
     "  delete ID...                 delete users\n"
     "  set-roles ID ROLE,...        replace a user's roles; '' for none\n"
     "  unlink                       remove a segment and its users; refused while a server runs\n"
@@ -54,21 +60,32 @@ static const char usage[] =
 
 /* The last member is what getopt_long() returns for the option. */
 static const struct option long_options[] = {
-    {"segment", required_argument, NULL, 's'}, {"json", no_argument, NULL, 'j'},
-    {"limit", required_argument, NULL, 'l'},   {"after", required_argument, NULL, 'a'},
-    {"all", no_argument, NULL, 'A'},           {"username", required_argument, NULL, 'u'},
-    {"from", required_argument, NULL, 'f'},    {"output", required_argument, NULL, 'o'},
-    {"keep-going", no_argument, NULL, 'k'},    {"help", no_argument, NULL, 'h'},
-    {"version", no_argument, NULL, 'V'},       {NULL, 0, NULL, 0},
+    {"segment", required_argument, NULL, 's'},
+    {"json", no_argument, NULL, 'j'},
+    {"limit", required_argument, NULL, 'l'},
+    {"after", required_argument, NULL, 'a'},
+    {"all", no_argument, NULL, 'A'},
+    {"username", required_argument, NULL, 'u'},
+    {"from", required_argument, NULL, 'f'},
+    {"output", required_argument, NULL, 'o'},
+    {"keep-going", no_argument, NULL, 'k'},
+    {"help", no_argument, NULL, 'h'},
+    {"data-file", required_argument, NULL, 'd'},
+    {"version", no_argument, NULL, 'V'},
+    {NULL, 0, NULL, 0},
 };
 
 static const struct {
     unsigned bit;
     const char *name;
-} option_names[] = {
-    {COMMAND_LIMIT, "--limit"},          {COMMAND_AFTER, "--after"}, {COMMAND_ALL, "--all"},
-    {COMMAND_USERNAME, "--username"},    {COMMAND_FROM, "--from"},   {COMMAND_OUTPUT, "--output"},
-    {COMMAND_KEEP_GOING, "--keep-going"}};
+} option_names[] = {{COMMAND_LIMIT, "--limit"},
+                    {COMMAND_AFTER, "--after"},
+                    {COMMAND_ALL, "--all"},
+                    {COMMAND_USERNAME, "--username"},
+                    {COMMAND_FROM, "--from"},
+                    {COMMAND_OUTPUT, "--output"},
+                    {COMMAND_KEEP_GOING, "--keep-going"},
+                    {COMMAND_DATA_FILE, "--data-file"}};
 
 static uint64_t argument_number(const char *option, const char *text)
 {
@@ -124,6 +141,7 @@ static _Noreturn void print_version_and_exit(void)
 {
     const struct version_library runs_with[] = {
         {"json-c", json_c_version()},
+        {"SQLite", sqlite3_libversion()},
         {"ncurses", curses_version() + strcspn(curses_version(), "0123456789")},
         {NULL, NULL},
     };
@@ -168,6 +186,9 @@ static unsigned take_option(int result, char *const *argv, struct inspect_option
     case 'k':
         options->keep_going = true;
         return COMMAND_KEEP_GOING;
+    case 'd':
+        options->data_file = optarg;
+        return COMMAND_DATA_FILE;
     case 'h':
         print_usage_and_exit();
     case 'V':

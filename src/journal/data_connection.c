@@ -8,9 +8,6 @@
 
 #include "journal/data_vfs.h"
 
-/* How long a lock of another process is waited for. */
-enum { BUSY_TIMEOUT_MS = 3000 };
-
 static enum data_result result_of(int rc)
 {
     /* The file of the log's index is full: it holds nothing that must last. */
@@ -26,6 +23,7 @@ static enum data_result result_of(int rc)
         return DATA_FULL;
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
+    case SQLITE_PROTOCOL: /* many tries to begin a read all met another's change */
         return DATA_BUSY;
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:
@@ -114,7 +112,7 @@ static enum data_result set_up(sqlite3 *db, const char *path, enum data_access a
     static const int off[] = {SQLITE_DBCONFIG_TRUSTED_SCHEMA, SQLITE_DBCONFIG_ENABLE_TRIGGER,
                               SQLITE_DBCONFIG_ENABLE_VIEW};
     sqlite3_extended_result_codes(db, 1);
-    sqlite3_busy_timeout(db, BUSY_TIMEOUT_MS);
+    sqlite3_busy_timeout(db, DATA_BUSY_TIMEOUT_MS);
     sqlite3_db_config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
     for (size_t i = 0; i < sizeof(off) / sizeof(*off); i++)
         sqlite3_db_config(db, off[i], 0, NULL);
@@ -126,16 +124,10 @@ static enum data_result set_up(sqlite3 *db, const char *path, enum data_access a
                     fault);
 }
 
-enum data_result data_connect(sqlite3 **db, const char *path, enum data_access access,
-                              struct fault *fault)
+enum data_result data_connect_by(sqlite3 **db, const char *path, const char *vfs,
+                                 enum data_access access, struct fault *fault)
 {
-    *db = NULL;
-    enum data_result result = look_at_file(path, fault);
-    if (result != DATA_OK)
-        return result;
-    const char *vfs = data_vfs_name();
-    if (vfs == NULL)
-        return data_sqlite_fault(NULL, path, SQLITE_NOMEM, "open it", fault);
+    enum data_result result;
     /* A child has its parent's random numbers until it takes new ones, and a log's salt is one. */
     sqlite3_randomness(0, NULL);
     int flags = access == DATA_ACCESS_READ ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE;
@@ -154,6 +146,19 @@ enum data_result data_connect(sqlite3 **db, const char *path, enum data_access a
         *db = NULL;
     }
     return result;
+}
+
+enum data_result data_connect(sqlite3 **db, const char *path, enum data_access access,
+                              struct fault *fault)
+{
+    *db = NULL;
+    enum data_result result = look_at_file(path, fault);
+    if (result != DATA_OK)
+        return result;
+    const char *vfs = data_vfs_name();
+    if (vfs == NULL)
+        return data_sqlite_fault(NULL, path, SQLITE_NOMEM, "open it", fault);
+    return data_connect_by(db, path, vfs, access, fault);
 }
 
 static enum data_result set_invalid(const char *path, const char *what, struct fault *fault)

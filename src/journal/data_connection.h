@@ -10,7 +10,10 @@
 #include "base/fault.h"
 #include "journal/data_file.h"
 
-enum { DATA_APPLICATION_ID = 0x726f7374 }; /* "rost" */
+enum {
+    DATA_APPLICATION_ID = 0x726f7374, /* "rost" */
+    DATA_BUSY_TIMEOUT_MS = 3000,      /* how long a lock of another process is waited for */
+};
 
 enum data_access {
     DATA_ACCESS_READ,
@@ -27,6 +30,9 @@ enum data_access {
  */
 enum data_result data_connect(sqlite3 **db, const char *path, enum data_access access,
                               struct fault *fault);
+/** The same by another file system layer of SQLite, without a look at the file. */
+enum data_result data_connect_by(sqlite3 **db, const char *path, const char *vfs,
+                                 enum data_access access, struct fault *fault);
 /** Whether the database is rosterd's, of a format that this program knows. Reads its meta data. */
 enum data_result data_check_meta(sqlite3 *db, const char *path, struct data_meta *meta,
                                  struct fault *fault);

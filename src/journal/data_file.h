@@ -27,6 +27,7 @@
 #include "base/fault.h"
 
 enum { DATA_ID_SIZE = 16, DATA_FORMAT = 1 };
+enum { DATA_KEPT_SIZE = 560 }; /* the name of a file that was kept */
 
 enum data_result {
     DATA_OK,
@@ -73,8 +74,9 @@ struct data_file;
  * the format and the meta data, and moves the write-ahead log into the file. The caller holds the
  * writer's lock.
  *
- * The checkpoint comes before the meta data are trusted: an earlier process may have died between
- * writing a commit and the end of its sync.
+ * The log comes before the meta data are trusted: an earlier process may have died between writing
+ * a commit and the end of its sync, or after a sync that failed. Where a reader of an old state or
+ * a full disk keeps it from being moved, it is written again in its place and synced.
  * @param meta receives the file's
  * @return DATA_NONE if there is no such file
  */
@@ -172,6 +174,9 @@ enum data_result data_rewrite_begin(struct data_rewrite **rewrite, const char *p
                                     const struct data_meta *meta, struct fault *fault);
 enum data_result data_rewrite_put(struct data_rewrite *rewrite, const struct data_row *row,
                                   struct fault *fault);
+/** finish will keep the old file, as PATH.TIME, and write that name here; "" if there is none. A
+ * process that is killed between two system calls of finish leaves PATH with both names. */
+void data_rewrite_keep_old(struct data_rewrite *rewrite, char kept[DATA_KEPT_SIZE]);
 /**
  * Syncs the new file, gives it the old one's name, syncs the directory, and frees. After a failure
  * the name leads to the old file or to the new one, each complete.
@@ -180,17 +185,32 @@ enum data_result data_rewrite_finish(struct data_rewrite *rewrite, struct fault 
 /** @param rewrite may be NULL */
 void data_rewrite_abandon(struct data_rewrite *rewrite);
 
+/* ---- backups ----
+ *
+ * A backup is one file of its own, without a write-ahead log. It is read and written by its
+ * descriptor, because root opens it before it gives up root's rights; `name` is for faults. */
+
+/** Told how far a long work is. The unit is the work's. @return false: stop it, which is a failure
+ */
+typedef bool data_progress(void *data, uint64_t done, uint64_t total);
+
 /**
- * Copies a file that may be in use into a new one, by SQLite's online backup: the table as of one
- * commit. Then the copy is synced and checked: each row's sum, the count, and the database by
- * PRAGMA integrity_check. After a failure there is no copy.
- * @param to must not exist. It is one self-contained file, without a write-ahead log.
- * @param progress called with numbers of pages; may be NULL
- * @param meta receives the copy's
+ * Copies a file that may be in use, by SQLite's online backup: the table as of one commit. Neither
+ * syncs the copy nor checks it.
+ * @param to an empty file, open to read and write
+ * @param progress may be NULL, as below
  * @return DATA_NONE if there is no file `from`; DATA_BUSY as data_rows_open()
  */
-enum data_result data_backup(const char *from, const char *to,
-                             void (*progress)(void *data, uint64_t done, uint64_t total),
-                             void *data, struct data_meta *meta, struct fault *fault);
+enum data_result data_backup(const char *from, int to, const char *name, data_progress *progress,
+                             void *data, struct fault *fault);
+/**
+ * Reads all of a backup: each row's sum, their number, and the pages by PRAGMA integrity_check.
+ * @param meta receives the backup's
+ */
+enum data_result data_check(int fd, const char *name, data_progress *progress, void *data,
+                            struct data_meta *meta, struct fault *fault);
+/** As data_rows_open(), of a backup. */
+enum data_result data_rows_open_at(struct data_rows **rows, int fd, const char *name,
+                                   struct data_meta *meta, struct fault *fault);
 
 #endif

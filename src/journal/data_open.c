@@ -57,25 +57,42 @@ static enum data_result use_log(struct data_file *file, struct fault *fault)
     return result;
 }
 
-/* Everything in the log comes into the file and onto the disk. A reader of the newest state may
- * keep the log from being emptied, which does not matter. */
-static enum data_result empty_log(struct data_file *file, struct fault *fault)
+/* Moves the log into the file and onto the disk, and empties it if no reader is there.
+ * @return a code of SQLite; SQLITE_OK: all has been moved */
+static int move_log(sqlite3 *db)
 {
     int pages = -1, moved = -1;
-    int rc =
-        sqlite3_wal_checkpoint_v2(file->db, "main", SQLITE_CHECKPOINT_TRUNCATE, &pages, &moved);
+    sqlite3_busy_timeout(db, 0);
+    int rc = sqlite3_wal_checkpoint_v2(db, "main", SQLITE_CHECKPOINT_FULL, &pages, &moved);
     if (rc == SQLITE_BUSY && pages >= 0 && pages == moved)
-        return DATA_OK;
-    if (rc == SQLITE_BUSY) {
-        fault_set(fault,
-                  "data-file %s: another process (sqlite3?) reads an old state of it, or locks it: "
-                  "end that first",
-                  file->path);
-        return DATA_BUSY;
+        rc = SQLITE_OK;
+    if (rc == SQLITE_OK) {
+        rc = sqlite3_wal_checkpoint_v2(db, "main", SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+        if (rc == SQLITE_BUSY)
+            rc = SQLITE_OK;
     }
-    if (rc != SQLITE_OK)
-        return data_sqlite_fault(file->db, file->path, rc, "move its log into it", fault);
-    return DATA_OK;
+    sqlite3_busy_timeout(db, DATA_BUSY_TIMEOUT_MS);
+    return rc;
+}
+
+/* Everything in the log comes onto the disk: in the file, or in the log where a reader of an old
+ * state or a full disk prevents that. */
+static enum data_result settle_log(struct data_file *file, struct fault *fault)
+{
+    int rc = move_log(file->db);
+    if (rc == SQLITE_OK)
+        return DATA_OK;
+    enum data_result result =
+        data_sqlite_fault(file->db, file->path, rc, "move its log into it", fault);
+    if (result != DATA_BUSY && result != DATA_FULL)
+        return result;
+    result = data_run(file->db, file->path, "BEGIN IMMEDIATE", fault);
+    if (result != DATA_OK)
+        return result;
+    rc = data_vfs_rewrite_log(file->db);
+    if (rc != SQLITE_OK) /* closing the connection ends the transaction */
+        return data_sqlite_fault(file->db, file->path, rc, "write its log again", fault);
+    return data_run(file->db, file->path, "ROLLBACK", fault);
 }
 
 static enum data_result prepare_all(struct data_file *file, struct fault *fault)
@@ -99,7 +116,9 @@ static enum data_result begin_use(struct data_file *file, struct data_meta *meta
     if (result == DATA_OK)
         result = use_log(file, fault);
     if (result == DATA_OK)
-        result = empty_log(file, fault);
+        result = prepare_all(file, fault);
+    if (result == DATA_OK)
+        result = settle_log(file, fault);
     if (result == DATA_OK)
         result = data_check_meta(file->db, file->path, meta, fault);
     if (result == DATA_OK)
@@ -108,8 +127,6 @@ static enum data_result begin_use(struct data_file *file, struct data_meta *meta
     /* The log is a file since the last statement at the latest. */
     if (result == DATA_OK && data_os.sync_folder(file->path) != 0)
         result = data_os_fault(file->path, "sync its directory", fault);
-    if (result == DATA_OK)
-        result = prepare_all(file, fault);
     /* A log that was large once is cut to this at its next start from the front. */
     if (result == DATA_OK)
         result = data_run(file->db, file->path, "PRAGMA journal_size_limit=33554432", fault);
@@ -176,16 +193,13 @@ enum data_result data_file_create(struct data_file **file, const char *path, enu
 
 void data_file_close(struct data_file *file, bool checkpoint)
 {
-    struct fault ignored;
     if (file == NULL)
         return;
     data_file_rollback(file);
-    if (file->db != NULL)
-        sqlite3_busy_timeout(file->db, 0);
     for (int i = 0; i < DATA_STATEMENTS; i++)
         sqlite3_finalize(file->statements[i]);
     /* As the last connection SQLite also removes the log; until then the log is what counts. */
-    if (checkpoint && !file->failed && empty_log(file, &ignored) == DATA_OK)
+    if (checkpoint && !file->failed && move_log(file->db) == SQLITE_OK)
         sqlite3_db_config(file->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, NULL);
     sqlite3_close(file->db);
     free(file);

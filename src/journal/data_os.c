@@ -36,6 +36,7 @@ struct data_os data_os = {
     .rename = rename,
     .unlink = unlink,
     .sync_folder = sync_folder_of,
+    .link = link,
 };
 
 enum data_result data_os_fault(const char *path, const char *what, struct fault *fault)

@@ -15,6 +15,7 @@ struct data_os {
     int (*rename)(const char *from, const char *to);
     int (*unlink)(const char *path);
     int (*sync_folder)(const char *path); /* of the directory in which the file lies */
+    int (*link)(const char *path, const char *second);
 };
 extern struct data_os data_os;
 

@@ -8,6 +8,7 @@
 
 #include "journal/data_connection.h"
 #include "journal/data_count.h"
+#include "journal/data_keep.h"
 #include "journal/data_os.h"
 #include "journal/data_path.h"
 #include "journal/data_row.h"
@@ -19,6 +20,7 @@ struct data_rewrite {
     sqlite3_stmt *insert;
     char path[DATA_PATH_SIZE], tmp_path[DATA_PATH_SIZE];
     struct data_meta meta;
+    char *kept; /* the caller's DATA_KEPT_SIZE bytes; NULL: the old file need not be kept */
 };
 
 /* No journal and no syncs: until the end the file has no name that anybody opens. */
@@ -143,6 +145,28 @@ static void close_tmp(struct data_rewrite *rewrite)
     rewrite->db = NULL;
 }
 
+void data_rewrite_keep_old(struct data_rewrite *rewrite, char kept[DATA_KEPT_SIZE])
+{
+    kept[0] = '\0';
+    rewrite->kept = kept;
+}
+
+static enum data_result replace_old(struct data_rewrite *rewrite, struct fault *fault)
+{
+    struct fault ignored;
+    enum data_result result = DATA_OK;
+    if (rewrite->kept != NULL)
+        result = data_keep(rewrite->path, rewrite->kept, fault);
+    if (result != DATA_OK) {
+        data_swap_clear(rewrite->path, &ignored);
+        return result;
+    }
+    result = data_swap_replace(rewrite->path, fault);
+    if (result != DATA_OK && rewrite->kept != NULL)
+        data_keep_undo(rewrite->path, rewrite->kept);
+    return result;
+}
+
 enum data_result data_rewrite_finish(struct data_rewrite *rewrite, struct fault *fault)
 {
     enum data_result result = complete_tmp(rewrite, fault);
@@ -151,7 +175,7 @@ enum data_result data_rewrite_finish(struct data_rewrite *rewrite, struct fault 
         return data_count_result(result);
     }
     close_tmp(rewrite);
-    result = data_swap_replace(rewrite->path, fault);
+    result = replace_old(rewrite, fault);
     free(rewrite);
     return data_count_result(result);
 }

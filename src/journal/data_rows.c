@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* Reads a data file from its first row to its last. */
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <sqlite3.h>
 
 #include "journal/data_connection.h"
+#include "journal/data_image.h"
 #include "journal/data_path.h"
 #include "journal/data_row.h"
 #include "journal/data_swap.h"
@@ -14,10 +16,11 @@
 struct data_rows {
     sqlite3 *db;
     sqlite3_stmt *statement;
-    char path[DATA_PATH_SIZE];
+    struct data_image image;   /* of a file that was opened by its descriptor */
+    char path[DATA_PATH_SIZE]; /* of one that was not; else its name for faults */
     struct data_meta meta;
     uint64_t count, last_seq;
-    bool begun;
+    bool begun, has_image;
 };
 
 static enum data_result begin_rows(struct data_rows *rows, struct fault *fault)
@@ -26,13 +29,29 @@ static enum data_result begin_rows(struct data_rows *rows, struct fault *fault)
     enum data_result result = data_run(rows->db, rows->path, "BEGIN", fault);
     if (result == DATA_OK)
         result = data_check_meta(rows->db, rows->path, &rows->meta, fault);
-    if (result == DATA_OK)
+    if (result == DATA_OK && !rows->has_image)
         result = data_swap_look(rows->db, rows->path, fault);
     if (result == DATA_OK)
         result = data_prepare(rows->db, rows->path,
                               "SELECT seq, version, sum, id, body FROM users ORDER BY seq",
                               &rows->statement, fault);
     return result;
+}
+
+/* The result of connecting. @return the result of opening; frees after a failure */
+static enum data_result rows_connected(enum data_result result, struct data_rows *rows,
+                                       struct data_rows **rows_out, struct data_meta *meta,
+                                       struct fault *fault)
+{
+    if (result == DATA_OK)
+        result = begin_rows(rows, fault);
+    if (result != DATA_OK) {
+        data_rows_close(rows);
+        return result;
+    }
+    *meta = rows->meta;
+    *rows_out = rows;
+    return DATA_OK;
 }
 
 enum data_result data_rows_open(struct data_rows **rows_out, const char *path,
@@ -45,15 +64,21 @@ enum data_result data_rows_open(struct data_rows **rows_out, const char *path,
     enum data_result result = data_path_resolve(path, rows->path, fault);
     if (result == DATA_OK)
         result = data_connect(&rows->db, rows->path, DATA_ACCESS_READ, fault);
-    if (result == DATA_OK)
-        result = begin_rows(rows, fault);
-    if (result != DATA_OK) {
-        data_rows_close(rows);
-        return result;
-    }
-    *meta = rows->meta;
-    *rows_out = rows;
-    return DATA_OK;
+    return rows_connected(result, rows, rows_out, meta, fault);
+}
+
+enum data_result data_rows_open_at(struct data_rows **rows_out, int fd, const char *name,
+                                   struct data_meta *meta, struct fault *fault)
+{
+    struct data_rows *rows = calloc(1, sizeof(*rows));
+    *rows_out = NULL;
+    if (rows == NULL)
+        return data_sqlite_fault(NULL, name, SQLITE_NOMEM, "open it", fault);
+    snprintf(rows->path, sizeof(rows->path), "%s", name);
+    rows->has_image = true;
+    rows->image = (struct data_image){.fd = fd, .name = rows->path};
+    enum data_result result = data_image_connect(&rows->image, DATA_ACCESS_READ, &rows->db, fault);
+    return rows_connected(result, rows, rows_out, meta, fault);
 }
 
 static enum data_result set_damaged(const struct data_rows *rows, uint64_t seq, const char *what,

@@ -9,8 +9,8 @@
 #include "journal/data_vfs.h"
 
 /* Removes PATH + suffix for each. */
-static enum data_result remove_beside(const char *path, const char *const *suffixes,
-                                      struct fault *fault)
+static enum data_result swap_remove_beside(const char *path, const char *const *suffixes,
+                                           struct fault *fault)
 {
     for (; *suffixes != NULL; suffixes++) {
         char name[DATA_PATH_SIZE];
@@ -27,7 +27,7 @@ static enum data_result remove_beside(const char *path, const char *const *suffi
 enum data_result data_swap_clear(const char *path, struct fault *fault)
 {
     static const char *const suffixes[] = {".tmp-journal", ".tmp-wal", ".tmp-shm", ".tmp", NULL};
-    return remove_beside(path, suffixes, fault);
+    return swap_remove_beside(path, suffixes, fault);
 }
 
 static enum data_result sync_names(const char *path, struct fault *fault)
@@ -44,7 +44,7 @@ static enum data_result replace_by_new(const char *path, const char *new_name, s
     static const char *const suffixes[] = {"-journal", "-wal", "-shm", NULL};
     enum data_result result = sync_names(path, fault);
     if (result == DATA_OK)
-        result = remove_beside(path, suffixes, fault);
+        result = swap_remove_beside(path, suffixes, fault);
     if (result == DATA_OK)
         result = sync_names(path, fault);
     if (result == DATA_OK && data_os.rename(new_name, path) != 0)

@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/param.h>
 #include <sys/stat.h>
 
 #include "base/clock.h"
@@ -287,4 +288,19 @@ int data_vfs_sync_log(sqlite3 *db)
 int data_vfs_sync_database(sqlite3 *db)
 {
     return sync_file_of(db, SQLITE_FCNTL_FILE_POINTER);
+}
+
+int data_vfs_rewrite_log(sqlite3 *db)
+{
+    uint8_t bytes[32768];
+    sqlite3_int64 size = 0;
+    struct guarded_file *file = file_of(db, SQLITE_FCNTL_JOURNAL_POINTER);
+    int rc = file == NULL ? SQLITE_IOERR_READ : guard_size(&file->base, &size);
+    for (sqlite3_int64 at = 0; rc == SQLITE_OK && at < size; at += (sqlite3_int64)sizeof(bytes)) {
+        int amount = (int)MIN((sqlite3_int64)sizeof(bytes), size - at);
+        rc = guard_read(&file->base, bytes, amount, at);
+        if (rc == SQLITE_OK)
+            rc = guard_write(&file->base, bytes, amount, at);
+    }
+    return rc == SQLITE_OK ? guard_sync(&file->base, SQLITE_SYNC_NORMAL) : rc;
 }

@@ -24,6 +24,13 @@ bool data_vfs_database_in_place(sqlite3 *db);
 bool data_vfs_log_in_place(sqlite3 *db);
 /** Syncs the write-ahead log. @return a result code of SQLite */
 int data_vfs_sync_log(sqlite3 *db);
+/**
+ * Writes the bytes of the write-ahead log over themselves and syncs it: it is on disk even if an
+ * earlier sync has failed, after which the kernel counts pages as written that are not. It needs no
+ * room. The connection has a write transaction, so that nobody else writes the log.
+ * @return a result code of SQLite
+ */
+int data_vfs_rewrite_log(sqlite3 *db);
 /** Syncs the database file. @return a result code of SQLite */
 int data_vfs_sync_database(sqlite3 *db);
 

@@ -4,8 +4,8 @@
  * It checks each reply's frames and grpc-status, and prints one line of JSON with its results at
  * the end.
  *
- *   client get     HOST PORT ID    [-n CALLS] [-c CONNECTIONS] [-m STREAMS] [-x]
- *   client create  HOST PORT       [-n CALLS] [-c CONNECTIONS] [-m STREAMS]
+ *   client get     HOST PORT ID    [-n CALLS] [-c CONNECTIONS] [-m STREAMS] [-r RATE] [-x]
+ *   client create  HOST PORT       [-n CALLS] [-c CONNECTIONS] [-m STREAMS] [-r RATE]
  *   client list    HOST PORT SIZE  [-n CALLS] [-c CONNECTIONS] [-m STREAMS]
  *   client batch   HOST PORT COUNT [-n CALLS]
  *   client chat    HOST PORT COUNT [-m OUTSTANDING_MESSAGES] [-c CONNECTIONS]
@@ -14,6 +14,8 @@
  *   client echo    HOST PORT REQUEST_BYTES REPLY_BYTES [-n CALLS]: plain TCP, without HTTP
  *
  * -x: each call has a different grpc-timeout and traceparent.
+ * -r: RATE calls a second are due, evenly spread. A call whose connection has STREAMS calls open
+ * starts late, and its latency counts from when it was due.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -26,6 +28,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -52,6 +55,7 @@ static struct {
     const char *mode, *id;
     uint64_t calls, count, under_way;
     unsigned connections, streams;
+    uint64_t rate, began_ns; /* calls a second, or 0 */
     bool changing;
     /* Progress. */
     uint64_t started, finished, messages, message_bytes, errors;
@@ -158,6 +162,12 @@ static ssize_t read_body(nghttp2_session *session, int32_t id, uint8_t *buf, siz
 
 /* ---- calls ---- */
 
+/* When the next call is due. */
+static uint64_t due_ns(void)
+{
+    return run.began_ns + run.started * 1000000000 / run.rate;
+}
+
 static nghttp2_nv nv(const char *name, const char *value)
 {
     return (nghttp2_nv){(uint8_t *)(uintptr_t)name, (uint8_t *)(uintptr_t)value, strlen(name),
@@ -202,7 +212,7 @@ static void start_call(struct conn *conn)
     }
     bool many = strcmp(run.mode, "batch") == 0 || strcmp(run.mode, "chat") == 0;
     call->to_send = many ? run.count : 1;
-    call->started_ns = clock_monotonic_ns();
+    call->started_ns = run.rate == 0 ? clock_monotonic_ns() : due_ns();
     nghttp2_data_provider body = {.source.ptr = call, .read_callback = read_body};
     if (nghttp2_submit_request(conn->session, NULL, fields, num, &body, call) < 0)
         die("nghttp2_submit_request");
@@ -281,7 +291,7 @@ static int on_close(nghttp2_session *session, int32_t id, uint32_t error, void *
     run.finished++;
     conn->open_streams--;
     free(call);
-    if (run.started != run.calls)
+    if (run.rate == 0 && run.started != run.calls)
         start_call(conn);
     return 0;
 }
@@ -361,15 +371,17 @@ static void receive(struct conn *conn)
     }
 }
 
-static void turn(int timeout_ms)
+/* timeout_ns: negative for none */
+static void turn(int64_t timeout_ns)
 {
     struct pollfd fds[CONNECTIONS_MAX];
     for (unsigned i = 0; i != run.connections; i++) {
         bool all = flush_conn(&run.conns[i]);
         fds[i] = (struct pollfd){run.conns[i].fd, (short)(POLLIN | (all ? 0 : POLLOUT)), 0};
     }
-    if (poll(fds, run.connections, timeout_ms) < 0 && errno != EINTR)
-        die("poll");
+    struct timespec timeout = {timeout_ns / 1000000000, timeout_ns % 1000000000};
+    if (ppoll(fds, run.connections, timeout_ns < 0 ? NULL : &timeout, NULL) < 0 && errno != EINTR)
+        die("ppoll");
     for (unsigned i = 0; i != run.connections; i++)
         if (fds[i].revents & (POLLIN | POLLHUP | POLLERR))
             receive(&run.conns[i]);
@@ -383,7 +395,7 @@ static void hold_idle_streams(void)
         start_call(&run.conns[i % run.connections]);
     uint64_t deadline = clock_monotonic_ns() + 30000000000u;
     while (run.messages != run.count && clock_monotonic_ns() < deadline)
-        turn(20);
+        turn(20000000);
     if (run.messages != run.count) {
         fprintf(stderr, "client: %" PRIu64 " of %" PRIu64 " streams answered\n", run.messages,
                 run.count);
@@ -394,7 +406,7 @@ static void hold_idle_streams(void)
     fcntl(0, F_SETFL, O_NONBLOCK);
     char byte;
     while (read(0, &byte, 1) < 0 && errno == EAGAIN)
-        turn(100);
+        turn(100000000);
 }
 
 static void echo(const char *host, const char *port, size_t request, size_t reply)
@@ -434,7 +446,7 @@ static double percentile(double p)
 static int usage(void)
 {
     fputs("usage: client get|create|list|batch|chat|idle|echo HOST PORT [ARG]... [-n N] [-c N] "
-          "[-m N] [-x]\n",
+          "[-m N] [-r N] [-x]\n",
           stderr);
     return 2;
 }
@@ -442,13 +454,15 @@ static int usage(void)
 static void parse_options(int argc, char **argv)
 {
     int opt;
-    while ((opt = getopt(argc, argv, "n:c:m:x")) != -1) {
+    while ((opt = getopt(argc, argv, "n:c:m:r:x")) != -1) {
         if (opt == 'n')
             run.calls = strtoull(optarg, NULL, 10);
         else if (opt == 'c')
             run.connections = (unsigned)atoi(optarg);
         else if (opt == 'm')
             run.streams = (unsigned)atoi(optarg), run.under_way = run.streams;
+        else if (opt == 'r')
+            run.rate = strtoull(optarg, NULL, 10);
         else if (opt == 'x')
             run.changing = true;
         else
@@ -458,8 +472,40 @@ static void parse_options(int argc, char **argv)
         exit(usage());
 }
 
+/* Starts the calls that are due, each on the connection with the fewest open ones.
+ * Returns the nanoseconds until the next is due; negative if replies must come before it can start.
+ */
+static int64_t start_due_calls(void)
+{
+    uint64_t now = clock_monotonic_ns();
+    while (run.started != run.calls) {
+        if (due_ns() > now)
+            return (int64_t)(due_ns() - now);
+        struct conn *conn = &run.conns[0];
+        for (unsigned i = 1; i != run.connections; i++)
+            if (run.conns[i].open_streams < conn->open_streams)
+                conn = &run.conns[i];
+        if (conn->open_streams >= run.streams)
+            break;
+        start_call(conn);
+    }
+    return -1;
+}
+
+static void drive_at_rate(void)
+{
+    prctl(PR_SET_TIMERSLACK, 1); /* by default the kernel wakes a sleeper up to 50 us late */
+    run.began_ns = clock_monotonic_ns();
+    while (run.finished != run.calls)
+        turn(start_due_calls());
+}
+
 static void drive(void)
 {
+    if (run.rate != 0) {
+        drive_at_rate();
+        return;
+    }
     bool whole_stream = strcmp(run.mode, "chat") == 0 || strcmp(run.mode, "batch") == 0;
     unsigned streams = whole_stream ? 1 : run.streams;
     for (unsigned m = 0; m != streams; m++)

@@ -106,6 +106,15 @@ def test_rules_for_prometheus_are_well_formed():
     assert shown == set(re.findall(r"Rosterd[A-Z]\w+", read("docs/operations.md")))
 
 
+def test_alerts_about_the_disk_fire_when_they_should():
+    rules = ROOT / "tests/e2e/alert_rules.yml"
+    done = subprocess.run(["promtool", "test", "rules", rules], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done
+    shown = re.findall(r"alert: (Rosterd(?:Disk|Commits)\w+)", read("docs/alerts.yml"))
+    tested = rules.read_text(encoding="utf-8").split("exp_alerts:")[:-1]
+    assert {part.split()[-1] for part in tested} == set(shown)
+
+
 def test_rules_name_existing_metrics(start):
     server = start()
     names = {name.split("{")[0] for name in server.inspect("stats")}
@@ -166,7 +175,7 @@ def test_layout_hash_covers_every_field():
     """Otherwise two builds that disagree about a field would share a segment."""
     header, code = read("shm/core/layout.h"), read("shm/core/layout.c")
     structs = re.findall(r"^struct (\w+) \{\n(.*?)^\};", header, re.M | re.S)
-    assert len(structs) == 13
+    assert len(structs) == 14
     for struct, body in structs:
         body = re.sub(r"/\*.*?\*/", "", body, flags=re.S)
         for line in re.findall(r"([^;]+);", body):

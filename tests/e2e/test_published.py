@@ -180,15 +180,15 @@ def test_cancelled_call_leaves_the_others(patient):
 
 @pytest.mark.parametrize("memory, holds", [("1M", False), ("16M", True)])
 def test_calls_that_wait_count_in_the_memory_of_their_connection(patient, memory, holds):
-    rosterd = patient("--max-message-size", "64K", "--max-connection-memory", memory,
-                      "--max-concurrent-streams", "10000")
+    rosterd = patient("--max-message-size", "64K", "--max-connection-memory", memory)
     stub = rosterd.stub()
     with stopped(rosterd):
-        calls = [create(stub, f"{i:0250}") for i in range(3000)]
+        calls = [create(stub, f"{i:0250}") for i in range(1000)]
         wait_for(lambda: any(call.done() for call in calls) or
-                 rosterd.inspect("status")["journal"]["commits_behind"] == 3000, 20, "their end")
-        assert any(call.done() for call in calls) != holds
-    assert sum(not call.exception(20) for call in calls) == 3000 or not holds
+                 rosterd.inspect("status")["journal"]["commits_behind"] == 1000, 20, "their end")
+        failed = next((call.exception() for call in calls if call.done()), None)
+        assert (failed is None) == holds, failed
+    assert sum(not call.exception(20) for call in calls) == 1000 or not holds
 
 
 # ---- the end of a process ----
@@ -296,8 +296,11 @@ def test_tool_tells_what_is_on_disk(patient):
 
 def test_workers_shows_the_journal(patient):
     rosterd = patient()
-    lines = subprocess.run([SHM_INSPECT, "--segment", rosterd.segment, "workers"], capture_output=True,
-                           text=True, check=True).stdout.splitlines()
-    line = next(line.split() for line in lines if " journal " in line)
-    assert int(line[3]) == rosterd.journal_pid()
-    assert command_name(int(line[3])) == "rosterd-journal"
+
+    def line():
+        done = subprocess.run([SHM_INSPECT, "--segment", rosterd.segment, "workers"], capture_output=True,
+                              text=True, check=True)
+        return next((line.split() for line in done.stdout.splitlines() if " journal " in line), None)
+    pid = int(wait_for(line, 10, "the journal's line")[3])
+    assert pid == rosterd.journal_pid()
+    assert command_name(pid) == "rosterd-journal"

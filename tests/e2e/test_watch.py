@@ -127,6 +127,15 @@ def test_the_screen_shows_segment_workers_and_counters(start, watch):
     assert terminal.is_restored()
 
 
+def test_data_file_has_a_line(start, watch, tmp_path):
+    rosterd = start("--data-file", str(tmp_path / "users.db"))
+    rosterd.stub().CreateUser(pb.CreateUserRequest(username="ada"))
+    terminal = watch(rosterd, "0.1")
+    terminal.wait(r"disk     ok   version 1, 0 commits behind   " + re.escape(str(tmp_path)))
+    terminal.press(b"q")
+    assert terminal.end() == 0
+
+
 def test_keys_scroll_show_zeros_and_change_the_interval(start, watch):
     rosterd = start()
     terminal = watch(rosterd, "0.4")
@@ -140,7 +149,7 @@ def test_keys_scroll_show_zeros_and_change_the_interval(start, watch):
     wait_for(lambda: terminal.pump() or "slot kind" not in terminal.text(), what="scrolled")
     assert "users " in terminal.text()  # the head stays
     terminal.press(b"\x1b[4~")  # end
-    terminal.wait(r"rosterd_limits_hit_total keepalive_timeout")
+    terminal.wait(r"rosterd_journal_fsync_seconds_bucket \+Inf")
     terminal.press(b"\x1b[1~")  # home
     terminal.wait(r"slot kind")
     terminal.press(b"\x1b[B")  # down by one

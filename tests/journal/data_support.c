@@ -68,7 +68,8 @@ bool data_exists(const char *suffix)
 struct data_meta model_meta(const struct model *model)
 {
     struct data_meta meta = {.version = model->version, .seq = model->seq};
-    memcpy(meta.store, "store-of-a-test.", DATA_ID_SIZE);
+    memcpy(meta.store, model->store != NULL ? (const void *)model->store : "store-of-a-test.",
+           DATA_ID_SIZE);
     return meta;
 }
 
@@ -245,4 +246,27 @@ long long ask_sql(const char *path, const char *sql)
     sqlite3_finalize(statement);
     sqlite3_close(db);
     return number;
+}
+
+enum data_result make_backup(const char *to, data_progress *progress, void *data,
+                             struct data_meta *meta, struct fault *fault)
+{
+    int fd = open(to, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    assert_true(fd >= 0);
+    enum data_result result = data_backup(data_file_name, fd, to, progress, data, fault);
+    if (result == DATA_OK)
+        result = data_check(fd, to, NULL, NULL, meta, fault);
+    close(fd);
+    if (result != DATA_OK)
+        assert_int_equal(unlink(to), 0);
+    return result;
+}
+
+enum data_result check_backup_of(const char *path, struct data_meta *meta, struct fault *fault)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    assert_true(fd >= 0);
+    enum data_result result = data_check(fd, path, NULL, NULL, meta, fault);
+    close(fd);
+    return result;
 }

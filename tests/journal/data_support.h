@@ -25,6 +25,7 @@ bool data_exists(const char *suffix);
 struct model {
     uint64_t versions[4096]; /* of each user; 0: there is none */
     uint64_t version, seq;
+    const uint8_t *store; /* the file's store id; NULL: the one that all models have */
 };
 struct data_meta model_meta(const struct model *model);
 /** The row of a user. Its body lies in a static buffer. */
@@ -47,6 +48,11 @@ void assert_result_at(enum data_result wanted, enum data_result result, const st
 #define assert_model(model, path) assert_model_at(model, path, __FILE__, __LINE__)
 void assert_model_at(const struct model *model, const char *path, const char *file, int line);
 
+/** Makes a backup of the file and checks it, as shm-inspect does; removes it after a failure. */
+enum data_result make_backup(const char *to, data_progress *progress, void *data,
+                             struct data_meta *meta, struct fault *fault);
+/** Checks a backup. */
+enum data_result check_backup_of(const char *path, struct data_meta *meta, struct fault *fault);
 /** Opens the file; fails the test if that fails. */
 struct data_file *open_file(void);
 /** Makes a new file; fails the test if that fails. */

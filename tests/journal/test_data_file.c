@@ -121,11 +121,20 @@ static void abandoned_rewrite_leaves_the_file(void **state)
 }
 
 static uint64_t last_done, last_total;
-static void note_progress(void *data, uint64_t done, uint64_t total)
+static bool note_progress(void *data, uint64_t done, uint64_t total)
 {
     assert_ptr_equal(data, &model);
     last_done = done;
     last_total = total;
+    return true;
+}
+
+static bool stop_at_once(void *data, uint64_t done, uint64_t total)
+{
+    (void)data;
+    (void)done;
+    (void)total;
+    return false;
 }
 
 static void backup_is_a_file_of_its_own(void **state)
@@ -136,22 +145,23 @@ static void backup_is_a_file_of_its_own(void **state)
     struct data_file *file = create_file(&model);
     assert_result(DATA_OK, model_commit(&model, file, 1, 1000, 0, &fault));
     const char *copy = data_name("copy.db");
-    assert_result(DATA_OK, data_backup(data_file_name, copy, note_progress, &model, &meta, &fault));
+    assert_result(DATA_OK, make_backup(copy, note_progress, &model, &meta, &fault));
     assert_true(last_total > 20);
     assert_int_equal(last_done, last_total);
     assert_int_equal(meta.count, 1000);
     assert_int_equal(meta.version, 1);
     assert_model(&model, copy);
     assert_int_not_equal(access(data_name("copy.db-wal"), F_OK), 0);
-    assert_result(DATA_FAILED, data_backup(data_file_name, copy, NULL, NULL, &meta, &fault));
-    assert_non_null(strstr(fault.text, "File exists"));
-    assert_model(&model, copy);
+    assert_result(DATA_OK, check_backup_of(copy, &meta, &fault));
+    const char *stopped = data_name("stopped.db");
+    assert_result(DATA_FAILED, make_backup(stopped, stop_at_once, NULL, &meta, &fault));
+    assert_non_null(strstr(fault.text, "interrupted"));
     data_file_close(file, true);
 }
 
 static struct data_file *busy_file;
 static unsigned steps;
-static void commit_meanwhile(void *data, uint64_t done, uint64_t total)
+static bool commit_meanwhile(void *data, uint64_t done, uint64_t total)
 {
     struct fault fault;
     (void)data;
@@ -162,6 +172,7 @@ static void commit_meanwhile(void *data, uint64_t done, uint64_t total)
     struct data_row row = model_row(steps, 1 + steps);
     assert_result(DATA_OK, data_file_put(busy_file, &row, &fault));
     assert_result(DATA_OK, data_file_commit(busy_file, 1 + steps, 60000, &fault));
+    return true;
 }
 
 static void backup_ends_while_commits_go_on(void **state)
@@ -177,8 +188,7 @@ static void backup_ends_while_commits_go_on(void **state)
     }
     assert_result(DATA_OK, data_file_commit(busy_file, 1, 60000, &fault));
     const char *copy = data_name("copy.db");
-    assert_result(DATA_OK,
-                  data_backup(data_file_name, copy, commit_meanwhile, NULL, &meta, &fault));
+    assert_result(DATA_OK, make_backup(copy, commit_meanwhile, NULL, &meta, &fault));
     assert_true(steps >= 2);
     assert_int_equal(meta.version, 1);
     assert_int_equal(meta.count, 60000);
@@ -252,6 +262,38 @@ static void limit_of_the_size_is_a_full_disk(void **state)
     assert_model(&model, data_file_name);
 }
 
+/* The database cannot grow, so the log stays where it is. */
+static void file_opens_on_a_full_disk(void **state)
+{
+    struct fault fault;
+    struct rlimit old, low;
+    struct stat st;
+    struct data_meta meta;
+    (void)state;
+    struct data_file *file = create_file(&model);
+    assert_result(DATA_OK, model_commit(&model, file, 1, 2000, 0, &fault));
+    data_file_close(file, true);
+    file = open_file();
+    assert_result(DATA_OK, model_commit(&model, file, 2001, 2200, 0, &fault));
+    data_file_close(file, false);
+    assert_int_equal(stat(data_file_name, &st), 0);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
+    low = old;
+    low.rlim_cur = (rlim_t)st.st_size;
+    assert_true(log_size() < st.st_size);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &low), 0);
+    assert_result(DATA_OK, data_file_open(&file, data_file_name, DATA_SYNC_FULL, &meta, &fault));
+    assert_int_equal(meta.version, 2);
+    assert_model(&model, data_file_name);
+    data_file_close(file, true);
+    assert_true(log_size() > 0); /* it could not be moved */
+    assert_model(&model, data_file_name);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
+    data_file_close(open_file(), true);
+    assert_int_equal(log_size(), -1);
+    assert_model(&model, data_file_name);
+}
+
 /* More changes in one transaction than SQLite keeps in memory. */
 static void large_transaction_is_one(void **state)
 {
@@ -282,6 +324,7 @@ int main(void)
         cmocka_unit_test_setup(backup_ends_while_commits_go_on, data_folder_clear),
         cmocka_unit_test_setup(log_does_not_grow_without_bound, data_folder_clear),
         cmocka_unit_test_setup(limit_of_the_size_is_a_full_disk, data_folder_clear),
+        cmocka_unit_test_setup(file_opens_on_a_full_disk, data_folder_clear),
         cmocka_unit_test_setup(large_transaction_is_one, data_folder_clear),
     };
     signal(SIGXFSZ, SIG_IGN); /* as process_prepare() does */

@@ -135,23 +135,23 @@ static void write_lock_of_a_shell_is_waited_for(void **state)
     assert_model(&model, data_file_name);
 }
 
-/* The log cannot be moved into the file while a reader has an old state: nobody could say whether
- * all of it is on disk. */
-static void reader_of_an_old_state_keeps_the_file_closed(void **state)
+/* Its log cannot be moved into the file then. tests/journal/test_data_power.c has the power cuts.
+ */
+static void reader_of_an_old_state_keeps_nobody_from_opening(void **state)
 {
     struct fault fault;
     struct data_file *file = create_file(&model);
-    struct data_meta meta;
     (void)state;
     assert_result(DATA_OK, model_commit(&model, file, 1, 5, 0, &fault));
     sqlite3 *shell = begin_in_shell("BEGIN; SELECT * FROM meta");
     assert_result(DATA_OK, model_commit(&model, file, 6, 9, 0, &fault));
     data_file_close(file, true);
-    assert_result(DATA_BUSY, data_file_open(&file, data_file_name, DATA_SYNC_FULL, &meta, &fault));
-    assert_non_null(strstr(fault.text, "reads an old state"));
-    assert_int_equal(sqlite3_exec(shell, "COMMIT; BEGIN; SELECT * FROM meta", 0, 0, 0), SQLITE_OK);
-    file = open_file(); /* a reader of the newest one does not matter */
+    file = open_file();
     assert_result(DATA_OK, model_commit(&model, file, 10, 12, 0, &fault));
+    data_file_close(file, true);
+    assert_int_equal(sqlite3_exec(shell, "COMMIT; BEGIN; SELECT * FROM meta", 0, 0, 0), SQLITE_OK);
+    file = open_file(); /* with a reader of the newest state */
+    assert_result(DATA_OK, model_commit(&model, file, 13, 14, 0, &fault));
     sqlite3_close(shell);
     data_file_close(file, true);
     assert_model(&model, data_file_name);
@@ -191,7 +191,7 @@ int main(void)
         cmocka_unit_test_setup(names_of_one_file_are_one_lock, data_folder_clear),
         cmocka_unit_test_setup(shell_reads_beside_the_writer, data_folder_clear),
         cmocka_unit_test_setup(write_lock_of_a_shell_is_waited_for, data_folder_clear),
-        cmocka_unit_test_setup(reader_of_an_old_state_keeps_the_file_closed, data_folder_clear),
+        cmocka_unit_test_setup(reader_of_an_old_state_keeps_nobody_from_opening, data_folder_clear),
         cmocka_unit_test_setup(readers_see_one_commit, data_folder_clear),
     };
     return cmocka_run_group_tests(tests, data_folder_make, data_folder_remove);

@@ -83,6 +83,8 @@ static void record_workload(void)
 {
     struct fault fault;
     struct data_file *file;
+    struct data_rows *rows;
+    struct data_meta meta_of_rows;
     data_folder_clear(NULL);
     memset(&model, 0, sizeof(model));
     history[0] = model;
@@ -107,6 +109,13 @@ static void record_workload(void)
     change(file, 99, 99, 0); /* without syncs this one is not on the disk */
     data_file_close(file, false);
     file = reopen(); /* moves the log into the file */
+    assert_result(DATA_OK, data_rows_open(&rows, data_file_name, &meta_of_rows, &fault));
+    change(file, 100, 104, 2);
+    change(file, 105, 106, 0);
+    data_file_close(file, false);
+    file = reopen(); /* the reader keeps the log from being moved */
+    change(file, 107, 107, 0);
+    data_rows_close(rows);
     change(file, 242, 250, 1);
     checkpoint(file);
     change(file, 251, 251, 0);

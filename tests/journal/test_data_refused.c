@@ -105,7 +105,7 @@ static void missing_file_is_none(void **state)
     assert_result(DATA_NONE, data_file_open(&file, data_file_name, DATA_SYNC_FULL, &meta, &fault));
     assert_words(&fault, "No such file");
     assert_result(DATA_NONE, data_rows_open(&rows, data_file_name, &meta, &fault));
-    assert_result(DATA_NONE, data_backup(data_file_name, copy, NULL, NULL, &meta, &fault));
+    assert_result(DATA_NONE, make_backup(copy, NULL, NULL, &meta, &fault));
     assert_int_not_equal(access(copy, F_OK), 0);
     assert_result(DATA_NONE, data_file_open(&file, below, DATA_SYNC_FULL, &meta, &fault));
     assert_result(DATA_NONE, data_file_create(&file, below, DATA_SYNC_FULL, &meta, &fault));
@@ -335,8 +335,7 @@ static void file_that_turns_out_damaged_takes_no_more(void **state)
     struct bytes after = read_bytes(data_file_name);
     assert_int_equal(after.len, whole.len);
     assert_memory_equal(after.data, whole.data, whole.len);
-    assert_result(DATA_INVALID,
-                  data_backup(data_file_name, data_name("copy"), NULL, NULL, &meta, &fault));
+    assert_result(DATA_INVALID, make_backup(data_name("copy"), NULL, NULL, &meta, &fault));
     assert_int_not_equal(access(data_name("copy"), F_OK), 0);
     free(after.data);
     free(whole.data);
@@ -349,8 +348,7 @@ static void backup_of_wrong_rows_is_refused(void **state)
     (void)state;
     make_file(10);
     run_sql(data_file_name, "UPDATE users SET body = x'00' WHERE seq = 7");
-    assert_result(DATA_INVALID,
-                  data_backup(data_file_name, data_name("copy"), NULL, NULL, &meta, &fault));
+    assert_result(DATA_INVALID, make_backup(data_name("copy"), NULL, NULL, &meta, &fault));
     assert_non_null(strstr(fault.text, "the user with seq 7 is damaged"));
     assert_int_not_equal(access(data_name("copy"), F_OK), 0);
 }

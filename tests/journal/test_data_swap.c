@@ -54,6 +54,12 @@ static int sync_folder_or_die(const char *path)
     return real_os.sync_folder(path);
 }
 
+static int link_or_die(const char *path, const char *second)
+{
+    die_in_time();
+    return real_os.link(path, second);
+}
+
 /* Runs in a process of its own, which dies before its n-th call. @return whether it died */
 static bool dies_at(int call, enum data_result (*run)(struct fault *fault))
 {
@@ -62,7 +68,8 @@ static bool dies_at(int call, enum data_result (*run)(struct fault *fault))
     if (pid == 0) {
         struct fault fault;
         real_os = data_os;
-        data_os = (struct data_os){create_or_die, rename_or_die, unlink_or_die, sync_folder_or_die};
+        data_os = (struct data_os){create_or_die, rename_or_die, unlink_or_die, sync_folder_or_die,
+                                   link_or_die};
         calls_left = call;
         enum data_result result = run(&fault);
         if (result != DATA_OK)

@@ -74,6 +74,8 @@ int world_update(struct world *w, struct shm_actor *actor, unsigned n, unsigned 
                  unsigned generation);
 int world_delete(struct world *w, struct shm_actor *actor, unsigned n, unsigned count);
 struct shm_actor *world_join(struct world *w);
+/** Publishes the newest commit, if there is a data file. @return SHM_OK or an error */
+int world_publish(struct shm_actor *actor);
 
 /* Users of most segments: 0 to 89 exist, and some of them were updated; 90 to 99 were deleted,
  * so that there are free blocks. The operations use 100 and up. */

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The operations that are killed. */
+#include <string.h>
+
 #include "shm/core/mapping.h"
 #include "shm/error.h"
 #include "tests/torture/killer.h"
@@ -91,7 +93,60 @@ static void more_users_and_one_index(struct shm_config *config)
     one_index(config);
 }
 
+static void data_file(struct shm_config *config)
+{
+    config->data_file = "/nowhere/killer.db";
+    config->durable = true;
+}
+
+/* Everything is published but two commits. */
+static void fill_and_publish(struct world *w)
+{
+    world_fill(w);
+    struct shm_actor *actor = world_join(w);
+    world_check(w, world_publish(actor) == SHM_OK);
+    world_drain(actor);
+    shm_actor_leave(actor);
+}
+
+static void join_and_write(struct world *w)
+{
+    join(w);
+    world_check(w, world_update(w, writer, 10, 2, 2) == SHM_OK);
+    world_check(w, world_delete(w, writer, WORLD_TOWER, 2) == SHM_OK);
+}
+
+static void no_data_file(struct shm_config *config)
+{
+    config->data_file = NULL;
+}
+
+/* Leaves two commits that are not published. */
+static void fill_and_write(struct world *w)
+{
+    fill_and_publish(w);
+    join_and_write(w);
+    shm_actor_leave(writer);
+    memset(w->state[0] + 10, 2, 2);
+    memset(w->state[0] + WORLD_TOWER, 0, 2);
+}
+
 /* ---- the operations ---- */
+
+static void publish(struct world *w)
+{
+    world_check(w, world_publish(writer) == SHM_OK);
+    world_check(w, shm_control()->published == shm_control()->version);
+}
+
+static void maintain_before_and_after_publishing(struct world *w)
+{
+    world_drain(writer);
+    world_check(w, shm_control()->retired.count == 4);
+    publish(w);
+    world_drain(writer);
+    world_check(w, shm_control()->retired.count + shm_control()->unlinked.count == 0);
+}
 
 static void insert_one(struct world *w)
 {
@@ -301,6 +356,17 @@ CASE(reclaim_from_an_ended_snapshot, .prepare = world_fill, .expect = expect_ret
 CASE(reclaim_that_revokes_a_snapshot, .prepare = world_fill, .expect = expect_retired,
      .before = pin_and_retire, .run = maintain_and_revoke, .configure = small_cap);
 CASE(reclaim_from_the_dead, .prepare = world_fill_and_die, .before = join, .run = maintain);
+CASE(publication, .prepare = fill_and_publish, .expect = expect_retired, .before = join_and_write,
+     .run = publish, .configure = data_file);
+CASE(reclaim_of_what_is_published, .prepare = fill_and_publish, .expect = expect_retired,
+     .before = join_and_write, .run = maintain_before_and_after_publishing, .configure = data_file);
+CASE(insert_behind_the_published_version, .prepare = fill_and_publish, .expect = expect_batch,
+     .before = join, .run = insert_batch, .configure = data_file);
+CASE(recovery_of_a_publication, .after = &publication, .after_percent = 50, .run = reap);
+CASE(attach_to_a_half_published_segment, .after = &publication, .after_percent = 50, .run = attach,
+     .opens = true);
+CASE(attach_without_the_data_file, .prepare = fill_and_write, .configure = data_file,
+     .reconfigure = no_data_file, .run = attach, .opens = true);
 CASE(growth_by_an_insert, .prepare = world_fill_arena, .expect = expect_grown, .before = join,
      .run = insert_and_grow, .big = true, .size = 32 << 20);
 CASE(growth_ahead, .prepare = world_fill_plainly, .before = join, .run = grow_ahead,
@@ -358,6 +424,12 @@ const struct killer_case *const killer_cases[] = {
     &reclaim_from_an_ended_snapshot,
     &reclaim_that_revokes_a_snapshot,
     &reclaim_from_the_dead,
+    &publication,
+    &reclaim_of_what_is_published,
+    &insert_behind_the_published_version,
+    &recovery_of_a_publication,
+    &attach_to_a_half_published_segment,
+    &attach_without_the_data_file,
     &growth_by_an_insert,
     &growth_ahead,
     &join_of_a_free_slot,

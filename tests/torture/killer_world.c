@@ -10,6 +10,7 @@
 #include "shm/core/actor_handle.h"
 #include "shm/core/hash.h"
 #include "shm/core/mapping.h"
+#include "shm/disk.h"
 #include "shm/error.h"
 #include "shm/slots/slot.h"
 #include "shm/table/tower.h"
@@ -119,6 +120,14 @@ struct shm_actor *world_join(struct world *w)
     if (shm_actor_join(&actor, world_store, SHM_ACTOR_WORKER, 7, &fault) != SHM_OK)
         world_fail(w, "cannot join: %s", fault.text);
     return actor;
+}
+
+int world_publish(struct shm_actor *actor)
+{
+    const struct shm_control *control = shm_control();
+    struct shm_durable durable = {
+        .version = control->version, .feed = control->feed_head, .users = control->users};
+    return control->disk.state != SHM_DISK_NONE ? shm_publish(actor, &durable) : SHM_OK;
 }
 
 void world_expect(struct world *w, unsigned n, unsigned count, unsigned generation)
@@ -254,6 +263,7 @@ static void check_drains(struct world *w, struct shm_actor *actor)
     const struct shm_control *control = shm_control();
     world_check(w, world_update(w, actor, KILLER_FRESH, 1, 9) == SHM_OK);
     world_check(w, world_delete(w, actor, KILLER_FRESH, 1) == SHM_OK);
+    world_check(w, world_publish(actor) == SHM_OK);
     for (int i = 0; i < DRAIN_ROUNDS; i++) {
         shm_maintain(actor);
         if (control->retired.count == 0 && control->unlinked.count == 0 && control->held_count == 0)
@@ -285,12 +295,14 @@ void world_survive(struct world *w, uint64_t version, unsigned way)
     struct shm_actor *actor = world_join(w);
     if (way == 2) /* a reader sees a consistent table before any process has recovered it */
         check_users(w, actor, shm_control()->published);
+    uint64_t published = shm_control()->published;
     int rc = world_insert(w, actor, KILLER_FRESH, 1, 1);
     if (rc != SHM_OK)
         world_fail(w, "the next insert failed with %d", rc);
     if (shm_control()->version != version + 1)
         world_fail(w, "version %llu is committed, not %llu",
                    (unsigned long long)shm_control()->version - 1, (unsigned long long)version);
+    world_check(w, shm_control()->published >= published);
     check_segment(w);
     shm_actor_reap(world_store);
     check_slots(w, actor);

@@ -183,7 +183,16 @@ const char *storm_row_text(const struct model_row *row)
 
 uint64_t storm_version(void)
 {
-    return __atomic_load_n(&shm_control()->published, __ATOMIC_ACQUIRE);
+    uint64_t version = __atomic_load_n(&shm_control()->published, __ATOMIC_ACQUIRE);
+    if (atomic_load(&storm->strict) != 0 && version > atomic_load(&storm->disk))
+        storm_fail("version %llu is published, the disk has %llu", (unsigned long long)version,
+                   (unsigned long long)atomic_load(&storm->disk));
+    return version;
+}
+
+uint64_t storm_newest(void)
+{
+    return __atomic_load_n(&shm_control()->version, __ATOMIC_ACQUIRE);
 }
 
 void storm_replay(struct model *model, uint64_t version)
@@ -204,7 +213,7 @@ void storm_replay(struct model *model, uint64_t version)
 
 void storm_check_acknowledged(void)
 {
-    uint64_t version = storm_version();
+    uint64_t version = storm_newest();
     for (uint64_t v = version + 1; v < version + LEDGER_COMMITS / 2; v++) {
         const struct model_commit *commit = ledger_commit(&storm->ledger, v);
         if (atomic_load(&commit->acknowledged) == v)

@@ -19,8 +19,17 @@ enum {
     /* A reader that may live on until the next owner comes. */
     STORM_TOOL = MODEL_WRITERS + STORM_READERS,
     STORM_FOLLOWER,
+    STORM_JOURNAL,
     STORM_MASTER,
     STORM_WORKERS,
+};
+
+/** What an owner opens the segment with. */
+enum storm_mode {
+    STORM_MEMORY,  /* no data file */
+    STORM_SEEN,    /* a data file; readers see each commit at once */
+    STORM_DURABLE, /* readers see what the journal has published */
+    STORM_MODES,
 };
 
 /** Shared by all processes of the storm, outside the segment. */
@@ -36,7 +45,10 @@ struct storm {
     /* Counts for the summary. */
     _Atomic uint64_t kills, commits, refusals, busy, lookups, listings, revoked, resyncs;
     _Atomic uint64_t changes_read, attaches, attaches_killed, rounds;
-    _Atomic uint64_t verified, careful, tools, full, duplicates;
+    _Atomic uint64_t verified, careful, tools, full, duplicates, publications, written;
+    /* The commit that the journal has on its disk: stored before it is published. */
+    _Atomic uint64_t disk;
+    _Atomic int strict; /* nobody may see a commit that is not on the disk */
     /* Chosen for each segment, see storm_choose_ids(). */
     uint64_t id_salt[MODEL_IDS];
     uint32_t key_salt[SHM_KEYS][MODEL_IDS + 1];
@@ -73,7 +85,10 @@ void storm_id(uint8_t id[SHM_ID_SIZE], uint32_t n);
 /** Writes the bytes of the key's value, as storm_key_of() returns them. @return length */
 uint32_t storm_key(unsigned key, uint32_t value, uint8_t *out);
 shm_key_of storm_key_of;
+/** The version that readers see. Fails if the journal does not have it on its disk. */
 uint64_t storm_version(void);
+/** The newest version: what writers go by. */
+uint64_t storm_newest(void);
 /** Replays the ledger up to this version. */
 void storm_replay(struct model *model, uint64_t version);
 /** Writes the body of the operation's user i. @return its length */
@@ -140,6 +155,22 @@ void storm_follow(struct shm_actor *actor, struct storm_place *place);
 /** Checks that the feed's ring holds the last commits in their order. */
 void storm_check_feed(struct shm_actor *actor);
 
+/* ---- storm_journal.c ---- */
+
+/** The position of a journal. Its disk has the table of storm_model. */
+struct storm_journal {
+    struct shm_actor *actor;
+    struct shm_follower follower;
+    uint64_t version;
+};
+/** Continues where the last journal ended. */
+void storm_journal_begin(struct storm_journal *journal, struct shm_actor *actor);
+/** Reads all that is new, compares it with the model, writes it to the disk and publishes it. */
+void storm_journal_step(struct storm_journal *journal);
+/** Does the work of a journal until there is none, if there is a data file. */
+void storm_journal_catch_up(struct shm_actor *actor);
+noreturn void storm_journal(unsigned worker);
+
 /* ---- storm_check.c ---- */
 
 /** Checks the segment while its processes are alive: everything is as in the model, every byte
@@ -149,8 +180,12 @@ void storm_check(void);
 /* ---- storm_owner.c ---- */
 
 extern char storm_name[64]; /* name of the segment */
+/** The mode of the segments that are opened from now on. */
+void storm_set_mode(enum storm_mode mode);
 /** Creates a new segment with the accounts in it. */
 void storm_open(uint64_t max_users, unsigned unique, uint64_t snapshot_max_bytes);
+/** Opens the segment again, as the next owner. */
+void storm_reopen(void);
 /** Creates a new segment of random size, keys and cap, and removes the previous one. */
 void storm_new_segment(void);
 /**
@@ -175,6 +210,7 @@ pid_t storm_tool_pid(void);
 void storm_wait_for_tool(void);
 void storm_storm(void);
 void owner_killed_while_it_creates_leaves_nothing_or_all(void);
+void owner_killed_while_it_loads_leaves_nothing_or_all(void);
 
 struct storm_scene {
     const char *name;

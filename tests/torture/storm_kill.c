@@ -35,6 +35,7 @@ static const struct {
     [MODEL_WRITERS... STORM_TOOL - 1] = {"reader", storm_reader},
     [STORM_TOOL] = {"tool", storm_tool},
     [STORM_FOLLOWER] = {"follower", storm_follower},
+    [STORM_JOURNAL] = {"journal", storm_journal},
     [STORM_MASTER] = {"master", storm_master},
 };
 

@@ -18,6 +18,9 @@ static void check_change(const struct shm_change *change, struct storm_place *pl
     uint8_t id[SHM_ID_SIZE];
     struct ledger *ledger = &storm->ledger;
     const struct model_commit *commit = ledger_commit(ledger, place->version + 1);
+    if (change->version > storm_version())
+        storm_fail("the feed says version %llu, which is not published",
+                   (unsigned long long)change->version);
     if (change->version == place->version + 1 && place->i < commit->count) {
         storm_id(id, ledger_change(ledger, commit->first + place->i)->id);
         if (change->kind == commit->kind && memcmp(id, change->id, SHM_ID_SIZE) == 0) {

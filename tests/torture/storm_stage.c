@@ -134,6 +134,7 @@ void stage_churn(int times)
 
 void stage_end(void)
 {
+    storm_journal_catch_up(stage_actor); /* the model of this process has the newest version */
     storm_check();
     shm_actor_leave(stage_actor);
     shm_store_close(storm_store);

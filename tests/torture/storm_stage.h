@@ -52,6 +52,16 @@ void listing_revoked_before_its_section_reads_nothing_freed(void);
 /* scenes_chains.c */
 void body_reused_for_another_user_is_not_returned_by_a_lookup(void);
 
+/* scenes_disk.c */
+void published_version_is_kept_for_those_who_come_later(void);
+void version_of_the_disk_is_kept_for_the_journal(void);
+void reader_of_the_former_publication_is_waited_for(void);
+void half_a_publication_has_its_own_token(void);
+void list_filled_since_the_look_is_not_judged_by_it(void);
+void tool_that_reads_while_the_mode_changes_is_waited_for(void);
+void commit_wakes_the_journal(void);
+void writer_killed_while_it_rings_silences_no_other(void);
+
 /* scenes_attach.c */
 void table_that_a_late_reader_knows_is_not_freed(void);
 void late_growth_never_shrinks_the_arena(void);

@@ -34,9 +34,9 @@ static void note(uint64_t version)
     struct ledger *ledger = &storm->ledger;
     struct model_commit *commit = ledger_commit(ledger, version);
     uint32_t count = storm_op.head.count;
-    if (version != storm_version() + 1)
+    if (version != storm_newest() + 1)
         storm_fail("version %llu is to follow version %llu", (unsigned long long)version,
-                   (unsigned long long)storm_version());
+                   (unsigned long long)storm_newest());
     if (storm_op.noted != 0)
         storm_fail("one call committed twice: %llu and %llu", (unsigned long long)storm_op.noted,
                    (unsigned long long)version);
@@ -106,27 +106,33 @@ static int call(struct shm_actor *actor, struct shm_conflict *conflict)
 }
 
 /* The store answered OK: the segment must have this commit at that version. */
-static void check_done(void)
+static void check_done(const struct shm_conflict *conflict)
 {
     struct model_commit *commit = ledger_commit(&storm->ledger, storm_op.noted);
+    if (conflict->version != storm_op.noted)
+        storm_fail("version %llu is committed, the caller is told %llu",
+                   (unsigned long long)storm_op.noted, (unsigned long long)conflict->version);
     if (storm_op.noted == 0)
         storm_fail("writer %u got OK, but nothing was committed", storm_op.head.writer);
-    if (storm_version() < storm_op.noted)
+    if (storm_newest() < storm_op.noted)
         storm_fail("version %llu is acknowledged, the segment is at %llu",
-                   (unsigned long long)storm_op.noted, (unsigned long long)storm_version());
+                   (unsigned long long)storm_op.noted, (unsigned long long)storm_newest());
     if (commit->writer != storm_op.head.writer || commit->op != storm_op.head.op)
         storm_fail("version %llu of writer %u is acknowledged, but lost",
                    (unsigned long long)storm_op.noted, storm_op.head.writer);
     atomic_store(&commit->acknowledged, storm_op.noted);
     atomic_fetch_add(&storm->commits, 1);
-    storm_replay(&storm_model, storm_version());
+    storm_replay(&storm_model, storm_newest());
 }
 
 /* The store refused: the refusal must have been right at some version between the call and its
  * return. */
 static void check_refused(int rc, const struct shm_conflict *conflict)
 {
-    uint64_t from = storm_model.version, to = storm_version();
+    uint64_t from = storm_model.version, to = storm_newest();
+    if (conflict->version > to)
+        storm_fail("a refusal rests on version %llu of %llu", (unsigned long long)conflict->version,
+                   (unsigned long long)to);
     if (storm_op.noted != 0)
         storm_fail("writer %u got \"%s\", but version %llu was committed", storm_op.head.writer,
                    shm_strerror(rc), (unsigned long long)storm_op.noted);
@@ -154,16 +160,18 @@ int storm_op_do(struct shm_actor *actor)
 {
     struct shm_conflict conflict;
     for (;;) {
-        storm_replay(&storm_model, storm_version());
+        storm_replay(&storm_model, storm_newest());
         int rc = call(actor, &conflict);
         shm_actor_offline(actor);
         if (rc == SHM_EBUSY) {
             atomic_fetch_add(&storm->busy, 1);
+            if (atomic_load(&storm->stop) != 0) /* the journal may have left */
+                return rc;
             usleep((useconds_t)(20 + storm_random(100)));
             continue;
         }
         if (rc == SHM_OK)
-            check_done();
+            check_done(&conflict);
         else
             check_refused(rc, &conflict);
         return rc;
@@ -310,7 +318,7 @@ void storm_writer(unsigned worker)
     shm_writer_unlock();
     while (atomic_load(&storm->stop) == 0) {
         storm_beat(worker);
-        storm_replay(&storm_model, storm_version());
+        storm_replay(&storm_model, storm_newest());
         choose(worker);
         if (storm_op.head.count != 0)
             storm_op_do(actor);

@@ -5,9 +5,11 @@
 
 #include "base/spelling.h"
 #include "inspect/commands/actor_commands.h"
+#include "inspect/commands/backup.h"
 #include "inspect/commands/dump.h"
 #include "inspect/commands/edit_commands.h"
 #include "inspect/commands/load.h"
+#include "inspect/commands/restore.h"
 #include "inspect/commands/segment_commands.h"
 #include "inspect/commands/tail.h"
 #include "inspect/commands/user_commands.h"
@@ -25,6 +27,8 @@ static const struct command commands[] = {
     {"tail", {NULL}, COMMAND_FROM | COMMAND_LIMIT, command_tail},
     {"dump", {NULL}, COMMAND_OUTPUT, command_dump},
     {"load", {"FILE"}, COMMAND_KEEP_GOING, command_load},
+    {"backup", {"FILE"}, COMMAND_DATA_FILE, command_backup},
+    {"restore", {"FILE"}, COMMAND_DATA_FILE, command_restore},
     {"delete", {"ID", "[ID]..."}, 0, command_delete},
     {"set-roles", {"ID", "ROLE,..."}, 0, command_set_roles},
     {"unlink", {NULL}, 0, command_unlink},

@@ -15,6 +15,7 @@ enum command_option {
     COMMAND_FROM = 1 << 4,
     COMMAND_OUTPUT = 1 << 5,
     COMMAND_KEEP_GOING = 1 << 6,
+    COMMAND_DATA_FILE = 1 << 7,
 };
 
 struct command {

@@ -19,6 +19,7 @@ struct inspect_options {
     uint64_t from;                          /* tail: changes after this version */
     bool from_now;                          /* tail: --from was not given */
     const char *output;                     /* dump: the file's path; NULL: stdout */
+    const char *data_file;                  /* backup, restore: its path; NULL: the segment's */
     bool keep_going;                        /* load: continue after a refused line */
     const char *operands[INSPECT_OPERANDS]; /* as typed; NULL: not given */
     char *const *all_operands;              /* all of them, repeated ones too, NULL at the end */

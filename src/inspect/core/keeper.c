@@ -30,13 +30,25 @@ static bool sync_directory(const char *path)
     return synced;
 }
 
-bool keeper_finish(int fd, const char *temporary, const char *path, struct fault *fault)
+/* Not every file system can rename without replacing. */
+static bool give_name(const char *temporary, const char *path, bool replace)
+{
+    if (replace)
+        return rename(temporary, path) == 0;
+    if (renameat2(AT_FDCWD, temporary, AT_FDCWD, path, RENAME_NOREPLACE) == 0)
+        return true;
+    return (errno == EINVAL || errno == ENOSYS) && link(temporary, path) == 0 &&
+           unlink(temporary) == 0;
+}
+
+bool keeper_finish(int fd, const char *temporary, const char *path, bool replace,
+                   struct fault *fault)
 {
     bool on_disk = fsync(fd) == 0;
     if (!on_disk)
         fault_set_errno(fault, "%s: cannot write it to disk", temporary);
-    else if (rename(temporary, path) != 0)
-        fault_set_errno(fault, "%s: cannot replace it", path);
+    else if (!give_name(temporary, path, replace))
+        fault_set_errno(fault, replace ? "%s: cannot replace it" : "%s: cannot make it", path);
     else
         return sync_directory(path) ||
                fault_set_errno(fault, "%s: cannot write its directory to disk", path);
@@ -46,7 +58,8 @@ bool keeper_finish(int fd, const char *temporary, const char *path, struct fault
 
 /* The keeper's main function. The keeper ignores the signals that a terminal sends to all its
  * processes: it ends when the program ends. */
-static _Noreturn void keeper_run(int socket, int fd, const char *temporary, const char *path)
+static _Noreturn void keeper_run(int socket, int fd, const char *temporary, const char *path,
+                                 bool replace)
 {
     static const int ignored[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE, SIGALRM};
     char order;
@@ -57,7 +70,7 @@ static _Noreturn void keeper_run(int socket, int fd, const char *temporary, cons
         close(standard);
     if (recv(socket, &order, sizeof(order), 0) == sizeof(order)) {
         struct fault fault = {{0}}; /* stays empty if all goes well */
-        keeper_finish(fd, temporary, path, &fault);
+        keeper_finish(fd, temporary, path, replace, &fault);
         (void)send(socket, &fault, sizeof(fault), 0);
     } else {
         unlink(temporary);
@@ -65,7 +78,7 @@ static _Noreturn void keeper_run(int socket, int fd, const char *temporary, cons
     _exit(0);
 }
 
-int keeper_start(int fd, const char *temporary, const char *path)
+int keeper_start(int fd, const char *temporary, const char *path, bool replace)
 {
     int ends[2];
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0)
@@ -74,7 +87,7 @@ int keeper_start(int fd, const char *temporary, const char *path)
     pid_t pid = fork();
     if (pid == 0) {
         close(ends[0]);
-        keeper_run(ends[1], fd, temporary, path);
+        keeper_run(ends[1], fd, temporary, path, replace);
     }
     int error = errno;
     close(ends[1]);

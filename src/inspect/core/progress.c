@@ -14,6 +14,7 @@ void progress_start(struct progress *progress, const char *what, uint64_t total,
 {
     memset(progress, 0, sizeof(*progress));
     progress->what = what;
+    progress->unit = "users";
     progress->total = total;
     progress->on = !quiet && isatty(STDERR_FILENO);
     progress->started_ms = clock_monotonic_ms();
@@ -31,32 +32,33 @@ static void draw_progress_bar(const struct progress *progress, uint64_t done)
 }
 
 /* Draws at most 78 columns over the line before; the trailing spaces overwrite a longer one. */
-static void draw_progress(struct progress *progress, uint64_t done, uint64_t users, uint64_t now)
+static void draw_progress(struct progress *progress, uint64_t done, uint64_t count, uint64_t now)
 {
     uint64_t ms = now - progress->started_ms;
     fprintf(stderr, "\r%s", progress->what);
     if (progress->total != 0)
         draw_progress_bar(progress, done);
-    fprintf(stderr, "  %" PRIu64 " users, %" PRIu64 "/s   ", users,
-            ms != 0 ? users * 1000 / ms : 0);
+    if (progress->unit != NULL)
+        fprintf(stderr, "  %" PRIu64 " %s, %" PRIu64 "/s   ", count, progress->unit,
+                ms != 0 ? count * 1000 / ms : 0);
     fflush(stderr);
     progress->drawn_ms = now;
     progress->drawn = true;
 }
 
-void progress_show(struct progress *progress, uint64_t done, uint64_t users)
+void progress_show(struct progress *progress, uint64_t done, uint64_t count)
 {
     if (!progress->on)
         return;
     uint64_t now = clock_monotonic_ms();
     if (now - progress->drawn_ms >= REDRAW_MS)
-        draw_progress(progress, done, users, now);
+        draw_progress(progress, done, count, now);
 }
 
-void progress_finish(struct progress *progress, uint64_t done, uint64_t users)
+void progress_finish(struct progress *progress, uint64_t done, uint64_t count)
 {
     if (progress->on)
-        draw_progress(progress, done, users, clock_monotonic_ms());
+        draw_progress(progress, done, count, clock_monotonic_ms());
     progress_clear(progress);
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Where a dump goes: stdout, or a file. A file is written under a temporary name and gets its own
- * name when all of it is on disk, so a file of that name is always a whole dump.
+ * Where a dump or a backup goes: stdout, or a file. A file is written under a temporary name and
+ * gets its own name when all of it is on disk, so a file of that name is always whole.
  */
 #ifndef ROSTERD_INSPECT_CORE_SINK_H
 #define ROSTERD_INSPECT_CORE_SINK_H
@@ -16,6 +16,7 @@ struct sink {
     const char *path; /* NULL: stdout */
     char *temporary;  /* "PATH.tmp" */
     char *buffer;     /* of `file`, unless that is stdout */
+    bool new_file;    /* nothing of that name may be replaced */
     int keeper;       /* descriptor of the process that renames the file (keeper.h); 0: none */
 };
 
@@ -26,6 +27,9 @@ struct sink {
  * @return INSPECT_DONE, or the exit status of a failure that has been reported
  */
 enum inspect_exit sink_open(struct sink *sink, const char *path);
+/** The same for a file that must not exist, also when it gets its name. The temporary file must not
+ * exist either. It can be read, too, by fileno(sink->file). */
+enum inspect_exit sink_open_new(struct sink *sink, const char *path);
 /** Whether sink_flush() should be called. stdio does not write on its own before that. */
 bool sink_is_full(const struct sink *sink);
 /** Writes the buffered output.

@@ -65,17 +65,17 @@ static void commit_waits_judge(struct commit_waits *waits, const struct shm_disk
                                uint64_t now)
 {
     struct cds_list_head over;
-    struct commit_wait *wait, *next;
     CDS_INIT_LIST_HEAD(&over);
-    cds_list_for_each_entry_safe(wait, next, &waits->calls, link)
-    {
-        if (disk_patience_judge(disk, wait->call, wait->began, now).text != NULL) {
-            cds_list_del(&wait->link);
-            cds_list_add_tail(&wait->link, &over);
-        }
+    for (struct cds_list_head *at = waits->calls.next, *next; at != &waits->calls; at = next) {
+        const struct commit_wait *wait = cds_list_entry(at, struct commit_wait, link);
+        next = at->next;
+        if (disk_patience_judge(disk, wait->call, wait->began, now).text == NULL)
+            continue;
+        cds_list_del(at);
+        cds_list_add_tail(at, &over);
     }
     while (!cds_list_empty(&over)) {
-        wait = cds_list_first_entry(&over, struct commit_wait, link);
+        struct commit_wait *wait = cds_list_first_entry(&over, struct commit_wait, link);
         struct grpc_call *call = wait->call;
         struct disk_verdict verdict = disk_patience_judge(disk, call, wait->began, now);
         commit_wait_leave(waits, wait);

@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: MIT
+"""What a durable write costs: one at a time, a hundred in flight, in a batch."""
+from statistics import median
+
+from parties import Postgres, Redis, Rosterd, bare_append
+
+BATCH = 100_000
+
+
+def one_at_a_time(bench):
+    """The journal's writes are counted first; the bare append then writes as many bytes. No program
+    is pinned."""
+    calls = bench.scale(2000)
+    ours = Rosterd(bench, "one", pinned=False)
+    memory = Rosterd(bench, "one-memory", durable=False, pinned=False)
+    with bench.running(ours, memory):
+        ours.client("create", "-n", 2 * calls)  # from here on the log is written over old bytes
+        before = ours.bytes_written()
+        first = ours.client("create", "-n", calls)
+        journal = round((ours.bytes_written() - before) / calls)
+        user = round(first["bytes"] / calls) - 5  # without the length prefix
+        seen = {key: [] for key in ("ours", "memory", "journal", "user", "over")}
+        for _ in range(bench.runs):
+            seen["ours"].append(ours.client("create", "-n", calls))
+            seen["journal"].append(bare_append(bench, journal, calls))
+            seen["user"].append(bare_append(bench, user, calls))
+            seen["over"].append(bare_append(bench, journal, calls, over=True))
+            seen["memory"].append(memory.client("create", "-n", calls))
+
+    def figure(key, percentile):
+        return median(run[percentile] for run in seen[key])
+
+    def row(what, key, percentile, most=None):
+        mine, other = figure("ours", percentile), figure(key, percentile)
+        bench.row(what, f"{mine:.0f} us", f"{other:.0f} us", f"{mine / other:.2f}", most,
+                  most is None or mine / other <= most)
+    row(f"CreateUser one at a time, p50, against an append and fdatasync of {journal} bytes, as "
+        "many as the journal writes", "journal", "p50_us", 1.5)
+    row("the same, p99", "journal", "p99_us")
+    row(f"p50, against an append and fdatasync of {user} bytes, the user itself", "user", "p50_us",
+        1.5)
+    row("the same, p99", "user", "p99_us")
+    row(f"p50, against writing {journal} bytes over old ones and fdatasync", "over", "p50_us")
+    row("p50, against a server in memory only", "memory", "p50_us")
+
+
+def hundred_in_flight(bench):
+    """No program is pinned: PostgreSQL uses every CPU."""
+    calls = bench.scale(200_000)
+    ours = Rosterd(bench, "many", pinned=False, workers=bench.cpus)
+    peers = {}
+    if Redis.program:
+        peers["redis"] = Redis(bench)
+    if Postgres.folder_of_programs():
+        peers["postgres"] = Postgres(bench)
+    seen = {key: [] for key in ("ours", *peers)}
+    with bench.running(ours, *peers.values()):
+        ours.fill(1)
+        key, body = 16, bench.body_bytes
+        for _ in range(bench.runs):
+            seen["ours"].append(ours.creates_per_second(calls, 1, 100))
+            if "redis" in peers:
+                seen["redis"].append(peers["redis"].sets_per_second(calls, 1, 100, key, body))
+            if "postgres" in peers:
+                seen["postgres"].append(peers["postgres"].inserts_per_second(
+                    bench.load_seconds, 32, body))
+    mine = median(seen["ours"])
+
+    def row(what, key, least):
+        if not seen.get(key):
+            bench.row(what, f"{mine:,.0f}/s", "not installed", "", least, True)
+            return
+        other = median(seen[key])
+        bench.row(what, f"{mine:,.0f}/s", f"{other:,.0f}/s", f"{mine / other:.2f}", least,
+                  mine / other >= least, at_least=True)
+    row("CreateUsers a second, 100 in flight, against Redis, appendfsync always, 100 pipelined "
+        "SETs", "redis", 1)
+    version = peers["postgres"].version if "postgres" in peers else "15"
+    row(f"against PostgreSQL {version}, synchronous_commit on, 32 connections", "postgres", 5)
+
+
+def batches(bench):
+    ours, memory = Rosterd(bench, "batch"), Rosterd(bench, "batch-memory", durable=False)
+    users = bench.scale(BATCH)
+    seen = {ours: [], memory: []}
+    with bench.running(ours, memory):
+        for _ in range(bench.runs):
+            for server, values in seen.items():
+                before = server.settled_cpu_ns()
+                server.client("batch", users)
+                values.append((server.settled_cpu_ns() - before) / 1000 / users)
+    mine, other = median(seen[ours]), median(seen[memory])
+    bench.row(f"BatchCreateUsers of {users:,}, server CPU a user, journal included, against a "
+              "server in memory only", f"{mine:.2f} us", f"{other:.2f} us", f"{mine / other:.1f}",
+              "6 us", mine <= 6)
