@@ -423,20 +423,75 @@ def small_disk(tmp_path):
     subprocess.run(["umount", "-l", str(place)], check=True)
 
 
+@contextlib.contextmanager
+def filled(disk, left=0):
+    """The file system has no room meanwhile, but for so many bytes."""
+    with open(disk / "ballast", "wb", buffering=0) as ballast:
+        with contextlib.suppress(OSError):
+            while ballast.write(b"x" * 4096):
+                pass
+        ballast.truncate(ballast.tell() - left)
+    try:
+        yield
+    finally:
+        (disk / "ballast").unlink()
+
+
 def test_full_disk_is_tried_again_until_it_has_room(start, small_disk):
     rosterd = start("--data-file", str(small_disk / "users.db"))
-    create(rosterd, 10)
-    wait_for(lambda: len(rows(small_disk / "users.db")) == 10)
-    with contextlib.suppress(OSError), open(small_disk / "ballast", "wb", buffering=0) as ballast:
-        while ballast.write(b"x" * 4096):
-            pass
-    with contextlib.suppress(Exception):
-        fill(rosterd, requests(2000, "more"), 2000)
-    rosterd.wait_log("full.*tried again each second")
-    assert len(everybody(rosterd)) <= 2010
-    (small_disk / "ballast").unlink()
+    ids = create(rosterd, 10)
+    with filled(small_disk):
+        late = [rosterd.stub().CreateUser.future(request, timeout=60)
+                for request in requests(500, "late")]
+        rosterd.wait_log("full.*tried again each second")
+        assert [user.id for user in everybody(rosterd)] == ids
+        assert rosterd.inspect("status")["journal"]["state"] == "full"
     rosterd.wait_log("written again")
-    wait_for(lambda: len(rows(small_disk / "users.db")) >= 2010)
+    assert len({call.result(10).id for call in late}) == 500
+    wait_for(lambda: len(rows(small_disk / "users.db")) == 510)
+
+
+def test_server_starts_on_a_disk_that_gets_full_and_serves_readers(start, small_disk):
+    rosterd = start("--data-file", str(small_disk / "users.db"))
+    ids = create(rosterd, 10)
+    rosterd.stop()
+    options, rosterd.options = rosterd.options, ["--data-file", "none"]
+    rosterd.start()
+    fill(rosterd, requests(3000, "more"), 3000)
+    rosterd.stop()
+    rosterd.options = options
+    with filled(small_disk, left=100_000):
+        rosterd.start()
+        rosterd.wait_log("full.*tried again each second")
+        assert rosterd.stub().GetUser(pb.GetUserRequest(id=ids[0])).id == ids[0]
+        late = rosterd.stub().CreateUser.future(pb.CreateUserRequest(username="late"), timeout=60)
+    assert late.result(20).username == "late"
+    wait_for(lambda: len(rows(small_disk / "users.db")) == 3011)
+
+
+def test_transaction_of_a_shell_delays_writes_and_no_reader(durable, tmp_path):
+    rosterd = durable()
+    ids = create(rosterd, 10)
+    with contextlib.closing(sqlite3.connect(tmp_path / "users.db", isolation_level=None)) as shell:
+        shell.execute("BEGIN IMMEDIATE")
+        late = rosterd.stub().CreateUser.future(pb.CreateUserRequest(username="late"), timeout=60)
+        rosterd.wait_log("writes wait for it", 20)
+        assert [user.id for user in everybody(rosterd)] == ids and not late.done()
+        shell.execute("ROLLBACK")
+    assert late.result(10).username == "late"
+
+
+def test_reading_shell_delays_nobody(durable, tmp_path):
+    rosterd = durable()
+    create(rosterd, 10)
+    with contextlib.closing(sqlite3.connect(f"file:{tmp_path}/users.db?mode=ro", uri=True,
+                                            isolation_level=None)) as shell:
+        shell.execute("BEGIN")
+        assert shell.execute("SELECT count(*) FROM users").fetchone() == (10,)
+        create(rosterd, 100, "more")
+        assert shell.execute("SELECT count(*) FROM users").fetchone() == (10,)
+        shell.execute("ROLLBACK")
+        assert shell.execute("SELECT count(*) FROM users").fetchone() == (110,)
 
 
 def get(rosterd, page):
