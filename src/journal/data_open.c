@@ -130,8 +130,7 @@ static enum data_result begin_use(struct data_file *file, struct data_meta *meta
     /* A log that was large once is cut to this at its next start from the front. */
     if (result == DATA_OK)
         result = data_run(file->db, file->path, "PRAGMA journal_size_limit=33554432", fault);
-    /* NORMAL: commits are not synced, checkpoints are. OFF would let a power cut damage the file.
-     */
+    /* NORMAL: commits are not synced, checkpoints are. With OFF a power cut damages the file. */
     if (result == DATA_OK && file->sync_off)
         result = data_run(file->db, file->path, "PRAGMA synchronous=NORMAL", fault);
     return result;
