@@ -75,8 +75,9 @@ struct data_file;
  * writer's lock.
  *
  * The log comes before the meta data are trusted: an earlier process may have died between writing
- * a commit and the end of its sync, or after a sync that failed. Where a reader of an old state or
- * a full disk keeps it from being moved, it is written again in its place and synced.
+ * a commit and the end of its sync, or after a sync that failed. So the log is first written over
+ * itself and synced. Where a reader of an old state or a full disk keeps it from being moved, it
+ * stays.
  * @param meta receives the file's
  * @return DATA_NONE if there is no such file
  */

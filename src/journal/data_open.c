@@ -75,24 +75,25 @@ static int move_log(sqlite3 *db)
     return rc;
 }
 
-/* Everything in the log comes onto the disk: in the file, or in the log where a reader of an old
- * state or a full disk prevents that. */
+/* Everything in the log comes onto the disk, whatever became of the process that wrote it. Moving
+ * it into the file is not enough: if a sync of the log had failed, the disk may have only the log's
+ * beginning, and after a power cut SQLite would put these old pages over the file's new ones. */
 static enum data_result settle_log(struct data_file *file, struct fault *fault)
 {
-    int rc = move_log(file->db);
-    if (rc == SQLITE_OK)
-        return DATA_OK;
-    enum data_result result =
-        data_sqlite_fault(file->db, file->path, rc, "move its log into it", fault);
-    if (result != DATA_BUSY && result != DATA_FULL)
-        return result;
-    result = data_run(file->db, file->path, "BEGIN IMMEDIATE", fault);
+    enum data_result result = data_run(file->db, file->path, "BEGIN IMMEDIATE", fault);
     if (result != DATA_OK)
         return result;
-    rc = data_vfs_rewrite_log(file->db);
-    if (rc != SQLITE_OK) /* closing the connection ends the transaction */
+    int rc = data_vfs_rewrite_log(file->db);
+    if (rc != SQLITE_OK) /* closing the file ends the transaction */
         return data_sqlite_fault(file->db, file->path, rc, "write its log again", fault);
-    return data_run(file->db, file->path, "ROLLBACK", fault);
+    result = data_run(file->db, file->path, "ROLLBACK", fault);
+    if (result != DATA_OK)
+        return result;
+    /* A reader of an old state or a full disk may keep the log where it is. */
+    rc = move_log(file->db);
+    if (rc == SQLITE_OK || (rc & 0xff) == SQLITE_BUSY || (rc & 0xff) == SQLITE_FULL)
+        return DATA_OK;
+    return data_sqlite_fault(file->db, file->path, rc, "move its log into it", fault);
 }
 
 static enum data_result prepare_all(struct data_file *file, struct fault *fault)

@@ -150,8 +150,10 @@ static int sham_truncate(sqlite3_file *file, sqlite3_int64 size)
 static int sham_sync(sqlite3_file *file, int flags)
 {
     (void)flags;
-    if (change_fails(DISK_SYNC, sham(file)->name))
+    if (change_fails(DISK_SYNC, sham(file)->name)) {
+        record_failed_sync(sham(file)->name);
         return SQLITE_IOERR_FSYNC;
+    }
     record_sync(sham(file)->name);
     return SQLITE_OK;
 }
