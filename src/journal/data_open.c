@@ -177,20 +177,6 @@ enum data_result data_file_open(struct data_file **file, const char *path, enum 
     return data_count_result(result);
 }
 
-enum data_result data_file_create(struct data_file **file, const char *path, enum data_sync sync,
-                                  const struct data_meta *meta, struct fault *fault)
-{
-    struct data_rewrite *rewrite;
-    struct data_meta found;
-    *file = NULL;
-    enum data_result result = data_rewrite_begin(&rewrite, path, meta, fault);
-    if (result == DATA_OK)
-        result = data_rewrite_finish(rewrite, fault);
-    if (result == DATA_OK)
-        result = data_file_open(file, path, sync, &found, fault);
-    return result;
-}
-
 void data_file_close(struct data_file *file, bool checkpoint)
 {
     if (file == NULL)

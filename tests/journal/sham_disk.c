@@ -333,6 +333,6 @@ void disk_install(void)
     sham_vfs.xDelete = sham_delete;
     sqlite3_vfs_register(&sham_vfs, 1);
     unix_os = data_os;
-    data_os = (struct data_os){sham_create, sham_rename, sham_unlink, sham_sync_folder,
-                               unix_os.link};
+    data_os =
+        (struct data_os){sham_create, sham_rename, sham_unlink, sham_sync_folder, unix_os.link};
 }
