@@ -31,7 +31,7 @@ static uint64_t kept(void)
 
 /* ---- what is seen ---- */
 
-/* Users 1 and 2 with stamps; 0: not there. */
+/* Users 1 to 3 with stamps; 0: not there. */
 struct table {
     uint64_t version, one, two, three;
 };
@@ -251,6 +251,37 @@ static void versions_from_the_files_on_stay_readable_where_readers_see_all(void 
     durable_maintain(f, 8);
     assert_int_equal(kept(), 0);
     segment_check(f->store, 1);
+}
+
+static unsigned looks;
+
+static void count_compared(const char *point)
+{
+    looks += strcmp(point, "passed a body") == 0;
+}
+
+static void bodies_of_unpublished_commits_are_passed_one_by_one(void **state)
+{
+    enum { TIMES = 100 };
+    struct fixture *f = *state;
+    struct shm_user user;
+    uint8_t id[SHM_ID_SIZE];
+    user_id(id, 1);
+    durable_commit(f, SHM_CREATED, 1, 1);
+    durable_publish(f);
+    for (uint64_t i = 0; i < TIMES; i++)
+        durable_commit(f, SHM_UPDATED, 1, i + 2);
+    for (unsigned expected = TIMES;; expected = 0) {
+        looks = 0;
+        shm_test_hook = count_compared;
+        assert_int_equal(shm_user_find(f->actor, id, &user), SHM_OK);
+        shm_test_hook = NULL;
+        assert_int_equal(looks, expected);
+        shm_actor_offline(f->actor);
+        if (expected == 0)
+            break;
+        durable_publish(f);
+    }
 }
 
 static void deleted_and_created_again_behind_the_published_one(void **state)
@@ -592,6 +623,7 @@ int main(void)
         WITH(what_does_not_exist_cannot_be_published),
         WITH(versions_from_the_published_one_on_stay_readable),
         WITH(versions_from_the_files_on_stay_readable_where_readers_see_all),
+        WITH(bodies_of_unpublished_commits_are_passed_one_by_one),
         WITH(deleted_and_created_again_behind_the_published_one),
         WITH(memory_only_keeps_nothing),
         WITH_READERS(reader_of_the_former_publication_is_waited_for),
