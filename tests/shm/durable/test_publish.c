@@ -583,6 +583,30 @@ static void next_owner_may_have_another_mode(void **state)
     segment_check(f->store, 2);
 }
 
+/* A limit: an index that is made later has live users only. */
+static void new_index_lacks_users_whose_deletion_is_not_published(void **state)
+{
+    struct fixture *f = *state;
+    struct shm_user user;
+    uint64_t n = 1;
+    uint8_t id[SHM_ID_SIZE];
+    user_id(id, n);
+    f->config.unique = 0;
+    assert_int_equal(durable_renew(f), SHM_OK);
+    durable_commit(f, SHM_CREATED, n, 1);
+    durable_publish(f);
+    durable_commit(f, SHM_DELETED, n, 0);
+    f->config.unique = 1;
+    reopen_as(f, f->config.data_file, true);
+    assert_int_equal(shm_user_find(f->actor, id, &user), SHM_OK);
+    assert_int_equal(shm_user_find_key(f->actor, 0, (const uint8_t *)&n, sizeof(n), &user),
+                     SHM_ENOENT);
+    shm_actor_offline(f->actor);
+    durable_publish(f);
+    durable_check(f->actor, n, 0);
+    segment_check(f->store, 0);
+}
+
 /* As if the two were a tool's: they outlive the owner. */
 static void keep_readers(struct fixture *f)
 {
@@ -632,6 +656,7 @@ int main(void)
         WITH_READERS(publications_do_not_delay_each_other),
         WITH_READERS(list_filled_since_the_look_is_not_judged_by_it),
         WITH(next_owner_may_have_another_mode),
+        WITH(new_index_lacks_users_whose_deletion_is_not_published),
         WITH_READERS(tool_that_reads_while_the_mode_changes_keeps_its_version),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
