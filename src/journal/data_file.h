@@ -75,20 +75,14 @@ struct data_file;
  * writer's lock.
  *
  * The log comes before the meta data are trusted: an earlier process may have died between writing
- * a commit and the end of its sync, or after a sync that failed. Where a reader of an old state or
- * a full disk keeps it from being moved, it is written again in its place and synced.
+ * a commit and the end of its sync, or after a sync that failed. So the log is first written over
+ * itself and synced. Where a reader of an old state or a full disk keeps it from being moved, it
+ * stays.
  * @param meta receives the file's
  * @return DATA_NONE if there is no such file
  */
 enum data_result data_file_open(struct data_file **file, const char *path, enum data_sync sync,
                                 struct data_meta *meta, struct fault *fault);
-/**
- * Makes a file without users and opens it. An old file of this name is replaced at once, or stays
- * whole. The directory must exist.
- * @param meta the new file's; its count is ignored
- */
-enum data_result data_file_create(struct data_file **file, const char *path, enum data_sync sync,
-                                  const struct data_meta *meta, struct fault *fault);
 /**
  * Closes the file; an open transaction is rolled back.
  * @param file may be NULL
@@ -168,6 +162,7 @@ void data_rows_close(struct data_rows *rows);
  * sequence numbers is the fastest), finish. The file of this name is closed, and the caller holds
  * the writer's lock. After an error the rewrite is to be abandoned, except by finish, which frees.
  * @param meta the new file's; its count becomes the number of users
+ * @return of begin: DATA_NONE if the directory does not exist
  */
 struct data_rewrite;
 enum data_result data_rewrite_begin(struct data_rewrite **rewrite, const char *path,

@@ -75,24 +75,25 @@ static int move_log(sqlite3 *db)
     return rc;
 }
 
-/* Everything in the log comes onto the disk: in the file, or in the log where a reader of an old
- * state or a full disk prevents that. */
+/* Everything in the log comes onto the disk, whatever became of the process that wrote it. Moving
+ * it into the file is not enough: if a sync of the log had failed, the disk may have only the log's
+ * beginning, and after a power cut SQLite would put these old pages over the file's new ones. */
 static enum data_result settle_log(struct data_file *file, struct fault *fault)
 {
-    int rc = move_log(file->db);
-    if (rc == SQLITE_OK)
-        return DATA_OK;
-    enum data_result result =
-        data_sqlite_fault(file->db, file->path, rc, "move its log into it", fault);
-    if (result != DATA_BUSY && result != DATA_FULL)
-        return result;
-    result = data_run(file->db, file->path, "BEGIN IMMEDIATE", fault);
+    enum data_result result = data_run(file->db, file->path, "BEGIN IMMEDIATE", fault);
     if (result != DATA_OK)
         return result;
-    rc = data_vfs_rewrite_log(file->db);
-    if (rc != SQLITE_OK) /* closing the connection ends the transaction */
+    int rc = data_vfs_rewrite_log(file->db);
+    if (rc != SQLITE_OK) /* closing the file ends the transaction */
         return data_sqlite_fault(file->db, file->path, rc, "write its log again", fault);
-    return data_run(file->db, file->path, "ROLLBACK", fault);
+    result = data_run(file->db, file->path, "ROLLBACK", fault);
+    if (result != DATA_OK)
+        return result;
+    /* A reader of an old state or a full disk may keep the log where it is. */
+    rc = move_log(file->db);
+    if (rc == SQLITE_OK || (rc & 0xff) == SQLITE_BUSY || (rc & 0xff) == SQLITE_FULL)
+        return DATA_OK;
+    return data_sqlite_fault(file->db, file->path, rc, "move its log into it", fault);
 }
 
 static enum data_result prepare_all(struct data_file *file, struct fault *fault)
@@ -130,8 +131,7 @@ static enum data_result begin_use(struct data_file *file, struct data_meta *meta
     /* A log that was large once is cut to this at its next start from the front. */
     if (result == DATA_OK)
         result = data_run(file->db, file->path, "PRAGMA journal_size_limit=33554432", fault);
-    /* NORMAL: commits are not synced, checkpoints are. OFF would let a power cut damage the file.
-     */
+    /* NORMAL: commits are not synced, checkpoints are. With OFF a power cut damages the file. */
     if (result == DATA_OK && file->sync_off)
         result = data_run(file->db, file->path, "PRAGMA synchronous=NORMAL", fault);
     return result;
@@ -175,20 +175,6 @@ enum data_result data_file_open(struct data_file **file, const char *path, enum 
     if (result == DATA_OK)
         result = open_resolved(file, resolved, sync, meta, fault);
     return data_count_result(result);
-}
-
-enum data_result data_file_create(struct data_file **file, const char *path, enum data_sync sync,
-                                  const struct data_meta *meta, struct fault *fault)
-{
-    struct data_rewrite *rewrite;
-    struct data_meta found;
-    *file = NULL;
-    enum data_result result = data_rewrite_begin(&rewrite, path, meta, fault);
-    if (result == DATA_OK)
-        result = data_rewrite_finish(rewrite, fault);
-    if (result == DATA_OK)
-        result = data_file_open(file, path, sync, &found, fault);
-    return result;
 }
 
 void data_file_close(struct data_file *file, bool checkpoint)

@@ -15,6 +15,7 @@
 
 #include "base/clock.h"
 #include "journal/data_file.h"
+#include "tests/journal/data_create.h"
 
 enum { BODY = 60, BATCH = 256 };
 

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "journal/data_file.h"
+#include "tests/journal/data_create.h"
 
 extern char data_folder[64];    /* made by data_folder_make() */
 extern char data_file_name[96]; /* "rosterd.db" in it */

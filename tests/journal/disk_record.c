@@ -18,6 +18,7 @@ enum step_kind {
     WRITTEN,
     TRUNCATED,
     SYNCED,
+    SYNC_FAILED,
     LINKED,
     UNLINKED,
     RENAMED,
@@ -165,6 +166,12 @@ void record_sync(const char *name)
         add_step(SYNCED, file_of_name(name));
 }
 
+void record_failed_sync(const char *name)
+{
+    if (recording)
+        add_step(SYNC_FAILED, file_of_name(name));
+}
+
 void record_unlink(const char *name)
 {
     if (recording)
@@ -217,11 +224,10 @@ static bool is_kept(enum record_loss loss, unsigned percent)
     return next_random() % 100 < percent;
 }
 
-/* @return the steps up to the last one of this kind, of this file if it is not negative */
-static size_t steps_until(size_t count, enum step_kind kind, int file)
+/* @return the steps up to the last sync of the directory */
+static size_t steps_until_folder_sync(size_t count)
 {
-    while (count > 0 &&
-           (steps[count - 1].kind != kind || (file >= 0 && steps[count - 1].file != file)))
+    while (count > 0 && steps[count - 1].kind != FOLDER_SYNCED)
         count--;
     return count;
 }
@@ -233,7 +239,7 @@ static bool changes_names(const struct step *step)
 
 bool record_has_unsynced_names(size_t count)
 {
-    for (size_t i = steps_until(count, FOLDER_SYNCED, -1); i < count; i++)
+    for (size_t i = steps_until_folder_sync(count); i < count; i++)
         if (changes_names(&steps[i]))
             return true;
     return false;
@@ -242,7 +248,7 @@ bool record_has_unsynced_names(size_t count)
 static struct folder rebuild_names(size_t count, enum record_loss loss, unsigned percent)
 {
     struct folder folder = {0};
-    size_t safe = steps_until(count, FOLDER_SYNCED, -1);
+    size_t safe = steps_until_folder_sync(count);
     for (size_t i = 0; i < count; i++) {
         if (changes_names(&steps[i]) && (i < safe || is_kept(loss, percent)))
             change_names(&folder, &steps[i]);
@@ -268,21 +274,30 @@ static void write_sectors(int fd, const struct step *step, enum record_loss loss
         assert_int_equal(ftruncate(fd, end), 0);
 }
 
+/* @return whether the first sync after step i was successful */
+static bool is_synced(size_t i, size_t count)
+{
+    for (size_t later = i + 1; later < count; later++)
+        if (steps[later].file == steps[i].file &&
+            (steps[later].kind == SYNCED || steps[later].kind == SYNC_FAILED))
+            return steps[later].kind == SYNCED;
+    return false;
+}
+
 static void rebuild_file(int file, size_t count, enum record_loss loss, unsigned percent,
                          const char *path)
 {
     int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     assert_true(fd >= 0);
-    size_t safe = steps_until(count, SYNCED, file);
     for (size_t i = 0; i < count; i++) {
         const struct step *step = &steps[i];
         if (step->file != file)
             continue;
-        if (step->kind == WRITTEN && i < safe)
+        if (step->kind == WRITTEN && is_synced(i, count))
             write_at(fd, step->data, step->len, step->offset);
         else if (step->kind == WRITTEN)
             write_sectors(fd, step, loss, percent);
-        else if (step->kind == TRUNCATED && (i < safe || is_kept(loss, percent)))
+        else if (step->kind == TRUNCATED && (is_synced(i, count) || is_kept(loss, percent)))
             assert_int_equal(ftruncate(fd, (off_t)step->offset), 0);
     }
     close(fd);

@@ -37,6 +37,9 @@ void record_open(const char *name);
 void record_write(const char *name, const void *data, size_t len, uint64_t offset);
 void record_truncate(const char *name, uint64_t size);
 void record_sync(const char *name);
+/** A sync that failed: no later one makes durable what was written before. As the kernel does it.
+ */
+void record_failed_sync(const char *name);
 void record_unlink(const char *name);
 void record_rename(const char *from, const char *to);
 void record_sync_folder(void);

@@ -150,8 +150,10 @@ static int sham_truncate(sqlite3_file *file, sqlite3_int64 size)
 static int sham_sync(sqlite3_file *file, int flags)
 {
     (void)flags;
-    if (change_fails(DISK_SYNC, sham(file)->name))
+    if (change_fails(DISK_SYNC, sham(file)->name)) {
+        record_failed_sync(sham(file)->name);
         return SQLITE_IOERR_FSYNC;
+    }
     record_sync(sham(file)->name);
     return SQLITE_OK;
 }
@@ -331,6 +333,6 @@ void disk_install(void)
     sham_vfs.xDelete = sham_delete;
     sqlite3_vfs_register(&sham_vfs, 1);
     unix_os = data_os;
-    data_os = (struct data_os){sham_create, sham_rename, sham_unlink, sham_sync_folder,
-                               unix_os.link};
+    data_os =
+        (struct data_os){sham_create, sham_rename, sham_unlink, sham_sync_folder, unix_os.link};
 }

@@ -235,6 +235,10 @@ static void log_does_not_grow_without_bound(void **state)
     for (unsigned i = 0; i < 60 && log_size() > 33554432; i++)
         commit_and_maintain(file, 1);
     assert_true(log_size() <= 33554432);
+    data_file_close(file, false);
+    assert_true(log_size() > 0);
+    file = open_file();
+    assert_int_equal(log_size(), 0);
     data_file_close(file, true);
     assert_int_equal(log_size(), -1);
     assert_model(&model, data_file_name);

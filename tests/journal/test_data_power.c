@@ -79,6 +79,41 @@ static struct data_file *replace_in_two(enum disk_call call, unsigned nth)
     return reopen();
 }
 
+/* The process dies after a sync that failed, before it can do anything about it. With a reader, the
+ * index of the log outlives it. @return the file, opened by the next process */
+static struct data_file *die_after_failed_sync(struct data_file *file, bool with_reader)
+{
+    struct fault fault;
+    struct data_rows *rows = NULL;
+    struct data_meta meta;
+    checkpoint(file);
+    if (with_reader)
+        assert_result(DATA_OK, data_rows_open(&rows, data_file_name, &meta, &fault));
+    if (sync_mode == DATA_SYNC_OFF) {
+        change(file, 14, 15, 0);
+        if (model.version % 3 == 0)
+            change(file, 16, 17, 0);
+        disk_fail(DISK_SYNC, 1, false, EIO);
+        assert_result(DATA_FAILED, data_file_sync(file, &fault));
+    } else {
+        change(file, 14, 15, 0);
+        disk_fail(DISK_SYNC, 1, false, EIO);
+        assert_result(DATA_FAILED, model_commit(&model, file, 16, 17, 0, &fault));
+        if (!with_reader) { /* found in the log */
+            model_change(&model, 16, 17, 0);
+            history[model.version] = model;
+        }
+    }
+    disk_mend();
+    data_file_close(file, false);
+    file = reopen();
+    if (sync_mode == DATA_SYNC_FULL && with_reader)
+        change(file, 16, 17, 0); /* again: a power cut may bring the first one back */
+    change(file, 18, 18, 0);
+    data_rows_close(rows);
+    return file;
+}
+
 static void record_workload(void)
 {
     struct fault fault;
@@ -109,9 +144,12 @@ static void record_workload(void)
     change(file, 99, 99, 0); /* without syncs this one is not on the disk */
     data_file_close(file, false);
     file = reopen(); /* moves the log into the file */
+    change(file, 96, 97, 0);
+    checkpoint(file); /* else the next one would sync the log before it meets the reader */
     assert_result(DATA_OK, data_rows_open(&rows, data_file_name, &meta_of_rows, &fault));
     change(file, 100, 104, 2);
     change(file, 105, 106, 0);
+    assert_int_not_equal(model.version % 3, 0); /* without syncs this is not on the disk */
     data_file_close(file, false);
     file = reopen(); /* the reader keeps the log from being moved */
     change(file, 107, 107, 0);
@@ -138,6 +176,8 @@ static void record_workload(void)
     data_file_close(file, false);
     file = replace_in_two(DISK_RENAME, 2);
     change(file, 265, 265, 0);
+    file = die_after_failed_sync(file, false);
+    file = die_after_failed_sync(file, true);
     data_file_close(file, false);
     record_end();
 }
