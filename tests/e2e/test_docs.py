@@ -121,8 +121,10 @@ def test_rules_name_existing_metrics(start):
     table = set(re.findall(r"`(rosterd_\w+|grpc_\w+)`", read("docs/metrics.md")))
     for name in set(re.findall(r"\b((?:rosterd|grpc_server)_[a-z_]+)\b", read("docs/alerts.yml"))):
         assert name.removesuffix("_bucket") in table, name
-        assert name in names or name.startswith(("rosterd_users", "rosterd_segment",
-                                                 "rosterd_snapshots"))
+        assert name.removesuffix("_sum").removesuffix("_count") + "_bucket" in names or \
+            name in names or name.startswith(
+                ("rosterd_users", "rosterd_segment", "rosterd_snapshots", "rosterd_commits",
+                 "rosterd_journal_state", "rosterd_journal_version", "rosterd_journal_lag_commits"))
 
 
 @pytest.mark.parametrize("words, offered", [

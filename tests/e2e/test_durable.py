@@ -2,18 +2,21 @@
 """The users on disk: what has been acknowledged survives kills and reboots; a start that does not fit the
 file is refused in one line that says what to do."""
 import contextlib
+import http.client
 import os
-import pathlib
 import re
 import shutil
 import signal
 import sqlite3
 import subprocess
+import threading
 
+import grpc
 import pytest
 
 import user_service_pb2 as pb
-from harness import ROSTERD, Rosterd, children, fill, gone, read_all, requests, wait_for
+import user_service_pb2_grpc as pb_grpc
+from harness import ROSTERD, children, expect, fill, free_port, gone, read_all, requests, wait_for
 from test_reload import upgrade
 
 
@@ -322,6 +325,90 @@ def test_upgrade_hands_the_file_over(durable, tmp_path):
     wait_for(lambda: len(rows(tmp_path / "users.db")) == 20)
 
 
+def test_reload_keeps_the_journal_and_the_file(durable, tmp_path):
+    rosterd = durable("--config", str(tmp_path / "rosterd.conf"), start=False)
+    (tmp_path / "rosterd.conf").write_text("durability = sync\n")
+    rosterd.start()
+    journal = rosterd.journal_pid()
+    (tmp_path / "rosterd.conf").write_text("durability = interval 50ms\n")
+    rosterd.process.send_signal(signal.SIGHUP)
+    rosterd.wait_log("only a restart changes durability")
+    wait_published(rosterd, create(rosterd, 20))
+    assert rosterd.journal_pid() == journal
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGQUIT])
+def test_stop_writes_what_there_is(durable, tmp_path, how):
+    rosterd = durable("--worker-timeout", "1d")
+    os.kill(rosterd.journal_pid(), signal.SIGSTOP)
+    journal = rosterd.journal_pid()
+    calls = [rosterd.stub().CreateUser.future(request) for request in requests(50)]
+    wait_for(lambda: rosterd.inspect("status")["version"] == 50, 10, "the commits")
+    rosterd.process.send_signal(how)
+    rosterd.wait_log("the server stops")
+    os.kill(journal, signal.SIGCONT)
+    assert rosterd.process.wait(20) == 0
+    if how == signal.SIGQUIT:
+        assert all(call.result(1).id for call in calls)
+    assert len(rows(tmp_path / "users.db")) == 50
+
+
+def test_upgrades_and_kills_under_load_lose_nothing(durable):
+    rosterd = durable()
+    created, stop = [], threading.Event()
+
+    def load(number):
+        n = 0
+        while not stop.is_set():
+            with contextlib.suppress(grpc.RpcError), grpc.insecure_channel(
+                    rosterd.target(), [("grpc.use_local_subchannel_pool", 1)]) as channel:
+                stub = pb_grpc.UserServiceStub(channel)
+                while not stop.is_set():
+                    name = f"load{number}-{n}"
+                    n += 1
+                    created.append(stub.CreateUser(pb.CreateUserRequest(username=name),
+                                                   timeout=10).id)
+    threads = [threading.Thread(target=load, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    try:
+        for _ in range(3):
+            seen = len(created)
+            upgrade(rosterd)
+            os.kill(rosterd.journal_pid(), signal.SIGKILL)
+            wait_for(lambda n=seen: len(created) > n + 50, 30, "the load goes on")
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+    rosterd.kill_all()
+    for path in rosterd.shm_files():
+        os.unlink(path)
+    rosterd.start()
+    assert set(created) <= {user.id for user in everybody(rosterd)}
+
+
+# ---- without waiting ----
+
+@pytest.mark.parametrize("durability", ["interval:50ms", "none"])
+def test_lesser_durability_keeps_the_file_in_step(durable, tmp_path, durability):
+    rosterd = durable("--durability", durability)
+    ids = create(rosterd, 100)
+    assert [user.id for user in everybody(rosterd)] == ids
+    wait_for(lambda: len(rows(tmp_path / "users.db")) == 100)
+    wait_for(lambda: rosterd.inspect("status")["journal"]["commits_behind"] == 0)
+    reboot(rosterd)
+    rosterd.start()
+    assert [user.id for user in everybody(rosterd)] == ids
+
+
+@pytest.mark.parametrize("value", ["often", "interval", "interval:0", "interval:2h", "sync:1s"])
+def test_durability_that_makes_no_sense_is_refused(start, value):
+    rosterd = start("--durability", value, start=False)
+    line = refused(rosterd)
+    assert line.startswith("rosterd: durability: ") and "interval:TIME" in line
+
+
 # ---- a disk that is full ----
 
 @pytest.fixture
@@ -336,17 +423,137 @@ def small_disk(tmp_path):
     subprocess.run(["umount", "-l", str(place)], check=True)
 
 
+@contextlib.contextmanager
+def filled(disk, left=0):
+    """The file system has no room meanwhile, but for so many bytes."""
+    with open(disk / "ballast", "wb", buffering=0) as ballast:
+        with contextlib.suppress(OSError):
+            while ballast.write(b"x" * 4096):
+                pass
+        ballast.truncate(ballast.tell() - left)
+    try:
+        yield
+    finally:
+        (disk / "ballast").unlink()
+
+
 def test_full_disk_is_tried_again_until_it_has_room(start, small_disk):
     rosterd = start("--data-file", str(small_disk / "users.db"))
-    create(rosterd, 10)
-    wait_for(lambda: len(rows(small_disk / "users.db")) == 10)
-    with contextlib.suppress(OSError), open(small_disk / "ballast", "wb", buffering=0) as ballast:
-        while ballast.write(b"x" * 4096):
-            pass
-    with contextlib.suppress(Exception):
-        fill(rosterd, requests(2000, "more"), 2000)
-    rosterd.wait_log("full.*tried again each second")
-    assert len(everybody(rosterd)) <= 2010
-    (small_disk / "ballast").unlink()
+    ids = create(rosterd, 10)
+    with filled(small_disk):
+        late = [rosterd.stub().CreateUser.future(request, timeout=60)
+                for request in requests(500, "late")]
+        rosterd.wait_log("full.*tried again each second")
+        assert [user.id for user in everybody(rosterd)] == ids
+        assert rosterd.inspect("status")["journal"]["state"] == "full"
     rosterd.wait_log("written again")
-    wait_for(lambda: len(rows(small_disk / "users.db")) >= 2010)
+    assert len({call.result(10).id for call in late}) == 500
+    wait_for(lambda: len(rows(small_disk / "users.db")) == 510)
+
+
+def test_server_starts_on_a_disk_that_gets_full_and_serves_readers(start, small_disk):
+    rosterd = start("--data-file", str(small_disk / "users.db"))
+    ids = create(rosterd, 10)
+    rosterd.stop()
+    options, rosterd.options = rosterd.options, ["--data-file", "none"]
+    rosterd.start()
+    fill(rosterd, requests(3000, "more"), 3000)
+    rosterd.stop()
+    rosterd.options = options
+    with filled(small_disk, left=100_000):
+        rosterd.start()
+        rosterd.wait_log("full.*tried again each second")
+        assert rosterd.stub().GetUser(pb.GetUserRequest(id=ids[0])).id == ids[0]
+        late = rosterd.stub().CreateUser.future(pb.CreateUserRequest(username="late"), timeout=60)
+    assert late.result(20).username == "late"
+    wait_for(lambda: len(rows(small_disk / "users.db")) == 3011)
+
+
+def test_transaction_of_a_shell_delays_writes_and_no_reader(durable, tmp_path):
+    rosterd = durable()
+    ids = create(rosterd, 10)
+    with contextlib.closing(sqlite3.connect(tmp_path / "users.db", isolation_level=None)) as shell:
+        shell.execute("BEGIN IMMEDIATE")
+        late = rosterd.stub().CreateUser.future(pb.CreateUserRequest(username="late"), timeout=60)
+        rosterd.wait_log("writes wait for it", 20)
+        assert [user.id for user in everybody(rosterd)] == ids and not late.done()
+        shell.execute("ROLLBACK")
+    assert late.result(10).username == "late"
+
+
+def test_reading_shell_delays_nobody(durable, tmp_path):
+    rosterd = durable()
+    create(rosterd, 10)
+    with contextlib.closing(sqlite3.connect(f"file:{tmp_path}/users.db?mode=ro", uri=True,
+                                            isolation_level=None)) as shell:
+        shell.execute("BEGIN")
+        assert shell.execute("SELECT count(*) FROM users").fetchone() == (10,)
+        create(rosterd, 100, "more")
+        assert shell.execute("SELECT count(*) FROM users").fetchone() == (10,)
+        shell.execute("ROLLBACK")
+        assert shell.execute("SELECT count(*) FROM users").fetchone() == (110,)
+
+
+def get(rosterd, page):
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", rosterd.web, timeout=10)) as web:
+        web.request("GET", page)
+        response = web.getresponse()
+        return response.status, response.read().decode()
+
+
+def test_failed_file_makes_the_server_read_only_and_everybody_says_so(durable, start, tmp_path):
+    """The file is replaced by another table's: that must not be overwritten, so nothing is written."""
+    other = start("--data-file", str(tmp_path / "other.db"))
+    create(other, 3)
+    other.stop()
+    port = free_port()
+    rosterd = durable("--metrics-listen", f"127.0.0.1:{port}")
+    rosterd.web = port
+    ids = create(rosterd, 10)
+    assert get(rosterd, "/readyz") == (200, "ready\n")
+    (tmp_path / "users.db").rename(tmp_path / "mine.db")
+    (tmp_path / "users.db-wal").rename(tmp_path / "mine.db-wal")
+    (tmp_path / "users.db-shm").unlink()
+    shutil.copy(tmp_path / "other.db", tmp_path / "users.db")
+    os.kill(rosterd.journal_pid(), signal.SIGKILL)
+    rosterd.wait_log("another table's users; until the server starts again nothing is written")
+    status, text = get(rosterd, "/readyz")
+    assert status == 503 and "the data file has failed" in text
+    assert get(rosterd, "/healthz")[0] == 200
+    assert "\nrosterd_journal_state 4\n" in get(rosterd, "/metrics")[1]
+    expect(lambda: create(rosterd), grpc.StatusCode.UNAVAILABLE)
+    assert [user.id for user in everybody(rosterd)] == ids
+    assert len(rows(tmp_path / "users.db")) == 3
+    rosterd.stop()
+    (tmp_path / "mine.db").rename(tmp_path / "users.db")
+    (tmp_path / "mine.db-wal").rename(tmp_path / "users.db-wal")
+    rosterd.start()
+    assert get(rosterd, "/readyz") == (200, "ready\n")
+    ids += create(rosterd, 3, "more")
+    wait_published(rosterd, ids)
+
+
+def test_metrics_show_the_journal(durable):
+    port = free_port()
+    rosterd = durable("--metrics-listen", f"127.0.0.1:{port}")
+    rosterd.web = port
+    create(rosterd, 10)
+
+    def samples():
+        return dict(line.rsplit(" ", 1) for line in get(rosterd, "/metrics")[1].splitlines()
+                    if not line.startswith("#"))
+    wait_for(lambda: samples()["rosterd_journal_version"] == "10")
+    wait_for(lambda: int(samples()["rosterd_journal_commit_seconds_count"]) >= 1)
+    found = samples()
+    assert found["rosterd_journal_state"] == "1" and found["rosterd_journal_lag_commits"] == "0"
+    assert int(found["rosterd_journal_bytes_total"]) > 1000
+    assert int(found["rosterd_journal_fsync_seconds_count"]) >= 1
+    assert float(found["rosterd_journal_fsync_seconds_sum"]) > 0
+    assert found['rosterd_journal_failures_total{kind="io"}'] == "0"
+    os.kill(rosterd.journal_pid(), signal.SIGSTOP)
+    call = rosterd.stub().CreateUser.future(pb.CreateUserRequest(username="late"))
+    wait_for(lambda: samples()["rosterd_journal_lag_commits"] == "1")
+    wait_for(lambda: int(samples()["rosterd_journal_lag_seconds"]) >= 1)
+    os.kill(rosterd.journal_pid(), signal.SIGCONT)
+    assert call.result(10).username == "late"
+    wait_for(lambda: samples()["rosterd_journal_lag_seconds"] == "0")

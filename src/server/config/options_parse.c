@@ -195,7 +195,10 @@ bool options_keep_fixed(struct options *next, const struct options *now, char *n
         const struct option *option = &option_table[i];
         if (option->rule != OPTION_RESTARTS || option_is_same(option, next, now))
             continue;
-        if (len < size)
+        /* a default that follows from another option changes with it, and is not named */
+        bool named =
+            next->origin[i] != OPTION_FROM_DEFAULT || now->origin[i] != OPTION_FROM_DEFAULT;
+        if (named && len < size)
             len += (size_t)snprintf(names + len, size - len, "%s%s", len != 0 ? ", " : "",
                                     option->name);
         if (!option_copy(option, next, now))

@@ -206,6 +206,10 @@ bool data_owner_settle(struct data_owner *owner, struct shm_store *store, struct
         .data = &settling,
     };
     uint64_t version;
+    if (owner->load.loaded != 0)
+        log_notice("data-file %s: %llu users were loaded, as of commit %llu", owner->path,
+                   (unsigned long long)owner->load.loaded,
+                   (unsigned long long)owner->load.meta.version);
     if (!owner->load.exists) {
         owner->created = true;
         if (journal_rewrite(&config, &version, fault) != DATA_OK)

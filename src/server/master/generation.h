@@ -44,7 +44,7 @@ struct generation_common {
     struct shm_store *store;
     struct shm_counters *counters;
     struct wake *wake; /* NULL: the table is in memory only */
-    int death_fd; /* the read end of a pipe; only the master has the write end */
+    int death_fd;      /* the read end of a pipe; only the master has the write end */
 };
 
 /**

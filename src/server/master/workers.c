@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "server/master/workers.h"
 
+#include <assert.h>
 #include <signal.h>
 #include <sys/param.h>
 
@@ -136,6 +137,15 @@ void workers_bury(struct master *master, pid_t pid, int status)
 
 /* ---- checks ---- */
 
+static void check_journal(struct master *master, uint64_t now)
+{
+    const struct generation *newest = master->newest;
+    assert(newest != NULL);
+    journal_owner_check(&master->journal, newest->options.worker_timeout, now);
+    stats_set_total(master->segment.stats, STATS_JOURNAL_LAG,
+                    journal_owner_lag(&master->journal, now));
+}
+
 void workers_check(struct master *master)
 {
     uint64_t now = clock_monotonic_ms();
@@ -151,9 +161,7 @@ void workers_check(struct master *master)
         if (g->tls != NULL)
             tls_forget_old_secrets(g->tls);
     }
-    journal_owner_check(&master->journal, master->newest->options.worker_timeout, now);
-    stats_set_total(master->segment.stats, STATS_JOURNAL_LAG,
-                    journal_owner_lag(&master->journal, now));
+    check_journal(master, now);
     master->check_workers_at = now + CHECK_MS;
     if (master->phase != MASTER_SERVING || now < master->progress_at + NO_PROGRESS_MS)
         master->check_workers_at = MIN(master->check_workers_at, notify_watchdog(now));

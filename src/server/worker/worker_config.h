@@ -28,8 +28,8 @@ struct worker_config {
     struct balance *balance;
     struct shm_store *store;
     struct shm_counters *counters;
-    struct wake *wake; /* NULL: the table is in memory only */
-    int wake_fd;       /* the worker's own eventfd of `wake`; -1: none */
+    struct wake *wake;         /* NULL: the table is in memory only */
+    int wake_fd;               /* the worker's own eventfd of `wake`; -1: none */
     struct stats_board *board; /* written by the worker, read by the master */
     int death_fd;              /* becomes readable (end of file) when the master is gone */
     int report_fd;             /* pipe to the master: WORKER_READY, or why the start failed */

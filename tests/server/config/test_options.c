@@ -5,11 +5,13 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
 #include "base/units.h"
 #include "server/config/option_print.h"
+#include "server/config/option_values.h"
 #include "server/config/options_parse.h"
 #include "server/os/cpus.h"
 #include "server/os/log.h"
@@ -63,6 +65,54 @@ static void defaults_are_those_of_the_manual(void **state)
     assert_int_equal(options.max_concurrent_streams, 1024);
     assert_int_equal(options.drain_timeout, 30000);
     assert_int_equal(options.log_level, LOG_LEVEL_INFO);
+}
+
+static void data_file_has_a_default_that_follows_from_the_segment(void **state)
+{
+    (void)state;
+    setenv("STATE_DIRECTORY", "/state/one:/state/two", 1);
+    assert_true(parse(NULL));
+    assert_string_equal(options_data_file(&options), "/state/one/rosterd.db");
+    assert_true(parse("--segment", "/other", NULL));
+    assert_string_equal(options_data_file(&options), "/state/one/other.db");
+    assert_true(parse("--segment", "/other", "--data-file", "here.db", NULL));
+    assert_string_equal(options_data_file(&options), "here.db");
+    assert_true(parse("--data-file", "none", NULL));
+    assert_null(options_data_file(&options));
+    unsetenv("STATE_DIRECTORY");
+}
+
+/* Only a user that is not root has a file at home. */
+static void data_file_of_root_is_the_systems(void **state)
+{
+    (void)state;
+    setenv("XDG_STATE_HOME", "/home/ada/state", 1);
+    assert_true(parse(NULL));
+    assert_string_equal(options_data_file(&options), geteuid() == 0
+                                                         ? "/var/lib/rosterd/rosterd.db"
+                                                         : "/home/ada/state/rosterd/rosterd.db");
+    unsetenv("XDG_STATE_HOME");
+}
+
+static void durability_is_a_word_or_an_interval(void **state)
+{
+    char text[64];
+    const struct option *option = option_find("durability", strlen("durability"));
+    (void)state;
+    assert_true(parse(NULL));
+    assert_int_equal(options.durability, OPTIONS_SYNC);
+    assert_true(parse("--durability", "none", NULL));
+    assert_int_equal(options.durability, OPTIONS_NO_SYNC);
+    assert_true(parse("--durability", "interval 2s", NULL));
+    assert_int_equal(options.durability, 2000);
+    assert_true(parse("--durability=interval:100ms", NULL));
+    assert_int_equal(options.durability, 100);
+    option_format(option, &options, 0, text, sizeof(text));
+    assert_string_equal(text, "interval:100ms");
+    assert_false(parse("--durability=interval:0", NULL));
+    assert_false(parse("--durability=intervals", NULL));
+    assert_false(parse("--durability=100ms", NULL));
+    assert_non_null(strstr(fault.text, "sync, none, or interval:TIME"));
 }
 
 static void value_follows_or_is_joined_by_an_equals_sign(void **state)
@@ -405,6 +455,9 @@ int main(void)
         cmocka_unit_test(long_bad_argument_is_cut),
         cmocka_unit_test(help_and_version_win_over_all_else),
         cmocka_unit_test(a_flag_takes_no_value),
+        cmocka_unit_test(data_file_has_a_default_that_follows_from_the_segment),
+        cmocka_unit_test(data_file_of_root_is_the_systems),
+        cmocka_unit_test(durability_is_a_word_or_an_interval),
         cmocka_unit_test(cpus_are_off_auto_or_a_list),
         cmocka_unit_test(help_shows_every_option_with_its_default),
         cmocka_unit_test(sizes_are_powers_of_1024),
