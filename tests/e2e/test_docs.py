@@ -140,6 +140,38 @@ def test_shell_completes_options_and_their_words(words, offered):
     assert done.stdout == offered + "\n"
 
 
+@pytest.mark.parametrize("words, offered", [
+    (["shm-inspect", "res"], "restore"), (["shm-inspect", "--segment", "/x", "backup", "--da"], "--data-file"),
+    (["shm-inspect", "--js"], "--json"),
+])
+def test_shell_completes_commands_of_the_tool(words, offered):
+    assert completions(words) == [offered]
+
+
+def completions(words):
+    return subprocess.run(
+        ["bash", "-c", 'source "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _shm_inspect; '
+         'printf "%s\\n" "${COMPREPLY[@]}"', "bash", ROOT / "scripts/shm-inspect.bash-completion", *words],
+        capture_output=True, text=True, check=True, timeout=20).stdout.split()
+
+
+def test_completion_of_the_tool_knows_each_command_and_option():
+    help_text = subprocess.run([SHM_INSPECT, "--help"], capture_output=True, text=True, check=True,
+                               timeout=20).stdout
+    commands = re.findall(r"^  ([a-z][a-z-]+)", help_text, re.M)
+    assert len(commands) > 14
+    assert set(completions(["shm-inspect", ""])) == set(commands)
+    assert {word[2:] for word in completions(["shm-inspect", "--"])} == options_of(SHM_INSPECT)
+
+
+def test_manual_of_the_tool_describes_each_command():
+    help_text = subprocess.run([SHM_INSPECT, "--help"], capture_output=True, text=True, check=True,
+                               timeout=20).stdout
+    page = read("docs/shm-inspect.1").replace("\\-", "-")
+    for command in re.findall(r"^  ([a-z][a-z-]+)", help_text, re.M):
+        assert re.search(rf"^\.TP\n(?:\.B |\\fB){command}(?:\\fR.*)?$", page, re.M), command
+
+
 def names_in(path):
     """The names of the tests and scenes in a file, or in all files of a folder."""
     files = [ROOT / path] if (ROOT / path).is_file() else sorted((ROOT / path).glob("*.[ch]"))
@@ -147,6 +179,7 @@ def names_in(path):
     for file in files:
         text = file.read_text(encoding="utf-8")
         names |= set(re.findall(r"^(?:static )?void (\w+)\(void(?: \*\*state)?\)$", text, re.M))
+        names |= set(re.findall(r"^def (test_\w+)\(", text, re.M))
         names |= set(re.findall(r"^CASE\((\w+),", text, re.M))
         names |= set(re.findall(r'^    \{"(\w+)",', text, re.M))
     return names
@@ -166,7 +199,7 @@ def test_tests_that_the_page_of_the_store_names_exist():
 @pytest.mark.parametrize("section", [
     "Byte map", "A user", "Reading", "Snapshots", "Grace periods", "Reclaim", "Writing", "Recovery",
     "Unique keys", "The change feed", "The index by sequence", "The segment's life", "Growth",
-    "Verify", "Limits"])
+    "Verify", "On disk", "Limits"])
 def test_page_of_the_store_names_tests_for_each_section(section):
     page = read("docs/store.md")
     text = page[page.index(f"\n## {section}\n") + 4:]

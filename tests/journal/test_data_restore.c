@@ -344,6 +344,19 @@ static void each_flipped_byte_is_refused_or_harmless(void **state)
     assert_true(refused > tried / 3);
 }
 
+/* All users are there, but the first change would take a page that is in use. */
+static void damage_outside_of_the_rows_is_refused(void **state)
+{
+    struct fault fault;
+    struct data_meta meta;
+    (void)state;
+    make_backup_and_go_on();
+    flip(backup_name, 39, 1); /* the number of free pages */
+    assert_int_equal(check_backup_of(backup_name, &meta, &fault), DATA_INVALID);
+    assert_non_null(strstr(fault.text, "is damaged: "));
+    assert_model(&backed_up, backup_name);
+}
+
 static void truncated_and_foreign_files_are_refused(void **state)
 {
     struct fault fault;
@@ -376,6 +389,7 @@ int main(void)
         IN_FOLDER(restore_that_dies_leaves_one_of_the_files),
         IN_FOLDER(restore_that_fails_leaves_the_old_file_with_one_name),
         IN_FOLDER(each_flipped_byte_is_refused_or_harmless),
+        IN_FOLDER(damage_outside_of_the_rows_is_refused),
         IN_FOLDER(truncated_and_foreign_files_are_refused),
     };
     return cmocka_run_group_tests(tests, data_folder_make, data_folder_remove);

@@ -18,6 +18,7 @@ INSTALLED = ["/usr/sbin/rosterd", "/usr/bin/shm-inspect", "/lib/systemd/system/r
              "/lib/systemd/system/rosterd.socket", "/usr/lib/sysusers.d/rosterd.conf",
              "/usr/lib/tmpfiles.d/rosterd.conf", "/usr/share/rosterd/user_service.proto",
              "/usr/share/bash-completion/completions/rosterd",
+             "/usr/share/bash-completion/completions/shm-inspect",
              "/lib/systemd/system/rosterd-backup.service", "/lib/systemd/system/rosterd-backup.timer",
              "/usr/libexec/rosterd/rosterd-backup"]
 # minimal installations leave documents out, so they are looked for in the package itself

@@ -7,7 +7,6 @@
 #include "inspect/core/guard.h"
 #include "inspect/core/identity.h"
 #include "inspect/core/restart.h"
-#include "inspect/core/table_reader.h"
 #include "shm/disk.h"
 #include "user/user.h"
 
@@ -34,15 +33,22 @@ static void read_segment(struct data_place *place, struct shm_store *store)
     place->seq = shm_last_seq(store);
 }
 
+/* @return SHM_OK, or the store's error */
+static int attach_quietly(struct shm_store **store, const struct inspect_options *options,
+                          struct shm_fault *fault)
+{
+    int error = shm_store_attach(store, options->segment, SHM_ATTACH_READ, user_key_of, fault);
+    if (error == SHM_EBASE)
+        restart_for_addresses(options);
+    return error;
+}
+
 /* What the segment says is a help, and may be missing. */
 static void look_for_segment(struct data_place *place, const struct inspect_options *options)
 {
     struct shm_store *store;
     struct shm_fault ignored = {{0}};
-    int error = shm_store_attach(&store, options->segment, SHM_ATTACH_READ, user_key_of, &ignored);
-    if (error == SHM_EBASE)
-        restart_for_addresses(options);
-    if (error != SHM_OK)
+    if (attach_quietly(&store, options, &ignored) != SHM_OK)
         return;
     read_segment(place, store);
     shm_store_close(store);
@@ -63,9 +69,16 @@ static enum inspect_exit place_from_record(struct data_place *place,
                                            const struct inspect_options *options)
 {
     struct shm_store *store;
-    enum inspect_exit code = table_attach(&store, options);
+    struct shm_fault fault = {{0}};
+    enum inspect_exit code = identity_become_user(options->segment);
     if (code != INSPECT_DONE)
         return code;
+    int error = attach_quietly(&store, options, &fault);
+    if (error == SHM_ENOSEG)
+        return report_fail(INSPECT_NO_SEGMENT, "%s; --data-file PATH says where the data file is",
+                           fault.text);
+    if (error != SHM_OK)
+        return report_store_fault(error, &fault);
     read_segment(place, store);
     shm_store_close(store);
     if (place->segment_data_file[0] == '\0')
