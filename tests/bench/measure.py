@@ -127,7 +127,7 @@ class Bench:
         port = free_port()
         server = Server("rosterd", [
             str(self.build / "src/server/rosterd"), "--listen", f"127.0.0.1:{port}", "--workers",
-            "1", "--segment", segment, "--max-users", str(4 * USERS)], "Server started", port)
+            "1", "--segment", segment, "--max-users", str(4 * USERS), "--data-file", "none"], "Server started", port)
         self.servers.append(server)
         return server
 

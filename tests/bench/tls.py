@@ -35,7 +35,8 @@ class Bench(measure.Bench):
         port = measure.free_port()
         server = measure.Server(name, [
             str(self.build / "src/server/rosterd"), "--listen", f"127.0.0.1:{port}", "--workers",
-            "1", "--segment", f"{self.segment}-{name}", *options], "Server started", port)
+            "1", "--segment", f"{self.segment}-{name}", "--data-file", "none", *options],
+            "Server started", port)
         server.scheme = "http" if name == "plain" else "https"
         self.servers.append(server)
         return server

@@ -17,19 +17,19 @@ NAME = re.compile(r"rosterd-\d{8}T\d{6}Z\.db")
 
 @pytest.fixture
 def programs(tmp_path):
-    """A directory for PATH with a shm-inspect, which writes down how it was called and refuses an
-    existing file."""
+    """A directory for PATH with a shm-inspect, which writes down how it was called. It gives the file its
+    name at the end."""
     directory = tmp_path / "bin"
     directory.mkdir()
 
-    def make(then="exit 0"):
+    def make(then=":"):
         program = directory / "shm-inspect"
         program.write_text(f'''#!/bin/sh
 echo "$@" >>{tmp_path}/calls
 for file; do :; done
-set -C
-umask >"$file" || exit 1
+echo copy >"$file.tmp"
 {then}
+mv "$file.tmp" "$file"
 ''')
         program.chmod(0o755)
         return directory
@@ -59,8 +59,8 @@ def test_backup_is_named_after_its_time(programs, backups, tmp_path):
     backup(programs(), backups)
     made, = names(backups)
     assert NAME.fullmatch(made)
-    assert (tmp_path / "calls").read_text() == f"backup {backups}/{made}.new\n"
-    assert (backups / made).read_text() == "0077\n"
+    assert (tmp_path / "calls").read_text() == f"backup {backups}/{made}\n"
+    assert (backups / made).read_text() == "copy\n"
 
 
 def test_segment_is_passed_on(programs, backups, tmp_path):
@@ -90,16 +90,15 @@ def test_failed_backup_leaves_nothing_and_removes_nothing(programs, backups):
     old = [f"rosterd-{year}0101T000000Z.db" for year in range(2001, 2006)]
     for name in old:
         (backups / name).touch()
-    backup(programs('touch "$file-wal"; exit 1'), "--keep", "1", backups, status=1)
+    backup(programs('rm "$file.tmp"; exit 1'), "--keep", "1", backups, status=1)
     assert names(backups) == old
 
 
 def test_rest_of_a_backup_that_was_killed_is_removed(programs, backups):
-    (backups / "rosterd-20010101T000000Z.db.new").touch()
-    (backups / "rosterd-20010101T000000Z.db.new-wal").touch()
-    backup(programs('kill -9 $PPID'), backups, status=-9)
-    assert len(names(backups)) == 1 and names(backups)[0].endswith(".db.new")
-    (backups / "rosterd-20010101T000000Z.db.new").touch()
+    backup(programs('kill -9 $PPID; exit 1'), backups, status=-9)
+    rest, = names(backups)
+    assert rest.endswith(".db.tmp")
+    (backups / "rosterd-20010101T000000Z.db.tmp").touch()
     backup(programs(), backups)
     made, = names(backups)
     assert NAME.fullmatch(made)

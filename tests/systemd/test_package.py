@@ -159,10 +159,15 @@ def test_package_brings_a_table_on_disk_to_a_server_that_had_none(tmp_path):
     with client() as stub:
         list(stub.ListUsers(pb.ListUsersRequest()))
         said = dpkg("-i", PACKAGE)
-        assert "they are in memory only until systemctl restart rosterd" in said.stdout + said.stderr
+        assert "the users of the running server are in memory only" in said.stdout + said.stderr
         assert [user.username for user in stub.ListUsers(pb.ListUsersRequest(), timeout=20)] == ["ada"]
     assert not (STATE / "rosterd.db").exists()
+    dump = pathlib.Path("/var/backups/rosterd/users-0.0.1.jsonl")
+    assert '"username":"ada"' in dump.read_text() and dump.stat().st_mode & 0o777 == 0o600
+    later = run(f"{dump.parent}/shm-inspect-0.0.1", "dump").stdout
+    assert later.count('"username":"ada"') == 1
     systemctl("restart", "rosterd.service")
     assert names() == ["ada"] and (STATE / "rosterd.db").exists()
     said = dpkg("-i", repacked(tmp_path, "99.0"))
     assert "in memory only" not in said.stdout + said.stderr
+    assert sorted(os.listdir(dump.parent)) == ["shm-inspect-0.0.1", "users-0.0.1.jsonl"]

@@ -43,10 +43,21 @@ def main_pid():
     return int(show("MainPID"))
 
 
-def workers(pid=None):
+def children(pid=None):
     pid = pid or main_pid()
     path = pathlib.Path(f"/proc/{pid}/task/{pid}/children")
     return [int(word) for word in path.read_text().split()]
+
+
+def command_name(pid):
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        return pathlib.Path(f"/proc/{pid}/comm").read_text().strip()
+    return ""
+
+
+def workers(pid=None):
+    """The children of the master, without the journal."""
+    return [child for child in children(pid) if command_name(child) != "rosterd-journal"]
 
 
 def wait_for(condition, seconds=20.0, what="condition"):
@@ -361,7 +372,7 @@ def test_name_of_a_socket_tells_what_it_is_for():
 def test_dead_master_is_started_again_with_its_table():
     systemctl("start", UNIT)
     create("ada")
-    before, old = main_pid(), workers()
+    before, old = main_pid(), children()
     os.kill(before, signal.SIGKILL)
     wait_for(lambda: main_pid() not in (0, before) and show("ActiveState") == "active")
     assert not [pid for pid in old if pathlib.Path(f"/proc/{pid}").exists()]
@@ -399,7 +410,7 @@ def test_crash_loop_is_told_in_the_status():
 
 def test_fork_that_fails_refuses_a_reload_and_is_tried_again_else():
     configure("workers = 2\n")
-    dropin("[Service]\nLimitNPROC=3\n")  # master and two workers
+    dropin("[Service]\nLimitNPROC=4\n")  # master, journal and two workers
     systemctl("start", UNIT)
     create("ada")
     before = main_pid()

@@ -72,3 +72,16 @@ def test_scripts_name_their_parts_in_the_help():
     for part in ("lint", "plain", "systemd", "sanitized", "distcheck", "package", "quick"):
         assert part in shown
     assert not shown.startswith("#") and "set -uo" not in shown
+
+
+def test_scripts_that_start_a_server_say_where_its_users_are():
+    """Otherwise they would write to the state directory of the person who runs them. Tests that start a
+    server by the harness get none, or a directory of their own."""
+    starters = [path for path in (ROOT / "tests").rglob("*.py")
+                if re.search(r"src/server/rosterd\"", path.read_text(encoding="utf-8"))]
+    names = {path.name for path in starters}
+    assert {"measure.py", "tls.py", "test_gdb.py"} <= names
+    for path in starters:
+        text = path.read_text(encoding="utf-8")
+        assert text.count('"--listen"') <= len(re.findall(r"\"--data-file\b", text)), path
+    assert "export STATE_DIRECTORY=" in read("tests/e2e/run")
