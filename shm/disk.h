@@ -81,8 +81,9 @@ struct shm_durable {
 /**
  * Records what the data file has and, with shm_config.durable, shows it to readers: a transaction.
  * @param durable of which version is at most the newest commit. `published` never decreases.
- * @return SHM_OK, or an error of the writer lock: SHM_EBUSY after about a second, others as
- *   shm_users_insert(); nothing has changed then
+ * @return SHM_OK; SHM_EINVAL: there is no such commit, or it cannot have so many changes or users;
+ * or an error of the writer lock: SHM_EBUSY after about a second, others as shm_users_insert().
+ *   Nothing has changed then
  */
 int shm_publish(struct shm_actor *actor, const struct shm_durable *durable);
 /** Calls woken() with the slot of each process that waits for a commit that is published now. */

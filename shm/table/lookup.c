@@ -63,8 +63,10 @@ newest_body_at(const struct shm_node *node, uint64_t version)
 {
     const struct shm_body *body = rcu_dereference(node->body);
     SHM_POINT("reading");
-    while (body != NULL && body->born > version)
+    while (body != NULL && body->born > version) {
+        SHM_POINT("passed a body");
         body = rcu_dereference(body->prev);
+    }
     return body;
 }
 

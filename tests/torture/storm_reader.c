@@ -218,7 +218,7 @@ void storm_dawdle(const char *point)
 {
     bool often = strcmp(point, "reading") == 0 || strcmp(point, "going online") == 0 ||
                  strcmp(point, "version seen") == 0 || strncmp(point, "careful", 7) == 0;
-    if (strcmp(point, "passing") != 0 && storm_random(often ? 200 : 20) == 0)
+    if (strncmp(point, "pass", 4) != 0 && storm_random(often ? 200 : 20) == 0)
         usleep((useconds_t)storm_random(4000));
 }
 

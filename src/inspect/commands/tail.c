@@ -220,11 +220,11 @@ enum inspect_exit command_tail(const struct inspect_options *options)
         return code;
     guard_hold_signals();
     shm_store_info(tail.table.store, &info);
-    uint64_t from = options->from_now ? info.version : options->from;
-    if (from > info.version) {
+    uint64_t from = options->from_now ? info.published : options->from;
+    if (from > info.published) {
         code = report_fail(INSPECT_FAILED,
                            "--from: version %" PRIu64 " does not exist yet, the latest is %" PRIu64,
-                           from, info.version);
+                           from, info.published);
     } else {
         tail.lost = shm_feed_follow(NULL, &tail.follower, from) != SHM_OK;
         code = tail_follow(&tail);

@@ -7,10 +7,8 @@
 #include "service/users/disk_patience.h"
 
 enum {
-    LOOK_MS = 5,            /* between two looks at what is published */
-    JUDGE_MS = 1000,        /* between two looks for calls that have waited enough, ... */
-    JUDGE_TROUBLED_MS = 25, /* ... while the disk is full or the file has failed */
-    ORDER_STEPS = 64,       /* how far a call may overtake others */
+    LOOK_MS = 5,      /* between two looks at what is published, and at the disk */
+    ORDER_STEPS = 64, /* how far a call may overtake others */
 };
 
 static struct commit_wait *first_wait(const struct commit_waits *waits)
@@ -23,6 +21,7 @@ void commit_wait_leave(struct commit_waits *waits, struct commit_wait *wait)
     assert(commit_wait_waits(wait));
     cds_list_del(&wait->link);
     wait->call = NULL;
+    timer_disarm(grpc_server_timers(waits->server), &wait->over);
     if (!cds_list_empty(&waits->calls))
         return;
     timer_disarm(grpc_server_timers(waits->server), &waits->look);
@@ -59,44 +58,52 @@ void commit_waits_settle(struct commit_waits *waits)
 
 /* ---- patience ---- */
 
-/* Ends the calls that have waited enough. The end of one call may end others and take them off
- * their list. */
-static void commit_waits_judge(struct commit_waits *waits, const struct shm_disk_info *disk,
-                               uint64_t now)
+static void commit_wait_over(struct timer *timer)
 {
-    struct cds_list_head over;
-    CDS_INIT_LIST_HEAD(&over);
+    struct commit_wait *wait = container_of(timer, struct commit_wait, over);
+    struct commit_waits *waits = wait->waits;
+    struct grpc_call *call = wait->call;
+    commit_wait_leave(waits, wait);
+    disk_end_call(&waits->disk, call, wait->began);
+}
+
+static void set_patience(struct commit_waits *waits, struct commit_wait *wait)
+{
+    timer_arm(grpc_server_timers(waits->server), &wait->over,
+              disk_patience_end(&waits->disk, wait->call, wait->began));
+}
+
+/* The state of the disk has changed: the calls wait longer or shorter than before, or no more. The
+ * end of one call may end others and take them off their list. */
+static void change_patience(struct commit_waits *waits)
+{
+    struct cds_list_head failed;
+    CDS_INIT_LIST_HEAD(&failed);
     for (struct cds_list_head *at = waits->calls.next, *next; at != &waits->calls; at = next) {
-        const struct commit_wait *wait = cds_list_entry(at, struct commit_wait, link);
+        struct commit_wait *wait = cds_list_entry(at, struct commit_wait, link);
         next = at->next;
-        if (disk_patience_judge(disk, wait->call, wait->began, now).text == NULL)
+        set_patience(waits, wait);
+        if (!disk_failed_since(&waits->disk, wait->began))
             continue;
         cds_list_del(at);
-        cds_list_add_tail(at, &over);
+        cds_list_add_tail(at, &failed);
     }
-    while (!cds_list_empty(&over)) {
-        struct commit_wait *wait = cds_list_first_entry(&over, struct commit_wait, link);
-        struct grpc_call *call = wait->call;
-        struct disk_verdict verdict = disk_patience_judge(disk, call, wait->began, now);
-        commit_wait_leave(waits, wait);
-        grpc_call_finish(call, verdict.status, verdict.text);
-    }
+    while (!cds_list_empty(&failed))
+        commit_wait_over(&cds_list_first_entry(&failed, struct commit_wait, link)->over);
 }
 
 static void commit_waits_look(struct timer *timer)
 {
     struct commit_waits *waits = container_of(timer, struct commit_waits, look);
-    uint64_t now = grpc_server_now_ms(waits->server);
+    enum shm_disk_state before = waits->disk.state;
+    uint64_t since = waits->disk.since_ms;
     answer_published(waits);
-    struct shm_disk_info disk;
-    shm_disk_info(waits->store, &disk);
-    if (disk.state != waits->state || now >= waits->judge_at) {
-        waits->state = disk.state;
-        waits->judge_at = now + (disk.state == SHM_DISK_OK ? JUDGE_MS : JUDGE_TROUBLED_MS);
-        commit_waits_judge(waits, &disk, now);
-    }
+    shm_disk_info(waits->store, &waits->disk);
+    if (waits->disk.state != before || waits->disk.since_ms != since)
+        change_patience(waits);
     if (!cds_list_empty(&waits->calls))
-        timer_arm(grpc_server_timers(waits->server), timer, now + LOOK_MS);
+        timer_arm(grpc_server_timers(waits->server), timer,
+                  grpc_server_now_ms(waits->server) + LOOK_MS);
 }
 
 /* ---- waiting ---- */
@@ -127,7 +134,9 @@ void commit_wait_enter(struct commit_waits *waits, struct commit_wait *wait, str
     struct grpc_server *server = grpc_call_server(call);
     assert(!commit_wait_waits(wait));
     wait->call = call;
+    wait->waits = waits;
     wait->published = published;
+    wait->over.expired = commit_wait_over;
     wait->version = version;
     wait->began = grpc_server_now_ms(server);
     if (cds_list_empty(&waits->calls)) {
@@ -135,4 +144,5 @@ void commit_wait_enter(struct commit_waits *waits, struct commit_wait *wait, str
         timer_arm(grpc_server_timers(server), &waits->look, wait->began + LOOK_MS);
     }
     link_in_order(waits, wait);
+    set_patience(waits, wait);
 }

@@ -26,9 +26,11 @@
 struct commit_wait {
     struct cds_list_head link; /* in commit_waits.calls */
     struct grpc_call *call;    /* NULL: it does not wait */
+    struct commit_waits *waits;
     void (*published)(struct grpc_call *call);
     uint64_t version;
-    uint64_t began; /* ms */
+    uint64_t began;    /* ms */
+    struct timer over; /* it has waited enough */
 };
 
 /** One per worker. */
@@ -39,8 +41,7 @@ struct commit_waits {
     struct timer look;          /* armed while a call waits */
     struct grpc_server *server; /* once a call has waited */
     uint64_t noted;             /* the version of shm_wait_begin(); 0: none */
-    uint64_t judge_at;          /* ms; when it is looked next for calls that have waited enough */
-    enum shm_disk_state state;  /* when that was looked for last */
+    struct shm_disk_info disk;  /* when the timer looked last */
 };
 
 void commit_waits_init(struct commit_waits *waits, const struct shm_store *store,

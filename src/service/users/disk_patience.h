@@ -2,8 +2,10 @@
 /*
  * How long a call waits for the disk of the data file, and what it is told then.
  *
- * A slow disk is waited for until the client's deadline, or for a minute without one. When the disk
- * is full, the client learns that: shortly before its deadline, or after five seconds without one.
+ * A call waits almost until its deadline. It ends before, so that the client learns the reason, and
+ * has no call to reset: many resets would end its connection (http2/calm.h). Without a deadline, it
+ * waits a minute for a slow disk, and five seconds for a full one.
+ *
  * When the file has failed, nobody knows whether a write that was under way is in it, so a call
  * that waited then ends at once.
  */
@@ -16,21 +18,14 @@
 #include "grpc/grpc.h"
 #include "shm/disk.h"
 
-/** The end of a call that has waited enough; text NULL: it waits on. */
-struct disk_verdict {
-    enum grpc_status status;
-    const char *text; /* static */
-};
-
-/** Whether the call has waited enough for a disk that is slow or full.
- * @param began when it began to wait, ms @param now ms */
-bool disk_patience_is_over(const struct shm_disk_info *disk, const struct grpc_call *call,
-                           uint64_t began, uint64_t now);
-
-/** The same for a call whose write, or whose reason to be refused, is in the table, but not
- * published. */
-struct disk_verdict disk_patience_judge(const struct shm_disk_info *disk,
-                                        const struct grpc_call *call, uint64_t began, uint64_t now);
+/** When the call has waited enough, in ms. @param began when it began to wait, in ms */
+uint64_t disk_patience_end(const struct shm_disk_info *disk, const struct grpc_call *call,
+                           uint64_t began);
+/** Whether a write that began to wait then may be in a file that has failed. */
+bool disk_failed_since(const struct shm_disk_info *disk, uint64_t began);
+/** Ends a call whose write, or whose reason to be refused, is in the table, but not published: it
+ * has waited enough, or the file has failed. */
+void disk_end_call(const struct shm_disk_info *disk, struct grpc_call *call, uint64_t began);
 
 /** Whether writes find SHM_EBUSY because the journal is behind, and not because of the lock. */
 bool disk_is_behind(const struct shm_disk_info *disk);

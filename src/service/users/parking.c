@@ -41,8 +41,8 @@ bool parking_enter_write(struct parking *parking, struct grpc_call *call,
     shm_disk_info(store, &disk);
     if (parking_is_parked(parking) && disk_is_behind(&disk)) {
         uint64_t now = grpc_server_now_ms(grpc_call_server(call));
-        bool over = disk_patience_is_over(&disk, call, parking->began, now);
-        parking->until = over ? now : now + PARKING_TOTAL_MS;
+        uint64_t end = disk_patience_end(&disk, call, parking->began);
+        parking->until = now < end ? now + PARKING_TOTAL_MS : now;
     }
     return parking_enter(parking, call, retry);
 }

@@ -120,6 +120,9 @@ def main():
         kind = file_system(bench.folder)
         if kind in ("tmpfs", "ramfs", "overlay") and not args.smoke:
             raise SystemExit(f"{bench.folder} is on {kind}: name a folder on a disk by --dir")
+        if os.getloadavg()[0] > 1 and not args.smoke:
+            print(f"the machine is busy (load {os.getloadavg()[0]:.1f}): do not trust what follows",
+                  file=sys.stderr)
         for name in chosen:
             bench.part(name, parts[name])
     finally:

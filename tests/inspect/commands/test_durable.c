@@ -390,6 +390,20 @@ static void table_in_memory_has_no_journal(void **state)
     assert_status_text("data file       none: the table is in memory only\n");
 }
 
+static void tail_knows_published_commits_only(void **state)
+{
+    (void)state;
+    open_durable(true);
+    struct tool_result got = tool_run(ON_SEGMENT, "tail", "--from", "3", NULL);
+    tool_assert_failed(&got, 1, "--from: version 3 does not exist yet, the latest is 0");
+    tool_free(&got);
+    publish();
+    got = tool_run(ON_SEGMENT, "tail", "--from", "4", NULL);
+    tool_assert_failed(&got, 1, "--from: version 4 does not exist yet, the latest is 3");
+    tool_free(&got);
+    end_server();
+}
+
 static int remove_all(void **state)
 {
     file_remove();
@@ -410,6 +424,7 @@ int main(void)
         DURABLE(write_without_a_server_that_does_not_wait_is_shown),
         DURABLE(load_without_a_server_is_not_held_back),
         DURABLE(server_that_ends_is_not_waited_for),
+        DURABLE(tail_knows_published_commits_only),
         DURABLE(status_shows_the_journal),
         DURABLE(table_in_memory_has_no_journal),
     };

@@ -387,7 +387,14 @@ static void full_disk_is_told_after_five_seconds(void **state)
     struct grpc_call *call = create("alice");
     fake_pass(server, 4999);
     assert_int_equal(call->finishes, 0);
-    fake_pass(server, 50);
+    fake_pass(server, 6);
+    assert_ended(call, GRPC_RESOURCE_EXHAUSTED, full);
+    end(call);
+    fake_pass(server, 1000);
+    call = create("bob"); /* the worker knows already that the disk is full */
+    fake_pass(server, 4999);
+    assert_int_equal(call->finishes, 0);
+    fake_pass(server, 1);
     assert_ended(call, GRPC_RESOURCE_EXHAUSTED, full);
     end(call);
 }
@@ -397,13 +404,13 @@ static void full_disk_is_told_before_the_deadline(void **state)
     (void)state;
     set_disk(SHM_DISK_FULL);
     struct grpc_call *soon = create_within("alice", 200), *late = create_within("bob", 20000);
-    fake_pass(server, 150);
+    fake_pass(server, 187);
     assert_int_equal(soon->finishes, 0);
-    fake_pass(server, 49);
+    fake_pass(server, 1);
     assert_ended(soon, GRPC_RESOURCE_EXHAUSTED, full);
-    fake_pass(server, 20000 - 199 - 150);
+    fake_pass(server, 20000 - 188 - 101);
     assert_int_equal(late->finishes, 0);
-    fake_pass(server, 149);
+    fake_pass(server, 1);
     assert_ended(late, GRPC_RESOURCE_EXHAUSTED, full);
     end(soon);
     end(late);
@@ -440,13 +447,15 @@ static void slow_disk_is_waited_for_for_a_minute(void **state)
 {
     (void)state;
     struct grpc_call *call = create("alice");
-    struct grpc_call *limited = create_within("bob", 100000); /* the runtime ends it */
-    fake_pass(server, 59990);
+    struct grpc_call *limited = create_within("bob", 100000);
+    fake_pass(server, 59999);
     assert_int_equal(call->finishes, 0);
-    fake_pass(server, 1100);
+    fake_pass(server, 1);
     assert_ended(call, GRPC_UNAVAILABLE, slow);
-    fake_pass(server, 40000);
+    fake_pass(server, 39899);
     assert_int_equal(limited->finishes, 0);
+    fake_pass(server, 1); /* before the deadline: the client need not reset the call */
+    assert_ended(limited, GRPC_DEADLINE_EXCEEDED, slow);
     end(call);
     end(limited);
 }
@@ -484,6 +493,19 @@ static void write_after_the_failure_waits_for_the_new_file(void **state)
     assert_ended(calls[1], GRPC_UNAVAILABLE, unknown);
     end(calls[0]);
     end(calls[1]);
+}
+
+static void new_file_that_fails_too_ends_what_waited_for_it(void **state)
+{
+    (void)state;
+    set_disk(SHM_DISK_REWRITING);
+    fake_pass(server, 1);
+    struct grpc_call *call = create("alice");
+    fake_pass(server, 10);
+    set_disk(SHM_DISK_REWRITING); /* and the file was fine for less than a look */
+    fake_pass(server, 5);
+    assert_ended(call, GRPC_UNAVAILABLE, unknown);
+    end(call);
 }
 
 static void failed_disk_refuses_writes(void **state)
@@ -594,6 +616,7 @@ int main(void)
         WAIT_TEST(slow_disk_is_waited_for_for_a_minute),
         WAIT_TEST(failed_file_ends_at_once_what_waited),
         WAIT_TEST(write_after_the_failure_waits_for_the_new_file),
+        WAIT_TEST(new_file_that_fails_too_ends_what_waited_for_it),
         WAIT_TEST(failed_disk_refuses_writes),
         WAIT_TEST(journal_that_is_behind_is_waited_for_longer_than_the_lock),
         WAIT_TEST(patience_for_the_journal_ends),

@@ -3,6 +3,7 @@
 #include "shm/core/alloc.h"
 #include "shm/core/layout.h"
 #include "shm/core/mapping.h"
+#include "shm/core/publication.h"
 #include "shm/core/table_size.h"
 #include "shm/table/tower.h"
 #include "tests/shm/support.h"
@@ -157,6 +158,8 @@ static void limits_are_those_of_the_document(void **state)
     assert_int_equal(SHM_KEYS, 2);
     says("\n| changes that a follower may be behind | %s |",
          grouped(SHM_FEED_SIZE - SHM_BATCH_MAX));
+    says("\n| changes that the data file may be behind | %s |", grouped(SHM_BACKLOG_MAX));
+    says("\n| a data file's path | %s bytes |", grouped(SHM_DATA_FILE_MAX - 1));
     says("\n| memory that a process has reserved for a batch | 1 MiB |");
     assert_true(SHM_BATCH_MAX *
                     shm_class_size(shm_class_of(sizeof(struct shm_body) + SHM_BODY_MAX)) <=

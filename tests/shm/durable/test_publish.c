@@ -31,7 +31,7 @@ static uint64_t kept(void)
 
 /* ---- what is seen ---- */
 
-/* Users 1 and 2 with stamps; 0: not there. */
+/* Users 1 to 3 with stamps; 0: not there. */
 struct table {
     uint64_t version, one, two, three;
 };
@@ -251,6 +251,37 @@ static void versions_from_the_files_on_stay_readable_where_readers_see_all(void 
     durable_maintain(f, 8);
     assert_int_equal(kept(), 0);
     segment_check(f->store, 1);
+}
+
+static unsigned looks;
+
+static void count_compared(const char *point)
+{
+    looks += strcmp(point, "passed a body") == 0;
+}
+
+static void bodies_of_unpublished_commits_are_passed_one_by_one(void **state)
+{
+    enum { TIMES = 100 };
+    struct fixture *f = *state;
+    struct shm_user user;
+    uint8_t id[SHM_ID_SIZE];
+    user_id(id, 1);
+    durable_commit(f, SHM_CREATED, 1, 1);
+    durable_publish(f);
+    for (uint64_t i = 0; i < TIMES; i++)
+        durable_commit(f, SHM_UPDATED, 1, i + 2);
+    for (unsigned expected = TIMES;; expected = 0) {
+        looks = 0;
+        shm_test_hook = count_compared;
+        assert_int_equal(shm_user_find(f->actor, id, &user), SHM_OK);
+        shm_test_hook = NULL;
+        assert_int_equal(looks, expected);
+        shm_actor_offline(f->actor);
+        if (expected == 0)
+            break;
+        durable_publish(f);
+    }
 }
 
 static void deleted_and_created_again_behind_the_published_one(void **state)
@@ -552,6 +583,30 @@ static void next_owner_may_have_another_mode(void **state)
     segment_check(f->store, 2);
 }
 
+/* A limit: an index that is made later has live users only. */
+static void new_index_lacks_users_whose_deletion_is_not_published(void **state)
+{
+    struct fixture *f = *state;
+    struct shm_user user;
+    uint64_t n = 1;
+    uint8_t id[SHM_ID_SIZE];
+    user_id(id, n);
+    f->config.unique = 0;
+    assert_int_equal(durable_renew(f), SHM_OK);
+    durable_commit(f, SHM_CREATED, n, 1);
+    durable_publish(f);
+    durable_commit(f, SHM_DELETED, n, 0);
+    f->config.unique = 1;
+    reopen_as(f, f->config.data_file, true);
+    assert_int_equal(shm_user_find(f->actor, id, &user), SHM_OK);
+    assert_int_equal(shm_user_find_key(f->actor, 0, (const uint8_t *)&n, sizeof(n), &user),
+                     SHM_ENOENT);
+    shm_actor_offline(f->actor);
+    durable_publish(f);
+    durable_check(f->actor, n, 0);
+    segment_check(f->store, 0);
+}
+
 /* As if the two were a tool's: they outlive the owner. */
 static void keep_readers(struct fixture *f)
 {
@@ -592,6 +647,7 @@ int main(void)
         WITH(what_does_not_exist_cannot_be_published),
         WITH(versions_from_the_published_one_on_stay_readable),
         WITH(versions_from_the_files_on_stay_readable_where_readers_see_all),
+        WITH(bodies_of_unpublished_commits_are_passed_one_by_one),
         WITH(deleted_and_created_again_behind_the_published_one),
         WITH(memory_only_keeps_nothing),
         WITH_READERS(reader_of_the_former_publication_is_waited_for),
@@ -600,6 +656,7 @@ int main(void)
         WITH_READERS(publications_do_not_delay_each_other),
         WITH_READERS(list_filled_since_the_look_is_not_judged_by_it),
         WITH(next_owner_may_have_another_mode),
+        WITH(new_index_lacks_users_whose_deletion_is_not_published),
         WITH_READERS(tool_that_reads_while_the_mode_changes_keeps_its_version),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
