@@ -18,6 +18,8 @@ static enum data_result write_news(struct journal *journal, bool *idle, struct f
     *idle = false;
     if (journal->compare_due)
         return journal_compare_file(journal, fault);
+    if (shm_newest(journal->config.store) != journal->written)
+        journal_gather(journal);
     shm_actor_online(journal->config.actor); /* before the load: see show_life() */
     uint64_t newest = shm_newest(journal->config.store);
     if (newest != journal->written)

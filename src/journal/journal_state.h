@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "journal/data_file.h"
+#include "journal/gather.h"
 #include "journal/journal_config.h"
 #include "shm/disk.h"
 
@@ -25,6 +26,7 @@ struct journal {
     uint64_t troubled_at; /* ms: when the state became worse */
     uint64_t retry_at;    /* ms: nothing is tried before */
     uint64_t say_at;      /* ms: a passing trouble is not noted again before */
+    struct gather gather;
 };
 
 #endif

@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/clock.h"
 #include "journal/journal_copy.h"
@@ -123,10 +124,38 @@ static enum data_result write_changes(struct journal *journal, struct shm_follow
     return result;
 }
 
+/* Changes that are committed and not published. */
+static uint64_t changes_behind(const struct journal *journal)
+{
+    struct shm_disk_info info;
+    shm_disk_info(journal->config.store, &info);
+    return info.behind;
+}
+
+void journal_gather(struct journal *journal)
+{
+    enum { LOOKS = 8 };
+    struct gather *gather = &journal->gather;
+    if (journal->config.durability != JOURNAL_SYNC)
+        return;
+    uint64_t pending = changes_behind(journal);
+    uint64_t wait_ns = gather_begin(gather, pending);
+    if (wait_ns == 0)
+        return;
+    const struct timespec pause = {.tv_nsec = (long)(wait_ns / LOOKS)};
+    uint64_t until = clock_monotonic_ns() + wait_ns;
+    while (!gather_reached(gather, pending) && clock_monotonic_ns() < until) {
+        nanosleep(&pause, NULL);
+        pending = changes_behind(journal);
+    }
+    gather_end(gather, pending);
+}
+
 enum data_result journal_write_window(struct journal *journal, uint64_t version,
                                       struct fault *fault)
 {
     struct shm_follower follower = journal->follower;
+    uint64_t begin = clock_monotonic_ns();
     enum data_result result = write_changes(journal, &follower, version, fault);
     shm_actor_offline(journal->config.actor);
     if (result == DATA_OK)
@@ -139,9 +168,13 @@ enum data_result journal_write_window(struct journal *journal, uint64_t version,
     }
     if (result != DATA_OK)
         return result;
+    uint64_t changes = follower.next - journal->follower.next;
+    uint64_t took = clock_monotonic_ns() - begin;
     journal->follower = follower;
     journal->written = version;
-    return after_commit(journal, fault);
+    result = after_commit(journal, fault);
+    gather_note_window(&journal->gather, changes, changes_behind(journal), took);
+    return result;
 }
 
 /* ---- the whole table ---- */
