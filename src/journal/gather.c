@@ -4,10 +4,9 @@
 #include <sys/param.h>
 
 enum {
-    WAIT_MIN_NS = 100 * 1000, /* a turn of a worker and of its clients takes about that long */
+    CALL_NS = 4000, /* CPU time of a call, in the server and in its client, roughly */
     WAIT_MAX_NS = 2 * 1000 * 1000,
-    EXPECTED_MAX = 2048, /* more changes are one window anyway, and take longer than a sync */
-    SKIP_MIN = 8,        /* windows without a wait after a wait in vain; doubled each time */
+    SKIP_MIN = 8, /* windows without a wait after a wait in vain; doubled each time */
     SKIP_DOUBLINGS = 5,
 };
 
@@ -20,13 +19,13 @@ void gather_note_window(struct gather *gather, uint64_t changes, uint64_t pendin
 
 uint64_t gather_begin(struct gather *gather, uint64_t pending)
 {
-    if (pending >= gather->expected || gather->expected > EXPECTED_MAX)
+    if (pending >= gather->expected || gather->sync_ns / 2 < gather->expected * CALL_NS)
         return 0;
     if (gather->skip != 0) {
         gather->skip--;
         return 0;
     }
-    return MAX(MIN(gather->sync_ns, (uint64_t)WAIT_MAX_NS), (uint64_t)WAIT_MIN_NS);
+    return MIN(gather->sync_ns / 2, (uint64_t)WAIT_MAX_NS);
 }
 
 /* One client in eight may be late. */

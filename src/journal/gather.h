@@ -7,7 +7,9 @@
  *
  * The number of changes to wait for is what was in the last window plus what had come meanwhile: if
  * each client waits for its answer, that is one request of each. If it is not reached in time
- * (clients that do not wait, or that have gone), the next windows do not wait at all.
+ * (clients that do not wait, or that have gone), the next windows do not wait at all. Where the
+ * disk is faster than the processors are with so many calls, a wait is worth nothing: while one
+ * half of the calls is synced, the other half is worked on.
  */
 #ifndef ROSTERD_JOURNAL_GATHER_H
 #define ROSTERD_JOURNAL_GATHER_H
