@@ -210,6 +210,10 @@ def test_reset_segment_is_loaded_from_the_file(durable):
     ids = create(rosterd, 10)
     wait_published(rosterd, ids)
     rosterd.stop()
+    with open(f"/dev/shm{rosterd.segment}", "r+b") as segment:
+        segment.seek(8)  # of another layout, as after an update of the program
+        segment.write(b"another.")
+    assert "starts with the users of the data file" in refused(rosterd)
     rosterd.options += ["--segment-reset"]
     rosterd.start()
     assert [user.id for user in everybody(rosterd)] == ids

@@ -115,8 +115,9 @@ static bool open_user_segment(struct segment_owner *owner, const struct options 
     struct shm_fault reason;
     int error = open_store(owner, options, predecessor, &reason);
     if (error == SHM_ECORRUPT || (error == SHM_ELAYOUT && !inherited))
-        return fault_set(fault, "%s; --segment-reset moves it aside and starts with an empty one",
-                         reason.text);
+        return fault_set(fault, "%s; --segment-reset moves it aside and starts with %s",
+                         reason.text,
+                         owner->data.load.exists ? "the users of the data file" : "an empty one");
     if (error != SHM_OK)
         return fault_set(fault, "%s", reason.text);
     if (inherited)
