@@ -71,7 +71,9 @@ static int guard_close(sqlite3_file *file)
 
 static int guard_read(sqlite3_file *file, void *out, int amount, sqlite3_int64 offset)
 {
-    return real(file)->pMethods->xRead(real(file), out, amount, offset);
+    int rc = real(file)->pMethods->xRead(real(file), out, amount, offset);
+    /* SQLite would call the file malformed. The disk did not even say what is in it. */
+    return rc == SQLITE_IOERR_CORRUPTFS ? SQLITE_IOERR_READ : rc;
 }
 
 /* A quota and a limit of the file's size are like a full disk: nothing was written, and room may
