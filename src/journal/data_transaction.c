@@ -28,6 +28,9 @@ static bool end_transaction(struct data_file *file)
 
 static void stop_writes(struct data_file *file)
 {
+#ifdef JOURNAL_MUTANT_RETRY_COMMIT
+    return;
+#endif
     file->failed = true;
     data_vfs_stop(file->db);
 }

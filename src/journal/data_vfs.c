@@ -54,6 +54,9 @@ static int last_error(sqlite3_file *file)
 static int stop_if_failed(sqlite3_file *file, int rc)
 {
     sqlite3_file *database = guarded(file)->database;
+#ifdef JOURNAL_MUTANT_RETRY_COMMIT
+    database = NULL;
+#endif
     if (rc != SQLITE_OK && rc != SQLITE_FULL && database != NULL) {
         guarded(database)->stopped = true;
         guarded(database)->error = last_error(file);
@@ -68,7 +71,9 @@ static int guard_close(sqlite3_file *file)
 
 static int guard_read(sqlite3_file *file, void *out, int amount, sqlite3_int64 offset)
 {
-    return real(file)->pMethods->xRead(real(file), out, amount, offset);
+    int rc = real(file)->pMethods->xRead(real(file), out, amount, offset);
+    /* SQLite would call the file malformed. The disk did not even say what is in it. */
+    return rc == SQLITE_IOERR_CORRUPTFS ? SQLITE_IOERR_READ : rc;
 }
 
 /* A quota and a limit of the file's size are like a full disk: nothing was written, and room may
@@ -108,6 +113,10 @@ static int guard_sync(sqlite3_file *file, int flags)
         data_count_sync(clock_monotonic_ns() - begin);
         return SQLITE_OK;
     }
+#ifdef JOURNAL_MUTANT_RETRY_SYNC
+    if (real(file)->pMethods->xSync(real(file), flags) == SQLITE_OK)
+        return SQLITE_OK;
+#endif
     /* Even with ENOSPC: pages that were written earlier are lost. */
     return stop_if_failed(file, SQLITE_IOERR_FSYNC);
 }

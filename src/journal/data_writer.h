@@ -24,7 +24,11 @@ enum data_statement {
 
 /* 16 MB of log: with two syncs each, checkpoints cost little then, and a start has little to move.
  */
+#ifdef JOURNAL_TEST_SHORT_LOG /* so that a test of a second has many checkpoints */
+enum { DATA_CHECKPOINT_PAGES = 40 };
+#else
 enum { DATA_CHECKPOINT_PAGES = 4000 };
+#endif
 
 /* What a rollback brings back. */
 struct data_tally {

@@ -85,6 +85,10 @@ void journal_handle_trouble(struct journal *journal, enum data_result result, bo
                             const struct fault *fault)
 {
     shm_actor_offline(journal->config.actor);
+#ifdef JOURNAL_MUTANT_RETRY_COMMIT
+    if (result == DATA_FAILED)
+        result = DATA_FULL;
+#endif
     if (result == DATA_FULL) {
         journal_wait_for_space(journal, fault);
     } else if (result == DATA_BUSY) {

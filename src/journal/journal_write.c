@@ -158,6 +158,11 @@ enum data_result journal_write_window(struct journal *journal, uint64_t version,
     uint64_t begin = clock_monotonic_ns();
     enum data_result result = write_changes(journal, &follower, version, fault);
     shm_actor_offline(journal->config.actor);
+#ifdef JOURNAL_MUTANT_EARLY_PUBLISH
+    journal->durable = (struct shm_durable){version, follower.next, data_file_count(journal->file)};
+    journal->unpublished = true;
+    (void)journal_publish(journal);
+#endif
     if (result == DATA_OK)
         result =
             data_file_commit(journal->file, version, shm_last_seq(journal->config.store), fault);
@@ -216,6 +221,9 @@ enum data_result journal_compare_file(struct journal *journal, struct fault *fau
 
 static enum data_sync sync_of(enum journal_durability durability)
 {
+#ifdef JOURNAL_MUTANT_NO_SYNC
+    return DATA_SYNC_OFF;
+#endif
     return durability == JOURNAL_SYNC ? DATA_SYNC_FULL : DATA_SYNC_OFF;
 }
 

@@ -49,6 +49,9 @@ void commit_waits_init(struct commit_waits *waits, const struct shm_store *store
 
 static inline bool commit_is_published(const struct commit_waits *waits, uint64_t version)
 {
+#ifdef JOURNAL_MUTANT_EARLY_ACK
+    return true;
+#endif
     return version <= shm_published(waits->store);
 }
 

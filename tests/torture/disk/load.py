@@ -1,0 +1,207 @@
+# SPDX-License-Identifier: MIT
+"""Clients of a server, and readers beside them, that write down what they were told in a ledger."""
+import contextlib
+import itertools
+import json
+import os
+import random
+import signal
+import subprocess
+import tempfile
+import threading
+import time
+
+import harness
+import ledger as ledgers
+import user_service_pb2 as pb
+import wire
+
+_numbers = itertools.count(1)
+OK, NOT_FOUND, ABORTED, UNAVAILABLE, EXHAUSTED = 0, 5, 10, 14, 8
+
+
+class Renewal(Exception):
+    """The client wants another connection."""
+
+
+def user_of(message):
+    return ledgers.User(message.id, message.username, message.email, tuple(message.roles))
+
+
+class Load:
+    """A context: clients run inside of it."""
+
+    def __init__(self, rosterd, ledger, creators=6, batchers=1, editors=1, readers=2,
+                 deadline=None):
+        self.rosterd = rosterd
+        self.ledger = ledger
+        self.deadline = deadline
+        self.over = threading.Event()
+        self.counts = {"creators": creators, "batchers": batchers, "editors": editors,
+                       "readers": readers}
+        self.threads = []
+        self.errors = []
+        self.breaks = []  # connections that ended before their time
+        self.follower = None
+        self.tail_end = None  # only what the follower saw until then counts
+
+    # ---- threads ----
+
+    def client(self, turn, state):
+        """Repeats turn() with a connection; a connection that breaks is replaced."""
+        while not self.over.is_set():
+            try:
+                with wire.Wire(self.rosterd.connect()) as connection:
+                    while not self.over.is_set():
+                        turn(connection, state)
+            except Renewal:
+                pass
+            except (OSError, AssertionError, IndexError) as error:
+                self.breaks.append(f"{turn.__name__}: {error!r:.200}")
+                self.over.wait(0.005)  # the server is gone, or this worker
+            except Exception as error:  # pylint: disable=broad-except
+                self.errors.append(repr(error))
+                raise
+
+    def __enter__(self):
+        # A file, so that nothing is lost when the follower ends.
+        self.tail = tempfile.TemporaryFile("w+")
+        self.follower = subprocess.Popen(
+            ["setpriv", "--pdeathsig", "KILL", harness.SHM_INSPECT, "--segment",
+             self.rosterd.segment, "--json", "tail"], stdout=self.tail, stderr=subprocess.DEVNULL)
+        turns = {"creators": self.create, "batchers": self.create_batch, "editors": self.edit,
+                 "readers": self.read}
+        for kind, count in self.counts.items():
+            for _ in range(count):
+                target, arguments = ((self.edits, ()) if kind == "editors" else
+                                     (self.client, (turns[kind], {"number": next(_numbers)})))
+                self.threads.append(threading.Thread(target=target, args=arguments, daemon=True))
+                self.threads[-1].start()
+        return self
+
+    def __exit__(self, *_):
+        self.over.set()
+        for thread in self.threads:
+            thread.join(30)
+        self.follower.kill()
+        self.follower.wait()
+        with self.tail:
+            self.tail.seek(0)
+            for line in self.tail.read(self.tail_end).splitlines():
+                with contextlib.suppress(ValueError):  # the last line may be half there
+                    change = json.loads(line)
+                    self.ledger.changes.append((change["version"], change["kind"], change["id"]))
+        assert not self.errors, self.errors
+        assert not any(thread.is_alive() for thread in self.threads), "a client hangs"
+
+    def close_record(self):
+        """See Ledger.close()."""
+        self.tail_end = os.fstat(self.tail.fileno()).st_size
+        self.ledger.close()
+
+    # ---- writers ----
+
+    def request(self, state, prefix):
+        state["count"] = state.get("count", 0) + 1
+        name = f"{prefix}{os.getpid()}-{state['number']}-{state['count']}"
+        self.ledger.sent.add(name)
+        return pb.CreateUserRequest(username=name, email=ledgers.email_of(name), password="secret")
+
+    def changes(self):
+        return {"grpc-timeout": self.deadline} if self.deadline else {}
+
+    def create(self, connection, state):
+        """Some calls at once, so that commits gather."""
+        streams = []
+        for _ in range(random.randint(1, 6)):
+            streams.append(connection.open("CreateUser", **self.changes()))
+            connection.data(streams[-1], wire.message(self.request(state, "c")))
+        try:
+            for number in streams:
+                self.finish_create(connection.wait(number))
+        finally:
+            for number in streams:  # also those that were answered before the connection broke
+                self.finish_create(connection.streams.pop(number, None))
+
+    def finish_create(self, stream):
+        if stream is None or not stream.ended or stream.grpc_status is None:
+            return
+        if stream.grpc_status == OK:
+            self.ledger.note_created(pb.User.FromString(stream.messages()[0]))
+        else:
+            self.ledger.refused[stream.grpc_status] += 1
+
+    def create_batch(self, connection, state):
+        requests = [self.request(state, "b") for _ in range(random.choice((1, 30, 300)))]
+        batch = [[request.username for request in requests], None]
+        self.ledger.batches.append(batch)
+        stream = connection.open("BatchCreateUsers", **self.changes())
+        reply = connection.upload(stream, b"".join(map(wire.message, requests)))
+        if reply.grpc_status == OK:
+            result = pb.BatchResult.FromString(reply.messages()[0])
+            if result.created == len(requests):
+                self.ledger.note_batch(batch)
+            elif not result.errors:
+                self.ledger.faults.append(f"a batch of {len(requests)} has {result.created}")
+        else:
+            self.ledger.refused[reply.grpc_status] += 1
+        raise Renewal  # upload() counts the windows of a connection that it has for itself
+
+    def edits(self):
+        while not self.over.is_set():
+            self.edit()
+
+    def inspect(self, *arguments):
+        done = subprocess.run([harness.SHM_INSPECT, "--segment", self.rosterd.segment, *arguments],
+                              capture_output=True, text=True, timeout=60, check=False)
+        return done.returncode == 0 and not done.stderr
+
+    def edit(self):
+        """Updates and deletes, one after the other, so that a user's roles have an order."""
+        if not self.ledger.known:
+            self.over.wait(0.005)
+            return
+        user = random.choice(self.ledger.known)
+        if user.id in self.ledger.delete_tries:
+            self.ledger.known.remove(user)
+        elif random.random() < 0.3:
+            self.ledger.delete_tries[user.id] = user.username
+            if self.inspect("delete", user.id):
+                self.ledger.note_deleted(user.id)
+        else:
+            tries = self.ledger.role_tries.setdefault(user.id, [])
+            tries.append((f"r{next(_numbers)}", "user"))
+            index = len(tries) - 1
+            if self.inspect("set-roles", user.id, ",".join(tries[index])):
+                self.ledger.note_roles(user.id, index)
+
+    # ---- readers ----
+
+    def read(self, connection, state):
+        self.list_news(connection, state)
+        for user in random.sample(self.ledger.known, min(3, len(self.ledger.known))):
+            reply = connection.call("GetUser", wire.message(pb.GetUserRequest(id=user.id)))
+            if reply.grpc_status == OK:
+                self.ledger.note_seen(user_of(pb.User.FromString(reply.messages()[0])))
+            elif reply.grpc_status == NOT_FOUND:
+                self.ledger.note_missing(user.id, "GetUser")
+        connection.streams.clear()
+
+    def list_news(self, connection, state):
+        request = pb.ListUsersRequest(page_size=200, page_token=state.get("token", ""))
+        reply = connection.call("ListUsers", wire.message(request))
+        if reply.grpc_status != OK:
+            return
+        for text in reply.messages():
+            self.ledger.note_seen(user_of(pb.User.FromString(text)))
+        # The token of the last page leads on to the users who come later.
+        state["token"] = reply.trailers.get("next-page-token", state.get("token", ""))
+
+
+def sleep_random(longest):
+    time.sleep(random.random() * longest)
+
+
+def kill(pid, how=signal.SIGKILL):
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, how)
