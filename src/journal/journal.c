@@ -18,6 +18,12 @@ static enum data_result write_news(struct journal *journal, bool *idle, struct f
     *idle = false;
     if (journal->compare_due)
         return journal_compare_file(journal, fault);
+    /* First, or news that come all the time, or find no room, would put it off. */
+    if (clock_monotonic_ms() >= journal->sync_at) {
+        enum data_result result = journal_sync(journal, fault);
+        if (result != DATA_OK)
+            return result;
+    }
     if (shm_newest(journal->config.store) != journal->written)
         journal_gather(journal);
     shm_actor_online(journal->config.actor); /* before the load: see show_life() */
@@ -25,8 +31,6 @@ static enum data_result write_news(struct journal *journal, bool *idle, struct f
     if (newest != journal->written)
         return journal_write_window(journal, newest, fault);
     shm_actor_offline(journal->config.actor);
-    if (clock_monotonic_ms() >= journal->sync_at)
-        return journal_sync(journal, fault);
     *idle = true;
     return DATA_OK;
 }

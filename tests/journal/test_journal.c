@@ -366,6 +366,32 @@ static void with_an_interval_commits_are_seen_at_once_and_synced_later(void **st
     assert_file_is_table();
 }
 
+static void with_an_interval_commits_that_never_cease_are_synced_in_time(void **state)
+{
+    (void)state;
+    restart_with(JOURNAL_INTERVAL, 1);
+    for (uint64_t n = 0; disk_version() == 0; n++) {
+        assert_true(n < 1000); /* so many take far longer than the interval */
+        users_insert(f->actor, n, n + 1, 1);
+        journal_turn(journal, 0);
+    }
+}
+
+static void with_an_interval_a_full_disk_does_not_put_off_the_sync(void **state)
+{
+    (void)state;
+    restart_with(JOURNAL_INTERVAL, 1);
+    users_insert(f->actor, 0, 10, 1);
+    journal_turn(journal, 0);
+    users_insert(f->actor, 10, 20, 1);
+    for (uint64_t begin = clock_monotonic_ms(); clock_monotonic_ms() < begin + 3;)
+        continue;
+    disk_fail(DISK_WRITE, 1, true, ENOSPC);
+    journal_turn(journal, 0);
+    assert_int_equal(disk_state(), SHM_DISK_FULL);
+    assert_int_equal(disk_version(), 10);
+}
+
 static void with_an_interval_a_burst_is_synced_before_writers_have_to_wait(void **state)
 {
     (void)state;
@@ -580,6 +606,8 @@ int main(void)
         TEST(other_tables_file_is_not_touched),
         TEST(file_ahead_of_the_table_is_refused),
         TEST(with_an_interval_commits_are_seen_at_once_and_synced_later),
+        TEST(with_an_interval_commits_that_never_cease_are_synced_in_time),
+        TEST(with_an_interval_a_full_disk_does_not_put_off_the_sync),
         TEST(with_an_interval_a_burst_is_synced_before_writers_have_to_wait),
         TEST(without_syncs_commits_are_written_and_the_end_syncs),
         TEST(full_disk_is_tried_again_each_second_as_a_whole),
