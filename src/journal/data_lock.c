@@ -3,10 +3,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -14,6 +16,10 @@
 #include "journal/data_path.h"
 
 enum { SERVER_BYTE, WRITER_BYTE };
+enum { ENDING_MS = 10000 }; /* for the children of a server that was killed */
+
+/* The kernel has no wait with a limit for these locks. */
+static const struct timespec lock_pause = {.tv_nsec = 2000000};
 
 static enum data_result open_lock_file(const char *path, int *fd, struct fault *fault)
 {
@@ -53,11 +59,32 @@ static enum data_result lock_failed(const char *path, int *fd, int error, struct
     return data_os_fault(path, "lock it", fault);
 }
 
-static void set_server_busy(const char *path, int fd, struct fault *fault)
+/* @return the pid that the lock's owner has noted, or 0 */
+static long noted_pid(int fd)
 {
     char text[32] = "";
     ssize_t len = pread(fd, text, sizeof(text) - 1, 0);
-    long pid = len > 0 ? strtol(text, NULL, 10) : 0;
+    return len > 0 ? strtol(text, NULL, 10) : 0;
+}
+
+/* If the master is gone, its children end, too: they share the lock, and one that is in a system
+ * call for the disk ends only after that. @return as try_lock() */
+static int lock_after_children(int fd)
+{
+    const uint64_t end = clock_monotonic_ms() + ENDING_MS;
+    int error;
+    while ((error = try_lock(fd, SERVER_BYTE)) == EAGAIN && clock_monotonic_ms() < end) {
+        long pid = noted_pid(fd);
+        if (pid <= 0 || kill((pid_t)pid, 0) == 0 || errno != ESRCH)
+            break;
+        nanosleep(&lock_pause, NULL);
+    }
+    return error;
+}
+
+static void set_server_busy(const char *path, int fd, struct fault *fault)
+{
+    long pid = noted_pid(fd);
     if (pid > 0)
         fault_set(fault, "data-file %s: another rosterd uses it (pid %ld)", path, pid);
     else
@@ -69,7 +96,7 @@ enum data_result data_lock_server(const char *path, int *fd, struct fault *fault
     enum data_result result = open_lock_file(path, fd, fault);
     if (result != DATA_OK)
         return result;
-    int error = try_lock(*fd, SERVER_BYTE);
+    int error = lock_after_children(*fd);
     if (error == EAGAIN) {
         set_server_busy(path, *fd, fault);
         close(*fd);
@@ -88,15 +115,13 @@ enum data_result data_lock_server(const char *path, int *fd, struct fault *fault
 
 enum data_result data_lock_writer(const char *path, unsigned wait_ms, int *fd, struct fault *fault)
 {
-    /* The kernel has no wait with a limit for these locks. */
-    const struct timespec pause = {.tv_nsec = 2000000};
     enum data_result result = open_lock_file(path, fd, fault);
     if (result != DATA_OK)
         return result;
     const uint64_t end = clock_monotonic_ms() + wait_ms;
     int error;
     while ((error = try_lock(*fd, WRITER_BYTE)) == EAGAIN && clock_monotonic_ms() < end)
-        nanosleep(&pause, NULL);
+        nanosleep(&lock_pause, NULL);
     if (error == EAGAIN) {
         close(*fd);
         *fd = -1;

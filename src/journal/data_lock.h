@@ -16,7 +16,8 @@
 /**
  * The server's lock, on byte 0: one server (master, its children, its successor in an upgrade) at a
  * time has this data file. Makes PATH.lock if it is missing, and writes the pid of this process
- * into it, for the next one's message.
+ * into it, for the next one's message. Where the process of that pid is gone, waits some seconds for
+ * the end of its children, which share the lock.
  * @param fd receives the descriptor, or -1
  * @return DATA_BUSY: "data-file PATH: another rosterd uses it (pid N)". DATA_NONE: no directory.
  */

@@ -51,6 +51,54 @@ static void second_server_is_refused(void **state)
     close(second);
 }
 
+/* The master's part: leaves a child that has the lock until `held` is closed. @return does not */
+static void leave_child_with_lock(int ready, int held)
+{
+    struct fault fault;
+    char byte = 0;
+    int lock;
+    if (data_lock_server(data_file_name, &lock, &fault) != DATA_OK || fork() != 0)
+        _exit(1);
+    if (write(ready, &byte, 1) == 1)
+        (void)!read(held, &byte, 1);
+    _exit(0);
+}
+
+static void children_of_a_dead_server_are_waited_for(void **state)
+{
+    struct fault fault;
+    int ready[2], held[2], lock, status;
+    char byte = 0;
+    (void)state;
+    assert_int_equal(pipe2(ready, O_CLOEXEC), 0);
+    assert_int_equal(pipe2(held, O_CLOEXEC), 0);
+    pid_t master = fork();
+    if (master == 0) {
+        close(held[1]);
+        leave_child_with_lock(ready[1], held[0]);
+    }
+    assert_int_equal(waitpid(master, &status, 0), master);
+    assert_int_equal(read(ready[0], &byte, 1), 1);
+    pid_t next = fork();
+    if (next == 0) {
+        close(held[1]);
+        byte = 1;
+        if (write(ready[1], &byte, 1) != 1)
+            _exit(1);
+        _exit(data_lock_server(data_file_name, &lock, &fault));
+    }
+    assert_int_equal(read(ready[0], &byte, 1), 1);
+    assert_int_equal(byte, 1);
+    assert_int_equal(waitpid(next, &status, WNOHANG), 0);
+    usleep(50000); /* for the case that it does not wait */
+    close(held[1]);
+    assert_int_equal(waitpid(next, &status, 0), next);
+    assert_int_equal(WEXITSTATUS(status), DATA_OK);
+    for (int i = 0; i < 2; i++)
+        close(ready[i]);
+    close(held[0]);
+}
+
 static void second_writer_waits_its_time(void **state)
 {
     struct fault fault;
@@ -187,6 +235,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(second_server_is_refused, data_folder_clear),
+        cmocka_unit_test_setup(children_of_a_dead_server_are_waited_for, data_folder_clear),
         cmocka_unit_test_setup(second_writer_waits_its_time, data_folder_clear),
         cmocka_unit_test_setup(names_of_one_file_are_one_lock, data_folder_clear),
         cmocka_unit_test_setup(shell_reads_beside_the_writer, data_folder_clear),
