@@ -29,7 +29,7 @@ enum data_result data_lock_server(const char *path, int *fd, struct fault *fault
  */
 enum data_result data_lock_writer(const char *path, unsigned wait_ms, int *fd, struct fault *fault);
 /** For a start that failed and leaves nothing: removes PATH.lock, if nobody else uses it.
- * @param fd of data_lock_server(); stays open */
+ * @param fd of data_lock_server(), which no other process shares; has both locks afterwards */
 void data_lock_remove(const char *path, int fd);
 /** Notes the pid of this process: a successor that inherited the server's lock calls it. */
 void data_lock_sign(int fd);

@@ -102,14 +102,20 @@ bool data_owner_open(struct data_owner *owner, const struct options *options,
                      const struct predecessor *predecessor, struct fault *fault)
 {
     const char *path = options_data_file(options);
-    *owner = (struct data_owner){.server_fd = predecessor->data_fd, .writer_fd = -1};
-    if (predecessor->segment_fd >= 0 || path == NULL)
+    *owner = (struct data_owner){
+        .server_fd = predecessor->data_fd,
+        .writer_fd = -1,
+        .inherited = predecessor->segment_fd >= 0,
+    };
+    if (owner->inherited || path == NULL)
         return true;
     set_durability(owner, options->durability);
     if (!make_directories(owner, path))
         return fault_set_errno(fault, "data-file %.300s: cannot make its directory", path);
-    if (data_path_resolve(path, owner->path, fault) != DATA_OK)
+    if (data_path_resolve(path, owner->path, fault) != DATA_OK) {
+        snprintf(owner->path, sizeof(owner->path), "%s", path); /* for remove_directories() */
         return false;
+    }
     owner->load.path = owner->path;
     owner->load.segment = options->segment;
     owner->load.max_users = options->max_users;
@@ -226,7 +232,8 @@ void data_owner_close(struct data_owner *owner, bool forget)
     for (size_t i = 0; i < sizeof(files) / sizeof(files[0]) && forget && owner->created; i++)
         remove_companion(owner, files[i]);
     unlock_writer(owner);
-    if (forget && owner->server_fd >= 0 && access(owner->path, F_OK) != 0)
+    /* A lock that was inherited is still the predecessor's, with whatever byte it is on. */
+    if (forget && !owner->inherited && owner->server_fd >= 0 && access(owner->path, F_OK) != 0)
         data_lock_remove(owner->path, owner->server_fd);
     if (forget)
         remove_directories(owner);

@@ -26,6 +26,7 @@ struct data_owner {
     struct journal_load load;
     bool created; /* this start has made the file, so that a failed start may remove it */
     unsigned directories_made; /* by this start: the last ones of the path */
+    bool inherited;            /* the lock is the predecessor's, too */
 };
 
 /** Locks the data file and reads what is known of it. Without one does nothing. In an upgrade the
