@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "journal/data_file.h"
 #include "journal/data_lock.h"
+#include "journal/data_os.h"
 #include "journal/journal_copy.h"
 #include "server/config/options_parse.h"
 #include "server/os/log.h"
@@ -42,6 +43,7 @@ static bool make_directories(struct data_owner *owner, const char *path)
         snprintf(part, sizeof(part), "%.*s", (int)(at - path), path);
         if (mkdir(part, 0700) == 0) {
             owner->directories_made++;
+            (void)data_os.sync_folder(part); /* fails where the parent cannot be read */
         } else if (errno != EEXIST && access(part, F_OK) != 0) {
             return false;
         }
