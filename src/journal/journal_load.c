@@ -5,7 +5,9 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
+#include "journal/data_path.h"
 #include "journal/load_reader.h"
 #include "shm/disk.h"
 
@@ -127,6 +129,20 @@ static int load_all(struct journal_load *load, struct shm_actor *actor, struct l
     return rc;
 }
 
+/* The file that is made next would remove the log of one that somebody has moved away. */
+static int look_for_lone_log(const struct journal_load *load, struct shm_fault *fault)
+{
+    char name[DATA_PATH_SIZE];
+    struct stat st;
+    data_path_beside(load->path, "-wal", name);
+    if (stat(name, &st) != 0 || st.st_size == 0)
+        return SHM_OK;
+    return refuse_disk(fault,
+                       "data-file %.200s: it is missing, but its write-ahead log, %.200s, is there "
+                       "and may have users: bring the file back, or move the log away as well",
+                       load->path, name);
+}
+
 int journal_load_fill(void *data, struct shm_store *store, struct shm_fault *fault)
 {
     struct journal_load *load = data;
@@ -134,7 +150,7 @@ int journal_load_fill(void *data, struct shm_store *store, struct shm_fault *fau
     struct fault why;
     load->loaded = 0;
     if (!load->exists)
-        return SHM_OK;
+        return look_for_lone_log(load, fault);
     if (load->meta.count > load->max_users)
         return refuse_disk(fault, "max-users %" PRIu64 ": data-file %.200s has %" PRIu64 " users",
                            load->max_users, load->path, load->meta.count);

@@ -271,6 +271,19 @@ def test_damaged_or_foreign_file_is_refused_and_left_alone(durable, tmp_path, da
     assert not rosterd.shm_files()
 
 
+def test_file_that_was_moved_without_its_log_is_missed(durable, tmp_path):
+    rosterd = durable()
+    ids = create(rosterd, 20)
+    wait_published(rosterd, ids)
+    reboot(rosterd)
+    (tmp_path / "users.db").rename(tmp_path / "moved")
+    line = refused(rosterd)
+    assert "it is missing, but its write-ahead log" in line and "bring the file back" in line, line
+    (tmp_path / "moved").rename(tmp_path / "users.db")
+    rosterd.start()
+    assert [user.id for user in everybody(rosterd)] == ids
+
+
 @pytest.mark.parametrize("path", ["new/dir/users.db", "users.db"])
 def test_failed_start_leaves_neither_file_nor_directory(start, tmp_path, path):
     rosterd = start("--data-file", str(tmp_path / path), start=False)
