@@ -354,6 +354,24 @@ def test_reload_keeps_the_journal_and_the_file(durable, tmp_path):
     assert rosterd.journal_pid() == journal
 
 
+def test_reload_moves_the_log_of_the_journal(durable, tmp_path):
+    config, log = tmp_path / "rosterd.conf", tmp_path / "second.log"
+    rosterd = durable("--config", str(config), start=False)
+    config.write_text("")
+    rosterd.start()
+    journal = rosterd.journal_pid()
+    config.write_text(f"log-file = {log}\n")
+    rosterd.process.send_signal(signal.SIGHUP)
+    wait_for(lambda: gone(journal), 10, "another journal has its place")
+    create(rosterd, 10)
+    (tmp_path / "users.db").unlink()
+    with contextlib.suppress(grpc.RpcError):  # whether it is on disk is unknown for a moment
+        create(rosterd, 1, "later")
+    wait_for(lambda: "was moved or removed while in use" in log.read_text(), 10, "its line")
+    assert "was moved or removed while in use" not in rosterd.log()
+    assert "journal (pid" not in log.read_text()  # it has not died
+
+
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGQUIT])
 def test_stop_writes_what_there_is(durable, tmp_path, how):
     rosterd = durable("--worker-timeout", "1d")

@@ -107,8 +107,12 @@ bool journal_owner_bury(struct journal_owner *owner, pid_t pid, int status)
     shm_actor_reap(owner->config.store);
     if (slot < SHM_SLOTS)
         stats_clear_gauges(shm_counters_row(owner->config.counters, slot));
-    if (owner->stopping && WIFEXITED(status) && WEXITSTATUS(status) == 0)
+    bool told = owner->stopping || owner->renewing;
+    owner->renewing = false;
+    if (told && WIFEXITED(status) && WEXITSTATUS(status) == 0) {
+        owner->respawn_at = 0;
         return true;
+    }
     children_describe_end(end, sizeof(end), status);
     log_error("journal (pid %d) %s%s", (int)pid, end,
               owner->stopping ? "" : "; writes wait until it has started again");
@@ -125,6 +129,14 @@ void journal_owner_stop(struct journal_owner *owner, uint64_t now)
     owner->kill_at = now + STOP_MS;
     if (owner->pid != 0)
         kill(owner->pid, SIGTERM);
+}
+
+void journal_owner_renew(struct journal_owner *owner)
+{
+    if (owner->pid == 0 || owner->stopping)
+        return;
+    owner->renewing = true;
+    kill(owner->pid, SIGTERM);
 }
 
 bool journal_owner_runs(const struct journal_owner *owner)

@@ -24,6 +24,7 @@ struct journal_owner {
     unsigned quick_deaths; /* in a row, each soon after its start */
     uint64_t started_at, respawn_at;
     bool stopping;        /* it was told to end, and is not started again */
+    bool renewing;        /* it was told to end, and the next one starts at once */
     uint64_t kill_at;     /* while stopping */
     uint64_t lag_version; /* the newest commit when lag_since was set */
     uint64_t lag_since;   /* since when this commit is not in the file */
@@ -56,6 +57,9 @@ void journal_owner_check(struct journal_owner *owner, uint64_t timeout, uint64_t
 uint64_t journal_owner_lag(struct journal_owner *owner, uint64_t now);
 /** Tells the journal to write what there is and to end. */
 void journal_owner_stop(struct journal_owner *owner, uint64_t now);
+/** Tells the journal to end, so that another one starts with what the master has become: its log.
+ * Writes wait meanwhile. */
+void journal_owner_renew(struct journal_owner *owner);
 bool journal_owner_runs(const struct journal_owner *owner);
 
 #endif

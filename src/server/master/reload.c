@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 
 #include "server/config/options_parse.h"
@@ -98,6 +99,14 @@ void reload_begin(struct master *master)
         log_warning("reload: only a restart changes %s", master->unchanged);
 }
 
+/* The journal lives on, and has the log that the master had when it was forked. */
+static bool logs_elsewhere(const struct options *now, const struct options *before)
+{
+    const char *a = now->log_file, *b = before->log_file;
+    return now->log_level != before->log_level || (a == NULL) != (b == NULL) ||
+           (a != NULL && strcmp(a, b) != 0);
+}
+
 void reload_finish(struct master *master, struct generation *next)
 {
     struct generation *before = state_serving(master);
@@ -106,6 +115,8 @@ void reload_finish(struct master *master, struct generation *next)
     state_count(master, STATS_RELOADS);
     log_set_level((enum log_level)next->options.log_level);
     limits_apply_to_master(options_limits(&next->options));
+    if (logs_elsewhere(&next->options, &before->options))
+        journal_owner_renew(&master->journal);
     stop_generation(before, SIGQUIT, before->options.drain_timeout);
     generation_remove_files(before, next);
     char text[400];

@@ -120,8 +120,9 @@ void workers_bury(struct master *master, pid_t pid, int status)
         upgrade_fail(master, status);
         return;
     }
+    bool told = master->journal.stopping || master->journal.renewing;
     if (journal_owner_bury(&master->journal, pid, status)) {
-        if (!master->journal.stopping)
+        if (!told)
             state_count(master, STATS_JOURNAL_DEATHS);
         return;
     }
