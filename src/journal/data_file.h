@@ -137,6 +137,9 @@ struct data_counts {
     uint64_t sync_buckets[DATA_BUCKETS], commit_buckets[DATA_BUCKETS];
 };
 const struct data_counts *data_counts(void);
+/** alive() is called before each system call on a file of this process that may take long: a sign
+ * of life while a log of gigabytes is read, written or moved. NULL: nobody looks. */
+void data_watch(void (*alive)(void *data), void *data);
 
 /**
  * Reads all users as of one commit, in order of their sequence numbers. It has a connection of its

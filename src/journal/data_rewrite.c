@@ -15,6 +15,10 @@
 #include "journal/data_swap.h"
 #include "journal/data_vfs.h"
 
+/* So that the last sync does not have a whole large file to write: who waits for a sign of life
+ * would give up. */
+enum { ROWS_A_SYNC = 1 << 18 };
+
 struct data_rewrite {
     sqlite3 *db;
     sqlite3_stmt *insert;
@@ -97,8 +101,13 @@ enum data_result data_rewrite_put(struct data_rewrite *rewrite, const struct dat
     if (rc != SQLITE_DONE)
         return data_count_result(
             data_sqlite_fault(rewrite->db, rewrite->tmp_path, rc, "write a user", fault));
-    rewrite->meta.count++;
-    return DATA_OK;
+    if (++rewrite->meta.count % ROWS_A_SYNC != 0)
+        return DATA_OK;
+    rc = data_vfs_sync_database(rewrite->db);
+    if (rc == SQLITE_OK)
+        return DATA_OK;
+    return data_count_result(
+        data_sqlite_fault(rewrite->db, rewrite->tmp_path, rc, "sync it", fault));
 }
 
 static int insert_meta(sqlite3 *db, const struct data_meta *meta)

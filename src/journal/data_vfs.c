@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/container_of.h"
 #include "journal/data_count.h"
+#include "journal/data_file.h"
 
 struct guarded_file {
     sqlite3_file base;      /* first: SQLite sees this */
@@ -24,6 +25,22 @@ struct guarded_file {
 };
 
 static sqlite3_vfs guard_vfs, *base_vfs;
+
+/* process-wide, like the layer */
+static void (*watcher)(void *data);
+static void *watcher_data;
+
+void data_watch(void (*alive)(void *data), void *data)
+{
+    watcher = alive;
+    watcher_data = data;
+}
+
+static void show_alive(void)
+{
+    if (watcher != NULL)
+        watcher(watcher_data);
+}
 
 static struct guarded_file *guarded(sqlite3_file *file)
 {
@@ -71,6 +88,7 @@ static int guard_close(sqlite3_file *file)
 
 static int guard_read(sqlite3_file *file, void *out, int amount, sqlite3_int64 offset)
 {
+    show_alive();
     int rc = real(file)->pMethods->xRead(real(file), out, amount, offset);
     /* SQLite would call the file malformed. The disk did not even say what is in it. */
     return rc == SQLITE_IOERR_CORRUPTFS ? SQLITE_IOERR_READ : rc;
@@ -88,6 +106,7 @@ static int guard_write(sqlite3_file *file, const void *data, int amount, sqlite3
 {
     if (is_stopped(file))
         return SQLITE_IOERR_WRITE;
+    show_alive();
     int rc = real(file)->pMethods->xWrite(real(file), data, amount, offset);
     if (rc == SQLITE_IOERR_WRITE && was_without_room(file))
         rc = SQLITE_FULL;
@@ -108,6 +127,7 @@ static int guard_sync(sqlite3_file *file, int flags)
     if (is_stopped(file))
         return SQLITE_IOERR_FSYNC;
     uint64_t begin = clock_monotonic_ns();
+    show_alive();
     int rc = real(file)->pMethods->xSync(real(file), flags);
     if (rc == SQLITE_OK) {
         data_count_sync(clock_monotonic_ns() - begin);
@@ -301,6 +321,7 @@ int data_vfs_sync_database(sqlite3 *db)
 
 int data_vfs_rewrite_log(sqlite3 *db)
 {
+    enum { REWRITE_SYNC_BYTES = 64 << 20 }; /* so that no sync has gigabytes to write */
     uint8_t bytes[32768];
     sqlite3_int64 size = 0;
     struct guarded_file *file = file_of(db, SQLITE_FCNTL_JOURNAL_POINTER);
@@ -310,6 +331,8 @@ int data_vfs_rewrite_log(sqlite3 *db)
         rc = guard_read(&file->base, bytes, amount, at);
         if (rc == SQLITE_OK)
             rc = guard_write(&file->base, bytes, amount, at);
+        if (rc == SQLITE_OK && (at + amount) % REWRITE_SYNC_BYTES == 0)
+            rc = guard_sync(&file->base, SQLITE_SYNC_NORMAL);
     }
     return rc == SQLITE_OK ? guard_sync(&file->base, SQLITE_SYNC_NORMAL) : rc;
 }

@@ -316,6 +316,38 @@ static void large_transaction_is_one(void **state)
     assert_model(&model, data_file_name);
 }
 
+static void count_sign(void *data)
+{
+    ++*(unsigned *)data;
+}
+
+/* A reader keeps the log from being moved, and it grows: the next one that opens it has much to do,
+ * and is killed if nobody sees that it does. */
+static void open_of_a_large_log_shows_that_it_lives(void **state)
+{
+    struct fault fault;
+    struct data_rows *rows;
+    struct data_meta meta;
+    struct stat st;
+    unsigned signs = 0;
+    (void)state;
+    struct data_file *file = create_file(&model);
+    assert_result(DATA_OK, data_rows_open(&rows, data_file_name, &meta, &fault));
+    for (int i = 0; i < 20; i++)
+        assert_result(DATA_OK, model_commit(&model, file, 1, 2000, 0, &fault));
+    data_file_close(file, false);
+    char log[128];
+    snprintf(log, sizeof(log), "%s-wal", data_file_name);
+    assert_int_equal(stat(log, &st), 0);
+    data_watch(count_sign, &signs);
+    file = open_file();
+    data_watch(NULL, NULL);
+    assert_true(signs > 2 * (st.st_size / 32768)); /* each piece is read and written */
+    data_rows_close(rows);
+    data_file_close(file, true);
+    assert_model(&model, data_file_name);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -330,6 +362,7 @@ int main(void)
         cmocka_unit_test_setup(limit_of_the_size_is_a_full_disk, data_folder_clear),
         cmocka_unit_test_setup(file_opens_on_a_full_disk, data_folder_clear),
         cmocka_unit_test_setup(large_transaction_is_one, data_folder_clear),
+        cmocka_unit_test_setup(open_of_a_large_log_shows_that_it_lives, data_folder_clear),
     };
     signal(SIGXFSZ, SIG_IGN); /* as process_prepare() does */
     return cmocka_run_group_tests(tests, data_folder_make, data_folder_remove);

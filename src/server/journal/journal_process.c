@@ -145,6 +145,7 @@ int journal_process_run(const struct journal_process_config *config)
     prctl(PR_SET_NAME, "rosterd-journal");
     prctl(PR_SET_TIMERSLACK, 1000); /* ns: journal_gather() sleeps for some 10 us */
     take_signals();
+    data_watch(show_turn, &process);
     if (!start_journal(&process, &fault)) {
         log_error("journal: %s", fault.text);
         exit_status = EXIT_FAILURE;
@@ -157,5 +158,6 @@ int journal_process_run(const struct journal_process_config *config)
             reopen_journal_log();
     }
     end_journal(&process);
+    data_watch(NULL, NULL);
     return exit_status;
 }
