@@ -16,8 +16,8 @@
 /**
  * The server's lock, on byte 0: one server (master, its children, its successor in an upgrade) at a
  * time has this data file. Makes PATH.lock if it is missing, and writes the pid of this process
- * into it, for the next one's message. Where the process of that pid is gone, waits some seconds for
- * the end of its children, which share the lock.
+ * into it, for the next one's message. Where the process of that pid is gone, waits some seconds
+ * for the end of its children, which share the lock.
  * @param fd receives the descriptor, or -1
  * @return DATA_BUSY: "data-file PATH: another rosterd uses it (pid N)". DATA_NONE: no directory.
  */
@@ -31,7 +31,8 @@ enum data_result data_lock_writer(const char *path, unsigned wait_ms, int *fd, s
 /** For a start that failed and leaves nothing: removes PATH.lock, if nobody else uses it.
  * @param fd of data_lock_server(), which no other process shares; has both locks afterwards */
 void data_lock_remove(const char *path, int fd);
-/** Notes the pid of this process: a successor that inherited the server's lock calls it. */
+/** Notes the pid of this process: a successor that inherited the server's lock and serves calls it.
+ */
 void data_lock_sign(int fd);
 
 #endif

@@ -342,6 +342,21 @@ def test_upgrade_hands_the_file_over(durable, tmp_path):
     wait_for(lambda: len(rows(tmp_path / "users.db")) == 20)
 
 
+def test_failed_upgrade_leaves_the_lock_the_old_programs(durable, start, tmp_path):
+    config, lock = tmp_path / "rosterd.conf", tmp_path / "users.db.lock"
+    rosterd = durable("--config", str(config), start=False)
+    config.write_text("")
+    rosterd.start()
+    config.write_text(f"metrics-listen = {start().target()}\n")  # which is taken
+    rosterd.process.send_signal(signal.SIGUSR2)
+    rosterd.wait_log("this one continues to serve")
+    assert int(lock.read_text()) == rosterd.process.pid
+    config.write_text("")
+    upgrade(rosterd)
+    assert int(lock.read_text()) == rosterd.process.pid
+    wait_published(rosterd, create(rosterd))
+
+
 def test_reload_keeps_the_journal_and_the_file(durable, tmp_path):
     rosterd = durable("--config", str(tmp_path / "rosterd.conf"), start=False)
     (tmp_path / "rosterd.conf").write_text("durability = sync\n")

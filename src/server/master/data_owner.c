@@ -151,8 +151,6 @@ bool data_owner_adopt(struct data_owner *owner, const struct options *options,
     set_durability(owner, info.durable                          ? OPTIONS_SYNC
                           : options->durability == OPTIONS_SYNC ? ADOPTED_INTERVAL_MS
                                                                 : options->durability);
-    if (owner->server_fd >= 0)
-        data_lock_sign(owner->server_fd);
     if (path != NULL && data_path_resolve(path, resolved, NULL) != DATA_OK)
         return true;
     return strcmp(resolved, owner->path) != 0 ||
@@ -226,6 +224,12 @@ bool data_owner_settle(struct data_owner *owner, struct shm_store *store, struct
     bool settled = settle_existing(&config, fault);
     unlock_writer(owner);
     return settled;
+}
+
+void data_owner_sign(const struct data_owner *owner)
+{
+    if (owner->server_fd >= 0)
+        data_lock_sign(owner->server_fd);
 }
 
 void data_owner_close(struct data_owner *owner, bool forget)

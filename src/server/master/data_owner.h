@@ -42,6 +42,8 @@ bool data_owner_adopt(struct data_owner *owner, const struct options *options,
 /** Writes to the file whatever the segment has and the file has not. */
 bool data_owner_settle(struct data_owner *owner, struct shm_store *store, struct shm_actor *actor,
                        struct fault *fault);
+/** When this program serves: others are told its pid, and not the predecessor's. */
+void data_owner_sign(const struct data_owner *owner);
 /** @param forget remove a file that this start has made */
 void data_owner_close(struct data_owner *owner, bool forget);
 

@@ -115,6 +115,7 @@ void startup_finish(struct master *master, struct generation *generation)
     generation->state = GENERATION_SERVING;
     master->phase = MASTER_SERVING;
     master->served = true;
+    data_owner_sign(&master->segment.data);
     log_started(generation);
     if (master->predecessor.channel >= 0)
         predecessor_report_ready(&master->predecessor);
