@@ -10,6 +10,8 @@
 #include "journal/journal_trouble.h"
 #include "journal/journal_write.h"
 
+enum { UNPUBLISHED_MS = 20 }; /* between two tries to publish */
+
 /* ---- turns ---- */
 
 /* Writes what there is. Sets *idle if there is nothing. */
@@ -83,8 +85,10 @@ void journal_turn(struct journal *journal, uint64_t wait_ms)
         shm_disk_sleep(journal->config.actor, UINT64_MAX, MIN(wait_ms, pause));
         return;
     }
-    if (!journal_publish(journal))
+    if (!journal_publish(journal)) {
+        shm_disk_sleep(journal->config.actor, UINT64_MAX, MIN(wait_ms, UNPUBLISHED_MS));
         return;
+    }
     enum data_result result = turn_once(journal, &idle, &fault);
     if (result != DATA_OK)
         journal_handle_trouble(journal, result, rewriting, &fault);

@@ -246,6 +246,20 @@ static void user_that_changes_several_times_is_as_it_was_at_last(void **state)
     assert_file_is_table();
 }
 
+/* A count that the table cannot have: somebody has written to the file. */
+static void journal_that_cannot_publish_does_not_spin(void **state)
+{
+    (void)state;
+    unsigned turns = 0;
+    end_journal();
+    run_sql(data_file_name, "UPDATE meta SET count = 1000000");
+    open_journal_file();
+    for (uint64_t end = clock_monotonic_ms() + 100; clock_monotonic_ms() < end; turns++)
+        journal_turn(journal, 100);
+    assert_true(turns < 20);
+    assert_non_null(strstr(notes, "cannot be published yet"));
+}
+
 static void idle_turn_waits_for_a_commit_no_longer_than_told(void **state)
 {
     (void)state;
@@ -599,6 +613,7 @@ int main(void)
         TEST(commits_are_published_when_they_are_in_the_file),
         TEST(all_that_has_come_is_one_transaction),
         TEST(user_that_changes_several_times_is_as_it_was_at_last),
+        TEST(journal_that_cannot_publish_does_not_spin),
         TEST(idle_turn_waits_for_a_commit_no_longer_than_told),
         TEST(writers_wait_when_the_journal_is_far_behind),
         TEST(next_journal_goes_on_where_the_last_one_died),
