@@ -332,6 +332,16 @@ def test_check_config_makes_no_directory(tmp_path):
 
 # ---- reload, upgrade, stop ----
 
+def test_stop_writes_what_a_dead_journal_has_not(durable, tmp_path):
+    rosterd = durable("--durability", "none")
+    while not re.search(r"it is started again in \d{4,} ms", rosterd.log()):
+        with contextlib.suppress(ProcessLookupError):  # it has just died of the kill before
+            os.kill(rosterd.journal_pid(), signal.SIGKILL)
+    ids = create(rosterd, 20)  # seen at once, and written by nobody
+    rosterd.stop()
+    assert len(rows(tmp_path / "users.db")) == len(ids)
+
+
 def test_upgrade_hands_the_file_over(durable, tmp_path):
     rosterd = durable()
     ids = create(rosterd, 10)

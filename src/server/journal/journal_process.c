@@ -83,14 +83,15 @@ static void log_journal_note(void *data, enum journal_note kind, const char *tex
 
 /* ---- start and end ---- */
 
+/* One that is told to end before it has begun tries once, too: it writes what there is. */
 static bool take_file(struct journal_process *process, struct fault *fault)
 {
     const struct journal_process_config *config = process->config;
-    enum data_result result = DATA_BUSY;
-    while (result == DATA_BUSY && !must_stop) {
+    enum data_result result;
+    do {
         show_turn(process);
         result = data_lock_writer(config->path, LOCK_WAIT_MS, &process->lock_fd, fault);
-    }
+    } while (result == DATA_BUSY && !must_stop);
     return result == DATA_OK || result == DATA_BUSY;
 }
 
@@ -100,7 +101,7 @@ static bool start_journal(struct journal_process *process, struct fault *fault)
     struct shm_fault why;
     if (!take_file(process, fault))
         return false;
-    if (must_stop)
+    if (process->lock_fd < 0)
         return true;
     if (shm_actor_join(&process->actor, config->store, SHM_ACTOR_JOURNAL, 0, &why) != SHM_OK)
         return fault_set(fault, "%s", why.text);

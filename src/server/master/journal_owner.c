@@ -121,6 +121,16 @@ bool journal_owner_bury(struct journal_owner *owner, pid_t pid, int status)
     return true;
 }
 
+bool journal_owner_lacks_one(struct journal_owner *owner)
+{
+    struct shm_disk_info info;
+    if (owner->board == NULL || owner->pid != 0 || owner->stopping)
+        return false;
+    owner->respawn_at = 0;
+    shm_disk_info(owner->config.store, &info);
+    return info.version < shm_newest(owner->config.store);
+}
+
 void journal_owner_stop(struct journal_owner *owner, uint64_t now)
 {
     if (owner->board == NULL || owner->stopping)

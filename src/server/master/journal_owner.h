@@ -55,6 +55,9 @@ bool journal_owner_bury(struct journal_owner *owner, pid_t pid, int status);
 void journal_owner_check(struct journal_owner *owner, uint64_t timeout, uint64_t now);
 /** For how many seconds the newest commit has not been in the data file. */
 uint64_t journal_owner_lag(struct journal_owner *owner, uint64_t now);
+/** Whether the journal is dead, and the newest commit is not in the file: one is due at once then.
+ */
+bool journal_owner_lacks_one(struct journal_owner *owner);
 /** Tells the journal to write what there is and to end. */
 void journal_owner_stop(struct journal_owner *owner, uint64_t now);
 /** Tells the journal to end, so that another one starts with what the master has become: its log.

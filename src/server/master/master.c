@@ -220,9 +220,14 @@ static void supervise(struct master *master)
     }
 }
 
-/* Calls of the workers have waited for it, so it ends last. */
+/* Calls of the workers have waited for it, so it ends last. One that has died, and was to start
+ * again later, does so now: what it has not written would be lost if the machine stops, too. */
 static void end_journal_process(struct master *master)
 {
+    if (journal_owner_lacks_one(&master->journal))
+        workers_spawn_journal(master);
+    if (master->is_worker)
+        return;
     journal_owner_stop(&master->journal, clock_monotonic_ms());
     while (journal_owner_runs(&master->journal))
         wait_and_handle(master);

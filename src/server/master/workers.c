@@ -69,7 +69,7 @@ static void enter_journal(void *data)
     master->is_worker = true;
 }
 
-static void spawn_journal(struct master *master)
+void workers_spawn_journal(struct master *master)
 {
     uint64_t now = clock_monotonic_ms();
     if (!journal_owner_is_due(&master->journal, now))
@@ -97,7 +97,7 @@ static void spawn_worker(struct master *master, struct generation *generation, u
 
 void workers_spawn_due(struct master *master)
 {
-    spawn_journal(master);
+    workers_spawn_journal(master);
     if (master->is_worker)
         return;
     for (struct generation *g = master->newest; g != NULL; g = g->older) {

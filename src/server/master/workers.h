@@ -8,6 +8,8 @@
 /** Starts the workers that are due. Returns in each worker's process, too, when the worker has
  * ended: master->is_worker is set there. */
 void workers_spawn_due(struct master *master);
+/** Starts the journal if it is due. Returns in both processes, as workers_spawn_due(). */
+void workers_spawn_journal(struct master *master);
 /** A child process has ended: a worker (worker_death.h), the successor of an upgrade, or an orphan.
  * @param status waitpid()'s */
 void workers_bury(struct master *master, pid_t pid, int status);
