@@ -208,6 +208,10 @@ int shm_store_unlink(const char *name, struct shm_fault *fault);
  */
 int shm_store_set_aside(const char *name, char moved_to[256], struct shm_fault *fault);
 
+/** Undoes shm_store_set_aside(), if no other segment has the name. @return as that, and SHM_ESYS if
+ * one has it */
+int shm_store_put_back(const char *moved_to, const char *name, struct shm_fault *fault);
+
 /** Facts about the segment. Each number is read separately and without a lock, so the numbers need
  * not belong to one moment. */
 struct shm_info {

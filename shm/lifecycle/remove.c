@@ -89,6 +89,24 @@ int shm_store_set_aside(const char *name, char moved_to[256], struct shm_fault *
     return rc;
 }
 
+int shm_store_put_back(const char *moved_to, const char *name, struct shm_fault *fault)
+{
+    char from[300], path[300];
+    int fd;
+    int rc = shm_segment_path(path, name, fault);
+    if (rc == SHM_OK)
+        rc = open_alone(&fd, from, moved_to, fault);
+    if (rc != SHM_OK)
+        return rc;
+    if (renameat2(AT_FDCWD, from, AT_FDCWD, path, RENAME_NOREPLACE) == 0)
+        shm_counters_move(moved_to, name);
+    else
+        rc = shm_fail(fault, SHM_ESYS, "segment %s: cannot move it back to %s: %s", moved_to, name,
+                      strerror(errno));
+    close(fd);
+    return rc;
+}
+
 bool shm_store_release_name(struct shm_store *store, char moved_to[256])
 {
     char kept[300];

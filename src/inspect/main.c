@@ -46,7 +46,7 @@ static const char usage[] =
     "                               replace the data file of a stopped server by a backup\n"
     "  delete ID...                 delete users\n"
     "  set-roles ID ROLE,...        replace a user's roles; '' for none\n"
-    "  unlink                       remove a segment and its users; refused while a server runs\n"
+    "  unlink                       remove a segment, not its file; refused while a server runs\n"
     "\n"
     "Options:\n"
     "  --segment NAME               the segment, default /rosterd\n"

@@ -86,9 +86,15 @@ static void set_server_busy(const char *path, int fd, struct fault *fault)
 {
     long pid = noted_pid(fd);
     if (pid > 0)
-        fault_set(fault, "data-file %s: another rosterd uses it (pid %ld)", path, pid);
+        fault_set(fault,
+                  "data-file %s: another rosterd uses it (pid %ld): stop that one first, or "
+                  "name another file",
+                  path, pid);
     else
-        fault_set(fault, "data-file %s: another rosterd uses it", path);
+        fault_set(fault,
+                  "data-file %s: another rosterd uses it: stop that one first, or name another "
+                  "file",
+                  path);
 }
 
 enum data_result data_lock_server(const char *path, int *fd, struct fault *fault)
@@ -125,7 +131,7 @@ enum data_result data_lock_writer(const char *path, unsigned wait_ms, int *fd, s
     if (error == EAGAIN) {
         close(*fd);
         *fd = -1;
-        fault_set(fault, "data-file %s: another process writes it", path);
+        fault_set(fault, "data-file %s: another process writes it: wait until it ends", path);
         return DATA_BUSY;
     }
     if (error != 0)

@@ -5,6 +5,7 @@
 #include <libdeflate.h>
 #include <openssl/crypto.h>
 #include <protobuf-c/protobuf-c.h>
+#include <sqlite3.h>
 #include <stdio.h>
 #include <xxhash.h>
 #include <zlib.h>
@@ -19,6 +20,7 @@ void version_print_server(void)
     const struct version_library runs_with[] = {
         {"OpenSSL", OpenSSL_version(OPENSSL_VERSION_STRING)},
         {"protobuf-c", protobuf_c_version()},
+        {"SQLite", sqlite3_libversion()},
         {"zlib", zlibVersion()},
         {"xxHash", xxhash},
         {NULL, NULL},

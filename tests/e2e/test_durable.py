@@ -219,6 +219,33 @@ def test_reset_segment_is_loaded_from_the_file(durable):
     assert [user.id for user in everybody(rosterd)] == ids
 
 
+def test_reset_segment_comes_back_where_the_file_is_refused(durable, tmp_path):
+    rosterd = durable()
+    ids = create(rosterd, 10)
+    wait_published(rosterd, ids)
+    rosterd.stop()
+    with contextlib.closing(sqlite3.connect(tmp_path / "users.db")) as data, data:
+        data.execute("UPDATE users SET body = x'00' WHERE seq = 7")
+    before = sorted(rosterd.shm_files())
+    rosterd.options += ["--segment-reset"]
+    assert "seq 7 is damaged" in refused(rosterd)
+    assert sorted(rosterd.shm_files()) == before
+    (tmp_path / "users.db").rename(tmp_path / "damaged.db")
+    rosterd.options.remove("--segment-reset")
+    rosterd.start()
+    assert [user.id for user in everybody(rosterd)] == ids
+
+
+def test_journal_that_keeps_dying_is_started_less_and_less_often(durable):
+    rosterd = durable()
+    said = "the journal keeps dying soon after its start: it is started again in"
+    while said not in rosterd.log():
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(rosterd.journal_pid(), signal.SIGKILL)
+    ids = create(rosterd, 3)
+    wait_published(rosterd, ids)
+
+
 def test_other_tables_file_is_refused(durable, start, tmp_path):
     other = durable()
     create(other)
@@ -247,7 +274,8 @@ def test_file_ahead_of_the_segment_is_refused(durable, tmp_path):
 def test_file_in_use_is_refused(durable, start, tmp_path):
     rosterd = durable()
     other = start(*rosterd.options, start=False)
-    assert f"another rosterd uses it (pid {rosterd.process.pid})" in refused(other)
+    line = refused(other)
+    assert f"another rosterd uses it (pid {rosterd.process.pid}): stop that one first" in line
 
 
 @pytest.mark.parametrize("damage, text", [

@@ -41,11 +41,11 @@ static void log_progress(void *data, const char *what, unsigned percent)
     log_notice("%s segment %s: %u %%", what, progress->segment, percent);
 }
 
-/* For --segment-reset. */
-static bool set_aside(const char *name, struct fault *fault)
+/* For --segment-reset. @param moved_to "": there was no segment */
+static bool set_aside(const char *name, char moved_to[256], struct fault *fault)
 {
-    char moved_to[256];
     struct shm_fault reason;
+    moved_to[0] = '\0';
     int error = shm_store_set_aside(name, moved_to, &reason);
     if (error == SHM_OK)
         log_notice("segment %s: moved aside to %s", name, moved_to);
@@ -53,7 +53,21 @@ static bool set_aside(const char *name, struct fault *fault)
         log_notice("segment %s: there is none to move aside", name);
     else
         return fault_set(fault, "%s", reason.text);
+    if (error == SHM_ENOSEG)
+        moved_to[0] = '\0';
     return true;
+}
+
+/* The data file was refused: the segment that was moved aside may have the only users. */
+static void put_back(const char *name, const char *moved_to)
+{
+    struct shm_fault reason;
+    if (moved_to[0] == '\0')
+        return;
+    if (shm_store_put_back(moved_to, name, &reason) == SHM_OK)
+        log_notice("segment %s: moved back from %s", name, moved_to);
+    else
+        log_warning("%s", reason.text);
 }
 
 static bool segment_exists(const char *name)
@@ -150,14 +164,19 @@ static bool open_counter_segment(struct segment_owner *owner, bool upgrading, st
 bool segment_owner_open(struct segment_owner *owner, const struct options *options,
                         const struct predecessor *predecessor, struct fault *fault)
 {
+    char moved_to[256] = "";
     bool upgrading = predecessor->segment_fd >= 0;
     if (!data_owner_open(&owner->data, options, predecessor, fault))
         return false;
-    if (options->segment_reset && !upgrading && !set_aside(options->segment, fault))
+    if (options->segment_reset && !upgrading && !set_aside(options->segment, moved_to, fault))
         return false;
     snprintf(owner->name, sizeof(owner->name), "%s", options->segment);
-    if (!open_user_segment(owner, options, predecessor, fault) ||
-        !open_counter_segment(owner, upgrading, fault))
+    if (!open_user_segment(owner, options, predecessor, fault)) {
+        if (owner->store == NULL)
+            put_back(options->segment, moved_to);
+        return false;
+    }
+    if (!open_counter_segment(owner, upgrading, fault))
         return false;
     (void)segment_owner_check_names(owner, 0, false);
     return true;

@@ -444,6 +444,23 @@ static void segment_set_aside_keeps_its_users(void **state)
     assert_int_equal(fixture_reopen(f), SHM_OK);
 }
 
+static void segment_set_aside_is_put_back(void **state)
+{
+    struct fixture *f = *state;
+    char moved_to[256];
+    users_insert(f->actor, 0, 50, 10);
+    fixture_close(f);
+    assert_int_equal(shm_store_set_aside(f->name, moved_to, &f->fault), SHM_OK);
+    assert_int_equal(fixture_reopen(f), SHM_OK);
+    fixture_close(f);
+    assert_int_equal(shm_store_put_back(moved_to, f->name, &f->fault), SHM_ESYS);
+    assert_int_equal(shm_store_unlink(f->name, &f->fault), SHM_OK);
+    assert_int_equal(shm_store_put_back(moved_to, f->name, &f->fault), SHM_OK);
+    assert_int_equal(shm_store_put_back(moved_to, f->name, &f->fault), SHM_ENOSEG);
+    assert_int_equal(fixture_reopen(f), SHM_OK);
+    check_all(f, 50);
+}
+
 static void invalid_file_is_set_aside_too(void **state)
 {
     struct fixture *f = *state;
@@ -477,6 +494,7 @@ int main(void)
         WITH(reading_tool_finds_every_user_while_tables_move),
         WITH(tool_grows_a_dead_servers_segment),
         WITH(segment_set_aside_keeps_its_users),
+        WITH(segment_set_aside_is_put_back),
         WITH(invalid_file_is_set_aside_too),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
