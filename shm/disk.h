@@ -111,6 +111,9 @@ struct shm_loaded_user {
  */
 int shm_load_users(struct shm_actor *actor, const struct shm_loaded_user *users, size_t count,
                    struct shm_conflict *conflict);
+/** Gives the new segment another id than that of shm_config.store_id. Before shm_load_end().
+ * @return SHM_OK; SHM_EINVAL: the loading has ended */
+int shm_load_store_id(struct shm_store *store, const uint8_t id[SHM_STORE_ID_SIZE]);
 /**
  * Ends the loading: the table is at this version.
  * @param seq the last sequence number that was ever given, at least that of the last user

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The end of loading a table into a new segment; write/load_users.c has the loading. */
+#include <string.h>
 #include <sys/param.h>
 
 #include "shm/core/actor_handle.h"
@@ -7,6 +8,7 @@
 #include "shm/core/txn.h"
 #include "shm/core/writer_lock.h"
 #include "shm/disk.h"
+#include "shm/segment/check.h"
 
 /* The feed has no entry. Its head is moved on, because it counts at least as far as the versions
  * and the sequence numbers; a follower of an older version has to read the whole table. */
@@ -22,6 +24,17 @@ static void log_load_end(struct shm_txn *txn, uint64_t version, uint64_t seq)
     shm_txn_word(txn, &control->disk.feed, feed);
     shm_txn_word(txn, &control->disk.users, control->users);
     shm_txn_word(txn, &control->published, version);
+}
+
+int shm_load_store_id(struct shm_store *store, const uint8_t id[SHM_STORE_ID_SIZE])
+{
+    struct shm_header *header = shm_header();
+    (void)store;
+    if (shm_control()->version != 0 || shm_control()->published != 0)
+        return SHM_EINVAL;
+    memcpy(header->store_id, id, sizeof(header->store_id));
+    shm_header_fill(header);
+    return SHM_OK;
 }
 
 int shm_load_end(struct shm_actor *actor, uint64_t version, uint64_t seq)

@@ -26,7 +26,7 @@
 
 #include "base/fault.h"
 
-enum { DATA_ID_SIZE = 16, DATA_FORMAT = 1 };
+enum { DATA_ID_SIZE = 16, DATA_TABLE_ID_SIZE = 8, DATA_FORMAT = 1 };
 enum { DATA_KEPT_SIZE = 560 }; /* the name of a file that was kept */
 
 enum data_result {
@@ -53,10 +53,12 @@ enum data_sync {
 };
 
 struct data_meta {
-    uint8_t store[DATA_ID_SIZE]; /* the store's identity */
-    uint64_t version;            /* the last commit in the file */
-    uint64_t count;              /* users */
-    uint64_t seq;                /* the last sequence number ever given */
+    /* The store's identity. The first half is the table's, for ever. The second is new with each
+     * segment that the file is loaded into (journal_load.h). */
+    uint8_t store[DATA_ID_SIZE];
+    uint64_t version; /* the last commit in the file */
+    uint64_t count;   /* users */
+    uint64_t seq;     /* the last sequence number ever given */
 };
 
 /** Sequence numbers and versions are at most INT64_MAX: SQLite has no larger integers. */
@@ -110,6 +112,9 @@ enum data_result data_file_delete(struct data_file *file, uint64_t seq, struct f
  */
 enum data_result data_file_commit(struct data_file *file, uint64_t version, uint64_t seq,
                                   struct fault *fault);
+/** Sets meta.store and commits, in a transaction of its own. */
+enum data_result data_file_set_store(struct data_file *file, const uint8_t store[DATA_ID_SIZE],
+                                     struct fault *fault);
 /** Does nothing without a transaction. */
 void data_file_rollback(struct data_file *file);
 /** @return the users as of the last commit */

@@ -126,14 +126,10 @@ static int set_meta(struct data_file *file, uint64_t version, uint64_t seq)
     return rc;
 }
 
-enum data_result data_file_commit(struct data_file *file, uint64_t version, uint64_t seq,
-                                  struct fault *fault)
+/* @param rc of the statements before */
+static enum data_result finish_commit(struct data_file *file, int rc, uint64_t begin,
+                                      struct fault *fault)
 {
-    if (file->failed)
-        return refuse_failed(file, fault);
-    assert(!sqlite3_get_autocommit(file->db) && version <= INT64_MAX && seq <= INT64_MAX);
-    uint64_t begin = clock_monotonic_ns();
-    int rc = set_meta(file, version, seq);
     if (rc == SQLITE_OK)
         rc = step_once(file, DATA_COMMIT);
     if (rc != SQLITE_OK)
@@ -149,6 +145,35 @@ enum data_result data_file_commit(struct data_file *file, uint64_t version, uint
     file->unsynced = true;
     data_count_commit(clock_monotonic_ns() - begin);
     return DATA_OK;
+}
+
+enum data_result data_file_commit(struct data_file *file, uint64_t version, uint64_t seq,
+                                  struct fault *fault)
+{
+    if (file->failed)
+        return refuse_failed(file, fault);
+    assert(!sqlite3_get_autocommit(file->db) && version <= INT64_MAX && seq <= INT64_MAX);
+    uint64_t begin = clock_monotonic_ns();
+    return finish_commit(file, set_meta(file, version, seq), begin, fault);
+}
+
+enum data_result data_file_set_store(struct data_file *file, const uint8_t store[DATA_ID_SIZE],
+                                     struct fault *fault)
+{
+    uint64_t begin = clock_monotonic_ns();
+    enum data_result result = data_file_begin(file, fault);
+    if (result != DATA_OK)
+        return result;
+    sqlite3_stmt *statement;
+    int rc = sqlite3_prepare_v2(file->db, "UPDATE meta SET store = ?1", -1, &statement, NULL);
+    if (rc == SQLITE_OK)
+        rc = sqlite3_bind_blob(statement, 1, store, DATA_ID_SIZE, SQLITE_STATIC);
+    if (rc == SQLITE_OK)
+        rc = sqlite3_step(statement);
+    sqlite3_finalize(statement);
+    if (rc == SQLITE_DONE)
+        rc = SQLITE_OK;
+    return finish_commit(file, rc, begin, fault);
 }
 
 void data_file_rollback(struct data_file *file)

@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 
 #include "journal/data_path.h"
@@ -31,6 +32,13 @@ int journal_load_fits(void *data, const uint8_t store_id[SHM_STORE_ID_SIZE], uin
     const struct journal_load *load = data;
     if (!load->exists)
         return SHM_OK;
+    if (memcmp(store_id, load->meta.store, SHM_STORE_ID_SIZE) != 0 &&
+        memcmp(store_id, load->meta.store, DATA_TABLE_ID_SIZE) == 0)
+        return refuse_disk(fault,
+                           "data-file %.200s: it has gone on with another segment than %s; "
+                           "--segment-reset moves the segment aside and loads the file; if the "
+                           "segment's users are the right ones, move the file away",
+                           load->path, load->segment);
     if (memcmp(store_id, load->meta.store, SHM_STORE_ID_SIZE) != 0)
         return refuse_disk(fault,
                            "data-file %.200s: it has another table's users than segment %s; "
@@ -118,6 +126,12 @@ static int load_all(struct journal_load *load, struct shm_actor *actor, struct l
         if (n % BLOCKS_A_SIGN == 0)
             show_progress_of_load(load);
     }
+    return SHM_OK;
+}
+
+static int end_load(const struct journal_load *load, struct shm_actor *actor,
+                    struct shm_fault *fault)
+{
     int rc = shm_load_end(actor, load->meta.version, load->meta.seq);
     if (rc == SHM_EINVAL)
         return refuse_disk(fault,
@@ -143,6 +157,33 @@ static int look_for_lone_log(const struct journal_load *load, struct shm_fault *
                        load->path, name);
 }
 
+/* The file gets an id that only the new segment has. Any other segment of this table would go on
+ * from the commit at which the file and it have parted, and later commits of both would be taken
+ * for each other's. The file comes first: a segment has no name yet, so it is gone if we die. A
+ * full disk is no reason to refuse the start, and then the id stays. */
+static int begin_history(struct journal_load *load, struct shm_store *store,
+                         struct shm_fault *fault)
+{
+    struct data_file *file;
+    struct data_meta meta;
+    struct fault why;
+    uint8_t id[DATA_ID_SIZE];
+    memcpy(id, load->meta.store, sizeof(id));
+    if (getrandom(id + DATA_TABLE_ID_SIZE, sizeof(id) - DATA_TABLE_ID_SIZE, 0) < 0)
+        return refuse_disk(fault, "data-file %.200s: cannot choose an id", load->path);
+    enum data_result result = data_file_open(&file, load->path, DATA_SYNC_FULL, &meta, &why);
+    if (result == DATA_OK) {
+        result = data_file_set_store(file, id, &why);
+        data_file_close(file, false);
+    }
+    if (result == DATA_FULL)
+        return SHM_OK;
+    if (result != DATA_OK)
+        return refuse_disk(fault, "%.500s", why.text);
+    memcpy(load->meta.store, id, sizeof(id));
+    return shm_load_store_id(store, id);
+}
+
 int journal_load_fill(void *data, struct shm_store *store, struct shm_fault *fault)
 {
     struct journal_load *load = data;
@@ -161,6 +202,10 @@ int journal_load_fill(void *data, struct shm_store *store, struct shm_fault *fau
     rc = reader != NULL ? load_all(load, actor, reader, fault)
                         : refuse_disk(fault, "%.500s", why.text);
     load_reader_stop(reader);
+    if (rc == SHM_OK)
+        rc = begin_history(load, store, fault);
+    if (rc == SHM_OK)
+        rc = end_load(load, actor, fault);
     shm_actor_leave(actor);
     return rc;
 }

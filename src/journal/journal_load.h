@@ -22,9 +22,11 @@ struct journal_load {
 };
 
 /** Loads all rows, each with its sum checked. A second thread reads ahead. Loads nothing if there
- * is no file. @return SHM_OK; SHM_EDISK and other errors of the store, with the fault filled */
+ * is no file. The file gets a store id that only this segment has. @return SHM_OK; SHM_EDISK and
+ * other errors of the store, with the fault filled */
 int journal_load_fill(void *data, struct shm_store *store, struct shm_fault *fault);
-/** @return SHM_OK; SHM_EDISK: the segment is another table's, or the file is ahead of it */
+/** @return SHM_OK; SHM_EDISK: the segment is another table's, or was loaded from the file before
+ * another one was, or the file is ahead of it */
 int journal_load_fits(void *data, const uint8_t store_id[SHM_STORE_ID_SIZE], uint64_t version,
                       struct shm_fault *fault);
 

@@ -261,6 +261,28 @@ def test_other_tables_file_is_refused(durable, start, tmp_path):
     assert len(everybody(rosterd)) == 1
 
 
+def test_copy_that_another_server_went_on_with_is_refused(durable, start, tmp_path):
+    rosterd = durable()
+    create(rosterd, 10)
+    rosterd.stop()
+    shutil.copy(tmp_path / "users.db", tmp_path / "copy.db")
+    other = start("--data-file", str(tmp_path / "copy.db"))
+    theirs = create(other, 5, "theirs")
+    other.stop()
+    rosterd.start()
+    ids = [*create(rosterd, 8, "ours")]
+    rosterd.stop()
+    options, rosterd.options = rosterd.options, other.options
+    line = refused(rosterd)  # their commits 11 to 15 are not ours
+    assert "gone on with another segment" in line and "--segment-reset" in line
+    assert len(rows(tmp_path / "copy.db")) == 15
+    rosterd.options = options
+    rosterd.start()
+    assert set(ids) < {user.id for user in everybody(rosterd)}
+    other.start()
+    assert set(theirs) < {user.id for user in everybody(other)}
+
+
 def test_file_ahead_of_the_segment_is_refused(durable, tmp_path):
     rosterd = durable()
     wait_published(rosterd, create(rosterd, 10))

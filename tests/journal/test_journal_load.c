@@ -249,6 +249,35 @@ static void segment_behind_the_file_is_refused(void **state)
     assert_refused("commit 100", "ahead");
 }
 
+/* Otherwise it would go on from the commit at which it and the file have parted. */
+static void segment_of_before_the_load_is_refused(void **state)
+{
+    (void)state;
+    char aside[256], from[300], to[300];
+    uint8_t first[DATA_ID_SIZE], id[SHM_STORE_ID_SIZE];
+    write_file(10, 0);
+    assert_int_equal(open_segment(), SHM_OK);
+    memcpy(first, load.meta.store, sizeof(first));
+    shm_store_id(f->store, id);
+    assert_memory_equal(id, first, sizeof(id));
+    fixture_close(f);
+    assert_int_equal(open_segment(), SHM_OK); /* kept */
+    assert_memory_equal(load.meta.store, first, sizeof(first));
+    fixture_close(f);
+    assert_int_equal(shm_store_set_aside(f->name, aside, &f->fault), SHM_OK);
+    assert_int_equal(open_segment(), SHM_OK); /* loaded again */
+    shm_store_id(f->store, id);
+    assert_memory_equal(id, load.meta.store, sizeof(id));
+    assert_memory_equal(id, first, DATA_TABLE_ID_SIZE);
+    assert_memory_not_equal(id, first, sizeof(id));
+    fixture_close(f);
+    assert_int_equal(shm_store_unlink(f->name, &f->fault), SHM_OK);
+    snprintf(from, sizeof(from), "/dev/shm%s", aside);
+    snprintf(to, sizeof(to), "/dev/shm%s", f->name);
+    assert_int_equal(rename(from, to), 0);
+    assert_refused("gone on with another segment", "--segment-reset");
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin_test, end_test)
@@ -264,6 +293,7 @@ int main(void)
         TEST(more_users_than_allowed_are_refused),
         TEST(segment_of_another_table_is_refused),
         TEST(segment_behind_the_file_is_refused),
+        TEST(segment_of_before_the_load_is_refused),
     };
     return cmocka_run_group_tests(tests, data_folder_make, data_folder_remove);
 }
