@@ -10,6 +10,7 @@ import argparse
 import json
 import os
 import pathlib
+import random
 import platform
 import re
 import signal
@@ -26,8 +27,10 @@ USERS = 1_000_000
 
 
 def free_port():
-    """Returns a port below the ephemeral range on which no process listens."""
-    for port in range(21200, 32000):
+    """Returns a port below the ephemeral range on which no process listens. Benchmarks that run side
+    by side should not look at the same one."""
+    for _ in range(1000):
+        port = random.randrange(21200, 32000)
         with socket.socket() as s:
             s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
