@@ -2,8 +2,12 @@
 #include "journal/data_swap.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include "journal/data_connection.h"
 #include "journal/data_os.h"
 #include "journal/data_path.h"
 #include "journal/data_vfs.h"
@@ -64,6 +68,40 @@ enum data_result data_swap_replace(const char *path, struct fault *fault)
     return replace_by_new(path, new_name, fault);
 }
 
+/* The four bytes, most significant first. */
+static uint32_t word_at(const uint8_t *bytes)
+{
+    return (uint32_t)bytes[0] << 24 | (uint32_t)bytes[1] << 16 | (uint32_t)bytes[2] << 8 | bytes[3];
+}
+
+/* Whether it is a whole database of rosterd's, by its header. Nobody has it open. */
+static bool is_new_file(const char *new_name)
+{
+    uint8_t header[100];
+    struct stat st;
+    int fd = open(new_name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    if (fd < 0)
+        return false;
+    bool whole = fstat(fd, &st) == 0 && S_ISREG(st.st_mode) &&
+                 pread(fd, header, sizeof(header), 0) == (ssize_t)sizeof(header) &&
+                 memcmp(header, "SQLite format 3", 16) == 0 &&
+                 word_at(header + 68) == DATA_APPLICATION_ID &&
+                 (uint64_t)word_at(header + 28) * (uint64_t)(header[16] << 8 | header[17]) ==
+                     (uint64_t)st.st_size;
+    close(fd);
+    return whole;
+}
+
+/* A file that somebody else has put there must not cost the log that belongs to the old one. */
+static enum data_result finish_by_new(const char *path, const char *new_name, struct fault *fault)
+{
+    if (is_new_file(new_name))
+        return replace_by_new(path, new_name, fault);
+    fault_set(fault, "data-file %s: %s beside it is no whole data file: move it away", path,
+              new_name);
+    return DATA_INVALID;
+}
+
 enum data_result data_swap_finish(const char *path, struct fault *fault)
 {
     char new_name[DATA_PATH_SIZE];
@@ -72,7 +110,7 @@ enum data_result data_swap_finish(const char *path, struct fault *fault)
         return result;
     data_path_beside(path, ".new", new_name);
     if (access(new_name, F_OK) == 0)
-        return replace_by_new(path, new_name, fault);
+        return finish_by_new(path, new_name, fault);
     return errno == ENOENT ? DATA_OK : data_os_fault(path, "look for a new file", fault);
 }
 

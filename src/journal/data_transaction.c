@@ -137,7 +137,7 @@ static enum data_result finish_commit(struct data_file *file, int rc, uint64_t b
     /* Afterwards: until here the names lead to what was synced. */
     if (!data_vfs_database_in_place(file->db) || !data_vfs_log_in_place(file->db)) {
         stop_writes(file);
-        fault_set(fault, "data-file %s: it or its log was moved or removed while in use",
+        fault_set(fault, "data-file %s: it or its log was moved, removed or cut off while in use",
                   file->path);
         return data_count_result(DATA_FAILED);
     }

@@ -13,6 +13,8 @@
 #include "journal/data_count.h"
 #include "journal/data_file.h"
 
+enum { HEAD = 24 };
+
 struct guarded_file {
     sqlite3_file base;      /* first: SQLite sees this */
     sqlite3_file *database; /* the database that this file belongs to; itself, if it is one */
@@ -21,6 +23,10 @@ struct guarded_file {
     const char *name;       /* SQLite's, valid while the file is open; NULL for a nameless file */
     dev_t dev;
     ino_t ino;
+    sqlite3_int64 end;      /* of what was read or written */
+    bool synced;            /* nothing was written since */
+    bool cut_off;           /* somebody else has made it shorter */
+    uint8_t head[HEAD];     /* of a log that this connection has begun; it has a random number */
     sqlite3_file beneath[]; /* the real file, of the size that its layer asks for */
 };
 
@@ -102,16 +108,47 @@ static bool was_without_room(sqlite3_file *file)
     return error == EDQUOT || error == EFBIG;
 }
 
+static int guard_size(sqlite3_file *file, sqlite3_int64 *size);
+
+/* Before the first write behind a sync: whether somebody has made the file shorter. Behind that
+ * write it is as long as it should be, with a hole. A log that begins anew may be shorter, and that
+ * is no harm: here, or by a program that has written to the database meanwhile. */
+static void look_for_cut(sqlite3_file *file, sqlite3_int64 offset)
+{
+    struct guarded_file *guard = guarded(file);
+    sqlite3_int64 size;
+    uint8_t head[HEAD];
+    bool look = offset != 0 && guard->synced;
+    guard->synced = false;
+    if (!look || guard_size(file, &size) != SQLITE_OK || size >= guard->end)
+        return;
+    guard->cut_off = guard->database == file || guard_read(file, head, HEAD, 0) != SQLITE_OK ||
+                     memcmp(head, guard->head, HEAD) == 0;
+    guard->end = size;
+}
+
+static void note_end(sqlite3_file *file, const void *data, int amount, sqlite3_int64 offset)
+{
+    struct guarded_file *guard = guarded(file);
+    if (offset == 0 && amount >= HEAD)
+        memcpy(guard->head, data, HEAD);
+    bool anew = offset == 0 && guard->database != file;
+    guard->end = anew ? amount : MAX(guard->end, offset + amount);
+}
+
 static int guard_write(sqlite3_file *file, const void *data, int amount, sqlite3_int64 offset)
 {
     if (is_stopped(file))
         return SQLITE_IOERR_WRITE;
     show_alive();
+    look_for_cut(file, offset);
     int rc = real(file)->pMethods->xWrite(real(file), data, amount, offset);
     if (rc == SQLITE_IOERR_WRITE && was_without_room(file))
         rc = SQLITE_FULL;
-    if (rc == SQLITE_OK)
+    if (rc == SQLITE_OK) {
         data_count_bytes((uint64_t)amount);
+        note_end(file, data, amount, offset);
+    }
     return stop_if_failed(file, rc);
 }
 
@@ -119,6 +156,7 @@ static int guard_truncate(sqlite3_file *file, sqlite3_int64 size)
 {
     if (is_stopped(file))
         return SQLITE_IOERR_TRUNCATE;
+    guarded(file)->end = MIN(guarded(file)->end, size);
     return stop_if_failed(file, real(file)->pMethods->xTruncate(real(file), size));
 }
 
@@ -131,6 +169,7 @@ static int guard_sync(sqlite3_file *file, int flags)
     int rc = real(file)->pMethods->xSync(real(file), flags);
     if (rc == SQLITE_OK) {
         data_count_sync(clock_monotonic_ns() - begin);
+        guarded(file)->synced = true;
         return SQLITE_OK;
     }
 #ifdef JOURNAL_MUTANT_RETRY_SYNC
@@ -232,10 +271,11 @@ static int guard_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *file, in
     /* A layer sets the methods if xClose() is to be called, even after a failure. */
     file->pMethods = guard->beneath[0].pMethods == NULL ? NULL : &guard_methods;
     struct stat st;
-    if (rc == SQLITE_OK && name != NULL && stat(name, &st) == 0) {
+    if (rc == SQLITE_OK && name != NULL && lstat(name, &st) == 0) {
         guard->name = name;
         guard->dev = st.st_dev;
         guard->ino = st.st_ino;
+        guard->end = st.st_size;
     }
     return rc;
 }
@@ -286,11 +326,14 @@ int data_vfs_error(sqlite3 *db)
     return file == NULL ? 0 : file->error;
 }
 
+/* A symbolic link in its place would do now, but the next start would look for the log beside the
+ * link's target. */
 static bool is_in_place(const struct guarded_file *file)
 {
     struct stat st;
-    return file != NULL && file->name != NULL && stat(file->name, &st) == 0 &&
-           st.st_dev == file->dev && st.st_ino == file->ino;
+    return file != NULL && file->name != NULL && lstat(file->name, &st) == 0 &&
+           st.st_dev == file->dev && st.st_ino == file->ino && !file->cut_off &&
+           (file->database != &file->base || st.st_size >= file->end);
 }
 
 bool data_vfs_database_in_place(sqlite3 *db)

@@ -18,7 +18,8 @@ const char *data_vfs_name(void);
 void data_vfs_stop(sqlite3 *db);
 /** @return errno of the write or sync that made the layer refuse all others, or 0 */
 int data_vfs_error(sqlite3 *db);
-/** @return whether the name of the database still leads to the open file */
+/** @return whether the name of the database still leads to the open file, and nobody has made it
+ * shorter */
 bool data_vfs_database_in_place(sqlite3 *db);
 /** @return whether the name of its log does */
 bool data_vfs_log_in_place(sqlite3 *db);

@@ -198,6 +198,8 @@ static enum data_result rewrite_once(const struct journal_config *config, uint64
     meta.seq = shm_last_seq(config->store);
     shm_store_id(config->store, meta.store);
     enum data_result result = data_rewrite_begin(&rewrite, config->path, &meta, fault);
+    if (result == DATA_NONE) /* its directory is gone */
+        result = DATA_FAILED;
     if (result == DATA_OK)
         result = put_all(&walk, rewrite, fault);
     walk_end(&walk);

@@ -206,6 +206,24 @@ static void reader_of_an_old_state_keeps_nobody_from_opening(void **state)
 }
 
 /* Reads all rows as of their begin, while the file goes on. */
+/* As Litestream does: it empties the log, and writes a little to its own tables. */
+static void other_program_may_begin_the_log_anew(void **state)
+{
+    struct fault fault;
+    struct data_file *file = create_file(&model);
+    (void)state;
+    for (uint64_t at = 1; at < 2000; at += 500) {
+        assert_result(DATA_OK, model_commit(&model, file, at, at + 499, 0, &fault));
+        run_sql(data_file_name, "PRAGMA wal_checkpoint(TRUNCATE)");
+        if (at % 1000 == 1)
+            run_sql(data_file_name,
+                    "CREATE TABLE IF NOT EXISTS theirs(n); INSERT INTO theirs VALUES(1)");
+        assert_result(DATA_OK, model_commit(&model, file, at, at, 0, &fault));
+    }
+    data_file_close(file, false);
+    assert_model(&model, data_file_name);
+}
+
 static void readers_see_one_commit(void **state)
 {
     struct fault fault;
@@ -241,6 +259,7 @@ int main(void)
         cmocka_unit_test_setup(shell_reads_beside_the_writer, data_folder_clear),
         cmocka_unit_test_setup(write_lock_of_a_shell_is_waited_for, data_folder_clear),
         cmocka_unit_test_setup(reader_of_an_old_state_keeps_nobody_from_opening, data_folder_clear),
+        cmocka_unit_test_setup(other_program_may_begin_the_log_anew, data_folder_clear),
         cmocka_unit_test_setup(readers_see_one_commit, data_folder_clear),
     };
     return cmocka_run_group_tests(tests, data_folder_make, data_folder_remove);

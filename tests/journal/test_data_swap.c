@@ -274,26 +274,74 @@ static void any_bytes_make_a_name(void **state)
     close(home);
 }
 
-/* The file of this name is another one, so nobody would find a commit. */
+static void move_away(const char *name)
+{
+    assert_int_equal(rename(name, data_name("elsewhere")), 0);
+}
+
+/* The name still leads to it, but the next start looks for the log beside the link's target. */
+static void move_behind_link(const char *name)
+{
+    move_away(name);
+    assert_int_equal(symlink("elsewhere", name), 0);
+}
+
+static void cut_off(const char *name)
+{
+    assert_int_equal(truncate(name, 1000), 0);
+}
+
+/* The file of this name is another one, or less of it, so nobody would find a commit. */
 static void moved_file_takes_no_commits(void **state)
 {
     static const char *const suffixes[] = {"", "-wal"};
+    static void (*const harms[])(const char *name) = {move_away, move_behind_link, cut_off};
     struct fault fault;
     char name[128];
     (void)state;
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < 6; i++) {
         data_folder_clear(NULL);
         struct data_file *file = create_file(&model);
         assert_result(DATA_OK, model_commit(&model, file, 1, 3, 0, &fault));
-        snprintf(name, sizeof(name), "%s%s", data_file_name, suffixes[i]);
-        assert_int_equal(rename(name, data_name("elsewhere")), 0);
+        snprintf(name, sizeof(name), "%s%s", data_file_name, suffixes[i % 2]);
+        if (harms[i / 2] == cut_off)
+            assert_result(DATA_OK, model_commit(&model, file, 20, 2000, 0, &fault));
+        harms[i / 2](name);
         assert_result(DATA_FAILED, model_commit(&model, file, 4, 5, 0, &fault));
-        assert_non_null(strstr(fault.text, "was moved or removed while in use"));
+        assert_non_null(strstr(fault.text, "was moved, removed or cut off while in use"));
         assert_result(DATA_FAILED, data_file_begin(file, &fault));
         data_file_close(file, false);
         assert_result(DATA_OK, model_rewrite(&model, data_file_name, &fault));
         assert_model(&model, data_file_name);
     }
+}
+
+/* It would replace the file, and the log would be removed with all that is in it. */
+static void stranger_of_the_new_files_name_costs_nothing(void **state)
+{
+    struct fault fault;
+    struct data_meta meta;
+    struct data_file *file = create_file(&model);
+    char name[128];
+    (void)state;
+    assert_result(DATA_OK, model_commit(&model, file, 1, 300, 0, &fault));
+    data_file_close(file, false);
+    snprintf(name, sizeof(name), "%s.new", data_file_name);
+    for (int i = 0; i < 3; i++) {
+        if (i == 0) {
+            assert_int_equal(mkdir(name, 0700), 0);
+        } else {
+            FILE *stranger = fopen(name, "w");
+            assert_non_null(stranger);
+            assert_true(i == 1 || fputs("SQLite format 3", stranger) >= 0);
+            fclose(stranger);
+        }
+        assert_result(DATA_INVALID,
+                      data_file_open(&file, data_file_name, DATA_SYNC_FULL, &meta, &fault));
+        assert_non_null(strstr(fault.text, ".new beside it is no whole data file"));
+        assert_int_equal(remove(name), 0);
+    }
+    assert_model(&model, data_file_name);
 }
 
 int main(void)
@@ -305,6 +353,7 @@ int main(void)
         cmocka_unit_test_setup(symbolic_link_stays, data_folder_clear),
         cmocka_unit_test_setup(any_bytes_make_a_name, data_folder_clear),
         cmocka_unit_test_setup(moved_file_takes_no_commits, data_folder_clear),
+        cmocka_unit_test_setup(stranger_of_the_new_files_name_costs_nothing, data_folder_clear),
     };
     return cmocka_run_group_tests(tests, data_folder_make, data_folder_remove);
 }

@@ -566,6 +566,23 @@ static void removed_file_is_written_again(void **state)
     assert_file_is_table();
 }
 
+static void removed_directory_makes_the_server_read_only(void **state)
+{
+    (void)state;
+    char moved[sizeof(data_folder) + 8];
+    struct shm_disk_info info;
+    users_insert(f->actor, 0, 10, 1);
+    turn_until_published();
+    snprintf(moved, sizeof(moved), "%s.moved", data_folder);
+    assert_int_equal(rename(data_folder, moved), 0);
+    users_insert(f->actor, 10, 20, 1);
+    for (int i = 0; i < 10; i++)
+        journal_turn(journal, 0);
+    assert_int_equal(rename(moved, data_folder), 0);
+    shm_disk_info(f->store, &info);
+    assert_int_equal(info.state, SHM_DISK_FAILED);
+}
+
 /* A workload in which the n-th call of a kind fails, for each n that there is. */
 static bool run_with_failure(enum disk_call call, unsigned nth, int error)
 {
@@ -632,6 +649,7 @@ int main(void)
         TEST(replacement_that_finds_the_disk_full_waits_for_room),
         TEST(damaged_page_is_named_and_the_file_replaced),
         TEST(removed_file_is_written_again),
+        TEST(removed_directory_makes_the_server_read_only),
         TEST(failure_of_each_call_loses_nothing),
     };
     disk_install();
