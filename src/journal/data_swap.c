@@ -69,7 +69,7 @@ enum data_result data_swap_replace(const char *path, struct fault *fault)
 }
 
 /* The four bytes, most significant first. */
-static uint32_t word_at(const uint8_t *bytes)
+static uint32_t big_endian_word(const uint8_t *bytes)
 {
     return (uint32_t)bytes[0] << 24 | (uint32_t)bytes[1] << 16 | (uint32_t)bytes[2] << 8 | bytes[3];
 }
@@ -82,12 +82,13 @@ static bool is_new_file(const char *new_name)
     int fd = open(new_name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     if (fd < 0)
         return false;
-    bool whole = fstat(fd, &st) == 0 && S_ISREG(st.st_mode) &&
-                 pread(fd, header, sizeof(header), 0) == (ssize_t)sizeof(header) &&
-                 memcmp(header, "SQLite format 3", 16) == 0 &&
-                 word_at(header + 68) == DATA_APPLICATION_ID &&
-                 (uint64_t)word_at(header + 28) * (uint64_t)(header[16] << 8 | header[17]) ==
-                     (uint64_t)st.st_size;
+    bool whole =
+        fstat(fd, &st) == 0 && S_ISREG(st.st_mode) &&
+        pread(fd, header, sizeof(header), 0) == (ssize_t)sizeof(header) &&
+        memcmp(header, "SQLite format 3", 16) == 0 &&
+        big_endian_word(header + 68) == DATA_APPLICATION_ID &&
+        (uint64_t)big_endian_word(header + 28) * (uint64_t)(header[16] << 8 | header[17]) ==
+            (uint64_t)st.st_size;
     close(fd);
     return whole;
 }

@@ -127,8 +127,8 @@ static int set_meta(struct data_file *file, uint64_t version, uint64_t seq)
 }
 
 /* @param rc of the statements before */
-static enum data_result finish_commit(struct data_file *file, int rc, uint64_t begin,
-                                      struct fault *fault)
+static enum data_result conclude_commit(struct data_file *file, int rc, uint64_t begin,
+                                        struct fault *fault)
 {
     if (rc == SQLITE_OK)
         rc = step_once(file, DATA_COMMIT);
@@ -154,7 +154,7 @@ enum data_result data_file_commit(struct data_file *file, uint64_t version, uint
         return refuse_failed(file, fault);
     assert(!sqlite3_get_autocommit(file->db) && version <= INT64_MAX && seq <= INT64_MAX);
     uint64_t begin = clock_monotonic_ns();
-    return finish_commit(file, set_meta(file, version, seq), begin, fault);
+    return conclude_commit(file, set_meta(file, version, seq), begin, fault);
 }
 
 enum data_result data_file_set_store(struct data_file *file, const uint8_t store[DATA_ID_SIZE],
@@ -173,7 +173,7 @@ enum data_result data_file_set_store(struct data_file *file, const uint8_t store
     sqlite3_finalize(statement);
     if (rc == SQLITE_DONE)
         rc = SQLITE_OK;
-    return finish_commit(file, rc, begin, fault);
+    return conclude_commit(file, rc, begin, fault);
 }
 
 void data_file_rollback(struct data_file *file)
