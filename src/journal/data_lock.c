@@ -16,7 +16,10 @@
 #include "journal/data_path.h"
 
 enum { SERVER_BYTE, WRITER_BYTE };
-enum { ENDING_MS = 10000 }; /* for the children of a server that was killed */
+/* Of the data file itself: far behind SQLite's own locks. */
+static const off_t INODE_BYTE = INT64_MAX - 1;
+enum { INODE_WAIT_MS = 1000 }; /* for a process that is ending */
+enum { ENDING_MS = 10000 };    /* for the children of a server that was killed */
 
 /* The kernel has no wait with a limit for these locks. */
 static const struct timespec lock_pause = {.tv_nsec = 2000000};
@@ -42,6 +45,16 @@ static int try_lock(int fd, off_t byte)
     if (fcntl(fd, F_OFD_SETLK, &lock) == 0)
         return 0;
     return errno == EACCES ? EAGAIN : errno;
+}
+
+/* @return as try_lock() */
+static int wait_for_lock(int fd, off_t byte, unsigned wait_ms)
+{
+    const uint64_t end = clock_monotonic_ms() + wait_ms;
+    int error;
+    while ((error = try_lock(fd, byte)) == EAGAIN && clock_monotonic_ms() < end)
+        nanosleep(&lock_pause, NULL);
+    return error;
 }
 
 /* Whether the file was removed before the lock was taken: then another one may have its name. */
@@ -124,10 +137,7 @@ enum data_result data_lock_writer(const char *path, unsigned wait_ms, int *fd, s
     enum data_result result = open_lock_file(path, fd, fault);
     if (result != DATA_OK)
         return result;
-    const uint64_t end = clock_monotonic_ms() + wait_ms;
-    int error;
-    while ((error = try_lock(*fd, WRITER_BYTE)) == EAGAIN && clock_monotonic_ms() < end)
-        nanosleep(&lock_pause, NULL);
+    int error = wait_for_lock(*fd, WRITER_BYTE, wait_ms);
     if (error == EAGAIN) {
         close(*fd);
         *fd = -1;
@@ -140,6 +150,26 @@ enum data_result data_lock_writer(const char *path, unsigned wait_ms, int *fd, s
         return DATA_OK;
     close(*fd);
     return data_lock_writer(path, wait_ms, fd, fault);
+}
+
+enum data_result data_lock_inode(const char *path, int *fd, struct fault *fault)
+{
+    *fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    if (*fd < 0)
+        return data_os_fault(path, "open it", fault);
+    int error = wait_for_lock(*fd, INODE_BYTE, INODE_WAIT_MS);
+    if (error == 0)
+        return DATA_OK;
+    if (error != EAGAIN)
+        return lock_failed(path, fd, error, fault);
+    close(*fd);
+    *fd = -1;
+    fault_set(
+        fault,
+        "data-file %s: another rosterd writes it, by another name (a hard link), or its .lock "
+        "file was removed: stop that one first",
+        path);
+    return DATA_BUSY;
 }
 
 void data_lock_remove(const char *path, int fd)

@@ -28,6 +28,14 @@ enum data_result data_lock_server(const char *path, int *fd, struct fault *fault
  * @param wait_ms how long to wait for another process to let it go
  */
 enum data_result data_lock_writer(const char *path, unsigned wait_ms, int *fd, struct fault *fault);
+/**
+ * A lock on the file itself, far behind its bytes, for as long as it is open for writing. PATH.lock
+ * excludes nobody who comes by a hard link, or after somebody has removed PATH.lock. It waits a
+ * moment for a process that is dying.
+ * @param fd receives the descriptor, or -1. Close it behind the connection: SQLite's locks would go
+ *           with it
+ */
+enum data_result data_lock_inode(const char *path, int *fd, struct fault *fault);
 /** For a start that failed and leaves nothing: removes PATH.lock, if nobody else uses it.
  * @param fd of data_lock_server(), which no other process shares; has both locks afterwards */
 void data_lock_remove(const char *path, int fd);

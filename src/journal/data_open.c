@@ -3,9 +3,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "journal/data_connection.h"
 #include "journal/data_count.h"
+#include "journal/data_lock.h"
 #include "journal/data_os.h"
 #include "journal/data_row.h"
 #include "journal/data_swap.h"
@@ -149,9 +151,12 @@ static enum data_result open_resolved(struct data_file **file_out, const char *p
     snprintf(file->path, sizeof(file->path), "%s", path);
     file->checkpoint_from = DATA_CHECKPOINT_PAGES;
     file->sync_off = sync == DATA_SYNC_OFF;
+    file->lock_fd = -1;
     enum data_result result = data_swap_finish(path, fault);
     if (result == DATA_OK)
         result = data_connect(&file->db, path, DATA_ACCESS_WRITE, fault);
+    if (result == DATA_OK)
+        result = data_lock_inode(path, &file->lock_fd, fault);
     if (result == DATA_OK) {
         sqlite3_wal_hook(file->db, note_log_pages, file);
         result = begin_use(file, meta, fault);
@@ -188,5 +193,7 @@ void data_file_close(struct data_file *file, bool checkpoint)
     if (checkpoint && !file->failed && move_log(file->db) == SQLITE_OK)
         sqlite3_db_config(file->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, NULL);
     sqlite3_close(file->db);
+    if (file->lock_fd >= 0)
+        close(file->lock_fd);
     free(file);
 }

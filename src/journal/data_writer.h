@@ -41,6 +41,7 @@ struct data_file {
     char path[DATA_PATH_SIZE];
     sqlite3_stmt *statements[DATA_STATEMENTS];
     struct data_tally now, committed;
+    int lock_fd;         /* data_lock_inode() */
     int log_pages;       /* of the write-ahead log, as of the last commit */
     int checkpoint_from; /* pages of the log from which data_file_maintain() does something */
     bool unsynced;       /* with DATA_SYNC_OFF: there are commits that nobody has synced */

@@ -300,6 +300,21 @@ def test_file_in_use_is_refused(durable, start, tmp_path):
     assert f"another rosterd uses it (pid {rosterd.process.pid}): stop that one first" in line
 
 
+@pytest.mark.parametrize("name", ["link.db", "users.db"])
+def test_file_in_use_is_refused_by_another_name_and_without_its_lock(durable, start, tmp_path, name):
+    rosterd = durable()
+    ids = create(rosterd, 10)
+    if name == "link.db":
+        os.link(tmp_path / "users.db", tmp_path / name)
+    else:
+        (tmp_path / "users.db.lock").unlink()
+    assert "another rosterd writes it" in refused(start("--data-file", str(tmp_path / name), start=False))
+    ids += create(rosterd, 10, "more")
+    reboot(rosterd)
+    rosterd.start()
+    assert [user.id for user in everybody(rosterd)] == ids
+
+
 @pytest.mark.parametrize("damage, text", [
     ("UPDATE users SET body = x'00' WHERE seq = 7", "7"),
     ("DELETE FROM users WHERE seq = 7", "10"),
@@ -442,8 +457,8 @@ def test_reload_moves_the_log_of_the_journal(durable, tmp_path):
     (tmp_path / "users.db").unlink()
     with contextlib.suppress(grpc.RpcError):  # whether it is on disk is unknown for a moment
         create(rosterd, 1, "later")
-    wait_for(lambda: "was moved or removed while in use" in log.read_text(), 10, "its line")
-    assert "was moved or removed while in use" not in rosterd.log()
+    wait_for(lambda: "was moved, removed or cut off while in use" in log.read_text(), 10, "its line")
+    assert "was moved, removed or cut off while in use" not in rosterd.log()
     assert "journal (pid" not in log.read_text()  # it has not died
 
 

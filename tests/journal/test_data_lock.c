@@ -140,6 +140,45 @@ static void names_of_one_file_are_one_lock(void **state)
     assert_int_equal(first, -1);
 }
 
+/* @return whether the opening by this name was refused with DATA_BUSY and a reason */
+static bool is_busy_by(const char *name)
+{
+    struct fault fault;
+    struct data_meta meta;
+    struct data_file *file;
+    return data_file_open(&file, name, DATA_SYNC_FULL, &meta, &fault) == DATA_BUSY &&
+           strstr(fault.text, "another rosterd writes it") != NULL;
+}
+
+/* Each name has a log and a lock of its own: two writers would damage the file. */
+static void hard_link_is_no_second_file(void **state)
+{
+    struct fault fault;
+    struct data_meta meta;
+    int status, ready[2];
+    (void)state;
+    assert_int_equal(pipe(ready), 0);
+    pid_t pid = fork(); /* before the file is open */
+    if (pid == 0) {
+        char byte;
+        _exit(read(ready[0], &byte, 1) == 1 && is_busy_by(data_name("link.db")) ? 0 : 1);
+    }
+    struct data_file *file = create_file(&model);
+    assert_result(DATA_OK, model_commit(&model, file, 1, 300, 0, &fault));
+    assert_int_equal(link(data_file_name, data_name("link.db")), 0);
+    assert_int_equal(write(ready[1], "", 1), 1);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+    close(ready[0]);
+    close(ready[1]);
+    assert_result(DATA_OK, model_commit(&model, file, 301, 400, 0, &fault));
+    data_file_close(file, true);
+    assert_result(DATA_OK,
+                  data_file_open(&file, data_name("link.db"), DATA_SYNC_FULL, &meta, &fault));
+    data_file_close(file, true);
+    assert_model(&model, data_file_name);
+}
+
 static void shell_reads_beside_the_writer(void **state)
 {
     struct fault fault;
@@ -256,6 +295,7 @@ int main(void)
         cmocka_unit_test_setup(children_of_a_dead_server_are_waited_for, data_folder_clear),
         cmocka_unit_test_setup(second_writer_waits_its_time, data_folder_clear),
         cmocka_unit_test_setup(names_of_one_file_are_one_lock, data_folder_clear),
+        cmocka_unit_test_setup(hard_link_is_no_second_file, data_folder_clear),
         cmocka_unit_test_setup(shell_reads_beside_the_writer, data_folder_clear),
         cmocka_unit_test_setup(write_lock_of_a_shell_is_waited_for, data_folder_clear),
         cmocka_unit_test_setup(reader_of_an_old_state_keeps_nobody_from_opening, data_folder_clear),
