@@ -34,11 +34,12 @@ int journal_load_fits(void *data, const uint8_t store_id[SHM_STORE_ID_SIZE], uin
         return SHM_OK;
     if (memcmp(store_id, load->meta.store, SHM_STORE_ID_SIZE) != 0 &&
         memcmp(store_id, load->meta.store, DATA_TABLE_ID_SIZE) == 0)
-        return refuse_disk(fault,
-                           "data-file %.200s: it has gone on with another segment than %s; "
-                           "--segment-reset moves the segment aside and loads the file; if the "
-                           "segment's users are the right ones, move the file away",
-                           load->path, load->segment);
+        return refuse_disk(
+            fault,
+            "data-file %.200s: it and segment %s have parted: one went on without the other; "
+            "--segment-reset moves the segment aside and loads the file; if the "
+            "segment's users are the right ones, move the file away",
+            load->path, load->segment);
     if (memcmp(store_id, load->meta.store, SHM_STORE_ID_SIZE) != 0)
         return refuse_disk(fault,
                            "data-file %.200s: it has another table's users than segment %s; "

@@ -275,7 +275,7 @@ static void segment_of_before_the_load_is_refused(void **state)
     snprintf(from, sizeof(from), "/dev/shm%s", aside);
     snprintf(to, sizeof(to), "/dev/shm%s", f->name);
     assert_int_equal(rename(from, to), 0);
-    assert_refused("gone on with another segment", "--segment-reset");
+    assert_refused("have parted", "--segment-reset");
 }
 
 int main(void)
