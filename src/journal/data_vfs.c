@@ -2,11 +2,13 @@
 #include "journal/data_vfs.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/param.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 
 #include "base/clock.h"
 #include "base/container_of.h"
@@ -110,6 +112,31 @@ static bool was_without_room(sqlite3_file *file)
 
 static int guard_size(sqlite3_file *file, sqlite3_int64 *size);
 
+/*
+ * Whether the name of the file leads to it, and its size. A symbolic link would do now, but the
+ * next start would look for the log beside the link's target.
+ *
+ * It does not ask for the times, for it is called with each commit: Linux gives a file whose times
+ * were read another time with its next write, and ext4 without a journal lets fdatasync() write the
+ * inode, too, if it has changed.
+ */
+static bool leads_to(const struct guarded_file *file, struct statx *st)
+{
+    return file->name != NULL &&
+           statx(AT_FDCWD, file->name, AT_SYMLINK_NOFOLLOW, STATX_INO | STATX_SIZE, st) == 0 &&
+           makedev(st->stx_dev_major, st->stx_dev_minor) == file->dev && st->stx_ino == file->ino;
+}
+
+/* SQLite's own function asks for the times. */
+static bool size_of(sqlite3_file *file, sqlite3_int64 *size)
+{
+    struct statx st;
+    if (!leads_to(guarded(file), &st))
+        return guard_size(file, size) == SQLITE_OK;
+    *size = (sqlite3_int64)st.stx_size;
+    return true;
+}
+
 /* Before the first write behind a sync: whether somebody has made the file shorter. Behind that
  * write it is as long as it should be, with a hole. A log that begins anew may be shorter, and that
  * is no harm: here, or by a program that has written to the database meanwhile. */
@@ -120,7 +147,7 @@ static void look_for_cut(sqlite3_file *file, sqlite3_int64 offset)
     uint8_t head[HEAD];
     bool look = offset != 0 && guard->synced;
     guard->synced = false;
-    if (!look || guard_size(file, &size) != SQLITE_OK || size >= guard->end)
+    if (!look || !size_of(file, &size) || size >= guard->end)
         return;
     guard->cut_off = guard->database == file || guard_read(file, head, HEAD, 0) != SQLITE_OK ||
                      memcmp(head, guard->head, HEAD) == 0;
@@ -326,14 +353,11 @@ int data_vfs_error(sqlite3 *db)
     return file == NULL ? 0 : file->error;
 }
 
-/* A symbolic link in its place would do now, but the next start would look for the log beside the
- * link's target. */
 static bool is_in_place(const struct guarded_file *file)
 {
-    struct stat st;
-    return file != NULL && file->name != NULL && lstat(file->name, &st) == 0 &&
-           st.st_dev == file->dev && st.st_ino == file->ino && !file->cut_off &&
-           (file->database != &file->base || st.st_size >= file->end);
+    struct statx st;
+    return file != NULL && leads_to(file, &st) && !file->cut_off &&
+           (file->database != &file->base || (sqlite3_int64)st.stx_size >= file->end);
 }
 
 bool data_vfs_database_in_place(sqlite3 *db)
