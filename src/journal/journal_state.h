@@ -27,6 +27,7 @@ struct journal {
     uint64_t retry_at;    /* ms: nothing is tried before */
     uint64_t say_at;      /* ms: a passing trouble is not noted again before */
     struct gather gather;
+    uint64_t poll_ns; /* how long the next sleep is put off */
 };
 
 #endif

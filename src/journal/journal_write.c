@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/param.h>
 #include <time.h>
 
 #include "base/clock.h"
@@ -178,7 +179,10 @@ enum data_result journal_write_window(struct journal *journal, uint64_t version,
     journal->follower = follower;
     journal->written = version;
     result = after_commit(journal, fault);
-    gather_note_window(&journal->gather, changes, changes_behind(journal), took);
+    uint64_t pending = changes_behind(journal);
+    gather_note_window(&journal->gather, changes, pending, took);
+    if (changes == 1 && pending == 0)
+        journal->poll_ns = MIN(took, journal->config.poll_us * 1000);
     return result;
 }
 

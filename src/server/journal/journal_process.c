@@ -114,6 +114,7 @@ static bool start_journal(struct journal_process *process, struct fault *fault)
         .path = config->path,
         .durability = config->durability,
         .interval_ms = config->interval_ms,
+        .poll_us = config->poll_us,
         .alive = show_turn,
         .woken = wake_waiting,
         .note = log_journal_note,

@@ -19,6 +19,7 @@ struct journal_process_config {
     const char *path;          /* of the data file */
     enum journal_durability durability;
     uint64_t interval_ms;
+    uint64_t poll_us;
 };
 
 /**

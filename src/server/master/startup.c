@@ -52,6 +52,10 @@ static bool open_process(struct master *master, const struct options *options, s
            segment_owner_open(&master->segment, options, &master->predecessor, fault);
 }
 
+/* A worker polls while a reply is on its way to the client and back; the journal also while a
+ * worker takes notice of a publication and answers. */
+enum { JOURNAL_POLLS = 4 };
+
 static bool open_journal(struct master *master, const struct options *options, struct fault *fault)
 {
     const struct data_owner *data = &master->segment.data;
@@ -67,6 +71,7 @@ static bool open_journal(struct master *master, const struct options *options, s
         .path = data->path,
         .durability = data->durability,
         .interval_ms = data->interval_ms,
+        .poll_us = JOURNAL_POLLS * options->busy_poll,
     };
     return journal_owner_open(&master->journal, &config, fault);
 }
