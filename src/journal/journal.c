@@ -29,11 +29,9 @@ static enum data_result write_news(struct journal *journal, bool *idle, struct f
     }
     if (shm_newest(journal->config.store) != journal->written)
         journal_gather(journal);
-    shm_actor_online(journal->config.actor); /* before the load: see show_life() */
     uint64_t newest = shm_newest(journal->config.store);
     if (newest != journal->written)
         return journal_write_window(journal, newest, fault);
-    shm_actor_offline(journal->config.actor);
     *idle = true;
     return DATA_OK;
 }

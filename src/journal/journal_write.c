@@ -99,12 +99,11 @@ static enum data_result write_change(struct journal *journal, const struct shm_c
     return data_file_put(journal->file, &row, fault);
 }
 
-/* Where readers go by what is published, the store keeps all bodies from there on. Otherwise only
- * the online section in which `version` was loaded keeps them: it must not end in the midst. */
+/* The actor may go offline in the midst of a window: from the last shm_publish() on, the store
+ * keeps what shm_user_find_at() asks for. */
 static void show_life(const struct journal *journal)
 {
-    if (journal->config.durability == JOURNAL_SYNC)
-        shm_actor_offline(journal->config.actor);
+    shm_actor_offline(journal->config.actor);
     journal_note_alive(journal);
 }
 

@@ -15,7 +15,7 @@ enum data_result journal_sync(struct journal *journal, struct fault *fault);
 void journal_gather(struct journal *journal);
 /** Writes the changes up to a commit, in one transaction. If the feed does not have them all,
  * journal->compare_due is set instead.
- * @param version loaded in the online section in which the actor is */
+ * @param version the newest commit */
 enum data_result journal_write_window(struct journal *journal, uint64_t version,
                                       struct fault *fault);
 enum data_result journal_compare_file(struct journal *journal, struct fault *fault);
