@@ -25,8 +25,14 @@ struct shm_record {
     uint64_t seq;     /* creation order, from 1 */
     uint64_t version; /* the commit that wrote this body */
     uint32_t body_len;
-    uint8_t body[SHM_BODY_MAX];
+    uint32_t hidden_len;
+    uint8_t body[SHM_BODY_MAX]; /* both parts: body_len bytes, then hidden_len */
 };
+/** The second part of the record's body: hidden_len bytes. */
+static inline const uint8_t *shm_record_hidden(const struct shm_record *record)
+{
+    return record->body + record->body_len;
+}
 
 /**
  * Opens a reader, protected or unprotected. Every function below may also return SHM_ECORRUPT,

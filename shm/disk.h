@@ -69,8 +69,30 @@ int shm_feed_next_until(struct shm_follower *follower, uint64_t version, struct 
  */
 int shm_user_find_at(struct shm_actor *actor, const uint8_t id[SHM_ID_SIZE], uint64_t version,
                      struct shm_user *user);
+/** The same for a unique key, as shm_user_find_key() takes it. @return also SHM_EINVAL: the segment
+ * has no index of this key */
+int shm_user_find_key_at(struct shm_actor *actor, unsigned key, const uint8_t *value, uint32_t len,
+                         uint64_t version, struct shm_user *user);
 /** As shm_snapshot_begin(), but of the newest commit, published or not. */
 int shm_snapshot_begin_newest(struct shm_actor *actor, struct shm_snapshot *snapshot);
+
+/**
+ * The oldest changes that the feed still has.
+ * @return the version after which it has all changes: for shm_feed_follow()
+ */
+uint64_t shm_feed_oldest(const struct shm_store *store);
+
+/** A position among the requests that were done. Plain data. */
+struct shm_request_place {
+    uint64_t next; /* number of the next one */
+};
+/** Places it before the oldest request of a commit after `version` that is still remembered. */
+void shm_requests_follow(const struct shm_store *store, struct shm_request_place *place,
+                         uint64_t version);
+/** The next request of all commits up to `version`, published or not, in order.
+ * @return SHM_OK; SHM_ENOENT: there is none; SHM_ERESYNC: it was forgotten meanwhile */
+int shm_requests_next(struct shm_request_place *place, uint64_t version,
+                      struct shm_request *request);
 
 /** What the data file has. */
 struct shm_durable {
@@ -120,5 +142,23 @@ int shm_load_store_id(struct shm_store *store, const uint8_t id[SHM_STORE_ID_SIZ
  * @return SHM_OK; SHM_EINVAL: a user was loaded with a greater version or number; SHM_EBUSY
  */
 int shm_load_end(struct shm_actor *actor, uint64_t version, uint64_t seq);
+
+enum { SHM_CHANGES_MAX = 16128 }; /* changes that a follower may be behind */
+/**
+ * Gives the feed the changes before the load, so that followers go on. After shm_load_end(), and
+ * before anything is written. Without it a follower of an earlier version has to read the table.
+ * @param changes all of the commits after `from`, in order of their versions
+ * @param count at most SHM_CHANGES_MAX; 0 only if `from` is the table's version
+ * @return SHM_OK; SHM_EINVAL: they are not that; SHM_EBUSY
+ */
+int shm_load_feed(struct shm_actor *actor, const struct shm_change *changes, size_t count,
+                  uint64_t from);
+/**
+ * Remembers requests that were done before the load. After shm_load_end().
+ * @param requests in order of their versions; of more than SHM_REQUESTS_MAX the last ones count
+ * @return SHM_OK; SHM_EINVAL: they are out of order, or later than the table; as
+ *   shm_users_insert()
+ */
+int shm_load_requests(struct shm_actor *actor, const struct shm_request *requests, size_t count);
 
 #endif

@@ -28,6 +28,8 @@ enum shm_error {
     SHM_EMORE = -21,     /* a cursor has not found its next user yet: call again */
     SHM_EREADONLY = -22, /* the data file has failed: nothing is written any more */
     SHM_EDISK = -23,     /* the data file does not fit the segment; the fault says why */
+    SHM_ESTALE = -24,    /* the user has another version than the write is for */
+    SHM_EREPEAT = -25,   /* the request was done already */
 };
 
 /** The reason of a failure, for a person: one line without a newline. */

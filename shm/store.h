@@ -2,8 +2,9 @@
 /*
  * The user store: one table in a named shared-memory segment that many processes read and write
  * concurrently. Reads never block. A write is atomic, whenever a process dies. The store knows no
- * network and no message format: a user is a 16-byte id and a body of bytes. docs/store.md
- * explains the store and has an example.
+ * network and no message format: a user is a 16-byte id and a body of bytes. A body has two parts:
+ * the second one, which may be empty, is for those who know of it (`hidden`); all others see the
+ * first part only. docs/store.md explains the store and has an example.
  *
  * Functions return SHM_OK or another code of enum shm_error. Where a function takes a struct
  * shm_fault, it fills it on failure; the parameter may be NULL.
@@ -23,11 +24,14 @@ enum {
     SHM_ID_SIZE = 16,         /* bytes of a user's id (a binary UUID) */
     SHM_STORE_ID_SIZE = 16,   /* bytes of a table's identity (a binary UUID) */
     SHM_DATA_FILE_MAX = 1024, /* most bytes of a data file's path, with the ending 0 */
-    SHM_BODY_MAX = 4000,      /* most bytes of a user's body */
+    SHM_BODY_MAX = 4000,      /* most bytes of a user's body, both parts together */
     SHM_BATCH_MAX = 256,      /* most users of one commit */
     SHM_SLOTS = 1024,         /* processes that can be attached at once */
     SHM_KEYS = 2,             /* unique indexes that a segment may have, besides the index of ids */
     SHM_KEY_MAX = 256,        /* most bytes of a unique key */
+    SHM_REQUESTS_MAX =
+        65535, /* requests that are remembered; beyond that the oldest are forgotten */
+    SHM_REQUEST_SECONDS = 3600, /* how long a request is remembered */
 };
 
 /* The largest bound of a segment, in GiB and in bytes: what every process can map. The header
@@ -87,9 +91,15 @@ struct shm_user {
     const uint8_t *id;   /* SHM_ID_SIZE bytes */
     const uint8_t *body; /* the bytes given to shm_users_insert() or shm_users_update() */
     uint32_t body_len;
-    uint64_t seq;     /* creation order, from 1, never reused */
-    uint64_t version; /* the commit that wrote this body */
+    uint32_t hidden_len; /* bytes of the second part, which follows the first: shm_user_hidden() */
+    uint64_t seq;        /* creation order, from 1, never reused */
+    uint64_t version;    /* the commit that wrote this body */
 };
+/** The second part of the user's body: hidden_len bytes. */
+static inline const uint8_t *shm_user_hidden(const struct shm_user *user)
+{
+    return user->body + user->body_len;
+}
 
 /* ---- the segment ---- */
 
@@ -229,6 +239,7 @@ struct shm_info {
     uint64_t retired_count, retired_bytes; /* bodies that wait for the end of a grace period */
     uint64_t held_count, held_bytes;       /* bodies kept only by snapshots */
     uint64_t snapshot_max_bytes;
+    uint64_t requests;   /* that are remembered, also those that are too old to count */
     uint64_t actors;     /* slots in use */
     uint64_t created_at; /* seconds since the epoch */
     bool owned;          /* a server owns the segment */
@@ -237,6 +248,8 @@ struct shm_info {
     char name[256];
 };
 void shm_store_info(struct shm_store *store, struct shm_info *info);
+/** The users that readers see: shm_info.users, without the cost of the rest. */
+uint64_t shm_users(const struct shm_store *store);
 
 enum shm_actor_kind { SHM_ACTOR_MASTER = 1, SHM_ACTOR_WORKER, SHM_ACTOR_TOOL, SHM_ACTOR_JOURNAL };
 
@@ -326,6 +339,7 @@ int shm_user_find_key(struct shm_actor *actor, unsigned key, const uint8_t *valu
 /** One version of the whole table, kept readable. Plain data, owned by the caller. */
 struct shm_snapshot {
     uint64_t version;
+    uint64_t seq; /* no user of this version has a greater sequence number */
     uint32_t pin; /* index of the pin in the actor's slot */
 };
 /** @return SHM_OK, SHM_EPINS (all pins of this actor are in use) */
@@ -350,6 +364,8 @@ struct shm_cursor {
     const void *last; /* the user returned last; NULL: continue after sequence number `passed` */
     const void *next; /* the next user to return, when it has been found */
     uint64_t passed;
+    const void *reached; /* after SHM_EMORE: how far the call has come */
+    uint64_t reached_born;
 };
 /** Places the cursor before the oldest user. */
 void shm_cursor_first(struct shm_cursor *cursor, struct shm_actor *actor,
@@ -384,6 +400,13 @@ struct shm_change {
 struct shm_follower {
     uint64_t next; /* index of the next entry to read */
 };
+/**
+ * After a load from the data file (disk.h) the feed's newest changes are made from the table: of
+ * each user that was written or deleted since, one change, of the commit that did it last. Its kind
+ * is SHM_UPDATED or SHM_DELETED, also if the user is new.
+ * @return the version up to which that is so; 0: for none
+ */
+uint64_t shm_feed_rebuilt_until(const struct shm_store *store);
 /** Places the follower before the first change after `version`.
  * @param actor may be NULL, here and below: the feed needs no slot
  * @return SHM_OK; SHM_ERESYNC: the ring no longer has all of these changes, or version is in the
@@ -400,10 +423,30 @@ int shm_feed_next(struct shm_actor *actor, struct shm_follower *follower,
 
 /* ---- writing ---- */
 
+/**
+ * A request that is done once, however often it arrives: a write that carries one is refused with
+ * SHM_EREPEAT if an earlier write with this id was committed in the last SHM_REQUEST_SECONDS. The
+ * record is part of the write's commit. SHM_REQUESTS_MAX requests are remembered; a segment gets
+ * memory for them, 4.5 MiB, with its first request.
+ */
+struct shm_request {
+    uint8_t id[SHM_ID_SIZE]; /* of the request (a binary UUID) */
+    uint64_t time;           /* seconds since the epoch: now */
+    uint64_t fingerprint;    /* of its contents, for the caller: the store does not look at it */
+    /* After SHM_EREPEAT the struct is the earlier write's, with these: */
+    uint8_t user[SHM_ID_SIZE]; /* who was written */
+    uint64_t version;          /* the commit */
+};
+
 struct shm_new_user {
     uint8_t id[SHM_ID_SIZE];
-    const uint8_t *body; /* copied; 1 to SHM_BODY_MAX bytes */
+    const uint8_t *body; /* copied; at least 1 byte */
     uint32_t body_len;
+    uint32_t hidden_len;   /* both parts together: at most SHM_BODY_MAX bytes */
+    const uint8_t *hidden; /* copied: the second part; may be NULL if hidden_len is 0 */
+    uint64_t if_version;   /* of an update: only if the user has this version; 0: any */
+    /* Of a write of one user; NULL: none. Only SHM_EREPEAT changes it. */
+    struct shm_request *request;
 };
 
 /** The user because of which a write was refused, and the commit on which the result rests. */
@@ -411,10 +454,11 @@ struct shm_conflict {
     size_t which; /* index of the user in the call */
     unsigned key; /* after SHM_EKEY: the unique key that another user has */
     /* After SHM_OK: this write's commit. After SHM_EEXIST and SHM_EKEY: the commit that created the
-     * user in the way; 0 if the same batch contains it. After SHM_ENOENT: the commit that deleted
-     * the user, or 0. After SHM_EINVAL because of a changed key: the commit that created the user.
-     * Otherwise 0. Whoever tells the result to somebody waits until this commit is published
-     * (disk.h). */
+     * user in the way, or gave it the key; 0 if the same batch contains it. After SHM_ENOENT: the
+     * commit that deleted the user, or 0. After SHM_ESTALE: the user's version. After
+     * SHM_EREPEAT: the commit that did the request. After SHM_EINVAL because of a changed key: the
+     * commit that gave the user its keys. Otherwise 0. Whoever tells the result to somebody waits
+     * until this commit is published (disk.h). */
     uint64_t version;
 };
 
@@ -427,9 +471,10 @@ struct shm_conflict {
  *   SHM_EKEY (another user has the unique key), SHM_EFULL (max_users), SHM_ELIMIT (the
  *   segment's bound), SHM_ESPACE (/dev/shm is full, or the memory limit is reached), SHM_EINVAL (a
  *   body's length; or a tool that attached for reading, or without the key_of that the segment's
- *   unique keys need). After SHM_EEXIST, SHM_EKEY and SHM_EINVAL, conflict names the user. If
- *   several users of a batch conflict by a key, it names the first; the users before it could be
- *   inserted.
+ *   unique keys need; or one of several users carries a request), SHM_EREPEAT (the request was done
+ *   already: nothing else was looked at). After SHM_EEXIST, SHM_EKEY and SHM_EINVAL, conflict names
+ * the user. If several users of a batch conflict by a key, it names the first; the users before it
+ * could be inserted.
  */
 int shm_users_insert(struct shm_actor *actor, const struct shm_new_user *users, size_t count,
                      struct shm_conflict *conflict);
@@ -437,10 +482,11 @@ int shm_users_insert(struct shm_actor *actor, const struct shm_new_user *users, 
 /**
  * Replaces the bodies of `count` (1 to SHM_BATCH_MAX) users in one commit. Open snapshots still see
  * the old bodies; an old body is freed when the last such snapshot has ended and a grace period has
- * passed. Never sleeps.
- * @return as shm_users_insert(); also SHM_ENOENT (no such user); SHM_EINVAL also if a user occurs
- *   twice, or if a new body changes a unique key. To change a unique key, delete and insert the
- *   user: a node is in an index once, so it cannot have different keys for different snapshots
+ * passed. Never sleeps. An update of one user may change its unique keys: from its commit on the
+ * user has the new ones, and the old ones are free; older snapshots still see the old ones.
+ * @return as shm_users_insert(); also SHM_ENOENT (no such user); SHM_ESTALE (the user has another
+ *   version than if_version); SHM_EINVAL also if a user occurs twice, or if one of several new
+ *   bodies changes a unique key
  */
 int shm_users_update(struct shm_actor *actor, const struct shm_new_user *users, size_t count,
                      struct shm_conflict *conflict);
@@ -448,12 +494,23 @@ int shm_users_update(struct shm_actor *actor, const struct shm_new_user *users, 
 /** Deletes `count` (1 to SHM_BATCH_MAX) users in one commit. @return as shm_users_update() */
 int shm_users_delete(struct shm_actor *actor, const uint8_t (*ids)[SHM_ID_SIZE], size_t count,
                      struct shm_conflict *conflict);
+/** Deletes a user only if it has this version; 0: any. @return as shm_users_update() */
+int shm_user_delete(struct shm_actor *actor, const uint8_t id[SHM_ID_SIZE], uint64_t if_version,
+                    struct shm_conflict *conflict);
+
+/**
+ * Looks for a request, for a caller that has to know before it looks at the user. (A write looks
+ * again.) Never sleeps, as a write.
+ * @return SHM_OK: it was done, and *request is the earlier write's; SHM_ENOENT: it was not done, or
+ *   is forgotten; SHM_EBUSY and other errors of the writer lock; SHM_EINVAL (a reading tool)
+ */
+int shm_request_find(struct shm_actor *actor, struct shm_request *request);
 
 /* ---- checking ---- */
 
 struct shm_verify_report {
     uint64_t users, bodies, free_blocks, bytes_used, bytes_free; /* found in the segment */
-    uint64_t bytes_tables; /* hash tables. bytes_used + bytes_free + bytes_tables is the arena */
+    uint64_t bytes_tables; /* hash tables and requests; with used and free bytes the arena */
     uint64_t faults;       /* violated invariants */
     uint64_t pages_locked; /* most pages copied in one hold of the writer lock */
 };

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Walks through an untrusted segment. In the order list sequence numbers increase from node to
- * node; in a chain of a hash table they decrease. This ends every walk through a cyclic list.
+ * node, and of equal numbers the newest node comes first; in a chain of a hash table they decrease.
+ * This ends every walk through a cyclic list. (Renamed nodes are an exception in chains:
+ * careful_find.c.)
  *
  * A protected listing stands on a user that its pinned version shows, as in cursor.c; anything
  * wrong that it finds is damage. An unprotected listing remembers the sequence number of the user
@@ -45,6 +47,7 @@ struct shm_reader {
     bool listing;
     struct shm_snapshot snapshot; /* if protected */
     uint64_t version;             /* the listing leaves out users born later */
+    uint64_t newest;              /* and those with a greater number */
     uint64_t last;                /* sequence number that the listing has reached */
     struct careful_node at; /* protected: the next user; otherwise the last. at.at NULL: none */
     bool over;
@@ -209,14 +212,16 @@ static int reader_find_anywhere(struct careful *c, const uint8_t id[SHM_ID_SIZE]
     return moving ? careful_list_find(c, id, record) : rc;
 }
 
-/* Looks up a key. There is no search through the order list: an index that is being moved, or was
- * moved during the lookup, counts as not available. */
+/* Looks up a key. There is no search through the order list: an index that is being moved, was
+ * moved during the lookup, or is newer than what readers see, counts as not available. */
 static int reader_find_key_in(struct careful *c, unsigned key, const uint8_t *value, uint32_t len,
                               struct shm_record *record)
 {
     const struct shm_table *table = &shm_control()->unique[key];
     const void *buckets = __atomic_load_n(&table->buckets, __ATOMIC_ACQUIRE);
-    if (is_rebuilding() || buckets == NULL)
+    if (is_rebuilding() || buckets == NULL ||
+        shm_published_version() <
+            __atomic_load_n(&shm_control()->index_from[key], __ATOMIC_RELAXED))
         return SHM_EINVAL;
     SHM_POINT("index read");
     int rc = careful_find_key(c, key, value, len, record);
@@ -275,8 +280,8 @@ static int reader_rest_on_next(struct shm_reader *reader, struct careful *c,
 {
     uint64_t after = reader->last;
     int rc;
-    while ((rc = careful_list_settle(c, from, after, reader->version, reader->version, PASS_MAX)) ==
-           SHM_EMORE) {
+    while ((rc = careful_list_settle(c, from, after, reader->version, reader->version,
+                                     reader->newest, PASS_MAX)) == SHM_EMORE) {
         after = from->seq;
         shm_reader_rest(reader);
         SHM_POINT("tool rests");
@@ -302,6 +307,7 @@ static int reader_begin_protected(struct shm_reader *reader, struct careful *c)
         return rc;
     reader->listing = true;
     reader->version = reader->snapshot.version;
+    reader->newest = reader->snapshot.seq;
     if (reader->last != 0)
         rc = careful_list_place(c, reader->last, &node);
     if (rc == SHM_OK)
@@ -323,6 +329,7 @@ int shm_reader_begin(struct shm_reader *reader, uint64_t after, struct shm_fault
     if (reader->actor != NULL)
         return reader_begin_protected(reader, c);
     reader->version = shm_published_version();
+    reader->newest = __atomic_load_n(&shm_control()->seq, __ATOMIC_ACQUIRE);
     reader->listing = true;
     reader->over = false;
     return SHM_OK;
@@ -374,7 +381,8 @@ static int reader_next_unprotected(struct shm_reader *reader, struct careful *c,
         rc = careful_list_place(c, reader->last, &node);
     do {
         if (rc == SHM_OK)
-            rc = careful_list_settle(c, &node, reader->last, version, reader->version, UINT64_MAX);
+            rc = careful_list_settle(c, &node, reader->last, version, reader->version,
+                                     reader->newest, UINT64_MAX);
         if (rc != SHM_OK)
             return rc;
         if (node.at == NULL)

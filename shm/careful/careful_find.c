@@ -78,10 +78,36 @@ static int try_key(struct careful *c, const struct search *search, const struct 
     return *decided && !deleted ? SHM_OK : SHM_ENOENT;
 }
 
+/* What ends a walk through a cyclic chain: numbers must decrease. Those of renamed nodes need not,
+ * so a node is remembered, after ever longer stretches, and must not come again. */
+struct circle {
+    uint64_t seq; /* of the last node that is not renamed */
+    const struct shm_node *mark;
+    uint64_t steps, stretch;
+};
+
+static int check_circle(struct careful *c, struct circle *circle, const struct careful_node *node)
+{
+    if (!careful_node_renamed(node) && node->seq >= circle->seq)
+        return careful_bad(c, "user number %llu is behind number %llu in a chain of a hash table",
+                           (unsigned long long)node->seq, (unsigned long long)circle->seq);
+    if (node->at == circle->mark)
+        return careful_bad(c, "user number %llu is in a circle of a hash table",
+                           (unsigned long long)node->seq);
+    if (!careful_node_renamed(node))
+        circle->seq = node->seq;
+    if (++circle->steps >= circle->stretch) {
+        circle->mark = node->at;
+        circle->steps = 0;
+        circle->stretch *= 2;
+    }
+    return SHM_OK;
+}
+
 static int search_chain(struct careful *c, const struct search *search, const void *const *word,
                         struct shm_record *record)
 {
-    uint64_t last = UINT64_MAX;
+    struct circle circle = {.seq = UINT64_MAX, .stretch = 1};
     bool decided = false;
     for (;;) {
         struct careful_node node;
@@ -92,15 +118,13 @@ static int search_chain(struct careful *c, const struct search *search, const vo
          * it. */
         const void *at = (const void *)((uintptr_t)next - search->link);
         int rc = careful_node(c, at, "a hash table", &node);
-        if (rc == SHM_OK && node.seq >= last) /* decreasing numbers also end a cyclic chain */
-            rc = careful_bad(c, "user number %llu is behind number %llu in a chain of a hash table",
-                             (unsigned long long)node.seq, (unsigned long long)last);
+        if (rc == SHM_OK)
+            rc = check_circle(c, &circle, &node);
         if (rc == SHM_OK)
             rc = search->id != NULL ? try_id(c, search, &node, record, &decided)
                                     : try_key(c, search, &node, record, &decided);
         if (rc != SHM_ENOENT || decided)
             return rc;
-        last = node.seq;
         word = (const void *const *)(const void *)((const char *)node.at + search->link);
     }
 }

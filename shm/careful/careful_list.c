@@ -44,8 +44,10 @@ static int list_step(struct careful *c, const struct careful_node *from, struct 
         int rc = careful_node(c, order_entry(link), "the list of users", to);
         if (rc != SHM_OK)
             return rc;
-        /* increasing numbers end a walk through a cyclic list */
-        if (from->at != NULL && to->seq <= from->seq)
+        /* Increasing numbers end a walk through a cyclic list. The nodes of one number are all one
+         * user's, newest first. */
+        if (from->at != NULL &&
+            (to->seq < from->seq || (to->seq == from->seq && to->born >= from->born)))
             return careful_bad(c, "user number %llu comes after number %llu",
                                (unsigned long long)to->seq, (unsigned long long)from->seq);
     }
@@ -72,16 +74,22 @@ static bool version_shows(const struct careful_node *node, uint64_t version)
 }
 
 int careful_list_settle(struct careful *c, struct careful_node *node, uint64_t after,
-                        uint64_t version, uint64_t bound, uint64_t most)
+                        uint64_t version, uint64_t bound, uint64_t newest, uint64_t most)
 {
     do {
         struct careful_node from = *node;
-        if (from.at != NULL && from.seq > after && most-- == 0)
+        /* the node that the version shows may be behind a renamed one that is too young for it */
+        bool passes = from.at != NULL && from.seq > after;
+        bool young = passes && careful_node_renamed(&from) && from.born > version;
+        if (passes && !young && most-- == 0)
             return SHM_EMORE;
         int rc = list_step(c, &from, node);
         if (rc != SHM_OK)
             return rc;
-        if (node->at != NULL && node->born > bound)
+        if (young && !c->protected && (node->at == NULL || node->seq != from.seq))
+            return SHM_EBUSY; /* the node that the version showed has been freed since */
+        if (node->at != NULL &&
+            (node->seq > newest || (node->born > bound && !careful_node_renamed(node))))
             node->at = NULL; /* no later node is visible either: `born` never decreases */
     } while (node->at != NULL && (node->seq <= after || !version_shows(node, version)));
     return SHM_OK;
@@ -90,9 +98,10 @@ int careful_list_settle(struct careful *c, struct careful_node *node, uint64_t a
 int careful_list_find(struct careful *c, const uint8_t id[SHM_ID_SIZE], struct shm_record *record)
 {
     uint64_t version = shm_published_version();
+    uint64_t newest = __atomic_load_n(&shm_control()->seq, __ATOMIC_ACQUIRE);
     struct careful_node node = {.at = NULL};
     for (;;) {
-        int rc = careful_list_settle(c, &node, 0, version, version, UINT64_MAX);
+        int rc = careful_list_settle(c, &node, 0, version, version, newest, UINT64_MAX);
         if (rc == SHM_OK && node.at == NULL)
             return SHM_ENOENT;
         if (rc == SHM_OK && memcmp(node.id, id, SHM_ID_SIZE) == 0)

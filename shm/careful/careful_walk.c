@@ -89,6 +89,7 @@ int careful_node(struct careful *c, const void *pointer, const char *from,
                             .seq = load_copied_word(&at->seq),
                             .born = load_copied_word(&at->born)};
     uint64_t check = load_copied_word(&at->check);
+    copy.state = (uint32_t)(check >> 32);
     memcpy(copy.id, id, sizeof(id));
     memcpy(node->id, id, sizeof(id));
     node->at = at;
@@ -109,7 +110,8 @@ bool careful_node_stands(const struct careful_node *node)
 {
     const struct shm_node *at = node->at;
     __atomic_thread_fence(__ATOMIC_ACQUIRE);
-    return load_copied_word(&at->check) == ((uint64_t)SHM_NODE_LIVE << 32 | node->check) &&
+    uint64_t linked = SHM_NODE_LIVE | (node->state & SHM_NODE_RENAMED);
+    return load_copied_word(&at->check) == (linked << 32 | node->check) &&
            load_copied_word(&at->seq) == node->seq && load_copied_word(&at->born) == node->born;
 }
 
@@ -119,7 +121,7 @@ struct body_copy {
     const struct shm_body *at;
     uint64_t born, died;
     uint32_t check;
-    uint32_t length;
+    uint32_t length, hidden;
 };
 
 static int copy_head(struct careful *c, const struct careful_node *node, const void *pointer,
@@ -130,14 +132,16 @@ static int copy_head(struct careful *c, const struct careful_node *node, const v
     SHM_POINT("careful copy");
     if (!careful_may_read(c, at, sizeof(*at), 16))
         return careful_bad(c, "user number %llu: its body's pointer leads nowhere", seq);
-    uint64_t word = load_copied_word(&at->check); /* check, length and state */
+    uint64_t word = load_copied_word(&at->word);
     copy->at = at;
     copy->check = (uint32_t)word;
     copy->length = (uint32_t)(word >> 32 & UINT16_MAX);
+    copy->hidden = (uint32_t)(word >> SHM_BODY_HIDDEN_SHIFT) & ((1u << 12) - 1);
     copy->born = load_copied_word(&at->born);
     copy->died = load_copied_word(&at->died);
     if (copy->length == 0 || copy->length > SHM_BODY_MAX ||
-        !careful_may_read(c, at, sizeof(*at) + copy->length, 16))
+        copy->hidden > SHM_BODY_MAX - copy->length ||
+        !careful_may_read(c, at, sizeof(*at) + copy->length + copy->hidden, 16))
         return careful_bad(c, "user number %llu: its body's length is wrong", seq);
     return SHM_OK;
 }
@@ -237,7 +241,8 @@ static int find_body(struct careful *c, struct walk *walk, struct body_copy *cop
 
 static bool same_body(const struct body_copy *a, const struct body_copy *b)
 {
-    return a->at == b->at && a->born == b->born && a->check == b->check && a->length == b->length;
+    return a->at == b->at && a->born == b->born && a->check == b->check && a->length == b->length &&
+           a->hidden == b->hidden;
 }
 
 /*
@@ -276,8 +281,11 @@ static int copy_record(struct careful *c, struct walk *walk, struct shm_record *
     record->seq = node->seq;
     record->version = copy.born;
     record->body_len = copy.length;
-    memcpy(record->body, copy.at->bytes, copy.length);
-    if (copy.check != shm_check_body(shm_check_bytes(record->body, copy.length), copy.born))
+    record->hidden_len = copy.hidden;
+    memcpy(record->body, copy.at->bytes, copy.length + copy.hidden);
+    uint32_t check =
+        shm_check_parts(record->body, copy.length, shm_record_hidden(record), copy.hidden);
+    if (copy.check != shm_check_body(check, copy.born))
         return careful_bad(c, "user number %llu: its body's checksum is wrong",
                            (unsigned long long)node->seq);
     if (!c->protected && !still_stands(c, walk, &copy))

@@ -35,6 +35,11 @@ struct careful_node {
 /** Copies a node and checks its checksum. @param from what contains the pointer, for the fault */
 int careful_node(struct careful *c, const void *pointer, const char *from,
                  struct careful_node *node);
+/** Whether it took the place of an older node of its user: rename.h of the writers. */
+static inline bool careful_node_renamed(const struct careful_node *node)
+{
+    return (node->state & SHM_NODE_RENAMED) != 0;
+}
 /** Whether the copied node still is the same user, and linked. */
 bool careful_node_stands(const struct careful_node *node);
 

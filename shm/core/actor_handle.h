@@ -20,6 +20,7 @@ struct shm_actor {
     unsigned unique; /* bit k: by_key[k] has buckets */
     struct shm_table
         by_key[SHM_KEYS];           /* copy of control->unique, which shares lines with writers */
+    uint64_t key_from[SHM_KEYS];    /* copy of control->index_from */
     struct shm_keys *keys;          /* NULL if unique is 0 */
     size_t retired;                 /* bodies retired since this actor last reclaimed */
     size_t unseen;                  /* bodies retired since this actor last looked at the readers */

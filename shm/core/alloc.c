@@ -33,13 +33,12 @@ uint64_t shm_class_size(unsigned class)
     return 2048 + 256 * ((uint64_t) class - 47);
 }
 
-/* Takes the next extent of the arena. @return its address; 0: the arena is used up */
-static uint64_t take_extent(struct shm_txn *txn)
+uint64_t shm_alloc_extents(struct shm_txn *txn, uint64_t bytes)
 {
     uint64_t at = shm_alloc_get(txn, SHM_ALLOC_ARENA_CUR);
-    if (at + SHM_EXTENT > shm_control()->arena_end)
+    if (at + bytes > shm_control()->arena_end)
         return 0;
-    shm_alloc_set(txn, SHM_ALLOC_ARENA_CUR, at + SHM_EXTENT);
+    shm_alloc_set(txn, SHM_ALLOC_ARENA_CUR, at + bytes);
     return at;
 }
 
@@ -68,7 +67,7 @@ static uint64_t extent_room(struct shm_txn *txn, uint64_t size)
     uint64_t end = shm_alloc_get(txn, SHM_ALLOC_END);
     if (end - at >= size)
         return at;
-    uint64_t extent = take_extent(txn);
+    uint64_t extent = shm_alloc_extents(txn, SHM_EXTENT);
     if (extent == 0)
         return 0;
     if (extent != end) {

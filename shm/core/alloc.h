@@ -56,6 +56,11 @@ struct shm_node *shm_alloc_node(struct shm_txn *txn, bool *recycled);
  * word, `link`. @return NULL: the arena has to grow */
 void *shm_alloc_block(struct shm_txn *txn, uint64_t size);
 
+/** Takes consecutive extents that were never used; what they hold is undefined.
+ * @param bytes whole extents
+ * @return their address; 0: the arena has to grow */
+uint64_t shm_alloc_extents(struct shm_txn *txn, uint64_t bytes);
+
 /** Frees a node, or a block; `size` as in shm_alloc_block(). */
 void shm_free_node(struct shm_txn *txn, struct shm_node *node);
 void shm_free_block(struct shm_txn *txn, void *block, uint64_t size);

@@ -52,6 +52,10 @@ const char *shm_strerror(int error)
         return "the data file has failed, and the table is read-only";
     case SHM_EDISK:
         return "the data file does not fit the segment";
+    case SHM_ESTALE:
+        return "the user has been changed since";
+    case SHM_EREPEAT:
+        return "the request was done already";
     default:
         return "unknown error";
     }

@@ -75,6 +75,23 @@ static inline uint32_t shm_body_length(const struct shm_body *body)
     return __atomic_load_n(&body->length, __ATOMIC_RELAXED);
 }
 
+/** The length of its second part in bytes; as shm_body_length(). */
+static inline uint32_t shm_body_hidden(const struct shm_body *body)
+{
+#ifdef SHM_MUTANT_WIDE_HIDDEN
+    return __atomic_load_n(&body->quarter[3], __ATOMIC_RELAXED);
+#else
+    return __atomic_load_n(&body->quarter[3], __ATOMIC_RELAXED) & ((1u << 12) - 1);
+#endif
+}
+
+/** Whether the node took the place of an older node of its user. That never changes, but a commit
+ * may store its word at the same time. */
+static inline bool shm_node_renamed(const struct shm_node *node)
+{
+    return (__atomic_load_n(&node->state, __ATOMIC_RELAXED) & SHM_NODE_RENAMED) != 0;
+}
+
 /** Whether a version shows what was born in one commit and died in another. */
 static inline bool shm_visible(uint64_t born, const uint64_t *died, uint64_t version)
 {

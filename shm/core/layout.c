@@ -9,7 +9,7 @@
 
 /* Increment this when the meaning of a field or an ordering rule changes: sizes and offsets do not
  * show that. */
-enum { LAYOUT_REVISION = 5 };
+enum { LAYOUT_REVISION = 6 };
 
 static const uint64_t shape[] = {
     LAYOUT_REVISION,
@@ -52,7 +52,8 @@ static const uint64_t shape[] = {
     FIELD(shm_body, token),
     FIELD(shm_body, check),
     FIELD(shm_body, length),
-    FIELD(shm_body, state),
+    FIELD(shm_body, word),
+    FIELD(shm_body, quarter),
     offsetof(struct shm_body, bytes),
 
     sizeof(struct shm_node),
@@ -121,7 +122,10 @@ static const uint64_t shape[] = {
     FIELD(shm_control, rebuild),
     FIELD(shm_control, feed_first),
     FIELD(shm_control, feed_from),
+    FIELD(shm_control, feed_rebuilt),
     FIELD(shm_control, disk),
+    FIELD(shm_control, requests),
+    FIELD(shm_control, index_from),
 
     sizeof(struct shm_disk),
     FIELD(shm_disk, state),
@@ -133,6 +137,19 @@ static const uint64_t shape[] = {
     FIELD(shm_disk, bell),
     FIELD(shm_disk, sleeping),
     FIELD(shm_disk, path),
+
+    sizeof(struct shm_requests),
+    FIELD(shm_requests, entries),
+    FIELD(shm_requests, count),
+    SHM_REQUESTS_SIZE,
+    sizeof(struct shm_request_entry),
+    FIELD(shm_request_entry, id),
+    FIELD(shm_request_entry, user),
+    FIELD(shm_request_entry, version),
+    FIELD(shm_request_entry, time),
+    FIELD(shm_request_entry, fingerprint),
+    FIELD(shm_request_entry, back),
+    FIELD(shm_request_entry, check),
 
     sizeof(struct shm_log),
     FIELD(shm_log, state),

@@ -63,6 +63,7 @@ enum {
     SHM_EXTENT = 64 << 10, /* bytes that the allocator takes from the arena at a time */
     SHM_CLASSES = 56,      /* size classes of blocks: see alloc.c */
     SHM_SLOTS_STEP = 16,   /* slots that get memory at a time */
+    SHM_REQUESTS_SIZE = SHM_REQUESTS_MAX + 1, /* entries of the requests' ring, a power of two */
 };
 
 /* ---- page 0: written once, before the file gets its name ---- */
@@ -95,12 +96,23 @@ struct shm_body {
     uint64_t born;          /* the commit that made it */
     uint64_t died;          /* the commit that replaced or deleted it */
     uint64_t token;         /* grace period to wait for, once retired: grace.h */
-    uint32_t check;         /* over born, length and bytes */
-    uint16_t length;        /* of bytes */
-    uint16_t state;         /* enum shm_body_state */
+    union {
+        struct {
+            uint32_t check;       /* over born and both parts of bytes */
+            uint16_t length;      /* of the body proper, the first part of bytes */
+            uint16_t hidden : 12, /* length of the second part */
+                state : 4;        /* enum shm_body_state */
+        };
+        uint16_t quarter[4]; /* the last one: hidden and state */
+        uint64_t word;       /* these four: a commit that changes the state stores it */
+    };
     uint8_t bytes[];
 };
 _Static_assert(sizeof(struct shm_body) == 56, "a body's head");
+_Static_assert(SHM_BODY_MAX < 1 << 12, "lengths fit");
+
+/* Where the fields lie in `word`. */
+enum { SHM_BODY_LENGTH_SHIFT = 32, SHM_BODY_HIDDEN_SHIFT = 48, SHM_BODY_STATE_SHIFT = 60 };
 
 enum shm_body_state {
     SHM_BODY_LIVE = 1,
@@ -113,18 +125,19 @@ enum shm_body_state {
 };
 
 /**
- * A user's identity. Where the allocator can, it places the user's first body right behind the
+ * A user's identity, with its unique keys: a user whose keys change gets another node (rename.h).
+ * Where the allocator can, it places the user's first body right behind the
  * node: a lookup reads the end of the node and the body, and prefetches both together.
  */
 struct shm_node {
     struct cds_list_head order;      /* by seq; unlinked: prev is the node's tower or NULL */
-    uint64_t born;                   /* the commit that created the user */
-    uint64_t died;                   /* the commit that deleted it; free node: the next free one */
+    uint64_t born;                   /* the commit that made the node */
+    uint64_t died;                   /* the commit that ended it; free node: the next free one */
     struct cds_hlist_node unique[2]; /* by user name, by e-mail */
     uint64_t hash;
-    uint32_t check; /* over id, seq, born, hash */
+    uint32_t check; /* over id, seq, born, hash, and whether it is SHM_NODE_RENAMED */
     uint32_t state; /* enum shm_node_state */
-    uint64_t seq;   /* creation order, from 1 */
+    uint64_t seq;   /* the user's, in order of creation, from 1 */
     struct cds_hlist_node by_id;
     uint8_t id[SHM_ID_SIZE];
     struct shm_body *body; /* the newest */
@@ -132,14 +145,18 @@ struct shm_node {
 _Static_assert(sizeof(struct shm_node) == 128 && sizeof(struct shm_node) % SHM_GRANULE == 0,
                "nodes and blocks may be neighbours");
 
-enum shm_node_state { SHM_NODE_LIVE = 1, SHM_NODE_UNLINKED };
+enum shm_node_state {
+    SHM_NODE_LIVE = 1,
+    SHM_NODE_UNLINKED,
+    SHM_NODE_RENAMED = 4, /* a bit: it took the place of an older node of its user: rename.h */
+};
 
 /** An entry of the sparse index by seq: one user in 64 has one. */
 struct shm_tower {
     struct shm_body *link; /* next free block */
-    struct shm_node *node;
-    uint64_t seq;    /* of node */
-    uint64_t height; /* entries of next, 1 to SHM_LEVELS */
+    struct shm_node *node; /* the newest of its user */
+    uint64_t seq;          /* of node */
+    uint64_t height;       /* entries of next, 1 to SHM_LEVELS */
     struct shm_tower *next[];
 };
 _Static_assert(sizeof(struct shm_tower) == 32, "a tower's head");
@@ -189,6 +206,27 @@ struct shm_disk {
     char path[SHM_DATA_FILE_MAX]; /* the file's, absolute; by an owner at its start; "": none */
 };
 _Static_assert(sizeof(struct shm_disk) == 64 + SHM_DATA_FILE_MAX, "a line and the path");
+
+/** A request that was done. Number n of all time lies at index n mod SHM_REQUESTS_SIZE. */
+struct shm_request_entry {
+    uint8_t id[SHM_ID_SIZE];
+    uint8_t user[SHM_ID_SIZE];
+    uint64_t version;     /* the commit that did it */
+    uint64_t time;        /* seconds since the epoch */
+    uint64_t fingerprint; /* the caller's, of its contents */
+    uint32_t back;        /* the chain goes on so many numbers before this one; 0: it ends */
+    uint32_t check;       /* over all of the above */
+};
+_Static_assert(sizeof(struct shm_request_entry) == SHM_LINE, "one cache line");
+
+/** The requests that were done: requests.h. Zeroed: they have no memory yet. */
+struct shm_requests {
+    struct shm_request_entry *entries; /* SHM_REQUESTS_SIZE of them, and as many chains' heads */
+    uint64_t count;                    /* requests ever noted */
+};
+/* Their memory: consecutive extents of the arena. */
+enum { SHM_REQUESTS_BYTES = SHM_REQUESTS_SIZE * (SHM_LINE + 8) };
+_Static_assert(SHM_REQUESTS_BYTES % SHM_EXTENT == 0, "whole extents");
 
 /** The allocator's words. The first SHM_CLASSES are heads of free lists. */
 enum shm_alloc_word {
@@ -245,11 +283,16 @@ struct shm_control {
     struct shm_rebuild rebuild;
     uint64_t feed_first; /* the first entry ever written to the ring; those before it never were */
     uint64_t feed_from;  /* the version before that entry's: the ring has no change up to it */
-    uint64_t reserved3[2];
+    uint64_t feed_rebuilt; /* the ring's entries up to this version were made by a load; 0: none */
+    uint64_t reserved3;
     struct shm_disk disk;
+    struct shm_requests requests;
+    /* Of an index that was made later than the users: the commit from which on it has them. Whoever
+     * sees an older one does not find in it who was deleted or had another key then. */
+    uint64_t index_from[SHM_KEYS];
 
     uint8_t reserved[SHM_PAGE - 4 * SHM_LINE - 8 * SHM_ALLOC_WORDS - 16 * SHM_LEVELS - 160 -
-                     sizeof(struct shm_disk)];
+                     sizeof(struct shm_disk) - sizeof(struct shm_requests) - 8 * SHM_KEYS];
 };
 _Static_assert(sizeof(struct shm_control) == SHM_PAGE, "one control page");
 _Static_assert(offsetof(struct shm_control, users) == 2 * SHM_LINE, "a mutex fits a line");

@@ -18,7 +18,8 @@
  * Size: an insert of SHM_BATCH_MAX users logs at most, per user: its bucket, the former first
  * node's prev, a recycled node's died, two words in each of two unique indexes, and SHM_LEVELS
  * links of a tower; and once: 2 words of the order list, the allocator's words, SHM_LEVELS tails,
- * and a dozen counters. 256 * 19 + 2 + 64 + 12 + 12 = 4954.
+ * and a dozen counters. 256 * 19 + 2 + 64 + 12 + 12 = 4954. (A write of one user also logs two
+ * words of its request.)
  */
 #ifndef ROSTERD_SHM_CORE_TXN_H
 #define ROSTERD_SHM_CORE_TXN_H

@@ -13,7 +13,7 @@ enum { SHM_PENDING = 8 * SHM_BATCH_MAX }; /* a batch changes at most 3 buckets a
 struct shm_batch {
     /* of the batch's user i */
     uint64_t hash[SHM_BATCH_MAX];
-    uint32_t check[SHM_BATCH_MAX]; /* shm_check_bytes() of the new body */
+    uint32_t check[SHM_BATCH_MAX]; /* shm_check_parts() of the new body */
     struct shm_node *node[SHM_BATCH_MAX];
     struct shm_body *body[SHM_BATCH_MAX]; /* the new one, of an update; a reserved one */
     struct shm_tower *tower[SHM_BATCH_MAX];

@@ -14,13 +14,19 @@
 #include "shm/slots/slot.h"
 #include "shm/store.h"
 
+uint64_t shm_users(const struct shm_store *store)
+{
+    const struct shm_control *control = shm_control();
+    (void)store; /* a process maps one segment at most */
+    bool durable = __atomic_load_n(&control->durable, __ATOMIC_RELAXED) != 0;
+    return __atomic_load_n(durable ? &control->disk.users : &control->users, __ATOMIC_RELAXED);
+}
+
 void shm_store_info(struct shm_store *store, struct shm_info *info)
 {
     const struct shm_control *control = shm_control();
     memset(info, 0, sizeof(*info));
-    bool durable = __atomic_load_n(&control->durable, __ATOMIC_RELAXED) != 0;
-    info->users =
-        __atomic_load_n(durable ? &control->disk.users : &control->users, __ATOMIC_RELAXED);
+    info->users = shm_users(store);
     info->users_newest = __atomic_load_n(&control->users, __ATOMIC_RELAXED);
     info->max_users = __atomic_load_n(&control->max_users, __ATOMIC_RELAXED);
     info->published = __atomic_load_n(&control->published, __ATOMIC_ACQUIRE);
@@ -35,6 +41,10 @@ void shm_store_info(struct shm_store *store, struct shm_info *info)
             info->unique |= 1u << key;
             info->bytes_used += shm_table_size(control->unique[key].count);
         }
+    uint64_t count = __atomic_load_n(&control->requests.count, __ATOMIC_RELAXED);
+    info->requests = count < SHM_REQUESTS_MAX ? count : SHM_REQUESTS_MAX;
+    if (__atomic_load_n(&control->requests.entries, __ATOMIC_RELAXED) != NULL)
+        info->bytes_used += SHM_REQUESTS_BYTES;
     info->bytes_free = info->bytes_mapped - SHM_ARENA_AT - info->bytes_used;
     info->retired_count = __atomic_load_n(&control->retired.count, __ATOMIC_RELAXED) +
                           __atomic_load_n(&control->unlinked.count, __ATOMIC_RELAXED);

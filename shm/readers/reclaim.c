@@ -41,6 +41,7 @@
 #include <urcu/rcuhlist.h>
 #include <urcu/rculist.h>
 
+#include "base/container_of.h"
 #include "shm/core/actor_handle.h"
 #include "shm/core/alloc.h"
 #include "shm/core/layout.h"
@@ -130,9 +131,20 @@ static void log_hlist_del(struct shm_txn *txn, const struct cds_hlist_node *at)
         shm_txn_pointer(txn, &at->next->prev, at->prev);
 }
 
-/* Removes the node's tower from the index by sequence. @return the tower, or NULL */
+/* The older node of the same user, if it is still linked: rename.h. */
+static const struct shm_node *former_node(const struct shm_node *node)
+{
+    const struct cds_list_head *next = node->order.next;
+    const struct shm_node *former = container_of(next, struct shm_node, order);
+    return next != &shm_control()->order && former->seq == node->seq ? former : NULL;
+}
+
+/* Takes the user's tower from the node. A former node gets it; if there is none, the tower is
+ * removed from the index by sequence. Does nothing if a newer node of the user has it.
+ * @return the removed tower, or NULL */
 static struct shm_tower *log_tower_del(struct shm_txn *txn, const struct shm_node *node)
 {
+    const struct shm_node *former = former_node(node);
     unsigned height = shm_tower_height(node->hash);
     struct shm_tower **next = shm_control()->index;
     struct shm_tower *tower = NULL;
@@ -144,7 +156,13 @@ static struct shm_tower *log_tower_del(struct shm_txn *txn, const struct shm_nod
         if (level >= height)
             continue;
         tower = next[level];
-        assert(tower != NULL); /* the node's hash says that it has a tower of this height */
+        assert(tower != NULL); /* the node's hash says that its user has a tower of this height */
+        if (tower->node != node)
+            return NULL;
+        if (former != NULL) {
+            shm_txn_pointer(txn, &tower->node, former);
+            return NULL;
+        }
         shm_txn_pointer(txn, &next[level], tower->next[level]);
         if (shm_control()->index_tail[level] == &tower->next[level])
             shm_txn_pointer(txn, &shm_control()->index_tail[level], &next[level]);
@@ -174,7 +192,8 @@ static void log_node(struct shm_txn *txn, struct shm_node *node, struct shm_body
 {
     struct shm_tower *tower = log_tower_del(txn, node);
     shm_txn_pointer(txn, &node->order.prev, tower); /* readers follow `next` only */
-    shm_txn_word(txn, &node->check, (uint64_t)SHM_NODE_UNLINKED << 32 | node->check);
+    uint64_t state = SHM_NODE_UNLINKED | (node->state & SHM_NODE_RENAMED);
+    shm_txn_word(txn, &node->check, state << 32 | node->check);
     shm_queue_push(txn, SHM_UNLINKED, body, SHM_BODY_LAST, shm_txn_token(txn));
 }
 
@@ -205,6 +224,10 @@ static void settle_body(struct reclaim *r, struct shm_pin *source)
         shm_readers_pin(r->readers, node != NULL ? node->born : body->born, body->died);
     if (shm_readers_outdated(r->readers))
         return;
+#ifdef SHM_MUTANT_FREE_NAME
+    if (node != NULL && container_of(node->order.prev, struct shm_node, order)->seq == node->seq)
+        seen.pin = NULL; /* a newer node of its user stands before it */
+#endif
     bool mixed = seen.pin != NULL && shm_readers_holds_for_another(seen.pin, seen.version);
     if (mixed && source == NULL) { /* the pin's list must be emptied first */
         shm_readers_add_source(r->readers, seen.pin);

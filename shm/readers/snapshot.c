@@ -73,6 +73,7 @@ snapshot_begin(struct shm_actor *actor, struct shm_snapshot *snapshot, const uin
     __atomic_store_n(&pin->version, version, __ATOMIC_RELAXED);
 #endif
     snapshot->version = version;
+    snapshot->seq = __atomic_load_n(&shm_control()->seq, __ATOMIC_RELAXED); /* after the version */
     snapshot->pin = actor->pin_last;
     return SHM_OK;
 }

@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* A new index of a key is filled from the order list. It is in use only when it has all users. */
+/* A new index of a key is filled from the order list. It is in use only when it has all users.
+ *
+ * It has the users of the newest commit, by the keys that they have now. Readers may see an older
+ * commit, if a journal publishes (publication.h), and in that one a user may have had another key,
+ * or somebody was there who is deleted. `index_from` tells them to search the order list until the
+ * commit is published: lookup.c. */
 #include "shm/rebuild/rebuild_fill.h"
 
 #include "base/container_of.h"
@@ -13,8 +18,9 @@
 #include "shm/table/tower.h"
 #include "shm/table/unique.h"
 
-/* Logs the insertion of up to SHM_BATCH_MAX users, from `at` on. @return where the next step starts
- */
+/* Logs the insertion of up to SHM_BATCH_MAX nodes, from `at` on. The nodes of one number belong to
+ * one user, and stay together, because the next step starts with another number: then a step has a
+ * few more, of which at most one is not deleted. @return where the next step starts */
 static const struct cds_list_head *log_users(struct rebuild *r, unsigned key,
                                              const struct cds_list_head *at)
 {
@@ -22,10 +28,12 @@ static const struct cds_list_head *log_users(struct rebuild *r, unsigned key,
     const struct shm_table to = rebuild_state()->to;
     uint64_t seq = rebuild_state()->done;
     r->batch.stamp++;
-    for (size_t n = 0; at != end && n < SHM_BATCH_MAX; n++, at = at->next) {
+    for (size_t n = 0; at != end; n++, at = at->next) {
         uint8_t bytes[SHM_KEY_MAX];
         struct shm_node *node =
             container_of((struct cds_list_head *)(uintptr_t)at, struct shm_node, order);
+        if (n >= SHM_BATCH_MAX && node->seq != seq)
+            break;
         uint32_t len = shm_unique_key(r->config->key_of, key, node->body, bytes);
         if (r->txn.tracked)
             shm_dirty_mark(&node->unique[key], sizeof(node->unique[key]));
@@ -67,6 +75,7 @@ int rebuild_fill(struct rebuild *r, unsigned key)
         return rc;
     const struct shm_table to = rebuild_state()->to;
     rebuild_log_table(r, rebuild_table(key), &to);
+    shm_txn_word(&r->txn, &shm_control()->index_from[key], shm_control()->version);
     rebuild_log_state(r, NULL, 0, 0);
     rebuild_commit(r);
     return SHM_OK;

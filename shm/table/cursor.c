@@ -9,14 +9,27 @@
  * only.
  *
  * There may be any number of such nodes: deleted users stay linked while an older snapshot exists.
- * A call therefore passes a bounded number of them and remembers the sequence number that it has
- * reached. The node with that number may be freed as soon as the actor is offline. The next call
- * finds the place in the index by sequence (tower.c), about 64 nodes before it; those nodes do not
- * count. No user is missed, because numbers increase along the list and visible users stay linked.
- * Each call advances by the same number of nodes, whatever is freed in between.
+ * A call therefore passes a bounded number of them. It remembers the node that it has reached,
+ * which may be freed as soon as the actor is offline, and the sequence number that it has passed.
+ * If the node is still linked, the next call goes on from it. Otherwise it finds the place in the
+ * index by sequence (tower.c), about 64 users before it; those users do not count. No user is
+ * missed, because numbers increase along the list and visible users stay linked. Each call advances
+ * by the same number of nodes, whatever is freed in between.
  *
  * `born` never decreases along the list, because both follow the order of commits: the first node
- * born after the snapshot's version ends the listing, whatever is created meanwhile.
+ * born after the snapshot's version ends the listing. Only a renamed user's new node is younger
+ * than its place (rename.h). If the user is one of the snapshot's time, by its number, the node is
+ * passed: the node that the snapshot shows is behind it. There may be any number of such nodes,
+ * too, while a stopped reader delays reclaim. A call that ends among them has not passed the user's
+ * number yet. If the node that it has reached is freed, so are the user's older nodes that no
+ * snapshot shows, and the next call begins with the user's newest node again.
+ *
+ * Whether the reached node is linked (stands_there()): its memory may be free, or another user's
+ * node, but it is always a node's. If a section reads that the node has its birth, and is not
+ * unlinked, the node was not unlinked before the section began: the commit that unlinks it stores
+ * the node's state before `gp`, and the section loads `gp` first. So the node is not freed in this
+ * section. A node that was freed and used again has a later birth, which is stored before the state
+ * that is no longer "unlinked", with release: build_insert.h.
  *
  * Each call checks `revoked` after it went online. A section that does not see `revoked` keeps the
  * memory that it reads until the section ends (reclaim.c). An earlier check would be worthless:
@@ -55,18 +68,47 @@ static const struct shm_node *cursor_entry(const struct cds_list_head *at)
     return container_of(at, struct shm_node, order);
 }
 
-/* The first node with a number greater than seq, or the list's head. */
-static const struct cds_list_head *place_after(uint64_t seq)
+/* Whether the node that the last call reached is still the one that it was. */
+static bool stands_there(const struct shm_cursor *cursor)
 {
-    const struct cds_list_head *end = &shm_control()->order;
-    const struct shm_node *node = shm_tower_find(seq);
-    const struct cds_list_head *at = node != NULL ? &node->order : rcu_dereference(end->next);
-    while (at != end && cursor_entry(at)->seq <= seq)
-        at = rcu_dereference(at->next);
-    return at;
+    const struct shm_node *node = cursor->reached;
+#ifdef SHM_MUTANT_TRUST_REACHED
+    return node != NULL;
+#else
+    return node != NULL &&
+           (__atomic_load_n(&node->state, __ATOMIC_ACQUIRE) & SHM_NODE_UNLINKED) == 0 &&
+           __atomic_load_n(&node->born, __ATOMIC_RELAXED) == cursor->reached_born;
+#endif
 }
 
-/* Finds the next node that the version shows and stores it in cursor->next.
+/* Where the search begins: behind the last user, behind the node that the last call reached, or
+ * where the index by sequence leads to, with some users that have been passed already. */
+static const struct cds_list_head *search_from(const struct shm_cursor *cursor)
+{
+    const struct shm_node *from = cursor->last;
+    if (from == NULL && stands_there(cursor))
+        from = cursor->reached;
+    if (from != NULL)
+        return rcu_dereference(from->order.next);
+    from = shm_tower_find(cursor->passed);
+    return from != NULL ? &from->order : rcu_dereference(shm_control()->order.next);
+}
+
+/* Ends a call that has passed enough nodes: the last one was this. @param passed the user's number,
+ * unless the snapshot may show a node that follows; then the number before it */
+static int search_later(struct shm_cursor *cursor, const struct shm_node *node, uint64_t passed)
+{
+    cursor->last = NULL;
+    if (cursor->passed < passed)
+        cursor->passed = passed;
+    cursor->reached = node;
+    cursor->reached_born = node->born;
+    return SHM_EMORE;
+}
+
+/* Finds the next node that the version shows and stores it in cursor->next. Nodes count that the
+ * version does not show and, of users that have been passed already, those that follow a newer one
+ * of their user.
  * @return as shm_cursor_settle() */
 static __attribute__((noinline)) int cursor_search(struct shm_cursor *cursor, uint64_t version)
 {
@@ -74,23 +116,27 @@ static __attribute__((noinline)) int cursor_search(struct shm_cursor *cursor, ui
     version = SHM_NEVER - 1;
 #endif
     const struct cds_list_head *end = &shm_control()->order;
-    const struct shm_node *last = cursor->last;
-    const struct cds_list_head *at =
-        last != NULL ? rcu_dereference(last->order.next) : place_after(cursor->passed);
+    const struct cds_list_head *at = search_from(cursor);
+    uint64_t before = cursor->last != NULL ? ((const struct shm_node *)cursor->last)->seq : 0;
     for (unsigned left = shm_cursor_pass_max; at != end; at = rcu_dereference(at->next)) {
         const struct shm_node *node = cursor_entry(at);
-        if (node->born > version)
-            break;
-        if (version < __atomic_load_n(&node->died, __ATOMIC_RELAXED)) {
+        uint64_t passed = node->seq;
+        bool again = passed == before;
+        before = passed;
+        if (passed <= cursor->passed) {
+            if (!again)
+                continue;
+        } else if (node->born > version) {
+            if (!shm_node_renamed(node) || passed > cursor->snapshot->seq)
+                break;
+            passed--;
+        } else if (version < __atomic_load_n(&node->died, __ATOMIC_RELAXED)) {
             cursor->next = node;
             return SHM_OK;
         }
         SHM_POINT("passing");
-        if (--left == 0) {
-            cursor->last = NULL;
-            cursor->passed = node->seq;
-            return SHM_EMORE;
-        }
+        if (--left == 0)
+            return search_later(cursor, node, passed);
     }
     cursor->last = NULL;
     cursor->passed = AT_END;
@@ -170,6 +216,7 @@ static inline void cursor_take(struct shm_cursor *cursor, struct shm_user *user)
     user->id = node->id;
     user->body = body->bytes;
     user->body_len = shm_body_length(body);
+    user->hidden_len = shm_body_hidden(body);
     user->seq = node->seq;
     user->version = body->born;
     cursor->last = node;

@@ -87,6 +87,28 @@ int shm_feed_follow(struct shm_actor *actor, struct shm_follower *follower, uint
     return whole ? SHM_OK : SHM_ERESYNC;
 }
 
+uint64_t shm_feed_oldest(const struct shm_store *store)
+{
+    (void)store;
+    const struct shm_control *control = shm_control();
+    struct shm_change change;
+    uint64_t head = feed_head();
+    if (head - control->feed_first <= KEPT)
+        return control->feed_from;
+    /* The oldest entry's commit may have begun before it. A commit that overwrites the entry now
+     * needs some time for the next KEPT. */
+    for (uint64_t low = head - KEPT; low < head; low++)
+        if (copy_entry(low, &change) == SHM_OK)
+            return change.version;
+    return shm_version();
+}
+
+uint64_t shm_feed_rebuilt_until(const struct shm_store *store)
+{
+    (void)store;
+    return __atomic_load_n(&shm_control()->feed_rebuilt, __ATOMIC_RELAXED);
+}
+
 int shm_feed_next_until(struct shm_follower *follower, uint64_t version, struct shm_change *change)
 {
     struct shm_change copy;

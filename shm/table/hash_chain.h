@@ -5,11 +5,12 @@
  * logged. Memory does not show before the commit point what a bucket will point to after the batch,
  * so this header remembers it.
  *
- * The order of a chain: sequence numbers decrease. A node is inserted at the head, with a number
- * greater than all others. Code that removes nodes, or moves a chain to another table, keeps the
- * order of the rest, and verify checks it. A link that a reader follows obeys the order too,
- * whenever the reader loaded it: every value that a `next` ever has leads to an older node, and a
- * removed node keeps its last value.
+ * The order of a chain: newest first. A node is inserted at the head. Code that removes nodes, or
+ * moves a chain to another table, keeps the order of the rest. Sequence numbers therefore decrease,
+ * except those of nodes that took the place of an older node of their user (rename.h), and verify
+ * checks that. A link that a reader follows obeys the order too, whenever the reader loaded it:
+ * every value that a `next` ever has leads to an older node, and a removed node keeps its last
+ * value.
  *
  * Therefore, of all nodes with one id, or with one value of a key, one node decides. A user that is
  * created and deleted ten thousand times while a reader delays reclaim costs one look:
@@ -31,7 +32,8 @@
  * every lookup in that table would treat the other users as dead.
  *
  * A dead node's key is the key of its body: all bodies of a node have the same keys, and the newest
- * body stays with the node until both are freed.
+ * body stays with the node until both are freed. A user whose key changes gets a new node, and the
+ * commit ends the old one: for chains, this is as if the user were deleted and created again.
  */
 #ifndef ROSTERD_SHM_TABLE_CHAIN_H
 #define ROSTERD_SHM_TABLE_CHAIN_H

@@ -83,6 +83,7 @@ static inline void fill_user(struct shm_user *user, const struct shm_node *node,
     user->id = node->id;
     user->body = body->bytes;
     user->body_len = shm_body_length(body);
+    user->hidden_len = shm_body_hidden(body);
     user->seq = node->seq;
     user->version = body->born;
 }
@@ -231,6 +232,8 @@ find_key_as_tool(shm_key_of *key_of, const struct key_value *value, struct shm_u
     int rc = SHM_ENOENT;
     if (table.count == 0 || table.buckets == NULL)
         return SHM_EINVAL;
+    moving =
+        moving || version < __atomic_load_n(&control->index_from[value->key], __ATOMIC_RELAXED);
     if (!moving)
         rc = find_key_in(&table, key_of, value, version, user);
     if (rc == SHM_OK)
@@ -238,6 +241,18 @@ find_key_as_tool(shm_key_of *key_of, const struct key_value *value, struct shm_u
     moving = moving || __atomic_load_n(&control->rebuild.to.buckets, __ATOMIC_ACQUIRE) != NULL ||
              rcu_dereference(now->buckets) != table.buckets;
     return moving ? find_in_order(NULL, key_of, value, version, user) : rc;
+}
+
+/* Looks up a key in an index that may be too new for the version: rebuild_fill.c. */
+static inline __attribute__((always_inline)) int find_key_at(const struct shm_actor *actor,
+                                                             const struct key_value *value,
+                                                             uint64_t version,
+                                                             struct shm_user *user)
+{
+    shm_key_of *key_of = actor->store->key_of;
+    if (caa_unlikely(version < actor->key_from[value->key]))
+        return find_in_order(NULL, key_of, value, version, user);
+    return find_key_in(&actor->by_key[value->key], key_of, value, version, user);
 }
 
 int shm_user_find_key(struct shm_actor *actor, unsigned key, const uint8_t *value, uint32_t len,
@@ -254,5 +269,18 @@ int shm_user_find_key(struct shm_actor *actor, unsigned key, const uint8_t *valu
         return find_key_as_tool(key_of, &wanted, user);
     if (actor->by_key[key].buckets == NULL)
         return SHM_EINVAL;
-    return find_key_in(&actor->by_key[key], key_of, &wanted, version_to_see(), user);
+    return find_key_at(actor, &wanted, version_to_see(), user);
+}
+
+int shm_user_find_key_at(struct shm_actor *actor, unsigned key, const uint8_t *value, uint32_t len,
+                         uint64_t version, struct shm_user *user)
+{
+    const struct key_value wanted = {.key = key, .len = len, .bytes = value};
+    shm_key_of *key_of = actor->store->key_of;
+    if (key >= SHM_KEYS || key_of == NULL || actor->by_key[key].buckets == NULL)
+        return SHM_EINVAL;
+    if (len == 0 || len > SHM_KEY_MAX)
+        return SHM_ENOENT;
+    shm_grace_online(actor);
+    return find_key_at(actor, &wanted, version, user);
 }

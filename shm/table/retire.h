@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Retiring a body inside a transaction: shared by update.c, delete.c and reclaim.c. A retired body
+ * Retiring a body inside a transaction: shared by those who write and by reclaim.c. A retired body
  * waits in a queue; reclaim.c describes its further states.
  */
 #ifndef ROSTERD_SHM_TABLE_RETIRE_H
@@ -18,7 +18,7 @@
 
 static inline uint64_t shm_body_size(const struct shm_body *body)
 {
-    return sizeof(*body) + body->length;
+    return sizeof(*body) + body->length + body->hidden;
 }
 
 static inline bool shm_takes_node(enum shm_body_state state)
@@ -44,15 +44,8 @@ static inline struct shm_node *shm_node_of(const struct shm_body *body)
 static inline void shm_txn_state(struct shm_txn *txn, const struct shm_body *body,
                                  enum shm_body_state state)
 {
-    struct {
-        uint32_t check;
-        uint16_t length, state;
-    } word = {body->check, body->length, (uint16_t)state};
-    uint64_t value;
-    _Static_assert(sizeof(word) == sizeof(value) && offsetof(struct shm_body, check) % 8 == 0,
-                   "check, length and state are one word");
-    memcpy(&value, &word, sizeof(value));
-    shm_txn_word(txn, &body->check, value);
+    uint64_t others = body->word & ((UINT64_C(1) << SHM_BODY_STATE_SHIFT) - 1);
+    shm_txn_word(txn, &body->word, (uint64_t)state << SHM_BODY_STATE_SHIFT | others);
 }
 
 static inline struct shm_queue *shm_txn_queue(struct shm_txn *txn, enum shm_queue_name name)
@@ -87,6 +80,17 @@ static inline void shm_queue_push(struct shm_txn *txn, enum shm_queue_name name,
     queue->tail = body;
     queue->count++;
     queue->bytes += shm_retired_bytes(body, state);
+}
+
+/** Ends a node with its newest body, which stands for the node from then on. @param version the
+ * commit that ends them */
+static inline void shm_retire_node(struct shm_txn *txn, struct shm_node *node, uint64_t version,
+                                   uint64_t token)
+{
+    struct shm_body *body = node->body;
+    shm_txn_word(txn, &node->died, version);
+    shm_txn_word(txn, &body->died, version);
+    shm_queue_push(txn, SHM_RETIRED, body, SHM_BODY_DELETED, token);
 }
 
 /** Removes the oldest body. */

@@ -5,10 +5,10 @@
  * what height, depends on the keyed hash of the id: no choice of ids, and no choice of users to
  * delete, can create a long stretch without a tower.
  *
- * Users are only appended (sequence numbers grow), so a writer needs no search: for each level,
+ * Users are only appended (sequence numbers grow), so an insert needs no search: for each level,
  * index_tail has the address of the word to append to. Readers take no lock: a tower is filled
  * before the word that points to it is stored with release, and it is freed like a node, after a
- * grace period.
+ * grace period. A user has one tower for life; it leads to the newest of the user's nodes.
  */
 #include "shm/table/tower.h"
 
@@ -33,9 +33,18 @@ struct shm_node *shm_tower_find(uint64_t seq)
     for (unsigned level = SHM_LEVELS; level-- > 0;) {
         const struct shm_tower *tower;
         while ((tower = rcu_dereference(next[level])) != NULL && tower->seq <= seq) {
-            found = tower->node;
+            found = rcu_dereference(tower->node); /* a renamed user's tower leads to a new node */
             next = tower->next;
         }
     }
     return found;
+}
+
+struct shm_tower *shm_tower_of(uint64_t seq)
+{
+    struct shm_tower **next = shm_control()->index;
+    for (unsigned level = SHM_LEVELS; level-- > 0;)
+        while (next[level] != NULL && next[level]->seq < seq)
+            next = next[level]->next;
+    return next[0] != NULL && next[0]->seq == seq ? next[0] : NULL;
 }

@@ -11,5 +11,7 @@
 unsigned shm_tower_height(uint64_t hash);
 /** The node of the last tower at or before seq, or NULL. Inside an online section. */
 struct shm_node *shm_tower_find(uint64_t seq);
+/** The tower of this seq, or NULL. Under the writer lock. */
+struct shm_tower *shm_tower_of(uint64_t seq);
 
 #endif

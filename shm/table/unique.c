@@ -35,6 +35,7 @@ int shm_unique_join(struct shm_actor *actor)
 {
     for (unsigned key = 0; key < SHM_KEYS; key++) {
         actor->by_key[key] = shm_control()->unique[key];
+        actor->key_from[key] = shm_control()->index_from[key];
         if (actor->by_key[key].buckets != NULL)
             actor->unique |= 1u << key;
     }
@@ -90,7 +91,8 @@ int shm_unique_prepare(struct shm_actor *actor, const struct shm_new_user *users
     return SHM_OK;
 }
 
-int shm_unique_log(struct shm_actor *actor, size_t i, bool many, struct shm_conflict *conflict)
+int shm_unique_log(struct shm_actor *actor, size_t i, bool many, const struct shm_node *former,
+                   struct shm_conflict *conflict)
 {
     struct shm_node *node = actor->batch.node[i];
     for (unsigned key = 0; key < SHM_KEYS; key++) {
@@ -101,7 +103,7 @@ int shm_unique_log(struct shm_actor *actor, size_t i, bool many, struct shm_conf
         struct cds_hlist_node *first = shm_chain_first(has->bucket, mine);
         const struct shm_node *other =
             find_key_owner(first, key, actor->store->key_of, has->bytes, has->len);
-        if (other != NULL) {
+        if (other != NULL && other != former) {
             conflict->key = key;
             conflict->version = shm_chain_committed(other);
             return SHM_EKEY;
@@ -124,23 +126,20 @@ void shm_unique_publish(struct shm_actor *actor, size_t count)
     }
 }
 
-int shm_unique_unchanged(const struct shm_actor *actor, const struct shm_body *old,
-                         const uint8_t *body, uint32_t len, unsigned *conflict)
+bool shm_unique_changes(const struct shm_actor *actor, shm_key_of *key_of,
+                        const struct shm_body *old, const uint8_t *body, uint32_t len,
+                        unsigned *key)
 {
-    shm_key_of *key_of = actor->store->key_of;
     uint8_t was[SHM_KEY_MAX], is[SHM_KEY_MAX];
-    for (unsigned key = 0; key < SHM_KEYS; key++) {
-        if ((actor->unique >> key & 1) == 0)
+    for (*key = 0; *key < SHM_KEYS; (*key)++) {
+        if ((actor->unique >> *key & 1) == 0)
             continue;
-        *conflict = key;
-        if (key_of == NULL)
-            return SHM_EINVAL;
-        uint32_t was_len = shm_unique_key(key_of, key, old, was);
-        uint32_t is_len = key_of(key, body, len, is);
+        uint32_t was_len = shm_unique_key(key_of, *key, old, was);
+        uint32_t is_len = key_of(*key, body, len, is);
         if (is_len > SHM_KEY_MAX)
             is_len = 0;
         if (was_len != is_len || memcmp(was, is, is_len) != 0)
-            return SHM_EINVAL;
+            return true;
     }
-    return SHM_OK;
+    return false;
 }

@@ -7,8 +7,8 @@
  * it, by its `unique[k]`, if its body has such a key: unique[k].prev is then not NULL. It is NULL
  * if the node is not linked (each insert sets both). The node stays linked from the insert until
  * reclaim unlinks it, so a walk may meet a deleted user: `died` tells. A key never changes while
- * its user lives: shm_users_update() calls shm_unique_unchanged(). All bodies of a node therefore
- * have the same keys, and one link serves every version.
+ * its node lives: a user whose key changes gets another node (rename.h). All bodies of a node
+ * therefore have the same keys, and one link serves every version.
  *
  * The key itself is not stored a second time: a search of a chain reads it from the bodies. The
  * hash of a key is keyed with the segment's secret, so no client can make chains long by choosing
@@ -89,18 +89,19 @@ int shm_unique_prepare(struct shm_actor *actor, const struct shm_new_user *users
  * must not happen under the lock. */
 void shm_unique_touch(const struct shm_actor *actor, size_t count);
 /** Logs that user i's node is linked into the indexes. The node already points to its body.
+ * @param former the node that this one takes the place of, in the same transaction: its keys do not
+ *   count; NULL: none
  * @return SHM_OK; SHM_EKEY: another user has the key; conflict names the key and that user's commit
  */
-int shm_unique_log(struct shm_actor *actor, size_t i, bool many, struct shm_conflict *conflict);
+int shm_unique_log(struct shm_actor *actor, size_t i, bool many, const struct shm_node *former,
+                   struct shm_conflict *conflict);
 /** Links the nodes after the commit point. */
 void shm_unique_publish(struct shm_actor *actor, size_t count);
 
-/**
- * Whether this body may replace the old one.
- * @return SHM_OK; SHM_EINVAL: the unique key *key would change, appear or disappear, or the process
- *   has no key_of
- */
-int shm_unique_unchanged(const struct shm_actor *actor, const struct shm_body *old,
-                         const uint8_t *body, uint32_t len, unsigned *key);
+/** Whether a unique key would change, appear or disappear if this body replaced the old one.
+ * @param key receives its number @param key_of not NULL */
+bool shm_unique_changes(const struct shm_actor *actor, shm_key_of *key_of,
+                        const struct shm_body *old, const uint8_t *body, uint32_t len,
+                        unsigned *key);
 
 #endif

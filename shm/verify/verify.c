@@ -8,6 +8,7 @@
  *   verify_control.c  page 0, the control page, slots, the feed
  *   verify_users.c    the order list with nodes and bodies, and the sparse index
  *   verify_tables.c   the hash tables
+ *   verify_requests.c the requests that were done
  *   verify_memory.c   retired, held and free blocks, and what is left
  *
  * Several threads check a large image. Lists are cut into pieces, and each thread walks several
@@ -25,6 +26,7 @@
 #include "shm/segment/check.h"
 #include "shm/verify/verify_control.h"
 #include "shm/verify/verify_memory.h"
+#include "shm/verify/verify_requests.h"
 #include "shm/verify/verify_state.h"
 #include "shm/verify/verify_tables.h"
 #include "shm/verify/verify_users.h"
@@ -53,7 +55,8 @@ static void fill_report(struct verify *v)
     v->report->bytes_tables = v->sum.bytes_tables;
 }
 
-static void check_all(struct verify *v)
+/* @return SHM_OK, SHM_ESYS (no memory) */
+static int check_all(struct verify *v)
 {
     verify_control(v);
     verify_slots(v);
@@ -61,11 +64,14 @@ static void check_all(struct verify *v)
     verify_users(v);
     verify_levels(v);
     verify_tables(v);
+    if (!verify_requests(v))
+        return SHM_ESYS;
     verify_queues(v);
     verify_allocator(v);
     if (v->sum.live != v->control->users)
         verify_fault(v, "%llu users are there, the segment says %llu",
                      (unsigned long long)v->sum.live, (unsigned long long)v->control->users);
+    return SHM_OK;
 }
 
 static int check_arena(struct verify *v)
@@ -90,9 +96,9 @@ static int check_arena(struct verify *v)
     v->retired = maps + granules;
     v->tower = maps + 2 * granules;
     v->node = maps + 3 * granules;
-    check_all(v);
+    int rc = check_all(v);
     free(maps);
-    return SHM_OK;
+    return rc;
 }
 
 int shm_verify_image(const struct shm_image *image, struct shm_verify_report *report)

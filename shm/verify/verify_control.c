@@ -59,9 +59,10 @@ static bool publication_fits(const struct shm_control *control)
     return control->durable <= 1 && control->published <= control->version &&
            (control->durable == 1 || control->published == control->version) &&
            control->published_gp <= control->gp && control->feed_first <= control->feed_head &&
-           control->feed_from <= control->version && disk->state <= SHM_DISK_FAILED &&
-           disk->version <= control->version && disk->feed <= control->feed_head &&
-           disk->users <= control->seq && memchr(disk->path, 0, sizeof(disk->path)) != NULL;
+           control->feed_from <= control->version && control->feed_rebuilt <= control->version &&
+           disk->state <= SHM_DISK_FAILED && disk->version <= control->version &&
+           disk->feed <= control->feed_head && disk->users <= control->seq &&
+           memchr(disk->path, 0, sizeof(disk->path)) != NULL;
 }
 
 void verify_control(struct verify *v)
@@ -73,10 +74,13 @@ void verify_control(struct verify *v)
         control->max_users > UINT64_C(1) << 32 || control->held_max == 0 ||
         control->tracker > control->slots_ready)
         verify_fault(v, "the control page's counts are wrong");
+    for (unsigned key = 0; key < SHM_KEYS; key++)
+        if (control->index_from[key] > control->version)
+            verify_fault(v, "the version of an index is wrong");
     if (!publication_fits(control))
         verify_fault(v, "what the control page says about the data file is wrong");
     if (!ZERO(control->pad0) || control->reserved1 != 0 || !ZERO(control->reserved2) ||
-        !ZERO(control->reserved3) || control->disk.reserved != 0 || !ZERO(control->reserved) ||
+        control->reserved3 != 0 || control->disk.reserved != 0 || !ZERO(control->reserved) ||
         !ZERO(log->reserved))
         verify_fault(v, "reserved bytes of the control pages are not zero");
     if (!is_mutex(&control->writer))

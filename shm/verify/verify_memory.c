@@ -103,13 +103,15 @@ static bool claim_node(struct verify *v, const struct shm_body *p, const struct 
     if (node == NULL || !verify_mark(v, &v->sum, owner, sizeof(*node)))
         return false;
     v->sum.bytes_used += sizeof(*node);
-    if (node->body != p || node->state != SHM_NODE_UNLINKED || node->died != body->died ||
-        !verify_node_sound(v, node))
+    if (node->body != p || node->died != body->died || !verify_node_sound(v, node) ||
+        (node->state & ~(uint32_t)SHM_NODE_RENAMED) != SHM_NODE_UNLINKED)
         return false;
     const struct shm_tower *at = (const void *)node->order.prev;
     unsigned height = shm_tower_height(node->hash);
+    if (at == NULL) /* no tower, or another node of the user has it */
+        return true;
     if (height == 0)
-        return at == NULL;
+        return false;
     const struct shm_tower *tower = verify_claim_tower(v, &v->sum, at);
     return tower != NULL && tower->node == owner && tower->seq == node->seq &&
            tower->height == height;

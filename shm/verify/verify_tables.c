@@ -3,7 +3,8 @@
  * The hash tables. Each chain must consist of nodes of the order list that belong in that bucket
  * and are linked both ways. A node has only one back link, to what points to it, so no walk can
  * meet a node twice: if the walks meet as many nodes as the list has, they meet all of them. In a
- * chain sequence numbers must fall (hash_chain.h).
+ * chain sequence numbers must fall, except those of renamed nodes (hash_chain.h); in chains of ids
+ * `born` must not rise. (A new index of a key is filled in order of numbers: rebuild_fill.c.)
  *
  * No two users that are not deleted may have the same id or the same value of a key. Such users
  * have the same hash, and each node must be in the bucket of its hash, so they would be in one
@@ -43,7 +44,8 @@ struct chain {
     uint64_t bucket;
     const void *prev;
     const struct cds_hlist_node *at;
-    uint64_t seq; /* of the last node; UINT64_MAX at first */
+    uint64_t seq;  /* of the last node that is not renamed; UINT64_MAX at first */
+    uint64_t born; /* of the last node; UINT64_MAX at first */
 };
 
 /* A range of buckets. */
@@ -226,9 +228,14 @@ static inline __attribute__((always_inline)) bool check_chained_node(struct veri
                      (unsigned long long)node->seq);
         return false;
     }
-    if (node->seq >= chain->seq)
+    bool renamed = (node->state & SHM_NODE_RENAMED) != 0;
+    if (!renamed && node->seq >= chain->seq)
         verify_fault(v, "%s, bucket %llu: user %llu is behind user %llu", name_of(part), bucket,
                      (unsigned long long)node->seq, (unsigned long long)chain->seq);
+    else if (part->which == IDS && node->born > chain->born)
+        verify_fault(v, "%s, bucket %llu: user %llu's newer node is behind an older one",
+                     name_of(part), bucket, (unsigned long long)node->seq);
+    chain->born = node->born;
     uint64_t hash = hash_of(v, part, node, &known);
     if ((hash & (part->table->count - 1)) != chain->bucket && known)
         verify_fault(v, "%s, bucket %llu: user %llu belongs elsewhere", name_of(part), bucket,
@@ -236,7 +243,8 @@ static inline __attribute__((always_inline)) bool check_chained_node(struct veri
     /* the upper bits of the hash, which do not choose the bucket */
     range->note[range->notes++] =
         (uint32_t)((hash >> (64 - HASH_BITS)) * RANGE + (chain->bucket - range->from));
-    chain->seq = node->seq;
+    if (!renamed)
+        chain->seq = node->seq;
     chain->prev = chain->at;
     chain->at = link->next;
     return true;
@@ -273,6 +281,7 @@ static unsigned first_nodes(struct verify *v, const struct part *part, uint64_t 
         chain->prev = &part->table->buckets[i];
         chain->at = buckets[i].next;
         chain->seq = UINT64_MAX;
+        chain->born = UINT64_MAX;
         prefetch_node(v, buckets[i].next);
     }
     return count;

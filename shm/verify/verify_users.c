@@ -14,6 +14,7 @@
 #include "shm/verify/verify_users.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "shm/core/alloc.h"
 #include "shm/core/hash.h"
@@ -26,8 +27,10 @@ enum { PIECES_MIN = 256, PIECES_MAX = 4096, AT_ONCE = 8, TELL_EVERY = 4096 };
 
 /* What is known between two nodes of the list: the end of one piece, where the next one starts. */
 struct seam {
-    const void *link; /* address of the last node's `order`, or of the list's head */
-    uint64_t seq, born;
+    const void *link;   /* address of the last node's `order`, or of the list's head */
+    uint64_t seq, born; /* of the last node */
+    uint8_t id[SHM_ID_SIZE];
+    uint64_t newest;               /* the greatest `born` so far, of nodes that are not renamed */
     const struct shm_tower *tower; /* the next tower of level 0 */
     uint64_t tower_tail;           /* offset of the word that points to it */
 };
@@ -35,8 +38,8 @@ struct seam {
 struct piece {
     const void *start; /* address of the first node's `order` */
     const struct shm_tower *tower;
-    const void *first_prev;
-    uint64_t first_seq, first_born;
+    const struct shm_node *first; /* in the image */
+    uint64_t oldest; /* `born` of the first node that is not renamed; 0: there is none */
     struct seam end;
     bool empty, broken;
 };
@@ -74,7 +77,8 @@ const struct shm_body *verify_claim_body(struct verify *v, struct verify_tally *
                                          uint64_t seq)
 {
     const struct shm_body *body = verify_at(v, pointer, sizeof(*body), VERIFY_GRANULE);
-    if (body == NULL || body->length == 0 || body->length > SHM_BODY_MAX) {
+    if (body == NULL || body->length == 0 || body->length > SHM_BODY_MAX ||
+        body->hidden > SHM_BODY_MAX - body->length) {
         verify_fault(v, "%s %llu: a body's pointer or length is wrong", whose,
                      (unsigned long long)seq);
         return NULL;
@@ -92,7 +96,8 @@ const struct shm_body *verify_claim_body(struct verify *v, struct verify_tally *
 
 void verify_body(struct verify *v, const struct shm_body *body, const char *whose, uint64_t seq)
 {
-    uint32_t bytes = shm_check_bytes(body->bytes, body->length);
+    uint32_t bytes =
+        shm_check_parts(body->bytes, body->length, body->bytes + body->length, body->hidden);
     if (body->check != shm_check_body(bytes, body->born))
         verify_fault(v, "%s %llu: a body's checksum is wrong", whose, (unsigned long long)seq);
     bool live = body->state == SHM_BODY_LIVE;
@@ -170,12 +175,17 @@ bool verify_node_sound(const struct verify *v, const struct shm_node *node)
     return node->check == shm_check_node(node) && node->hash == shm_hash_id(v->header, node->id);
 }
 
+static bool is_renamed(const struct shm_node *node)
+{
+    return (node->state & SHM_NODE_RENAMED) != 0;
+}
+
 static void check_user_node(struct verify *v, const struct shm_node *node)
 {
     unsigned long long seq = node->seq;
     if (!verify_node_sound(v, node))
         verify_fault(v, "user %llu: its checksum or hash is wrong", seq);
-    if (node->state != SHM_NODE_LIVE)
+    if ((node->state & ~(uint32_t)SHM_NODE_RENAMED) != SHM_NODE_LIVE)
         verify_fault(v, "user %llu: its state is wrong", seq);
     if (node->seq == 0 || node->seq > v->control->seq)
         verify_fault(v, "user %llu: there has been no such sequence number", seq);
@@ -184,16 +194,20 @@ static void check_user_node(struct verify *v, const struct shm_node *node)
         verify_fault(v, "user %llu: its versions are wrong", seq);
 }
 
-/* Checks a node against the node before it in the list. */
-static void check_link(struct verify *v, const void *prev, uint64_t seq, uint64_t born,
-                       const struct seam *last)
+/* Checks a node against the node before it in the list. Of the nodes of one number, each has ended
+ * when the one before it was made: rename.h. */
+static void check_link(struct verify *v, const struct shm_node *node, const struct seam *last)
 {
-    if (prev != last->link)
-        verify_fault(v, "user %llu: its back link is wrong", (unsigned long long)seq);
-    if (seq <= last->seq)
-        verify_fault(v, "user %llu: its sequence number is out of order", (unsigned long long)seq);
-    if (born < last->born)
-        verify_fault(v, "user %llu: it is older than the one before it", (unsigned long long)seq);
+    unsigned long long seq = node->seq;
+    if (node->order.prev != last->link)
+        verify_fault(v, "user %llu: its back link is wrong", seq);
+    if (node->seq < last->seq)
+        verify_fault(v, "user %llu: its sequence number is out of order", seq);
+    if (node->seq == last->seq &&
+        (node->died > last->born || memcmp(node->id, last->id, SHM_ID_SIZE) != 0))
+        verify_fault(v, "user %llu: two of its nodes do not follow each other", seq);
+    if (!is_renamed(node) && node->born < last->newest)
+        verify_fault(v, "user %llu: it is older than the one before it", seq);
 }
 
 /* ---- towers of level 0, beside the nodes ---- */
@@ -257,20 +271,24 @@ static bool piece_step(struct verify *v, struct verify_tally *tally, struct walk
     prefetch(v, node->body, 2);
     prefetch(v, owner_of(node->order.next), 2);
     check_user_node(v, node);
-    if (piece->empty) {
-        piece->first_prev = node->order.prev;
-        piece->first_seq = node->seq;
-        piece->first_born = node->born;
-    } else {
-        check_link(v, node->order.prev, node->seq, node->born, &piece->end);
-    }
+    bool first = piece->empty;
+    if (first)
+        piece->first = node;
+    else
+        check_link(v, node, &piece->end);
+    unsigned height = shm_tower_height(node->hash);
+    if (height != 0 && (first || node->seq != piece->end.seq)) /* a user's newest node has it */
+        check_tower(v, tally, node, owner, height, &piece->end);
     piece->empty = false;
     piece->end.link = walk->next;
     piece->end.seq = node->seq;
     piece->end.born = node->born;
-    unsigned height = shm_tower_height(node->hash);
-    if (height != 0)
-        check_tower(v, tally, node, owner, height, &piece->end);
+    memcpy(piece->end.id, node->id, SHM_ID_SIZE);
+    if (!is_renamed(node)) {
+        piece->end.newest = node->born;
+        if (piece->oldest == 0)
+            piece->oldest = node->born;
+    }
     tally->bytes_used += sizeof(*node);
     tally->nodes++;
     tally->live += node->died == SHM_NEVER;
@@ -355,13 +373,18 @@ static void pieces_join(struct verify *v, const struct piece *pieces, uint64_t c
             return;
         if (piece->empty)
             continue;
-        check_link(v, piece->first_prev, piece->first_seq, piece->first_born, &last);
+        check_link(v, piece->first, &last);
+        if (piece->oldest != 0 && piece->oldest < last.newest)
+            verify_fault(v, "user %llu: it, or one soon behind it, is older than the one before it",
+                         (unsigned long long)piece->first->seq);
         if (piece->tower != last.tower)
             verify_fault(v, "the index by sequence is broken on level 0 after user %llu",
                          (unsigned long long)last.seq);
         uint64_t tail = piece->end.tower_tail != 0 ? piece->end.tower_tail : last.tower_tail;
+        uint64_t newest = piece->end.newest != 0 ? piece->end.newest : last.newest;
         last = piece->end;
         last.tower_tail = tail;
+        last.newest = newest;
     }
     if ((const void *)v->control->order.prev != last.link)
         verify_fault(v, "the order list's tail is wrong");

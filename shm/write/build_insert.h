@@ -67,13 +67,13 @@ static inline int shm_insert_prepare_batch(struct shm_actor *actor,
 }
 
 static inline void shm_insert_fill_node(struct shm_node *node, const uint8_t *id, uint64_t hash,
-                                        uint64_t seq, uint64_t version)
+                                        uint64_t seq, uint64_t version, uint32_t state)
 {
     memcpy(node->id, id, SHM_ID_SIZE);
     node->hash = hash;
     node->seq = seq;
-    node->born = version;
-    node->state = SHM_NODE_LIVE;
+    __atomic_store_n(&node->born, version, __ATOMIC_RELAXED);
+    __atomic_store_n(&node->state, state, __ATOMIC_RELEASE); /* after born: cursor.c */
     memset(node->unique, 0, sizeof(node->unique));
     node->check = shm_check_node(node);
 }
@@ -136,12 +136,13 @@ static inline int shm_insert_build_user(struct shm_actor *actor, const struct sh
     struct shm_body *body = shm_body_build(actor, user, i, node, NULL);
     if (body == NULL)
         return SHM_ESPACE;
-    shm_insert_fill_node(node, user->id, batch->hash[i], shm_control()->seq + 1 + i, version);
+    shm_insert_fill_node(node, user->id, batch->hash[i], shm_control()->seq + 1 + i, version,
+                         SHM_NODE_LIVE);
     __atomic_store_n(&node->body, body, __ATOMIC_RELAXED); /* see shm_chain_touch_body() */
     batch->node[i] = node;
     int rc = shm_insert_log_bucket(actor, node, many, conflict);
     if (rc == SHM_OK && actor->unique != 0)
-        rc = shm_unique_log(actor, i, many, conflict);
+        rc = shm_unique_log(actor, i, many, NULL, conflict);
     if (rc == SHM_OK)
         rc = shm_insert_build_tower(txn, &batch->tower[i], node);
     batch->recycled[i] = recycled;

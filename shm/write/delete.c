@@ -22,17 +22,8 @@
 #include "shm/table/retire.h"
 #include "shm/write/targets.h"
 
-static void log_user_deleted(struct shm_txn *txn, struct shm_node *node, uint64_t version,
-                             uint64_t token)
-{
-    struct shm_body *body = node->body;
-    shm_txn_word(txn, &node->died, version);
-    shm_txn_word(txn, &body->died, version);
-    shm_queue_push(txn, SHM_RETIRED, body, SHM_BODY_DELETED, token);
-}
-
 static int commit_delete(struct shm_actor *actor, const uint8_t (*ids)[SHM_ID_SIZE], size_t count,
-                         struct shm_conflict *conflict)
+                         uint64_t if_version, struct shm_conflict *conflict)
 {
     struct shm_control *control = shm_control();
     struct shm_txn *txn = &actor->txn;
@@ -40,10 +31,17 @@ static int commit_delete(struct shm_actor *actor, const uint8_t (*ids)[SHM_ID_SI
     int rc = shm_find_targets(actor, ids[0], SHM_ID_SIZE, count, conflict);
     if (rc != SHM_OK)
         return rc;
+#ifdef SHM_MUTANT_ANY_DELETE
+    if_version = 0;
+#endif
+    if (if_version != 0 && actor->batch.node[0]->body->born != if_version) {
+        conflict->version = actor->batch.node[0]->body->born;
+        return SHM_ESTALE;
+    }
     shm_txn_begin(txn);
     uint64_t token = shm_txn_token(txn);
     for (size_t i = 0; i < count; i++) {
-        log_user_deleted(txn, actor->batch.node[i], version, token);
+        shm_retire_node(txn, actor->batch.node[i], version, token);
         shm_feed_write(control->feed_head + i, version, SHM_DELETED, actor->batch.node[i]->seq,
                        ids[i]);
     }
@@ -55,8 +53,8 @@ static int commit_delete(struct shm_actor *actor, const uint8_t (*ids)[SHM_ID_SI
     return SHM_OK;
 }
 
-int shm_users_delete(struct shm_actor *actor, const uint8_t (*ids)[SHM_ID_SIZE], size_t count,
-                     struct shm_conflict *conflict)
+static int delete_users(struct shm_actor *actor, const uint8_t (*ids)[SHM_ID_SIZE], size_t count,
+                        uint64_t if_version, struct shm_conflict *conflict)
 {
     struct shm_conflict ignored;
     if (conflict == NULL)
@@ -74,7 +72,7 @@ int shm_users_delete(struct shm_actor *actor, const uint8_t (*ids)[SHM_ID_SIZE],
     SHM_POINT("locked");
     rc = shm_backlog_check(count);
     if (rc == SHM_OK)
-        rc = commit_delete(actor, ids, count, conflict);
+        rc = commit_delete(actor, ids, count, if_version, conflict);
     if (rc == SHM_OK)
         conflict->version = shm_control()->version;
     shm_writer_unlock();
@@ -83,4 +81,16 @@ int shm_users_delete(struct shm_actor *actor, const uint8_t (*ids)[SHM_ID_SIZE],
         shm_reclaim_some(actor, count);
     }
     return rc;
+}
+
+int shm_users_delete(struct shm_actor *actor, const uint8_t (*ids)[SHM_ID_SIZE], size_t count,
+                     struct shm_conflict *conflict)
+{
+    return delete_users(actor, ids, count, 0, conflict);
+}
+
+int shm_user_delete(struct shm_actor *actor, const uint8_t id[SHM_ID_SIZE], uint64_t if_version,
+                    struct shm_conflict *conflict)
+{
+    return delete_users(actor, (const uint8_t(*)[SHM_ID_SIZE])id, 1, if_version, conflict);
 }

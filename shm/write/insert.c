@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Inserts one user or a batch, in one transaction; build_insert.h explains it. */
+#include <urcu/compiler.h>
+
 #include "shm/core/actor_handle.h"
 #include "shm/core/layout.h"
 #include "shm/core/mapping.h"
@@ -8,6 +10,7 @@
 #include "shm/error.h"
 #include "shm/store.h"
 #include "shm/table/feed.h"
+#include "shm/table/requests.h"
 #include "shm/write/build_insert.h"
 #include "shm/write/reserve.h"
 #include "shm/write/write_loop.h"
@@ -27,6 +30,8 @@ static int build_insert(struct shm_actor *actor, const struct shm_new_user *user
     shm_txn_word(txn, &control->seq, control->seq + count);
     shm_txn_word(txn, &control->users, control->users + count);
     shm_reserve_log(actor);
+    if (caa_unlikely(users[0].request != NULL))
+        shm_requests_log(actor, users[0].request, users[0].id, control->version + 1);
     return SHM_OK;
 }
 

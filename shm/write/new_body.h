@@ -25,22 +25,25 @@ static inline struct shm_body *shm_body_build(struct shm_actor *actor,
                                               struct shm_node *node, struct shm_body *prev)
 {
     uint64_t version = shm_control()->version + 1;
-    struct shm_body *body = shm_reserve_take(actor, user->body_len);
+    struct shm_body *body = shm_reserve_take(actor, user->body_len + user->hidden_len);
     if (body == NULL)
         return NULL;
 #ifdef SHM_DEBUG_CHECKS
-    assert(!actor->reserved || body->length == user->body_len);
+    assert(!actor->reserved ||
+           (body->length == user->body_len && body->hidden == user->hidden_len));
 #endif
     body->prev = prev;
     body->from = &node->body;
     body->born = version;
     body->died = SHM_NEVER;
     body->token = 0;
-    body->check = shm_check_body(actor->batch.check[i], version);
-    body->length = (uint16_t)user->body_len;
-    body->state = SHM_BODY_LIVE;
+    shm_body_set(body, user, SHM_BODY_LIVE, shm_check_body(actor->batch.check[i], version));
+#ifdef SHM_MUTANT_LOST_HIDDEN
+    if (prev != NULL)
+        body->hidden = 0;
+#endif
     if (!actor->reserved) /* else the reserve's blocks are filled already */
-        memcpy(body->bytes, user->body, user->body_len);
+        shm_body_fill(body, user);
     return body;
 }
 

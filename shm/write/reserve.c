@@ -69,7 +69,8 @@ static uint64_t bytes_of(const struct shm_new_user *users, size_t count)
 {
     uint64_t bytes = count * sizeof(struct shm_node);
     for (size_t i = 0; i < count; i++)
-        bytes += shm_class_size(shm_class_of(sizeof(struct shm_body) + users[i].body_len));
+        bytes += shm_class_size(
+            shm_class_of(sizeof(struct shm_body) + users[i].body_len + users[i].hidden_len));
     return bytes;
 }
 
@@ -81,7 +82,8 @@ static bool reserve_fits(const struct shm_slot *slot, const struct shm_new_user 
     if (slot->reserve_count != count)
         return false;
     for (size_t i = 0; i < count; i++, body = body->link)
-        if (body == NULL || body->length != users[i].body_len)
+        if (body == NULL || body->length != users[i].body_len ||
+            body->hidden != users[i].hidden_len)
             return false;
     return true;
 }
@@ -116,11 +118,10 @@ static int reserve_blocks(struct shm_actor *actor, const struct shm_new_user *us
     assert(count != 0 && count <= SHM_BATCH_MAX);
     shm_txn_begin(txn);
     for (size_t i = 0; i < count; i++) {
-        of[i] = shm_alloc_block(txn, sizeof(**of) + users[i].body_len);
+        of[i] = shm_alloc_block(txn, sizeof(**of) + users[i].body_len + users[i].hidden_len);
         if (of[i] == NULL)
             return SHM_ESPACE;
-        of[i]->length = (uint16_t)users[i].body_len;
-        of[i]->state = SHM_BODY_RESERVED;
+        shm_body_set(of[i], &users[i], SHM_BODY_RESERVED, 0);
     }
     for (size_t i = 0; i < count; i++)
         shm_txn_pointer(txn, &of[i]->link, i + 1 < count ? of[i + 1] : NULL);
@@ -149,7 +150,7 @@ static void fill_reserve(const struct shm_slot *slot, const struct shm_new_user 
 {
     size_t i = 0;
     for (struct shm_body *body = slot->reserve; body != NULL; body = body->link, i++)
-        memcpy(body->bytes, users[i].body, users[i].body_len);
+        shm_body_fill(body, &users[i]);
 }
 
 /* Takes the lock when the pages of the batch's memory are populated. */

@@ -19,6 +19,7 @@
 #define ROSTERD_SHM_TABLE_RESERVE_H
 
 #include <stdbool.h>
+#include <string.h>
 
 #include <urcu/compiler.h>
 
@@ -47,6 +48,23 @@ void shm_reserve_end(struct shm_actor *actor, int rc);
 /** Gives back the blocks of dead processes, including a former process in this actor's slot.
  * @return whether there were any */
 bool shm_reserve_reap(struct shm_actor *actor);
+
+/** Sets the word of a body that no reader can reach yet. */
+static inline void shm_body_set(struct shm_body *body, const struct shm_new_user *user,
+                                enum shm_body_state state, uint32_t check)
+{
+    body->word = (uint64_t)state << SHM_BODY_STATE_SHIFT |
+                 (uint64_t)user->hidden_len << SHM_BODY_HIDDEN_SHIFT |
+                 (uint64_t)user->body_len << SHM_BODY_LENGTH_SHIFT | check;
+}
+
+/** Copies both parts into the body. */
+static inline void shm_body_fill(struct shm_body *body, const struct shm_new_user *user)
+{
+    memcpy(body->bytes, user->body, user->body_len);
+    if (caa_unlikely(user->hidden_len != 0))
+        memcpy(body->bytes + user->body_len, user->hidden, user->hidden_len);
+}
 
 /** A block for the next body of the batch: from the reserve, or newly allocated.
  * @return NULL: the arena must grow */

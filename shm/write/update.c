@@ -5,13 +5,15 @@
  * The new body points to the old body and takes its place in the node. A reader of an older version
  * that meets the new body continues to the old body, because of `born`. A reader of the new version
  * finds the new body, because `version` is stored after the node's word. The old body is retired:
- * see reclaim.c.
+ * see reclaim.c. If a unique key changes, the user gets a new node: see rename.h.
  */
+#include <urcu/compiler.h>
 #include <urcu/pointer.h>
 
 #include "shm/core/actor_handle.h"
 #include "shm/core/layout.h"
 #include "shm/core/mapping.h"
+#include "shm/core/store_handle.h"
 #include "shm/core/test_points.h"
 #include "shm/core/txn.h"
 #include "shm/core/write_batch.h"
@@ -19,9 +21,11 @@
 #include "shm/readers/reclaim.h"
 #include "shm/store.h"
 #include "shm/table/feed.h"
+#include "shm/table/requests.h"
 #include "shm/table/retire.h"
 #include "shm/table/unique.h"
 #include "shm/write/new_body.h"
+#include "shm/write/rename.h"
 #include "shm/write/reserve.h"
 #include "shm/write/targets.h"
 #include "shm/write/write_loop.h"
@@ -43,31 +47,54 @@ static void log_old_body(struct shm_txn *txn, struct shm_body *body, struct shm_
     shm_queue_push(txn, SHM_RETIRED, body, SHM_BODY_REPLACED, token);
 }
 
-static int check_keys_stay(struct shm_actor *actor, const struct shm_new_user *users, size_t count,
-                           struct shm_conflict *conflict)
+/* @return SHM_OK; SHM_ESTALE: conflict names the user */
+static int check_versions(const struct shm_batch *batch, const struct shm_new_user *users,
+                          size_t count, struct shm_conflict *conflict)
 {
-    int rc = SHM_OK;
-    for (size_t i = 0; i < count && rc == SHM_OK; i++) {
+#ifdef SHM_MUTANT_ANY_VERSION
+    return SHM_OK;
+#endif
+    for (size_t i = 0; i < count; i++) {
+        uint64_t version = batch->node[i]->body->born;
+        if (users[i].if_version == 0 || users[i].if_version == version)
+            continue;
         conflict->which = i;
-        rc = shm_unique_unchanged(actor, actor->batch.node[i]->body, users[i].body,
-                                  users[i].body_len, &conflict->key);
+        conflict->version = version;
+        return SHM_ESTALE;
     }
-    if (rc != SHM_OK)
-        conflict->version = actor->batch.node[conflict->which]->born;
-    return rc;
+    return SHM_OK;
 }
 
-static int build_update(struct shm_actor *actor, const struct shm_new_user *users, size_t count,
-                        struct shm_conflict *conflict)
+/* Whether the update changes unique keys. One user may; a batch may not.
+ * @return SHM_OK; SHM_EINVAL: conflict names the user and the key */
+static int look_at_keys(struct shm_actor *actor, const struct shm_new_user *users, size_t count,
+                        struct shm_conflict *conflict, bool *renames)
+{
+    shm_key_of *key_of = actor->store->key_of;
+    *renames = false;
+    if (actor->unique == 0)
+        return SHM_OK;
+    if (key_of == NULL)
+        return SHM_EINVAL;
+    for (size_t i = 0; i < count; i++) {
+        const struct shm_node *node = actor->batch.node[i];
+        unsigned key;
+        if (!shm_unique_changes(actor, key_of, node->body, users[i].body, users[i].body_len, &key))
+            continue;
+        *renames = true;
+        if (count == 1)
+            return SHM_OK;
+        *conflict = (struct shm_conflict){.which = i, .key = key, .version = node->born};
+        return SHM_EINVAL;
+    }
+    return SHM_OK;
+}
+
+static int build_update(struct shm_actor *actor, const struct shm_new_user *users, size_t count)
 {
     struct shm_control *control = shm_control();
     struct shm_txn *txn = &actor->txn;
     struct shm_batch *batch = &actor->batch;
-    int rc = shm_find_targets(actor, users[0].id, sizeof(*users), count, conflict);
-    if (rc == SHM_OK && actor->unique != 0)
-        rc = check_keys_stay(actor, users, count, conflict);
-    if (rc != SHM_OK)
-        return rc;
     shm_txn_begin(txn);
     shm_reserve_begin(actor);
     for (size_t i = 0; i < count; i++) {
@@ -85,13 +112,14 @@ static int build_update(struct shm_actor *actor, const struct shm_new_user *user
     }
     shm_txn_word(txn, &control->feed_head, control->feed_head + count);
     shm_reserve_log(actor);
+    if (caa_unlikely(users[0].request != NULL))
+        shm_requests_log(actor, users[0].request, users[0].id, control->version + 1);
     return SHM_OK;
 }
 
-static int commit_update(struct shm_actor *actor, const struct shm_new_user *users, size_t count,
-                         struct shm_conflict *conflict)
+static int replace_bodies(struct shm_actor *actor, const struct shm_new_user *users, size_t count)
 {
-    int rc = build_update(actor, users, count, conflict);
+    int rc = build_update(actor, users, count);
     if (rc != SHM_OK)
         return rc;
     shm_txn_seal(&actor->txn, shm_control()->version + 1);
@@ -104,6 +132,20 @@ static int commit_update(struct shm_actor *actor, const struct shm_new_user *use
     shm_txn_apply(&actor->txn);
     SHM_POINT("applied");
     return SHM_OK;
+}
+
+static int commit_update(struct shm_actor *actor, const struct shm_new_user *users, size_t count,
+                         struct shm_conflict *conflict)
+{
+    bool renames = false;
+    int rc = shm_find_targets(actor, users[0].id, sizeof(*users), count, conflict);
+    if (rc == SHM_OK)
+        rc = check_versions(&actor->batch, users, count, conflict);
+    if (rc == SHM_OK)
+        rc = look_at_keys(actor, users, count, conflict, &renames);
+    if (rc != SHM_OK)
+        return rc;
+    return renames ? shm_rename(actor, users, conflict) : replace_bodies(actor, users, count);
 }
 
 int shm_users_update(struct shm_actor *actor, const struct shm_new_user *users, size_t count,

@@ -6,6 +6,8 @@
 
 #include <stddef.h>
 
+#include <urcu/compiler.h>
+
 #include "shm/core/actor_handle.h"
 #include "shm/core/hash.h"
 #include "shm/core/publication.h"
@@ -14,6 +16,7 @@
 #include "shm/core/writer_lock.h"
 #include "shm/error.h"
 #include "shm/store.h"
+#include "shm/table/requests.h"
 #include "shm/table/unique.h"
 #include "shm/write/make_room.h"
 #include "shm/write/reserve.h"
@@ -41,14 +44,17 @@ shm_write_prepare(struct shm_actor *actor, const struct shm_write_kind *kind,
     if (count == 0 || count > SHM_BATCH_MAX || actor->store->readonly)
         return SHM_EINVAL;
     for (size_t i = 0; i < count; i++) {
-        if (users[i].body_len == 0 || users[i].body_len > SHM_BODY_MAX) {
+        if (users[i].body_len == 0 || users[i].body_len > SHM_BODY_MAX ||
+            users[i].hidden_len > SHM_BODY_MAX - users[i].body_len ||
+            (count > 1 && users[i].request != NULL)) {
             conflict->which = i;
             return SHM_EINVAL;
         }
         kind->prepare(actor, users[i].id, i);
     }
     for (size_t i = 0; i < count; i++)
-        actor->batch.check[i] = shm_check_bytes(users[i].body, users[i].body_len);
+        actor->batch.check[i] =
+            shm_check_parts(users[i].body, users[i].body_len, users[i].hidden, users[i].hidden_len);
     return kind->takes_keys && actor->unique != 0 ? shm_unique_prepare(actor, users, count)
                                                   : SHM_OK;
 }
@@ -63,7 +69,10 @@ shm_write_commit(struct shm_actor *actor, const struct shm_write_kind *kind,
     if (rc != SHM_OK)
         return rc;
     SHM_POINT("locked");
-    rc = shm_backlog_check(count);
+    if (caa_unlikely(users[0].request != NULL))
+        rc = shm_requests_admit(actor, users[0].request, conflict);
+    if (rc == SHM_OK)
+        rc = shm_backlog_check(count);
     if (rc == SHM_OK)
         rc = kind->commit(actor, users, count, conflict);
     if (rc == SHM_OK)

@@ -40,6 +40,11 @@ size_t grpc_call_method_index(const struct grpc_call *call)
     return call->entry->method != NULL ? call->entry->index : call->server->methods.count;
 }
 
+const struct grpc_method *grpc_call_method(const struct grpc_call *call)
+{
+    return call->entry->method;
+}
+
 h2o_iovec_t grpc_call_path(const struct grpc_call *call)
 {
     return call->path;
@@ -105,6 +110,11 @@ const void *grpc_call_connection(const struct grpc_call *call)
 const char *grpc_call_peer(struct grpc_call *call)
 {
     return http2_conn_peer(call->stream.conn);
+}
+
+size_t grpc_call_peer_key(const struct grpc_call *call, uint8_t key[ADDRESS_KEY_MAX])
+{
+    return http2_conn_peer_key(call->stream.conn, key);
 }
 
 const char *grpc_call_peer_subject(struct grpc_call *call)

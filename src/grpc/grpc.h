@@ -30,6 +30,7 @@
 
 #include <protobuf-c/protobuf-c.h>
 
+#include "base/address_key.h"
 #include "base/fault.h"
 #include "base/timer.h"
 #include "grpc/arena.h"
@@ -62,6 +63,9 @@ struct grpc_method {
      * ends the call with RESOURCE_EXHAUSTED before any of it is kept. 0, or more than
      * max_message_size: max_message_size is the bound. */
     uint32_t max_request;
+    /** For interceptors, which find it by grpc_call_method(): who may call the method, for example.
+     * The runtime does not read it. */
+    unsigned access;
     /** The call was admitted; no message has come yet. */
     void (*on_open)(struct grpc_call *call);
     /** A request message, decoded, its strings valid UTF-8. The method may read and write it until
@@ -184,6 +188,10 @@ uint64_t grpc_server_oversized(const struct grpc_server *server);
 uint64_t grpc_server_overdue(const struct grpc_server *server);
 /** CLOCK_MONOTONIC in ms, read at most once in a turn of the loop. */
 uint64_t grpc_server_now_ms(const struct grpc_server *server);
+/** After a turn: a call that came alone waits for something. Its client will send the next one when
+ * it has the answer, so the next turn may poll for up to `times` as long as
+ * grpc_config.busy_poll_us says. */
+void grpc_server_poll_longer(struct grpc_server *server, uint8_t times);
 
 /** The number of method indexes: one for each method, in the order added, and a last one that
  * stands for all unknown methods. */
@@ -210,6 +218,8 @@ bool grpc_call_hold(struct grpc_call *call, size_t len);
 void grpc_call_release(struct grpc_call *call, size_t len);
 /** For grpc_server_method_name(). */
 size_t grpc_call_method_index(const struct grpc_call *call);
+/** The method as its author wrote it, valid as long as the server; NULL: it is unknown. */
+const struct grpc_method *grpc_call_method(const struct grpc_call *call);
 /** The request's :path, valid as long as the call. base is NULL if the request had none, or
  * if there was no memory for it. */
 h2o_iovec_t grpc_call_path(const struct grpc_call *call);
@@ -217,6 +227,9 @@ h2o_iovec_t grpc_call_path(const struct grpc_call *call);
 uint64_t grpc_call_deadline(const struct grpc_call *call);
 /** "127.0.0.1:4711", "[::1]:4711", "unix:" or "unknown"; valid as long as the connection. */
 const char *grpc_call_peer(struct grpc_call *call);
+/** The part of that address by which clients are counted (base/address_key.h).
+ * @return the bytes; 0: there is none, as of a unix socket's peer */
+size_t grpc_call_peer_key(const struct grpc_call *call, uint8_t key[ADDRESS_KEY_MAX]);
 /** Identifies the connection: the same pointer for all calls of one connection, valid as long as
  * the call. Only for comparing. */
 const void *grpc_call_connection(const struct grpc_call *call);

@@ -2,6 +2,7 @@
 #include "grpc/poll.h"
 
 #include <sched.h>
+#include <sys/param.h>
 
 #include "base/clock.h"
 
@@ -30,15 +31,16 @@ static bool poll_until(struct grpc_poll *poll, const struct http2_context *http2
     return false;
 }
 
-/** Decides from a turn of the loop whether the next one polls. */
-static void note_turn(struct grpc_poll *poll, const struct http2_counts *counts, uint64_t took_ns)
+/** Decides from a turn of the loop whether the next one polls. @param bound_ns of this turn's poll
+ */
+static void note_turn(struct grpc_poll *poll, const struct http2_counts *counts, uint64_t took_ns,
+                      uint64_t bound_ns)
 {
     uint64_t bytes = counts->bytes_in - poll->bytes_in;
     uint64_t streams = counts->streams_opened - poll->streams;
     poll->bytes_in = counts->bytes_in;
     poll->streams = counts->streams_opened;
-    poll->eager =
-        bytes != 0 && bytes < SMALL_REQUEST && streams == 1 && took_ns < 2 * poll->bound_ns;
+    poll->eager = bytes != 0 && bytes < SMALL_REQUEST && streams == 1 && took_ns < 2 * bound_ns;
     if (poll->eager && poll->holdoff != 0) {
         poll->holdoff--;
         poll->eager = false;
@@ -54,11 +56,13 @@ void grpc_poll_turn(struct grpc_poll *poll, struct http2_context *http2, int32_t
         return;
     }
     uint64_t start = clock_monotonic_ns();
+    uint64_t bound_ns = poll->bound_ns * MAX(poll->times, 1);
     bool polled = poll->eager && wait_ms != 0;
-    bool found = polled && poll_until(poll, http2, start + poll->bound_ns);
+    poll->times = 0;
+    bool found = polled && poll_until(poll, http2, start + bound_ns);
     if (!found)
         (void)h2o_evloop_run(loop, wait_ms);
     if (polled && !found)
         poll->holdoff = HOLDOFF;
-    note_turn(poll, counts, clock_monotonic_ns() - start);
+    note_turn(poll, counts, clock_monotonic_ns() - start, bound_ns);
 }

@@ -29,6 +29,11 @@ struct timers *grpc_server_timers(struct grpc_server *server)
     return server->timers;
 }
 
+void grpc_server_poll_longer(struct grpc_server *server, uint8_t times)
+{
+    grpc_poll_longer(&server->poll, times);
+}
+
 uint64_t grpc_server_now_ms(const struct grpc_server *server)
 {
     return timers_now(server->timers);

@@ -37,7 +37,7 @@ struct http2_conn *http2_conn_create(struct http2_context *context, h2o_socket_t
         .send_window = INITIAL_WINDOW,
         .recv_window = HTTP2_CONN_WINDOW,
         .budget = HTTP2_TURN_QUANTUM,
-        .calm.credit = HTTP2_CREDIT_MAX,
+        .calm = http2_calm_new(context->settings.max_concurrent_streams),
         .decoder.size = HPACK_TABLE_SIZE,
     };
     sock->data = conn;

@@ -17,6 +17,7 @@
 #include <h2o.h>
 #include <openssl/ssl.h>
 
+#include "base/address_key.h"
 #include "base/timer.h"
 #include "http2/hpack/http2_field.h"
 #include "http2/http2_limits.h"
@@ -179,6 +180,9 @@ struct http2_context *http2_conn_context(const struct http2_conn *conn);
 /** The peer's address: "127.0.0.1:4711", "[::1]:4711", "unix:" or "unknown". Valid as long as the
  * connection. */
 const char *http2_conn_peer(struct http2_conn *conn);
+/** The part of the peer's address by which it is counted (base/address_key.h).
+ * @return the bytes; 0: there is none, as of a unix socket's peer */
+size_t http2_conn_peer_key(const struct http2_conn *conn, uint8_t key[ADDRESS_KEY_MAX]);
 /** The subject of the peer's certificate as in RFC 2253, valid as long as the connection.
  * @return NULL: the peer has no certificate */
 const char *http2_conn_subject(const struct http2_conn *conn);

@@ -96,7 +96,11 @@ enum {
 
     /* ---- frames that cost us work and achieve nothing: calm.h ---- */
 
-    HTTP2_CREDIT_MAX = 2048,       /* also the credit of a new connection */
+    /* Also the credit of a new connection. The maximum is larger where max_concurrent_streams
+     * allows so many calls that an honest client needs more before the first answer: grpcio sends
+     * up to two window updates with each call, and an answer may take seconds. */
+    HTTP2_CREDIT_MAX = 2048,
+    HTTP2_CREDIT_PER_STREAM = 2,
     HTTP2_CREDIT_PER_SECOND = 256, /* allows a client to cancel 128 calls a second without limit */
     /* For each DATA frame or answer that we send: two window updates, and as much to spare. */
     HTTP2_CREDIT_PER_DATA = 4,
@@ -108,6 +112,8 @@ enum {
     HTTP2_COST_EMPTY = 4,    /* DATA or CONTINUATION without a byte and without an end */
     HTTP2_COST_RESET = 2,    /* RST_STREAM, and an error that makes us send one */
     HTTP2_COST_SETTINGS = 8, /* makes us walk all streams and send an ACK */
+    /* It costs more where the table of streams is large: one credit for this many buckets. */
+    HTTP2_BUCKETS_PER_CREDIT = 128,
     /* A SETTINGS_INITIAL_WINDOW_SIZE that grows by less than this costs credit for each stream that
      * can send because of it. */
     HTTP2_LITTLE_WINDOW = 4096,

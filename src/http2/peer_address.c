@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The address of the peer as text: formatted at its first use, kept as long as the connection. */
+/* The address of the peer, as text and as a key. The text is formatted at its first use, and kept
+ * as long as the connection. */
 #include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -39,4 +40,11 @@ const char *http2_conn_peer(struct http2_conn *conn)
     if (conn->peer_text == NULL)
         conn->peer_text = format_peer(conn);
     return conn->peer_text != NULL ? conn->peer_text : "unknown";
+}
+
+size_t http2_conn_peer_key(const struct http2_conn *conn, uint8_t key[ADDRESS_KEY_MAX])
+{
+    struct sockaddr_storage address;
+    socklen_t len = h2o_socket_getpeername(conn->sock, (struct sockaddr *)&address);
+    return len < sizeof(address.ss_family) ? 0 : address_key((struct sockaddr *)&address, key);
 }

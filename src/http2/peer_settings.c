@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "http2/peer_settings.h"
 
+#include <sys/param.h>
+
 #include "http2/conn_error.h"
 #include "http2/out.h"
 #include "http2/response.h"
@@ -31,6 +33,13 @@ static bool move_windows(struct http2_conn *conn, int64_t delta)
     return true;
 }
 
+/* The cost grows with the walk over the streams. So the larger credit of a connection that may have
+ * more streams pays for no more walks, which are longer already. */
+static int32_t settings_cost(const struct http2_conn *conn)
+{
+    return MAX(HTTP2_COST_SETTINGS, (int32_t)(conn->num_buckets / HTTP2_BUCKETS_PER_CREDIT));
+}
+
 /* 6.5.3: each value is applied, in order. After a table size below ours our next block must begin
  * with a size update, even where a larger value follows in the same frame (RFC 7541 4.2). */
 static void resize_encoder(struct http2_conn *conn, const h2o_http2_frame_t *frame)
@@ -56,7 +65,7 @@ void http2_peer_settings_handle(struct http2_conn *conn, const h2o_http2_frame_t
             http2_conn_spend(conn, HTTP2_COST_FRAME, HTTP2_LIMIT_OTHER_FRAMES);
         return;
     }
-    if (!http2_conn_spend(conn, HTTP2_COST_SETTINGS, HTTP2_LIMIT_SETTINGS))
+    if (!http2_conn_spend(conn, settings_cost(conn), HTTP2_LIMIT_SETTINGS))
         return;
     uint32_t initial_window = conn->peer.initial_window_size;
     int ret = h2o_http2_update_peer_settings(&conn->peer, frame->payload, frame->length, &why);

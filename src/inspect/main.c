@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <json-c/json_c_version.h>
 #include <sqlite3.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,7 +28,11 @@ static const char usage[] =
     "  list [--limit N] [--after SEQ]\n"
     "                               print the users of one snapshot, oldest first; at most N,\n"
     "                               and only those created after sequence number SEQ\n"
-    "  get ID | --username NAME     print the user with this id, or all users with this name\n"
+    "  get USER | --username NAME   print this user, or all users with this name\n"
+    "  find USER | --username NAME | --email ADDRESS | --filter EXPRESSION [--limit N]\n"
+    "                               print the users that are this one, have this name or address,\n"
+    "                               or match a filter (roles:admin AND NOT disabled), as list "
+    "does\n"
     "  verify                       check every invariant of the segment\n"
     "  workers                      processes that have a slot, and whether they are idle or busy\n"
     "  readers                      open snapshots, and the memory that each keeps\n"
@@ -36,7 +41,9 @@ static const char usage[] =
     "  tail [--from VERSION] [--limit N]\n"
     "                               follow the changes from now on, or all after VERSION; end\n"
     "                               after N changes\n"
-    "  dump [--output FILE]         print all users of one snapshot as JSON lines, for load\n"
+    "  dump [--output FILE] [--with-secrets]\n"
+    "                               print all users of one snapshot as JSON lines, for load;\n"
+    "                               --with-secrets: with the hashes of their passwords\n"
     "  load [--keep-going] FILE     insert or update the users of a dump (-: standard input);\n"
     "                               an interrupted load can be repeated\n"
     "  backup [--data-file PATH] FILE\n"
@@ -44,19 +51,39 @@ static const char usage[] =
     "                               and check the copy\n"
     "  restore [--data-file PATH] FILE\n"
     "                               replace the data file of a stopped server by a backup\n"
-    "  delete ID...                 delete users\n"
-    "  set-roles ID ROLE,...        replace a user's roles; '' for none\n"
+    "  update USER [--username NAME] [--email ADDRESS] [--roles ROLE,...] [--label KEY=VALUE]...\n"
+    "         [--remove-label KEY]... [--disable | --enable] [--if-etag ETAG]\n"
+    "                               change some fields of a user and leave the others\n"
+    "  disable USER...              disable users: their passwords are not accepted any more\n"
+    "  enable USER...               enable users\n"
+    "  set-roles USER ROLE,...      replace a user's roles; '' for none\n"
+    "  delete USER...               delete users\n"
     "  unlink                       remove a segment, not its file; refused while a server runs\n"
+    "\n"
+    "USER is an id (a UUID), username:NAME or email:ADDRESS.\n"
     "\n"
     "Options:\n"
     "  --segment NAME               the segment, default /rosterd\n"
-    "  --json                       print JSON; list, get, workers, readers, tail and watch print\n"
-    "                               one object per line\n"
+    "  --json                       print JSON; list, get, find, workers, readers, tail and watch\n"
+    "                               print one object per line\n"
     "  -h, --help                   print this help\n"
     "  -V, --version                print the version\n"
     "\n"
     "Exit status: 0 done, 1 not found or failed, 2 wrong usage, 3 no such segment,\n"
     "4 the segment has another layout or is corrupt.\n";
+
+/* What getopt_long() returns for an option that has no letter of its own. */
+enum option_value {
+    OPTION_EMAIL = 256,
+    OPTION_FILTER,
+    OPTION_ROLES,
+    OPTION_LABEL,
+    OPTION_REMOVE_LABEL,
+    OPTION_DISABLE,
+    OPTION_ENABLE,
+    OPTION_IF_ETAG,
+    OPTION_WITH_SECRETS,
+};
 
 /* The last member is what getopt_long() returns for the option. */
 static const struct option long_options[] = {
@@ -66,6 +93,15 @@ static const struct option long_options[] = {
     {"after", required_argument, NULL, 'a'},
     {"all", no_argument, NULL, 'A'},
     {"username", required_argument, NULL, 'u'},
+    {"email", required_argument, NULL, OPTION_EMAIL},
+    {"filter", required_argument, NULL, OPTION_FILTER},
+    {"roles", required_argument, NULL, OPTION_ROLES},
+    {"label", required_argument, NULL, OPTION_LABEL},
+    {"remove-label", required_argument, NULL, OPTION_REMOVE_LABEL},
+    {"disable", no_argument, NULL, OPTION_DISABLE},
+    {"enable", no_argument, NULL, OPTION_ENABLE},
+    {"if-etag", required_argument, NULL, OPTION_IF_ETAG},
+    {"with-secrets", no_argument, NULL, OPTION_WITH_SECRETS},
     {"from", required_argument, NULL, 'f'},
     {"output", required_argument, NULL, 'o'},
     {"keep-going", no_argument, NULL, 'k'},
@@ -75,6 +111,20 @@ static const struct option long_options[] = {
     {NULL, 0, NULL, 0},
 };
 
+/* The options whose value is kept as it was typed, and where. */
+static const struct {
+    int value;
+    unsigned bit;
+    size_t at; /* in struct inspect_options */
+} text_options[] = {{'u', COMMAND_USERNAME, offsetof(struct inspect_options, username)},
+                    {OPTION_EMAIL, COMMAND_EMAIL, offsetof(struct inspect_options, email)},
+                    {OPTION_FILTER, COMMAND_FILTER, offsetof(struct inspect_options, filter)},
+                    {OPTION_ROLES, COMMAND_CHANGES, offsetof(struct inspect_options, roles)},
+                    {OPTION_IF_ETAG, COMMAND_IF_ETAG, offsetof(struct inspect_options, if_etag)},
+                    {'o', COMMAND_OUTPUT, offsetof(struct inspect_options, output)},
+                    {'d', COMMAND_DATA_FILE, offsetof(struct inspect_options, data_file)},
+                    {'s', 0, offsetof(struct inspect_options, segment)}};
+
 static const struct {
     unsigned bit;
     const char *name;
@@ -82,6 +132,11 @@ static const struct {
                     {COMMAND_AFTER, "--after"},
                     {COMMAND_ALL, "--all"},
                     {COMMAND_USERNAME, "--username"},
+                    {COMMAND_EMAIL, "--email"},
+                    {COMMAND_FILTER, "--filter"},
+                    {COMMAND_CHANGES, "an option that changes a user"},
+                    {COMMAND_IF_ETAG, "--if-etag"},
+                    {COMMAND_WITH_SECRETS, "--with-secrets"},
                     {COMMAND_FROM, "--from"},
                     {COMMAND_OUTPUT, "--output"},
                     {COMMAND_KEEP_GOING, "--keep-going"},
@@ -154,13 +209,44 @@ static _Noreturn void print_version_and_exit(void)
     end_of_output();
 }
 
+static void append_typed(const char *option, struct inspect_list *list)
+{
+    if (list->count == sizeof(list->values) / sizeof(list->values[0]))
+        exit(report_fail(INSPECT_USAGE, "--%s is given more than %d times", option,
+                         USER_LABELS_MAX));
+    list->values[list->count++] = optarg;
+}
+
+/* Stores an option of update that is no text. */
+static unsigned take_change(int result, char *const *argv, struct inspect_options *options)
+{
+    switch (result) {
+    case OPTION_LABEL:
+        append_typed("label", &options->labels);
+        return COMMAND_CHANGES;
+    case OPTION_REMOVE_LABEL:
+        append_typed("remove-label", &options->remove_labels);
+        return COMMAND_CHANGES;
+    case OPTION_DISABLE:
+        options->disable = true;
+        return COMMAND_CHANGES;
+    case OPTION_ENABLE:
+        options->enable = true;
+        return COMMAND_CHANGES;
+    default:
+        option_fail(result, argv);
+    }
+}
+
 /* Stores the option. Returns its command_option bit, 0 for an option that every command takes. */
 static unsigned take_option(int result, char *const *argv, struct inspect_options *options)
 {
+    for (size_t i = 0; i < sizeof(text_options) / sizeof(text_options[0]); i++)
+        if (text_options[i].value == result) {
+            memcpy((char *)options + text_options[i].at, &optarg, sizeof(optarg));
+            return text_options[i].bit;
+        }
     switch (result) {
-    case 's':
-        options->segment = optarg;
-        return 0;
     case 'j':
         options->json = true;
         return 0;
@@ -173,28 +259,22 @@ static unsigned take_option(int result, char *const *argv, struct inspect_option
     case 'A':
         options->all = true;
         return COMMAND_ALL;
-    case 'u':
-        options->username = optarg;
-        return COMMAND_USERNAME;
     case 'f':
         options->from = argument_number("from", optarg);
         options->from_now = false;
         return COMMAND_FROM;
-    case 'o':
-        options->output = optarg;
-        return COMMAND_OUTPUT;
     case 'k':
         options->keep_going = true;
         return COMMAND_KEEP_GOING;
-    case 'd':
-        options->data_file = optarg;
-        return COMMAND_DATA_FILE;
+    case OPTION_WITH_SECRETS:
+        options->with_secrets = true;
+        return COMMAND_WITH_SECRETS;
     case 'h':
         print_usage_and_exit();
     case 'V':
         print_version_and_exit();
     default:
-        option_fail(result, argv);
+        return take_change(result, argv, options);
     }
 }
 
@@ -227,7 +307,7 @@ static void take_operands(const struct command *command, char *const *argv, unsi
     options->all_operands = argv;
     for (size_t i = 0; i < INSPECT_OPERANDS && command->operands[i] != NULL; i++) {
         const char *what = command->operands[i];
-        if (seen & COMMAND_USERNAME) /* instead of the ID */
+        if (seen & command->instead)
             break;
         if (*argv == NULL && what[0] != '[')
             exit(report_fail(INSPECT_USAGE, "%s: %s is missing", command->name, what));

@@ -104,8 +104,10 @@ static enum data_result check_rows(const struct data_image *image, struct data_m
             break;
         }
     }
+    if (result == DATA_NONE)
+        result = data_rows_history(rows, &(struct data_history_reader){.data = NULL}, fault);
     data_rows_close(rows);
-    return result == DATA_NONE ? DATA_OK : result;
+    return result;
 }
 
 static enum data_result check_integrity(struct data_image *image, struct data_meta *meta,

@@ -167,7 +167,8 @@ static enum data_result set_invalid(const char *path, const char *what, struct f
     return DATA_INVALID;
 }
 
-static enum data_result check_identity(sqlite3 *db, const char *path, struct fault *fault)
+static enum data_result check_identity(sqlite3 *db, const char *path, unsigned *known,
+                                       struct fault *fault)
 {
     int64_t application, format;
     enum data_result result =
@@ -178,32 +179,39 @@ static enum data_result check_identity(sqlite3 *db, const char *path, struct fau
         return result;
     if (application != DATA_APPLICATION_ID)
         return set_invalid(path, "is not a data file of rosterd", fault);
-    if (format != DATA_FORMAT) {
+    if (format < 1 || format > DATA_FORMAT) {
         fault_set(fault, "data-file %s: has format %lld, and this rosterd knows format %d%s", path,
                   (long long)format, DATA_FORMAT,
                   format > DATA_FORMAT ? "; use the newer rosterd that made it" : "");
         return DATA_INVALID;
     }
+    *known = (unsigned)format;
     return DATA_OK;
 }
 
+/* @param meta its format is known already */
 static enum data_result take_meta(sqlite3_stmt *statement, const char *path, struct data_meta *meta,
                                   struct fault *fault)
 {
     if (sqlite3_column_type(statement, 0) != SQLITE_BLOB ||
         sqlite3_column_bytes(statement, 0) != DATA_ID_SIZE)
         return set_invalid(path, "the store's id in its meta data is damaged", fault);
-    for (int column = 1; column <= 4; column++) {
+    for (int column = 1; column <= 7; column++) {
         if (sqlite3_column_type(statement, column) != SQLITE_INTEGER ||
             sqlite3_column_int64(statement, column) < 0)
             return set_invalid(path, "the numbers in its meta data are damaged", fault);
     }
-    if (sqlite3_column_int64(statement, 4) != DATA_FORMAT)
+    if (sqlite3_column_int64(statement, 4) != meta->format)
         return set_invalid(path, "its meta data name another format", fault);
     memcpy(meta->store, sqlite3_column_blob(statement, 0), DATA_ID_SIZE);
     meta->version = (uint64_t)sqlite3_column_int64(statement, 1);
     meta->count = (uint64_t)sqlite3_column_int64(statement, 2);
     meta->seq = (uint64_t)sqlite3_column_int64(statement, 3);
+    meta->feed = (uint64_t)sqlite3_column_int64(statement, 5);
+    meta->deletes = (uint64_t)sqlite3_column_int64(statement, 6);
+    meta->requests = (uint64_t)sqlite3_column_int64(statement, 7);
+    if (meta->feed > meta->version)
+        return set_invalid(path, "the numbers in its meta data are damaged", fault);
     return DATA_OK;
 }
 
@@ -211,10 +219,15 @@ enum data_result data_check_meta(sqlite3 *db, const char *path, struct data_meta
                                  struct fault *fault)
 {
     sqlite3_stmt *statement;
-    enum data_result result = check_identity(db, path, fault);
+    enum data_result result = check_identity(db, path, &meta->format, fault);
     if (result == DATA_OK)
-        result = data_prepare(db, path, "SELECT store, version, count, seq, format FROM meta",
-                              &statement, fault);
+        result =
+            data_prepare(db, path,
+                         meta->format == 1
+                             ? "SELECT store, version, count, seq, format, version, 0, 0 FROM meta"
+                             : "SELECT store, version, count, seq, format, feed, deletes, requests "
+                               "FROM meta",
+                         &statement, fault);
     if (result != DATA_OK)
         return result;
     int rc = sqlite3_step(statement);

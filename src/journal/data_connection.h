@@ -33,7 +33,8 @@ enum data_result data_connect(sqlite3 **db, const char *path, enum data_access a
 /** The same by another file system layer of SQLite, without a look at the file. */
 enum data_result data_connect_by(sqlite3 **db, const char *path, const char *vfs,
                                  enum data_access access, struct fault *fault);
-/** Whether the database is rosterd's, of a format that this program knows. Reads its meta data. */
+/** Whether the database is rosterd's, of a format that this program knows. Reads its meta data with
+ * the format. */
 enum data_result data_check_meta(sqlite3 *db, const char *path, struct data_meta *meta,
                                  struct fault *fault);
 

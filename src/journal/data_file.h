@@ -26,7 +26,9 @@
 
 #include "base/fault.h"
 
-enum { DATA_ID_SIZE = 16, DATA_TABLE_ID_SIZE = 8, DATA_FORMAT = 1 };
+/* Format 1 had no hidden parts, and no tables beside the users. It is read as it is; the first
+ * commit makes it one of format 2. */
+enum { DATA_ID_SIZE = 16, DATA_TABLE_ID_SIZE = 8, DATA_FORMAT = 2 };
 enum { DATA_KEPT_SIZE = 560 }; /* the name of a file that was kept */
 
 enum data_result {
@@ -59,14 +61,33 @@ struct data_meta {
     uint64_t version; /* the last commit in the file */
     uint64_t count;   /* users */
     uint64_t seq;     /* the last sequence number ever given */
+    /* All users that were deleted by a commit after this one are in the table of deletes. */
+    uint64_t feed;
+    uint64_t deletes, requests; /* rows of the tables beside the users */
+    unsigned
+        format; /* the file's: 1 to DATA_FORMAT. A new file has DATA_FORMAT, whatever is here */
 };
 
 /** Sequence numbers and versions are at most INT64_MAX: SQLite has no larger integers. */
 struct data_row {
     uint64_t seq, version;
     uint8_t id[DATA_ID_SIZE];
-    const uint8_t *body; /* data_file_put(): the caller's. data_rows_next(): until the next call */
-    uint32_t body_len;
+    /* data_file_put(): the caller's. data_rows_next(): valid until the next call */
+    const uint8_t *body, *hidden; /* both parts of the body; hidden may be NULL if it is empty */
+    uint32_t body_len, hidden_len;
+};
+
+/** A user that was deleted. The newest DATA_DELETED_MAX or so are kept. */
+struct data_deleted {
+    uint64_t seq, version; /* the user's number; the commit that deleted it */
+    uint8_t id[DATA_ID_SIZE];
+};
+enum { DATA_DELETED_MAX = 16384, DATA_DELETED_SLACK = 2048 };
+
+/** A request that was done: shm_request of shm/store.h. One a commit at most. */
+struct data_request {
+    uint64_t version, time, fingerprint;
+    uint8_t id[DATA_ID_SIZE], user[DATA_ID_SIZE];
 };
 
 struct data_file;
@@ -105,6 +126,18 @@ enum data_result data_file_put(struct data_file *file, const struct data_row *ro
                                struct fault *fault);
 /** Deletes the user with this sequence number, if there is one. */
 enum data_result data_file_delete(struct data_file *file, uint64_t seq, struct fault *fault);
+/** Notes that a user was deleted. */
+enum data_result data_file_note_deleted(struct data_file *file, const struct data_deleted *deleted,
+                                        struct fault *fault);
+/** Forgets which users were deleted: it is known of the commits after `feed` only. */
+enum data_result data_file_forget_deleted(struct data_file *file, uint64_t feed,
+                                          struct fault *fault);
+/** Notes that a request was done. */
+enum data_result data_file_note_request(struct data_file *file, const struct data_request *request,
+                                        struct fault *fault);
+/** Forgets the requests of all commits up to this one. */
+enum data_result data_file_forget_requests(struct data_file *file, uint64_t version,
+                                           struct fault *fault);
 /**
  * Sets meta.version and meta.seq and commits. The count is kept by put and delete.
  * @return DATA_FAILED also if the file is no longer the one of this name: somebody has moved or
@@ -162,6 +195,16 @@ enum data_result data_rows_open(struct data_rows **rows, const char *path, struc
  *         the row whose sum is wrong, or both counts.
  */
 enum data_result data_rows_next(struct data_rows *rows, struct data_row *row, struct fault *fault);
+/** Where data_rows_history() puts what it reads. Either may be NULL; false: there is no memory. */
+struct data_history_reader {
+    bool (*deleted)(void *data, const struct data_deleted *deleted); /* by version, then number */
+    bool (*request)(void *data, const struct data_request *request); /* by version */
+    void *data;
+};
+/** Reads who was deleted and which requests were done, as of the same commit. Each row's sum is
+ * checked, and their numbers. */
+enum data_result data_rows_history(struct data_rows *rows, const struct data_history_reader *reader,
+                                   struct fault *fault);
 /** @param rows may be NULL */
 void data_rows_close(struct data_rows *rows);
 
@@ -169,7 +212,7 @@ void data_rows_close(struct data_rows *rows);
  * Replaces the file as a whole, after a failure: begin, put each user once, in any order (that of
  * sequence numbers is the fastest), finish. The file of this name is closed, and the caller holds
  * the writer's lock. After an error the rewrite is to be abandoned, except by finish, which frees.
- * @param meta the new file's; its count becomes the number of users
+ * @param meta the new file's; its count, deletes and requests become the numbers of rows
  * @return of begin: DATA_NONE if the directory does not exist
  */
 struct data_rewrite;
@@ -177,6 +220,12 @@ enum data_result data_rewrite_begin(struct data_rewrite **rewrite, const char *p
                                     const struct data_meta *meta, struct fault *fault);
 enum data_result data_rewrite_put(struct data_rewrite *rewrite, const struct data_row *row,
                                   struct fault *fault);
+/** Sets meta.feed of the new file. */
+void data_rewrite_set_feed(struct data_rewrite *rewrite, uint64_t feed);
+enum data_result data_rewrite_note_deleted(struct data_rewrite *rewrite,
+                                           const struct data_deleted *deleted, struct fault *fault);
+enum data_result data_rewrite_note_request(struct data_rewrite *rewrite,
+                                           const struct data_request *request, struct fault *fault);
 /** finish will keep the old file, as PATH.TIME, and write that name here; "" if there is none. A
  * process that is killed between two system calls of finish leaves PATH with both names. */
 void data_rewrite_keep_old(struct data_rewrite *rewrite, char kept[DATA_KEPT_SIZE]);
@@ -207,7 +256,8 @@ typedef bool data_progress(void *data, uint64_t done, uint64_t total);
 enum data_result data_backup(const char *from, int to, const char *name, data_progress *progress,
                              void *data, struct fault *fault);
 /**
- * Reads all of a backup: each row's sum, their number, and the pages by PRAGMA integrity_check.
+ * Reads all of a backup: the sums of all tables' rows, the users' number, and the pages by PRAGMA
+ * integrity_check.
  * @param meta receives the backup's
  */
 enum data_result data_check(int fd, const char *name, data_progress *progress, void *data,

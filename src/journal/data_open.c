@@ -7,6 +7,7 @@
 
 #include "journal/data_connection.h"
 #include "journal/data_count.h"
+#include "journal/data_history.h"
 #include "journal/data_lock.h"
 #include "journal/data_os.h"
 #include "journal/data_row.h"
@@ -19,9 +20,13 @@ static const char *const statement_texts[DATA_STATEMENTS] = {
     [DATA_COMMIT] = "COMMIT",
     [DATA_ROLLBACK] = "ROLLBACK",
     [DATA_INSERT] = DATA_INSERT_ROW,
-    [DATA_UPDATE] = "UPDATE users SET id = ?2, version = ?3, sum = ?4, body = ?5 WHERE seq = ?1",
+    [DATA_UPDATE] = DATA_UPDATE_ROW,
     [DATA_DELETE] = "DELETE FROM users WHERE seq = ?1",
-    [DATA_SET_META] = "UPDATE meta SET version = ?1, count = ?2, seq = ?3",
+    [DATA_NOTE_DELETED] = DATA_INSERT_DELETED,
+    [DATA_NOTE_REQUEST] = DATA_INSERT_REQUEST,
+    [DATA_FORGET_REQUESTS] = "DELETE FROM requests WHERE version <= ?1",
+    [DATA_SET_META] =
+        "UPDATE meta SET version = ?1, count = ?2, seq = ?3, deletes = ?4, requests = ?5",
 };
 
 /* SQLite calls it after each commit. In its place SQLite would have checkpoints of its own. */
@@ -98,15 +103,38 @@ static enum data_result settle_log(struct data_file *file, struct fault *fault)
     return data_sqlite_fault(file->db, file->path, rc, "move its log into it", fault);
 }
 
+/* Prepares what is not prepared yet. */
 static enum data_result prepare_all(struct data_file *file, struct fault *fault)
 {
     for (int i = 0; i < DATA_STATEMENTS; i++) {
+        bool needs_format = i != DATA_BEGIN && i != DATA_COMMIT && i != DATA_ROLLBACK;
+        if (file->statements[i] != NULL || (needs_format && file->raises))
+            continue;
         enum data_result result =
             data_prepare(file->db, file->path, statement_texts[i], &file->statements[i], fault);
         if (result != DATA_OK)
             return result;
     }
     return DATA_OK;
+}
+
+enum data_result data_raise_format(struct data_file *file, struct fault *fault)
+{
+    _Static_assert(DATA_FORMAT == 2, "these are all steps; rows need no change");
+    enum data_result result = data_run(
+        file->db, file->path,
+        "ALTER TABLE users ADD COLUMN hidden BLOB;"
+        "ALTER TABLE meta ADD COLUMN deletes INTEGER NOT NULL DEFAULT 0;"
+        "ALTER TABLE meta ADD COLUMN requests INTEGER NOT NULL DEFAULT 0;"
+        "ALTER TABLE meta ADD COLUMN feed INTEGER NOT NULL DEFAULT 0;"
+        "UPDATE meta SET feed = version, format = 2;" DATA_HISTORY_TABLES "PRAGMA user_version = 2",
+        fault);
+    if (result != DATA_OK)
+        return result;
+    file->raises = false;
+    result = prepare_all(file, fault);
+    file->raises = true; /* until the commit */
+    return result;
 }
 
 /* The connection is there. Nothing is written before the file is known to be rosterd's. */
@@ -119,11 +147,12 @@ static enum data_result begin_use(struct data_file *file, struct data_meta *meta
     if (result == DATA_OK)
         result = use_log(file, fault);
     if (result == DATA_OK)
-        result = prepare_all(file, fault);
-    if (result == DATA_OK)
         result = settle_log(file, fault);
-    if (result == DATA_OK)
+    if (result == DATA_OK) /* again: the log may have had more than it had on the disk */
         result = data_check_meta(file->db, file->path, meta, fault);
+    file->raises = meta->format != DATA_FORMAT;
+    if (result == DATA_OK)
+        result = prepare_all(file, fault);
     if (result == DATA_OK)
         result = data_ask_number(file->db, file->path, "SELECT max(seq) FROM users",
                                  &file->committed.max_seq, fault);
@@ -136,6 +165,8 @@ static enum data_result begin_use(struct data_file *file, struct data_meta *meta
     /* NORMAL: commits are not synced, checkpoints are. With OFF a power cut damages the file. */
     if (result == DATA_OK && file->sync_off)
         result = data_run(file->db, file->path, "PRAGMA synchronous=NORMAL", fault);
+    if (result == DATA_OK && !file->sync_off)
+        data_vfs_hold_log(file->db);
     return result;
 }
 
@@ -166,6 +197,8 @@ static enum data_result open_resolved(struct data_file **file_out, const char *p
         return result;
     }
     file->committed.count = meta->count;
+    file->committed.deletes = meta->deletes;
+    file->committed.requests = meta->requests;
     file->now = file->committed;
     *file_out = file;
     return DATA_OK;

@@ -42,7 +42,8 @@ static bool choose_meta(struct data_restore *restore, const struct data_meta *ba
     if (version >= INT64_MAX || seq > INT64_MAX)
         return fault_set(fault, "data-file %s: no version is left behind that of %s", restore->path,
                          restore->name);
-    restore->meta = (struct data_meta){.version = version + 1, .seq = seq, .count = backup->count};
+    restore->meta = (struct data_meta){
+        .version = version + 1, .seq = seq, .count = backup->count, .feed = version + 1};
     return make_store_id(restore->meta.store) ||
            fault_set_errno(fault, "data-file %s: cannot choose an id", restore->path);
 }

@@ -8,6 +8,7 @@
 
 #include "journal/data_connection.h"
 #include "journal/data_count.h"
+#include "journal/data_history.h"
 #include "journal/data_keep.h"
 #include "journal/data_os.h"
 #include "journal/data_path.h"
@@ -21,7 +22,7 @@ enum { ROWS_A_SYNC = 1 << 18 };
 
 struct data_rewrite {
     sqlite3 *db;
-    sqlite3_stmt *insert;
+    sqlite3_stmt *insert, *note_deleted, *note_request;
     char path[DATA_PATH_SIZE], tmp_path[DATA_PATH_SIZE];
     struct data_meta meta;
     char *kept; /* the caller's DATA_KEPT_SIZE bytes; NULL: the old file need not be kept */
@@ -31,13 +32,14 @@ struct data_rewrite {
 static const char schema[] =
     "PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; PRAGMA locking_mode=EXCLUSIVE;"
     "PRAGMA auto_vacuum=NONE; PRAGMA page_size=4096;"
-    "PRAGMA application_id=0x726f7374; PRAGMA user_version=1;"
+    "PRAGMA application_id=0x726f7374; PRAGMA user_version=2;"
     "BEGIN;"
     "CREATE TABLE users(seq INTEGER PRIMARY KEY, id BLOB NOT NULL, version INTEGER NOT NULL,"
-    " sum INTEGER NOT NULL, body BLOB NOT NULL);"
+    " sum INTEGER NOT NULL, body BLOB NOT NULL, hidden BLOB);"
     "CREATE TABLE meta(store BLOB NOT NULL, version INTEGER NOT NULL, count INTEGER NOT NULL,"
-    " seq INTEGER NOT NULL, format INTEGER NOT NULL)";
-_Static_assert(DATA_APPLICATION_ID == 0x726f7374 && DATA_FORMAT == 1, "the schema says the same");
+    " seq INTEGER NOT NULL, format INTEGER NOT NULL, feed INTEGER NOT NULL,"
+    " deletes INTEGER NOT NULL, requests INTEGER NOT NULL);" DATA_HISTORY_TABLES;
+_Static_assert(DATA_APPLICATION_ID == 0x726f7374 && DATA_FORMAT == 2, "the schema says the same");
 
 /* Root keeps the owner of the file that is replaced. */
 static enum data_result create_tmp(struct data_rewrite *rewrite, struct fault *fault)
@@ -64,6 +66,12 @@ static enum data_result start_tmp(struct data_rewrite *rewrite, struct fault *fa
     if (result == DATA_OK)
         result =
             data_prepare(rewrite->db, rewrite->tmp_path, DATA_INSERT_ROW, &rewrite->insert, fault);
+    if (result == DATA_OK)
+        result = data_prepare(rewrite->db, rewrite->tmp_path, DATA_INSERT_DELETED,
+                              &rewrite->note_deleted, fault);
+    if (result == DATA_OK)
+        result = data_prepare(rewrite->db, rewrite->tmp_path, DATA_INSERT_REQUEST,
+                              &rewrite->note_request, fault);
     return result;
 }
 
@@ -75,7 +83,7 @@ enum data_result data_rewrite_begin(struct data_rewrite **rewrite_out, const cha
     if (rewrite == NULL)
         return data_sqlite_fault(NULL, path, SQLITE_NOMEM, "replace it", fault);
     rewrite->meta = *meta;
-    rewrite->meta.count = 0;
+    rewrite->meta.count = rewrite->meta.deletes = rewrite->meta.requests = 0;
     enum data_result result = data_path_resolve(path, rewrite->path, fault);
     if (result == DATA_OK) {
         data_path_beside(rewrite->path, ".tmp", rewrite->tmp_path);
@@ -110,17 +118,53 @@ enum data_result data_rewrite_put(struct data_rewrite *rewrite, const struct dat
         data_sqlite_fault(rewrite->db, rewrite->tmp_path, rc, "sync it", fault));
 }
 
+void data_rewrite_set_feed(struct data_rewrite *rewrite, uint64_t feed)
+{
+    rewrite->meta.feed = feed;
+}
+
+/* @param rc of the parameters' binding */
+static enum data_result write_history(struct data_rewrite *rewrite, sqlite3_stmt *statement, int rc,
+                                      const char *what, struct fault *fault)
+{
+    if (rc == SQLITE_OK)
+        rc = sqlite3_step(statement);
+    sqlite3_reset(statement);
+    if (rc == SQLITE_DONE)
+        return DATA_OK;
+    return data_count_result(data_sqlite_fault(rewrite->db, rewrite->tmp_path, rc, what, fault));
+}
+
+enum data_result data_rewrite_note_deleted(struct data_rewrite *rewrite,
+                                           const struct data_deleted *deleted, struct fault *fault)
+{
+    int rc = data_deleted_bind(rewrite->note_deleted, deleted);
+    rewrite->meta.deletes++;
+    return write_history(rewrite, rewrite->note_deleted, rc, "note a delete", fault);
+}
+
+enum data_result data_rewrite_note_request(struct data_rewrite *rewrite,
+                                           const struct data_request *request, struct fault *fault)
+{
+    int rc = data_request_bind(rewrite->note_request, request);
+    rewrite->meta.requests++;
+    return write_history(rewrite, rewrite->note_request, rc, "note a request", fault);
+}
+
 static int insert_meta(sqlite3 *db, const struct data_meta *meta)
 {
     sqlite3_stmt *statement;
     int rc = sqlite3_prepare_v2(
-        db, "INSERT INTO meta(store, version, count, seq, format) VALUES(?1, ?2, ?3, ?4, ?5)", -1,
-        &statement, NULL);
+        db,
+        "INSERT INTO meta(store, version, count, seq, format, feed, deletes, requests)"
+        " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+        -1, &statement, NULL);
     if (rc != SQLITE_OK)
         return rc;
     rc = sqlite3_bind_blob(statement, 1, meta->store, DATA_ID_SIZE, SQLITE_STATIC);
-    const uint64_t numbers[] = {meta->version, meta->count, meta->seq, DATA_FORMAT};
-    for (int i = 0; i < 4 && rc == SQLITE_OK; i++)
+    const uint64_t numbers[] = {meta->version, meta->count,   meta->seq,     DATA_FORMAT,
+                                meta->feed,    meta->deletes, meta->requests};
+    for (int i = 0; i < 7 && rc == SQLITE_OK; i++)
         rc = sqlite3_bind_int64(statement, 2 + i, (sqlite3_int64)numbers[i]);
     if (rc == SQLITE_OK)
         rc = sqlite3_step(statement);
@@ -149,8 +193,10 @@ static enum data_result complete_tmp(struct data_rewrite *rewrite, struct fault 
 static void close_tmp(struct data_rewrite *rewrite)
 {
     sqlite3_finalize(rewrite->insert);
+    sqlite3_finalize(rewrite->note_deleted);
+    sqlite3_finalize(rewrite->note_request);
     sqlite3_close(rewrite->db);
-    rewrite->insert = NULL;
+    rewrite->insert = rewrite->note_deleted = rewrite->note_request = NULL;
     rewrite->db = NULL;
 }
 

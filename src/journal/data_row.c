@@ -16,15 +16,21 @@ uint64_t data_row_sum(const struct data_row *row)
     const uint64_t numbers[2] = {htole64(row->seq), htole64(row->version)};
     memcpy(bytes, numbers, sizeof(numbers));
     memcpy(bytes + sizeof(numbers), row->id, DATA_ID_SIZE);
-    if (row->body_len <= SMALL_BODY) { /* a copy is faster than a hash in pieces */
+    if (row->body_len <= SMALL_BODY && row->hidden_len <= SMALL_BODY - row->body_len) {
+        /* a copy is faster than a hash in pieces */
         if (row->body_len > 0)
             memcpy(bytes + HEAD, row->body, row->body_len);
-        return XXH3_64bits(bytes, HEAD + row->body_len);
+        if (row->hidden_len > 0)
+            memcpy(bytes + HEAD + row->body_len, row->hidden, row->hidden_len);
+        return XXH3_64bits_withSeed(bytes, HEAD + row->body_len + row->hidden_len, row->hidden_len);
     }
     XXH3_state_t state;
-    XXH3_64bits_reset(&state);
+    XXH3_INITSTATE(&state);
+    XXH3_64bits_reset_withSeed(&state, row->hidden_len);
     XXH3_64bits_update(&state, bytes, HEAD);
     XXH3_64bits_update(&state, row->body, row->body_len);
+    if (row->hidden_len > 0)
+        XXH3_64bits_update(&state, row->hidden, row->hidden_len);
     return XXH3_64bits_digest(&state);
 }
 
@@ -42,5 +48,9 @@ int data_row_bind(sqlite3_stmt *statement, const struct data_row *row)
         rc = sqlite3_bind_int64(statement, 4, (sqlite3_int64)data_row_sum(row));
     if (rc == SQLITE_OK)
         rc = sqlite3_bind_blob64(statement, 5, body, row->body_len, SQLITE_STATIC);
+    if (rc == SQLITE_OK && row->hidden_len != 0)
+        rc = sqlite3_bind_blob64(statement, 6, row->hidden, row->hidden_len, SQLITE_STATIC);
+    else if (rc == SQLITE_OK)
+        rc = sqlite3_bind_null(statement, 6);
     return rc;
 }

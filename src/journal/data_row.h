@@ -9,11 +9,17 @@
 
 #include "journal/data_file.h"
 
-#define DATA_INSERT_ROW "INSERT INTO users(seq, id, version, sum, body) VALUES(?1, ?2, ?3, ?4, ?5)"
+#define DATA_INSERT_ROW                                                                            \
+    "INSERT INTO users(seq, id, version, sum, body, hidden) VALUES(?1, ?2, ?3, ?4, ?5, ?6)"
 
-/** XXH3 over seq and version (eight bytes each, little endian), id and body. */
+#define DATA_UPDATE_ROW                                                                            \
+    "UPDATE users SET id = ?2, version = ?3, sum = ?4, body = ?5, hidden = ?6 WHERE seq = ?1"
+
+/** XXH3 over seq and version (eight bytes each, little endian), id, body and hidden; the seed is
+ * the length of hidden. */
 uint64_t data_row_sum(const struct data_row *row);
-/** Binds ?1 to ?5: seq, id, version, sum, body. The row must outlive the step. @return SQLite's */
+/** Binds ?1 to ?6: seq, id, version, sum, body, hidden (NULL if it is empty). The row must outlive
+ * the step. @return SQLite's */
 int data_row_bind(sqlite3_stmt *statement, const struct data_row *row);
 
 #endif

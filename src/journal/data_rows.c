@@ -8,6 +8,7 @@
 #include <sqlite3.h>
 
 #include "journal/data_connection.h"
+#include "journal/data_history.h"
 #include "journal/data_image.h"
 #include "journal/data_path.h"
 #include "journal/data_row.h"
@@ -32,9 +33,12 @@ static enum data_result begin_rows(struct data_rows *rows, struct fault *fault)
     if (result == DATA_OK && !rows->has_image)
         result = data_swap_look(rows->db, rows->path, fault);
     if (result == DATA_OK)
-        result = data_prepare(rows->db, rows->path,
-                              "SELECT seq, version, sum, id, body FROM users ORDER BY seq",
-                              &rows->statement, fault);
+        result =
+            data_prepare(rows->db, rows->path,
+                         rows->meta.format == 1
+                             ? "SELECT seq, version, sum, id, body, NULL FROM users ORDER BY seq"
+                             : "SELECT seq, version, sum, id, body, hidden FROM users ORDER BY seq",
+                         &rows->statement, fault);
     return result;
 }
 
@@ -112,7 +116,9 @@ static bool has_types(sqlite3_stmt *statement)
     return sqlite3_column_type(statement, 1) == SQLITE_INTEGER &&
            sqlite3_column_type(statement, 2) == SQLITE_INTEGER &&
            sqlite3_column_type(statement, 3) == SQLITE_BLOB &&
-           sqlite3_column_type(statement, 4) == SQLITE_BLOB;
+           sqlite3_column_type(statement, 4) == SQLITE_BLOB &&
+           (sqlite3_column_type(statement, 5) == SQLITE_BLOB ||
+            sqlite3_column_type(statement, 5) == SQLITE_NULL);
 }
 
 /* @return DATA_OK; DATA_FULL: SQLite had no memory for the blobs */
@@ -127,9 +133,12 @@ static enum data_result take_row(struct data_rows *rows, struct data_row *row, s
     const void *id = sqlite3_column_blob(statement, 3);
     row->body = sqlite3_column_blob(statement, 4);
     row->body_len = (uint32_t)sqlite3_column_bytes(statement, 4);
+    row->hidden = sqlite3_column_blob(statement, 5);
+    row->hidden_len = (uint32_t)sqlite3_column_bytes(statement, 5);
     if (sqlite3_column_bytes(statement, 3) != DATA_ID_SIZE)
         return set_damaged(rows, row->seq, "its id has the wrong length", fault);
-    if (id == NULL || (row->body == NULL && row->body_len > 0))
+    if (id == NULL || (row->body == NULL && row->body_len > 0) ||
+        (row->hidden == NULL && row->hidden_len > 0))
         return stop_rows(rows, sqlite3_errcode(rows->db), fault);
     memcpy(row->id, id, DATA_ID_SIZE);
     if (row->body == NULL)
@@ -157,6 +166,12 @@ enum data_result data_rows_next(struct data_rows *rows, struct data_row *row, st
     rows->last_seq = row->seq;
     rows->count++;
     return DATA_OK;
+}
+
+enum data_result data_rows_history(struct data_rows *rows, const struct data_history_reader *reader,
+                                   struct fault *fault)
+{
+    return data_history_read(rows->db, rows->path, &rows->meta, reader, fault);
 }
 
 void data_rows_close(struct data_rows *rows)

@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "journal/data_connection.h"
 #include "journal/data_count.h"
+#include "journal/data_history.h"
 #include "journal/data_row.h"
 #include "journal/data_vfs.h"
 #include "journal/data_writer.h"
@@ -62,7 +63,11 @@ enum data_result data_file_begin(struct data_file *file, struct fault *fault)
     if (file->failed)
         return refuse_failed(file, fault);
     int rc = step_once(file, DATA_BEGIN);
-    return rc == SQLITE_OK ? DATA_OK : give_up(file, rc, "begin a transaction", fault);
+    if (rc != SQLITE_OK)
+        return give_up(file, rc, "begin a transaction", fault);
+    if (file->raises && data_raise_format(file, fault) != DATA_OK)
+        return give_up(file, sqlite3_extended_errcode(file->db), "raise its format", fault);
+    return DATA_OK;
 }
 
 /* @return a code of SQLite; `changed` receives the rows that the statement has changed */
@@ -111,14 +116,98 @@ enum data_result data_file_delete(struct data_file *file, uint64_t seq, struct f
     return DATA_OK;
 }
 
+/* Runs a statement whose parameters were bound with this result. */
+static enum data_result step_bound(struct data_file *file, enum data_statement which, int rc,
+                                   const char *what, struct fault *fault)
+{
+    if (rc == SQLITE_OK)
+        rc = step_once(file, which);
+    return rc == SQLITE_OK ? DATA_OK : give_up(file, rc, what, fault);
+}
+
+/* Forgets the oldest deletes, some at a time. All of a commit are kept, or none. */
+static enum data_result shorten_deleted(struct data_file *file, struct fault *fault)
+{
+    int64_t last;
+    char sql[128];
+    sqlite3_snprintf(sizeof(sql), sql,
+                     "SELECT version FROM deleted ORDER BY version DESC LIMIT 1 OFFSET %d",
+                     DATA_DELETED_MAX);
+    enum data_result result = data_ask_number(file->db, file->path, sql, &last, fault);
+    if (result == DATA_OK) {
+        sqlite3_snprintf(sizeof(sql), sql,
+                         "UPDATE meta SET feed = %lld; DELETE FROM deleted WHERE version <= %lld",
+                         (long long)last, (long long)last);
+        result = data_run(file->db, file->path, sql, fault);
+    }
+    if (result != DATA_OK)
+        return give_up(file, sqlite3_extended_errcode(file->db), "forget old deletes", fault);
+    file->now.deletes -= (uint64_t)sqlite3_changes(file->db);
+    return DATA_OK;
+}
+
+enum data_result data_file_note_deleted(struct data_file *file, const struct data_deleted *deleted,
+                                        struct fault *fault)
+{
+    if (file->failed)
+        return refuse_failed(file, fault);
+    assert(!sqlite3_get_autocommit(file->db));
+    int rc = data_deleted_bind(file->statements[DATA_NOTE_DELETED], deleted);
+    enum data_result result = step_bound(file, DATA_NOTE_DELETED, rc, "note a delete", fault);
+    if (result != DATA_OK || ++file->now.deletes <= DATA_DELETED_MAX + DATA_DELETED_SLACK)
+        return result;
+    return shorten_deleted(file, fault);
+}
+
+enum data_result data_file_forget_deleted(struct data_file *file, uint64_t feed,
+                                          struct fault *fault)
+{
+    char sql[96];
+    if (file->failed)
+        return refuse_failed(file, fault);
+    assert(!sqlite3_get_autocommit(file->db) && feed <= INT64_MAX);
+    sqlite3_snprintf(sizeof(sql), sql, "UPDATE meta SET feed = %lld; DELETE FROM deleted",
+                     (long long)feed);
+    if (data_run(file->db, file->path, sql, fault) != DATA_OK)
+        return give_up(file, sqlite3_extended_errcode(file->db), "forget old deletes", fault);
+    file->now.deletes = 0;
+    return DATA_OK;
+}
+
+enum data_result data_file_note_request(struct data_file *file, const struct data_request *request,
+                                        struct fault *fault)
+{
+    if (file->failed)
+        return refuse_failed(file, fault);
+    assert(!sqlite3_get_autocommit(file->db));
+    int rc = data_request_bind(file->statements[DATA_NOTE_REQUEST], request);
+    enum data_result result = step_bound(file, DATA_NOTE_REQUEST, rc, "note a request", fault);
+    file->now.requests += result == DATA_OK;
+    return result;
+}
+
+enum data_result data_file_forget_requests(struct data_file *file, uint64_t version,
+                                           struct fault *fault)
+{
+    if (file->failed)
+        return refuse_failed(file, fault);
+    assert(!sqlite3_get_autocommit(file->db));
+    int rc = sqlite3_bind_int64(file->statements[DATA_FORGET_REQUESTS], 1, (sqlite3_int64)version);
+    enum data_result result =
+        step_bound(file, DATA_FORGET_REQUESTS, rc, "forget old requests", fault);
+    if (result == DATA_OK)
+        file->now.requests -= (uint64_t)sqlite3_changes(file->db);
+    return result;
+}
+
 static int set_meta(struct data_file *file, uint64_t version, uint64_t seq)
 {
     sqlite3_stmt *statement = file->statements[DATA_SET_META];
-    int rc = sqlite3_bind_int64(statement, 1, (sqlite3_int64)version);
-    if (rc == SQLITE_OK)
-        rc = sqlite3_bind_int64(statement, 2, (sqlite3_int64)file->now.count);
-    if (rc == SQLITE_OK)
-        rc = sqlite3_bind_int64(statement, 3, (sqlite3_int64)seq);
+    const uint64_t numbers[] = {version, file->now.count, seq, file->now.deletes,
+                                file->now.requests};
+    int rc = SQLITE_OK;
+    for (int i = 0; i < 5 && rc == SQLITE_OK; i++)
+        rc = sqlite3_bind_int64(statement, 1 + i, (sqlite3_int64)numbers[i]);
     if (rc == SQLITE_OK)
         rc = step_once(file, DATA_SET_META);
     if (rc == SQLITE_OK && sqlite3_changes(file->db) != 1)
@@ -142,6 +231,7 @@ static enum data_result conclude_commit(struct data_file *file, int rc, uint64_t
         return data_count_result(DATA_FAILED);
     }
     file->committed = file->now;
+    file->raises = false;
     file->unsynced = true;
     data_count_commit(clock_monotonic_ns() - begin);
     return DATA_OK;

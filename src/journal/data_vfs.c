@@ -14,6 +14,7 @@
 #include "base/container_of.h"
 #include "journal/data_count.h"
 #include "journal/data_file.h"
+#include "journal/data_held.h"
 
 enum { HEAD = 24 };
 
@@ -22,12 +23,15 @@ struct guarded_file {
     sqlite3_file *database; /* the database that this file belongs to; itself, if it is one */
     bool stopped;           /* of a database: no more writes to it and its files */
     int error;              /* of a database: errno of the failure that stopped it, or 0 */
+    bool holds;             /* of a database: writes to its log are held back until a sync */
     const char *name;       /* SQLite's, valid while the file is open; NULL for a nameless file */
     dev_t dev;
     ino_t ino;
     sqlite3_int64 end;      /* of what was read or written */
     bool synced;            /* nothing was written since */
     bool cut_off;           /* somebody else has made it shorter */
+    struct data_held held;  /* of a log */
+    sqlite3_file *log;      /* of a database: its log, while that is open */
     uint8_t head[HEAD];     /* of a log that this connection has begun; it has a random number */
     sqlite3_file beneath[]; /* the real file, of the size that its layer asks for */
 };
@@ -89,15 +93,25 @@ static int stop_if_failed(sqlite3_file *file, int rc)
     return rc;
 }
 
+/* What is still held belongs to no commit. */
 static int guard_close(sqlite3_file *file)
 {
+    sqlite3_file *database = guarded(file)->database;
+    if (database != NULL && guarded(database)->log == file)
+        guarded(database)->log = NULL;
+    data_held_drop(&guarded(file)->held);
     return real(file)->pMethods->xClose(real(file));
 }
 
+static int write_held(sqlite3_file *file);
+
 static int guard_read(sqlite3_file *file, void *out, int amount, sqlite3_int64 offset)
 {
+    int rc = write_held(file);
+    if (rc != SQLITE_OK)
+        return rc;
     show_alive();
-    int rc = real(file)->pMethods->xRead(real(file), out, amount, offset);
+    rc = real(file)->pMethods->xRead(real(file), out, amount, offset);
     /* SQLite would call the file malformed. The disk did not even say what is in it. */
     return rc == SQLITE_IOERR_CORRUPTFS ? SQLITE_IOERR_READ : rc;
 }
@@ -163,7 +177,7 @@ static void note_end(sqlite3_file *file, const void *data, int amount, sqlite3_i
     guard->end = anew ? amount : MAX(guard->end, offset + amount);
 }
 
-static int guard_write(sqlite3_file *file, const void *data, int amount, sqlite3_int64 offset)
+static int write_through(sqlite3_file *file, const void *data, int amount, sqlite3_int64 offset)
 {
     if (is_stopped(file))
         return SQLITE_IOERR_WRITE;
@@ -179,8 +193,40 @@ static int guard_write(sqlite3_file *file, const void *data, int amount, sqlite3
     return stop_if_failed(file, rc);
 }
 
+static int write_held(sqlite3_file *file)
+{
+    struct data_held *held = &guarded(file)->held;
+    int len = held->len;
+    held->len = 0; /* after a failure, too: the commit has failed */
+    return len == 0 ? SQLITE_OK : write_through(file, held->bytes, len, held->offset);
+}
+
+/* Only the log of a connection that syncs it at the end of each commit: until then nobody else
+ * reads what the commit has written. */
+static bool holds_writes(sqlite3_file *file)
+{
+    sqlite3_file *database = guarded(file)->database;
+    return database != NULL && database != file && guarded(database)->holds;
+}
+
+static int guard_write(sqlite3_file *file, const void *data, int amount, sqlite3_int64 offset)
+{
+    if (is_stopped(file))
+        return SQLITE_IOERR_WRITE;
+    struct data_held *held = &guarded(file)->held;
+    if (holds_writes(file) && data_held_take(held, data, amount, offset))
+        return SQLITE_OK;
+    int rc = write_held(file);
+    if (rc != SQLITE_OK || (holds_writes(file) && data_held_take(held, data, amount, offset)))
+        return rc;
+    return write_through(file, data, amount, offset);
+}
+
 static int guard_truncate(sqlite3_file *file, sqlite3_int64 size)
 {
+    int rc = write_held(file);
+    if (rc != SQLITE_OK)
+        return rc;
     if (is_stopped(file))
         return SQLITE_IOERR_TRUNCATE;
     guarded(file)->end = MIN(guarded(file)->end, size);
@@ -189,11 +235,14 @@ static int guard_truncate(sqlite3_file *file, sqlite3_int64 size)
 
 static int guard_sync(sqlite3_file *file, int flags)
 {
+    int rc = write_held(file);
+    if (rc != SQLITE_OK)
+        return rc;
     if (is_stopped(file))
         return SQLITE_IOERR_FSYNC;
     uint64_t begin = clock_monotonic_ns();
     show_alive();
-    int rc = real(file)->pMethods->xSync(real(file), flags);
+    rc = real(file)->pMethods->xSync(real(file), flags);
     if (rc == SQLITE_OK) {
         data_count_sync(clock_monotonic_ns() - begin);
         guarded(file)->synced = true;
@@ -209,6 +258,9 @@ static int guard_sync(sqlite3_file *file, int flags)
 
 static int guard_size(sqlite3_file *file, sqlite3_int64 *size)
 {
+    int rc = write_held(file);
+    if (rc != SQLITE_OK)
+        return rc;
     return real(file)->pMethods->xFileSize(real(file), size);
 }
 
@@ -248,8 +300,14 @@ static int guard_shm_map(sqlite3_file *file, int region, int size, int extend,
     return real(file)->pMethods->xShmMap(real(file), region, size, extend, memory);
 }
 
+/* A commit is synced before its transaction ends. So what is held then was rolled back, and must
+ * not be written any more: from now on others may write at the same place of the log. */
 static int guard_shm_lock(sqlite3_file *file, int offset, int count, int flags)
 {
+    enum { WRITER = 0 }; /* of the log's locks: the one of a transaction that writes */
+    sqlite3_file *log = guarded(file)->log;
+    if (log != NULL && offset == WRITER && (flags & SQLITE_SHM_UNLOCK) != 0)
+        guarded(log)->held.len = 0;
     return real(file)->pMethods->xShmLock(real(file), offset, count, flags);
 }
 
@@ -304,6 +362,8 @@ static int guard_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *file, in
         guard->ino = st.st_ino;
         guard->end = st.st_size;
     }
+    if (rc == SQLITE_OK && (flags & SQLITE_OPEN_WAL) != 0 && guard->database != NULL)
+        guarded(guard->database)->log = file;
     return rc;
 }
 
@@ -338,6 +398,13 @@ static struct guarded_file *file_of(sqlite3 *db, int which)
         file->pMethods != &guard_methods)
         return NULL;
     return guarded(file);
+}
+
+void data_vfs_hold_log(sqlite3 *db)
+{
+    struct guarded_file *file = file_of(db, SQLITE_FCNTL_FILE_POINTER);
+    if (file != NULL)
+        file->holds = true;
 }
 
 void data_vfs_stop(sqlite3 *db)

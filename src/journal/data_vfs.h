@@ -14,6 +14,9 @@
 
 /** @return the layer's name for sqlite3_open_v2(), or NULL: out of memory */
 const char *data_vfs_name(void);
+/** From now on the writes to the log between two syncs become one, for a connection that syncs each
+ * commit. An error of a write comes with that sync. */
+void data_vfs_hold_log(sqlite3 *db);
 /** From now on every write to this database and its log fails. */
 void data_vfs_stop(sqlite3 *db);
 /** @return errno of the write or sync that made the layer refuse all others, or 0 */

@@ -18,6 +18,9 @@ enum data_statement {
     DATA_INSERT,
     DATA_UPDATE,
     DATA_DELETE,
+    DATA_NOTE_DELETED,
+    DATA_NOTE_REQUEST,
+    DATA_FORGET_REQUESTS,
     DATA_SET_META,
     DATA_STATEMENTS,
 };
@@ -32,8 +35,9 @@ enum { DATA_CHECKPOINT_PAGES = 4000 };
 
 /* What a rollback brings back. */
 struct data_tally {
-    uint64_t count;  /* users */
-    int64_t max_seq; /* no user has a greater sequence number: such a one is new */
+    uint64_t count;             /* users */
+    uint64_t deletes, requests; /* rows of the tables beside the users */
+    int64_t max_seq;            /* no user has a greater sequence number: such a one is new */
 };
 
 struct data_file {
@@ -47,6 +51,10 @@ struct data_file {
     bool unsynced;       /* with DATA_SYNC_OFF: there are commits that nobody has synced */
     bool sync_off;
     bool failed;
+    bool raises; /* the file has an older format; the next commit gives it today's */
 };
+
+/** In a transaction: makes the file one of today's format. @return an error of SQLite's */
+enum data_result data_raise_format(struct data_file *file, struct fault *fault);
 
 #endif

@@ -4,42 +4,55 @@
 #include <sys/param.h>
 
 enum {
-    CALL_NS = 4000, /* CPU time of a call, in the server and in its client, roughly */
-    WAIT_MAX_NS = 2 * 1000 * 1000,
-    SKIP_MIN = 8, /* windows without a wait after a wait in vain; doubled each time */
+    WAIT_MAX_NS = 20 * 1000 * 1000,
+    LATE_PART = 8, /* of a commit's time: how long to wait for the next of the last few */
+    SKIP_MIN = 8,  /* windows without a wait after a wait in vain; doubled each time */
     SKIP_DOUBLINGS = 5,
 };
+
+/* One client in eight may be late. */
+static bool almost_all(const struct gather *gather, uint64_t changes)
+{
+    return changes >= gather->expected - gather->expected / 8;
+}
+
+bool gather_wants_more(struct gather *gather, uint64_t changes, uint64_t now_ns)
+{
+    if (gather->skip != 0 || changes >= gather->expected)
+        return false;
+    if (gather->until_ns == 0)
+        gather->until_ns = now_ns + MIN(gather->sync_ns, (uint64_t)WAIT_MAX_NS);
+    if (changes != gather->seen) {
+        gather->seen = changes;
+        gather->seen_ns = now_ns;
+    }
+    if (almost_all(gather, changes) && now_ns - gather->seen_ns >= gather->sync_ns / LATE_PART)
+        return false;
+    return now_ns < gather->until_ns;
+}
+
+/* A window that has not waited says nothing about waits. */
+static void judge_wait(struct gather *gather, uint64_t changes)
+{
+    if (gather->skip != 0) {
+        gather->skip--;
+    } else if (gather->until_ns != 0 && almost_all(gather, changes)) {
+        gather->failures = 0;
+    } else if (gather->until_ns != 0) {
+        gather->skip = (unsigned)SKIP_MIN << MIN(gather->failures, (unsigned)SKIP_DOUBLINGS);
+        gather->failures++;
+    }
+}
+
+void gather_begin_window(struct gather *gather)
+{
+    gather->until_ns = gather->seen = 0;
+}
 
 void gather_note_window(struct gather *gather, uint64_t changes, uint64_t pending,
                         uint64_t commit_ns)
 {
+    judge_wait(gather, changes);
     gather->expected = changes + pending;
     gather->sync_ns = commit_ns;
-}
-
-uint64_t gather_begin(struct gather *gather, uint64_t pending)
-{
-    if (pending >= gather->expected || gather->sync_ns / 2 < gather->expected * CALL_NS)
-        return 0;
-    if (gather->skip != 0) {
-        gather->skip--;
-        return 0;
-    }
-    return MIN(gather->sync_ns / 2, (uint64_t)WAIT_MAX_NS);
-}
-
-/* One client in eight may be late. */
-bool gather_reached(const struct gather *gather, uint64_t pending)
-{
-    return pending >= gather->expected - gather->expected / 8;
-}
-
-void gather_end(struct gather *gather, uint64_t pending)
-{
-    if (gather_reached(gather, pending)) {
-        gather->failures = 0;
-        return;
-    }
-    gather->skip = (unsigned)SKIP_MIN << MIN(gather->failures, (unsigned)SKIP_DOUBLINGS);
-    gather->failures++;
 }

@@ -3,13 +3,13 @@
  * When a commit is worth waiting for. A sync of the disk costs the same for one change as for a
  * hundred. Clients that wait for an answer send their next request just after it, so a journal that
  * syncs as soon as there is anything syncs the requests of a few clients, and all others wait for
- * the next sync. A journal that waits for a moment first has them all in one.
+ * the next sync. A journal that keeps its window open for a moment has them all in one. It writes
+ * each change into the window as it comes, so that time is not lost.
  *
  * The number of changes to wait for is what was in the last window plus what had come meanwhile: if
- * each client waits for its answer, that is one request of each. If it is not reached in time
- * (clients that do not wait, or that have gone), the next windows do not wait at all. Where the
- * disk is faster than the processors are with so many calls, a wait is worth nothing: while one
- * half of the calls is synced, the other half is worked on.
+ * each client waits for its answer, that is one request of each. A window waits for no longer than
+ * the last commit took. If that does not suffice (clients that do not wait, or that have gone), the
+ * next windows do not wait at all.
  */
 #ifndef ROSTERD_JOURNAL_GATHER_H
 #define ROSTERD_JOURNAL_GATHER_H
@@ -21,18 +21,21 @@
 struct gather {
     uint64_t expected; /* changes */
     uint64_t sync_ns;  /* how long the last commit took */
-    unsigned failures; /* waits in a row that did not reach what was expected */
+    uint64_t until_ns; /* when the open window's wait ends; 0: it has not waited yet */
+    uint64_t seen;     /* changes in the open window when it was last seen to grow */
+    uint64_t seen_ns;  /* when that was */
+    unsigned failures; /* windows in a row that have waited in vain */
     unsigned skip;     /* windows that will not wait */
 };
 
-/** After a window. @param changes in it @param pending changes that have come meanwhile */
+/** Before a window, also behind one that has failed. */
+void gather_begin_window(struct gather *gather);
+/** Whether the open window waits for more, when all that has come is in it.
+ * @param changes in it @param now_ns of a monotonic clock */
+bool gather_wants_more(struct gather *gather, uint64_t changes, uint64_t now_ns);
+/** After a window. @param changes in it @param pending changes that have come since
+ * @param commit_ns how long it took to make it durable */
 void gather_note_window(struct gather *gather, uint64_t changes, uint64_t pending,
                         uint64_t commit_ns);
-/** How long to wait at most before the next window, in ns; 0: not at all. @param pending changes */
-uint64_t gather_begin(struct gather *gather, uint64_t pending);
-/** Whether the wait is over, because enough changes are there. */
-bool gather_reached(const struct gather *gather, uint64_t pending);
-/** The end of a wait that gather_begin() wanted. */
-void gather_end(struct gather *gather, uint64_t pending);
 
 #endif

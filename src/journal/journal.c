@@ -27,8 +27,6 @@ static enum data_result write_news(struct journal *journal, bool *idle, struct f
         if (result != DATA_OK)
             return result;
     }
-    if (shm_newest(journal->config.store) != journal->written)
-        journal_gather(journal);
     uint64_t newest = shm_newest(journal->config.store);
     if (newest != journal->written)
         return journal_write_window(journal, newest, fault);
@@ -66,20 +64,25 @@ static enum data_result turn_once(struct journal *journal, bool *idle, struct fa
     return result;
 }
 
-/* A client that has one call at a time sends the next one soon after its answer. Waking this
- * process from its sleep would take it as long as a fast disk takes for a sync. So the journal
- * looks for the next commit for as long as the last one took, and then sleeps.
+/* Clients that wait for their answers send their next calls soon after. Waking this process from
+ * its sleep would take it as long as a fast disk takes for a sync. So behind a window that left
+ * nothing the journal looks for the next commit for as long as the last one took, and then sleeps.
  * @return whether there is one */
 static bool poll_for_commit(struct journal *journal, uint64_t after)
 {
+    enum { HOLDOFF = 16 }; /* polls that are left out behind one in vain */
     uint64_t until = clock_monotonic_ns() + journal->poll_ns;
-    bool polls = journal->poll_ns != 0;
+    bool polls = journal->poll_ns != 0 && journal->poll_holdoff == 0;
+    if (journal->poll_ns != 0 && journal->poll_holdoff != 0)
+        journal->poll_holdoff--;
     journal->poll_ns = 0;
     while (polls && clock_monotonic_ns() < until) {
         if (shm_newest(journal->config.store) != after)
             return true;
         sched_yield(); /* others may need the CPU */
     }
+    if (polls)
+        journal->poll_holdoff = HOLDOFF;
     return false;
 }
 

@@ -25,7 +25,7 @@ struct journal_config {
     const char *path; /* of the data file */
     enum journal_durability durability;
     uint64_t interval_ms; /* of JOURNAL_INTERVAL */
-    uint64_t poll_us;     /* how long to look for a commit at most after one that came alone */
+    uint64_t poll_us; /* how long to look for a commit at most before a sleep; 0: sleep at once */
     /* Each may be NULL. */
     void (*alive)(void *data);                /* called now and then during long work */
     void (*woken)(void *data, unsigned slot); /* the process in the slot need not wait any more */

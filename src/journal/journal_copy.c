@@ -8,6 +8,7 @@
 
 #include <string.h>
 
+#include "journal/journal_history.h"
 #include "shm/disk.h"
 
 enum {
@@ -22,6 +23,8 @@ struct data_row journal_row(const struct shm_user *user)
         .version = user->version,
         .body = user->body,
         .body_len = user->body_len,
+        .hidden = shm_user_hidden(user),
+        .hidden_len = user->hidden_len,
     };
     _Static_assert((int)DATA_ID_SIZE == (int)SHM_ID_SIZE, "the file's ids are the store's");
     memcpy(row.id, user->id, sizeof(row.id));
@@ -132,6 +135,18 @@ static enum data_result compare_all(struct comparison *c, struct fault *fault)
     return result;
 }
 
+/* @param former the file's version */
+static enum data_result compare_history(const struct journal_config *config, struct data_file *file,
+                                        uint64_t former, uint64_t version, struct fault *fault)
+{
+    struct journal_requests requests;
+    journal_requests_begin(&requests, config->store, former);
+    enum data_result result =
+        journal_requests_write(&requests, config->store, file, version, fault);
+    return result == DATA_OK ? journal_note_deletes(config->store, file, former, version, fault)
+                             : result;
+}
+
 /* @return DATA_NONE: the snapshot was revoked */
 static enum data_result compare_once(const struct journal_config *config, struct data_file *file,
                                      uint64_t *version, struct fault *fault)
@@ -150,6 +165,8 @@ static enum data_result compare_once(const struct journal_config *config, struct
         result = compare_all(&c, fault);
     data_rows_close(c.rows);
     walk_end(&c.walk);
+    if (result == DATA_OK && !c.revoked)
+        result = compare_history(config, file, meta.version, *version, fault);
     if (result == DATA_OK && !c.revoked)
         return data_file_commit(file, *version, shm_last_seq(config->store), fault);
     data_file_rollback(file);
@@ -203,6 +220,8 @@ static enum data_result rewrite_once(const struct journal_config *config, uint64
     if (result == DATA_OK)
         result = put_all(&walk, rewrite, fault);
     walk_end(&walk);
+    if (result == DATA_OK)
+        result = journal_rewrite_history(config->store, rewrite, *version, fault);
     if (result == DATA_OK)
         return data_rewrite_finish(rewrite, fault);
     data_rewrite_abandon(rewrite);

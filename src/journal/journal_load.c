@@ -10,6 +10,7 @@
 
 #include "journal/data_path.h"
 #include "journal/load_reader.h"
+#include "journal/recent_changes.h"
 #include "shm/disk.h"
 
 enum { BLOCKS_A_SIGN = 64 }; /* blocks between two calls of progress */
@@ -109,8 +110,16 @@ static void show_progress_of_load(const struct journal_load *load)
         load->progress(load->progress_data, "loading", (unsigned)(load->loaded * 100 / total));
 }
 
+static void collect_changes(struct recent_changes *recent, const struct load_block *block)
+{
+    for (size_t i = 0; i < block->count; i++) {
+        const struct shm_loaded_user *user = &block->users[i];
+        recent_add(recent, user->version, SHM_UPDATED, user->seq, user->user.id);
+    }
+}
+
 static int load_all(struct journal_load *load, struct shm_actor *actor, struct load_reader *reader,
-                    struct shm_fault *fault)
+                    struct recent_changes *recent, struct shm_fault *fault)
 {
     const struct load_block *block = NULL;
     struct fault why;
@@ -123,6 +132,7 @@ static int load_all(struct journal_load *load, struct shm_actor *actor, struct l
         int rc = load_block_users(load, actor, block, fault);
         if (rc != SHM_OK)
             return rc;
+        collect_changes(recent, block);
         load->loaded += block->count;
         if (n % BLOCKS_A_SIGN == 0)
             show_progress_of_load(load);
@@ -141,6 +151,32 @@ static int end_load(const struct journal_load *load, struct shm_actor *actor,
                            load->path, load->meta.seq, load->meta.version);
     if (rc != SHM_OK)
         refuse_disk(fault, "segment %s: %s", load->segment, shm_strerror(rc));
+    return rc;
+}
+
+/* Followers go on with the changes that the rows and the deletes tell of, and requests that were
+ * done are not done again. If the changes do not end with the table's last commit, something wrote
+ * into the file that did not note deletes: then the feed begins with the load. */
+static int load_past(const struct journal_load *load, struct shm_actor *actor,
+                     const struct history_rows *history, struct recent_changes *recent,
+                     struct shm_fault *fault)
+{
+    for (size_t i = 0; i < history->num_deleted; i++) {
+        const struct shm_change *change = &history->deleted[i];
+        recent_add(recent, change->version, SHM_DELETED, change->seq, change->id);
+    }
+    recent_finish(recent);
+    if (recent->count == 0 || recent->changes[recent->count - 1].version != load->meta.version) {
+        recent->count = 0;
+        recent->from = load->meta.version;
+    }
+    int rc = shm_load_feed(actor, recent->changes, recent->count, recent->from);
+    if (rc == SHM_OK)
+        rc = shm_load_requests(actor, history->requests, history->num_requests);
+    if (rc != SHM_OK)
+        refuse_disk(fault,
+                    "segment %s: cannot load the changes and requests of data-file %.200s: %s",
+                    load->segment, load->path, shm_strerror(rc));
     return rc;
 }
 
@@ -185,11 +221,31 @@ static int begin_history(struct journal_load *load, struct shm_store *store,
     return shm_load_store_id(store, id);
 }
 
+static int load_table(struct journal_load *load, struct shm_store *store, struct shm_actor *actor,
+                      struct shm_fault *fault)
+{
+    struct fault why;
+    struct recent_changes recent;
+    if (!recent_begin(&recent, load->meta.feed))
+        return refuse_disk(fault, "data-file %.200s: out of memory", load->path);
+    struct load_reader *reader = load_reader_start(load->path, &why);
+    int rc = reader != NULL ? load_all(load, actor, reader, &recent, fault)
+                            : refuse_disk(fault, "%.500s", why.text);
+    if (rc == SHM_OK)
+        rc = begin_history(load, store, fault);
+    if (rc == SHM_OK)
+        rc = end_load(load, actor, fault);
+    if (rc == SHM_OK)
+        rc = load_past(load, actor, load_reader_history(reader), &recent, fault);
+    load_reader_stop(reader);
+    recent_free(&recent);
+    return rc;
+}
+
 int journal_load_fill(void *data, struct shm_store *store, struct shm_fault *fault)
 {
     struct journal_load *load = data;
     struct shm_actor *actor;
-    struct fault why;
     load->loaded = 0;
     if (!load->exists)
         return look_for_lone_log(load, fault);
@@ -199,14 +255,7 @@ int journal_load_fill(void *data, struct shm_store *store, struct shm_fault *fau
     int rc = shm_actor_join(&actor, store, SHM_ACTOR_MASTER, 0, fault);
     if (rc != SHM_OK)
         return rc;
-    struct load_reader *reader = load_reader_start(load->path, &why);
-    rc = reader != NULL ? load_all(load, actor, reader, fault)
-                        : refuse_disk(fault, "%.500s", why.text);
-    load_reader_stop(reader);
-    if (rc == SHM_OK)
-        rc = begin_history(load, store, fault);
-    if (rc == SHM_OK)
-        rc = end_load(load, actor, fault);
+    rc = load_table(load, store, actor, fault);
     shm_actor_leave(actor);
     return rc;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "journal/journal_write.h"
 
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/param.h>
@@ -12,6 +13,7 @@
 
 enum {
     ALIVE_CHANGES = 1024, /* between two signs of life in a transaction */
+    WINDOW_MAX = 4096,    /* changes, from which on a window takes in no more, so that it ends */
     UNSYNCED_MAX = 2048, /* changes that wait for the interval's end; far less than may be behind */
 };
 
@@ -90,8 +92,12 @@ static enum data_result write_change(struct journal *journal, const struct shm_c
                                      uint64_t version, struct fault *fault)
 {
     struct shm_user user;
-    if (change->kind == SHM_DELETED)
-        return data_file_delete(journal->file, change->seq, fault);
+    if (change->kind == SHM_DELETED) {
+        struct data_deleted deleted = {.seq = change->seq, .version = change->version};
+        memcpy(deleted.id, change->id, sizeof(deleted.id));
+        enum data_result result = data_file_delete(journal->file, change->seq, fault);
+        return result == DATA_OK ? data_file_note_deleted(journal->file, &deleted, fault) : result;
+    }
     if (shm_user_find_at(journal->config.actor, change->id, version, &user) != SHM_OK ||
         user.seq != change->seq || user.version != change->version)
         return DATA_OK;
@@ -107,12 +113,13 @@ static void show_life(const struct journal *journal)
     journal_note_alive(journal);
 }
 
-/* Writes the changes up to `version`. @return DATA_NONE: the feed does not have them all */
-static enum data_result write_changes(struct journal *journal, struct shm_follower *follower,
-                                      uint64_t version, struct fault *fault)
+/* Writes the changes behind the follower, up to `version`. @return DATA_NONE: the feed does not
+ * have them all */
+static enum data_result write_up_to(struct journal *journal, struct shm_follower *follower,
+                                    uint64_t version, struct fault *fault)
 {
     struct shm_change change;
-    enum data_result result = data_file_begin(journal->file, fault);
+    enum data_result result = DATA_OK;
     for (unsigned n = 1; result == DATA_OK; n++) {
         int rc = shm_feed_next_until(follower, version, &change);
         if (rc == SHM_ENOENT)
@@ -124,6 +131,58 @@ static enum data_result write_changes(struct journal *journal, struct shm_follow
     return result;
 }
 
+/* Between two looks for more. A sleep takes longer than many a disk needs for a sync. */
+static void pause_shortly(const struct journal *journal)
+{
+    enum { LOOKS = 32, SLEEP_MIN_NS = 20000, SLEEP_MAX_NS = 1000000 };
+    uint64_t ns = journal->gather.sync_ns / LOOKS;
+    if (ns < SLEEP_MIN_NS && journal->config.poll_us != 0) {
+        sched_yield(); /* others may need the CPU */
+        return;
+    }
+    ns = MAX(MIN(ns, (uint64_t)SLEEP_MAX_NS), (uint64_t)SLEEP_MIN_NS);
+    nanosleep(&(struct timespec){.tv_nsec = (long)ns}, NULL);
+}
+
+/* Waits for changes behind `*version`, if that is worth it. @return whether there are any; then
+ * `*version` is the newest commit */
+static bool more_come(struct journal *journal, const struct shm_follower *follower,
+                      uint64_t *version)
+{
+    uint64_t changes = follower->next - journal->follower.next;
+    if (journal->config.durability != JOURNAL_SYNC || changes >= WINDOW_MAX)
+        return false;
+    shm_actor_offline(journal->config.actor);
+    for (;;) {
+        uint64_t newest = shm_newest(journal->config.store);
+        if (newest != *version) {
+            *version = newest;
+            return true;
+        }
+        if (!gather_wants_more(&journal->gather, changes, clock_monotonic_ns()))
+            return false;
+        pause_shortly(journal);
+    }
+}
+
+/* Writes all that there is into the file's open transaction. Sets `*version` to the last commit of
+ * it. */
+static enum data_result write_changes(struct journal *journal, struct shm_follower *follower,
+                                      struct journal_requests *requests, uint64_t *version,
+                                      struct fault *fault)
+{
+    enum data_result result = data_file_begin(journal->file, fault);
+    if (result != DATA_OK)
+        return result;
+    do
+        result = write_up_to(journal, follower, *version, fault);
+    while (result == DATA_OK && more_come(journal, follower, version));
+    if (result == DATA_OK)
+        result =
+            journal_requests_write(requests, journal->config.store, journal->file, *version, fault);
+    return result;
+}
+
 /* Changes that are committed and not published. */
 static uint64_t changes_behind(const struct journal *journal)
 {
@@ -132,32 +191,15 @@ static uint64_t changes_behind(const struct journal *journal)
     return info.behind;
 }
 
-void journal_gather(struct journal *journal)
-{
-    enum { LOOKS = 8 };
-    struct gather *gather = &journal->gather;
-    if (journal->config.durability != JOURNAL_SYNC)
-        return;
-    uint64_t pending = changes_behind(journal);
-    uint64_t wait_ns = gather_begin(gather, pending);
-    if (wait_ns == 0)
-        return;
-    const struct timespec pause = {.tv_nsec = (long)(wait_ns / LOOKS)};
-    uint64_t until = clock_monotonic_ns() + wait_ns;
-    while (!gather_reached(gather, pending) && clock_monotonic_ns() < until) {
-        nanosleep(&pause, NULL);
-        pending = changes_behind(journal);
-    }
-    gather_end(gather, pending);
-}
-
 enum data_result journal_write_window(struct journal *journal, uint64_t version,
                                       struct fault *fault)
 {
     struct shm_follower follower = journal->follower;
-    uint64_t begin = clock_monotonic_ns();
-    enum data_result result = write_changes(journal, &follower, version, fault);
+    struct journal_requests requests = journal->requests;
+    gather_begin_window(&journal->gather);
+    enum data_result result = write_changes(journal, &follower, &requests, &version, fault);
     shm_actor_offline(journal->config.actor);
+    uint64_t begin = clock_monotonic_ns();
 #ifdef JOURNAL_MUTANT_EARLY_PUBLISH
     journal->durable = (struct shm_durable){version, follower.next, data_file_count(journal->file)};
     journal->unpublished = true;
@@ -176,11 +218,12 @@ enum data_result journal_write_window(struct journal *journal, uint64_t version,
     uint64_t changes = follower.next - journal->follower.next;
     uint64_t took = clock_monotonic_ns() - begin;
     journal->follower = follower;
+    journal->requests = requests;
     journal->written = version;
     result = after_commit(journal, fault);
     uint64_t pending = changes_behind(journal);
     gather_note_window(&journal->gather, changes, pending, took);
-    if (changes == 1 && pending == 0)
+    if (pending == 0)
         journal->poll_ns = MIN(took, journal->config.poll_us * 1000);
     return result;
 }
@@ -203,6 +246,7 @@ static void continue_from(struct journal *journal, uint64_t version)
     journal->compare_due = rc != SHM_OK;
     if (rc != SHM_OK)
         return;
+    journal_requests_begin(&journal->requests, journal->config.store, version);
     journal->synced_feed = journal->follower.next;
     journal->sync_at = CLOCK_NEVER_MS;
     note_durable(journal);

@@ -10,11 +10,9 @@
 bool journal_publish(struct journal *journal);
 /** Makes all commits in the file durable. */
 enum data_result journal_sync(struct journal *journal, struct fault *fault);
-/** Called when there is a commit to write: waits a moment for more, if that is worth it (gather.h).
- */
-void journal_gather(struct journal *journal);
-/** Writes the changes up to a commit, in one transaction. If the feed does not have them all,
- * journal->compare_due is set instead.
+/** Writes the changes up to a commit, in one transaction, and those that come while it does so, or
+ * soon enough after (gather.h). If the feed does not have them all, journal->compare_due is set
+ * instead.
  * @param version the newest commit */
 enum data_result journal_write_window(struct journal *journal, uint64_t version,
                                       struct fault *fault);

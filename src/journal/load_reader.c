@@ -21,6 +21,7 @@ struct load_reader {
     bool ended, stop;
     enum data_result result; /* once ended */
     struct fault fault;
+    struct history_rows history;
     struct load_block blocks[BLOCKS];
 };
 
@@ -50,13 +51,18 @@ static bool add_row(struct load_block *block, const struct data_row *row, size_t
 {
     struct shm_loaded_user *user = &block->users[block->count++];
     uint8_t *body = block->bodies + *at;
-    if (row->body_len == 0 || row->body_len > SHM_BODY_MAX)
+    if (row->body_len == 0 || row->body_len > SHM_BODY_MAX ||
+        row->hidden_len > SHM_BODY_MAX - row->body_len)
         return false;
     memcpy(body, row->body, row->body_len);
-    *at += row->body_len;
+    if (row->hidden_len > 0)
+        memcpy(body + row->body_len, row->hidden, row->hidden_len);
+    *at += row->body_len + row->hidden_len;
+    user->user = (struct shm_new_user){.body = body,
+                                       .body_len = row->body_len,
+                                       .hidden = body + row->body_len,
+                                       .hidden_len = row->hidden_len};
     memcpy(user->user.id, row->id, SHM_ID_SIZE);
-    user->user.body = body;
-    user->user.body_len = row->body_len;
     user->seq = row->seq;
     user->version = row->version;
     return true;
@@ -74,8 +80,9 @@ static enum data_result read_block(struct load_reader *reader, struct data_rows 
             return result;
         if (add_row(block, &row, &at))
             continue;
-        fault_set(&reader->fault, "data-file %s: user %llu has a body of %u bytes", reader->path,
-                  (unsigned long long)row.seq, row.body_len);
+        fault_set(&reader->fault,
+                  "data-file %s: user %llu has a body of %u bytes, %u of them hidden", reader->path,
+                  (unsigned long long)row.seq, row.body_len + row.hidden_len, row.hidden_len);
         return DATA_INVALID;
     }
     return DATA_OK;
@@ -93,6 +100,10 @@ static enum data_result read_all(struct load_reader *reader)
         result = read_block(reader, rows, block);
         if (block->count != 0 && (result == DATA_OK || result == DATA_NONE))
             pass_on(reader);
+    }
+    if (result == DATA_NONE) {
+        enum data_result read = history_rows_read(&reader->history, rows, &reader->fault);
+        result = read == DATA_OK ? DATA_NONE : read;
     }
     data_rows_close(rows);
     return result;
@@ -116,6 +127,7 @@ static void free_reader(struct load_reader *reader)
 {
     for (unsigned i = 0; i < BLOCKS; i++)
         free(reader->blocks[i].bodies);
+    history_rows_free(&reader->history);
     free(reader);
 }
 
@@ -161,6 +173,11 @@ enum data_result load_reader_next(struct load_reader *reader, const struct load_
     if (result != DATA_OK)
         *fault = reader->fault;
     return result;
+}
+
+const struct history_rows *load_reader_history(const struct load_reader *reader)
+{
+    return &reader->history;
 }
 
 void load_reader_stop(struct load_reader *reader)

@@ -7,6 +7,7 @@
 
 #include "base/fault.h"
 #include "journal/data_file.h"
+#include "journal/history_rows.h"
 #include "shm/disk.h"
 
 /** Users that are loaded in one call. */
@@ -26,6 +27,8 @@ struct load_reader *load_reader_start(const char *path, struct fault *fault);
  */
 enum data_result load_reader_next(struct load_reader *reader, const struct load_block **block,
                                   struct fault *fault);
+/** What the file has beside the users, after load_reader_next() has returned DATA_NONE. */
+const struct history_rows *load_reader_history(const struct load_reader *reader);
 /** Ends the thread. The parameter may be NULL. */
 void load_reader_stop(struct load_reader *reader);
 

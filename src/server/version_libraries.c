@@ -5,6 +5,7 @@
 #include <libdeflate.h>
 #include <openssl/crypto.h>
 #include <protobuf-c/protobuf-c.h>
+#include <sodium.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <xxhash.h>
@@ -21,6 +22,7 @@ void version_print_server(void)
         {"OpenSSL", OpenSSL_version(OPENSSL_VERSION_STRING)},
         {"protobuf-c", protobuf_c_version()},
         {"SQLite", sqlite3_libversion()},
+        {"libsodium", sodium_version_string()},
         {"zlib", zlibVersion()},
         {"xxHash", xxhash},
         {NULL, NULL},

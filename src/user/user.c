@@ -4,23 +4,11 @@
 #include <assert.h>
 #include <string.h>
 
+#include "user/reason.h"
+#include "user/user_tags.h"
 #include "user/wire.h"
 
-/* Tags of the User message: field number << 3 | wire type (protobuf.dev, Encoding). */
-enum {
-    TAG_USERNAME = 0x12,
-    TAG_EMAIL = 0x1a,
-    TAG_CREATED_AT = 0x20,
-    TAG_ROLES = 0x2a,
-};
-
 /* ---- checks ---- */
-
-static bool give_reason(const char **reason, const char *text)
-{
-    *reason = text;
-    return false;
-}
 
 static bool has_nul(struct user_text text)
 {
@@ -75,8 +63,7 @@ bool user_check_roles(const struct user_fields *fields, const char **reason)
         if (!check_role(role, reason))
             return false;
         for (size_t k = 0; k < i; k++)
-            if (role.len == fields->roles[k].len &&
-                memcmp(role.data, fields->roles[k].data, role.len) == 0)
+            if (user_text_equal(role, fields->roles[k]))
                 return give_reason(reason, "a role is named twice");
     }
     return true;
@@ -86,15 +73,16 @@ bool user_check_roles(const struct user_fields *fields, const char **reason)
 
 size_t user_body_encode(uint8_t *out, const struct user_fields *fields)
 {
-    uint8_t *p = wire_put_bytes(out, TAG_USERNAME, fields->username.data, fields->username.len);
+    uint8_t *p =
+        wire_put_bytes(out, USER_TAG_USERNAME, fields->username.data, fields->username.len);
     if (fields->email.len != 0)
-        p = wire_put_bytes(p, TAG_EMAIL, fields->email.data, fields->email.len);
+        p = wire_put_bytes(p, USER_TAG_EMAIL, fields->email.data, fields->email.len);
     if (fields->created_at != 0) {
-        *p++ = TAG_CREATED_AT;
+        *p++ = USER_TAG_CREATED_AT;
         p = wire_put_varint(p, (uint64_t)fields->created_at);
     }
     for (size_t i = 0; i < fields->num_roles; i++)
-        p = wire_put_bytes(p, TAG_ROLES, fields->roles[i].data, fields->roles[i].len);
+        p = wire_put_bytes(p, USER_TAG_ROLES, fields->roles[i].data, fields->roles[i].len);
     return (size_t)(p - out);
 }
 
@@ -107,16 +95,16 @@ bool user_body_decode(struct user_fields *fields, struct user_text roles[USER_RO
     while (wire_next(&reader, &field)) {
         const struct user_text text = {.data = field.bytes, .len = field.value};
         switch (field.tag) {
-        case TAG_USERNAME:
+        case USER_TAG_USERNAME:
             fields->username = text;
             break;
-        case TAG_EMAIL:
+        case USER_TAG_EMAIL:
             fields->email = text;
             break;
-        case TAG_CREATED_AT:
+        case USER_TAG_CREATED_AT:
             fields->created_at = (int64_t)field.value;
             break;
-        case TAG_ROLES:
+        case USER_TAG_ROLES:
             if (fields->num_roles == USER_ROLES_MAX)
                 return false;
             roles[fields->num_roles++] = text;
@@ -159,7 +147,7 @@ uint32_t user_key_of_text(unsigned key, struct user_text text, uint8_t *out)
 
 uint32_t user_key_of(unsigned key, const uint8_t *body, uint32_t body_len, uint8_t *out)
 {
-    const uint64_t tag = key == USER_KEY_USERNAME ? TAG_USERNAME : TAG_EMAIL;
+    const uint64_t tag = key == USER_KEY_USERNAME ? USER_TAG_USERNAME : USER_TAG_EMAIL;
     struct wire_reader reader = {.at = body, .end = body + body_len};
     struct wire_field field;
     /* user_body_encode() writes each field once, in ascending order. */

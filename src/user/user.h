@@ -33,6 +33,11 @@ struct user_text {
     size_t len;
 };
 
+static inline bool user_text_equal(struct user_text a, struct user_text b)
+{
+    return a.len == b.len && (a.len == 0 || memcmp(a.data, b.data, a.len) == 0);
+}
+
 /** A user without its id. The texts belong to the caller. */
 struct user_fields {
     struct user_text username;

@@ -8,6 +8,7 @@
 #ifndef ROSTERD_USER_WIRE_H
 #define ROSTERD_USER_WIRE_H
 
+#include <endian.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -41,6 +42,29 @@ static inline uint8_t *wire_put_bytes(uint8_t *out, uint8_t tag, const void *byt
     return out + len;
 }
 
+/** Bytes that wire_put_bytes() writes. */
+static inline size_t wire_bytes_size(size_t len)
+{
+    return 1 + wire_varint_size(len) + len;
+}
+
+/** Writes the 9 bytes of a fixed64 or sfixed64 field. @return where the next byte goes */
+static inline uint8_t *wire_put_fixed64(uint8_t *out, uint8_t tag, uint64_t value)
+{
+    value = htole64(value);
+    *out++ = tag;
+    memcpy(out, &value, sizeof(value));
+    return out + sizeof(value);
+}
+
+/** @param bytes the content of a fixed64 field */
+static inline uint64_t wire_get_fixed64(const uint8_t bytes[8])
+{
+    uint64_t value;
+    memcpy(&value, bytes, sizeof(value));
+    return le64toh(value);
+}
+
 /** The bytes that are left to read. */
 struct wire_reader {
     const uint8_t *at, *end;
@@ -69,9 +93,9 @@ static inline const uint8_t *wire_get_varint(const uint8_t *at, const uint8_t *e
     return NULL;
 }
 
-/** Reads the next field. @return false: there is none. reader->at is where reading stopped:
- * reader->end, or the first byte that does not belong to a valid field */
-static inline bool wire_next(struct wire_reader *reader, struct wire_field *field)
+/* Any field. Apart, so that wire_next() stays small. */
+static __attribute__((noinline, unused)) bool wire_next_any(struct wire_reader *reader,
+                                                            struct wire_field *field)
 {
     const uint8_t *at = wire_get_varint(reader->at, reader->end, &field->tag);
     if (at == NULL || field->tag < 8)
@@ -102,6 +126,22 @@ static inline bool wire_next(struct wire_reader *reader, struct wire_field *fiel
         return false;
     field->bytes = at;
     reader->at = at + field->value;
+    return true;
+}
+
+/** Reads the next field. @return false: there is none. reader->at is where reading stopped:
+ * reader->end, or the first byte that does not belong to a valid field */
+static inline bool wire_next(struct wire_reader *reader, struct wire_field *field)
+{
+    const uint8_t *at = reader->at;
+    const ptrdiff_t left = reader->end - at;
+    /* Nearly all fields are texts of less than 128 bytes with a number below 16. */
+    if (left < 2 || (at[0] & 0x87) != WIRE_BYTES || at[0] < 8 || at[1] >= 0x80 || at[1] > left - 2)
+        return wire_next_any(reader, field);
+    field->tag = at[0];
+    field->value = at[1];
+    field->bytes = at + 2;
+    reader->at = at + 2 + at[1];
     return true;
 }
 

@@ -49,7 +49,8 @@ static void fill(struct worker *worker, unsigned users)
     }
 }
 
-static void load_tokens(struct worker *worker)
+/* @param hashed the token's SHA-256 is in the file, not the token */
+static void load_tokens(struct worker *worker, bool hashed)
 {
     char path[] = "/tmp/rosterd-tokens-XXXXXX";
     char warning[AUTH_WARNING_SIZE];
@@ -59,7 +60,7 @@ static void load_tokens(struct worker *worker)
         worker_die(path, "cannot be created");
     for (int i = 0; i < 999; i++)
         fprintf(file, "%040d-%d others\n", i, i);
-    fputs(WORKER_TOKEN " bench\n", file);
+    fputs(hashed ? WORKER_TOKEN_HASH " bench\n" : WORKER_TOKEN " bench\n", file);
     fclose(file);
     worker->auth = auth_load(path, warning, &fault);
     unlink(path);
@@ -69,8 +70,8 @@ static void load_tokens(struct worker *worker)
 
 static void open_chain(struct worker *worker, unsigned parts)
 {
-    if (parts & WORKER_TOKENS)
-        load_tokens(worker);
+    if (parts & (WORKER_TOKENS | WORKER_HASHED_TOKENS))
+        load_tokens(worker, (parts & WORKER_HASHED_TOKENS) != 0);
     if (parts & WORKER_LOG)
         worker->access_log =
             access_log_create(open("/dev/null", O_WRONLY | O_CLOEXEC), false, 1 << 20);

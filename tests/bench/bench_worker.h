@@ -30,9 +30,11 @@ struct worker {
 extern uint8_t worker_known_id[SHM_ID_SIZE];
 
 /* Parts of the chain; bits that can be combined. */
-enum { WORKER_METRICS = 1, WORKER_LOG = 2, WORKER_TOKENS = 4 };
+enum { WORKER_METRICS = 1, WORKER_LOG = 2, WORKER_TOKENS = 4, WORKER_HASHED_TOKENS = 8 };
 /** The valid token of a worker with WORKER_TOKENS, one of a thousand in its file. */
 #define WORKER_TOKEN "0123456789abcdefghijklmnopqrstuvwxyz-token"
+/** The same token as a line of a file with WORKER_HASHED_TOKENS has it. */
+#define WORKER_TOKEN_HASH "sha256:495068eb1bcda10577a0dfad6c819e7f157fd7f3bfdd609fb895c7559aa0903a"
 
 /** Creates the segment with `users` users of known ids, and removes its name. Ends the process
  * on failure. */

@@ -9,8 +9,9 @@
  *   valgrind --tool=callgrind --collect-atstart=no
  * KIND: get, get-changing, create, batch, list or chat; for the last three CALLS counts messages.
  * Variants of get use another chain: get-bare has no counters, get-log writes the access log,
- * get-token checks a token, get-metadata sends the token without a check, get-wrong-first and
- * get-wrong-last send a token whose first or last byte is wrong. Prints the number of replies.
+ * get-token checks a token, get-hashed one whose hash is in the file, get-metadata sends the token
+ * without a check, get-wrong-first and get-wrong-last send a token whose first or last byte is
+ * wrong. Prints the number of replies.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -73,7 +74,7 @@ static void put_headers(struct client *client, const char *method, const char *k
     if (strcmp(kind, "get-wrong-last") == 0)
         token[sizeof(token) - 2] ^= 1;
     bool authorized = strcmp(kind, "get-token") == 0 || strcmp(kind, "get-metadata") == 0 ||
-                      strncmp(kind, "get-wrong", 9) == 0;
+                      strcmp(kind, "get-hashed") == 0 || strncmp(kind, "get-wrong", 9) == 0;
     char path[64], timeout[16], trace[64];
     snprintf(path, sizeof(path), "/userservice.UserService/%s", method);
     snprintf(timeout, sizeof(timeout), "%uu", 9000000 + client->next_id);
@@ -264,6 +265,8 @@ static unsigned parts_of(const char *kind)
         return WORKER_METRICS | WORKER_LOG;
     if (strcmp(kind, "get-token") == 0 || strncmp(kind, "get-wrong", 9) == 0)
         return WORKER_METRICS | WORKER_TOKENS;
+    if (strcmp(kind, "get-hashed") == 0)
+        return WORKER_METRICS | WORKER_HASHED_TOKENS;
     return WORKER_METRICS;
 }
 

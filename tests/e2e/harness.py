@@ -25,6 +25,7 @@ WRITER = os.environ["WRITER"]
 OUT = pathlib.Path(os.environ["E2E_OUT"])
 PROTO = os.environ["E2E_PROTO"]
 JOURNAL = "rosterd-journal"  # the name of the process that writes the data file
+PASSWORDS = "rosterd-passwd"  # the name of a process that hashes passwords
 START_SECONDS = 30  # long enough for an instrumented build on a busy machine
 _number = itertools.count(1)
 
@@ -91,6 +92,13 @@ def resident(pid):
     """Returns the private resident bytes: the memory of the process apart from the shared segment."""
     with open(f"/proc/{pid}/status", encoding="ascii") as file:
         return int(re.search(r"^RssAnon:\s+(\d+) kB", file.read(), re.M).group(1)) * 1024
+
+
+def lowest_free_descriptor(pid):
+    """Returns the number that the process's next descriptor gets. As RLIMIT_NOFILE it allows none,
+    also if descriptors with greater numbers are open."""
+    held = set(os.listdir(f"/proc/{pid}/fd"))
+    return next(number for number in itertools.count() if str(number) not in held)
 
 
 def cpu_seconds(pid):
@@ -228,7 +236,14 @@ class Rosterd:
                         f"{pattern!r} in the log:\n{self.log()}")
 
     def worker_pids(self):
-        return [pid for pid in children(self.process.pid) if command_name(pid) != JOURNAL]
+        """Those of which the names are known; if none is, those that nothing else is known of: a
+        process that was just forked has no name yet."""
+        names = {pid: command_name(pid) for pid in children(self.process.pid)}
+        return [pid for pid, name in names.items() if name.startswith("rosterd-w")] or \
+            [pid for pid, name in names.items() if name not in (JOURNAL, PASSWORDS)]
+
+    def password_pids(self):
+        return [pid for pid in children(self.process.pid) if command_name(pid) == PASSWORDS]
 
     def journal_pid(self):
         """Waits for the process that writes the data file."""

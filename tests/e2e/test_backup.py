@@ -40,7 +40,7 @@ def dump(rosterd):
                           capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     lines = [json.loads(line) for line in done.stdout.splitlines()]
-    assert lines[0]["rosterd_dump"] == 1 and lines[-1]["rosterd_dump_end"] == 1
+    assert lines[0]["rosterd_dump"] == 2 and lines[-1]["rosterd_dump_end"] == 2
     assert lines[0]["users"] == lines[-1]["users"] == len(lines) - 2
     return lines[1:-1]
 
@@ -75,7 +75,7 @@ def test_loaded_users_are_served_while_clients_create(start):
         client.join()
     assert not failed, failed
     assert counts == {"inserted": 20000, "updated": 0, "unchanged": 0, "refused": 0,
-                      "last_line": 20000}
+                      "without_password": 0, "last_line": 20000}
     assert again["unchanged"] == 20000
     for user in users[::997]:
         assert stub.GetUser(pb.GetUserRequest(id=user["id"])) == as_message(user)

@@ -45,6 +45,7 @@ def check(text, tmp_path, *arguments, status=1):
     ("listen = 192.0.2.1:1", "listen: 192.0.2.1:1: Cannot assign requested address"),
     ("metrics-listen = unix:/no/such/s", "metrics-listen: unix:/no/such/s: No such file"),
     ("tls-certificate = /no/c\ntls-key = /no/k", "tls-certificate: /no/c: "),
+    ("metrics-auth = on", "metrics-auth: needs an auth-token-file, which has the tokens"),
     ("tls-certificate = /no/c", "tls-key: a tls-certificate has no tls-key"),
 ])
 def test_check_names_the_fault_and_changes_nothing(tmp_path, text, said):

@@ -13,7 +13,7 @@ import time
 import pytest
 
 from harness import SHM_INSPECT, fill, read_all, requests, wait_for
-from test_durable import create, everybody, small_disk  # noqa: F401
+from test_durable import create, everybody, reboot, small_disk  # noqa: F401
 
 
 @pytest.fixture
@@ -129,6 +129,26 @@ def test_follower_of_the_lost_future_starts_over(durable, tmp_path):
         lines = [process.stdout.readline().split("\t") for _ in range(6)]
         process.terminate()
     assert [line[1].strip() for line in lines] == ["resync"] + 5 * ["resync-user"]
+
+
+def test_follower_goes_on_after_a_reboot(durable):
+    """It gets of each user the last change, and the deletes."""
+    rosterd = durable()
+    ids = create(rosterd, 6)
+    seen = rosterd.inspect("status")["version"]
+    rosterd.inspect("set-roles", ids[1], "admin")
+    rosterd.inspect("delete", ids[3])
+    new = create(rosterd, 2, "new")
+    gone, = create(rosterd, 1, "gone")
+    rosterd.inspect("delete", gone)
+    rosterd.inspect("set-roles", new[0], "user,admin")
+    reboot(rosterd)
+    rosterd.start()
+    with subprocess.Popen(tool(rosterd, "tail", "--from", seen), stdout=subprocess.PIPE, text=True) as process:
+        lines = [process.stdout.readline().split("\t")[1:3] for _ in range(5)]
+        process.terminate()
+    assert lines == [["updated", ids[1]], ["deleted", ids[3]], ["updated", new[1]], ["deleted", gone],
+                     ["updated", new[0]]]
 
 
 def test_kept_segment_and_restored_file_do_not_meet(durable, tmp_path):

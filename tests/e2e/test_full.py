@@ -21,7 +21,7 @@ PRIVATE_SHM = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c",
 
 class TinyShm(Rosterd):
     """A server with its own /dev/shm of this many bytes, which is unmounted when the server ends."""
-    size = "8m"
+    size = "12m"  # of which the counters take seven
 
     def command(self):
         return [*PRIVATE_SHM, self.size, *super().command()]

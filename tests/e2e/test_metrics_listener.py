@@ -11,7 +11,7 @@ import time
 import pytest
 
 import user_service_pb2 as pb
-from harness import cpu_seconds, wait_for
+from harness import cpu_seconds, lowest_free_descriptor, wait_for
 from test_metrics import get, serve
 from wire import Wire, message
 
@@ -144,9 +144,8 @@ def test_a_client_that_never_reads_is_closed_in_time(server):
 
 def test_without_descriptors_accepting_pauses(server):
     (worker,) = server.worker_pids()
-    held = len(os.listdir(f"/proc/{worker}/fd"))
     soft, hard = resource.prlimit(worker, resource.RLIMIT_NOFILE)
-    resource.prlimit(worker, resource.RLIMIT_NOFILE, (held, hard))
+    resource.prlimit(worker, resource.RLIMIT_NOFILE, (lowest_free_descriptor(worker), hard))
     with socket.create_connection(("127.0.0.1", server.metrics_port), 20) as sock:
         sock.sendall(GET)
         server.wait_log("metrics-listen: accept: Too many open files; new connections wait")

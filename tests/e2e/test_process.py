@@ -78,7 +78,7 @@ def test_help_and_version_are_printed(option):
 
 @pytest.mark.parametrize("program, libraries", [
     (ROSTERD, ["OpenSSL", "protobuf-c", "zlib", "xxHash", "libh2o", "libdeflate", "liburcu", "inih",
-               "libsystemd", "SQLite"]),
+               "libsystemd", "SQLite", "libsodium"]),
     (SHM_INSPECT, ["json-c", "ncurses", "liburcu", "xxHash", "SQLite"])])
 def test_version_names_the_commit_and_the_libraries(program, libraries):
     lines = subprocess.run([program, "--version"], capture_output=True, text=True, check=True,

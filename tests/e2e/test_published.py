@@ -134,6 +134,16 @@ def test_calls_of_all_workers_are_answered(patient):
     assert ids == {user.id for user in read_all(rosterd.stub(), 1000)[0]}
 
 
+def test_thousands_of_calls_of_one_client_wait_for_the_disk(patient):
+    """grpcio sends about two WINDOW_UPDATEs for each call: 4,700 before the first answer here."""
+    rosterd = patient("--max-concurrent-streams", "2500", workers=1)
+    stub = rosterd.stub()
+    with stopped(rosterd):
+        calls = [create(stub, f"user{i}") for i in range(2500)]
+        wait_written(rosterd, len(calls))
+    assert len({call.result(10).id for call in calls}) == len(calls)
+
+
 def lower_decile(rosterd):
     """The latency of CreateUser, in seconds."""
     stub = rosterd.stub()

@@ -49,7 +49,7 @@ def test_services_are_listed(ask):
                                   "google/rpc/error_details.proto"])
 def test_a_file_equals_protocs_descriptor(ask, name):
     (response,) = ask({"file_by_filename": name})
-    assert files(response) == [named(name)]
+    assert files(response) == [named(name), *map(named, named(name).dependency)]
 
 
 @pytest.mark.parametrize("symbol", [

@@ -102,8 +102,8 @@ def test_rows_without_a_place_and_a_lost_meta_are_put_back(damaged, tmp_path):
     def damage(path):
         with sqlite3.connect(path) as database:
             database.execute("CREATE TABLE lost_and_found(rootpgno INTEGER, pgno INTEGER, nfield INTEGER, "
-                             "id INTEGER, c0, c1, c2, c3, c4)")
-            database.execute("INSERT INTO lost_and_found SELECT 2, 9, 5, seq, NULL, id, version, sum, body "
+                             "id INTEGER, c0, c1, c2, c3, c4, c5)")
+            database.execute("INSERT INTO lost_and_found SELECT 2, 9, 6, seq, NULL, id, version, sum, body, hidden "
                              "FROM users WHERE seq > 100")
             database.execute("DELETE FROM users WHERE seq > 100")
             database.execute("DELETE FROM meta")

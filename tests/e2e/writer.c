@@ -200,7 +200,7 @@ static void at_point(const char *point)
 static void insert_batch(void)
 {
     static uint8_t bodies[BATCH][USER_BODY_NO_ROLES_MAX];
-    struct shm_new_user users[BATCH];
+    struct shm_new_user users[BATCH] = {0};
     struct uuid_source ids = {0};
     char name[32];
     int rc;

@@ -2,7 +2,7 @@
 /*
  * Fuzzes tokens of both kinds. An input is a token file, a byte 0xff, and the value of an
  * authorization field; the value is tried as a page token, too. A slow and simple reader of the
- * file says which tokens are valid: those and no others must be accepted.
+ * file says which tokens are valid, and for what: those and no others must be accepted.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,8 +10,11 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <openssl/sha.h>
+
 #include "fuzz.h"
 #include "service/auth.h"
+#include "service/core/scope.h"
 #include "service/users/page_token.h"
 
 static void die(const char *why)
@@ -20,16 +23,45 @@ static void die(const char *why)
     abort();
 }
 
-/* Sets the name that a valid file gives this token; "": the file does not have the token. */
-static void look_up(const char *file, const char *token, char name[AUTH_NAME_MAX + 1])
+/* What a valid file says of a token. */
+struct known {
+    char name[AUTH_NAME_MAX + 1]; /* "": the file does not have it */
+    unsigned scopes;
+};
+
+static bool is_word(const char *word, const char *token)
 {
-    name[0] = '\0';
+    char hash[8 + 2 * SHA256_DIGEST_LENGTH] = "sha256:";
+    uint8_t digest[SHA256_DIGEST_LENGTH];
+    if (strncasecmp(word, hash, 7) != 0)
+        return strcmp(word, token) == 0;
+    SHA256((const uint8_t *)token, strlen(token), digest);
+    for (size_t i = 0; i < sizeof(digest); i++)
+        sprintf(hash + 7 + 2 * i, "%02x", digest[i]);
+    return strcasecmp(word, hash) == 0;
+}
+
+static unsigned scopes_in(char *words)
+{
+    static const char *const names[] = {"read", "write", "password", "admin", "metrics"};
+    unsigned scopes = 0;
+    for (char *word = strtok(words, ","); word != NULL; word = strtok(NULL, ","))
+        for (unsigned i = 0; i < 5; i++)
+            scopes |= strcmp(word, names[i]) == 0 ? 1U << i : 0;
+    return scopes;
+}
+
+static void look_up(const char *file, const char *token, struct known *known)
+{
     for (const char *line = file; line != NULL && *line != '\0';) {
-        char has[AUTH_TOKEN_MAX + 1] = "", of[AUTH_NAME_MAX + 1] = "";
+        char has[AUTH_TOKEN_MAX + 1] = "", of[AUTH_NAME_MAX + 1] = "", may[64] = "";
         const char *end = strchrnul(line, '\n');
         char *copy = strndup(line, (size_t)(end - line));
-        if (sscanf(copy, " %4096s %64s", has, of) == 2 && has[0] != '#' && strcmp(has, token) == 0)
-            strcpy(name, of);
+        int words = sscanf(copy, " %4096s %64s %63s", has, of, may);
+        if (words >= 2 && has[0] != '#' && is_word(has, token)) {
+            strcpy(known->name, of);
+            known->scopes = words == 2 ? SCOPE_ALL : scopes_in(may);
+        }
         free(copy);
         line = *end == '\0' ? NULL : end + 1;
     }
@@ -38,18 +70,21 @@ static void look_up(const char *file, const char *token, char name[AUTH_NAME_MAX
 static void check_value(const struct auth *auth, const char *file, size_t file_len,
                         const char *value, size_t len)
 {
-    char name[AUTH_NAME_MAX + 1] = "";
-    const char *found = auth_find(auth, value, len), *token = value;
+    struct known known = {.name = ""};
+    struct auth_caller found = auth_find(auth, value, len);
+    const char *token = value;
     if (len > 7 && strncasecmp(value, "bearer ", 7) == 0 && memchr(value, 0, len) == NULL) {
         for (token += 7; *token == ' ';)
             token++;
-        if (*token != '\0' && strpbrk(token, " \t\n\v\f\r") == NULL)
-            look_up(file, token, name);
+        if (*token != '\0' && strlen(token) <= AUTH_TOKEN_MAX)
+            look_up(file, token, &known);
     }
     if (strlen(file) != file_len)
         return; /* a comment contains U+0000, which this simple reader cannot read */
-    if (strcmp(found == NULL ? "" : found, name) != 0)
+    if (strcmp(found.name == NULL ? "" : found.name, known.name) != 0)
         die("the name found is not the one in the file");
+    if (found.scopes != known.scopes)
+        die("the scopes found are not those in the file");
 }
 
 static void check_file(const char *file, size_t file_len, const char *value, size_t len)

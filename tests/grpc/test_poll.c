@@ -21,6 +21,16 @@ static struct peer *connect_and_settle(struct grpc_poll *poll, uint32_t bound_us
     return peer;
 }
 
+/* After one small request. */
+static struct peer *connect_and_make_eager(struct grpc_poll *poll)
+{
+    struct peer *peer = connect_and_settle(poll, LONG_US);
+    peer_request(peer, 1, true, "/body/1", NULL);
+    grpc_poll_turn(poll, fixture.context, 1000);
+    assert_true(poll->eager);
+    return peer;
+}
+
 static void lone_request_makes_the_next_turn_poll(void **state)
 {
     (void)state;
@@ -43,10 +53,7 @@ static void poll_that_finds_nothing_is_bounded_and_the_last(void **state)
 {
     (void)state;
     struct grpc_poll poll;
-    struct peer *peer = connect_and_settle(&poll, LONG_US);
-    peer_request(peer, 1, true, "/body/1", NULL);
-    grpc_poll_turn(&poll, fixture.context, 1000);
-    assert_true(poll.eager);
+    struct peer *peer = connect_and_make_eager(&poll);
     poll.bound_ns = 2000000;
     clock_t cpu = clock();
     grpc_poll_turn(&poll, fixture.context, 300);
@@ -61,6 +68,30 @@ static void poll_that_finds_nothing_is_bounded_and_the_last(void **state)
     assert_false(poll.eager);
     /* waiting for 600 ms costs 2 ms of polling, not 600 */
     assert_true((double)(clock() - cpu) / CLOCKS_PER_SEC < 0.1);
+    peer_close(peer);
+}
+
+/* The call waits for something that takes longer than the network. */
+static void poll_can_be_longer_once(void **state)
+{
+    enum { BOUND_MS = 20, TIMES = 10 };
+    (void)state;
+    struct grpc_poll poll;
+    struct peer *peer = connect_and_make_eager(&poll);
+    poll.bound_ns = BOUND_MS * 1000000;
+    grpc_poll_longer(&poll, TIMES);
+    uint64_t start = clock_monotonic_ms();
+    grpc_poll_turn(&poll, fixture.context, 1); /* nothing comes */
+    assert_true(clock_monotonic_ms() - start >= TIMES * BOUND_MS - 1);
+    assert_false(poll.eager);
+    assert_int_equal(poll.times, 0);
+    poll.holdoff = 0;
+    peer_request(peer, 3, true, "/body/1", NULL);
+    grpc_poll_turn(&poll, fixture.context, 1000);
+    assert_true(poll.eager);
+    start = clock_monotonic_ms();
+    grpc_poll_turn(&poll, fixture.context, 1);
+    assert_true(clock_monotonic_ms() - start < (TIMES - 1) * BOUND_MS);
     peer_close(peer);
 }
 
@@ -131,6 +162,7 @@ int main(void)
     static const struct CMUnitTest tests[] = {
         T(lone_request_makes_the_next_turn_poll),
         T(poll_that_finds_nothing_is_bounded_and_the_last),
+        T(poll_can_be_longer_once),
         T(many_requests_in_a_turn_never_poll),
         T(what_is_no_request_never_polls),
         T(connection_that_waits_for_its_turn_ends_the_poll),

@@ -245,6 +245,14 @@ int fixture_setup_with_keepalive(void **state)
     return setup(&with_keepalive);
 }
 
+int fixture_setup_with_many_streams(void **state)
+{
+    struct http2_settings with_many = settings;
+    (void)state;
+    with_many.max_concurrent_streams = FIXTURE_MANY_STREAMS;
+    return setup(&with_many);
+}
+
 int fixture_teardown(void **state)
 {
     (void)state;

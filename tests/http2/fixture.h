@@ -16,6 +16,8 @@
 
 #include "peer.h"
 
+enum { FIXTURE_MANY_STREAMS = 6000 };
+
 struct test_stream {
     struct http2_stream http2;
     size_t to_send;
@@ -45,6 +47,8 @@ int fixture_setup_with_little_memory(void **state);
 /** Like fixture_setup(), with a keepalive: PING after 60 ms of silence, and end after 60 ms more.
  */
 int fixture_setup_with_keepalive(void **state);
+/** Like fixture_setup(), with FIXTURE_MANY_STREAMS allowed. */
+int fixture_setup_with_many_streams(void **state);
 int fixture_teardown(void **state);
 /** Expects a whole answer with `len` body bytes and the fixture's trailers. */
 void fixture_expect_answer(struct peer *peer, uint32_t stream_id, size_t len);

@@ -7,22 +7,18 @@
 #include <unistd.h>
 
 #include "fixture.h"
+#include "http2/calm.h"
 #include <cmocka.h>
 
-/* Sends the same frame until the server closes. @return how often */
-static unsigned flood_by(uint8_t type, uint8_t flags, uint32_t id, const char *payload, size_t len,
-                         const char *words)
+/* Sends the same frame until the server closes. Closes the peer. @return how often */
+static unsigned flood_on(struct peer *peer, uint8_t type, uint8_t flags, uint32_t id,
+                         const char *payload, size_t len, const char *words)
 {
-    struct peer *peer = peer_connect(fixture.context, true);
     struct peer_frame frame = {.type = 0};
     unsigned sent = 0;
-    if (id != 0)
-        peer_request(peer, id, false, "/hold", NULL);
-    if (type == NGHTTP2_CONTINUATION)
-        peer_frame(peer, NGHTTP2_HEADERS, 0, id + 2, NULL, 0);
     while (sent < 100000 && frame.type != NGHTTP2_GOAWAY) {
         for (int i = 0; i != 100; i++, sent++)
-            peer_frame(peer, type, flags, type == NGHTTP2_CONTINUATION ? id + 2 : id, payload, len);
+            peer_frame(peer, type, flags, id, payload, len);
         peer_turn(peer);
         while (peer_next_now(peer, &frame) && frame.type != NGHTTP2_GOAWAY)
             ;
@@ -36,10 +32,22 @@ static unsigned flood_by(uint8_t type, uint8_t flags, uint32_t id, const char *p
     return sent;
 }
 
+static unsigned flood_by(uint8_t type, uint8_t flags, uint32_t id, const char *payload, size_t len,
+                         const char *words)
+{
+    struct peer *peer = peer_connect(fixture.context, true);
+    if (id != 0)
+        peer_request(peer, id, false, "/hold", NULL);
+    if (type == NGHTTP2_CONTINUATION)
+        peer_frame(peer, NGHTTP2_HEADERS, 0, id += 2, NULL, 0);
+    return flood_on(peer, type, flags, id, payload, len, words);
+}
+
+static const char words[] = "too many frames that do nothing";
+
 static void floods_of_frames_that_do_nothing_end_the_connection(void **state)
 {
     (void)state;
-    static const char words[] = "too many frames that do nothing";
     assert_true(flood_by(NGHTTP2_SETTINGS, 0, 0, NULL, 0, words) < 1000);
     assert_true(flood_by(NGHTTP2_SETTINGS, NGHTTP2_FLAG_ACK, 0, NULL, 0, words) < 5000);
     assert_true(flood_by(NGHTTP2_PING, NGHTTP2_FLAG_ACK, 0, "12345678", 8, words) < 5000);
@@ -137,15 +145,86 @@ static void window_updates_that_follow_answers_without_a_body_are_never_too_many
     peer_close(peer);
 }
 
+/* Opens `calls` calls that wait for their answers, as grpcio does: each with two WINDOW_UPDATEs. */
+static struct peer *connect_with_calls_that_wait(unsigned calls)
+{
+    struct peer *peer = peer_connect(fixture.context, true);
+    for (unsigned i = 0; i != calls; i++) {
+        peer_request(peer, 2 * i + 1, true, "/hold", NULL);
+        peer_window_update(peer, 2 * i + 1, 5);
+        peer_window_update(peer, 0, 5);
+    }
+    return peer;
+}
+
+static void window_updates_of_calls_that_wait_are_never_too_many(void **state)
+{
+    (void)state;
+    enum { CALLS = FIXTURE_MANY_STREAMS - 1000 }; /* the frames of the handshake cost, too */
+    struct peer *peer = connect_with_calls_that_wait(CALLS);
+    struct peer_frame frame;
+    peer_frame(peer, NGHTTP2_PING, 0, 0, "12345678", 8);
+    peer_expect(peer, NGHTTP2_PING, &frame);
+    assert_int_equal(fixture.requests, CALLS);
+    peer_close(peer);
+}
+
+static void floods_are_bounded_where_many_streams_are_allowed(void **state)
+{
+    (void)state;
+    enum { CREDIT = 2 * FIXTURE_MANY_STREAMS };
+    unsigned sent = flood_by(NGHTTP2_WINDOW_UPDATE, 0, 0, "\0\0\0\1", 4, words);
+    assert_in_range(sent, CREDIT - 100, CREDIT + 2000);
+    assert_true(flood_by(NGHTTP2_DATA, 0, 1, NULL, 0, words) < CREDIT / 4 + 500);
+}
+
+/* Each SETTINGS makes the server walk all streams. So the walks of a flood are not more where there
+ * are more streams. */
+static void settings_cost_more_where_many_streams_are_open(void **state)
+{
+    (void)state;
+    struct peer *peer = peer_connect(fixture.context, true);
+    for (uint32_t id = 1; id < 2 * (FIXTURE_MANY_STREAMS - 1000); id += 2)
+        peer_request(peer, id, true, "/hold", NULL);
+    assert_true(flood_on(peer, NGHTTP2_SETTINGS, 0, 0, NULL, 0, words) <= 400);
+}
+
+static void the_credit_grows_with_the_streams_that_are_allowed(void **state)
+{
+    (void)state;
+    static const struct {
+        uint32_t streams;
+        int32_t credit;
+    } cases[] = {{0, 2048}, {1, 2048}, {1024, 2048}, {1025, 2050}, {1000000, 2000000}};
+    for (size_t i = 0; i != sizeof(cases) / sizeof(cases[0]); i++) {
+        struct http2_calm calm = http2_calm_new(cases[i].streams);
+        assert_int_equal(calm.credit, cases[i].credit);
+        assert_true(http2_calm_spend(&calm, cases[i].credit, 1));
+        assert_true(http2_calm_spend(&calm, 0, UINT64_C(1) << 40)); /* refills it */
+        assert_int_equal(calm.credit, cases[i].credit);
+        assert_false(http2_calm_spend(&calm, cases[i].credit + 1, UINT64_C(1) << 40));
+    }
+    struct http2_calm most = http2_calm_new(UINT32_MAX);
+    assert_true(http2_calm_spend(&most, 1, 1));
+    http2_calm_earn(&most);
+    assert_true(most.credit > most.credit_max); /* and did not overflow */
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
+#define TEST_MANY(name)                                                                            \
+    cmocka_unit_test_setup_teardown(name, fixture_setup_with_many_streams, fixture_teardown)
     static const struct CMUnitTest tests[] = {
         TEST(floods_of_frames_that_do_nothing_end_the_connection),
         TEST(rapid_reset_ends_the_connection),
         TEST(pings_have_two_strikes_until_something_is_sent),
         TEST(window_updates_that_follow_data_are_never_too_many),
         TEST(window_updates_that_follow_answers_without_a_body_are_never_too_many),
+        TEST_MANY(window_updates_of_calls_that_wait_are_never_too_many),
+        TEST_MANY(floods_are_bounded_where_many_streams_are_allowed),
+        TEST_MANY(settings_cost_more_where_many_streams_are_open),
+        cmocka_unit_test(the_credit_grows_with_the_streams_that_are_allowed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -23,7 +23,7 @@
 /* make check runs the tests in the build directory. */
 static const char tool_path[] = "src/inspect/shm-inspect";
 
-enum { ARGS_MAX = 16 };
+enum { ARGS_MAX = 24 };
 
 static void collect_args(char *argv[ARGS_MAX], const char *first, va_list args)
 {
@@ -269,6 +269,44 @@ void segment_insert(struct shm_store *store, uint8_t id, const Userservice__User
     uint8_t body[SHM_BODY_MAX];
     assert_true(userservice__user__get_packed_size(user) <= sizeof(body));
     segment_insert_body(store, id, body, userservice__user__pack(user, body));
+}
+
+void segment_insert_record(struct shm_store *store, uint8_t id, const struct user_record *record)
+{
+    uint8_t body[USER_BODY_MAX], hidden[USER_HIDDEN_MAX];
+    const char *reason;
+    if (!user_record_check(record, &reason))
+        fail_msg("%s", reason);
+    struct shm_new_user user = {.body = body,
+                                .body_len = (uint32_t)user_body_encode(body, &record->fields),
+                                .hidden = hidden,
+                                .hidden_len = (uint32_t)user_hidden_encode(hidden, record)};
+    struct shm_actor *actor = segment_join(store, SHM_ACTOR_WORKER, 0);
+    memset(user.id, id, sizeof(user.id));
+    assert_int_equal(shm_users_insert(actor, &user, 1, NULL), SHM_OK);
+    shm_actor_leave(actor);
+}
+
+struct user_record segment_record(struct shm_store *store, uint8_t id)
+{
+    static struct user_record_room room;
+    static uint8_t bytes[SHM_BODY_MAX];
+    struct user_record record;
+    struct shm_user user;
+    uint8_t whole[SHM_ID_SIZE];
+    struct shm_actor *actor = segment_join(store, SHM_ACTOR_WORKER, 0);
+    memset(whole, id, sizeof(whole));
+    assert_int_equal(shm_user_find(actor, whole, &user), SHM_OK);
+    memcpy(bytes, user.body, user.body_len + user.hidden_len);
+    assert_true(user_record_decode(&record, &room, bytes, user.body_len, bytes + user.body_len,
+                                   user.hidden_len));
+    shm_actor_leave(actor);
+    return record;
+}
+
+struct user_text text_make(const char *string)
+{
+    return (struct user_text){(const uint8_t *)string, strlen(string)};
 }
 
 Userservice__User user_make(ProtobufCBinaryData username, ProtobufCBinaryData email,

@@ -13,6 +13,7 @@
 
 #include "proto/user_service.pb-c.h"
 #include "shm/store.h"
+#include "user/user_record.h"
 
 struct tool_result {
     int exit;  /* the exit status, or 128 + the signal that killed the process */
@@ -74,6 +75,13 @@ void segment_assert_verified(void);
 void segment_insert(struct shm_store *store, uint8_t id, const Userservice__User *user);
 /** Like segment_insert(), with these bytes as body. */
 void segment_insert_body(struct shm_store *store, uint8_t id, const void *body, size_t len);
+
+/** Inserts a user with both parts. */
+void segment_insert_record(struct shm_store *store, uint8_t id, const struct user_record *record);
+/** The user as the table has it: its texts are in memory that lasts until the next call. */
+struct user_record segment_record(struct shm_store *store, uint8_t id);
+/** A C string as a text of a user. */
+struct user_text text_make(const char *string);
 
 Userservice__User user_make(ProtobufCBinaryData username, ProtobufCBinaryData email,
                             int64_t created_at);

@@ -104,6 +104,23 @@ size_t user_of(uint8_t id[UUID_SIZE], uint8_t body[USER_BODY_MAX], unsigned i)
     return user_body_encode(body, &fields);
 }
 
+/* Cuts each line after its fifth field. */
+static void cut_lines(char *users)
+{
+    static const char sixth[] = ",\"disabled\":";
+    char *to = users, *at = users;
+    while (*at != '\0') {
+        char *cut = strstr(at, sixth), *end = strchr(at, '\n');
+        assert_true(cut != NULL && end != NULL && cut < end);
+        memmove(to, at, (size_t)(cut - at));
+        to += cut - at;
+        *to++ = '}';
+        *to++ = '\n';
+        at = end + 1;
+    }
+    *to = '\0';
+}
+
 char *dumped_users(void)
 {
     struct tool_result got = tool_run(ON_SEGMENT, "dump", NULL);
@@ -114,11 +131,12 @@ char *dumped_users(void)
     assert_int_equal(got.out[got.out_len - 1], '\n');
     got.out[got.out_len - 1] = '\0';
     char *last = strrchr(got.out, '\n');
-    assert_memory_equal(last + 1, "{\"rosterd_dump_end\":1,", 22);
+    assert_memory_equal(last + 1, "{\"rosterd_dump_end\":2,", 22);
     last[1] = '\0';
     char *users = strdup(first + 1);
     assert_non_null(users);
     tool_free(&got);
+    cut_lines(users);
     return users;
 }
 

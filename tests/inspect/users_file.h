@@ -27,7 +27,8 @@ void file_write_users(unsigned from, unsigned to);
 /** User number i as the store holds it. @return the body's length */
 size_t user_of(uint8_t id[UUID_SIZE], uint8_t body[USER_BODY_MAX], unsigned i);
 
-/** Runs dump and returns its lines without header and trailer; the caller frees them. */
+/** Runs dump and returns its lines without header and trailer, each with the five fields of format
+ * 1 only, as line_of() has them; the caller frees them. */
 char *dumped_users(void);
 /** Asserts that the table contains exactly the users [0, count), in that order. */
 void assert_table_has(unsigned count);

@@ -83,15 +83,40 @@ static uint32_t body_length(uint64_t seq, uint64_t version)
 
 struct data_row model_row(uint64_t seq, uint64_t version)
 {
-    static uint8_t body[6000];
+    static uint8_t body[6000], hidden[64];
     struct data_row row = {.seq = seq, .version = version, .body_len = body_length(seq, version)};
+    row.hidden_len = seq % 3 == 2 ? 1 + (uint32_t)(seq * 7 + version) % sizeof(hidden) : 0;
     uint64_t mixed = seq * UINT64_C(0x9e3779b97f4a7c15) + version;
     memcpy(row.id, &seq, sizeof(seq));
     memcpy(row.id + 8, "-user-id", 8);
     for (uint32_t i = 0; i < row.body_len; i++)
         body[i] = (uint8_t)(mixed >> (i % 8 * 8)) ^ (uint8_t)i;
+    for (uint32_t i = 0; i < row.hidden_len; i++)
+        hidden[i] = (uint8_t)(mixed >> (i % 7 * 8)) ^ (uint8_t)(3 * i);
+    row.hidden = row.hidden_len == 0 ? NULL : hidden;
     row.body = row.body_len == 0 ? NULL : body;
     return row;
+}
+
+static struct data_deleted model_deleted(uint64_t version, uint64_t seq)
+{
+    struct data_deleted deleted = {.version = version, .seq = seq};
+    memset(deleted.id, (int)(seq + 1), sizeof(deleted.id));
+    return deleted;
+}
+
+static bool model_requests(uint64_t version)
+{
+    return version % 2 == 0;
+}
+
+static struct data_request model_request(uint64_t version)
+{
+    struct data_request request = {.version = version, .time = 3 * version};
+    request.fingerprint = version * UINT64_C(0x9e3779b97f4a7c15);
+    memset(request.id, (int)(version + 2), sizeof(request.id));
+    memset(request.user, (int)(version + 3), sizeof(request.user));
+    return request;
 }
 
 void model_change(struct model *model, uint64_t first, uint64_t last, uint64_t deleted)
@@ -99,8 +124,16 @@ void model_change(struct model *model, uint64_t first, uint64_t last, uint64_t d
     model->version++;
     for (uint64_t seq = first; seq <= last; seq++)
         model->versions[seq] = model->version;
-    if (deleted != 0)
+    if (deleted != 0) {
+        assert_true(model->num_deletes < MODEL_PAST);
         model->versions[deleted] = 0;
+        model->deletes[model->num_deletes].version = (uint32_t)model->version;
+        model->deletes[model->num_deletes++].seq = (uint32_t)deleted;
+    }
+    if (model_requests(model->version)) {
+        assert_true(model->num_requests < MODEL_PAST);
+        model->requests[model->num_requests++] = (uint32_t)model->version;
+    }
     if (last > model->seq)
         model->seq = last;
 }
@@ -115,6 +148,14 @@ enum data_result model_commit(struct model *model, struct data_file *file, uint6
     }
     if (result == DATA_OK && deleted != 0)
         result = data_file_delete(file, deleted, fault);
+    if (result == DATA_OK && deleted != 0) {
+        const struct data_deleted row = model_deleted(model->version + 1, deleted);
+        result = data_file_note_deleted(file, &row, fault);
+    }
+    if (result == DATA_OK && model_requests(model->version + 1)) {
+        const struct data_request row = model_request(model->version + 1);
+        result = data_file_note_request(file, &row, fault);
+    }
     if (result == DATA_OK)
         result = data_file_commit(file, model->version + 1, last > model->seq ? last : model->seq,
                                   fault);
@@ -135,6 +176,15 @@ enum data_result model_rewrite(const struct model *model, const char *path, stru
         if (model->versions[seq] != 0)
             result = data_rewrite_put(rewrite, &row, fault);
     }
+    for (uint32_t i = 0; i < model->num_deletes && result == DATA_OK; i++) {
+        const struct data_deleted row =
+            model_deleted(model->deletes[i].version, model->deletes[i].seq);
+        result = data_rewrite_note_deleted(rewrite, &row, fault);
+    }
+    for (uint32_t i = 0; i < model->num_requests && result == DATA_OK; i++) {
+        const struct data_request row = model_request(model->requests[i]);
+        result = data_rewrite_note_request(rewrite, &row, fault);
+    }
     if (result == DATA_OK)
         return data_rewrite_finish(rewrite, fault);
     data_rewrite_abandon(rewrite);
@@ -151,7 +201,54 @@ static bool is_next(const struct model *model, const struct data_row *row, uint6
         return false;
     struct data_row wanted = model_row(*seq, row->version);
     return memcmp(row->id, wanted.id, DATA_ID_SIZE) == 0 && row->body_len == wanted.body_len &&
-           (row->body_len == 0 || memcmp(row->body, wanted.body, row->body_len) == 0);
+           row->hidden_len == wanted.hidden_len &&
+           (row->body_len == 0 || memcmp(row->body, wanted.body, row->body_len) == 0) &&
+           (row->hidden_len == 0 || memcmp(row->hidden, wanted.hidden, row->hidden_len) == 0);
+}
+
+/* The model's past beside the file's. */
+struct past {
+    const struct model *model;
+    uint32_t deletes, requests; /* read so far */
+    bool same;
+};
+
+static bool compare_deleted(void *data, const struct data_deleted *deleted)
+{
+    struct past *past = data;
+    uint32_t i = past->deletes++;
+    const struct data_deleted wanted =
+        model_deleted(past->model->deletes[i].version, past->model->deletes[i].seq);
+    past->same = past->same && i < past->model->num_deletes && deleted->version == wanted.version &&
+                 deleted->seq == wanted.seq &&
+                 memcmp(deleted->id, wanted.id, sizeof(wanted.id)) == 0;
+    return true;
+}
+
+static bool compare_request(void *data, const struct data_request *request)
+{
+    struct past *past = data;
+    uint32_t i = past->requests++;
+    const struct data_request wanted = model_request(past->model->requests[i]);
+    past->same = past->same && i < past->model->num_requests &&
+                 request->version == wanted.version && request->time == wanted.time &&
+                 request->fingerprint == wanted.fingerprint &&
+                 memcmp(request->id, wanted.id, sizeof(wanted.id)) == 0 &&
+                 memcmp(request->user, wanted.user, sizeof(wanted.user)) == 0;
+    return true;
+}
+
+static bool past_equals(const struct model *model, struct data_rows *rows, struct fault *fault)
+{
+    struct past past = {.model = model, .same = true};
+    const struct data_history_reader reader = {
+        .deleted = compare_deleted, .request = compare_request, .data = &past};
+    if (data_rows_history(rows, &reader, fault) != DATA_OK)
+        return false;
+    return (past.same && past.deletes == model->num_deletes &&
+            past.requests == model->num_requests) ||
+           fault_set(fault, "%u deletes for %u, %u requests for %u, or they differ", past.deletes,
+                     model->num_deletes, past.requests, model->num_requests);
 }
 
 bool model_equals(const struct model *model, const char *path, struct fault *fault)
@@ -175,6 +272,8 @@ bool model_equals(const struct model *model, const char *path, struct fault *fau
         if (!same)
             fault_set(fault, "the row with seq %llu differs", (unsigned long long)row.seq);
     }
+    if (same && result == DATA_NONE)
+        same = past_equals(model, rows, fault);
     data_rows_close(rows);
     for (uint64_t i = 1; i <= model->seq; i++)
         users += model->versions[i] != 0;

@@ -22,14 +22,21 @@ const char *data_name(const char *name);
 /** @return whether PATH + suffix exists */
 bool data_exists(const char *suffix);
 
-/* Users are numbers: user n has seq n, and an id and a body that follow from n and its version. */
+/* Users are numbers: user n has seq n, and an id and a body that follow from n and its version.
+ * Each second commit does a request. */
+enum { MODEL_PAST = 4096 };
 struct model {
     uint64_t versions[4096]; /* of each user; 0: there is none */
+    struct {
+        uint32_t version, seq;
+    } deletes[MODEL_PAST];
+    uint32_t requests[MODEL_PAST]; /* the commits that did one */
+    uint32_t num_deletes, num_requests;
     uint64_t version, seq;
     const uint8_t *store; /* the file's store id; NULL: the one that all models have */
 };
 struct data_meta model_meta(const struct model *model);
-/** The row of a user. Its body lies in a static buffer. */
+/** The row of a user. Both parts of its body lie in static buffers. */
 struct data_row model_row(uint64_t seq, uint64_t version);
 /** One transaction: puts the users first to last and deletes `deleted`, if that is not 0. The model
  * changes when the commit succeeded. */

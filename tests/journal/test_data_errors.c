@@ -253,16 +253,16 @@ static void writes_fail(void **state)
 {
     (void)state;
     met_failed = 0;
-    run_each(DISK_WRITE, EIO, 80);
-    assert_true(met_failed > 200);
+    run_each(DISK_WRITE, EIO, 40);
+    assert_true(met_failed > 120);
 }
 
 static void disk_is_full(void **state)
 {
     (void)state;
     met_full = met_failed = 0;
-    run_each(DISK_WRITE, ENOSPC, 80);
-    assert_true(met_full > 200);
+    run_each(DISK_WRITE, ENOSPC, 40);
+    assert_true(met_full > 120);
     assert_int_equal(met_failed, 0);
 }
 

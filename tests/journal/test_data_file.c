@@ -402,6 +402,34 @@ static void commits_leave_the_times_of_the_log_alone(void **state)
     data_file_close(file, true);
 }
 
+/* All deletes of a commit are kept, or none; meta.feed says from where on. */
+static void oldest_deletes_are_forgotten_at_some_time(void **state)
+{
+    enum { EACH = 64, COMMITS = (DATA_DELETED_MAX + DATA_DELETED_SLACK) / EACH + 1 };
+    struct fault fault;
+    struct data_meta meta;
+    (void)state;
+    struct data_file *file = create_file(&model);
+    for (uint64_t version = 1; version <= COMMITS; version++) {
+        assert_result(DATA_OK, data_file_begin(file, &fault));
+        for (uint64_t i = 0; i < EACH; i++) {
+            const struct data_deleted deleted = {.version = version, .seq = version * EACH + i};
+            assert_result(DATA_OK, data_file_note_deleted(file, &deleted, &fault));
+        }
+        assert_result(DATA_OK, data_file_commit(file, version, (COMMITS + 1) * EACH, &fault));
+    }
+    data_file_close(file, true);
+    long long rows = ask_sql(data_file_name, "SELECT count(*) FROM deleted");
+    long long feed = ask_sql(data_file_name, "SELECT feed FROM meta");
+    assert_in_range(rows, DATA_DELETED_MAX - EACH, DATA_DELETED_MAX + EACH);
+    assert_int_equal(rows, (COMMITS - feed) * EACH);
+    assert_int_equal(ask_sql(data_file_name, "SELECT min(version) FROM deleted"), feed + 1);
+    assert_int_equal(ask_sql(data_file_name, "SELECT deletes FROM meta"), rows);
+    assert_result(DATA_OK, data_file_open(&file, data_file_name, DATA_SYNC_FULL, &meta, &fault));
+    assert_int_equal(meta.feed, feed);
+    data_file_close(file, false);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -413,6 +441,7 @@ int main(void)
         cmocka_unit_test_setup(backup_is_a_file_of_its_own, data_folder_clear),
         cmocka_unit_test_setup(backup_ends_while_commits_go_on, data_folder_clear),
         cmocka_unit_test_setup(log_does_not_grow_without_bound, data_folder_clear),
+        cmocka_unit_test_setup(oldest_deletes_are_forgotten_at_some_time, data_folder_clear),
         cmocka_unit_test_setup(limit_of_the_size_is_a_full_disk, data_folder_clear),
         cmocka_unit_test_setup(file_opens_on_a_full_disk, data_folder_clear),
         cmocka_unit_test_setup(large_transaction_is_one, data_folder_clear),

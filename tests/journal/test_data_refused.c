@@ -81,6 +81,11 @@ static enum data_result read_rows(struct fault *fault)
         return result;
     while ((result = data_rows_next(rows, &row, fault)) == DATA_OK)
         ;
+    if (result == DATA_NONE) {
+        const struct data_history_reader nobody = {.data = NULL};
+        enum data_result past = data_rows_history(rows, &nobody, fault);
+        result = past == DATA_OK ? DATA_NONE : past;
+    }
     data_rows_close(rows);
     return result;
 }
@@ -164,11 +169,11 @@ static void newer_format_is_refused(void **state)
 {
     (void)state;
     make_file(10);
-    run_sql(data_file_name, "PRAGMA user_version=2; PRAGMA wal_checkpoint(TRUNCATE)");
-    assert_refused(DATA_INVALID, "has format 2, and this rosterd knows format 1; use the newer");
-    run_sql(data_file_name, "PRAGMA user_version=1; UPDATE meta SET format=2");
+    run_sql(data_file_name, "PRAGMA user_version=3; PRAGMA wal_checkpoint(TRUNCATE)");
+    assert_refused(DATA_INVALID, "has format 3, and this rosterd knows format 2; use the newer");
+    run_sql(data_file_name, "PRAGMA user_version=2; UPDATE meta SET format=3");
     assert_refused(DATA_INVALID, "name another format");
-    run_sql(data_file_name, "UPDATE meta SET format=1");
+    run_sql(data_file_name, "UPDATE meta SET format=2");
     assert_model(&model, data_file_name);
 }
 
@@ -239,7 +244,7 @@ static void write_back(size_t at)
     close(fd);
 }
 
-/* A row lies in the file as: length, seq, types, id, version, sum, body. */
+/* A row lies in the file as: length, seq, types, id, version, sum, body, hidden. */
 static void each_flipped_bit_of_a_row_is_noticed(void **state)
 {
     struct fault fault;
@@ -248,7 +253,7 @@ static void each_flipped_bit_of_a_row_is_noticed(void **state)
     whole = read_bytes(data_file_name);
     struct data_row row = model_row(5, 1);
     size_t id = find_bytes(row.id, DATA_ID_SIZE, false);
-    size_t end = find_bytes(row.body, row.body_len, true);
+    size_t end = find_bytes(row.hidden, row.hidden_len, true);
     assert_true(end > id && end - id < 200);
     for (size_t at = id - 8; at < end; at++) {
         for (unsigned bit = 0; bit < 8; bit++) {

@@ -15,6 +15,7 @@
 #include "journal/data_file.h"
 #include "journal/journal.h"
 #include "journal/journal_copy.h"
+#include "journal/journal_state.h"
 #include "shm/disk.h"
 #include "tests/journal/data_support.h"
 #include "tests/journal/sham_disk.h"
@@ -137,6 +138,77 @@ static uint64_t disk_version(void)
     return info.version;
 }
 
+/* What the file has beside the users. */
+static struct {
+    struct data_deleted deletes[4096];
+    struct data_request requests[4096];
+    unsigned num_deletes, num_requests;
+} past;
+
+static bool keep_delete(void *data, const struct data_deleted *deleted)
+{
+    (void)data;
+    assert_true(past.num_deletes < 4096);
+    past.deletes[past.num_deletes++] = *deleted;
+    return true;
+}
+
+static bool keep_request(void *data, const struct data_request *request)
+{
+    (void)data;
+    assert_true(past.num_requests < 4096);
+    past.requests[past.num_requests++] = *request;
+    return true;
+}
+
+static void assert_requests_are_in_the_file(void)
+{
+    struct shm_request_place place;
+    struct shm_request request;
+    shm_requests_follow(f->store, &place, 0);
+    unsigned i = 0;
+    for (; shm_requests_next(&place, UINT64_MAX, &request) == SHM_OK; i++) {
+        assert_true(i < past.num_requests);
+        assert_int_equal(past.requests[i].version, request.version);
+        assert_int_equal(past.requests[i].time, request.time);
+        assert_int_equal(past.requests[i].fingerprint, request.fingerprint);
+        assert_memory_equal(past.requests[i].id, request.id, SHM_ID_SIZE);
+        assert_memory_equal(past.requests[i].user, request.user, SHM_ID_SIZE);
+    }
+    assert_int_equal(past.num_requests, i);
+}
+
+/* All deletes since meta.feed, as far as the feed can tell. */
+static void assert_deletes_are_in_the_file(uint64_t feed)
+{
+    struct shm_follower follower;
+    struct shm_change change;
+    unsigned i = 0;
+    uint64_t oldest = shm_feed_oldest(f->store), from = oldest > feed ? oldest : feed;
+    assert_int_equal(shm_feed_follow(NULL, &follower, from), SHM_OK);
+    while (i < past.num_deletes && past.deletes[i].version <= from)
+        i++;
+    while (shm_feed_next_until(&follower, UINT64_MAX, &change) == SHM_OK) {
+        if (change.kind != SHM_DELETED)
+            continue;
+        assert_true(i < past.num_deletes);
+        assert_int_equal(past.deletes[i].version, change.version);
+        assert_int_equal(past.deletes[i].seq, change.seq);
+        assert_memory_equal(past.deletes[i].id, change.id, SHM_ID_SIZE);
+        i++;
+    }
+    assert_int_equal(past.num_deletes, i);
+}
+
+static void assert_past_is_in_the_file(struct data_rows *rows, const struct data_meta *meta)
+{
+    const struct data_history_reader reader = {.deleted = keep_delete, .request = keep_request};
+    past.num_deletes = past.num_requests = 0;
+    assert_int_equal(data_rows_history(rows, &reader, &fault), DATA_OK);
+    assert_requests_are_in_the_file();
+    assert_deletes_are_in_the_file(meta->feed);
+}
+
 /* The file is the newest commit of the table, row by row. */
 static void assert_file_is_table(void)
 {
@@ -161,6 +233,7 @@ static void assert_file_is_table(void)
         assert_memory_equal(row.body, user.body, row.body_len);
     }
     assert_int_equal(data_rows_next(rows, &row, &fault), DATA_NONE);
+    assert_past_is_in_the_file(rows, &meta);
     data_rows_close(rows);
     shm_snapshot_end(f->actor, &snapshot);
     shm_actor_offline(f->actor);
@@ -192,6 +265,18 @@ static void update_user(uint64_t n, uint32_t len)
     static uint8_t body[SHM_BODY_MAX];
     struct shm_new_user user = {.body = body, .body_len = len};
     body[0]++;
+    user_id(user.id, n);
+    assert_int_equal(shm_users_update(f->actor, &user, 1, NULL), SHM_OK);
+}
+
+/* An update by a request that was never there before. */
+static void request_update(uint64_t n, uint64_t time)
+{
+    static uint64_t requests;
+    struct shm_request request = {.time = time, .fingerprint = ++requests};
+    struct shm_new_user user = {
+        .body = (const uint8_t *)"by a request", .body_len = 12, .request = &request};
+    memcpy(request.id, &requests, sizeof(requests));
     user_id(user.id, n);
     assert_int_equal(shm_users_update(f->actor, &user, 1, NULL), SHM_OK);
 }
@@ -228,6 +313,55 @@ static void all_that_has_come_is_one_transaction(void **state)
     assert_file_is_table();
 }
 
+/* Called when a turn begins, and after each 1,024 changes in its window. */
+static unsigned alive_calls, more_rounds, more_users;
+
+static void commit_more(void *data)
+{
+    (void)data;
+    if (alive_calls++ == 0 || more_rounds == 0)
+        return;
+    more_rounds--;
+    uint64_t last = shm_last_seq(f->store);
+    users_insert(f->actor, last, last + more_users, 1);
+}
+
+static void begin_with_more(unsigned rounds, unsigned users)
+{
+    end_journal();
+    config.alive = commit_more;
+    open_journal_file();
+    alive_calls = 0;
+    more_rounds = rounds;
+    more_users = users;
+    users_insert(f->actor, 0, 1100, 1);
+}
+
+static void window_takes_in_what_comes_while_it_is_written(void **state)
+{
+    (void)state;
+    begin_with_more(1, 10);
+    uint64_t commits = data_counts()->commits;
+    journal_turn(journal, 0);
+    assert_int_equal(more_rounds, 0);
+    assert_int_equal(data_counts()->commits, commits + 1);
+    assert_int_equal(disk_version(), shm_newest(f->store));
+    assert_file_is_table();
+}
+
+static void window_ends_whatever_comes(void **state)
+{
+    (void)state;
+    begin_with_more(20, 1100);
+    journal_turn(journal, 0);
+    assert_true(more_rounds > 10);
+    more_rounds = 0;
+    assert_true(disk_version() < shm_newest(f->store));
+    assert_published_is_on_disk();
+    turn_until_published();
+    assert_file_is_table();
+}
+
 static void user_that_changes_several_times_is_as_it_was_at_last(void **state)
 {
     (void)state;
@@ -246,6 +380,41 @@ static void user_that_changes_several_times_is_as_it_was_at_last(void **state)
     assert_file_is_table();
 }
 
+static void deletes_and_requests_are_in_the_file_with_their_commits(void **state)
+{
+    (void)state;
+    users_insert(f->actor, 0, 50, 10);
+    for (uint64_t n = 0; n < 20; n++) {
+        request_update(n + 20, 1000);
+        delete_user(n);
+        if (n % 3 == 0)
+            turn_until_published();
+    }
+    turn_until_published();
+    assert_file_is_table();
+    assert_int_equal(past.num_deletes, 20);
+    assert_int_equal(past.num_requests, 20);
+    assert_int_equal(ask_sql(data_file_name, "SELECT feed FROM meta"), 0);
+}
+
+static void requests_of_more_than_an_hour_ago_are_removed(void **state)
+{
+    (void)state;
+    uint64_t now = (uint64_t)clock_real_s();
+    users_insert(f->actor, 0, 2, 1);
+    for (unsigned i = 0; i < 300; i++)
+        request_update(0, now - 3700);
+    request_update(1, now);
+    turn_until_published();
+    assert_int_equal(ask_sql(data_file_name, "SELECT count(*) FROM requests"), 1);
+    for (unsigned i = 0; i < 10; i++)
+        request_update(1, now);
+    replace_journal();
+    turn_until_published();
+    assert_int_equal(ask_sql(data_file_name, "SELECT count(*) FROM requests"), 11);
+    assert_int_equal(ask_sql(data_file_name, "SELECT requests FROM meta"), 11);
+}
+
 /* A count that the table cannot have: somebody has written to the file. */
 static void journal_that_cannot_publish_does_not_spin(void **state)
 {
@@ -258,6 +427,33 @@ static void journal_that_cannot_publish_does_not_spin(void **state)
         journal_turn(journal, 100);
     assert_true(turns < 20);
     assert_non_null(strstr(notes, "cannot be published yet"));
+}
+
+/* @return how long a turn took behind a window that left nothing, in ms */
+static uint64_t idle_turn_behind_a_commit(uint64_t n)
+{
+    users_insert(f->actor, n, n + 1, 1);
+    journal_turn(journal, 0);
+    assert_true(journal->poll_ns != 0);
+    journal->poll_ns = 30 * 1000000; /* as if the commit had taken so long */
+    uint64_t begin = clock_monotonic_ms();
+    journal_turn(journal, 0);
+    return clock_monotonic_ms() - begin;
+}
+
+static void poll_in_vain_makes_polls_rare(void **state)
+{
+    (void)state;
+    end_journal();
+    config.poll_us = 50000;
+    open_journal_file();
+    assert_true(idle_turn_behind_a_commit(0) >= 29);
+    for (uint64_t n = 1; n <= 16; n++) {
+        idle_turn_behind_a_commit(n);
+        assert_int_equal(journal->poll_holdoff, 16 - n);
+    }
+    assert_true(idle_turn_behind_a_commit(17) >= 29); /* once more */
+    assert_int_equal(journal->poll_holdoff, 16);
 }
 
 static void idle_turn_waits_for_a_commit_no_longer_than_told(void **state)
@@ -294,6 +490,8 @@ static void next_journal_goes_on_where_the_last_one_died(void **state)
     (void)state;
     for (uint64_t n = 0; n < 50; n += 10) {
         users_insert(f->actor, n, n + 10, 3);
+        request_update(n, 1000);
+        delete_user(n + 1);
         if (n % 20 == 0)
             journal_turn(journal, 0);
         replace_journal();
@@ -315,14 +513,20 @@ static void file_that_is_far_behind_is_compared(void **state)
     assert_int_equal(fixture_reopen(f), SHM_OK);
     for (uint64_t n = 0; n < 100; n += 7)
         delete_user(n);
-    for (uint64_t n = 1; n < 100; n += 7)
+    for (uint64_t n = 1; n < 100; n += 7) {
         update_user(n, 70);
+        request_update(n, 1000);
+    }
     users_insert(f->actor, 1000, 1000 + MANY, 256);
+    delete_user(1000);
+    delete_user(3);
     restart_server(true);
     open_journal_file();
     assert_true(journal_settle(journal, &fault));
     assert_non_null(strstr(notes, "compared with the segment"));
     assert_file_is_table();
+    assert_true(ask_sql(data_file_name, "SELECT feed FROM meta") > 20); /* what the ring has */
+    assert_int_equal(past.num_deletes, 2);
     assert_int_equal(shm_published(f->store), shm_newest(f->store));
 }
 
@@ -591,6 +795,8 @@ static bool run_with_failure(enum disk_call call, unsigned nth, int error)
     for (unsigned i = 0; i < 6; i++) {
         users_insert(f->actor, first + 10 * i, first + 10 * i + 10, 5);
         update_user(first + 10 * i, 60 + i);
+        request_update(first + 10 * i + 1, (uint64_t)clock_real_s());
+        delete_user(first + 10 * i + 2);
         journal_turn(journal, 0);
         assert_published_is_on_disk();
         if (i == 3)
@@ -629,8 +835,13 @@ int main(void)
     static const struct CMUnitTest tests[] = {
         TEST(commits_are_published_when_they_are_in_the_file),
         TEST(all_that_has_come_is_one_transaction),
+        TEST(window_takes_in_what_comes_while_it_is_written),
+        TEST(window_ends_whatever_comes),
         TEST(user_that_changes_several_times_is_as_it_was_at_last),
+        TEST(deletes_and_requests_are_in_the_file_with_their_commits),
+        TEST(requests_of_more_than_an_hour_ago_are_removed),
         TEST(journal_that_cannot_publish_does_not_spin),
+        TEST(poll_in_vain_makes_polls_rare),
         TEST(idle_turn_waits_for_a_commit_no_longer_than_told),
         TEST(writers_wait_when_the_journal_is_far_behind),
         TEST(next_journal_goes_on_where_the_last_one_died),

@@ -278,6 +278,115 @@ static void segment_of_before_the_load_is_refused(void **state)
     assert_refused("have parted", "--segment-reset");
 }
 
+/* ---- what was before the load ---- */
+
+/* Users 1 to 100, whose last commits are 101 to 200 in another order, and each 10th is deleted, by
+ * commits 201 to 210. */
+enum { PAST_USERS = 100, PAST_VERSION = 210 };
+
+static uint64_t past_version(uint64_t n)
+{
+    return n % 10 == 0 ? 200 + n / 10 : 101 + n * 37 % 101 % 100;
+}
+
+static void write_past(uint64_t feed)
+{
+    struct data_meta meta = {.version = PAST_VERSION, .seq = 1000, .feed = feed};
+    struct data_rewrite *rewrite;
+    memcpy(meta.store, "store-of-a-test.", DATA_ID_SIZE);
+    assert_result(DATA_OK, data_rewrite_begin(&rewrite, data_file_name, &meta, &fault));
+    for (uint64_t n = 1; n <= PAST_USERS; n++) {
+        struct data_row row = row_of(n);
+        struct data_deleted deleted = {.seq = row.seq, .version = past_version(n)};
+        struct data_request request = {.version = n, .time = 5 * n, .fingerprint = ~n};
+        row.version = past_version(n);
+        memcpy(deleted.id, row.id, sizeof(deleted.id));
+        memcpy(request.user, row.id, sizeof(request.user));
+        user_id(request.id, n + 5000);
+        if (n % 10 == 0)
+            assert_result(DATA_OK, data_rewrite_note_deleted(rewrite, &deleted, &fault));
+        else
+            assert_result(DATA_OK, data_rewrite_put(rewrite, &row, &fault));
+        assert_result(DATA_OK, data_rewrite_note_request(rewrite, &request, &fault));
+    }
+    assert_result(DATA_OK, data_rewrite_finish(rewrite, &fault));
+}
+
+static void follower_of_before_a_reboot_goes_on(void **state)
+{
+    struct shm_follower follower;
+    struct shm_change change;
+    uint64_t last, changes;
+    uint8_t id[SHM_ID_SIZE];
+    (void)state;
+    write_past(150);
+    assert_int_equal(open_segment(), SHM_OK);
+    assert_int_equal(shm_feed_rebuilt_until(f->store), PAST_VERSION);
+    assert_int_equal(shm_feed_follow(NULL, &follower, 149), SHM_ERESYNC);
+    for (uint64_t from = 150; from <= PAST_VERSION; from++) {
+        assert_int_equal(shm_feed_follow(NULL, &follower, from), SHM_OK);
+        last = from;
+        for (changes = 0; shm_feed_next(NULL, &follower, &change) == SHM_OK; changes++) {
+            uint64_t n = change.seq / 2;
+            assert_true(change.version > from && change.version >= last);
+            assert_int_equal(change.version, past_version(n));
+            assert_int_equal(change.kind, n % 10 == 0 ? SHM_DELETED : SHM_UPDATED);
+            user_id(id, n);
+            assert_memory_equal(change.id, id, SHM_ID_SIZE);
+            last = change.version;
+        }
+        uint64_t expected = 0;
+        for (uint64_t n = 1; n <= PAST_USERS; n++)
+            expected += past_version(n) > from;
+        assert_int_equal(changes, expected);
+    }
+    segment_check(f->store, 90);
+}
+
+/* As of a file that was restored, or written by an earlier rosterd. */
+static void follower_begins_anew_where_deletes_are_not_known(void **state)
+{
+    struct shm_follower follower;
+    (void)state;
+    write_past(PAST_VERSION);
+    assert_int_equal(open_segment(), SHM_OK);
+    assert_int_equal(shm_feed_rebuilt_until(f->store), 0);
+    assert_int_equal(shm_feed_follow(NULL, &follower, PAST_VERSION - 1), SHM_ERESYNC);
+    assert_int_equal(shm_feed_follow(NULL, &follower, PAST_VERSION), SHM_OK);
+}
+
+static void requests_of_before_a_reboot_are_known(void **state)
+{
+    (void)state;
+    write_past(0);
+    assert_int_equal(open_segment(), SHM_OK);
+    for (uint64_t n = 1; n <= PAST_USERS; n++) {
+        struct shm_request request = {.time = 5 * n + 3000};
+        uint8_t user[SHM_ID_SIZE];
+        user_id(request.id, n + 5000);
+        user_id(user, n);
+        assert_int_equal(shm_request_find(f->actor, &request), SHM_OK);
+        assert_int_equal(request.version, n);
+        assert_int_equal(request.time, 5 * n);
+        assert_int_equal(request.fingerprint, ~n);
+        assert_memory_equal(request.user, user, sizeof(user));
+    }
+}
+
+static void damaged_delete_or_request_is_refused(void **state)
+{
+    (void)state;
+    write_past(0);
+    run_sql(data_file_name, "UPDATE requests SET time = time + 1 WHERE version = 7");
+    assert_refused("the row of commit 7 in its table requests is damaged", "");
+    write_past(0);
+    run_sql(data_file_name, "UPDATE deleted SET seq = 24 WHERE seq = 20");
+    assert_refused("the row of commit 201 in its table deleted is damaged", "");
+    write_past(0);
+    run_sql(data_file_name, "DELETE FROM deleted WHERE seq = 20");
+    assert_refused("a table has 9 rows, and its meta data say 10", "");
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin_test, end_test)
@@ -294,6 +403,10 @@ int main(void)
         TEST(segment_of_another_table_is_refused),
         TEST(segment_behind_the_file_is_refused),
         TEST(segment_of_before_the_load_is_refused),
+        TEST(follower_of_before_a_reboot_goes_on),
+        TEST(follower_begins_anew_where_deletes_are_not_known),
+        TEST(requests_of_before_a_reboot_are_known),
+        TEST(damaged_delete_or_request_is_refused),
     };
     return cmocka_run_group_tests(tests, data_folder_make, data_folder_remove);
 }

@@ -25,11 +25,14 @@ struct grpc_call {
     enum grpc_status status; /* of the first finish */
     char message[1200];
     char field[64];    /* of its field violation */
+    uint64_t retry_ms; /* of its retry info */
     char token[64];    /* next-page-token */
     uint64_t deadline; /* ms; UINT64_MAX: none */
     bool paused, wants_write;
     size_t work;       /* ns, taken from the connection's turn */
     unsigned writable; /* messages that there is room for */
+    size_t held;       /* bytes of grpc_call_hold() */
+    size_t may_hold;
 };
 
 struct fake_store {
@@ -59,11 +62,14 @@ struct fake_store {
 };
 extern struct fake_store fake_store;
 extern uint64_t fake_now;
+extern uint8_t fake_polls;          /* of the last grpc_server_poll_longer() */
 extern const void *fake_connection; /* of the calls that are opened from now on */
 extern char fake_note[256];         /* the last line noted */
 
 struct grpc_server *fake_server_create(void);
 void fake_server_destroy(struct grpc_server *server);
+/** What the next server's services are made from, beside the fake store. */
+extern struct service_config fake_config;
 /** Lets time pass, one millisecond at a time; timers fire. */
 void fake_pass(struct grpc_server *server, unsigned ms);
 /** The end of a turn of the worker's loop, or a wake-up by the journal. */

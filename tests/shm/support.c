@@ -102,7 +102,7 @@ static void user_body(uint8_t body[BODY], uint64_t n)
 
 void users_insert(struct shm_actor *actor, uint64_t from, uint64_t to, size_t step)
 {
-    struct shm_new_user users[SHM_BATCH_MAX];
+    struct shm_new_user users[SHM_BATCH_MAX] = {0};
     static uint8_t bodies[SHM_BATCH_MAX][BODY];
     while (from < to) {
         size_t count = to - from < step ? (size_t)(to - from) : step;

@@ -56,8 +56,9 @@ def command_name(pid):
 
 
 def workers(pid=None):
-    """The children of the master, without the journal."""
-    return [child for child in children(pid) if command_name(child) != "rosterd-journal"]
+    """The children of the master, without the journal and the processes for passwords."""
+    return [child for child in children(pid)
+            if command_name(child) not in ("rosterd-journal", "rosterd-passwd")]
 
 
 def wait_for(condition, seconds=20.0, what="condition"):
@@ -410,7 +411,7 @@ def test_crash_loop_is_told_in_the_status():
 
 def test_fork_that_fails_refuses_a_reload_and_is_tried_again_else():
     configure("workers = 2\n")
-    dropin("[Service]\nLimitNPROC=4\n")  # master, journal and two workers
+    dropin("[Service]\nLimitNPROC=5\n")  # master, journal, two workers, one for passwords
     systemctl("start", UNIT)
     create("ada")
     before = main_pid()

@@ -2,7 +2,8 @@
 /*
  * Flips one bit of a dead server's segment. Then shm_store_open() must refuse the segment and leave
  * it unchanged, or shm_store_verify() must find the flip, or the byte must be unused, or it must
- * belong to a field that docs/store.md lists as unchecked.
+ * belong to a field that docs/store.md lists as unchecked. A tool that reads the flipped segment
+ * ends, and shows whole users only.
  * FLIPS=all: every bit of every byte of the control pages, and more of the rest.
  */
 #include <setjmp.h>
@@ -16,7 +17,6 @@
 #include "shm/core/mapping.h"
 #include "shm/error.h"
 #include "shm/segment/segment_file.h"
-#include "shm/write/reserve.h"
 #include "tests/torture/flips.h"
 
 #include <signal.h>
@@ -28,7 +28,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { LISTED_MAX = 64, DATA_BYTES = 1000, SHOWN = 40, RESERVED = 24, BODY_STEP = 776 };
+enum { LISTED_MAX = 64, DATA_BYTES = 1000, SHOWN = 40, BODY_STEP = 776 };
 
 static struct world *world;
 static struct image image;
@@ -83,44 +83,6 @@ static void unlink_segment(void)
         unlink(path);
 }
 
-/* Leaves what a large batch leaves behind if its process dies before it takes the lock. */
-static void reserve(struct world *w, struct shm_actor *actor)
-{
-    static const uint8_t body[SHM_BODY_MAX];
-    struct shm_new_user users[RESERVED];
-    for (unsigned i = 0; i < RESERVED; i++)
-        users[i] = (struct shm_new_user){.body = body, .body_len = sizeof(body)};
-    world_check(w, shm_reserve_bodies(actor, users, RESERVED, RESERVED) == SHM_OK);
-    world_check(w, shm_slot(shm_actor_slot(actor))->reserve_count == RESERVED);
-}
-
-/* Fills the segment with records in both queues, and in a dead process's hold and reserve
- * lists; nodes and towers are among them. */
-static void fill_all(struct world *w)
-{
-    struct shm_snapshot snapshot;
-    struct shm_actor *reader = world_join(w), *blocker = world_join(w), *actor = world_join(w);
-    const struct shm_control *control = shm_control();
-    world_fill(w);
-    world_check(w, shm_snapshot_begin(reader, &snapshot) == SHM_OK);
-    shm_actor_offline(reader);
-    world_check(w, world_update(w, actor, 10, 3, 2) == SHM_OK);
-    world_check(w, world_delete(w, actor, WORLD_TOWER, 2) == SHM_OK);
-    for (int i = 0; i < 4; i++)
-        shm_maintain(actor);
-    world_check(w, control->held_count == 5);
-    world_check(w, world_update(w, actor, 10, 2, 3) == SHM_OK);
-    world_check(w, world_insert(w, actor, WORLD_NEW, 3, 1) == SHM_OK);
-    world_check(w, world_delete(w, actor, WORLD_NEW + 1, 2) == SHM_OK);
-    shm_actor_online(blocker); /* the online actor keeps everything from being freed */
-    shm_maintain(actor);
-    world_check(w, control->unlinked.count == 4);
-    world_check(w, world_update(w, actor, 50, 2, 4) == SHM_OK);
-    world_check(w, world_delete(w, actor, 60, 2) == SHM_OK);
-    world_check(w, control->retired.count == 4);
-    reserve(w, actor);
-}
-
 static void in_child(void (*run)(struct world *w))
 {
     int status;
@@ -147,7 +109,7 @@ static int setup(void **state)
                                         .max_users = 2 * KILLER_USERS,
                                         .unique = 3,
                                         .key_of = world_key_of};
-    in_child(fill_all);
+    in_child(flips_fill);
     image_open(&image, world);
     image_save(&image);
     flips_map_make(&map, image.bytes, image.size);
@@ -188,6 +150,8 @@ static bool is_found(uint64_t offset, uint8_t bits)
 
 static void flip(uint64_t offset, uint8_t bits)
 {
+    if (offset >= SHM_ARENA_AT)
+        flips_read(world, &image, offset, bits);
     const char *name = flips_name_at(&map, offset);
     tried++;
     if (is_found(offset, bits))
@@ -306,7 +270,6 @@ static void a_flip_of_the_feed_is_found_or_listed(void **state)
     report(before);
 }
 
-/* Half of the flips are anywhere, half are in user records. */
 /* The head of each reserved block, and some bytes of the rest. */
 static void a_flip_of_a_reserved_block_is_found_or_listed(void **state)
 {
@@ -320,10 +283,11 @@ static void a_flip_of_a_reserved_block_is_found_or_listed(void **state)
         for (uint64_t i = 0; i < SHM_BODY_MAX; i += BODY_STEP)
             flip_at(at + sizeof(struct shm_body) + i);
     }
-    assert_int_equal(blocks, RESERVED);
+    assert_int_equal(blocks, FLIPS_RESERVES);
     report(before);
 }
 
+/* Half of the flips are anywhere, half are in user records. */
 static void a_flip_of_the_data_is_found_or_listed(void **state)
 {
     uint64_t before = missed_else;
@@ -340,6 +304,61 @@ static void a_flip_of_the_data_is_found_or_listed(void **state)
                                 flips_kind_at(&map, offset) == FLIPS_TABLE));
         flip(offset, (uint8_t)(1u << random_next() % 8));
     }
+    report(before);
+}
+
+/* Whether a link of the order list leads to a node with this number. */
+static bool leads_to(const struct cds_list_head *link, uint64_t seq)
+{
+    uint64_t at = (uint64_t)(uintptr_t)link - SHM_BASE;
+    const struct shm_node *node =
+        (const void *)(image.bytes + at - offsetof(struct shm_node, order));
+    return at >= SHM_ARENA_AT && at < image.size && node->seq == seq;
+}
+
+static bool is_of_renamed_user(const struct shm_node *node)
+{
+    if ((node->state & SHM_NODE_RENAMED) != 0 || leads_to(node->order.next, node->seq))
+        return true;
+    return (node->state & SHM_NODE_UNLINKED) == 0 && leads_to(node->order.prev, node->seq);
+}
+
+/* The nodes of users who got other keys, linked and unlinked ones. */
+static void a_flip_of_a_renamed_user_is_found_or_listed(void **state)
+{
+    enum { EVERY = 3, NODES = 7 };
+    uint64_t before = missed_else, nodes = 0;
+    (void)state;
+    for (uint64_t at = SHM_ARENA_AT; at < image.size; at += SHM_GRANULE) {
+        enum flips_kind kind = flips_kind_at(&map, at);
+        if ((kind != FLIPS_NODE && kind != FLIPS_GONE_NODE) ||
+            map.record[(at - SHM_ARENA_AT) / SHM_GRANULE] != (at - SHM_ARENA_AT) / SHM_GRANULE ||
+            !is_of_renamed_user((const void *)(image.bytes + at)))
+            continue;
+        flip_range(at, sizeof(struct shm_node), EVERY);
+        nodes++;
+    }
+    assert_int_equal(nodes, NODES);
+    report(before);
+}
+
+static void a_flip_of_a_hidden_part_is_found(void **state)
+{
+    enum { EVERY = 11, PARTS = 40 };
+    uint64_t before = missed_else, parts = 0;
+    (void)state;
+    for (uint64_t at = SHM_ARENA_AT; at < image.size && parts < PARTS; at += SHM_GRANULE) {
+        const struct shm_body *body = (const void *)(image.bytes + at);
+        if (flips_kind_at(&map, at) != FLIPS_BODY ||
+            map.record[(at - SHM_ARENA_AT) / SHM_GRANULE] != (at - SHM_ARENA_AT) / SHM_GRANULE ||
+            body->hidden == 0)
+            continue;
+        uint64_t found_before = found, tried_before = tried;
+        flip_range(at + sizeof(*body) + body->length, body->hidden, EVERY);
+        assert_int_equal(found - found_before, tried - tried_before);
+        parts++;
+    }
+    assert_int_equal(parts, PARTS);
     report(before);
 }
 
@@ -381,7 +400,18 @@ static bool is_unchecked(uint64_t word)
     return name[0] == '\0' || is_listed(name);
 }
 
-static void flip_entry(const struct shm_log_entry *entry, uint64_t at, uint8_t bits)
+/* Whether the entry's value is overwritten: users whose ids or keys share a bucket change its word
+ * one after the other. */
+static bool is_written_again(const struct shm_log *log, const struct shm_log_entry *entry)
+{
+    for (const struct shm_log_entry *later = entry + 1; later < log->entry + log->count; later++)
+        if (later->offset == entry->offset)
+            return true;
+    return false;
+}
+
+static void flip_entry(const struct shm_log *log, const struct shm_log_entry *entry, uint64_t at,
+                       uint8_t bits)
 {
     struct shm_log_entry flipped = *entry;
     uint64_t offset = (uint64_t)((const uint8_t *)entry - image.bytes) + at;
@@ -391,6 +421,8 @@ static void flip_entry(const struct shm_log_entry *entry, uint64_t at, uint8_t b
         found++;
     else if (is_unchecked(entry->offset) && is_unchecked(flipped.offset))
         missed_listed++;
+    else if (flipped.offset == entry->offset && is_written_again(log, entry))
+        missed_unused++;
     else if (missed_else++ < SHOWN)
         print_error("a flip in the log of the word in %s to %#llx = %#llx is not found\n",
                     flips_name_at(&map, entry->offset), (unsigned long long)flipped.offset,
@@ -409,7 +441,7 @@ static void a_flip_of_a_sealed_log_is_found_or_of_a_listed_word(void **state)
         for (uint64_t at = 0; at < sizeof(log->entry[i]); at++)
             for (unsigned bit = 0; bit < 8; bit++)
                 if (all || bit == random_next() % 8)
-                    flip_entry(&log->entry[i], at, (uint8_t)(1u << bit));
+                    flip_entry(log, &log->entry[i], at, (uint8_t)(1u << bit));
     report(before);
 }
 
@@ -424,6 +456,8 @@ int main(void)
         cmocka_unit_test(a_flip_of_a_slot_or_pin_is_found_or_listed),
         cmocka_unit_test(a_flip_of_the_feed_is_found_or_listed),
         cmocka_unit_test(a_flip_of_the_data_is_found_or_listed),
+        cmocka_unit_test(a_flip_of_a_renamed_user_is_found_or_listed),
+        cmocka_unit_test(a_flip_of_a_hidden_part_is_found),
         cmocka_unit_test(a_flip_of_a_reserved_block_is_found_or_listed),
         cmocka_unit_test(a_flip_of_a_sealed_log_is_found_or_of_a_listed_word),
     };

@@ -7,6 +7,15 @@
 
 #include "tests/torture/killer.h"
 
+enum { FLIPS_RESERVES = 24 }; /* blocks that a dead process has reserved for a batch */
+
+/** Fills the segment with records in both queues, and in a dead process's hold and reserve lists;
+ * nodes and towers are among them, and nodes of users whose keys changed. */
+void flips_fill(struct world *w);
+/** Flips the bits, and reads all users as a tool does: by a listing, by id and by key. Asserts that
+ * it ends, and that each user that it shows has its own body. Leaves the segment changed. */
+void flips_read(const struct world *w, struct image *image, uint64_t offset, uint8_t bits);
+
 /** Contents of an intact segment's arena, one array element per granule of 16 bytes. */
 struct flips_map {
     const uint8_t *bytes; /* the bytes of the segment */

@@ -66,6 +66,9 @@ static const struct field control_fields[] = {
     FIELD(shm_control, rebuild),
     FIELD(shm_control, feed_first),
     FIELD(shm_control, feed_from),
+    FIELD(shm_control, feed_rebuilt),
+    FIELD(shm_control, requests),
+    FIELD(shm_control, index_from),
     DISK(state),
     DISK(error),
     DISK(since),
@@ -111,7 +114,7 @@ static const struct field body_fields[] = {
     FIELD(shm_body, token),
     FIELD(shm_body, check),
     FIELD(shm_body, length),
-    FIELD(shm_body, state),
+    {"shm_body.hidden and state", offsetof(struct shm_body, length) + 2, 2},
     {"shm_body.bytes", offsetof(struct shm_body, bytes), SHM_BODY_MAX},
     END};
 static const struct field tower_fields[] = {
@@ -135,6 +138,7 @@ static const struct field gone_node_fields[] = {
     END};
 static const struct field gone_body_fields[] = {GONE(shm_body, prev),
                                                 GONE(shm_body, from),
+                                                FIELD(shm_body, died),
                                                 FIELD(shm_body, token),
                                                 {"an unlinked shm_body", 0, 1 << 16},
                                                 END};
@@ -149,7 +153,7 @@ static const struct field gone_tower_fields[] = {
     END};
 static const struct field reserved_fields[] = {
     {"the link of a reserved block", offsetof(struct shm_body, link), 8},
-    {"the state of a reserved block", offsetof(struct shm_body, state), 2},
+    {"the state of a reserved block", offsetof(struct shm_body, length) + 3, 1},
     {"a reserved block", 0, 1 << 16},
     END};
 /* A live body is in no free list; a tower is in none before it is free. */

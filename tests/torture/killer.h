@@ -43,6 +43,7 @@ struct world {
     bool big;         /* bodies of the largest size */
     uint64_t version; /* version before the operation */
     unsigned commits; /* number of the operation's commits */
+    bool requested;   /* the first of them does request WORLD_REQUEST */
     uint32_t salt[KILLER_USERS];
     /* generation of each user after this many commits of the operation; 0: no such user */
     uint8_t state[KILLER_STATES][KILLER_USERS];
@@ -73,6 +74,8 @@ int world_insert(struct world *w, struct shm_actor *actor, unsigned n, unsigned 
 int world_update(struct world *w, struct shm_actor *actor, unsigned n, unsigned count,
                  unsigned generation);
 int world_delete(struct world *w, struct shm_actor *actor, unsigned n, unsigned count);
+/* Sets the request of the next write of one user; 0: none. */
+void world_request(unsigned n);
 struct shm_actor *world_join(struct world *w);
 /** Publishes the newest commit, if there is a data file. @return SHM_OK or an error */
 int world_publish(struct shm_actor *actor);
@@ -84,6 +87,8 @@ enum {
     /* Some users from here on have ids chosen for towers and chains. */
     WORLD_NEW = 100,
     WORLD_LARGE = KILLER_BIG + 100, /* users for which the arena must grow */
+    WORLD_REQUEST = 200,
+    WORLD_RENAMED = 16, /* a bit of a generation: the user has another key than without it */
 };
 void world_fill(struct world *w);
 /** Like world_fill(), and leaves retired blocks: replaced bodies, one of them of a user updated

@@ -232,6 +232,107 @@ static void expect_batch_updated(struct world *w)
     world_expect(w, WORLD_TOWER, BATCH, 2);
 }
 
+static void rename_one(struct world *w)
+{
+    world_check(w, world_update(w, writer, WORLD_TOWER, 1, WORLD_RENAMED + 2) == SHM_OK);
+}
+
+static void expect_renamed(struct world *w)
+{
+    world_expect(w, WORLD_TOWER, 1, WORLD_RENAMED + 2);
+}
+
+/* The second rename takes the first key again. With the first one's node free, it is used again. */
+static void rename_and_rename_again(struct world *w)
+{
+    rename_one(w);
+    world_drain(writer);
+    world_check(w, world_update(w, writer, WORLD_TOWER, 1, 3) == SHM_OK);
+}
+
+static void expect_renamed_again(struct world *w)
+{
+    expect_renamed(w);
+    world_expect(w, WORLD_TOWER, 1, 3);
+}
+
+/* Leaves a user with three nodes, the newest of them deleted; the first is held for a snapshot. */
+static void pin_and_rename(struct world *w)
+{
+    join_and_pin(w);
+    rename_one(w);
+    world_check(w, world_update(w, writer, WORLD_TOWER, 1, 3) == SHM_OK);
+    world_check(w, world_delete(w, writer, WORLD_TOWER, 1) == SHM_OK);
+}
+
+static void expect_renamed_and_deleted(struct world *w)
+{
+    expect_renamed_again(w);
+    world_expect(w, WORLD_TOWER, 1, 0);
+}
+
+/* The tower goes from node to node, and with the last one. */
+static void maintain_renamed(struct world *w)
+{
+    const struct shm_control *control = shm_control();
+    for (int i = 0; i < 8; i++)
+        shm_maintain(writer);
+    world_check(w, control->held_count == 1 && control->unlinked.count == 0);
+    shm_snapshot_end(reader, &snapshot);
+    world_drain(writer);
+    world_check(w, control->retired.count + control->unlinked.count + control->held_count == 0);
+}
+
+static void fill_and_rename(struct world *w)
+{
+    world_fill(w);
+    join_and_pin(w);
+    rename_one(w);
+    world_check(w, world_update(w, writer, 50, 1, WORLD_RENAMED + 1) == SHM_OK);
+    world_check(w, world_update(w, writer, 51, 1, WORLD_RENAMED + 1) == SHM_OK);
+    shm_actor_leave(reader);
+    shm_actor_leave(writer);
+    w->state[0][WORLD_TOWER] = WORLD_RENAMED + 2;
+    w->state[0][50] = w->state[0][51] = WORLD_RENAMED + 1;
+}
+
+/* Other requests are there. */
+static void fill_and_request(struct world *w)
+{
+    world_fill(w);
+    join(w);
+    for (unsigned n = 1; n <= 3; n++) {
+        world_request(n);
+        world_check(w, world_update(w, writer, 30, 1, 1) == SHM_OK);
+    }
+    world_drain(writer);
+    shm_actor_leave(writer);
+}
+
+static void join_for_a_request(struct world *w)
+{
+    join(w);
+    world_request(WORLD_REQUEST);
+}
+
+static void expect_one_requested(struct world *w)
+{
+    expect_one(w);
+    w->requested = true;
+}
+
+static void expect_updated_requested(struct world *w)
+{
+    expect_updated(w);
+    w->requested = true;
+}
+
+static void expect_renamed_requested(struct world *w)
+{
+    expect_renamed(w);
+    w->requested = true;
+}
+
 static void delete_one(struct world *w)
 {
     world_check(w, world_delete(w, writer, WORLD_TOWER, 1) == SHM_OK);
@@ -335,6 +436,21 @@ CASE(update_of_one, .prepare = world_fill, .expect = expect_updated, .before = j
      .run = update_one);
 CASE(update_of_a_batch, .prepare = world_fill, .expect = expect_batch_updated, .before = join,
      .run = update_batch);
+CASE(rename_of_one, .prepare = world_fill, .expect = expect_renamed, .before = join,
+     .run = rename_one);
+CASE(rename_of_one_twice, .prepare = world_fill, .expect = expect_renamed_again, .before = join,
+     .run = rename_and_rename_again);
+CASE(reclaim_of_renamed_nodes, .prepare = world_fill, .expect = expect_renamed_and_deleted,
+     .before = pin_and_rename, .run = maintain_renamed);
+CASE(recovery_of_a_rename, .after = &rename_of_one, .after_percent = 50, .run = reap);
+CASE(insert_with_a_request, .prepare = fill_and_request, .expect = expect_one_requested,
+     .before = join_for_a_request, .run = insert_one, .size = 32 << 20);
+CASE(update_with_a_request, .prepare = fill_and_request, .expect = expect_updated_requested,
+     .before = join_for_a_request, .run = update_one, .size = 32 << 20);
+CASE(rename_with_a_request, .prepare = fill_and_request, .expect = expect_renamed_requested,
+     .before = join_for_a_request, .run = rename_one, .size = 32 << 20);
+CASE(recovery_of_a_request, .after = &insert_with_a_request, .after_percent = 50, .run = reap,
+     .size = 32 << 20);
 CASE(insert_of_large_bodies, .prepare = world_fill, .expect = expect_copied, .before = join,
      .run = insert_copied, .big = true, .size = 32 << 20, .slow = 1);
 CASE(update_of_large_bodies, .prepare = world_fill, .expect = expect_copied_updated, .before = join,
@@ -396,6 +512,8 @@ CASE(rebuild_with_more_buckets, .prepare = world_fill, .configure = no_index,
      .reconfigure = more_users, .run = attach, .opens = true, .slow = 1);
 CASE(rebuild_with_new_indexes, .prepare = world_fill, .configure = no_index,
      .reconfigure = both_indexes, .run = attach, .opens = true, .slow = 1);
+CASE(rebuild_with_renamed_users, .prepare = fill_and_rename, .configure = one_index,
+     .reconfigure = more_users, .run = attach, .opens = true, .slow = 2);
 CASE(rebuild_without_an_index, .prepare = world_fill, .reconfigure = one_index, .run = attach,
      .opens = true);
 CASE(rebuild_of_everything, .prepare = world_fill_and_die, .reconfigure = more_users, .run = attach,
@@ -413,6 +531,14 @@ const struct killer_case *const killer_cases[] = {
     &insert_of_a_batch,
     &update_of_one,
     &update_of_a_batch,
+    &rename_of_one,
+    &rename_of_one_twice,
+    &reclaim_of_renamed_nodes,
+    &recovery_of_a_rename,
+    &insert_with_a_request,
+    &update_with_a_request,
+    &rename_with_a_request,
+    &recovery_of_a_request,
     &insert_of_large_bodies,
     &update_of_large_bodies,
     &recovery_of_large_bodies,
@@ -449,6 +575,7 @@ const struct killer_case *const killer_cases[] = {
     &attach_to_a_sealed_log,
     &rebuild_with_more_buckets,
     &rebuild_with_new_indexes,
+    &rebuild_with_renamed_users,
     &rebuild_without_an_index,
     &rebuild_of_everything,
     &rebuild_after_a_killed_one,

@@ -17,7 +17,7 @@
 
 struct shm_store *world_store;
 
-enum { KEY0_AT = 8, KEY1_AT = 16, BODY_LEAST = 24, DRAIN_ROUNDS = 200 };
+enum { KEY0_AT = 8, KEY1_AT = 16, BODY_LEAST = 24, HIDDEN_MOST = 90, DRAIN_ROUNDS = 200 };
 
 void world_fail(struct world *w, const char *format, ...)
 {
@@ -48,10 +48,20 @@ static uint32_t make_body(const struct world *w, unsigned n, unsigned generation
 {
     uint64_t head[3] = {(uint64_t)generation << 32 | n, n * UINT64_C(0xd6e8feb86659fd93),
                         n ^ UINT64_C(0xa5a5a5a5a5a5a5a5)};
+    if ((generation & WORLD_RENAMED) != 0) /* one key changes, the other stays */
+        head[1] ^= UINT64_C(0x7777777777777777);
     uint32_t len =
         w->big && n < KILLER_BIG ? SHM_BODY_MAX : BODY_LEAST + (n * 7 + generation * 29) % 150;
     memset(body, (int)(n + generation) & 0xff, len);
     memcpy(body, head, sizeof(head));
+    return len;
+}
+
+/* The second part of the body; a third of the users has none. */
+static uint32_t make_hidden(const struct world *w, unsigned n, unsigned generation, uint8_t *hidden)
+{
+    uint32_t len = (w->big && n < KILLER_BIG) || n % 3 == 0 ? 0 : (n * 5 + generation * 31) % 90;
+    memset(hidden, (int)(n * 3 + generation) & 0xff, len);
     return len;
 }
 
@@ -79,15 +89,34 @@ uint64_t world_bucket(const struct world *w, unsigned n)
     return hash_of(w, n) & (shm_control()->ids.count - 1);
 }
 
+static struct shm_request the_request;
+static bool has_request;
+
+static struct shm_request request_of(unsigned n)
+{
+    struct shm_request request = {.time = 1000, .fingerprint = n};
+    memset(request.id, (int)n, sizeof(request.id));
+    return request;
+}
+
+void world_request(unsigned n)
+{
+    has_request = n != 0;
+    the_request = request_of(n);
+}
+
 static int write_users(struct world *w, struct shm_actor *actor, unsigned n, unsigned count,
                        unsigned generation, bool update)
 {
     static struct shm_new_user users[SHM_BATCH_MAX];
-    static uint8_t bodies[SHM_BATCH_MAX][SHM_BODY_MAX];
+    static uint8_t bodies[SHM_BATCH_MAX][SHM_BODY_MAX], hidden[SHM_BATCH_MAX][HIDDEN_MOST];
     for (unsigned i = 0; i < count; i++) {
         world_id(w, n + i, users[i].id);
+        users[i].hidden = hidden[i];
+        users[i].hidden_len = make_hidden(w, n + i, generation, hidden[i]);
         users[i].body = bodies[i];
         users[i].body_len = make_body(w, n + i, generation, bodies[i]);
+        users[i].request = has_request ? &the_request : NULL;
     }
     return update ? shm_users_update(actor, users, count, NULL)
                   : shm_users_insert(actor, users, count, NULL);
@@ -141,10 +170,12 @@ void world_expect(struct world *w, unsigned n, unsigned count, unsigned generati
 
 static void check_is(struct world *w, unsigned n, unsigned generation, const struct shm_user *user)
 {
-    uint8_t body[SHM_BODY_MAX], id[SHM_ID_SIZE];
+    uint8_t body[SHM_BODY_MAX], hidden[HIDDEN_MOST], id[SHM_ID_SIZE];
     uint32_t len = make_body(w, n, generation, body);
+    uint32_t hidden_len = make_hidden(w, n, generation, hidden);
     world_id(w, n, id);
     if (user->body_len != len || memcmp(user->body, body, len) != 0 ||
+        user->hidden_len != hidden_len || memcmp(shm_user_hidden(user), hidden, hidden_len) != 0 ||
         memcmp(user->id, id, SHM_ID_SIZE) != 0)
         world_fail(w, "user %u is not generation %u", n, generation);
 }
@@ -164,6 +195,10 @@ static void check_keys(struct world *w, struct shm_actor *actor, unsigned n, uns
         if (generation != 0)
             check_is(w, n, generation, &user);
     }
+    make_body(w, n, generation ^ WORLD_RENAMED, body);
+    if (shm_control()->unique[0].buckets != NULL &&
+        shm_user_find_key(actor, 0, value, world_key_of(0, body, len, value), &user) != SHM_ENOENT)
+        world_fail(w, "user %u is found by a key that it has not", n);
 }
 
 static void check_listing(struct world *w, struct shm_actor *actor, const uint8_t *state)
@@ -257,6 +292,15 @@ static void check_slots(struct world *w, const struct shm_actor *mine)
     }
 }
 
+/* The request was done if and only if its commit was. */
+static void check_request(struct world *w, struct shm_actor *actor, uint64_t version)
+{
+    struct shm_request request = request_of(WORLD_REQUEST);
+    int rc = shm_request_find(actor, &request);
+    world_check(w, rc == (version > w->version ? SHM_OK : SHM_ENOENT));
+    world_check(w, rc != SHM_OK || request.version == w->version + 1);
+}
+
 /* Grace periods advance: everything that is retired, before or from now on, is freed. */
 static void check_drains(struct world *w, struct shm_actor *actor)
 {
@@ -304,6 +348,8 @@ void world_survive(struct world *w, uint64_t version, unsigned way)
                    (unsigned long long)shm_control()->version - 1, (unsigned long long)version);
     world_check(w, shm_control()->published >= published);
     check_segment(w);
+    if (w->requested)
+        check_request(w, actor, version);
     shm_actor_reap(world_store);
     check_slots(w, actor);
     check_drains(w, actor);

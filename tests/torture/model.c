@@ -34,14 +34,44 @@ static const char *create(struct model *model, const struct model_change *change
     return NULL;
 }
 
-static const char *update(struct model *model, const struct model_change *change)
+/* Whether the update changes this unique key. */
+static bool changes_key(const struct model *model, const struct model_row *row,
+                        const struct model_change *change, unsigned key)
+{
+    if ((model->unique & 1U << key) == 0)
+        return false;
+    return key == 0 ? row->is.name != change->name : row->is.email != change->email;
+}
+
+/* Whether the update gives the user a key that another has. */
+static bool steals_key(const struct model *model, const struct model_row *row,
+                       const struct model_change *change, unsigned key)
+{
+    if (!changes_key(model, row, change, key))
+        return false;
+    return key == 0 ? model->names[change->name] != 0
+                    : change->email != 0 && model->emails[change->email] != 0;
+}
+
+/* Whether a conditional write is of another version than the user has. */
+static bool is_stale(const struct model_row *row, const struct model_change *change)
+{
+    return change->if_version != 0 && change->if_version != row->version;
+}
+
+static const char *update(struct model *model, const struct model_change *change, uint32_t count)
 {
     struct model_row *row = &model->row[change->id];
     if (!row->there)
         return "updates a user that does not exist";
-    if (((model->unique & 1) != 0 && row->is.name != change->name) ||
-        ((model->unique & 2) != 0 && row->is.email != change->email))
-        return "changes a unique key";
+    if (is_stale(row, change))
+        return "updates a user that has not the wanted version";
+    for (unsigned key = 0; key < SHM_KEYS; key++) {
+        if (count > 1 && changes_key(model, row, change, key))
+            return "changes a unique key of one of several users";
+        if (steals_key(model, row, change, key))
+            return "gives a user another's key";
+    }
     model->sum += change->amount - row->is.amount;
     model->names[row->is.name]--;
     model->emails[row->is.email]--;
@@ -56,6 +86,8 @@ static const char *delete (struct model *model, const struct model_change *chang
     struct model_row *row = &model->row[change->id];
     if (!row->there)
         return "deletes a user that does not exist";
+    if (is_stale(row, change))
+        return "deletes a user that has not the wanted version";
     row->there = false;
     model->users--;
     model->sum -= row->is.amount;
@@ -74,7 +106,7 @@ const char *model_step(struct model *model, const struct ledger *ledger)
     for (uint32_t i = 0; i < commit->count; i++) {
         const struct model_change *change = &ledger->change[(commit->first + i) % LEDGER_CHANGES];
         const char *wrong = commit->kind == SHM_CREATED   ? create(model, change)
-                            : commit->kind == SHM_UPDATED ? update(model, change)
+                            : commit->kind == SHM_UPDATED ? update(model, change, commit->count)
                                                           : delete (model, change);
         if (wrong != NULL)
             return wrong;
@@ -140,18 +172,24 @@ bool model_refuses(const struct model *model, const struct model_commit *op,
     case SHM_EEXIST:
         return op->kind == SHM_CREATED && (row->there || occurs_before(change, which));
     case SHM_EKEY:
-        return op->kind == SHM_CREATED && conflict->key < SHM_KEYS &&
-               key_taken(model, change, which, conflict->key);
+        if (conflict->key >= SHM_KEYS)
+            return false;
+        return op->kind == SHM_CREATED ? key_taken(model, change, which, conflict->key)
+                                       : op->kind == SHM_UPDATED && op->count == 1 && row->there &&
+                                             steals_key(model, row, &change[which], conflict->key);
     case SHM_ENOENT:
         return op->kind != SHM_CREATED && !row->there;
+    case SHM_ESTALE:
+        return op->kind != SHM_CREATED && row->there && is_stale(row, &change[which]) &&
+               conflict->version == row->version;
     case SHM_EINVAL:
         if (op->kind == SHM_CREATED)
             return false;
         if (occurs_before(change, which))
             return true;
-        return op->kind == SHM_UPDATED && row->there &&
-               (((model->unique & 1) != 0 && row->is.name != change[which].name) ||
-                ((model->unique & 2) != 0 && row->is.email != change[which].email));
+        return op->kind == SHM_UPDATED && op->count > 1 && row->there &&
+               (changes_key(model, row, &change[which], 0) ||
+                changes_key(model, row, &change[which], 1));
     default:
         return false;
     }

@@ -34,6 +34,7 @@ struct model_change {
     uint32_t name;  /* unique key 0 */
     uint32_t email; /* unique key 1; 0: none */
     int32_t amount;
+    uint64_t if_version; /* of an update or a delete: the version that it asks for; 0: any */
 };
 
 struct model_commit {

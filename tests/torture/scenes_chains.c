@@ -76,6 +76,7 @@ static void look_while_it_changes(struct shm_reader *reader)
     const struct shm_user user = {.id = record.id,
                                   .body = record.body,
                                   .body_len = record.body_len,
+                                  .hidden_len = record.hidden_len,
                                   .seq = record.seq,
                                   .version = record.version};
     storm_read(&user, &row);

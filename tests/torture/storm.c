@@ -27,8 +27,8 @@ struct body {
     uint64_t check; /* checksum over all fields after it */
     uint32_t length;
     uint32_t writer, op;
+    uint32_t hidden; /* length of the second part, whose bytes the other fields tell */
     struct model_change is;
-    uint32_t reserved;
     uint8_t fill[];
 };
 
@@ -121,20 +121,57 @@ uint32_t storm_key_of(unsigned key, const uint8_t *bytes, uint32_t length, uint8
     return storm_key(key, key == 0 ? body.is.name : body.is.email, out);
 }
 
-uint32_t storm_body(uint8_t bytes[SHM_BODY_MAX], const struct storm_op *op, size_t i)
+/* Byte number `at` of the second part: each version of a user has others. */
+static uint8_t hidden_byte(const struct body *body, uint32_t at)
+{
+    uint32_t seed = body->op * UINT32_C(40503) + body->writer * UINT32_C(65537) + body->is.id;
+    return (uint8_t)((seed + at) * UINT32_C(2654435761) >> 24);
+}
+
+/* The length of a part of a body, of which `most` bytes are left. */
+static uint32_t part_length(uint32_t most)
+{
+    uint64_t length = storm_random(storm->large ? 2 : 64) == 0 ? storm_random(most + 1)
+                      : storm_random(16) == 0                  ? storm_random(600)
+                                                               : storm_random(160);
+    return length < most ? (uint32_t)length : most;
+}
+
+void storm_body(struct shm_new_user *user, uint8_t bytes[SHM_BODY_MAX], const struct storm_op *op,
+                size_t i)
 {
     struct body *body = (void *)bytes;
-    uint64_t fill = storm_random(storm->large ? 2 : 64) == 0
-                        ? storm_random(SHM_BODY_MAX - sizeof(*body) + 1)
-                    : storm_random(16) == 0 ? storm_random(600)
-                                            : storm_random(160);
-    *body = (struct body){.length = (uint32_t)(sizeof(*body) + fill),
+    uint32_t fill = part_length(SHM_BODY_MAX - sizeof(*body));
+    *body = (struct body){.length = (uint32_t)sizeof(*body) + fill,
                           .writer = op->head.writer,
                           .op = op->head.op,
                           .is = op->change[i]};
+    if (storm_random(3) != 0)
+        body->hidden = part_length(SHM_BODY_MAX - body->length);
     memset(body->fill, (int)(op->head.op + i), fill);
+    uint8_t *hidden = bytes + SHM_BODY_MAX - body->hidden;
+    for (uint32_t at = 0; at < body->hidden; at++)
+        hidden[at] = hidden_byte(body, at);
     body->check = XXH3_64bits(&body->length, body->length - sizeof(body->check));
-    return body->length;
+    user->body = bytes;
+    user->body_len = body->length;
+    user->hidden = hidden;
+    user->hidden_len = body->hidden;
+    user->if_version = op->change[i].if_version;
+}
+
+/* The second part must be the one that was written with the first. */
+static void check_hidden(const struct shm_user *user, const struct body *body)
+{
+    if (user->hidden_len != body->hidden)
+        storm_fail("seq %llu, version %llu: the hidden part has %u bytes and should have %u",
+                   (unsigned long long)user->seq, (unsigned long long)user->version,
+                   user->hidden_len, body->hidden);
+    for (uint32_t at = 0; at < body->hidden; at++)
+        if (shm_user_hidden(user)[at] != hidden_byte(body, at))
+            storm_fail("seq %llu, version %llu: byte %u of %u of the hidden part is wrong",
+                       (unsigned long long)user->seq, (unsigned long long)user->version, at,
+                       body->hidden);
 }
 
 void storm_read(const struct shm_user *user, struct model_row *row)
@@ -150,6 +187,7 @@ void storm_read(const struct shm_user *user, struct model_row *row)
                    " says %u; first word %llx",
                    (unsigned long long)user->seq, (unsigned long long)user->version, user->body_len,
                    body.length, (unsigned long long)body.check);
+    check_hidden(user, &body);
     *row = (struct model_row){.seq = user->seq,
                               .version = user->version,
                               .writer = body.writer,

@@ -43,7 +43,7 @@ struct storm {
     _Atomic uint64_t beats[STORM_WORKERS];
     _Atomic uint32_t ops[MODEL_WRITERS + 1];
     /* Counts for the summary. */
-    _Atomic uint64_t kills, commits, refusals, busy, lookups, listings, revoked, resyncs;
+    _Atomic uint64_t kills, commits, refusals, stale, busy, lookups, listings, revoked, resyncs;
     _Atomic uint64_t changes_read, attaches, attaches_killed, rounds;
     _Atomic uint64_t verified, careful, tools, full, duplicates, publications, written;
     /* The commit that the journal has on its disk: stored before it is published. */
@@ -91,8 +91,9 @@ uint64_t storm_version(void);
 uint64_t storm_newest(void);
 /** Replays the ledger up to this version. */
 void storm_replay(struct model *model, uint64_t version);
-/** Writes the body of the operation's user i. @return its length */
-uint32_t storm_body(uint8_t bytes[SHM_BODY_MAX], const struct storm_op *op, size_t i);
+/** Writes both parts of the body of the operation's user i to the bytes, and sets them. */
+void storm_body(struct shm_new_user *user, uint8_t bytes[SHM_BODY_MAX], const struct storm_op *op,
+                size_t i);
 /** Fails if a writer got an acknowledgement for a version that the segment does not have. */
 void storm_check_acknowledged(void);
 /** Reads a body at any address, and fails if no writer wrote it like this. */
@@ -110,10 +111,14 @@ struct shm_actor *storm_join(enum shm_actor_kind kind, unsigned number);
 /* ---- storm_writer.c ---- */
 
 extern struct storm_op storm_op;
+/** The request of the next write of one user; NULL: none. */
+extern struct shm_request *storm_request;
 /** Hook of the library: notes commits, and sometimes delays the holder of the writer lock. */
 void storm_hook(const char *point);
 void storm_op_begin(uint32_t writer, enum shm_change_kind kind);
 void storm_op_add(uint32_t id, uint32_t name, uint32_t email, int32_t amount);
+/** The write of the user added last is to be done only if the user has this version. */
+void storm_op_only_if(uint64_t version);
 /** Repeats the operation until the store's lock is free, and checks the answer. @return the
  * answer */
 int storm_op_do(struct shm_actor *actor);

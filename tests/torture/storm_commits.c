@@ -138,11 +138,11 @@ static double lookup_p99(void)
 static void insert_while_stopped(void)
 {
     uint8_t body[SHM_BODY_MAX];
-    struct shm_new_user user = {.body = body};
+    struct shm_new_user user = {0};
     enum { TRIES = 50 };
     storm_op_begin(MODEL_PARENT, SHM_CREATED);
     storm_op_add(MODEL_IDS - 1, MODEL_IDS - 1, 0, 0);
-    user.body_len = storm_body(body, &storm_op, 0);
+    storm_body(&user, body, &storm_op, 0);
     storm_id(user.id, MODEL_IDS - 1);
     storm_op.head.count = 0;
     double from = storm_seconds();

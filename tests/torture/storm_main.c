@@ -118,23 +118,23 @@ static bool run(const struct storm_scene *scene)
     if (!ok)
         say_why(status);
     if (scene->run == storm_storm)
-        printf(
-            "storm: %llu kills, %llu commits, %llu refused, %llu lookups, %llu listings,"
-            " %llu revoked, %llu changes followed, %llu attaches, %llu of them killed, %llu tools,"
-            " %llu times full, %llu refused for duplicates, %llu verified alive,"
-            " %llu read carefully, %llu published, %llu users written to disk;"
-            " %llu rounds, %.1f s, seed %llu\n",
-            (unsigned long long)storm->kills, (unsigned long long)storm->commits,
-            (unsigned long long)storm->refusals, (unsigned long long)storm->lookups,
-            (unsigned long long)storm->listings, (unsigned long long)storm->revoked,
-            (unsigned long long)storm->changes_read,
-            (unsigned long long)(storm->attaches + storm->attaches_killed),
-            (unsigned long long)storm->attaches_killed, (unsigned long long)storm->tools,
-            (unsigned long long)storm->full, (unsigned long long)storm->duplicates,
-            (unsigned long long)storm->verified, (unsigned long long)storm->careful,
-            (unsigned long long)storm->publications, (unsigned long long)storm->written,
-            (unsigned long long)storm->rounds, storm_seconds() - started,
-            (unsigned long long)storm_options.seed);
+        printf("storm: %llu kills, %llu commits, %llu refused, %llu of them stale, %llu lookups,"
+               " %llu listings, %llu revoked, %llu changes followed, %llu attaches, %llu of them "
+               "killed, %llu tools,"
+               " %llu times full, %llu refused for duplicates, %llu verified alive,"
+               " %llu read carefully, %llu published, %llu users written to disk;"
+               " %llu rounds, %.1f s, seed %llu\n",
+               (unsigned long long)storm->kills, (unsigned long long)storm->commits,
+               (unsigned long long)storm->refusals, (unsigned long long)storm->stale,
+               (unsigned long long)storm->lookups, (unsigned long long)storm->listings,
+               (unsigned long long)storm->revoked, (unsigned long long)storm->changes_read,
+               (unsigned long long)(storm->attaches + storm->attaches_killed),
+               (unsigned long long)storm->attaches_killed, (unsigned long long)storm->tools,
+               (unsigned long long)storm->full, (unsigned long long)storm->duplicates,
+               (unsigned long long)storm->verified, (unsigned long long)storm->careful,
+               (unsigned long long)storm->publications, (unsigned long long)storm->written,
+               (unsigned long long)storm->rounds, storm_seconds() - started,
+               (unsigned long long)storm_options.seed);
     printf("%s %s\n", ok ? "[       OK ]" : "[  FAILED  ]", scene->name);
     fflush(stdout);
     if (ok || !keep)

@@ -119,6 +119,7 @@ static void read_record(const struct shm_record *record, struct model_row *row)
     const struct shm_user user = {.id = record->id,
                                   .body = record->body,
                                   .body_len = record->body_len,
+                                  .hidden_len = record->hidden_len,
                                   .seq = record->seq,
                                   .version = record->version};
     storm_read(&user, row);

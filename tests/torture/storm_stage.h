@@ -47,10 +47,24 @@ void commit_of_a_dead_writer_is_whole_or_not_at_all(void);
 void half_a_commit_is_never_seen(void);
 void lock_holder_stopped_delays_no_reader(void);
 
+/* scenes_requests.c */
+void request_is_noted_with_its_commit_or_not_at_all(void);
+void request_that_is_not_published_is_not_done_again(void);
+
 /* scenes_page.c */
 void listing_revoked_before_its_section_reads_nothing_freed(void);
 /* scenes_chains.c */
 void body_reused_for_another_user_is_not_returned_by_a_lookup(void);
+
+/* scenes_versions.c */
+void update_of_an_older_version_is_refused(void);
+void delete_of_an_older_version_is_refused(void);
+void half_a_rename_is_never_seen(void);
+void former_name_can_be_taken_at_once(void);
+void listing_shows_the_names_of_its_time(void);
+void hidden_part_is_kept_with_its_body(void);
+void hidden_part_is_read_to_its_end_only(void);
+void position_that_was_freed_is_found_again(void);
 
 /* scenes_disk.c */
 void published_version_is_kept_for_those_who_come_later(void);

@@ -14,6 +14,7 @@
 #include "shm/error.h"
 
 struct storm_op storm_op;
+struct shm_request *storm_request;
 
 /* ---- noting commits ---- */
 
@@ -82,25 +83,32 @@ void storm_op_add(uint32_t id, uint32_t name, uint32_t email, int32_t amount)
         (struct model_change){.id = id, .name = name, .email = email, .amount = amount};
 }
 
+void storm_op_only_if(uint64_t version)
+{
+    storm_op.change[storm_op.head.count - 1].if_version = version;
+}
+
 static int call(struct shm_actor *actor, struct shm_conflict *conflict)
 {
     static uint8_t bodies[SHM_BATCH_MAX][SHM_BODY_MAX];
-    struct shm_new_user users[SHM_BATCH_MAX];
+    struct shm_new_user users[SHM_BATCH_MAX] = {0};
     uint8_t ids[SHM_BATCH_MAX][SHM_ID_SIZE];
     size_t count = storm_op.head.count;
     for (size_t i = 0; i < count; i++) {
         storm_id(ids[i], storm_op.change[i].id);
         memcpy(users[i].id, ids[i], SHM_ID_SIZE);
-        users[i].body = bodies[i];
-        if (storm_op.head.kind != SHM_DELETED)
-            users[i].body_len = storm_body(bodies[i], &storm_op, i);
+        storm_body(&users[i], bodies[i], &storm_op, i);
     }
+    if (count == 1)
+        users[0].request = storm_request;
     switch (storm_op.head.kind) {
     case SHM_CREATED:
         return shm_users_insert(actor, users, count, conflict);
     case SHM_UPDATED:
         return shm_users_update(actor, users, count, conflict);
     default:
+        if (count == 1)
+            return shm_user_delete(actor, ids[0], users[0].if_version, conflict);
         return shm_users_delete(actor, (const uint8_t(*)[SHM_ID_SIZE])ids, count, conflict);
     }
 }
@@ -137,6 +145,8 @@ static void check_refused(int rc, const struct shm_conflict *conflict)
         storm_fail("writer %u got \"%s\", but version %llu was committed", storm_op.head.writer,
                    shm_strerror(rc), (unsigned long long)storm_op.noted);
     atomic_fetch_add(&storm->refusals, 1);
+    if (rc == SHM_ESTALE)
+        atomic_fetch_add(&storm->stale, 1);
     if (rc == SHM_ELIMIT && storm->large) { /* snapshots keep the arena full */
         atomic_fetch_add(&storm->full, 1);
         return;
@@ -203,6 +213,16 @@ static uint32_t batch_size(void)
                                               : 2 + storm_random(SHM_BATCH_MAX - 1));
 }
 
+/* Makes the write of the user added last conditional, now and then: on the version that this
+ * process knows, which another may have replaced meanwhile, or on one that is wrong most probably.
+ */
+static void add_condition(void)
+{
+    uint64_t version = storm_model.row[storm_op.change[storm_op.head.count - 1].id].version;
+    if (storm_random(2) == 0)
+        storm_op_only_if(storm_random(8) == 0 ? 1 + storm_random(version + 1) : version);
+}
+
 /* Moves amounts between this writer's own accounts. No other process writes them, so the
  * model's amounts are those of the segment. */
 static void transfer(uint32_t writer)
@@ -218,8 +238,11 @@ static void transfer(uint32_t writer)
         amount[i] -= part;
         amount[i + 1] += part;
     }
-    for (uint32_t i = 0; i < count; i++)
+    for (uint32_t i = 0; i < count; i++) {
         storm_op_add(id[i], id[i], id[i] + 1, amount[i]);
+        if (storm_random(4) == 0)
+            storm_op_only_if(storm_model.row[id[i]].version); /* which nobody else changes */
+    }
 }
 
 static void account_delete(uint32_t writer)
@@ -261,6 +284,8 @@ static void shared_update(uint32_t writer, bool wrong)
     for (uint32_t i = 0; i < count; i++) {
         const struct model_change *is = &storm_model.row[id[i]].is;
         storm_op_add(id[i], is->name, is->email, 0);
+        if (count < 4)
+            add_condition();
     }
     if (wrong && count > 0) {
         struct model_change *last = &storm_op.change[count - 1];
@@ -271,6 +296,23 @@ static void shared_update(uint32_t writer, bool wrong)
     }
 }
 
+/* Gives a user another name or e-mail, which may be taken; now and then also none. */
+static void shared_rename(uint32_t writer)
+{
+    uint32_t id, first = MODEL_WRITERS * MODEL_ACCOUNTS;
+    storm_op_begin(writer, SHM_UPDATED);
+    if (pick(&id, 1, first, MODEL_SHARED, true) == 0)
+        return;
+    struct model_change is = storm_model.row[id].is;
+    uint32_t other = first + (uint32_t)storm_random(MODEL_SHARED);
+    if (storm_random(2) == 0)
+        is.name = storm_random(2) == 0 ? id : other;
+    if (storm_random(2) == 0)
+        is.email = storm_random(4) == 0 ? 0 : other + 1;
+    storm_op_add(id, is.name, is.email, 0);
+    add_condition();
+}
+
 static void shared_delete(uint32_t writer, bool there)
 {
     uint32_t id[SHM_BATCH_MAX];
@@ -278,6 +320,8 @@ static void shared_delete(uint32_t writer, bool there)
     storm_op_begin(writer, SHM_DELETED);
     for (uint32_t i = 0; i < count; i++)
         storm_op_add(id[i], 0, 0, 0);
+    if (count == 1)
+        add_condition();
 }
 
 static void choose(uint32_t writer)
@@ -294,6 +338,7 @@ static void choose(uint32_t writer)
     case 6:
         return shared_create(writer, storm_random(16) == 0);
     case 7:
+        return shared_rename(writer);
     case 8:
     case 9:
         return shared_update(writer, storm_random(16) == 0);

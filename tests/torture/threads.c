@@ -125,7 +125,7 @@ static struct shm_actor *join(enum shm_actor_kind kind)
 
 static void write_some(struct shm_actor *actor, uint64_t *random)
 {
-    struct shm_new_user users[LARGE];
+    struct shm_new_user users[LARGE] = {0};
     uint8_t bodies[LARGE][SHM_BODY_MAX], ids[LARGE][SHM_ID_SIZE];
     bool large = random_next(random) % 8 == 0; /* the batch is copied before the lock is taken */
     uint64_t n = large ? USERS : random_next(random) % (USERS - BATCH);

@@ -252,7 +252,7 @@ def test_commits_finds_a_message_out_of_form(history, message, fault):
 
 
 COUNTS = {"get": 1000, "get-changing": 2000, "create": 3000, "batch": 400, "list": 300, "chat": 200,
-          "get-bare": 900, "get-log": 1100, "get-metadata": 1000, "get-token": 1100,
+          "get-bare": 900, "get-log": 1100, "get-metadata": 1000, "get-token": 1100, "get-hashed": 2000,
           "get-wrong-first": 1000, "get-wrong-last": 1000}
 VALGRIND = """#!/bin/sh
 for last; do kind=$number number=$last; done

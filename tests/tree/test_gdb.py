@@ -63,7 +63,8 @@ def worker():
     segment, port = f"/rosterd-gdb-{os.getpid()}", free_port()
     server = subprocess.Popen(
         [BUILD / "src/server/rosterd", "--segment", segment, "--listen", f"127.0.0.1:{port}",
-         "--workers", "1", "--max-users", "1000", "--data-file", "none"], stderr=subprocess.PIPE, text=True)
+         "--workers", "1", "--max-users", "1000", "--data-file", "none",
+         "--password-processes", "0"], stderr=subprocess.PIPE, text=True)
     try:
         with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
             grpc.channel_ready_future(channel).result(timeout=20)
@@ -137,7 +138,7 @@ def test_debugger_follows_a_fork_into_the_worker():
                    before=[str(BUILD / "src/server/rosterd")], arguments=[
                        "-ex", "quit", "--args", str(BUILD / "src/server/rosterd"), "--segment",
                        segment, "--listen", f"127.0.0.1:{port}", "--workers", "1", "--max-users",
-                       "1000", "--data-file", "none"])
+                       "1000", "--data-file", "none", "--password-processes", "0"])
         assert "Breakpoint 1, worker_run" in text or "hit Breakpoint 1, worker_run" in text, text
         assert "0 of 1000 users" in text, text
     finally:

@@ -6,32 +6,45 @@
 #include "base/spelling.h"
 #include "inspect/commands/actor_commands.h"
 #include "inspect/commands/backup.h"
+#include "inspect/commands/delete_command.h"
 #include "inspect/commands/dump.h"
-#include "inspect/commands/edit_commands.h"
 #include "inspect/commands/load.h"
 #include "inspect/commands/restore.h"
 #include "inspect/commands/segment_commands.h"
 #include "inspect/commands/tail.h"
+#include "inspect/commands/update_commands.h"
 #include "inspect/commands/user_commands.h"
 #include "inspect/screen/watch.h"
 
 static const struct command commands[] = {
-    {"status", {NULL}, 0, command_status},
-    {"list", {NULL}, COMMAND_LIMIT | COMMAND_AFTER, command_list},
-    {"get", {"ID"}, COMMAND_USERNAME, command_get},
-    {"verify", {NULL}, 0, command_verify},
-    {"workers", {NULL}, 0, command_workers},
-    {"readers", {NULL}, 0, command_readers},
-    {"stats", {NULL}, COMMAND_ALL, command_stats},
-    {"watch", {"[INTERVAL]"}, 0, command_watch},
-    {"tail", {NULL}, COMMAND_FROM | COMMAND_LIMIT, command_tail},
-    {"dump", {NULL}, COMMAND_OUTPUT, command_dump},
-    {"load", {"FILE"}, COMMAND_KEEP_GOING, command_load},
-    {"backup", {"FILE"}, COMMAND_DATA_FILE, command_backup},
-    {"restore", {"FILE"}, COMMAND_DATA_FILE, command_restore},
-    {"delete", {"ID", "[ID]..."}, 0, command_delete},
-    {"set-roles", {"ID", "ROLE,..."}, 0, command_set_roles},
-    {"unlink", {NULL}, 0, command_unlink},
+    {"status", {NULL}, 0, 0, command_status},
+    {"list", {NULL}, COMMAND_LIMIT | COMMAND_AFTER, 0, command_list},
+    {"get", {"USER"}, COMMAND_USERNAME, COMMAND_USERNAME, command_get},
+    {"find",
+     {"USER"},
+     COMMAND_USERNAME | COMMAND_EMAIL | COMMAND_FILTER | COMMAND_LIMIT,
+     COMMAND_USERNAME | COMMAND_EMAIL | COMMAND_FILTER,
+     command_find},
+    {"verify", {NULL}, 0, 0, command_verify},
+    {"workers", {NULL}, 0, 0, command_workers},
+    {"readers", {NULL}, 0, 0, command_readers},
+    {"stats", {NULL}, COMMAND_ALL, 0, command_stats},
+    {"watch", {"[INTERVAL]"}, 0, 0, command_watch},
+    {"tail", {NULL}, COMMAND_FROM | COMMAND_LIMIT, 0, command_tail},
+    {"dump", {NULL}, COMMAND_OUTPUT | COMMAND_WITH_SECRETS, 0, command_dump},
+    {"load", {"FILE"}, COMMAND_KEEP_GOING, 0, command_load},
+    {"backup", {"FILE"}, COMMAND_DATA_FILE, 0, command_backup},
+    {"restore", {"FILE"}, COMMAND_DATA_FILE, 0, command_restore},
+    {"update",
+     {"USER"},
+     COMMAND_USERNAME | COMMAND_EMAIL | COMMAND_CHANGES | COMMAND_IF_ETAG,
+     0,
+     command_update},
+    {"disable", {"USER", "[USER]..."}, 0, 0, command_disable},
+    {"enable", {"USER", "[USER]..."}, 0, 0, command_enable},
+    {"set-roles", {"USER", "ROLE,..."}, 0, 0, command_set_roles},
+    {"delete", {"USER", "[USER]..."}, 0, 0, command_delete},
+    {"unlink", {NULL}, 0, 0, command_unlink},
 };
 
 enum { COMMANDS = sizeof(commands) / sizeof(commands[0]) };

@@ -16,6 +16,11 @@ enum command_option {
     COMMAND_OUTPUT = 1 << 5,
     COMMAND_KEEP_GOING = 1 << 6,
     COMMAND_DATA_FILE = 1 << 7,
+    COMMAND_EMAIL = 1 << 8,
+    COMMAND_FILTER = 1 << 9,
+    COMMAND_CHANGES = 1 << 10, /* --roles, --label and so on */
+    COMMAND_IF_ETAG = 1 << 11,
+    COMMAND_WITH_SECRETS = 1 << 12,
 };
 
 struct command {
@@ -23,6 +28,7 @@ struct command {
     /** "[X]" is optional; "[X]..." is optional and may be repeated. */
     const char *operands[INSPECT_OPERANDS];
     unsigned allowed; /* command_option bits */
+    unsigned instead; /* command_option bits of which one takes the place of all operands */
     /** Prints the result on stdout and the reason of a failure on stderr. */
     enum inspect_exit (*run)(const struct inspect_options *options);
 };

@@ -86,7 +86,7 @@ static enum inspect_exit dump_users(struct dump *dump)
     int error;
     while ((error = shm_reader_next(dump->reader, &dump->user, &fault)) == SHM_OK) {
         struct fault reason;
-        if (!record_print(dump->sink.file, user->id, user->body, user->body_len, &reason)) {
+        if (!record_print(dump->sink.file, user, dump->options->with_secrets, &reason)) {
             char id[UUID_TEXT_SIZE + 1];
             uuid_to_string(id, user->id);
             progress_clear(&dump->progress);
@@ -184,12 +184,16 @@ enum inspect_exit command_dump(const struct inspect_options *options)
 {
     static struct dump dump;
     dump.options = options;
+    if (options->with_secrets && options->output == NULL && isatty(STDOUT_FILENO))
+        return report_fail(INSPECT_USAGE, "dump: password hashes are not printed on a terminal: "
+                                          "use --output FILE, or a pipe");
     if (options->output != NULL)
         guard_hold_signals(); /* an interrupted dump removes its temporary file */
     enum inspect_exit code = sink_open(&dump.sink, options->output);
     if (code != INSPECT_DONE)
         return code;
     code = dump_segment(&dump);
+    explicit_bzero(&dump.user, sizeof(dump.user));
     if (!dump.committed)
         sink_abandon(&dump.sink);
     return code;

@@ -27,6 +27,7 @@ struct load {
     struct lines lines;
     struct record_parser parser;
     struct chunk chunk;
+    struct moves moves;
     struct progress progress;
     uint64_t refused;     /* lines */
     uint64_t seen;        /* lines of users, good and bad */
@@ -213,6 +214,10 @@ static void load_print_summary(const struct load *load)
         printf("%" PRIu64 " inserted, %" PRIu64 " updated, %" PRIu64 " unchanged, %" PRIu64
                " refused\n",
                chunk->inserted, chunk->updated, chunk->unchanged, load->refused);
+        if (chunk->without_password != 0)
+            printf("%" PRIu64 " without the password that they had: the dump has no hashes (see: "
+                   "dump --with-secrets)\n",
+                   chunk->without_password);
         return;
     }
     struct json_object *object = object_new();
@@ -220,6 +225,7 @@ static void load_print_summary(const struct load *load)
     object_add_number(object, "updated", chunk->updated);
     object_add_number(object, "unchanged", chunk->unchanged);
     object_add_number(object, "refused", load->refused);
+    object_add_number(object, "without_password", chunk->without_password);
     object_add_number(object, "last_line", chunk->last_line);
     object_print(stdout, object);
 }
@@ -241,8 +247,12 @@ static bool load_open_file(struct load *load, const char *path)
     }
     struct stat st;
     uint64_t size = 0;
-    if (fstat(load->lines.fd, &st) == 0 && S_ISREG(st.st_mode))
+    load->moves.file.fd = -1;
+    if (fstat(load->lines.fd, &st) == 0 && S_ISREG(st.st_mode)) {
         size = (uint64_t)st.st_size;
+        if (lseek(load->lines.fd, 0, SEEK_CUR) == 0)
+            load->moves.file.fd = load->lines.fd;
+    }
     progress_start(&load->progress, "load", size, false);
     return true;
 }
@@ -257,7 +267,9 @@ enum inspect_exit command_load(const struct inspect_options *options)
     enum inspect_exit code = table_writer_open(&load.writer, options);
     if (code != INSPECT_DONE)
         return code;
+    load.moves.writer = &load.writer;
     load.chunk.writer = &load.writer;
+    load.chunk.moves = &load.moves;
     load.chunk.refuse = refuse_user;
     load.chunk.data = &load;
     guard_hold_signals();
@@ -268,6 +280,9 @@ enum inspect_exit command_load(const struct inspect_options *options)
         load.code = code;
     load_print_summary(&load);
     record_parser_free(&load.parser);
+    moves_free(&load.moves);
+    explicit_bzero(load.lines.buffer, sizeof(load.lines.buffer)); /* it may have secrets */
+    explicit_bzero(load.chunk.entries, sizeof(load.chunk.entries));
     table_writer_close(&load.writer);
     if (load.lines.fd != STDIN_FILENO)
         close(load.lines.fd);

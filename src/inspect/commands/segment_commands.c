@@ -46,6 +46,9 @@ static void status_print_text(const struct shm_info *info)
            info->retired_bytes);
     printf("snapshots keep  %" PRIu64 " bodies, %" PRIu64 " bytes of at most %" PRIu64 "\n",
            info->held_count, info->held_bytes, info->snapshot_max_bytes);
+    if (info->requests != 0)
+        printf("requests        %" PRIu64 " remembered, of at most %d\n", info->requests,
+               SHM_REQUESTS_MAX);
     if (info->rebuilding)
         puts("rebuild         unfinished: a server is rebuilding the hash tables, or died in it");
 }

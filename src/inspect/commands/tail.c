@@ -61,9 +61,9 @@ static void tail_print_json(const struct tail_line *line, const char *id)
     if (line->id != NULL)
         object_add_string(object, "id", id);
     if (line->user != NULL)
-        object_add(
-            object, "username",
-            object_new_text(line->user->fields.username.data, line->user->fields.username.len));
+        object_add(object, "username",
+                   object_new_text(line->user->user.fields.username.data,
+                                   line->user->user.fields.username.len));
     object_print(stdout, object);
 }
 
@@ -78,7 +78,8 @@ static void tail_print_line(const struct tail *tail, const struct tail_line *lin
     }
     printf("%" PRIu64 "\t%s\t%s\t", line->version, line->kind, id);
     if (line->user != NULL)
-        text_print(stdout, line->user->fields.username.data, line->user->fields.username.len);
+        text_print(stdout, line->user->user.fields.username.data,
+                   line->user->user.fields.username.len);
     putchar('\n');
 }
 

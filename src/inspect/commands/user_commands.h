@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Commands that print users: list, get. */
+/* Commands that print users: list, get, find. */
 #ifndef ROSTERD_INSPECT_COMMANDS_USER_COMMANDS_H
 #define ROSTERD_INSPECT_COMMANDS_USER_COMMANDS_H
 
@@ -8,5 +8,6 @@
 
 enum inspect_exit command_list(const struct inspect_options *options);
 enum inspect_exit command_get(const struct inspect_options *options);
+enum inspect_exit command_find(const struct inspect_options *options);
 
 #endif

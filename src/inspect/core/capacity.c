@@ -2,6 +2,7 @@
 #include "inspect/core/capacity.h"
 
 #include <inttypes.h>
+#include <string.h>
 #include <sys/stat.h>
 
 #include "inspect/core/guard.h"
@@ -37,6 +38,8 @@ static uint64_t count_new(struct table_writer *writer, int fd)
             is_new(writer, &record))
             count++;
     record_parser_free(&parser);
+    explicit_bzero(&record, sizeof(record)); /* it may have secrets */
+    explicit_bzero(&lines, sizeof(lines));
     return count;
 }
 

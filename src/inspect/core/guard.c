@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stddef.h>
+#include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/time.h>
 #include <unistd.h>
@@ -42,6 +43,11 @@ void guard_against_damage(void)
     sigaction(SIGBUS, &action, NULL);
     sigaction(SIGVTALRM, &action, NULL);
     guard_progress();
+}
+
+void guard_against_cores(void)
+{
+    prctl(PR_SET_DUMPABLE, 0);
 }
 
 /* A signalfd of blocked signals. poll() sees a signal like input, so none can be missed between a

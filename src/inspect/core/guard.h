@@ -15,6 +15,10 @@ void guard_against_damage(void);
 /** Restarts the 2 seconds of CPU time. */
 void guard_progress(void);
 
+/** The process leaves no core, and no other process of the same user may look into it: users have
+ * hashes of passwords. */
+void guard_against_cores(void);
+
 /**
  * Blocks SIGINT, SIGTERM and SIGHUP. From now on they are seen only by guard_stopped(),
  * guard_signal_fd() and guard_wait_readable(). If this fails, the signals end the process as they

@@ -5,8 +5,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/rfc3339.h"
 #include "base/utf8.h"
 #include "inspect/core/memory.h"
+#include "password/hash_format.h"
+
+static const int64_t SECOND = 1000000000; /* nanoseconds */
 
 void record_parser_init(struct record_parser *parser)
 {
@@ -33,12 +37,15 @@ static long escaped_unit(const char *at, const char *end)
     return stop == digits + 4 ? unit : -1;
 }
 
-/* json-c silently replaces an unpaired surrogate by U+FFFD, and load must not change a text. */
-static bool surrogates_are_paired(const char *line, size_t len)
+/* json-c silently replaces an unpaired surrogate by U+FFFD, and load must not change a text.
+ * @param has_nul set if there is an escaped U+0000, at which json-c cuts keys */
+static bool surrogates_are_paired(const char *line, size_t len, bool *has_nul)
 {
     const char *end = line + len, *at = memchr(line, '\\', len);
+    *has_nul = false;
     while (at != NULL) {
         long unit = escaped_unit(at, end);
+        *has_nul = *has_nul || unit == 0;
         size_t used = unit >= 0 ? 6 : 2;
         if (unit >= 0xDC00 && unit <= 0xDFFF)
             return false;
@@ -72,14 +79,15 @@ static bool check_parsed(struct json_tokener *tokener, struct json_object *objec
     return json_object_is_type(object, json_type_object) || fault_set(fault, "not a JSON object");
 }
 
-static struct json_object *parse_object(struct json_tokener *tokener, const char *line, size_t len,
+static struct json_object *parse_object(struct record_parser *parser, const char *line, size_t len,
                                         struct fault *fault)
 {
+    struct json_tokener *tokener = parser->tokener;
     if (!utf8_valid((const uint8_t *)line, len)) {
         fault_set(fault, "the line is not UTF-8");
         return NULL;
     }
-    if (!surrogates_are_paired(line, len)) {
+    if (!surrogates_are_paired(line, len, &parser->has_nul)) {
         fault_set(fault, "unpaired surrogate in a string");
         return NULL;
     }
@@ -100,6 +108,10 @@ static const char *type_name(enum json_type type)
         return "an array of strings";
     case json_type_int:
         return "an integer";
+    case json_type_boolean:
+        return "true or false";
+    case json_type_object:
+        return "an object of strings";
     default:
         return "a string";
     }
@@ -173,7 +185,9 @@ static bool get_roles(struct json_object *object, struct user_text roles[USER_RO
 
 static bool check_field_names(struct json_object *object, struct fault *fault)
 {
-    static const char *const known[] = {"id", "username", "email", "created_at", "roles"};
+    static const char *const known[] = {"id",           "username",     "email",  "created_at",
+                                        "roles",        "disabled",     "labels", "update_time",
+                                        "has_password", "password_hash"};
     enum { KNOWN = sizeof(known) / sizeof(known[0]) };
     json_object_object_foreach(object, key, value)
     {
@@ -187,33 +201,153 @@ static bool check_field_names(struct json_object *object, struct fault *fault)
     return true;
 }
 
+/* Whether a field that may be missing is there. *good is set to false if it has another type. */
+static bool has_field(struct json_object *object, const char *key, enum json_type type,
+                      struct json_object **value, bool *good, struct fault *fault)
+{
+    if (!*good || !json_object_object_get_ex(object, key, value))
+        return false;
+    *good = get_field(object, key, type, fault) != NULL;
+    return *good;
+}
+
+static bool take_labels(struct json_object *object, struct user_label labels[USER_LABELS_MAX],
+                        size_t *count, struct fault *fault)
+{
+    *count = 0;
+    json_object_object_foreach(object, key, value)
+    {
+        if (*count == USER_LABELS_MAX)
+            return fault_set(fault, "labels has more than %d entries", USER_LABELS_MAX);
+        if (!json_object_is_type(value, json_type_string))
+            return fault_set(fault, "labels must be an object of strings");
+        labels[*count].key = (struct user_text){(const uint8_t *)key, strlen(key)};
+        labels[(*count)++].value = string_text(value);
+    }
+    return true;
+}
+
+static bool take_update_time(struct json_object *string, int64_t *nanoseconds, struct fault *fault)
+{
+    struct user_text text = string_text(string);
+    int64_t seconds;
+    uint32_t nanos;
+    bool good = rfc3339_parse(text.data, text.len, &seconds, &nanos);
+    if (good && seconds < 0 && nanos != 0) { /* so that the product of the first time fits */
+        seconds++;
+        *nanoseconds = (int64_t)nanos - SECOND;
+    } else {
+        *nanoseconds = nanos;
+    }
+    if (!good)
+        return fault_set(fault, "update_time is not a time such as 2026-01-31T23:59:59Z");
+    return (!__builtin_mul_overflow(seconds, SECOND, &seconds) &&
+            !__builtin_add_overflow(*nanoseconds, seconds, nanoseconds)) ||
+           fault_set(fault, "update_time is not of the years 1678 to 2261");
+}
+
+/* @param text is followed by a NUL. It is not shown. */
+static bool check_hash(struct user_text text, struct fault *fault)
+{
+    /* The server verifies no other: its user could never log in. */
+    static const struct password_limits limits = PASSWORD_LIMITS_STORED;
+    struct hash_format format;
+    bool good = text.len <= PASSWORD_HASH_MAX && strlen((const char *)text.data) == text.len;
+    if (!good)
+        return fault_set(fault, "password_hash is longer than %d bytes or contains U+0000",
+                         PASSWORD_HASH_MAX);
+    good = hash_format_read(&format, (const char *)text.data, &limits, fault) ||
+           fault_prefix(fault, "password_hash");
+    explicit_bzero(&format, sizeof(format));
+    return good;
+}
+
+static bool take_password(struct json_object *object, struct record *record,
+                          struct user_record *user, struct fault *fault)
+{
+    struct json_object *has, *hash;
+    bool good = true;
+    bool said = has_field(object, "has_password", json_type_boolean, &has, &good, fault);
+    bool given = has_field(object, "password_hash", json_type_string, &hash, &good, fault);
+    if (!good)
+        return false;
+    record->had_password = said && !given && json_object_get_boolean(has);
+    if (!given)
+        return true;
+    record->given |= RECORD_SECRET;
+    user->secret = string_text(hash);
+    if (said && json_object_get_boolean(has) != (user->secret.len != 0))
+        return fault_set(fault, "has_password and password_hash contradict each other");
+    return user->secret.len == 0 || check_hash(user->secret, fault);
+}
+
+/* Takes the fields of record_given. */
+static bool take_given(struct json_object *object, struct record *record, struct user_record *user,
+                       struct user_record_room *room, struct fault *fault)
+{
+    struct json_object *value;
+    bool good = true;
+    record->given = 0;
+    if (has_field(object, "disabled", json_type_boolean, &value, &good, fault)) {
+        record->given |= RECORD_DISABLED;
+        user->disabled = json_object_get_boolean(value);
+    }
+    if (has_field(object, "labels", json_type_object, &value, &good, fault)) {
+        record->given |= RECORD_LABELS;
+        good = take_labels(value, room->labels, &user->num_labels, fault);
+    }
+    if (has_field(object, "update_time", json_type_string, &value, &good, fault)) {
+        record->given |= RECORD_UPDATE_TIME;
+        good = take_update_time(value, &user->update_time, fault);
+    }
+    return good && take_password(object, record, user, fault);
+}
+
 /* ---- lines ---- */
 
-static bool parse_user(struct json_object *object, const char *line, size_t len,
-                       struct record *record, struct fault *fault)
+/* Takes the five fields that each line has. */
+static bool take_fields(struct json_object *object, const char *line, size_t len,
+                        struct record *record, struct user_record *user,
+                        struct user_record_room *room, struct fault *fault)
 {
-    struct user_text id, roles[USER_ROLES_MAX];
-    struct user_fields fields = {.roles = roles};
-    if (!check_field_names(object, fault) || !get_text(object, "id", &id, fault))
+    struct user_fields *fields = &user->fields;
+    struct user_text id;
+    if (!get_text(object, "id", &id, fault))
         return false;
     if (!uuid_parse(record->id, id.data, id.len))
         return fault_set(fault, "id must be a UUID");
-    if (!get_text(object, "username", &fields.username, fault) ||
-        !get_text(object, "email", &fields.email, fault))
+    if (!get_text(object, "username", &fields->username, fault) ||
+        !get_text(object, "email", &fields->email, fault))
         return false;
     struct json_object *created_at = get_field(object, "created_at", json_type_int, fault);
     if (created_at == NULL)
         return false;
     if (was_clamped(line, len, created_at))
         return fault_set(fault, "created_at does not fit 64 bits");
-    fields.created_at = json_object_get_int64(created_at);
-    if (!get_roles(object, roles, &fields.num_roles, fault))
-        return false;
+    fields->created_at = json_object_get_int64(created_at);
+    user->update_time = user_create_time(fields);
+    fields->roles = room->roles;
+    return get_roles(object, room->roles, &fields->num_roles, fault);
+}
+
+static bool parse_user(const struct record_parser *parser, struct json_object *object,
+                       const char *line, size_t len, struct record *record, struct fault *fault)
+{
+    struct user_record_room room;
+    struct user_record user = {.labels = room.labels};
     const char *reason;
-    if (!user_check(&fields, &reason) || !user_check_roles(&fields, &reason))
+    if (!check_field_names(object, fault) ||
+        !take_fields(object, line, len, record, &user, &room, fault) ||
+        !take_given(object, record, &user, &room, fault))
+        return false;
+    if (!user_record_check(&user, &reason))
         return fault_set(fault, "%s", reason);
-    record->body_len = (uint32_t)user_body_encode(record->body, &fields);
+    if (parser->has_nul) /* no value of a user that passes the checks */
+        return fault_set(fault, "a key contains U+0000");
+    record->body_len = (uint32_t)user_body_encode(record->body, &user.fields);
+    record->hidden_len = (uint32_t)user_hidden_encode(record->hidden, &user);
     assert(record->body_len <= sizeof(record->body));
+    assert(record->hidden_len <= sizeof(record->hidden));
     return true;
 }
 
@@ -222,9 +356,9 @@ static bool parse_frame(struct json_object *object, struct json_object *format, 
                         struct fault *fault)
 {
     struct json_object *value = get_field(object, "users", json_type_int, fault);
-    if (!json_object_is_type(format, json_type_int) ||
-        json_object_get_int64(format) != RECORD_FORMAT)
-        return fault_set(fault, "a dump of format %.32s; this program reads format %d",
+    if (!json_object_is_type(format, json_type_int) || json_object_get_int64(format) < 1 ||
+        json_object_get_int64(format) > RECORD_FORMAT)
+        return fault_set(fault, "a dump of format %.32s; this program reads formats 1 to %d",
                          json_object_to_json_string(format), RECORD_FORMAT);
     if (value == NULL)
         return false;
@@ -238,7 +372,7 @@ enum record_kind record_parse(struct record_parser *parser, const char *line, si
                               struct record *record, struct fault *fault)
 {
     assert(len <= RECORD_LINE_MAX);
-    struct json_object *object = parse_object(parser->tokener, line, len, fault), *format;
+    struct json_object *object = parse_object(parser, line, len, fault), *format;
     if (object == NULL)
         return RECORD_BAD;
     enum record_kind kind = RECORD_USER;
@@ -246,7 +380,7 @@ enum record_kind record_parse(struct record_parser *parser, const char *line, si
         kind = RECORD_HEADER;
     else if (json_object_object_get_ex(object, "rosterd_dump_end", &format))
         kind = RECORD_TRAILER;
-    bool good = kind == RECORD_USER ? parse_user(object, line, len, record, fault)
+    bool good = kind == RECORD_USER ? parse_user(parser, object, line, len, record, fault)
                                     : parse_frame(object, format, &parser->users, fault);
     json_object_put(object);
     return good ? kind : RECORD_BAD;

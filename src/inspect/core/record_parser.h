@@ -3,6 +3,7 @@
 #ifndef ROSTERD_INSPECT_CORE_RECORD_PARSER_H
 #define ROSTERD_INSPECT_CORE_RECORD_PARSER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -15,14 +16,16 @@ enum record_kind { RECORD_BAD, RECORD_USER, RECORD_HEADER, RECORD_TRAILER };
 
 struct record_parser {
     struct json_tokener *tokener;
+    bool has_nul;   /* the line has U+0000 in a string */
     uint64_t users; /* the number that the last header or trailer states */
 };
 
 void record_parser_init(struct record_parser *parser);
 void record_parser_free(struct record_parser *parser);
 /**
- * Parses a line. The line of a user must have all five fields and no others, and describe a user
- * that the server could have created.
+ * Parses a line. The line of a user must have the five fields of format 1, may have those of
+ * record_given and no others, and describe a user that the server could have created. The fault
+ * never shows the hash of a password.
  * @param len at most RECORD_LINE_MAX
  * @param record filled for RECORD_USER
  * @param fault filled for RECORD_BAD

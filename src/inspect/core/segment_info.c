@@ -38,6 +38,7 @@ struct json_object *segment_info_object(const struct shm_info *info, const struc
     object_add_number(object, "held_bodies", info->held_count);
     object_add_number(object, "held_bytes", info->held_bytes);
     object_add_number(object, "snapshot_max_bytes", info->snapshot_max_bytes);
+    object_add_number(object, "requests", info->requests);
     object_add_bool(object, "rebuilding", info->rebuilding);
     object_add_number(object, "created_at", info->created_at);
     object_add(object, "journal", disk_status_object(disk));

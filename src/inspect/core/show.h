@@ -6,18 +6,18 @@
 #include <stdbool.h>
 
 #include "shm/careful.h"
-#include "user/user.h"
+#include "user/user_record.h"
 
-/** A user whose body has been decoded. Its texts point into the record. */
+/** A user that has been decoded. Its texts point into the record. */
 struct show_user {
     const struct shm_record *record;
-    struct user_fields fields;
-    struct user_text roles[USER_ROLES_MAX];
+    struct user_record user;
+    struct user_record_room room;
 };
-/** @return false if the body is not a User message */
+/** @return false if one of its two parts is not its message */
 bool show_user_read(struct show_user *user, const struct shm_record *record);
 
-/** Prints a user to stdout. */
+/** Prints a user to stdout; never its secret. */
 typedef void show_printer(const struct show_user *user);
 void show_user_json(const struct show_user *user);  /* {"id":...,"username":...,...} on a line */
 void show_user_line(const struct show_user *user);  /* one line, columns separated by tabs */

@@ -21,6 +21,8 @@ static enum inspect_exit sink_fail(const char *path, const char *what)
 static void sink_reset(struct sink *sink)
 {
     free(sink->temporary);
+    if (sink->buffer != NULL)
+        explicit_bzero(sink->buffer, STDOUT_BUFFER_SIZE); /* a dump may have secrets */
     free(sink->buffer);
     memset(sink, 0, sizeof(*sink));
 }

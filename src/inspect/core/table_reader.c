@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "inspect/core/table_reader.h"
 
+#include "inspect/core/guard.h"
 #include "inspect/core/identity.h"
 #include "inspect/core/restart.h"
 #include "user/user.h"
@@ -10,6 +11,7 @@ enum inspect_exit table_attach(struct shm_store **store, const struct inspect_op
     enum inspect_exit code = identity_become_user(options->segment);
     if (code != INSPECT_DONE)
         return code;
+    guard_against_cores();
     struct shm_fault fault = {{0}};
     int error = shm_store_attach(store, options->segment, SHM_ATTACH_READ, user_key_of, &fault);
     if (error == SHM_OK)

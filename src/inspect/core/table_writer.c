@@ -39,6 +39,7 @@ enum inspect_exit table_writer_open(struct table_writer *writer,
     enum inspect_exit code = identity_become_user(options->segment);
     if (code != INSPECT_DONE)
         return code;
+    guard_against_cores();
     struct shm_fault fault = {{0}};
     writer->segment = options->segment;
     writer->version = 0;
@@ -151,6 +152,12 @@ int table_writer_find(struct table_writer *writer, const uint8_t id[SHM_ID_SIZE]
                       struct shm_user *user)
 {
     return shm_user_find_at(writer->actor, id, shm_newest(writer->store), user);
+}
+
+int table_writer_find_key(struct table_writer *writer, unsigned key, const uint8_t *value,
+                          uint32_t len, struct shm_user *user)
+{
+    return shm_user_find_key_at(writer->actor, key, value, len, shm_newest(writer->store), user);
 }
 
 uint64_t table_writer_room(const struct table_writer *writer)

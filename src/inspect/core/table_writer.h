@@ -44,6 +44,10 @@ int table_writer_delete(struct table_writer *writer, const uint8_t (*ids)[SHM_ID
 int table_writer_find(struct table_writer *writer, const uint8_t id[SHM_ID_SIZE],
                       struct shm_user *user);
 
+/** The same by a unique key, as shm_user_find_key(). */
+int table_writer_find_key(struct table_writer *writer, unsigned key, const uint8_t *value,
+                          uint32_t len, struct shm_user *user);
+
 /** How many more users the table takes now. */
 uint64_t table_writer_room(const struct table_writer *writer);
 

@@ -52,3 +52,22 @@ void text_format_time(char text[TEXT_TIME_SIZE], int64_t seconds)
     else
         snprintf(text, TEXT_TIME_SIZE, "%" PRId64, seconds);
 }
+
+void text_format_nanoseconds(char text[TEXT_TIME_SIZE], int64_t nanoseconds)
+{
+    enum { SECOND = 1000000000, FRACTION_SIZE = 16 };
+    int64_t seconds = nanoseconds / SECOND, nanos = nanoseconds % SECOND;
+    if (nanos < 0) {
+        seconds--;
+        nanos += SECOND;
+    }
+    text_format_time(text, seconds);
+    if (nanos == 0)
+        return;
+    size_t digits = nanos % 1000000 == 0 ? 3 : nanos % 1000 == 0 ? 6 : 9;
+    char fraction[FRACTION_SIZE];
+    snprintf(fraction, sizeof(fraction), ".%09" PRId64, nanos);
+    char *z = text + strlen(text) - 1; /* all these years have four digits */
+    memcpy(z, fraction, digits + 1);
+    memcpy(z + digits + 1, "Z", 2);
+}

@@ -36,5 +36,8 @@ void text_print(FILE *out, const void *bytes, size_t len);
 /** Formats seconds since the epoch as RFC 3339 in UTC, for example 2026-01-31T23:59:59Z; outside
  * the years 0 to 9999 as the plain number. */
 void text_format_time(char text[TEXT_TIME_SIZE], int64_t seconds);
+/** Formats nanoseconds since the epoch in the same way, with as many digits of a fraction as are
+ * needed: none, three, six or nine (as protobuf's JSON has times). */
+void text_format_nanoseconds(char text[TEXT_TIME_SIZE], int64_t nanoseconds);
 
 #endif

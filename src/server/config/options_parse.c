@@ -60,6 +60,18 @@ static void set_workers_default(struct options *options)
     options->workers = MIN(cpus, existing_option("workers")->max);
 }
 
+/* A verification takes a CPU for tens of milliseconds: on a small machine the others are for calls.
+ */
+static void set_password_processes_default(struct options *options)
+{
+    enum { CPUS_FOR_EACH = 4, DEFAULT_MOST = 8 };
+    if (!is_default_option(options, "password-processes"))
+        return;
+    uint64_t cpus = cpus_usable("");
+    options->password_processes =
+        MIN(MAX(cpus / CPUS_FOR_EACH, UINT64_C(1)), (uint64_t)DEFAULT_MOST);
+}
+
 /* The directory of the data file, unless an option names one. @return its length */
 static int state_directory(char *path, size_t size)
 {
@@ -125,6 +137,8 @@ static bool check_together(const struct options *options, struct fault *fault)
         return fault_set(fault, "tls-client-ca: needs a tls-certificate and a tls-key");
     if (options->tls_crls.count != 0 && options->tls_client_ca == NULL)
         return fault_set(fault, "tls-crl: needs a tls-client-ca, whose certificates it revokes");
+    if (options->metrics_auth != 0 && options->auth_token_file == NULL)
+        return fault_set(fault, "metrics-auth: needs an auth-token-file, which has the tokens");
     if (options->max_connection_memory < 2 * options->max_message_size)
         return fault_set(fault,
                          "max-connection-memory: %llu bytes is too little: it must be at least "
@@ -156,6 +170,7 @@ bool options_parse(struct options *options, int argc, char *const *argv, struct 
     if (good && !line.help && !line.version) {
         good = parse_sources(options, &line, fault) && set_data_file_default(options, fault);
         set_workers_default(options);
+        set_password_processes_default(options);
         settle_addresses(options);
         fit_memory(options);
         good = good && check_together(options, fault);

@@ -145,7 +145,7 @@ int journal_process_run(const struct journal_process_config *config)
     struct fault fault;
     int exit_status = EXIT_SUCCESS;
     prctl(PR_SET_NAME, "rosterd-journal");
-    prctl(PR_SET_TIMERSLACK, 1000); /* ns: journal_gather() sleeps for some 10 us */
+    prctl(PR_SET_TIMERSLACK, 1000); /* ns: an open window sleeps for some 20 us */
     take_signals();
     data_watch(show_turn, &process);
     if (!start_journal(&process, &fault)) {

@@ -10,6 +10,7 @@
 #include "server/config/options_parse.h"
 #include "server/master/inherit.h"
 #include "server/os/log.h"
+#include "service/core/scope.h"
 #include "service/observe/access_log.h"
 
 static bool load_tokens(struct generation *generation, struct fault *fault)
@@ -23,6 +24,8 @@ static bool load_tokens(struct generation *generation, struct fault *fault)
         return fault_prefix(fault, "auth-token-file");
     if (warning[0] != '\0')
         log_warning("auth-token-file: %s", warning);
+    if (generation->options.metrics_auth != 0 && !auth_has_scope(generation->auth, SCOPE_METRICS))
+        log_warning("metrics-auth: no token of %.300s has the scope metrics", path);
     return true;
 }
 
@@ -140,6 +143,8 @@ static bool open_children(struct generation *generation, const struct generation
         .counters = common->counters,
         .wake = common->wake,
         .wake_fd = -1,
+        .pool = common->pool,
+        .tries = common->tries,
         .death_fd = common->death_fd,
     };
     if (generation->balance != NULL && children_open(&generation->children, &config, workers))

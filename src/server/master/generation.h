@@ -8,6 +8,8 @@
 #define ROSTERD_SERVER_MASTER_GENERATION_H
 
 #include "base/fault.h"
+#include "password/pool_channels.h"
+#include "password/tries.h"
 #include "server/config/options.h"
 #include "server/master/children.h"
 #include "server/os/listen.h"
@@ -43,8 +45,10 @@ struct generation_common {
     struct admission *admission;
     struct shm_store *store;
     struct shm_counters *counters;
-    struct wake *wake; /* NULL: the table is in memory only */
-    int death_fd;      /* the read end of a pipe; only the master has the write end */
+    struct wake *wake;          /* NULL: the table is in memory only */
+    struct pool_channels *pool; /* NULL: there are no processes for passwords */
+    struct tries *tries;        /* NULL: as pool */
+    int death_fd;               /* the read end of a pipe; only the master has the write end */
 };
 
 /**

@@ -54,6 +54,7 @@ static void reopen_all_logs(const struct master *master)
     }
     if (journal_owner_runs(&master->journal))
         kill(master->journal.pid, SIGUSR1);
+    password_owner_signal(&master->passwords, SIGUSR1);
     log_notice("USR1: log files were opened again");
 }
 
@@ -147,6 +148,7 @@ static int next_wait(const struct master *master)
 {
     uint64_t now = clock_monotonic_ms(), at = MIN(master->maintain_at, master->check_workers_at);
     at = MIN(at, journal_owner_next_respawn(&master->journal));
+    at = MIN(at, password_owner_next_respawn(&master->passwords));
     for (const struct generation *g = master->newest; g != NULL; g = g->older)
         if (g->state != GENERATION_STOPPING)
             at = MIN(at, children_next_respawn(&g->children));
@@ -220,16 +222,18 @@ static void supervise(struct master *master)
     }
 }
 
-/* Calls of the workers have waited for it, so it ends last. One that has died, and was to start
- * again later, does so now: what it has not written would be lost if the machine stops, too. */
-static void end_journal_process(struct master *master)
+/* Calls of the workers have waited for these processes, so they end last. A journal that has died,
+ * and was to start again later, does so now: what it has not written would be lost if the machine
+ * stops, too. */
+static void end_other_processes(struct master *master)
 {
     if (journal_owner_lacks_one(&master->journal))
         workers_spawn_journal(master);
     if (master->is_worker)
         return;
     journal_owner_stop(&master->journal, clock_monotonic_ms());
-    while (journal_owner_runs(&master->journal))
+    password_owner_stop(&master->passwords, clock_monotonic_ms());
+    while (journal_owner_runs(&master->journal) || password_owner_runs(&master->passwords))
         wait_and_handle(master);
 }
 
@@ -255,7 +259,7 @@ int master_run(struct options *options)
         control_open(&master.control);
         supervise(&master);
         if (!master.is_worker)
-            end_journal_process(&master);
+            end_other_processes(&master);
         if (master.is_worker) {
             segment_owner_close_in_worker(&master.segment);
             state_close(&master);

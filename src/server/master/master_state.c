@@ -35,7 +35,12 @@ void state_close(struct master *master)
     master->common.admission = NULL;
     wake_destroy(master->common.wake);
     master->common.wake = NULL;
+    pool_channels_destroy(master->common.pool);
+    master->common.pool = NULL;
+    tries_destroy(master->common.tries);
+    master->common.tries = NULL;
     journal_owner_close(&master->journal);
+    password_owner_close(&master->passwords);
     control_close(&master->control);
     successor_forget(&master->successor);
     close_descriptor(&master->predecessor.channel);

@@ -6,6 +6,7 @@
 #include "server/master/control.h"
 #include "server/master/generation.h"
 #include "server/master/journal_owner.h"
+#include "server/master/password_owner.h"
 #include "server/master/predecessor.h"
 #include "server/master/segment_owner.h"
 #include "server/master/successor.h"
@@ -28,12 +29,13 @@ struct master {
     struct segment_owner segment;
     struct generation_common common;
     struct journal_owner journal;
+    struct password_owner passwords;
     struct control control;
     struct generation *newest; /* a list, by `older` */
     int death_fd;              /* the write end of the death pipe; -1: none */
     int signal_fd;             /* -1: none */
     enum master_phase phase;
-    bool is_worker;   /* this process is a forked worker or the journal, not the master */
+    bool is_worker;   /* this process was forked by the master: a worker, the journal, ... */
     bool served;      /* phase was MASTER_SERVING once */
     bool fast;        /* while stopping: calls are cut off */
     bool handed_over; /* the successor serves now */

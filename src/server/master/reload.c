@@ -99,7 +99,8 @@ void reload_begin(struct master *master)
         log_warning("reload: only a restart changes %s", master->unchanged);
 }
 
-/* The journal lives on, and has the log that the master had when it was forked. */
+/* The journal and the processes for passwords live on, and have the log that the master had when it
+ * forked them. */
 static bool logs_elsewhere(const struct options *now, const struct options *before)
 {
     const char *a = now->log_file, *b = before->log_file;
@@ -115,8 +116,10 @@ void reload_finish(struct master *master, struct generation *next)
     state_count(master, STATS_RELOADS);
     log_set_level((enum log_level)next->options.log_level);
     limits_apply_to_master(options_limits(&next->options));
-    if (logs_elsewhere(&next->options, &before->options))
+    if (logs_elsewhere(&next->options, &before->options)) {
         journal_owner_renew(&master->journal);
+        password_owner_renew(&master->passwords);
+    }
     stop_generation(before, SIGQUIT, before->options.drain_timeout);
     generation_remove_files(before, next);
     char text[400];

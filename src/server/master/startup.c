@@ -11,6 +11,7 @@
 
 #include "server/config/options_parse.h"
 #include "server/master/inherit.h"
+#include "server/os/limits.h"
 #include "server/os/log.h"
 #include "server/os/notify.h"
 
@@ -76,6 +77,22 @@ static bool open_journal(struct master *master, const struct options *options, s
     return journal_owner_open(&master->journal, &config, fault);
 }
 
+static bool open_passwords(struct master *master, const struct options *options,
+                           struct fault *fault)
+{
+    if (options->password_processes == 0)
+        return true;
+    master->common.pool =
+        pool_channels_create((unsigned)options->workers, limits_raise_descriptors());
+    if (master->common.pool == NULL)
+        return fault_set_errno(fault, "password-processes");
+    master->common.tries = tries_create();
+    if (master->common.tries == NULL)
+        return fault_set_errno(fault, "password-processes");
+    return password_owner_open(&master->passwords, master->common.pool,
+                               (unsigned)options->password_processes, fault);
+}
+
 bool startup_open(struct master *master, struct options *options, struct fault *fault)
 {
     if (!open_process(master, options, fault)) {
@@ -84,7 +101,7 @@ bool startup_open(struct master *master, struct options *options, struct fault *
     }
     master->common.store = master->segment.store;
     master->common.counters = master->segment.counters;
-    if (!open_journal(master, options, fault)) {
+    if (!open_journal(master, options, fault) || !open_passwords(master, options, fault)) {
         options_free(options);
         return false;
     }

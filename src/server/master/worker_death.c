@@ -41,6 +41,8 @@ static void free_held(const struct children *children, unsigned number)
 {
     uint32_t slot = children->boards[number].board.slot; /* written by the worker */
     shm_actor_reap(children->config.store);
+    if (children->config.pool != NULL)
+        pool_channels_forget(children->config.pool, children->all[number].place);
     admission_free_place(children->config.admission, children->all[number].place);
     balance_forget(children->config.balance, number);
     if (slot < SHM_SLOTS)

@@ -41,6 +41,8 @@ static void close_masters_state(const struct birth *birth)
     master->newest = NULL;
     master->common.admission = NULL;
     master->common.wake = NULL;
+    master->common.pool = NULL;
+    master->common.tries = NULL;
     state_close(master);
     master->common = common;
     master->newest = birth->generation;
@@ -79,6 +81,28 @@ void workers_spawn_journal(struct master *master)
         master->exit_status = exit_status;
 }
 
+/* In a process for passwords. */
+static void enter_password_process(void *data)
+{
+    struct master *master = data;
+    struct pool_channels *pool = master->common.pool;
+    struct password_owner passwords = master->passwords;
+    master->common.pool = NULL;
+    master->passwords = (struct password_owner){.channels = NULL};
+    state_close(master);
+    master->common.pool = pool;
+    master->passwords = passwords;
+    master->is_worker = true;
+}
+
+static void spawn_password_processes(struct master *master)
+{
+    int exit_status = password_owner_spawn_due(&master->passwords, clock_monotonic_ms(),
+                                               enter_password_process, master);
+    if (master->is_worker)
+        master->exit_status = exit_status;
+}
+
 static void spawn_worker(struct master *master, struct generation *generation, unsigned number)
 {
     struct birth birth = {master, generation};
@@ -98,6 +122,8 @@ static void spawn_worker(struct master *master, struct generation *generation, u
 void workers_spawn_due(struct master *master)
 {
     workers_spawn_journal(master);
+    if (!master->is_worker)
+        spawn_password_processes(master);
     if (master->is_worker)
         return;
     for (struct generation *g = master->newest; g != NULL; g = g->older) {
@@ -126,6 +152,12 @@ void workers_bury(struct master *master, pid_t pid, int status)
             state_count(master, STATS_JOURNAL_DEATHS);
         return;
     }
+    bool crashed;
+    if (password_owner_bury(&master->passwords, pid, status, &crashed)) {
+        if (crashed)
+            state_count(master, STATS_PASSWORD_DEATHS);
+        return;
+    }
     for (struct generation *g = master->newest; g != NULL; g = g->older) {
         unsigned number;
         if (children_mark_dead(&g->children, pid, &number)) {
@@ -138,11 +170,15 @@ void workers_bury(struct master *master, pid_t pid, int status)
 
 /* ---- checks ---- */
 
-static void check_journal(struct master *master, uint64_t now)
+static void check_others(struct master *master, uint64_t now)
 {
     const struct generation *newest = master->newest;
     assert(newest != NULL);
     journal_owner_check(&master->journal, newest->options.worker_timeout, now);
+    password_owner_check(&master->passwords, newest->options.worker_timeout, now);
+    if (master->common.pool != NULL)
+        stats_set_total(master->segment.stats, STATS_PASSWORD_REQUESTS,
+                        pool_channels_load(master->common.pool));
     stats_set_total(master->segment.stats, STATS_JOURNAL_LAG,
                     journal_owner_lag(&master->journal, now));
 }
@@ -162,7 +198,7 @@ void workers_check(struct master *master)
         if (g->tls != NULL)
             tls_forget_old_secrets(g->tls);
     }
-    check_journal(master, now);
+    check_others(master, now);
     master->check_workers_at = now + CHECK_MS;
     if (master->phase != MASTER_SERVING || now < master->progress_at + NO_PROGRESS_MS)
         master->check_workers_at = MIN(master->check_workers_at, notify_watchdog(now));

@@ -19,9 +19,7 @@ enum { OOM_SCORE_MAX = 1000, DESCRIPTORS_BESIDE_CONNECTIONS = 64 };
 
 static const char oom_path[] = "/proc/self/oom_score_adj";
 
-/* Each connection needs a descriptor: raises the soft limit to the hard one.
- * @return the limit, or 0 if it is unknown */
-static rlim_t raise_descriptors(void)
+uint64_t limits_raise_descriptors(void)
 {
     struct rlimit limit;
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
@@ -85,7 +83,7 @@ static void warn_of_file_size(uint64_t segment_size)
 void limits_apply_to_master(struct limits limits)
 {
     assert(limits.workers != 0);
-    rlim_t descriptors = raise_descriptors();
+    uint64_t descriptors = limits_raise_descriptors();
     set_core_dumps(limits.core_dumps);
     log_info("limits: %llu descriptors per process, core-dumps %s, worker-cpu-affinity %s, "
              "oom_score_adj %d, plus %llu in workers",

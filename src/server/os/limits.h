@@ -17,6 +17,9 @@ struct limits {
     uint64_t segment_size;            /* bytes */
 };
 
+/** Raises the soft limit of descriptors to the hard one. @return the limit, or 0 if it is unknown
+ */
+uint64_t limits_raise_descriptors(void);
 /** Sets the limits of the master, which its workers inherit. Logs them, and warns of those that are
  * too low for the configuration. */
 void limits_apply_to_master(struct limits limits);

@@ -135,7 +135,7 @@ static unsigned take_request_line(struct span line, struct http1_request *reques
 /* ---- the fields ---- */
 
 struct framing {
-    unsigned hosts, lengths;
+    unsigned hosts, lengths, authorizations;
     bool has_body;
 };
 
@@ -164,8 +164,19 @@ static bool is_host(struct span value)
     return true; /* empty where the target has no authority */
 }
 
+/* A request with two of them is allowed where none is needed, and says nothing where one is. */
+static bool take_authorization(struct span value, struct framing *framing,
+                               struct http1_request *request)
+{
+    bool only = framing->authorizations++ == 0;
+    request->authorization = only ? value.at : NULL;
+    request->authorization_len = only ? span_len(value) : 0;
+    return true;
+}
+
 /* @return false: the field is malformed, or makes the request ambiguous or have a body */
-static bool take_header_field(struct span line, struct framing *framing)
+static bool take_header_field(struct span line, struct framing *framing,
+                              struct http1_request *request)
 {
     const char *colon = memchr(line.at, ':', span_len(line));
     if (colon == NULL)
@@ -180,18 +191,21 @@ static bool take_header_field(struct span line, struct framing *framing)
         framing->has_body = !span_is(value, "0");
         return framing->lengths++ == 0 && span_is_number(value);
     }
+    if (span_is_name(name, "authorization"))
+        return take_authorization(value, framing, request);
     return !span_is_name(name, "transfer-encoding");
 }
 
 /* @return 200, 400, or 0 if the empty line at the end has not come yet */
-static unsigned take_header_fields(struct span input, unsigned minor, struct framing *framing)
+static unsigned take_header_fields(struct span input, unsigned minor, struct framing *framing,
+                                   struct http1_request *request)
 {
     struct span line;
     unsigned status = 200;
     while (take_head_line(&input, &line)) {
         if (line.at == line.end)
             return status == 200 && framing->hosts == 0 && minor != 0 ? 400 : status;
-        if (!take_header_field(line, framing))
+        if (!take_header_field(line, framing, request))
             status = 400;
     }
     return 0;
@@ -216,7 +230,9 @@ unsigned http1_parse(const char *bytes, size_t len, struct http1_request *reques
     unsigned status = take_request_line(line, request, &minor);
     if (status != 200)
         return status;
-    status = take_header_fields(input, minor, &framing);
+    request->authorization = NULL;
+    request->authorization_len = 0;
+    status = take_header_fields(input, minor, &framing, request);
     if (status == 0)
         return len >= HTTP1_HEAD_MAX ? 431 : 0;
     if (status == 200 && framing.has_body && (request->get || request->head))

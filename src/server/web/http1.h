@@ -18,6 +18,10 @@ struct http1_request {
     const char *path; /* without the query; points into the bytes, or to a static "/" */
     size_t path_len;
     bool get, head; /* the method is GET, or HEAD */
+    /** The value of the Authorization field, in the bytes; NULL: there is none, or more than one.
+     */
+    const char *authorization;
+    size_t authorization_len;
 };
 
 /**

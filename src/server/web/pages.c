@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "base/clock.h"
+#include "service/core/scope.h"
 #include "service/observe/metrics.h"
 #include "shm/disk.h"
 
@@ -54,6 +55,10 @@ static const char *reason_phrase(unsigned status)
         return "OK";
     case 400:
         return "Bad Request";
+    case 401:
+        return "Unauthorized";
+    case 403:
+        return "Forbidden";
     case 404:
         return "Not Found";
     case 405:
@@ -69,7 +74,9 @@ static const char *reason_phrase(unsigned status)
     }
 }
 
-static void write_head(struct pages_response *response, unsigned status, const char *type)
+/* @param field a whole line of the header, or "" */
+static void write_head(struct pages_response *response, unsigned status, const char *type,
+                       const char *field)
 {
     char date[40];
     struct tm tm;
@@ -79,15 +86,21 @@ static void write_head(struct pages_response *response, unsigned status, const c
         response->head, sizeof(response->head),
         "HTTP/1.1 %u %s\r\nDate: %s\r\nServer: rosterd\r\nConnection: close\r\n"
         "Content-Type: %s\r\nCache-Control: no-store\r\nContent-Length: %zu\r\n%s\r\n",
-        status, reason_phrase(status), date, type, response->body_len,
-        status == 405 ? "Allow: GET, HEAD\r\n" : "");
+        status, reason_phrase(status), date, type, response->body_len, field);
+    assert(response->head_len < sizeof(response->head));
+}
+
+static void answer_with_field(struct pages_response *response, unsigned status, const char *line,
+                              const char *field)
+{
+    response->body = line;
+    response->body_len = strlen(line);
+    write_head(response, status, "text/plain", field);
 }
 
 static void answer_line(struct pages_response *response, unsigned status, const char *line)
 {
-    response->body = line;
-    response->body_len = strlen(line);
-    write_head(response, status, "text/plain");
+    answer_with_field(response, status, line, "");
 }
 
 static void answer_metrics(struct pages *pages, uint64_t now_ms, struct pages_response *response)
@@ -100,7 +113,34 @@ static void answer_metrics(struct pages *pages, uint64_t now_ms, struct pages_re
     response->text->refs++;
     response->body = response->text->bytes;
     response->body_len = response->text->len;
-    write_head(response, 200, METRICS_CONTENT_TYPE);
+    write_head(response, 200, METRICS_CONTENT_TYPE, "");
+}
+
+/* RFC 6750, section 3: a request without a token learns that one is needed, a wrong token that it
+ * is wrong, and another's token which scope it lacks. */
+#define CHALLENGE "WWW-Authenticate: Bearer realm=\"rosterd\""
+
+/* @return whether the request may have /metrics; if not, it is answered */
+static bool admit_to_metrics(const struct pages *pages, const struct http1_request *request,
+                             struct pages_response *response)
+{
+    struct auth_caller caller = {.name = NULL};
+    if (pages->auth == NULL)
+        return true;
+    if (request->authorization != NULL)
+        caller = auth_find(pages->auth, request->authorization, request->authorization_len);
+    if ((caller.scopes & SCOPE_METRICS) != 0)
+        return true;
+    if (caller.name != NULL)
+        answer_with_field(response, 403, "the token lacks the scope metrics\n",
+                          CHALLENGE ", error=\"insufficient_scope\", scope=\"metrics\"\r\n");
+    else if (request->authorization != NULL)
+        answer_with_field(response, 401, "the token is invalid\n",
+                          CHALLENGE ", error=\"invalid_token\"\r\n");
+    else
+        answer_with_field(response, 401, "/metrics needs a token: Authorization: Bearer TOKEN\n",
+                          CHALLENGE "\r\n");
+    return false;
 }
 
 static bool asks_for(const struct http1_request *request, const char *path)
@@ -129,6 +169,18 @@ static bool disk_has_failed(const struct shm_store *store)
     return disk.state == SHM_DISK_FAILED;
 }
 
+static void answer_ready(const struct pages *pages, struct pages_response *response)
+{
+    if (pages->draining)
+        answer_line(response, 503, "draining\n");
+    else if (!shm_store_has_name(pages->store))
+        answer_line(response, 503, "the segment's file was removed from /dev/shm\n");
+    else if (disk_has_failed(pages->store))
+        answer_line(response, 503, "the data file has failed: users can be read, not written\n");
+    else
+        answer_line(response, 200, "ready\n");
+}
+
 void pages_answer(struct pages *pages, unsigned status, const struct http1_request *request,
                   uint64_t now_ms, struct pages_response *response)
 {
@@ -142,17 +194,13 @@ void pages_answer(struct pages *pages, unsigned status, const struct http1_reque
     if (!metrics && !ready && !asks_for(request, "/healthz"))
         answer_line(response, 404, "this address has /metrics, /healthz and /readyz\n");
     else if (!request->get && !request->head)
-        answer_line(response, 405, "only GET and HEAD are allowed\n");
-    else if (metrics)
+        answer_with_field(response, 405, "only GET and HEAD are allowed\n", "Allow: GET, HEAD\r\n");
+    else if (metrics && admit_to_metrics(pages, request, response))
         answer_metrics(pages, now_ms, response);
-    else if (ready && pages->draining)
-        answer_line(response, 503, "draining\n");
-    else if (ready && !shm_store_has_name(pages->store))
-        answer_line(response, 503, "the segment's file was removed from /dev/shm\n");
-    else if (ready && disk_has_failed(pages->store))
-        answer_line(response, 503, "the data file has failed: users can be read, not written\n");
-    else
-        answer_line(response, 200, ready ? "ready\n" : "ok\n");
+    else if (ready)
+        answer_ready(pages, response);
+    else if (!metrics)
+        answer_line(response, 200, "ok\n");
     if (request->head)
         response->body_len = 0;
 }

@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "server/web/http1.h"
+#include "service/auth.h"
 #include "shm/counters.h"
 #include "shm/store.h"
 
@@ -16,17 +17,18 @@ enum { PAGES_FRESH_MS = 200 };
 
 struct pages_text; /* of /metrics; counts the responses that use it */
 
-/** A process has one. Zeroed, then the first two fields set. */
+/** A process has one. Zeroed, then the first three fields set. */
 struct pages {
     const struct shm_counters *counters;
     struct shm_store *store;
-    bool draining; /* /readyz answers 503 */
+    const struct auth *auth; /* whose tokens /metrics needs; NULL: it needs none */
+    bool draining;           /* /readyz answers 503 */
     struct pages_text *metrics;
     uint64_t rendered_ms;
 };
 
 struct pages_response {
-    char head[384];
+    char head[512];
     size_t head_len;
     const char *body;
     size_t body_len;

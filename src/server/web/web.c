@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 
 #include "base/container_of.h"
+#include "base/secret.h"
 #include "base/timer.h"
 #include "server/os/log.h"
 #include "server/web/pages.h"
@@ -40,7 +41,7 @@ struct visit {
     struct pages_response response;
     size_t sent; /* bytes of head and body */
     size_t request_len;
-    char request[HTTP1_HEAD_MAX];
+    char *request; /* HTTP1_HEAD_MAX bytes of secret memory */
 };
 
 /* ---- a visit ---- */
@@ -52,6 +53,7 @@ static void end_visit(struct visit *visit)
     visit->web->num_visits--;
     h2o_socket_close(visit->sock);
     pages_drop(&visit->response);
+    secret_free(visit->request, HTTP1_HEAD_MAX);
     free(visit);
 }
 
@@ -78,7 +80,7 @@ static void note_progress(struct visit *visit)
 static void on_rest_of_request(h2o_socket_t *sock, const char *err)
 {
     struct visit *visit = sock->data;
-    ssize_t got = recv(h2o_socket_get_fd(sock), visit->request, sizeof(visit->request), 0);
+    ssize_t got = recv(h2o_socket_get_fd(sock), visit->request, HTTP1_HEAD_MAX, 0);
     if (err != NULL || got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR))
         end_visit(visit);
 }
@@ -140,7 +142,7 @@ static void on_request(h2o_socket_t *sock, const char *err)
     struct visit *visit = sock->data;
     struct http1_request request;
     ssize_t got = recv(h2o_socket_get_fd(sock), visit->request + visit->request_len,
-                       sizeof(visit->request) - visit->request_len, 0);
+                       HTTP1_HEAD_MAX - visit->request_len, 0);
     if (err != NULL || got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR)) {
         end_visit(visit);
         return;
@@ -156,6 +158,7 @@ static void on_request(h2o_socket_t *sock, const char *err)
     limit_visit(visit, WEB_WRITE_MS);
     pages_answer(&visit->web->pages, status, &request, grpc_server_now_ms(visit->web->server),
                  &visit->response);
+    explicit_bzero(visit->request, visit->request_len);
     send_response(visit);
 }
 
@@ -169,13 +172,14 @@ static bool begin_visit(struct web *web, int fd)
     struct visit *visit = malloc(sizeof(*visit));
     void *room = malloc(SOCKET_ROOM); /* libh2o aborts if its own allocation fails */
     free(room);
-    if (visit == NULL || room == NULL) {
+    char *request = secret_alloc(HTTP1_HEAD_MAX);
+    if (visit == NULL || room == NULL || request == NULL) {
+        secret_free(request, HTTP1_HEAD_MAX);
         free(visit);
         close(fd);
         return false;
     }
-    memset(visit, 0, offsetof(struct visit, request));
-    visit->web = web;
+    *visit = (struct visit){.web = web, .request = request};
     visit->sock = h2o_evloop_socket_create(
         web->loop, fd, H2O_SOCKET_FLAG_IS_ACCEPTED_CONNECTION | H2O_SOCKET_FLAG_DONT_READ);
     visit->sock->data = visit;
@@ -229,7 +233,8 @@ static void on_web_connection(h2o_socket_t *listener, const char *err)
 /* ---- open and close ---- */
 
 struct web *web_open(h2o_loop_t *loop, struct grpc_server *server, struct listeners *listeners,
-                     const struct shm_counters *counters, struct shm_store *store)
+                     const struct shm_counters *counters, struct shm_store *store,
+                     const struct auth *auth)
 {
     assert(listeners->count <= LISTEN_MAX);
     struct web *web = malloc(sizeof(*web));
@@ -238,7 +243,7 @@ struct web *web_open(h2o_loop_t *loop, struct grpc_server *server, struct listen
     *web = (struct web){
         .loop = loop,
         .server = server,
-        .pages = {.counters = counters, .store = store},
+        .pages = {.counters = counters, .store = store, .auth = auth},
         .accept_again.expired = on_web_accept_again,
     };
     h2o_linklist_init_anchor(&web->visits);

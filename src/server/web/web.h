@@ -4,9 +4,11 @@
  *   /metrics   all counters, in Prometheus' text format, at most 200 ms old
  *   /healthz   200 as long as a worker answers at all
  *   /readyz    200 while calls are accepted, 503 during a drain
- * It has neither TLS nor tokens, so it belongs on an address that only the monitoring reaches. Any
- * other client that reaches it must not delay calls: a connection is good for one request and has
- * bounded time, and a worker has few connections.
+ * It has no TLS, and tokens for /metrics only where the configuration demands them, so it belongs
+ * on an address that only the monitoring reaches. Any other client that reaches it must not delay
+ * calls: a connection is good for one request and has bounded time, and a worker has few
+ * connections. A request may have a token: its bytes are in secret memory, and are overwritten as
+ * soon as it is answered.
  */
 #ifndef ROSTERD_SERVER_WEB_WEB_H
 #define ROSTERD_SERVER_WEB_WEB_H
@@ -15,6 +17,7 @@
 
 #include "grpc/grpc.h"
 #include "server/os/listen.h"
+#include "service/auth.h"
 #include "shm/counters.h"
 #include "shm/store.h"
 
@@ -33,10 +36,12 @@ struct web;
  * Starts to accept connections. Everything passed in must outlive the result, except the listeners:
  * web_open() takes over their descriptors.
  * @param server its clock and timers are used
+ * @param auth whose tokens /metrics needs; NULL: it needs none
  * @return NULL: out of memory; the listeners keep their descriptors
  */
 struct web *web_open(h2o_loop_t *loop, struct grpc_server *server, struct listeners *listeners,
-                     const struct shm_counters *counters, struct shm_store *store);
+                     const struct shm_counters *counters, struct shm_store *store,
+                     const struct auth *auth);
 /** From now on /readyz answers 503. */
 void web_drain(struct web *web);
 /** Closes all connections and frees everything. Call it before the server is destroyed. NULL is

@@ -2,13 +2,13 @@
 #include "server/worker/admission.h"
 
 #include <assert.h>
-#include <netinet/in.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
 #include <sys/param.h>
 #include <sys/random.h>
 #include <xxhash.h>
+
+#include "base/address_key.h"
 
 enum { COUNTERS = 65536 }; /* of each set */
 
@@ -87,32 +87,11 @@ static uint64_t counter_sum(const struct admission *admission, const uint32_t *o
     return total;
 }
 
-/* Writes the part of the address by which the client is counted: the whole IPv4 address, also when
- * an IPv6 socket shows it as ::ffff:192.0.2.1 (whose first half all IPv4 clients share); the first
- * half of an IPv6 address. @return the number of bytes; 0: the family has no such part */
-static size_t address_key(const struct sockaddr *address, uint8_t key[8])
-{
-    const struct sockaddr_in *in = (const void *)address;
-    const struct sockaddr_in6 *in6 = (const void *)address;
-    if (address->sa_family == AF_INET) {
-        memcpy(key, &in->sin_addr, sizeof(in->sin_addr));
-        return sizeof(in->sin_addr);
-    }
-    if (address->sa_family != AF_INET6)
-        return 0;
-    if (IN6_IS_ADDR_V4MAPPED(&in6->sin6_addr)) {
-        memcpy(key, &in6->sin6_addr.s6_addr[12], sizeof(in->sin_addr));
-        return sizeof(in->sin_addr);
-    }
-    memcpy(key, &in6->sin6_addr, 8);
-    return 8;
-}
-
 /* Sets pass->at. @return false: the client has no address to count by */
 static bool hash_address(const struct admission *admission, const struct sockaddr *address,
                          struct admission_pass *pass)
 {
-    uint8_t key[8];
+    uint8_t key[ADDRESS_KEY_MAX];
     size_t len = address_key(address, key);
     if (len == 0)
         return false;

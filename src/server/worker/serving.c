@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 #include "server/worker/serving.h"
 
+#include "server/os/log.h"
 #include "server/worker/client_log.h"
 
 enum {
-    LOG_RING_SIZE = 1 << 20, /* bytes of waiting access log lines; pages are used on demand */
-    LOG_FLUSH_MS = 1000,     /* how long serving_close() waits for the last lines */
+    LOG_RING_SIZE = 1 << 20,      /* bytes of waiting access log lines; pages are used on demand */
+    LOG_FLUSH_MS = 1000,          /* how long serving_close() waits for the last lines */
+    PASSWORD_PATIENCE_MS = 60000, /* for the answer of a process for passwords */
+    KIB = 1024,
 };
 
 static bool serving_out_of_memory(struct serving *serving, struct fault *fault)
@@ -60,20 +63,59 @@ static bool join_segment(struct serving *serving, const struct worker_config *co
     return true;
 }
 
+/* A worker in a place without a channel, usually of the ninth generation while eight drain, serves
+ * all calls but those with passwords. */
+static bool open_passwords_client(struct serving *serving, const struct worker_config *config,
+                                  struct fault *fault)
+{
+    const struct options *options = config->options;
+    if (config->pool == NULL)
+        return true;
+    if (config->place >= pool_channels_count(config->pool)) {
+        log_warning("password-processes: too many workers at once: this one verifies no passwords");
+        return true;
+    }
+    const struct pool_client_config client = {
+        .channels = config->pool,
+        .place = config->place,
+        .timers = grpc_server_timers(serving->server),
+        .in_flight = (unsigned)options->password_processes + 1,
+        .queue = options->password_queue,
+        .patience = PASSWORD_PATIENCE_MS,
+        .cost = {.memory = options->password_memory / KIB * KIB,
+                 .passes = (uint32_t)options->password_passes},
+        .limits = PASSWORD_LIMITS_STORED,
+    };
+    serving->passwords = pool_client_create(&client);
+    return serving->passwords != NULL || serving_out_of_memory(serving, fault);
+}
+
 static bool open_server(struct serving *serving, const struct worker_config *config,
                         struct fault *fault)
 {
     const struct grpc_config grpc_config = grpc_config_of(config->options);
-    const struct service_config services = {
-        .store = config->store,
-        .actor = serving->actor,
-        .note = client_log_line,
-        .snapshot_max_age = config->options->snapshot_max_age,
-    };
     serving->loop = h2o_evloop_create();
     serving->server = grpc_server_create(serving->loop, &grpc_config);
     if (serving->server == NULL)
         return serving_out_of_memory(serving, fault);
+    if (!open_passwords_client(serving, config, fault))
+        return false;
+    const struct service_config services = {
+        .store = config->store,
+        .actor = serving->actor,
+        .passwords = serving->passwords,
+        .tries = config->tries,
+        .password_tries = (uint32_t)config->options->password_tries,
+        .password_tries_of_address = (uint32_t)config->options->password_tries_of_address,
+        .password_tries_window = config->options->password_tries_window,
+        .store_passwords = config->options->store_passwords != 0,
+        .password_counts = &serving->password_counts,
+        .note = client_log_line,
+        .snapshot_max_age = config->options->snapshot_max_age,
+        .max_watches = config->options->max_watches,
+        .watch_bookmark = config->options->watch_bookmark,
+        .counts = &serving->counts,
+    };
     serving->services = services_create(serving->server, &services, fault);
     return serving->services != NULL;
 }
@@ -110,6 +152,7 @@ bool serving_open(struct serving *serving, const struct worker_config *config, s
 
 void serving_close(struct serving *serving)
 {
+    pool_client_destroy(serving->passwords); /* it has timers of the server */
     if (serving->server != NULL)
         grpc_server_destroy(serving->server);
     chain_destroy(serving->chain);

@@ -9,8 +9,10 @@
 
 #include "base/fault.h"
 #include "grpc/grpc.h"
+#include "password/pool_client.h"
 #include "server/worker/worker_config.h"
 #include "service/core/chain.h"
+#include "service/core/password_counts.h"
 #include "service/observe/access_log.h"
 #include "service/services.h"
 
@@ -18,7 +20,10 @@ struct serving {
     h2o_loop_t *loop;
     struct shm_actor *actor;
     struct grpc_server *server;
+    struct pool_client *passwords; /* NULL: this worker verifies none */
+    struct password_counts password_counts;
     struct services *services;
+    struct service_counts counts;
     struct stats *stats;
     struct access_log *access_log; /* NULL: none is written */
     struct chain *chain;

@@ -10,6 +10,8 @@ enum {
     IDLE_MS = 2000,         /* without a byte from any client: the worker is idle */
     FORGET_MS = 60000,      /* between two searches for old TLS secrets */
     REPORT_LOST_MS = 60000, /* between two log lines about lost access log lines */
+    KEEP_BLOCK = 2 << 20,   /* bytes: a larger block is mapped and unmapped by itself */
+    KEEP_HEAP = 16 << 20,   /* free bytes that a busy worker keeps */
 };
 
 /* The master kills a worker whose turns do not increase; other workers pass it over. */
@@ -35,6 +37,18 @@ static void report_lost_lines(struct upkeep *upkeep, const struct serving *servi
     upkeep->report_at = now + REPORT_LOST_MS;
 }
 
+static void count_passwords(struct upkeep *upkeep, struct stats *stats,
+                            const struct password_counts *counts)
+{
+    if (memcmp(&upkeep->passwords, counts, sizeof(*counts)) == 0)
+        return;
+    upkeep->passwords = *counts;
+    _Static_assert(STATS_PASSWORDS_REPLACED - STATS_PASSWORDS_ACCEPTED == PASSWORD_REPLACED,
+                   "the rows are in the order of enum password_count");
+    for (unsigned i = 0; i < PASSWORD_NUM_COUNTS; i++)
+        stats_set_total(stats, STATS_PASSWORDS_ACCEPTED + i, counts->of[i]);
+}
+
 void upkeep_count(struct upkeep *upkeep, struct serving *serving, const struct acceptor *acceptor)
 {
     struct stats *stats = serving->stats;
@@ -47,7 +61,11 @@ void upkeep_count(struct upkeep *upkeep, struct serving *serving, const struct a
         if (dropped != upkeep->reported_dropped)
             report_lost_lines(upkeep, serving);
     }
+    stats_set_total(stats, STATS_WATCHES, serving->counts.watches);
+    stats_set_total(stats, STATS_WATCH_EVENTS, serving->counts.watch_events);
+    stats_set_total(stats, STATS_WATCHES_LOST, serving->counts.watches_lost);
     stats_set_total(stats, STATS_LOG_DROPPED, log_dropped());
+    count_passwords(upkeep, stats, &serving->password_counts);
     if (acceptor != NULL) {
         stats_set_total(stats, STATS_LIMIT_CONNECTIONS, accept_refused(acceptor)->full);
         stats_set_total(stats, STATS_LIMIT_CONNECTIONS_OF_ADDRESS,
@@ -64,6 +82,15 @@ static void forget_old_secrets(struct upkeep *upkeep, struct tls *tls, uint64_t 
         return;
     tls_forget_old_secrets(tls);
     upkeep->forget_at = now + FORGET_MS;
+}
+
+/* By itself glibc gives memory at the end of the heap back whenever 256 KiB of it are free. Where
+ * that was the memory of replies, system calls and page faults took more than half of the time of a
+ * page of 1,000 users. */
+void upkeep_keep_memory(void)
+{
+    (void)mallopt(M_MMAP_THRESHOLD, KEEP_BLOCK);
+    (void)mallopt(M_TRIM_THRESHOLD, KEEP_HEAP);
 }
 
 /* glibc keeps the memory that large messages and many connections needed. A worker that has

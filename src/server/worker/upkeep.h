@@ -14,10 +14,13 @@ struct upkeep {
     uint64_t reported_dropped; /* the part of access_log_dropped() that was logged */
     uint64_t report_at;        /* when lost access log lines may be logged again */
     uint64_t idle_check_at;
-    uint64_t idle_bytes_in; /* bytes received until the last check for idleness */
-    bool trimmed;           /* memory was given back, and nothing has been received since */
+    uint64_t idle_bytes_in;           /* bytes received until the last check for idleness */
+    struct password_counts passwords; /* as they are in the counters */
+    bool trimmed; /* memory was given back, and nothing has been received since */
 };
 
+/** Tells malloc to keep memory for the next large reply. Called at the worker's start. */
+void upkeep_keep_memory(void);
 /** Must be called after each turn of the loop. The loop turns at least each WORKER_TURN_MS. */
 void upkeep_after_turn(struct upkeep *upkeep, const struct worker_config *config,
                        struct serving *serving, const struct acceptor *acceptor);

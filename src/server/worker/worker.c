@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "server/worker/worker.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -34,6 +35,7 @@ struct worker {
     struct upkeep upkeep;
     h2o_socket_t *signals, *death; /* signalfd; the pipe that only the master can write to */
     h2o_socket_t *wake;            /* eventfd of the journal; NULL: there is none */
+    h2o_socket_t *passwords;       /* answers to passwords; NULL: there are none */
     struct timer drain_over;
     bool draining, drain_expired, stop;
 };
@@ -115,6 +117,13 @@ static void on_journal_wakes(h2o_socket_t *sock, const char *err)
         services_settle(worker->serving.services);
 }
 
+static void on_password_answers(h2o_socket_t *sock, const char *err)
+{
+    struct worker *worker = sock->data;
+    if (err == NULL)
+        pool_client_read(worker->serving.passwords);
+}
+
 static bool worker_is_done(const struct worker *worker)
 {
     return worker->stop ||
@@ -169,15 +178,29 @@ static bool watch_journal(struct worker *worker, struct fault *fault)
     return true;
 }
 
+static bool watch_passwords(struct worker *worker, struct fault *fault)
+{
+    if (worker->serving.passwords == NULL)
+        return true;
+    int fd = fcntl(pool_client_fd(worker->serving.passwords), F_DUPFD_CLOEXEC, 0);
+    if (fd < 0)
+        return fault_set(fault, "out of descriptors");
+    worker->passwords = worker_watch(worker, fd, on_password_answers);
+    return true;
+}
+
 static bool worker_start(struct worker *worker, struct fault *fault)
 {
     const struct worker_config *config = worker->config;
     struct serving *serving = &worker->serving;
     if (!serving_open(serving, config, fault) || !watch_signals(worker, fault) ||
-        !watch_master(worker, fault) || !watch_journal(worker, fault))
+        !watch_master(worker, fault) || !watch_journal(worker, fault) ||
+        !watch_passwords(worker, fault))
         return false;
+    bool guarded = config->options->metrics_auth != 0;
+    assert(!guarded || config->auth != NULL); /* options_parse() has checked it */
     worker->web = web_open(serving->loop, serving->server, config->web_listeners, config->counters,
-                           config->store);
+                           config->store, guarded ? config->auth : NULL);
     if (worker->web == NULL) {
         serving->out_of_memory = true;
         return fault_set(fault, "out of memory");
@@ -228,6 +251,7 @@ static void worker_end(struct worker *worker)
     close_if_open(worker->signals);
     close_if_open(worker->death);
     close_if_open(worker->wake);
+    close_if_open(worker->passwords);
     if (serving->server != NULL)
         timer_disarm(grpc_server_timers(serving->server), &worker->drain_over);
     if (serving->stats != NULL)
@@ -245,6 +269,7 @@ enum worker_exit worker_run(const struct worker_config *config)
     prctl(PR_SET_NAME, name);
     log_set_worker(config->number);
     limits_apply_to_worker(options_limits(config->options), config->number);
+    upkeep_keep_memory();
     enum worker_exit exit_status = WORKER_EXIT_OK;
     struct fault fault;
     if (!worker_start(&worker, &fault))

@@ -3,6 +3,8 @@
 #ifndef ROSTERD_SERVER_WORKER_WORKER_CONFIG_H
 #define ROSTERD_SERVER_WORKER_WORKER_CONFIG_H
 
+#include "password/pool_channels.h"
+#include "password/tries.h"
 #include "server/config/options.h"
 #include "server/os/listen.h"
 #include "server/tls/tls.h"
@@ -28,11 +30,13 @@ struct worker_config {
     struct balance *balance;
     struct shm_store *store;
     struct shm_counters *counters;
-    struct wake *wake;         /* NULL: the table is in memory only */
-    int wake_fd;               /* the worker's own eventfd of `wake`; -1: none */
-    struct stats_board *board; /* written by the worker, read by the master */
-    int death_fd;              /* becomes readable (end of file) when the master is gone */
-    int report_fd;             /* pipe to the master: WORKER_READY, or why the start failed */
+    struct wake *wake;          /* NULL: the table is in memory only */
+    int wake_fd;                /* the worker's own eventfd of `wake`; -1: none */
+    struct pool_channels *pool; /* NULL: there are no processes for passwords */
+    struct tries *tries;        /* NULL: as pool */
+    struct stats_board *board;  /* written by the worker, read by the master */
+    int death_fd;               /* becomes readable (end of file) when the master is gone */
+    int report_fd;              /* pipe to the master: WORKER_READY, or why the start failed */
 };
 
 #endif

@@ -6,8 +6,10 @@
 
 #include "proto/grpc/health/v1/health.pb-c.h"
 
-/* Clients need no token for these methods, so a request may cost no more than a name needs. */
-#define OPEN_TO_ALL .flags = GRPC_METHOD_PLAIN, .max_request = HEALTH_REQUEST_MAX
+/* Clients need no token for these methods, because probes and load balancers have none. So a
+ * request may cost no more than a name needs. */
+#define OPEN_TO_ALL                                                                                \
+    .access = SCOPE_NO_TOKEN, .flags = GRPC_METHOD_PLAIN, .max_request = HEALTH_REQUEST_MAX
 
 static const char draining_text[] = "the server is shutting down";
 

@@ -182,6 +182,7 @@ static void reflection_on_half_close(struct grpc_call *call)
 
 static const struct grpc_method v1_methods[] = {{
     .name = "ServerReflectionInfo",
+    .access = SCOPE_CALL,
     .request = &grpc__reflection__v1__server_reflection_request__descriptor,
     .response = &grpc__reflection__v1__server_reflection_response__descriptor,
     .state_size = sizeof(struct reflection_call),
@@ -192,6 +193,7 @@ static const struct grpc_method v1_methods[] = {{
 
 static const struct grpc_method alpha_methods[] = {{
     .name = "ServerReflectionInfo",
+    .access = SCOPE_CALL,
     .request = &grpc__reflection__v1alpha__server_reflection_request__descriptor,
     .response = &grpc__reflection__v1alpha__server_reflection_response__descriptor,
     .state_size = sizeof(struct reflection_call),

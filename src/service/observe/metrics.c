@@ -106,6 +106,7 @@ static void print_store_metrics(FILE *out, struct shm_store *store)
         [STATS_SEGMENT_MAX] = info.bytes_reserved,
         [STATS_SNAPSHOTS_HELD] = info.held_bytes,
         [STATS_SEGMENT_LINKED] = !info.replaced,
+        [STATS_SEGMENT_REQUESTS] = info.requests,
         [STATS_PROCESSES] = info.actors,
         [STATS_COMMITS] = info.version,
         [STATS_JOURNAL_VERSION] = has_disk ? disk.version : 0,

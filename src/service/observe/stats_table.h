@@ -55,11 +55,30 @@ enum stats_kind {
         "RST_STREAM frames to clients.")                                                           \
     ROW(STATS_TLS_FAILURES, STATS_COUNTER, "rosterd_tls_handshakes_failed_total", NULL, NULL,      \
         "TLS handshakes that failed.")                                                             \
+    /* Counted by services: struct service_counts. */                                              \
+    ROW(STATS_WATCHES, STATS_GAUGE, "rosterd_watches_open", NULL, NULL,                            \
+        "Calls of WatchUsers that are open.")                                                      \
+    ROW(STATS_WATCH_EVENTS, STATS_COUNTER, "rosterd_watch_events_total", NULL, NULL,               \
+        "Changes of users that were sent to watches.")                                             \
+    ROW(STATS_WATCHES_LOST, STATS_COUNTER, "rosterd_watches_lost_total", NULL, NULL,               \
+        "Watches that ended because their client was too slow.")                                   \
     /* Log lines that a process lost. */                                                           \
     ROW(STATS_ACCESS_LOG_DROPPED, STATS_COUNTER, "rosterd_access_log_dropped_total", NULL, NULL,   \
         "Lines of the access log that were lost: its file was slow, full or gone.")                \
     ROW(STATS_LOG_DROPPED, STATS_COUNTER, "rosterd_log_dropped_total", NULL, NULL,                 \
         "Lines of the log that were lost: its file or pipe was slow, full or gone.")               \
+    /* What has become of verifications, in the order of enum password_count. */                   \
+    ROW(STATS_PASSWORDS_ACCEPTED, STATS_COUNTER, STATS_VERIFICATIONS_NAME, "outcome", "accepted",  \
+        "Verifications of passwords, by how they ended.")                                          \
+    ROW(STATS_PASSWORDS_REFUSED, STATS_COUNTER, STATS_VERIFICATIONS_NAME, "outcome", "refused",    \
+        NULL)                                                                                      \
+    ROW(STATS_PASSWORDS_LIMITED, STATS_COUNTER, STATS_VERIFICATIONS_NAME, "outcome", "limited",    \
+        NULL)                                                                                      \
+    ROW(STATS_PASSWORDS_BUSY, STATS_COUNTER, STATS_VERIFICATIONS_NAME, "outcome", "busy", NULL)    \
+    ROW(STATS_PASSWORDS_FAILED, STATS_COUNTER, STATS_VERIFICATIONS_NAME, "outcome", "failed",      \
+        NULL)                                                                                      \
+    ROW(STATS_PASSWORDS_REPLACED, STATS_COUNTER, "rosterd_password_hashes_replaced_total", NULL,   \
+        NULL, "Hashes that a login replaced by ones of the cost that is set.")                     \
     /* Counted by the journal. */                                                                  \
     ROW(STATS_JOURNAL_BYTES, STATS_COUNTER, "rosterd_journal_bytes_total", NULL, NULL,             \
         "Bytes written to the data file and its log.")                                             \
@@ -76,6 +95,10 @@ enum stats_kind {
         "Workers that died and were replaced.")                                                    \
     ROW(STATS_JOURNAL_DEATHS, STATS_COUNTER, "rosterd_journal_deaths_total", NULL, NULL,           \
         "Journals that died and were replaced.")                                                   \
+    ROW(STATS_PASSWORD_DEATHS, STATS_COUNTER, "rosterd_password_process_deaths_total", NULL, NULL, \
+        "Processes for passwords that died and were replaced.")                                    \
+    ROW(STATS_PASSWORD_REQUESTS, STATS_GAUGE, "rosterd_password_requests", NULL, NULL,             \
+        "Passwords that wait to be hashed or verified, or are being so.")                          \
     ROW(STATS_JOURNAL_LAG, STATS_GAUGE, "rosterd_journal_lag_seconds", NULL, NULL,                 \
         "Seconds for which the oldest commit that is not in the data file has waited.")            \
     ROW(STATS_RELOADS, STATS_COUNTER, "rosterd_reloads_total", NULL, NULL,                         \
@@ -97,7 +120,8 @@ enum stats_kind {
     ROW(STATS_LIMIT_CONNECTIONS_OF_ADDRESS, STATS_COUNTER, STATS_LIMITS_HIT_NAME, "limit",         \
         "max_connections_per_address", NULL)
 
-#define STATS_LIMITS_HIT_NAME "rosterd_limits_hit_total"
+#define STATS_LIMITS_HIT_NAME    "rosterd_limits_hit_total"
+#define STATS_VERIFICATIONS_NAME "rosterd_password_verifications_total"
 
 /* Values that metrics_format() reads from the store when /metrics is rendered; not in NAME.stats.
  */
@@ -115,6 +139,8 @@ enum stats_kind {
         "Bytes of changed users that only listings keep.")                                         \
     ROW(STATS_SEGMENT_LINKED, STATS_GAUGE, "rosterd_segment_linked", NULL, NULL,                   \
         "1 while the segment's name in /dev/shm leads to it.")                                     \
+    ROW(STATS_SEGMENT_REQUESTS, STATS_GAUGE, "rosterd_segment_requests", NULL, NULL,               \
+        "Requests with a request_id that are remembered.")                                         \
     ROW(STATS_PROCESSES, STATS_GAUGE, "rosterd_processes", NULL, NULL,                             \
         "Processes that take part: master, workers, tools.")                                       \
     ROW(STATS_COMMITS, STATS_COUNTER, "rosterd_commits_total", NULL, NULL,                         \

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #include "service/users/batch_create.h"
 
-#include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/param.h>
 
 #include "base/clock.h"
+#include "service/users/insert_many.h"
 #include "service/users/user_reply.h"
 #include "service/users/user_request.h"
 #include "service/users/user_service_state.h"
@@ -148,91 +148,45 @@ static void add_taken(struct grpc_call *call, const struct shm_new_user *user, u
     batch_add_error(call, position_of(user), reason);
 }
 
-/* How far insert_waiting() has come with the waiting users. */
-struct inserting {
-    uint32_t done;             /* users that are inserted or refused */
-    uint32_t count;            /* users of the last insert */
-    uint32_t chunk, chunk_max; /* users of the next insert; the most that it may ever be */
-};
+static void batch_inserted(void *data, uint32_t first, uint32_t count, uint64_t version)
+{
+    struct batch_call *batch = grpc_call_state(data);
+    (void)first;
+    batch->version = MAX(batch->version, version);
+    batch->created += count;
+}
 
-/* Notes the result of an insert, and chooses how many users to insert next. */
-static void settle_insert(struct grpc_call *call, struct inserting *now, int result,
+static void batch_refused(void *data, uint32_t which, int result,
                           const struct shm_conflict *conflict)
 {
-    struct user_service *service = grpc_call_service_data(call);
+    struct grpc_call *call = data;
+    const struct user_service *service = grpc_call_service_data(call);
     struct batch_call *batch = grpc_call_state(call);
-    struct shm_new_user *first = &service->batch[now->done];
-    switch (result) {
-    case SHM_OK:
+    const char *text;
+    if (result == SHM_EKEY) {
         batch->version = MAX(batch->version, conflict->version);
-        batch->created += now->count;
-        now->done += now->count;
-        now->chunk = MIN(2 * now->count, now->chunk_max);
-        return;
-    case SHM_EBUSY:
-    case SHM_EREADONLY:
-        return;
-    case SHM_EEXIST:
-        uuid_random(&service->ids, first[conflict->which].id);
-        return;
-    case SHM_EKEY:
-        if (conflict->which != 0) {
-            now->chunk = (uint32_t)conflict->which;
-            return;
-        }
-        batch->version = MAX(batch->version, conflict->version);
-        now->chunk = (now->count + 1) / 2;
-        add_taken(call, first, conflict->key);
-        now->done++;
-        return;
-    default:
-        if (now->count > 1) {
-            now->chunk = now->chunk_max = (now->count + 1) / 2;
-            return;
-        }
-        const char *text;
+        add_taken(call, &service->batch[which], conflict->key);
+    } else {
         user_insert_status(service, result, &text);
-        batch_add_error(call, position_of(first), text);
-        now->done++;
+        batch_add_error(call, position_of(&service->batch[which]), text);
     }
 }
 
-/* Whether no user at all can be inserted now. */
-static bool stops(int result)
-{
-    return result == SHM_EBUSY || result == SHM_EREADONLY;
-}
-
-/*
- * Inserts the users that wait, in as few commits as possible. An insert is all or nothing:
- * - If the table has room for a part of the users only, halving finds that part.
- * - If a user's name is taken, the users before it are inserted first, so that of two users of
- *   one batch with the same name the first one gets it. Then the refused user is the first of
- *   the rest, and is left out.
- * The next insert has half as many users as one that failed and twice as many as one that worked.
- * So the work stays proportional to the number of users, however many names are taken.
- * @return SHM_OK: no user waits any more; SHM_EBUSY: another process holds the writer lock, or the
- *   journal is behind; SHM_EREADONLY
- */
+/* Inserts the users that wait.
+ * @return SHM_OK: no user waits any more; else as insert_many() */
 static int insert_waiting(struct grpc_call *call)
 {
     struct user_service *service = grpc_call_service_data(call);
     struct batch_call *batch = grpc_call_state(call);
-    struct inserting now = {.chunk = batch->chunk != 0 ? batch->chunk : batch->waiting,
-                            .chunk_max = batch->waiting};
+    const struct insert_many_caller caller = {
+        .inserted = batch_inserted, .refused = batch_refused, .data = call};
+    uint32_t done = 0;
     int result = SHM_OK;
     load_users(service, batch);
-    while (now.done < batch->waiting && !stops(result)) {
-        uint32_t left = batch->waiting - now.done;
-        struct shm_conflict conflict;
-        now.count = MIN(now.chunk, left);
-        assert(now.count > 0);
-        result = shm_users_insert(service->actor, &service->batch[now.done], now.count, &conflict);
-        settle_insert(call, &now, result, &conflict);
-    }
-    batch->chunk = stops(result) ? now.chunk : 0; /* the next try goes on from here */
-    drop_users(call, service->batch, now.done);
-    return stops(result) ? result : SHM_OK;
+    if (batch->waiting != 0)
+        result = insert_many(service, batch->waiting, &caller, &batch->chunk, &done);
+    drop_users(call, service->batch, done);
+    return result;
 }
 
 /* ---- the reply ---- */
@@ -350,14 +304,25 @@ static void batch_flush(struct grpc_call *call)
         grpc_call_resume(call);
 }
 
+static bool stores_passwords(struct grpc_call *call)
+{
+    const struct user_service *service = grpc_call_service_data(call);
+    return service->passwords.store;
+}
+
 void batch_create_on_message(struct grpc_call *call, ProtobufCMessage *message)
 {
     struct batch_call *batch = grpc_call_state(call);
     Userservice__CreateUserRequest *request = (Userservice__CreateUserRequest *)message;
     const char *reason;
     uint32_t position = batch->position++;
+    bool unstored = request->password.len != 0 && stores_passwords(call);
     if (!user_request_check(request, &reason))
         batch_add_error(call, position, reason);
+    else if (unstored)
+        batch_add_error(call, position,
+                        "password: a batch stores none (store-passwords is on): leave it empty, or "
+                        "call CreateUser");
     else if (!batch_append(call, position, request))
         batch_fail(call, GRPC_RESOURCE_EXHAUSTED, "out of memory");
     else if (batch_is_full(batch))

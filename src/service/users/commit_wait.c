@@ -9,6 +9,10 @@
 enum {
     LOOK_MS = 5,      /* between two looks at what is published, and at the disk */
     ORDER_STEPS = 64, /* how far a call may overtake others */
+    /* How many calls go on in a turn, which takes some 10 us. After a slow sync thousands may:
+     * other clients' requests have their turns between. */
+    ANSWERS_MAX = 32,
+    POLLS = 4, /* for a call that waits alone; the journal polls for as long (JOURNAL_POLLS) */
 };
 
 static struct commit_wait *first_wait(const struct commit_waits *waits)
@@ -31,40 +35,58 @@ void commit_wait_leave(struct commit_waits *waits, struct commit_wait *wait)
 
 /* ---- published ---- */
 
-static void answer_published(struct commit_waits *waits)
+/* @return whether there are more */
+static bool answer_published(struct commit_waits *waits)
 {
     uint64_t published = shm_published(waits->store);
-    while (!cds_list_empty(&waits->calls) && first_wait(waits)->version <= published) {
+    for (unsigned n = 0; !cds_list_empty(&waits->calls); n++) {
+        if (first_wait(waits)->version > published)
+            return false;
+        if (n == ANSWERS_MAX)
+            return true;
         struct commit_wait *wait = first_wait(waits);
         struct grpc_call *call = wait->call;
         commit_wait_leave(waits, wait);
         wait->published(call);
     }
+    return false;
 }
 
 void commit_waits_settle(struct commit_waits *waits)
 {
     if (cds_list_empty(&waits->calls))
         return;
-    answer_published(waits);
-    while (!cds_list_empty(&waits->calls) && first_wait(waits)->version != waits->noted) {
+    bool more = answer_published(waits);
+    while (!more && !cds_list_empty(&waits->calls) && first_wait(waits)->version != waits->noted) {
         uint64_t version = first_wait(waits)->version;
-        if (shm_wait_begin(waits->actor, version))
+        if (shm_wait_begin(waits->actor, version)) {
             waits->noted = version;
-        else /* it was published just now */
-            answer_published(waits);
+        } else { /* it was published just now, and nothing is noted any more */
+            waits->noted = 0;
+            more = answer_published(waits);
+        }
     }
+    if (more) /* the loop does not sleep before its next turn */
+        timer_arm(grpc_server_timers(waits->server), &waits->look,
+                  grpc_server_now_ms(waits->server));
+    else if (!cds_list_empty(&waits->calls) && waits->calls.next == waits->calls.prev)
+        grpc_server_poll_longer(waits->server,
+                                POLLS); /* to sleep and to wake takes a sync's time */
 }
 
 /* ---- patience ---- */
 
+/* Its commit may be published all the same, where so many are that its turn has not come. */
 static void commit_wait_over(struct timer *timer)
 {
     struct commit_wait *wait = container_of(timer, struct commit_wait, over);
     struct commit_waits *waits = wait->waits;
     struct grpc_call *call = wait->call;
     commit_wait_leave(waits, wait);
-    disk_end_call(&waits->disk, call, wait->began);
+    if (commit_is_published(waits, wait->version))
+        wait->published(call);
+    else
+        disk_end_call(&waits->disk, call, wait->began);
 }
 
 static void set_patience(struct commit_waits *waits, struct commit_wait *wait)
@@ -97,7 +119,6 @@ static void commit_waits_look(struct timer *timer)
     struct commit_waits *waits = container_of(timer, struct commit_waits, look);
     enum shm_disk_state before = waits->disk.state;
     uint64_t since = waits->disk.since_ms;
-    answer_published(waits);
     shm_disk_info(waits->store, &waits->disk);
     if (waits->disk.state != before || waits->disk.since_ms != since)
         change_patience(waits);

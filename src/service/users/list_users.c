@@ -117,17 +117,9 @@ static void list_begin(struct grpc_call *call)
 {
     struct listings *listings = listings_of(call);
     struct list_call *list = grpc_call_state(call);
-    int result =
-        listing_begin(listings, &list->listing, grpc_server_now_ms(grpc_call_server(call)));
-    if (result == SHM_EPINS && listings_awaits_pin(listings) &&
-        parking_enter(&list->parking, call, list_begin))
+    if (!listing_start(listings, &list->listing, call, &list->parking, list_begin))
         return;
-    parking_leave(&list->parking, call);
-    if (result != SHM_OK) {
-        grpc_call_finish(call, GRPC_RESOURCE_EXHAUSTED,
-                         result == SHM_EPINS ? "too many listings at once, try again"
-                                             : shm_strerror(result));
-    } else if (!start_cursor(list, listings->actor)) {
+    if (!start_cursor(list, listings->actor)) {
         listing_end(listings, &list->listing);
         user_refuse(call, GRPC_INVALID_ARGUMENT, bad_token_text);
     } else {

@@ -156,9 +156,25 @@ int listing_begin(struct listings *listings, struct listing *listing, uint64_t n
     return result;
 }
 
-bool listings_awaits_pin(const struct listings *listings)
+/* After SHM_EPINS: whether a pin becomes free soon, so that the call should try again. */
+static bool listings_awaits_pin(const struct listings *listings)
 {
     return listings->made_room != 0;
+}
+
+bool listing_start(struct listings *listings, struct listing *listing, struct grpc_call *call,
+                   struct parking *parking, void (*again)(struct grpc_call *call))
+{
+    int result = listing_begin(listings, listing, grpc_server_now_ms(grpc_call_server(call)));
+    if (result == SHM_EPINS && listings_awaits_pin(listings) && parking_enter(parking, call, again))
+        return false;
+    parking_leave(parking, call);
+    if (result == SHM_OK)
+        return true;
+    grpc_call_finish(call, GRPC_RESOURCE_EXHAUSTED,
+                     result == SHM_EPINS ? "too many listings at once, try again"
+                                         : shm_strerror(result));
+    return false;
 }
 
 bool listing_wait(struct listings *listings, struct listing *listing, struct grpc_call *call,

@@ -23,6 +23,7 @@
 
 #include "base/timer.h"
 #include "grpc/grpc.h"
+#include "service/users/parking.h"
 #include "service/users/pin_share.h"
 #include "shm/store.h"
 
@@ -58,11 +59,16 @@ void listings_init(struct listings *listings, struct shm_actor *actor, uint64_t 
 
 /**
  * Begins the snapshot; ends others if that is necessary.
- * @return SHM_OK; SHM_EPINS: no pin is free, see listings_awaits_pin(); or another error
+ * @return SHM_OK; SHM_EPINS: no pin is free, see listing_start(); or another error
  */
 int listing_begin(struct listings *listings, struct listing *listing, uint64_t now_ms);
-/** After SHM_EPINS: whether a pin becomes free soon, so that the call should try again. */
-bool listings_awaits_pin(const struct listings *listings);
+/**
+ * listing_begin() for a call, which is parked while a pin becomes free.
+ * @param again begins again, from the parking
+ * @return false: the call is parked, or it has ended with RESOURCE_EXHAUSTED
+ */
+bool listing_start(struct listings *listings, struct listing *listing, struct grpc_call *call,
+                   struct parking *parking, void (*again)(struct grpc_call *call));
 /** Ends the snapshot, and with it the wait. Does nothing when the listing has no snapshot. */
 void listing_end(struct listings *listings, struct listing *listing);
 

@@ -18,18 +18,25 @@ void user_reply(struct grpc_call *call, const uint8_t *id, const uint8_t *body, 
     grpc_call_commit(call);
 }
 
-void user_refuse(struct grpc_call *call, enum grpc_status status, const char *text)
+void user_refuse_field(struct grpc_call *call, enum grpc_status status, const char *field,
+                       size_t field_len, const char *text)
 {
     Google__Rpc__BadRequest__FieldViolation violation =
         GOOGLE__RPC__BAD_REQUEST__FIELD_VIOLATION__INIT;
     Google__Rpc__BadRequest__FieldViolation *all[] = {&violation};
     Google__Rpc__BadRequest bad = GOOGLE__RPC__BAD_REQUEST__INIT;
-    uint8_t *bytes = (uint8_t *)(uintptr_t)text; /* they are only read */
-    violation.field = (ProtobufCBinaryData){.len = strcspn(text, " "), .data = bytes};
-    violation.description = (ProtobufCBinaryData){.len = strlen(text), .data = bytes};
+    /* The bytes are only read. */
+    violation.field = (ProtobufCBinaryData){.len = field_len, .data = (uint8_t *)(uintptr_t)field};
+    violation.description =
+        (ProtobufCBinaryData){.len = strlen(text), .data = (uint8_t *)(uintptr_t)text};
     bad.n_field_violations = 1;
     bad.field_violations = all;
     grpc_call_finish_detail(call, status, text, &bad.base);
+}
+
+void user_refuse(struct grpc_call *call, enum grpc_status status, const char *text)
+{
+    user_refuse_field(call, status, text, strcspn(text, " :"), text);
 }
 
 /* A write has waited for the lock, or for the journal, and gives up. */

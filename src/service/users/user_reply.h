@@ -19,8 +19,11 @@ enum {
 void user_reply(struct grpc_call *call, const uint8_t *id, const uint8_t *body, size_t body_len);
 
 /** Ends the call with a google.rpc.BadRequest that has one field violation. The first word of the
- * text is the name of the request's field. */
+ * text, with or without a colon, is the name of the request's field. */
 void user_refuse(struct grpc_call *call, enum grpc_status status, const char *text);
+/** The same with the path of the field in the request, which the text need not begin with. */
+void user_refuse_field(struct grpc_call *call, enum grpc_status status, const char *field,
+                       size_t field_len, const char *text);
 
 /** The status and text for a result of shm_users_insert() other than SHM_EKEY.
  * @param text a string that lives as long as the service, or NULL for GRPC_OK */

@@ -14,14 +14,26 @@ static inline struct user_fields fields_of(const Userservice__CreateUserRequest 
     };
 }
 
-bool user_request_check(Userservice__CreateUserRequest *request, const char **reason)
+static inline bool check_fields(const Userservice__CreateUserRequest *request, const char **reason)
 {
     const struct user_fields fields = fields_of(request);
-    bool good = user_check(&fields, reason);
-    if (good && request->password.len > USER_PASSWORD_MAX) {
+    if (!user_check(&fields, reason))
+        return false;
+    if (request->password.len > USER_PASSWORD_MAX) {
         *reason = "password is longer than 1024 bytes";
-        good = false;
+        return false;
     }
+    return true;
+}
+
+bool user_request_check_to_store(const Userservice__CreateUserRequest *request, const char **reason)
+{
+    return check_fields(request, reason);
+}
+
+bool user_request_check(Userservice__CreateUserRequest *request, const char **reason)
+{
+    bool good = check_fields(request, reason);
     if (request->password.len != 0)
         explicit_bzero(request->password.data, request->password.len);
     return good;

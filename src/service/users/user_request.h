@@ -15,11 +15,14 @@ enum {
 };
 
 /**
- * Checks the request, and overwrites the password in it, which nothing after this needs: whether a
- * user may log in is not this service's business.
+ * Checks the request, and overwrites the password in it, which nothing after this needs unless
+ * passwords are stored.
  * @param reason on false a static text whose first word is the name of the wrong field
  */
 bool user_request_check(Userservice__CreateUserRequest *request, const char **reason);
+/** Checks a request whose password is going to be stored, and leaves that as it is. */
+bool user_request_check_to_store(const Userservice__CreateUserRequest *request,
+                                 const char **reason);
 
 /**
  * Encodes the body of the user that a checked request describes.

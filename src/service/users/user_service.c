@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "service/users/user_service.h"
 
-#include <stdio.h>
-#include <stdlib.h>
-
 #include "base/clock.h"
 #include "proto/user_service.pb-c.h"
 #include "service/users/batch_create.h"
@@ -77,12 +74,14 @@ static void chat_on_half_close(struct grpc_call *call)
 static const struct grpc_method user_methods[] = {
     {
         .name = "GetUser",
+        .access = SCOPE_READ,
         .request = &userservice__get_user_request__descriptor,
         .response = &userservice__user__descriptor,
         .on_message = get_on_message,
     },
     {
         .name = "CreateUser",
+        .access = SCOPE_WRITE,
         .request = &userservice__create_user_request__descriptor,
         .response = &userservice__user__descriptor,
         .state_size = sizeof(struct create_call),
@@ -92,6 +91,7 @@ static const struct grpc_method user_methods[] = {
     },
     {
         .name = "ListUsers",
+        .access = SCOPE_READ,
         .request = &userservice__list_users_request__descriptor,
         .response = &userservice__user__descriptor,
         .state_size = sizeof(struct list_call),
@@ -101,6 +101,7 @@ static const struct grpc_method user_methods[] = {
     },
     {
         .name = "BatchCreateUsers",
+        .access = SCOPE_WRITE,
         .request = &userservice__create_user_request__descriptor,
         .response = &userservice__batch_result__descriptor,
         .state_size = sizeof(struct batch_call),
@@ -111,6 +112,7 @@ static const struct grpc_method user_methods[] = {
     },
     {
         .name = "Chat",
+        .access = SCOPE_CALL, /* it neither reads nor changes a user */
         .request = &userservice__chat_message__descriptor,
         .response = &userservice__chat_message__descriptor,
         .on_message = chat_on_message,
@@ -122,44 +124,4 @@ const struct grpc_service user_service_table = {
     .name = "userservice.UserService",
     .methods = user_methods,
     .num_methods = sizeof(user_methods) / sizeof(user_methods[0]),
-};
-
-static void *user_service_create(const struct service_config *config)
-{
-    struct user_service *service = calloc(1, sizeof(*service));
-    if (service == NULL)
-        return NULL;
-    service->store = config->store;
-    service->actor = config->actor;
-    service->note = config->note;
-    struct shm_info info;
-    shm_store_info(config->store, &info);
-    snprintf(service->full_text, sizeof(service->full_text), "the table is full (max-users %llu)",
-             (unsigned long long)info.max_users);
-    listings_init(&service->listings, config->actor, config->snapshot_max_age,
-                  info.snapshot_max_bytes);
-    commit_waits_init(&service->commits, config->store, config->actor);
-    return service;
-}
-
-static void user_service_settle(void *data)
-{
-    struct user_service *service = data;
-    commit_waits_settle(&service->commits);
-}
-
-static void user_service_destroy(void *data)
-{
-    struct user_service *service = data;
-    if (service == NULL)
-        return;
-    explicit_bzero(&service->ids, sizeof(service->ids));
-    free(service);
-}
-
-const struct service user_service = {
-    .grpc = {&user_service_table},
-    .create = user_service_create,
-    .destroy = user_service_destroy,
-    .settle = user_service_settle,
 };

@@ -124,8 +124,15 @@ class Rosterd(Program):
     # ---- its processes ----
 
     def workers(self):
-        """Returns the pids of the workers, without the journal process."""
-        return [pid for pid in tree(self.process.pid)[1:] if pid != self.journal()]
+        """Returns the pids of the workers, without the other processes."""
+        return [pid for pid in tree(self.process.pid)[1:]
+                if pathlib.Path(f"/proc/{pid}/comm").read_text().startswith("rosterd-w")]
+
+    def pin(self, cpu, *pids):
+        """Pins these processes, or all of the server, to a CPU."""
+        for pid in pids or tree(self.process.pid):
+            for task in pathlib.Path(f"/proc/{pid}/task").iterdir():
+                os.sched_setaffinity(int(task.name), {int(cpu)})
 
     def journal(self):
         """Returns the pid of the process that has the write-ahead log open, or None."""
@@ -199,12 +206,24 @@ class Rosterd(Program):
         for done in range(0, users, 100_000):
             self.client("batch", min(100_000, users - done))
 
-    def creates_per_second(self, calls, connections, streams):
-        """Runs h2load, the fastest client, and checks the number of bytes in the replies."""
+    def calls(self, mode, *argv, before=()):
+        """The client of calls.c. @return what it printed"""
+        return json.loads(output([*before, *self.calls_argv(mode, *argv)]))
+
+    def calls_argv(self, mode, *argv):
+        return [str(word) for word in (self.bench.build / "tests/bench/durable/calls", mode,
+                                       "127.0.0.1", self.port, *argv)]
+
+    def creates_per_second(self, calls, connections, in_flight):
+        done = self.calls("create", "-n", calls, "-c", connections, "-m", in_flight // connections)
+        return done["calls"] / done["seconds"]
+
+    def creates_per_second_by_h2load(self, calls, connections, in_flight):
+        """Checks the number of bytes in the replies."""
         user = b"\x0a\x0cuser00000001\x12\x18user00000001@example.com"
         body = self.folder / "create"
         body.write_bytes(b"\0" + len(user).to_bytes(4, "big") + user)
-        out = output(["h2load", f"-n{calls}", f"-c{connections}", f"-m{streams // connections}",
+        out = output(["h2load", f"-n{calls}", f"-c{connections}", f"-m{in_flight // connections}",
                       "-d", body, "-H", "te: trailers", "-H", "content-type: application/grpc",
                       f"http://127.0.0.1:{self.port}/userservice.UserService/CreateUser"])
         reply = self.client("create")["bytes"]

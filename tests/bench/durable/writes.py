@@ -53,12 +53,13 @@ def hundred_in_flight(bench):
         peers["redis"] = Redis(bench)
     if Postgres.folder_of_programs():
         peers["postgres"] = Postgres(bench)
-    seen = {key: [] for key in ("ours", *peers)}
+    seen = {key: [] for key in ("ours", "h2load", *peers)}
     with bench.running(ours, *peers.values()):
         ours.fill(1)
         key, body = 16, bench.body_bytes
         for _ in range(bench.runs):
             seen["ours"].append(ours.creates_per_second(calls, 1, 100))
+            seen["h2load"].append(ours.creates_per_second_by_h2load(calls, 1, 100))
             if "redis" in peers:
                 seen["redis"].append(peers["redis"].sets_per_second(calls, 1, 100, key, body))
             if "postgres" in peers:
@@ -72,11 +73,12 @@ def hundred_in_flight(bench):
             return
         other = median(seen[key])
         bench.row(what, f"{mine:,.0f}/s", f"{other:,.0f}/s", f"{mine / other:.2f}", least,
-                  mine / other >= least, at_least=True)
+                  least is None or mine / other >= least, at_least=True)
     row("CreateUsers a second, 100 in flight, against Redis, appendfsync always, 100 pipelined "
         "SETs", "redis", 1)
     version = peers["postgres"].version if "postgres" in peers else "15"
     row(f"against PostgreSQL {version}, synchronous_commit on, 32 connections", "postgres", 5)
+    row("against the same server with h2load as the client", "h2load", None)
 
 
 def batches(bench):

@@ -6,8 +6,8 @@ import re
 import subprocess
 import time
 
-HANDLED = re.compile(r'grpc_server_handled_total\{.*grpc_method="(\w+)",grpc_code="(\w+)"\}')
-MESSAGES = re.compile(r'grpc_server_msg_(received|sent)_total\{.*grpc_method="(\w+)"\}')
+HANDLED = re.compile(r'grpc_server_handled_total\{.*grpc_service="userservice\.UserService",grpc_method="(\w+)",grpc_code="(\w+)"\}')
+MESSAGES = re.compile(r'grpc_server_msg_(received|sent)_total\{.*grpc_service="userservice\.UserService",grpc_method="(\w+)"\}')
 
 
 class Counts:

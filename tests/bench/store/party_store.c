@@ -46,7 +46,7 @@ static void make_users(struct shm_new_user *users, uint64_t from, size_t count)
 
 static void load(uint64_t users)
 {
-    struct shm_new_user block[BLOCK];
+    struct shm_new_user block[BLOCK] = {0};
     for (; next_user < users;) {
         size_t count = users - next_user < BLOCK ? (size_t)(users - next_user) : BLOCK;
         make_users(block, next_user, count);
@@ -128,7 +128,7 @@ static double lookup(uint64_t count)
 
 static double insert(uint64_t count)
 {
-    struct shm_new_user block[BLOCK];
+    struct shm_new_user block[BLOCK] = {0};
     double ns = 0;
     for (uint64_t done = 0; done < count;) {
         size_t step = count - done < BLOCK ? (size_t)(count - done) : BLOCK;
@@ -162,7 +162,7 @@ static double snapshot(uint64_t count)
 
 static void update_one(void)
 {
-    struct shm_new_user user;
+    struct shm_new_user user = {0};
     make_users(&user, bench_random(&random_state, next_user), 1);
     int rc;
     do

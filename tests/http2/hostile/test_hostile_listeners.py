@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 """The metrics listener, whose clients need no token; both listeners without free descriptors."""
 import contextlib
-import os
 import resource
 import socket
 import time
@@ -10,7 +9,7 @@ import pytest
 
 import user_service_pb2 as pb
 from attack import again
-from harness import Rosterd, cpu_seconds, free_port
+from harness import Rosterd, cpu_seconds, free_port, lowest_free_descriptor
 from watch import watched
 from wire import Wire, message
 
@@ -63,9 +62,8 @@ def test_readers_of_metrics_that_do_not_read(server, quiet):
 
 @contextlib.contextmanager
 def no_descriptor(pid):
-    held = len(os.listdir(f"/proc/{pid}/fd"))
     soft, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
-    resource.prlimit(pid, resource.RLIMIT_NOFILE, (held, hard))
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (lowest_free_descriptor(pid), hard))
     try:
         yield
     finally:

@@ -264,6 +264,7 @@ static void status_names_the_unique_keys(void **state)
     assert_int_equal(json_object_array_length(unique), 1);
     assert_string_equal(json_object_get_string(json_object_array_get_idx(unique, 0)), "email");
     assert_number(object, "snapshot_max_bytes", 12345);
+    assert_number(object, "requests", 0);
     assert_flag(object, "rebuilding", false);
     assert_true(json_number_field(object, "bytes_free") > 0);
     json_object_put(object);

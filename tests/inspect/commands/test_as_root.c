@@ -129,7 +129,7 @@ static void each_reading_command_works(void **state)
     WORKS("", "readers");
     WORKS("7  calls", "stats");
     WORKS(ID_1, "tail", "--from=0", "--limit=1");
-    WORKS("\"rosterd_dump_end\":1", "dump");
+    WORKS("\"rosterd_dump_end\":2", "dump");
 }
 
 static void watch_works(void **state)
@@ -200,13 +200,13 @@ static void load_sees_whose_lines_are_new_in_a_file_of_root(void **state)
         return;
     FILE *file = fopen(file_path(), "w");
     assert_non_null(file);
-    fprintf(file, "{\"rosterd_dump\":1,\"segment\":\"/x\",\"version\":7,\"users\":99999}\n");
+    fprintf(file, "{\"rosterd_dump\":2,\"segment\":\"/x\",\"version\":7,\"users\":99999}\n");
     for (unsigned i = 0; i < 99999; i++)
         fprintf(file,
                 "{\"id\":\"aaaaaaaa-0000-4000-8000-%012x\",\"username\":\"u%u\",\"email\":\"\","
                 "\"created_at\":1700000000,\"roles\":[]}\n",
                 i, i);
-    fprintf(file, "{\"rosterd_dump_end\":1,\"users\":99999}\n");
+    fprintf(file, "{\"rosterd_dump_end\":2,\"users\":99999}\n");
     fclose(file);
     assert_int_equal(chmod(file_path(), 0600), 0);
     struct tool_result got = tool_run(ON_SEGMENT, "load", file_path(), NULL);

@@ -29,28 +29,31 @@ static int teardown(void **state)
     return segment_teardown(state);
 }
 
+#define REST(second)                                                                               \
+    "\"disabled\":false,\"labels\":{},\"update_time\":\"2023-11-14T22:13:" second "Z\","           \
+    "\"has_password\":false}\n"
 #define LINE_1                                                                                     \
     "{\"id\":\"" ID_1 "\",\"username\":\"ada\",\"email\":\"ada@example.org\","                     \
-    "\"created_at\":1700000000,\"roles\":[\"user\",\"admin\"]}\n"
+    "\"created_at\":1700000000,\"roles\":[\"user\",\"admin\"]," REST("20")
 #define LINE_2                                                                                     \
     "{\"id\":\"" ID_2 "\",\"username\":\"bob\",\"email\":\"\","                                    \
-    "\"created_at\":1700000001,\"roles\":[\"user\",\"admin\"]}\n"
+    "\"created_at\":1700000001,\"roles\":[\"user\",\"admin\"]," REST("21")
 #define LINE_3                                                                                     \
     "{\"id\":\"" ID_3 "\",\"username\":\"Zo\xC3\xAB\",\"email\":\"z@example.org\","                \
-    "\"created_at\":1700000002,\"roles\":[\"user\",\"admin\"]}\n"
+    "\"created_at\":1700000002,\"roles\":[\"user\",\"admin\"]," REST("22")
 
 static void frame(char out[512], uint64_t version, const char *users, int count)
 {
     snprintf(out, 512,
-             "{\"rosterd_dump\":1,\"segment\":\"%s\",\"version\":%d,\"users\":%d}\n%s"
-             "{\"rosterd_dump_end\":1,\"users\":%d}\n",
+             "{\"rosterd_dump\":2,\"segment\":\"%s\",\"version\":%d,\"users\":%d}\n%s"
+             "{\"rosterd_dump_end\":2,\"users\":%d}\n",
              segment_name(), (int)version, count, users, count);
 }
 
 static void a_dump_has_all_users_oldest_first_between_two_lines(void **state)
 {
     struct tool_result got = tool_run(ON_SEGMENT, "dump", NULL);
-    char expected[1024];
+    char expected[2048];
     (void)state;
     frame(expected, 3, "", 3);
     char *end = strstr(expected, "{\"rosterd_dump_end\"");
@@ -90,7 +93,7 @@ static void a_dump_into_a_file_replaces_it_and_is_for_its_owner_alone(void **sta
     assert_int_equal(stat(file_path(), &st), 0);
     assert_int_equal(st.st_mode & 07777, 0600);
     char *text = file_read(file_path());
-    assert_non_null(strstr(text, "\n" LINE_1 LINE_2 LINE_3 "{\"rosterd_dump_end\":1,"));
+    assert_non_null(strstr(text, "\n" LINE_1 LINE_2 LINE_3 "{\"rosterd_dump_end\":2,"));
     free(text);
     snprintf(temporary, sizeof(temporary), "%s.tmp", file_path());
     assert_int_equal(access(temporary, F_OK), -1);
@@ -213,7 +216,7 @@ static void without_a_slot_there_is_no_snapshot_to_dump(void **state)
 static void insert_many(struct shm_actor *actor, unsigned from, unsigned to)
 {
     static uint8_t bodies[SHM_BATCH_MAX][USER_BODY_MAX];
-    struct shm_new_user users[SHM_BATCH_MAX];
+    struct shm_new_user users[SHM_BATCH_MAX] = {0};
     while (from < to) {
         unsigned n = 0;
         for (; n < SHM_BATCH_MAX && from < to; n++, from++) {
@@ -258,7 +261,7 @@ static void a_dump_that_is_ended_by_a_signal_leaves_no_file(void **state)
 static void change_all(struct shm_actor *actor, unsigned count, unsigned round)
 {
     static uint8_t bodies[SHM_BATCH_MAX][USER_BODY_MAX];
-    struct shm_new_user users[SHM_BATCH_MAX];
+    struct shm_new_user users[SHM_BATCH_MAX] = {0};
     for (unsigned i = 0; i < count;) {
         unsigned n = 0;
         for (; n < SHM_BATCH_MAX && i < count; n++, i++) {
@@ -329,7 +332,7 @@ static void pair_of(struct shm_new_user users[2], uint8_t bodies[2][USER_BODY_MA
 static _Noreturn void write_pairs(struct shm_store *store)
 {
     struct shm_actor *actor;
-    struct shm_new_user users[2];
+    struct shm_new_user users[2] = {0};
     uint8_t bodies[2][USER_BODY_MAX], ids[2][SHM_ID_SIZE];
     struct shm_fault fault;
     prctl(PR_SET_PDEATHSIG, SIGKILL);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* delete and set-roles, with and without a live server. */
+/* delete, set-roles, update, disable and enable, with and without a live server. */
 #include <fcntl.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -59,8 +59,8 @@ static void delete_takes_nobody_where_one_is_missing(void **state)
     char *before = dumped_users();
     assert_fails(tool_run(ON_SEGMENT, "delete", ID_1, ID_4, ID_2, NULL), 1, "no user " ID_4);
     assert_fails(tool_run(ON_SEGMENT, "delete", ID_1, "ada", NULL), 1,
-                 "no user ada: an id is a UUID");
-    assert_fails(tool_run(ON_SEGMENT, "delete", NULL), 2, "delete: ID is missing");
+                 "no user ada: a user is an id (a UUID)");
+    assert_fails(tool_run(ON_SEGMENT, "delete", NULL), 2, "delete: USER is missing");
     char *after = dumped_users();
     assert_string_equal(after, before);
     free(before);
@@ -205,7 +205,7 @@ static void a_wrong_id_is_named(void **state)
     (void)state;
     assert_fails(tool_run(ON_SEGMENT, "set-roles", ID_4, "user", NULL), 1, "no user " ID_4 " in ");
     assert_fails(tool_run(ON_SEGMENT, "set-roles", "1234", "user", NULL), 1,
-                 "no user 1234: an id is a UUID");
+                 "no user 1234: a user is an id (a UUID)");
     assert_fails(tool_run(ON_SEGMENT, "set-roles", ID_1, NULL), 2,
                  "set-roles: ROLE,... is missing");
     assert_fails(tool_run(ON_SEGMENT, "set-roles", ID_1, "a", "b", NULL), 2,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The reading commands on segments that are damaged, read-only, or have no free slot. */
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -76,6 +77,34 @@ static void a_flipped_bit_of_a_body_is_named_and_the_others_are_listed(void **st
     tool_free(&got);
     assert_corrupt("get", ID_2, "user number 2: its body's checksum is wrong");
     segment_close();
+}
+
+/* A hidden part that is too long would lead the reader out of its own memory; one that is flipped
+ * is noticed like any body. */
+static void a_damaged_hidden_part_is_named(void **state)
+{
+    struct user_label label = {text_make("team"), text_make("blue")};
+    struct user_record ann = {
+        .fields = {.username = text_make("ann")}, .labels = &label, .num_labels = 1};
+    (void)state;
+    segment_insert_record(segment_open(), 1, &ann);
+    struct shm_body *body = nth(1)->body;
+    uint64_t word = body->word, lengths = (UINT64_C(1) << 12) - 1;
+    assert_true(body->hidden > 0);
+    for (uint64_t hidden = SHM_BODY_MAX - body->length; hidden <= lengths; hidden++) {
+        body->word = (word & ~(lengths << SHM_BODY_HIDDEN_SHIFT)) | hidden << SHM_BODY_HIDDEN_SHIFT;
+        bool fits = hidden == SHM_BODY_MAX - (uint64_t)body->length;
+        assert_corrupt("list", NULL,
+                       fits ? "user number 1: its body's checksum is wrong"
+                            : "user number 1: its body's length is wrong");
+        assert_corrupt("get", ID_1, fits ? "checksum is wrong" : "its body's length is wrong");
+    }
+    body->word = word;
+    body->bytes[body->length] ^= 1;
+    assert_corrupt("list", NULL, "user number 1: its body's checksum is wrong");
+    body->bytes[body->length] ^= 1;
+    segment_close();
+    segment_assert_verified();
 }
 
 static void bodies_in_a_ring_end(void **state)
@@ -315,6 +344,34 @@ static void without_the_right_to_write_a_reader_is_unprotected(void **state)
     segment_close();
 }
 
+/* Another process of the tool's user cannot look into it, and it leaves no core: its files in /proc
+ * belong to root. */
+static void reader_of_users_is_closed_to_its_own_user(void **state)
+{
+    char path[128];
+    struct tool_running tail;
+    struct stat st;
+    (void)state;
+    if (geteuid() != 0) {
+        print_message("needs root, to become another user\n");
+        skip();
+    }
+    segment_insert_three(segment_open());
+    snprintf(path, sizeof(path), "/dev/shm%s", segment_name());
+    assert_int_equal(chmod(path, 0644), 0);
+    tool_as_nobody(true);
+    tool_follow(&tail, ON_SEGMENT, "tail", "--from", "0", NULL);
+    tool_as_nobody(false);
+    assert_non_null(tool_line(&tail));
+    snprintf(path, sizeof(path), "/proc/%d/environ", (int)tail.pid);
+    assert_int_equal(stat(path, &st), 0);
+    assert_int_equal(st.st_uid, 0);
+    kill(tail.pid, SIGTERM);
+    struct tool_result got = tool_end(&tail);
+    assert_int_equal(got.exit, 0);
+    tool_free(&got);
+}
+
 static void without_a_free_slot_a_reader_is_unprotected(void **state)
 {
     static struct shm_actor *actors[SHM_SLOTS];
@@ -344,6 +401,7 @@ int main(void)
         BARE(a_node_of_another_user_in_a_chain_is_named),
         BARE(a_body_of_another_user_is_named),
         BARE(a_flipped_bit_of_a_body_is_named_and_the_others_are_listed),
+        BARE(a_damaged_hidden_part_is_named),
         BARE(bodies_in_a_ring_end),
         BARE(a_chain_of_the_hash_table_in_a_ring_ends),
         BARE(a_ring_of_nodes_that_belong_there_ends),
@@ -353,6 +411,7 @@ int main(void)
         BARE(while_tables_are_rebuilt_users_are_found_by_the_list),
         BARE(no_damaged_word_crashes_or_hangs_a_reading_command),
         BARE(without_the_right_to_write_a_reader_is_unprotected),
+        BARE(reader_of_users_is_closed_to_its_own_user),
         BARE(without_a_free_slot_a_reader_is_unprotected),
     };
 

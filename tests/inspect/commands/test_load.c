@@ -187,9 +187,8 @@ static void json_reports_the_counts_as_numbers(void **state)
     empty_segment();
     file_write_users(0, 300);
     struct tool_result got = tool_run("--json", ON_SEGMENT, "load", file_path(), NULL);
-    assert_string_equal(
-        got.out,
-        "{\"inserted\":300,\"updated\":0,\"unchanged\":0,\"refused\":0,\"last_line\":300}\n");
+    assert_string_equal(got.out, "{\"inserted\":300,\"updated\":0,\"unchanged\":0,\"refused\":0,"
+                                 "\"without_password\":0,\"last_line\":300}\n");
     tool_free(&got);
 }
 
@@ -321,9 +320,10 @@ static void a_dump_that_is_not_whole_is_refused(void **state)
     with_frame("", 3, TRAILER_3);
     assert_load_fails(":5: the trailer of a dump without a header",
                       "0 inserted, 0 updated, 0 unchanged, 1 refused\n");
-    with_frame("{\"rosterd_dump\":2,\"users\":3}", 3, TRAILER_3);
-    assert_load_fails(":1: a dump of format 2; this program reads format 1; nothing is loaded",
-                      "0 inserted, 0 updated, 0 unchanged, 1 refused\n");
+    with_frame("{\"rosterd_dump\":3,\"users\":3}", 3, TRAILER_3);
+    assert_load_fails(
+        ":1: a dump of format 3; this program reads formats 1 to 2; nothing is loaded",
+        "0 inserted, 0 updated, 0 unchanged, 1 refused\n");
     with_frame(HEADER_3, 3, TRAILER_3);
     assert_loads("0 inserted, 0 updated, 3 unchanged, 0 refused\n");
 }
@@ -374,12 +374,25 @@ static void a_unique_field_of_another_user_is_refused_by_line(void **state)
     file_write(USER_OF(ID_3, "bob", "bob@example.org"));
     assert_load_fails(":1: another user has this username, which is unique",
                       "0 inserted, 0 updated, 0 unchanged, 1 refused\n");
-    file_write(USER_OF(ID_1, "eve", "ada@example.org"));
-    assert_load_fails(
-        ":1: the user exists with another username, which is unique: delete the user first",
-        "0 inserted, 0 updated, 0 unchanged, 1 refused\n");
+    file_write(USER_OF(ID_1, "bob", "ada@example.org"));
+    assert_load_fails(":1: another user has this username, which is unique",
+                      "0 inserted, 0 updated, 0 unchanged, 1 refused\n");
     file_write(USER_OF(ID_1, "ada", "ada@Example.org")); /* equal but for the case of the domain */
     assert_loads("0 inserted, 1 updated, 0 unchanged, 0 refused\n");
+    segment_assert_verified();
+}
+
+/* The second user takes the name that the first one gives up. */
+static void users_get_the_names_of_the_file(void **state)
+{
+    (void)state;
+    unique_segment();
+    file_write(USER_OF(ID_1, "ada", "ada@a") USER_OF(ID_2, "bob", "bob@a")
+                   USER_OF(ID_3, "cid", ""));
+    assert_loads("3 inserted, 0 updated, 0 unchanged, 0 refused\n");
+    file_write(USER_OF(ID_1, "eve", "ada@a") USER_OF(ID_2, "ada", "") USER_OF(ID_3, "cid", "c@a"));
+    assert_loads("0 inserted, 3 updated, 0 unchanged, 0 refused\n");
+    assert_loads("0 inserted, 0 updated, 3 unchanged, 0 refused\n");
     segment_assert_verified();
 }
 
@@ -599,7 +612,7 @@ static void a_load_that_waits_for_input_holds_nobody_up(void **state)
     wait_for_users(store, 256);
     struct shm_actor *actor = segment_join(store, SHM_ACTOR_MASTER, 0);
     for (unsigned i = 0; i < 100; i++) {
-        struct shm_new_user user;
+        struct shm_new_user user = {0};
         uint8_t body[USER_BODY_MAX];
         user.body_len = (uint32_t)user_of(user.id, body, i);
         body[user.body_len - 1] = 'X'; /* another role */
@@ -758,6 +771,7 @@ int main(void)
         TEST(a_dump_that_is_not_whole_is_refused),
         TEST(a_file_that_is_not_there_or_no_file_is_named),
         TEST(a_unique_field_of_another_user_is_refused_by_line),
+        TEST(users_get_the_names_of_the_file),
         TEST(keep_going_passes_over_users_that_the_table_refuses),
         TEST(a_full_table_says_how_far_it_came),
         TEST(a_dump_that_does_not_fit_is_refused_before_its_first_user),

@@ -49,7 +49,31 @@ static void wrong_usage_is_named_and_ends_with_2(void **state)
         {{"--json=yes", "status"}, "--json"},
         {{"status", "--segment"}, "--segment"},
         {{"status", "extra"}, "extra"},
-        {{"get"}, "ID"},
+        {{"get"}, "USER is missing"},
+        {{"find"}, "USER is missing"},
+        {{"find", "--filter", "disabled", "x"}, "unexpected argument: x"},
+        {{"find", "--filter=disabled", "--username", "ada"}, "exclude each other"},
+        {{"find", ID_1, "--limit", "1"}, "--limit needs --filter"},
+        {{"find", "--filter", "disabled ="}, "--filter: "},
+        {{"update", ID_1}, "update: nothing is to be changed"},
+        {{"update", ID_1, "--disable", "--enable"}, "exclude each other"},
+        {{"update", ID_1, "--if-etag", "\"1\""}, "update: nothing is to be changed"},
+        {{"update", "--enable", ID_1, "--if-etag=x"}, "--if-etag: it is not an etag"},
+        {{"update", "--enable", ID_1, "--if-etag=00000000000000000001"}, "--if-etag"},
+        {{"update", "--label", "team"}, "USER is missing"},
+        {{"update", "--label", "team", ID_1}, "--label team: it is not KEY=VALUE"},
+        {{"update", "--label", "-x=y", ID_1}, "labels"},
+        {{"update", "--label", "x=a\nb", ID_1}, "labels"},
+        {{"update", "--label", "x=\xFF", ID_1}, "the value of a label is not UTF-8"},
+        {{"update", "--remove-label", "x y", ID_1}, "labels"},
+        {{"update", "--username", "", ID_1}, "username is required"},
+        {{"update", "--username", "\xFF", ID_1}, "username is not UTF-8"},
+        {{"update", "--email", "\xFF@a", ID_1}, "email is not UTF-8"},
+        {{"update", "--email", "a", ID_1}, "email must have one @"},
+        {{"update", "--roles", "a,a", ID_1}, "update: role \"a\": a role is named twice"},
+        {{"disable"}, "USER is missing"},
+        {{"disable", "--roles", "x", ID_1}, "an option that changes a user cannot be used with"},
+        {{"list", "--with-secrets"}, "--with-secrets cannot be used with list"},
         {{"get", ID_1, ID_2}, ID_2},
         {{"get", "--username"}, "--username needs a value"},
         {{"get", ID_1, "--username", "ada"}, ID_1},
@@ -84,9 +108,11 @@ static void help_and_version_need_no_segment(void **state)
     assert_int_equal(help.exit, 0);
     assert_string_equal(help.err, "");
     for (const char *const *word =
-             (const char *const[]){"status", "list", "get", "verify", "stats", "unlink", "workers",
-                                   "readers", "watch", "tail", "--from", "--username", "--segment",
-                                   "--json", "--limit", "--after", "--all", NULL};
+             (const char *const[]){
+                 "status",    "list",    "get",     "verify",   "stats",          "unlink",
+                 "workers",   "readers", "watch",   "tail",     "--from",         "--username",
+                 "--segment", "--json",  "--limit", "--after",  "--all",          "find",
+                 "update",    "disable", "enable",  "--filter", "--with-secrets", NULL};
          *word != NULL; word++)
         assert_non_null(strstr(help.out, *word));
     assert_int_equal(version.exit, 0);

@@ -24,9 +24,16 @@ static struct shm_node *first_node(void)
 
 /* ---- list ---- */
 
-#define LINE_1 "1\t" ID_1 "\t2023-11-14T22:13:20Z\tada\tada@example.org\tuser,admin\n"
-#define LINE_2 "2\t" ID_2 "\t2023-11-14T22:13:21Z\tbob\t\tuser,admin\n"
-#define LINE_3 "3\t" ID_3 "\t2023-11-14T22:13:22Z\tZo\xC3\xAB\tz@example.org\tuser,admin\n"
+#define REST(second, seq)                                                                          \
+    "\"disabled\":false,\"labels\":{},\"update_time\":\"2023-11-14T22:13:" second "Z\","           \
+    "\"has_password\":false,\"etag\":\"\\\"" seq "\\\"\",\"seq\":" seq "}"
+#define LINE_1                                                                                     \
+    "1\t" ID_1                                                                                     \
+    "\t2023-11-14T22:13:20Z\tada\tada@example.org\tuser,admin\t2023-11-14T22:13:20Z\t\t\n"
+#define LINE_2 "2\t" ID_2 "\t2023-11-14T22:13:21Z\tbob\t\tuser,admin\t2023-11-14T22:13:21Z\t\t\n"
+#define LINE_3                                                                                     \
+    "3\t" ID_3                                                                                     \
+    "\t2023-11-14T22:13:22Z\tZo\xC3\xAB\tz@example.org\tuser,admin\t2023-11-14T22:13:22Z\t\t\n"
 
 static void list_prints_users_in_order_of_creation(void **state)
 {
@@ -59,9 +66,11 @@ static void list_as_json_is_one_object_a_line(void **state)
 {
     static const char expected[] =
         "{\"id\":\"" ID_1 "\",\"username\":\"ada\",\"email\":\"ada@example.org\","
-        "\"created_at\":1700000000,\"roles\":[\"user\",\"admin\"],\"seq\":1}\n"
-        "{\"id\":\"" ID_2 "\",\"username\":\"bob\",\"email\":\"\","
-        "\"created_at\":1700000001,\"roles\":[\"user\",\"admin\"],\"seq\":2}\n";
+        "\"created_at\":1700000000,\"roles\":[\"user\",\"admin\"]," REST(
+            "20", "1") "\n"
+                       "{\"id\":\"" ID_2 "\",\"username\":\"bob\",\"email\":\"\","
+                       "\"created_at\":1700000001,\"roles\":[\"user\",\"admin\"]," REST("21",
+                                                                                        "2") "\n";
     struct tool_result got = tool_run("list", "--json", ON_SEGMENT, "--limit", "2", NULL);
     (void)state;
     assert_int_equal(got.exit, 0);
@@ -178,11 +187,15 @@ static void get_prints_the_one_user(void **state)
                                   "email     \n"
                                   "created   2023-11-14T22:13:21Z\n"
                                   "roles     user,admin\n"
+                                  "updated   2023-11-14T22:13:21Z\n"
+                                  "disabled  no\n"
+                                  "password  no\n"
+                                  "etag      \"2\"\n"
                                   "seq       2\n");
     assert_int_equal(json.exit, 0);
     assert_string_equal(json.out, "{\"id\":\"" ID_3 "\",\"username\":\"Zo\xC3\xAB\","
                                   "\"email\":\"z@example.org\",\"created_at\":1700000002,"
-                                  "\"roles\":[\"user\",\"admin\"],\"seq\":3}\n");
+                                  "\"roles\":[\"user\",\"admin\"]," REST("22", "3") "\n");
     tool_free(&text);
     tool_free(&json);
 }
@@ -262,13 +275,16 @@ static void what_a_client_stored_cannot_reach_the_terminal(void **state)
     struct tool_result text = tool_run(ON_SEGMENT, "list", NULL);
     assert_string_equal(text.out, "1\t" ID_1 "\t-9223372036854775808\t"
                                   "a\"\\\\\\n\\x1b]0;\\x07\\x00b\t"
-                                  "\xEF\xBF\xBD\\u202e@\\t\tuser,admin\n");
+                                  "\xEF\xBF\xBD\\u202e@\\t\tuser,admin\t"
+                                  "-9223372036854775808\t\t\n");
     struct tool_result json = tool_run(ON_SEGMENT, "--json", "get", ID_1, NULL);
     assert_string_equal(json.out, "{\"id\":\"" ID_1 "\",\"username\":"
                                   "\"a\\\"\\\\\\n\\u001b]0;\\u0007\\u0000b\",\"email\":"
                                   "\"\xEF\xBF\xBD\\u202e@\\t\",\"created_at\":"
                                   "-9223372036854775808,\"roles\":[\"user\",\"admin\"],"
-                                  "\"seq\":1}\n");
+                                  "\"disabled\":false,\"labels\":{},\"update_time\":"
+                                  "\"1677-09-21T00:12:43.145224192Z\",\"has_password\":false,"
+                                  "\"etag\":\"\\\"1\\\"\",\"seq\":1}\n");
     tool_free(&text);
     tool_free(&json);
 }

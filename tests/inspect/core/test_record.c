@@ -42,21 +42,37 @@ static struct user_text text(const char *string)
     return (struct user_text){(const uint8_t *)string, strlen(string)};
 }
 
-/* Returns the line that is printed for a body; the caller frees it. NULL with the fault filled if
- * the body is refused. */
-static char *printed(const uint8_t *body, size_t len, struct fault *fault)
+/* A user as the store has it. */
+static struct shm_record stored(const void *body, size_t len, const void *hidden, size_t hidden_len)
+{
+    struct shm_record user = {.body_len = (uint32_t)len, .hidden_len = (uint32_t)hidden_len};
+    memcpy(user.id, binary_id, sizeof(user.id));
+    memcpy(user.body, body, len);
+    memcpy(user.body + len, hidden, hidden_len);
+    return user;
+}
+
+/* Returns the line that is printed for a user; the caller frees it. NULL with the fault filled if
+ * the user is refused. */
+static char *printed_user(const struct shm_record *user, bool with_secret, struct fault *fault)
 {
     char *line = NULL;
     size_t size = 0;
     FILE *out = open_memstream(&line, &size);
     assert_non_null(out);
-    bool done = record_print(out, binary_id, body, (uint32_t)len, fault);
+    bool done = record_print(out, user, with_secret, fault);
     fclose(out);
     if (done)
         return line;
     assert_int_equal(size, 0);
     free(line);
     return NULL;
+}
+
+static char *printed(const uint8_t *body, size_t len, struct fault *fault)
+{
+    struct shm_record user = stored(body, len, "", 0);
+    return printed_user(&user, false, fault);
 }
 
 static void assert_round_trip(const struct user_fields *fields, const char *expected)
@@ -78,6 +94,9 @@ static void assert_round_trip(const struct user_fields *fields, const char *expe
     assert_memory_equal(record.id, binary_id, UUID_SIZE);
     assert_int_equal(record.body_len, len);
     assert_memory_equal(record.body, body, len);
+    assert_int_equal(record.hidden_len, 0);
+    assert_int_equal(record.given, RECORD_DISABLED | RECORD_LABELS | RECORD_UPDATE_TIME);
+    assert_false(record.had_password);
     free(line);
 }
 
@@ -95,7 +114,9 @@ static void a_user_survives_the_way_to_json_and_back(void **state)
     assert_round_trip(&fields,
                       "{\"id\":\"" ID "\",\"username\":\"Zo\xC3\xAB \xF0\x9F\x98\x80\\u001b[0m\\n"
                       "\xEF\xBF\xBD\\u202e\",\"email\":\"a\\tb@\\u007f\",\"created_at\":1700000000,"
-                      "\"roles\":[\"user\",\"a\\\"\\\\b\",\"\\u2028\"]}\n");
+                      "\"roles\":[\"user\",\"a\\\"\\\\b\",\"\\u2028\"],\"disabled\":false,"
+                      "\"labels\":{},\"update_time\":\"2023-11-14T22:13:20Z\","
+                      "\"has_password\":false}\n");
     fields.roles = NULL;
     fields.num_roles = 0;
     fields.email = (struct user_text){NULL, 0};
@@ -237,7 +258,9 @@ static void each_wrong_line_is_refused_with_the_reason(void **state)
         {USER(GOOD_NAME ",\"created_at\":1,\"roles\":[1,2,3,4,5,6,7,8,9,0,1,2,3,4,5,6,7,8,9,0,1,2,"
                         "3,4,5,6,7,8,9,0,1,2,3]"),
          "there are more than 32 roles"},
-        {"{\"rosterd_dump\":2,\"users\":1}", "a dump of format 2; this program reads format 1"},
+        {"{\"rosterd_dump\":3,\"users\":1}",
+         "a dump of format 3; this program reads formats 1 to 2"},
+        {"{\"rosterd_dump\":0,\"users\":1}", "a dump of format 0"},
         {"{\"rosterd_dump\":\"1\",\"users\":1}", "a dump of format \"1\""},
         {"{\"rosterd_dump\":1}", "users is missing"},
         {"{\"rosterd_dump_end\":1,\"users\":-1}", "users must not be negative"},
@@ -284,8 +307,8 @@ static void a_dumps_first_and_last_line_are_told_from_users(void **state)
     record_print_trailer(file, 43);
     fclose(file);
     assert_string_equal(out,
-                        "{\"rosterd_dump\":1,\"segment\":\"/a\\\"b\",\"version\":7,\"users\":42}\n"
-                        "{\"rosterd_dump_end\":1,\"users\":43}\n");
+                        "{\"rosterd_dump\":2,\"segment\":\"/a\\\"b\",\"version\":7,\"users\":42}\n"
+                        "{\"rosterd_dump_end\":2,\"users\":43}\n");
     size_t first = strcspn(out, "\n");
     assert_int_equal(record_parse(&parser, out, first, &record, &fault), RECORD_HEADER);
     assert_int_equal(parser.users, 42);

@@ -173,6 +173,34 @@ static void long_requests_are_refused_as_they_come(void **state)
     assert_int_equal(http1_parse(head, sizeof(head), &request), 431);
 }
 
+static void expect_authorization(const char *fields, const char *value)
+{
+    char bytes[512];
+    struct http1_request request;
+    memset(&request, 0x5a, sizeof(request));
+    snprintf(bytes, sizeof(bytes), "GET /metrics HTTP/1.1\r\n" HOST "%s\r\n", fields);
+    assert_int_equal(http1_parse(bytes, strlen(bytes), &request), 200);
+    if (value == NULL) {
+        assert_null(request.authorization);
+        return;
+    }
+    assert_non_null(request.authorization);
+    assert_int_equal(request.authorization_len, strlen(value));
+    assert_memory_equal(request.authorization, value, strlen(value));
+}
+
+static void authorization_is_taken_if_it_is_the_only_one(void **state)
+{
+    (void)state;
+    expect_authorization("", NULL);
+    expect_authorization("Authorization: Bearer abc\r\n", "Bearer abc");
+    expect_authorization("X: y\r\naUTHORIZATION:\t Bearer  abc \r\nY: z\r\n", "Bearer  abc");
+    expect_authorization("Authorization:\r\n", "");
+    expect_authorization("Proxy-Authorization: Bearer abc\r\n", NULL);
+    expect_authorization("Authorization: a\r\nAuthorization: a\r\n", NULL);
+    expect_authorization("Authorization: a\r\nauthorization: b\r\nAuthorization: c\r\n", NULL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -182,6 +210,7 @@ int main(void)
         cmocka_unit_test(what_has_two_meanings_is_refused),
         cmocka_unit_test(request_lines_that_are_none_are_refused),
         cmocka_unit_test(long_requests_are_refused_as_they_come),
+        cmocka_unit_test(authorization_is_taken_if_it_is_the_only_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

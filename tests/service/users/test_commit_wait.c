@@ -136,6 +136,59 @@ static void each_call_waits_for_its_own_commit(void **state)
         end(calls[i]);
 }
 
+/* Several calls, or none, are no client that waits for one answer after the other. */
+static void worker_polls_for_a_call_that_waits_alone(void **state)
+{
+    (void)state;
+    fake_settle(server);
+    assert_int_equal(fake_polls, 0);
+    struct grpc_call *first = create("alice");
+    fake_settle(server);
+    assert_true(fake_polls > 1);
+    fake_polls = 0;
+    struct grpc_call *second = create("bob");
+    fake_settle(server);
+    assert_int_equal(fake_polls, 0);
+    publish(1);
+    assert_true(fake_polls > 1);
+    fake_polls = 0;
+    publish(2);
+    assert_int_equal(fake_polls, 0);
+    end(first);
+    end(second);
+}
+
+/* A slow sync makes thousands of calls wait; others have their turns while these are answered. */
+static void very_many_calls_are_answered_in_several_turns(void **state)
+{
+    enum { CALLS = 600, TURNS_LEAST = 3, TURNS_MOST = 40 };
+    static struct grpc_call *calls[CALLS];
+    unsigned turns = 0, answered = 0;
+    (void)state;
+    for (unsigned i = 0; i < CALLS; i++)
+        calls[i] = create("alice");
+    fake_settle(server);
+    fake_store.published = CALLS;
+    for (; answered < CALLS; turns++) {
+        unsigned before = answered;
+        assert_true(turns < TURNS_MOST);
+        timers_run(grpc_server_timers(server), fake_now);
+        fake_settle(server);
+        while (answered < CALLS && calls[answered]->finishes == 1)
+            answered++;
+        assert_in_range(answered - before, 1, CALLS / 2);
+        for (unsigned i = answered; i < CALLS; i++) /* in order */
+            assert_int_equal(calls[i]->finishes, 0);
+        if (answered < CALLS) /* the loop does not sleep */
+            assert_int_equal(timers_wait(grpc_server_timers(server), fake_now), 0);
+    }
+    assert_true(turns >= TURNS_LEAST);
+    assert_int_equal(fake_store.waits, 0);
+    assert_int_equal(timers_wait(grpc_server_timers(server), fake_now), -1);
+    for (unsigned i = 0; i < CALLS; i++)
+        end(calls[i]);
+}
+
 static void commit_that_is_published_before_the_worker_sleeps_is_answered(void **state)
 {
     (void)state;
@@ -152,9 +205,36 @@ static void worker_that_nobody_wakes_looks_itself(void **state)
     struct grpc_call *call = create("alice");
     fake_settle(server);
     fake_store.published = 1;
+    assert_in_range(timers_wait(grpc_server_timers(server), fake_now), 0,
+                    5); /* it sleeps so long */
     fake_pass(server, 5);
+    fake_settle(server); /* as after each turn */
     assert_created(call, "alice");
     end(call);
+}
+
+/* After a slow sync thousands of calls can go on at once. Each turn has time for other clients. */
+static void many_calls_are_answered_over_several_turns(void **state)
+{
+    (void)state;
+    enum { MANY = 200, TURN_MOST = 64 };
+    struct grpc_call *calls[MANY];
+    for (unsigned i = 0; i < MANY; i++)
+        calls[i] = create("alice");
+    fake_store.published = MANY;
+    for (unsigned answered = 0, turns = 0; answered < MANY; turns++) {
+        unsigned before = answered;
+        assert_in_range(turns, 0, MANY);
+        fake_settle(server);
+        while (answered < MANY && calls[answered]->finishes != 0)
+            answered++;
+        assert_in_range(answered - before, 1, TURN_MOST);
+        if (answered < MANY)
+            assert_int_equal(timers_wait(grpc_server_timers(server), fake_now), 0);
+        fake_pass(server, 1);
+    }
+    for (unsigned i = 0; i < MANY; i++)
+        end(calls[i]);
 }
 
 static void refusal_waits_for_the_commit_that_it_rests_on(void **state)
@@ -262,6 +342,29 @@ static Userservice__BatchResult *result_of(const struct grpc_call *call)
         userservice__batch_result__unpack(NULL, call->out_len, call->out);
     assert_non_null(result);
     return result;
+}
+
+/* The note for a commit is lost when an earlier one is to be noted and was published just now. */
+static void worker_notes_a_commit_again_behind_one_that_was_published_just_now(void **state)
+{
+    (void)state;
+    fake_store.unique = true;
+    struct grpc_call *first = create("alice"), *bob = create("bob");
+    fake_call_end(first, GRPC_CANCELLED);
+    fake_settle(server);
+    assert_int_equal(fake_store.waits, 2);
+    struct grpc_call *second = create("alice"); /* refused by the first commit */
+    fake_store.version = 1;                     /* all that is published meanwhile */
+    fake_store.overtakes = true;
+    fake_settle(server);
+    fake_store.version = 2;
+    assert_int_equal(second->status, GRPC_ALREADY_EXISTS);
+    assert_int_equal(bob->finishes, 0);
+    assert_int_equal(fake_store.waits, 2);
+    publish(2);
+    assert_created(bob, "bob");
+    end(second);
+    end(bob);
 }
 
 static void batch_waits_for_its_last_commit(void **state)
@@ -524,6 +627,52 @@ static void failed_disk_refuses_writes(void **state)
     end(batch);
 }
 
+/* @param calls receives calls of which many are published and have not been answered yet */
+static void publish_many(struct grpc_call **calls, unsigned count, unsigned within)
+{
+    for (unsigned i = 0; i < count; i++)
+        calls[i] = create_within("alice", within);
+    fake_settle(server);
+    if (within != 0)
+        fake_pass(server, within - within / 16 - 1);
+    publish(count);
+    assert_int_equal(calls[0]->finishes, 1);
+    assert_int_equal(calls[count - 1]->finishes, 0);
+}
+
+static void assert_all_created(struct grpc_call **calls, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        assert_created(calls[i], "alice");
+        end(calls[i]);
+    }
+}
+
+/* What is on disk is not called lost, also if its answer has to wait for those of others. */
+static void failure_behind_a_publication_does_not_end_what_is_published(void **state)
+{
+    enum { CALLS = 600 };
+    static struct grpc_call *calls[CALLS];
+    (void)state;
+    publish_many(calls, CALLS, 0);
+    struct grpc_call *call = create("bob"); /* this one is not */
+    set_disk(SHM_DISK_REWRITING);
+    fake_pass(server, 5);
+    assert_all_created(calls, CALLS);
+    assert_ended(call, GRPC_UNAVAILABLE, unknown);
+    end(call);
+}
+
+static void patience_that_ends_behind_a_publication_does_not_end_what_is_published(void **state)
+{
+    enum { CALLS = 600 };
+    static struct grpc_call *calls[CALLS];
+    (void)state;
+    publish_many(calls, CALLS, 200);
+    fake_pass(server, 5);
+    assert_all_created(calls, CALLS);
+}
+
 /* ---- the journal is behind ---- */
 
 static void journal_that_is_behind_is_waited_for_longer_than_the_lock(void **state)
@@ -595,13 +744,17 @@ int main(void)
         WAIT_TEST(creation_is_answered_when_it_is_published),
         WAIT_TEST(published_commit_is_answered_at_once),
         WAIT_TEST(each_call_waits_for_its_own_commit),
+        WAIT_TEST(worker_polls_for_a_call_that_waits_alone),
+        WAIT_TEST(very_many_calls_are_answered_in_several_turns),
         WAIT_TEST(commit_that_is_published_before_the_worker_sleeps_is_answered),
         WAIT_TEST(worker_that_nobody_wakes_looks_itself),
+        WAIT_TEST(many_calls_are_answered_over_several_turns),
         WAIT_TEST(refusal_waits_for_the_commit_that_it_rests_on),
         WAIT_TEST(refusal_behind_very_many_calls_waits_for_one_of_them),
         WAIT_TEST(creation_waits_for_the_lock_and_then_for_the_disk),
         WAIT_TEST(call_that_ended_is_not_answered),
         WAIT_TEST(worker_notes_a_commit_again_that_another_call_waits_for),
+        WAIT_TEST(worker_notes_a_commit_again_behind_one_that_was_published_just_now),
         WAIT_TEST(batch_waits_for_its_last_commit),
         WAIT_TEST(batch_goes_on_while_its_first_users_are_not_on_disk),
         WAIT_TEST(batch_waits_for_the_commits_that_refuse_its_users),
@@ -618,6 +771,8 @@ int main(void)
         WAIT_TEST(write_after_the_failure_waits_for_the_new_file),
         WAIT_TEST(new_file_that_fails_too_ends_what_waited_for_it),
         WAIT_TEST(failed_disk_refuses_writes),
+        WAIT_TEST(failure_behind_a_publication_does_not_end_what_is_published),
+        WAIT_TEST(patience_that_ends_behind_a_publication_does_not_end_what_is_published),
         WAIT_TEST(journal_that_is_behind_is_waited_for_longer_than_the_lock),
         WAIT_TEST(patience_for_the_journal_ends),
         WAIT_TEST(lock_is_waited_for_for_a_second_after_the_journal),

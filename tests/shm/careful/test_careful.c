@@ -61,7 +61,7 @@ static void write_round(struct shm_actor *actor, write_users *write_them, uint64
                         uint64_t stamp)
 {
     static uint8_t bodies[ROUND][BODY_MOST];
-    struct shm_new_user users[ROUND];
+    struct shm_new_user users[ROUND] = {0};
     for (size_t i = 0; i < ROUND; i++)
         fill(&users[i], bodies[i], from + i, stamp + i);
     while (write_them(actor, users, ROUND, NULL) == SHM_EBUSY)

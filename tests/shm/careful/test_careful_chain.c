@@ -59,7 +59,7 @@ static void make_user(struct shm_new_user *user, uint8_t body[BODY], uint64_t n)
 static void insert(uint64_t n)
 {
     uint8_t body[BODY];
-    struct shm_new_user user;
+    struct shm_new_user user = {0};
     make_user(&user, body, n);
     assert_int_equal(shm_users_insert(fixture->actor, &user, 1, NULL), SHM_OK);
     shm_actor_offline(fixture->actor);
@@ -68,7 +68,7 @@ static void insert(uint64_t n)
 static void update(uint64_t n, unsigned times)
 {
     uint8_t body[BODY];
-    struct shm_new_user user;
+    struct shm_new_user user = {0};
     for (; times > 0; times--) {
         make_user(&user, body, n);
         assert_int_equal(shm_users_update(fixture->actor, &user, 1, NULL), SHM_OK);

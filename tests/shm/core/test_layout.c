@@ -108,7 +108,9 @@ static void control_page_and_slots_lie_as_the_byte_map_says(void **state)
     ROW(shm_control, held_count, rebuild, "memory held for pins: ");
     ROW(shm_control, rebuild, feed_first, "progress of rebuilding a table ");
     ROW(shm_control, feed_first, disk, "where the feed began");
-    ROW(shm_control, disk, reserved, "the data file: ");
+    ROW(shm_control, disk, requests, "the data file: ");
+    ROW(shm_control, requests, index_from, "the requests that were done: ");
+    ROW(shm_control, index_from, reserved, "from which commit on");
     says("\nA slot, %zu KiB:", sizeof(struct shm_slot) / KIB);
     ROW(shm_slot, life, state, "the life mutex");
     ROW(shm_slot, state, ctr, "state, pid, kind, number ");
@@ -135,8 +137,9 @@ static void records_lie_as_the_document_says(void **state)
     says("shm_body, %zu bytes and the bytes\n", sizeof(struct shm_body));
     says("link %zu | prev %zu | from %zu | born %zu | died %zu |\n", SIZE(shm_body, link),
          SIZE(shm_body, prev), SIZE(shm_body, from), SIZE(shm_body, born), SIZE(shm_body, died));
-    says("token %zu | check %zu | length %zu | state %zu | bytes\n", SIZE(shm_body, token),
-         SIZE(shm_body, check), SIZE(shm_body, length), SIZE(shm_body, state));
+    says("token %zu | check %zu | length %zu | hidden and state %zu | bytes\n",
+         SIZE(shm_body, token), SIZE(shm_body, check), SIZE(shm_body, length),
+         SIZE(shm_body, word) - SIZE(shm_body, check) - SIZE(shm_body, length));
     says("each takes at least %llu bytes,",
          (unsigned long long)(sizeof(struct shm_node) +
                               shm_class_size(shm_class_of(sizeof(struct shm_body) + 1))));

@@ -4,6 +4,7 @@
 #include "tests/shm/durable/durable_fixture.h"
 
 #include <string.h>
+#include <unistd.h>
 
 #include "shm/careful.h"
 #include "shm/core/actor_handle.h"
@@ -584,27 +585,104 @@ static void next_owner_may_have_another_mode(void **state)
 }
 
 /* A limit: an index that is made later has live users only. */
-static void new_index_lacks_users_whose_deletion_is_not_published(void **state)
+/* A body is a number and a stamp: both are keys here. */
+static uint32_t key_of_both(unsigned key, const uint8_t *body, uint32_t body_len, uint8_t *out)
+{
+    if (body_len != 2 * sizeof(uint64_t))
+        return 0;
+    memcpy(out, body + key * sizeof(uint64_t), sizeof(uint64_t));
+    return sizeof(uint64_t);
+}
+
+static void set_body(struct fixture *f, uint64_t n, uint64_t number, uint64_t stamp)
+{
+    const uint64_t body[] = {number, stamp};
+    struct shm_new_user user = {.body = (const uint8_t *)body, .body_len = sizeof(body)};
+    user_id(user.id, n);
+    assert_int_equal(shm_users_update(f->actor, &user, 1, NULL), SHM_OK);
+    shm_actor_offline(f->actor);
+}
+
+/* The stamp of who has the key, found by a process of the server and by a tool; 0: nobody. */
+static uint64_t who_has(struct fixture *f, unsigned key, uint64_t value)
+{
+    static struct shm_record record;
+    const uint8_t *bytes = (const uint8_t *)&value;
+    struct shm_reader *reader_of_tool;
+    struct shm_user user;
+    uint64_t stamp = 0, its_stamp = 0;
+    int rc = shm_user_find_key(f->actor, key, bytes, sizeof(value), &user);
+    if (rc == SHM_OK)
+        stamp = durable_stamp(user.body);
+    else
+        assert_int_equal(rc, SHM_ENOENT);
+    shm_actor_offline(f->actor);
+    assert_int_equal(shm_reader_open(&reader_of_tool, f->store, NULL), SHM_OK);
+    rc = shm_reader_find_key(reader_of_tool, key, bytes, sizeof(value), &record, NULL);
+    shm_reader_close(reader_of_tool);
+    if (rc == SHM_OK)
+        its_stamp = durable_stamp(record.body);
+    if (rc != SHM_EINVAL) /* the tool must search all users */
+        assert_int_equal(its_stamp, stamp);
+    return stamp;
+}
+
+/* In a child: a reading tool, which searches the order list where it must, finds who readers see.
+ */
+static void look_up_as_a_tool(struct fixture *f, int argument)
+{
+    struct shm_store *store;
+    struct shm_actor *actor;
+    struct shm_user user;
+    (void)argument;
+    shm_actor_abandon(f->actor);
+    shm_store_close(f->store);
+    if (shm_store_attach(&store, f->name, SHM_ATTACH_READ, key_of_both, NULL) != SHM_OK ||
+        shm_actor_join(&actor, store, SHM_ACTOR_TOOL, 0, NULL) != SHM_OK)
+        _exit(1);
+    for (uint64_t n = 1; n <= 4; n++)
+        for (unsigned key = 0; key < 2; key++) {
+            const uint64_t keys[] = {n, 10 * n};
+            if (shm_user_find_key(actor, key, (const uint8_t *)&keys[key], sizeof(n), &user) !=
+                    SHM_OK ||
+                durable_stamp(user.body) != 10 * n)
+                _exit(1);
+        }
+    shm_actor_leave(actor);
+    shm_store_close(store);
+}
+
+/* Of the changes that are not published one deletes a user, one changes a key that is unique, and
+ * one a key that becomes unique. */
+static void new_index_answers_for_what_readers_see(void **state)
 {
     struct fixture *f = *state;
-    struct shm_user user;
-    uint64_t n = 1;
-    uint8_t id[SHM_ID_SIZE];
-    user_id(id, n);
-    f->config.unique = 0;
+    f->config.key_of = key_of_both;
     assert_int_equal(durable_renew(f), SHM_OK);
-    durable_commit(f, SHM_CREATED, n, 1);
+    for (uint64_t n = 1; n <= 4; n++)
+        durable_commit(f, SHM_CREATED, n, 10 * n);
     durable_publish(f);
-    durable_commit(f, SHM_DELETED, n, 0);
-    f->config.unique = 1;
+    durable_commit(f, SHM_DELETED, 1, 0);
+    set_body(f, 2, 52, 20);
+    set_body(f, 3, 3, 31);
+    set_body(f, 4, 4, 30);
+    f->config.unique = 3;
     reopen_as(f, f->config.data_file, true);
-    assert_int_equal(shm_user_find(f->actor, id, &user), SHM_OK);
-    assert_int_equal(shm_user_find_key(f->actor, 0, (const uint8_t *)&n, sizeof(n), &user),
-                     SHM_ENOENT);
-    shm_actor_offline(f->actor);
+    for (uint64_t n = 1; n <= 4; n++) {
+        assert_int_equal(who_has(f, 0, n), 10 * n);
+        assert_int_equal(who_has(f, 1, 10 * n), 10 * n);
+    }
+    assert_int_equal(who_has(f, 0, 52), 0);
+    assert_int_equal(who_has(f, 1, 31), 0);
+    assert_int_equal(in_child(look_up_as_a_tool, f, 0), 0);
+    segment_check(f->store, 3);
     durable_publish(f);
-    durable_check(f->actor, n, 0);
-    segment_check(f->store, 0);
+    assert_int_equal(who_has(f, 0, 52), 20);
+    assert_int_equal(who_has(f, 0, 1) + who_has(f, 0, 2), 0);
+    assert_int_equal(who_has(f, 1, 31), 31);
+    assert_int_equal(who_has(f, 1, 30), 30);
+    assert_int_equal(who_has(f, 1, 10) + who_has(f, 1, 40), 0);
+    segment_check(f->store, 3);
 }
 
 /* As if the two were a tool's: they outlive the owner. */
@@ -656,7 +734,7 @@ int main(void)
         WITH_READERS(publications_do_not_delay_each_other),
         WITH_READERS(list_filled_since_the_look_is_not_judged_by_it),
         WITH(next_owner_may_have_another_mode),
-        WITH(new_index_lacks_users_whose_deletion_is_not_published),
+        WITH(new_index_answers_for_what_readers_see),
         WITH_READERS(tool_that_reads_while_the_mode_changes_keeps_its_version),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

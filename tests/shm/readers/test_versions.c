@@ -272,7 +272,7 @@ static void batch_is_all_or_nothing(void **state)
 {
     struct fixture *f = *state;
     static uint8_t body[SHM_BATCH_MAX][64];
-    struct shm_new_user users[SHM_BATCH_MAX];
+    struct shm_new_user users[SHM_BATCH_MAX] = {0};
     uint8_t ids[SHM_BATCH_MAX][SHM_ID_SIZE];
     struct shm_conflict conflict;
     fill(f->actor, SHM_BATCH_MAX);

@@ -38,7 +38,7 @@ static void make_user(struct shm_new_user *user, uint8_t body[BODY], uint64_t n,
 static int insert(struct shm_actor *actor, uint64_t n, const char *name)
 {
     uint8_t body[BODY];
-    struct shm_new_user user;
+    struct shm_new_user user = {0};
     make_user(&user, body, n, name);
     return shm_users_insert(actor, &user, 1, NULL);
 }
@@ -327,7 +327,7 @@ static void batch_with_a_duplicate_in_recycled_nodes_is_refused(void **state)
     static const uint64_t ids[][3] = {{1, 2, 1}, {1, 2, 3}};
     struct fixture *f = *state;
     uint8_t bodies[3][BODY];
-    struct shm_new_user users[3];
+    struct shm_new_user users[3] = {0};
     struct shm_conflict conflict;
     for (uint64_t n = 100; n < 100 + SOME; n++) {
         char name[NAME_SIZE];

@@ -51,7 +51,7 @@ static void every_body_length_is_kept(void **state)
 static void batch_with_a_known_id_inserts_none(void **state)
 {
     struct fixture *f = *state;
-    struct shm_new_user users[5];
+    struct shm_new_user users[5] = {0};
     struct shm_user user;
     struct shm_conflict conflict = {.which = 99};
     users_insert(f->actor, 0, 1, 1);
@@ -68,7 +68,7 @@ static void batch_with_a_known_id_inserts_none(void **state)
 
 static void batch_with_an_id_twice_fails(struct fixture *f)
 {
-    struct shm_new_user users[SHM_BATCH_MAX];
+    struct shm_new_user users[SHM_BATCH_MAX] = {0};
     struct shm_conflict conflict = {.which = 0};
     for (size_t i = 0; i < SHM_BATCH_MAX; i++) {
         user_id(users[i].id, i == 200 ? 707 : 700 + i);
@@ -82,7 +82,7 @@ static void batch_with_an_id_twice_fails(struct fixture *f)
 static void batch_with_an_id_twice_inserts_none(void **state)
 {
     struct fixture *f = *state;
-    struct shm_new_user users[1];
+    struct shm_new_user users[1] = {0};
     batch_with_an_id_twice_fails(f);
     assert_int_equal(shm_users_insert(f->actor, users, 0, NULL), SHM_EINVAL);
     assert_int_equal(shm_users_insert(f->actor, users, SHM_BATCH_MAX + 1, NULL), SHM_EINVAL);

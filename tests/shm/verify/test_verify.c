@@ -216,7 +216,8 @@ static void every_flipped_bit_of_the_control_pages_is_found(void **state)
         FIELD(shm_control, arena_end),     FIELD(shm_control, max_users),
         FIELD(shm_control, limit),         FIELD(shm_control, full_at),
         FIELD(shm_control, held_max),      FIELD(shm_control, feed_first),
-        FIELD(shm_control, feed_from),     FIELD(shm_control, disk),
+        FIELD(shm_control, feed_from),     FIELD(shm_control, feed_rebuilt),
+        FIELD(shm_control, disk),          FIELD(shm_control, index_from),
     };
     static const struct field log[] = {FIELD(shm_log, count)};
     fill(f);

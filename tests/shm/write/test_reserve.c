@@ -220,6 +220,37 @@ static void batch_that_finds_the_lock_taken_keeps_its_memory_for_the_retry(void 
     segment_check(f->store, SHM_BATCH_MAX);
 }
 
+/* The second batch has bodies of the same length, but other hidden parts. */
+static void reserve_of_other_hidden_parts_is_not_used(void **state)
+{
+    static const uint32_t hidden_lens[] = {300, 7, 299};
+    static uint8_t hidden[300];
+    struct fixture *f = *state;
+    prepare(0, 1, LARGE - 300);
+    for (size_t i = 0; i < sizeof(hidden_lens) / sizeof(hidden_lens[0]); i++) {
+        memset(hidden, (int)(100 + i), sizeof(hidden));
+        for (size_t k = 0; k < SHM_BATCH_MAX; k++) {
+            users[k].hidden = hidden;
+            users[k].hidden_len = hidden_lens[i];
+        }
+        the_point = "filled";
+        shm_test_hook = i < 2 ? start_holder : NULL;
+        assert_int_equal(insert(f->actor), i < 2 ? SHM_EBUSY : SHM_OK);
+        if (i < 2)
+            end_holder();
+        segment_check(f->store, i < 2 ? 0 : SHM_BATCH_MAX);
+    }
+    check_users(f->actor);
+    for (size_t k = 0; k < SHM_BATCH_MAX; k++) {
+        struct shm_user user;
+        assert_int_equal(shm_user_find(f->actor, users[k].id, &user), SHM_OK);
+        assert_int_equal(user.hidden_len, 299);
+        assert_memory_equal(shm_user_hidden(&user), hidden, 299);
+        users[k].hidden_len = 0;
+    }
+    shm_actor_offline(f->actor);
+}
+
 static void reserve_of_an_abandoned_batch_is_not_used_by_another(void **state)
 {
     struct fixture *f = *state;
@@ -454,6 +485,7 @@ int main(void)
         WITH(refused_batch_returns_its_memory),
         WITH(verify_accepts_a_refused_batch_that_still_holds_its_memory),
         WITH(batch_that_finds_the_lock_taken_keeps_its_memory_for_the_retry),
+        WITH(reserve_of_other_hidden_parts_is_not_used),
         WITH(reserve_of_an_abandoned_batch_is_not_used_by_another),
         WITH(leaving_actor_returns_its_reserve),
         WITH(killed_batch_leaks_nothing),

@@ -51,8 +51,11 @@ class Server(harness.Rosterd):
 
     def kill_all(self):
         """Kills all that belongs to this segment at about the same time: an upgrade's new program
-        is no child of ours."""
-        while pids := [pid for pid in self.strangers() if not harness.gone(pid)]:
+        is no child of ours, and our own child may not have executed the server yet."""
+        def living():
+            pids = {pid for pid in self.strangers() if not harness.gone(pid)}
+            return pids if self.process.poll() is not None else pids | {self.process.pid}
+        while pids := living():
             for how in (signal.SIGSTOP, signal.SIGKILL):
                 for pid in pids:
                     load.kill(pid, how)

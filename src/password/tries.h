@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * How often a key, a user or an address, may fail: a bounded number of tries, which come back one
+ * by one over a window of time. A table in memory that all workers share, of constant size, without
+ * locks: a process may be killed at any instruction.
+ *
+ * Keys are not stored. A keyed hash selects one cell in each of two halves of the table, and a key
+ * is refused only if both of its cells are used up. Nobody can fill the table: a cell stays used up
+ * only while each try that comes back to it fails again, and each of these costs the pool a
+ * verification. A pool that makes 100 verifications a second keeps the cells of 36,000 users and of
+ * as many addresses used up, at ten tries an hour each. Then another key is refused by mistake with
+ * a probability of 1.6 %, and at ten tries a minute with one of 0.0005 %.
+ *
+ * Two workers that take the last try at the same moment may both get it: a bound may be passed by
+ * the number of workers.
+ */
+#ifndef ROSTERD_PASSWORD_TRIES_H
+#define ROSTERD_PASSWORD_TRIES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/** At most `count` tries at once; each one comes back after `window` / `count`. */
+struct tries_rate {
+    uint32_t count;  /* 0: no limit */
+    uint64_t window; /* ms */
+};
+
+struct tries;
+
+/** Called by the master, before it forks. @return NULL with errno set */
+struct tries *tries_create(void);
+/** Unmaps this process's view. NULL is allowed. */
+void tries_destroy(struct tries *tries);
+
+/** A try that was taken, to be given back if it succeeds. */
+struct tries_pass {
+    uint32_t at[2];
+    uint64_t cost; /* ms; 0: no limit */
+};
+
+/**
+ * Takes a try, before the password is verified; so tries at the same time are counted, too.
+ * @param key of an address: see base/address_key.h
+ * @param kind makes different keys of equal bytes: users and addresses
+ * @param now ms of the monotonic clock
+ * @param wait set if it is refused: ms until the next try
+ * @return false: there is none left
+ */
+bool tries_take(struct tries *tries, unsigned kind, const void *key, size_t len,
+                const struct tries_rate *rate, uint64_t now, struct tries_pass *pass,
+                uint64_t *wait);
+/** Gives a try back: it has succeeded, or was never made. */
+void tries_give_back(struct tries *tries, const struct tries_pass *pass);
+
+#endif

@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: MIT */
+#include "service/directory/directory_user.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "service/directory/directory_fields.h"
+#include "user/etag.h"
+#include "user/user_record.h"
+#include "user/user_tags.h"
+#include "user/wire.h"
+
+/* Tags of User's fields: number << 3 | wire type. */
+enum {
+    TAG_NAME = 0x0a,
+    TAG_ROLES = 0x22,
+    TAG_DISABLED = 0x28,
+    TAG_LABELS = 0x32,
+    TAG_ETAG = 0x3a,
+    TAG_HAS_PASSWORD = 0x40,
+    TAG_CREATE_TIME = 0x4a,
+    TAG_UPDATE_TIME = 0x52,
+    TAG_USERS = 0x0a, /* of a reply with several users */
+    TAG_SECONDS = 0x08,
+    TAG_NANOS = 0x10,
+};
+
+static const char prefix[] = "users/";
+enum { PREFIX_LEN = sizeof(prefix) - 1, SECOND = 1000000000 };
+
+/* ---- names ---- */
+
+bool directory_name_parse(const ProtobufCBinaryData *text, uint8_t id[UUID_SIZE])
+{
+    return text->len == DIRECTORY_NAME_SIZE && memcmp(text->data, prefix, PREFIX_LEN) == 0 &&
+           uuid_parse(id, text->data + PREFIX_LEN, text->len - PREFIX_LEN);
+}
+
+/* ---- a user ---- */
+
+static uint8_t *put_timestamp(uint8_t *out, uint8_t tag, int64_t seconds, uint32_t nanos)
+{
+    uint8_t *size = out + 1, *begin = out + 2;
+    *out = tag;
+    out = begin;
+    if (seconds != 0) {
+        *out++ = TAG_SECONDS;
+        out = wire_put_varint(out, (uint64_t)seconds);
+    }
+    if (nanos != 0) {
+        *out++ = TAG_NANOS;
+        out = wire_put_varint(out, nanos);
+    }
+    *size = (uint8_t)(out - begin);
+    return out;
+}
+
+static uint8_t *put_nanoseconds(uint8_t *out, uint8_t tag, int64_t time)
+{
+    int64_t seconds = time / SECOND, nanos = time % SECOND;
+    if (nanos < 0) {
+        seconds--;
+        nanos += SECOND;
+    }
+    return put_timestamp(out, tag, seconds, (uint32_t)nanos);
+}
+
+/* @param created set to the seconds, if they are there */
+static uint8_t *put_body(uint8_t *out, const struct shm_user *user, unsigned fields,
+                         int64_t *created)
+{
+    const unsigned texts = DIRECTORY_USERNAME | DIRECTORY_EMAIL;
+    struct wire_reader reader = {.at = user->body, .end = user->body + user->body_len};
+    struct wire_field field;
+    bool more = wire_next(&reader, &field);
+    /* User name and e-mail come first, and under the numbers that they have here: where both are
+     * wanted, as nearly always, one copy takes both. */
+    const uint8_t *end = user->body;
+    for (; more && (fields & texts) == texts &&
+           (field.tag == USER_TAG_USERNAME || field.tag == USER_TAG_EMAIL);
+         more = wire_next(&reader, &field))
+        end = reader.at;
+    out = mempcpy(out, user->body, (size_t)(end - user->body));
+    for (; more; more = wire_next(&reader, &field)) {
+        if (field.tag == USER_TAG_USERNAME && (fields & DIRECTORY_USERNAME) != 0)
+            out = wire_put_bytes(out, USER_TAG_USERNAME, field.bytes, field.value);
+        else if (field.tag == USER_TAG_EMAIL && (fields & DIRECTORY_EMAIL) != 0)
+            out = wire_put_bytes(out, USER_TAG_EMAIL, field.bytes, field.value);
+        else if (field.tag == USER_TAG_CREATED_AT)
+            *created = (int64_t)field.value;
+        else if (field.tag == USER_TAG_ROLES && (fields & DIRECTORY_ROLES) != 0)
+            out = wire_put_bytes(out, TAG_ROLES, field.bytes, field.value);
+    }
+    return out;
+}
+
+/* @param has_password set if the user has a secret
+ * @param updated set to the time of the last update, if there was one */
+static uint8_t *put_hidden(uint8_t *out, const struct shm_user *user, unsigned fields,
+                           bool *has_password, int64_t *updated)
+{
+    const uint8_t *hidden = shm_user_hidden(user);
+    struct wire_reader reader = {.at = hidden, .end = hidden + user->hidden_len};
+    struct wire_field field;
+    while (wire_next(&reader, &field)) {
+        if (field.tag == USER_TAG_DISABLED && field.value != 0 &&
+            (fields & DIRECTORY_DISABLED) != 0) {
+            *out++ = TAG_DISABLED;
+            *out++ = 1;
+        } else if (field.tag == USER_TAG_LABELS && (fields & DIRECTORY_LABELS) != 0) {
+            out = wire_put_bytes(out, TAG_LABELS, field.bytes, field.value);
+        } else if (field.tag == USER_TAG_UPDATE_TIME) {
+            *updated = (int64_t)wire_get_fixed64(field.bytes);
+        } else if (field.tag == USER_TAG_SECRET) {
+            *has_password = field.value != 0;
+        }
+    }
+    return out;
+}
+
+size_t directory_user_encode(uint8_t *out, const struct shm_user *user, unsigned fields)
+{
+    uint8_t *begin = out;
+    int64_t created = 0, updated = INT64_MIN;
+    bool has_password = false;
+    if ((fields & DIRECTORY_NAME) != 0) {
+        *out++ = TAG_NAME;
+        *out++ = DIRECTORY_NAME_SIZE;
+        memcpy(out, prefix, PREFIX_LEN);
+        uuid_format((char *)out + PREFIX_LEN, user->id);
+        out += DIRECTORY_NAME_SIZE;
+    }
+    out = put_body(out, user, fields, &created);
+    if (user->hidden_len != 0)
+        out = put_hidden(out, user, fields, &has_password, &updated);
+    if ((fields & DIRECTORY_ETAG) != 0) {
+        *out++ = TAG_ETAG;
+        *out = (uint8_t)user_etag_format((char *)out + 1, user->version);
+        out += 1 + *out;
+    }
+    if (has_password && (fields & DIRECTORY_HAS_PASSWORD) != 0) {
+        *out++ = TAG_HAS_PASSWORD;
+        *out++ = 1;
+    }
+    if ((fields & DIRECTORY_CREATE_TIME) != 0)
+        out = put_timestamp(out, TAG_CREATE_TIME, created, 0);
+    if ((fields & DIRECTORY_UPDATE_TIME) != 0)
+        out = updated != INT64_MIN ? put_nanoseconds(out, TAG_UPDATE_TIME, updated)
+                                   : put_timestamp(out, TAG_UPDATE_TIME, created, 0);
+    return (size_t)(out - begin);
+}
+
+void directory_user_send(struct grpc_call *call, const struct shm_user *user, unsigned fields)
+{
+    uint8_t bytes[DIRECTORY_USER_MAX];
+    size_t len = directory_user_encode(bytes, user, fields);
+    uint8_t *to = grpc_call_reserve(call, len);
+    if (to == NULL)
+        return;
+    memcpy(to, bytes, len);
+    grpc_call_commit(call);
+}
+
+/* ---- several users ---- */
+
+const char directory_no_room[] = "no memory for the reply, or the connection holds too much "
+                                 "(max-connection-memory)";
+
+/* What `cap` bytes count as: the reply, into which they are copied in the end, grows by doubling.
+ */
+enum { COUNTS = 2 };
+
+/* @return false: see directory_users_add() */
+static bool users_grow(struct grpc_call *call, struct directory_users *users, size_t more)
+{
+    enum { LEAST = 4096 };
+    if (users->cap - users->len >= more)
+        return true;
+    size_t cap = users->cap + (users->cap > LEAST ? users->cap : LEAST) + more;
+    if (!grpc_call_hold(call, COUNTS * (cap - users->cap)))
+        return false;
+    uint8_t *bytes = realloc(users->bytes, cap);
+    if (bytes == NULL) {
+        grpc_call_release(call, COUNTS * (cap - users->cap));
+        return false;
+    }
+    users->bytes = bytes;
+    users->cap = cap;
+    return true;
+}
+
+/* The user is written where it stays, behind a tag and a length of as many bytes as the last user's
+ * had; it is moved in the rare case that this was wrong. */
+bool directory_users_add(struct grpc_call *call, struct directory_users *users,
+                         const struct shm_user *user, unsigned fields)
+{
+    if (!users_grow(call, users, wire_bytes_size(DIRECTORY_USER_MAX)))
+        return false;
+    uint8_t *at = users->bytes + users->len, *body = at + 1 + wire_varint_size(users->last);
+    size_t len = directory_user_encode(body, user, fields);
+    *at = TAG_USERS;
+    uint8_t *to = at + 1 + wire_varint_size(len);
+    if (to != body)
+        memmove(to, body, len);
+    wire_put_varint(at + 1, len);
+    users->len = (size_t)(to + len - users->bytes);
+    users->last = len;
+    return true;
+}
+
+uint8_t *directory_users_reserve(struct grpc_call *call, struct directory_users *users, size_t more)
+{
+    enum { COMPRESS_MOST = 32 << 10 };
+    if (users->cap != 0) /* from here on the reply counts */
+        grpc_call_release(call, COUNTS * users->cap);
+    users->cap = 0;
+    if (users->len > COMPRESS_MOST)
+        grpc_call_compress(call, false);
+    uint8_t *to = grpc_call_reserve(call, users->len + more);
+    return to != NULL && users->len != 0 ? mempcpy(to, users->bytes, users->len) : to;
+}
+
+void directory_users_drop(struct grpc_call *call, struct directory_users *users)
+{
+    if (users->cap != 0)
+        grpc_call_release(call, COUNTS * users->cap);
+    free(users->bytes);
+    *users = (struct directory_users){0};
+}

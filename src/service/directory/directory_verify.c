@@ -1,0 +1,304 @@
+/* SPDX-License-Identifier: MIT */
+#include "service/directory/directory_verify.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/secret.h"
+#include "proto/google/rpc/error_details.pb-c.h"
+#include "proto/rosterd/directory/v1/directory.pb-c.h"
+#include "service/directory/directory_fields.h"
+#include "service/directory/directory_read.h"
+#include "service/directory/directory_user.h"
+#include "service/passwords/credential.h"
+#include "service/users/user_reply.h"
+#include "service/users/user_service_state.h"
+#include "user/user_record.h"
+
+enum {
+    ROUNDS = 4, /* so often may a user's hash change while a password is verified */
+    TRIES_OF_ADDRESS = VERIFY_BY_EMAIL + 1, /* kinds of keys; those of users are by what they are */
+    SECOND_MS = 1000,
+    MS_NS = 1000000,
+};
+
+struct verify_secret {
+    size_t password_len;
+    char password[PASSWORD_MAX];
+    char hash[PASSWORD_HASH_MAX + 1]; /* empty: the user has none that counts */
+};
+
+typedef Rosterd__Directory__V1__VerifyPasswordRequest verify_request;
+
+/* ---- the user ---- */
+
+/* @return as shm_user_find_key() */
+static int verify_find(struct grpc_call *call, struct shm_user *user)
+{
+    const struct user_service *service = grpc_call_service_data(call);
+    const struct directory_verify_call *verify = grpc_call_state(call);
+    if (verify->by == VERIFY_BY_NAME)
+        return shm_user_find(service->actor, verify->value, user);
+    unsigned key = verify->by == VERIFY_BY_USERNAME ? USER_KEY_USERNAME : USER_KEY_EMAIL;
+    return shm_user_find_key(service->actor, key, verify->value, verify->value_len, user);
+}
+
+/* Whether the user may log in with a password. @param record is the user's */
+static bool may_log_in(const struct shm_user *user, struct user_record *record,
+                       struct user_record_room *room)
+{
+    return user_record_decode(record, room, user->body, user->body_len, shm_user_hidden(user),
+                              user->hidden_len) &&
+           !record->disabled && record->secret.len != 0 && record->secret.len <= PASSWORD_HASH_MAX;
+}
+
+/* ---- tries ---- */
+
+static void give_tries_back(struct grpc_call *call)
+{
+    const struct user_service *service = grpc_call_service_data(call);
+    const struct directory_verify_call *verify = grpc_call_state(call);
+    tries_give_back(service->passwords.tries, &verify->of_user);
+    tries_give_back(service->passwords.tries, &verify->of_address);
+}
+
+/* @param wait ms */
+static void refuse_try(struct grpc_call *call, const char *whose, uint64_t wait)
+{
+    const struct user_service *service = grpc_call_service_data(call);
+    Google__Protobuf__Duration delay = GOOGLE__PROTOBUF__DURATION__INIT;
+    Google__Rpc__RetryInfo info = GOOGLE__RPC__RETRY_INFO__INIT;
+    char text[96];
+    delay.seconds = (int64_t)(wait / SECOND_MS);
+    delay.nanos = (int32_t)(wait % SECOND_MS * MS_NS);
+    info.retry_delay = &delay;
+    snprintf(text, sizeof(text), "too many wrong passwords %s: try again in %llu s", whose,
+             (unsigned long long)(wait + SECOND_MS - 1) / SECOND_MS);
+    passwords_count(&service->passwords, PASSWORD_LIMITED);
+    grpc_call_finish_detail(call, GRPC_RESOURCE_EXHAUSTED, text, &info.base);
+}
+
+/* Takes a try of the address and one of the key. @param key the text as asked, for a key that no
+ * user can have @return false: the call has ended */
+static bool take_tries(struct grpc_call *call, const ProtobufCBinaryData *key)
+{
+    const struct user_service *service = grpc_call_service_data(call);
+    const struct passwords *passwords = &service->passwords;
+    struct directory_verify_call *verify = grpc_call_state(call);
+    uint8_t address[ADDRESS_KEY_MAX];
+    size_t address_len = grpc_call_peer_key(call, address);
+    uint64_t now = grpc_server_now_ms(grpc_call_server(call)), wait;
+    if (address_len != 0 && !tries_take(passwords->tries, TRIES_OF_ADDRESS, address, address_len,
+                                        &passwords->of_address, now, &verify->of_address, &wait)) {
+        refuse_try(call, "from this address", wait);
+        return false;
+    }
+    const uint8_t *bytes = verify->value_len != 0 ? verify->value : key->data;
+    size_t len = verify->value_len != 0 ? verify->value_len : key->len;
+    if (tries_take(passwords->tries, verify->by, bytes, len, &passwords->of_user, now,
+                   &verify->of_user, &wait))
+        return true;
+    tries_give_back(passwords->tries, &verify->of_address);
+    refuse_try(call, "for this user", wait);
+    return false;
+}
+
+/* ---- answers ---- */
+
+static void verify_refuse(struct grpc_call *call)
+{
+    const struct user_service *service = grpc_call_service_data(call);
+    passwords_count(&service->passwords, PASSWORD_REFUSED);
+    grpc_call_finish(call, GRPC_UNAUTHENTICATED, "the user or the password is wrong");
+}
+
+static void verify_fail(struct grpc_call *call, enum pool_outcome outcome)
+{
+    const struct user_service *service = grpc_call_service_data(call);
+    give_tries_back(call);
+    passwords_count(&service->passwords, PASSWORD_FAILED);
+    password_work_fail(call, outcome);
+}
+
+/* Writes the new hash, only if nobody has changed the user since it was read. Otherwise the next
+ * login tries again. The update time stays: nobody changed anything that can be seen. */
+static void replace_hash(struct user_service *service, const struct shm_user *old,
+                         struct user_record *record, const char *hash)
+{
+    uint8_t body[USER_BODY_MAX], hidden[USER_HIDDEN_MAX];
+    const char *reason;
+    record->secret = (struct user_text){.data = (const uint8_t *)hash, .len = strlen(hash)};
+    if (!user_record_check(record, &reason))
+        return; /* it has no room */
+    struct shm_new_user user = {.body = body, .hidden = hidden, .if_version = old->version};
+    memcpy(user.id, old->id, sizeof(user.id));
+    user.body_len = (uint32_t)user_body_encode(body, &record->fields);
+    user.hidden_len = (uint32_t)user_hidden_encode(hidden, record);
+    if (shm_users_update(service->actor, &user, 1, NULL) == SHM_OK)
+        passwords_count(&service->passwords, PASSWORD_REPLACED);
+    explicit_bzero(hidden, user.hidden_len);
+}
+
+static void verify_submit(struct grpc_call *call);
+
+/* The password is that of the hash. @param hash a new one, or empty */
+static void verify_accept(struct grpc_call *call, const char *hash)
+{
+    struct user_service *service = grpc_call_service_data(call);
+    struct directory_verify_call *verify = grpc_call_state(call);
+    struct user_record_room room;
+    struct user_record record;
+    struct shm_user user;
+    if (verify_find(call, &user) != SHM_OK || !may_log_in(&user, &record, &room)) {
+        verify_refuse(call);
+        return;
+    }
+    const struct user_text verified = {.data = (const uint8_t *)verify->secret->hash,
+                                       .len = strlen(verify->secret->hash)};
+    if (!user_text_equal(record.secret, verified)) {
+        verify_submit(call);
+        return;
+    }
+    give_tries_back(call);
+    passwords_count(&service->passwords, PASSWORD_ACCEPTED);
+    directory_user_send(call, &user, DIRECTORY_ALL);
+    grpc_call_finish(call, GRPC_OK, NULL);
+    if (hash[0] != '\0')
+        replace_hash(service, &user, &record, hash);
+}
+
+static void on_verified(struct grpc_call *call, enum pool_outcome outcome, const char *hash)
+{
+    if (outcome == POOL_YES)
+        verify_accept(call, hash);
+    else if (outcome == POOL_NO)
+        verify_refuse(call);
+    else
+        verify_fail(call, outcome);
+}
+
+/* ---- the call ---- */
+
+/* Hands the password to the pool, with the hash that the user has now. */
+static void verify_submit(struct grpc_call *call)
+{
+    const struct user_service *service = grpc_call_service_data(call);
+    struct directory_verify_call *verify = grpc_call_state(call);
+    struct verify_secret *secret = verify->secret;
+    struct user_record_room room;
+    struct user_record record;
+    struct shm_user user;
+    struct pool_task task = {.operation = POOL_PRETEND,
+                             .password = secret->password,
+                             .password_len = secret->password_len,
+                             .hash = secret->hash};
+    if (verify->rounds++ == ROUNDS) {
+        give_tries_back(call);
+        passwords_count(&service->passwords, PASSWORD_FAILED);
+        grpc_call_finish(call, GRPC_UNAVAILABLE, "the user's password is changing, try again");
+        return;
+    }
+    secret->hash[0] = '\0';
+    if (verify_find(call, &user) == SHM_OK && may_log_in(&user, &record, &room)) {
+        memcpy(secret->hash, record.secret.data, record.secret.len);
+        secret->hash[record.secret.len] = '\0';
+        task.operation = POOL_VERIFY;
+    }
+    if (password_work_submit(&service->passwords, &verify->work, call, &task, on_verified) ==
+        POOL_SUBMITTED)
+        return;
+    give_tries_back(call);
+    passwords_count(&service->passwords, PASSWORD_BUSY);
+}
+
+/* Keeps the password for the time of the call, counted in its connection's memory.
+ * @return false: the call has ended */
+static bool keep_password(struct grpc_call *call, const ProtobufCBinaryData *password)
+{
+    struct directory_verify_call *verify = grpc_call_state(call);
+    struct verify_secret *secret = NULL;
+    if (grpc_call_hold(call, sizeof(*secret)))
+        secret = secret_alloc(sizeof(*secret));
+    if (secret == NULL) {
+        grpc_call_finish(call, GRPC_RESOURCE_EXHAUSTED, directory_no_room);
+        return false;
+    }
+    secret->hash[0] = '\0';
+    secret->password_len = password->len;
+    memcpy(secret->password, password->data, password->len);
+    verify->secret = secret;
+    return true;
+}
+
+/* @return the text of the key; NULL: it is not set */
+static const ProtobufCBinaryData *verify_key(const verify_request *request,
+                                             enum directory_verify_by *by)
+{
+    switch (request->key_case) {
+    case ROSTERD__DIRECTORY__V1__VERIFY_PASSWORD_REQUEST__KEY_NAME:
+        *by = VERIFY_BY_NAME;
+        return &request->name;
+    case ROSTERD__DIRECTORY__V1__VERIFY_PASSWORD_REQUEST__KEY_USERNAME:
+        *by = VERIFY_BY_USERNAME;
+        return &request->username;
+    case ROSTERD__DIRECTORY__V1__VERIFY_PASSWORD_REQUEST__KEY_EMAIL:
+        *by = VERIFY_BY_EMAIL;
+        return &request->email;
+    default:
+        return NULL;
+    }
+}
+
+/* Reads the key as the index has it. A text that no user can have as user name or e-mail is as good
+ * as one that nobody has. @return false: the call has ended */
+static bool take_verify_key(struct grpc_call *call, const verify_request *request,
+                            const ProtobufCBinaryData **text)
+{
+    struct directory_verify_call *verify = grpc_call_state(call);
+    const ProtobufCBinaryData *key = *text = verify_key(request, &verify->by);
+    struct shm_user user;
+    if (key == NULL) {
+        user_refuse(call, GRPC_INVALID_ARGUMENT, "key is not set: name, username or email");
+        return false;
+    }
+    if (verify->by == VERIFY_BY_NAME) {
+        verify->value_len = UUID_SIZE;
+        if (directory_name_parse(key, verify->value))
+            return true;
+        directory_refuse_name(call, "name", key);
+        return false;
+    }
+    unsigned which = verify->by == VERIFY_BY_USERNAME ? USER_KEY_USERNAME : USER_KEY_EMAIL;
+    if (key->len <= USER_USERNAME_MAX)
+        verify->value_len = user_key_of_text(
+            which, (struct user_text){.data = key->data, .len = key->len}, verify->value);
+    if (verify_find(call, &user) != SHM_EINVAL)
+        return true;
+    directory_refuse_key(call, which);
+    return false;
+}
+
+void directory_verify_on_message(struct grpc_call *call, ProtobufCMessage *message)
+{
+    const struct user_service *service = grpc_call_service_data(call);
+    const verify_request *request = (verify_request *)message;
+    const ProtobufCBinaryData *key;
+    struct fault fault;
+    if (!take_verify_key(call, request, &key))
+        return;
+    if (!credential_check_password(request->password.len, &fault)) {
+        user_refuse(call, GRPC_INVALID_ARGUMENT, fault.text);
+        return;
+    }
+    if (password_work_possible(&service->passwords, call) &&
+        keep_password(call, &request->password) && take_tries(call, key))
+        verify_submit(call);
+}
+
+void directory_verify_on_end(struct grpc_call *call, enum grpc_status status)
+{
+    struct directory_verify_call *verify = grpc_call_state(call);
+    (void)status;
+    password_work_cancel(&verify->work);
+    secret_free(verify->secret, sizeof(*verify->secret));
+}

@@ -1,0 +1,330 @@
+# SPDX-License-Identifier: MIT
+"""Compares a history of calls, made by many clients at once, with a sequential model of the directory.
+
+A user's etag is the number of the commit that wrote it, and commits have one order for all users. So the
+calls need no search for an order: a write stands at its commit, and a read anywhere between two bounds.
+- `low` of a call: the newest commit that a reply showed before the call began. The call may not have
+  seen less.
+- `high`: the oldest commit of the writes that began after the call ended, less one. The call cannot have
+  seen more.
+A call that failed with UNAVAILABLE, because its worker was killed, may have written or not. A state that no
+answered call wrote must be explained by one of those.
+"""
+import bisect
+import collections
+import dataclasses
+import itertools
+import math
+
+FIELDS = ("username", "email", "roles", "disabled", "labels")
+KEYS = ("username", "email")
+UNKNOWN = "UNAVAILABLE"  # the outcome of a call
+
+
+@dataclasses.dataclass(frozen=True)
+class State:
+    username: str
+    email: str = ""
+    roles: tuple = ()
+    disabled: bool = False
+    labels: tuple = ()  # sorted pairs
+
+
+@dataclasses.dataclass
+class Op:
+    """One call. start and end are times of one clock."""
+    # create, update, delete, get, lookup, list; plain_create, plain_get: of UserService; repeat: of a
+    # create that was answered
+    kind: str
+    start: int
+    end: int
+    code: str = "OK"
+    uid: str = ""  # whom it is about; of a create that failed: the id asked for
+    fields: dict = dataclasses.field(default_factory=dict)  # what a write sets
+    etag: int = 0  # on which it depends
+    key: tuple = ()  # of a lookup: ("username", "ann")
+    version: int = 0  # of the user in the reply
+    state: State = None  # of that user
+    users: list = None  # of a list: (uid, version, state), in the order of the reply
+    low: int = 0
+    high: float = math.inf
+
+
+class Life:
+    """What is known of one user."""
+
+    def __init__(self):
+        self.states = {}  # by version
+        self.versions = []
+        self.writers = {}  # the answered write of a version
+        self.unknown = []  # writes that may have been made
+        self.died_after, self.died_by = 0, math.inf  # the delete's commit is in (after, by]
+        self.dies = False
+        self.may_die = False
+        self.first_delete = math.inf  # when a call first began that may have deleted
+        self.gone = math.inf  # when an answer first said that the user does not exist any more
+
+    def next(self, version):
+        at = bisect.bisect_right(self.versions, version)
+        return self.versions[at] if at < len(self.versions) else math.inf
+
+    def at(self, point):
+        """The version that is valid at this point; 0: none yet. A delete is not looked at."""
+        at = bisect.bisect_right(self.versions, point)
+        return self.versions[at - 1] if at else 0
+
+
+class Model:
+    def __init__(self, ops):
+        self.ops, self.faults = ops, []
+        self.lives = collections.defaultdict(Life)
+        self.unknown_keys = set()
+        self.bound()
+        self.lives[""] = Life()
+        for op in ops:
+            self.collect(op)
+        for life in self.lives.values():
+            life.versions = sorted(life.states)
+        for op in ops:
+            self.see_absence(op)
+        for uid, life in list(self.lives.items()):
+            self.check_life(uid, life)
+        self.spans = {key: self.spans_of(key) for key in KEYS}
+        for op in ops:
+            self.check(op)
+        self.check_keys()
+
+    def fault(self, text, op=None):
+        self.faults.append(f"{text}: {op}" if op else text)
+
+    # ---- bounds ----
+
+    def bound(self):
+        seen = sorted((op.end, version) for op in self.ops for version in versions_in(op))
+        ends = [end for end, _ in seen]
+        newest = list(itertools.accumulate((version for _, version in seen), max))
+        writes = sorted((op.start, op.version) for op in self.ops
+                        if op.kind in ("create", "update") and op.code == "OK")
+        starts = [start for start, _ in writes]
+        oldest = list(itertools.accumulate((version for _, version in reversed(writes)), min))[::-1]
+        for op in self.ops:
+            before = bisect.bisect_left(ends, op.start)
+            after = bisect.bisect_right(starts, op.end)
+            op.low = newest[before - 1] if before else 0
+            op.high = oldest[after] - 1 if after < len(oldest) else math.inf
+
+    # ---- what is known of each user ----
+
+    def learn(self, uid, version, state, op):
+        known = self.lives[uid].states.setdefault(version, state)
+        if known != state:
+            self.fault(f"{uid} at {version} is {known}, too", op)
+
+    def collect(self, op):
+        if op.kind == "list":
+            for uid, version, state in op.users or ():
+                self.learn(uid, version, state, op)
+        elif op.state is not None and op.version:
+            self.learn(op.uid, op.version, op.state, op)
+        if op.kind not in ("create", "plain_create", "update", "delete"):
+            return
+        life = self.lives[op.uid]
+        if op.kind == "delete" and op.code in ("OK", UNKNOWN):
+            life.first_delete = min(life.first_delete, op.start)
+        if op.code == UNKNOWN:
+            life.unknown.append(op)
+            life.may_die |= op.kind == "delete"
+            self.unknown_keys.update((key, op.fields[key]) for key in KEYS if key in op.fields)
+        elif op.code == "OK" and op.kind == "delete":
+            if life.dies:
+                self.fault(f"{op.uid} was deleted twice", op)
+            life.dies, life.gone = True, min(life.gone, op.end)
+            life.died_after, life.died_by = op.low, op.high
+        elif op.code == "OK" and op.version:
+            if op.version in life.writers:
+                self.fault(f"two writes made version {op.version}", op)
+            life.writers[op.version] = op
+
+    def see_absence(self, op):
+        """Somebody who was missing had died by then, if he had lived before."""
+        seen = [uid for uid, _, _ in op.users or ()]
+        if op.code == "OK" and op.kind in ("get", "lookup", "plain_get", "update"):
+            seen.append(op.uid)
+        for uid in seen:
+            self.lives[uid].died_after = max(self.lives[uid].died_after, op.low)
+        life = self.lives.get(op.uid)
+        if op.kind == "lookup" or life is None or not life.versions:
+            return
+        if op.code == "NOT_FOUND" and life.versions[0] <= op.low:
+            life.died_by = min(life.died_by, op.high)
+            if op.end < life.first_delete:
+                self.fault(f"{op.uid} is missing", op)
+            life.dies, life.gone = True, min(life.gone, op.end)
+
+    def check_life(self, uid, life):
+        if life.dies and life.versions:
+            life.died_after = max(life.died_after, life.versions[-1])
+            if life.died_after >= life.died_by:
+                self.fault(f"{uid} was seen at {life.died_after}, and was deleted by {life.died_by}")
+        before = None
+        for version in life.versions:
+            self.check_step(uid, life, before, version)
+            before = version
+
+    def check_step(self, uid, life, before, version):
+        state, writer = life.states[version], life.writers.get(version)
+        if writer is None:
+            unknown = life.unknown + self.lives[""].unknown  # the id may have been the server's choice
+            if not any(explains(op, life.states.get(before), state) for op in unknown):
+                self.fault(f"nobody wrote {uid} at {version}: {state}")
+            return
+        if not writer.low < version <= writer.high:
+            self.fault(f"the commit is not between {writer.low} and {writer.high}", writer)
+        if writer.kind in ("create", "plain_create"):
+            if before is not None:
+                self.fault(f"{uid} was created and existed at {before}", writer)
+            if state != State(**writer.fields):
+                self.fault(f"created was {state}", writer)
+            return
+        if before is None:
+            self.fault(f"{uid} was changed and did not exist", writer)
+            return
+        if writer.etag and before != writer.etag:
+            self.fault(f"it was at {before} before", writer)
+        old = life.states[before]
+        for field in FIELDS:
+            value = getattr(state, field)
+            wanted = writer.fields.get(field, getattr(old, field))
+            if value != wanted and (field in writer.fields or not any(
+                    op.fields.get(field) == value for op in life.unknown)):
+                self.fault(f"{field} is {value} and was {getattr(old, field)} at {before}", writer)
+
+    # ---- unique keys ----
+
+    def spans_of(self, key):
+        """Returns who had which value: {value: [(from, certainly until, possibly until, uid)]}."""
+        spans = collections.defaultdict(list)
+        for uid, life in self.lives.items():
+            for version in life.versions:
+                value, until = getattr(life.states[version], key), life.next(version)
+                if not value:
+                    continue
+                most = until
+                if until == math.inf and life.dies:
+                    until, most = life.died_after + 1, life.died_by
+                elif until == math.inf and life.may_die:
+                    until = version + 1
+                spans[value].append((version, until, most, uid))
+        for held in spans.values():
+            held.sort()
+        return spans
+
+    def check_keys(self):
+        for key, spans in self.spans.items():
+            for value, held in spans.items():
+                for (_, until, _, one), (begin, _, _, other) in zip(held, held[1:]):
+                    if one != other and begin < until:
+                        self.fault(f"{key} {value} is {one}'s and {other}'s at {begin}")
+
+    def may_be_taken(self, op):
+        for key in KEYS:
+            value = op.fields.get(key)
+            if (key, value) in self.unknown_keys or any(
+                    uid != op.uid and begin <= op.high and most >= op.low
+                    for begin, _, most, uid in self.spans[key].get(value, ())):
+                return True
+        return False
+
+    def may_be_free(self, op):
+        key, value = op.key
+        point = op.low
+        for begin, until, _, uid in self.spans[key].get(value, ()):
+            if self.lives[uid].unknown:
+                return True
+            if begin <= point < until:
+                point = until
+        return point <= op.high
+
+    # ---- answers ----
+
+    def check(self, op):
+        if op.code == UNKNOWN or op.kind == "repeat":  # which its client compares with the first
+            return
+        life = self.lives.get(op.uid)
+        if op.kind == "list":
+            self.check_list(op)
+        elif op.code == "OK" and op.kind in ("get", "lookup"):
+            self.check_read(op, life, [op.version])
+            if op.kind == "lookup" and getattr(op.state, op.key[0]) != op.key[1]:
+                self.fault("another user", op)
+        elif op.code == "OK" and op.kind == "plain_get":
+            same = [version for version in life.versions
+                    if dataclasses.replace(life.states[version], disabled=False, labels=()) == op.state]
+            self.check_read(op, life, same)
+        elif op.code == "NOT_FOUND" and op.kind == "lookup":
+            if not self.may_be_free(op):
+                self.fault("somebody has the key", op)
+        elif op.code == "ALREADY_EXISTS":
+            if not self.may_be_taken(op):
+                self.fault("nobody has the key", op)
+        elif op.code == "OK" and op.kind == "delete":
+            if op.etag and life.versions[-1] != op.etag:
+                self.fault(f"it was at {life.versions[-1]} before", op)
+        elif op.code == "ABORTED":
+            if not op.etag or life is None or (op.etag <= op.low and life.next(op.etag) > op.high and not life.unknown and
+                               not (life.dies and life.died_after < op.high)):
+                self.fault("the etag was right", op)
+        elif op.code not in ("OK", "NOT_FOUND"):
+            self.fault("such an answer is never right", op)
+
+    def check_read(self, op, life, versions):
+        if op.start > life.gone:
+            self.fault("the user had been deleted", op)
+        if not any(version <= op.high and life.next(version) > op.low for version in versions):
+            self.fault(f"read between {op.low} and {op.high}; there is {life.versions}", op)
+
+    def check_list(self, op):
+        newest = max((version for _, version, _ in op.users), default=0)
+        points = range(max(op.low, newest),
+                       int(min(op.high, max(op.low, newest) + 200)) + 1)
+        others = {uid: life for uid, life in self.lives.items()
+                  if life.versions and life.versions[0] <= op.high and life.gone >= op.start}
+        if any(uid not in others for uid, _, _ in op.users):
+            self.fault("a user had been deleted", op)
+        elif not any(self.is_table(op, others, point) for point in points):
+            self.fault(f"no table of {op.low} to {op.high}", op)
+
+    def is_table(self, op, lives, point):
+        listed = {uid: version for uid, version, _ in op.users}
+        born = [self.lives[uid].versions[0] for uid in listed]
+        if born != sorted(born) or len(listed) != len(op.users):
+            return False
+        for uid, life in lives.items():
+            there = life.at(point)
+            maybe = bool(life.unknown) or (life.dies and life.died_after < point < life.died_by)
+            dead = life.dies and point >= life.died_by
+            if op.end < life.first_delete:
+                dead = maybe = False
+            if uid in listed:
+                if dead or listed[uid] != there:
+                    return False
+            elif there and not dead and not maybe:
+                return False
+        return True
+
+
+def versions_in(op):
+    if op.code == "OK" and op.version:
+        yield op.version
+    for _, version, _ in op.users or ():
+        yield version
+
+
+def explains(op, old, state):
+    """Whether a write of unknown outcome may have made this state of the old one."""
+    if op.kind == "delete":
+        return False
+    if op.kind in ("create", "plain_create"):
+        return old is None and State(**op.fields) == state
+    return old is not None and all(getattr(state, field) == value
+                                   for field, value in op.fields.items())
