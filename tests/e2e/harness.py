@@ -38,6 +38,7 @@ def is_sanitized():
 
 
 SANITIZED = is_sanitized()
+NO_REPORT = re.compile(r"^==\d+==Unable to get registers from thread \d+\.$", re.M)
 
 
 def free_port():
@@ -212,7 +213,10 @@ class Rosterd:
                     yield int(name)
 
     def check_sanitizer(self):
-        reports = [pathlib.Path(path).read_text() for path in glob.glob(f"{self.sanitizer}.*")]
+        """Fails on each report. A thread that has been joined may still be in its last system call
+        when LeakSanitizer looks at the threads. It says so in one line, and that is no fault."""
+        texts = [pathlib.Path(path).read_text() for path in glob.glob(f"{self.sanitizer}.*")]
+        reports = [text for text in texts if NO_REPORT.sub("", text).strip()]
         assert not reports, "\n".join(reports)
 
     def __enter__(self):
