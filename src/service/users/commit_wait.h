@@ -38,6 +38,7 @@ struct commit_waits {
     const struct shm_store *store;
     struct shm_actor *actor;
     struct cds_list_head calls; /* struct commit_wait, almost in order of versions */
+    unsigned num;               /* of calls */
     struct timer look;          /* armed while a call waits */
     struct grpc_server *server; /* once a call has waited */
     uint64_t noted;             /* the version of shm_wait_begin(); 0: none */
