@@ -84,7 +84,7 @@ enum {
     /* What each byte of a header list counts as, however short it was on the wire. */
     HTTP2_WORK_LIST = 2,
     /* The part of each turn of the loop that the waiting connections share. */
-    HTTP2_WAITING_US = 2000,
+    HTTP2_WAITING_US = 1000,
     /* When this number of turns were cut short in a turn of the loop, all other connections wait.
      */
     HTTP2_OVERS_MAX = 2,
