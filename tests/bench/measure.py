@@ -7,6 +7,7 @@ The servers are pinned to one core and the client to another. A figure is the se
 compared. scripts/bench builds what this program needs and calls it.
 """
 import argparse
+import contextlib
 import json
 import os
 import pathlib
@@ -16,6 +17,7 @@ import re
 import signal
 import socket
 import statistics
+import struct
 import subprocess
 import sys
 import tempfile
@@ -95,6 +97,28 @@ class Server:
                 self.process.kill()
 
 
+@contextlib.contextmanager
+def no_sleep():
+    """Keeps the CPUs from sleeping, if this user may."""
+    try:
+        latency = os.open("/dev/cpu_dma_latency", os.O_WRONLY)
+    except OSError:
+        yield
+        return
+    try:
+        os.write(latency, struct.pack("i", 0))  # in force while the file is open
+        yield
+    finally:
+        os.close(latency)
+
+
+def before_others():
+    """Returns the words that put a command before all others on its CPU, if this user may."""
+    words = ["chrt", "-f", "50"]
+    done = subprocess.run([*words, "true"], stderr=subprocess.DEVNULL, check=False)
+    return words if done.returncode == 0 else []
+
+
 class Bench:
     def __init__(self, args):
         self.args = args
@@ -104,9 +128,9 @@ class Bench:
         self.servers = []
         self.rows = []
 
-    def client(self, server, mode, *argv):
+    def client(self, server, mode, *argv, before=()):
         out = subprocess.run(
-            ["taskset", "-c", CLIENT_CPU, self.build / "tests/bench/client", mode, "127.0.0.1",
+            [*before, "taskset", "-c", CLIENT_CPU, self.build / "tests/bench/client", mode, "127.0.0.1",
              str(server.port), *map(str, argv)],
             stdout=subprocess.PIPE, text=True, timeout=120)
         if out.returncode != 0:

@@ -5,12 +5,13 @@
  * not that of a client's HTTP/2 library. Each reply is checked: its frames, its grpc-status and its
  * length. Prints one line of JSON.
  *
- *   calls create HOST PORT    [-n CALLS] [-c CONNECTIONS] [-m STREAMS] [-r RATE]
- *   calls get    HOST PORT ID [-n CALLS] [-c CONNECTIONS] [-m STREAMS] [-r RATE]
+ *   calls create HOST PORT    [-n CALLS] [-c CONNECTIONS] [-m STREAMS] [-r RATE [-b BURST]]
+ *   calls get    HOST PORT ID [-n CALLS] [-c CONNECTIONS] [-m STREAMS] [-r RATE [-b BURST]]
  *
  * STREAMS calls are under way on each connection. -r: RATE calls a second are due, evenly spread,
  * whether or not earlier ones have been answered, and latency counts from when a call was due.
- * STREAMS is then how many may be under way: more than that, and the client gives up.
+ * STREAMS is then how many may be under way: more than that, and the client gives up. -b: BURST
+ * calls are due at the same time, and go out together; one is the default.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -70,6 +71,7 @@ static struct {
     size_t numbers[2]; /* where it has eight digits of the call's number; 0: nowhere */
     uint64_t calls, started, finished, bytes, reply_bytes;
     uint64_t rate, began_ns; /* calls a second, or 0 */
+    uint64_t burst;          /* calls that are due together */
     uint64_t *latencies;     /* ns */
     uint64_t now_ns;         /* when the replies at hand came */
     unsigned connections, streams;
@@ -152,7 +154,7 @@ static size_t put_fields(uint8_t *at, bool first)
 /* When a call is due. */
 static uint64_t due_ns(uint64_t number)
 {
-    return run.began_ns + number * UINT64_C(1000000000) / run.rate;
+    return run.began_ns + number / run.burst * run.burst * UINT64_C(1000000000) / run.rate;
 }
 
 static void start_call(struct conn *conn)
@@ -369,14 +371,17 @@ static void open_conn(struct conn *conn, const char *host, const char *port)
 static int64_t start_due_calls(void)
 {
     while (run.started != run.calls) {
-        uint64_t now = clock_monotonic_ns();
-        if (due_ns(run.started) > now)
-            return (int64_t)(due_ns(run.started) - now);
-        struct conn *conn = &run.conns[run.started % run.connections];
-        if (conn->under_way == run.streams)
-            die("%u calls are under way", run.streams);
-        start_call(conn);
-        flush(conn);
+        uint64_t now = clock_monotonic_ns(), due = due_ns(run.started);
+        if (due > now)
+            return (int64_t)(due - now);
+        while (run.started != run.calls && due_ns(run.started) == due) {
+            struct conn *conn = &run.conns[run.started % run.connections];
+            if (conn->under_way == run.streams)
+                die("%u calls are under way", run.streams);
+            start_call(conn);
+        }
+        for (unsigned i = 0; i != run.connections; i++)
+            flush(&run.conns[i]);
     }
     return -1;
 }
@@ -421,9 +426,9 @@ static double percentile_us(double p)
 static bool parse(int argc, char **argv)
 {
     int opt;
-    run.calls = run.connections = run.streams =
-        1; /* no initializer, which would fill the program */
-    while ((opt = getopt(argc, argv, "n:c:m:r:")) != -1) {
+    run.calls = run.burst = 1; /* no initializer, which would fill the program */
+    run.connections = run.streams = 1;
+    while ((opt = getopt(argc, argv, "n:c:m:r:b:")) != -1) {
         if (opt == 'n')
             run.calls = strtoull(optarg, NULL, 10);
         else if (opt == 'c')
@@ -432,6 +437,8 @@ static bool parse(int argc, char **argv)
             run.streams = (unsigned)atoi(optarg);
         else if (opt == 'r')
             run.rate = strtoull(optarg, NULL, 10);
+        else if (opt == 'b')
+            run.burst = strtoull(optarg, NULL, 10);
         else
             return false;
     }
@@ -439,14 +446,15 @@ static bool parse(int argc, char **argv)
     unsigned streams_max = run.rate == 0 ? BUFFER / REQUEST_MAX : STREAMS_MAX;
     return argc - optind == (get ? 4 : 3) && (get || strcmp(argv[optind], "create") == 0) &&
            run.calls >= 1 && run.connections >= 1 && run.connections <= CONNECTIONS_MAX &&
-           run.streams >= 1 && run.streams <= streams_max;
+           run.streams >= 1 && run.streams <= streams_max && run.burst >= 1 &&
+           run.burst <= BUFFER / REQUEST_MAX;
 }
 
 int main(int argc, char **argv)
 {
     if (!parse(argc, argv)) {
         fputs("usage: calls create|get HOST PORT [ID] [-n CALLS] [-c CONNECTIONS] [-m STREAMS] "
-              "[-r RATE]\n",
+              "[-r RATE [-b BURST]]\n",
               stderr);
         return 2;
     }

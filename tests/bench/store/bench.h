@@ -23,7 +23,8 @@ enum {
 };
 
 enum bench_op {
-    BENCH_LOOKUP,   /* random users */
+    BENCH_LOOKUP,     /* random users */
+    BENCH_LOOKUP_KEY, /* random users, by their e-mails; a table with unique keys only */
     BENCH_INSERT,   /* the next users, one at a time */
     BENCH_SNAPSHOT, /* begin and end a snapshot */
     BENCH_UPDATE,   /* random users, one at a time */

@@ -231,6 +231,13 @@ static void memory(struct table *table)
     runner_start(&extra, &bench_store_unique, table->store_file, 0, n, n);
     row(sized("memory for each unique index, a user", n),
         (runner_do(&extra, BENCH_FILE_BYTES, 0) - file) / 2, 0, "bytes", 32);
+    double ns[2][ROUNDS_MAX] = {0};
+    for (unsigned i = 0; i < rounds; i++) {
+        ns[0][i] = runner_do(&extra, BENCH_LOOKUP_KEY, LOOKUPS);
+        ns[1][i] = runner_do(&extra, BENCH_LOOKUP, LOOKUPS);
+    }
+    row(sized("lookup by a unique key, against one by id", n), median_of(ns[0]), median_of(ns[1]),
+        "ns", 0);
     runner_stop(&extra);
 }
 

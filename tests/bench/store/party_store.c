@@ -7,7 +7,7 @@
 #include "shm/store.h"
 #include "tests/bench/store/bench.h"
 
-enum { BLOCK = 256, MAINTAIN_EVERY = 1 << 14 };
+enum { BLOCK = 256, MAINTAIN_EVERY = 1 << 14, NAME_AT = 8, EMAIL_AT = 20 };
 
 static struct shm_store *store;
 static struct shm_actor *actor;
@@ -26,7 +26,7 @@ static void check(const char *what, int rc)
 /* A simple key: bytes at a fixed offset. */
 static uint32_t key_of(unsigned key, const uint8_t *body, uint32_t body_len, uint8_t *out)
 {
-    uint32_t at = key == 0 ? 8 : 20, len = key == 0 ? BENCH_NAME : BENCH_EMAIL;
+    uint32_t at = key == 0 ? NAME_AT : EMAIL_AT, len = key == 0 ? BENCH_NAME : BENCH_EMAIL;
     if (body_len < at + len)
         return 0;
     memcpy(out, body + at, len);
@@ -106,16 +106,21 @@ static void open_unique(const char *file, unsigned role, uint64_t users, uint64_
     open_role(file, role, users, loaded, 3);
 }
 
-static double lookup(uint64_t count)
+static double lookup(uint64_t count, bool by_key)
 {
     static struct bench_batch batch;
+    static uint8_t bodies[BENCH_BATCH][BENCH_BODY];
     struct shm_user user;
     double ns = 0;
     for (uint64_t done = 0; done < count; done += BENCH_BATCH) {
         bench_batch_fill(&batch, &random_state, next_user);
+        for (int i = 0; by_key && i < BENCH_BATCH; i++)
+            bench_body(bodies[i], batch.n[i]);
         double start = bench_now();
         for (int i = 0; i < BENCH_BATCH; i++) {
-            if (shm_user_find(actor, batch.id[i], &user) != SHM_OK || user.body_len != BENCH_BODY ||
+            int rc = by_key ? shm_user_find_key(actor, 1, bodies[i] + EMAIL_AT, BENCH_EMAIL, &user)
+                            : shm_user_find(actor, batch.id[i], &user);
+            if (rc != SHM_OK || user.body_len != BENCH_BODY ||
                 !bench_body_is(user.body, batch.n[i]))
                 bench_die("lookup", "a user is missing or wrong");
             if (i % BENCH_SECTION == BENCH_SECTION - 1)
@@ -235,7 +240,9 @@ static double run(enum bench_op op, uint64_t count)
 {
     switch (op) {
     case BENCH_LOOKUP:
-        return lookup(count);
+        return lookup(count, false);
+    case BENCH_LOOKUP_KEY:
+        return lookup(count, true);
     case BENCH_INSERT:
         return insert(count);
     case BENCH_SNAPSHOT:
