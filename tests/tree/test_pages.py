@@ -66,6 +66,15 @@ def test_commands_of_gdb_that_hacking_names_exist():
         assert f'"{command}"' in script, command
 
 
+def test_readme_names_each_method_beside_its_scope():
+    rows = dict(re.findall(r"^\| `(read|write|password|admin)` \| (.*) \|$", read("README.md"), re.M))
+    shown = {(scope, method) for scope, row in rows.items()
+             for method in re.findall(r"\b[A-Z][a-z]+[A-Z]\w+", row)}
+    contract = re.findall(r'^    \{".*", "(\w+)", SCOPE_(READ|WRITE|PASSWORD|ADMIN)\},$',
+                          read("tests/service/test_scope.c"), re.M)
+    assert shown == {(scope.lower(), method) for method, scope in contract}
+
+
 def test_scripts_name_their_parts_in_the_help():
     shown = subprocess.run([ROOT / "scripts/test", "--help"], capture_output=True, text=True,
                            check=True).stdout
