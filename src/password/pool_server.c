@@ -18,12 +18,8 @@
 
 #include "base/clock.h"
 #include "base/secret.h"
+#include "password/give_way.h"
 #include "password/pool_message.h"
-
-/* Hashing takes a whole CPU for tens of milliseconds; calls take one for microseconds. With this
- * nice value a worker that wakes up gets the CPU at once, and hashing keeps a tenth of a CPU that
- * workers would use up. */
-enum { POOL_NICE = 10 };
 
 struct pool_server {
     struct pool_channels *channels;
@@ -112,7 +108,9 @@ static void serve_request(struct pool_server *server, unsigned place, size_t siz
     memset(answer, 0, sizeof(*answer));
     answer->owner = request->owner;
     answer->id = request->id;
+    give_way_begin();
     answer->outcome = serve_operation(request, size, answer->hash);
+    give_way_end();
     if (pool_channels_is_owner(server->channels, place, request->owner))
         (void)!send(pool_channels_fd(server->channels, place), answer, sizeof(*answer),
                     MSG_DONTWAIT | MSG_NOSIGNAL);
@@ -161,7 +159,7 @@ struct pool_server *pool_server_open(struct pool_channels *channels, struct pool
         return NULL;
     }
     prctl(PR_SET_DUMPABLE, 0);
-    (void)!nice(POOL_NICE); /* may be forbidden, and then hashing is as urgent as calls */
+    give_way_prepare();
     pool_channels_serve(channels);
     *server = (struct pool_server){.channels = channels, .board = board};
     server->request = secret_alloc(sizeof(*server->request));

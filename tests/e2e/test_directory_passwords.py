@@ -4,6 +4,8 @@ import concurrent.futures
 import os
 import re
 import signal
+import subprocess
+import sys
 import time
 import uuid
 
@@ -468,6 +470,45 @@ def test_dead_process_ends_its_call_and_gives_the_try_back(start):
         wait_for(lambda p=pid: cpu_ticks(p) > 5, 10, "work")
         os.kill(pid, signal.SIGKILL)
         refused(login[0].result, Code.UNAVAILABLE, "died")
+
+
+@pytest.fixture(name="busy_cpu")
+def busy_cpu_fixture():
+    """A CPU that another program uses up as soon as start_program() is called."""
+    cpu = max(os.sched_getaffinity(0))
+    programs = []
+
+    def start_program():
+        programs.append(subprocess.Popen(["taskset", "-c", str(cpu), sys.executable, "-c",
+                                          "while True: pass"]))
+        return programs[-1]
+    yield cpu, start_program
+    for program in programs:
+        program.kill()
+        program.wait()
+
+
+def test_hashing_gives_way_to_others_until_it_gets_no_cpu(start, busy_cpu):
+    cpu, start_program = busy_cpu
+    rosterd = start("--unique", "username", "--password-processes", "1", "--password-passes", "6",
+                    "--password-tries", "0", workers=1)
+    (pid,) = wait_for(rosterd.password_pids, 10, "the process for passwords")
+    gives_way = os.SCHED_IDLE if os.geteuid() == 0 else os.SCHED_BATCH
+    wait_for(lambda: os.sched_getscheduler(pid) == gives_way, 10, "the policy")
+    assert os.getpriority(os.PRIO_PROCESS, pid) == min(os.nice(0) + 10, 19)
+    os.sched_setaffinity(pid, {cpu})
+    directory = Directory(rosterd.channel())
+    program = start_program()
+    login = pending(directory, username="nobody", password=WRONG)
+    wait_for(lambda: os.sched_getscheduler(pid) == os.SCHED_BATCH, 30, "a part of the CPU")
+    wrong(login[0].result)
+    program.kill()
+    program.wait()
+
+    def is_idle_after_a_login():
+        wrong(pending(directory, username="nobody", password=WRONG)[0].result)
+        return os.sched_getscheduler(pid) == gives_way
+    wait_for(is_idle_after_a_login, 60, "the policy of before")
 
 
 def cpu_ticks(pid):
