@@ -63,6 +63,8 @@ struct shm_config {
     uint64_t max_users; /* with this many users an insert returns SHM_EFULL */
     unsigned unique;    /* bit k: key k is unique, and has an index */
     shm_key_of *key_of; /* may be NULL if unique is 0 */
+    /* How a fault calls a unique key: "username". May be NULL, and then it is "key 0". */
+    const char *(*key_name)(unsigned key);
     /* Bytes of replaced and deleted bodies that all snapshots together may keep from being freed.
      * Beyond that the oldest snapshots are revoked (SHM_EREVOKED). 0: 256 MiB. */
     uint64_t snapshot_max_bytes;

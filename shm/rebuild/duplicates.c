@@ -91,10 +91,13 @@ static int find_duplicates(struct shm_store *store, const struct shm_config *con
     munmap(s.places, size);
     if (s.found == 0)
         return SHM_OK;
+    char number[16];
+    snprintf(number, sizeof(number), "key %u", key);
     return shm_fail(fault, SHM_EEXIST,
-                    "segment %s: key %u cannot become unique, %llu users have another user's: %s%s",
-                    store->name, key, (unsigned long long)s.found, s.text,
-                    s.found > NAMED ? ", ..." : "");
+                    "segment %s: unique: %s cannot become unique, %llu users have another user's: "
+                    "%s%s",
+                    store->name, config->key_name != NULL ? config->key_name(key) : number,
+                    (unsigned long long)s.found, s.text, s.found > NAMED ? ", ..." : "");
 }
 
 int shm_rebuild_check(struct shm_store *store, const struct shm_config *config,

@@ -165,6 +165,6 @@ def test_larger_max_users_and_other_unique_keys_apply_at_the_next_start(filled):
     assert filled.inspect("verify")["faults"] == 0
     assert filled.stop() == 0
     line = refused(filled, "--unique", "username")
-    assert "cannot become unique" in line and "'user0000000'" in line
+    assert "unique: username cannot become unique" in line and "'user0000000'" in line
     restart(filled)
     assert len(read_all(filled.stub(), 3000)[0]) == 2001

@@ -30,7 +30,7 @@ static const struct {
     {"rosterd.directory.v1.Directory", "CreateUser", SCOPE_WRITE},
     {"rosterd.directory.v1.Directory", "UpdateUser", SCOPE_WRITE},
     {"rosterd.directory.v1.Directory", "DeleteUser", SCOPE_WRITE},
-    {"rosterd.directory.v1.Directory", "ImportUsers", SCOPE_WRITE},
+    {"rosterd.directory.v1.Directory", "ImportUsers", SCOPE_ADMIN},
     {"rosterd.directory.v1.Directory", "SetPassword", SCOPE_PASSWORD},
     {"rosterd.directory.v1.Directory", "VerifyPassword", SCOPE_PASSWORD},
     {"rosterd.directory.v1.Directory", "WatchUsers", SCOPE_READ},

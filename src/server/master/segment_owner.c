@@ -89,6 +89,7 @@ static int open_store(struct segment_owner *owner, const struct options *options
         .max_users = options->max_users,
         .unique = (unsigned)options->unique,
         .key_of = user_key_of,
+        .key_name = user_key_name,
         .snapshot_max_bytes = options->snapshot_max_bytes,
         .progress = log_progress,
         .progress_data = &progress,

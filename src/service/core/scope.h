@@ -18,9 +18,9 @@
 /** Bits. A token has any number of the first five. */
 enum {
     SCOPE_READ = 1,     /* look up, list and watch users */
-    SCOPE_WRITE = 2,    /* create, change, delete and import users */
+    SCOPE_WRITE = 2,    /* create, change and delete users */
     SCOPE_PASSWORD = 4, /* set and verify passwords */
-    SCOPE_ADMIN = 8,    /* no method needs it yet */
+    SCOPE_ADMIN = 8,    /* import users, with what another system knows of them */
     SCOPE_METRICS = 16, /* read /metrics; it permits no call */
     SCOPE_ALL = 31,
     /** `access` of a method that touches no user: a token with any scope for calls may call it. */

@@ -74,7 +74,7 @@ static const struct grpc_method directory_methods[] = {
     },
     {
         .name = "ImportUsers",
-        .access = SCOPE_WRITE,
+        .access = SCOPE_ADMIN,
         .request = &rosterd__directory__v1__import_users_request__descriptor,
         .response = &rosterd__directory__v1__import_users_response__descriptor,
         .state_size = sizeof(struct directory_import_call),
