@@ -218,6 +218,19 @@ def test_import_with_request_ids_is_sent_again_as_a_whole(channel):
                                 password=create.password) == first[1].user
 
 
+def test_repeat_has_the_time_of_creation_though_the_password_took_long(start):
+    """The last user is written a second and more after its request came."""
+    channel = start(*SLOW[:-1], "20", "--workers", "1").channel()
+    requests = [request(f"user{i}", request_id=str(uuid.uuid4()), password=PASSWORD) for i in range(4)]
+    began = time.time()
+    first = list(imported(channel, requests))
+    assert time.time() - began > 2
+    directory = Directory(channel)
+    for answer in first:
+        directory.DeleteUser(name=answer.user.name)
+    assert list(imported(channel, requests)) == first
+
+
 def test_two_requests_of_one_stream_with_one_id_create_one_user(channel):
     for credential in ({}, {"password": PASSWORD}):
         one = request("ann" + "a" * len(credential), request_id=str(uuid.uuid4()), **credential)

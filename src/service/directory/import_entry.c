@@ -105,6 +105,7 @@ static struct import_entry *entry_of(struct grpc_call *call, struct user_record 
         return NULL;
     entry->body_len = (uint32_t)body_len;
     entry->hidden_len = (uint32_t)hidden_len;
+    entry->created_at = record->fields.created_at;
     memcpy(mempcpy(entry->bytes, body, body_len), hidden, hidden_len);
     take_credential(entry, credential);
     return entry;
@@ -191,10 +192,12 @@ void import_entry_refuse(struct import_entry *entry, enum grpc_status status, co
 
 /* ---- the store ---- */
 
+/* The time of the request is that of the body, from which a repeat is answered, though the entry
+ * may have waited for its hash since. */
 struct shm_new_user import_entry_user(struct import_entry *entry)
 {
     struct shm_request *request =
-        directory_request_begin(&entry->request, (uint64_t)clock_real_coarse_s());
+        directory_request_begin(&entry->request, (uint64_t)entry->created_at);
     struct shm_new_user user = {.request = request,
                                 .body = entry->bytes,
                                 .body_len = entry->body_len,

@@ -28,6 +28,7 @@ struct import_entry {
     enum import_state state;
     uint32_t size; /* bytes of the entry */
     uint32_t body_len, hidden_len, password_len;
+    int64_t created_at; /* as the body has it, in seconds */
     uint8_t id[UUID_SIZE];
     bool id_given;                    /* by the client */
     struct directory_request request; /* of its request_id */
