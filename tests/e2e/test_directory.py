@@ -144,6 +144,18 @@ def test_taken_username_or_email_already_exists(directory):
     assert directory.GetUser(name=ann.name) == ann
 
 
+def test_full_table_says_so(start):
+    """And the worker lives on: it answers each call on the same connection."""
+    directory = Directory(start("--max-users", "1000", "--workers", "1").channel())
+    for i in range(1000):
+        directory.create(f"user{i}")
+    missing = f"users/{uuid.uuid4()}"
+    for call in (lambda: directory.create("ann"), lambda: directory.create("ann", user_id=str(uuid.uuid4())),
+                 lambda: directory.CreateUser(user=make("User", username="ann"), request_id=str(uuid.uuid4())),
+                 lambda: directory.update(allow_missing=True, name=missing, username="ann")):
+        refused(call, Code.RESOURCE_EXHAUSTED, r"^the table is full \(max-users 1000\)$")
+
+
 # ---- LookupUser ----
 
 def test_lookup_of_nobody_and_of_nothing(directory):

@@ -15,6 +15,7 @@ import pytest
 
 import user_service_pb2 as pb
 from harness import WRITER, fill, read_all, requests
+from test_directory import Directory, refused
 from test_workers import serving
 from wire import Wire, message
 
@@ -143,6 +144,18 @@ def test_writes_fail_within_a_second_and_work_when_the_writer_goes_on(start):
     assert names == [f"writer{i}" for i in range(BATCH)] + len(wires) * ["again"]
     assert rosterd.inspect("verify")["faults"] == 0
     assert rosterd.stop() == 0
+
+
+def test_writes_of_the_directory_fail_within_a_second_too(start):
+    rosterd = start(workers=1)
+    directory = Directory(rosterd.channel())
+    user = directory.create("ann")
+    with Writer(rosterd, "stop", "locked") as writer:
+        for call in (lambda: directory.create("bob"), lambda: directory.DeleteUser(name=user.name),
+                     lambda: directory.update(name=user.name, email="ann@a.org")):
+            refused(call, grpc.StatusCode.UNAVAILABLE, "^the table is busy, try again$")
+        writer.go_on()
+    assert directory.update(name=user.name, email="ann@a.org").email == "ann@a.org"
 
 
 def test_waiting_write_succeeds_when_the_writer_continues(start):

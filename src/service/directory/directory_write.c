@@ -345,9 +345,11 @@ static void refuse_write(struct grpc_call *call, const struct directory_write_ca
         refuse_user_field(call, GRPC_INVALID_ARGUMENT, text);
         return;
     default:
-        grpc_call_finish(
-            call, user_insert_status(grpc_call_service_data(call), write->result, &why), why);
+        break;
     }
+    /* before the call that has it as an argument: C does not say in which order those are made */
+    enum grpc_status status = user_insert_status(grpc_call_service_data(call), write->result, &why);
+    grpc_call_finish(call, status, why);
 }
 
 static void write_finish(struct grpc_call *call)
