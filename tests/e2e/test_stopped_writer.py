@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """A process is stopped, or dies, while it holds the writer lock. Reads are not affected, writes fail
 with UNAVAILABLE, and writing resumes when the lock is free."""
+import concurrent.futures
 import contextlib
 import json
 import os
@@ -156,6 +157,18 @@ def test_writes_of_the_directory_fail_within_a_second_too(start):
             refused(call, grpc.StatusCode.UNAVAILABLE, "^the table is busy, try again$")
         writer.go_on()
     assert directory.update(name=user.name, email="ann@a.org").email == "ann@a.org"
+
+
+@pytest.mark.parametrize("unnamed", [{"username": "x" * 5000}, {"roles": ["r"] * 40}])
+def test_update_waits_for_the_lock_whatever_its_mask_does_not_name(start, unnamed):
+    rosterd = start(workers=1)
+    directory = Directory(rosterd.channel())
+    user = directory.create("ann")
+    with Writer(rosterd, "stop", "locked") as writer, concurrent.futures.ThreadPoolExecutor() as pool:
+        late = pool.submit(directory.update, ["email"], name=user.name, email="ann@a.org", **unnamed)
+        time.sleep(0.3)
+        writer.go_on()
+        assert late.result().email == "ann@a.org"
 
 
 def test_waiting_write_succeeds_when_the_writer_continues(start):

@@ -37,7 +37,7 @@ static bool keep_secret(struct directory_write_call *write, struct user_text sec
 }
 
 /* Copies what is the request's. What has passed the checks has room.
- * @return false: out of memory, or a field that is not written is too long */
+ * @return false: out of memory, or a field is too long that has not been checked yet */
 static bool write_keep_request(struct grpc_call *call)
 {
     struct directory_write_call *write = grpc_call_state(call);
@@ -551,6 +551,20 @@ static unsigned fields_set(const Rosterd__Directory__V1__User *user)
            (user->n_labels != 0 ? DIRECTORY_LABELS : 0U);
 }
 
+/* Empties the fields that no update of these fields looks at. They have not been checked, so a call
+ * that waits could not keep them. */
+static void leave_out_others(struct user_record *record, unsigned fields)
+{
+    if ((fields & DIRECTORY_USERNAME) == 0)
+        record->fields.username = (struct user_text){.len = 0};
+    if ((fields & DIRECTORY_EMAIL) == 0)
+        record->fields.email = (struct user_text){.len = 0};
+    if ((fields & DIRECTORY_ROLES) == 0)
+        record->fields.num_roles = 0;
+    if ((fields & DIRECTORY_LABELS) == 0)
+        record->num_labels = 0;
+}
+
 bool directory_take_etag(struct grpc_call *call, const char *field, const ProtobufCBinaryData *etag)
 {
     struct directory_write_call *write = grpc_call_state(call);
@@ -585,7 +599,9 @@ void directory_update_on_message(struct grpc_call *call, ProtobufCMessage *messa
     if (!directory_take_etag(call, "user.etag", &user->etag))
         return;
     struct user_record_room room;
-    const struct user_record record = directory_record_of(user, &room);
+    struct user_record record = directory_record_of(user, &room);
+    if (!write->allow_missing) /* a user who is created has all fields */
+        leave_out_others(&record, write->fields);
     const struct directory_wish wish = {.method = "UpdateUser",
                                         .id = write->id,
                                         .fields = write->fields,
