@@ -122,7 +122,7 @@ static struct move *later_move(const struct chain *chain, const uint8_t id[UUID_
                                const struct record *wants, unsigned key)
 {
     struct move *move = move_find(&chain->moves->file, id);
-    if (move == NULL || move->line <= chain->line || move->applied ||
+    if (move == NULL || move->line <= chain->line || move->applied || move->stuck ||
         !move_read(&chain->moves->file, move, &scratch.later) ||
         keeps_key(&scratch.later, wants, key))
         return NULL;
@@ -169,8 +169,18 @@ static bool can_be_written(struct moves *moves, const struct record *record)
     return good;
 }
 
-/* Puts those who have a key of the record on the stack. @return false: one of them keeps it */
-static bool push_holders(struct chain *chain, const struct record *record)
+/* Somebody keeps a key that the move's user wants, and so all before it in the chain keep theirs:
+ * nobody looks along it again. Otherwise each line of a long chain would. */
+static void mark_stuck(struct move *move)
+{
+    for (; move != NULL; move = move->wanted)
+        move->stuck = true;
+}
+
+/* Puts those who have a key of the record on the stack.
+ * @param of the record's; NULL: it is the one that is loaded
+ * @return false: one of them keeps it */
+static bool push_holders(struct chain *chain, const struct record *record, struct move *of)
 {
     struct moves *moves = chain->moves;
     uint8_t id[UUID_SIZE];
@@ -179,19 +189,24 @@ static bool push_holders(struct chain *chain, const struct record *record)
         if (!find_holder(moves, record, key, id))
             continue;
         if (memcmp(id, chain->first->id, UUID_SIZE) == 0) {
-            if (keeps_key(chain->first, record, key))
+            if (keeps_key(chain->first, record, key)) {
+                mark_stuck(of);
                 return false;
+            }
             continue;
         }
         struct move *move = later_move(chain, id, record, key);
-        if (move == NULL)
+        if (move == NULL) {
+            mark_stuck(of);
             return false;
+        }
         if (move->walk == moves->walk)
             continue;
         if (chain->seen++ == MOVES_CHAIN_MAX)
             return false;
         move->walk = moves->walk;
         move->open = false;
+        move->wanted = of;
         moves->stack[chain->depth++] = move;
     }
     return true;
@@ -204,12 +219,14 @@ static bool can_make_room(struct chain *chain)
     struct record *record = &scratch.on_stack;
     moves->walk++;
     chain->depth = 0;
-    if (!push_holders(chain, chain->first) || chain->depth == 0)
+    if (!push_holders(chain, chain->first, NULL) || chain->depth == 0)
         return false;
-    while (chain->depth > 0 && !guard_stopped())
-        if (!move_read(&moves->file, moves->stack[--chain->depth], record) ||
-            !can_be_written(moves, record) || !push_holders(chain, record))
+    while (chain->depth > 0 && !guard_stopped()) {
+        struct move *move = moves->stack[--chain->depth];
+        if (!move_read(&moves->file, move, record) || !can_be_written(moves, record) ||
+            !push_holders(chain, record, move))
             return false;
+    }
     return chain->depth == 0 && wants_differ(chain);
 }
 

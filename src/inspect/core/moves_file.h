@@ -19,6 +19,8 @@ struct move {
     uint32_t walk;         /* the last look at a chain that came by */
     bool open;             /* it waits until those after it in the chain have made room */
     bool applied;          /* the line is loaded */
+    bool stuck;            /* somebody who keeps a key is in its way */
+    struct move *wanted;   /* who made the last look come by; NULL: the record that is loaded */
 };
 
 /** Zeroed but for the descriptor: nothing has been read. */

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -222,16 +223,22 @@ static void swap_leaves_the_hidden_part(void **state)
     tool_free(&got);
 }
 
-static void write_shifted(unsigned users, unsigned by)
+/* Lines of the first ones of so many users. */
+static void write_some_shifted(unsigned lines, unsigned users, unsigned by)
 {
     FILE *file = fopen(file_path(), "w");
     assert_non_null(file);
-    for (unsigned i = 0; i < users; i++)
+    for (unsigned i = 0; i < lines; i++)
         fprintf(file,
                 "{\"id\":\"%08x-0000-4000-8000-000000000000\",\"username\":\"user%u\",\"email\":"
                 "\"\",\"created_at\":1,\"roles\":[]}\n",
                 i, (i + by) % users);
     assert_int_equal(fclose(file), 0);
+}
+
+static void write_shifted(unsigned users, unsigned by)
+{
+    write_some_shifted(users, users, by);
 }
 
 /* Everybody gets the next one's name, the last one the first one's: one ring of all. A longer chain
@@ -260,6 +267,24 @@ static void long_ring_is_turned_and_a_longer_one_refused(void **state)
     tool_free(&got);
 }
 
+/* Everybody wants the next one's name, and the last one is not in the file. Were the chain walked
+ * for each line, this would take minutes. */
+static void chain_that_is_stuck_is_walked_once(void **state)
+{
+    enum { LINES = 5000, SECONDS = 30 };
+    (void)state;
+    write_shifted(LINES + 1, 0);
+    load_file("5001 inserted, 0 updated, 0 unchanged, 0 refused\n");
+    write_some_shifted(LINES, LINES + 1, 1);
+    time_t began = time(NULL);
+    struct tool_result got = tool_run(ON_SEGMENT, "load", "--keep-going", file_path(), NULL);
+    assert_true(time(NULL) - began < SECONDS);
+    assert_int_equal(got.exit, 1);
+    assert_string_equal(got.out, "0 inserted, 0 updated, 0 unchanged, 5000 refused\n");
+    tool_free(&got);
+    segment_assert_verified();
+}
+
 static int teardown(void **state)
 {
     file_remove();
@@ -281,6 +306,7 @@ int main(void)
         TEST(ring_that_was_left_is_finished_by_the_next_load),
         TEST(swap_leaves_the_hidden_part),
         TEST(long_ring_is_turned_and_a_longer_one_refused),
+        TEST(chain_that_is_stuck_is_walked_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
