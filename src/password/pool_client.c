@@ -165,11 +165,19 @@ static struct pool_job *job_create(struct pool_client *client, const struct pool
     return job;
 }
 
+/* @return how many requests of all workers may be there before this one */
+static uint64_t room_for(const struct pool_client *client, const struct pool_task *task)
+{
+    enum { BULK_SHARE = 4 };
+    uint64_t queue = client->config.queue;
+    return task->bulk ? MAX(queue / BULK_SHARE, UINT64_C(1)) : queue;
+}
+
 enum pool_submitted pool_client_submit(struct pool_client *client, struct pool_ticket *ticket,
                                        const struct pool_task *task)
 {
     assert(ticket->job == NULL);
-    if (pool_channels_load(client->config.channels) >= client->config.queue)
+    if (pool_channels_load(client->config.channels) >= room_for(client, task))
         return POOL_FULL;
     struct pool_job *job = job_create(client, task);
     if (job == NULL)

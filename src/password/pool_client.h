@@ -58,6 +58,7 @@ struct pool_task {
     size_t password_len;
     const char *hash;  /* of POOL_VERIFY: at most PASSWORD_HASH_MAX bytes and a NUL; copied */
     uint64_t deadline; /* ms of the timers' clock, after which nobody waits; CLOCK_NEVER_MS */
+    bool bulk; /* one of many that can wait: it leaves three quarters of the queue to others */
 };
 
 enum pool_submitted {

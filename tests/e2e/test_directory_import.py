@@ -262,6 +262,24 @@ def test_full_queue_makes_the_import_wait(start):
     assert all(user is not None and user.has_password for user in users)
 
 
+def test_imports_of_passwords_leave_room_for_logins(start):
+    """Many imports took each place of the queue that came free: no login found one."""
+    rosterd = start("--password-processes", "1", "--password-memory", "1M", "--password-passes", "20",
+                    "--password-queue", "32", "--workers", "1", "--unique", "username")
+    directory = Directory(rosterd.channel())
+    directory.CreateUser(user={"username": "ann"}, password=PASSWORD)
+    streams = [Stream(rosterd.channel()) for _ in range(8)]
+    for k, stream in enumerate(streams):
+        stream.send(*(request(f"user{k}-{i}", password=PASSWORD) for i in range(500)))
+    for stream in streams:
+        assert next(stream.answers).user.has_password
+    for _ in range(10):
+        assert directory.VerifyPassword(username="ann", password=PASSWORD).username == "ann"
+    for stream in streams:
+        assert stream.answers.is_active()  # it still has passwords to hash
+        stream.answers.cancel()
+
+
 def test_call_beside_an_import_of_passwords_is_answered(start):
     rosterd = start(*SLOW, "--workers", "1")
     stream = Stream(rosterd.channel())

@@ -6,8 +6,8 @@
  * Requests are gathered while more of them are at hand, and inserted together: up to SHM_BATCH_MAX
  * in one commit. When the turn of the loop has no more of them they are inserted too, so a client
  * that waits for each answer gets it. A password is hashed first, by a process beside the workers;
- * a few passwords of a call at a time, and while the pool's queue is full the call waits. Requests
- * behind it wait for their turn.
+ * a few passwords of a call at a time, and while a quarter of the pool's queue is taken the call
+ * waits, so that imports leave room for logins. Requests behind it wait for their turn.
  *
  * What waits is bounded, in entries and bytes; beyond, the call reads no further requests: they
  * wait with the client. An answer is sent when its commit is published. When the call ends early,

@@ -158,7 +158,8 @@ struct pool_task import_entry_task(const struct import_entry *entry)
     return (struct pool_task){.operation = POOL_HASH,
                               .password = (const char *)password,
                               .password_len = entry->password_len,
-                              .deadline = grpc_call_deadline(entry->call)};
+                              .deadline = grpc_call_deadline(entry->call),
+                              .bulk = true};
 }
 
 void import_entry_forget_password(struct import_entry *entry)
