@@ -11,7 +11,7 @@ import grpc
 import pytest
 
 import user_service_pb2 as pb
-from harness import expect
+from harness import expect, wait_for
 from schema import message, method
 
 NAME = "rosterd.directory.v1."
@@ -342,6 +342,26 @@ def test_batch_answers_in_the_order_asked(directory):
             "names")
 
 
+def large(directory, username):
+    return directory.create(username, roles=[f"{n:064}" for n in range(32)], labels={"k": "x" * 1000})
+
+
+def test_batch_of_large_users_takes_several_turns(both, directory):
+    users = [large(directory, f"u{i}") for i in range(20)]
+    cut = 'rosterd_limits_hit_total{limit="turn"}'
+    before = both.inspect("stats").get(cut, 0)
+    asked = users * 50
+    names = [user.name for user in asked]
+    assert list(directory.BatchGetUsers(names=names).users) == asked
+    wait_for(lambda: both.inspect("stats").get(cut, 0) >= before + 2, 10, "turns that were cut")
+    missing = f"users/{uuid.uuid4()}"
+    refused(lambda: directory.BatchGetUsers(names=[*names[1:], missing]), Code.NOT_FOUND, missing)
+    assert len(directory.BatchGetUsers(names=[*names[1:], missing],
+                                       allow_missing=True).users) == 999
+    refused(lambda: directory.BatchGetUsers(names=[*names[1:], "x"]), Code.INVALID_ARGUMENT, "'x'",
+            "names")
+
+
 # ---- ListUsers ----
 
 def pages(directory, **fields):
@@ -371,7 +391,7 @@ def test_pages_have_all_users_oldest_first(directory):
 @pytest.mark.slow
 def test_page_of_large_users_ends_early(directory):
     for i in range(400):
-        directory.create(f"u{i}", roles=[f"{n:064}" for n in range(32)], labels={"k": "x" * 1000})
+        large(directory, f"u{i}")
     sizes = [len(page.users) for page in pages(directory, page_size=1000)]
     assert len(sizes) == 2 and sum(sizes) == 400
     assert 300 < sizes[0] < 340  # a mebibyte

@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/clock.h"
 #include "service/directory/directory_fields.h"
 #include "service/directory/directory_user.h"
 #include "service/users/user_reply.h"
@@ -100,57 +99,4 @@ void directory_lookup_on_message(struct grpc_call *call, ProtobufCMessage *messa
     }
     directory_user_send(call, &user, fields);
     grpc_call_finish(call, GRPC_OK, NULL);
-}
-
-/* ---- BatchGetUsers ---- */
-
-/* @return false: the call has ended */
-static bool batch_gather(struct grpc_call *call,
-                         const Rosterd__Directory__V1__BatchGetUsersRequest *request,
-                         unsigned fields, struct directory_users *users)
-{
-    const struct user_service *service = grpc_call_service_data(call);
-    for (size_t i = 0; i < request->n_names; i++) {
-        const ProtobufCBinaryData *name = &request->names[i];
-        uint8_t id[UUID_SIZE];
-        struct shm_user user;
-        bool valid = directory_name_parse(name, id);
-        if (!valid || shm_user_find(service->actor, id, &user) != SHM_OK) {
-            if (valid && request->allow_missing)
-                continue;
-            directory_refuse_name(call, "names", name);
-            return false;
-        }
-        if (!directory_users_add(call, users, &user, fields)) {
-            grpc_call_finish(call, GRPC_RESOURCE_EXHAUSTED, directory_no_room);
-            return false;
-        }
-    }
-    return true;
-}
-
-static void batch_get(struct grpc_call *call,
-                      const Rosterd__Directory__V1__BatchGetUsersRequest *request, unsigned fields)
-{
-    struct directory_users users = {0};
-    uint64_t began = clock_monotonic_ns();
-    bool good = batch_gather(call, request, fields, &users);
-    grpc_call_work(call, clock_monotonic_ns() - began);
-    uint8_t *to = good ? directory_users_reserve(call, &users, 0) : NULL;
-    if (to != NULL) {
-        grpc_call_commit(call);
-        grpc_call_finish(call, GRPC_OK, NULL);
-    }
-    directory_users_drop(call, &users);
-}
-
-void directory_batch_get_on_message(struct grpc_call *call, ProtobufCMessage *message)
-{
-    const Rosterd__Directory__V1__BatchGetUsersRequest *request =
-        (Rosterd__Directory__V1__BatchGetUsersRequest *)message;
-    unsigned fields;
-    if (request->n_names > DIRECTORY_BATCH_MAX)
-        user_refuse(call, GRPC_INVALID_ARGUMENT, "names has more than 1000 entries");
-    else if (directory_read_mask(call, request->read_mask, &fields))
-        batch_get(call, request, fields);
 }

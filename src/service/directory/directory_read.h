@@ -1,16 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* GetUser, LookupUser and BatchGetUsers: each is answered within its callback. */
+/* GetUser and LookupUser: each is answered within its callback. */
 #ifndef ROSTERD_SERVICE_DIRECTORY_DIRECTORY_READ_H
 #define ROSTERD_SERVICE_DIRECTORY_DIRECTORY_READ_H
 
 #include "grpc/grpc.h"
 #include "shm/store.h"
 
-enum { DIRECTORY_BATCH_MAX = 1000 }; /* names of a BatchGetUsers (AIP-231) */
-
 void directory_get_on_message(struct grpc_call *call, ProtobufCMessage *message);
 void directory_lookup_on_message(struct grpc_call *call, ProtobufCMessage *message);
-void directory_batch_get_on_message(struct grpc_call *call, ProtobufCMessage *message);
 
 /** Ends the call with NOT_FOUND, or INVALID_ARGUMENT for a name that no user can have.
  * @param field the request's, that has the name */

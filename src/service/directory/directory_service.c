@@ -3,6 +3,7 @@
 
 #include "proto/rosterd/directory/v1/directory.pb-c.h"
 #include "service/core/scope.h"
+#include "service/directory/directory_batch.h"
 #include "service/directory/directory_import.h"
 #include "service/directory/directory_list.h"
 #include "service/directory/directory_password.h"
@@ -31,7 +32,10 @@ static const struct grpc_method directory_methods[] = {
         .access = SCOPE_READ,
         .request = &rosterd__directory__v1__batch_get_users_request__descriptor,
         .response = &rosterd__directory__v1__batch_get_users_response__descriptor,
-        .on_message = directory_batch_get_on_message,
+        .state_size = sizeof(struct directory_batch_call),
+        .on_message = directory_batch_on_message,
+        .on_writable = directory_batch_on_writable,
+        .on_end = directory_batch_on_end,
     },
     {
         .name = "ListUsers",

@@ -36,6 +36,12 @@ bool directory_name_parse(const ProtobufCBinaryData *text, uint8_t id[UUID_SIZE]
            uuid_parse(id, text->data + PREFIX_LEN, text->len - PREFIX_LEN);
 }
 
+void directory_name_format(char out[DIRECTORY_NAME_SIZE], const uint8_t id[UUID_SIZE])
+{
+    memcpy(out, prefix, PREFIX_LEN);
+    uuid_format(out + PREFIX_LEN, id);
+}
+
 /* ---- a user ---- */
 
 static uint8_t *put_timestamp(uint8_t *out, uint8_t tag, int64_t seconds, uint32_t nanos)
@@ -126,8 +132,7 @@ size_t directory_user_encode(uint8_t *out, const struct shm_user *user, unsigned
     if ((fields & DIRECTORY_NAME) != 0) {
         *out++ = TAG_NAME;
         *out++ = DIRECTORY_NAME_SIZE;
-        memcpy(out, prefix, PREFIX_LEN);
-        uuid_format((char *)out + PREFIX_LEN, user->id);
+        directory_name_format((char *)out, user->id);
         out += DIRECTORY_NAME_SIZE;
     }
     out = put_body(out, user, fields, &created);

@@ -35,6 +35,8 @@ void directory_user_send(struct grpc_call *call, const struct shm_user *user, un
 
 /** @return false: the text is not "users/UUID" */
 bool directory_name_parse(const ProtobufCBinaryData *text, uint8_t id[UUID_SIZE]);
+/** The opposite, without a terminating NUL. */
+void directory_name_format(char out[DIRECTORY_NAME_SIZE], const uint8_t id[UUID_SIZE]);
 
 /* ---- a reply with several users ---- */
 
