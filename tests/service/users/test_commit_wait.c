@@ -217,7 +217,7 @@ static void worker_that_nobody_wakes_looks_itself(void **state)
 static void many_calls_are_answered_over_several_turns(void **state)
 {
     (void)state;
-    enum { MANY = 200, TURN_MOST = 64 };
+    enum { MANY = 200, TURN_MOST = 128 };
     struct grpc_call *calls[MANY];
     for (unsigned i = 0; i < MANY; i++)
         calls[i] = create("alice");
@@ -235,6 +235,21 @@ static void many_calls_are_answered_over_several_turns(void **state)
     }
     for (unsigned i = 0; i < MANY; i++)
         end(calls[i]);
+}
+
+/* More turns would be more writes to the client, and the disk would wait for its next calls. */
+static void few_calls_are_answered_in_one_turn(void **state)
+{
+    (void)state;
+    enum { CALLS = 128 };
+    struct grpc_call *calls[CALLS];
+    for (unsigned i = 0; i < CALLS; i++)
+        calls[i] = create("alice");
+    publish(CALLS);
+    for (unsigned i = 0; i < CALLS; i++) {
+        assert_created(calls[i], "alice");
+        end(calls[i]);
+    }
 }
 
 static void refusal_waits_for_the_commit_that_it_rests_on(void **state)
@@ -749,6 +764,7 @@ int main(void)
         WAIT_TEST(commit_that_is_published_before_the_worker_sleeps_is_answered),
         WAIT_TEST(worker_that_nobody_wakes_looks_itself),
         WAIT_TEST(many_calls_are_answered_over_several_turns),
+        WAIT_TEST(few_calls_are_answered_in_one_turn),
         WAIT_TEST(refusal_waits_for_the_commit_that_it_rests_on),
         WAIT_TEST(refusal_behind_very_many_calls_waits_for_one_of_them),
         WAIT_TEST(creation_waits_for_the_lock_and_then_for_the_disk),
