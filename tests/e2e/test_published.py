@@ -321,9 +321,9 @@ def test_full_disk_is_told_and_the_users_appear_later(start, small_disk):  # noq
     began = time.monotonic()
     soon = create(stub, "soon", timeout=2)
     late = create(stub, "late")
-    expect(soon.result, CODE.RESOURCE_EXHAUSTED, "the disk of the data file is full; the user may appear later")
+    expect(soon.result, CODE.RESOURCE_EXHAUSTED, "the disk of the data file is full; the change may be made later")
     assert 1 < time.monotonic() - began < 2.1
-    expect(late.result, CODE.RESOURCE_EXHAUSTED, "the disk of the data file is full; the user may appear later")
+    expect(late.result, CODE.RESOURCE_EXHAUSTED, "the disk of the data file is full; the change may be made later")
     assert 4 < time.monotonic() - began < 8
     assert stub.GetUser(pb.GetUserRequest(id=first.id), timeout=5) == first
     known = {call.result().username for call in calls if not call.exception(10)}

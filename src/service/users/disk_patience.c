@@ -40,13 +40,13 @@ void disk_end_call(const struct shm_disk_info *disk, struct grpc_call *call, uin
 {
     if (disk_failed_since(disk, began))
         grpc_call_finish(call, GRPC_UNAVAILABLE,
-                         "the data file has failed; whether the user was written is unknown");
+                         "the data file has failed; whether the change was made is unknown");
     else if (disk->state == SHM_DISK_FULL)
         grpc_call_finish(call, GRPC_RESOURCE_EXHAUSTED,
-                         "the disk of the data file is full; the user may appear later");
+                         "the disk of the data file is full; the change may be made later");
     else
         grpc_call_finish(call, has_deadline(call) ? GRPC_DEADLINE_EXCEEDED : GRPC_UNAVAILABLE,
-                         "the disk of the data file is too slow; the user may appear later");
+                         "the disk of the data file is too slow; the change may be made later");
 }
 
 bool disk_is_behind(const struct shm_disk_info *disk)

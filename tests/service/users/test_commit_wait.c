@@ -488,9 +488,9 @@ static void cancelled_batch_is_not_answered(void **state)
 
 /* ---- a disk that does not get on ---- */
 
-static const char full[] = "the disk of the data file is full; the user may appear later",
-                  unknown[] = "the data file has failed; whether the user was written is unknown",
-                  slow[] = "the disk of the data file is too slow; the user may appear later";
+static const char full[] = "the disk of the data file is full; the change may be made later",
+                  unknown[] = "the data file has failed; whether the change was made is unknown",
+                  slow[] = "the disk of the data file is too slow; the change may be made later";
 
 static void set_disk(enum shm_disk_state disk_state)
 {
