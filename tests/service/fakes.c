@@ -72,14 +72,26 @@ void fake_settle(struct grpc_server *server)
     user_service.settle(server->users);
 }
 
+/* The method of a service; of a service whose name ends so, if there is a slash behind that. */
+static const struct grpc_method *method_of(const struct grpc_service *service, const char *name)
+{
+    const char *slash = strchr(name, '/');
+    size_t len = slash != NULL ? (size_t)(slash - name) : 0, of = strlen(service->name);
+    if (len > of || memcmp(service->name + of - len, name, len) != 0)
+        return NULL;
+    for (size_t i = 0; i < service->num_methods; i++)
+        if (strcmp(service->methods[i].name, slash != NULL ? slash + 1 : name) == 0)
+            return &service->methods[i];
+    return NULL;
+}
+
 struct grpc_call *fake_call_open(struct grpc_server *server, const char *method)
 {
     struct grpc_call *call = calloc(1, sizeof(*call));
     assert_non_null(call);
     for (size_t s = 0; s < 2 && call->method == NULL; s++)
-        for (size_t i = 0; server->services[s] != NULL && i < server->services[s]->num_methods; i++)
-            if (strcmp(server->services[s]->methods[i].name, method) == 0)
-                call->method = &server->services[s]->methods[i];
+        if (server->services[s] != NULL)
+            call->method = method_of(server->services[s], method);
     assert_non_null(call->method);
     call->server = server;
     call->connection = fake_connection;

@@ -74,6 +74,7 @@ extern struct service_config fake_config;
 void fake_pass(struct grpc_server *server, unsigned ms);
 /** The end of a turn of the worker's loop, or a wake-up by the journal. */
 void fake_settle(struct grpc_server *server);
+/** @param method a name, or one with its service: "Directory/CreateUser" */
 struct grpc_call *fake_call_open(struct grpc_server *server, const char *method);
 /** Ends the call as the runtime does: calls on_end and frees the call. */
 void fake_call_end(struct grpc_call *call, enum grpc_status status);
