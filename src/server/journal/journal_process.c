@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "server/journal/journal_process.h"
 
-#include <signal.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
 #include <unistd.h>
@@ -9,6 +8,7 @@
 #include "journal/data_lock.h"
 #include "server/journal/journal_stats.h"
 #include "server/os/log.h"
+#include "server/os/orders.h"
 
 enum {
     WAIT_MS = 100,      /* without a commit: between two turns */
@@ -22,41 +22,6 @@ struct journal_process {
     struct stats *stats;
     int lock_fd;
 };
-
-/* ---- signals ---- */
-
-/* process-wide, like the handlers */
-static volatile sig_atomic_t must_stop, must_reopen_log;
-
-static void on_journal_signal(int signal)
-{
-    if (signal == SIGTERM)
-        must_stop = 1;
-    else
-        must_reopen_log = 1;
-}
-
-/* The others stay blocked: TERM comes from the master, which takes care of the order. A handler,
- * and no signalfd, because it ends a sleep on a futex. */
-static void take_signals(void)
-{
-    const struct sigaction action = {.sa_handler = on_journal_signal};
-    sigset_t set;
-    sigaction(SIGTERM, &action, NULL);
-    sigaction(SIGUSR1, &action, NULL);
-    sigemptyset(&set);
-    sigaddset(&set, SIGTERM);
-    sigaddset(&set, SIGUSR1);
-    sigprocmask(SIG_UNBLOCK, &set, NULL);
-}
-
-static void reopen_journal_log(void)
-{
-    struct fault fault;
-    must_reopen_log = 0;
-    if (!log_reopen(&fault))
-        log_error("log-file: %s; the old file stays in use", fault.text);
-}
 
 /* ---- what the journal calls ---- */
 
@@ -91,7 +56,7 @@ static bool take_file(struct journal_process *process, struct fault *fault)
     do {
         show_turn(process);
         result = data_lock_writer(config->path, LOCK_WAIT_MS, &process->lock_fd, fault);
-    } while (result == DATA_BUSY && !must_stop);
+    } while (result == DATA_BUSY && !orders_to_end());
     return result == DATA_OK || result == DATA_BUSY;
 }
 
@@ -143,23 +108,19 @@ int journal_process_run(const struct journal_process_config *config)
 {
     struct journal_process process = {.config = config, .lock_fd = -1};
     struct fault fault;
-    int exit_status = EXIT_SUCCESS;
     prctl(PR_SET_NAME, "rosterd-journal");
     prctl(PR_SET_TIMERSLACK, 1000); /* ns: an open window sleeps for some 20 us */
-    take_signals();
+    orders_take();
     data_watch(show_turn, &process);
-    if (!start_journal(&process, &fault)) {
+    bool started = start_journal(&process, &fault);
+    if (!started)
         log_error("journal: %s", fault.text);
-        exit_status = EXIT_FAILURE;
-        must_stop = 1;
-    }
-    while (!must_stop) {
+    while (started && !orders_to_end()) {
         journal_turn(process.journal, WAIT_MS);
         journal_stats_fold(process.stats);
-        if (must_reopen_log)
-            reopen_journal_log();
+        orders_follow();
     }
     end_journal(&process);
     data_watch(NULL, NULL);
-    return exit_status;
+    return started ? EXIT_SUCCESS : EXIT_FAILURE;
 }

@@ -10,7 +10,6 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/param.h>
-#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -19,9 +18,10 @@
 #include "server/os/log.h"
 #include "server/worker/worker.h"
 
-enum {
-    GAP_MS = 3000, /* between two progress checks: the machine has stood still */
-};
+static struct watched_name name_of_worker(unsigned number)
+{
+    return watched_name_of("worker", (int)number);
+}
 
 bool children_open(struct children *children, const struct worker_config *config, unsigned count)
 {
@@ -58,11 +58,7 @@ void children_close(struct children *children)
 static void run_child(struct children *children, unsigned number, int report_fd, pid_t master,
                       children_run *run, void *data)
 {
-    /* The worker must die with its master: it would hold the segment and serve unsupervised. The
-     * master may have died before prctl(), and then no signal comes. */
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (getppid() != master)
-        _exit(EXIT_FAILURE);
+    watched_die_with(master);
     for (unsigned i = 0; i < children->count; i++) {
         if (children->all[i].report_fd >= 0)
             close(children->all[i].report_fd);
@@ -95,9 +91,9 @@ static pid_t fork_with_pipe(int ends[2])
 bool children_spawn(struct children *children, unsigned number, uint64_t now, children_run *run,
                     void *data, struct fault *fault)
 {
-    assert(number < children->count && children->all[number].pid == 0);
+    assert(number < children->count && children->all[number].process.pid == 0);
     struct child *child = &children->all[number];
-    child->started_at = child->turned_at = now; /* the back-off also counts a fork that fails */
+    watched_start(&child->process, now);
     if (!admission_take_place(children->config.admission, &child->place))
         return fault_set(fault, "more than %d workers at once", ADMISSION_PLACES);
     memset(&children->boards[number], 0, sizeof(children->boards[number]));
@@ -115,11 +111,10 @@ bool children_spawn(struct children *children, unsigned number, uint64_t now, ch
         return true;
     }
     fcntl(report[0], F_SETFL, O_NONBLOCK);
-    child->pid = pid;
+    child->process.pid = pid;
     child->report_fd = report[0];
     child->ready = false;
     child->report[0] = '\0';
-    child->turns_seen = 0;
     return true;
 }
 
@@ -153,7 +148,7 @@ void children_read_reports(struct children *children)
             continue;
         read_report(child);
         if (child->ready)
-            log_info("worker %u (pid %d) accepts connections", i, (int)child->pid);
+            log_info("worker %u (pid %d) accepts connections", i, (int)child->process.pid);
     }
 }
 
@@ -169,15 +164,15 @@ unsigned children_running(const struct children *children)
 {
     unsigned running = 0;
     for (unsigned i = 0; i < children->count; i++)
-        running += children->all[i].pid != 0;
+        running += children->all[i].process.pid != 0;
     return running;
 }
 
 void children_signal(const struct children *children, int signal)
 {
     for (unsigned i = 0; i < children->count; i++)
-        if (children->all[i].pid != 0)
-            kill(children->all[i].pid, signal);
+        if (children->all[i].process.pid != 0)
+            kill(children->all[i].process.pid, signal);
 }
 
 /* ---- death ---- */
@@ -187,11 +182,11 @@ bool children_mark_dead(struct children *children, pid_t pid, unsigned *number)
     assert(pid > 0);
     for (unsigned i = 0; i < children->count; i++) {
         struct child *child = &children->all[i];
-        if (child->pid != pid)
+        if (child->process.pid != pid)
             continue;
         if (child->report_fd >= 0)
             read_report(child);
-        child->pid = 0;
+        child->process.pid = 0;
         child->ready = false;
         *number = i;
         return true;
@@ -213,23 +208,12 @@ void children_describe_end(char *text, size_t size, int status)
 unsigned children_check_progress(struct children *children, uint64_t timeout, uint64_t now)
 {
     unsigned moved = 0;
-    bool gap = now > children->checked_at + GAP_MS;
-    children->checked_at = now;
+    bool gap = watched_gap(&children->checked_at, now);
     for (unsigned i = 0; i < children->count; i++) {
-        struct child *child = &children->all[i];
-        uint32_t turns = __atomic_load_n(&children->boards[i].board.turns, __ATOMIC_RELAXED);
-        if (child->pid == 0)
-            continue;
-        moved += turns != child->turns_seen;
-        if (turns != child->turns_seen || gap)
-            child->turned_at = now;
-        child->turns_seen = turns;
-        if (now - child->turned_at < timeout)
-            continue;
-        log_error("worker %u (pid %d) has made no progress for %llu ms: it is killed", i,
-                  (int)child->pid, (unsigned long long)(now - child->turned_at));
-        kill(child->pid, SIGKILL);
-        child->turned_at = now;
+        struct watched *process = &children->all[i].process;
+        if (process->pid != 0 && watched_look(process, name_of_worker(i),
+                                              &children->boards[i].board.turns, gap, timeout, now))
+            moved++;
     }
     return moved;
 }
@@ -238,7 +222,7 @@ unsigned children_calls(const struct children *children)
 {
     unsigned calls = 0;
     for (unsigned i = 0; i < children->count; i++)
-        if (children->all[i].pid != 0)
+        if (children->all[i].process.pid != 0)
             calls += __atomic_load_n(&children->boards[i].board.calls, __ATOMIC_RELAXED);
     return calls;
 }
@@ -247,11 +231,11 @@ bool children_describe_loop(const struct children *children, uint64_t now, char 
 {
     for (unsigned i = 0; i < children->count; i++) {
         const struct child *child = &children->all[i];
-        if (child->quick_deaths < BACKOFF_LOOP_DEATHS ||
-            (child->pid != 0 && now >= child->started_at + BACKOFF_HEALTHY_MS))
+        if (child->process.quick_deaths < BACKOFF_LOOP_DEATHS ||
+            (child->process.pid != 0 && now >= child->process.started_at + BACKOFF_HEALTHY_MS))
             continue;
         snprintf(text, size, "worker %u died %u times in a row, each soon after its start", i,
-                 child->quick_deaths);
+                 child->process.quick_deaths);
         return true;
     }
     return false;
@@ -261,24 +245,16 @@ bool children_describe_loop(const struct children *children, uint64_t now, char 
 
 void children_plan_respawn(struct children *children, unsigned number, uint64_t now)
 {
-    struct child *child = &children->all[number];
-    assert(child->pid == 0);
-    if (now - child->started_at >= BACKOFF_HEALTHY_MS)
-        child->quick_deaths = 0;
-    else
-        child->quick_deaths++;
-    uint64_t delay = backoff_delay(child->quick_deaths);
-    if (child->quick_deaths >= BACKOFF_LOOP_DEATHS)
-        log_warning("worker %u keeps dying soon after its start: it is started again in %u ms",
-                    number, (unsigned)delay);
-    child->respawn_at = now + delay;
+    struct watched *process = &children->all[number].process;
+    assert(process->pid == 0);
+    watched_plan_respawn(process, name_of_worker(number), now);
 }
 
 uint64_t children_next_respawn(const struct children *children)
 {
     uint64_t next = CLOCK_NEVER_MS;
     for (unsigned i = 0; i < children->count; i++)
-        if (children->all[i].pid == 0)
-            next = MIN(next, children->all[i].respawn_at);
+        if (children->all[i].process.pid == 0)
+            next = MIN(next, children->all[i].process.respawn_at);
     return next;
 }

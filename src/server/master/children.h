@@ -10,20 +10,16 @@
 #include <sys/types.h>
 
 #include "base/fault.h"
+#include "server/master/watched.h"
 #include "server/worker/worker_config.h"
 #include "service/observe/stats.h"
 
 struct child {
-    pid_t pid;             /* 0: not running */
-    int report_fd;         /* the pipe for its report; -1: it was read, or there is none */
-    bool ready;            /* it accepts connections */
-    unsigned place;        /* its row in the admission */
-    uint32_t turns_seen;   /* turns of its loop, at the last check */
-    uint64_t turned_at;    /* ms: when turns_seen last changed */
-    unsigned quick_deaths; /* in a row, each soon after its start */
-    uint64_t started_at;   /* ms, monotonic */
-    uint64_t respawn_at;   /* ms: when to start it, while it is not running */
-    char report[256];      /* why it could not start */
+    struct watched process;
+    int report_fd;    /* the pipe for its report; -1: it was read, or there is none */
+    bool ready;       /* it accepts connections */
+    unsigned place;   /* its row in the admission */
+    char report[256]; /* why it could not start */
 };
 
 /* One cache line per worker, which the worker writes during every call. */

@@ -12,17 +12,14 @@
 
 #include "base/fault.h"
 #include "server/journal/journal_process.h"
+#include "server/master/watched.h"
 
 /** Times are ms of the monotonic clock. */
 struct journal_owner {
     struct journal_process_config config;
     struct stats_board *board; /* in anonymous shared memory; NULL: there is no data file */
-    pid_t pid;                 /* 0: it does not run */
-    uint32_t turns_seen;       /* at the last check */
-    uint64_t turned_at;        /* when turns_seen last changed */
+    struct watched process;
     uint64_t checked_at;
-    unsigned quick_deaths; /* in a row, each soon after its start */
-    uint64_t started_at, respawn_at;
     bool stopping;        /* it was told to end, and is not started again */
     bool renewing;        /* it was told to end, and the next one starts at once */
     uint64_t kill_at;     /* while stopping */

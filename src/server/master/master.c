@@ -53,7 +53,7 @@ static void reopen_all_logs(const struct master *master)
         children_signal(&g->children, SIGUSR1);
     }
     if (journal_owner_runs(&master->journal))
-        kill(master->journal.pid, SIGUSR1);
+        kill(master->journal.process.pid, SIGUSR1);
     password_owner_signal(&master->passwords, SIGUSR1);
     log_notice("USR1: log files were opened again");
 }

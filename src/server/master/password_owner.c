@@ -2,29 +2,28 @@
 #include "server/master/password_owner.h"
 
 #include <assert.h>
-#include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/param.h>
-#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "server/master/backoff.h"
 #include "server/master/children.h"
 #include "server/os/log.h"
 
-enum {
-    END_MS = 2000,   /* to end one request, before it is killed: no worker is there any more */
-    STILL_MS = 3000, /* between two checks: after a longer time the machine stood still */
-};
+enum { END_MS = 2000 }; /* to end one request, before it is killed: no worker is there any more */
 
 struct password_line {
     _Alignas(64) struct pool_board board;
 };
+
+static struct watched_name name_of_process(unsigned number)
+{
+    return watched_name_of("password process", (int)number);
+}
 
 bool password_owner_open(struct password_owner *owner, struct pool_channels *channels,
                          unsigned count, struct fault *fault)
@@ -51,23 +50,9 @@ uint64_t password_owner_next_respawn(const struct password_owner *owner)
 {
     uint64_t next = CLOCK_NEVER_MS;
     for (unsigned i = 0; i < owner->count && !owner->stopping; i++)
-        if (owner->all[i].pid == 0)
-            next = MIN(next, owner->all[i].respawn_at);
+        if (owner->all[i].process.pid == 0)
+            next = MIN(next, owner->all[i].process.respawn_at);
     return next;
-}
-
-static void plan_password_respawn(struct password_child *child, unsigned number, uint64_t now)
-{
-    if (now - child->started_at >= BACKOFF_HEALTHY_MS)
-        child->quick_deaths = 0;
-    else
-        child->quick_deaths++;
-    uint64_t delay = backoff_delay(child->quick_deaths);
-    if (child->quick_deaths >= BACKOFF_LOOP_DEATHS)
-        log_warning("password process %u keeps dying soon after its start: it is started again in "
-                    "%u ms",
-                    number, (unsigned)delay);
-    child->respawn_at = now + delay;
 }
 
 /* @return as password_owner_spawn_due() */
@@ -77,27 +62,12 @@ static int spawn_password_process(struct password_owner *owner, unsigned number,
     struct password_child *child = &owner->all[number];
     struct pool_board *board = &owner->lines[number].board;
     struct pool_channels *channels = owner->channels;
-    pid_t master = getpid();
     memset(board, 0, sizeof(*board));
-    child->started_at = child->turned_at = now;
-    child->turns_seen = 0;
     child->told = false;
-    pid_t pid = fork();
-    if (pid == 0) {
-        /* as with workers: unsupervised, it would hold the segment */
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
-        if (getppid() != master)
-            _exit(EXIT_FAILURE);
-        enter(data);
-        return password_process_run(channels, board);
-    }
-    if (pid < 0) {
-        log_error("password process %u cannot be started: %s", number, strerror(errno));
-        plan_password_respawn(child, number, now);
+    if (watched_fork(&child->process, name_of_process(number), now) != 0)
         return -1;
-    }
-    child->pid = pid;
-    return -1;
+    enter(data);
+    return password_process_run(channels, board);
 }
 
 int password_owner_spawn_due(struct password_owner *owner, uint64_t now, void (*enter)(void *data),
@@ -105,7 +75,7 @@ int password_owner_spawn_due(struct password_owner *owner, uint64_t now, void (*
 {
     int exit_status = -1;
     for (unsigned i = 0; i < owner->count && !owner->stopping && exit_status < 0; i++)
-        if (owner->all[i].pid == 0 && owner->all[i].respawn_at <= now)
+        if (owner->all[i].process.pid == 0 && owner->all[i].process.respawn_at <= now)
             exit_status = spawn_password_process(owner, i, now, enter, data);
     return exit_status;
 }
@@ -123,30 +93,30 @@ bool password_owner_bury(struct password_owner *owner, pid_t pid, int status, bo
 {
     char end[128];
     unsigned number = 0;
-    while (number < owner->count && owner->all[number].pid != pid)
+    while (number < owner->count && owner->all[number].process.pid != pid)
         number++;
     if (number == owner->count)
         return false;
     struct password_child *child = &owner->all[number];
-    child->pid = 0;
+    child->process.pid = 0;
     answer_its_request(owner, number);
     *crashed = !child->told;
     if (child->told && WIFEXITED(status) && WEXITSTATUS(status) == 0) {
-        child->respawn_at = 0;
+        child->process.respawn_at = 0;
         return true;
     }
     children_describe_end(end, sizeof(end), status);
     log_error("password process %u (pid %d) %s", number, (int)pid, end);
     if (!owner->stopping)
-        plan_password_respawn(child, number, clock_monotonic_ms());
+        watched_plan_respawn(&child->process, name_of_process(number), clock_monotonic_ms());
     return true;
 }
 
 void password_owner_signal(const struct password_owner *owner, int signal)
 {
     for (unsigned i = 0; i < owner->count; i++)
-        if (owner->all[i].pid != 0)
-            kill(owner->all[i].pid, signal);
+        if (owner->all[i].process.pid != 0)
+            kill(owner->all[i].process.pid, signal);
 }
 
 void password_owner_renew(struct password_owner *owner)
@@ -168,40 +138,20 @@ void password_owner_stop(struct password_owner *owner, uint64_t now)
 bool password_owner_runs(const struct password_owner *owner)
 {
     for (unsigned i = 0; i < owner->count; i++)
-        if (owner->all[i].pid != 0)
+        if (owner->all[i].process.pid != 0)
             return true;
     return false;
 }
 
 /* ---- checks ---- */
 
-static void check_password_process(struct password_child *child, unsigned number,
-                                   const struct pool_board *board, uint64_t timeout, uint64_t now)
-{
-    uint32_t turns = __atomic_load_n(&board->turns, __ATOMIC_RELAXED);
-    if (turns != child->turns_seen)
-        child->turned_at = now;
-    child->turns_seen = turns;
-    if (now - child->turned_at < timeout)
-        return;
-    log_error("password process %u (pid %d) has made no progress for %llu ms: it is killed", number,
-              (int)child->pid, (unsigned long long)(now - child->turned_at));
-    kill(child->pid, SIGKILL);
-    child->turned_at = now;
-}
-
 void password_owner_check(struct password_owner *owner, uint64_t timeout, uint64_t now)
 {
-    bool gap = now > owner->checked_at + STILL_MS;
-    owner->checked_at = now;
-    for (unsigned i = 0; i < owner->count; i++) {
-        struct password_child *child = &owner->all[i];
-        if (child->pid == 0)
-            continue;
-        if (gap)
-            child->turned_at = now;
-        check_password_process(child, i, &owner->lines[i].board, timeout, now);
-    }
+    bool gap = watched_gap(&owner->checked_at, now);
+    for (unsigned i = 0; i < owner->count; i++)
+        if (owner->all[i].process.pid != 0)
+            watched_look(&owner->all[i].process, name_of_process(i), &owner->lines[i].board.turns,
+                         gap, timeout, now);
     if (owner->stopping && now >= owner->kill_at) {
         password_owner_signal(owner, SIGKILL);
         owner->kill_at = now + END_MS;

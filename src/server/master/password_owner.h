@@ -12,22 +12,19 @@
 #include <sys/types.h>
 
 #include "base/fault.h"
+#include "server/master/watched.h"
 #include "server/password/password_process.h"
 
 enum { PASSWORD_PROCESSES_MAX = 64 };
 
-/** Times are ms of the monotonic clock. */
 struct password_child {
-    pid_t pid;           /* 0: it does not run */
-    uint32_t turns_seen; /* at the last check */
-    uint64_t turned_at;  /* when turns_seen last changed */
-    unsigned quick_deaths;
-    uint64_t started_at, respawn_at;
+    struct watched process;
     bool told; /* it was told to end */
 };
 
 struct password_line; /* a process's board, in a cache line of its own */
 
+/** Times are ms of the monotonic clock. */
 struct password_owner {
     struct pool_channels *channels; /* NULL: there are no processes */
     struct password_line *lines;    /* `count`, in anonymous shared memory */

@@ -129,7 +129,8 @@ void workers_spawn_due(struct master *master)
     for (struct generation *g = master->newest; g != NULL; g = g->older) {
         struct children *children = &g->children;
         for (unsigned i = 0; i < children->count && g->state != GENERATION_STOPPING; i++) {
-            if (children->all[i].pid != 0 || children->all[i].respawn_at > clock_monotonic_ms())
+            if (children->all[i].process.pid != 0 ||
+                children->all[i].process.respawn_at > clock_monotonic_ms())
                 continue;
             spawn_worker(master, g, i);
             if (master->is_worker)
