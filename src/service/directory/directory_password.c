@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "service/directory/directory_password.h"
 
+#include "service/directory/directory_attempt.h"
 #include "service/directory/directory_credential.h"
 #include "service/directory/directory_fields.h"
 #include "service/directory/directory_read.h"
