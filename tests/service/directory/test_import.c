@@ -519,6 +519,28 @@ static void answers_wait_for_the_disk(void **state)
     end(call, GRPC_OK);
 }
 
+/* A power cut could still give the name back. */
+static void refusal_waits_for_the_other_calls_commit(void **state)
+{
+    (void)state;
+    fake_store.durable = true;
+    fake_store.unique = true;
+    struct grpc_call *first = import_open(), *second = import_open();
+    send_plain(first, "ann");
+    half_close(first);
+    send_plain(second, "ann");
+    half_close(second);
+    assert_int_equal(fake_store.version, 1);
+    fake_pass(server, 50);
+    assert_int_equal(second->messages, 0);
+    fake_store.published = 1;
+    fake_settle(server);
+    assert_int_equal(last_answer(first, 0), 0);
+    assert_int_equal(last_answer(second, 0), GRPC_ALREADY_EXISTS);
+    end(first, GRPC_OK);
+    end(second, GRPC_OK);
+}
+
 static void call_that_ends_waits_for_no_disk(void **state)
 {
     (void)state;
@@ -553,6 +575,7 @@ int main(void)
         TEST(busy_table_holds_the_client_back),
         TEST(table_that_stays_busy_ends_the_call),
         TEST(answers_wait_for_the_disk),
+        TEST(refusal_waits_for_the_other_calls_commit),
         TEST(call_that_ends_waits_for_no_disk),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
