@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The directory's writes wait until what they tell is on disk: what was written, and what refuses
- * it. The test is the table of one user, and the journal: it sets `published`. */
+/* The directory's writes wait for the table, and until what they tell is on disk: what was written,
+ * and what refuses it. The test is the table of one user, and the journal: it sets `published`. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -27,8 +27,9 @@ static ProtobufCBinaryData bytes_of(const char *text)
 /* ---- the table ---- */
 
 static struct {
-    int found;  /* of a look for the user */
-    int result; /* of the next write */
+    int found;      /* of a look for the user */
+    int result;     /* of the next write */
+    unsigned stale; /* so many updates before that find that another one was faster */
     unsigned key;
     bool repeats; /* a request of this id was done */
     uint8_t body[USER_BODY_MAX];
@@ -67,8 +68,13 @@ int __wrap_shm_users_update(struct shm_actor *actor, const struct shm_new_user *
 int __wrap_shm_users_update(struct shm_actor *actor, const struct shm_new_user *users, size_t count,
                             struct shm_conflict *conflict)
 {
-    (void)actor, (void)users, (void)count;
-    return write_as_told(conflict);
+    (void)actor, (void)count;
+    assert_int_equal(users->if_version, NEWEST); /* only what was read is changed */
+    int result = write_as_told(conflict);
+    if (table.stale == 0)
+        return result;
+    table.stale--;
+    return SHM_ESTALE;
 }
 
 int __wrap_shm_user_delete(struct shm_actor *actor, const uint8_t *id, uint64_t if_version,
@@ -91,7 +97,7 @@ int __wrap_shm_request_find(struct shm_actor *actor, struct shm_request *request
 
 /* ---- calls ---- */
 
-static struct grpc_call *create_ann(void)
+static struct grpc_call *create_with(const char *username)
 {
     struct grpc_call *call = fake_call_open(server, "Directory/CreateUser");
     Rosterd__Directory__V1__CreateUserRequest request;
@@ -100,9 +106,14 @@ static struct grpc_call *create_ann(void)
     rosterd__directory__v1__user__init(&user);
     request.user = &user;
     request.user_id = bytes_of(NAME + strlen("users/"));
-    user.username = bytes_of("ann");
+    user.username = bytes_of(username);
     call->method->on_message(call, &request.base);
     return call;
+}
+
+static struct grpc_call *create_ann(void)
+{
+    return create_with("ann");
 }
 
 static struct grpc_call *update_with(const char *username, const char *etag, const char *request_id)
@@ -279,6 +290,38 @@ static void answer_that_waited_has_the_user(void **state)
     fake_call_end(call, call->status);
 }
 
+static void request_outlives_its_message_while_the_table_is_busy(void **state)
+{
+    (void)state;
+    char username[] = "bea";
+    fake_store.published = NEWEST;
+    table.result = SHM_EBUSY;
+    struct grpc_call *calls[2] = {update_with(username, "", ""), create_with(username)};
+    memset(username, 'x', sizeof(username) - 1);
+    fake_pass(server, 5);
+    assert_int_equal(calls[0]->finishes + calls[1]->finishes, 0);
+    table.result = SHM_OK;
+    fake_pass(server, 50);
+    for (unsigned i = 0; i < 2; i++) {
+        assert_int_equal(calls[i]->status, GRPC_OK);
+        assert_int_equal(calls[i]->messages, 1);
+        assert_non_null(memmem(calls[i]->out, calls[i]->out_len, "bea", 3));
+        fake_call_end(calls[i], calls[i]->status);
+    }
+}
+
+static void update_that_meets_another_begins_again(void **state)
+{
+    (void)state;
+    fake_store.published = NEWEST;
+    table.stale = 3;
+    struct grpc_call *call = update_ann();
+    assert_int_equal(call->status, GRPC_OK);
+    assert_int_equal(call->messages, 1);
+    assert_int_equal(table.stale, 0);
+    fake_call_end(call, call->status);
+}
+
 static void call_that_ends_waits_no_more(void **state)
 {
     (void)state;
@@ -314,6 +357,8 @@ int main(void)
         WRITE_TEST(answer_that_rests_on_what_is_on_disk_comes_at_once),
         WRITE_TEST(refused_repeat_waits_for_the_first_request),
         WRITE_TEST(answer_that_waited_has_the_user),
+        WRITE_TEST(request_outlives_its_message_while_the_table_is_busy),
+        WRITE_TEST(update_that_meets_another_begins_again),
         WRITE_TEST(call_that_ends_waits_no_more),
         WRITE_TEST(disk_that_does_not_get_on_leaves_the_change_open),
     };
