@@ -473,7 +473,7 @@ def test_scan_of_many_users_lets_others_through(start):
             assert directory.GetUser(name=one).name == one
             answered += 1
         assert all(len(scan.result().users) == 0 for scan in scans)
-    assert answered > 4  # a scan takes many turns, and calls are answered between them
+    assert answered > 40  # a scan takes many turns, and calls are answered between them, not only between scans
 
 
 # ---- shm-inspect ----

@@ -127,6 +127,26 @@ static void filter_that_no_index_answers_scans(void **state)
     assert_int_equal(looks, 1); /* of the e-mail, which has no index */
 }
 
+/* A connection that asks for batches only has its turns like others. */
+static void batch_is_taken_from_the_turn(void **state)
+{
+    enum { NAMES = 1000 };
+    static ProtobufCBinaryData names[NAMES];
+    (void)state;
+    for (unsigned i = 0; i < NAMES; i++)
+        names[i] = bytes_of("users/01000000-0000-0000-0000-000000000000");
+    struct grpc_call *call = fake_call_open(server, "BatchGetUsers");
+    Rosterd__Directory__V1__BatchGetUsersRequest request;
+    rosterd__directory__v1__batch_get_users_request__init(&request);
+    request.names = names;
+    request.n_names = NAMES;
+    call->method->on_message(call, &request.base);
+    assert_int_equal(call->status, GRPC_OK);
+    assert_int_equal(call->messages, 1);
+    assert_true(call->work > 0);
+    fake_call_end(call, call->status);
+}
+
 int main(void)
 {
 #define LIST_TEST(name) cmocka_unit_test_setup_teardown(name, open_list, close_list)
@@ -134,6 +154,7 @@ int main(void)
         LIST_TEST(scan_goes_on_in_many_turns),
         LIST_TEST(index_answers_without_a_scan),
         LIST_TEST(filter_that_no_index_answers_scans),
+        LIST_TEST(batch_is_taken_from_the_turn),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
