@@ -25,13 +25,13 @@ enum {
 enum bench_op {
     BENCH_LOOKUP,     /* random users */
     BENCH_LOOKUP_KEY, /* random users, by their e-mails; a table with unique keys only */
-    BENCH_INSERT,   /* the next users, one at a time */
-    BENCH_SNAPSHOT, /* begin and end a snapshot */
-    BENCH_UPDATE,   /* random users, one at a time */
-    BENCH_DELETE,   /* users in the order of a permutation, one at a time */
-    BENCH_RECLAIM,  /* frees what updates and deletes left; time per body, 0 if there is nothing */
-    BENCH_WRITE,    /* updates until bench_stop is set */
-    BENCH_ENTER,    /* enters a read section, until ... */
+    BENCH_INSERT,     /* the next users, one at a time */
+    BENCH_SNAPSHOT,   /* begin and end a snapshot */
+    BENCH_UPDATE,     /* random users, one at a time */
+    BENCH_DELETE,     /* users in the order of a permutation, one at a time */
+    BENCH_RECLAIM, /* frees what updates and deletes left; time per body, 0 if there is nothing */
+    BENCH_WRITE,   /* updates until bench_stop is set */
+    BENCH_ENTER,   /* enters a read section, until ... */
     BENCH_EXIT,
     BENCH_BYTES,      /* bytes per user that the table uses; not ns */
     BENCH_FILE_BYTES, /* bytes per user of the file's memory */
