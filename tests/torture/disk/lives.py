@@ -20,14 +20,15 @@ class Server(harness.Rosterd):
         self.program = [*prefix, program]
         self.path = pathlib.Path(path)
         self.remove_data()
-        super().__init__("--data-file", str(path), "--log-level", "warning", *options, start=False,
+        super().__init__("--data-file", str(path), "--log-level", "notice", *options, start=False,
                          **settings)
 
     def command(self):
         return [*self.program, *super().command()[1:]]
 
     def start(self, stdout=None):
-        """Waits by asking, because at this level the log does not say that it has started."""
+        """Waits until a client can connect. Not all workers are ready then: disasters come early, too."""
+        self.life_log = len(self.log())
         self.spawn(stdout)
 
         def serves():
@@ -203,10 +204,12 @@ class Lives:
         assert not self.clients.breaks, f"connections broke: {self.clients.breaks}"
 
     def kill_worker(self, server):
+        # a worker that dies before all are ready ends the start, and with it the server
+        harness.wait_for(lambda: "Server started" in server.log()[server.life_log:], 15, "its start")
         workers = server.worker_pids()
         load.kill(random.choice(workers))
         self.wait_progress("a worker is killed")
-        assert server.worker_pids() != workers
+        harness.wait_for(lambda: server.worker_pids() != workers, 15, "another worker")
 
     def kill_master(self, server):
         processes = harness.children(server.process.pid)
