@@ -499,16 +499,15 @@ def test_hashing_gives_way_to_others_until_it_gets_no_cpu(start, busy_cpu):
     os.sched_setaffinity(pid, {cpu})
     directory = Directory(rosterd.channel())
     program = start_program()
-    login = pending(directory, username="nobody", password=WRONG)
-    wait_for(lambda: os.sched_getscheduler(pid) == os.SCHED_BATCH, 30, "a part of the CPU")
-    wrong(login[0].result)
+    wait_for(lambda: cpu_ticks(program.pid) > 10, 10, "a busy CPU")
+
+    def policy_after_a_login():
+        wrong(pending(directory, username="nobody", password=WRONG)[0].result)
+        return os.sched_getscheduler(pid)
+    wait_for(lambda: policy_after_a_login() == os.SCHED_BATCH, 60, "a part of the CPU")
     program.kill()
     program.wait()
-
-    def is_idle_after_a_login():
-        wrong(pending(directory, username="nobody", password=WRONG)[0].result)
-        return os.sched_getscheduler(pid) == gives_way
-    wait_for(is_idle_after_a_login, 60, "the policy of before")
+    wait_for(lambda: policy_after_a_login() == gives_way, 60, "the policy of before")
 
 
 def cpu_ticks(pid):
