@@ -299,6 +299,18 @@ void grpc_call_send(struct grpc_call *call, const ProtobufCMessage *message);
 uint8_t *grpc_call_reserve(struct grpc_call *call, size_t len);
 /** Sends the message that was written where grpc_call_reserve() pointed. */
 void grpc_call_commit(struct grpc_call *call);
+/** The first bytes of memory for grpc_call_give(): the runtime writes the message's prefix there.
+ */
+enum { GRPC_GIVE_HEAD = 5 };
+/**
+ * Sends the only reply of a call, which lies in memory of its own. A large one is not copied.
+ * @param bytes GRPC_GIVE_HEAD bytes and the message; memory from malloc(), which the runtime frees,
+ *   also if the call has ended
+ * @param len bytes of the message
+ * @param cap the size of the memory, which grpc_call_hold() has counted; the runtime releases it
+ * @return false: the call has ended (now, or before)
+ */
+bool grpc_call_give(struct grpc_call *call, uint8_t *bytes, size_t len, size_t cap);
 /** Whether further messages may be compressed, if the client takes that and they are large enough.
  * True for a new call. */
 void grpc_call_compress(struct grpc_call *call, bool compress);

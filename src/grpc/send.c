@@ -19,6 +19,8 @@ enum {
     DEFLATE_WORK_PER_BYTE = 8,
 };
 
+_Static_assert((int)GRPC_GIVE_HEAD == (int)GRPC_PREFIX_SIZE, "the prefix is written there");
+
 /** Memory for a message that grpc_call_commit() will compress. @return NULL: out of memory */
 static uint8_t *stage_message(struct grpc_call *call, size_t len)
 {
@@ -93,7 +95,10 @@ static bool is_echo_of_little(const struct grpc_call *call, size_t len)
            len > ECHO_SPARE + (uint64_t)ECHO_RATIO * call->inflated_from;
 }
 
-uint8_t *grpc_call_reserve(struct grpc_call *call, size_t len)
+/** Sends the headers, if they were not sent.
+ * @param compress set to whether the message should be compressed
+ * @return false: the call has ended, and sends no message of `len` bytes */
+static inline bool begin_message(struct grpc_call *call, size_t len, bool *compress)
 {
     assert(call->server->staged == NULL); /* each grpc_call_reserve() has its grpc_call_commit() */
     if (!call->finished && !call->entry->streaming_reply && call->messages_out != 0)
@@ -101,7 +106,7 @@ uint8_t *grpc_call_reserve(struct grpc_call *call, size_t len)
     if (!call->finished && len > UINT32_MAX)
         grpc_call_finish(call, GRPC_INTERNAL, "the reply is too large");
     if (call->finished || call->stream.local_closed)
-        return NULL;
+        return false;
     bool worth_it = call->reply_accepted != 0 && !call->plain_replies &&
                     len >= call->server->compression_min_size && !is_echo_of_little(call, len);
     if (!call->headers_sent) {
@@ -109,12 +114,49 @@ uint8_t *grpc_call_reserve(struct grpc_call *call, size_t len)
             grpc_choose_encoding(call);
         grpc_send_headers(call);
     }
-    if (worth_it && call->reply_encoding != 0) {
+    *compress = worth_it && call->reply_encoding != 0;
+    return true;
+}
+
+uint8_t *grpc_call_reserve(struct grpc_call *call, size_t len)
+{
+    bool compress;
+    if (!begin_message(call, len, &compress))
+        return NULL;
+    if (compress) {
         uint8_t *to = stage_message(call, len);
         if (to != NULL)
             return to;
     }
     return send_prefix(call, len, 0);
+}
+
+static void free_given(struct grpc_call *call, uint8_t *bytes, size_t cap)
+{
+    free(bytes);
+    grpc_call_release(call, cap);
+}
+
+bool grpc_call_give(struct grpc_call *call, uint8_t *bytes, size_t len, size_t cap)
+{
+    assert(!call->entry->streaming_reply && GRPC_GIVE_HEAD + len <= cap);
+    bool compress;
+    if (!begin_message(call, len, &compress)) {
+        free_given(call, bytes, cap);
+        return false;
+    }
+    uint8_t *to = compress ? stage_message(call, len) : NULL;
+    if (to != NULL) {
+        memcpy(to, bytes + GRPC_GIVE_HEAD, len);
+        free_given(call, bytes, cap);
+        grpc_call_commit(call);
+        return !call->finished;
+    }
+    call->messages_out++;
+    call->bytes_out += GRPC_PREFIX_SIZE + len;
+    grpc_prefix_write(bytes, 0, (uint32_t)len);
+    http2_stream_give(&call->stream, bytes, GRPC_PREFIX_SIZE + len, cap);
+    return true;
 }
 
 void grpc_call_send(struct grpc_call *call, const ProtobufCMessage *message)

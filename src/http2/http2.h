@@ -202,6 +202,13 @@ void http2_stream_send_headers(struct http2_stream *stream, unsigned status,
  * @return NULL: max_memory is reached, or there is no memory. Nothing was appended.
  */
 uint8_t *http2_stream_reserve(struct http2_stream *stream, size_t len);
+/**
+ * Sends a body that lies in memory of its own, without copying it where it has to wait. Only while
+ * http2_stream_pending() is 0.
+ * @param bytes the first `len` bytes of memory from malloc(), which the stream frees
+ * @param cap the size of that memory, which http2_stream_hold() has counted; the stream releases it
+ */
+void http2_stream_give(struct http2_stream *stream, uint8_t *bytes, size_t len, size_t cap);
 /** Bytes that could be sent now without waiting in the stream. 0: ask for on_writable. A stream
  * that sends much should send about this much per turn. */
 size_t http2_stream_room(const struct http2_stream *stream);

@@ -181,16 +181,38 @@ static uint8_t *append_pending(struct http2_stream *stream, size_t len)
     return dst;
 }
 
+/* Whether a body's bytes can follow what is written, in one frame. */
+static bool goes_out_now(const struct http2_stream *stream, size_t len)
+{
+    const struct http2_conn *conn = stream->conn;
+    return http2_stream_pending(stream) == 0 && len <= HTTP2_FRAME_MAX &&
+           (int64_t)len <= stream->send_window && (int64_t)len <= conn->send_window &&
+           http2_output_waiting(&conn->out) < HTTP2_OUT_MAX;
+}
+
 uint8_t *http2_stream_reserve(struct http2_stream *stream, size_t len)
 {
-    struct http2_conn *conn = stream->conn;
     assert(!stream->local_closed);
-    http2_turn_touch(conn);
-    if (http2_stream_pending(stream) == 0 && len <= HTTP2_FRAME_MAX &&
-        (int64_t)len <= stream->send_window && (int64_t)len <= conn->send_window &&
-        http2_output_waiting(&conn->out) < HTTP2_OUT_MAX)
-        return put_data(stream, len);
-    return append_pending(stream, len);
+    http2_turn_touch(stream->conn);
+    return goes_out_now(stream, len) ? put_data(stream, len) : append_pending(stream, len);
+}
+
+void http2_stream_give(struct http2_stream *stream, uint8_t *bytes, size_t len, size_t cap)
+{
+    assert(!stream->local_closed && http2_stream_pending(stream) == 0 && len <= cap);
+    bool now = goes_out_now(stream, len);
+    http2_turn_touch(stream->conn);
+    if (now)
+        memcpy(put_data(stream, len), bytes, len);
+    drop_pending(stream);
+    stream->pending = bytes;
+    stream->pending_cap = (uint32_t)cap;
+    if (now) {
+        drop_pending(stream);
+        return;
+    }
+    stream->pending_len = (uint32_t)len;
+    http2_response_enqueue(stream);
 }
 
 size_t http2_stream_room(const struct http2_stream *stream)

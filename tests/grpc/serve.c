@@ -88,6 +88,25 @@ static void add_metadata(struct grpc_call *call)
     assert_false(grpc_call_add_trailing_metadata(call, "text", " a", 2));
 }
 
+/* Gives the runtime a reply whose `raw` has this many bytes, 'g'. */
+static bool give(struct grpc_call *call, size_t size)
+{
+    Grpctest__Item reply = GRPCTEST__ITEM__INIT;
+    reply.raw = (ProtobufCBinaryData){.len = size, .data = malloc(size)};
+    memset(reply.raw.data, 'g', size);
+    size_t len = grpctest__item__get_packed_size(&reply), cap = GRPC_GIVE_HEAD + len + 50;
+    uint8_t *bytes = malloc(cap);
+    grpctest__item__pack(&reply, bytes + GRPC_GIVE_HEAD);
+    free(reply.raw.data);
+    assert_true(grpc_call_hold(call, cap));
+    return grpc_call_give(call, bytes, len, cap);
+}
+
+static bool call_is_unary(const struct grpc_call *call)
+{
+    return strcmp(grpc_call_method(call)->name, "Unary") == 0;
+}
+
 /** @return false: the name is not a command */
 static bool obey(struct grpc_call *call, Grpctest__Item *item)
 {
@@ -110,6 +129,9 @@ static bool obey(struct grpc_call *call, Grpctest__Item *item)
         grpc_call_send(call, &reply.base);
         free(reply.raw.data);
         grpc_call_finish(call, GRPC_OK, NULL);
+    } else if (is(item, "given ")) {
+        assert_true(give(call, strtoul(name + 6, NULL, 10)));
+        grpc_call_finish(call, GRPC_OK, NULL);
     } else if (is(item, "metadata")) {
         reply_metadata(call);
         grpc_call_finish(call, GRPC_OK, NULL);
@@ -118,6 +140,7 @@ static bool obey(struct grpc_call *call, Grpctest__Item *item)
     }
     /* After the end, anything that a method does must be harmless. */
     grpc_call_send(call, &item->base);
+    assert_false(call_is_unary(call) && give(call, 100));
     grpc_call_finish(call, GRPC_ABORTED, "a second end");
     grpc_call_want_write(call);
     grpc_call_pause(call);

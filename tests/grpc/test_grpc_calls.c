@@ -695,6 +695,32 @@ static void a_reply_larger_than_the_window_ends_when_it_may(void **state)
     reply_free(&reply);
 }
 
+/* Small, as large as fits one frame, and larger. */
+static void a_reply_that_was_given_arrives_whole(void **state)
+{
+    static const size_t sizes[] = {0, 100, 16370, 16380, 60000};
+    (void)state;
+    for (size_t i = 0; i != sizeof(sizes) / sizeof(sizes[0]); i++) {
+        uint32_t id = (uint32_t)(2 * i + 1);
+        struct reply reply;
+        char name[32];
+        snprintf(name, sizeof(name), "given %zu", sizes[i]);
+        peer_window_update(PEER, 0, 65535);
+        client_open(PEER, id, "/grpctest.Test/Unary", false);
+        send_named(id, name, true);
+        client_read(PEER, id, &reply);
+        assert_int_equal(reply_status(&reply), 0);
+        assert_int_equal(reply_count(&reply), 1);
+        Grpctest__Item *item =
+            (Grpctest__Item *)reply_message(&reply, 0, &grpctest__item__descriptor);
+        assert_int_equal(item->raw.len, sizes[i]);
+        for (size_t at = 0; at != sizes[i]; at++)
+            assert_int_equal(item->raw.data[at], 'g');
+        grpctest__item__free_unpacked(item, NULL);
+        reply_free(&reply);
+    }
+}
+
 static void a_reset_cancels_the_method_once(void **state)
 {
     static const uint8_t cancel[4] = {0, 0, 0, 8};
@@ -826,6 +852,7 @@ int main(void)
         TEST(a_deadline_that_passes_ends_the_method),
         TEST(a_deadline_within_a_half_sent_message_resets),
         TEST(a_reply_larger_than_the_window_ends_when_it_may),
+        TEST(a_reply_that_was_given_arrives_whole),
         TEST(a_reset_cancels_the_method_once),
         TEST(a_reset_of_a_held_call_with_its_inbox_full_leaks_nothing),
         TEST(a_lost_connection_cancels_its_calls),

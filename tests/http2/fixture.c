@@ -100,6 +100,21 @@ static void send_body(struct test_stream *stream, size_t len)
     fixture_finish(stream);
 }
 
+static void give_body(struct test_stream *stream, size_t len)
+{
+    enum { SPARE = 100 };
+    if (!http2_stream_hold(&stream->http2, len + SPARE)) {
+        fixture.refused++;
+        http2_stream_reset(&stream->http2, HTTP2_CANCEL);
+        return;
+    }
+    uint8_t *body = malloc(len + SPARE);
+    for (size_t i = 0; i != len; i++)
+        body[i] = (uint8_t)i;
+    http2_stream_give(&stream->http2, body, len, len + SPARE);
+    fixture_finish(stream);
+}
+
 static void on_request(struct http2_stream *http2, const struct http2_request *request)
 {
     struct test_stream *stream = test_stream_of(http2);
@@ -127,6 +142,8 @@ static void on_request(struct http2_stream *http2, const struct http2_request *r
     http2_stream_send_headers(http2, 200, &type, 1, false);
     if (strncmp(path, "/body/", 6) == 0) {
         send_body(stream, strtoul(path + 6, NULL, 10));
+    } else if (strncmp(path, "/give/", 6) == 0) {
+        give_body(stream, strtoul(path + 6, NULL, 10));
     } else if (strncmp(path, "/work/", 6) == 0 || strncmp(path, "/spin/", 6) == 0) {
         if (path[1] == 's')
             spin();

@@ -3,6 +3,7 @@
  * A handler for tests of http2. It records its callbacks, and answers by the request's path:
  *   /echo     sends each DATA back; trailers at the end
  *   /body/N   sends N bytes at once, then trailers
+ *   /give/N   sends N bytes at once, from memory that it gives to the stream, then trailers
  *   /flood/N  sends N bytes as on_writable allows, then trailers
  *   /hold     consumes and sends nothing; the test does
  *   /early    sends trailers before the client has ended the request

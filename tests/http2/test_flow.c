@@ -34,6 +34,62 @@ static void body_waits_for_the_stream_window(void **state)
     peer_close(peer);
 }
 
+static void a_body_that_was_given_arrives_in_pieces_as_the_window_allows(void **state)
+{
+    (void)state;
+    enum { SIZE = 100000 };
+    struct peer *peer = peer_connect(fixture.context, true);
+    struct peer_frame frame;
+    size_t got = 0;
+    peer_window_update(peer, 0, SIZE);
+    peer_settings(peer, NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, 10);
+    peer_request(peer, 1, true, "/give/100000", NULL);
+    peer_expect(peer, NGHTTP2_HEADERS, &frame);
+    for (peer_expect(peer, NGHTTP2_DATA, &frame); frame.type == NGHTTP2_DATA;
+         assert_true(peer_next(peer, &frame))) {
+        assert_true(got != 0 || frame.len == 10);
+        for (size_t i = 0; i != frame.len; i++)
+            assert_int_equal(frame.payload[i], (uint8_t)(got + i));
+        if (got == 0) {
+            peer_expect_quiet(peer);
+            peer_window_update(peer, 1, SIZE - 10);
+        }
+        got += frame.len;
+    }
+    assert_int_equal(got, SIZE);
+    assert_true(frame.flags & NGHTTP2_FLAG_END_STREAM);
+    peer_close(peer);
+}
+
+/* 256 KiB is the bound: neither small bodies, which are copied, nor large ones, sent or reset while
+ * they wait, may be counted for longer than they are held. */
+static void a_body_that_was_given_is_released(void **state)
+{
+    (void)state;
+    struct peer *peer = peer_connect(fixture.context, true);
+    uint32_t id = 1;
+    peer_window_update(peer, 0, 1 << 30);
+    for (; id < 101; id += 2) {
+        peer_request(peer, id, true, "/give/10000", NULL);
+        fixture_expect_answer(peer, id, 10000);
+    }
+    for (; id < 201; id += 2) {
+        peer_request(peer, id, true, "/give/60000", NULL);
+        fixture_expect_answer(peer, id, 60000);
+    }
+    peer_settings(peer, NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, 0);
+    for (; id < 241; id += 2) {
+        struct peer_frame frame;
+        peer_request(peer, id, true, "/give/60000", NULL);
+        peer_expect(peer, NGHTTP2_HEADERS, &frame);
+        peer_expect_quiet(peer);
+        peer_frame(peer, NGHTTP2_RST_STREAM, 0, id, "\0\0\0\x08", 4);
+        peer_turn(peer);
+    }
+    assert_int_equal(fixture.refused, 0);
+    peer_close(peer);
+}
+
 static void settings_move_the_window_of_open_streams_below_zero_and_back(void **state)
 {
     (void)state;
@@ -296,6 +352,9 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
     static const struct CMUnitTest tests[] = {
         TEST(body_waits_for_the_stream_window),
+        TEST(a_body_that_was_given_arrives_in_pieces_as_the_window_allows),
+        cmocka_unit_test_setup_teardown(a_body_that_was_given_is_released,
+                                        fixture_setup_with_little_memory, fixture_teardown),
         TEST(settings_move_the_window_of_open_streams_below_zero_and_back),
         TEST(connection_window_holds_all_streams_and_lets_them_go_on),
         TEST(streams_take_turns),

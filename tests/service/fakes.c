@@ -211,6 +211,15 @@ void grpc_call_commit(struct grpc_call *call)
     assert_int_equal(call->finishes, 0);
 }
 
+bool grpc_call_give(struct grpc_call *call, uint8_t *bytes, size_t len, size_t cap)
+{
+    assert_true(GRPC_GIVE_HEAD + len <= cap);
+    memcpy(grpc_call_reserve(call, len), bytes + GRPC_GIVE_HEAD, len);
+    free(bytes);
+    grpc_call_release(call, cap);
+    return true;
+}
+
 void grpc_call_send(struct grpc_call *call, const ProtobufCMessage *message)
 {
     protobuf_c_message_pack(message,

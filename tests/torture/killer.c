@@ -29,11 +29,12 @@
 #include "shm/error.h"
 #include "shm/segment/segment_file.h"
 
-/* Number of trials in a short round, as `make check` runs it. */
+/* Number of trials in a short round, as `make check` runs it. Each instruction of a trial costs two
+ * system calls, and the sanitizers execute many more. */
 #ifdef SANITIZED
-enum { TRIALS_DEFAULT = 25, SLOW = 1 };
+enum { TRIALS_DEFAULT = 5, SLOW = 1 };
 #else
-enum { TRIALS_DEFAULT = 100, SLOW = 2 };
+enum { TRIALS_DEFAULT = 60, SLOW = 2 };
 #endif
 enum { FAILURES_SHOWN = 5, SURVIVOR_S = 60, CASES_MAX = 64 };
 

@@ -10,7 +10,8 @@
 #define ROSTERD_SERVICE_DIRECTORY_DIRECTORY_BATCH_H
 
 #include "grpc/grpc.h"
-#include "service/directory/directory_user.h"
+#include "service/directory/directory_users.h"
+#include "user/uuid.h"
 
 enum { DIRECTORY_BATCH_MAX = 1000 }; /* names (AIP-231) */
 

@@ -5,6 +5,7 @@
 
 #include "base/container_of.h"
 #include "service/directory/directory_user.h"
+#include "service/directory/directory_users.h"
 #include "service/directory/import_answer.h"
 #include "service/users/insert_many.h"
 #include "service/users/user_reply.h"

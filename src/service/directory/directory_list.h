@@ -12,11 +12,12 @@
 #define ROSTERD_SERVICE_DIRECTORY_DIRECTORY_LIST_H
 
 #include "grpc/grpc.h"
-#include "service/directory/directory_user.h"
+#include "service/directory/directory_users.h"
 #include "service/users/listings.h"
 #include "service/users/parking.h"
 #include "shm/store.h"
 #include "user/filter/filter.h"
+#include "user/uuid.h"
 
 enum {
     DIRECTORY_PAGE_DEFAULT = 50,

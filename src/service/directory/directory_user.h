@@ -19,13 +19,19 @@
 
 enum {
     DIRECTORY_NAME_SIZE = 6 + UUID_TEXT_SIZE, /* "users/UUID" */
-    /* A user's most bytes on the wire: both parts as they are stored; name, etag, two flags and two
+    /* A user's bytes on the wire that are not in its stored parts: name, etag, two flags and two
      * times. */
-    DIRECTORY_USER_MAX =
-        SHM_BODY_MAX + 2 + DIRECTORY_NAME_SIZE + 2 + USER_ETAG_SIZE + 2 * 2 + 2 * (2 + 11 + 6),
+    DIRECTORY_USER_MORE = 2 + DIRECTORY_NAME_SIZE + 2 + USER_ETAG_SIZE + 2 * 2 + 2 * (2 + 11 + 6),
+    DIRECTORY_USER_MAX = SHM_BODY_MAX + DIRECTORY_USER_MORE,
 };
 
-/** Writes a user's fields: a User on the wire. @param out DIRECTORY_USER_MAX bytes
+/** The most bytes that directory_user_encode() writes for this user. */
+static inline size_t directory_user_bound(const struct shm_user *user)
+{
+    return (size_t)user->body_len + user->hidden_len + DIRECTORY_USER_MORE;
+}
+
+/** Writes a user's fields: a User on the wire. @param out directory_user_bound() bytes
  * @return the bytes written */
 size_t directory_user_encode(uint8_t *out, const struct shm_user *user, unsigned fields);
 
@@ -37,30 +43,5 @@ void directory_user_send(struct grpc_call *call, const struct shm_user *user, un
 bool directory_name_parse(const ProtobufCBinaryData *text, uint8_t id[UUID_SIZE]);
 /** The opposite, without a terminating NUL. */
 void directory_name_format(char out[DIRECTORY_NAME_SIZE], const uint8_t id[UUID_SIZE]);
-
-/* ---- a reply with several users ---- */
-
-/** Repeated users, field 1 of the reply, in memory of their own. Zeroed: empty. */
-struct directory_users {
-    uint8_t *bytes;
-    size_t len, cap;
-    size_t last; /* bytes of the user that was added last */
-};
-
-/** Appends a user. The memory counts as held by the call.
- * @return false: the connection holds too much, or there is no memory; nothing was appended */
-bool directory_users_add(struct grpc_call *call, struct directory_users *users,
-                         const struct shm_user *user, unsigned fields);
-/** The status text for that. */
-extern const char directory_no_room[];
-/**
- * Reserves a reply that begins with the users, and has room for `more` bytes behind them. A large
- * reply is not compressed: that would take the worker tens of milliseconds.
- * @return where those bytes go; NULL: the call has ended
- */
-uint8_t *directory_users_reserve(struct grpc_call *call, struct directory_users *users,
-                                 size_t more);
-/** Frees the memory, and ends counting it. */
-void directory_users_drop(struct grpc_call *call, struct directory_users *users);
 
 #endif

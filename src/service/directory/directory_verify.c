@@ -10,6 +10,7 @@
 #include "service/directory/directory_fields.h"
 #include "service/directory/directory_read.h"
 #include "service/directory/directory_user.h"
+#include "service/directory/directory_users.h"
 #include "service/passwords/credential.h"
 #include "service/users/user_reply.h"
 #include "service/users/user_service_state.h"
