@@ -176,8 +176,7 @@ static inline const uint8_t *wire_get_short_varint(const uint8_t *at, uint64_t *
 
 /** Reads the next field. @return false: there is none. reader->at is where reading stopped:
  * reader->end, or the first byte that does not belong to a valid field */
-static inline __attribute__((always_inline)) bool wire_next(struct wire_reader *reader,
-                                                            struct wire_field *field)
+static inline bool wire_next(struct wire_reader *reader, struct wire_field *field)
 {
     const uint8_t *at = reader->at;
     const ptrdiff_t left = reader->end - at;

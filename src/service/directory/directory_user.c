@@ -43,19 +43,11 @@ void directory_name_format(char out[DIRECTORY_NAME_SIZE], const uint8_t id[UUID_
 
 /* ---- a user ---- */
 
-/* A time of the years 1978 to 3058: its varint has five bytes, and the field has eight. They are
- * made in a register: the two times of a user are two stores. */
-static inline bool is_usual_time(int64_t seconds)
-{
-    return seconds >> 28 > 0 && seconds >> 35 == 0;
-}
-
-static inline uint8_t *put_usual_time(uint8_t *out, uint8_t tag, uint64_t seconds)
+/* A time whose varint has five bytes, which is one of the years 1978 to 3058: its field has eight
+ * bytes. @param varint those five, the first one lowest */
+static inline uint8_t *put_usual_time(uint8_t *out, uint8_t tag, uint64_t varint)
 {
     enum { SIZE = 6 }; /* of the Timestamp */
-    uint64_t varint = (seconds & 0x7f) | (seconds << 1 & 0x7f00) | (seconds << 2 & 0x7f0000) |
-                      (seconds << 3 & 0x7f000000) | (seconds << 4 & UINT64_C(0x7f00000000)) |
-                      0x80808080;
     uint64_t field = htole64(tag | SIZE << 8 | TAG_SECONDS << 16 | varint << 24);
     memcpy(out, &field, sizeof(field));
     return out + sizeof(field);
@@ -79,12 +71,6 @@ static __attribute__((noinline)) uint8_t *put_any_time(uint8_t *out, uint8_t tag
     return out;
 }
 
-static inline uint8_t *put_time(uint8_t *out, uint8_t tag, int64_t seconds)
-{
-    return is_usual_time(seconds) ? put_usual_time(out, tag, (uint64_t)seconds)
-                                  : put_any_time(out, tag, seconds, 0);
-}
-
 static uint8_t *put_nanoseconds(uint8_t *out, uint8_t tag, int64_t time)
 {
     int64_t seconds = time / SECOND, nanos = time % SECOND;
@@ -95,23 +81,49 @@ static uint8_t *put_nanoseconds(uint8_t *out, uint8_t tag, int64_t time)
     return put_any_time(out, tag, seconds, (uint32_t)nanos);
 }
 
-/* @param created set to the seconds, if they are there */
-static uint8_t *put_body(uint8_t *out, const struct shm_user *user, unsigned fields,
-                         int64_t *created)
+/* Nearly every body has a user name, an e-mail, a time of creation as put_usual_time() takes it,
+ * and roles, each shorter than 128 bytes. Of such a body all fields are written in a third of the
+ * time.
+ * @param created set to the varint @return NULL: the body is another one; nothing was written */
+static inline uint8_t *put_usual_body(uint8_t *out, const struct shm_user *user, uint64_t *created)
 {
-    const unsigned texts = DIRECTORY_USERNAME | DIRECTORY_EMAIL;
+    const uint8_t *body = user->body, *end = body + user->body_len;
+    const uint8_t *email, *time;
+    uint32_t low;
+    enum { TIME_SIZE = 6 };
+    if (user->body_len < 2 || body[0] != USER_TAG_USERNAME || body[1] >= 0x80)
+        return NULL;
+    email = body + 2 + body[1];
+    if (end - email < 2 || email[0] != USER_TAG_EMAIL || email[1] >= 0x80)
+        return NULL;
+    time = email + 2 + email[1];
+    if (end - time < TIME_SIZE || time[0] != USER_TAG_CREATED_AT)
+        return NULL;
+    memcpy(&low, time + 1, sizeof(low));
+    low = le32toh(low);
+    if ((low & 0x80808080) != 0x80808080 || time[5] >= 0x80)
+        return NULL;
+    *created = low | (uint64_t)time[5] << 32;
+    /* User name and e-mail have the numbers that they have here. */
+    uint8_t *to = wire_copy(out, body, (size_t)(time - body));
+    for (const uint8_t *role = time + TIME_SIZE; role != end; role += 2 + role[1]) {
+        if (end - role < 2 || role[0] != USER_TAG_ROLES || role[1] >= 0x80 ||
+            end - role - 2 < role[1])
+            return NULL;
+        to[0] = TAG_ROLES;
+        to[1] = role[1];
+        to = wire_copy(to + 2, role + 2, role[1]);
+    }
+    return to;
+}
+
+/* Any body. @param created set to the seconds, if they are there */
+static __attribute__((noinline)) uint8_t *put_body(uint8_t *out, const struct shm_user *user,
+                                                   unsigned fields, int64_t *created)
+{
     struct wire_reader reader = {.at = user->body, .end = user->body + user->body_len};
     struct wire_field field;
-    bool more = wire_next(&reader, &field);
-    /* User name and e-mail come first, and under the numbers that they have here: where both are
-     * wanted, as nearly always, one copy takes both. */
-    const uint8_t *end = user->body;
-    for (; more && (fields & texts) == texts &&
-           (field.tag == USER_TAG_USERNAME || field.tag == USER_TAG_EMAIL);
-         more = wire_next(&reader, &field))
-        end = reader.at;
-    out = wire_copy(out, user->body, (size_t)(end - user->body));
-    for (; more; more = wire_next(&reader, &field)) {
+    while (wire_next(&reader, &field)) {
         if (field.tag == USER_TAG_USERNAME && (fields & DIRECTORY_USERNAME) != 0)
             out = wire_put_bytes(out, USER_TAG_USERNAME, field.bytes, field.value);
         else if (field.tag == USER_TAG_EMAIL && (fields & DIRECTORY_EMAIL) != 0)
@@ -148,9 +160,16 @@ static uint8_t *put_hidden(uint8_t *out, const struct shm_user *user, unsigned f
     return out;
 }
 
+static inline uint8_t *put_creation(uint8_t *out, uint8_t tag, uint64_t usual, int64_t created)
+{
+    return usual != 0 ? put_usual_time(out, tag, usual) : put_any_time(out, tag, created, 0);
+}
+
 size_t directory_user_encode(uint8_t *out, const struct shm_user *user, unsigned fields)
 {
-    uint8_t *begin = out;
+    enum { OF_BODY = DIRECTORY_USERNAME | DIRECTORY_EMAIL | DIRECTORY_ROLES };
+    uint8_t *begin = out, *end;
+    uint64_t usual = 0; /* the time of creation, if put_usual_time() takes it */
     int64_t created = 0, updated = INT64_MIN;
     bool has_password = false;
     if ((fields & DIRECTORY_NAME) != 0) {
@@ -160,23 +179,29 @@ size_t directory_user_encode(uint8_t *out, const struct shm_user *user, unsigned
         uuid_format((char *)out + sizeof(begin_of_name), user->id);
         out += 2 + DIRECTORY_NAME_SIZE;
     }
-    out = put_body(out, user, fields, &created);
+    end = (fields & OF_BODY) == OF_BODY ? put_usual_body(out, user, &usual) : NULL;
+    if (end == NULL) {
+        usual = 0;
+        end = put_body(out, user, fields, &created);
+    }
+    out = end;
     if (user->hidden_len != 0)
         out = put_hidden(out, user, fields, &has_password, &updated);
     if ((fields & DIRECTORY_ETAG) != 0) {
-        *out++ = TAG_ETAG;
-        *out = (uint8_t)user_etag_format((char *)out + 1, user->version);
-        out += 1 + *out;
+        size_t len = user_etag_format((char *)out + 2, user->version);
+        out[0] = TAG_ETAG;
+        out[1] = (uint8_t)len;
+        out += 2 + len;
     }
     if (has_password && (fields & DIRECTORY_HAS_PASSWORD) != 0) {
         *out++ = TAG_HAS_PASSWORD;
         *out++ = 1;
     }
     if ((fields & DIRECTORY_CREATE_TIME) != 0)
-        out = put_time(out, TAG_CREATE_TIME, created);
+        out = put_creation(out, TAG_CREATE_TIME, usual, created);
     if ((fields & DIRECTORY_UPDATE_TIME) != 0)
         out = updated != INT64_MIN ? put_nanoseconds(out, TAG_UPDATE_TIME, updated)
-                                   : put_time(out, TAG_UPDATE_TIME, created);
+                                   : put_creation(out, TAG_UPDATE_TIME, usual, created);
     return (size_t)(out - begin);
 }
 
