@@ -295,3 +295,17 @@ def test_budgets_fail_where_a_call_cannot_be_counted(budgets):
 def test_budgets_fail_where_a_part_of_the_chain_is_over_its_bound(budgets):
     status, text = budgets(**{"get-log": 2501})
     assert status == 1 and "over its bound" in text
+
+
+def test_tidy_names_what_it_finds(tmp_path):
+    wrong = tmp_path / "wrong.c"
+    wrong.write_text("int wrong(int *at);\nint wrong(int *at)\n{\n    if (at == 0)\n"
+                     "        return *at;\n    return 0;\n}\n")
+    run = subprocess.run([ROOT / "scripts/tidy", "--build", os.environ["TREE_BUILD"], wrong], stdout=subprocess.PIPE,
+                         stderr=subprocess.STDOUT, text=True, timeout=60)
+    assert run.returncode == 1
+    assert "wrong.c:5:16: warning: Dereference of null pointer" in run.stdout
+    right = tmp_path / "right.c"
+    right.write_text("int right(void);\nint right(void)\n{\n    return 0;\n}\n")
+    subprocess.run([ROOT / "scripts/tidy", "--build", os.environ["TREE_BUILD"], right], check=True,
+                   timeout=60)

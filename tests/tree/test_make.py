@@ -65,7 +65,7 @@ def test_compilation_database_has_every_file_of_the_product(tmp_path):
     assert checked.returncode == 0, checked.stderr
 
 
-@pytest.mark.parametrize("script", ["check-one", "compile-commands", "coverage", "release", "run",
+@pytest.mark.parametrize("script", ["check-one", "compile-commands", "coverage", "release", "run", "tidy",
                                     "setup", "test", "bench", "cross-arm64"])
 def test_scripts_can_be_run(script):
     path = ROOT / "scripts" / script
