@@ -34,6 +34,11 @@ void grpc_call_release(struct grpc_call *call, size_t len)
     http2_stream_release(&call->stream, len);
 }
 
+size_t grpc_call_may_hold(const struct grpc_call *call)
+{
+    return http2_stream_may_hold(&call->stream);
+}
+
 size_t grpc_call_method_index(const struct grpc_call *call)
 {
     /* The unknown method's index is the last one. */

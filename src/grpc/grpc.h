@@ -216,6 +216,8 @@ struct grpc_arena *grpc_call_arena(struct grpc_call *call);
 bool grpc_call_hold(struct grpc_call *call, size_t len);
 /** @param len at most what is held */
 void grpc_call_release(struct grpc_call *call, size_t len);
+/** How many bytes grpc_call_hold() would take now. To ask does not count as a refusal. */
+size_t grpc_call_may_hold(const struct grpc_call *call);
 /** For grpc_server_method_name(). */
 size_t grpc_call_method_index(const struct grpc_call *call);
 /** The method as its author wrote it, valid as long as the server; NULL: it is unknown. */

@@ -236,6 +236,8 @@ void http2_stream_reset(struct http2_stream *stream, enum http2_error error);
  * @return false: the connection would hold more than max_memory; nothing was counted */
 bool http2_stream_hold(struct http2_stream *stream, size_t len);
 void http2_stream_release(struct http2_stream *stream, size_t len);
+/** How many bytes http2_stream_hold() would take now. */
+size_t http2_stream_may_hold(const struct http2_stream *stream);
 /** Counts work of the connection's turn: `bytes` that were handled, or as many as would take the
  * same time (about a nanosecond each). */
 void http2_stream_work(struct http2_stream *stream, size_t bytes);

@@ -37,6 +37,7 @@ void uuid_random(struct uuid_source *source, uint8_t uuid[UUID_SIZE])
 /* 16 bytes, on which the operators work one by one. */
 typedef uint8_t sixteen __attribute__((vector_size(16)));
 typedef int8_t sixteen_signed __attribute__((vector_size(16)));
+typedef uint64_t two_words __attribute__((vector_size(16)));
 
 /* @param values 0 to 15 @return their digits in lower case */
 static inline sixteen vector_digits(sixteen values)
@@ -66,50 +67,50 @@ void uuid_format(char *text, const uint8_t uuid[UUID_SIZE])
     text[8] = text[13] = text[18] = text[23] = '-';
 }
 
-/*
- * Reading is fast because most calls bring an id: eight digits at a time, each in one byte of a
- * 64-bit word. The first character of the text is the word's lowest byte, and the first of the four
- * resulting bytes is the lowest of a 32-bit word.
- */
-#define EACH(byte) (UINT64_C(0x0101010101010101) * (byte))
-
-/** @param values 0 to 15 in each byte @return their digits in lower case */
-static inline uint64_t digits_of(uint64_t values)
-{
-    uint64_t letters = ((values + EACH(6)) >> 4) & EACH(1); /* 1 for 10 to 15 */
-    return values + EACH('0') + letters * ('a' - '0' - 10);
-}
-
-/** @param bad gets bits set if a character is not a hexadecimal digit @return the four bytes */
-static inline uint32_t parse_digits(uint64_t text, uint64_t *bad)
-{
-    uint64_t letters = (text >> 6) & EACH(1); /* 1 for letters, and for some other characters */
-    uint64_t values = (text & EACH(0x0f)) + letters * 9;
-    /* A character that is not a digit differs from the digit of the value it was taken for. */
-    *bad |= (values & EACH(0xf0)) | (digits_of(values & EACH(0x0f)) ^ (text | letters << 5));
-    values = ((values << 4) | (values >> 8)) & UINT64_C(0x00ff00ff00ff00ff);
-    values = (values | (values >> 8)) & UINT64_C(0x0000ffff0000ffff);
-    return (uint32_t)(values | (values >> 16));
-}
-
-/** Eight characters: four from each of two places. */
-static inline uint64_t load_digits(const uint8_t *text, size_t at, size_t and_at)
+static inline uint64_t load_eight(const uint8_t *text)
 {
     uint64_t word;
-    memcpy(&word, text + at, 4);
-    memcpy((uint8_t *)&word + 4, text + and_at, 4);
-    return le64toh(word);
+    memcpy(&word, text, sizeof(word));
+    return word;
 }
 
+static inline uint64_t load_four_and_four(const uint8_t *text, const uint8_t *and_text)
+{
+    uint32_t words[2];
+    memcpy(&words[0], text, 4);
+    memcpy(&words[1], and_text, 4);
+    return le64toh(le32toh(words[0]) | (uint64_t)le32toh(words[1]) << 32);
+}
+
+/* @param bad gets bits set for each character that is not a hexadecimal digit
+ * @return 0 to 15 for all others */
+static inline sixteen parse_digits(sixteen text, sixteen *bad)
+{
+    sixteen letters = (sixteen)((sixteen_signed)text > 0x3f); /* and some other characters */
+    sixteen values = ((text & 0x0f) + (letters & 9)) & 0x0f;
+    /* A character that is not a digit differs from the digit of the value it was taken for. */
+    *bad |= vector_digits(values) ^ (text | (letters & 0x20));
+    return values;
+}
+
+/* Most calls bring an id, so all digits are read at once. */
 bool uuid_parse(uint8_t uuid[UUID_SIZE], const uint8_t *text, size_t len)
 {
-    uint64_t bad = 0;
+    sixteen bad = {0};
     if (len != UUID_TEXT_SIZE)
         return false;
-    const uint32_t words[4] = {htole32(parse_digits(load_digits(text, 0, 4), &bad)),
-                               htole32(parse_digits(load_digits(text, 9, 14), &bad)),
-                               htole32(parse_digits(load_digits(text, 19, 24), &bad)),
-                               htole32(parse_digits(load_digits(text, 28, 32), &bad))};
-    memcpy(uuid, words, UUID_SIZE);
-    return bad == 0 && text[8] == '-' && text[13] == '-' && text[18] == '-' && text[23] == '-';
+    const sixteen begin = parse_digits(
+        (sixteen)(two_words){load_eight(text), load_four_and_four(text + 9, text + 14)}, &bad);
+    const sixteen end = parse_digits(
+        (sixteen)(two_words){load_four_and_four(text + 19, text + 24), load_eight(text + 28)},
+        &bad);
+    const sixteen first = __builtin_shufflevector(begin, end, 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20,
+                                                  22, 24, 26, 28, 30);
+    const sixteen second = __builtin_shufflevector(begin, end, 1, 3, 5, 7, 9, 11, 13, 15, 17, 19,
+                                                   21, 23, 25, 27, 29, 31);
+    const sixteen bytes = first << 4 | second;
+    memcpy(uuid, &bytes, UUID_SIZE);
+    const two_words any_bad = (two_words)bad;
+    return (any_bad[0] | any_bad[1]) == 0 && text[8] == '-' && text[13] == '-' && text[18] == '-' &&
+           text[23] == '-';
 }

@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from certs import Authority
 from harness import PROTO, ROSTERD, SHM_INSPECT
 
 ROOT = pathlib.Path(PROTO).parent
@@ -22,13 +23,41 @@ def options_of(program):
     return set(re.findall(r"--([a-z][a-z-]+)", help_text))
 
 
+def run_client(*arguments):
+    return subprocess.run([sys.executable, ROOT / "docs/examples/client.py", *arguments],
+                          capture_output=True, text=True, timeout=60)
+
+
+def is_shown(done):
+    assert done.returncode == 0, done.stderr
+    shown = "".join(f"    {line}\n" for line in done.stdout.splitlines())
+    return done.stdout.count("\n") == 7 and f"\n\n{shown}\n" in read("README.md")
+
+
 def test_example_client_prints_what_the_readme_shows(start):
     server = start()
-    done = subprocess.run([sys.executable, ROOT / "docs/examples/client.py", server.target()],
-                          capture_output=True, text=True, check=True, timeout=60)
-    shown = "".join(f"    {line}\n" for line in done.stdout.splitlines())
-    assert done.stdout.count("\n") == 8
-    assert f"\n\n{shown}\n" in read("README.md")
+    assert is_shown(run_client(server.target()))
+    assert is_shown(run_client(server.target())), "its second run"
+
+
+def test_example_client_takes_a_token_and_certificates(start, tmp_path):
+    authority = Authority(tmp_path)
+    pair = authority.sign("server", "DNS:localhost")
+    tokens, token = tmp_path / "tokens", tmp_path / "token"
+    tokens.write_text("a-token-of-the-test clients\n")
+    tokens.chmod(0o600)
+    token.write_text("a-token-of-the-test\n")
+    server = start(*pair.options(), "--tls-client-ca", authority.pair.certificate,
+                   "--auth-token-file", str(tokens))
+    target = f"localhost:{server.port}"
+    own = authority.sign("client")
+    tls = ["--tls-ca", authority.pair.certificate, "--tls-certificate", own.certificate, "--tls-key",
+           own.key]
+    assert is_shown(run_client(*tls, "--token-file", token, target))
+    assert "UNAUTHENTICATED" in run_client(*tls, target).stderr
+    assert "UNAVAILABLE" in run_client(*tls[:2], "--token-file", token, target).stderr
+    wrong = run_client("--tls-key", own.key, target)
+    assert wrong.returncode == 2 and "go together" in wrong.stderr
 
 
 def test_readme_shows_options_of_the_server_and_their_defaults():

@@ -317,10 +317,11 @@ static void second_end(struct grpc_call *call, void *data, enum grpc_status stat
 static const struct grpc_interceptor first = {first_start, first_end, &serve};
 static const struct grpc_interceptor second = {second_start, second_end, NULL};
 
-static int setup(uint64_t message_timeout, size_t max_memory)
+static int setup(uint64_t message_timeout, size_t max_memory, unsigned compression)
 {
     const struct grpc_config config = {.max_message_size = 1024 * 1024,
                                        .message_timeout = message_timeout,
+                                       .compression = compression,
                                        .http2 = {.max_concurrent_streams = 100,
                                                  .max_header_list_size = 8192,
                                                  .max_memory = max_memory}};
@@ -340,19 +341,25 @@ static int setup(uint64_t message_timeout, size_t max_memory)
 int serve_setup(void **state)
 {
     (void)state;
-    return setup(0, 0);
+    return setup(0, 0, 0);
 }
 
 int serve_setup_impatient(void **state)
 {
     (void)state;
-    return setup(SERVE_MESSAGE_TIMEOUT, 0);
+    return setup(SERVE_MESSAGE_TIMEOUT, 0, 0);
 }
 
 int serve_setup_with_little_memory(void **state)
 {
     (void)state;
-    return setup(0, 512 * 1024);
+    return setup(0, 512 * 1024, 0);
+}
+
+int serve_setup_compressing(void **state)
+{
+    (void)state;
+    return setup(0, 0, GRPC_COMPRESS_GZIP);
 }
 
 int serve_teardown(void **state)

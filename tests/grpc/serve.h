@@ -47,6 +47,8 @@ enum { SERVE_MESSAGE_TIMEOUT = 80 };
 int serve_setup_impatient(void **state);
 /** serve_setup() with connections that may hold 512 KiB. */
 int serve_setup_with_little_memory(void **state);
+/** serve_setup() with replies that are compressed by gzip, if the client takes that. */
+int serve_setup_compressing(void **state);
 int serve_teardown(void **state);
 /** Runs the server's loop for `ms` milliseconds. */
 void serve_for(unsigned ms);

@@ -721,6 +721,33 @@ static void a_reply_that_was_given_arrives_whole(void **state)
     }
 }
 
+static void a_reply_that_was_given_may_be_compressed(void **state)
+{
+    struct reply reply;
+    (void)state;
+    client_open(PEER, 1, "/grpctest.Test/Unary", false, "grpc-accept-encoding", "gzip");
+    send_named(1, "given 60000", true);
+    client_read(PEER, 1, &reply);
+    assert_int_equal(reply_status(&reply), 0);
+    assert_string_equal(reply_field(reply.headers, "grpc-encoding"), "gzip");
+    assert_int_equal(reply.body[0], 1);
+    assert_in_range(reply.body_len, 20, 1000);
+    reply_free(&reply);
+}
+
+/* What waits is freed with the connection, which the test's end closes. */
+static void a_reply_that_was_given_waits_for_the_window(void **state)
+{
+    struct reply reply;
+    (void)state;
+    client_open(PEER, 1, "/grpctest.Test/Unary", false);
+    send_named(1, "given 100000", true);
+    client_read(PEER, 1, &reply);
+    assert_int_equal(reply.body_len, 65535);
+    assert_false(reply.ended);
+    reply_free(&reply);
+}
+
 static void a_reset_cancels_the_method_once(void **state)
 {
     static const uint8_t cancel[4] = {0, 0, 0, 8};
@@ -853,6 +880,9 @@ int main(void)
         TEST(a_deadline_within_a_half_sent_message_resets),
         TEST(a_reply_larger_than_the_window_ends_when_it_may),
         TEST(a_reply_that_was_given_arrives_whole),
+        cmocka_unit_test_setup_teardown(a_reply_that_was_given_may_be_compressed,
+                                        serve_setup_compressing, serve_teardown),
+        TEST(a_reply_that_was_given_waits_for_the_window),
         TEST(a_reset_cancels_the_method_once),
         TEST(a_reset_of_a_held_call_with_its_inbox_full_leaks_nothing),
         TEST(a_lost_connection_cancels_its_calls),

@@ -184,10 +184,17 @@ struct grpc_arena *grpc_call_arena(struct grpc_call *call)
 
 bool grpc_call_hold(struct grpc_call *call, size_t len)
 {
-    if (len > call->may_hold - call->held)
+    if (len > call->may_hold - call->held) {
+        call->refused_holds++;
         return false;
+    }
     call->held += len;
     return true;
+}
+
+size_t grpc_call_may_hold(const struct grpc_call *call)
+{
+    return call->may_hold - call->held;
 }
 
 void grpc_call_release(struct grpc_call *call, size_t len)

@@ -33,6 +33,7 @@ struct grpc_call {
     unsigned writable; /* messages that there is room for */
     size_t held;       /* bytes of grpc_call_hold() */
     size_t may_hold;
+    unsigned refused_holds;
 };
 
 struct fake_store {

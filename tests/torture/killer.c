@@ -107,23 +107,24 @@ static bool lost(const struct killer_case *kase, const struct trace *trace, size
                  const char *why)
 {
     const struct position *at = &trace->at[i];
-    print_error("%s: killed at position %zu of %zu (%s, program + %#llx, arrival %u, step %u): "
-                "%s\n",
+    print_error("%s: killed at position %zu of %zu (%s, program + %#llx, arrival %u, step %u; "
+                "checked in way %u): %s\n",
                 kase->name, i, trace->count, at->sealed ? "sealed" : "not sealed",
                 (unsigned long long)(at->ip - (uint64_t)(uintptr_t)&__executable_start),
-                at->arrivals, at->steps, why);
+                at->arrivals, at->steps, survivor_way, why);
     return false;
 }
 
+/* @param way in which the survivor checks */
 static bool try_position(const struct killer_case *kase, const struct trace *trace, size_t i,
-                         struct image *image)
+                         unsigned way, struct image *image)
 {
     const struct position *at = &trace->at[i];
     if (!trace_kill_at(trace, at, kase, world, image))
         return lost(kase, trace, i, "the child did not reach the position a second time");
     total_kills++;
     survivor_version = at->version;
-    survivor_way = (unsigned)(i % WORLD_WAYS);
+    survivor_way = way;
     if (!in_child(survive, world))
         return lost(kase, trace, i, world->why);
     return true;
@@ -147,7 +148,7 @@ static void try_all(const struct killer_case *kase, struct image *image)
     size_t tried = wanted == 0 || wanted > trace.count ? trace.count : wanted;
     for (size_t k = 0; k < tried && failed < FAILURES_SHOWN; k++) {
         size_t i = tried == 1 ? 0 : k * (trace.count - 1) / (tried - 1);
-        failed += try_position(kase, &trace, i, image) ? 0 : 1;
+        failed += try_position(kase, &trace, i, (unsigned)(k % WORLD_WAYS), image) ? 0 : 1;
     }
     print_message("%s: %llu steps, %zu positions, %zu tried\n", kase->name,
                   (unsigned long long)trace.steps, trace.count, tried);

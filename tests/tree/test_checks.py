@@ -297,15 +297,26 @@ def test_budgets_fail_where_a_part_of_the_chain_is_over_its_bound(budgets):
     assert status == 1 and "over its bound" in text
 
 
-def test_tidy_names_what_it_finds(tmp_path):
-    wrong = tmp_path / "wrong.c"
-    wrong.write_text("int wrong(int *at);\nint wrong(int *at)\n{\n    if (at == 0)\n"
-                     "        return *at;\n    return 0;\n}\n")
-    run = subprocess.run([ROOT / "scripts/tidy", "--build", os.environ["TREE_BUILD"], wrong], stdout=subprocess.PIPE,
-                         stderr=subprocess.STDOUT, text=True, timeout=60)
+def run_tidy(tmp_path, code, **environment):
+    shutil.copy(ROOT / ".clang-tidy", tmp_path)
+    (tmp_path / "some.c").write_text(code)
+    return subprocess.run([ROOT / "scripts/tidy", "--build", ".", tmp_path / "some.c"],
+                          cwd=os.environ["TREE_BUILD"], env=os.environ | environment,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=100)
+
+
+@pytest.mark.parametrize("line, found", [
+    ("return at == 0 ? *at : 0;", "some.c:4:22: warning: Dereference of null pointer"),
+    ("if (*at == 1) { *at = 2; } else { *at = 2; } return 0;",
+     "bugprone-branch-clone"), ("return *at;", None)])
+def test_tidy_names_what_it_finds(tmp_path, line, found):
+    run = run_tidy(tmp_path, f"int some(int *at);\nint some(int *at)\n{{\n    {line}\n}}\n")
+    assert run.returncode == (0 if found is None else 1), run.stdout
+    assert found is None or found in run.stdout
+
+
+def test_tidy_fails_where_the_program_does(tmp_path):
+    (tmp_path / "clang-tidy").write_text("#!/bin/sh\nkill -SEGV $$\n")
+    (tmp_path / "clang-tidy").chmod(0o755)
+    run = run_tidy(tmp_path, "int some;\n", PATH=f"{tmp_path}:{os.environ['PATH']}")
     assert run.returncode == 1
-    assert "wrong.c:5:16: warning: Dereference of null pointer" in run.stdout
-    right = tmp_path / "right.c"
-    right.write_text("int right(void);\nint right(void)\n{\n    return 0;\n}\n")
-    subprocess.run([ROOT / "scripts/tidy", "--build", os.environ["TREE_BUILD"], right], check=True,
-                   timeout=60)

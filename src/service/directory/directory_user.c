@@ -84,7 +84,8 @@ static uint8_t *put_nanoseconds(uint8_t *out, uint8_t tag, int64_t time)
 /* Nearly every body has a user name, an e-mail, a time of creation as put_usual_time() takes it,
  * and roles, each shorter than 128 bytes. Of such a body all fields are written in a third of the
  * time.
- * @param created set to the varint @return NULL: the body is another one; nothing was written */
+ * @param created set to the varint
+ * @return NULL: the body is another one; then what was written, and *created, mean nothing */
 static inline uint8_t *put_usual_body(uint8_t *out, const struct shm_user *user, uint64_t *created)
 {
     const uint8_t *body = user->body, *end = body + user->body_len;
@@ -106,13 +107,16 @@ static inline uint8_t *put_usual_body(uint8_t *out, const struct shm_user *user,
     *created = low | (uint64_t)time[5] << 32;
     /* User name and e-mail have the numbers that they have here. */
     uint8_t *to = wire_copy(out, body, (size_t)(time - body));
-    for (const uint8_t *role = time + TIME_SIZE; role != end; role += 2 + role[1]) {
-        if (end - role < 2 || role[0] != USER_TAG_ROLES || role[1] >= 0x80 ||
-            end - role - 2 < role[1])
+    for (const uint8_t *role = time + TIME_SIZE; role != end;) {
+        if (end - role < 2 || role[0] != USER_TAG_ROLES)
+            return NULL;
+        const size_t len = role[1];
+        if (len >= 0x80 || (size_t)(end - role - 2) < len)
             return NULL;
         to[0] = TAG_ROLES;
-        to[1] = role[1];
-        to = wire_copy(to + 2, role + 2, role[1]);
+        to[1] = (uint8_t)len;
+        to = wire_copy(to + 2, role + 2, len);
+        role += 2 + len;
     }
     return to;
 }
@@ -172,6 +176,8 @@ size_t directory_user_encode(uint8_t *out, const struct shm_user *user, unsigned
     uint64_t usual = 0; /* the time of creation, if put_usual_time() takes it */
     int64_t created = 0, updated = INT64_MIN;
     bool has_password = false;
+    if (directory_user_bound(user) > DIRECTORY_USER_MAX)
+        return 0;
     if ((fields & DIRECTORY_NAME) != 0) {
         static const char begin_of_name[8] = {
             TAG_NAME, DIRECTORY_NAME_SIZE, 'u', 's', 'e', 'r', 's', '/'};

@@ -25,14 +25,16 @@ enum {
     DIRECTORY_USER_MAX = SHM_BODY_MAX + DIRECTORY_USER_MORE,
 };
 
-/** The most bytes that directory_user_encode() writes for this user. */
+/** The most bytes that directory_user_encode() writes for this user: at most DIRECTORY_USER_MAX,
+ * unless the user's lengths are damaged. */
 static inline size_t directory_user_bound(const struct shm_user *user)
 {
     return (size_t)user->body_len + user->hidden_len + DIRECTORY_USER_MORE;
 }
 
-/** Writes a user's fields: a User on the wire. @param out directory_user_bound() bytes
- * @return the bytes written */
+/** Writes a user's fields: a User on the wire.
+ * @param out directory_user_bound() bytes; DIRECTORY_USER_MAX are always enough
+ * @return the bytes written; 0, too, for a user whose lengths are damaged */
 size_t directory_user_encode(uint8_t *out, const struct shm_user *user, unsigned fields);
 
 /** Sends one user as the reply. A damaged part is sent as far as it can be read.

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "service/directory/directory_users.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/param.h>
@@ -11,6 +12,7 @@
 enum {
     TAG_USERS = 0x0a, /* field number << 3 | wire type */
     GROW_LEAST = 512,
+    HALVE_LEAST = 16 << 10,
     TRIM_LEAST = 16 << 10,
     EXPECTED_MOST = 256 << 10, /* bytes for expected users, which may not come */
     COMPRESS_MOST = 32 << 10,
@@ -34,15 +36,28 @@ static bool users_resize(struct grpc_call *call, struct directory_users *users, 
     return true;
 }
 
+/* How much more than is needed to take, so that users are seldom moved: as much as there is, or
+ * will be needed later; half of what may be held where that is less, and in the end all of it. */
+static size_t spare_for(const struct grpc_call *call, const struct directory_users *users,
+                        size_t needed, size_t later)
+{
+    size_t spare = MAX(MAX(users->cap, (size_t)GROW_LEAST), MIN(later, (size_t)EXPECTED_MOST));
+    size_t may = grpc_call_may_hold(call);
+    if (may <= needed)
+        return 0;
+    if (may - needed >= spare)
+        return spare;
+    return may - needed > HALVE_LEAST ? (may - needed) / 2 : may - needed;
+}
+
 /* Makes room for `more` bytes, and for those that will be needed later, if there is memory for
  * them.
  * @return false: see directory_users_add() */
 static __attribute__((noinline)) bool
 users_grow(struct grpc_call *call, struct directory_users *users, size_t more, size_t later)
 {
-    size_t spare = MAX(MAX(users->cap, (size_t)GROW_LEAST), MIN(later, (size_t)EXPECTED_MOST));
-    return users_resize(call, users, users->len + more + spare) ||
-           users_resize(call, users, users->len + more);
+    size_t cap = users->len + more, spare = spare_for(call, users, cap - users->cap, later);
+    return users_resize(call, users, cap + spare) || (spare != 0 && users_resize(call, users, cap));
 }
 
 static inline bool users_have_room(const struct directory_users *users, size_t more)
@@ -50,10 +65,10 @@ static inline bool users_have_room(const struct directory_users *users, size_t m
     return users->cap - users->len >= more;
 }
 
-/* A user has at most three: see DIRECTORY_USER_MAX. */
+/* Of the length of a user, which DIRECTORY_USER_MAX bounds. */
 static inline size_t length_size(size_t len)
 {
-    return len < 0x80 ? 1 : len < 0x4000 ? 2 : 3;
+    return len < 0x80 ? 1 : 2;
 }
 
 static inline void put_length(uint8_t *to, size_t len)
@@ -70,7 +85,7 @@ bool directory_users_add(struct grpc_call *call, struct directory_users *users,
                          const struct shm_user *user, unsigned fields)
 {
     size_t head = users->len == 0 ? GRPC_GIVE_HEAD : 0;
-    size_t bound = 1 + 3 + directory_user_bound(user);
+    size_t bound = 1 + 2 + directory_user_bound(user);
     /* Room for the other fields, too: what could be added can be sent. */
     size_t more = head + bound + DIRECTORY_USERS_REST_MAX;
     if (!users_have_room(users, more) && !users_grow(call, users, more, users->expected * bound))
@@ -102,15 +117,24 @@ static void users_trim(struct grpc_call *call, struct directory_users *users)
     grpc_call_release(call, spare);
 }
 
+/* Sends a reply without users, for which no memory was taken. */
+static bool send_rest(struct grpc_call *call, const uint8_t *rest, size_t rest_len)
+{
+    uint8_t *to = grpc_call_reserve(call, rest_len);
+    if (to == NULL)
+        return false;
+    if (rest_len != 0)
+        memcpy(to, rest, rest_len);
+    grpc_call_commit(call);
+    return true;
+}
+
 bool directory_users_send(struct grpc_call *call, struct directory_users *users,
                           const uint8_t *rest, size_t rest_len)
 {
-    size_t head = users->len == 0 ? GRPC_GIVE_HEAD : 0;
-    if (!users_have_room(users, head + rest_len) && !users_grow(call, users, head + rest_len, 0)) {
-        grpc_call_finish(call, GRPC_RESOURCE_EXHAUSTED, directory_no_room);
-        return false;
-    }
-    users->len += head;
+    if (!directory_users_any(users))
+        return send_rest(call, rest, rest_len);
+    assert(users_have_room(users, rest_len));
     if (rest_len != 0)
         memcpy(users->bytes + users->len, rest, rest_len);
     users->len += rest_len;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A reply with several users, field 1 of its message. It is built in memory of its own, because
- * neither its size is known before nor whether it will be sent at all; that memory becomes the
- * reply without being copied.
+ * neither its size is known before nor whether it will be sent at all. The memory of a large reply
+ * becomes the stream's, without being copied.
  */
 #ifndef ROSTERD_SERVICE_DIRECTORY_DIRECTORY_USERS_H
 #define ROSTERD_SERVICE_DIRECTORY_DIRECTORY_USERS_H

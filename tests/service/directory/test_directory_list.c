@@ -146,14 +146,50 @@ static void batch_is_taken_from_the_turn(void **state)
     (void)finish_slices(call);
 }
 
+/* A refusal counts as a limit that was reached, so there may be one at most. */
+static void page_ends_where_the_memory_does(void **state)
+{
+    enum { USERS = 1000, ENOUGH = 1 << 20 };
+    size_t least = 0, before = 0;
+    (void)state;
+    fake_store.users = USERS;
+    for (size_t may_hold = 0; may_hold < ENOUGH; may_hold += may_hold / 8 + 1) {
+        struct grpc_call *call = fake_call_open(server, "Directory/ListUsers");
+        Rosterd__Directory__V1__ListUsersRequest request;
+        rosterd__directory__v1__list_users_request__init(&request);
+        request.page_size = USERS;
+        call->may_hold = may_hold;
+        call->method->on_message(call, &request.base);
+        while (call->finishes == 0)
+            call->method->on_writable(call);
+        assert_int_equal(call->held, 0);
+        assert_true(call->refused_holds <= 1);
+        if (call->status == GRPC_OK) {
+            Rosterd__Directory__V1__ListUsersResponse *page =
+                rosterd__directory__v1__list_users_response__unpack(NULL, call->out_len, call->out);
+            assert_non_null(page);
+            assert_true(page->n_users >= before && page->n_users != 0);
+            assert_int_equal(page->n_users == USERS, page->next_page_token.len == 0);
+            before = page->n_users;
+            least = least != 0 ? least : may_hold;
+            rosterd__directory__v1__list_users_response__free_unpacked(page, NULL);
+        } else {
+            assert_int_equal(call->status, GRPC_RESOURCE_EXHAUSTED);
+            assert_int_equal(least, 0);
+        }
+        fake_call_end(call, call->status);
+    }
+    assert_in_range(least, 100, 500);
+    assert_int_equal(before, USERS);
+}
+
 int main(void)
 {
 #define LIST_TEST(name) cmocka_unit_test_setup_teardown(name, open_list, close_list)
     const struct CMUnitTest tests[] = {
-        LIST_TEST(scan_goes_on_in_many_turns),
-        LIST_TEST(index_answers_without_a_scan),
-        LIST_TEST(filter_that_no_index_answers_scans),
-        LIST_TEST(batch_is_taken_from_the_turn),
+        LIST_TEST(scan_goes_on_in_many_turns),         LIST_TEST(index_answers_without_a_scan),
+        LIST_TEST(filter_that_no_index_answers_scans), LIST_TEST(batch_is_taken_from_the_turn),
+        LIST_TEST(page_ends_where_the_memory_does),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
