@@ -60,6 +60,13 @@ bool units_parse_count(const char *text, uint64_t *number)
     return parse_with_unit(text, none, 1, number);
 }
 
+bool units_parse_number(const char *text, uint64_t *number)
+{
+    static const struct unit thousands[] = {
+        {"", 1}, {"K", 1000}, {"M", 1000 * 1000}, {"G", 1000 * 1000 * 1000}};
+    return parse_with_unit(text, thousands, sizeof(thousands) / sizeof(thousands[0]), number);
+}
+
 bool units_parse_size(const char *text, uint64_t *bytes)
 {
     return parse_with_unit(text, size_units, NUM_SIZES, bytes);

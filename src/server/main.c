@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,6 +23,17 @@ static int main_check(struct options *options, struct fault *fault)
 {
     log_set_level(LOG_LEVEL_WARNING);
     return config_check(options, fault) ? EXIT_SUCCESS : main_fail(fault->text);
+}
+
+static int main_check_and_say(struct options *options, struct fault *fault)
+{
+    char file[PATH_MAX] = "rosterd"; /* the check frees the options */
+    if (options->config != NULL)
+        snprintf(file, sizeof(file), "%s", options->config);
+    if (main_check(options, fault) != EXIT_SUCCESS)
+        return EXIT_FAILURE;
+    printf("%s: the configuration is good\n", file);
+    return fflush(stdout) != 0 ? main_fail("cannot write to standard output") : EXIT_SUCCESS;
 }
 
 static int main_reload(struct options *options, struct fault *fault)
@@ -69,7 +81,7 @@ static int run_rosterd(struct options *options, struct fault *fault)
     else if (options->reload != 0)
         return main_reload(options, fault);
     else
-        return main_check(options, fault);
+        return main_check_and_say(options, fault);
     options_free(options);
     return ferror(stdout) || fflush(stdout) != 0 ? main_fail("cannot write to standard output")
                                                  : EXIT_SUCCESS;

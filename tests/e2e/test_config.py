@@ -26,8 +26,9 @@ def check(text, tmp_path, *arguments, status=1):
     done = rosterd("--config", path, *arguments, "--check-config", status=status)
     assert before[0] == sorted(os.listdir(tmp_path))
     lines = (done.stdout + done.stderr).splitlines()
-    assert len(lines) == (status == 1), lines
-    return lines[0].replace(str(path), "FILE") if lines else ""
+    assert len(lines) == 1, lines
+    assert status == 1 or done.stdout == f"{path}: the configuration is good\n"
+    return lines[0].replace(str(path), "FILE")
 
 
 @pytest.mark.parametrize("text, said", [
@@ -56,7 +57,7 @@ def test_check_reads_certificates(tmp_path):
     authority = certs.Authority(tmp_path)
     one, other = authority.sign("one"), authority.sign("other")
     assert check(f"tls-certificate = {one.certificate}\ntls-key = {one.key}\n", tmp_path,
-                 status=0) == ""
+                 status=0) == "FILE: the configuration is good"
     said = check(f"tls-certificate = {one.certificate}\ntls-key = {other.key}\n", tmp_path)
     assert said.startswith("rosterd: tls-key: ")
 
@@ -64,7 +65,8 @@ def test_check_reads_certificates(tmp_path):
 def test_check_passes_while_a_server_runs(start, tmp_path):
     server = start()
     text = "".join(f"listen = {address}\n" for address in server.listen)
-    assert check(text + f"segment = {server.segment}\n", tmp_path, status=0) == ""
+    said = check(text + f"segment = {server.segment}\n", tmp_path, status=0)
+    assert said == "FILE: the configuration is good"
 
 
 def test_unreadable_file_is_reported(tmp_path):

@@ -158,7 +158,8 @@ def test_rules_name_existing_metrics(start):
 
 @pytest.mark.parametrize("words, offered", [
     (["rosterd", "--max-us"], "--max-users"), (["rosterd", "--log-level", "w"], "warning"),
-    (["rosterd", "--access-log", ""], "on\noff"), (["rosterd", "--check-config", "--vers"], "--version"),
+    (["rosterd", "--access-log", ""], "on\noff"), (["rosterd", "--access-log", "="], "on\noff"),
+    (["rosterd", "--log-level", "=", "w"], "warning"), (["rosterd", "--check-config", "--vers"], "--version"),
 ])
 def test_shell_completes_options_and_their_words(words, offered):
     script = pathlib.Path(ROSTERD).parents[2] / "scripts/rosterd.bash-completion"
@@ -171,7 +172,8 @@ def test_shell_completes_options_and_their_words(words, offered):
 
 @pytest.mark.parametrize("words, offered", [
     (["shm-inspect", "res"], "restore"), (["shm-inspect", "--segment", "/x", "backup", "--da"], "--data-file"),
-    (["shm-inspect", "--js"], "--json"),
+    (["shm-inspect", "--js"], "--json"), (["shm-inspect", "--limit", "=", "5", "verif"], "verify"),
+    (["shm-inspect", "--data-file", "=", "/etc/hostna"], "/etc/hostname"),
 ])
 def test_shell_completes_commands_of_the_tool(words, offered):
     assert completions(words) == [offered]

@@ -69,6 +69,23 @@ def rows(path):
 
 # ---- reboots and kills ----
 
+def test_log_says_where_the_users_of_a_start_come_from(durable, tmp_path):
+    config = tmp_path / "rosterd.conf"
+    config.write_text("")
+    rosterd = durable("--config", str(config))
+    name = f"segment {rosterd.segment}:"
+    assert f"{name} new, without users" in rosterd.log()
+    wait_published(rosterd, create(rosterd, 12))
+    upgrade(rosterd)
+    assert f"{name} taken over with 12 users" in rosterd.log()
+    rosterd.kill_all()
+    rosterd.start()
+    assert f"{name} found with 12 users" in rosterd.log()
+    reboot(rosterd)
+    rosterd.start()
+    assert f"{name} made from the data file, with 12 users" in rosterd.log()
+
+
 def test_users_survive_a_reboot(durable):
     rosterd = durable()
     ids = create(rosterd, 300)

@@ -138,6 +138,14 @@ def test_ipv4_ipv6_and_unix_at_once(start, tmp_path):
     assert not (tmp_path / "socket").exists()
 
 
+@pytest.mark.parametrize("host", ["localhost", "", "*"])
+def test_name_that_stands_for_both_families(start, host):
+    port = free_port()
+    rosterd = start(listen=[f"{host}:{port}"])
+    for target in (f"127.0.0.1:{port}", f"[::1]:{port}"):
+        hello(rosterd.stub(target=target))
+
+
 def test_unix_socket_alone(start, tmp_path):
     rosterd = start(listen=[f"unix:{tmp_path}/socket"])
     hello(rosterd.stub())

@@ -16,8 +16,8 @@ static bool argument_is_flag(const char *argument, const char *name)
     assert(option != NULL && option->type == OPTION_FLAG);
     if (strncmp(argument, "--", 2) == 0)
         return strcmp(argument + 2, name) == 0;
-    return option->letter != '\0' && argument[0] == '-' && argument[1] == option->letter &&
-           argument[2] == '\0';
+    return option->letters != NULL && argument[0] == '-' && argument[1] != '\0' &&
+           argument[2] == '\0' && strchr(option->letters, argument[1]) != NULL;
 }
 
 static bool refuse_unknown(const char *argument, size_t len, struct fault *fault)

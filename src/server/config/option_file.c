@@ -5,6 +5,7 @@
 #include <ini.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/param.h>
 
 #include "base/file.h"
 #include "server/config/option_values.h"
@@ -50,6 +51,13 @@ static char *read_config_line(char *line, int size, void *stream)
     }
     /* libinih takes an indented line for the continuation of the value before it */
     size_t blank = strspn(reader->rest, " \t");
+    if (reader->rest[blank] == '[') {
+        size_t name = strcspn(reader->rest + blank, "\r\n");
+        fault_set(reader->fault, "%.*s: the file has no sections", (int)MIN(name, 100U),
+                  reader->rest + blank);
+        refuse_file_line(reader);
+        return NULL;
+    }
     memcpy(line, reader->rest + blank, len - blank);
     line[len - blank] = '\0';
     reader->rest += len;
@@ -71,8 +79,7 @@ static int take_config_value(void *data, const char *section, const char *key, c
     struct option_reader *reader = data;
     if (reader->fault_line != 0)
         return 0;
-    if (section[0] != '\0')
-        return refuse_key(reader, key, "the file has no sections");
+    (void)section; /* read_config_line() refuses them */
     const struct option *option = option_find(key, strlen(key));
     if (option == NULL)
         return refuse_unknown_key(reader, key);

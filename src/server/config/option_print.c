@@ -2,24 +2,54 @@
 #include "server/config/option_print.h"
 
 #include <limits.h>
+#include <string.h>
 
 #include "server/config/option_values.h"
 
 /* ---- --help ---- */
 
+enum {
+    HELP_WIDTH = 80,
+    HELP_INDENT = 31, /* of what an option is; its name and value stand before it, or above */
+};
+
+/* Writes the words of a text in lines of HELP_WIDTH characters.
+ * @param column where the first line begins @param indent where the others begin */
+static void put_words(FILE *out, const char *text, int column, int indent)
+{
+    bool first = true;
+    for (const char *word = text; *word != '\0';) {
+        int len = (int)strcspn(word, " ");
+        if (!first && column + 1 + len > HELP_WIDTH) {
+            fprintf(out, "\n%*s", indent, "");
+            column = indent;
+        } else if (!first) {
+            fputc(' ', out);
+            column++;
+        }
+        fprintf(out, "%.*s", len, word);
+        column += len;
+        first = false;
+        word += len;
+        word += strspn(word, " ");
+    }
+    fputc('\n', out);
+}
+
 static void print_help_line(FILE *out, const struct option *option)
 {
-    char head[64], text[OPTION_TEXT];
-    snprintf(head, sizeof(head), "--%s %s", option->name, option_argument(option));
-    fprintf(out, "  %-34s %s", head, option->help);
-    if (option->type == OPTION_CHOICE) {
-        option_format_bounds(option, text, sizeof(text));
-        fprintf(out, ": %s", text);
-    }
-    option_format_default(option, text, sizeof(text));
-    if (text[0] != '\0')
-        fprintf(out, " (default %s)", text);
-    fputc('\n', out);
+    char head[64], text[1024], bounds[OPTION_TEXT] = "", usual[OPTION_TEXT];
+    int len = snprintf(head, sizeof(head), "  --%s %s", option->name, option_argument(option));
+    if (option->type == OPTION_CHOICE)
+        option_format_bounds(option, bounds, sizeof(bounds));
+    option_format_default(option, usual, sizeof(usual));
+    snprintf(text, sizeof(text), "%s%s%s%s%s%s", option->help, bounds[0] != '\0' ? ": " : "",
+             bounds, usual[0] != '\0' ? " (default " : "", usual, usual[0] != '\0' ? ")" : "");
+    if (len < HELP_INDENT)
+        fprintf(out, "%-*s", HELP_INDENT, head);
+    else
+        fprintf(out, "%s\n%*s", head, HELP_INDENT, "");
+    put_words(out, text, HELP_INDENT, HELP_INDENT);
 }
 
 void option_print_help(FILE *out)
@@ -32,12 +62,14 @@ void option_print_help(FILE *out)
             fprintf(out, "\n%s:\n", option_table[i].group);
         print_help_line(out, &option_table[i]);
     }
-    fprintf(out,
-            "\n%s\n"
-            "TERM and INT stop the server at once; QUIT stops it when the running calls are done;\n"
-            "HUP reloads the configuration; USR1 reopens the log files; USR2 starts the program\n"
-            "again and hands over to the new process.\n",
-            option_units_text);
+    fputc('\n', out);
+    put_words(out, option_units_text, 0, 0);
+    put_words(
+        out,
+        "TERM and INT stop the server at once; QUIT stops it when the running calls are done; "
+        "HUP reloads the configuration; USR1 reopens the log files; USR2 starts the program "
+        "again and hands over to the new process.",
+        0, 0);
 }
 
 /* ---- --dump-config ---- */

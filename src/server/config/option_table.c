@@ -40,8 +40,9 @@ const struct option option_table[OPTIONS_COUNT] = {
 #undef OPTION
 };
 
-const char option_units_text[] =
-    "Sizes take K, M, G or T (powers of 1024); times ms, s, m, h or d (a bare number is seconds).";
+const char option_units_text[] = "Sizes take K, M, G or T (powers of 1024); numbers K, M or G "
+                                 "(powers of 1000); times ms, s, m, h "
+                                 "or d (a bare number is seconds).";
 
 /* ---- one option ---- */
 

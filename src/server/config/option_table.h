@@ -63,11 +63,11 @@ struct option {
     const char *group;       /* a heading before this option; NULL: none */
     size_t offset;           /* of the field in struct options; the table fills it */
     enum option_holds holds; /* the table fills it */
-    char letter;             /* of a flag: its short form ('h' for -h); 0: none */
+    const char *letters;     /* of a flag: its short forms ("h": -h); NULL: none */
 };
 
 extern const struct option option_table[OPTIONS_COUNT];
-/** How sizes and times are written, in a sentence. */
+/** How sizes, numbers and times are written, in a sentence. */
 extern const char option_units_text[];
 
 /** What --help calls the value: "ADDRESS", "N", ...; empty for a flag. */

@@ -139,8 +139,8 @@ static bool option_set_choice(struct options *options, const struct option *opti
     return option_refuse(option, value, "one of", fault);
 }
 
-static bool option_add_address(struct options *options, const struct option *option,
-                               const char *value, struct fault *fault)
+static bool option_add_one_address(struct options *options, const struct option *option,
+                                   const char *value, bool optional, struct fault *fault)
 {
     struct listen_addresses *to = option_addresses(option, options);
     if (to->count == LISTEN_MAX)
@@ -148,9 +148,21 @@ static bool option_add_address(struct options *options, const struct option *opt
     if (!listen_parse(&to->all[to->count], value))
         return option_refuse(
             option, value,
-            "an address: ADDR:PORT, [ADDR]:PORT[,ipv6only=on] or unix:PATH[,mode=0660]", fault);
-    to->count++;
+            "an address: ADDR:PORT, localhost:PORT, :PORT, [ADDR]:PORT[,ipv6only=on] or "
+            "unix:PATH[,mode=0660]",
+            fault);
+    to->all[to->count++].optional = optional;
     return true;
+}
+
+static bool option_add_address(struct options *options, const struct option *option,
+                               const char *value, struct fault *fault)
+{
+    char four[LISTEN_TEXT], six[LISTEN_TEXT];
+    if (!listen_expand(value, four, six))
+        return option_add_one_address(options, option, value, false, fault);
+    return option_add_one_address(options, option, four, false, fault) &&
+           option_add_one_address(options, option, six, true, fault);
 }
 
 static bool option_add_path(struct options *options, const struct option *option, const char *value,
@@ -184,6 +196,7 @@ static bool option_set_value(struct options *options, const struct option *optio
     case OPTION_LISTEN:
         return option_add_address(options, option, value, fault);
     case OPTION_COUNT:
+        return option_set_number(options, option, value, units_parse_number, count, fault);
     case OPTION_PID:
         return option_set_number(options, option, value, units_parse_count, count, fault);
     case OPTION_SIZE:

@@ -95,7 +95,7 @@ static bool check_addresses(const char *option, const struct listen_addresses *a
         const struct sockaddr_un *un = (const struct sockaddr_un *)(const void *)&address->addr;
         bool good = address->addr.ss_family == AF_UNIX ? directory_is_writable(un->sun_path)
                                                        : host_has_address(address);
-        if (!good)
+        if (!good && !address->optional)
             return check_fail(fault, option, address->text, strerror(errno));
     }
     return true;

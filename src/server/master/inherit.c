@@ -105,8 +105,9 @@ bool inherit_or_bind(struct listeners *listeners, const char *option,
         const struct listener *there = find_listener(have, address);
         if (there == NULL)
             there = find_listener(handed, address);
-        bool added = there == NULL ? listeners_add(listeners, address, optional, fault)
-                                   : listeners_share(listeners, there, fault);
+        bool added = there == NULL
+                         ? listeners_add(listeners, address, optional || address->optional, fault)
+                         : listeners_share(listeners, there, fault);
         if (!added)
             return fault_prefix(fault, "%s", option);
         if (there != NULL)

@@ -41,6 +41,14 @@ static void log_progress(void *data, const char *what, unsigned percent)
     log_notice("%s segment %s: %u %%", what, progress->segment, percent);
 }
 
+/* @return false */
+static bool refuse_segment(int error, const struct shm_fault *reason, struct fault *fault)
+{
+    return fault_set(fault, "%s%s", reason->text,
+                     error == SHM_EOWNED ? "; segment = /NAME gives this server a table of its own"
+                                         : "");
+}
+
 /* For --segment-reset. @param moved_to "": there was no segment */
 static bool set_aside(const char *name, char moved_to[256], struct fault *fault)
 {
@@ -52,7 +60,7 @@ static bool set_aside(const char *name, char moved_to[256], struct fault *fault)
     else if (error == SHM_ENOSEG)
         log_notice("segment %s: there is none to move aside", name);
     else
-        return fault_set(fault, "%s", reason.text);
+        return refuse_segment(error, &reason, fault);
     if (error == SHM_ENOSEG)
         moved_to[0] = '\0';
     return true;
@@ -134,7 +142,7 @@ static bool open_user_segment(struct segment_owner *owner, const struct options 
                          reason.text,
                          owner->data.load.exists ? "the users of the data file" : "an empty one");
     if (error != SHM_OK)
-        return fault_set(fault, "%s", reason.text);
+        return refuse_segment(error, &reason, fault);
     if (inherited)
         warn_of_differences(owner, options);
     error = shm_actor_join(&owner->actor, owner->store, SHM_ACTOR_MASTER, 0, &reason);
@@ -181,6 +189,19 @@ bool segment_owner_open(struct segment_owner *owner, const struct options *optio
         return false;
     (void)segment_owner_check_names(owner, 0, false);
     return true;
+}
+
+void segment_owner_log_users(const struct segment_owner *owner, bool upgrading)
+{
+    unsigned long long users = shm_users(owner->store);
+    if (upgrading)
+        log_notice("segment %s: taken over with %llu users", owner->name, users);
+    else if (!owner->created)
+        log_notice("segment %s: found with %llu users", owner->name, users);
+    else if (owner->data.load.exists)
+        log_notice("segment %s: made from the data file, with %llu users", owner->name, users);
+    else
+        log_notice("segment %s: new, without users", owner->name);
 }
 
 /* ---- names ---- */

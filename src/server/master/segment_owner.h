@@ -43,6 +43,9 @@ struct segment_owner {
  */
 bool segment_owner_open(struct segment_owner *owner, const struct options *options,
                         const struct predecessor *predecessor, struct fault *fault);
+/** Logs what an operator looks for first after a start: where the users come from, and how many
+ * there are. */
+void segment_owner_log_users(const struct segment_owner *owner, bool upgrading);
 /**
  * Checks whether the segments still have their names in /dev/shm, restores a name that was removed,
  * and logs it. To be called at least once per second.

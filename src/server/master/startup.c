@@ -138,6 +138,7 @@ void startup_finish(struct master *master, struct generation *generation)
     master->phase = MASTER_SERVING;
     master->served = true;
     data_owner_sign(&master->segment.data);
+    segment_owner_log_users(&master->segment, master->predecessor.segment_fd >= 0);
     log_started(generation);
     if (master->predecessor.channel >= 0)
         predecessor_report_ready(&master->predecessor);

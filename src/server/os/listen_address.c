@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/un.h>
 
@@ -103,6 +104,26 @@ bool listen_parse(struct listen_address *address, const char *text)
         return false;
     colon[-1] = '\0';
     return parse_ipv6(address, host + 1, colon + 1);
+}
+
+bool listen_expand(const char *text, char four[LISTEN_TEXT], char six[LISTEN_TEXT])
+{
+    static const struct {
+        const char *host, *four, *six;
+    } names[] = {
+        {"localhost", "127.0.0.1", "[::1]"}, {"*", "0.0.0.0", "[::]"}, {"", "0.0.0.0", "[::]"}};
+    const char *port = strrchr(text, ':');
+    if (port == NULL || strlen(port) > sizeof(":65535") - 1)
+        return false;
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        size_t len = strlen(names[i].host);
+        if (len != (size_t)(port - text) || strncmp(text, names[i].host, len) != 0)
+            continue;
+        snprintf(four, LISTEN_TEXT, "%s%s", names[i].four, port);
+        snprintf(six, LISTEN_TEXT, "%s%s", names[i].six, port);
+        return true;
+    }
+    return false;
 }
 
 void listen_settle(struct listen_address *address, const struct listen_address *others,

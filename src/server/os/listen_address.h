@@ -21,6 +21,7 @@ struct listen_address {
     mode_t mode;            /* of a unix socket */
     bool six_only;          /* of IPv6: IPv4 clients are not accepted */
     bool six_only_said;     /* the text decides it */
+    bool optional;          /* a host that lacks it does without it */
     char text[LISTEN_TEXT]; /* as it was written */
 };
 
@@ -30,6 +31,13 @@ struct listen_address {
  * text or listen_settle() decides otherwise.
  */
 bool listen_parse(struct listen_address *address, const char *text);
+/**
+ * Some texts stand for an IPv4 and an IPv6 address: "localhost:80" for "127.0.0.1:80" and
+ * "[::1]:80",
+ * ":80" and "*:80" for "0.0.0.0:80" and "[::]:80". A host without IPv6 does without the second.
+ * @return false: the text is not one of these
+ */
+bool listen_expand(const char *text, char four[LISTEN_TEXT], char six[LISTEN_TEXT]);
 /** If another address is IPv4 and has the same port, that address gets the IPv4 clients. */
 void listen_settle(struct listen_address *address, const struct listen_address *others,
                    size_t count);

@@ -92,7 +92,7 @@ static void fault_names_file_line_key_and_what_is_expected(void **state)
     assert_refused("workers = 2\nnonsense\nworkers = x\n", ":2: is not KEY = VALUE");
     assert_refused("workers = x\nnonsense\n",
                    ":1: workers: 'x' is not a whole number from 1 to 512");
-    assert_refused("[server]\nworkers = 2\n", ":2: workers: the file has no sections");
+    assert_refused("[server]\nworkers = 2\n", ":1: [server]: the file has no sections");
     assert_refused("segment-reset = on\n", ":1: segment-reset: belongs on the command line");
     assert_refused("log-level =\n",
                    ":1: log-level: '' is not one of error, warning, notice, info or debug");
@@ -208,7 +208,7 @@ static void one_table_feeds_help_manual_sample_and_completion(void **state)
         char text[80];
         const struct option *option = &option_table[i];
         bool key = option->rule != OPTION_COMMAND_LINE;
-        snprintf(text, sizeof(text), "  --%s ", option->name);
+        snprintf(text, sizeof(text), "\n  --%s ", option->name);
         assert_non_null(strstr(help, text));
         snprintf(text, sizeof(text), "\n#%s =", option->name);
         assert_int_equal(strstr(sample, text) != NULL, key);
@@ -220,6 +220,8 @@ static void one_table_feeds_help_manual_sample_and_completion(void **state)
         if (at[2] != ' ' && strstr(at, " = ") != NULL && strstr(at, " = ") < strchr(at + 1, '\n'))
             at[1] = ' ';
     assert_true(parse(sample, NULL));
+    for (const char *line = help; *line != '\0'; line += strcspn(line, "\n") + 1)
+        assert_in_range(strcspn(line, "\n"), 0, 80);
     free(help);
     free(sample);
     free(words);
@@ -244,7 +246,7 @@ static void every_row_is_consistent(void **state)
         if (option->holds != holds[option->type] || option->min > option->max ||
             (option->words != NULL) != (option->type == OPTION_CHOICE) ||
             (option->type == OPTION_FLAG && option->rule != OPTION_COMMAND_LINE) ||
-            (option->letter != '\0' && option->type != OPTION_FLAG) || option->help[0] == '\0' ||
+            (option->letters != NULL && option->type != OPTION_FLAG) || option->help[0] == '\0' ||
             option->help[strlen(option->help) - 1] == '.' ||
             (option->more != NULL && option->more[strlen(option->more) - 1] != '.') ||
             (option_is_list(option) && option->rule == OPTION_RESTARTS))

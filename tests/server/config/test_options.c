@@ -188,6 +188,12 @@ static void bad_count_names_option_value_and_what_is_expected(void **state)
     assert_refused("--workers=-1", "workers: '-1' is not a whole number from 1 to 512");
     assert_refused("--workers=", "workers: '' is not a whole number from 1 to 512");
     assert_refused("--workers=1 ", "workers: '1 ' is not a whole number from 1 to 512");
+    assert_true(parse("--max-users=2M", NULL));
+    assert_int_equal(options.max_users, 2000000);
+    assert_true(parse("--max-users=64K", NULL));
+    assert_int_equal(options.max_users, 64000);
+    assert_refused("--max-users=5G", "max-users: '5G' is not a whole number from 1 to 4294967295");
+    assert_refused("--max-users=1k", "max-users: '1k' is not a whole number from 1 to 4294967295");
     assert_refused("--max-users=0", "max-users: '0' is not a whole number from 1 to 4294967295");
     assert_refused("--max-users=99999999999999999999",
                    "max-users: '99999999999999999999' is not a whole number from 1 to 4294967295");
@@ -214,11 +220,41 @@ static void bad_size_and_time_say_how_to_write_one(void **state)
                                            "30s or 5m, from 0 to 1d");
 }
 
+static void some_names_stand_for_two_addresses(void **state)
+{
+    static const struct {
+        const char *argument, *four, *six;
+    } cases[] = {{"--listen=localhost:7000", "127.0.0.1:7000", "[::1]:7000"},
+                 {"--listen=:7000", "0.0.0.0:7000", "[::]:7000"},
+                 {"--listen=*:0", "0.0.0.0:0", "[::]:0"}};
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        assert_true(parse(cases[i].argument, NULL));
+        assert_int_equal(options.listen.count, 2);
+        assert_string_equal(options.listen.all[0].text, cases[i].four);
+        assert_string_equal(options.listen.all[1].text, cases[i].six);
+        assert_false(options.listen.all[0].optional); /* each host has IPv4 */
+        assert_true(options.listen.all[1].optional);
+    }
+    assert_true(parse("--listen=[::1]:7000", NULL));
+    assert_false(options.listen.all[0].optional);
+}
+
 static void bad_address_segment_and_level_say_what_is_expected(void **state)
 {
     (void)state;
-    assert_refused("--listen=50051", "listen: '50051' is not an address: ADDR:PORT, "
-                                     "[ADDR]:PORT[,ipv6only=on] or unix:PATH[,mode=0660]");
+    assert_refused("--listen=50051",
+                   "listen: '50051' is not an address: ADDR:PORT, localhost:PORT, :PORT, "
+                   "[ADDR]:PORT[,ipv6only=on] or unix:PATH[,mode=0660]");
+    static const char *const addresses[] = {"--listen=:",
+                                            "--listen=localhost:",
+                                            "--listen=:65536",
+                                            "--listen=localhost",
+                                            "--listen=localhos:1",
+                                            "--listen=**:1",
+                                            "--listen=:1,ipv6only=on"};
+    for (size_t i = 0; i < sizeof(addresses) / sizeof(addresses[0]); i++)
+        assert_false(parse(addresses[i], NULL));
     static const char *const segments[] = {"rosterd", "/",  "/a/b", "",
                                            "//",      "/.", "/..",  "/a.stats"};
     for (size_t i = 0; i < sizeof(segments) / sizeof(segments[0]); i++) {
@@ -315,6 +351,8 @@ static void help_and_version_win_over_all_else(void **state)
     assert_true(options.help);
     assert_true(parse("-V", "--workers", NULL));
     assert_true(options.version);
+    assert_true(parse("-v", NULL));
+    assert_true(options.version);
     assert_true(parse("-h", NULL));
     assert_true(options.help);
 }
@@ -382,6 +420,10 @@ static void help_shows_every_option_with_its_default(void **state)
         "--version",
         "--help",
     };
+    /* Lines end between two words. */
+    for (char *at = text; (at = strchr(at, '\n')) != NULL;)
+        memmove(at + 1, at + 1 + strspn(at + 1, " "), strlen(at + 1 + strspn(at + 1, " ")) + 1),
+            *at = ' ';
     for (size_t i = 0; i < sizeof(shown) / sizeof(shown[0]); i++)
         if (strstr(text, shown[i]) == NULL)
             fail_msg("--help lacks %s", shown[i]);
@@ -448,6 +490,7 @@ int main(void)
         cmocka_unit_test(missing_value_is_told),
         cmocka_unit_test(bad_count_names_option_value_and_what_is_expected),
         cmocka_unit_test(bad_size_and_time_say_how_to_write_one),
+        cmocka_unit_test(some_names_stand_for_two_addresses),
         cmocka_unit_test(bad_address_segment_and_level_say_what_is_expected),
         cmocka_unit_test(unique_is_no_key_one_or_both),
         cmocka_unit_test(limits_themselves_are_allowed),
