@@ -34,7 +34,7 @@
 #ifdef SANITIZED
 enum { TRIALS_DEFAULT = 5, SLOW = 1 };
 #else
-enum { TRIALS_DEFAULT = 60, SLOW = 2 };
+enum { TRIALS_DEFAULT = 40, SLOW = 2 };
 #endif
 enum { FAILURES_SHOWN = 5, SURVIVOR_S = 60, CASES_MAX = 64 };
 
