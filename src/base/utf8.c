@@ -131,12 +131,6 @@ static bool valid_short(const uint8_t *text, size_t len)
 {
     enum { WORD = 8 };
     uint64_t state = WHOLE;
-    while (len >= WORD && is_ascii(text, 1)) { /* all of most texts */
-        text += WORD;
-        len -= WORD;
-    }
-    if (len < WORD && is_short_ascii(text, len))
-        return true;
     for (; len >= WORD; text += WORD, len -= WORD) {
         if ((state & 63) != WHOLE || !is_ascii(text, 1))
             state = utf8_steps(state, text, WORD);
