@@ -200,17 +200,16 @@ uint8_t *http2_stream_reserve(struct http2_stream *stream, size_t len)
 void http2_stream_give(struct http2_stream *stream, uint8_t *bytes, size_t len, size_t cap)
 {
     assert(!stream->local_closed && http2_stream_pending(stream) == 0 && len <= cap);
-    bool now = goes_out_now(stream, len);
     http2_turn_touch(stream->conn);
-    if (now)
+    if (goes_out_now(stream, len)) {
         memcpy(put_data(stream, len), bytes, len);
+        free(bytes);
+        http2_stream_release(stream, cap);
+        return;
+    }
     drop_pending(stream);
     stream->pending = bytes;
     stream->pending_cap = (uint32_t)cap;
-    if (now) {
-        drop_pending(stream);
-        return;
-    }
     stream->pending_len = (uint32_t)len;
     http2_response_enqueue(stream);
 }

@@ -32,9 +32,8 @@ static inline size_t wire_varint_size(uint64_t value)
     return (bits + 6) / 7;
 }
 
-/** Copies bytes that do not overlap. Texts of up to 64 bytes are copied by pieces of a fixed size,
- * the last of which may repeat bytes: a listing spends half as much on them as by calls of
- * memcpy().
+/** Copies bytes that do not overlap. Texts of up to 64 bytes are copied without a call, in pieces
+ * of a fixed size, the last of which may repeat bytes: a listing copies several for each user.
  * @return where the next byte goes */
 static inline uint8_t *wire_copy(uint8_t *out, const uint8_t *bytes, size_t len)
 {

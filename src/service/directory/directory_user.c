@@ -82,8 +82,8 @@ static uint8_t *put_nanoseconds(uint8_t *out, uint8_t tag, int64_t time)
 }
 
 /* Nearly every body has a user name, an e-mail, a time of creation as put_usual_time() takes it,
- * and roles, each shorter than 128 bytes. Of such a body all fields are written in a third of the
- * time.
+ * and roles, each shorter than 128 bytes. Such a body is checked and copied without reading its
+ * numbers.
  * @param created set to the varint
  * @return NULL: the body is another one; then what was written, and *created, mean nothing */
 static inline uint8_t *put_usual_body(uint8_t *out, const struct shm_user *user, uint64_t *created)
