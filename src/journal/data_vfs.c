@@ -16,7 +16,10 @@
 #include "journal/data_file.h"
 #include "journal/data_held.h"
 
-enum { HEAD = 24 };
+enum {
+    HEAD = 24,
+    LOG_STEP = 1 << 20, /* bytes by which a log grows */
+};
 
 struct guarded_file {
     sqlite3_file base;      /* first: SQLite sees this */
@@ -30,6 +33,7 @@ struct guarded_file {
     sqlite3_int64 end;      /* of what was read or written */
     bool synced;            /* nothing was written since */
     bool cut_off;           /* somebody else has made it shorter */
+    sqlite3_int64 room;     /* of a log: it was at least that long when it was last looked at */
     struct data_held held;  /* of a log */
     sqlite3_file *log;      /* of a database: its log, while that is open */
     uint8_t head[HEAD];     /* of a log that this connection has begun; it has a random number */
@@ -177,13 +181,65 @@ static void note_end(sqlite3_file *file, const void *data, int amount, sqlite3_i
     guard->end = anew ? amount : MAX(guard->end, offset + amount);
 }
 
+/* Only the log of a connection that syncs it at the end of each commit: until then nobody else
+ * reads what the commit has written. */
+static bool holds_writes(sqlite3_file *file)
+{
+    sqlite3_file *database = guarded(file)->database;
+    return database != NULL && database != file && guarded(database)->holds;
+}
+
+/* In pieces that SQLite's own layer writes at once: it takes less than 128 KiB. */
+static int write_zeros(sqlite3_file *file, sqlite3_int64 from, sqlite3_int64 to)
+{
+    static const uint8_t zeros[64 << 10];
+    int rc = SQLITE_OK;
+    for (sqlite3_int64 len; rc == SQLITE_OK && from != to; from += len) {
+        len = MIN((sqlite3_int64)sizeof(zeros), to - from);
+        show_alive();
+        rc = real(file)->pMethods->xWrite(real(file), zeros, (int)len, from);
+    }
+    return rc;
+}
+
+/*
+ * A log that is about to become longer becomes longer by many commits' worth of zeros. A sync takes
+ * twice as long where the length has changed, for the file system has a log of its own. SQLite
+ * takes zeros for the end of a log. Without room for them the log grows by what is written.
+ *
+ * A log's head is written before, and synced (so this is only for a connection that syncs). Else
+ * zeros could be on the disk where an older head still is, and what is left of its commits would be
+ * replayed.
+ */
+static int lengthen_log(sqlite3_file *file, sqlite3_int64 offset, sqlite3_int64 end)
+{
+    struct guarded_file *guard = guarded(file);
+    sqlite3_int64 size;
+    if (!holds_writes(file) || offset == 0 || end <= guard->room)
+        return SQLITE_OK;
+    int rc = real(file)->pMethods->xFileSize(real(file), &size);
+    if (rc != SQLITE_OK)
+        return rc;
+    guard->room = MAX(size, end);
+    if (end <= size)
+        return SQLITE_OK;
+    rc = write_zeros(file, size, roundup(end, LOG_STEP));
+    if (rc == SQLITE_OK)
+        guard->room = roundup(end, LOG_STEP);
+    else if (rc == SQLITE_FULL || was_without_room(file))
+        rc = real(file)->pMethods->xTruncate(real(file), size);
+    return rc;
+}
+
 static int write_through(sqlite3_file *file, const void *data, int amount, sqlite3_int64 offset)
 {
     if (is_stopped(file))
         return SQLITE_IOERR_WRITE;
     show_alive();
     look_for_cut(file, offset);
-    int rc = real(file)->pMethods->xWrite(real(file), data, amount, offset);
+    int rc = lengthen_log(file, offset, offset + amount);
+    if (rc == SQLITE_OK)
+        rc = real(file)->pMethods->xWrite(real(file), data, amount, offset);
     if (rc == SQLITE_IOERR_WRITE && was_without_room(file))
         rc = SQLITE_FULL;
     if (rc == SQLITE_OK) {
@@ -199,14 +255,6 @@ static int write_held(sqlite3_file *file)
     int len = held->len;
     held->len = 0; /* after a failure, too: the commit has failed */
     return len == 0 ? SQLITE_OK : write_through(file, held->bytes, len, held->offset);
-}
-
-/* Only the log of a connection that syncs it at the end of each commit: until then nobody else
- * reads what the commit has written. */
-static bool holds_writes(sqlite3_file *file)
-{
-    sqlite3_file *database = guarded(file)->database;
-    return database != NULL && database != file && guarded(database)->holds;
 }
 
 static int guard_write(sqlite3_file *file, const void *data, int amount, sqlite3_int64 offset)
@@ -230,6 +278,7 @@ static int guard_truncate(sqlite3_file *file, sqlite3_int64 size)
     if (is_stopped(file))
         return SQLITE_IOERR_TRUNCATE;
     guarded(file)->end = MIN(guarded(file)->end, size);
+    guarded(file)->room = MIN(guarded(file)->room, size);
     return stop_if_failed(file, real(file)->pMethods->xTruncate(real(file), size));
 }
 

@@ -245,6 +245,57 @@ static void log_does_not_grow_without_bound(void **state)
     assert_model(&model, data_file_name);
 }
 
+/* A sync takes twice as long when the file's length has changed. */
+static void log_grows_in_steps(void **state)
+{
+    enum { STEP = 1 << 20 };
+    struct fault fault;
+    (void)state;
+    struct data_file *file = create_file(&model);
+    assert_result(DATA_OK, model_commit(&model, file, 1, 1, 0, &fault));
+    assert_int_equal(log_size(), STEP);
+    unsigned lengths = 1;
+    off_t last = STEP;
+    for (int i = 0; i < 200; i++) { /* each writes three pages or more */
+        assert_result(DATA_OK, model_commit(&model, file, 1, 50, 0, &fault));
+        assert_int_equal(log_size() % STEP, 0);
+        lengths += log_size() != last;
+        last = log_size();
+    }
+    assert_in_range(lengths, 2, 200 * 5 * 4200 / STEP);
+    assert_model(&model, data_file_name); /* zeros behind the last commit are its end */
+    data_file_close(file, false);
+    assert_model(&model, data_file_name);
+    data_file_close(open_file(), true);
+    assert_model(&model, data_file_name);
+}
+
+/* The step has no room, but a commit has. */
+static void log_grows_by_little_on_an_almost_full_disk(void **state)
+{
+    enum { ROOM = 100000 };
+    struct fault fault;
+    struct rlimit old, low;
+    (void)state;
+    struct data_file *file = create_file(&model);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
+    low = old;
+    low.rlim_cur = ROOM;
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &low), 0);
+    assert_result(DATA_OK, model_commit(&model, file, 1, 1, 0, &fault));
+    off_t one = log_size();
+    assert_in_range(one, 1, ROOM / 2);
+    assert_result(DATA_OK, model_commit(&model, file, 2, 2, 0, &fault));
+    assert_in_range(log_size(), one + 1, ROOM);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
+    for (uint64_t last = 40; last < 400; last += 40)
+        assert_result(DATA_OK, model_commit(&model, file, 1, last, 0, &fault));
+    assert_int_equal(log_size(), 1 << 20); /* room has come */
+    assert_model(&model, data_file_name);
+    data_file_close(file, false);
+    assert_model(&model, data_file_name);
+}
+
 /* A limit of the file's size, or a quota, is like a full disk. */
 static void limit_of_the_size_is_a_full_disk(void **state)
 {
@@ -278,15 +329,15 @@ static void file_opens_on_a_full_disk(void **state)
     struct data_file *file = create_file(&model);
     assert_result(DATA_OK, model_commit(&model, file, 1, 2000, 0, &fault));
     data_file_close(file, true);
-    file = open_file();
-    assert_result(DATA_OK, model_commit(&model, file, 2001, 2200, 0, &fault));
-    data_file_close(file, false);
     assert_int_equal(stat(data_file_name, &st), 0);
     assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
     low = old;
     low.rlim_cur = (rlim_t)st.st_size;
-    assert_true(log_size() < st.st_size);
+    file = open_file();
     assert_int_equal(setrlimit(RLIMIT_FSIZE, &low), 0);
+    assert_result(DATA_OK, model_commit(&model, file, 2001, 2200, 0, &fault));
+    data_file_close(file, false);
+    assert_in_range(log_size(), 1, st.st_size - 1);
     assert_result(DATA_OK, data_file_open(&file, data_file_name, DATA_SYNC_FULL, &meta, &fault));
     assert_int_equal(meta.version, 2);
     assert_model(&model, data_file_name);
@@ -442,6 +493,8 @@ int main(void)
         cmocka_unit_test_setup(backup_ends_while_commits_go_on, data_folder_clear),
         cmocka_unit_test_setup(log_does_not_grow_without_bound, data_folder_clear),
         cmocka_unit_test_setup(oldest_deletes_are_forgotten_at_some_time, data_folder_clear),
+        cmocka_unit_test_setup(log_grows_in_steps, data_folder_clear),
+        cmocka_unit_test_setup(log_grows_by_little_on_an_almost_full_disk, data_folder_clear),
         cmocka_unit_test_setup(limit_of_the_size_is_a_full_disk, data_folder_clear),
         cmocka_unit_test_setup(file_opens_on_a_full_disk, data_folder_clear),
         cmocka_unit_test_setup(large_transaction_is_one, data_folder_clear),
