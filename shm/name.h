@@ -2,9 +2,10 @@
 /*
  * Checks and restores the name of a file in /dev/shm that a live process uses. Any process of the
  * same user can remove the name: RemoveIPC=, tmpfiles, rm. A file without links can never be linked
- * again, so the owner keeps a second link, "/dev/shm/.NAME.kept", and restores the name from it. No
- * segment has such a name, because no segment's name begins with a dot. An orderly end removes the
- * second link. The second link of a killed owner is adopted, or removed, by the next owner of NAME.
+ * again, so the owner keeps a second link beside it, ".NAME.kept", and restores the name from it.
+ * No segment has such a name, because no segment's name begins with a dot. An orderly end removes
+ * the second link. The second link of a killed owner is adopted, or removed, by the next owner of
+ * NAME.
  */
 #ifndef ROSTERD_SHM_NAME_H
 #define ROSTERD_SHM_NAME_H

@@ -220,9 +220,14 @@ int shm_store_unlink(const char *name, struct shm_fault *fault);
  */
 int shm_store_set_aside(const char *name, char moved_to[256], struct shm_fault *fault);
 
-/** Undoes shm_store_set_aside(), if no other segment has the name. @return as that, and SHM_ESYS if
- * one has it */
-int shm_store_put_back(const char *moved_to, const char *name, struct shm_fault *fault);
+/** Gives the segment and its counters another name, which no other segment has. Makes the new
+ * name's directory. @return as shm_store_set_aside(), SHM_EPERM (others may write the directory),
+ * and SHM_ESYS if another one has the name */
+int shm_store_move(const char *name, const char *moved_to, struct shm_fault *fault);
+/** Whether a regular file has the name. False also where that cannot be seen. */
+bool shm_store_exists(const char *name);
+/** Whether the descriptor's file has the name. */
+bool shm_store_is_at(int fd, const char *name);
 
 /** Facts about the segment. Each number is read separately and without a lock, so the numbers need
  * not belong to one moment. */

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "shm/core/fail.h"
@@ -89,22 +90,40 @@ int shm_store_set_aside(const char *name, char moved_to[256], struct shm_fault *
     return rc;
 }
 
-int shm_store_put_back(const char *moved_to, const char *name, struct shm_fault *fault)
+int shm_store_move(const char *name, const char *moved_to, struct shm_fault *fault)
 {
     char from[300], path[300];
     int fd;
-    int rc = shm_segment_path(path, name, fault);
+    int rc = shm_segment_path(path, moved_to, fault);
     if (rc == SHM_OK)
-        rc = open_alone(&fd, from, moved_to, fault);
+        rc = shm_file_make_directory(moved_to, fault);
+    if (rc == SHM_OK)
+        rc = open_alone(&fd, from, name, fault);
     if (rc != SHM_OK)
         return rc;
-    if (renameat2(AT_FDCWD, from, AT_FDCWD, path, RENAME_NOREPLACE) == 0)
-        shm_counters_move(moved_to, name);
-    else
-        rc = shm_fail(fault, SHM_ESYS, "segment %s: cannot move it back to %s: %s", moved_to, name,
+    if (renameat2(AT_FDCWD, from, AT_FDCWD, path, RENAME_NOREPLACE) == 0) {
+        (void)shm_name_release(fd, name);
+        shm_counters_move(name, moved_to);
+    } else {
+        rc = shm_fail(fault, SHM_ESYS, "segment %s: cannot move it to %s: %s", name, moved_to,
                       strerror(errno));
+    }
     close(fd);
     return rc;
+}
+
+bool shm_store_exists(const char *name)
+{
+    char path[300];
+    struct stat st;
+    return shm_segment_path(path, name, NULL) == SHM_OK && lstat(path, &st) == 0 &&
+           S_ISREG(st.st_mode);
+}
+
+bool shm_store_is_at(int fd, const char *name)
+{
+    char path[300];
+    return shm_segment_path(path, name, NULL) == SHM_OK && shm_file_is_at(fd, path);
 }
 
 bool shm_store_release_name(struct shm_store *store, char moved_to[256])

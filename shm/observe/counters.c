@@ -119,7 +119,7 @@ static int replace_counters(int fd, int old, const char *name, struct shm_fault 
     int rc = shm_file_path(path, name, fault);
     if (rc != SHM_OK)
         return rc;
-    snprintf(beside, sizeof(beside), SHM_DIRECTORY "/.%.240s.new", name + 1);
+    shm_file_hidden_path(beside, name, "new");
     snprintf(self, sizeof(self), "/proc/self/fd/%d", fd);
     (void)unlink(beside); /* left by an earlier owner that died here; a segment has one owner */
     if (linkat(AT_FDCWD, self, AT_FDCWD, beside, AT_SYMLINK_FOLLOW) != 0 ||

@@ -23,7 +23,7 @@
 
 void shm_name_kept_path(char path[300], const char *name)
 {
-    snprintf(path, 300, SHM_DIRECTORY "/.%.240s.kept", name + 1);
+    shm_file_hidden_path(path, name, "kept");
 }
 
 static bool link_to(int fd, const char *path)

@@ -18,7 +18,7 @@ enum shm_name_state shm_name_hold(int fd, const char *name);
 /** Removes the kept link if it leads to this file. For the owner, at its end.
  * @return false: the link stays, because it is the file's last one and the users would be lost */
 bool shm_name_release(int fd, const char *name);
-/** "/dev/shm/.NAME.kept" */
+/** "/dev/shm/.NAME.kept", or "/dev/shm/DIRECTORY/.NAME.kept" */
 void shm_name_kept_path(char path[300], const char *name);
 /** Removes a kept link that a dead owner left, also if it is the last link of its file. For a name
  * that no file has. */

@@ -16,16 +16,88 @@
 #include "shm/core/fail.h"
 #include "shm/segment/cgroup_room.h"
 
+/* @return whether a name may have these bytes between its slashes */
+static bool is_name_part(const char *part, size_t len)
+{
+    return len != 0 && part[0] != '.';
+}
+
+/* How many bytes of the name are its directory: "/DIRECTORY" of "/DIRECTORY/NAME", nothing of
+ * "/NAME". */
+static int directory_length(const char *name)
+{
+    return (int)(strrchr(name, '/') - name);
+}
+
 int shm_file_path(char path[300], const char *name, struct shm_fault *fault)
 {
-    if (name == NULL || name[0] != '/' || name[1] == '\0' || name[1] == '.' ||
-        strchr(name + 1, '/') != NULL || strlen(name) > 240)
-        return shm_fail(fault, SHM_EINVAL,
-                        "segment '%.100s': a name starts with a slash, has no other, no dot after "
-                        "it, and at most 240 bytes",
-                        name != NULL ? name : "");
+    if (name == NULL)
+        name = "";
+    const char *first = name[0] == '/' ? name + 1 : "";
+    size_t len = strcspn(first, "/");
+    const char *second = first[len] == '/' ? first + len + 1 : NULL;
+    if (!is_name_part(first, len) ||
+        (second != NULL &&
+         (!is_name_part(second, strlen(second)) || strchr(second, '/') != NULL)) ||
+        strlen(name) > 240)
+        return shm_fail(
+            fault, SHM_EINVAL,
+            "segment '%.100s': a name is /NAME or /DIRECTORY/NAME, without a dot after a "
+            "slash, and has at most 240 bytes",
+            name);
     snprintf(path, 300, SHM_DIRECTORY "%s", name);
     return SHM_OK;
+}
+
+void shm_file_hidden_path(char path[300], const char *name, const char *suffix)
+{
+    int len = directory_length(name);
+    snprintf(path, 300, SHM_DIRECTORY "%.*s/.%.240s.%s", len, name, name + len + 1, suffix);
+}
+
+/* The directory of a valid name. */
+static void directory_path(char path[300], const char *name)
+{
+    snprintf(path, 300, SHM_DIRECTORY "%.*s", directory_length(name), name);
+}
+
+/* Whoever may write a directory of its own can give the segment's name to another file. In /dev/shm
+ * itself, which everybody may write, only a name's user can: the directory is sticky.
+ * @return SHM_ENOSEG: there is none */
+static int check_directory(const char *name, struct shm_fault *fault)
+{
+    char path[300];
+    struct stat st;
+    if (directory_length(name) == 0)
+        return SHM_OK;
+    directory_path(path, name);
+    if (lstat(path, &st) != 0)
+        return shm_fail(fault, errno == ENOENT ? SHM_ENOSEG : SHM_ESYS, "segment %s: %s: %s", name,
+                        path, strerror(errno));
+    if (!S_ISDIR(st.st_mode))
+        return shm_fail(fault, SHM_EPERM, "segment %s: %s is no directory, and belongs to user %u",
+                        name, path, (unsigned)st.st_uid);
+    if (st.st_uid != 0 && st.st_uid != geteuid())
+        return shm_fail(fault, SHM_EPERM,
+                        "segment %s: the directory %s belongs to user %u, this is user %u", name,
+                        path, (unsigned)st.st_uid, (unsigned)geteuid());
+    if ((st.st_mode & (S_IWGRP | S_IWOTH)) != 0)
+        return shm_fail(fault, SHM_EPERM,
+                        "segment %s: others may write the directory %s (mode %04o), so it is not "
+                        "trusted",
+                        name, path, (unsigned)(st.st_mode & 07777));
+    return SHM_OK;
+}
+
+int shm_file_make_directory(const char *name, struct shm_fault *fault)
+{
+    char path[300];
+    directory_path(path, name);
+    if (directory_length(name) != 0 && mkdir(path, 0750) != 0 && errno != EEXIST)
+        return shm_fail(fault, errno == ENOSPC ? SHM_ESPACE : SHM_ESYS,
+                        "segment %s: cannot make the directory %s: %s", name, path,
+                        strerror(errno));
+    return check_directory(name, fault);
 }
 
 int shm_segment_path(char path[300], const char *name, struct shm_fault *fault)
@@ -70,6 +142,10 @@ int shm_file_open(int *fd, const char *name, enum shm_access access, struct shm_
     int rc = shm_file_path(path, name, fault);
     if (rc != SHM_OK)
         return rc;
+    /* Who only reads trusts no contents. */
+    rc = access == SHM_AS_READER ? SHM_OK : check_directory(name, fault);
+    if (rc != SHM_OK)
+        return rc == SHM_ENOSEG ? shm_fail(fault, rc, "segment %s: no such segment", name) : rc;
     enum { FLAGS = O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY };
     *fd = open(path, O_RDWR | FLAGS);
     if (*fd < 0 && errno == EACCES && access == SHM_AS_READER)
@@ -90,15 +166,21 @@ int shm_file_open(int *fd, const char *name, enum shm_access access, struct shm_
 
 int shm_file_create(int *fd, const char *name, struct shm_fault *fault)
 {
-    *fd = open(SHM_DIRECTORY, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    char path[300];
+    int rc = shm_file_path(path, name, fault);
+    if (rc == SHM_OK)
+        rc = shm_file_make_directory(name, fault);
+    if (rc != SHM_OK)
+        return rc;
+    directory_path(path, name);
+    *fd = open(path, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
     if (*fd >= 0 && fchmod(*fd, 0600) == 0)
         return SHM_OK;
     int error = errno;
     if (*fd >= 0)
         close(*fd);
     return shm_fail(fault, error == ENOSPC ? SHM_ESPACE : SHM_ESYS,
-                    "segment %s: cannot create a file in " SHM_DIRECTORY ": %s", name,
-                    strerror(error));
+                    "segment %s: cannot create a file in %s: %s", name, path, strerror(error));
 }
 
 int shm_file_publish(int fd, const char *name, struct shm_fault *fault)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The file under a segment, or under its counters: a tmpfs file in /dev/shm. */
+/* The file under a segment, or under its counters: a tmpfs file in /dev/shm, or in a directory
+ * there that only the segment's user may write. */
 #ifndef ROSTERD_SHM_SEGMENT_SEGMENT_FILE_H
 #define ROSTERD_SHM_SEGMENT_SEGMENT_FILE_H
 
@@ -18,8 +19,15 @@ enum shm_access {
     SHM_AS_REMOVER, /* changes the file's names and maps nothing: root may, for any user's file */
 };
 
-/** The path of a name: "/dev/shm" and the name. @return SHM_EINVAL for a bad name */
+/** The path of a name, which is /NAME or /DIRECTORY/NAME: "/dev/shm" and the name.
+ * @return SHM_EINVAL for a bad name */
 int shm_file_path(char path[300], const char *name, struct shm_fault *fault);
+/** The path of a file beside that of a valid name, with a name that no segment has:
+ * ".NAME.suffix" */
+void shm_file_hidden_path(char path[300], const char *name, const char *suffix);
+/** Makes the name's directory, if it has one that is missing, with the mode 0750.
+ * @return SHM_EPERM: others may write it, or it is no directory; SHM_ESPACE, SHM_ESYS */
+int shm_file_make_directory(const char *name, struct shm_fault *fault);
 /** As shm_file_path(), but refuses names that end in .stats: NAME.stats holds the counters of the
  * segment NAME. */
 int shm_segment_path(char path[300], const char *name, struct shm_fault *fault);
@@ -27,8 +35,9 @@ int shm_segment_path(char path[300], const char *name, struct shm_fault *fault);
  * @param fd set to the descriptor, which the caller closes
  * @return SHM_ENOSEG, SHM_EPERM, SHM_EINVAL, SHM_ESYS */
 int shm_file_open(int *fd, const char *name, enum shm_access access, struct shm_fault *fault);
-/** Creates a file that has no name yet and that no other user can open. If this process dies the
- * kernel removes it. @return SHM_ESPACE, SHM_ESYS */
+/** Creates a file that has no name yet and that no other user can open, in the directory of the
+ * name that it will have. If this process dies the kernel removes it.
+ * @return SHM_ESPACE, SHM_ESYS, and what shm_file_make_directory() returns */
 int shm_file_create(int *fd, const char *name, struct shm_fault *fault);
 /** Gives such a file its name. @return SHM_EEXIST: another file has the name by now */
 int shm_file_publish(int fd, const char *name, struct shm_fault *fault);

@@ -14,6 +14,7 @@
 #include "base/units.h"
 #include "base/version.h"
 #include "inspect/commands/commands.h"
+#include "inspect/core/default_segment.h"
 #include "inspect/core/inspect_options.h"
 #include "inspect/core/report.h"
 #include "inspect/core/restart.h"
@@ -63,7 +64,8 @@ static const char usage[] =
     "USER is an id (a UUID), username:NAME or email:ADDRESS.\n"
     "\n"
     "Options:\n"
-    "  --segment NAME               the segment, default /rosterd\n"
+    "  --segment NAME               the segment; default: the one that there is of the service's,\n"
+    "                               /rosterd/users, and this user's, /rosterd-UID\n"
     "  --json                       print JSON; list, get, find, workers, readers, tail and watch\n"
     "                               print one object per line\n"
     "  -h, --help                   print this help\n"
@@ -321,8 +323,7 @@ static void take_operands(const struct command *command, char *const *argv, unsi
 
 int main(int argc, char **argv)
 {
-    struct inspect_options options = {
-        .argv = argv, .segment = "/rosterd", .limit = UINT64_MAX, .from_now = true};
+    struct inspect_options options = {.argv = argv, .limit = UINT64_MAX, .from_now = true};
     unsigned seen = 0;
     int result;
     process_prepare();
@@ -331,6 +332,8 @@ int main(int argc, char **argv)
     const struct command *command = find_command(argv[optind]);
     check_options(command, seen);
     take_operands(command, argv + optind + 1, seen, &options);
+    if (options.segment == NULL)
+        options.segment = default_segment();
 
     restart_early_as_root(&options);
     stdout_open();

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The segment's name where no option gives one. /dev/shm is everybody's: a file there that another
- * user made first would keep a server from its name for ever. So the service has a directory that is
- * made when the machine starts (tmpfiles.d) and that only its user may write. Any other server has
- * a name with its user's number, which the users of one machine do not share.
+ * user made first would keep a server from its name for ever. So the service has a directory that
+ * is made when the machine starts (tmpfiles.d) and that only its user may write. Any other server
+ * has a name with its user's number, which the users of one machine do not share.
  */
 #ifndef ROSTERD_USER_SEGMENT_PLACE_H
 #define ROSTERD_USER_SEGMENT_PLACE_H
@@ -18,8 +18,9 @@ enum { SEGMENT_NAME_SIZE = 256 };
 
 /** The name for a server that this user runs and that is no service: "/rosterd-1000". */
 void segment_of_this_user(char name[SEGMENT_NAME_SIZE]);
-/** The name for this server, by its environment: systemd gives a system's service a
- * STATE_DIRECTORY in /var/lib. */
+/** The name for this server. It is the service if systemd gave it a STATE_DIRECTORY in /var/lib, or
+ * if its user has the directory of the service's segment: an older unit gives no STATE_DIRECTORY,
+ * and a newer one must find the same segment. */
 void segment_of_this_server(char name[SEGMENT_NAME_SIZE]);
 
 #endif

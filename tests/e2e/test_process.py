@@ -55,7 +55,7 @@ def refused(*options):
     (["--listen", "unix:"], ["listen"]), (["--listen", "unix:/no/such/dir/s"], ["listen", "/no/such"]),
     (["--listen", "unix:/" + "x" * 200], ["listen"]),
     (["--listen", "192.0.2.1:20999"], ["listen", "192.0.2.1"]),
-    (["--segment", "no-slash"], ["segment", "no-slash"]), (["--segment", "/a/b"], ["segment"]),
+    (["--segment", "no-slash"], ["segment", "no-slash"]), (["--segment", "/a/b/c"], ["segment"]),
     (["--segment", "/"], ["segment"]), (["--segment", "/" + "x" * 300], ["segment"]),
     (["--segment-size", "big"], ["segment-size", "big"]), (["--segment-size", "1"], ["segment-size"]),
     (["--max-users", "0"], ["max-users"]), (["--max-users", "1e6"], ["max-users", "1e6"]),

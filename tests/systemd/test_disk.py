@@ -24,9 +24,13 @@ def owner_and_mode(path):
 
 
 def empty_dev_shm():
-    """Leaves nothing in /dev/shm, as a reboot does."""
+    """Leaves in /dev/shm what a reboot does."""
     for path in pathlib.Path("/dev/shm").iterdir():
-        path.unlink()
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+    run("systemd-tmpfiles", "--create", "rosterd.conf")
 
 
 def stop_and_empty_dev_shm():

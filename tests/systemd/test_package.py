@@ -11,7 +11,7 @@ import shutil
 import pytest
 
 import user_service_pb2 as pb
-from test_service import STATE, client, create, journal, main_pid, names, run, show, systemctl, wait_for
+from test_service import SEGMENT, STATE, client, create, journal, main_pid, names, run, show, systemctl, wait_for
 
 PACKAGE, = glob.glob("/media/rosterd_*.deb")
 INSTALLED = ["/usr/sbin/rosterd", "/usr/bin/shm-inspect", "/lib/systemd/system/rosterd.service",
@@ -115,20 +115,19 @@ def test_life_of_a_package(tmp_path):
     systemctl("start", "rosterd-backup.service")
     dpkg("-r", "rosterd")
     assert not os.path.exists("/usr/sbin/rosterd")
-    assert os.path.exists("/dev/shm/rosterd") and os.path.exists("/etc/rosterd/rosterd.conf")
+    assert SEGMENT.exists() and os.path.exists("/etc/rosterd/rosterd.conf")
     assert (STATE / "rosterd.db").exists()
     dpkg("-i", PACKAGE)
     assert names() == ["ada", "bob"]
     dpkg("-r", "rosterd")
-    for path in pathlib.Path("/dev/shm").iterdir():
-        path.unlink()
+    shutil.rmtree(SEGMENT.parent)
     dpkg("-i", PACKAGE)
     assert names() == ["ada", "bob"]
 
     # a purge leaves only the system user and the backups
     systemctl("start", "rosterd-backup.timer")
     dpkg("-P", "rosterd")
-    left = [path for path in ["/etc/rosterd", "/dev/shm/rosterd", "/dev/shm/rosterd.stats", str(STATE),
+    left = [path for path in ["/etc/rosterd", str(SEGMENT.parent), str(STATE),
                               "/var/log/rosterd", "/run/rosterd", *INSTALLED] if os.path.exists(path)]
     assert left == []
     assert not list(pathlib.Path("/var/lib/systemd/timers").glob("*rosterd*"))

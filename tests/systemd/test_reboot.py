@@ -9,10 +9,9 @@ import subprocess
 import sys
 
 import user_service_pb2 as pb
-from test_service import STATE, UNIT, client, create, run, show, systemctl, users, wait_for
+from test_service import SEGMENT, STATE, UNIT, client, create, run, show, systemctl, users, wait_for
 
 NOTES = pathlib.Path(os.environ.get("ROSTERD_NOTES", "/nonexistent"))
-SEGMENT = pathlib.Path("/dev/shm/rosterd")
 
 
 def listing(**fields):

@@ -22,6 +22,7 @@ UNIT = "rosterd.service"
 CONF = pathlib.Path("/etc/rosterd/rosterd.conf")
 DROPIN = pathlib.Path("/etc/systemd/system/rosterd.service.d/test.conf")
 STATE = pathlib.Path("/var/lib/rosterd")
+SEGMENT = pathlib.Path("/dev/shm/rosterd/users")
 PORT = 50051
 
 
@@ -182,7 +183,43 @@ def test_start_is_told_when_it_serves_and_status_counts():
         wait_for(lambda: re.match(r"1 users, \d+ workers, [1-9]\d* connections, \d+ calls in flight",
                                   show("StatusText")), 20, "counts in the status")
     assert pathlib.Path(f"/proc/{main_pid()}/status").read_text().count("NoNewPrivs:\t1") == 1
-    assert run("stat", "-c", "%U", "/dev/shm/rosterd").stdout == "rosterd\n"
+    assert run("stat", "-c", "%U %a %F", SEGMENT.parent).stdout == "rosterd 750 directory\n"
+    assert run("stat", "-c", "%U %a", SEGMENT).stdout == "rosterd 600\n"
+    assert json.loads(run("shm-inspect", "--json", "status").stdout)["users"] == 1
+
+
+def test_segment_of_an_earlier_version_is_moved_with_its_users():
+    """Its name was that of the directory."""
+    systemctl("start", UNIT)
+    user = create("moved")
+    systemctl("stop", UNIT)
+    on_the_way = SEGMENT.parent.with_name("way")
+    for suffix in ("", ".stats"):
+        pathlib.Path(f"{SEGMENT}{suffix}").rename(f"{on_the_way}{suffix}")
+    SEGMENT.parent.rmdir()
+    for suffix in ("", ".stats"):
+        pathlib.Path(f"{on_the_way}{suffix}").rename(f"{SEGMENT.parent}{suffix}")
+    assert json.loads(run("shm-inspect", "--json", "get", user.id).stdout)["username"] == "moved"
+    systemctl("start", UNIT)
+    with client() as stub:
+        assert stub.GetUser(pb.GetUserRequest(id=user.id), timeout=20).username == "moved"
+    lines = [entry["MESSAGE"] for entry in entries()]
+    assert any(line.startswith("segment /rosterd: moved to /rosterd/users") for line in lines)
+    assert any(re.match(r"segment /rosterd/users: found with \d+ users", line) for line in lines)
+    assert run("stat", "-c", "%U %a %F", SEGMENT.parent).stdout == "rosterd 750 directory\n"
+    assert not SEGMENT.parent.with_name("rosterd.stats").exists()
+
+
+def test_other_users_cannot_take_the_name_of_the_segment():
+    systemctl("start", UNIT)
+    as_nobody = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "sh", "-c")
+    for command in (f": > {SEGMENT}.mine", f"rm -f {SEGMENT}", f"rmdir {SEGMENT.parent}",
+                    f"mv {SEGMENT.parent} /dev/shm/mine", f"ls {SEGMENT.parent}"):
+        assert run(*as_nobody, command, status=None).returncode != 0, command
+    systemctl("stop", UNIT)
+    run(*as_nobody, ": > /dev/shm/rosterd.moving")  # what is not the service's is left alone
+    systemctl("start", UNIT)
+    pathlib.Path("/dev/shm/rosterd.moving").unlink()
 
 
 def test_journal_has_priorities_and_fields():

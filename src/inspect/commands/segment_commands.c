@@ -209,6 +209,12 @@ enum inspect_exit command_stats(const struct inspect_options *options)
 
 enum inspect_exit command_unlink(const struct inspect_options *options)
 {
+    /* Root may remove a segment of any user from /dev/shm, but trusts no user's directory. */
+    enum inspect_exit code = strchr(options->segment + 1, '/') != NULL
+                                 ? identity_become_user(options->segment)
+                                 : INSPECT_DONE;
+    if (code != INSPECT_DONE)
+        return code;
     struct shm_fault fault = {{0}};
     int error = shm_store_unlink(options->segment, &fault);
     if (error != SHM_OK)

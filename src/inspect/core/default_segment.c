@@ -27,8 +27,9 @@ const char *default_segment(void)
         if (!shm_store_exists(names[i]))
             continue;
         if (found != NULL)
-            exit(report_fail(INSPECT_USAGE, "there are several segments, %s and %s: --segment NAME "
-                                            "says which",
+            exit(report_fail(INSPECT_USAGE,
+                             "there are several segments, %s and %s: --segment NAME "
+                             "says which",
                              found, names[i]));
         found = names[i];
     }

@@ -19,7 +19,7 @@ struct inspect_list {
 
 struct inspect_options {
     char *const *argv;   /* the whole command line, to execute the program again */
-    const char *segment; /* "/rosterd" */
+    const char *segment; /* "/NAME" */
     uint64_t limit;      /* list, tail, find: the most to print; UINT64_MAX: all */
     uint64_t after;      /* list: only users with a greater sequence number */
     uint64_t from;       /* tail: changes after this version */

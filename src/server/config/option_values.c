@@ -183,8 +183,11 @@ static bool option_is_segment_name(const char *value)
 {
     static const char stats[] = ".stats";
     size_t len = strlen(value), tail = sizeof(stats) - 1;
-    return value[0] == '/' && len >= 2 && len <= 200 && strchr(value + 1, '/') == NULL &&
-           value[1] != '.' && (len < tail || strcmp(value + len - tail, stats) != 0);
+    const char *slash = len >= 2 ? strchr(value + 1, '/') : NULL;
+    return value[0] == '/' && len >= 2 && len <= 200 && value[1] != '.' &&
+           (slash == NULL || (slash != value + 1 && slash[1] != '\0' && slash[1] != '.' &&
+                              strchr(slash + 1, '/') == NULL)) &&
+           (len < tail || strcmp(value + len - tail, stats) != 0);
 }
 
 static bool option_set_value(struct options *options, const struct option *option,
@@ -210,8 +213,8 @@ static bool option_set_value(struct options *options, const struct option *optio
     case OPTION_SEGMENT:
         if (!option_is_segment_name(value))
             return option_refuse(option, value,
-                                 "a name: one leading slash, then 1 to 199 characters, no other "
-                                 "slash, and no .stats at the end",
+                                 "a name: /NAME or /DIRECTORY/NAME, at most 200 characters, no "
+                                 "dot after a slash, and no .stats at the end",
                                  fault);
         return option_set_text(options, option, value, fault);
     case OPTION_CHOICE:

@@ -13,6 +13,7 @@
 #include "server/config/option_values.h"
 #include "server/os/cpus.h"
 #include "shm/store.h"
+#include "user/segment_place.h"
 
 static const struct option *existing_option(const char *name)
 {
@@ -86,15 +87,33 @@ static int state_directory(char *path, size_t size)
     return snprintf(path, size, "/var/lib/rosterd");
 }
 
+static bool set_segment_default(struct options *options, struct fault *fault)
+{
+    char name[SEGMENT_NAME_SIZE];
+    if (options->segment != NULL)
+        return true;
+    segment_of_this_server(name);
+    return option_set(options, existing_option("segment"), name, OPTION_FROM_DEFAULT, fault);
+}
+
+bool options_have_default_segment(const struct options *options)
+{
+    return is_default_option(options, "segment");
+}
+
 /* @param fault also if the path is too long */
 static bool set_data_file_default(struct options *options, struct fault *fault)
 {
     char path[SHM_DATA_FILE_MAX];
     if (options->data_file != NULL)
         return true;
-    int len = state_directory(path, sizeof(path));
-    if (len > 0 && (size_t)len < sizeof(path))
-        len += snprintf(path + len, sizeof(path) - (size_t)len, "%s.db", options->segment);
+    const char *name = is_default_option(options, "segment") ? SEGMENT_BEFORE : options->segment;
+    int at = state_directory(path, sizeof(path)), len = at;
+    if (at > 0 && (size_t)at < sizeof(path))
+        len += snprintf(path + at, sizeof(path) - (size_t)at, "%s.db", name);
+    if (len > at && (size_t)len < sizeof(path))
+        for (char *slash = path + at + 1; (slash = strchr(slash, '/')) != NULL;)
+            *slash = '-';
     if (len <= 0 || (size_t)len >= sizeof(path))
         return fault_set(fault, "data-file: the default path is too long");
     return option_set(options, existing_option("data-file"), path, OPTION_FROM_DEFAULT, fault);
@@ -168,7 +187,8 @@ bool options_parse(struct options *options, int argc, char *const *argv, struct 
     options->help = line.help;
     options->version = line.version;
     if (good && !line.help && !line.version) {
-        good = parse_sources(options, &line, fault) && set_data_file_default(options, fault);
+        good = parse_sources(options, &line, fault) && set_segment_default(options, fault) &&
+               set_data_file_default(options, fault);
         set_workers_default(options);
         set_password_processes_default(options);
         settle_addresses(options);

@@ -24,6 +24,9 @@ void options_free(struct options *options);
 /** @return the data file; NULL: the users are in memory only */
 const char *options_data_file(const struct options *options);
 
+/** Whether no option gives the segment its name. */
+bool options_have_default_segment(const struct options *options);
+
 /** What the options say about the limits of processes. */
 struct limits options_limits(const struct options *options);
 

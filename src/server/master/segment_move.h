@@ -7,8 +7,8 @@
 #ifndef ROSTERD_SERVER_MASTER_SEGMENT_MOVE_H
 #define ROSTERD_SERVER_MASTER_SEGMENT_MOVE_H
 
-/** At a start whose segment has the default name: moves an earlier version's segment there, if there
- * is none yet and no server has it. Logs that it did, or why it could not. */
+/** At a start whose segment has the default name: moves an earlier version's segment there, if
+ * there is none yet and no server has it. Logs that it did, or why it could not. */
 void segment_move_old(const char *name);
 
 #endif

@@ -9,10 +9,13 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "server/config/options_parse.h"
 #include "server/master/inherit.h"
+#include "server/master/segment_move.h"
 #include "server/os/log.h"
 #include "service/observe/stats.h"
 #include "service/services.h"
+#include "user/segment_place.h"
 #include "user/user.h"
 
 enum {
@@ -72,27 +75,19 @@ static void put_back(const char *name, const char *moved_to)
     struct shm_fault reason;
     if (moved_to[0] == '\0')
         return;
-    if (shm_store_put_back(moved_to, name, &reason) == SHM_OK)
+    if (shm_store_move(moved_to, name, &reason) == SHM_OK)
         log_notice("segment %s: moved back from %s", name, moved_to);
     else
         log_warning("%s", reason.text);
-}
-
-static bool segment_exists(const char *name)
-{
-    int fd = shm_open(name, O_RDONLY | O_CLOEXEC, 0);
-    if (fd >= 0)
-        close(fd);
-    return fd >= 0 || errno != ENOENT;
 }
 
 /* @return SHM_OK or the store's error, with `reason` filled */
 static int open_store(struct segment_owner *owner, const struct options *options,
                       const struct predecessor *predecessor, struct shm_fault *reason)
 {
-    struct progress_log progress = {.segment = options->segment, .logged_at = clock_monotonic_ms()};
+    struct progress_log progress = {.segment = owner->name, .logged_at = clock_monotonic_ms()};
     struct shm_config config = {
-        .name = options->segment,
+        .name = owner->name,
         .size = options->segment_size,
         .max_users = options->max_users,
         .unique = (unsigned)options->unique,
@@ -104,7 +99,7 @@ static int open_store(struct segment_owner *owner, const struct options *options
     };
     data_owner_configure(&owner->data, &config);
     bool inherited = predecessor->segment_fd >= 0;
-    bool existed = inherited || segment_exists(options->segment);
+    bool existed = inherited || shm_store_exists(owner->name);
     int error = inherited
                     ? shm_store_inherit(&owner->store, &config, predecessor->segment_fd, reason)
                     : shm_store_open(&owner->store, &config, reason);
@@ -170,6 +165,19 @@ static bool open_counter_segment(struct segment_owner *owner, bool upgrading, st
     return owner->stats != NULL || fault_set(fault, "out of memory");
 }
 
+/* An upgrade cannot change the name: the old program's workers have the segment, too. */
+static void set_name(struct segment_owner *owner, const struct options *options,
+                     const struct predecessor *predecessor)
+{
+    bool upgrading = predecessor->segment_fd >= 0,
+         by_default = options_have_default_segment(options);
+    bool before =
+        upgrading && by_default && shm_store_is_at(predecessor->segment_fd, SEGMENT_BEFORE);
+    snprintf(owner->name, sizeof(owner->name), "%s", before ? SEGMENT_BEFORE : options->segment);
+    if (!upgrading && by_default)
+        segment_move_old(owner->name);
+}
+
 bool segment_owner_open(struct segment_owner *owner, const struct options *options,
                         const struct predecessor *predecessor, struct fault *fault)
 {
@@ -177,12 +185,12 @@ bool segment_owner_open(struct segment_owner *owner, const struct options *optio
     bool upgrading = predecessor->segment_fd >= 0;
     if (!data_owner_open(&owner->data, options, predecessor, fault))
         return false;
-    if (options->segment_reset && !upgrading && !set_aside(options->segment, moved_to, fault))
+    set_name(owner, options, predecessor);
+    if (options->segment_reset && !upgrading && !set_aside(owner->name, moved_to, fault))
         return false;
-    snprintf(owner->name, sizeof(owner->name), "%s", options->segment);
     if (!open_user_segment(owner, options, predecessor, fault)) {
         if (owner->store == NULL)
-            put_back(options->segment, moved_to);
+            put_back(owner->name, moved_to);
         return false;
     }
     if (!open_counter_segment(owner, upgrading, fault))

@@ -12,7 +12,7 @@ MESSAGES = re.compile(r'grpc_server_msg_(received|sent)_total\{.*grpc_service="u
 
 class Counts:
     def __init__(self, inspect, segment):
-        self.argv = [str(inspect), "--segment", segment, "--json"]
+        self.argv = [str(inspect), *(["--segment", segment] if segment else []), "--json"]
 
     def ask(self, command):
         run = subprocess.run(self.argv + [command], stdout=subprocess.PIPE,

@@ -116,7 +116,7 @@ def parse_arguments():
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("address", metavar="ADDR", nargs="?", default="127.0.0.1:50051",
                         help="HOST:PORT, [IPV6]:PORT or unix:PATH (default %(default)s)")
-    parser.add_argument("--segment", default="/rosterd", help="the server's (default %(default)s)")
+    parser.add_argument("--segment", help="the server's (default: as for shm-inspect)")
     parser.add_argument("--inspect", metavar="FILE", help="the shm-inspect to use")
     parser.add_argument("--scale", type=float, default=1.0, help="so many times the calls")
     args = parser.parse_args(sys.argv[2:])

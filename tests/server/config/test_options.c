@@ -16,6 +16,7 @@
 #include "server/os/cpus.h"
 #include "server/os/log.h"
 #include "shm/store.h"
+#include "user/segment_place.h"
 
 #define TEXT_OF(x)    #x
 #define TEXT(x)       TEXT_OF(x)
@@ -54,7 +55,9 @@ static void defaults_are_those_of_the_manual(void **state)
     assert_string_equal(options.listen.all[0].text, "127.0.0.1:50051");
     assert_string_equal(options.listen.all[1].text, "[::1]:50051");
     assert_int_equal(options.workers, cpus_usable(""));
-    assert_string_equal(options.segment, "/rosterd");
+    char segment[SEGMENT_NAME_SIZE];
+    segment_of_this_server(segment);
+    assert_string_equal(options.segment, segment);
     assert_int_equal(options.segment_size, UINT64_C(16) << 30);
     assert_int_equal(options.max_users, 1000000);
     assert_int_equal(options.unique, 0);
@@ -67,6 +70,29 @@ static void defaults_are_those_of_the_manual(void **state)
     assert_int_equal(options.log_level, LOG_LEVEL_INFO);
 }
 
+/* A service of the system has a directory that no other user may write. */
+static void segment_is_that_of_the_service_or_of_the_user(void **state)
+{
+    char own[SEGMENT_NAME_SIZE], expected[SEGMENT_NAME_SIZE];
+    (void)state;
+    segment_of_this_user(own);
+    snprintf(expected, sizeof(expected), "/rosterd-%u", (unsigned)geteuid());
+    assert_string_equal(own, expected);
+    setenv("STATE_DIRECTORY", "/var/lib/rosterd", 1);
+    assert_true(parse(NULL));
+    assert_string_equal(options.segment, "/rosterd/users");
+    assert_true(options_have_default_segment(&options));
+    assert_true(parse("--segment", "/rosterd/users", NULL));
+    assert_false(options_have_default_segment(&options));
+    setenv("STATE_DIRECTORY", "/home/u/.local/state/rosterd", 1); /* a user's systemd */
+    assert_true(parse(NULL));
+    segment_of_this_server(expected);
+    assert_string_equal(options.segment, expected);
+    unsetenv("STATE_DIRECTORY");
+    assert_true(parse(NULL));
+    assert_string_equal(options.segment, expected);
+}
+
 static void data_file_has_a_default_that_follows_from_the_segment(void **state)
 {
     (void)state;
@@ -75,6 +101,10 @@ static void data_file_has_a_default_that_follows_from_the_segment(void **state)
     assert_string_equal(options_data_file(&options), "/state/one/rosterd.db");
     assert_true(parse("--segment", "/other", NULL));
     assert_string_equal(options_data_file(&options), "/state/one/other.db");
+    assert_true(parse("--segment", "/team/other", NULL));
+    assert_string_equal(options_data_file(&options), "/state/one/team-other.db");
+    assert_true(parse("--segment", "/rosterd", NULL)); /* the default before */
+    assert_string_equal(options_data_file(&options), "/state/one/rosterd.db");
     assert_true(parse("--segment", "/other", "--data-file", "here.db", NULL));
     assert_string_equal(options_data_file(&options), "here.db");
     assert_true(parse("--data-file", "none", NULL));
@@ -255,15 +285,17 @@ static void bad_address_segment_and_level_say_what_is_expected(void **state)
                                             "--listen=:1,ipv6only=on"};
     for (size_t i = 0; i < sizeof(addresses) / sizeof(addresses[0]); i++)
         assert_false(parse(addresses[i], NULL));
-    static const char *const segments[] = {"rosterd", "/",  "/a/b", "",
-                                           "//",      "/.", "/..",  "/a.stats"};
+    static const char *const segments[] = {"rosterd", "/",     "/a/b/c", "",
+                                           "//",      "/.",    "/..",    "/a.stats",
+                                           "/a/",     "/a/.b", "//a",    "/a/b.stats"};
     for (size_t i = 0; i < sizeof(segments) / sizeof(segments[0]); i++) {
         char argument[64], expected[200];
         snprintf(argument, sizeof(argument), "--segment=%s", segments[i]);
-        snprintf(expected, sizeof(expected),
-                 "segment: '%s' is not a name: one leading slash, then 1 to 199 characters, no "
-                 "other slash, and no .stats at the end",
-                 segments[i]);
+        snprintf(
+            expected, sizeof(expected),
+            "segment: '%s' is not a name: /NAME or /DIRECTORY/NAME, at most 200 characters, no "
+            "dot after a slash, and no .stats at the end",
+            segments[i]);
         assert_refused(argument, expected);
     }
     assert_refused("--log-level=loud",
@@ -399,7 +431,7 @@ static void help_shows_every_option_with_its_default(void **state)
         "127.0.0.1:50051 and [::1]:50051",
         "--workers N",
         "--segment NAME",
-        "(default /rosterd)",
+        "else /rosterd-UID",
         "--segment-size SIZE",
         "(default 16G)",
         "--max-users N",
@@ -498,6 +530,7 @@ int main(void)
         cmocka_unit_test(long_bad_argument_is_cut),
         cmocka_unit_test(help_and_version_win_over_all_else),
         cmocka_unit_test(a_flag_takes_no_value),
+        cmocka_unit_test(segment_is_that_of_the_service_or_of_the_user),
         cmocka_unit_test(data_file_has_a_default_that_follows_from_the_segment),
         cmocka_unit_test(data_file_of_root_is_the_systems),
         cmocka_unit_test(durability_is_a_word_or_an_interval),

@@ -453,10 +453,10 @@ static void segment_set_aside_is_put_back(void **state)
     assert_int_equal(shm_store_set_aside(f->name, moved_to, &f->fault), SHM_OK);
     assert_int_equal(fixture_reopen(f), SHM_OK);
     fixture_close(f);
-    assert_int_equal(shm_store_put_back(moved_to, f->name, &f->fault), SHM_ESYS);
+    assert_int_equal(shm_store_move(moved_to, f->name, &f->fault), SHM_ESYS);
     assert_int_equal(shm_store_unlink(f->name, &f->fault), SHM_OK);
-    assert_int_equal(shm_store_put_back(moved_to, f->name, &f->fault), SHM_OK);
-    assert_int_equal(shm_store_put_back(moved_to, f->name, &f->fault), SHM_ENOSEG);
+    assert_int_equal(shm_store_move(moved_to, f->name, &f->fault), SHM_OK);
+    assert_int_equal(shm_store_move(moved_to, f->name, &f->fault), SHM_ENOSEG);
     assert_int_equal(fixture_reopen(f), SHM_OK);
     check_all(f, 50);
 }

@@ -174,7 +174,7 @@ static void segment_is_moved_into_a_directory(void **state)
 static void names_with_more_slashes_or_dots_are_refused(void **state)
 {
     struct fixture *f = *state;
-    static const char *const names[] = {"/a/b/c", "/.a/b", "/a/.b", "/a/",  "//a",
+    static const char *const names[] = {"/a/b/c", "/.a/b", "/a/.b", "/a/", "//a",
                                         "/a//b",  "a/b",   "/",     "/..", "/../a"};
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         f->config.name = names[i];
