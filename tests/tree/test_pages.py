@@ -94,3 +94,13 @@ def test_scripts_that_start_a_server_say_where_its_users_are():
         text = path.read_text(encoding="utf-8")
         assert text.count('"--listen"') <= len(re.findall(r"\"--data-file\b", text)), path
     assert "export STATE_DIRECTORY=" in read("tests/e2e/run")
+
+
+def test_figures_of_the_readme_are_measured():
+    """Each is in a table that a script has written."""
+    shown = read("README.md").split("Three figures,")[1].split("\nStatus:")[0]
+    figures = re.findall(r"\d+[.,/][\d.,/]*\d", shown)
+    measured = read("docs/performance.md")
+    assert len(figures) == 7
+    for figure in figures:
+        assert re.search(rf"\| {re.escape(figure)}(?:/s| us| s| bytes)? \|", measured), figure
