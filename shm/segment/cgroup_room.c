@@ -228,6 +228,12 @@ void shm_room_set_root(const char *root)
     shm_room_find(&process_groups, root);
 }
 
+uint64_t shm_room_here(void)
+{
+    pthread_once(&found, find_own);
+    return least_left(&process_groups, UINT64_MAX);
+}
+
 int shm_room_for(uint64_t bytes, struct shm_fault *fault)
 {
     pthread_once(&found, find_own);

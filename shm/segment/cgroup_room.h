@@ -53,7 +53,10 @@ uint64_t shm_room_left(struct shm_room *room);
  * @return SHM_OK, SHM_ESPACE
  */
 int shm_room_for(uint64_t bytes, struct shm_fault *fault);
-/** For tests: makes shm_room_for() use this directory instead of "/". Not thread-safe. */
+/** shm_room_left() of the groups of this process. Reads their memory.stat, so it takes longer.
+ * @return UINT64_MAX: there is no limit */
+uint64_t shm_room_here(void);
+/** For tests: makes both use this directory instead of "/". Not thread-safe. */
 void shm_room_set_root(const char *root);
 
 #endif

@@ -9,6 +9,7 @@
 
 #include "service/observe/stats_table.h"
 #include "shm/disk.h"
+#include "shm/headroom.h"
 
 /* The sums over all rows, and their names, in the order of a row. */
 struct sums {
@@ -95,15 +96,21 @@ static void print_store_metrics(FILE *out, struct shm_store *store)
 {
     struct shm_info info;
     struct shm_disk_info disk;
+    struct shm_headroom headroom;
     shm_store_info(store, &info);
+    shm_headroom(store, &info, &headroom);
     shm_disk_info(store, &disk);
     bool has_disk = disk.state != SHM_DISK_NONE;
     const uint64_t values[STATS_NUM_STORE_VALUES] = {
         [STATS_USERS] = info.users,
         [STATS_USERS_MAX] = info.max_users,
+        [STATS_USERS_FIT] = headroom.users,
         [STATS_SEGMENT_USED] = info.bytes_used,
         [STATS_SEGMENT_MAPPED] = info.bytes_mapped,
         [STATS_SEGMENT_MAX] = info.bytes_reserved,
+        [STATS_FILES_FREE] = headroom.files_free,
+        [STATS_FILES_SIZE] = headroom.files_size,
+        [STATS_MEMORY_LEFT] = headroom.memory_left,
         [STATS_SNAPSHOTS_HELD] = info.held_bytes,
         [STATS_SEGMENT_LINKED] = !info.replaced,
         [STATS_SEGMENT_REQUESTS] = info.requests,
@@ -117,8 +124,12 @@ static void print_store_metrics(FILE *out, struct shm_store *store)
     size_t count;
     const struct stats_metric *metrics = stats_store_metrics(&count);
     for (size_t i = 0; i < count; i++) {
+        uint64_t value = values[metrics[i].at];
         print_head(out, &metrics[i]);
-        fprintf(out, "%s %" PRIu64 "\n", metrics[i].name, values[metrics[i].at]);
+        if (value != UINT64_MAX)
+            fprintf(out, "%s %" PRIu64 "\n", metrics[i].name, value);
+        else /* there is no bound */
+            fprintf(out, "%s +Inf\n", metrics[i].name);
     }
 }
 

@@ -129,12 +129,20 @@ enum stats_kind {
     ROW(STATS_USERS, STATS_GAUGE, "rosterd_users", NULL, NULL, "Users in the table.")              \
     ROW(STATS_USERS_MAX, STATS_GAUGE, "rosterd_users_max", NULL, NULL,                             \
         "Users that the table takes.")                                                             \
+    ROW(STATS_USERS_FIT, STATS_GAUGE, "rosterd_users_fit", NULL, NULL,                             \
+        "More users of the average size that fit.")                                                \
     ROW(STATS_SEGMENT_USED, STATS_GAUGE, "rosterd_segment_used_bytes", NULL, NULL,                 \
         "Bytes of the segment that hold users and indexes.")                                       \
     ROW(STATS_SEGMENT_MAPPED, STATS_GAUGE, "rosterd_segment_mapped_bytes", NULL, NULL,             \
         "Bytes that the segment has grown to.")                                                    \
     ROW(STATS_SEGMENT_MAX, STATS_GAUGE, "rosterd_segment_max_bytes", NULL, NULL,                   \
         "Bytes that it may grow to.")                                                              \
+    ROW(STATS_FILES_FREE, STATS_GAUGE, "rosterd_segment_filesystem_free_bytes", NULL, NULL,        \
+        "Bytes that are free in the file system of the segment.")                                  \
+    ROW(STATS_FILES_SIZE, STATS_GAUGE, "rosterd_segment_filesystem_size_bytes", NULL, NULL,        \
+        "Bytes of the file system of the segment.")                                                \
+    ROW(STATS_MEMORY_LEFT, STATS_GAUGE, "rosterd_segment_memory_left_bytes", NULL, NULL,           \
+        "Bytes that the memory limit of the control group leaves to the segment.")                 \
     ROW(STATS_SNAPSHOTS_HELD, STATS_GAUGE, "rosterd_snapshots_held_bytes", NULL, NULL,             \
         "Bytes of changed users that only listings keep.")                                         \
     ROW(STATS_SEGMENT_LINKED, STATS_GAUGE, "rosterd_segment_linked", NULL, NULL,                   \
