@@ -44,4 +44,7 @@ struct shm_headroom {
 void shm_headroom(const struct shm_store *store, const struct shm_info *info,
                   struct shm_headroom *headroom);
 
+/** "max-users is reached", for a message. A static string. */
+const char *shm_bound_text(enum shm_bound bound);
+
 #endif

@@ -67,3 +67,14 @@ void shm_headroom(const struct shm_store *store, const struct shm_info *info,
     headroom->users = allowed;
     headroom->bound = SHM_BOUND_USERS;
 }
+
+const char *shm_bound_text(enum shm_bound bound)
+{
+    static const char *const texts[SHM_NUM_BOUNDS] = {
+        [SHM_BOUND_USERS] = "max-users is reached",
+        [SHM_BOUND_SEGMENT] = "segment-size is reached",
+        [SHM_BOUND_FILES] = "/dev/shm is full",
+        [SHM_BOUND_MEMORY] = "the memory limit of the control group is reached",
+    };
+    return texts[bound];
+}

@@ -19,6 +19,7 @@ static void *user_service_create(const struct service_config *config)
     service->store = config->store;
     service->actor = config->actor;
     service->note = config->note;
+    service->counts = config->counts;
     struct shm_info info;
     shm_store_info(config->store, &info);
     snprintf(service->full_text, sizeof(service->full_text), "the table is full (max-users %llu)",

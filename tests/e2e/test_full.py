@@ -5,14 +5,16 @@ import contextlib
 import os
 import pathlib
 import re
+import socket
 import subprocess
 import time
+import urllib.request
 
 import grpc
 import pytest
 
 import user_service_pb2 as pb
-from harness import ROSTERD, Rosterd, expect, read_all, requests, wait_for
+from harness import ROSTERD, Rosterd, expect, free_port, read_all, requests, wait_for
 
 EXHAUSTED = grpc.StatusCode.RESOURCE_EXHAUSTED
 PRIVATE_SHM = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c",
@@ -25,6 +27,35 @@ class TinyShm(Rosterd):
 
     def command(self):
         return [*PRIVATE_SHM, self.size, *super().command()]
+
+
+def in_its_namespace(rosterd, *command):
+    """Runs the command where the server's /dev/shm is."""
+    subprocess.run(["nsenter", "--user", "--preserve-credentials", "--mount", "--target",
+                    str(rosterd.worker_pids()[0]), *command], check=True, timeout=20)
+
+
+def page(port, path):
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=20) as response:
+        return response.read().decode()
+
+
+def gauge(port, name):
+    return float(re.search(rf"^{re.escape(name)} (\S+)$", page(port, "/metrics"), re.M)[1])
+
+
+@contextlib.contextmanager
+def systemd(path, monkeypatch):
+    """Stands for systemd. Yields a function that waits for a message that has this pattern."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
+        notify.bind(str(path))
+        notify.settimeout(10)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(path))
+
+        def wait(pattern):
+            while not re.search(pattern, notify.recv(4096).decode()):
+                pass
+        yield wait
 
 
 def can_mount():
@@ -116,10 +147,12 @@ def test_full_table_names_its_bound_and_a_deletion_makes_room(start):
     assert len(users) == 500
     expect(lambda: create(stub), EXHAUSTED, "the table is full (max-users 500)")
     check_reads(stub, users)
+    rosterd.wait_log(r"creates are refused: max-users is reached; the table has 500 users")
     delete(rosterd, users[:1])
     create(stub)
     expect(lambda: create(stub), EXHAUSTED, "max-users 500")
     assert rosterd.stop() == 0
+    assert "may need" not in rosterd.log() and rosterd.log().count("creates are refused") == 1
 
 
 def test_full_table_names_the_bound_that_it_was_started_with_last(start):
@@ -141,6 +174,7 @@ def test_full_segment_is_reported_and_deletions_make_room(start):
     users = fill_up(stub, text)
     assert len(users) > 5000
     expect(lambda: [create(stub, "x" * 200) for _ in range(1000)], EXHAUSTED, text)
+    rosterd.wait_log("creates are refused: segment-size is reached")
     check_reads(stub, read_all(stub, 10**6)[0])
     delete(rosterd, users[:300])
     wait_for(lambda: rosterd.inspect("status")["retired_bytes"] == 0, 10, "their memory is freed")
@@ -150,10 +184,12 @@ def test_full_segment_is_reported_and_deletions_make_room(start):
     assert rosterd.stop() == 0
 
 
-def test_full_dev_shm_is_reported_and_reads_continue():
+def test_full_dev_shm_is_reported_and_reads_continue(tmp_path, monkeypatch):
     if not can_mount():
         pytest.skip("this host does not permit a private /dev/shm")
-    with TinyShm("--segment-size", "1G", "--max-users", "50000") as rosterd:
+    port = free_port()
+    options = ("--segment-size", "1G", "--max-users", "50000", "--metrics-listen", f"127.0.0.1:{port}")
+    with systemd(tmp_path / "notify", monkeypatch) as notified, TinyShm(*options) as rosterd:
         stub = rosterd.stub()
         text = "no memory for another user: /dev/shm is full, or the control group has none left"
         users = fill_up(stub, text)
@@ -161,6 +197,33 @@ def test_full_dev_shm_is_reported_and_reads_continue():
         expect(lambda: [create(stub, "x" * 200) for _ in range(1000)], EXHAUSTED, text)
         check_reads(stub, read_all(stub, 10**6)[0])
         assert len(rosterd.worker_pids()) == 2  # no process got SIGBUS
+        check_alarm(rosterd, port, notified, len(users))
+
+
+def check_alarm(rosterd, port, notified, users):
+    """A full /dev/shm was announced at the start; it is reported once, and so is its end."""
+    log = rosterd.log()
+    (fit,) = re.findall(r"warning \[\d+\] max-users 50000 may need 13 MiB more, at 256 bytes a user, but the segment has "
+                        r"\d MiB free and /dev/shm lets it grow by \d MiB: some (\d+) more users will fit; enlarge "
+                        r"/dev/shm \(mount -o remount,size=... /dev/shm, or the container's shm_size\), or lower "
+                        r"max-users", log)
+    assert 0.8 * users < int(fit) < 1.2 * users
+    refused = 'rosterd_creates_refused{room="dev_shm"}'
+    rosterd.wait_log(r"error \[\d+\] creates are refused: /dev/shm is full; the table has \d+ users")
+    wait_for(lambda: gauge(port, refused) == 1, 5, "the gauge")
+    wait_for(lambda: page(port, "/readyz") == "ready, but creates are refused: /dev/shm is full\n", 5, "/readyz")
+    notified("STATUS=creates are refused: /dev/shm is full; ")
+    assert gauge(port, "rosterd_segment_filesystem_size_bytes") == 12 << 20
+    assert gauge(port, "rosterd_segment_filesystem_free_bytes") < 2 << 20
+    assert gauge(port, "rosterd_users_fit") < 0.02 * users
+    assert gauge(port, 'rosterd_room_refusals_total{room="memory"}') > 1
+    in_its_namespace(rosterd, "mount", "-o", "remount,size=32m", "/dev/shm")
+    rosterd.wait_log(r"notice \[\d+\] creates are accepted again, after \d+ s; \d+ writes were refused")
+    create(rosterd.stub(), "room")
+    wait_for(lambda: page(port, "/readyz") == "ready\n", 5, "/readyz")
+    assert gauge(port, refused) == 0 and gauge(port, "rosterd_users_fit") > 1000
+    assert rosterd.log().count("creates are") == 2
+    notified("STATUS=\\d+ users, ")
 
 
 def test_full_control_group_is_reported_and_no_process_is_killed():
@@ -177,6 +240,8 @@ def test_full_control_group_is_reported_and_no_process_is_killed():
             expect(lambda: [create(stub, "x" * 200) for _ in range(1000)], EXHAUSTED, text)
             check_reads(stub, read_all(stub, 10**6)[0])
             assert rosterd.worker_pids() == before
+            rosterd.wait_log("max-users 500000 may need .*the memory limit of the control group lets it grow by")
+            rosterd.wait_log("creates are refused: the memory limit of the control group is reached")
             delete(rosterd, users[:300])
             wait_for(lambda: rosterd.inspect("status")["retired_bytes"] == 0, 10, "their memory is freed")
             for request in requests(100, "x" * 200 + "bb-"):  # of the same size as the deleted ones

@@ -15,6 +15,7 @@
 #include "server/config/options_parse.h"
 #include "server/master/master_state.h"
 #include "server/master/reload.h"
+#include "server/master/room_watch.h"
 #include "server/master/startup.h"
 #include "server/master/status_line.h"
 #include "server/master/stop.h"
@@ -132,6 +133,7 @@ static void do_regular_work(struct master *master)
 {
     uint64_t now = clock_monotonic_ms();
     check_names(master, now);
+    room_watch_check(master, now);
     if (now >= master->maintain_at) {
         master->maintain_at = now + shm_maintain(master->segment.actor);
         update_status(master);

@@ -8,6 +8,7 @@
 #include "server/master/journal_owner.h"
 #include "server/master/password_owner.h"
 #include "server/master/predecessor.h"
+#include "server/master/refusals.h"
 #include "server/master/segment_owner.h"
 #include "server/master/successor.h"
 #include "server/os/listen.h"
@@ -31,6 +32,7 @@ struct master {
     struct journal_owner journal;
     struct password_owner passwords;
     struct control control;
+    struct refusals refusals;  /* of creates, for want of room */
     struct generation *newest; /* a list, by `older` */
     int death_fd;              /* the write end of the death pipe; -1: none */
     int signal_fd;             /* -1: none */
@@ -44,6 +46,7 @@ struct master {
     uint64_t maintain_at; /* the next shm_maintain() */
     uint64_t check_workers_at;
     uint64_t check_names_at; /* the next segment_owner_check_names() */
+    uint64_t check_room_at;  /* the next room_watch_check() */
     uint64_t status_at;      /* the next status line for systemd */
     uint64_t upgrade_until;  /* then a successor that does not serve is killed */
     uint64_t progress_at;    /* when any worker last made progress */

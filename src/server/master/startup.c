@@ -11,6 +11,7 @@
 
 #include "server/config/options_parse.h"
 #include "server/master/inherit.h"
+#include "server/master/room_watch.h"
 #include "server/os/limits.h"
 #include "server/os/log.h"
 #include "server/os/notify.h"
@@ -140,6 +141,7 @@ void startup_finish(struct master *master, struct generation *generation)
     data_owner_sign(&master->segment.data);
     segment_owner_log_users(&master->segment, master->predecessor.segment_fd >= 0);
     log_started(generation);
+    room_watch_begin(master);
     if (master->predecessor.channel >= 0)
         predecessor_report_ready(&master->predecessor);
     else

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "server/master/status_line.h"
 
+#include <stdio.h>
+
 #include "server/os/notify.h"
 #include "shm/disk.h"
+#include "shm/headroom.h"
 
 /* What is wrong with the data file, with a semicolon; empty if nothing is. */
 static const char *describe_disk(const struct shm_store *store)
@@ -23,7 +26,7 @@ static const char *describe_disk(const struct shm_store *store)
 
 void status_line_update(const struct master *master, uint64_t now)
 {
-    char loop[128] = "";
+    char loop[128] = "", refusal[128] = "";
     struct shm_info info;
     uint64_t connections = 0;
     unsigned calls = 0, workers = 0;
@@ -35,11 +38,14 @@ void status_line_update(const struct master *master, uint64_t now)
         if (loop[0] == '\0')
             (void)children_describe_loop(&g->children, now, loop, sizeof(loop));
     }
-    notify_status("%s%s%s%s%llu users, %u workers, %llu connections, %u calls in flight", loop,
+    if (master->refusals.refused)
+        snprintf(refusal, sizeof(refusal), "creates are refused: %s; ",
+                 shm_bound_text(master->refusals.bound));
+    notify_status("%s%s%s%s%s%llu users, %u workers, %llu connections, %u calls in flight", loop,
                   loop[0] != '\0' ? "; " : "",
                   segment_owner_has_name(&master->segment)
                       ? ""
                       : "the segment's file was removed from /dev/shm; ",
-                  describe_disk(master->segment.store), (unsigned long long)info.users, workers,
-                  (unsigned long long)connections, calls);
+                  describe_disk(master->segment.store), refusal, (unsigned long long)info.users,
+                  workers, (unsigned long long)connections, calls);
 }

@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "service/core/scope.h"
 #include "service/observe/metrics.h"
+#include "service/observe/stats.h"
 #include "shm/disk.h"
 
 struct pages_text {
@@ -169,7 +170,25 @@ static bool disk_has_failed(const struct shm_store *store)
     return disk.state == SHM_DISK_FAILED;
 }
 
-static void answer_ready(const struct pages *pages, struct pages_response *response)
+/* Asks for the master's gauges, now and then: that adds up many rows. */
+static bool creates_are_refused(struct pages *pages, uint64_t now_ms)
+{
+    if (pages->refused_ms == 0 || now_ms - pages->refused_ms >= PAGES_FRESH_MS) {
+        pages->refused_ms = now_ms;
+        pages->refused = stats_find_refusal(pages->counters, &pages->bound);
+    }
+    return pages->refused;
+}
+
+/* Calls that read are served, so the server stays ready. */
+static void answer_refused(const struct pages *pages, struct pages_response *response)
+{
+    snprintf(response->line, sizeof(response->line), "ready, but creates are refused: %s\n",
+             shm_bound_text(pages->bound));
+    answer_line(response, 200, response->line);
+}
+
+static void answer_ready(struct pages *pages, uint64_t now_ms, struct pages_response *response)
 {
     if (pages->draining)
         answer_line(response, 503, "draining\n");
@@ -177,6 +196,8 @@ static void answer_ready(const struct pages *pages, struct pages_response *respo
         answer_line(response, 503, "the segment's file was removed from /dev/shm\n");
     else if (disk_has_failed(pages->store))
         answer_line(response, 503, "the data file has failed: users can be read, not written\n");
+    else if (creates_are_refused(pages, now_ms))
+        answer_refused(pages, response);
     else
         answer_line(response, 200, "ready\n");
 }
@@ -198,7 +219,7 @@ void pages_answer(struct pages *pages, unsigned status, const struct http1_reque
     else if (metrics && admit_to_metrics(pages, request, response))
         answer_metrics(pages, now_ms, response);
     else if (ready)
-        answer_ready(pages, response);
+        answer_ready(pages, now_ms, response);
     else if (!metrics)
         answer_line(response, 200, "ok\n");
     if (request->head)

@@ -10,6 +10,7 @@
 #include "server/web/http1.h"
 #include "service/auth.h"
 #include "shm/counters.h"
+#include "shm/headroom.h"
 #include "shm/store.h"
 
 /** The text of /metrics is rendered at most this often; requests in between share it. */
@@ -25,14 +26,18 @@ struct pages {
     bool draining;           /* /readyz answers 503 */
     struct pages_text *metrics;
     uint64_t rendered_ms;
+    bool refused; /* users are refused: as of refused_ms, and why */
+    enum shm_bound bound;
+    uint64_t refused_ms;
 };
 
 struct pages_response {
     char head[512];
+    char line[128]; /* the body, if it is made for this response */
     size_t head_len;
-    const char *body;
+    const char *body; /* a static string, `line`, or of `text` */
     size_t body_len;
-    struct pages_text *text; /* which holds the body; NULL: the body is a static string */
+    struct pages_text *text; /* which holds the body; NULL: it holds none */
 };
 
 /**

@@ -49,6 +49,18 @@ static void count_passwords(struct upkeep *upkeep, struct stats *stats,
         stats_set_total(stats, STATS_PASSWORDS_ACCEPTED + i, counts->of[i]);
 }
 
+static void count_refusals(struct upkeep *upkeep, struct stats *stats,
+                           const struct service_counts *counts)
+{
+    uint64_t refused = counts->no_room_users + counts->no_room_segment + counts->no_room_memory;
+    if (refused == upkeep->refused)
+        return;
+    upkeep->refused = refused;
+    stats_set_total(stats, STATS_NO_ROOM_USERS, counts->no_room_users);
+    stats_set_total(stats, STATS_NO_ROOM_SEGMENT, counts->no_room_segment);
+    stats_set_total(stats, STATS_NO_ROOM_MEMORY, counts->no_room_memory);
+}
+
 void upkeep_count(struct upkeep *upkeep, struct serving *serving, const struct acceptor *acceptor)
 {
     struct stats *stats = serving->stats;
@@ -64,6 +76,7 @@ void upkeep_count(struct upkeep *upkeep, struct serving *serving, const struct a
     stats_set_total(stats, STATS_WATCHES, serving->counts.watches);
     stats_set_total(stats, STATS_WATCH_EVENTS, serving->counts.watch_events);
     stats_set_total(stats, STATS_WATCHES_LOST, serving->counts.watches_lost);
+    count_refusals(upkeep, stats, &serving->counts);
     stats_set_total(stats, STATS_LOG_DROPPED, log_dropped());
     count_passwords(upkeep, stats, &serving->password_counts);
     if (acceptor != NULL) {

@@ -16,7 +16,8 @@ struct upkeep {
     uint64_t idle_check_at;
     uint64_t idle_bytes_in;           /* bytes received until the last check for idleness */
     struct password_counts passwords; /* as they are in the counters */
-    bool trimmed; /* memory was given back, and nothing has been received since */
+    uint64_t refused; /* writes that were refused for want of room, as the counters have them */
+    bool trimmed;     /* memory was given back, and nothing has been received since */
 };
 
 /** Tells malloc to keep memory for the next large reply. Called at the worker's start. */

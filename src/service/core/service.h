@@ -25,6 +25,8 @@ struct service_counts {
     uint64_t watches;      /* WatchUsers calls that are open */
     uint64_t watches_lost; /* that ended because the feed did not have the next changes any more */
     uint64_t watch_events; /* changes that were told, to each watch */
+    /* Writes that the store refused for want of room: max-users, segment-size, or memory. */
+    uint64_t no_room_users, no_room_segment, no_room_memory;
 };
 
 /** What a worker's services are made from. All that it points to must outlive them. */

@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "service/core/chain.h"
-#include "shm/counters.h"
 
 struct stats {
     struct grpc_server *server;          /* NULL: the process has none */
@@ -110,6 +109,21 @@ void stats_fold(struct stats *stats)
     if (memcmp(now->limit_hits, &stats->totals[STATS_HTTP2_LIMITS], sizeof(now->limit_hits)) != 0)
         for (unsigned i = 0; i < HTTP2_NUM_LIMITS; i++)
             set_total(stats, STATS_HTTP2_LIMITS + i, now->limit_hits[i]);
+}
+
+/* ---- refusals ---- */
+
+_Static_assert(STATS_REFUSED_BY_MEMORY - STATS_REFUSED_BY_USERS == SHM_NUM_BOUNDS - 1,
+               "the rows are in the order of enum shm_bound");
+
+bool stats_find_refusal(const struct shm_counters *counters, enum shm_bound *bound)
+{
+    for (unsigned i = 0; i < SHM_NUM_BOUNDS; i++)
+        if (shm_counters_sum(counters, stats_process_at() + STATS_REFUSED_BY_USERS + i) != 0) {
+            *bound = (enum shm_bound)i;
+            return true;
+        }
+    return false;
 }
 
 /* ---- the interceptor ---- */

@@ -11,6 +11,8 @@
 
 #include "grpc/grpc.h"
 #include "service/observe/stats_table.h"
+#include "shm/counters.h"
+#include "shm/headroom.h"
 
 /** What a worker shows of itself to the master, in memory that both share. */
 struct stats_board {
@@ -44,5 +46,9 @@ void stats_add(struct stats *stats, enum stats_counter counter, uint64_t n);
 void stats_set_total(struct stats *stats, enum stats_counter counter, uint64_t total);
 /** stats_set_total() of all counts of src/http2. Called in each turn of a worker's loop. */
 void stats_fold(struct stats *stats);
+
+/** Whether the master says that users are refused for want of room. @param bound set to the reason,
+ * if they are */
+bool stats_find_refusal(const struct shm_counters *counters, enum shm_bound *bound);
 
 #endif

@@ -62,6 +62,10 @@ enum stats_kind {
         "Changes of users that were sent to watches.")                                             \
     ROW(STATS_WATCHES_LOST, STATS_COUNTER, "rosterd_watches_lost_total", NULL, NULL,               \
         "Watches that ended because their client was too slow.")                                   \
+    ROW(STATS_NO_ROOM_USERS, STATS_COUNTER, STATS_NO_ROOM_NAME, "room", "max_users",               \
+        "Writes that were refused because there was no room.")                                     \
+    ROW(STATS_NO_ROOM_SEGMENT, STATS_COUNTER, STATS_NO_ROOM_NAME, "room", "segment_size", NULL)    \
+    ROW(STATS_NO_ROOM_MEMORY, STATS_COUNTER, STATS_NO_ROOM_NAME, "room", "memory", NULL)           \
     /* Log lines that a process lost. */                                                           \
     ROW(STATS_ACCESS_LOG_DROPPED, STATS_COUNTER, "rosterd_access_log_dropped_total", NULL, NULL,   \
         "Lines of the access log that were lost: its file was slow, full or gone.")                \
@@ -109,6 +113,12 @@ enum stats_kind {
         "New programs that did not serve.")                                                        \
     ROW(STATS_NAMES_RESTORED, STATS_COUNTER, "rosterd_names_restored_total", NULL, NULL,           \
         "Names in /dev/shm that were removed and given back to the segment and its counters.")     \
+    /* In the order of enum shm_bound. */                                                          \
+    ROW(STATS_REFUSED_BY_USERS, STATS_GAUGE, STATS_REFUSED_NAME, "room", "max_users",              \
+        "1 while users are refused because there is no room.")                                     \
+    ROW(STATS_REFUSED_BY_SEGMENT, STATS_GAUGE, STATS_REFUSED_NAME, "room", "segment_size", NULL)   \
+    ROW(STATS_REFUSED_BY_FILES, STATS_GAUGE, STATS_REFUSED_NAME, "room", "dev_shm", NULL)          \
+    ROW(STATS_REFUSED_BY_MEMORY, STATS_GAUGE, STATS_REFUSED_NAME, "room", "memory_limit", NULL)    \
     /* Limits that a worker meets outside of src/http2. Those of http2/http2_limits.h follow       \
      * them, under the same name. */                                                               \
     ROW(STATS_LIMIT_MESSAGE_SIZE, STATS_COUNTER, STATS_LIMITS_HIT_NAME, "limit",                   \
@@ -122,6 +132,8 @@ enum stats_kind {
 
 #define STATS_LIMITS_HIT_NAME    "rosterd_limits_hit_total"
 #define STATS_VERIFICATIONS_NAME "rosterd_password_verifications_total"
+#define STATS_NO_ROOM_NAME       "rosterd_room_refusals_total"
+#define STATS_REFUSED_NAME       "rosterd_creates_refused"
 
 /* Values that metrics_format() reads from the store when /metrics is rendered; not in NAME.stats.
  */

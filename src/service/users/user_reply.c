@@ -55,6 +55,25 @@ static enum grpc_status busy_status(const struct user_service *service, const ch
     return GRPC_UNAVAILABLE;
 }
 
+/* Counts a write for which there is no room: the master tells that to the operator. */
+static enum grpc_status refuse_for_room(const struct user_service *service, int error,
+                                        const char **text)
+{
+    struct service_counts *counts = service->counts;
+    if (counts != NULL) {
+        counts->no_room_users += error == SHM_EFULL;
+        counts->no_room_segment += error == SHM_ELIMIT;
+        counts->no_room_memory += error == SHM_ESPACE;
+    }
+    if (error == SHM_EFULL)
+        *text = service->full_text;
+    else if (error == SHM_ELIMIT)
+        *text = "no memory for another user: segment-size is reached";
+    else
+        *text = "no memory for another user: /dev/shm is full, or the control group has none left";
+    return GRPC_RESOURCE_EXHAUSTED;
+}
+
 enum grpc_status user_insert_status(const struct user_service *service, int error,
                                     const char **text)
 {
@@ -64,14 +83,9 @@ enum grpc_status user_insert_status(const struct user_service *service, int erro
         *text = NULL;
         return GRPC_OK;
     case SHM_EFULL:
-        *text = service->full_text;
-        return GRPC_RESOURCE_EXHAUSTED;
     case SHM_ELIMIT:
-        *text = "no memory for another user: segment-size is reached";
-        return GRPC_RESOURCE_EXHAUSTED;
     case SHM_ESPACE:
-        *text = "no memory for another user: /dev/shm is full, or the control group has none left";
-        return GRPC_RESOURCE_EXHAUSTED;
+        return refuse_for_room(service, error, text);
     case SHM_EBUSY:
         return busy_status(service, text);
     case SHM_EREADONLY:

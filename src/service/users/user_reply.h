@@ -25,7 +25,8 @@ void user_refuse(struct grpc_call *call, enum grpc_status status, const char *te
 void user_refuse_field(struct grpc_call *call, enum grpc_status status, const char *field,
                        size_t field_len, const char *text);
 
-/** The status and text for a result of shm_users_insert() other than SHM_EKEY.
+/** The status and text for a result of shm_users_insert() other than SHM_EKEY. Called once for
+ * each write that has failed, because a refusal for want of room is counted.
  * @param text a string that lives as long as the service, or NULL for GRPC_OK */
 enum grpc_status user_insert_status(const struct user_service *service, int error,
                                     const char **text);

@@ -4,6 +4,7 @@
 #ifndef ROSTERD_SERVICE_USERS_USER_SERVICE_STATE_H
 #define ROSTERD_SERVICE_USERS_USER_SERVICE_STATE_H
 
+#include "service/core/service.h"
 #include "service/passwords/password_work.h"
 #include "service/users/commit_wait.h"
 #include "service/users/listings.h"
@@ -16,6 +17,7 @@ struct user_service {
     struct shm_store *store;
     struct shm_actor *actor;
     void (*note)(const char *line); /* see struct service_config */
+    struct service_counts *counts;  /* NULL: nothing is counted */
     char full_text[96];             /* status message when the table is full */
     struct uuid_source ids;
     struct listings listings;

@@ -12,10 +12,13 @@
 #include "tests/service/fakes.h"
 
 static struct grpc_server *server;
+static struct service_counts service_counts;
 
 static int open_server(void **state)
 {
     (void)state;
+    service_counts = (struct service_counts){.watches = 0};
+    fake_config.counts = &service_counts;
     server = fake_server_create();
     return 0;
 }
@@ -136,6 +139,19 @@ static void full_table_names_its_bound(void **state)
     assert_int_equal(call->status, GRPC_RESOURCE_EXHAUSTED);
     assert_string_equal(call->message, "the table is full (max-users 12345)");
     fake_call_end(call, GRPC_RESOURCE_EXHAUSTED);
+}
+
+static void writes_without_room_are_counted(void **state)
+{
+    (void)state;
+    fake_store.room = 1;
+    fake_call_end(create("alice"), GRPC_OK);
+    assert_int_equal(service_counts.no_room_users, 0);
+    for (unsigned refused = 1; refused <= 3; refused++) {
+        fake_call_end(create("bob"), GRPC_RESOURCE_EXHAUSTED);
+        assert_int_equal(service_counts.no_room_users, refused);
+    }
+    assert_int_equal(service_counts.no_room_segment + service_counts.no_room_memory, 0);
 }
 
 static void assert_taken(const char *username, const char *expected)
@@ -828,6 +844,7 @@ int main(void)
         test(creation_gives_up_after_a_second),
         test(cancelled_creation_stops_waiting),
         test(full_table_names_its_bound),
+        test(writes_without_room_are_counted),
         test(taken_username_is_named),
         test(long_taken_username_is_cut_at_a_character),
         test(name_can_be_taken_while_a_creation_waits),
