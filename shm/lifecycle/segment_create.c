@@ -117,6 +117,17 @@ static int allocate_new(struct shm_store *store, uint64_t end, struct shm_fault 
     return rc;
 }
 
+/* What needs the memory is said before what is missing. */
+static int fail_allocate(int rc, const char *name, const struct shm_config *config,
+                         struct shm_fault *fault)
+{
+    if (fault == NULL)
+        return rc;
+    struct shm_fault reason = *fault;
+    return shm_fail(fault, rc, "segment %s: the tables for max-users, %llu: %s", name,
+                    (unsigned long long)config->max_users, reason.text);
+}
+
 /* Maps, allocates and fills the segment. The file has no name yet, so a failure leaves nothing. */
 static int build_segment(struct shm_store *store, const struct shm_config *config,
                          struct shm_fault *fault)
@@ -130,7 +141,9 @@ static int build_segment(struct shm_store *store, const struct shm_config *confi
     if (rc != SHM_OK)
         return rc;
     rc = allocate_new(store, end, fault);
-    if (rc == SHM_OK) {
+    if (rc != SHM_OK) {
+        rc = fail_allocate(rc, store->name, config, fault);
+    } else {
         rc = fill_header(config);
         if (rc == SHM_OK)
             rc = fill_control(config, buckets, end);

@@ -137,6 +137,14 @@ static int replace_counters(int fd, int old, const char *name, struct shm_fault 
     return rc;
 }
 
+static int allocate_counters(int fd, const struct stats_header *header, const char *name,
+                             struct shm_fault *fault)
+{
+    struct shm_fault reason;
+    int rc = shm_file_allocate(fd, 0, file_size(header), &reason);
+    return rc == SHM_OK ? rc : shm_fail(fault, rc, "segment %s: %s", name, reason.text);
+}
+
 /* Creates the counters. The caller owns the segment, so no other owner does this at the same time.
  * @param old the counters to replace; -1: none */
 static int create_counters(struct shm_counters *counters, const char *names,
@@ -148,7 +156,7 @@ static int create_counters(struct shm_counters *counters, const char *names,
         return rc;
     rc = shm_owner_share(counters->fd, name, fault);
     if (rc == SHM_OK)
-        rc = shm_file_allocate(counters->fd, 0, file_size(header), fault);
+        rc = allocate_counters(counters->fd, header, name, fault);
     if (rc == SHM_OK)
         rc = map_counters(counters, header, PROT_READ | PROT_WRITE, name, fault);
     if (rc == SHM_OK) {

@@ -72,13 +72,17 @@ int shm_name_check_claim(int fd, const char *name, struct shm_fault *fault)
     int kept = shm_file_is_at(fd, path) ? -1 : open_kept(path);
     if (kept < 0)
         return SHM_OK;
+    char owner[SHM_OWNER_TEXT];
     int rc = shm_owner_take(kept, name, NULL);
+    if (rc == SHM_EOWNED)
+        shm_owner_describe(kept, owner);
     close(kept);
     if (rc != SHM_EOWNED)
         return SHM_OK;
-    return shm_fail(fault, SHM_EOWNED,
-                    "segment %s: a live server owns it, whose file was removed from " SHM_DIRECTORY,
-                    name);
+    return shm_fail(
+        fault, SHM_EOWNED,
+        "segment %s: a live server owns it%s, whose file was removed from " SHM_DIRECTORY, name,
+        owner);
 }
 
 enum shm_name_state shm_name_hold(int fd, const char *name)

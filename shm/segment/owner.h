@@ -9,6 +9,11 @@
 #include "shm/error.h"
 #include "shm/store.h"
 
+enum { SHM_OWNER_TEXT = 64 };
+
+/** Says who owns a segment whose owner lock another process has: " (process 4711)". The text is
+ * empty if the segment does not tell: its server is still starting, or its layout is another. */
+void shm_owner_describe(int fd, char text[SHM_OWNER_TEXT]);
 /** Takes the owner lock for this open file description. @return SHM_EOWNED, SHM_ESYS */
 int shm_owner_take(int fd, const char *name, struct shm_fault *fault);
 /** Takes a share of the owner lock: several processes may have one, and shm_owner_take() fails

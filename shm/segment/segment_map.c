@@ -32,6 +32,21 @@ struct shm_store *shm_store_new(const char *name, int *rc, struct shm_fault *fau
     return store;
 }
 
+/* @param error what mmap() said */
+static int fail_map(const struct shm_store *store, int error, struct shm_fault *fault)
+{
+    unsigned long long size = store->size;
+    void *base = (void *)(uintptr_t)SHM_BASE;
+    if (error == EEXIST)
+        return shm_fail(fault, SHM_EBASE,
+                        "segment %s: cannot map %llu bytes at %p: the address range is taken in "
+                        "this process",
+                        store->name, size, base);
+    return shm_fail(fault, SHM_ESYS,
+                    "segment %s: cannot map its segment-size, %llu bytes, at %p: %s", store->name,
+                    size, base, strerror(error));
+}
+
 int shm_segment_map(struct shm_store *store, struct shm_fault *fault)
 {
     void *base = (void *)(uintptr_t)SHM_BASE;
@@ -48,10 +63,7 @@ int shm_segment_map(struct shm_store *store, struct shm_fault *fault)
         munmap(at, store->size);
         error = EEXIST;
     }
-    return shm_fail(
-        fault, error == EEXIST ? SHM_EBASE : SHM_ESYS,
-        "segment %s: cannot map %llu bytes at %p: %s", store->name, (unsigned long long)store->size,
-        base, error == EEXIST ? "the address range is taken in this process" : strerror(error));
+    return fail_map(store, error, fault);
 }
 
 bool shm_base_free(void)

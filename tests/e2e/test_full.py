@@ -256,5 +256,5 @@ def test_start_in_a_full_dev_shm_is_reported_and_leaves_nothing():
                            "--segment", "/rosterd-full", "--listen", "127.0.0.1:0"],
                           capture_output=True, text=True, timeout=30)
     assert done.returncode == 1 and done.stdout == ""
-    assert re.fullmatch(r"rosterd: \d+ bytes of /dev/shm are needed: No space left on device\n",
-                        done.stderr)
+    assert re.fullmatch(r"rosterd: segment /rosterd-full: the tables for max-users, 1000000: \d+ bytes "
+                        r"of /dev/shm are needed: No space left on device\n", done.stderr)

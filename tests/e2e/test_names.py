@@ -102,7 +102,8 @@ def test_no_second_server_starts_while_the_name_is_gone(start):
     rosterd.process.send_signal(signal.SIGSTOP)  # so that it does not restore the name
     path_of(rosterd).unlink()
     line = refused("--segment", rosterd.segment, "--listen", f"127.0.0.1:{free_port()}")
-    assert re.search(r"a live server owns it, whose file was removed from /dev/shm", line)
+    assert (f"a live server owns it (process {rosterd.process.pid}), whose file was removed from "
+            "/dev/shm" in line), line
     rosterd.process.send_signal(signal.SIGCONT)
     wait_for(path_of(rosterd).exists, 5, "the name")
     assert names(rosterd) == ["ada"]

@@ -19,8 +19,9 @@ from harness import (PROTO, ROSTERD, SANITIZED, SHM_INSPECT, children, expect, f
 from test_chat import Conversation
 
 
-def refused(*options):
-    """Starts a server that must fail with one line; @return that line"""
+def refused(*options, prefix=()):
+    """Starts a server that must fail with one line; @return that line
+    @param prefix words before its command line, such as those of prlimit"""
     segment = f"/rosterd-e2e-{os.getpid()}-refused"
     if "--segment" in options:
         segment = options[options.index("--segment") + 1]
@@ -31,7 +32,7 @@ def refused(*options):
         name = segment.strip("/")
         return {file for file in os.listdir("/dev/shm") if name and name in file}
     before = left()
-    done = subprocess.run([ROSTERD, *options], capture_output=True, text=True, timeout=30,
+    done = subprocess.run([*prefix, ROSTERD, *options], capture_output=True, text=True, timeout=30,
                           stdin=subprocess.DEVNULL)
     assert done.returncode == 1, done
     assert left() <= before, "something was left in /dev/shm"

@@ -101,7 +101,8 @@ def test_reset_under_a_live_server_is_refused(start):
     rosterd = start()
     fill(rosterd, requests(10), 10)
     other = Rosterd(segment=rosterd.segment, start=False)
-    assert "a live server owns it; segment = /NAME gives" in refused(other, "--segment-reset")
+    assert (f"a live server owns it (process {rosterd.process.pid}); segment = /NAME gives" in
+            refused(other, "--segment-reset"))
     assert len(read_all(rosterd.stub(), 100)[0]) == 10
 
 

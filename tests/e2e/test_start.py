@@ -11,7 +11,7 @@ import grpc
 import pytest
 
 import user_service_pb2 as pb
-from harness import ROSTERD, SHM_INSPECT, read_all, requests, wait_for
+from harness import ROSTERD, SANITIZED, SHM_INSPECT, read_all, requests, wait_for
 from test_process import refused
 from test_reload import another
 
@@ -189,9 +189,23 @@ def test_start_under_a_small_limit_is_refused_with_one_line(start):
     rosterd = start(start=False)
     behind(rosterd, "prlimit", "--fsize=1000000").spawn()
     assert rosterd.process.wait(20) == 1
-    assert re.fullmatch(r"rosterd: \d+ bytes of /dev/shm are needed: File too large\n",
-                        rosterd.log())
+    assert re.fullmatch(r"rosterd: segment \S+: the tables for max-users, 1000000: \d+ bytes of "
+                        r"/dev/shm are needed: File too large; this process may have 1000000 bytes "
+                        r"in a file \(ulimit -f, LimitFSIZE=\)\n", rosterd.log())
     assert rosterd.shm_files() == []
+
+
+@pytest.mark.skipif(SANITIZED, reason="the sanitizer reserves more address space than that")
+def test_start_with_little_address_space_names_the_option_and_the_limit():
+    line = refused("--segment-size", "16G", "--data-file", "none", prefix=("prlimit", f"--as={1 << 34}"))
+    assert re.search(r"segment \S+: cannot map its segment-size, 17179869184 bytes, .*; this process "
+                     r"may have 17179869184 bytes of address space \(ulimit -v, LimitAS=\)$", line), line
+
+
+def test_start_with_few_descriptors_names_the_limit():
+    line = refused("--data-file", "none", prefix=("prlimit", "--nofile=9:9"))
+    assert re.search(r"Too many open files; this process may have 9 open descriptors "
+                     r"\(ulimit -n, LimitNOFILE=\)$", line), line
 
 
 def test_limit_below_the_segments_maximum_causes_a_warning(start):

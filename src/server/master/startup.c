@@ -65,7 +65,7 @@ static bool open_journal(struct master *master, const struct options *options, s
         return true;
     master->common.wake = wake_create((unsigned)options->workers);
     if (master->common.wake == NULL)
-        return fault_set_errno(fault, "journal");
+        return fault_set_errno(fault, "data-file: journal");
     const struct journal_process_config config = {
         .store = master->segment.store,
         .counters = master->segment.counters,
@@ -75,7 +75,7 @@ static bool open_journal(struct master *master, const struct options *options, s
         .interval_ms = data->interval_ms,
         .poll_us = JOURNAL_POLLS * options->busy_poll,
     };
-    return journal_owner_open(&master->journal, &config, fault);
+    return journal_owner_open(&master->journal, &config, fault) || fault_prefix(fault, "data-file");
 }
 
 static bool open_passwords(struct master *master, const struct options *options,
@@ -148,8 +148,9 @@ void startup_finish(struct master *master, struct generation *generation)
         notify_ready();
 }
 
-void startup_report_failure(struct master *master, const struct fault *fault)
+void startup_report_failure(struct master *master, struct fault *fault)
 {
+    limits_explain(fault);
     fprintf(stderr, "rosterd: %s\n", fault->text);
     master->exit_status = 1;
 }

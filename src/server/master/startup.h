@@ -15,7 +15,7 @@ bool startup_open(struct master *master, struct options *options, struct fault *
 /** All workers of the first generation accept connections: the server has started. */
 void startup_finish(struct master *master, struct generation *generation);
 /** Prints the fault on standard error, in one line, and sets the exit status. */
-void startup_report_failure(struct master *master, const struct fault *fault);
+void startup_report_failure(struct master *master, struct fault *fault);
 /** The end of the master, when no worker runs any more. Removes socket files, and the segment when
  * this start has created it but the server has never served. */
 void startup_close(struct master *master);

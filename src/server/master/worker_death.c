@@ -12,8 +12,7 @@
 #include "server/os/notify.h"
 #include "server/worker/worker.h"
 
-void worker_death_give_up(struct master *master, struct generation *generation,
-                          const struct fault *fault)
+void worker_death_give_up(struct master *master, struct generation *generation, struct fault *fault)
 {
     if (master->phase != MASTER_STARTING) {
         reload_give_up(master, generation, fault);

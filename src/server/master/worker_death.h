@@ -17,6 +17,6 @@ void worker_death_handle(struct master *master, struct generation *generation, u
 /** Gives up a generation of which a worker cannot start: for the first generation the server ends,
  * for a later one the reload fails. */
 void worker_death_give_up(struct master *master, struct generation *generation,
-                          const struct fault *fault);
+                          struct fault *fault);
 
 #endif

@@ -11,7 +11,6 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include "base/fault.h"
 #include "server/os/cpus.h"
 #include "server/os/log.h"
 
@@ -68,6 +67,33 @@ static void add_to_oom_score(uint64_t adjust)
         log_warning("worker-oom-score-adjust: %s", strerror(errno));
     if (fd >= 0)
         close(fd);
+}
+
+/* The limits that make system calls fail, and the errno by which they do. */
+static const struct {
+    int error, resource;
+    const char *has, *names;
+} limit_errors[] = {
+    {ENOMEM, RLIMIT_AS, "bytes of address space", "ulimit -v, LimitAS="},
+    {EMFILE, RLIMIT_NOFILE, "open descriptors", "ulimit -n, LimitNOFILE="},
+    {EFBIG, RLIMIT_FSIZE, "bytes in a file", "ulimit -f, LimitFSIZE="},
+    {EAGAIN, RLIMIT_NPROC, "processes of its user", "ulimit -u, LimitNPROC="},
+};
+
+void limits_explain(struct fault *fault)
+{
+    for (size_t i = 0; i < sizeof(limit_errors) / sizeof(limit_errors[0]); i++) {
+        struct rlimit limit;
+        struct fault reason = *fault;
+        const char *error = strerror(limit_errors[i].error);
+        if (strstr(reason.text, error) == NULL ||
+            getrlimit((__rlimit_resource_t)limit_errors[i].resource, &limit) != 0 ||
+            limit.rlim_cur == RLIM_INFINITY)
+            continue;
+        fault_set(fault, "%s; this process may have %llu %s (%s)", reason.text,
+                  (unsigned long long)limit.rlim_cur, limit_errors[i].has, limit_errors[i].names);
+        return;
+    }
 }
 
 /* A write beyond the limit fails, as a write to a full disk does. */

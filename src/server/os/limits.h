@@ -6,6 +6,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/fault.h"
+
 /** What the configuration asks for. */
 struct limits {
     bool core_dumps;
@@ -25,5 +27,8 @@ uint64_t limits_raise_descriptors(void);
 void limits_apply_to_master(struct limits limits);
 /** Sets the limits of worker `number`, in the worker. Logs what the kernel refuses. */
 void limits_apply_to_worker(struct limits limits, unsigned number);
+/** If a limit of this process may be the reason for the fault, by the text of errno in it, appends
+ * that limit's value and the names under which an administrator sets it. */
+void limits_explain(struct fault *fault);
 
 #endif

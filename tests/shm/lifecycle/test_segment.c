@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -101,6 +102,8 @@ static void bad_names_and_values_are_named(void **state)
     assert_int_equal(fixture_reopen(f), SHM_OK);
 }
 
+static const char *expected_place = "";
+
 static void open_live(struct fixture *f, int unlink)
 {
     struct shm_store *store;
@@ -108,7 +111,10 @@ static void open_live(struct fixture *f, int unlink)
     fixture_close(f); /* closes the mapping but not the lock, which the parent shares */
     int rc =
         unlink ? shm_store_unlink(f->name, &fault) : shm_store_open(&store, &f->config, &fault);
-    _exit(rc == SHM_EOWNED && strstr(fault.text, "a live server owns it") != NULL ? 0 : 1);
+    char words[80];
+    snprintf(words, sizeof(words), "a live server owns it (process %d%s)", (int)getppid(),
+             expected_place);
+    _exit(rc == SHM_EOWNED && strstr(fault.text, words) != NULL ? 0 : 1);
 }
 
 static void live_owner_is_left_alone(void **state)
@@ -118,6 +124,10 @@ static void live_owner_is_left_alone(void **state)
     f->actor = NULL; /* the child must not leave the parent's slot */
     assert_int_equal(in_child(open_live, f, 0), 0);
     assert_int_equal(in_child(open_live, f, 1), 0);
+    shm_control()->pid_namespace++;
+    expected_place = " of another pid namespace";
+    assert_int_equal(in_child(open_live, f, 0), 0);
+    shm_control()->pid_namespace--;
     f->actor = actor;
     users_insert(f->actor, 0, 10, 1);
     segment_check(f->store, 10);
@@ -146,6 +156,40 @@ static void forked_child_keeps_the_segment_owned(void **state)
     assert_int_equal(fixture_reopen(f), SHM_OK);
     close(pipe_fd[0]);
     close(pipe_fd[1]);
+}
+
+static uint64_t address_space(void)
+{
+    unsigned long long pages = 0;
+    FILE *file = fopen("/proc/self/statm", "r");
+    assert_non_null(file);
+    assert_int_equal(fscanf(file, "%llu", &pages), 1);
+    fclose(file);
+    return pages * SHM_PAGE;
+}
+
+static void open_in_little_address_space(struct fixture *f, int unused)
+{
+    struct shm_store *store;
+    struct shm_fault fault = {.text = ""};
+    (void)unused;
+    struct rlimit limit = {.rlim_cur = address_space() + (UINT64_C(1) << 30),
+                           .rlim_max = RLIM_INFINITY};
+    f->config.size = SHM_SIZE_MAX;
+    if (setrlimit(RLIMIT_AS, &limit) != 0)
+        _exit(2);
+    int rc = shm_store_open(&store, &f->config, &fault);
+    _exit(rc == SHM_ESYS && strstr(fault.text, "cannot map its segment-size") != NULL ? 0 : 1);
+}
+
+static void little_address_space_is_named_with_the_option(void **state)
+{
+    struct fixture *f = *state;
+    fixture_close(f);
+    assert_int_equal(in_child(open_in_little_address_space, f, 0), 0);
+    assert_int_equal(shm_store_unlink(f->name, NULL), SHM_OK);
+    assert_int_equal(in_child(open_in_little_address_space, f, 0), 0);
+    assert_int_equal(fixture_reopen(f), SHM_OK);
 }
 
 static void other_layout_is_refused(void **state)
@@ -471,6 +515,7 @@ int main(void)
         WITH(segment_of_another_user_is_refused),
         WITH(symbolic_link_is_refused),
         WITH(taken_address_range_is_refused),
+        WITH(little_address_space_is_named_with_the_option),
         WITH(max_users_follows_the_next_owner),
         WITH(largest_segment_can_be_mapped),
         WITH(segment_at_its_limit_refuses_and_stays_intact),
