@@ -3,6 +3,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <libgen.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -103,4 +105,11 @@ void file_free(struct file *file)
     explicit_bzero(file->text, file->len + 1);
     munmap(file->text, file->len + 1);
     file->text = NULL;
+}
+
+bool file_may_be_made(const char *path)
+{
+    char copy[PATH_MAX];
+    snprintf(copy, sizeof(copy), "%s", path);
+    return access(dirname(copy), W_OK | X_OK) == 0;
 }

@@ -28,5 +28,8 @@ struct file {
 bool file_read(struct file *file, const char *path, size_t max, struct fault *fault);
 /** Wipes the text and frees it. */
 void file_free(struct file *file);
+/** Whether this process may make a file at the path, as far as its directory tells.
+ * @return false, with errno set */
+bool file_may_be_made(const char *path);
 
 #endif

@@ -104,6 +104,17 @@ def test_value_may_follow_an_equals_sign(start):
     assert result.created == 7
 
 
+@pytest.mark.parametrize("check", [[], ["--check-config"]])
+def test_pid_file_that_is_no_pid_file_is_refused(tmp_path, check):
+    conf = tmp_path / "rosterd.conf"
+    conf.write_text("workers = 1\n")
+    line = refused("--data-file", "none", "--pid-file", str(conf), *check)
+    assert f"pid-file: {conf}: this file holds something else than a process id" in line
+    assert conf.read_text() == "workers = 1\n"
+    assert "pid-file: /no/such/pid: No such" in refused("--data-file", "none", "--pid-file",
+                                                        "/no/such/pid", *check)
+
+
 def test_port_in_use_is_one_line_that_names_it(start):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", free_port()))

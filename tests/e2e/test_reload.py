@@ -284,21 +284,24 @@ def upgrade(rosterd):
 
 
 def test_upgrades_under_load_lose_no_call_and_no_user(start, tmp_path):
-    path = tmp_path / "r.sock"
-    rosterd = start("--listen", f"unix:{path}")
+    path, pid_file = tmp_path / "r.sock", tmp_path / "pid"
+    rosterd = start("--listen", f"unix:{path}", "--pid-file", str(pid_file))
+    assert pid_file.read_text() == f"{rosterd.process.pid}\n"
     with Load(rosterd) as load:
         load.more()
         first = upgrade(rosterd)
+        assert pid_file.read_text() == f"{first}\n"
         load.more()
         assert upgrade(rosterd) != first
         load.more()
+    assert pid_file.read_text() == f"{rosterd.process.pid}\n"
     assert not load.failures
     stub = rosterd.stub()
     assert {user.id for user in read_all(stub, 10**6)[0]} == set(load.created)
     assert len(read_all(rosterd.stub(target=f"unix:{path}"), 10)[0]) == 10
     assert rosterd.inspect("verify")["faults"] == 0
     rosterd.stop()
-    assert not path.exists()
+    assert not path.exists() and not pid_file.exists()
     rosterd.start()
     assert len(read_all(rosterd.stub(), 10**6)[0]) == len(load.created)
 

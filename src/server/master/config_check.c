@@ -11,21 +11,15 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "base/output.h"
 #include "server/config/options_parse.h"
 #include "server/master/generation.h"
+#include "server/os/pid_file.h"
 
 static bool check_fail(struct fault *fault, const char *option, const char *value, const char *what)
 {
     return fault_set(fault, "%s: %.300s: %s", option, value, what);
-}
-
-/* Whether a file can be created at the path. @return false with errno set */
-static bool directory_is_writable(const char *path)
-{
-    char copy[PATH_MAX];
-    snprintf(copy, sizeof(copy), "%s", path);
-    return access(dirname(copy), W_OK | X_OK) == 0;
 }
 
 static bool check_log(const char *option, const char *path, struct fault *fault)
@@ -38,13 +32,18 @@ static bool check_log(const char *option, const char *path, struct fault *fault)
         return output_descriptor_is_good(fd) ||
                check_fail(fault, option, path, output_error(errno));
     if (stat(path, &st) != 0) {
-        if (errno != ENOENT || !directory_is_writable(path))
+        if (errno != ENOENT || !file_may_be_made(path))
             return check_fail(fault, option, path, strerror(errno));
         return true;
     }
     if (S_ISDIR(st.st_mode))
         return check_fail(fault, option, path, strerror(EISDIR));
     return access(path, W_OK) == 0 || check_fail(fault, option, path, strerror(errno));
+}
+
+static bool check_pid_file(const char *path, struct fault *fault)
+{
+    return pid_file_check(path, fault) || fault_prefix(fault, "pid-file");
 }
 
 /* A start makes the directories that are missing. Nothing is locked or read: a running server may
@@ -93,7 +92,7 @@ static bool check_addresses(const char *option, const struct listen_addresses *a
     for (size_t i = 0; i < addresses->count; i++) {
         const struct listen_address *address = &addresses->all[i];
         const struct sockaddr_un *un = (const struct sockaddr_un *)(const void *)&address->addr;
-        bool good = address->addr.ss_family == AF_UNIX ? directory_is_writable(un->sun_path)
+        bool good = address->addr.ss_family == AF_UNIX ? file_may_be_made(un->sun_path)
                                                        : host_has_address(address);
         if (!good && !address->optional)
             return check_fail(fault, option, address->text, strerror(errno));
@@ -114,6 +113,7 @@ bool config_check(struct options *options, struct fault *fault)
     bool good = generation_load(generation, NULL, fault) &&
                 check_log("log-file", options->log_file, fault) &&
                 check_log("access-log-file", options->access_log_file, fault) &&
+                check_pid_file(options->pid_file, fault) &&
                 check_data_file(options_data_file(options), fault) &&
                 (options->default_listen || check_addresses("listen", &options->listen, fault)) &&
                 check_addresses("metrics-listen", &options->metrics_listen, fault);

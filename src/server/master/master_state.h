@@ -12,6 +12,7 @@
 #include "server/master/segment_owner.h"
 #include "server/master/successor.h"
 #include "server/os/listen.h"
+#include "server/os/pid_file.h"
 #include "service/observe/stats.h"
 
 enum master_phase {
@@ -33,6 +34,7 @@ struct master {
     struct password_owner passwords;
     struct control control;
     struct refusals refusals;  /* of creates, for want of room */
+    struct pid_file pid_file;
     struct generation *newest; /* a list, by `older` */
     int death_fd;              /* the write end of the death pipe; -1: none */
     int signal_fd;             /* -1: none */

@@ -94,6 +94,15 @@ static bool open_passwords(struct master *master, const struct options *options,
                                (unsigned)options->password_processes, fault);
 }
 
+/* Only when the segment is open: another server that is starting with the same configuration has
+ * been refused by then. */
+static bool prepare_pid_file(struct master *master, const struct options *options,
+                             struct fault *fault)
+{
+    return pid_file_prepare(&master->pid_file, options->pid_file, fault) ||
+           fault_prefix(fault, "pid-file");
+}
+
 bool startup_open(struct master *master, struct options *options, struct fault *fault)
 {
     if (!open_process(master, options, fault)) {
@@ -102,7 +111,8 @@ bool startup_open(struct master *master, struct options *options, struct fault *
     }
     master->common.store = master->segment.store;
     master->common.counters = master->segment.counters;
-    if (!open_journal(master, options, fault) || !open_passwords(master, options, fault)) {
+    if (!open_journal(master, options, fault) || !open_passwords(master, options, fault) ||
+        !prepare_pid_file(master, options, fault)) {
         options_free(options);
         return false;
     }
@@ -111,6 +121,13 @@ bool startup_open(struct master *master, struct options *options, struct fault *
         return false;
     inherit_close_own(&master->handed, &master->newest->listeners, &master->newest->web_listeners);
     return true;
+}
+
+static void publish_pid_file(struct master *master)
+{
+    struct fault fault;
+    if (!pid_file_publish(&master->pid_file, &fault))
+        log_error("pid-file: %s", fault.text);
 }
 
 static void log_started(const struct generation *generation)
@@ -139,6 +156,7 @@ void startup_finish(struct master *master, struct generation *generation)
     master->phase = MASTER_SERVING;
     master->served = true;
     data_owner_sign(&master->segment.data);
+    publish_pid_file(master);
     segment_owner_log_users(&master->segment, master->predecessor.segment_fd >= 0);
     log_started(generation);
     room_watch_begin(master);
@@ -162,6 +180,7 @@ void startup_close(struct master *master)
         listeners_close(&newest->listeners, !master->handed_over);
         listeners_close(&newest->web_listeners, !master->handed_over);
     }
+    pid_file_remove(&master->pid_file);
     /* a new program that has never served leaves the segment's name to its predecessor */
     bool leave_name =
         master->handed_over || (!master->served && master->predecessor.segment_fd >= 0);
