@@ -27,7 +27,8 @@ PORT = 50051
 
 
 def run(*command, status=0):
-    done = subprocess.run(command, capture_output=True, text=True, timeout=90)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=90,
+                          stdin=subprocess.DEVNULL)
     assert status is None or done.returncode == status, done
     return done
 
@@ -243,6 +244,22 @@ def test_journal_has_priorities_and_fields():
             call.result(20)
     wait_for(lambda: any(e.get("ROSTERD_WORKER") in ("0", "1") for e in entries()), 20,
              "a line of a worker")
+
+
+def test_logrotate_moves_the_logs_and_the_server_opens_new_ones():
+    logs = pathlib.Path("/var/log/rosterd")
+    configure(f"log-file = {logs}/rosterd.log\naccess-log = on\naccess-log-file = {logs}/access.log\n")
+    systemctl("start", UNIT)
+    create("ada")
+    wait_for(lambda: "CreateUser" in (logs / "access.log").read_text(), what="a line")
+    run("logrotate", "-f", "/etc/logrotate.d/rosterd")
+    wait_for(lambda: "opened again" in (logs / "rosterd.log").read_text(), what="the new log")
+    create("bob")
+    wait_for(lambda: "CreateUser" in (logs / "access.log").read_text(), what="a line")
+    assert "Server started" in (logs / "rosterd.log.1").read_text()
+    assert (logs / "access.log.1").read_text().count("CreateUser") == 1
+    assert {path.owner() for path in logs.iterdir()} == {"rosterd"}
+    shutil.rmtree(logs)
 
 
 def test_stop_lets_calls_finish_and_takes_no_longer():
