@@ -21,6 +21,8 @@ INSTALLED = ["/usr/sbin/rosterd", "/usr/bin/shm-inspect", "/lib/systemd/system/r
              "/usr/share/bash-completion/completions/shm-inspect",
              "/lib/systemd/system/rosterd-backup.service", "/lib/systemd/system/rosterd-backup.timer",
              "/usr/libexec/rosterd/rosterd-backup"]
+CONF = pathlib.Path("/etc/rosterd/rosterd.conf")
+CONFFILES = [str(CONF), "/etc/logrotate.d/rosterd"]
 # minimal installations leave documents out, so they are looked for in the package itself
 DOCUMENTS = ["man8/rosterd.8.gz", "man5/rosterd.conf.5.gz", "man1/shm-inspect.1.gz",
              "doc/rosterd/operations.md", "doc/rosterd/copyright", "doc/rosterd/alerts.yml"]
@@ -51,8 +53,18 @@ def repacked(directory, version, change=lambda tree: None):
     return str(package)
 
 
+def copied_by_tmpfiles(tree):
+    """The configuration of earlier versions, with a sample that was another."""
+    shutil.rmtree(tree / "etc/rosterd")
+    replace(tree / "DEBIAN/conffiles", f"^{CONF}\n", "")
+    replace(tree / "usr/share/rosterd/rosterd.conf", r"\A", "# an old sample\n")
+    with open(tree / "usr/lib/tmpfiles.d/rosterd.conf", "a", encoding="utf-8") as file:
+        file.write(f"C {CONF} 0640 root rosterd - /usr/share/rosterd/rosterd.conf\n")
+
+
 def without_a_table_on_disk(tree):
     """The unit of a version that had none."""
+    copied_by_tmpfiles(tree)
     unit = tree / "lib/systemd/system/rosterd.service"
     replace(unit, r"^StateDirectory.*\n", "")
     replace(unit, r"^ExecStart=(\S+)", r"ExecStart=\1 --data-file none")
@@ -87,8 +99,11 @@ def test_life_of_a_package(tmp_path):
     for path in INSTALLED:
         assert os.path.exists(path), path
     assert pwd.getpwnam("rosterd").pw_shell.endswith("nologin")
-    conf = os.stat("/etc/rosterd/rosterd.conf")
-    assert (conf.st_uid, conf.st_mode & 0o777) == (0, 0o640)
+    conf = CONF.parent.stat()
+    assert (CONF.owner(), CONF.parent.group(), conf.st_uid, conf.st_mode & 0o777) == (
+        "root", "rosterd", 0, 0o750)
+    held = run("dpkg-query", "-W", "-f", "${Conffiles}", "rosterd").stdout.split()
+    assert sorted(held[::2]) == sorted(CONFFILES)  # each is followed by its checksum
     assert show("ActiveState") == "active" and show("UnitFileState") == "enabled"
     timer = systemctl("is-enabled", "rosterd-backup.timer", status=None).stdout
     assert timer == "disabled\n"
@@ -96,8 +111,7 @@ def test_life_of_a_package(tmp_path):
     assert (STATE / "rosterd.db").exists()
 
     # an upgrade in place: another process serves the same table, and no call fails
-    conf_before = pathlib.Path("/etc/rosterd/rosterd.conf")
-    conf_before.write_text(conf_before.read_text() + "\nmax-connections = 1000\n")
+    CONF.write_text(CONF.read_text() + "\nmax-connections = 1000\n")
     before = main_pid()
     with client() as stub:
         list(stub.ListUsers(pb.ListUsersRequest()))
@@ -106,7 +120,7 @@ def test_life_of_a_package(tmp_path):
         assert [user.username for user in stub.ListUsers(pb.ListUsersRequest(), timeout=20)] == ["ada"]
     wait_for(lambda: not os.path.exists(f"/proc/{before}"), 30, "the old program gone")
     assert show("ActiveState") == "active" and show("NRestarts") == "0"
-    assert "max-connections = 1000" in conf_before.read_text()
+    assert "max-connections = 1000" in CONF.read_text()
     assert "upgrade: process" in journal()
 
     # when the package is removed, table and configuration stay, also after a reboot; installed again,
@@ -127,14 +141,23 @@ def test_life_of_a_package(tmp_path):
     # a purge leaves only the system user and the backups
     systemctl("start", "rosterd-backup.timer")
     dpkg("-P", "rosterd")
-    left = [path for path in ["/etc/rosterd", str(SEGMENT.parent), str(STATE),
-                              "/var/log/rosterd", "/run/rosterd", *INSTALLED] if os.path.exists(path)]
+    left = [path for path in ["/etc/rosterd", str(SEGMENT.parent), str(STATE), "/var/log/rosterd",
+                              "/run/rosterd", *CONFFILES, *INSTALLED] if os.path.exists(path)]
     assert left == []
     assert not list(pathlib.Path("/var/lib/systemd/timers").glob("*rosterd*"))
     assert len(list(pathlib.Path("/var/backups/rosterd").iterdir())) == 1
     for unit in ("rosterd.service", "rosterd-backup.timer"):
         assert systemctl("is-active", unit, status=None).stdout.strip() != "active"
     assert run("dpkg", "-l", "rosterd", status=None).stdout.count("ii  rosterd") == 0
+
+
+def test_sample_that_an_old_version_copied_becomes_that_of_the_new_one(tmp_path):
+    dpkg("-i", repacked(tmp_path, "0.2.9", copied_by_tmpfiles))
+    assert CONF.read_text().startswith("# an old sample")
+    dpkg("-i", repacked(tmp_path, "99.0"))
+    assert CONF.read_text() == pathlib.Path("/usr/share/rosterd/rosterd.conf").read_text()
+    assert sorted(path.name for path in CONF.parent.iterdir()) == ["rosterd.conf", "rosterd.conf.dpkg-old"]
+    assert show("ActiveState") == "active"
 
 
 def test_purge_empties_a_file_system_of_its_own_and_removes_an_empty_directory_of_backups():
@@ -155,12 +178,14 @@ def test_package_brings_a_table_on_disk_to_a_server_that_had_none(tmp_path):
     dpkg("-i", repacked(tmp_path, "0.0.1", without_a_table_on_disk))
     create("ada")
     assert not STATE.exists()
+    CONF.write_text("workers = 2\n")  # dpkg shall not ask, and not replace it
     with client() as stub:
         list(stub.ListUsers(pb.ListUsersRequest()))
         said = dpkg("-i", PACKAGE)
         assert "the users of the running server are in memory only" in said.stdout + said.stderr
         assert [user.username for user in stub.ListUsers(pb.ListUsersRequest(), timeout=20)] == ["ada"]
     assert not (STATE / "rosterd.db").exists()
+    assert CONF.read_text() == "workers = 2\n" and len(list(CONF.parent.iterdir())) == 1
     dump = pathlib.Path("/var/backups/rosterd/users-0.0.1.jsonl")
     assert '"username":"ada"' in dump.read_text() and dump.stat().st_mode & 0o777 == 0o600
     later = run(f"{dump.parent}/shm-inspect-0.0.1", "dump").stdout
