@@ -37,7 +37,9 @@ static const char usage[] =
     "  verify                       check every invariant of the segment\n"
     "  workers                      processes that have a slot, and whether they are idle or busy\n"
     "  readers                      open snapshots, and the memory that each keeps\n"
-    "  stats [--all]                the server's counters; --all: also those that are zero\n"
+    "  stats [--all]                calls, errors and percentiles of each method, and the totals\n"
+    "                               of the server; --all: also methods without calls\n"
+    "  stats --raw [--all]          the server's counters; --all: also those that are zero\n"
     "  watch [INTERVAL]             live screen of the above, updated every INTERVAL seconds\n"
     "  tail [--from VERSION] [--limit N]\n"
     "                               follow the changes from now on, or all after VERSION; end\n"
@@ -85,6 +87,7 @@ enum option_value {
     OPTION_ENABLE,
     OPTION_IF_ETAG,
     OPTION_WITH_SECRETS,
+    OPTION_RAW,
 };
 
 /* The last member is what getopt_long() returns for the option. */
@@ -104,6 +107,7 @@ static const struct option long_options[] = {
     {"enable", no_argument, NULL, OPTION_ENABLE},
     {"if-etag", required_argument, NULL, OPTION_IF_ETAG},
     {"with-secrets", no_argument, NULL, OPTION_WITH_SECRETS},
+    {"raw", no_argument, NULL, OPTION_RAW},
     {"from", required_argument, NULL, 'f'},
     {"output", required_argument, NULL, 'o'},
     {"keep-going", no_argument, NULL, 'k'},
@@ -139,6 +143,7 @@ static const struct {
                     {COMMAND_CHANGES, "an option that changes a user"},
                     {COMMAND_IF_ETAG, "--if-etag"},
                     {COMMAND_WITH_SECRETS, "--with-secrets"},
+                    {COMMAND_RAW, "--raw"},
                     {COMMAND_FROM, "--from"},
                     {COMMAND_OUTPUT, "--output"},
                     {COMMAND_KEEP_GOING, "--keep-going"},
@@ -268,6 +273,9 @@ static unsigned take_option(int result, char *const *argv, struct inspect_option
     case 'k':
         options->keep_going = true;
         return COMMAND_KEEP_GOING;
+    case OPTION_RAW:
+        options->raw = true;
+        return COMMAND_RAW;
     case OPTION_WITH_SECRETS:
         options->with_secrets = true;
         return COMMAND_WITH_SECRETS;

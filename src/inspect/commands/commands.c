@@ -11,6 +11,7 @@
 #include "inspect/commands/load.h"
 #include "inspect/commands/restore.h"
 #include "inspect/commands/segment_commands.h"
+#include "inspect/commands/stats_command.h"
 #include "inspect/commands/tail.h"
 #include "inspect/commands/update_commands.h"
 #include "inspect/commands/user_commands.h"
@@ -28,7 +29,7 @@ static const struct command commands[] = {
     {"verify", {NULL}, 0, 0, command_verify},
     {"workers", {NULL}, 0, 0, command_workers},
     {"readers", {NULL}, 0, 0, command_readers},
-    {"stats", {NULL}, COMMAND_ALL, 0, command_stats},
+    {"stats", {NULL}, COMMAND_ALL | COMMAND_RAW, 0, command_stats},
     {"watch", {"[INTERVAL]"}, 0, 0, command_watch},
     {"tail", {NULL}, COMMAND_FROM | COMMAND_LIMIT, 0, command_tail},
     {"dump", {NULL}, COMMAND_OUTPUT | COMMAND_WITH_SECRETS, 0, command_dump},

@@ -21,6 +21,7 @@ enum command_option {
     COMMAND_CHANGES = 1 << 10, /* --roles, --label and so on */
     COMMAND_IF_ETAG = 1 << 11,
     COMMAND_WITH_SECRETS = 1 << 12,
+    COMMAND_RAW = 1 << 13,
 };
 
 struct command {

@@ -4,15 +4,12 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/param.h>
 
 #include "inspect/core/disk_status.h"
-#include "inspect/core/identity.h"
 #include "inspect/core/object.h"
 #include "inspect/core/segment_info.h"
 #include "inspect/core/table_reader.h"
 #include "inspect/core/text.h"
-#include "shm/counters.h"
 #include "shm/store.h"
 #include "user/user.h"
 
@@ -157,52 +154,6 @@ enum inspect_exit command_verify(const struct inspect_options *options)
         return INSPECT_DONE;
     return report_fail(INSPECT_FAILED, "segment %s: %" PRIu64 " faults found", options->segment,
                        report.faults);
-}
-
-/* ---- stats ---- */
-
-static void stats_print_json(const struct shm_counters *counters)
-{
-    struct json_object *object = object_new();
-    for (size_t i = 0; i < shm_counters_count(counters); i++)
-        object_add_number(object, shm_counters_name(counters, i), shm_counters_sum(counters, i));
-    object_print(stdout, object);
-}
-
-static void stats_print_text(const struct shm_counters *counters, bool all)
-{
-    int width = 1;
-    for (size_t i = 0; i < shm_counters_count(counters); i++) {
-        int digits = snprintf(NULL, 0, "%" PRIu64, shm_counters_sum(counters, i));
-        width = MAX(width, digits);
-    }
-    for (size_t i = 0; i < shm_counters_count(counters); i++) {
-        const char *name = shm_counters_name(counters, i);
-        uint64_t sum = shm_counters_sum(counters, i);
-        if (sum == 0 && !all)
-            continue;
-        printf("%*" PRIu64 "  ", width, sum);
-        text_print(stdout, name, strlen(name));
-        putchar('\n');
-    }
-}
-
-enum inspect_exit command_stats(const struct inspect_options *options)
-{
-    enum inspect_exit code = identity_become_user(options->segment);
-    if (code != INSPECT_DONE)
-        return code;
-    struct shm_counters *counters;
-    struct shm_fault fault = {{0}};
-    int error = shm_counters_attach(&counters, options->segment, &fault);
-    if (error != SHM_OK)
-        return report_store_fault(error, &fault);
-    if (options->json)
-        stats_print_json(counters);
-    else
-        stats_print_text(counters, options->all);
-    shm_counters_close(counters);
-    return INSPECT_DONE;
 }
 
 /* ---- unlink ---- */

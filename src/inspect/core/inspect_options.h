@@ -35,7 +35,8 @@ struct inspect_options {
     const char *operands[INSPECT_OPERANDS]; /* as typed; NULL: not given */
     char *const *all_operands;              /* all of them, repeated ones too, NULL at the end */
     bool json;
-    bool all;             /* stats: also counters that are zero */
+    bool all;             /* stats: also counters and methods that are zero */
+    bool raw;             /* stats: the counters as they are */
     bool from_now;        /* tail: --from was not given */
     bool keep_going;      /* load: continue after a refused line */
     bool with_secrets;    /* dump: print the hashes of passwords */

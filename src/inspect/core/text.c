@@ -71,3 +71,14 @@ void text_format_nanoseconds(char text[TEXT_TIME_SIZE], int64_t nanoseconds)
     memcpy(z, fraction, digits + 1);
     memcpy(z + digits + 1, "Z", 2);
 }
+
+const char *text_format_bytes(char text[TEXT_BYTES_SIZE], uint64_t bytes)
+{
+    static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
+    double value = (double)bytes;
+    size_t unit = 0;
+    for (; value >= 1024 && unit < 6; unit++)
+        value /= 1024;
+    snprintf(text, TEXT_BYTES_SIZE, unit == 0 ? "%.0f %s" : "%.1f %s", value, units[unit]);
+    return text;
+}

@@ -13,7 +13,7 @@
 
 #include "base/utf8.h"
 
-enum { TEXT_TIME_SIZE = 32 };
+enum { TEXT_TIME_SIZE = 32, TEXT_BYTES_SIZE = 24 };
 /** U+FFFD in UTF-8. */
 #define TEXT_REPLACEMENT_UTF8 "\xEF\xBF\xBD"
 
@@ -39,5 +39,7 @@ void text_format_time(char text[TEXT_TIME_SIZE], int64_t seconds);
 /** Formats nanoseconds since the epoch in the same way, with as many digits of a fraction as are
  * needed: none, three, six or nine (as protobuf's JSON has times). */
 void text_format_nanoseconds(char text[TEXT_TIME_SIZE], int64_t nanoseconds);
+/** Formats a number of bytes for people: "512 B", "1.5 MiB". @return `text` */
+const char *text_format_bytes(char text[TEXT_BYTES_SIZE], uint64_t bytes);
 
 #endif

@@ -64,17 +64,6 @@ static void draw_body_row(int attributes, const char *format, ...)
     va_end(args);
 }
 
-static const char *format_bytes(char text[24], uint64_t bytes)
-{
-    static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
-    double value = (double)bytes;
-    size_t unit = 0;
-    for (; value >= 1024 && unit < 6; unit++)
-        value /= 1024;
-    snprintf(text, 24, unit == 0 ? "%.0f %s" : "%.1f %s", value, units[unit]);
-    return text;
-}
-
 static const char *format_bar(char text[32], uint64_t part, uint64_t whole)
 {
     enum { WIDTH = 20 };
@@ -89,18 +78,18 @@ static const char *format_bar(char text[32], uint64_t part, uint64_t whole)
 
 static void draw_bars(const struct shm_info *info)
 {
-    char bar[32], a[24], b[24], c[24];
+    char bar[32], a[TEXT_BYTES_SIZE], b[TEXT_BYTES_SIZE], c[TEXT_BYTES_SIZE];
     draw_head_line(1, 0, "users    %s  %" PRIu64 " of %" PRIu64,
                    format_bar(bar, info->users, info->max_users), info->users, info->max_users);
     draw_head_line(2, 0, "memory   %s  %s used, %s mapped, %s reserved",
                    format_bar(bar, info->bytes_mapped - info->bytes_free, info->bytes_reserved),
-                   format_bytes(a, info->bytes_used), format_bytes(b, info->bytes_mapped),
-                   format_bytes(c, info->bytes_reserved));
-    draw_head_line(3, 0,
-                   "retired  %s  snapshots keep %s of %s; %" PRIu64 " bodies (%s) wait for readers",
-                   format_bar(bar, info->held_bytes, info->snapshot_max_bytes),
-                   format_bytes(a, info->held_bytes), format_bytes(b, info->snapshot_max_bytes),
-                   info->retired_count, format_bytes(c, info->retired_bytes));
+                   text_format_bytes(a, info->bytes_used), text_format_bytes(b, info->bytes_mapped),
+                   text_format_bytes(c, info->bytes_reserved));
+    draw_head_line(
+        3, 0, "retired  %s  snapshots keep %s of %s; %" PRIu64 " bodies (%s) wait for readers",
+        format_bar(bar, info->held_bytes, info->snapshot_max_bytes),
+        text_format_bytes(a, info->held_bytes), text_format_bytes(b, info->snapshot_max_bytes),
+        info->retired_count, text_format_bytes(c, info->retired_bytes));
 }
 
 static void draw_disk(const struct disk_status *disk)
@@ -137,7 +126,7 @@ static void draw_head(const struct sampler *sampler, double interval)
 
 static void draw_slots(const struct sampler *sampler)
 {
-    char held[24];
+    char held[TEXT_BYTES_SIZE];
     draw_body_row(A_BOLD, "%4s %-7s %6s %8s %-7s %8s %9s %10s %12s %10s %11s", "slot", "kind",
                   "number", "pid", "state", "behind", "snapshots", "keeps", "calls", "calls/s",
                   "connections");
@@ -149,7 +138,7 @@ static void draw_slots(const struct sampler *sampler)
                       " %10.1f %11" PRIu64,
                       info->slot, slot_info_kind_name(info->kind), info->number, info->pid,
                       slot_info_state_name(info), info->behind, info->snapshots,
-                      format_bytes(held, info->held_bytes), slot->calls, slot->call_rate,
+                      text_format_bytes(held, info->held_bytes), slot->calls, slot->call_rate,
                       slot->connections);
     }
     draw_body_row(0, "%s", "");

@@ -127,7 +127,7 @@ static void each_reading_command_works(void **state)
     WORKS(": 0 faults", "verify");
     WORKS("slot kind", "workers");
     WORKS("", "readers");
-    WORKS("7  calls", "stats");
+    WORKS("7  calls", "stats", "--raw");
     WORKS(ID_1, "tail", "--from=0", "--limit=1");
     WORKS("\"rosterd_dump_end\":2", "dump");
 }

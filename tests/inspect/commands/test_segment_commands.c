@@ -269,7 +269,7 @@ static void verify_names_two_users_with_one_email(void **state)
 
 /* ---- stats ---- */
 
-static void stats_sums_the_counters(void **state)
+static void raw_stats_sum_the_counters(void **state)
 {
     static const char *const names[] = {"calls{code=\"OK\"}", "idle", "big"};
     struct shm_counters *counters;
@@ -281,8 +281,8 @@ static void stats_sums_the_counters(void **state)
     shm_counter_add(&shm_counters_row(counters, 0)[0], 2);
     shm_counter_add(&shm_counters_row(counters, 7)[0], 5);
     shm_counter_add(&shm_counters_row(counters, 7)[2], UINT64_MAX);
-    struct tool_result text = tool_run(ON_SEGMENT, "stats", NULL);
-    struct tool_result all = tool_run(ON_SEGMENT, "stats", "--all", NULL);
+    struct tool_result text = tool_run(ON_SEGMENT, "stats", "--raw", NULL);
+    struct tool_result all = tool_run(ON_SEGMENT, "stats", "--raw", "--all", NULL);
     struct tool_result json = tool_run(ON_SEGMENT, "--json", "stats", NULL);
     assert_int_equal(text.exit, 0);
     assert_string_equal(text.out, "                   7  calls{code=\"OK\"}\n"
@@ -296,6 +296,105 @@ static void stats_sums_the_counters(void **state)
     tool_free(&text);
     tool_free(&all);
     tool_free(&json);
+    shm_counters_close(counters);
+    segment_close();
+}
+
+#define METHOD(service, method, more)                                                              \
+    "{grpc_type=\"unary\",grpc_service=\"" service "\",grpc_method=\"" method "\"" more "}"
+#define TIMES "grpc_server_handling_seconds_bucket"
+
+static struct shm_counters *open_counters(const char *const *names, const uint64_t *values,
+                                          size_t count)
+{
+    struct shm_counters *counters;
+    struct shm_fault fault = {{0}};
+    segment_open();
+    if (shm_counters_open(&counters, segment_name(), names, count, &fault) != SHM_OK)
+        fail_msg("%s", fault.text);
+    for (size_t i = 0; i < count; i++)
+        shm_counter_add(&shm_counters_row(counters, 3)[i], values[i]);
+    return counters;
+}
+
+/* Runs stats and asserts all that it prints. */
+static void assert_stats(const char *expected, const char *option)
+{
+    struct tool_result got = tool_run(ON_SEGMENT, "stats", option, NULL);
+    assert_string_equal(got.err, "");
+    assert_string_equal(got.out, expected);
+    assert_int_equal(got.exit, 0);
+    tool_free(&got);
+}
+
+static void stats_put_the_counters_of_a_method_together(void **state)
+{
+    static const char *const names[] = {
+        "grpc_server_started_total" METHOD("a.UserService", "GetUser", ""),
+        "grpc_server_handled_total" METHOD("a.UserService", "GetUser", ",grpc_code=\"OK\""),
+        "grpc_server_handled_total" METHOD("a.UserService", "GetUser", ",grpc_code=\"NotFound\""),
+        TIMES METHOD("a.UserService", "GetUser", ",le=\"0.001\""),
+        TIMES METHOD("a.UserService", "GetUser", ",le=\"0.002\""),
+        TIMES METHOD("a.UserService", "GetUser", ",le=\"+Inf\""),
+        "grpc_server_started_total" METHOD("a.UserService", "ListUsers", ""),
+        "grpc_server_started_total" METHOD("r.v1.Reflection", "ReflectionInfo", ""),
+        "grpc_server_started_total" METHOD("r.v2.Reflection", "ReflectionInfo", ""),
+    };
+    static const uint64_t values[] = {1001, 990, 10, 500, 990, 1000, 0, 1, 2};
+    struct shm_counters *counters = open_counters(names, values, 9);
+    (void)state;
+    assert_stats("method                  calls  errors  p50 ms  p90 ms  p99 ms   p99.9\n"
+                 "UserService/GetUser      1001      10   1.000   1.816   2.000      >2\n"
+                 "v1/ReflectionInfo           1       0       -       -       -       -\n"
+                 "v2/ReflectionInfo           2       0       -       -       -       -\n"
+                 "\n"
+                 "calls         1004 begun, 1000 ended, 10 errors (1.00 %)\n"
+                 "errors        NotFound 10\n",
+                 NULL);
+    struct tool_result all = tool_run(ON_SEGMENT, "stats", "--all", NULL);
+    assert_non_null(strstr(all.out, "UserService/ListUsers         0       0       -"));
+    tool_free(&all);
+    shm_counters_close(counters);
+    segment_close();
+}
+
+static void stats_tell_what_went_wrong(void **state)
+{
+    static const char *const names[] = {
+        "grpc_server_started_total" METHOD("a.UserService", "GetUser", ""),
+        "rosterd_connections_open",
+        "rosterd_received_bytes_total",
+        "rosterd_worker_deaths_total",
+        "rosterd_journal_deaths_total",
+        "rosterd_limits_hit_total{limit=\"pings\"}",
+        "rosterd_limits_hit_total{limit=\"resets\"}",
+        "rosterd_limits_hit_total{limit=\"\x1b[2J\"}",
+        "rosterd_journal_fsync_seconds_bucket{le=\"0.01\"}",
+        "rosterd_journal_fsync_seconds_bucket{le=\"+Inf\"}",
+    };
+    static const uint64_t values[] = {1, 2, 2048, 3, 0, 4, 0, 5, 100, 100};
+    struct shm_counters *counters = open_counters(names, values, 10);
+    (void)state;
+    assert_stats("method                  calls  errors  p50 ms  p90 ms  p99 ms   p99.9\n"
+                 "UserService/GetUser         1       0       -       -       -       -\n"
+                 "\n"
+                 "calls         1 begun, 0 ended, 0 errors\n"
+                 "limits hit    pings 4, \\x1b[2J 5\n"
+                 "disk syncs    100, p50 5.000 ms, p99 9.900 ms\n"
+                 "connections   2 open, 2.0 KiB received\n"
+                 "failures      3 deaths of workers\n",
+                 NULL);
+    shm_counters_close(counters);
+    segment_close();
+}
+
+static void stats_without_calls_say_so(void **state)
+{
+    static const char *const names[] = {"rosterd_connections_open"};
+    static const uint64_t values[] = {0};
+    struct shm_counters *counters = open_counters(names, values, 1);
+    (void)state;
+    assert_stats("no calls yet\n\n", NULL);
     shm_counters_close(counters);
     segment_close();
 }
@@ -351,7 +450,10 @@ int main(void)
         ON_THREE(verify_of_a_whole_segment_ends_with_0),
         ON_THREE(verify_of_a_damaged_body_ends_with_1),
         BARE(verify_names_two_users_with_one_email),
-        BARE(stats_sums_the_counters),
+        BARE(raw_stats_sum_the_counters),
+        BARE(stats_put_the_counters_of_a_method_together),
+        BARE(stats_tell_what_went_wrong),
+        BARE(stats_without_calls_say_so),
         BARE(unlink_is_refused_under_a_live_server),
         BARE(unlink_removes_a_dead_servers_segment),
     };
