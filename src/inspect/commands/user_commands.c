@@ -5,10 +5,19 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "inspect/commands/search.h"
 #include "inspect/core/show.h"
 #include "inspect/core/table_reader.h"
+
+/* How list and find print a user: a program that reads a pipe gets no header. */
+static show_printer *listed_printer(const struct inspect_options *options)
+{
+    if (options->json)
+        return show_user_json;
+    return isatty(STDOUT_FILENO) ? show_user_row : show_user_line;
+}
 
 /* ---- get ---- */
 
@@ -65,7 +74,7 @@ static enum inspect_exit find_by_filter(const struct inspect_options *options, s
 
 enum inspect_exit command_find(const struct inspect_options *options)
 {
-    show_printer *print = options->json ? show_user_json : show_user_line;
+    show_printer *print = listed_printer(options);
     if ((options->username != NULL) + (options->email != NULL) + (options->filter != NULL) > 1)
         return report_fail(INSPECT_USAGE,
                            "find: --username, --email and --filter exclude each other; a filter "
@@ -95,7 +104,7 @@ static bool visit_listed(void *data, const struct shm_record *record, enum inspe
 
 enum inspect_exit command_list(const struct inspect_options *options)
 {
-    struct listing listing = {options->json ? show_user_json : show_user_line, options->limit};
+    struct listing listing = {listed_printer(options), options->limit};
     struct table_reader table;
     struct shm_fault fault = {{0}};
     enum inspect_exit code = table_reader_open(&table, options);

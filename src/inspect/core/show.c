@@ -92,6 +92,17 @@ void show_user_line(const struct show_user *user)
     putchar('\n');
 }
 
+/* The names of the columns are as wide as the ids and times, so that tabs put them above these. */
+void show_user_row(const struct show_user *user)
+{
+    static bool under_header;
+    if (!under_header)
+        printf("seq\t%-*s\t%-20s\tusername\temail\troles\t%-20s\tstate\tlabels\n", UUID_TEXT_SIZE,
+               "id", "created", "updated");
+    under_header = true;
+    show_user_line(user);
+}
+
 void show_user_block(const struct show_user *user)
 {
     const struct user_fields *fields = &user->user.fields;

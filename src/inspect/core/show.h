@@ -19,8 +19,10 @@ bool show_user_read(struct show_user *user, const struct shm_record *record);
 
 /** Prints a user to stdout; never its secret. */
 typedef void show_printer(const struct show_user *user);
-void show_user_json(const struct show_user *user);  /* {"id":...,"username":...,...} on a line */
-void show_user_line(const struct show_user *user);  /* one line, columns separated by tabs */
+void show_user_json(const struct show_user *user); /* {"id":...,"username":...,...} on a line */
+void show_user_line(const struct show_user *user); /* one line, columns separated by tabs */
+/** The same for people: a line with the names of the columns comes before the first user. */
+void show_user_row(const struct show_user *user);
 void show_user_block(const struct show_user *user); /* one line per field */
 
 #endif

@@ -62,6 +62,49 @@ static void list_prints_users_in_order_of_creation(void **state)
     }
 }
 
+/* Runs a command on a terminal. Returns what it printed, without the terminal's carriage returns.
+ */
+static const char *run_on_terminal(const char *command, const char *option, const char *value)
+{
+    static char text[4096];
+    size_t len = 0;
+    int terminal = posix_openpt(O_RDWR | O_NOCTTY);
+    assert_true(terminal >= 0 && grantpt(terminal) == 0 && unlockpt(terminal) == 0);
+    int slave = open(ptsname(terminal), O_RDWR | O_NOCTTY);
+    assert_true(slave >= 0);
+    struct tool_result got = tool_run_into(slave, ON_SEGMENT, command, option, value, NULL);
+    assert_string_equal(got.err, "");
+    assert_int_equal(got.exit, 0);
+    tool_free(&got);
+    char bytes[sizeof(text)];
+    assert_int_equal(write(slave, "\f", 1), 1); /* the end: otherwise an empty terminal blocks */
+    ssize_t count;
+    do {
+        count = read(terminal, bytes, sizeof(bytes));
+        for (ssize_t i = 0; i < count && len + 1 < sizeof(text); i++)
+            if (bytes[i] != '\r')
+                text[len++] = bytes[i];
+    } while (count > 0 && text[len - 1] != '\f');
+    assert_true(len > 0 && text[len - 1] == '\f');
+    text[len - 1] = '\0';
+    close(slave);
+    close(terminal);
+    return text;
+}
+
+#define HEADER                                                                                     \
+    "seq\tid                                  \tcreated             \tusername\temail\troles\t"    \
+    "updated             \tstate\tlabels\n"
+
+static void lists_have_a_header_on_a_terminal_if_they_have_users(void **state)
+{
+    (void)state;
+    assert_string_equal(run_on_terminal("list", "--limit", "2"), HEADER LINE_1 LINE_2);
+    assert_string_equal(run_on_terminal("list", "--after", "3"), "");
+    assert_string_equal(run_on_terminal("find", "--username", "bob"), HEADER LINE_2);
+    assert_string_equal(run_on_terminal("find", "--filter", "username = \"nobody\""), "");
+}
+
 static void list_as_json_is_one_object_a_line(void **state)
 {
     static const char expected[] =
@@ -356,6 +399,7 @@ int main(void)
 #define ON_THREE(test) cmocka_unit_test_setup_teardown(test, segment_setup_three, segment_teardown)
     const struct CMUnitTest tests[] = {
         ON_THREE(list_prints_users_in_order_of_creation),
+        ON_THREE(lists_have_a_header_on_a_terminal_if_they_have_users),
         ON_THREE(list_as_json_is_one_object_a_line),
         ON_THREE(a_number_never_given_out_is_refused),
         BARE(an_empty_table_lists_nothing),
