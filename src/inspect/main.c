@@ -54,6 +54,8 @@ static const char usage[] =
     "                               and check the copy\n"
     "  restore [--data-file PATH] FILE\n"
     "                               replace the data file of a stopped server by a backup\n"
+    "  create --username NAME [--email ADDRESS] [--roles ROLE,...] [--label KEY=VALUE]...\n"
+    "         [--disable]           create a user, with a random id and the present time\n"
     "  update USER [--username NAME] [--email ADDRESS] [--roles ROLE,...] [--label KEY=VALUE]...\n"
     "         [--remove-label KEY]... [--disable | --enable] [--if-etag ETAG]\n"
     "                               change some fields of a user and leave the others\n"
@@ -125,7 +127,7 @@ static const struct {
 } text_options[] = {{'u', COMMAND_USERNAME, offsetof(struct inspect_options, username)},
                     {OPTION_EMAIL, COMMAND_EMAIL, offsetof(struct inspect_options, email)},
                     {OPTION_FILTER, COMMAND_FILTER, offsetof(struct inspect_options, filter)},
-                    {OPTION_ROLES, COMMAND_CHANGES, offsetof(struct inspect_options, roles)},
+                    {OPTION_ROLES, COMMAND_FIELDS, offsetof(struct inspect_options, roles)},
                     {OPTION_IF_ETAG, COMMAND_IF_ETAG, offsetof(struct inspect_options, if_etag)},
                     {'o', COMMAND_OUTPUT, offsetof(struct inspect_options, output)},
                     {'d', COMMAND_DATA_FILE, offsetof(struct inspect_options, data_file)},
@@ -140,6 +142,7 @@ static const struct {
                     {COMMAND_USERNAME, "--username"},
                     {COMMAND_EMAIL, "--email"},
                     {COMMAND_FILTER, "--filter"},
+                    {COMMAND_FIELDS, "an option that sets a field of a user"},
                     {COMMAND_CHANGES, "an option that changes a user"},
                     {COMMAND_IF_ETAG, "--if-etag"},
                     {COMMAND_WITH_SECRETS, "--with-secrets"},
@@ -224,19 +227,19 @@ static void append_typed(const char *option, struct inspect_list *list)
     list->values[list->count++] = optarg;
 }
 
-/* Stores an option of update that is no text. */
+/* Stores an option of create or update that is no text. */
 static unsigned take_change(int result, char *const *argv, struct inspect_options *options)
 {
     switch (result) {
     case OPTION_LABEL:
         append_typed("label", &options->labels);
-        return COMMAND_CHANGES;
+        return COMMAND_FIELDS;
     case OPTION_REMOVE_LABEL:
         append_typed("remove-label", &options->remove_labels);
         return COMMAND_CHANGES;
     case OPTION_DISABLE:
         options->disable = true;
-        return COMMAND_CHANGES;
+        return COMMAND_FIELDS;
     case OPTION_ENABLE:
         options->enable = true;
         return COMMAND_CHANGES;

@@ -6,6 +6,7 @@
 #include "base/spelling.h"
 #include "inspect/commands/actor_commands.h"
 #include "inspect/commands/backup.h"
+#include "inspect/commands/create_command.h"
 #include "inspect/commands/delete_command.h"
 #include "inspect/commands/dump.h"
 #include "inspect/commands/load.h"
@@ -36,9 +37,10 @@ static const struct command commands[] = {
     {"load", {"FILE"}, COMMAND_KEEP_GOING, 0, command_load},
     {"backup", {"FILE"}, COMMAND_DATA_FILE, 0, command_backup},
     {"restore", {"FILE"}, COMMAND_DATA_FILE, 0, command_restore},
+    {"create", {NULL}, COMMAND_USERNAME | COMMAND_EMAIL | COMMAND_FIELDS, 0, command_create},
     {"update",
      {"USER"},
-     COMMAND_USERNAME | COMMAND_EMAIL | COMMAND_CHANGES | COMMAND_IF_ETAG,
+     COMMAND_USERNAME | COMMAND_EMAIL | COMMAND_FIELDS | COMMAND_CHANGES | COMMAND_IF_ETAG,
      0,
      command_update},
     {"disable", {"USER", "[USER]..."}, 0, 0, command_disable},

@@ -18,10 +18,11 @@ enum command_option {
     COMMAND_DATA_FILE = 1 << 7,
     COMMAND_EMAIL = 1 << 8,
     COMMAND_FILTER = 1 << 9,
-    COMMAND_CHANGES = 1 << 10, /* --roles, --label and so on */
+    COMMAND_CHANGES = 1 << 10, /* --remove-label, --enable */
     COMMAND_IF_ETAG = 1 << 11,
     COMMAND_WITH_SECRETS = 1 << 12,
     COMMAND_RAW = 1 << 13,
+    COMMAND_FIELDS = 1 << 14, /* --roles, --label, --disable */
 };
 
 struct command {

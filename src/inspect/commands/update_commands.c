@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/utf8.h"
 #include "inspect/commands/edit.h"
+#include "inspect/commands/typed_fields.h"
 #include "inspect/core/durable_wait.h"
 #include "inspect/core/memory.h"
 #include "inspect/core/object.h"
@@ -16,63 +16,16 @@
 #include "inspect/core/user_operand.h"
 #include "user/etag.h"
 
-/* ---- roles ---- */
+/* ---- set-roles ---- */
 
-struct role_list {
-    const char *command; /* for messages */
-    struct user_text roles[USER_ROLES_MAX];
-    size_t count;
-};
-
-static enum inspect_exit fail_role(const struct role_list *list, struct user_text role,
-                                   const char *reason)
-{
-    return report_fail(INSPECT_USAGE, "%s: role \"%.*s\": %s", list->command, (int)role.len,
-                       (const char *)role.data, reason);
-}
-
-static enum inspect_exit parse_role(struct role_list *list, struct user_text role)
-{
-    struct user_fields fields = {.roles = &role, .num_roles = 1};
-    if (!utf8_valid(role.data, role.len))
-        return fail_role(list, role, "it is not UTF-8");
-    const char *reason;
-    if (!user_check_roles(&fields, &reason))
-        return fail_role(list, role, reason);
-    if (list->count == USER_ROLES_MAX)
-        return report_fail(INSPECT_USAGE, "%s: there are more than %d roles", list->command,
-                           USER_ROLES_MAX);
-    list->roles[list->count++] = role;
-    fields = (struct user_fields){.roles = list->roles, .num_roles = list->count};
-    return user_check_roles(&fields, &reason) ? INSPECT_DONE : fail_role(list, role, reason);
-}
-
-/* @param text "a,b,c"; "": no roles */
-static enum inspect_exit parse_roles(struct role_list *list, const char *command, const char *text)
-{
-    *list = (struct role_list){.command = command};
-    if (*text == '\0')
-        return INSPECT_DONE;
-    for (;;) {
-        size_t len = strcspn(text, ",");
-        enum inspect_exit code =
-            parse_role(list, (struct user_text){.data = (const uint8_t *)text, .len = len});
-        if (code != INSPECT_DONE || text[len] == '\0')
-            return code;
-        text += len + 1;
-    }
-}
-
-static void replace_roles(struct user_record *record, const struct role_list *list)
+static void replace_roles(struct user_record *record, const struct typed_roles *list)
 {
     record->fields.roles = list->roles;
     record->fields.num_roles = list->count;
 }
 
-/* ---- set-roles ---- */
-
 struct role_change {
-    struct role_list list;
+    struct typed_roles list;
     struct user_text old_roles[USER_ROLES_MAX]; /* in old_bytes */
     size_t num_old_roles;
     uint8_t old_bytes[USER_ROLES_MAX][USER_ROLE_MAX];
@@ -117,7 +70,7 @@ static struct json_object *roles_array(const struct user_text *roles, size_t cou
 static void print_role_change(const struct inspect_options *options, const struct edit *edit,
                               const struct role_change *change)
 {
-    const struct role_list *list = &change->list;
+    const struct typed_roles *list = &change->list;
     char id[UUID_TEXT_SIZE + 1];
     uuid_to_string(id, edit->id);
     if (!options->json) {
@@ -156,7 +109,7 @@ enum inspect_exit command_set_roles(const struct inspect_options *options)
     static struct role_change change;
     struct user_operand operand;
     struct edit edit = {.operand = &operand, .change = change_roles, .data = &change};
-    enum inspect_exit code = parse_roles(&change.list, "set-roles", options->operands[1]);
+    enum inspect_exit code = typed_parse_roles(&change.list, "set-roles", options->operands[1]);
     if (code == INSPECT_DONE)
         code = user_operand_parse(&operand, options->operands[0]);
     if (code == INSPECT_DONE)
@@ -171,59 +124,26 @@ enum inspect_exit command_set_roles(const struct inspect_options *options)
 
 struct update {
     const struct inspect_options *options;
-    struct role_list roles;
-    struct user_label labels[USER_LABELS_MAX]; /* to be set */
-    size_t num_labels;
+    struct typed_roles roles;
+    struct typed_labels labels;                 /* to be set */
     struct user_label all[2 * USER_LABELS_MAX]; /* of the user, afterwards */
 };
-
-static struct user_text argument_text(const char *string)
-{
-    return (struct user_text){.data = (const uint8_t *)string, .len = strlen(string)};
-}
 
 static enum inspect_exit fail_update(const char *reason)
 {
     return report_fail(INSPECT_USAGE, "update: %s", reason);
 }
 
-static enum inspect_exit check_texts(const struct inspect_options *options)
+static enum inspect_exit parse_update_labels(struct update *update)
 {
-    struct user_fields fields = {.username = {(const uint8_t *)"x", 1}};
+    const struct inspect_list *removed = &update->options->remove_labels;
     const char *reason;
-    if (options->username != NULL)
-        fields.username = argument_text(options->username);
-    if (options->email != NULL)
-        fields.email = argument_text(options->email);
-    if (!utf8_valid(fields.username.data, fields.username.len))
-        return fail_update("username is not UTF-8");
-    if (!utf8_valid(fields.email.data, fields.email.len))
-        return fail_update("email is not UTF-8");
-    return user_check(&fields, &reason) ? INSPECT_DONE : fail_update(reason);
-}
-
-static enum inspect_exit parse_labels(struct update *update)
-{
-    const struct inspect_list *given = &update->options->labels;
-    const char *reason;
-    for (size_t i = 0; i < given->count; i++) {
-        const char *equals = strchr(given->values[i], '=');
-        if (equals == NULL)
-            return report_fail(INSPECT_USAGE, "update: --label %s: it is not KEY=VALUE",
-                               given->values[i]);
-        struct user_label *label = &update->labels[update->num_labels++];
-        label->key = (struct user_text){(const uint8_t *)given->values[i],
-                                        (size_t)(equals - given->values[i])};
-        label->value = argument_text(equals + 1);
-        if (!utf8_valid(label->value.data, label->value.len))
-            return fail_update("the value of a label is not UTF-8");
-    }
-    if (!user_check_labels(update->labels, update->num_labels, &reason))
-        return fail_update(reason);
-    for (size_t i = 0; i < update->options->remove_labels.count; i++)
-        if (!user_check_label_key(argument_text(update->options->remove_labels.values[i]), &reason))
-            return fail_update(reason);
-    return INSPECT_DONE;
+    enum inspect_exit code =
+        typed_parse_labels(&update->labels, "update", &update->options->labels);
+    for (size_t i = 0; i < removed->count && code == INSPECT_DONE; i++)
+        if (!user_check_label_key(typed_text(removed->values[i]), &reason))
+            code = fail_update(reason);
+    return code;
 }
 
 static enum inspect_exit parse_update(struct update *update, uint64_t *if_version)
@@ -244,21 +164,21 @@ static enum inspect_exit parse_update(struct update *update, uint64_t *if_versio
         (len >= (int)sizeof(etag) ||
          !user_etag_parse((const uint8_t *)etag, (size_t)len, if_version)))
         return fail_update("--if-etag: it is not an etag of this server (see: get)");
-    enum inspect_exit code = check_texts(options);
+    enum inspect_exit code = typed_check_texts("update", options);
     if (code == INSPECT_DONE && options->roles != NULL)
-        code = parse_roles(&update->roles, "update", options->roles);
-    return code == INSPECT_DONE ? parse_labels(update) : code;
+        code = typed_parse_roles(&update->roles, "update", options->roles);
+    return code == INSPECT_DONE ? parse_update_labels(update) : code;
 }
 
 /* Whether the user does not keep its label as it is. */
 static bool is_replaced(const struct update *update, struct user_text key)
 {
     const struct inspect_list *removed = &update->options->remove_labels;
-    for (size_t i = 0; i < update->num_labels; i++)
-        if (user_text_equal(update->labels[i].key, key))
+    for (size_t i = 0; i < update->labels.count; i++)
+        if (user_text_equal(update->labels.labels[i].key, key))
             return true;
     for (size_t i = 0; i < removed->count; i++)
-        if (user_text_equal(argument_text(removed->values[i]), key))
+        if (user_text_equal(typed_text(removed->values[i]), key))
             return true;
     return false;
 }
@@ -269,8 +189,8 @@ static void change_labels(struct update *update, struct user_record *record)
     for (size_t i = 0; i < record->num_labels; i++)
         if (!is_replaced(update, record->labels[i].key))
             update->all[count++] = record->labels[i];
-    for (size_t i = 0; i < update->num_labels; i++)
-        update->all[count++] = update->labels[i];
+    for (size_t i = 0; i < update->labels.count; i++)
+        update->all[count++] = update->labels.labels[i];
     record->labels = update->all;
     record->num_labels = count;
 }
@@ -281,9 +201,9 @@ static void change_fields(void *data, struct user_record *record)
     struct update *update = data;
     const struct inspect_options *options = update->options;
     if (options->username != NULL)
-        record->fields.username = argument_text(options->username);
+        record->fields.username = typed_text(options->username);
     if (options->email != NULL)
-        record->fields.email = argument_text(options->email);
+        record->fields.email = typed_text(options->email);
     if (options->roles != NULL)
         replace_roles(record, &update->roles);
     if (options->disable || options->enable)

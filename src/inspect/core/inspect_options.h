@@ -23,12 +23,12 @@ struct inspect_options {
     uint64_t limit;      /* list, tail, find: the most to print; UINT64_MAX: all */
     uint64_t after;      /* list: only users with a greater sequence number */
     uint64_t from;       /* tail: changes after this version */
-    /* get, find: the user to look for; update: what the user gets. NULL: not given. */
+    /* get, find: the user to look for; create, update: what the user gets. NULL: not given. */
     const char *username, *email;
     const char *filter;                     /* find: AIP-160; NULL: not given */
-    const char *roles;                      /* update: "a,b", "": none; NULL: they stay */
+    const char *roles;                      /* create, update: "a,b", "": none; NULL: not given */
     const char *if_etag;                    /* update: only if the user has it; NULL: any */
-    struct inspect_list labels;             /* update: "KEY=VALUE" */
+    struct inspect_list labels;             /* create, update: "KEY=VALUE" */
     struct inspect_list remove_labels;      /* update: keys */
     const char *output;                     /* dump: the file's path; NULL: stdout */
     const char *data_file;                  /* backup, restore: its path; NULL: the segment's */
@@ -40,7 +40,7 @@ struct inspect_options {
     bool from_now;        /* tail: --from was not given */
     bool keep_going;      /* load: continue after a refused line */
     bool with_secrets;    /* dump: print the hashes of passwords */
-    bool disable, enable; /* update */
+    bool disable, enable; /* update; create: only the first */
 };
 
 #endif

@@ -72,7 +72,10 @@ static void wrong_usage_is_named_and_ends_with_2(void **state)
         {{"update", "--email", "a", ID_1}, "email must have one @"},
         {{"update", "--roles", "a,a", ID_1}, "update: role \"a\": a role is named twice"},
         {{"disable"}, "USER is missing"},
-        {{"disable", "--roles", "x", ID_1}, "an option that changes a user cannot be used with"},
+        {{"disable", "--roles", "x", ID_1}, "an option that sets a field of a user cannot be used"},
+        {{"create", "--enable"}, "an option that changes a user cannot be used with create"},
+        {{"create", "--email", "x"}, "create: --username is missing"},
+        {{"create", "username"}, "create: unexpected argument: username"},
         {{"list", "--with-secrets"}, "--with-secrets cannot be used with list"},
         {{"get", ID_1, ID_2}, ID_2},
         {{"get", "--username"}, "--username needs a value"},
@@ -109,10 +112,11 @@ static void help_and_version_need_no_segment(void **state)
     assert_string_equal(help.err, "");
     for (const char *const *word =
              (const char *const[]){
-                 "status",    "list",    "get",     "verify",   "stats",          "unlink",
-                 "workers",   "readers", "watch",   "tail",     "--from",         "--username",
-                 "--segment", "--json",  "--limit", "--after",  "--all",          "find",
-                 "update",    "disable", "enable",  "--filter", "--with-secrets", NULL};
+                 "status",  "list",       "get",       "verify",         "stats",
+                 "unlink",  "workers",    "readers",   "watch",          "tail",
+                 "--from",  "--username", "--segment", "--json",         "--limit",
+                 "--after", "--all",      "find",      "create",         "update",
+                 "disable", "enable",     "--filter",  "--with-secrets", NULL};
          *word != NULL; word++)
         assert_non_null(strstr(help.out, *word));
     assert_int_equal(version.exit, 0);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* update, disable, enable, and what set-roles leaves alone. */
+/* create, update, disable, enable, and what set-roles leaves alone. */
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -77,6 +77,76 @@ static void assert_updated_now(int64_t update_time)
 {
     int64_t now = (int64_t)clock_real_ms() * 1000000;
     assert_true(update_time <= now && update_time > now - INT64_C(60) * 1000000000);
+}
+
+/* ---- create ---- */
+
+/* The user of this name, as get prints it in JSON. */
+static struct json_object *got_user(const char *name)
+{
+    struct tool_result got = tool_run("--json", ON_SEGMENT, "get", "--username", name, NULL);
+    struct json_object *user = json_parse(got.out);
+    assert_non_null(user);
+    tool_free(&got);
+    return user;
+}
+
+static void create_makes_a_user_with_an_id_and_the_time(void **state)
+{
+    (void)state;
+    open_two(3);
+    run_well(NULL,
+             tool_run(ON_SEGMENT, "create", "--username", "eve", "--email", "eve@a.org", "--roles",
+                      "a,b", "--label", "team=red", "--label", "x=", "--disable", NULL));
+    struct json_object *eve = got_user("eve");
+    assert_int_equal(json_number_field(eve, "seq"), 3);
+    assert_string_equal(json_string_field(eve, "email"), "eve@a.org");
+    assert_int_equal(json_object_array_length(json_field(eve, "roles")), 2);
+    assert_string_equal(json_string_field(json_field(eve, "labels"), "team"), "red");
+    assert_true(json_object_get_boolean(json_field(eve, "disabled")));
+    assert_false(json_object_get_boolean(json_field(eve, "has_password")));
+    assert_int_equal(json_string_field(eve, "id")[14], '4'); /* a random UUID */
+    uint64_t now = clock_real_ms() / 1000;
+    assert_in_range(json_number_field(eve, "created_at"), now - 60, now + 1);
+    json_object_put(eve);
+    segment_assert_verified();
+}
+
+static void created_user_is_printed_as_get_does(void **state)
+{
+    (void)state;
+    open_two(3);
+    struct tool_result text = tool_run(ON_SEGMENT, "create", "--username", "eve", NULL);
+    struct tool_result get = tool_run(ON_SEGMENT, "get", "--username", "eve", NULL);
+    assert_string_equal(text.out, get.out);
+    assert_non_null(strstr(text.out, "username  eve\nemail     \n"));
+    tool_free(&text);
+    tool_free(&get);
+    text = tool_run("--json", ON_SEGMENT, "create", "--username", "fay", NULL);
+    get = tool_run("--json", ON_SEGMENT, "get", "--username", "fay", NULL);
+    assert_string_equal(text.out, get.out);
+    tool_free(&text);
+    tool_free(&get);
+}
+
+static void create_refuses_what_the_server_refuses(void **state)
+{
+    (void)state;
+    open_two(3);
+    run_badly(1, "create: another user has this username, which is unique",
+              tool_run(ON_SEGMENT, "create", "--username", "ann", NULL));
+    run_badly(1, "create: another user has this email, which is unique",
+              tool_run(ON_SEGMENT, "create", "--username", "eve", "--email", "ann@A.ORG", NULL));
+    run_badly(2, "create: username", tool_run(ON_SEGMENT, "create", "--username", "", NULL));
+    run_badly(2, "create: username is not UTF-8",
+              tool_run(ON_SEGMENT, "create", "--username", "\xff", NULL));
+    run_badly(2, "create: role \"b\"",
+              tool_run(ON_SEGMENT, "create", "--username", "eve", "--roles", "b,b", NULL));
+    run_badly(2, "create: --label team: it is not KEY=VALUE",
+              tool_run(ON_SEGMENT, "create", "--username", "eve", "--label", "team", NULL));
+    struct tool_result status = tool_run(ON_SEGMENT, "status", NULL);
+    assert_non_null(strstr(status.out, "users           2 of"));
+    tool_free(&status);
 }
 
 /* ---- update ---- */
@@ -319,6 +389,9 @@ int main(void)
 {
 #define TEST(test) cmocka_unit_test_teardown(test, segment_teardown)
     const struct CMUnitTest tests[] = {
+        TEST(create_makes_a_user_with_an_id_and_the_time),
+        TEST(created_user_is_printed_as_get_does),
+        TEST(create_refuses_what_the_server_refuses),
         TEST(update_changes_what_it_is_given_and_nothing_else),
         TEST(update_prints_the_user_as_get_does),
         TEST(set_roles_leaves_the_hidden_part_and_notes_the_time),
