@@ -26,6 +26,7 @@ struct load {
     struct table_writer writer;
     struct lines lines;
     struct record_parser parser;
+    struct record_columns columns; /* of CSV */
     struct chunk chunk;
     struct moves moves;
     struct progress progress;
@@ -125,6 +126,26 @@ static bool load_trailer(struct load *load)
     return refuse_user_line(load, load->lines.number, fault.text);
 }
 
+/* Reads the names of the columns, in the first row. */
+static bool load_columns(struct load *load, const char *line, size_t len)
+{
+    struct fault fault;
+    if (!record_columns_read(&load->columns, line, len, &fault)) {
+        fault_prefix(&fault, "line %" PRIu64, load->lines.number);
+        return load_end(load, INSPECT_FAILED, fault.text);
+    }
+    load->parser.columns = load->moves.file.columns = &load->columns;
+    return true;
+}
+
+/* A dump is lines. */
+static bool refuse_frame(struct load *load)
+{
+    load->seen++;
+    return refuse_user_line(load, load->lines.number,
+                            "the header or trailer of a dump in an array");
+}
+
 /* Returns whether to go on with the next line. */
 static bool load_line(struct load *load, const char *line, size_t len)
 {
@@ -132,13 +153,16 @@ static bool load_line(struct load *load, const char *line, size_t len)
     struct fault fault;
     if (line_is_blank(line, len))
         return true;
+    if (load->lines.form == LINES_CSV && load->parser.columns == NULL)
+        return load_columns(load, line, len);
     if (load->trailer)
         return refuse_user_line(load, number, "a line after the end of the dump");
+    bool plain = load->lines.form == LINES_PLAIN;
     switch (record_parse(&load->parser, line, len, chunk_next(&load->chunk), &fault)) {
     case RECORD_HEADER:
-        return load_header(load);
+        return plain ? load_header(load) : refuse_frame(load);
     case RECORD_TRAILER:
-        return load_trailer(load);
+        return plain ? load_trailer(load) : refuse_frame(load);
     case RECORD_BAD:
         load->seen++;
         return refuse_user_line(load, number, fault.text);
@@ -155,6 +179,14 @@ static bool load_long_line(struct load *load)
     load->seen++;
     fault_set(&fault, "the line is longer than %d bytes", RECORD_LINE_MAX);
     return refuse_user_line(load, load->lines.number, fault.text);
+}
+
+/* After LINES_BAD. */
+static bool load_bad_array(struct load *load)
+{
+    struct fault fault;
+    fault_set(&fault, "line %" PRIu64 ": %s", load->lines.number, load->lines.why);
+    return load_end(load, INSPECT_FAILED, fault.text);
 }
 
 /* After lines_next() has failed with errno. Returns whether to try again. */
@@ -182,6 +214,9 @@ static bool load_lines(struct load *load)
             break;
         case LINES_LONG:
             go_on = load_long_line(load);
+            break;
+        case LINES_BAD:
+            go_on = load_bad_array(load);
             break;
         case LINES_FAILED:
             go_on = load_read_error(load);
@@ -234,6 +269,7 @@ static bool load_open_file(struct load *load, const char *path)
 {
     load->name = path;
     load->lines.longest = RECORD_LINE_MAX;
+    load->lines.detect = true;
     load->lines.wait = guard_wait_readable;
     if (strcmp(path, "-") == 0) {
         load->name = "stdin";

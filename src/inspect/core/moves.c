@@ -49,7 +49,7 @@ static bool keeps_key(const struct record *record, const struct record *wants, u
 }
 
 /* Loads a line before its turn. */
-static int write_move(struct moves *moves, const struct record *record)
+static int write_move(struct moves *moves, struct record *record)
 {
     struct merged_hidden *merged = &scratch.merged;
     struct table_writer *writer = moves->writer;
@@ -159,7 +159,7 @@ static bool wants_differ(struct chain *chain)
 }
 
 /* Whether the user in the table can become what its line says. */
-static bool can_be_written(struct moves *moves, const struct record *record)
+static bool can_be_written(struct moves *moves, struct record *record)
 {
     struct shm_user user;
     const char *reason;

@@ -59,8 +59,10 @@ void moves_gather(struct moves_file *file, struct table_writer *writer, uint64_t
     enum lines_result result;
     const char *line;
     size_t len;
-    lines = (struct lines){.fd = file->fd, .from_start = true, .longest = RECORD_LINE_MAX};
+    lines = (struct lines){
+        .fd = file->fd, .from_start = true, .detect = true, .longest = RECORD_LINE_MAX};
     record_parser_init(&parser);
+    parser.columns = file->columns;
     while (file->count < MOVES_MAX &&
            ((result = lines_next(&lines, &line, &len)) == LINES_READ || result == LINES_LONG)) {
         if (lines.number % LOOK_EVERY == 0 && guard_stopped())
@@ -70,6 +72,7 @@ void moves_gather(struct moves_file *file, struct table_writer *writer, uint64_t
             !changes_keys(writer, &record))
             continue;
         struct move move = {.line = lines.number,
+                            .len = len,
                             .offset = lines.bytes - lines.end + (uint64_t)(line - lines.buffer)};
         memcpy(move.id, record.id, sizeof(move.id));
         add_move(file, &move);
@@ -98,18 +101,15 @@ struct move *move_find(const struct moves_file *file, const uint8_t id[UUID_SIZE
 
 bool move_read(const struct moves_file *file, const struct move *move, struct record *record)
 {
-    static char bytes[RECORD_LINE_MAX + 1];
+    static char bytes[RECORD_LINE_MAX];
     struct record_parser parser;
-    ssize_t got = pread(file->fd, bytes, sizeof(bytes), (off_t)move->offset);
-    if (got <= 0)
+    if (pread(file->fd, bytes, move->len, (off_t)move->offset) != (ssize_t)move->len)
         return false;
-    const char *end = memchr(bytes, '\n', (size_t)got);
-    size_t len = end != NULL ? (size_t)(end - bytes) : (size_t)got;
     record_parser_init(&parser);
-    bool good = len <= RECORD_LINE_MAX &&
-                record_parse(&parser, bytes, len, record, NULL) == RECORD_USER &&
+    parser.columns = file->columns;
+    bool good = record_parse(&parser, bytes, move->len, record, NULL) == RECORD_USER &&
                 memcmp(record->id, move->id, UUID_SIZE) == 0;
     record_parser_free(&parser);
-    explicit_bzero(bytes, (size_t)got);
+    explicit_bzero(bytes, move->len);
     return good;
 }

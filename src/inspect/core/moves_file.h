@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "inspect/core/record.h"
+#include "inspect/core/record_columns.h"
 #include "inspect/core/table_writer.h"
 
 enum { MOVES_MAX = 1000000 }; /* users of a file whose keys change; what follows is not seen */
@@ -16,6 +17,7 @@ enum { MOVES_MAX = 1000000 }; /* users of a file whose keys change; what follows
 struct move {
     uint8_t id[UUID_SIZE];
     uint64_t line, offset; /* its number, and where it begins in the file */
+    size_t len;            /* bytes */
     uint32_t walk;         /* the last look at a chain that came by */
     bool open;             /* it waits until those after it in the chain have made room */
     bool applied;          /* the line is loaded */
@@ -25,8 +27,9 @@ struct move {
 
 /** Zeroed but for the descriptor: nothing has been read. */
 struct moves_file {
-    int fd;           /* -1: it cannot be read a second time */
-    struct move *all; /* by id; the caller frees them */
+    int fd;                               /* -1: it cannot be read a second time */
+    const struct record_columns *columns; /* of CSV; NULL: the file is JSON */
+    struct move *all;                     /* by id; the caller frees them */
     size_t count, capacity;
 };
 

@@ -49,6 +49,7 @@ struct record {
     uint8_t id[UUID_SIZE];
     unsigned given;    /* record_given bits */
     bool had_password; /* the user had one, but the line does not have its hash */
+    bool created_now;  /* the line does not say when the user was created */
     uint32_t body_len, hidden_len;
     uint8_t body[USER_BODY_MAX];
     uint8_t hidden[USER_HIDDEN_MAX]; /* what is given; otherwise as of a user that is created */

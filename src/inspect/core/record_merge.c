@@ -21,6 +21,14 @@ static void fill_missing(struct user_record *user, const struct user_record *old
         user->secret = old->secret;
 }
 
+/* Writes the body anew. The texts of `user` point into it, and are not to be used any more. */
+static void encode_body(struct record *record, const struct user_record *user)
+{
+    uint8_t body[USER_BODY_MAX];
+    record->body_len = (uint32_t)user_body_encode(body, &user->fields);
+    memcpy(record->body, body, record->body_len);
+}
+
 static bool is_same(const struct merged_hidden *merged, const struct record *record,
                     const struct shm_user *old)
 {
@@ -29,8 +37,8 @@ static bool is_same(const struct merged_hidden *merged, const struct record *rec
            memcmp(shm_user_hidden(old), merged->bytes, merged->len) == 0;
 }
 
-bool record_merge(struct merged_hidden *merged, const struct record *record,
-                  const struct shm_user *old, const char **reason)
+bool record_merge(struct merged_hidden *merged, struct record *record, const struct shm_user *old,
+                  const char **reason)
 {
     struct user_record_room room, old_room;
     struct user_record user, was;
@@ -41,8 +49,12 @@ bool record_merge(struct merged_hidden *merged, const struct record *record,
                                                    shm_user_hidden(old), old->hidden_len);
     if (known)
         fill_missing(&user, &was, record->given);
+    if (known && record->created_now)
+        user.fields.created_at = was.fields.created_at;
     if (!user_record_check(&user, reason))
         return false;
+    if (known && record->created_now)
+        encode_body(record, &user);
     merged->len = (uint32_t)user_hidden_encode(merged->bytes, &user);
     merged->same = known && is_same(merged, record, old);
     merged->has_password = user.secret.len != 0;

@@ -22,12 +22,14 @@ struct merged_hidden {
 /**
  * Makes the hidden part. A user that changes, and whose line gives no time of the update, is
  * updated now.
+ * @param record its body changes if the user in the table was created before and the line does not
+ * say when
  * @param old the user in the table; NULL: there is none. A damaged one gives nothing
  * @param reason set if there can be no such user, to a static text that begins with the field's
  * name
  */
-bool record_merge(struct merged_hidden *merged, const struct record *record,
-                  const struct shm_user *old, const char **reason);
+bool record_merge(struct merged_hidden *merged, struct record *record, const struct shm_user *old,
+                  const char **reason);
 
 /** Whether a unique key of the user differs from the record's, unique in this table or not. */
 bool record_has_other_keys(const struct record *record, const struct shm_user *old);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/rfc3339.h"
 #include "base/utf8.h"
 #include "inspect/core/memory.h"
@@ -137,6 +138,11 @@ static struct user_text string_text(struct json_object *string)
 {
     return (struct user_text){.data = (const uint8_t *)json_object_get_string(string),
                               .len = (size_t)json_object_get_string_len(string)};
+}
+
+static bool has_key(struct json_object *object, const char *key)
+{
+    return json_object_object_get_ex(object, key, NULL);
 }
 
 static bool get_text(struct json_object *object, const char *key, struct user_text *text,
@@ -305,39 +311,64 @@ static bool take_given(struct json_object *object, struct record *record, struct
 
 /* ---- lines ---- */
 
-/* Takes the five fields that each line has. */
-static bool take_fields(struct json_object *object, const char *line, size_t len,
-                        struct record *record, struct user_record *user,
-                        struct user_record_room *room, struct fault *fault)
+static bool take_id(struct record_parser *parser, struct json_object *object, struct record *record,
+                    bool *drawn, struct fault *fault)
 {
-    struct user_fields *fields = &user->fields;
     struct user_text id;
-    if (!get_text(object, "id", &id, fault))
-        return false;
-    if (!uuid_parse(record->id, id.data, id.len))
-        return fault_set(fault, "id must be a UUID");
-    if (!get_text(object, "username", &fields->username, fault) ||
-        !get_text(object, "email", &fields->email, fault))
-        return false;
+    *drawn = !has_key(object, "id");
+    if (*drawn) {
+        uuid_random(&parser->ids, record->id);
+        return true;
+    }
+    return get_text(object, "id", &id, fault) &&
+           (uuid_parse(record->id, id.data, id.len) || fault_set(fault, "id must be a UUID"));
+}
+
+static bool take_created_at(struct json_object *object, const char *line, size_t len,
+                            struct record *record, struct user_fields *fields, struct fault *fault)
+{
+    record->created_now = !has_key(object, "created_at");
+    if (record->created_now) {
+        fields->created_at = clock_real_coarse_s();
+        return true;
+    }
     struct json_object *created_at = get_field(object, "created_at", json_type_int, fault);
     if (created_at == NULL)
         return false;
     if (was_clamped(line, len, created_at))
         return fault_set(fault, "created_at does not fit 64 bits");
     fields->created_at = json_object_get_int64(created_at);
-    user->update_time = user_create_time(fields);
-    fields->roles = room->roles;
-    return get_roles(object, room->roles, &fields->num_roles, fault);
+    return true;
 }
 
-static bool parse_user(const struct record_parser *parser, struct json_object *object,
-                       const char *line, size_t len, struct record *record, struct fault *fault)
+/* Takes the five fields of format 1. */
+static bool take_fields(struct record_parser *parser, struct json_object *object, const char *line,
+                        size_t len, struct record *record, struct user_record *user,
+                        struct user_record_room *room, struct fault *fault)
+{
+    struct user_fields *fields = &user->fields;
+    bool drawn;
+    if (!take_id(parser, object, record, &drawn, fault) ||
+        !get_text(object, "username", &fields->username, fault))
+        return false;
+    if ((!drawn || has_key(object, "email")) && !get_text(object, "email", &fields->email, fault))
+        return false;
+    if (!take_created_at(object, line, len, record, fields, fault))
+        return false;
+    user->update_time = user_create_time(fields);
+    fields->roles = room->roles;
+    return (drawn && !has_key(object, "roles")) ||
+           get_roles(object, room->roles, &fields->num_roles, fault);
+}
+
+static bool parse_user(struct record_parser *parser, struct json_object *object, const char *line,
+                       size_t len, struct record *record, struct fault *fault)
 {
     struct user_record_room room;
     struct user_record user = {.labels = room.labels};
     const char *reason;
     if (!check_field_names(object, fault) ||
-        !take_fields(object, line, len, record, &user, &room, fault) ||
+        !take_fields(parser, object, line, len, record, &user, &room, fault) ||
         !take_given(object, record, &user, &room, fault))
         return false;
     if (!user_record_check(&user, &reason))
@@ -368,10 +399,28 @@ static bool parse_frame(struct json_object *object, struct json_object *format, 
     return true;
 }
 
+static enum record_kind parse_row(struct record_parser *parser, const char *line, size_t len,
+                                  struct record *record, struct fault *fault)
+{
+    if (!utf8_valid((const uint8_t *)line, len)) {
+        fault_set(fault, "the line is not UTF-8");
+        return RECORD_BAD;
+    }
+    struct json_object *object = record_columns_object(parser->columns, line, len, fault);
+    if (object == NULL)
+        return RECORD_BAD;
+    parser->has_nul = false;
+    bool good = parse_user(parser, object, line, len, record, fault);
+    json_object_put(object);
+    return good ? RECORD_USER : RECORD_BAD;
+}
+
 enum record_kind record_parse(struct record_parser *parser, const char *line, size_t len,
                               struct record *record, struct fault *fault)
 {
     assert(len <= RECORD_LINE_MAX);
+    if (parser->columns != NULL)
+        return parse_row(parser, line, len, record, fault);
     struct json_object *object = parse_object(parser, line, len, fault), *format;
     if (object == NULL)
         return RECORD_BAD;

@@ -753,12 +753,125 @@ static void a_damaged_table_ends_a_load(void **state)
     tool_free(&got);
 }
 
+/* ---- CSV, arrays, and users without everything ---- */
+
+/* The field of the user of this name, as JSON; the caller frees it. */
+static char *field_of(const char *name, const char *field)
+{
+    struct tool_result got = tool_run("--json", ON_SEGMENT, "get", "--username", name, NULL);
+    struct json_object *user = json_parse(got.out);
+    char *text = strdup(json_object_to_json_string(json_field(user, field)));
+    json_object_put(user);
+    tool_free(&got);
+    return text;
+}
+
+static void assert_field(const char *name, const char *field, const char *expected)
+{
+    char *text = field_of(name, field);
+    assert_string_equal(text, expected);
+    free(text);
+}
+
+static void csv_is_loaded_by_the_names_of_its_columns(void **state)
+{
+    (void)state;
+    empty_segment();
+    file_write("username,email,labels.team,roles,created_at\r\n"
+               "ada,ada@a,blue,\"user,ops\",1700000000\r\n"
+               "\"bob,\n\"\"b\"\"\",,,,\n"
+               "\n"
+               "cid,c@a,,user,2023-11-14T22:13:21Z\n");
+    assert_loads("3 inserted, 0 updated, 0 unchanged, 0 refused\n");
+    assert_field("ada", "roles", "[ \"user\", \"ops\" ]");
+    assert_field("ada", "labels", "{ \"team\": \"blue\" }");
+    assert_field("ada", "created_at", "1700000000");
+    assert_field("bob,\n\"b\"", "roles", "[ ]");
+    assert_field("cid", "created_at", "1700000001");
+    segment_assert_verified();
+}
+
+static void csv_that_is_wrong_is_named_by_its_line(void **state)
+{
+    (void)state;
+    empty_segment();
+    file_write("username,mail\nada,a@b\n");
+    assert_load_fails("line 1: unknown column \"mail\"",
+                      "0 inserted, 0 updated, 0 unchanged, 0 refused\n");
+    file_write("username,email\n\"a\nda\",\nbob,bob\n");
+    assert_load_fails(":4: email must have one @ with text on both sides; nothing is loaded",
+                      "0 inserted, 0 updated, 0 unchanged, 1 refused\n");
+    struct tool_result got = tool_run(ON_SEGMENT, "load", "--keep-going", file_path(), NULL);
+    assert_int_equal(got.exit, 1);
+    assert_string_equal(got.out, "1 inserted, 0 updated, 0 unchanged, 1 refused\n");
+    tool_free(&got);
+}
+
+static void array_of_json_is_loaded(void **state)
+{
+    (void)state;
+    empty_segment();
+    file_write("[\n  {\n    \"username\": \"ada\"\n  },\n  {\"username\": \"bob\"}\n]\n");
+    assert_loads("2 inserted, 0 updated, 0 unchanged, 0 refused\n");
+    file_write("[{\"username\": \"cid\"},\n{\"username\": 1}]");
+    assert_load_fails(":2: username must be a string; nothing is loaded",
+                      "0 inserted, 0 updated, 0 unchanged, 1 refused\n");
+    file_write("[{\"username\": \"cid\"}\n");
+    assert_load_fails("line 2: truncated: the array has no ] at its end; nothing is loaded",
+                      "0 inserted, 0 updated, 0 unchanged, 0 refused\n");
+    file_write("[{\"rosterd_dump\":2,\"users\":0}]");
+    assert_load_fails(":1: the header or trailer of a dump in an array",
+                      "0 inserted, 0 updated, 0 unchanged, 1 refused\n");
+    file_write("[]");
+    assert_load_fails("the file has no users", "0 inserted, 0 updated, 0 unchanged, 0 refused\n");
+    segment_assert_verified();
+}
+
+static void user_in_the_table_keeps_the_time_that_a_line_lacks(void **state)
+{
+    (void)state;
+    empty_segment();
+    file_write("id,username,email,roles,created_at\n" ID_1 ",ada,,user,1700000000\n");
+    assert_loads("1 inserted, 0 updated, 0 unchanged, 0 refused\n");
+    file_write("id,username,email,roles\n" ID_1 ",ada,,user\n" ID_2 ",bob,,user\n");
+    assert_loads("1 inserted, 0 updated, 1 unchanged, 0 refused\n");
+    file_write("id,username,email,roles\n" ID_1 ",ada,,\"user,ops\"\n");
+    assert_loads("0 inserted, 1 updated, 0 unchanged, 0 refused\n");
+    assert_field("ada", "created_at", "1700000000");
+    assert_field("ada", "roles", "[ \"user\", \"ops\" ]");
+    segment_assert_verified();
+}
+
+static void users_of_csv_and_arrays_may_swap_their_names(void **state)
+{
+#define ROW(id, name) id "," name ",,,1700000000\n"
+#define OBJECT(id, name)                                                                           \
+    "{\"id\":\"" id "\",\n\"username\":\"" name "\",\"email\":\"\",\n\"roles\":[]}"
+#define COLUMNS "id,username,email,roles,created_at\n"
+    (void)state;
+    unique_segment();
+    file_write(COLUMNS ROW(ID_1, "ada") ROW(ID_2, "\"b,\nob\"") ROW(ID_3, "cid"));
+    assert_loads("3 inserted, 0 updated, 0 unchanged, 0 refused\n");
+    file_write(COLUMNS ROW(ID_1, "\"b,\nob\"") ROW(ID_2, "cid") ROW(ID_3, "ada"));
+    assert_loads("0 inserted, 3 updated, 0 unchanged, 0 refused\n");
+    file_write("[" OBJECT(ID_1, "cid") ",\n" OBJECT(ID_2, "ada") ",\n" OBJECT(ID_3, "eve") "]");
+    assert_loads("0 inserted, 3 updated, 0 unchanged, 0 refused\n");
+    assert_field("ada", "id", "\"" ID_2 "\"");
+    assert_field("ada", "created_at", "1700000000");
+    segment_assert_verified();
+}
+
 int main(void)
 {
     signal(SIGPIPE, SIG_IGN); /* writing to a load that has ended must fail the test, not kill it */
 #define TEST(test) cmocka_unit_test_teardown(test, teardown)
     const struct CMUnitTest tests[] = {
         TEST(a_loaded_dump_gives_the_same_dump),
+        TEST(csv_is_loaded_by_the_names_of_its_columns),
+        TEST(csv_that_is_wrong_is_named_by_its_line),
+        TEST(array_of_json_is_loaded),
+        TEST(user_in_the_table_keeps_the_time_that_a_line_lacks),
+        TEST(users_of_csv_and_arrays_may_swap_their_names),
         TEST(users_keep_their_order_id_time_and_roles),
         TEST(a_user_is_stored_as_the_server_would_store_it),
         TEST(loading_again_changes_nothing),

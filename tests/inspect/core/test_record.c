@@ -12,6 +12,7 @@
 
 #include <cmocka.h>
 
+#include "base/clock.h"
 #include "inspect/core/lines.h"
 #include "inspect/core/record.h"
 #include "inspect/core/record_parser.h"
@@ -214,7 +215,7 @@ static void each_wrong_line_is_refused_with_the_reason(void **state)
         {"\"x\"", "not a JSON object"},
         {"hello", "not JSON: "},
         {"\xEF\xBB\xBF{}", "not JSON: "},
-        {"{}", "id is missing"},
+        {"{}", "username is missing"},
         {USER(GOOD_NAME "," GOOD_REST) "}", "not JSON: "},
         {USER(GOOD_NAME "," GOOD_REST) USER(GOOD_NAME "," GOOD_REST), "not JSON: "},
         {USER(GOOD_NAME ",\"created_at\":1,\"roles\":[[[1]]]"), "not JSON: nesting too deep"},
@@ -231,7 +232,6 @@ static void each_wrong_line_is_refused_with_the_reason(void **state)
         {"{\"id\":\"x\"," GOOD_NAME "," GOOD_REST "}", "id must be a UUID"},
         {"{\"id\":\"" ID "0\"," GOOD_NAME "," GOOD_REST "}", "id must be a UUID"},
         {"{\"id\":\"" ID "\\u0000\"," GOOD_NAME "," GOOD_REST "}", "id must be a UUID"},
-        {"{" GOOD_NAME "," GOOD_REST "}", "id is missing"},
         {USER("\"email\":\"\"," GOOD_REST), "username is missing"},
         {USER("\"username\":null,\"email\":\"\"," GOOD_REST), "username must be a string"},
         {USER("\"username\":\"\",\"email\":\"\"," GOOD_REST), "username is required"},
@@ -240,7 +240,6 @@ static void each_wrong_line_is_refused_with_the_reason(void **state)
         {USER("\"username\":\"a\"," GOOD_REST), "email is missing"},
         {USER("\"username\":\"a\",\"email\":\"b\"," GOOD_REST), "email must have one @"},
         {USER("\"username\":\"a\",\"email\":\"b@" C255 "\"," GOOD_REST), "email is longer than"},
-        {USER(GOOD_NAME ",\"roles\":[]"), "created_at is missing"},
         {USER(GOOD_NAME ",\"created_at\":\"1\",\"roles\":[]"), "created_at must be an integer"},
         {USER(GOOD_NAME ",\"created_at\":1.5,\"roles\":[]"), "created_at must be an integer"},
         {USER(GOOD_NAME ",\"created_at\":9223372036854775808,\"roles\":[]"), "does not fit 64"},
@@ -423,6 +422,185 @@ static void a_file_that_cannot_be_read_is_an_error(void **state)
     assert_int_equal(errno, EBADF);
 }
 
+/* Opens these bytes as a file of any form. */
+static void open_any(const char *text)
+{
+    open_lines(text, strlen(text), 20);
+    lines.detect = true;
+}
+
+static void rows_of_csv_may_have_newlines_in_quotes(void **state)
+{
+    (void)state;
+    open_any("\xEF\xBB\xBFid,x\r\n1,\"a\n\"\"b\"\n2,c");
+    assert_line("id,x\r");
+    assert_int_equal(lines.form, LINES_CSV);
+    assert_line("1,\"a\n\"\"b\"");
+    assert_int_equal(lines.number, 2);
+    assert_line("2,c");
+    assert_int_equal(lines.number, 4);
+    assert_lines_result(LINES_END);
+    close(lines.fd);
+    open_any("x\n\"0123456789\n0123456789\n\"\ny\n\"open\n"); /* a long row, one without end */
+    assert_line("x");
+    assert_lines_result(LINES_LONG);
+    assert_int_equal(lines.number, 2);
+    assert_line("y");
+    assert_int_equal(lines.number, 5);
+    assert_line("\"open\n");
+    assert_lines_result(LINES_END);
+    close(lines.fd);
+}
+
+static void objects_of_an_array_are_parted(void **state)
+{
+    (void)state;
+    open_any("\n [ {\"a\":\"}\\\"]\"},\n{\n\"b\":[{}]}\n ,{} ]\n\n");
+    assert_line("{\"a\":\"}\\\"]\"}");
+    assert_int_equal(lines.form, LINES_ARRAY);
+    assert_int_equal(lines.number, 2);
+    assert_line("{\n\"b\":[{}]}");
+    assert_int_equal(lines.number, 3);
+    assert_line("{}");
+    assert_int_equal(lines.number, 5);
+    assert_lines_result(LINES_END);
+    assert_lines_result(LINES_END);
+    close(lines.fd);
+    open_any("[{\"0123456789\":\"01234567890}\"},{}]");
+    assert_lines_result(LINES_LONG);
+    assert_line("{}");
+    assert_lines_result(LINES_END);
+    close(lines.fd);
+    open_any("[]");
+    assert_lines_result(LINES_END);
+    close(lines.fd);
+}
+
+static void wrong_arrays_are_told(void **state)
+{
+    static const struct {
+        const char *text;
+        unsigned objects, line;
+        const char *why;
+    } cases[] = {
+        {"[{}\n", 1, 2, "truncated: the array has no ] at its end"},
+        {"[\n{\"a\":", 0, 2, "the array ends inside one of its objects"},
+        {"[{},]", 1, 1, "an element of the array is not an object"},
+        {"[1]", 0, 1, "an element of the array is not an object"},
+        {"[{}{}]", 1, 1, "the array needs a , or ] here"},
+        {"[{}]\n\n{}", 1, 3, "text after the end of the array"},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        open_any(cases[i].text);
+        for (unsigned k = 0; k < cases[i].objects; k++)
+            assert_line("{}");
+        assert_lines_result(LINES_BAD);
+        assert_int_equal(lines.number, cases[i].line);
+        assert_string_equal(lines.why, cases[i].why);
+        close(lines.fd);
+    }
+}
+
+/* ---- users without everything, and CSV ---- */
+
+static void parse_well(const char *line, struct record *record, struct user_record *user,
+                       struct user_record_room *room)
+{
+    struct fault fault = {{0}};
+    if (record_parse(&parser, line, strlen(line), record, &fault) != RECORD_USER)
+        fail_msg("%s: %s", fault.text, line);
+    assert_true(user_record_decode(user, room, record->body, record->body_len, record->hidden,
+                                   record->hidden_len));
+}
+
+static void user_without_id_and_time_gets_them(void **state)
+{
+    struct record first, second;
+    struct user_record user;
+    struct user_record_room room;
+    int64_t now = clock_real_coarse_s();
+    (void)state;
+    parse_well("{\"username\":\"ada\"}", &first, &user, &room);
+    assert_true(first.created_now);
+    assert_true(user.fields.created_at >= now && user.fields.created_at < now + 60);
+    assert_int_equal(user.fields.email.len, 0);
+    assert_int_equal(user.fields.num_roles, 0);
+    parse_well("{\"username\":\"ada\"}", &second, &user, &room);
+    assert_memory_not_equal(first.id, second.id, UUID_SIZE);
+    parse_well("{\"id\":\"" ID "\",\"username\":\"ada\",\"email\":\"\",\"roles\":[]}", &first,
+               &user, &room);
+    assert_memory_equal(first.id, binary_id, UUID_SIZE);
+    assert_true(first.created_now);
+}
+
+static void row_of_csv_is_a_user(void **state)
+{
+    static struct record_columns columns;
+    struct record record;
+    struct user_record user;
+    struct user_record_room room;
+    struct fault fault = {{0}};
+    const char *names = "username,labels.team,roles,created_at,disabled,email,id\r";
+    (void)state;
+    if (!record_columns_read(&columns, names, strlen(names), &fault))
+        fail_msg("%s", fault.text);
+    parser.columns = &columns;
+    parse_well("\"a \"\"b\"\",c\",blue,\"user,ops\",2023-11-14T22:13:20Z,true,a@b," ID "\r",
+               &record, &user, &room);
+    assert_memory_equal(record.id, binary_id, UUID_SIZE);
+    assert_int_equal(user.fields.username.len, 7);
+    assert_memory_equal(user.fields.username.data, "a \"b\",c", 7);
+    assert_int_equal(user.fields.created_at, 1700000000);
+    assert_int_equal(user.fields.num_roles, 2);
+    assert_memory_equal(user.fields.roles[1].data, "ops", 3);
+    assert_true(user.disabled);
+    assert_int_equal(user.num_labels, 1);
+    assert_memory_equal(user.labels[0].value.data, "blue", 4);
+    parse_well("ada,,,-5,,,", &record, &user, &room);
+    assert_int_equal(user.fields.created_at, -5);
+    assert_int_equal(user.num_labels, 0);
+    assert_false(user.disabled);
+    assert_false(record.created_now);
+
+    static const char *const wrong[][2] = {
+        {"ada,,,,,", "there are 6 cells, but 7 columns"},
+        {"ada,,,1x,,,", "created_at must be an integer, or a time"},
+        {"ada,,, 1,,,", "created_at must be an integer, or a time"},
+        {"ada,,,9223372036854775808,,,", "created_at does not fit 64 bits"},
+        {"ada,,,,yes,,", "disabled must be true or false"},
+        {"ada,,\"a,\",,,,", "a role is empty"},
+        {"ada,,,,,,x", "id must be a UUID"},
+        {",,,,,,", "username is required"},
+        {"\"ada,,,,,,", "cell 1 has no quote at its end"},
+        {"\"ada\"x,,,,,,", "cell 1 goes on behind its quotes"},
+        {"ada,b\"c,,,,,", "cell 2 has a quote in its middle"},
+        {"\xff,,,,,,", "the line is not UTF-8"},
+    };
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+        assert_int_equal(record_parse(&parser, wrong[i][0], strlen(wrong[i][0]), &record, &fault),
+                         RECORD_BAD);
+        assert_non_null(strstr(fault.text, wrong[i][1]));
+    }
+}
+
+static void wrong_columns_are_named(void **state)
+{
+    static const char *const cases[][2] = {
+        {"id,email", "the column username is missing"},
+        {"username,Email", "unknown column \"Email\""},
+        {"username,id,id", "there are two columns id"},
+        {"username,", "unknown column \"\""},
+    };
+    static struct record_columns columns;
+    struct fault fault = {{0}};
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        assert_false(record_columns_read(&columns, cases[i][0], strlen(cases[i][0]), &fault));
+        assert_non_null(strstr(fault.text, cases[i][1]));
+    }
+}
+
 int main(void)
 {
 #define WITH_PARSER(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
@@ -437,6 +615,12 @@ int main(void)
         cmocka_unit_test(a_line_that_is_too_long_is_skipped_however_long),
         cmocka_unit_test(lines_that_cross_the_buffers_end_are_whole),
         cmocka_unit_test(a_file_that_cannot_be_read_is_an_error),
+        cmocka_unit_test(rows_of_csv_may_have_newlines_in_quotes),
+        cmocka_unit_test(objects_of_an_array_are_parted),
+        cmocka_unit_test(wrong_arrays_are_told),
+        WITH_PARSER(user_without_id_and_time_gets_them),
+        WITH_PARSER(row_of_csv_is_a_user),
+        cmocka_unit_test(wrong_columns_are_named),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
