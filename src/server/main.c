@@ -12,6 +12,7 @@
 #include "server/master/master.h"
 #include "server/os/log.h"
 #include "server/version_libraries.h"
+#include "service/observe/metrics.h"
 
 static int main_fail(const char *text)
 {
@@ -69,8 +70,10 @@ static bool is_server(const struct options *options)
 
 static int run_rosterd(struct options *options, struct fault *fault)
 {
-    if (is_server(options))
+    if (is_server(options)) {
+        metrics_begin(version_labels_server());
         return master_run(options);
+    }
     hold_signals(SIG_UNBLOCK);
     if (options->help)
         option_print_help(stdout);

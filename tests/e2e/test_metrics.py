@@ -14,7 +14,7 @@ import grpc
 import pytest
 
 import user_service_pb2 as pb
-from harness import PROTO, Rosterd, expect, free_port, wait_for
+from harness import PROTO, ROSTERD, Rosterd, expect, free_port, wait_for
 
 
 def serve(**settings):
@@ -183,12 +183,44 @@ def test_counters_survive_a_workers_death():
         assert after[name] == 7 and after["rosterd_connections_open"] == 0
 
 
+def test_build_info_says_what_version_prints(server):
+    (info,) = [name for name in samples(server) if name.startswith("rosterd_build_info{")]
+    told = dict(re.findall(r'(\w+)="([^"]*)"', info))
+    printed = subprocess.run([ROSTERD, "--version"], capture_output=True, text=True, check=True, timeout=20).stdout
+    assert printed.startswith(f"rosterd {told.pop('version')}\ncommit: {told.pop('revision')}\n")
+    libraries = dict(re.findall(r"(?:[:,]) ([\w-]+) ([^\s,]+)", printed.partition("runs with")[2]))
+    assert told == {name.lower().replace("-", "_"): version for name, version in libraries.items()} and len(told) > 8
+
+
+def test_process_metrics_are_those_of_all_processes():
+    begin = time.time()
+    with serve(workers=2) as rosterd:
+        before = samples(rosterd)
+        assert {name for name in before if name.startswith("rosterd_process_cpu")} == {
+            f'rosterd_process_cpu_seconds_total{{process="{name}"}}'
+            for name in ("master", "worker-0", "worker-1")}
+        memory = sum(before[name] for name in before if name.startswith("rosterd_process_memory_bytes"))
+        assert 0 < memory < before["process_resident_memory_bytes"] < before["process_virtual_memory_bytes"]
+        assert begin - 1 < before["process_start_time_seconds"] < time.time()
+        assert 0 < before["process_open_fds"] < before["process_max_fds"]
+        sockets = [rosterd.connect() for _ in range(40)]
+        wait_for(lambda: samples(rosterd)["process_open_fds"] >= before["process_open_fds"] + 40, 20, "descriptors")
+        for sock in sockets:
+            sock.close()
+        pid = rosterd.worker_pids()[0]
+        os.kill(pid, signal.SIGKILL)
+        wait_for(lambda: len([p for p in rosterd.worker_pids() if p != pid]) == 2, 10, "another worker")
+        after = samples(rosterd)
+        assert after["process_cpu_seconds_total"] >= before["process_cpu_seconds_total"] > 0
+        assert after["process_start_time_seconds"] == before["process_start_time_seconds"]
+
+
 def test_shm_inspect_shows_the_same_values(server, stub):
     stub.CreateUser(pb.CreateUserRequest(username="same"))
     scraped, shown = samples(server), server.inspect("stats")
     own = ("rosterd_users", "rosterd_segment", "rosterd_snapshots", "rosterd_processes",
            "rosterd_commits", "rosterd_journal_version", "rosterd_journal_lag_commits",
-           "rosterd_journal_state")
+           "rosterd_journal_state", "process_", "rosterd_process_", "rosterd_build_info")
     assert {name for name in shown if "_nanoseconds_total" not in name} == {
         name for name in scraped
         if not name.startswith(own) and not re.search("seconds_(sum|count)", name)}
@@ -249,7 +281,6 @@ def test_silent_connections_leave_room_for_others(server):
 
 
 def test_an_address_in_use_prevents_the_start(server):
-    from harness import ROSTERD
     done = subprocess.run([ROSTERD, "--listen", f"127.0.0.1:{free_port()}", "--segment",
                            f"/rosterd-e2e-{os.getpid()}-nometrics",
                            "--metrics-listen", f"127.0.0.1:{server.metrics_port}"],

@@ -7,9 +7,18 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "service/observe/processes.h"
 #include "service/observe/stats_table.h"
 #include "shm/disk.h"
 #include "shm/headroom.h"
+
+static const char *build_labels; /* NULL: metrics_begin() was not called */
+
+void metrics_begin(const char *labels)
+{
+    build_labels = labels;
+    processes_begin();
+}
 
 /* The sums over all rows, and their names, in the order of a row. */
 struct sums {
@@ -133,6 +142,69 @@ static void print_store_metrics(FILE *out, struct shm_store *store)
     }
 }
 
+/* ---- the processes and the program ---- */
+
+enum { TICKS_PER_SECOND = 100 };
+
+static void print_machine_metrics(FILE *out, const struct processes *processes)
+{
+    const double values[STATS_NUM_MACHINE_VALUES] = {
+        [STATS_CPU] = (double)processes->cpu_ticks / TICKS_PER_SECOND,
+        [STATS_RESIDENT] = (double)processes->resident,
+        [STATS_VIRTUAL] = (double)processes->virtual_bytes,
+        [STATS_OPEN_FDS] = (double)processes->open_fds,
+        [STATS_MAX_FDS] = (double)processes->max_fds,
+        [STATS_START_TIME] = processes_started_at(),
+    };
+    size_t count;
+    const struct stats_metric *metrics = stats_machine_metrics(&count);
+    for (size_t i = 0; i < count; i++) {
+        print_head(out, &metrics[i]);
+        fprintf(out, "%s %.15g\n", metrics[i].name, values[metrics[i].at]);
+    }
+}
+
+static void print_each_process(FILE *out, const struct processes *processes)
+{
+    static const struct stats_metric cpu = {
+        .name = "rosterd_process_cpu_seconds_total",
+        .help = "CPU time of a process: the master, a worker, the journal.",
+        .kind = STATS_COUNTER};
+    static const struct stats_metric memory = {
+        .name = "rosterd_process_memory_bytes",
+        .help = "Memory of a process without what it shares, such as the table.",
+        .kind = STATS_GAUGE};
+    print_head(out, &cpu);
+    for (size_t i = 0; i < processes->count; i++)
+        fprintf(out, "%s{process=\"%s\"} %.15g\n", cpu.name, processes->all[i].name,
+                (double)processes->all[i].cpu_ticks / TICKS_PER_SECOND);
+    print_head(out, &memory);
+    for (size_t i = 0; i < processes->count; i++)
+        fprintf(out, "%s{process=\"%s\"} %" PRIu64 "\n", memory.name, processes->all[i].name,
+                processes->all[i].memory);
+}
+
+static void print_build(FILE *out)
+{
+    static const struct stats_metric build = {
+        .name = "rosterd_build_info",
+        .help = "1, with the version, the commit and the libraries of the program as labels.",
+        .kind = STATS_GAUGE};
+    print_head(out, &build);
+    fprintf(out, "%s{%s} 1\n", build.name, build_labels);
+}
+
+static void print_program(FILE *out)
+{
+    static struct processes processes; /* 60 KiB */
+    if (build_labels == NULL)
+        return;
+    processes_read(&processes);
+    print_machine_metrics(out, &processes);
+    print_each_process(out, &processes);
+    print_build(out);
+}
+
 char *metrics_format(const struct shm_counters *counters, struct shm_store *store, size_t *len)
 {
     struct sums sums;
@@ -150,6 +222,7 @@ char *metrics_format(const struct shm_counters *counters, struct shm_store *stor
     print_process_metrics(out, &sums);
     print_histograms(out, &sums);
     print_store_metrics(out, store);
+    print_program(out);
     free(sums.values);
     if (fclose(out) == 0)
         return text;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* All metrics in Prometheus' text format 0.0.4: the counters of all processes, and figures of the
- * store. */
+/* All metrics in Prometheus' text format 0.0.4: the counters of all processes, figures of the
+ * store, what the processes take of the machine, and which program this is. */
 #ifndef ROSTERD_SERVICE_OBSERVE_METRICS_H
 #define ROSTERD_SERVICE_OBSERVE_METRICS_H
 
@@ -11,6 +11,10 @@
 
 #define METRICS_CONTENT_TYPE "text/plain; version=0.0.4; charset=utf-8"
 
+/** Sets the labels of rosterd_build_info, such as `version="1.0"`. The master calls it before it
+ * forks; without it the page lacks that metric, and those of the processes.
+ * @param labels must live as long as the program */
+void metrics_begin(const char *labels);
 /** Each counter is the sum over all processes, dead ones included. The counters must have been
  * opened with the names of stats_names().
  * @return a text to free(), or NULL: out of memory */

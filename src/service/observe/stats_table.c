@@ -120,6 +120,13 @@ const struct stats_metric *stats_store_metrics(size_t *count)
     return metrics;
 }
 
+const struct stats_metric *stats_machine_metrics(size_t *count)
+{
+    static const struct stats_metric metrics[] = {STATS_MACHINE_ROWS(METRIC)};
+    *count = sizeof(metrics) / sizeof(metrics[0]);
+    return metrics;
+}
+
 /* ---- methods ---- */
 
 struct method {

@@ -172,6 +172,22 @@ enum stats_kind {
     ROW(STATS_JOURNAL_STATE, STATS_GAUGE, "rosterd_journal_state", NULL, NULL,                     \
         "The data file: 0 none, 1 in use, 2 disk full, 3 being replaced, 4 failed.")
 
+/* Values of all processes together, which metrics_format() reads from /proc; not in NAME.stats.
+ * Their names are those of Prometheus' client libraries. */
+#define STATS_MACHINE_ROWS(ROW)                                                                    \
+    ROW(STATS_CPU, STATS_COUNTER, "process_cpu_seconds_total", NULL, NULL,                         \
+        "CPU time of all processes of the server, those that have ended included.")                \
+    ROW(STATS_RESIDENT, STATS_GAUGE, "process_resident_memory_bytes", NULL, NULL,                  \
+        "Memory of all processes of the server; what they share, such as the table, counts once.") \
+    ROW(STATS_VIRTUAL, STATS_GAUGE, "process_virtual_memory_bytes", NULL, NULL,                    \
+        "Address space of all processes of the server, added up; most of it is reserved only.")    \
+    ROW(STATS_OPEN_FDS, STATS_GAUGE, "process_open_fds", NULL, NULL,                               \
+        "Descriptors that the master, the workers and the journal have open.")                     \
+    ROW(STATS_MAX_FDS, STATS_GAUGE, "process_max_fds", NULL, NULL,                                 \
+        "Descriptors that these processes may have open, added up.")                               \
+    ROW(STATS_START_TIME, STATS_GAUGE, "process_start_time_seconds", NULL, NULL,                   \
+        "When the master started, in seconds since the epoch.")
+
 enum { STATS_NUM_JOURNAL_BUCKETS = 20 };
 
 #define STATS_CONSTANT(constant, ...) constant,
@@ -186,6 +202,7 @@ enum stats_counter {
     STATS_NUM_COUNTERS = STATS_JOURNAL_FSYNC_BUCKETS + STATS_NUM_JOURNAL_BUCKETS
 };
 enum stats_store_value { STATS_STORE_ROWS(STATS_CONSTANT) STATS_NUM_STORE_VALUES };
+enum stats_machine_value { STATS_MACHINE_ROWS(STATS_CONSTANT) STATS_NUM_MACHINE_VALUES };
 #undef STATS_CONSTANT
 
 enum { STATS_NUM_BUCKETS = 20 };
@@ -227,6 +244,7 @@ static inline size_t stats_metric_places(const struct stats_metric *metric)
 const struct stats_metric *stats_method_metrics(size_t *count);
 const struct stats_metric *stats_process_metrics(size_t *count);
 const struct stats_metric *stats_store_metrics(size_t *count);
+const struct stats_metric *stats_machine_metrics(size_t *count);
 
 /**
  * Makes the names of all counters, which depend on the methods. Called once per program, by the
