@@ -145,17 +145,33 @@ static void fit_memory(struct options *options)
             MAX(options->max_connection_memory, 4 * options->max_message_size);
 }
 
+/* @param prefix of the options' names */
+static bool check_tls(const struct option_paths *certificates, const struct option_paths *keys,
+                      const char *client_ca, const struct option_paths *lists, const char *prefix,
+                      struct fault *fault)
+{
+    if (certificates->count > keys->count)
+        return fault_set(fault, "%stls-key: a %stls-certificate has no %stls-key", prefix, prefix,
+                         prefix);
+    if (keys->count > certificates->count)
+        return fault_set(fault, "%stls-certificate: a %stls-key has no %stls-certificate", prefix,
+                         prefix, prefix);
+    if (client_ca != NULL && certificates->count == 0)
+        return fault_set(fault, "%stls-client-ca: needs a %stls-certificate and a %stls-key",
+                         prefix, prefix, prefix);
+    if (lists->count != 0 && client_ca == NULL)
+        return fault_set(fault, "%stls-crl: needs a %stls-client-ca, whose certificates it revokes",
+                         prefix, prefix);
+    return true;
+}
+
 static bool check_together(const struct options *options, struct fault *fault)
 {
-    size_t certificates = options->tls_certificates.count, keys = options->tls_keys.count;
-    if (certificates > keys)
-        return fault_set(fault, "tls-key: a tls-certificate has no tls-key");
-    if (keys > certificates)
-        return fault_set(fault, "tls-certificate: a tls-key has no tls-certificate");
-    if (options->tls_client_ca != NULL && certificates == 0)
-        return fault_set(fault, "tls-client-ca: needs a tls-certificate and a tls-key");
-    if (options->tls_crls.count != 0 && options->tls_client_ca == NULL)
-        return fault_set(fault, "tls-crl: needs a tls-client-ca, whose certificates it revokes");
+    if (!check_tls(&options->tls_certificates, &options->tls_keys, options->tls_client_ca,
+                   &options->tls_crls, "", fault) ||
+        !check_tls(&options->metrics_tls_certificates, &options->metrics_tls_keys,
+                   options->metrics_tls_client_ca, &options->metrics_tls_crls, "metrics-", fault))
+        return false;
     if (options->metrics_auth != 0 && options->auth_token_file == NULL)
         return fault_set(fault, "metrics-auth: needs an auth-token-file, which has the tokens");
     if (options->max_connection_memory < 2 * options->max_message_size)

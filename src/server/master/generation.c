@@ -29,19 +29,28 @@ static bool load_tokens(struct generation *generation, struct fault *fault)
     return true;
 }
 
-static bool load_tls(struct generation *generation, const struct generation *before,
-                     struct fault *fault)
+/* @param tls stays NULL without a certificate */
+static bool load_tls_files(struct tls **tls, const struct tls_files *files,
+                           const struct tls *before, struct fault *fault)
 {
     struct fault warning;
-    if (generation->options.tls_certificates.count == 0)
+    if (files->certificates->count == 0)
         return true;
-    generation->tls =
-        tls_load(&generation->options, before != NULL ? before->tls : NULL, &warning, fault);
-    if (generation->tls == NULL)
+    *tls = tls_load(files, before, &warning, fault);
+    if (*tls == NULL)
         return false;
     if (warning.text[0] != '\0')
         log_warning("%s", warning.text);
     return true;
+}
+
+static bool load_tls(struct generation *generation, const struct generation *before,
+                     struct fault *fault)
+{
+    const struct tls_files files = tls_files_for_grpc(&generation->options);
+    const struct tls_files web_files = tls_files_for_metrics(&generation->options);
+    return load_tls_files(&generation->tls, &files, before != NULL ? before->tls : NULL, fault) &&
+           load_tls_files(&generation->web_tls, &web_files, NULL, fault);
 }
 
 bool generation_load(struct generation *generation, const struct generation *before,
@@ -137,6 +146,7 @@ static bool open_children(struct generation *generation, const struct generation
         .auth = generation->auth,
         .access_log_fd = generation->access_log_fd,
         .tls = generation->tls,
+        .web_tls = generation->web_tls,
         .admission = common->admission,
         .balance = generation->balance,
         .store = common->store,
@@ -183,6 +193,7 @@ void generation_close(struct generation *generation)
     balance_destroy(generation->balance);
     auth_free(generation->auth);
     tls_free(generation->tls);
+    tls_free(generation->web_tls);
     options_free(&generation->options);
     free(generation);
 }

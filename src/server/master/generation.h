@@ -29,8 +29,9 @@ enum generation_state {
 struct generation {
     struct options options;
     struct listeners listeners, web_listeners;
-    struct auth *auth; /* NULL: calls need no token */
-    struct tls *tls;   /* NULL: no TLS */
+    struct auth *auth;   /* NULL: calls need no token */
+    struct tls *tls;     /* NULL: no TLS */
+    struct tls *web_tls; /* as tls, for the web listeners */
     struct balance *balance;
     int access_log_fd; /* -1: no access log */
     struct children children;

@@ -7,14 +7,13 @@
 #include <stdlib.h>
 
 #include "base/container_of.h"
-#include "http2/http2.h"
 #include "server/tls/tls_fault.h"
 #include "server/tls/tls_pair.h"
 #include "server/tls/tls_tickets.h"
 #include "server/tls/tls_trust.h"
 
 struct tls {
-    const struct options *options;
+    struct tls_files files;
     struct tls_pair pairs[OPTION_PATHS_MAX];
     bool stands_in[OPTION_PATHS_MAX];    /* the pair covers all names of the first pair */
     SSL_CTX *contexts[OPTION_PATHS_MAX]; /* one for each pair; the first accepts connections */
@@ -82,20 +81,20 @@ static bool prepare_context(struct tls *tls, SSL_CTX *ssl)
 {
     SSL_CTX_set_tlsext_servername_callback(ssl, on_server_name);
     SSL_CTX_set_tlsext_servername_arg(ssl, tls);
-    return http2_tls_prepare(ssl) && tls_tickets_apply(&tls->source, ssl) &&
-           tls_trust_apply(&tls->trust, ssl);
+    return tls_tickets_apply(&tls->source, ssl) && tls_trust_apply(&tls->trust, ssl) &&
+           tls->files.prepare(ssl);
 }
 
 static SSL_CTX *make_context(struct tls *tls, size_t number, struct fault *fault)
 {
     const struct tls_pair *pair = &tls->pairs[number];
     SSL_CTX *ssl = SSL_CTX_new(TLS_server_method());
-    const char *path = tls->options->tls_certificates.all[number];
+    const char *path = tls->files.certificates->all[number];
     ERR_clear_error();
     if (ssl == NULL || !prepare_context(tls, ssl))
-        tls_fault_set(fault, "tls-certificate", path, "TLS cannot be set up");
+        tls_fault_set(fault, tls->files.certificates_name, path, "TLS cannot be set up");
     else if (SSL_CTX_use_cert_and_key(ssl, pair->certificate, pair->key, pair->chain, 1) != 1)
-        tls_fault_set(fault, "tls-certificate", path, "it cannot be used");
+        tls_fault_set(fault, tls->files.certificates_name, path, "it cannot be used");
     else
         return ssl;
     SSL_CTX_free(ssl);
@@ -104,11 +103,9 @@ static SSL_CTX *make_context(struct tls *tls, size_t number, struct fault *fault
 
 static bool load_pairs(struct tls *tls, struct fault *warning, struct fault *fault)
 {
-    const struct options *options = tls->options;
-    for (size_t i = 0; i < options->tls_certificates.count; i++) {
+    for (size_t i = 0; i < tls->files.certificates->count; i++) {
         tls->num_pairs++; /* tls_free() frees it, also after a failure */
-        if (!tls_pair_load(&tls->pairs[i], options->tls_certificates.all[i],
-                           options->tls_keys.all[i], warning, fault))
+        if (!tls_pair_load(&tls->pairs[i], &tls->files, i, warning, fault))
             return false;
         tls->stands_in[i] = i == 0 || tls_pair_covers(&tls->pairs[i], &tls->pairs[0]);
     }
@@ -127,24 +124,23 @@ static bool make_contexts(struct tls *tls, struct fault *fault)
 
 /* ---- begin and end ---- */
 
-struct tls *tls_load(const struct options *options, const struct tls *before, struct fault *warning,
+struct tls *tls_load(const struct tls_files *files, const struct tls *before, struct fault *warning,
                      struct fault *fault)
 {
-    assert(options->tls_certificates.count != 0);
-    assert(options->tls_certificates.count == options->tls_keys.count);
+    assert(files->certificates->count != 0 && files->certificates->count == files->keys->count);
     warning->text[0] = '\0';
     struct tls *tls = calloc(1, sizeof(*tls));
     if (tls == NULL) {
         fault_set(fault, "TLS: out of memory");
         return NULL;
     }
-    tls->options = options;
+    tls->files = *files;
     tls->source.true_until = session_true_until;
     tls->source.tickets = tls_tickets_create(before != NULL ? before->source.tickets : NULL);
     if (tls->source.tickets == NULL)
         fault_set(fault, "TLS: no memory, or no random numbers");
     else if (load_pairs(tls, warning, fault) &&
-             tls_trust_load(&tls->trust, options, warning, fault) && make_contexts(tls, fault))
+             tls_trust_load(&tls->trust, files, warning, fault) && make_contexts(tls, fault))
         return tls;
     tls_free(tls);
     return NULL;

@@ -2,7 +2,7 @@
 /*
  * TLS with OpenSSL: pairs of certificate and key, chosen by the name that the client asks for
  * (SNI); client certificates and their revocation; session tickets that every worker can read.
- * TLS 1.2 and 1.3, ALPN h2.
+ * TLS 1.2 and 1.3. tls_files.h says what differs between the listeners.
  *
  * If several pairs for a name have different kinds of key, such as RSA and ECDSA, each client gets
  * one that it supports. If a client sends no name, or an unknown one, it gets the first pair, or a
@@ -17,20 +17,20 @@
 #include <openssl/ssl.h>
 
 #include "base/fault.h"
-#include "server/config/options.h"
+#include "server/tls/tls_files.h"
 
 struct tls;
 
 /**
- * Reads all files that the options name. Called before fork, so that the workers share the secret
+ * Reads all files. Called before fork, so that the workers share the secret
  * of the tickets. An expired certificate or CRL, a key that does not fit, an encrypted key and a
  * file that cannot be read are faults. Never blocks on a file.
- * @param options must outlive it
+ * @param files is copied; what it points to must outlive the result. It has a certificate
  * @param before tickets of its sessions stay valid if the same clients are trusted; NULL: none
  * @param warning filled if something needs attention but works; else its text is empty
  * @return NULL: the fault names the option, the file and the reason
  */
-struct tls *tls_load(const struct options *options, const struct tls *before, struct fault *warning,
+struct tls *tls_load(const struct tls_files *files, const struct tls *before, struct fault *warning,
                      struct fault *fault);
 void tls_free(struct tls *tls);
 /** The context for new connections. It lives as long as `tls`. */

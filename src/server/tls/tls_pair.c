@@ -13,11 +13,14 @@
 
 enum { PAIR_FILE_MAX = 1 << 20 }; /* bytes */
 
-static const char certificate_option[] = "tls-certificate", key_option[] = "tls-key";
+/* A file, and the option that names it. */
+struct pair_file {
+    const char *option, *path;
+};
 
 /* ---- the certificate ---- */
 
-static bool check_validity(const X509 *certificate, const char *path, struct fault *fault)
+static bool check_validity(const X509 *certificate, struct pair_file file, struct fault *fault)
 {
     const ASN1_TIME *from = X509_get0_notBefore(certificate), *to = X509_get0_notAfter(certificate);
     bool expired = X509_cmp_current_time(to) < 0;
@@ -25,7 +28,7 @@ static bool check_validity(const X509 *certificate, const char *path, struct fau
         return true;
     char date[TLS_DATE];
     tls_format_date(expired ? to : from, date);
-    return tls_fault_set(fault, certificate_option, path, "it %s %s",
+    return tls_fault_set(fault, file.option, file.path, "it %s %s",
                          expired ? "expired at" : "is not valid before", date);
 }
 
@@ -59,14 +62,14 @@ static bool read_chain(struct tls_pair *pair, struct tls_pem *pem, struct tls_bl
     return pair->certificate != NULL || tls_pem_refuse(pem, fault, "there is no certificate in it");
 }
 
-static bool load_chain(struct tls_pair *pair, const char *path, struct fault *fault)
+static bool load_chain(struct tls_pair *pair, struct pair_file file, struct fault *fault)
 {
     struct tls_pem pem;
     struct tls_block block = {.name = NULL};
-    if (!tls_pem_open(&pem, certificate_option, path, PAIR_FILE_MAX, fault))
+    if (!tls_pem_open(&pem, file.option, file.path, PAIR_FILE_MAX, fault))
         return false;
     bool good =
-        read_chain(pair, &pem, &block, fault) && check_validity(pair->certificate, path, fault);
+        read_chain(pair, &pem, &block, fault) && check_validity(pair->certificate, file, fault);
     tls_pem_close(&pem, &block);
     return good;
 }
@@ -103,32 +106,34 @@ static bool read_key(struct tls_pair *pair, struct tls_pem *pem, struct tls_bloc
     return pair->key != NULL || tls_fault_set(fault, pem->option, pem->path, "it cannot be used");
 }
 
-static bool load_key(struct tls_pair *pair, const char *path, const char *certificate,
+static bool load_key(struct tls_pair *pair, struct pair_file file, const char *certificate,
                      struct fault *warning, struct fault *fault)
 {
     struct tls_pem pem;
     struct tls_block block = {.name = NULL};
-    if (!tls_pem_open(&pem, key_option, path, PAIR_FILE_MAX, fault))
+    if (!tls_pem_open(&pem, file.option, file.path, PAIR_FILE_MAX, fault))
         return false;
     bool good = read_key(pair, &pem, &block, fault);
     if (good && (pem.file.mode & S_IROTH) != 0)
-        tls_warning_set(warning, key_option, path,
+        tls_warning_set(warning, file.option, file.path,
                         "every user of this machine may read it (mode %04o)",
                         (unsigned)pem.file.mode);
     tls_pem_close(&pem, &block);
     if (!good || X509_check_private_key(pair->certificate, pair->key) == 1)
         return good;
     ERR_clear_error();
-    return tls_fault_set(fault, key_option, path, "it is not the key of %.300s", certificate);
+    return tls_fault_set(fault, file.option, file.path, "it is not the key of %.300s", certificate);
 }
 
 /* ---- both ---- */
 
-bool tls_pair_load(struct tls_pair *pair, const char *certificate, const char *key,
+bool tls_pair_load(struct tls_pair *pair, const struct tls_files *files, size_t number,
                    struct fault *warning, struct fault *fault)
 {
+    const struct pair_file chain = {files->certificates_name, files->certificates->all[number]};
+    const struct pair_file key = {files->keys_name, files->keys->all[number]};
     *pair = (struct tls_pair){.certificate = NULL};
-    if (!load_chain(pair, certificate, fault) || !load_key(pair, key, certificate, warning, fault))
+    if (!load_chain(pair, chain, fault) || !load_key(pair, key, chain.path, warning, fault))
         return false;
     pair->kind = EVP_PKEY_get_base_id(pair->key);
     return true;

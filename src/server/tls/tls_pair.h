@@ -8,6 +8,7 @@
 #include <stdbool.h>
 
 #include "base/fault.h"
+#include "server/tls/tls_files.h"
 
 struct tls_pair {
     X509 *certificate;
@@ -18,10 +19,11 @@ struct tls_pair {
 
 /**
  * Reads a certificate that is valid now, and its key. Both files may contain other blocks.
+ * @param number the place of both in the lists of `files`
  * @param pair is overwritten; the caller calls tls_pair_free(), also after a failure
  * @param warning filled if other users may read the key
  */
-bool tls_pair_load(struct tls_pair *pair, const char *certificate, const char *key,
+bool tls_pair_load(struct tls_pair *pair, const struct tls_files *files, size_t number,
                    struct fault *warning, struct fault *fault);
 void tls_pair_free(struct tls_pair *pair);
 

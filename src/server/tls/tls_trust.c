@@ -16,11 +16,10 @@
 enum { AUTHORITIES_MAX = 4 << 20, LIST_MAX = 64 << 20 };
 enum { NAME_SIZE = 128 };
 
-static const char ca_option[] = "tls-client-ca", list_option[] = "tls-crl";
-
 /* The state while the files are read. */
 struct trust_reader {
     struct tls_trust *trust;
+    const struct tls_files *files;
     STACK_OF(X509_CRL) * lists;
     EVP_MD_CTX *digest;
     struct tls_pem pem;     /* the file */
@@ -141,7 +140,8 @@ static bool check_crl(const struct trust_reader *reader, X509_CRL *list)
                              "the list of %s is a delta, not a complete list", name);
     if (!has_issuer(reader->trust, list))
         return tls_fault_set(reader->fault, pem->option, pem->path,
-                             "the list of %s is of no CA in tls-client-ca", name);
+                             "the list of %s is of no CA in %s", name,
+                             reader->files->client_ca_name);
     return check_crl_validity(reader, list, name);
 }
 
@@ -245,7 +245,7 @@ static X509_CRL *find_revoking_list(const struct trust_reader *reader, X509 *aut
 }
 
 /* Adds the CAs that are not revoked. @return false: no memory */
-static bool add_authorities_to_store(const struct trust_reader *reader, const char *path)
+static bool add_authorities_to_store(const struct trust_reader *reader)
 {
     char name[NAME_SIZE], by[NAME_SIZE];
     const struct tls_trust *trust = reader->trust;
@@ -253,7 +253,8 @@ static bool add_authorities_to_store(const struct trust_reader *reader, const ch
         X509 *authority = sk_X509_value(trust->authorities, i);
         X509_CRL *list = find_revoking_list(reader, authority);
         if (list != NULL)
-            tls_warning_set(reader->warning, ca_option, path,
+            tls_warning_set(reader->warning, reader->files->client_ca_name,
+                            reader->files->client_ca,
                             "%s is revoked by %s: its clients are refused",
                             name_text(X509_get_subject_name(authority), name),
                             name_text(X509_CRL_get_issuer(list), by));
@@ -288,16 +289,16 @@ static bool add_lists_to_store(const struct trust_reader *reader)
 /* ---- all of it ---- */
 
 /* Fills the fault, unless only OpenSSL knows the reason. */
-static bool read_trust_files(struct trust_reader *reader, const struct options *options)
+static bool read_trust_files(struct trust_reader *reader)
 {
     struct tls_trust *trust = reader->trust;
-    const struct option_paths *crls = &options->tls_crls;
-    bool good =
-        read_pem_file(reader, ca_option, options->tls_client_ca, AUTHORITIES_MAX, add_authority);
+    const struct tls_files *files = reader->files;
+    const struct option_paths *crls = files->lists;
+    bool good = read_pem_file(reader, files->client_ca_name, files->client_ca, AUTHORITIES_MAX,
+                              add_authority);
     for (size_t i = 0; i < crls->count && good; i++)
-        good = read_pem_file(reader, list_option, crls->all[i], LIST_MAX, add_crl);
-    if (!good || !add_authorities_to_store(reader, options->tls_client_ca) ||
-        !add_lists_to_store(reader))
+        good = read_pem_file(reader, files->lists_name, crls->all[i], LIST_MAX, add_crl);
+    if (!good || !add_authorities_to_store(reader) || !add_lists_to_store(reader))
         return false;
     unsigned long flags = X509_V_FLAG_PARTIAL_CHAIN;
     if (crls->count != 0) {
@@ -311,10 +312,10 @@ static bool read_trust_files(struct trust_reader *reader, const struct options *
 }
 
 /* Fills the fault, unless only OpenSSL knows the reason. */
-static bool load_trust(struct trust_reader *reader, const struct options *options)
+static bool load_trust(struct trust_reader *reader)
 {
     /* the digest begins with what no file says: whether clients need a certificate */
-    uint8_t asked = options->tls_client_ca != NULL;
+    uint8_t asked = reader->files->client_ca != NULL;
     struct tls_trust *trust = reader->trust;
     if (reader->digest == NULL || EVP_DigestInit_ex(reader->digest, EVP_sha256(), NULL) != 1 ||
         EVP_DigestUpdate(reader->digest, &asked, sizeof(asked)) != 1)
@@ -324,24 +325,26 @@ static bool load_trust(struct trust_reader *reader, const struct options *option
         trust->authorities = sk_X509_new_null();
         reader->lists = sk_X509_CRL_new_null();
         if (trust->store == NULL || trust->authorities == NULL || reader->lists == NULL ||
-            !read_trust_files(reader, options))
+            !read_trust_files(reader))
             return false;
     }
     return EVP_DigestFinal_ex(reader->digest, trust->digest, NULL) == 1;
 }
 
-bool tls_trust_load(struct tls_trust *trust, const struct options *options, struct fault *warning,
+bool tls_trust_load(struct tls_trust *trust, const struct tls_files *files, struct fault *warning,
                     struct fault *fault)
 {
-    struct trust_reader reader = {
-        .trust = trust, .digest = EVP_MD_CTX_new(), .warning = warning, .fault = fault};
+    struct trust_reader reader = {.trust = trust,
+                                  .files = files,
+                                  .digest = EVP_MD_CTX_new(),
+                                  .warning = warning,
+                                  .fault = fault};
     *trust = (struct tls_trust){.lists_until = INT64_MAX};
     fault->text[0] = '\0';
-    bool good = load_trust(&reader, options);
+    bool good = load_trust(&reader);
     if (!good && fault->text[0] == '\0')
-        tls_fault_set(fault, ca_option,
-                      options->tls_client_ca != NULL ? options->tls_client_ca : "-",
-                      "TLS cannot be set up");
+        tls_fault_set(fault, files->client_ca_name,
+                      files->client_ca != NULL ? files->client_ca : "-", "TLS cannot be set up");
     EVP_MD_CTX_free(reader.digest);
     sk_X509_CRL_pop_free(reader.lists, X509_CRL_free);
     return good;

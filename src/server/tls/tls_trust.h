@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Which client certificates are accepted: those of the CAs in tls-client-ca that no CRL of tls-crl
- * revokes. An intermediate CA is trusted on its own, without its root.
+ * revokes, and for metrics-listen those of its own options of the kind. An intermediate CA is
+ * trusted on its own, without its root.
  *
  * If CRLs are configured, a client certificate passes only if the CRL of its issuer is loaded and
  * does not name it. The CAs above the issuer are checked against the CRLs that are loaded.
@@ -14,7 +15,7 @@
 #include <stdint.h>
 
 #include "base/fault.h"
-#include "server/config/options.h"
+#include "server/tls/tls_files.h"
 
 /** Bytes of a SHA-256; also the longest session id context that OpenSSL takes. */
 enum { TLS_TRUST_DIGEST = 32 };
@@ -27,11 +28,11 @@ struct tls_trust {
 };
 
 /**
- * Reads the files of tls-client-ca and tls-crl.
+ * Reads the CAs and the revocation lists.
  * @param trust is overwritten; the caller calls tls_trust_free(), also after a failure
  * @param warning filled if a CA has expired or is revoked
  */
-bool tls_trust_load(struct tls_trust *trust, const struct options *options, struct fault *warning,
+bool tls_trust_load(struct tls_trust *trust, const struct tls_files *files, struct fault *warning,
                     struct fault *fault);
 void tls_trust_free(struct tls_trust *trust);
 /** Makes connections of the context ask for a certificate and check it. @return false: no memory */

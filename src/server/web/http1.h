@@ -22,6 +22,9 @@ struct http1_request {
      */
     const char *authorization;
     size_t authorization_len;
+    /** Whether the client has shown a certificate where it can. The caller of http1_parse() sets
+     * it. */
+    bool certified;
 };
 
 /**

@@ -126,6 +126,10 @@ static bool admit_to_metrics(const struct pages *pages, const struct http1_reque
                              struct pages_response *response)
 {
     struct auth_caller caller = {.name = NULL};
+    if (pages->needs_certificate && !request->certified) {
+        answer_line(response, 403, "/metrics needs a client certificate of a CA that is trusted\n");
+        return false;
+    }
     if (pages->auth == NULL)
         return true;
     if (request->authorization != NULL)

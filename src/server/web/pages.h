@@ -18,11 +18,12 @@ enum { PAGES_FRESH_MS = 200 };
 
 struct pages_text; /* of /metrics; counts the responses that use it */
 
-/** A process has one. Zeroed, then the first three fields set. */
+/** A process has one. Zeroed, then the first four fields set. */
 struct pages {
     const struct shm_counters *counters;
     struct shm_store *store;
     const struct auth *auth; /* whose tokens /metrics needs; NULL: it needs none */
+    bool needs_certificate;  /* /metrics needs a client's certificate, too */
     bool draining;           /* /readyz answers 503 */
     struct pages_text *metrics;
     uint64_t rendered_ms;

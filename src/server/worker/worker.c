@@ -189,6 +189,24 @@ static bool watch_passwords(struct worker *worker, struct fault *fault)
     return true;
 }
 
+static bool open_web(struct worker *worker, struct fault *fault)
+{
+    const struct worker_config *config = worker->config;
+    struct serving *serving = &worker->serving;
+    bool guarded = config->options->metrics_auth != 0;
+    assert(!guarded || config->auth != NULL); /* options_parse() has checked it */
+    const struct web_tls tls = {
+        .context = config->web_tls != NULL ? tls_context(config->web_tls) : NULL,
+        .metrics_need_certificate = config->options->metrics_tls_client_ca != NULL,
+    };
+    worker->web = web_open(serving->loop, serving->server, config->web_listeners, config->counters,
+                           config->store, guarded ? config->auth : NULL, &tls);
+    if (worker->web != NULL)
+        return true;
+    serving->out_of_memory = true;
+    return fault_set(fault, "out of memory");
+}
+
 static bool worker_start(struct worker *worker, struct fault *fault)
 {
     const struct worker_config *config = worker->config;
@@ -197,14 +215,8 @@ static bool worker_start(struct worker *worker, struct fault *fault)
         !watch_master(worker, fault) || !watch_journal(worker, fault) ||
         !watch_passwords(worker, fault))
         return false;
-    bool guarded = config->options->metrics_auth != 0;
-    assert(!guarded || config->auth != NULL); /* options_parse() has checked it */
-    worker->web = web_open(serving->loop, serving->server, config->web_listeners, config->counters,
-                           config->store, guarded ? config->auth : NULL);
-    if (worker->web == NULL) {
-        serving->out_of_memory = true;
-        return fault_set(fault, "out of memory");
-    }
+    if (!open_web(worker, fault))
+        return false;
     worker->acceptor = accept_start(config, serving->loop, serving->server, fault);
     return worker->acceptor != NULL;
 }

@@ -25,6 +25,7 @@ struct worker_config {
     const struct auth *auth;         /* NULL: calls need no token */
     int access_log_fd;               /* -1: no access log */
     struct tls *tls;                 /* NULL: no TLS */
+    struct tls *web_tls;             /* as tls, for the web listeners */
     struct admission *admission;
     unsigned place; /* the worker's row in `admission` */
     struct balance *balance;

@@ -112,10 +112,17 @@ static int remove_folder(void **state)
     return rmdir(folder);
 }
 
+static struct tls *load_files(const struct tls *before, struct fault *fault)
+{
+    struct fault warning;
+    const struct tls_files files = tls_files_for_grpc(&options);
+    return tls_load(&files, before, &warning, fault);
+}
+
 static struct tls *load_after(const struct tls *before)
 {
-    struct fault warning, fault;
-    struct tls *tls = tls_load(&options, before, &warning, &fault);
+    struct fault fault;
+    struct tls *tls = load_files(before, &fault);
     if (tls == NULL)
         fail_msg("%s", fault.text);
     return tls;
@@ -354,14 +361,14 @@ static void session_of_before_another_trust_does_not_go_on(void **state)
 
 static void reload_serves_the_new_pair_and_keeps_open_connections(void **state)
 {
-    struct fault warning, fault;
+    struct fault fault;
     (void)state;
     struct tls *tls = load();
     SSL_CTX *client = make_client();
     SSL *old_server, *old = shake_hands(tls, client, NULL, &old_server);
     subject_is(old, "first");
     write_pair("second");
-    struct tls *next = tls_load(&options, tls, &warning, &fault);
+    struct tls *next = load_files(tls, &fault);
     assert_non_null(next);
     SSL *server, *mine = shake_hands(next, client, NULL, &server);
     subject_is(mine, "second");
@@ -377,14 +384,14 @@ static void reload_serves_the_new_pair_and_keeps_open_connections(void **state)
 
 static void reload_of_a_bad_file_changes_nothing(void **state)
 {
-    struct fault warning, fault;
+    struct fault fault;
     (void)state;
     write_pair("first");
     struct tls *tls = load();
     FILE *file = fopen(key_path, "w");
     fputs("nonsense\n", file);
     fclose(file);
-    assert_null(tls_load(&options, tls, &warning, &fault));
+    assert_null(load_files(tls, &fault));
     assert_non_null(strstr(fault.text, key_path));
     SSL_CTX *client = make_client();
     SSL *server, *mine = shake_hands(tls, client, NULL, &server);

@@ -74,13 +74,19 @@ static int remove_files(void **state)
     return rmdir(folder);
 }
 
+static bool trust_of(struct tls_trust *trust, const struct options *of)
+{
+    struct fault warning = {.text = ""}, fault;
+    const struct tls_files files = tls_files_for_grpc(of);
+    return tls_trust_load(trust, &files, &warning, &fault);
+}
+
 /* Verifies a client certificate with this serial number that `signer` has signed.
  * @return an X509_V_* code */
 static int verify_client(long serial, EVP_PKEY *signer)
 {
     struct tls_trust trust;
-    struct fault warning = {.text = ""}, fault;
-    assert_true(tls_trust_load(&trust, &options, &warning, &fault));
+    assert_true(trust_of(&trust, &options));
     const struct certificate_request request = {.name = "client",
                                                 .serial = serial,
                                                 .key = other_key,
@@ -134,15 +140,14 @@ static void forged_certificate_is_not_looked_up(void **state)
 static void digest_differs_where_trust_does(void **state)
 {
     struct tls_trust none, one, with_list, again;
-    struct fault warning = {.text = ""}, fault;
     const struct options nobody = {.tls_client_ca = NULL};
     (void)state;
     with_lists(0);
-    assert_true(tls_trust_load(&none, &nobody, &warning, &fault));
-    assert_true(tls_trust_load(&one, &options, &warning, &fault));
+    assert_true(trust_of(&none, &nobody));
+    assert_true(trust_of(&one, &options));
     with_lists(1);
-    assert_true(tls_trust_load(&with_list, &options, &warning, &fault));
-    assert_true(tls_trust_load(&again, &options, &warning, &fault));
+    assert_true(trust_of(&with_list, &options));
+    assert_true(trust_of(&again, &options));
     assert_memory_not_equal(none.digest, one.digest, TLS_TRUST_DIGEST);
     assert_memory_not_equal(one.digest, with_list.digest, TLS_TRUST_DIGEST);
     assert_memory_equal(with_list.digest, again.digest, TLS_TRUST_DIGEST);
