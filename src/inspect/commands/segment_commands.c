@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "inspect/core/disk_status.h"
+#include "inspect/core/identity.h"
 #include "inspect/core/object.h"
 #include "inspect/core/segment_info.h"
 #include "inspect/core/table_reader.h"
