@@ -14,7 +14,8 @@ import grpc
 import pytest
 
 import user_service_pb2 as pb
-from harness import PROTO, ROSTERD, Rosterd, expect, free_port, wait_for
+from harness import PROTO, ROSTERD, Rosterd, expect, free_port, gone, wait_for
+from test_reload import reload
 
 
 def serve(**settings):
@@ -278,6 +279,18 @@ def test_silent_connections_leave_room_for_others(server):
     finally:
         for sock in silent:
             sock.close()
+
+
+def test_request_that_has_begun_is_answered_in_spite_of_a_reload():
+    """A worker that has nothing else to do would cut it off."""
+    with serve() as rosterd, socket.create_connection(("127.0.0.1", rosterd.metrics_port), 10) as sock:
+        sock.sendall(b"GET /healthz HTTP/1.1\r\nHost: a\r\n")
+        assert get(rosterd, "/healthz")[0] == 200  # whoever accepts has accepted
+        before = rosterd.worker_pids()
+        reload(rosterd)
+        wait_for(lambda: sum(not gone(pid) for pid in before) <= 1, 10, "the end of a worker that is done")
+        sock.sendall(b"\r\n")
+        assert sock.recv(4096).startswith(b"HTTP/1.1 200")
 
 
 def test_an_address_in_use_prevents_the_start(server):

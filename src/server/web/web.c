@@ -368,6 +368,11 @@ void web_drain(struct web *web)
     web->pages.draining = true;
 }
 
+bool web_is_idle(const struct web *web)
+{
+    return web->num_visits == 0;
+}
+
 void web_close(struct web *web)
 {
     if (web == NULL)

@@ -31,6 +31,7 @@ enum {
     WEB_REQUEST_MS = 5000, /* from accept to the end of the request's head, TLS included */
     WEB_WRITE_MS = 10000,  /* for the response */
     WEB_LINGER_MS = 1000,  /* for the client to read it and close */
+    WEB_END_MS = 1000,     /* how long a worker that is done waits for open connections */
 };
 
 struct web;
@@ -53,6 +54,8 @@ struct web *web_open(h2o_loop_t *loop, struct grpc_server *server, struct listen
                      const struct auth *auth, const struct web_tls *tls);
 /** From now on /readyz answers 503. */
 void web_drain(struct web *web);
+/** Whether no connection is open that web_close() would cut off before its client has an answer. */
+bool web_is_idle(const struct web *web);
 /** Closes all connections and frees everything. Call it before the server is destroyed. NULL is
  * left alone. */
 void web_close(struct web *web);

@@ -37,6 +37,7 @@ struct worker {
     h2o_socket_t *wake;            /* eventfd of the journal; NULL: there is none */
     h2o_socket_t *passwords;       /* answers to passwords; NULL: there are none */
     struct timer drain_over;
+    uint64_t web_until; /* ms: when the open connections of `web` are cut off; 0: not set */
     bool draining, drain_expired, stop;
 };
 
@@ -124,11 +125,24 @@ static void on_password_answers(h2o_socket_t *sock, const char *err)
         pool_client_read(worker->serving.passwords);
 }
 
-static bool worker_is_done(const struct worker *worker)
+/* A scrape that came just before a reload still gets its answer. */
+static bool is_web_done(struct worker *worker)
 {
-    return worker->stop ||
-           (worker->draining &&
-            http2_context_counts(grpc_server_http2(worker->serving.server))->connections_open == 0);
+    if (worker->web == NULL || web_is_idle(worker->web))
+        return true;
+    uint64_t now = grpc_server_now_ms(worker->serving.server);
+    if (worker->web_until == 0)
+        worker->web_until = now + WEB_END_MS;
+    return now >= worker->web_until;
+}
+
+static bool worker_is_done(struct worker *worker)
+{
+    if (worker->stop)
+        return true;
+    const struct http2_counts *counts =
+        http2_context_counts(grpc_server_http2(worker->serving.server));
+    return worker->draining && counts->connections_open == 0 && is_web_done(worker);
 }
 
 /* ---- start and end ---- */
