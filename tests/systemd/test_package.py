@@ -25,7 +25,8 @@ CONF = pathlib.Path("/etc/rosterd/rosterd.conf")
 CONFFILES = [str(CONF), "/etc/logrotate.d/rosterd"]
 # minimal installations leave documents out, so they are looked for in the package itself
 DOCUMENTS = ["man8/rosterd.8.gz", "man5/rosterd.conf.5.gz", "man1/shm-inspect.1.gz",
-             "doc/rosterd/operations.md", "doc/rosterd/copyright", "doc/rosterd/alerts.yml"]
+             "doc/rosterd/operations.md", "doc/rosterd/copyright", "doc/rosterd/alerts.yml",
+             "doc/rosterd/dashboard.json"]
 
 
 DEVELOPMENT = ["include/rosterd/shm/store.h", "include/rosterd/grpc/grpc.h", "librosterd-shm.a",
