@@ -144,7 +144,7 @@ static enum lines_result pass_entry(struct lines *lines, size_t behind, const ch
     return too_long ? LINES_LONG : LINES_READ;
 }
 
-static enum lines_result next_row(struct lines *lines, const char **line, size_t *len)
+static enum lines_result next_csv_row(struct lines *lines, const char **line, size_t *len)
 {
     enum lines_result result = find_end(lines, scan_row);
     if (result == LINES_FAILED)
@@ -247,7 +247,7 @@ enum lines_result lines_next(struct lines *lines, const char **line, size_t *len
         return LINES_FAILED;
     switch (lines->form) {
     case LINES_CSV:
-        return next_row(lines, line, len);
+        return next_csv_row(lines, line, len);
     case LINES_ARRAY:
         return next_element(lines, line, len);
     case LINES_PLAIN:

@@ -16,16 +16,16 @@
 typedef bool add_cell(struct json_object *object, const char *name, const struct csv_cell *cell,
                       struct fault *fault);
 
-static bool add_text(struct json_object *object, const char *name, const struct csv_cell *cell,
-                     struct fault *fault)
+static bool add_text_cell(struct json_object *object, const char *name, const struct csv_cell *cell,
+                          struct fault *fault)
 {
     (void)fault;
     object_add(object, name, object_new_text(cell->text, cell->len));
     return true;
 }
 
-static bool add_truth(struct json_object *object, const char *name, const struct csv_cell *cell,
-                      struct fault *fault)
+static bool add_truth_cell(struct json_object *object, const char *name,
+                           const struct csv_cell *cell, struct fault *fault)
 {
     bool yes = strcmp(cell->text, "true") == 0;
     if ((!yes && strcmp(cell->text, "false") != 0) || strlen(cell->text) != cell->len)
@@ -34,8 +34,8 @@ static bool add_truth(struct json_object *object, const char *name, const struct
     return true;
 }
 
-static bool add_time(struct json_object *object, const char *name, const struct csv_cell *cell,
-                     struct fault *fault)
+static bool add_time_cell(struct json_object *object, const char *name, const struct csv_cell *cell,
+                          struct fault *fault)
 {
     int64_t seconds;
     uint32_t nanos;
@@ -55,8 +55,8 @@ static bool add_time(struct json_object *object, const char *name, const struct 
     return true;
 }
 
-static bool add_roles(struct json_object *object, const char *name, const struct csv_cell *cell,
-                      struct fault *fault)
+static bool add_roles_cell(struct json_object *object, const char *name,
+                           const struct csv_cell *cell, struct fault *fault)
 {
     struct json_object *roles = object_new_array();
     const char *at = cell->text, *end = cell->text + cell->len;
@@ -78,15 +78,15 @@ static const struct column {
     add_cell *add;
     bool empty; /* an empty cell means something */
 } known[] = {
-    {"id", add_text, false},
-    {"username", add_text, true},
-    {"email", add_text, true},
-    {"created_at", add_time, false},
-    {"roles", add_roles, true},
-    {"disabled", add_truth, false},
-    {"update_time", add_text, false},
-    {"has_password", add_truth, false},
-    {"password_hash", add_text, false},
+    {"id", add_text_cell, false},
+    {"username", add_text_cell, true},
+    {"email", add_text_cell, true},
+    {"created_at", add_time_cell, false},
+    {"roles", add_roles_cell, true},
+    {"disabled", add_truth_cell, false},
+    {"update_time", add_text_cell, false},
+    {"has_password", add_truth_cell, false},
+    {"password_hash", add_text_cell, false},
 };
 
 /* NULL: there is no such column, but it may be one of a label. */

@@ -140,7 +140,7 @@ static struct user_text string_text(struct json_object *string)
                               .len = (size_t)json_object_get_string_len(string)};
 }
 
-static bool has_key(struct json_object *object, const char *key)
+static bool is_given(struct json_object *object, const char *key)
 {
     return json_object_object_get_ex(object, key, NULL);
 }
@@ -311,11 +311,11 @@ static bool take_given(struct json_object *object, struct record *record, struct
 
 /* ---- lines ---- */
 
-static bool take_id(struct record_parser *parser, struct json_object *object, struct record *record,
-                    bool *drawn, struct fault *fault)
+static bool take_user_id(struct record_parser *parser, struct json_object *object,
+                         struct record *record, bool *drawn, struct fault *fault)
 {
     struct user_text id;
-    *drawn = !has_key(object, "id");
+    *drawn = !is_given(object, "id");
     if (*drawn) {
         uuid_random(&parser->ids, record->id);
         return true;
@@ -327,7 +327,7 @@ static bool take_id(struct record_parser *parser, struct json_object *object, st
 static bool take_created_at(struct json_object *object, const char *line, size_t len,
                             struct record *record, struct user_fields *fields, struct fault *fault)
 {
-    record->created_now = !has_key(object, "created_at");
+    record->created_now = !is_given(object, "created_at");
     if (record->created_now) {
         fields->created_at = clock_real_coarse_s();
         return true;
@@ -348,16 +348,16 @@ static bool take_fields(struct record_parser *parser, struct json_object *object
 {
     struct user_fields *fields = &user->fields;
     bool drawn;
-    if (!take_id(parser, object, record, &drawn, fault) ||
+    if (!take_user_id(parser, object, record, &drawn, fault) ||
         !get_text(object, "username", &fields->username, fault))
         return false;
-    if ((!drawn || has_key(object, "email")) && !get_text(object, "email", &fields->email, fault))
+    if ((!drawn || is_given(object, "email")) && !get_text(object, "email", &fields->email, fault))
         return false;
     if (!take_created_at(object, line, len, record, fields, fault))
         return false;
     user->update_time = user_create_time(fields);
     fields->roles = room->roles;
-    return (drawn && !has_key(object, "roles")) ||
+    return (drawn && !is_given(object, "roles")) ||
            get_roles(object, room->roles, &fields->num_roles, fault);
 }
 

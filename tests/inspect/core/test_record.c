@@ -476,6 +476,41 @@ static void objects_of_an_array_are_parted(void **state)
     close(lines.fd);
 }
 
+/* Entries of this text, each with another number, in a file that is longer than the buffer. */
+static void assert_many(const char *before, const char *entry, const char *between,
+                        const char *after)
+{
+    enum { COUNT = 40000 };
+    char *bytes = NULL, expected[64];
+    size_t len;
+    FILE *out = open_memstream(&bytes, &len);
+    assert_non_null(out);
+    fputs(before, out);
+    for (int i = 0; i < COUNT; i++) {
+        fprintf(out, entry, i);
+        fputs(i + 1 < COUNT ? between : after, out);
+    }
+    fclose(out);
+    assert_true(len > 2 * (size_t)LINES_BUFFER_SIZE);
+    open_lines(bytes, len, 50);
+    lines.detect = true;
+    for (int i = 0; i < COUNT; i++) {
+        snprintf(expected, sizeof(expected), entry, i);
+        assert_line(expected);
+        assert_int_equal(lines.number, 2 * i + 1);
+    }
+    assert_lines_result(LINES_END);
+    close(lines.fd);
+    free(bytes);
+}
+
+static void entries_that_cross_the_buffers_end_are_whole(void **state)
+{
+    (void)state;
+    assert_many("", "%d,\"x\n\"\"y\"", "\n", "\n");
+    assert_many("[", "{\"a\": \"}\\\"\", \n\"b\": %d}", ",\n", "]");
+}
+
 static void wrong_arrays_are_told(void **state)
 {
     static const struct {
@@ -617,6 +652,7 @@ int main(void)
         cmocka_unit_test(a_file_that_cannot_be_read_is_an_error),
         cmocka_unit_test(rows_of_csv_may_have_newlines_in_quotes),
         cmocka_unit_test(objects_of_an_array_are_parted),
+        cmocka_unit_test(entries_that_cross_the_buffers_end_are_whole),
         cmocka_unit_test(wrong_arrays_are_told),
         WITH_PARSER(user_without_id_and_time_gets_them),
         WITH_PARSER(row_of_csv_is_a_user),
