@@ -11,6 +11,7 @@ import struct
 import termios
 import time
 
+import grpc
 import pyte
 import pytest
 
@@ -114,14 +115,18 @@ def test_the_screen_shows_segment_workers_and_counters(start, watch):
     terminal.wait(r"master +0 +%d " % rosterd.process.pid)
     for pid in rosterd.worker_pids():
         terminal.wait(r"worker +\d+ +%d (idle|busy)" % pid)
-    terminal.wait(r" 1 .* grpc_server_started_total unary userservice\.UserService CreateUser")
-    assert "ListUsers" not in terminal.text()  # its counter is zero
+    terminal.wait(r"server: attached, up \d+s")
+    terminal.wait(r"master +0 +%d (idle|busy) +\d+s +\d+\.\d +\d+\.\d [KM]iB" % rosterd.process.pid)
+    terminal.wait(r"(?m)UserService/CreateUser .* 1 *$")
+    assert "ListUsers" not in terminal.text()  # it has no calls
     end = time.monotonic() + 2
     while time.monotonic() < end:
         stub.GetUser(pb.GetUserRequest(id=user.id))
         terminal.pump(0)
-    assert re.search(r"[1-9]\d*\.\d +[1-9]\d*\.\d +[1-9]\d*\.\d  grpc_server_started_total unary "
-                     r"userservice\.UserService GetUser", terminal.text()), terminal.text()
+    # calls/s, no errors, and four percentiles in milliseconds
+    assert re.search(r"UserService/GetUser +[1-9]\d*\.\d +0\.00( +\d+\.\d+){4} +[1-9]\d+ *$",
+                     terminal.text(), re.M), terminal.text()
+    assert "_bucket" not in terminal.text()
     terminal.press(b"q")
     assert terminal.end() == 0
     assert terminal.is_restored()
@@ -139,28 +144,35 @@ def test_data_file_has_a_line(start, watch, tmp_path):
 def test_keys_scroll_show_zeros_and_change_the_interval(start, watch):
     rosterd = start()
     terminal = watch(rosterd, "0.4")
-    terminal.wait(r"z: show zero counters")
+    terminal.wait(r"z: show zeros")
     assert "ListUsers" not in terminal.text()
     terminal.press(b"z")
-    terminal.wait(r"z: hide zero counters")
-    terminal.wait(r"grpc_server_started_total unary userservice\.UserService GetUser")
+    terminal.wait(r"z: hide zeros")
+    terminal.wait(r"UserService/GetUser ")
     assert "slot kind" in terminal.text()
     terminal.press(b"\x1b[6~")  # page down
     wait_for(lambda: terminal.pump() or "slot kind" not in terminal.text(), what="scrolled")
     assert "users " in terminal.text()  # the head stays
-    terminal.press(b"\x1b[4~")  # end
-    terminal.wait(r"rosterd_journal_fsync_seconds_bucket \+Inf")
-    terminal.press(b"\x1b[1~")  # home
+    terminal.press(b"r\x1b[4~")  # all counters; end
+    terminal.wait(r"journal_fsync_seconds_bucket \+Inf")
+    terminal.press(b"r\x1b[1~")  # home
     terminal.wait(r"slot kind")
     terminal.press(b"\x1b[B")  # down by one
     wait_for(lambda: terminal.pump() or "slot kind" not in terminal.text(), what="scrolled")
     assert re.search(r"master +0", terminal.text())
     terminal.press(b"\x1b[A")
     terminal.wait(r"slot kind")
-    terminal.press(b"\x1b[C\x1b[C")  # right: moves the names by 8 characters each
-    terminal.wait(r"0\.0  ted_total unary ")
+    terminal.press(b"\x1b[C\x1b[C")  # right, by 8 columns each
+    terminal.wait(r"(?m)^slot kind (?!.* pid )")
+    assert "server: attached" in terminal.text()  # the title stays, and so do the names
+    assert "UserService/GetUser " in terminal.text() and "master " in terminal.text()
     terminal.press(b"\x1b[D\x1b[D\x1b[D")
-    terminal.wait(r"0\.0  grpc_server_started_total unary ")
+    terminal.wait(r"(?m)^slot kind .* pid ")
+    terminal.press(b"h")
+    terminal.wait(r"quit(.|\n)*order of processes(.|\n)*a bad data file\.")  # all in 24 lines
+    assert "slot kind" not in terminal.text()
+    terminal.press(b"q")  # leaves the help only
+    terminal.wait(r"slot kind")
     terminal.press(b"+")
     terminal.wait(r"every 0\.8 s")
     terminal.press(b"--")
@@ -168,6 +180,58 @@ def test_keys_scroll_show_zeros_and_change_the_interval(start, watch):
     for _ in range(20):
         terminal.press(b"-")
     terminal.wait(r"every 0\.1 s")
+    terminal.press(b"q")
+    assert terminal.end() == 0
+
+
+def test_methods_are_sorted_filtered_and_whole_at_80_columns(start, watch):
+    rosterd = start()
+    stub = rosterd.stub()
+    for name in ("ada", "bob"):
+        stub.CreateUser(pb.CreateUserRequest(username=name))
+    with pytest.raises(grpc.RpcError):
+        stub.GetUser(pb.GetUserRequest(id="x"))
+    list(stub.ListUsers(pb.ListUsersRequest()))
+
+    terminal = watch(rosterd, "0.2", columns=80, lines=60, env={"NO_COLOR": ""}.items())
+
+    def methods():
+        return re.findall(r"(?m)^UserService/(\w+) ", terminal.text())
+    terminal.press(b"t")
+    terminal.wait(r"all calls, by calls")
+    terminal.wait(r"UserService/GetUser +\d+\.\d 100\.00 ")
+    assert methods() == ["CreateUser", "GetUser", "ListUsers"]
+    terminal.press(b"s")
+    terminal.wait(r"all calls, by errors")
+    assert methods() == ["GetUser", "CreateUser", "ListUsers"]
+    row = next(i for i, line in enumerate(terminal.screen.display) if "GetUser" in line)
+    assert terminal.screen.buffer[row][0].fg == "red"
+    terminal.press(b"z")
+    terminal.wait(r"v1alpha/ServerReflectionInfo ")
+    assert re.search(r"(?m)^method .* p99 ms +p99\.9", terminal.text())  # whole at 80 columns
+    terminal.press(b"z/gETu")
+    terminal.wait(r"filter: gETu_")
+    wait_for(lambda: terminal.pump() or methods() == ["GetUser"], what="filtered")
+    terminal.press(b"x")
+    terminal.wait(r"none with the filter's text")
+    terminal.press(b"\x7f\r")
+    terminal.wait(r'filter is "gETu"')
+    terminal.press(b"/\x1b")
+    wait_for(lambda: terminal.pump() or len(methods()) == 3, what="all methods")
+    terminal.press(b"q")
+    assert terminal.end() == 0
+
+
+def test_no_color_has_no_colours(start, watch):
+    rosterd = start()
+    with pytest.raises(grpc.RpcError):
+        rosterd.stub().GetUser(pb.GetUserRequest(id="x"))
+    terminal = watch(rosterd, "0.2", lines=60, env={"NO_COLOR": "1"}.items())
+    terminal.press(b"t")
+    terminal.wait(r"UserService/GetUser +\d+\.\d 100\.00 ")
+    row = next(i for i, line in enumerate(terminal.screen.display) if "GetUser" in line)
+    assert terminal.screen.buffer[row][0].fg == "default"
+    assert terminal.screen.buffer[row][0].bold
     terminal.press(b"q")
     assert terminal.end() == 0
 

@@ -11,9 +11,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "inspect/core/call_stats.h"
 #include "inspect/core/disk_status.h"
 #include "inspect/core/inspect_options.h"
 #include "inspect/core/report.h"
+#include "inspect/screen/usage.h"
 #include "shm/store.h"
 
 /** Growth per second of a counter, or value of a gauge: now, and as decaying averages over 10 and
@@ -26,6 +28,7 @@ struct sampler_counter {
     char *name;  /* as the server registered it */
     char *label; /* a short form of it, made safe for a terminal */
     bool gauge;
+    bool of_method; /* a number of a method, or of a histogram's bucket: sampler.recent has it */
     uint64_t value;
     struct sampler_rate rate;
 };
@@ -35,7 +38,18 @@ struct sampler_slot {
     uint64_t calls;       /* since the counters were created */
     uint64_t connections; /* open now */
     double call_rate;     /* per second */
+    struct usage usage;
+    double cpu; /* percent of one CPU since the last look; negative: not known */
 };
+
+/** The counters as they were at an earlier look. */
+struct sampler_past {
+    uint64_t ms;
+    uint64_t *values;
+};
+/** Percentiles and error rates are those of the calls of about 10 seconds, or of the last interval
+ * if that is longer: a second has too few calls for them. */
+enum { SAMPLER_WINDOW_MS = 10000, SAMPLER_PAST_MAX = 16 };
 
 struct sampler {
     const struct inspect_options *options;
@@ -52,6 +66,11 @@ struct sampler {
     double counted_since; /* seconds since their first sample */
     size_t num_counters;  /* 0 if there are no counters or they cannot be read */
     struct sampler_counter *counters;
+    struct call_stats *total;  /* since the counters were created; NULL: there are no counters */
+    struct call_stats *recent; /* over the last `window` seconds */
+    double window;             /* 0: not known yet */
+    size_t num_past;           /* oldest first */
+    struct sampler_past past[SAMPLER_PAST_MAX];
 };
 
 /** Attaches to the segment of the options. @return as table_attach() */
@@ -59,5 +78,7 @@ enum inspect_exit sampler_open(struct sampler *sampler, const struct inspect_opt
 /** Takes a sample. */
 void sampler_look(struct sampler *sampler);
 void sampler_close(struct sampler *sampler);
+/** Seconds for which the server has run; negative: there is none. */
+int64_t sampler_uptime(const struct sampler *sampler);
 
 #endif

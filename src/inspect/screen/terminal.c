@@ -89,6 +89,7 @@ enum inspect_exit terminal_open(void)
     keypad(stdscr, true);
     nodelay(stdscr, true);
     curs_set(0);
+    set_escdelay(50); /* ms, after which Esc is a key and not the begin of one */
     catch_fatal_signals();
     hold_resize();
     memory_before_message(terminal_close);

@@ -2,6 +2,7 @@
 #include "inspect/screen/watch.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +14,7 @@
 #include "inspect/core/segment_info.h"
 #include "inspect/core/slot_info.h"
 #include "inspect/core/stdout.h"
+#include "inspect/screen/canvas.h"
 #include "inspect/screen/sampler.h"
 #include "inspect/screen/screen.h"
 #include "inspect/screen/terminal.h"
@@ -53,6 +55,10 @@ static struct json_object *sampled_slots_array(const struct sampler *sampler)
         object_add_number(object, "calls", slot->calls);
         object_add_double(object, "calls_per_second", slot->call_rate);
         object_add_number(object, "connections", slot->connections);
+        if (slot->cpu >= 0)
+            object_add_double(object, "cpu_percent", slot->cpu);
+        if (slot->usage.known)
+            object_add_number(object, "memory_bytes", slot->usage.memory);
         object_append(slots, object);
     }
     return slots;
@@ -81,6 +87,39 @@ static struct json_object *sampled_counters_object(const struct sampler *sampler
     return counters;
 }
 
+/* As in Prometheus, what is longer than the histogram can tell counts as its last bound. Nothing is
+ * added if there were no calls. */
+static void add_percentile(struct json_object *object, const char *key,
+                           const struct histogram *times, double share)
+{
+    double ms = histogram_percentile(times, share);
+    if (!isnan(ms))
+        object_add_double(object, key, isinf(ms) ? histogram_longest(times) : ms);
+}
+
+/* The methods that have been called; percentiles and errors are those of the window. */
+static struct json_object *sampled_methods_object(const struct sampler *sampler)
+{
+    struct json_object *methods = object_new();
+    for (size_t i = 0; sampler->total != NULL && i < sampler->total->num_methods; i++) {
+        const struct call_method *total = &sampler->total->methods[i];
+        const struct call_method *recent = &sampler->recent->methods[i];
+        if (total->started == 0)
+            continue;
+        struct json_object *object = object_new();
+        object_add_number(object, "calls", total->started);
+        object_add_number(object, "errors", total->failed);
+        object_add_number(object, "recent_calls", recent->ended);
+        object_add_number(object, "recent_errors", recent->failed);
+        add_percentile(object, "p50_ms", &recent->times, 0.5);
+        add_percentile(object, "p90_ms", &recent->times, 0.9);
+        add_percentile(object, "p99_ms", &recent->times, 0.99);
+        add_percentile(object, "p99_9_ms", &recent->times, 0.999);
+        object_add(methods, total->name, object);
+    }
+    return methods;
+}
+
 static void watch_print_json(const struct sampler *sampler)
 {
     struct json_object *object = object_new();
@@ -94,6 +133,10 @@ static void watch_print_json(const struct sampler *sampler)
         add_rate(commits, &sampler->commits);
         object_add(object, "commits_per_second", commits);
         object_add(object, "workers", sampled_slots_array(sampler));
+        if (sampler_uptime(sampler) >= 0)
+            object_add_signed(object, "uptime_seconds", sampler_uptime(sampler));
+        object_add_double(object, "window_seconds", sampler->window);
+        object_add(object, "methods", sampled_methods_object(sampler));
         object_add(object, "counters", sampled_counters_object(sampler));
     }
     object_print(stdout, object);
@@ -151,6 +194,7 @@ static enum inspect_exit watch_screen(struct sampler *sampler, double interval)
     enum inspect_exit code = terminal_open();
     if (code != INSPECT_DONE)
         return code;
+    canvas_open();
     do {
         looked = clock_monotonic_ms();
         sampler_look(sampler);

@@ -124,6 +124,95 @@ static void watch_tells_how_fast_counters_and_versions_grow(void **state)
     segment_close();
 }
 
+/* Waits for a sample in which the method has been called `calls` times. */
+static struct json_object *sample_of_calls(struct tool_running *tool, const char *method,
+                                           uint64_t calls, struct json_object **sample)
+{
+    for (;;) {
+        struct json_object *numbers;
+        *sample = next_sample(tool);
+        if (json_object_object_get_ex(json_field(*sample, "methods"), method, &numbers) &&
+            json_number_field(numbers, "calls") == calls)
+            return numbers;
+        json_object_put(*sample);
+    }
+}
+
+static void watch_tells_percentiles_of_the_last_calls_of_a_method(void **state)
+{
+#define LABELS "{grpc_service=\"a.Users\",grpc_method=\"Get\""
+    static const char *const names[] = {
+        "grpc_server_started_total" LABELS "}",
+        "grpc_server_handled_total" LABELS ",grpc_code=\"OK\"}",
+        "grpc_server_handled_total" LABELS ",grpc_code=\"Internal\"}",
+        "grpc_server_handling_seconds_bucket" LABELS ",le=\"0.001\"}",
+        "grpc_server_handling_seconds_bucket" LABELS ",le=\"0.01\"}",
+        "grpc_server_handling_seconds_bucket" LABELS ",le=\"+Inf\"}",
+    };
+    static const uint64_t before[] = {1000, 1000, 0, 0, 0, 1000}; /* long ago, and slow */
+    static const uint64_t last[] = {100, 90, 10, 50, 98, 100};
+    struct shm_store *store = segment_open();
+    struct shm_counters *counters;
+    struct shm_fault fault = {{0}};
+    struct tool_running tool;
+    struct json_object *sample;
+    (void)state;
+    struct shm_actor *actor = segment_join(store, SHM_ACTOR_WORKER, 0);
+    if (shm_counters_open(&counters, segment_name(), names, 6, &fault) != SHM_OK)
+        fail_msg("%s", fault.text);
+    uint64_t *row = shm_counters_row(counters, shm_actor_slot(actor));
+    for (size_t i = 0; i < 6; i++)
+        shm_counter_add(&row[i], before[i]);
+    tool_follow(&tool, ON_SEGMENT, "--json", "watch", "0.1", NULL);
+    struct json_object *get = sample_of_calls(&tool, "Users/Get", 1000, &sample);
+    assert_int_equal(json_number_field(get, "recent_calls"), 0);
+    assert_false(json_object_object_get_ex(get, "p50_ms", NULL));
+    json_object_put(sample);
+    for (size_t i = 6; i-- > 0;) /* the calls come last, so that a sample that has them has all */
+        shm_counter_add(&row[i], last[i]);
+    get = sample_of_calls(&tool, "Users/Get", 1100, &sample);
+    assert_int_equal(json_number_field(get, "recent_calls"), 100);
+    assert_int_equal(json_number_field(get, "recent_errors"), 10);
+    assert_int_equal(json_number_field(get, "errors"), 10);
+    assert_true(double_field(get, "p50_ms") == 1);
+    assert_true(double_field(get, "p90_ms") > 8 && double_field(get, "p90_ms") < 9);
+    assert_true(double_field(get, "p99_ms") == 10); /* or longer: the last bound */
+    json_object_put(sample);
+    kill(tool.pid, SIGTERM);
+    struct tool_result got = tool_end(&tool);
+    tool_free(&got);
+    shm_actor_leave(actor);
+    shm_counters_close(counters);
+    segment_close();
+}
+
+static void watch_tells_the_cpu_and_memory_of_a_process(void **state)
+{
+    struct shm_store *store = segment_open();
+    struct shm_actor *actor = segment_join(store, SHM_ACTOR_WORKER, 0);
+    struct tool_running tool;
+    (void)state;
+    tool_follow(&tool, ON_SEGMENT, "--json", "watch", "0.1", NULL);
+    json_object_put(next_sample(&tool));
+    double cpu = 0;
+    while (cpu < 1) { /* this process is the worker, and busy */
+        uint64_t until = clock_monotonic_ms() + 50;
+        while (clock_monotonic_ms() < until)
+            ;
+        struct json_object *sample = next_sample(&tool);
+        struct json_object *worker = json_object_array_get_idx(json_field(sample, "workers"), 0);
+        cpu = double_field(worker, "cpu_percent");
+        assert_true(cpu >= 0);
+        assert_true(json_number_field(worker, "memory_bytes") > 4096);
+        json_object_put(sample);
+    }
+    kill(tool.pid, SIGTERM);
+    struct tool_result got = tool_end(&tool);
+    tool_free(&got);
+    shm_actor_leave(actor);
+    segment_close();
+}
+
 static void watch_goes_on_with_the_next_segment(void **state)
 {
     struct tool_running tool;
@@ -191,6 +280,8 @@ int main(void)
         BARE(an_interval_out_of_bounds_is_refused),
         BARE(watch_prints_an_object_each_interval),
         BARE(watch_tells_how_fast_counters_and_versions_grow),
+        BARE(watch_tells_percentiles_of_the_last_calls_of_a_method),
+        BARE(watch_tells_the_cpu_and_memory_of_a_process),
         BARE(watch_goes_on_with_the_next_segment),
         BARE(watch_ends_when_nobody_reads_it_any_more),
     };
