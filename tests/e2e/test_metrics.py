@@ -18,9 +18,9 @@ from harness import PROTO, ROSTERD, Rosterd, expect, free_port, gone, wait_for
 from test_reload import reload
 
 
-def serve(**settings):
+def serve(*options, **settings):
     port = free_port()
-    rosterd = Rosterd("--metrics-listen", f"127.0.0.1:{port}", "--drain-timeout", "60s", **settings)
+    rosterd = Rosterd("--metrics-listen", f"127.0.0.1:{port}", "--drain-timeout", "60s", *options, **settings)
     rosterd.metrics_port = port
     return rosterd
 

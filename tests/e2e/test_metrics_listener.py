@@ -11,6 +11,7 @@ import time
 import pytest
 
 import user_service_pb2 as pb
+from certs import Authority
 from harness import cpu_seconds, lowest_free_descriptor, wait_for
 from test_metrics import get, serve
 from wire import Wire, message
@@ -114,8 +115,14 @@ def test_clients_that_do_not_read_make_room(server):
             sock.close()
 
 
-def test_slow_clients_are_closed_in_time(server):
+def test_slow_clients_are_closed_in_time(server, tmp_path):
+    pair = Authority(tmp_path).sign("slow", "DNS:localhost")
     with contextlib.ExitStack() as stack:
+        over_tls = stack.enter_context(serve("--metrics-tls-certificate", pair.certificate,
+                                             "--metrics-tls-key", pair.key, workers=1))
+        half = stack.enter_context(
+            socket.create_connection(("127.0.0.1", over_tls.metrics_port), 20))
+        half.sendall(b"\x16\x03\x01\x02\x00\x01")  # the beginning of a ClientHello
         slow = [stack.enter_context(
             socket.create_connection(("127.0.0.1", server.metrics_port), 20)) for _ in range(64)]
         begin = time.monotonic()
@@ -127,7 +134,7 @@ def test_slow_clients_are_closed_in_time(server):
                 with contextlib.suppress(OSError):
                     sock.send(b"y")
             time.sleep(0.5)
-        for sock in slow:
+        for sock in (*slow, half):
             with contextlib.suppress(ConnectionError):
                 while sock.recv(100):
                     pass

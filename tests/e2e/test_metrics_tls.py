@@ -56,6 +56,11 @@ def get(rosterd, client, path="/metrics"):
 
 def test_metrics_are_served_over_tls(start, authority, pair):
     rosterd = secured(start, pair)
+    plain = http.client.HTTPConnection("127.0.0.1", rosterd.metrics_port, timeout=10)
+    with pytest.raises((http.client.HTTPException, ConnectionError)):
+        plain.request("GET", "/metrics")
+        plain.getresponse()
+    rosterd.wait_log(r"metrics-listen: TLS handshake with 127\.0\.0\.1 port \d+ failed: http request")
     scraper = context(authority, protocols=("h2", "http/1.1"))
     with open_tls(rosterd, scraper) as sock:
         assert sock.selected_alpn_protocol() == "http/1.1"
@@ -64,11 +69,6 @@ def test_metrics_are_served_over_tls(start, authority, pair):
     assert get(rosterd, context(authority, protocols=()), "/readyz") == (200, "ready\n")
     with pytest.raises(ssl.SSLError):
         open_tls(rosterd, context(authority, protocols=("h2",)))
-    plain = http.client.HTTPConnection("127.0.0.1", rosterd.metrics_port, timeout=10)
-    with pytest.raises((http.client.HTTPException, ConnectionError)):
-        plain.request("GET", "/metrics")
-        plain.getresponse()
-    rosterd.wait_log(r"metrics-listen: TLS handshake with 127\.0\.0\.1 port \d+ failed: ")
     assert rosterd.stub()  # the port for gRPC stays plain
 
 
