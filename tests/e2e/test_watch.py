@@ -157,7 +157,7 @@ def test_keys_scroll_show_zeros_and_change_the_interval(start, watch):
     terminal.wait(r"journal_fsync_seconds_bucket \+Inf")
     terminal.press(b"r\x1b[1~")  # home
     terminal.wait(r"slot kind")
-    terminal.press(b"\x1b[B")  # down by one
+    terminal.press(b"\x1b[B\x1b[B")  # down by two
     wait_for(lambda: terminal.pump() or "slot kind" not in terminal.text(), what="scrolled")
     assert re.search(r"master +0", terminal.text())
     terminal.press(b"\x1b[A")
@@ -195,29 +195,45 @@ def test_methods_are_sorted_filtered_and_whole_at_80_columns(start, watch):
 
     terminal = watch(rosterd, "0.2", columns=80, lines=60, env={"NO_COLOR": ""}.items())
 
-    def methods():
-        return re.findall(r"(?m)^UserService/(\w+) ", terminal.text())
+    def shows(*methods):
+        wait_for(lambda: terminal.pump() or tuple(re.findall(
+            r"(?m)^UserService/(\w+) ", terminal.text())) == methods, what=str(methods))
     terminal.press(b"t")
     terminal.wait(r"all calls, by calls")
     terminal.wait(r"UserService/GetUser +\d+\.\d 100\.00 ")
-    assert methods() == ["CreateUser", "GetUser", "ListUsers"]
+    shows("CreateUser", "GetUser", "ListUsers")
     terminal.press(b"s")
     terminal.wait(r"all calls, by errors")
-    assert methods() == ["GetUser", "CreateUser", "ListUsers"]
+    shows("GetUser", "CreateUser", "ListUsers")
     row = next(i for i, line in enumerate(terminal.screen.display) if "GetUser" in line)
     assert terminal.screen.buffer[row][0].fg == "red"
     terminal.press(b"z")
     terminal.wait(r"v1alpha/ServerReflectionInfo ")
-    assert re.search(r"(?m)^method .* p99 ms +p99\.9", terminal.text())  # whole at 80 columns
+    terminal.wait(r"(?m)^method .* p99 ms +p99\.9")  # whole at 80 columns
+    terminal.wait(r"(?m)^slot kind .* keeps>$")  # there is more behind the right edge
+    terminal.resize(24, 60)
+    terminal.wait(r"(?m)^UserService/CreateUser .*>$")  # the rest is cut off, and it shows
+    terminal.resize(60, 80)
     terminal.press(b"z/gETu")
     terminal.wait(r"filter: gETu_")
-    wait_for(lambda: terminal.pump() or methods() == ["GetUser"], what="filtered")
+    shows("GetUser")
     terminal.press(b"x")
     terminal.wait(r"none with the filter's text")
     terminal.press(b"\x7f\r")
     terminal.wait(r'filter is "gETu"')
     terminal.press(b"/\x1b")
-    wait_for(lambda: terminal.pump() or len(methods()) == 3, what="all methods")
+    shows("GetUser", "CreateUser", "ListUsers")
+    terminal.press(b"p")
+    terminal.wait(r"processes, by cpu")
+    terminal.press(b"p")
+    terminal.wait(r"processes, by memory")
+
+    def sorted_by_memory():
+        terminal.pump()
+        kept = [float(size) * {"K": 1, "M": 1024}[unit] for size, unit in re.findall(
+            r"(?m)^ +\d+ (?:master|worker) .*? (\d+\.\d) ([KM])iB", terminal.text())]
+        return len(kept) == 3 and kept == sorted(kept, reverse=True)
+    wait_for(sorted_by_memory, what="the greatest comes first")
     terminal.press(b"q")
     assert terminal.end() == 0
 

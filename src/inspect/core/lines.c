@@ -222,18 +222,33 @@ static enum lines_result next_element(struct lines *lines, const char **line, si
 
 /* ---- any form ---- */
 
-/* Finds out the form from the first bytes. Returns false with errno set. */
-static bool detect_form(struct lines *lines)
+static const char byte_order_mark[] = "\xEF\xBB\xBF";
+enum { MARK_LEN = sizeof(byte_order_mark) - 1 };
+
+/* The first byte that is neither of a byte order mark nor blank; lines->end: it is not there yet.
+ */
+static size_t first_byte(const struct lines *lines)
 {
-    static const char mark[] = "\xEF\xBB\xBF";
     size_t i = 0;
-    while (lines->end < sizeof(mark) - 1 && !lines->at_end)
-        if (!fill_buffer(lines))
-            return false;
-    if (lines->end >= sizeof(mark) - 1 && memcmp(lines->buffer, mark, sizeof(mark) - 1) == 0)
-        lines->at = i = sizeof(mark) - 1;
+    while (i < MARK_LEN && i < lines->end && lines->buffer[i] == byte_order_mark[i])
+        i++;
+    if (i < MARK_LEN && i < lines->end)
+        i = 0; /* no mark */
     while (i < lines->end && memchr(" \t\r\n", lines->buffer[i], 4) != NULL)
         i++;
+    return i;
+}
+
+/* Finds out the form from the first bytes, and waits for no more than it needs: they may come from
+ * a person. Returns false with errno set. */
+static bool detect_form(struct lines *lines)
+{
+    while (first_byte(lines) == lines->end && !lines->at_end && lines->end < lines->longest)
+        if (!fill_buffer(lines))
+            return false;
+    size_t i = first_byte(lines);
+    if (lines->end >= MARK_LEN && memcmp(lines->buffer, byte_order_mark, MARK_LEN) == 0)
+        lines->at = MARK_LEN;
     lines->detect = false;
     if (i < lines->end && lines->buffer[i] != '{')
         lines->form = lines->buffer[i] == '[' ? LINES_ARRAY : LINES_CSV;

@@ -70,6 +70,8 @@ static void draw_line(int y, enum canvas_style style, const char *format, va_lis
         shift_left(line);
     attrset(attributes_of(style));
     mvaddnstr(y, 0, line, COLS);
+    if (style != CANVAS_BAR && *skip(line, COLS) != '\0')
+        mvaddch(y, COLS - 1, '>'); /* otherwise a number could be half of itself */
     if (style == CANVAS_BAR)
         mvchgat(y, 0, -1, A_REVERSE, 0, NULL);
     attrset(A_NORMAL);

@@ -28,7 +28,8 @@ void canvas_open(void);
 void canvas_begin(int scroll, int shift);
 /** Sets how many columns of the following lines stay where they are. */
 void canvas_keep(int columns);
-/** Draws a line of the head, or the foot, where y is canvas_foot(). Bars are not shifted. */
+/** Draws a line of the head, or the foot, where y is canvas_foot(). Bars are not shifted. A line
+ * that goes on behind the window's right edge ends in >. */
 void canvas_line(int y, enum canvas_style style, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 int canvas_foot(void);

@@ -94,15 +94,19 @@ static void gather_rows(struct method_list *list, const struct sampler *sampler,
     qsort_r(list->rows, list->count, sizeof(list->rows[0]), compare_rows, &list->order);
 }
 
-static void draw_header(const struct method_list *list, const struct view *view, int width)
+static void draw_header(const struct method_list *list, const struct sampler *sampler,
+                        const struct view *view, int width)
 {
     static const char *const orders[VIEW_METHOD_ORDERS] = {"calls", "errors", "p99", "name"};
     canvas_keep(CANVAS_LINE_MAX);
-    canvas_row(CANVAS_PLAIN, "%s, by %s", view->total ? "all calls" : "calls of the last 10 s",
-               orders[view->methods]);
+    if (view->total)
+        canvas_row(CANVAS_PLAIN, "all calls, by %s", orders[view->methods]);
+    else
+        canvas_row(CANVAS_PLAIN, "calls of the last %.0f s, by %s", sampler->window,
+                   orders[view->methods]);
     canvas_keep(width + 1);
-    canvas_row(CANVAS_BOLD, "%-*s %8s %6s %7s %7s %7s %7s %10s", width, "method", "calls/s",
-               "err %", "p50 ms", "p90 ms", "p99 ms", "p99.9", "calls");
+    canvas_row(CANVAS_BOLD, "%-*s %8s %6s %7s %7s %7s %7s %9s", width, "method", "calls/s", "err %",
+               "p50 ms", "p90 ms", "p99 ms", "p99.9", "calls");
     if (list->count == 0)
         canvas_row(CANVAS_PLAIN, "%s",
                    view->filter[0] != '\0' ? "none with the filter's text" : "no calls yet");
@@ -118,7 +122,7 @@ static void draw_row(const struct method_row *row, int width)
     double percent = error_percent(method->failed, method->ended);
     for (size_t i = 0; i < SHARES; i++)
         shown[i] = histogram_format(texts[i], &method->times, shares[i]);
-    canvas_row(error_style(percent), "%-*s %8.1f %6.2f %7s %7s %7s %7s %10" PRIu64, width,
+    canvas_row(error_style(percent), "%-*s %8.1f %6.2f %7s %7s %7s %7s %9" PRIu64, width,
                method->name, row->call_rate, percent, shown[0], shown[1], shown[2], shown[3],
                row->calls);
 }
@@ -132,7 +136,7 @@ void method_list_draw(const struct sampler *sampler, const struct view *view)
         int len = (int)strlen(list.rows[i].method->name);
         width = MAX(width, len);
     }
-    draw_header(&list, view, width);
+    draw_header(&list, sampler, view, width);
     for (size_t i = 0; i < list.count; i++)
         draw_row(&list.rows[i], width);
     canvas_row(CANVAS_PLAIN, "%s", "");
@@ -153,6 +157,6 @@ void method_list_draw_sum(const struct sampler *sampler, int y)
     double window = sampler->window > 0 ? sampler->window : 1;
     double percent = error_percent(failed, ended);
     canvas_line(y, error_style(percent),
-                "calls    %.1f/s   errors %.1f/s, %.2f %%   %" PRIu64 " connections",
+                "calls    %.1f/s   errors %.1f/s, %.2f %%   connections %" PRIu64,
                 (double)started / window, (double)failed / window, percent, open);
 }

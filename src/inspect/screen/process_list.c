@@ -64,7 +64,7 @@ static void draw_slot(const struct sampler_slot *slot)
     if (slot->cpu >= 0)
         snprintf(cpu, sizeof(cpu), "%.1f", slot->cpu);
     canvas_row(info->alive ? CANVAS_PLAIN : CANVAS_DANGER,
-               "%4u %-7s %3u %7" PRIu32 " %-5s %6s %6s %9s %8.1f %6" PRIu64 " %9s %6" PRIu64
+               "%4u %-7s %3u %7" PRIu32 " %-5s %6s %6s %9s %7.1f %6" PRIu64 " %9s %6" PRIu64
                " %9" PRIu64 " %12" PRIu64,
                info->slot, slot_info_kind_name(info->kind), info->number, info->pid,
                slot_info_state_name(info), process_format_age(up, age > 0 ? age : 0), cpu,
@@ -75,13 +75,16 @@ static void draw_slot(const struct sampler_slot *slot)
 
 void process_list_draw(const struct sampler *sampler, const struct view *view)
 {
+    static const char *const orders[VIEW_PROCESS_ORDERS] = {"slot", "cpu", "memory"};
     const struct sampler_slot *slots[SHM_SLOTS];
     enum view_processes order = view->processes;
     for (size_t i = 0; i < sampler->num_slots; i++)
         slots[i] = &sampler->slots[i];
     qsort_r(slots, sampler->num_slots, sizeof(slots[0]), compare_slots, &order);
+    canvas_keep(CANVAS_LINE_MAX);
+    canvas_row(CANVAS_PLAIN, "processes, by %s", orders[order]);
     canvas_keep(SLOT_AND_KIND);
-    canvas_row(CANVAS_BOLD, "%4s %-7s %3s %7s %-5s %6s %6s %9s %8s %6s %9s %6s %9s %12s", "slot",
+    canvas_row(CANVAS_BOLD, "%4s %-7s %3s %7s %-5s %6s %6s %9s %7s %6s %9s %6s %9s %12s", "slot",
                "kind", "no", "pid", "state", "up", "cpu %", "memory", "calls/s", "conns", "keeps",
                "behind", "snapshots", "calls");
     for (size_t i = 0; i < sampler->num_slots; i++)

@@ -105,7 +105,7 @@ static void draw_head(const struct sampler *sampler, double interval)
     }
     draw_bars(info);
     canvas_line(4, CANVAS_PLAIN,
-                "version  %" PRIu64 "   commits/s %.1f, over 10 s %.1f, over 60 s %.1f   %" PRIu64
+                "version  %" PRIu64 "   commits/s %.1f, 10 s %.1f, 60 s %.1f   %" PRIu64
                 " of %d slots",
                 info->version, sampler->commits.now, sampler->commits.avg10, sampler->commits.avg60,
                 info->actors, SHM_SLOTS);

@@ -347,7 +347,7 @@ static void while_a_load_is_at_work_no_server_takes_over(void **state)
     pid_t pid = tool_start(in[0], err[1], err[1], ON_SEGMENT, "load", "--keep-going", "-", NULL);
     close(in[0]);
     close(err[1]);
-    assert_int_equal(write(in[1], "x\n", 2), 2);
+    assert_int_equal(write(in[1], "{\n", 2), 2);
     assert_int_equal(read(err[0], &byte, 1), 1); /* it has refused the line, so it has attached */
     assert_int_equal(shm_store_open(&store, &config, &fault), SHM_EBUSY);
     assert_non_null(strstr(fault.text, "shm-inspect load"));

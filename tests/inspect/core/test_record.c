@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Users as JSON lines, and reading a file line by line. */
 #include <errno.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -511,6 +512,31 @@ static void entries_that_cross_the_buffers_end_are_whole(void **state)
     assert_many("[", "{\"a\": \"}\\\"\", \n\"b\": %d}", ",\n", "]");
 }
 
+static void the_form_is_known_as_soon_as_the_bytes_tell_it(void **state)
+{
+    static const char *const parts[][3] = {
+        {"{", "}\n"}, {"\xEF", "\xBB\xBF{", "}\n"}, {"\n", " ", "[{}]"}};
+    (void)state;
+    for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
+        int ends[2];
+        assert_int_equal(pipe2(ends, O_NONBLOCK), 0);
+        memset(&lines, 0, sizeof(lines));
+        lines.fd = ends[0];
+        lines.longest = 20;
+        lines.detect = true;
+        for (size_t k = 0; k < 3 && parts[i][k] != NULL; k++) {
+            ssize_t len = (ssize_t)strlen(parts[i][k]);
+            assert_int_equal(write(ends[1], parts[i][k], (size_t)len), len);
+            if (k + 1 < 3 && parts[i][k + 1] != NULL)
+                assert_lines_result(LINES_FAILED); /* it would have to wait */
+        }
+        assert_line("{}");
+        assert_int_equal(lines.form, i == 2 ? LINES_ARRAY : LINES_PLAIN);
+        close(ends[0]);
+        close(ends[1]);
+    }
+}
+
 static void wrong_arrays_are_told(void **state)
 {
     static const struct {
@@ -653,6 +679,7 @@ int main(void)
         cmocka_unit_test(rows_of_csv_may_have_newlines_in_quotes),
         cmocka_unit_test(objects_of_an_array_are_parted),
         cmocka_unit_test(entries_that_cross_the_buffers_end_are_whole),
+        cmocka_unit_test(the_form_is_known_as_soon_as_the_bytes_tell_it),
         cmocka_unit_test(wrong_arrays_are_told),
         WITH_PARSER(user_without_id_and_time_gets_them),
         WITH_PARSER(row_of_csv_is_a_user),
