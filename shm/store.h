@@ -224,9 +224,18 @@ int shm_store_set_aside(const char *name, char moved_to[256], struct shm_fault *
  * name's directory. @return as shm_store_set_aside(), SHM_EPERM (others may write the directory),
  * and SHM_ESYS if another one has the name */
 int shm_store_move(const char *name, const char *moved_to, struct shm_fault *fault);
+/**
+ * As shm_store_move(), to /NAME/LAST: the new name's directory has the name that the segment has.
+ * The directory takes the place of the segment in one step, so nobody else can take the name. What
+ * a process that dies in the midst leaves behind, shm_store_end_moves() removes.
+ */
+int shm_store_move_inside(const char *name, const char *last, struct shm_fault *fault);
+/** Removes what was left of moves of this user's: links that are not a segment's last one, and the
+ * second links of a dead owner (name.h) of the name that the segment had before. */
+void shm_store_end_moves(const char *before, const char *name);
 /** Whether a regular file has the name. False also where that cannot be seen. */
 bool shm_store_exists(const char *name);
-/** Whether the descriptor's file has the name. */
+/** Whether the descriptor's file has the name, or had it and a server keeps it (name.h). */
 bool shm_store_is_at(int fd, const char *name);
 
 /** Facts about the segment. Each number is read separately and without a lock, so the numbers need

@@ -79,6 +79,8 @@ int shm_store_set_aside(const char *name, char moved_to[256], struct shm_fault *
     char path[300];
     int fd;
     int rc = open_alone(&fd, path, name, fault);
+    if (rc == SHM_EPERM && shm_file_is_foreign_in_own_directory(name))
+        return rename_aside(path, name, moved_to, fault);
     if (rc != SHM_OK)
         return rc;
     rc = rename_aside(path, name, moved_to, fault);
@@ -122,8 +124,11 @@ bool shm_store_exists(const char *name)
 
 bool shm_store_is_at(int fd, const char *name)
 {
-    char path[300];
-    return shm_segment_path(path, name, NULL) == SHM_OK && shm_file_is_at(fd, path);
+    char path[300], kept[300];
+    if (shm_segment_path(path, name, NULL) != SHM_OK)
+        return false;
+    shm_name_kept_path(kept, name);
+    return shm_file_is_at(fd, path) || shm_file_is_at(fd, kept);
 }
 
 bool shm_store_release_name(struct shm_store *store, char moved_to[256])

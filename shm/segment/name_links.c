@@ -114,6 +114,13 @@ bool shm_name_release(int fd, const char *name)
     return has_other_link(fd) && unlink(kept) == 0;
 }
 
+void shm_name_remove_kept(const char *name)
+{
+    char kept[300];
+    shm_name_kept_path(kept, name);
+    (void)remove_stale(kept, false);
+}
+
 void shm_name_remove_stale(const char *name)
 {
     char kept[300];

@@ -20,6 +20,8 @@ enum shm_name_state shm_name_hold(int fd, const char *name);
 bool shm_name_release(int fd, const char *name);
 /** "/dev/shm/.NAME.kept", or "/dev/shm/DIRECTORY/.NAME.kept" */
 void shm_name_kept_path(char path[300], const char *name);
+/** Removes a kept link that a dead owner left, unless it is the last link of its file. */
+void shm_name_remove_kept(const char *name);
 /** Removes a kept link that a dead owner left, also if it is the last link of its file. For a name
  * that no file has. */
 void shm_name_remove_stale(const char *name);

@@ -47,7 +47,7 @@ static int set_lock(int fd, off_t byte, short type)
 /* The kernel does not tell who has an OFD lock, but the owner has joined the segment as its master.
  * While an upgrade drains the old program there are two: the later one is the owner.
  * @return 0: none has joined yet */
-static uint32_t master_pid(int fd)
+static uint32_t serving_pid(int fd)
 {
     enum { HEAD = offsetof(struct shm_slot, pins) };
     struct shm_slot slot;
@@ -79,7 +79,7 @@ void shm_owner_describe(int fd, char text[SHM_OWNER_TEXT])
         shm_check_header(&header, "", NULL) != SHM_OK ||
         pread(fd, &control, sizeof(control), SHM_CONTROL_AT) != sizeof(control))
         return; /* another layout has the processes elsewhere */
-    uint32_t pid = master_pid(fd);
+    uint32_t pid = serving_pid(fd);
     if (pid != 0 && control.pid_namespace != shm_pid_namespace())
         snprintf(text, SHM_OWNER_TEXT, " (process %u of another pid namespace)", pid);
     else if (pid != 0 && process_lives(pid)) /* else its workers are about to end */

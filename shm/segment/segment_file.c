@@ -136,6 +136,15 @@ static int check_rights(int fd, const struct stat *st, const char *name, enum sh
     return SHM_OK;
 }
 
+static int refuse_to_open(const char *name, const char *path, int error, struct shm_fault *fault)
+{
+    struct stat st;
+    if (lstat(path, &st) != 0 || st.st_uid == geteuid())
+        return shm_fail(fault, SHM_EPERM, "segment %s: cannot open it: %s", name, strerror(error));
+    return shm_fail(fault, SHM_EPERM, "segment %s: cannot open it: %s; %s belongs to user %u", name,
+                    strerror(error), path, (unsigned)st.st_uid);
+}
+
 int shm_file_open(int *fd, const char *name, enum shm_access access, struct shm_fault *fault)
 {
     char path[300];
@@ -153,7 +162,7 @@ int shm_file_open(int *fd, const char *name, enum shm_access access, struct shm_
     if (*fd < 0 && errno == ENOENT)
         return shm_fail(fault, SHM_ENOSEG, "segment %s: no such segment", name);
     if (*fd < 0 && (errno == EACCES || errno == EPERM || errno == ELOOP || errno == EISDIR))
-        return shm_fail(fault, SHM_EPERM, "segment %s: cannot open it: %s", name, strerror(errno));
+        return refuse_to_open(name, path, errno, fault);
     if (*fd < 0)
         return shm_fail(fault, SHM_ESYS, "segment %s: cannot open it: %s", name, strerror(errno));
     struct stat st;
@@ -162,6 +171,17 @@ int shm_file_open(int *fd, const char *name, enum shm_access access, struct shm_
     if (rc != SHM_OK)
         close(*fd);
     return rc;
+}
+
+bool shm_file_is_foreign_in_own_directory(const char *name)
+{
+    char path[300];
+    struct stat st;
+    if (shm_file_path(path, name, NULL) != SHM_OK || directory_length(name) == 0 ||
+        check_directory(name, NULL) != SHM_OK || lstat(path, &st) != 0 || st.st_uid == geteuid())
+        return false;
+    directory_path(path, name);
+    return lstat(path, &st) == 0 && st.st_uid == geteuid();
 }
 
 int shm_file_create(int *fd, const char *name, struct shm_fault *fault)

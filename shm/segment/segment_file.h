@@ -35,6 +35,9 @@ int shm_segment_path(char path[300], const char *name, struct shm_fault *fault);
  * @param fd set to the descriptor, which the caller closes
  * @return SHM_ENOSEG, SHM_EPERM, SHM_EINVAL, SHM_ESYS */
 int shm_file_open(int *fd, const char *name, enum shm_access access, struct shm_fault *fault);
+/** Whether another user made the file, in a directory that belongs to this user now. It is no
+ * segment that a server could have, so it may be moved without a look at it. */
+bool shm_file_is_foreign_in_own_directory(const char *name);
 /** Creates a file that has no name yet and that no other user can open, in the directory of the
  * name that it will have. If this process dies the kernel removes it.
  * @return SHM_ESPACE, SHM_ESYS, and what shm_file_make_directory() returns */

@@ -215,19 +215,24 @@ static int lengthen_log(sqlite3_file *file, sqlite3_int64 offset, sqlite3_int64 
 {
     struct guarded_file *guard = guarded(file);
     sqlite3_int64 size;
-    if (!holds_writes(file) || offset == 0 || end <= guard->room)
+    if (!holds_writes(file))
+        return SQLITE_OK;
+    if (offset == 0) /* it begins anew, and another program may have made it shorter */
+        guard->room = 0;
+    if (offset == 0 || end <= guard->room)
         return SQLITE_OK;
     int rc = real(file)->pMethods->xFileSize(real(file), &size);
     if (rc != SQLITE_OK)
         return rc;
-    guard->room = MAX(size, end);
+    guard->room = MAX(size, roundup(end, LOG_STEP));
     if (end <= size)
         return SQLITE_OK;
-    rc = write_zeros(file, size, roundup(end, LOG_STEP));
-    if (rc == SQLITE_OK)
-        guard->room = roundup(end, LOG_STEP);
-    else if (rc == SQLITE_FULL || was_without_room(file))
+    rc = write_zeros(file, size, guard->room);
+    if (rc == SQLITE_FULL || (rc == SQLITE_IOERR_WRITE && was_without_room(file))) {
+        /* No more tries before it begins anew: each would fill the disk. */
+        guard->room = INT64_MAX;
         rc = real(file)->pMethods->xTruncate(real(file), size);
+    }
     return rc;
 }
 

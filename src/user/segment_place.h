@@ -9,10 +9,10 @@
 #define ROSTERD_USER_SEGMENT_PLACE_H
 
 #define SEGMENT_OF_SERVICE "/rosterd/users"
-/** The default of versions before 0.3, of a service and of any other server. A start moves it. */
+/** The default of versions before 0.3, of a service and of any other server. A start moves it.
+ * Where an option says so, the default of this version is meant: a directory may have the name now.
+ */
 #define SEGMENT_BEFORE "/rosterd"
-/** Where that one is while it is moved to SEGMENT_OF_SERVICE, whose directory has its name. */
-#define SEGMENT_ON_THE_WAY "/rosterd.moving"
 
 enum { SEGMENT_NAME_SIZE = 256 };
 
@@ -20,7 +20,8 @@ enum { SEGMENT_NAME_SIZE = 256 };
 void segment_of_this_user(char name[SEGMENT_NAME_SIZE]);
 /** The name for this server. It is the service if systemd gave it a STATE_DIRECTORY in /var/lib, or
  * if its user has the directory of the service's segment: an older unit gives no STATE_DIRECTORY,
- * and a newer one must find the same segment. */
+ * and a newer one must find the same segment. Root has the service's data file by default, so it
+ * has that name, too. */
 void segment_of_this_server(char name[SEGMENT_NAME_SIZE]);
 
 #endif

@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "inspect/core/disk_status.h"
 #include "inspect/core/identity.h"
@@ -168,6 +169,9 @@ enum inspect_exit command_unlink(const struct inspect_options *options)
     if (code != INSPECT_DONE)
         return code;
     struct shm_fault fault = {{0}};
+    if (geteuid() == 0 && strchr(options->segment + 1, '/') != NULL &&
+        !shm_store_exists(options->segment))
+        return report_fail(INSPECT_NO_SEGMENT, "segment %s: no such segment", options->segment);
     int error = shm_store_unlink(options->segment, &fault);
     if (error != SHM_OK)
         return report_store_fault(error, &fault);

@@ -1,13 +1,32 @@
 /* SPDX-License-Identifier: MIT */
 #include "inspect/core/default_segment.h"
 
+#include <stdbool.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "inspect/core/report.h"
 #include "shm/store.h"
 #include "user/segment_place.h"
+
+enum { SYSTEM_USERS = 1000 }; /* smaller numbers are the system's and its services' (Debian's) */
+
+/* @return the user whose segment it is, or -1 */
+static uid_t user_of(const char *name)
+{
+    uid_t uid;
+    gid_t gid;
+    return shm_store_exists(name) && shm_store_user(name, &uid, &gid, NULL) == SHM_OK ? uid
+                                                                                      : (uid_t)-1;
+}
+
+/* Any user may make files in /dev/shm. */
+static bool counts(const char *name, uid_t user)
+{
+    uid_t owner = user_of(name);
+    return owner != (uid_t)-1 && (owner == user || owner < SYSTEM_USERS);
+}
 
 /* A directory that this user may not enter: there is a service, and the command will say so. */
 static bool is_hidden(const char *name)
@@ -17,23 +36,21 @@ static bool is_hidden(const char *name)
     return shm_store_user(name, &uid, &gid, NULL) == SHM_ESYS;
 }
 
-const char *default_segment(void)
+const char *default_segment(uid_t user)
 {
     static char own[SEGMENT_NAME_SIZE];
-    const char *const names[] = {SEGMENT_OF_SERVICE, own, SEGMENT_BEFORE};
-    const char *found = NULL;
-    segment_of_this_user(own);
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-        if (!shm_store_exists(names[i]))
-            continue;
-        if (found != NULL)
-            exit(report_fail(INSPECT_USAGE,
-                             "there are several segments, %s and %s: --segment NAME "
-                             "says which",
-                             found, names[i]));
-        found = names[i];
-    }
-    if (found != NULL)
-        return found;
-    return geteuid() == 0 || is_hidden(SEGMENT_OF_SERVICE) ? SEGMENT_OF_SERVICE : own;
+    snprintf(own, sizeof(own), "/rosterd-%u", (unsigned)user);
+    uid_t service = user_of(SEGMENT_OF_SERVICE);
+    bool has_service = counts(SEGMENT_OF_SERVICE, user), has_own = user_of(own) == user;
+    if (has_service && has_own && user != 0 && service != user)
+        exit(report_fail(INSPECT_USAGE,
+                         "there are two segments, %s and %s: --segment NAME says which",
+                         SEGMENT_OF_SERVICE, own));
+    if (has_service)
+        return SEGMENT_OF_SERVICE;
+    if (has_own)
+        return own;
+    if (counts(SEGMENT_BEFORE, user))
+        return SEGMENT_BEFORE;
+    return user == 0 || is_hidden(SEGMENT_OF_SERVICE) ? SEGMENT_OF_SERVICE : own;
 }

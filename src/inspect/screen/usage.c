@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 /* @return false: the file cannot be read */
-static bool read_proc(uint32_t pid, const char *name, char text[1024])
+static bool read_proc_text(uint32_t pid, const char *name, char text[1024])
 {
     char path[64];
     snprintf(path, sizeof(path), "/proc/%" PRIu32 "/%s", pid, name);
@@ -26,14 +26,15 @@ struct usage usage_read(uint32_t pid)
     char text[1024];
     unsigned long long user, kernel, resident, shared;
     const struct usage unknown = {0};
-    if (!read_proc(pid, "stat", text))
+    if (!read_proc_text(pid, "stat", text))
         return unknown;
     /* The second field is the program's name in parentheses, which may have any character in it. */
     const char *at = strrchr(text, ')');
     if (at == NULL || sscanf(at + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu",
                              &user, &kernel) != 2)
         return unknown;
-    if (!read_proc(pid, "statm", text) || sscanf(text, "%*u %llu %llu", &resident, &shared) != 2)
+    if (!read_proc_text(pid, "statm", text) ||
+        sscanf(text, "%*u %llu %llu", &resident, &shared) != 2)
         return unknown;
     return (struct usage){.known = true,
                           .cpu_ms = (user + kernel) * 1000 / (uint64_t)sysconf(_SC_CLK_TCK),

@@ -90,7 +90,7 @@ static int state_directory(char *path, size_t size)
 static bool set_segment_default(struct options *options, struct fault *fault)
 {
     char name[SEGMENT_NAME_SIZE];
-    if (options->segment != NULL)
+    if (options->segment != NULL && strcmp(options->segment, SEGMENT_BEFORE) != 0)
         return true;
     segment_of_this_server(name);
     return option_set(options, existing_option("segment"), name, OPTION_FROM_DEFAULT, fault);
@@ -98,7 +98,9 @@ static bool set_segment_default(struct options *options, struct fault *fault)
 
 bool options_have_default_segment(const struct options *options)
 {
-    return is_default_option(options, "segment");
+    char by_default[SEGMENT_NAME_SIZE];
+    segment_of_this_server(by_default);
+    return strcmp(options->segment, by_default) == 0;
 }
 
 /* @param fault also if the path is too long */
@@ -107,7 +109,10 @@ static bool set_data_file_default(struct options *options, struct fault *fault)
     char path[SHM_DATA_FILE_MAX];
     if (options->data_file != NULL)
         return true;
-    const char *name = is_default_option(options, "segment") ? SEGMENT_BEFORE : options->segment;
+    char by_default[SEGMENT_NAME_SIZE];
+    segment_of_this_server(by_default);
+    const char *name =
+        strcmp(options->segment, by_default) == 0 ? SEGMENT_BEFORE : options->segment;
     int at = state_directory(path, sizeof(path)), len = at;
     if (at > 0 && (size_t)at < sizeof(path))
         len += snprintf(path + at, sizeof(path) - (size_t)at, "%s.db", name);

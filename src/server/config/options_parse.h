@@ -24,7 +24,7 @@ void options_free(struct options *options);
 /** @return the data file; NULL: the users are in memory only */
 const char *options_data_file(const struct options *options);
 
-/** Whether no option gives the segment its name. */
+/** Whether the segment has the name that it has by default. */
 bool options_have_default_segment(const struct options *options);
 
 /** What the options say about the limits of processes. */

@@ -33,7 +33,7 @@ struct master {
     struct journal_owner journal;
     struct password_owner passwords;
     struct control control;
-    struct refusals refusals;  /* of creates, for want of room */
+    struct refusals refusals; /* of creates, for want of room */
     struct pid_file pid_file;
     struct generation *newest; /* a list, by `older` */
     int death_fd;              /* the write end of the death pipe; -1: none */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "server/master/segment_move.h"
 
+#include <string.h>
 #include <sys/types.h>
 #include <unistd.h>
 
@@ -17,23 +18,24 @@ static bool is_ours(const char *name)
            uid == geteuid();
 }
 
-static bool move(const char *from, const char *to)
+/* The service's directory has the name that its segment had. */
+static int move(const char *name, struct shm_fault *reason)
 {
-    struct shm_fault reason;
-    if (shm_store_move(from, to, &reason) == SHM_OK)
-        return true;
-    log_warning("%s", reason.text);
-    return false;
+    const char *last = strrchr(name, '/');
+    return last == name ? shm_store_move(SEGMENT_BEFORE, name, reason)
+                        : shm_store_move_inside(SEGMENT_BEFORE, last + 1, reason);
 }
 
-void segment_move_old(const char *name)
+bool segment_move_old(const char *name, struct fault *fault)
 {
-    if (shm_store_exists(name))
-        return;
-    if (!is_ours(SEGMENT_ON_THE_WAY) &&
-        !(is_ours(SEGMENT_BEFORE) && move(SEGMENT_BEFORE, SEGMENT_ON_THE_WAY)))
-        return;
-    if (move(SEGMENT_ON_THE_WAY, name))
+    struct shm_fault reason;
+    if (!shm_store_exists(name) && is_ours(SEGMENT_BEFORE)) {
+        if (move(name, &reason) != SHM_OK)
+            return fault_set(fault, "%s; it would have to be %s, as this version names it",
+                             reason.text, name);
         log_notice("segment %s: moved to %s, the name that this version gives it", SEGMENT_BEFORE,
                    name);
+    }
+    shm_store_end_moves(SEGMENT_BEFORE, name);
+    return true;
 }

@@ -165,17 +165,27 @@ static bool open_counter_segment(struct segment_owner *owner, bool upgrading, st
     return owner->stats != NULL || fault_set(fault, "out of memory");
 }
 
-/* An upgrade cannot change the name: the old program's workers have the segment, too. */
-static void set_name(struct segment_owner *owner, const struct options *options,
-                     const struct predecessor *predecessor)
+/* An upgrade cannot change the name: the old program's workers have the segment, too. By default it
+ * may have another one by now, for an earlier version gave it that. */
+static const char *name_of(const struct options *options, const struct predecessor *predecessor,
+                           char own[SEGMENT_NAME_SIZE])
 {
-    bool upgrading = predecessor->segment_fd >= 0,
-         by_default = options_have_default_segment(options);
-    bool before =
-        upgrading && by_default && shm_store_is_at(predecessor->segment_fd, SEGMENT_BEFORE);
-    snprintf(owner->name, sizeof(owner->name), "%s", before ? SEGMENT_BEFORE : options->segment);
-    if (!upgrading && by_default)
-        segment_move_old(owner->name);
+    segment_of_this_user(own);
+    int fd = predecessor->segment_fd;
+    if (fd < 0 || !options_have_default_segment(options) || shm_store_is_at(fd, options->segment))
+        return options->segment;
+    if (shm_store_is_at(fd, SEGMENT_BEFORE))
+        return SEGMENT_BEFORE;
+    return shm_store_is_at(fd, own) ? own : options->segment;
+}
+
+static bool set_name(struct segment_owner *owner, const struct options *options,
+                     const struct predecessor *predecessor, struct fault *fault)
+{
+    char own[SEGMENT_NAME_SIZE];
+    snprintf(owner->name, sizeof(owner->name), "%s", name_of(options, predecessor, own));
+    return predecessor->segment_fd >= 0 || !options_have_default_segment(options) ||
+           segment_move_old(owner->name, fault);
 }
 
 bool segment_owner_open(struct segment_owner *owner, const struct options *options,
@@ -185,7 +195,8 @@ bool segment_owner_open(struct segment_owner *owner, const struct options *optio
     bool upgrading = predecessor->segment_fd >= 0;
     if (!data_owner_open(&owner->data, options, predecessor, fault))
         return false;
-    set_name(owner, options, predecessor);
+    if (!set_name(owner, options, predecessor, fault))
+        return false;
     if (options->segment_reset && !upgrading && !set_aside(owner->name, moved_to, fault))
         return false;
     if (!open_user_segment(owner, options, predecessor, fault)) {

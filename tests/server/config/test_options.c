@@ -73,24 +73,26 @@ static void defaults_are_those_of_the_manual(void **state)
 /* A service of the system has a directory that no other user may write. */
 static void segment_is_that_of_the_service_or_of_the_user(void **state)
 {
-    char own[SEGMENT_NAME_SIZE], expected[SEGMENT_NAME_SIZE];
+    char own[SEGMENT_NAME_SIZE], mine[SEGMENT_NAME_SIZE];
     (void)state;
     segment_of_this_user(own);
-    snprintf(expected, sizeof(expected), "/rosterd-%u", (unsigned)geteuid());
-    assert_string_equal(own, expected);
+    snprintf(mine, sizeof(mine), "/rosterd-%u", (unsigned)geteuid());
+    assert_string_equal(own, mine);
     setenv("STATE_DIRECTORY", "/var/lib/rosterd", 1);
-    assert_true(parse(NULL));
-    assert_string_equal(options.segment, "/rosterd/users");
-    assert_true(options_have_default_segment(&options));
-    assert_true(parse("--segment", "/rosterd/users", NULL));
+    static const char *const names[] = {NULL, "/rosterd/users", "/rosterd"};
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        assert_true(i == 0 ? parse(NULL) : parse("--segment", names[i], NULL));
+        assert_string_equal(options.segment, "/rosterd/users");
+        assert_true(options_have_default_segment(&options));
+        assert_string_equal(options_data_file(&options), "/var/lib/rosterd/rosterd.db");
+    }
+    assert_true(parse("--segment", "/other", NULL));
     assert_false(options_have_default_segment(&options));
-    setenv("STATE_DIRECTORY", "/home/u/.local/state/rosterd", 1); /* a user's systemd */
-    assert_true(parse(NULL));
-    segment_of_this_server(expected);
-    assert_string_equal(options.segment, expected);
     unsetenv("STATE_DIRECTORY");
     assert_true(parse(NULL));
-    assert_string_equal(options.segment, expected);
+    segment_of_this_server(own); /* of root, and of the service's user: the service's */
+    assert_string_equal(options.segment, own);
+    assert_true(geteuid() != 0 || strcmp(own, SEGMENT_OF_SERVICE) == 0);
 }
 
 static void data_file_has_a_default_that_follows_from_the_segment(void **state)

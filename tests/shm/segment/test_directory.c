@@ -171,6 +171,117 @@ static void segment_is_moved_into_a_directory(void **state)
     f->store = NULL;
 }
 
+/* "/NAME.d", so that the directory of `name` takes its place. */
+static void make_segment_in_place_of_the_directory(struct fixture *f)
+{
+    static const char *const counts[] = {"calls"};
+    struct shm_counters *counters;
+    static char before[100];
+    snprintf(before, sizeof(before), "%s", directory + strlen("/dev/shm"));
+    f->config.name = before;
+    assert_int_equal(fixture_reopen(f), SHM_OK);
+    users_insert(f->actor, 0, 100, 10);
+    assert_int_equal(shm_counters_open(&counters, before, counts, 1, &f->fault), SHM_OK);
+    assert_int_equal(shm_store_hold_name(f->store), SHM_NAME_OURS);
+    assert_int_equal(shm_counters_hold_name(counters), SHM_NAME_OURS);
+    assert_int_equal(shm_store_move_inside(before, "users", &f->fault), SHM_EOWNED);
+    shm_counters_close(counters); /* as a kill: the second links stay */
+    fixture_close(f);
+}
+
+static void assert_moved(struct fixture *f)
+{
+    char path[200];
+    struct stat st;
+    assert_true(is_there("users") && is_there("users.stats"));
+    assert_int_equal(mode_of(directory), S_IFDIR | 0750);
+    static const char *const gone[] = {"%s.stats", "/dev/shm/.%s.kept", "/dev/shm/.%s.stats.kept"};
+    for (size_t i = 0; i < sizeof(gone) / sizeof(gone[0]); i++) {
+        snprintf(path, sizeof(path), gone[i], i == 0 ? directory : strrchr(directory, '/') + 1);
+        assert_int_equal(mode_of(path), 0);
+    }
+    snprintf(path, sizeof(path), "/dev/shm%s", name);
+    assert_int_equal(stat(path, &st), 0);
+    assert_int_equal(st.st_nlink, 1); /* else unlink would not free its memory */
+    f->config.name = name;
+    assert_int_equal(fixture_reopen(f), SHM_OK);
+    assert_int_equal(shm_users(f->store), 100);
+}
+
+static void segment_changes_places_with_its_directory(void **state)
+{
+    struct fixture *f = *state;
+    make_segment_in_place_of_the_directory(f);
+    assert_int_equal(shm_store_move_inside(f->config.name, "users", &f->fault), SHM_OK);
+    assert_moved(f);
+}
+
+/* What the kill of a move leaves, before and after the change of places. */
+static void next_start_ends_a_move_that_was_killed(void **state)
+{
+    struct fixture *f = *state;
+    char ready[100], inside[120], stats[120];
+    make_segment_in_place_of_the_directory(f);
+    snprintf(ready, sizeof(ready), "/dev/shm/.rosterd-move-%d", (int)getpid());
+    snprintf(inside, sizeof(inside), "%s/users", ready);
+    snprintf(stats, sizeof(stats), "%s.stats", directory);
+    assert_int_equal(mkdir(ready, 0750), 0);
+    assert_int_equal(link(directory, inside), 0);
+    shm_store_end_moves(f->config.name, name);
+    assert_int_equal(mode_of(ready), 0);
+    assert_true(shm_store_exists(f->config.name));
+
+    assert_int_equal(mkdir(ready, 0750), 0);
+    assert_int_equal(link(directory, inside), 0);
+    strcat(inside, ".stats");
+    assert_int_equal(link(stats, inside), 0);
+    assert_int_equal(renameat2(AT_FDCWD, ready, AT_FDCWD, directory, RENAME_EXCHANGE), 0);
+    shm_store_end_moves(f->config.name, name);
+    assert_int_equal(mode_of(ready), 0);
+    assert_moved(f);
+}
+
+/* A segment's only link is never removed. */
+static void end_of_moves_removes_no_last_link(void **state)
+{
+    struct fixture *f = *state;
+    char ready[100];
+    make_segment_in_place_of_the_directory(f);
+    snprintf(ready, sizeof(ready), "/dev/shm/.rosterd-move-%d", (int)getpid());
+    char kept[140];
+    snprintf(kept, sizeof(kept), "/dev/shm/.%s.kept", strrchr(directory, '/') + 1);
+    assert_int_equal(unlink(kept), 0);
+    assert_int_equal(rename(directory, ready), 0);
+    shm_store_end_moves(f->config.name, name);
+    assert_int_equal(mode_of(ready) & S_IFMT, S_IFREG);
+    assert_int_equal(unlink(ready), 0);
+    char stats[120];
+    snprintf(stats, sizeof(stats), "%s.stats", directory);
+    assert_int_equal(unlink(stats), 0);
+    snprintf(kept, sizeof(kept), "/dev/shm/.%s.stats.kept", strrchr(directory, '/') + 1);
+    (void)unlink(kept);
+    f->store = NULL;
+}
+
+static void foreign_file_in_an_own_directory_is_set_aside(void **state)
+{
+    struct fixture *f = *state;
+    char path[140], moved_to[256];
+    if (geteuid() != 0)
+        return; /* only root can make another user's file */
+    assert_int_equal(mkdir(directory, 0750), 0);
+    snprintf(path, sizeof(path), "/dev/shm%s", name);
+    int fd = open(path, O_CREAT | O_WRONLY, 0600);
+    assert_true(fd >= 0);
+    assert_int_equal(fchown(fd, 65534, 65534), 0);
+    close(fd);
+    assert_int_equal(fixture_reopen(f), SHM_EPERM);
+    f->store = NULL;
+    assert_non_null(strstr(f->fault.text, "belongs to user 65534"));
+    assert_int_equal(shm_store_set_aside(name, moved_to, &f->fault), SHM_OK);
+    assert_int_equal(fixture_reopen(f), SHM_OK);
+}
+
 static void names_with_more_slashes_or_dots_are_refused(void **state)
 {
     struct fixture *f = *state;
@@ -193,6 +304,10 @@ int main(void)
         WITH(directory_that_others_may_change_is_refused),
         WITH(what_is_no_directory_is_refused),
         WITH(segment_is_moved_into_a_directory),
+        WITH(segment_changes_places_with_its_directory),
+        WITH(next_start_ends_a_move_that_was_killed),
+        WITH(end_of_moves_removes_no_last_link),
+        WITH(foreign_file_in_an_own_directory_is_set_aside),
         WITH(names_with_more_slashes_or_dots_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
