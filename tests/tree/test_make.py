@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import subprocess
 
 import pytest
@@ -41,6 +42,29 @@ def test_every_target_of_help_exists():
     done = subprocess.run(["make", "-q", "-k", "no-such-target", *targets], cwd=BUILD,
                           capture_output=True, text=True)
     assert re.findall(r"No rule to make target '(.*?)'", done.stderr) == ["no-such-target"]
+
+
+def test_package_without_its_tools_names_all_of_them_and_what_installs_them():
+    done = subprocess.run([shutil.which("make"), "deb"], cwd=BUILD, text=True, capture_output=True, timeout=60,
+                          env={"PATH": "/none"})
+    assert done.returncode != 0
+    assert ("deb: missing: dpkg-buildpackage dpkg-checkbuilddeps dh lintian: scripts/setup --package "
+            "installs it") in done.stderr
+
+
+def words(text):
+    """The words of a list, without comments, versions and commas."""
+    return set(re.sub(r"#.*|\([^)]*\)|,", " ", text).split())
+
+
+def test_build_needs_the_same_packages_by_setup_and_by_the_debian_package():
+    setup = (ROOT / "scripts/setup").read_text(encoding="utf-8")
+    control = (ROOT / "debian/control").read_text(encoding="utf-8")
+    installed = words(re.search(r"^run_packages=\((.*?)^\)", setup, re.M | re.S).group(1))
+    wanted = words(re.search(r"^Build-Depends:(.*?)^\S", control, re.M | re.S).group(1))
+    # Debian's own: build-essential is not written down, and debhelper runs autoreconf
+    assert installed - wanted == {"autoconf", "automake", "gcc", "libc6-dev", "make"}
+    assert wanted - installed == {"debhelper-compat", "dh-sequence-installsysusers"}
 
 
 def test_check_one_runs_the_test_that_it_is_given():
