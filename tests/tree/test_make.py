@@ -90,7 +90,7 @@ def test_compilation_database_has_every_file_of_the_product(tmp_path):
 
 
 @pytest.mark.parametrize("script", ["check-one", "compile-commands", "coverage", "release", "run", "tidy",
-                                    "setup", "test", "bench", "cross-arm64"])
+                                    "setup", "test", "bench", "cross-arm64", "fresh-root"])
 def test_scripts_can_be_run(script):
     path = ROOT / "scripts" / script
     assert os.access(path, os.X_OK)
