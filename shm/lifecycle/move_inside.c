@@ -26,7 +26,7 @@
 #define READY SHM_DIRECTORY "/.rosterd-move-"
 
 /* Opens the file and takes its owner lock. @param fd set to -1 if that fails */
-static int lock_file(int *fd, const char *name, struct shm_fault *fault)
+static int lock_moved(int *fd, const char *name, struct shm_fault *fault)
 {
     int rc = shm_file_open(fd, name, SHM_AS_OWNER, fault);
     if (rc != SHM_OK) {
@@ -112,10 +112,10 @@ int shm_store_move_inside(const char *name, const char *last, struct shm_fault *
     char ready[] = READY "XXXXXX", counters[300];
     snprintf(counters, sizeof(counters), "%.240s.stats", name);
     int fd, stats;
-    int rc = lock_file(&fd, name, fault);
+    int rc = lock_moved(&fd, name, fault);
     if (rc != SHM_OK)
         return rc;
-    (void)lock_file(&stats, counters, NULL); /* there may be none */
+    (void)lock_moved(&stats, counters, NULL); /* there may be none */
     if (mkdtemp(ready) == NULL || chmod(ready, 0750) != 0 || !link_into(fd, ready, last, "") ||
         (stats >= 0 && !link_into(stats, ready, last, ".stats")))
         rc = shm_fail(fault, SHM_ESYS, "segment %s: cannot make a directory for it: %s", name,

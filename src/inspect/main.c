@@ -8,8 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/process.h"
 #include "base/spelling.h"
@@ -21,8 +19,6 @@
 #include "inspect/core/report.h"
 #include "inspect/core/restart.h"
 #include "inspect/core/stdout.h"
-#include "shm/store.h"
-#include "user/segment_place.h"
 
 static const char usage[] =
     "Usage: shm-inspect [--segment NAME] [--json] COMMAND\n"
@@ -338,17 +334,6 @@ static void take_operands(const struct command *command, char *const *argv, unsi
         exit(report_fail(INSPECT_USAGE, "%s: unexpected argument: %s", command->name, *argv));
 }
 
-/* Root takes on the rights of the data file's owner, whose segment is meant then. */
-static void set_segment(struct inspect_options *options)
-{
-    struct stat st;
-    bool other = geteuid() == 0 && options->data_file != NULL && stat(options->data_file, &st) == 0;
-    bool before = options->segment != NULL && strcmp(options->segment, SEGMENT_BEFORE) == 0 &&
-                  !shm_store_exists(SEGMENT_BEFORE);
-    if (options->segment == NULL || before)
-        options->segment = default_segment(other ? st.st_uid : geteuid());
-}
-
 int main(int argc, char **argv)
 {
     struct inspect_options options = {.argv = argv, .limit = UINT64_MAX, .from_now = true};
@@ -360,7 +345,7 @@ int main(int argc, char **argv)
     const struct command *command = find_command(argv[optind]);
     check_options(command, seen);
     take_operands(command, argv + optind + 1, seen, &options);
-    set_segment(&options);
+    options.segment = segment_or_default(options.segment, options.data_file);
 
     restart_early_as_root(&options);
     stdout_open();

@@ -5,6 +5,10 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+#include <unistd.h>
 
 #include "inspect/core/report.h"
 #include "shm/store.h"
@@ -36,7 +40,7 @@ static bool is_hidden(const char *name)
     return shm_store_user(name, &uid, &gid, NULL) == SHM_ESYS;
 }
 
-const char *default_segment(uid_t user)
+static const char *default_segment(uid_t user)
 {
     static char own[SEGMENT_NAME_SIZE];
     snprintf(own, sizeof(own), "/rosterd-%u", (unsigned)user);
@@ -53,4 +57,12 @@ const char *default_segment(uid_t user)
     if (counts(SEGMENT_BEFORE, user))
         return SEGMENT_BEFORE;
     return user == 0 || is_hidden(SEGMENT_OF_SERVICE) ? SEGMENT_OF_SERVICE : own;
+}
+
+const char *segment_or_default(const char *name, const char *data_file)
+{
+    struct stat st;
+    bool before = name != NULL && strcmp(name, SEGMENT_BEFORE) == 0 && !shm_store_exists(name);
+    bool other = geteuid() == 0 && data_file != NULL && stat(data_file, &st) == 0;
+    return name != NULL && !before ? name : default_segment(other ? st.st_uid : geteuid());
 }

@@ -167,8 +167,8 @@ static bool open_counter_segment(struct segment_owner *owner, bool upgrading, st
 
 /* An upgrade cannot change the name: the old program's workers have the segment, too. By default it
  * may have another one by now, for an earlier version gave it that. */
-static const char *name_of(const struct options *options, const struct predecessor *predecessor,
-                           char own[SEGMENT_NAME_SIZE])
+static const char *choose_name(const struct options *options, const struct predecessor *predecessor,
+                               char own[SEGMENT_NAME_SIZE])
 {
     segment_of_this_user(own);
     int fd = predecessor->segment_fd;
@@ -183,7 +183,7 @@ static bool set_name(struct segment_owner *owner, const struct options *options,
                      const struct predecessor *predecessor, struct fault *fault)
 {
     char own[SEGMENT_NAME_SIZE];
-    snprintf(owner->name, sizeof(owner->name), "%s", name_of(options, predecessor, own));
+    snprintf(owner->name, sizeof(owner->name), "%s", choose_name(options, predecessor, own));
     return predecessor->segment_fd >= 0 || !options_have_default_segment(options) ||
            segment_move_old(owner->name, fault);
 }
