@@ -26,7 +26,7 @@ static uid_t user_of(const char *name)
 }
 
 /* Any user may make files in /dev/shm. */
-static bool counts(const char *name, uid_t user)
+static bool is_meant(const char *name, uid_t user)
 {
     uid_t owner = user_of(name);
     return owner != (uid_t)-1 && (owner == user || owner < SYSTEM_USERS);
@@ -45,7 +45,7 @@ static const char *default_segment(uid_t user)
     static char own[SEGMENT_NAME_SIZE];
     snprintf(own, sizeof(own), "/rosterd-%u", (unsigned)user);
     uid_t service = user_of(SEGMENT_OF_SERVICE);
-    bool has_service = counts(SEGMENT_OF_SERVICE, user), has_own = user_of(own) == user;
+    bool has_service = is_meant(SEGMENT_OF_SERVICE, user), has_own = user_of(own) == user;
     if (has_service && has_own && user != 0 && service != user)
         exit(report_fail(INSPECT_USAGE,
                          "there are two segments, %s and %s: --segment NAME says which",
@@ -54,7 +54,7 @@ static const char *default_segment(uid_t user)
         return SEGMENT_OF_SERVICE;
     if (has_own)
         return own;
-    if (counts(SEGMENT_BEFORE, user))
+    if (is_meant(SEGMENT_BEFORE, user))
         return SEGMENT_BEFORE;
     return user == 0 || is_hidden(SEGMENT_OF_SERVICE) ? SEGMENT_OF_SERVICE : own;
 }
