@@ -74,13 +74,37 @@ static int rename_aside(const char *from, const char *name, char moved_to[256],
                     strerror(errno));
 }
 
+/* The counters and the second links are as foreign, and would be in the way. */
+static int set_foreign_aside(const char *path, const char *name, char moved_to[256],
+                             struct shm_fault *fault)
+{
+    char stats[300], old[300], new[300];
+    int rc = rename_aside(path, name, moved_to, fault);
+    if (rc != SHM_OK)
+        return rc;
+    snprintf(stats, sizeof(stats), "%.240s.stats", name);
+    shm_name_kept_path(old, name);
+    (void)unlink(old);
+    if (!shm_file_is_foreign_in_own_directory(stats))
+        return SHM_OK;
+    shm_name_kept_path(old, stats);
+    (void)unlink(old);
+    snprintf(old, sizeof(old), SHM_DIRECTORY "%.250s", stats);
+    snprintf(new, sizeof(new), SHM_DIRECTORY "%.240s.stats", moved_to);
+    (void)renameat2(AT_FDCWD, old, AT_FDCWD, new, RENAME_NOREPLACE);
+    return SHM_OK;
+}
+
 int shm_store_set_aside(const char *name, char moved_to[256], struct shm_fault *fault)
 {
     char path[300];
     int fd;
     int rc = open_alone(&fd, path, name, fault);
-    if (rc == SHM_EPERM && shm_file_is_foreign_in_own_directory(name))
-        return rename_aside(path, name, moved_to, fault);
+    bool foreign = (rc == SHM_OK || rc == SHM_EPERM) && shm_file_is_foreign_in_own_directory(name);
+    if (foreign && rc == SHM_OK)
+        close(fd);
+    if (foreign)
+        return set_foreign_aside(path, name, moved_to, fault);
     if (rc != SHM_OK)
         return rc;
     rc = rename_aside(path, name, moved_to, fault);
@@ -101,6 +125,9 @@ int shm_store_move(const char *name, const char *moved_to, struct shm_fault *fau
         rc = shm_file_make_directory(moved_to, fault);
     if (rc == SHM_OK)
         rc = open_alone(&fd, from, name, fault);
+    if (rc == SHM_EPERM && shm_file_is_foreign_in_own_directory(name) &&
+        renameat2(AT_FDCWD, from, AT_FDCWD, path, RENAME_NOREPLACE) == 0)
+        return SHM_OK; /* what shm_store_set_aside() has moved, back again */
     if (rc != SHM_OK)
         return rc;
     if (renameat2(AT_FDCWD, from, AT_FDCWD, path, RENAME_NOREPLACE) == 0) {

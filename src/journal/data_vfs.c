@@ -224,7 +224,7 @@ static int lengthen_log(sqlite3_file *file, sqlite3_int64 offset, sqlite3_int64 
     int rc = real(file)->pMethods->xFileSize(real(file), &size);
     if (rc != SQLITE_OK)
         return rc;
-    guard->room = MAX(size, roundup(end, LOG_STEP));
+    guard->room = end <= size ? size : roundup(end, LOG_STEP);
     if (end <= size)
         return SQLITE_OK;
     rc = write_zeros(file, size, guard->room);

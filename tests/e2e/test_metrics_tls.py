@@ -2,6 +2,7 @@
 """TLS and client certificates on metrics-listen."""
 import concurrent.futures
 import http.client
+import queue
 import signal
 import socket
 import ssl
@@ -9,8 +10,9 @@ import time
 
 import pytest
 
+import user_service_pb2 as pb
 from certs import Authority
-from harness import free_port
+from harness import free_port, gone, wait_for
 from tls_kit import context, refused
 
 GET = b"GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -80,10 +82,43 @@ def test_reload_takes_the_new_certificate(start, authority, pair):
     for name in ("certificate", "key"):
         with open(getattr(other, name), encoding="ascii") as new, open(getattr(pair, name), "w", encoding="ascii") as old:
             old.write(new.read())
+    before = rosterd.worker_pids()
     rosterd.process.send_signal(signal.SIGHUP)
     rosterd.wait_log("reloaded: 1 workers")
+    wait_for(lambda: all(gone(pid) for pid in before), 10, "the end of the old worker")
     with open_tls(rosterd, context(authority, protocols=())) as sock:
         assert "renewed" in str(sock.getpeercert()["subject"])
+
+
+def test_reload_revokes_a_client_though_an_old_worker_goes_on(start, authority):
+    client = authority.sign("leaves")
+    revoked = authority.revoke(name="metrics")
+    rosterd = secured(start, authority.sign("lists", "DNS:localhost"), "--metrics-tls-client-ca",
+                      authority.pair.certificate, "--metrics-tls-crl", revoked)
+    known = context(authority, client=client, protocols=())
+
+    def is_refused():
+        try:
+            return get(rosterd, known)[0] != 200
+        except (ssl.SSLError, ConnectionError):
+            return True
+
+    assert not is_refused()
+    messages = queue.SimpleQueue()
+    chat = rosterd.stub().Chat(iter(messages.get, None), timeout=30)
+    messages.put(pb.ChatMessage(text="hello"))
+    next(chat)
+    before = rosterd.worker_pids()
+    assert authority.revoke(client, name="metrics") == revoked
+    rosterd.process.send_signal(signal.SIGHUP)
+    rosterd.wait_log("reloaded: 1 workers")
+    wait_for(is_refused, 5, "the first refusal")
+    assert all(is_refused() for _ in range(20))
+    assert get(rosterd, context(authority, client=authority.sign("stays"), protocols=()), "/readyz") == (200, "ready\n")
+    assert not gone(before[0])  # it still has the stream
+    messages.put(pb.ChatMessage(text="goodbye"))
+    next(chat)
+    messages.put(None)
 
 
 def test_metrics_need_a_client_certificate_and_probes_do_not(start, authority, tmp_path):
@@ -141,10 +176,10 @@ def test_records_without_an_end_are_cut_off(start, authority):
     (["--metrics-tls-certificate", "/nowhere", "--metrics-tls-key", "K"], "metrics-tls-certificate: /nowhere: "),
     (["--metrics-tls-certificate", "C", "--metrics-tls-key", "K", "--metrics-tls-client-ca", "/nowhere"],
      "metrics-tls-client-ca: /nowhere: "),
-    (["--metrics-tls-certificate", "C", "--metrics-tls-key", "K", "--metrics-tls-client-ca", "C",
-      "--metrics-tls-crl", "/nowhere"], "metrics-tls-"),
+    (["--metrics-tls-certificate", "C", "--metrics-tls-key", "K", "--metrics-tls-client-ca", "A",
+      "--metrics-tls-crl", "/nowhere"], "metrics-tls-crl: /nowhere: "),
 ])
 def test_files_that_cannot_be_used_are_named(authority, options, message):
     pair = authority.sign("named", "DNS:localhost")
-    files = {"C": pair.certificate, "K": pair.key}
+    files = {"C": pair.certificate, "K": pair.key, "A": authority.pair.certificate}
     assert f"rosterd: {message}" in refused(*[files.get(option, option) for option in options])

@@ -78,8 +78,8 @@ static enum lines_result next_line(struct lines *lines, const char **line, size_
  * whether it is there: scan->at is then where it is. */
 typedef bool scan_entry(struct lines_scan *scan, const char *text, size_t len);
 
-/* A row of CSV ends at a newline outside of quotes. Two quotes for one inside of them close and
- * open. */
+/* A row of CSV ends at a newline outside of quotes. Quotes count in a cell that begins with one;
+ * two for one inside of them close and open. */
 static bool scan_row(struct lines_scan *scan, const char *text, size_t len)
 {
     for (; scan->at < len; scan->at++) {
@@ -87,7 +87,9 @@ static bool scan_row(struct lines_scan *scan, const char *text, size_t len)
         if (c == '\n' && !scan->quoted)
             return true;
         scan->newlines += c == '\n';
-        scan->quoted = scan->quoted != (c == '"');
+        bool turns = c == '"' && (scan->quoted || !scan->inside);
+        scan->quoted = scan->quoted != turns;
+        scan->inside = !turns && !scan->quoted && c != ',';
     }
     return false;
 }

@@ -43,8 +43,8 @@ struct lines {
         size_t at; /* bytes */
         uint64_t newlines;
         unsigned depth;
-        bool quoted, escaped;
-        bool too_long; /* what was looked at has been dropped */
+        bool quoted, escaped, inside; /* `inside`: of a cell that began without a quote */
+        bool too_long;                /* what was looked at has been dropped */
     } scan;
     char buffer[LINES_BUFFER_SIZE];
 };

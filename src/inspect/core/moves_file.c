@@ -59,13 +59,14 @@ void moves_gather(struct moves_file *file, struct table_writer *writer, uint64_t
     enum lines_result result;
     const char *line;
     size_t len;
+    uint64_t entries = 0;
     lines = (struct lines){
         .fd = file->fd, .from_start = true, .detect = true, .longest = RECORD_LINE_MAX};
     record_parser_init(&parser);
     parser.columns = file->columns;
     while (file->count < MOVES_MAX &&
            ((result = lines_next(&lines, &line, &len)) == LINES_READ || result == LINES_LONG)) {
-        if (lines.number % LOOK_EVERY == 0 && guard_stopped())
+        if (++entries % LOOK_EVERY == 0 && guard_stopped())
             break;
         if (result == LINES_LONG || lines.number <= after ||
             record_parse(&parser, line, len, &record, NULL) != RECORD_USER ||

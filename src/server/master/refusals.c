@@ -51,7 +51,8 @@ static bool has_room(const struct refusals *refusals, const struct shm_info *inf
     if (info->users_newest >= info->max_users)
         return false;
     return refusals->bound == SHM_BOUND_USERS || info->users_newest > refusals->users ||
-           headroom->bytes >= refusals->bytes + REFUSALS_ROOM_USERS * headroom->user_bytes;
+           headroom->bytes >= refusals->bytes + REFUSALS_ROOM_USERS * headroom->user_bytes ||
+           headroom->bytes >= info->bytes_free + REFUSALS_ROOM_STEP; /* room was there at once */
 }
 
 enum refusals_news refusals_note(struct refusals *refusals, const struct refusals_counts *counts,

@@ -19,7 +19,8 @@ enum {
     REFUSALS_CALM_MS = 2000,
     REFUSALS_CALM_MAX_MS = 64000,
     REFUSALS_SOON_MS = 60000,
-    REFUSALS_ROOM_USERS = 64, /* room for this many users came up: not the rest of a block */
+    REFUSALS_ROOM_STEP = 2 << 20, /* bytes by which a segment can grow: it is not full */
+    REFUSALS_ROOM_USERS = 64,     /* room for this many users came up: not the rest of a block */
 };
 
 /** Writes that were refused since the counters began, by the store's reason. */

@@ -120,7 +120,7 @@ void reload_finish(struct master *master, struct generation *next)
         journal_owner_renew(&master->journal);
         password_owner_renew(&master->passwords);
     }
-    stop_generation(before, SIGQUIT, before->options.drain_timeout);
+    stop_generation(before, SIGHUP, before->options.drain_timeout);
     generation_remove_files(before, next);
     char text[400];
     snprintf(text, sizeof(text), "reloaded: %u workers%s%s", next->children.count,

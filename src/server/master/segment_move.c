@@ -19,22 +19,33 @@ static bool is_ours(const char *name)
 }
 
 /* The service's directory has the name that its segment had. */
-static int move(const char *name, struct shm_fault *reason)
+static int move(const char *old, const char *name, struct shm_fault *reason)
 {
     const char *last = strrchr(name, '/');
-    return last == name ? shm_store_move(SEGMENT_BEFORE, name, reason)
-                        : shm_store_move_inside(SEGMENT_BEFORE, last + 1, reason);
+    return last != name && strcmp(old, SEGMENT_BEFORE) == 0
+               ? shm_store_move_inside(old, last + 1, reason)
+               : shm_store_move(old, name, reason);
+}
+
+/* A server of the service's user that nothing told that it is the service has had this user's. */
+static const char *find_old(char own[SEGMENT_NAME_SIZE], const char *name)
+{
+    segment_of_this_user(own);
+    if (is_ours(SEGMENT_BEFORE))
+        return SEGMENT_BEFORE;
+    return strcmp(name, own) != 0 && is_ours(own) ? own : NULL;
 }
 
 bool segment_move_old(const char *name, struct fault *fault)
 {
+    char own[SEGMENT_NAME_SIZE];
     struct shm_fault reason;
-    if (!shm_store_exists(name) && is_ours(SEGMENT_BEFORE)) {
-        if (move(name, &reason) != SHM_OK)
+    const char *old = shm_store_exists(name) ? NULL : find_old(own, name);
+    if (old != NULL) {
+        if (move(old, name, &reason) != SHM_OK)
             return fault_set(fault, "%s; it would have to be %s, as this version names it",
                              reason.text, name);
-        log_notice("segment %s: moved to %s, the name that this version gives it", SEGMENT_BEFORE,
-                   name);
+        log_notice("segment %s: moved to %s, the name that this version gives it", old, name);
     }
     shm_store_end_moves(SEGMENT_BEFORE, name);
     return true;

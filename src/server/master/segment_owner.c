@@ -161,6 +161,9 @@ static bool open_counter_segment(struct segment_owner *owner, bool upgrading, st
                     : shm_counters_open(&owner->counters, owner->name, names, num_names, &reason);
     if (error != SHM_OK)
         return fault_set(fault, "%s", reason.text);
+    /* A server that was killed has left gauges in rows that no process of this one may take. */
+    for (unsigned slot = 0; !upgrading && slot < SHM_SLOTS; slot++)
+        stats_clear_gauges(shm_counters_row(owner->counters, slot));
     owner->stats = stats_create(shm_counters_row(owner->counters, shm_actor_slot(owner->actor)));
     return owner->stats != NULL || fault_set(fault, "out of memory");
 }

@@ -30,7 +30,8 @@ void stop_server(struct master *master, bool fast)
     for (struct generation *g = master->newest; g != NULL; g = g->older) {
         /* closed now; otherwise clients would wait in a backlog from which no process accepts */
         listeners_close(&g->listeners, !master->handed_over);
-        stop_generation(g, fast ? SIGTERM : SIGQUIT, fast ? 0 : g->options.drain_timeout);
+        int slowly = master->handed_over ? SIGHUP : SIGQUIT;
+        stop_generation(g, fast ? SIGTERM : slowly, fast ? 0 : g->options.drain_timeout);
     }
     listeners_close(&master->handed, false);
 }

@@ -7,7 +7,8 @@
 
 /**
  * Tells a generation's workers to end. From now on they take no new connection.
- * @param signal SIGQUIT: running calls may finish; SIGTERM or SIGKILL: they are cut off
+ * @param signal SIGQUIT: running calls may finish; SIGHUP: likewise, and other workers serve from
+ * now on; SIGTERM or SIGKILL: they are cut off
  * @param patience ms; workers that still run a few seconds after it are killed (workers_check())
  */
 void stop_generation(struct generation *generation, int signal, uint64_t patience);

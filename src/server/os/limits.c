@@ -77,7 +77,7 @@ static const struct {
     {ENOMEM, RLIMIT_AS, "bytes of address space", "ulimit -v, LimitAS="},
     {EMFILE, RLIMIT_NOFILE, "open descriptors", "ulimit -n, LimitNOFILE="},
     {EFBIG, RLIMIT_FSIZE, "bytes in a file", "ulimit -f, LimitFSIZE="},
-    {EAGAIN, RLIMIT_NPROC, "processes of its user", "ulimit -u, LimitNPROC=, TasksMax="},
+    {EAGAIN, RLIMIT_NPROC, "processes of its user", "ulimit -u, LimitNPROC="},
 };
 
 void limits_explain(struct fault *fault)

@@ -363,6 +363,20 @@ struct web *web_open(h2o_loop_t *loop, struct grpc_server *server, struct listen
     return web;
 }
 
+static void close_listeners(struct web *web)
+{
+    timer_disarm(grpc_server_timers(web->server), &web->accept_again);
+    for (size_t i = 0; i < web->num_listeners; i++)
+        h2o_socket_close(web->listeners[i].sock);
+    web->num_listeners = 0;
+}
+
+void web_stop_accepting(struct web *web)
+{
+    if (web != NULL)
+        close_listeners(web);
+}
+
 void web_drain(struct web *web)
 {
     web->pages.draining = true;
@@ -377,10 +391,8 @@ void web_close(struct web *web)
 {
     if (web == NULL)
         return;
-    timer_disarm(grpc_server_timers(web->server), &web->accept_again);
+    close_listeners(web);
     timer_disarm(grpc_server_timers(web->server), &web->shake_again);
-    for (size_t i = 0; i < web->num_listeners; i++)
-        h2o_socket_close(web->listeners[i].sock);
     while (!h2o_linklist_is_empty(&web->visits))
         end_visit(container_of(web->visits.next, struct visit, link));
     assert(web->num_visits == 0);

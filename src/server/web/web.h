@@ -52,6 +52,9 @@ struct web_tls {
 struct web *web_open(h2o_loop_t *loop, struct grpc_server *server, struct listeners *listeners,
                      const struct shm_counters *counters, struct shm_store *store,
                      const struct auth *auth, const struct web_tls *tls);
+/** Closes the listeners: other workers have them, too. Connections that are open go on. NULL is
+ * left alone. */
+void web_stop_accepting(struct web *web);
 /** From now on /readyz answers 503. */
 void web_drain(struct web *web);
 /** Whether no connection is open that web_close() would cut off before its client has an answer. */

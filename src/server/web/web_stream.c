@@ -67,6 +67,8 @@ const char *stream_fault(const struct stream *stream)
     if (ERR_GET_LIB(error) == ERR_LIB_SSL &&
         ERR_GET_REASON(error) == SSL_R_CERTIFICATE_VERIFY_FAILED && verified != X509_V_OK)
         return X509_verify_cert_error_string(verified);
+    if (sent_too_much(stream))
+        return "the client has sent too much";
     const char *reason = ERR_reason_error_string(error);
     return reason != NULL ? reason : "the client has hung up";
 }

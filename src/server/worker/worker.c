@@ -58,14 +58,19 @@ static void on_drain_over(struct timer *timer)
     timer_arm(grpc_server_timers(server), timer, grpc_server_now_ms(server) + DRAIN_FLUSH_MS);
 }
 
-static void worker_drain(struct worker *worker)
+/* @param replaced other workers serve from now on, with other certificates and tokens perhaps; else
+ * the whole server ends, and /readyz says so until then */
+static void worker_drain(struct worker *worker, bool replaced)
 {
     struct grpc_server *server = worker->serving.server;
     if (worker->draining)
         return;
     worker->draining = true;
     accept_stop(worker->acceptor);
-    web_drain(worker->web);
+    if (replaced)
+        web_stop_accepting(worker->web);
+    else
+        web_drain(worker->web);
     services_drain(worker->serving.services);
     grpc_server_shutdown(server);
     worker->drain_over.expired = on_drain_over;
@@ -91,8 +96,8 @@ static void on_worker_signal(h2o_socket_t *sock, const char *err)
     if (err != NULL)
         return;
     while (read(h2o_socket_get_fd(sock), &info, sizeof(info)) == (ssize_t)sizeof(info)) {
-        if (info.ssi_signo == SIGQUIT)
-            worker_drain(worker);
+        if (info.ssi_signo == SIGQUIT || info.ssi_signo == SIGHUP)
+            worker_drain(worker, info.ssi_signo == SIGHUP);
         else if (info.ssi_signo == SIGUSR1)
             worker_reopen_logs(worker);
         else
@@ -164,6 +169,7 @@ static bool watch_signals(struct worker *worker, struct fault *fault)
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGINT);
     sigaddset(&set, SIGQUIT);
+    sigaddset(&set, SIGHUP);
     sigaddset(&set, SIGUSR1);
     int fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
     if (fd < 0)

@@ -200,8 +200,10 @@ static void print_program(FILE *out)
     if (build_labels == NULL)
         return;
     processes_read(&processes);
-    print_machine_metrics(out, &processes);
-    print_each_process(out, &processes);
+    if (processes.count != 0) { /* else /proc could not be read: a 0 would be taken for a restart */
+        print_machine_metrics(out, &processes);
+        print_each_process(out, &processes);
+    }
     print_build(out);
 }
 

@@ -807,6 +807,19 @@ static void csv_that_is_wrong_is_named_by_its_line(void **state)
     tool_free(&got);
 }
 
+/* It does not swallow the rows behind it. */
+static void quote_within_a_cell_is_the_fault_of_its_row(void **state)
+{
+    (void)state;
+    empty_segment();
+    file_write("username,email\nada,5\"x\n\"bob\",\ncid,c@a\n\"d,\"\"\n\",\n");
+    struct tool_result got = tool_run(ON_SEGMENT, "load", "--keep-going", file_path(), NULL);
+    assert_int_equal(got.exit, 1);
+    assert_string_equal(got.out, "3 inserted, 0 updated, 0 unchanged, 1 refused\n");
+    assert_non_null(strstr(got.err, ":2: "));
+    tool_free(&got);
+}
+
 static void array_of_json_is_loaded(void **state)
 {
     (void)state;
@@ -869,6 +882,7 @@ int main(void)
         TEST(a_loaded_dump_gives_the_same_dump),
         TEST(csv_is_loaded_by_the_names_of_its_columns),
         TEST(csv_that_is_wrong_is_named_by_its_line),
+        TEST(quote_within_a_cell_is_the_fault_of_its_row),
         TEST(array_of_json_is_loaded),
         TEST(user_in_the_table_keeps_the_time_that_a_line_lacks),
         TEST(users_of_csv_and_arrays_may_swap_their_names),

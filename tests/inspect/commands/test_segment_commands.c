@@ -89,7 +89,7 @@ static void wrong_usage_is_named_and_ends_with_2(void **state)
         {{"status", "--limit", "1"}, "--limit cannot be used with status"},
         {{"list", "--all"}, "--all cannot be used with list"},
         {{"--segment", "no-slash", "status"}, "no-slash"},
-        {{"--segment", "/a/b", "status"}, "/a/b"},
+        {{"--segment", "/a/b/c", "status"}, "/a/b"},
         {{"--segment", "", "status"}, "segment"},
         {{"bad\n\x1B[2Jcommand"}, "bad\\n\\x1b[2Jcommand"},
     };

@@ -87,6 +87,18 @@ static void silence_alone_is_no_room(void **state)
     assert_false(refusals.refused);
 }
 
+/* Something took the room for a moment: it was there again before the first look. */
+static void room_that_is_there_at_the_first_look_ends_it(void **state)
+{
+    (void)state;
+    counts.memory++;
+    headroom.bytes = info.bytes_free + REFUSALS_ROOM_STEP - 1;
+    assert_int_equal(pass(500), REFUSALS_BEGUN);
+    assert_int_equal(pass(3600000), REFUSALS_SAME);
+    headroom.bytes++;
+    assert_int_equal(pass(500), REFUSALS_ENDED);
+}
+
 static void room_does_not_count_while_writes_are_refused(void **state)
 {
     (void)state;
@@ -160,6 +172,7 @@ int main(void)
         WITH(refusal_begins_once_however_many_writes_are_refused),
         WITH(each_reason_has_its_bound),
         WITH(silence_alone_is_no_room),
+        WITH(room_that_is_there_at_the_first_look_ends_it),
         WITH(room_does_not_count_while_writes_are_refused),
         WITH(user_who_was_created_ends_it),
         WITH(deletion_makes_room_below_max_users),

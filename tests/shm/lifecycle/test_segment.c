@@ -84,7 +84,7 @@ static void bad_names_and_values_are_named(void **state)
     fixture_close(f);
     assert_int_equal(shm_store_unlink(f->name, NULL), SHM_OK);
     struct shm_config good = f->config;
-    const char *names[] = {"", "/", "x", "/a/b", "/.", "/..", "/.hidden"};
+    const char *names[] = {"", "/", "x", "/a/b/c", "/.", "/..", "/.hidden"};
     for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
         f->config.name = names[i];
         assert_refused(f, SHM_EINVAL, "segment '");

@@ -275,11 +275,22 @@ static void foreign_file_in_an_own_directory_is_set_aside(void **state)
     assert_true(fd >= 0);
     assert_int_equal(fchown(fd, 65534, 65534), 0);
     close(fd);
+    strcat(path, ".stats");
+    fd = open(path, O_CREAT | O_WRONLY, 0600);
+    assert_true(fd >= 0);
+    assert_int_equal(fchown(fd, 65534, 65534), 0);
+    close(fd);
     assert_int_equal(fixture_reopen(f), SHM_EPERM);
     f->store = NULL;
     assert_non_null(strstr(f->fault.text, "belongs to user 65534"));
     assert_int_equal(shm_store_set_aside(name, moved_to, &f->fault), SHM_OK);
+    assert_int_equal(shm_store_move(moved_to, name, &f->fault), SHM_OK);
+    assert_int_equal(shm_store_set_aside(name, moved_to, &f->fault), SHM_OK);
+    static const char *const counts[] = {"calls"};
+    struct shm_counters *counters;
     assert_int_equal(fixture_reopen(f), SHM_OK);
+    assert_int_equal(shm_counters_open(&counters, name, counts, 1, &f->fault), SHM_OK);
+    shm_counters_close(counters);
 }
 
 static void names_with_more_slashes_or_dots_are_refused(void **state)
