@@ -382,7 +382,7 @@ static bool cost_alike(const char *hash, const struct password_cost *cost)
         real = took < real ? took : real;
         took = time_once(true, NULL, cost);
         pretended = took < pretended ? took : pretended;
-        alike = pretended * 10 > real * 8 && pretended * 8 < real * 10;
+        alike = pretended * 10 > real * 7 && pretended * 7 < real * 10;
     }
     printf("verified in %.1f ms, pretended in %.1f ms\n", (double)real / 1e6,
            (double)pretended / 1e6);
