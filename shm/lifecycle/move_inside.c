@@ -60,7 +60,7 @@ static bool unlink_if_not_last(const char *path)
 }
 
 /* Removes a directory that was made ready, or a link that is left. The directory's links are
- * seconds ones: if one is a file's last, both stay. */
+ * second ones: if one is a file's last, both stay. */
 static void remove_ready(const char *path)
 {
     char entries[600];
