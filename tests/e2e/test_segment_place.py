@@ -60,14 +60,14 @@ def test_segment_of_before_is_moved_at_once_and_leaves_nothing(how):
     out = run(rf"""
 serve 950 --segment /before; one_user 950 /before; end {how}
 for file in /dev/shm/before* /dev/shm/.before*; do [ ! -e "$file" ] || mv "$file" "${{file/before/rosterd}}"; done
-user 5000 sh -c ': > /dev/shm/rosterd.moving; : > /dev/shm/.rosterd-move-1'
+user 5000 sh -c ': > /dev/shm/.rosterd-move-1'
 inspect 950 status | grep ^users
 state=/var/lib/rosterd serve 950; inspect 950 status | grep -E '^(segment|users)'; end
-(cd /dev/shm; find . -user 950 | sort; stat -c %h rosterd/users); grep -o 'moved to .*users,' /run/log
+(cd /dev/shm; find . -user 950 | sort; stat -c %h rosterd/users; find . -user 5000); grep -o 'moved to .*users,' /run/log
 state=/var/lib/rosterd serve 950 --segment /rosterd; inspect 950 --segment /rosterd status | grep ^users; end""")
     assert out.splitlines() == [
         "users           1 of at most 1000", "segment         /rosterd/users", "users           1 of at most 1000",
-        "./rosterd", "./rosterd/users", "./rosterd/users.stats", "1", "moved to /rosterd/users,",
+        "./rosterd", "./rosterd/users", "./rosterd/users.stats", "1", "./.rosterd-move-1", "moved to /rosterd/users,",
         "users           1 of at most 1000"]
 
 
