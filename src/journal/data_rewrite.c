@@ -102,7 +102,7 @@ enum data_result data_rewrite_begin(struct data_rewrite **rewrite_out, const cha
 enum data_result data_rewrite_put(struct data_rewrite *rewrite, const struct data_row *row,
                                   struct fault *fault)
 {
-    int rc = data_row_bind(rewrite->insert, row);
+    int rc = data_row_bind(rewrite->insert, 1, row);
     if (rc == SQLITE_OK)
         rc = sqlite3_step(rewrite->insert);
     sqlite3_reset(rewrite->insert);

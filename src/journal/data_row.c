@@ -34,23 +34,23 @@ uint64_t data_row_sum(const struct data_row *row)
     return XXH3_64bits_digest(&state);
 }
 
-int data_row_bind(sqlite3_stmt *statement, const struct data_row *row)
+int data_row_bind(sqlite3_stmt *statement, int first, const struct data_row *row)
 {
     assert(row->seq <= INT64_MAX && row->version <= INT64_MAX);
     /* NULL would be bound as NULL, which no row may hold. */
     const void *body = row->body_len == 0 ? "" : (const void *)row->body;
-    int rc = sqlite3_bind_int64(statement, 1, (sqlite3_int64)row->seq);
+    int rc = sqlite3_bind_int64(statement, first, (sqlite3_int64)row->seq);
     if (rc == SQLITE_OK)
-        rc = sqlite3_bind_blob(statement, 2, row->id, DATA_ID_SIZE, SQLITE_STATIC);
+        rc = sqlite3_bind_blob(statement, first + 1, row->id, DATA_ID_SIZE, SQLITE_STATIC);
     if (rc == SQLITE_OK)
-        rc = sqlite3_bind_int64(statement, 3, (sqlite3_int64)row->version);
+        rc = sqlite3_bind_int64(statement, first + 2, (sqlite3_int64)row->version);
     if (rc == SQLITE_OK)
-        rc = sqlite3_bind_int64(statement, 4, (sqlite3_int64)data_row_sum(row));
+        rc = sqlite3_bind_int64(statement, first + 3, (sqlite3_int64)data_row_sum(row));
     if (rc == SQLITE_OK)
-        rc = sqlite3_bind_blob64(statement, 5, body, row->body_len, SQLITE_STATIC);
+        rc = sqlite3_bind_blob64(statement, first + 4, body, row->body_len, SQLITE_STATIC);
     if (rc == SQLITE_OK && row->hidden_len != 0)
-        rc = sqlite3_bind_blob64(statement, 6, row->hidden, row->hidden_len, SQLITE_STATIC);
+        rc = sqlite3_bind_blob64(statement, first + 5, row->hidden, row->hidden_len, SQLITE_STATIC);
     else if (rc == SQLITE_OK)
-        rc = sqlite3_bind_null(statement, 6);
+        rc = sqlite3_bind_null(statement, first + 5);
     return rc;
 }

@@ -22,6 +22,7 @@ static int step_once(struct data_file *file, enum data_statement which)
 static bool end_transaction(struct data_file *file)
 {
     file->now = file->committed;
+    data_queue_clear(&file->queue);
     if (sqlite3_get_autocommit(file->db))
         return true;
     return step_once(file, DATA_ROLLBACK) == SQLITE_OK && sqlite3_get_autocommit(file->db) != 0;
@@ -70,36 +71,76 @@ enum data_result data_file_begin(struct data_file *file, struct fault *fault)
     return DATA_OK;
 }
 
-/* @return a code of SQLite; `changed` receives the rows that the statement has changed */
-static int put_by(struct data_file *file, enum data_statement which, const struct data_row *row,
-                  int *changed)
+/* @return a code of SQLite */
+static int put_by(struct data_file *file, enum data_statement which, const struct data_row *row)
 {
-    int rc = data_row_bind(file->statements[which], row);
+    int rc = data_row_bind(file->statements[which], 1, row);
+    return rc == SQLITE_OK ? step_once(file, which) : rc;
+}
+
+static int insert_full_queue(struct data_file *file)
+{
+    sqlite3_stmt *statement = file->statements[DATA_INSERT_QUEUE];
+    int rc = SQLITE_OK;
+    for (int i = 0; i < DATA_QUEUE_ROWS && rc == SQLITE_OK; i++)
+        rc = data_row_bind(statement, 1 + i * DATA_ROW_PARAMETERS, &file->queue.rows[i]);
+    return rc == SQLITE_OK ? step_once(file, DATA_INSERT_QUEUE) : rc;
+}
+
+/* Before anything else happens to the table of users, and before the commit.
+ * @return a code of SQLite */
+static int insert_queued(struct data_file *file)
+{
+    int rc = SQLITE_OK;
+    if (file->queue.count == DATA_QUEUE_ROWS)
+        rc = insert_full_queue(file);
+    else
+        for (unsigned i = 0; i < file->queue.count && rc == SQLITE_OK; i++)
+            rc = put_by(file, DATA_INSERT, &file->queue.rows[i]);
+    data_queue_clear(&file->queue);
+    return rc;
+}
+
+/* @return a code of SQLite */
+static int insert_new(struct data_file *file, const struct data_row *row)
+{
+    int rc = SQLITE_OK;
+    if (!data_queue_add(&file->queue, row)) {
+        rc = insert_queued(file);
+        if (rc == SQLITE_OK && !data_queue_add(&file->queue, row))
+            rc = put_by(file, DATA_INSERT, row); /* it is larger than the queue */
+    }
+    return rc;
+}
+
+/* The file may have a user with this sequence number. @return a code of SQLite */
+static int update_or_insert(struct data_file *file, const struct data_row *row)
+{
+    int rc = insert_queued(file);
     if (rc == SQLITE_OK)
-        rc = step_once(file, which);
-    *changed = rc == SQLITE_OK ? sqlite3_changes(file->db) : 0;
+        rc = put_by(file, DATA_UPDATE, row);
+    if (rc != SQLITE_OK || sqlite3_changes(file->db) != 0)
+        return rc;
+    rc = put_by(file, DATA_INSERT, row);
+    file->now.count += rc == SQLITE_OK;
     return rc;
 }
 
 enum data_result data_file_put(struct data_file *file, const struct data_row *row,
                                struct fault *fault)
 {
-    int changed = 0, rc = SQLITE_OK;
+    int rc;
     if (file->failed)
         return refuse_failed(file, fault);
     assert(!sqlite3_get_autocommit(file->db));
-    if ((int64_t)row->seq <= file->now.max_seq)
-        rc = put_by(file, DATA_UPDATE, row, &changed);
-    if (rc == SQLITE_OK && changed == 0) {
-        rc = put_by(file, DATA_INSERT, row, &changed);
-        if (rc == SQLITE_OK)
-            file->now.count++;
-    }
-    if (rc != SQLITE_OK)
-        return give_up(file, rc, "write a user", fault);
-    if ((int64_t)row->seq > file->now.max_seq)
+    if ((int64_t)row->seq > file->now.max_seq) {
+        rc = insert_new(file, row);
         file->now.max_seq = (int64_t)row->seq;
-    return DATA_OK;
+        file->now.count++;
+    } else {
+        rc = update_or_insert(file, row);
+    }
+    return rc == SQLITE_OK ? DATA_OK : give_up(file, rc, "write a user", fault);
 }
 
 enum data_result data_file_delete(struct data_file *file, uint64_t seq, struct fault *fault)
@@ -107,7 +148,9 @@ enum data_result data_file_delete(struct data_file *file, uint64_t seq, struct f
     if (file->failed)
         return refuse_failed(file, fault);
     assert(!sqlite3_get_autocommit(file->db));
-    int rc = sqlite3_bind_int64(file->statements[DATA_DELETE], 1, (sqlite3_int64)seq);
+    int rc = insert_queued(file);
+    if (rc == SQLITE_OK)
+        rc = sqlite3_bind_int64(file->statements[DATA_DELETE], 1, (sqlite3_int64)seq);
     if (rc == SQLITE_OK)
         rc = step_once(file, DATA_DELETE);
     if (rc != SQLITE_OK)
@@ -205,7 +248,7 @@ static int set_meta(struct data_file *file, uint64_t version, uint64_t seq)
     sqlite3_stmt *statement = file->statements[DATA_SET_META];
     const uint64_t numbers[] = {version, file->now.count, seq, file->now.deletes,
                                 file->now.requests};
-    int rc = SQLITE_OK;
+    int rc = insert_queued(file);
     for (int i = 0; i < 5 && rc == SQLITE_OK; i++)
         rc = sqlite3_bind_int64(statement, 1 + i, (sqlite3_int64)numbers[i]);
     if (rc == SQLITE_OK)

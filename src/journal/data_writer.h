@@ -10,12 +10,14 @@
 
 #include "journal/data_file.h"
 #include "journal/data_path.h"
+#include "journal/data_queue.h"
 
 enum data_statement {
     DATA_BEGIN,
     DATA_COMMIT,
     DATA_ROLLBACK,
     DATA_INSERT,
+    DATA_INSERT_QUEUE,
     DATA_UPDATE,
     DATA_DELETE,
     DATA_NOTE_DELETED,
@@ -45,10 +47,11 @@ struct data_file {
     char path[DATA_PATH_SIZE];
     sqlite3_stmt *statements[DATA_STATEMENTS];
     struct data_tally now, committed;
-    int lock_fd;         /* data_lock_inode() */
-    int log_pages;       /* of the write-ahead log, as of the last commit */
-    int checkpoint_from; /* pages of the log from which data_file_maintain() does something */
-    bool unsynced;       /* with DATA_SYNC_OFF: there are commits that nobody has synced */
+    struct data_queue queue; /* of the open transaction: new users that are not inserted yet */
+    int lock_fd;             /* data_lock_inode() */
+    int log_pages;           /* of the write-ahead log, as of the last commit */
+    int checkpoint_from;     /* pages of the log from which data_file_maintain() does something */
+    bool unsynced;           /* with DATA_SYNC_OFF: there are commits that nobody has synced */
     bool sync_off;
     bool failed;
     bool raises; /* the file has an older format; the next commit gives it today's */

@@ -67,6 +67,88 @@ static void users_come_back_as_they_were_put(void **state)
     assert_model(&model, data_file_name);
 }
 
+/* New users are inserted some at a time; what else happens to them comes in its order. */
+static void new_users_are_changed_in_their_transaction(void **state)
+{
+    struct fault fault;
+    (void)state;
+    struct data_file *file = create_file(&model);
+    assert_result(DATA_OK, model_commit(&model, file, 1, 10, 5, &fault)); /* a new one deleted */
+    assert_int_equal(data_file_count(file), 9);
+    assert_model(&model, data_file_name);
+    assert_result(DATA_OK, data_file_begin(file, &fault));
+    for (uint64_t seq = 11; seq <= 45; seq++) {
+        struct data_row row = model_row(seq, seq == 44 ? 77 : 2);
+        assert_result(DATA_OK, data_file_put(file, &row, &fault));
+    }
+    struct data_row again = model_row(44, 2);
+    assert_result(DATA_OK, data_file_put(file, &again, &fault));
+    assert_result(DATA_OK, data_file_commit(file, 2, 45, &fault));
+    assert_int_equal(data_file_count(file), 44);
+    data_file_close(file, true);
+    assert_int_equal(ask_sql(data_file_name, "SELECT count(*) FROM users WHERE version = 2"), 35);
+}
+
+static void users_of_all_sizes_are_in_order(void **state)
+{
+    static const uint32_t sizes[] = {1, 9000, 2, 5000, 5000, 8192, 8193, 1, 0, 4096, 4096, 1};
+    static uint8_t bytes[10000];
+    struct fault fault;
+    (void)state;
+    struct data_file *file = create_file(&model);
+    memset(bytes, 'x', sizeof(bytes));
+    assert_result(DATA_OK, data_file_begin(file, &fault));
+    for (unsigned i = 0; i < 12; i++) {
+        struct data_row row = model_row(1 + i, 1);
+        row.body = bytes;
+        row.hidden = bytes;
+        row.body_len = sizes[i];
+        row.hidden_len = i % 3;
+        assert_result(DATA_OK, data_file_put(file, &row, &fault));
+    }
+    assert_result(DATA_OK, data_file_commit(file, 1, 12, &fault));
+    data_file_close(file, true);
+    for (unsigned i = 0; i < 12; i++) {
+        char sql[160];
+        snprintf(sql, sizeof(sql),
+                 "SELECT length(body) + 100000 * ifnull(length(hidden), 0) FROM users"
+                 " WHERE seq = %u",
+                 1 + i);
+        assert_int_equal(ask_sql(data_file_name, sql), sizes[i] + 100000 * (i % 3));
+    }
+    struct data_rows *rows; /* with the sum of each */
+    struct data_meta meta;
+    struct data_row row;
+    assert_result(DATA_OK, data_rows_open(&rows, data_file_name, &meta, &fault));
+    for (unsigned i = 0; i < 12; i++)
+        assert_result(DATA_OK, data_rows_next(rows, &row, &fault));
+    assert_result(DATA_NONE, data_rows_next(rows, &row, &fault));
+    data_rows_close(rows);
+}
+
+/* Somebody else has put a user into the file. The number is met in the midst of users who are
+ * inserted together. */
+static void user_that_is_there_already_ends_the_transaction(void **state)
+{
+    struct fault fault;
+    (void)state;
+    struct data_file *file = create_file(&model);
+    assert_result(DATA_OK, model_commit(&model, file, 1, 10, 0, &fault));
+    run_sql(data_file_name, "INSERT INTO users SELECT 20, id, version, sum, body, hidden FROM users"
+                            " WHERE seq = 1");
+    assert_result(DATA_OK, data_file_begin(file, &fault));
+    enum data_result result = DATA_OK;
+    for (uint64_t seq = 11; seq <= 27 && result == DATA_OK; seq++) {
+        struct data_row row = model_row(seq, 2);
+        result = data_file_put(file, &row, &fault);
+    }
+    assert_result(DATA_INVALID, result);
+    assert_non_null(strstr(fault.text, "write a user"));
+    assert_result(DATA_FAILED, data_file_begin(file, &fault)); /* no longer used */
+    data_file_close(file, true);
+    assert_int_equal(ask_sql(data_file_name, "SELECT count(*) FROM users"), 11);
+}
+
 static void rollback_leaves_nothing(void **state)
 {
     struct fault fault;
@@ -520,6 +602,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(new_file_has_its_meta_data_and_no_users, data_folder_clear),
         cmocka_unit_test_setup(users_come_back_as_they_were_put, data_folder_clear),
+        cmocka_unit_test_setup(new_users_are_changed_in_their_transaction, data_folder_clear),
+        cmocka_unit_test_setup(users_of_all_sizes_are_in_order, data_folder_clear),
+        cmocka_unit_test_setup(user_that_is_there_already_ends_the_transaction, data_folder_clear),
         cmocka_unit_test_setup(rollback_leaves_nothing, data_folder_clear),
         cmocka_unit_test_setup(rewrite_replaces_the_file, data_folder_clear),
         cmocka_unit_test_setup(abandoned_rewrite_leaves_the_file, data_folder_clear),
