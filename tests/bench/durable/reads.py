@@ -4,8 +4,10 @@
 The worker that reads and the client that reads share one CPU. All other processes share another one:
 the journal, the other worker, the master and the client that creates. So what is measured is what the disk
 does to a worker, and not who gets a CPU. The clients start calls when they are due, whether or not
-earlier ones have been answered, and latency counts from then. The client that reads comes before
-all others on its CPU (SCHED_FIFO, if this user may have it).
+earlier ones have been answered, and latency counts from then. Both clients come before all others
+on their CPU (SCHED_FIFO, if this user may have it): a client that creates and waits for the journal
+to leave the CPU would send several calls at once, and so give the durable server another load than
+the one in memory.
 
 A control row has another program sync the disk all the time beside the server in memory: what a busy
 neighbour and a busy disk cost on this machine, whoever they are. Two more rows have all processes of
@@ -64,8 +66,8 @@ def share_one_cpu(server):
 def creating(bench, server, seconds):
     """Runs creates at a fixed rate. The caller reads meanwhile, for at most so many seconds."""
     rate = bench.rate(CREATES)
-    argv = ON_CLIENT_CPU + server.calls_argv("create", "-n", int(rate * seconds), "-r", rate, "-m",
-                                             100_000)
+    argv = ON_CLIENT_CPU + before_others() + server.calls_argv(
+        "create", "-n", int(rate * seconds), "-r", rate, "-m", 100_000)
     with subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
                           text=True) as client:
         end = time.monotonic() + seconds
