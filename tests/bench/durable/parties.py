@@ -12,6 +12,7 @@ import socket
 import sqlite3
 import subprocess
 import time
+from statistics import median
 
 from measure import CLIENT_CPU, SERVER_CPU, cpu_ns, free_port, tree
 
@@ -321,6 +322,12 @@ class Postgres(Program):
     def inserts_per_second(self, seconds, connections, body):
         return self.pgbench(self.INSERT.format("x" * body), "-M", "prepared", "-c", connections,
                             "-j", 2, "-T", seconds)
+
+
+def paired_ratio(mine, others):
+    """The median of the ratios of what was measured in the same turn: a machine, or its disk, that
+    is slower for some minutes is so for both."""
+    return median(one / other for one, other in zip(mine, others, strict=True))
 
 
 def bare_append(bench, size, writes, over=False):

@@ -14,7 +14,8 @@ neighbour and a busy disk cost on this machine, whoever they are. Two more rows 
 the server on one CPU, and both clients on the other.
 
 Each figure is the median of many short runs, which take turns often: where a machine's host takes
-its CPUs away now and then, most runs are without that. Meanwhile no CPU sleeps
+its CPUs away now and then, most runs are without that. The ratio is the median of those of each
+turn. Meanwhile no CPU sleeps
 (/dev/cpu_dma_latency, if this user may write to it): how long a host takes to wake a virtual CPU is
 no matter of the server's.
 
@@ -28,7 +29,7 @@ import time
 from statistics import median
 
 from measure import CLIENT_CPU, SERVER_CPU, before_others, cpu_ns, no_sleep
-from parties import ON_CLIENT_CPU, ON_SERVER_CPU, Failure, Rosterd
+from parties import ON_CLIENT_CPU, ON_SERVER_CPU, Failure, Rosterd, paired_ratio
 
 CREATES, GETS = 10_000, 4_000  # a second
 BURSTS, BURST = 2_000, 100  # for CPU time: bursts a second, and the GetUsers that each has
@@ -170,13 +171,13 @@ def compare(bench, what, slow_ms):
             for title, measure, servers, times, _ in figures:
                 for _ in range(1 if bench.smoke else times):
                     for server, values in zip(servers, seen[title]):
-                        values += measure(bench, server)
+                        values.append(median(measure(bench, server)))
         for server in (*apart, *together):
             if slow_ms > 0:
                 server.slow.unlink()
     for title, _, _, _, most in figures:
         mine, other = map(median, seen[title])
-        ratio = mine / other
+        ratio = paired_ratio(*seen[title])
         bench.row(title.format(what), f"{mine:.2f} us", f"{other:.2f} us", f"{ratio:.2f}", most,
                   most is None or ratio <= most)
 
