@@ -127,7 +127,7 @@ static inline bool is_short_ascii(const uint8_t *text, size_t len)
     return ((first | last) & 0x80808080) == 0;
 }
 
-static bool valid_short(const uint8_t *text, size_t len)
+static __attribute__((noinline)) bool valid_short(const uint8_t *text, size_t len)
 {
     enum { WORD = 8 };
     uint64_t state = WHOLE;
@@ -150,7 +150,7 @@ static size_t find_middle(const uint8_t *text, size_t len)
 
 /* Each step depends on the one before it, but not on steps in the other half of the text. So two
  * halves that are checked together take the time of one. */
-static bool valid_long(const uint8_t *text, size_t len)
+static __attribute__((noinline)) bool valid_long(const uint8_t *text, size_t len)
 {
     enum { WORDS = 4, BLOCK = 8 * WORDS };
     size_t half = find_middle(text, len), at = 0;
@@ -169,9 +169,18 @@ static bool valid_long(const uint8_t *text, size_t len)
            (utf8_steps(second, other + at, len - half - at) & 63) == WHOLE;
 }
 
+/* Of at least eight bytes. The last word may have bytes of the one before. */
+static inline bool is_whole_ascii(const uint8_t *text, size_t len)
+{
+    enum { WORD = 8 };
+    return is_ascii(text, len / WORD) && is_ascii(text + len - WORD, 1);
+}
+
 bool utf8_valid(const uint8_t *text, size_t len)
 {
-    enum { LONG = 1024 };
+    enum { LEAST = 8, SOME = 128, LONG = 1024 };
+    if (len >= LEAST && len < SOME && is_whole_ascii(text, len))
+        return true;
     return len < LONG ? valid_short(text, len) : valid_long(text, len);
 }
 
