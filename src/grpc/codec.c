@@ -98,8 +98,10 @@ static bool add_members(struct grpc_codec *codec, struct grpc_codec **codecs,
         if (field->label == PROTOBUF_C_LABEL_REQUIRED)
             return fault_set(fault, "%s.%s: required fields are not supported", codec->type->name,
                              field->name);
-        if (field->label == PROTOBUF_C_LABEL_REPEATED)
+        if (field->label == PROTOBUF_C_LABEL_REPEATED) {
             member->repeated = ++codec->num_repeated;
+            member->texts = field->type == PROTOBUF_C_TYPE_BYTES;
+        }
         if (field->type == PROTOBUF_C_TYPE_MESSAGE &&
             (member->nested = grpc_codec_get(codecs, set, field->descriptor, fault)) == NULL)
             return false;

@@ -33,6 +33,7 @@ struct grpc_member {
     uint8_t size;                    /* bytes of one value in memory */
     bool oneof;
     bool plain;        /* a single bytes field outside a oneof, without a has_ member */
+    bool texts;        /* a repeated bytes field */
     unsigned repeated; /* the field's number among the repeated ones, from 1; 0: not repeated */
 };
 /** Fields with numbers below this are found by one array access. */

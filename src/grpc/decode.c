@@ -285,18 +285,46 @@ static const uint8_t *count_values(const struct grpc_member *member, unsigned wi
     return at + len;
 }
 
+/** As count_values(), for repeated texts, of which mostly one lies behind the other: counts on
+ * while the same tag follows.
+ * @param tag of one byte */
+static inline const uint8_t *count_texts(struct decoding *decoding, uint8_t tag, const uint8_t *at,
+                                         const uint8_t *end, size_t *count)
+{
+    for (;;) {
+        size_t len;
+        at = grpc_wire_length(at, end, &len);
+        if (at == NULL)
+            return NULL;
+        ++*count;
+        at += len;
+        if (at == end || *at != tag || decoding->fields == 0)
+            return at;
+        decoding->fields--;
+        at++;
+    }
+}
+
+/** Whether append_texts() and count_texts() take the field. */
+static inline bool are_texts(const struct grpc_member *member, uint32_t tag)
+{
+    return member->texts && (tag & 7) == GRPC_WIRE_LENGTH && tag < 0x80;
+}
+
 /** The first pass: counts the values of all repeated members of a message. */
 static bool count_all(struct decoding *decoding, const struct grpc_codec *codec, size_t *counts,
                       const uint8_t *at, const uint8_t *end)
 {
     size_t fields = decoding->fields; /* the second pass counts them */
     while (at != NULL && at != end) {
-        uint32_t tag;
+        uint32_t tag = 0;
         at = next_tag(decoding, at, end, &tag);
         if (at == NULL)
             break;
         const struct grpc_member *member = find_member(codec, tag >> 3);
-        if (member != NULL && member->repeated && fits_wire(member, tag & 7))
+        if (member != NULL && are_texts(member, tag))
+            at = count_texts(decoding, (uint8_t)tag, at, end, &counts[member->repeated - 1]);
+        else if (member != NULL && member->repeated && fits_wire(member, tag & 7))
             at = count_values(member, tag & 7, at, end, &counts[member->repeated - 1]);
         else
             at = skip_field(decoding, at, end, tag);
@@ -352,6 +380,30 @@ static inline const uint8_t *decode_plain_field(struct decoding *decoding,
     return at + len;
 }
 
+/** As well, for a repeated member, whose values mostly lie one behind the other: reads on while the
+ * same tag follows.
+ * @param tag of one byte */
+static inline const uint8_t *append_texts(struct decoding *decoding,
+                                          const struct grpc_member *member, void *message,
+                                          uint8_t tag, const uint8_t *at, const uint8_t *end)
+{
+    size_t *count = (size_t *)(void *)member_place(message, member->field->quantifier_offset);
+    ProtobufCBinaryData *values =
+        *(ProtobufCBinaryData **)(void *)member_place(message, member->field->offset);
+    for (;;) {
+        size_t len;
+        at = grpc_wire_length(at, end, &len);
+        if (at == NULL || !store_text(decoding, PROTOBUF_C_TYPE_BYTES, &values[*count], at, len))
+            return NULL;
+        ++*count;
+        at += len;
+        if (at == end || *at != tag || decoding->fields == 0)
+            return at;
+        decoding->fields--;
+        at++;
+    }
+}
+
 static bool decode_members(struct decoding *decoding, const struct grpc_codec *codec, void *message,
                            const uint8_t *at, const uint8_t *end)
 {
@@ -365,6 +417,8 @@ static bool decode_members(struct decoding *decoding, const struct grpc_codec *c
         const struct grpc_member *member = find_member(codec, tag >> 3);
         if (member != NULL && member->plain && (tag & 7) == GRPC_WIRE_LENGTH)
             at = decode_plain_field(decoding, member, message, at, end);
+        else if (member != NULL && are_texts(member, tag))
+            at = append_texts(decoding, member, message, (uint8_t)tag, at, end);
         else if (member != NULL && fits_wire(member, tag & 7))
             at = decode_field(decoding, member, message, tag & 7, at, end);
         else

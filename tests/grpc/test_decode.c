@@ -522,6 +522,13 @@ static void fields_of_a_compressed_message_are_bounded_by_what_came(void **state
                      GRPC_DECODE_TOO_MANY);
     assert_int_equal(grpc_decode_fields_of(MIB), GRPC_DECODE_MAX_FIELDS);
     free(bytes);
+    bytes = filled("\x22\x00", 2, 2000); /* repeated texts, which are read in one run */
+    assert_int_equal(grpc_decode_in_place(item_codec, &arena, bytes, 2000, 1000, &message),
+                     GRPC_DECODED);
+    assert_int_equal(((Grpctest__Item *)message)->n_tags, 1000);
+    assert_int_equal(grpc_decode_in_place(item_codec, &arena, bytes, 2000, 999, &message),
+                     GRPC_DECODE_TOO_MANY);
+    free(bytes);
 }
 
 static void more_than_a_million_fields_are_refused(void **state)
