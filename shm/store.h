@@ -344,6 +344,15 @@ unsigned shm_maintain(struct shm_actor *actor);
 
 /** The newest body of the user with this id. @return SHM_OK, SHM_ENOENT */
 int shm_user_find(struct shm_actor *actor, const uint8_t id[SHM_ID_SIZE], struct shm_user *user);
+enum { SHM_FIND_MAX = 16 };
+/**
+ * Looks up several ids, all as of one commit. Faster than one after the other: what each of them
+ * waits for, memory that is in no cache, arrives together.
+ * @param count at most SHM_FIND_MAX
+ * @param users receives a user for each id; where there is none, its id is NULL
+ */
+void shm_users_find(struct shm_actor *actor, const uint8_t (*ids)[SHM_ID_SIZE], size_t count,
+                    struct shm_user *users);
 /**
  * The newest body of the user with this value of a unique key.
  * @param value the key as the store's key_of returns it (folded)

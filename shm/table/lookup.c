@@ -187,6 +187,41 @@ int shm_user_find(struct shm_actor *actor, const uint8_t id[SHM_ID_SIZE], struct
     return find_in(id_bucket(actor, id), id, version_to_see(), user);
 }
 
+/* The chains' begins, which arrive while the next ones are asked for; then their first nodes. */
+static inline void fetch_chains(const struct shm_actor *actor, const uint8_t (*ids)[SHM_ID_SIZE],
+                                size_t count, struct cds_hlist_head *buckets[])
+{
+    for (size_t i = 0; i < count; i++) {
+        buckets[i] = id_bucket(actor, ids[i]);
+        __builtin_prefetch(buckets[i]);
+    }
+    for (size_t i = 0; i < count; i++) {
+        const struct cds_hlist_node *first = rcu_dereference(buckets[i]->next);
+        const struct shm_node *node = container_of(first, struct shm_node, by_id);
+        if (first == NULL)
+            continue;
+        __builtin_prefetch(first);
+        prefetch_body(node);
+    }
+}
+
+void shm_users_find(struct shm_actor *actor, const uint8_t (*ids)[SHM_ID_SIZE], size_t count,
+                    struct shm_user *users)
+{
+    struct cds_hlist_head *buckets[SHM_FIND_MAX];
+    shm_grace_online(actor);
+    bool as_tool = actor->buckets == NULL;
+    uint64_t version = version_to_see();
+    if (!as_tool)
+        fetch_chains(actor, ids, count, buckets);
+    for (size_t i = 0; i < count; i++) {
+        int rc = as_tool ? find_as_tool(ids[i], &users[i])
+                         : find_in(buckets[i], ids[i], version, &users[i]);
+        if (rc != SHM_OK)
+            users[i].id = NULL;
+    }
+}
+
 /* Reclaim keeps what a version from `published` on shows (reclaim.c), so the argument of
  * hash_chain.h holds for it, too. */
 int shm_user_find_at(struct shm_actor *actor, const uint8_t id[SHM_ID_SIZE], uint64_t version,

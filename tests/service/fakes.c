@@ -464,6 +464,14 @@ int shm_user_find(struct shm_actor *actor, const uint8_t id[SHM_ID_SIZE], struct
     return SHM_OK;
 }
 
+void shm_users_find(struct shm_actor *actor, const uint8_t (*ids)[SHM_ID_SIZE], size_t count,
+                    struct shm_user *users)
+{
+    for (size_t i = 0; i < count; i++)
+        if (shm_user_find(actor, ids[i], &users[i]) != SHM_OK)
+            users[i].id = NULL;
+}
+
 /* What only the directory's calls need, which are tested with a real store. */
 
 int shm_user_find_at(struct shm_actor *actor, const uint8_t id[SHM_ID_SIZE], uint64_t version,

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "service/directory/directory_batch.h"
 
+#include <sys/param.h>
+
 #include "base/clock.h"
 #include "service/directory/directory_fields.h"
 #include "service/directory/directory_read.h"
@@ -9,7 +11,8 @@
 #include "service/users/user_service_state.h"
 
 enum {
-    CLOCK_EVERY = 32, /* users: one of 4,000 bytes takes 1 us to copy */
+    GROUP = SHM_FIND_MAX,
+    CLOCK_EVERY = 2, /* groups: one user of 4,000 bytes takes 1 us to copy */
     SLICE_NS = 100 * 1000,
 };
 
@@ -32,27 +35,32 @@ static void refuse_missing(struct grpc_call *call, const uint8_t id[UUID_SIZE])
 
 /* ---- a slice ---- */
 
-/* @return false: the call has ended */
-static bool batch_add(struct grpc_call *call, const uint8_t id[UUID_SIZE])
+/* Adds the users of a group. @return false: the call has ended */
+static bool batch_add(struct grpc_call *call, const uint8_t (*ids)[UUID_SIZE], size_t count)
 {
     const struct user_service *service = grpc_call_service_data(call);
     struct directory_batch_call *batch = grpc_call_state(call);
-    struct shm_user user;
-    if (shm_user_find(service->actor, id, &user) != SHM_OK) {
-        if (!batch->allow_missing)
-            refuse_missing(call, id);
-        return batch->allow_missing;
+    struct shm_user users[GROUP];
+    shm_users_find(service->actor, ids, count, users);
+    for (size_t i = 0; i < count; i++) {
+        if (users[i].id == NULL && batch->allow_missing)
+            continue;
+        if (users[i].id == NULL) {
+            refuse_missing(call, ids[i]);
+            return false;
+        }
+        if (!directory_users_add(call, &batch->users, &users[i], batch->fields)) {
+            grpc_call_finish(call, GRPC_RESOURCE_EXHAUSTED, directory_no_room);
+            return false;
+        }
     }
-    if (directory_users_add(call, &batch->users, &user, batch->fields))
-        return true;
-    grpc_call_finish(call, GRPC_RESOURCE_EXHAUSTED, directory_no_room);
-    return false;
+    return true;
 }
 
-/* Whether the slice ends behind this many users. */
-static bool is_over(size_t done, uint64_t began)
+/* Whether the slice ends behind this many groups. */
+static bool is_over(unsigned groups, uint64_t began)
 {
-    return done % CLOCK_EVERY == 0 && clock_monotonic_ns() - began > SLICE_NS;
+    return groups % CLOCK_EVERY == 0 && clock_monotonic_ns() - began > SLICE_NS;
 }
 
 void directory_batch_on_writable(struct grpc_call *call)
@@ -60,9 +68,11 @@ void directory_batch_on_writable(struct grpc_call *call)
     struct directory_batch_call *batch = grpc_call_state(call);
     uint64_t began = clock_monotonic_ns();
     bool good = true, over = false;
-    for (size_t done = 1; good && !over && batch->next != batch->num; done++) {
-        good = batch_add(call, batch->ids[batch->next++]);
-        over = is_over(done, began);
+    for (unsigned groups = 1; good && !over && batch->next != batch->num; groups++) {
+        uint32_t count = MIN(batch->num - batch->next, (uint32_t)GROUP);
+        good = batch_add(call, (const uint8_t(*)[UUID_SIZE])batch->ids + batch->next, count);
+        batch->next += count;
+        over = is_over(groups, began);
     }
     grpc_call_work(call, clock_monotonic_ns() - began);
     if (good && batch->next == batch->num)
@@ -73,14 +83,13 @@ void directory_batch_on_writable(struct grpc_call *call)
 
 /* ---- the begin ---- */
 
-/* @return false: the call has ended */
-static bool parse_name(struct grpc_call *call, const ProtobufCBinaryData *name,
-                       uint8_t id[UUID_SIZE])
+/* @return how many of the names are good, up to the first bad one */
+static size_t parse_names(const ProtobufCBinaryData *names, size_t num, uint8_t (*ids)[UUID_SIZE])
 {
-    if (directory_name_parse(name, id))
-        return true;
-    directory_refuse_name(call, "names", name);
-    return false;
+    size_t done = 0;
+    while (done != num && directory_name_parse(&names[done], ids[done]))
+        done++;
+    return done;
 }
 
 /* Keeps what the request still asks for. */
@@ -92,10 +101,24 @@ static void keep_rest(struct grpc_call *call, const ProtobufCBinaryData *names, 
         grpc_call_finish(call, GRPC_RESOURCE_EXHAUSTED, directory_no_room);
         return;
     }
-    for (; batch->num != num; batch->num++)
-        if (!parse_name(call, &names[batch->num], batch->ids[batch->num]))
-            return;
-    grpc_call_want_write(call);
+    batch->num = (uint32_t)parse_names(names, num, batch->ids);
+    if (batch->num != num)
+        directory_refuse_name(call, "names", &names[batch->num]);
+    else
+        grpc_call_want_write(call);
+}
+
+/* Adds the users with these names. A bad name is told after what is wrong with those before it.
+ * @return false: the call has ended */
+static bool batch_add_names(struct grpc_call *call, const ProtobufCBinaryData *names, size_t num)
+{
+    uint8_t ids[GROUP][UUID_SIZE];
+    size_t good = parse_names(names, num, ids);
+    if (!batch_add(call, (const uint8_t(*)[UUID_SIZE])ids, good))
+        return false;
+    if (good != num)
+        directory_refuse_name(call, "names", &names[good]);
+    return good == num;
 }
 
 /* The first slice reads the names in the request. */
@@ -104,10 +127,11 @@ static void batch_begin(struct grpc_call *call, const ProtobufCBinaryData *names
     uint64_t began = clock_monotonic_ns();
     bool good = true, over = false;
     size_t done = 0;
-    while (good && !over && done != num) {
-        uint8_t id[UUID_SIZE];
-        good = parse_name(call, &names[done], id) && batch_add(call, id);
-        over = is_over(++done, began);
+    for (unsigned groups = 1; good && !over && done != num; groups++) {
+        size_t count = MIN(num - done, (size_t)GROUP);
+        good = batch_add_names(call, names + done, count);
+        done += count;
+        over = is_over(groups, began);
     }
     grpc_call_work(call, clock_monotonic_ns() - began);
     if (good && done == num)

@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "shm/core/actor_handle.h"
 #include "shm/core/alloc.h"
@@ -21,6 +22,62 @@ static void inserted_user_is_found(void **state)
     user_id(unknown, 300);
     assert_int_equal(shm_user_find(f->actor, unknown, &user), SHM_ENOENT);
     segment_check(f->store, 300);
+}
+
+static bool same_user(const struct shm_user *a, const struct shm_user *b)
+{
+    return memcmp(a->id, b->id, SHM_ID_SIZE) == 0 && a->body == b->body &&
+           a->body_len == b->body_len && a->hidden_len == b->hidden_len && a->seq == b->seq &&
+           a->version == b->version;
+}
+
+/* Asks for the users from `first` on, of whom some are there. @return whether the answers are those
+ * that each lookup alone gives */
+static bool find_together(struct shm_actor *actor, uint64_t first, size_t count)
+{
+    uint8_t ids[SHM_FIND_MAX][SHM_ID_SIZE];
+    struct shm_user users[SHM_FIND_MAX], alone;
+    for (size_t i = 0; i < count; i++)
+        user_id(ids[i], first + 7 * i);
+    if (count > 2)
+        user_id(ids[count - 1], first); /* twice in one call */
+    shm_users_find(actor, (const uint8_t(*)[SHM_ID_SIZE])ids, count, users);
+    for (size_t i = 0; i < count; i++) {
+        bool there = shm_user_find(actor, ids[i], &alone) == SHM_OK;
+        if (there != (users[i].id != NULL) || (there && !same_user(&users[i], &alone)))
+            return false;
+    }
+    return true;
+}
+
+/* In a child: without the hash table's place, which only an owner's processes keep. */
+static void find_together_as_a_tool(struct fixture *f, int argument)
+{
+    struct shm_store *store;
+    struct shm_actor *actor;
+    (void)argument;
+    shm_actor_abandon(f->actor);
+    shm_store_close(f->store);
+    if (shm_store_attach(&store, f->name, SHM_ATTACH_READ, NULL, NULL) != SHM_OK ||
+        shm_actor_join(&actor, store, SHM_ACTOR_TOOL, 0, NULL) != SHM_OK)
+        _exit(1);
+    _exit(find_together(actor, 0, SHM_FIND_MAX) ? 0 : 1);
+}
+
+static void users_found_together_are_those_found_alone(void **state)
+{
+    struct fixture *f = *state;
+    uint8_t ids[100][SHM_ID_SIZE];
+    users_insert(f->actor, 0, 300, 5);
+    for (unsigned i = 0; i < 100; i++)
+        user_id(ids[i], 3 * i);
+    assert_int_equal(shm_users_delete(f->actor, (const uint8_t(*)[SHM_ID_SIZE])ids, 100, NULL),
+                     SHM_OK);
+    assert_int_equal(user_insert(f->actor, 9, 30), SHM_OK); /* again */
+    for (size_t count = 0; count <= SHM_FIND_MAX; count++)
+        for (uint64_t first = 0; first < 310; first++)
+            assert_true(find_together(f->actor, first, count));
+    assert_int_equal(in_child(find_together_as_a_tool, f, 0), 0);
 }
 
 static void sequence_and_version_grow_by_commit(void **state)
@@ -282,6 +339,7 @@ int main(void)
 #define WITH(test) cmocka_unit_test_setup_teardown(test, fixture_setup, fixture_teardown)
     const struct CMUnitTest tests[] = {
         WITH(inserted_user_is_found),
+        WITH(users_found_together_are_those_found_alone),
         WITH(sequence_and_version_grow_by_commit),
         WITH(every_body_length_is_kept),
         WITH(batch_with_a_known_id_inserts_none),
