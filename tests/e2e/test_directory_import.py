@@ -220,7 +220,7 @@ def test_import_with_request_ids_is_sent_again_as_a_whole(channel):
 
 def test_repeat_has_the_time_of_creation_though_the_password_took_long(start):
     """The last user is written a second and more after its request came."""
-    channel = start(*SLOW[:-1], "20", "--workers", "1").channel()
+    channel = start(*SLOW[:-1], "40", "--workers", "1").channel()
     requests = [request(f"user{i}", request_id=str(uuid.uuid4()), password=PASSWORD) for i in range(4)]
     began = time.time()
     first = list(imported(channel, requests))
