@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Reload and upgrade while clients are connected; tests/systemd tests both under systemd."""
+import errno
 import os
 import pathlib
 import shutil
@@ -200,6 +201,41 @@ def test_listen_changes_by_reload(start, tmp_path):
         assert reload(rosterd, 1) == (f"rosterd: reload: listen: 127.0.0.1:{first}: Address already "
                                       "in use")
     assert connects(("127.0.0.1", second)) and not path.exists()
+
+
+def test_signal_to_all_processes_changes_nothing_when_the_reload_is_refused(start, tmp_path):
+    """As systemctl kill -s HUP sends it. A stream keeps a worker that drains from ending."""
+    rosterd = by_file(start, tmp_path, "workers = 2\n")
+    chat = Conversation(rosterd.stub())
+    assert chat.say("one").text == "Echo: one"
+    before = rosterd.worker_pids()
+    rosterd.conf.write_text("workers = many\n")
+    for pid in (rosterd.process.pid, *before):
+        os.kill(pid, signal.SIGHUP)
+    rosterd.wait_log("reload: ")
+    for pid in before:  # a worker that has not answered by then has drained
+        os.kill(pid, signal.SIGHUP)
+    for _ in range(8):
+        assert Conversation(rosterd.stub()).say("new").text == "Echo: new"
+    assert rosterd.worker_pids() == before
+    assert chat.say("two").text == "Echo: two"
+
+
+def test_old_addresses_refuse_while_the_old_workers_drain(start, tmp_path):
+    first, second = (f"127.0.0.1:{free_port()}" for _ in range(2))
+    rosterd = by_file(start, tmp_path, f"metrics-listen = {first}\n")
+    chat = Conversation(rosterd.stub())
+    assert chat.say("one").text == "Echo: one"
+    rosterd.conf.write_text(f"metrics-listen = {second}\n")
+    reload(rosterd)
+
+    def refuses(address):
+        host, port = address.split(":")
+        with socket.socket() as sock:
+            return sock.connect_ex((host, int(port))) == errno.ECONNREFUSED
+    wait_for(lambda: refuses(first), 10, "the old address closed")
+    assert not refuses(second)
+    assert chat.say("two").text == "Echo: two"  # the old worker is still there
 
 
 def test_certificates_are_replaced_by_reload(start, tmp_path):

@@ -132,6 +132,12 @@ void generation_remove_files(const struct generation *generation, const struct g
     listeners_remove_files(&generation->web_listeners, kept != NULL ? &kept->web_listeners : &none);
 }
 
+void generation_stop_listening(struct generation *generation)
+{
+    listeners_close(&generation->listeners, false);
+    listeners_close(&generation->web_listeners, false);
+}
+
 /* ---- open and close ---- */
 
 static bool open_children(struct generation *generation, const struct generation_common *common,
@@ -185,8 +191,7 @@ struct generation *generation_open(struct options *options, const struct generat
 
 void generation_close(struct generation *generation)
 {
-    listeners_close(&generation->listeners, false);
-    listeners_close(&generation->web_listeners, false);
+    generation_stop_listening(generation);
     if (generation->access_log_fd >= 0)
         close(generation->access_log_fd);
     children_close(&generation->children);

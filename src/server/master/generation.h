@@ -72,6 +72,9 @@ struct generation *generation_open(struct options *options, const struct generat
 /** Frees this process's copy of the generation: in the master once none of its workers runs, in a
  * worker at any time. Socket files stay. */
 void generation_close(struct generation *generation);
+/** Closes the master's copies of its listeners: its workers listen no more, and a client would wait
+ * in a backlog from which nobody accepts. Socket files stay. */
+void generation_stop_listening(struct generation *generation);
 /** Removes the generation's socket files, but for those that another generation serves, too.
  * @param kept that generation, or NULL */
 void generation_remove_files(const struct generation *generation, const struct generation *kept);

@@ -122,6 +122,7 @@ void reload_finish(struct master *master, struct generation *next)
     }
     stop_generation(before, SIGHUP, before->options.drain_timeout);
     generation_remove_files(before, next);
+    generation_stop_listening(before);
     char text[400];
     snprintf(text, sizeof(text), "reloaded: %u workers%s%s", next->children.count,
              master->unchanged[0] != '\0' ? "; only a restart changes " : "", master->unchanged);

@@ -30,6 +30,8 @@ void stop_server(struct master *master, bool fast)
     for (struct generation *g = master->newest; g != NULL; g = g->older) {
         /* closed now; otherwise clients would wait in a backlog from which no process accepts */
         listeners_close(&g->listeners, !master->handed_over);
+        if (master->handed_over) /* else /metrics is there until the last call has ended */
+            listeners_close(&g->web_listeners, false);
         int slowly = master->handed_over ? SIGHUP : SIGQUIT;
         stop_generation(g, fast ? SIGTERM : slowly, fast ? 0 : g->options.drain_timeout);
     }

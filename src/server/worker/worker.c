@@ -96,6 +96,10 @@ static void on_worker_signal(h2o_socket_t *sock, const char *err)
     if (err != NULL)
         return;
     while (read(h2o_socket_get_fd(sock), &info, sizeof(info)) == (ssize_t)sizeof(info)) {
+        /* A HUP for all processes of the server is the master's to obey: a reload that it refuses
+         * changes nothing. */
+        if (info.ssi_signo == SIGHUP && info.ssi_pid != (uint32_t)getppid())
+            continue;
         if (info.ssi_signo == SIGQUIT || info.ssi_signo == SIGHUP)
             worker_drain(worker, info.ssi_signo == SIGHUP);
         else if (info.ssi_signo == SIGUSR1)
