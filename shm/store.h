@@ -346,8 +346,8 @@ unsigned shm_maintain(struct shm_actor *actor);
 int shm_user_find(struct shm_actor *actor, const uint8_t id[SHM_ID_SIZE], struct shm_user *user);
 enum { SHM_FIND_MAX = 16 };
 /**
- * Looks up several ids, all as of one commit. Faster than one after the other: what each of them
- * waits for, memory that is in no cache, arrives together.
+ * Looks up several ids, all as of one commit (a tool: each as of its own). Faster than one after
+ * the other: what each of them waits for, memory that is in no cache, arrives together.
  * @param count at most SHM_FIND_MAX
  * @param users receives a user for each id; where there is none, its id is NULL
  */

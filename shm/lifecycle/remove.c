@@ -74,7 +74,15 @@ static int rename_aside(const char *from, const char *name, char moved_to[256],
                     strerror(errno));
 }
 
-/* The counters and the second links are as foreign, and would be in the way. */
+/* An own second link leads to a segment of this user, which may have a live owner: it stays. */
+static void unlink_foreign(const char *path)
+{
+    struct stat st;
+    if (lstat(path, &st) == 0 && st.st_uid != geteuid())
+        (void)unlink(path);
+}
+
+/* The counters are as foreign, and would be in the way. So may be the second links. */
 static int set_foreign_aside(const char *path, const char *name, char moved_to[256],
                              struct shm_fault *fault)
 {
@@ -84,11 +92,11 @@ static int set_foreign_aside(const char *path, const char *name, char moved_to[2
         return rc;
     snprintf(stats, sizeof(stats), "%.240s.stats", name);
     shm_name_kept_path(old, name);
-    (void)unlink(old);
+    unlink_foreign(old);
     if (!shm_file_is_foreign_in_own_directory(stats))
         return SHM_OK;
     shm_name_kept_path(old, stats);
-    (void)unlink(old);
+    unlink_foreign(old);
     snprintf(old, sizeof(old), SHM_DIRECTORY "%.250s", stats);
     snprintf(new, sizeof(new), SHM_DIRECTORY "%.240s.stats", moved_to);
     (void)renameat2(AT_FDCWD, old, AT_FDCWD, new, RENAME_NOREPLACE);

@@ -121,8 +121,9 @@ int shm_store_user(const char *name, uid_t *uid, gid_t *gid, struct shm_fault *f
     if (rc != SHM_OK)
         return rc;
     if (lstat(path, &st) != 0)
-        return errno == ENOENT ? shm_fail(fault, SHM_ENOSEG, "segment %s: no such segment", name)
-                               : shm_fail(fault, SHM_ESYS, "segment %s: %s", name, strerror(errno));
+        return errno == ENOENT || errno == ENOTDIR /* a file in the place of its directory */
+                   ? shm_fail(fault, SHM_ENOSEG, "segment %s: no such segment", name)
+                   : shm_fail(fault, SHM_ESYS, "segment %s: %s", name, strerror(errno));
     *uid = st.st_uid;
     *gid = st.st_gid;
     return SHM_OK;

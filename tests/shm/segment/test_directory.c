@@ -293,6 +293,30 @@ static void foreign_file_in_an_own_directory_is_set_aside(void **state)
     shm_counters_close(counters);
 }
 
+/* A copy by root has taken the name of a table that its owner still has. */
+static void second_link_of_an_own_table_stays(void **state)
+{
+    struct fixture *f = *state;
+    char path[140], moved_to[256];
+    if (geteuid() != 0)
+        return; /* only root can make another user's file */
+    assert_int_equal(fixture_reopen(f), SHM_OK);
+    users_insert(f->actor, 0, 100, 10);
+    assert_int_equal(shm_store_hold_name(f->store), SHM_NAME_OURS);
+    snprintf(path, sizeof(path), "/dev/shm%s", name);
+    assert_int_equal(unlink(path), 0);
+    int fd = open(path, O_CREAT | O_WRONLY, 0600);
+    assert_true(fd >= 0);
+    assert_int_equal(fchown(fd, 65534, 65534), 0);
+    close(fd);
+    assert_int_equal(shm_store_set_aside(name, moved_to, &f->fault), SHM_OK);
+    assert_true(is_there(".users.kept"));
+    assert_int_equal(shm_store_hold_name(f->store), SHM_NAME_RESTORED);
+    fixture_close(f);
+    assert_int_equal(fixture_reopen(f), SHM_OK);
+    assert_int_equal(shm_users(f->store), 100);
+}
+
 static void names_with_more_slashes_or_dots_are_refused(void **state)
 {
     struct fixture *f = *state;
@@ -319,6 +343,7 @@ int main(void)
         WITH(next_start_ends_a_move_that_was_killed),
         WITH(end_of_moves_removes_no_last_link),
         WITH(foreign_file_in_an_own_directory_is_set_aside),
+        WITH(second_link_of_an_own_table_stays),
         WITH(names_with_more_slashes_or_dots_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
