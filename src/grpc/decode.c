@@ -285,24 +285,32 @@ static const uint8_t *count_values(const struct grpc_member *member, unsigned wi
     return at + len;
 }
 
+/** Takes the next tag, if it is the same one again. @return whether it was */
+static inline bool same_tag_follows(struct decoding *decoding, uint8_t tag, const uint8_t **at,
+                                    const uint8_t *end)
+{
+    if (*at == end || **at != tag || decoding->fields == 0)
+        return false;
+    decoding->fields--;
+    ++*at;
+    return true;
+}
+
 /** As count_values(), for repeated texts, of which mostly one lies behind the other: counts on
  * while the same tag follows.
  * @param tag of one byte */
 static inline const uint8_t *count_texts(struct decoding *decoding, uint8_t tag, const uint8_t *at,
                                          const uint8_t *end, size_t *count)
 {
-    for (;;) {
+    do {
         size_t len;
         at = grpc_wire_length(at, end, &len);
         if (at == NULL)
             return NULL;
         ++*count;
         at += len;
-        if (at == end || *at != tag || decoding->fields == 0)
-            return at;
-        decoding->fields--;
-        at++;
-    }
+    } while (same_tag_follows(decoding, tag, &at, end));
+    return at;
 }
 
 /** Whether append_texts() and count_texts() take the field. */
@@ -380,8 +388,8 @@ static inline const uint8_t *decode_plain_field(struct decoding *decoding,
     return at + len;
 }
 
-/** As well, for a repeated member, whose values mostly lie one behind the other: reads on while the
- * same tag follows.
+/** As decode_plain_field(), for the values of a repeated member: reads on while the same tag
+ * follows.
  * @param tag of one byte */
 static inline const uint8_t *append_texts(struct decoding *decoding,
                                           const struct grpc_member *member, void *message,
@@ -390,18 +398,15 @@ static inline const uint8_t *append_texts(struct decoding *decoding,
     size_t *count = (size_t *)(void *)member_place(message, member->field->quantifier_offset);
     ProtobufCBinaryData *values =
         *(ProtobufCBinaryData **)(void *)member_place(message, member->field->offset);
-    for (;;) {
+    do {
         size_t len;
         at = grpc_wire_length(at, end, &len);
         if (at == NULL || !store_text(decoding, PROTOBUF_C_TYPE_BYTES, &values[*count], at, len))
             return NULL;
         ++*count;
         at += len;
-        if (at == end || *at != tag || decoding->fields == 0)
-            return at;
-        decoding->fields--;
-        at++;
-    }
+    } while (same_tag_follows(decoding, tag, &at, end));
+    return at;
 }
 
 static bool decode_members(struct decoding *decoding, const struct grpc_codec *codec, void *message,
