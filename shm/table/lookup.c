@@ -9,6 +9,7 @@
  * rcu_dereference here. An id or a key can occur many times in a chain, if it was deleted and
  * created again: the first node that is not too young decides (hash_chain.h).
  */
+#include <assert.h>
 #include <string.h>
 
 #include <urcu/compiler.h>
@@ -187,7 +188,8 @@ int shm_user_find(struct shm_actor *actor, const uint8_t id[SHM_ID_SIZE], struct
     return find_in(id_bucket(actor, id), id, version_to_see(), user);
 }
 
-/* The chains' begins, which arrive while the next ones are asked for; then their first nodes. */
+/* Prefetches the buckets, and then the first node and body of each chain. A bucket arrives while
+ * the next ones are asked for. */
 static inline void fetch_chains(const struct shm_actor *actor, const uint8_t (*ids)[SHM_ID_SIZE],
                                 size_t count, struct cds_hlist_head *buckets[])
 {
@@ -209,6 +211,7 @@ void shm_users_find(struct shm_actor *actor, const uint8_t (*ids)[SHM_ID_SIZE], 
                     struct shm_user *users)
 {
     struct cds_hlist_head *buckets[SHM_FIND_MAX];
+    assert(count <= SHM_FIND_MAX);
     shm_grace_online(actor);
     bool as_tool = actor->buckets == NULL;
     uint64_t version = version_to_see();

@@ -30,6 +30,8 @@ static const char *const statement_texts[DATA_STATEMENTS] = {
         "UPDATE meta SET version = ?1, count = ?2, seq = ?3, deletes = ?4, requests = ?5",
 };
 
+_Static_assert(DATA_QUEUE_ROWS == 4 * 4, "DATA_INSERT_ROWS has four times DATA_FOUR_ROWS");
+
 /* SQLite calls it after each commit. In its place SQLite would have checkpoints of its own. */
 static int note_log_pages(void *data, sqlite3 *db, const char *name, int pages)
 {

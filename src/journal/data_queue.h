@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * New users that one statement inserts together: a statement has costs of its own, two fifths of
- * what SQLite spends on a user who is inserted alone.
- */
+/* New users that one statement inserts together: a statement has costs of its own, a large part of
+ * what SQLite spends on a user who is inserted alone. */
 #ifndef ROSTERD_JOURNAL_DATA_QUEUE_H
 #define ROSTERD_JOURNAL_DATA_QUEUE_H
 
