@@ -12,7 +12,7 @@ import pytest
 
 import user_service_pb2 as pb
 from harness import expect, wait_for
-from schema import message, method
+from schema import FILES, message, method
 
 NAME = "rosterd.directory.v1."
 Code = grpc.StatusCode
@@ -572,3 +572,12 @@ def test_changes_survive_a_reboot(start, tmp_path):
     assert list(directory.ListUsers().users) == [new]
     refused(lambda: directory.update(name=ann.name, etag=ann.etag, disabled=True), Code.ABORTED, "etag")
     directory.update(name=ann.name, etag=new.etag, disabled=True)
+
+
+def test_reads_say_that_they_have_no_side_effects():
+    """A client may send them again, and a proxy may cache them."""
+    calls = [call for file in FILES.file if file.package == NAME[:-1]
+             for service in file.service for call in service.method]
+    reads = {call.name for call in calls
+             if call.options.idempotency_level == call.options.NO_SIDE_EFFECTS}
+    assert reads == {"GetUser", "LookupUser", "BatchGetUsers", "ListUsers", "WatchUsers"}
