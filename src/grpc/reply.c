@@ -30,6 +30,20 @@ static const struct http2_field accept_encoding = {.name = "grpc-accept-encoding
 static const struct http2_field accept_identity = {
     .name = "grpc-accept-encoding", .name_len = 20, .value = "identity", .value_len = 8};
 
+#define STATUS_FIELD(number, text)                                                                 \
+    [number] = {.name = "grpc-status",                                                             \
+                .name_len = 11,                                                                    \
+                .value = (text),                                                                   \
+                .value_len = sizeof(text) - 1,                                                     \
+                .intern = INTERN_STATUS + (number)}
+static const struct http2_field statuses[GRPC_NUM_STATUSES] = {
+    STATUS_FIELD(0, "0"),   STATUS_FIELD(1, "1"),   STATUS_FIELD(2, "2"),   STATUS_FIELD(3, "3"),
+    STATUS_FIELD(4, "4"),   STATUS_FIELD(5, "5"),   STATUS_FIELD(6, "6"),   STATUS_FIELD(7, "7"),
+    STATUS_FIELD(8, "8"),   STATUS_FIELD(9, "9"),   STATUS_FIELD(10, "10"), STATUS_FIELD(11, "11"),
+    STATUS_FIELD(12, "12"), STATUS_FIELD(13, "13"), STATUS_FIELD(14, "14"), STATUS_FIELD(15, "15"),
+    STATUS_FIELD(16, "16"),
+};
+
 /** A header section being built: on the stack as long as it is small. */
 struct header_section {
     struct http2_field *fields;
@@ -75,13 +89,7 @@ static void section_add_list(struct header_section *section, const struct grpc_r
 /** Adds the status and what belongs to it: message, accepted encodings, trailing metadata. */
 static void section_add_status(struct header_section *section, const struct grpc_call *call)
 {
-    static const char values[GRPC_NUM_STATUSES][3] = {
-        "0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "12", "13", "14", "15", "16"};
-    section_add(section, &(struct http2_field){.name = "grpc-status",
-                                               .name_len = 11,
-                                               .value = values[call->status],
-                                               .value_len = call->status < 10 ? 1 : 2,
-                                               .intern = (uint8_t)(INTERN_STATUS + call->status)});
+    section_add(section, &statuses[call->status]);
     if (call->message != NULL)
         section_add(section, &(struct http2_field){.name = "grpc-message",
                                                    .name_len = 12,
@@ -144,6 +152,11 @@ void grpc_send_end(struct grpc_call *call)
     if (call->stream.local_closed)
         return; /* the client reset the stream and gets nothing more */
     call->ended = true;
+    if (call->headers_sent && call->message == NULL && call->trailing == NULL &&
+        !call->unsupported_encoding) { /* most calls end so */
+        http2_stream_send_trailers(&call->stream, &statuses[call->status], 1);
+        return;
+    }
     struct header_section section;
     section_init(&section, call, 4 + list_length(call->trailing));
     if (call->headers_sent) {

@@ -18,13 +18,18 @@
 /** The most bytes of a path or name that a status message repeats. */
 enum { QUOTED_MAX = 128 };
 
-/** What gRPC's own fields of the header section say. */
+/** What a request says apart from its metadata. http2 may keep it, for all requests with the same
+ * header block (struct http2_note). */
 struct request_head {
-    bool content_type_fits, timeout_given, timeout_malformed, unsupported_encoding, has_metadata;
-    unsigned encoding;         /* GRPC_COMPRESS_*, or 0 */
-    const h2o_iovec_t *accept; /* grpc-accept-encoding; NULL: none came */
-    uint64_t timeout;          /* ms */
+    const struct grpc_method_entry *entry; /* NULL: no method has this path */
+    uint64_t timeout;                      /* ms */
+    bool is_read;                          /* false: the other members mean nothing */
+    bool is_post, content_type_fits, timeout_given, timeout_malformed, unsupported_encoding;
+    bool has_metadata;
+    unsigned encoding; /* GRPC_COMPRESS_*, or 0 */
+    unsigned accepted; /* GRPC_COMPRESS_* that the client takes and the server may send */
 };
+_Static_assert(sizeof(struct request_head) <= sizeof(struct http2_note), "http2 can keep it");
 
 /** Whether the value is application/grpc or application/grpc+proto, with or without parameters.
  * Other types begin like this, too: application/grpc-web, application/grpc+json. */
@@ -57,7 +62,25 @@ static bool is_reserved(const h2o_iovec_t *name)
            (name->len >= 5 && memcmp(name->base, "grpc-", 5) == 0);
 }
 
-static void read_grpc_field(struct request_head *head, const h2o_header_t *field)
+/** The encodings that the client takes and the server may send, as GRPC_COMPRESS_* bits. Most
+ * requests bring the list that the request before them brought. */
+static unsigned accepted_encodings(struct grpc_server *server, const h2o_iovec_t *list)
+{
+    if (server->compression == 0)
+        return 0;
+    if (list->len == server->accept_len && memcmp(list->base, server->accept_text, list->len) == 0)
+        return server->accept_bits;
+    unsigned bits = grpc_compress_accepted(list->base, list->len) & server->compression;
+    if (list->len <= sizeof(server->accept_text)) {
+        memcpy(server->accept_text, list->base, list->len);
+        server->accept_len = (uint8_t)list->len;
+        server->accept_bits = (uint8_t)bits;
+    }
+    return bits;
+}
+
+static void read_grpc_field(struct request_head *head, struct grpc_server *server,
+                            const h2o_header_t *field)
 {
     if (IS(field->name, "grpc-timeout")) {
         head->timeout_given = true;
@@ -67,14 +90,16 @@ static void read_grpc_field(struct request_head *head, const h2o_header_t *field
         head->encoding = grpc_compress_by_name(field->value.base, field->value.len);
         head->unsupported_encoding = head->encoding == 0 && !IS(&field->value, "identity");
     } else if (IS(field->name, "grpc-accept-encoding")) {
-        head->accept = &field->value;
+        head->accepted = accepted_encodings(server, &field->value);
     }
 }
 
-/** Reads the header section in one pass. */
-static void read_head(struct request_head *head, const struct http2_request *request)
+static void read_head(struct request_head *head, struct grpc_server *server,
+                      const struct http2_request *request)
 {
-    memset(head, 0, sizeof(*head));
+    *head = (struct request_head){.is_read = true, .is_post = IS(&request->method, "POST")};
+    if (request->path.len != 0)
+        head->entry = grpc_methods_find(&server->methods, request->path.base, request->path.len);
     for (size_t i = 0; i < request->num_fields; i++) {
         const h2o_header_t *field = &request->fields[i];
         if (!is_reserved(field->name))
@@ -82,8 +107,19 @@ static void read_head(struct request_head *head, const struct http2_request *req
         else if (field->name == &H2O_TOKEN_CONTENT_TYPE->buf)
             head->content_type_fits = content_type_fits(field->value.base, field->value.len);
         else
-            read_grpc_field(head, field);
+            read_grpc_field(head, server, field);
     }
+}
+
+/** What the request says: what an earlier one with the same header block said, or read anew. */
+static const struct request_head *
+head_of(struct grpc_server *server, const struct http2_request *request, struct request_head *room)
+{
+    struct request_head *head =
+        request->note != NULL ? (struct request_head *)request->note->bytes : room;
+    if (request->note == NULL || !head->is_read)
+        read_head(head, server, request);
+    return head;
 }
 
 /** Rejects a request that is not gRPC's. @return whether it was rejected */
@@ -93,7 +129,7 @@ static bool reject_foreign(struct grpc_call *call, const struct http2_request *r
     if (!head->content_type_fits)
         grpc_reject(call, request, 415,
                     "content-type must be application/grpc or application/grpc+proto\n");
-    else if (!IS(&request->method, "POST"))
+    else if (!head->is_post)
         grpc_reject(call, request, 405, "gRPC calls are made by POST\n");
     else if (head->timeout_malformed)
         grpc_reject(call, request, 400, "grpc-timeout is malformed\n");
@@ -101,17 +137,14 @@ static bool reject_foreign(struct grpc_call *call, const struct http2_request *r
 }
 
 /** Sets the call's entry and path. The path of an unknown method is copied, for the log. */
-static void find_called_method(struct grpc_call *call, const struct http2_request *request)
+static void set_method(struct grpc_call *call, const struct http2_request *request,
+                       const struct grpc_method_entry *entry)
 {
-    struct grpc_server *server = call->server;
-    call->entry = request->path.len == 0
-                      ? NULL
-                      : grpc_methods_find(&server->methods, request->path.base, request->path.len);
-    if (call->entry != NULL) {
-        call->path = (h2o_iovec_t){.base = call->entry->path, .len = call->entry->path_len};
+    call->entry = entry != NULL ? entry : &call->server->unknown;
+    if (entry != NULL) {
+        call->path = (h2o_iovec_t){.base = entry->path, .len = entry->path_len};
         return;
     }
-    call->entry = &server->unknown;
     char *copy = grpc_arena_alloc(&call->arena, request->path.len + 1);
     if (copy == NULL || request->path.len == 0)
         return;
@@ -150,23 +183,6 @@ static enum grpc_status run_starts(struct grpc_call *call, const char **message)
             return status;
     }
     return GRPC_OK;
-}
-
-/** The encodings that the client takes and the server may send, as GRPC_COMPRESS_* bits. Most
- * requests bring the list that the request before them brought. */
-static unsigned accepted_encodings(struct grpc_server *server, const h2o_iovec_t *list)
-{
-    if (list == NULL || server->compression == 0)
-        return 0;
-    if (list->len == server->accept_len && memcmp(list->base, server->accept_text, list->len) == 0)
-        return server->accept_bits;
-    unsigned bits = grpc_compress_accepted(list->base, list->len) & server->compression;
-    if (list->len <= sizeof(server->accept_text)) {
-        memcpy(server->accept_text, list->base, list->len);
-        server->accept_len = (uint8_t)list->len;
-        server->accept_bits = (uint8_t)bits;
-    }
-    return bits;
 }
 
 /** Finishes the call if its metadata could not be kept. */
@@ -279,21 +295,20 @@ void grpc_request_open(struct http2_stream *stream, const struct http2_request *
     memset(&call->server, 0,
            offsetof(struct grpc_call, arena) - offsetof(struct grpc_call, server));
     call->server = server;
-    call->entry = &server->unknown;
     call->deadline = UINT64_MAX;
     call->remote_end = request->end_stream;
     grpc_arena_init(&call->arena, call->inline_memory, sizeof(call->inline_memory));
-    struct request_head head;
-    read_head(&head, request);
-    call->request_encoding = head.encoding & 3;
-    call->reply_accepted = accepted_encodings(server, head.accept) & 3;
+    struct request_head room;
+    const struct request_head *head = head_of(server, request, &room);
+    call->request_encoding = head->encoding & 3;
+    call->reply_accepted = head->accepted & 3;
     call->started_ns = grpc_server_clock_ns(server);
     call_enter(server, call);
-    find_called_method(call, request);
+    set_method(call, request, head->entry);
     call->busy = true;
-    admit_request(call, request, &head);
+    admit_request(call, request, head);
     if (!call->finished && grpc_call_hold_arena(call))
-        open_method(call, &head);
+        open_method(call, head);
     call->busy = false;
     if (call->remote_end)
         grpc_receive(call, NULL, 0);

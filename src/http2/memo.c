@@ -81,6 +81,8 @@ static void memo_keep_request(struct http2_memo *memo, const struct http2_reques
         fields[i].orig_name = NULL;
     }
     memo->request = *request;
+    memset(&memo->note, 0, sizeof(memo->note));
+    memo->request.note = &memo->note;
     memo->request.fields = fields;
     memo->request.method = copy_text(&at, request->method);
     memo->request.path = copy_text(&at, request->path);

@@ -25,6 +25,7 @@ struct http2_memo {
     uint8_t *kept;  /* fields and texts of `request` in one piece; NULL: the block came once */
     size_t kept_len;
     struct http2_request request;
+    struct http2_note note;
     size_t content_length; /* SIZE_MAX: none */
 };
 

@@ -82,7 +82,7 @@ void http2_out_frame(struct http2_conn *conn, uint8_t type, uint8_t flags, uint3
 {
     http2_out_close_data(conn);
     uint8_t *dst = http2_out_put(conn, H2O_HTTP2_FRAME_HEADER_SIZE + len);
-    dst = h2o_http2_encode_frame_header(dst, len, type, flags, (int32_t)id);
+    dst = http2_out_head(dst, len, type, flags, id);
     if (len != 0)
         memcpy(dst, payload, len);
     http2_turn_touch(conn);

@@ -9,8 +9,10 @@
 #ifndef ROSTERD_HTTP2_OUT_H
 #define ROSTERD_HTTP2_OUT_H
 
+#include <arpa/inet.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "http2/conn_state.h"
 
@@ -43,6 +45,19 @@ static inline uint8_t *http2_out_put(struct http2_conn *conn, size_t len)
     uint8_t *at = out->bytes + out->len;
     out->len += len;
     return at;
+}
+
+/** Writes a frame's header (RFC 9113 4.1). libh2o's function of this kind is not inline, and each
+ * reply has three frames. @return where the payload begins */
+static inline uint8_t *http2_out_head(uint8_t *dst, size_t len, uint8_t type, uint8_t flags,
+                                      uint32_t id)
+{
+    const uint32_t len_and_type = htonl((uint32_t)len << 8 | type);
+    const uint32_t stream = htonl(id);
+    memcpy(dst, &len_and_type, sizeof(len_and_type));
+    dst[4] = flags;
+    memcpy(dst + 5, &stream, sizeof(stream));
+    return dst + H2O_HTTP2_FRAME_HEADER_SIZE;
 }
 
 /** The DATA frame that may grow is complete: something follows it, or it is written. */

@@ -32,15 +32,34 @@ static void put_long_block(struct http2_conn *conn, uint32_t id, const uint8_t *
     } while (len != 0);
 }
 
+/* @return false: it is not a block of hpack_encode_known() */
+static bool put_known_block(struct http2_conn *conn, uint32_t id, unsigned status,
+                            const struct http2_field *field, uint8_t flags)
+{
+    uint8_t block[HPACK_KNOWN_MAX];
+    size_t len = hpack_encode_known(&conn->encoder, block, status, field);
+    if (len == 0)
+        return false;
+    uint8_t *dst = http2_out_put(conn, H2O_HTTP2_FRAME_HEADER_SIZE + len);
+    dst = http2_out_head(dst, len, H2O_HTTP2_FRAME_TYPE_HEADERS, flags, id);
+    memcpy(dst, block, len);
+    return true;
+}
+
 static void send_block(struct http2_stream *stream, unsigned status,
                        const struct http2_field *fields, size_t num_fields, bool end_stream)
 {
     struct http2_conn *conn = stream->conn;
-    size_t bound = hpack_encode_bound(fields, num_fields);
+    uint8_t flags =
+        H2O_HTTP2_FRAME_FLAG_END_HEADERS | (end_stream ? H2O_HTTP2_FRAME_FLAG_END_STREAM : 0);
     http2_out_close_data(conn);
     http2_calm_forgive_pings(&conn->calm);
     if (end_stream)
         http2_calm_earn(&conn->calm);
+    if (num_fields == 1 && (status == 0 || status == 200) &&
+        put_known_block(conn, stream->id, status, fields, flags))
+        return;
+    size_t bound = hpack_encode_bound(fields, num_fields);
     if (bound > HTTP2_FRAME_MAX) {
         uint8_t *block = malloc(bound);
         if (block == NULL) {
@@ -56,10 +75,7 @@ static void send_block(struct http2_stream *stream, unsigned status,
     uint8_t *dst = head + H2O_HTTP2_FRAME_HEADER_SIZE;
     size_t len = hpack_encode(&conn->encoder, dst, status, fields, num_fields);
     assert(len <= bound);
-    uint8_t flags =
-        H2O_HTTP2_FRAME_FLAG_END_HEADERS | (end_stream ? H2O_HTTP2_FRAME_FLAG_END_STREAM : 0);
-    h2o_http2_encode_frame_header(head, len, H2O_HTTP2_FRAME_TYPE_HEADERS, flags,
-                                  (int32_t)stream->id);
+    http2_out_head(head, len, H2O_HTTP2_FRAME_TYPE_HEADERS, flags, stream->id);
     if (!conn->out_failed)
         conn->out.len -= bound - len;
 }
@@ -126,8 +142,7 @@ static uint8_t *new_data_frame(struct http2_conn *conn, struct http2_stream *str
     if (!conn->out_failed)
         conn->data_frame = (size_t)(dst - conn->out.bytes) + 1;
     conn->data_stream = stream;
-    return h2o_http2_encode_frame_header(dst, len, H2O_HTTP2_FRAME_TYPE_DATA, 0,
-                                         (int32_t)stream->id);
+    return http2_out_head(dst, len, H2O_HTTP2_FRAME_TYPE_DATA, 0, stream->id);
 }
 
 static void drop_pending(struct http2_stream *stream)

@@ -151,6 +151,58 @@ static void a_malformed_timeout_is_400(void **state)
     expect_http(1, "400", "13");
 }
 
+/* What is concluded from a header block is remembered with it: from its third time on, a block is
+ * not read any more. Between two equal blocks comes another one, of another meaning. */
+static void a_header_block_that_comes_again_has_the_same_answer(void **state)
+{
+    static const struct {
+        const char *path, *fields[4], *method;
+        int status; /* of HTTP from 100 on, else of gRPC */
+    } requests[] = {
+        {"/grpctest.Test/Unary", {"content-type", "text/html"}, "POST", 415},
+        {"/grpctest.Test/Unary", {"content-type", "application/grpc"}, "GET", 405},
+        {"/grpctest.Test/Unary",
+         {"content-type", "application/grpc", "grpc-timeout", "1s"},
+         "POST",
+         400},
+        {"/grpctest.Test/None", {"content-type", "application/grpc"}, "POST", 12},
+        {"/grpctest.Test/Unary",
+         {"content-type", "application/grpc", "grpc-encoding", "snappy"},
+         "POST",
+         12},
+        {"/grpctest.Test/Unary",
+         {"content-type", "application/grpc", "grpc-timeout", "0S"},
+         "POST",
+         4},
+        {"/grpctest.Test/Unary", {"content-type", "application/grpc", "x-bin", "!!!"}, "POST", 13},
+        {"/grpctest.Test/Unary",
+         {"content-type", "application/grpc", "grpc-timeout", "9S"},
+         "POST",
+         0},
+    };
+    uint32_t id = 1;
+    (void)state;
+    for (int round = 0; round < 3; round++)
+        for (size_t i = 0; i < sizeof(requests) / sizeof(requests[0]); i++)
+            for (int times = 0; times < 5; times++, id += 2) {
+                struct reply reply;
+                bool end = requests[i].status >= 100;
+                client_headers(PEER, id, end, ":method", requests[i].method, ":scheme", "http",
+                               ":path", requests[i].path, requests[i].fields[0],
+                               requests[i].fields[1], requests[i].fields[2], requests[i].fields[3],
+                               NULL);
+                if (!end)
+                    send_named(id, "echo", true);
+                client_read(PEER, id, &reply);
+                if (end)
+                    assert_int_equal(atoi(reply_field(reply.headers, ":status")),
+                                     requests[i].status);
+                else
+                    assert_int_equal(reply_status(&reply), requests[i].status);
+                reply_free(&reply);
+            }
+}
+
 /* ---- statuses ---- */
 
 static void unknown_methods_are_unimplemented_by_trailers_only(void **state)
@@ -847,6 +899,7 @@ int main(void)
         TEST(the_answer_to_head_has_no_body),
         TEST(an_answer_of_http_waits_for_a_closed_window),
         TEST(a_malformed_timeout_is_400),
+        TEST(a_header_block_that_comes_again_has_the_same_answer),
         TEST(unknown_methods_are_unimplemented_by_trailers_only),
         TEST(a_unary_call_is_answered),
         TEST(a_failure_is_trailers_only_with_an_encoded_message),

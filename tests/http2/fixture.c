@@ -115,6 +115,23 @@ static void give_body(struct test_stream *stream, size_t len)
     fixture_finish(stream);
 }
 
+/* A note says what the first request with it said: the later ones must say the same. */
+static void check_note(const struct http2_request *request)
+{
+    if (request->note == NULL)
+        return;
+    uint32_t *said = (uint32_t *)request->note->bytes, says = 2166136261; /* FNV-1a */
+    for (const char *at = fixture.fields; *at != '\0'; at++)
+        says = (says ^ (uint8_t)*at) * 16777619;
+    for (size_t i = 0; i != request->path.len; i++)
+        says = (says ^ (uint8_t)request->path.base[i]) * 16777619;
+    if (*said == 0)
+        *said = says;
+    else
+        fixture.notes++;
+    assert_int_equal(*said, says);
+}
+
 static void on_request(struct http2_stream *http2, const struct http2_request *request)
 {
     struct test_stream *stream = test_stream_of(http2);
@@ -125,6 +142,7 @@ static void on_request(struct http2_stream *http2, const struct http2_request *r
     fixture.too_large += request->fields_too_large;
     fixture.last = stream;
     note_fields(request);
+    check_note(request);
     char path[64];
     snprintf(path, sizeof(path), "%.*s", (int)request->path.len, request->path.base);
     if (strcmp(path, "/hold") == 0) {

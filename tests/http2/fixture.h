@@ -37,6 +37,7 @@ struct fixture {
     char fields[1024]; /* of the latest request */
     struct test_stream *last;
     char log[256];
+    unsigned notes;   /* requests that came with a note which an earlier one had filled */
     unsigned refused; /* times that /keep and /body were refused memory */
 };
 extern struct fixture fixture;

@@ -8,9 +8,7 @@ enum {
     TABLE_SIZE_MAX = 4096, /* the default; our few interned fields fit */
     TABLE_SIZE_MIN = 128,  /* a smaller table is not used */
     ENTRY_OVERHEAD = 32,   /* RFC 7541 4.1 */
-    FIRST_DYNAMIC_INDEX = 62,
-    INT_BOUND = 6, /* upper bound of the bytes of an integer that we write */
-    INDEX_STATUS_200 = 8,
+    INT_BOUND = 6,         /* upper bound of the bytes of an integer that we write */
 };
 
 void hpack_encoder_init(struct hpack_encoder *encoder)
@@ -56,12 +54,12 @@ static uint8_t *put_status(uint8_t *dst, unsigned status)
     static const uint16_t in_static_table[] = {200, 204, 206, 304, 400, 404, 500};
     for (uint8_t i = 0; i != sizeof(in_static_table) / sizeof(in_static_table[0]); i++) {
         if (in_static_table[i] == status) {
-            *dst++ = (uint8_t)(0x80 | (INDEX_STATUS_200 + i));
+            *dst++ = (uint8_t)(0x80 | (HPACK_INDEX_STATUS_200 + i));
             return dst;
         }
     }
     assert(status >= 200 && status <= 599);
-    *dst++ = INDEX_STATUS_200; /* literal without indexing, name by index */
+    *dst++ = HPACK_INDEX_STATUS_200; /* literal without indexing, name by index */
     *dst++ = 3;
     *dst++ = (uint8_t)('0' + status / 100 % 10);
     *dst++ = (uint8_t)('0' + status / 10 % 10);
@@ -91,7 +89,8 @@ static uint8_t *put_interned(struct hpack_encoder *encoder, uint8_t *dst,
 {
     uint8_t *place = &encoder->place[field->intern];
     if (*place != 0)
-        return put_int(dst, 0x80, 7, FIRST_DYNAMIC_INDEX + (size_t)(encoder->entered - *place));
+        return put_int(dst, 0x80, 7,
+                       HPACK_FIRST_DYNAMIC_INDEX + (size_t)(encoder->entered - *place));
     uint32_t size = ENTRY_OVERHEAD + field->name_len + field->value_len;
     if (encoder->used + size > encoder->capacity)
         return put_literal(dst, 0, field);

@@ -14,8 +14,8 @@ enum { HTTP2_INTERN_MAX = 31 };
  */
 struct http2_field {
     const char *name, *value;
-    uint16_t name_len;
     uint32_t value_len;
+    uint16_t name_len;
     uint8_t intern;
 };
 

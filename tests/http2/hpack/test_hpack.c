@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* HPACK decoding of what libnghttp2's encoder writes, and of malformed blocks. */
+/* HPACK decoding of what libnghttp2's encoder writes, and of malformed blocks. The short way of our
+ * own encoder. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -10,6 +11,7 @@
 #include <nghttp2/nghttp2.h>
 
 #include "http2/hpack/hpack_decode.h"
+#include "http2/hpack/hpack_encode.h"
 #include "http2/hpack/hpack_huffman.h"
 
 static char room[HPACK_ROOM_MIN];
@@ -312,10 +314,54 @@ static void fields_that_are_not_wanted_are_skipped_by_their_indexes(void **state
     assert_ptr_equal(src, block + 2);
 }
 
+/* hpack_encode_known() writes what hpack_encode() writes. */
+static void expect_known(struct hpack_encoder *encoder, const struct http2_field *field,
+                         unsigned status)
+{
+    uint8_t shortly[HPACK_KNOWN_MAX], block[256];
+    size_t len = hpack_encode_known(encoder, shortly, status, field);
+    assert_true(len != 0);
+    assert_int_equal(hpack_encode(encoder, block, status, field, 1), len);
+    assert_memory_equal(shortly, block, len);
+}
+
+static void a_field_in_the_table_is_written_shortly(void **state)
+{
+    struct http2_field fields[HTTP2_INTERN_MAX + 1];
+    static char values[HTTP2_INTERN_MAX + 1][4];
+    struct hpack_encoder encoder;
+    uint8_t block[256];
+    (void)state;
+    hpack_encoder_init(&encoder);
+    for (unsigned i = 0; i <= HTTP2_INTERN_MAX; i++) {
+        snprintf(values[i], sizeof(values[i]), "%u", i);
+        fields[i] = (struct http2_field){.name = "n",
+                                         .name_len = 1,
+                                         .value = values[i],
+                                         .value_len = (uint32_t)strlen(values[i]),
+                                         .intern = (uint8_t)i};
+        assert_int_equal(hpack_encode_known(&encoder, block, 200, &fields[i]), 0);
+        hpack_encode(&encoder, block, 200, &fields[i], 1); /* enters the table; not the one of 0 */
+        assert_int_equal(hpack_encode_known(&encoder, block, 0, &fields[0]), 0);
+        for (unsigned of = 1; of <= i; of++) {
+            expect_known(&encoder, &fields[of], 0);
+            expect_known(&encoder, &fields[of], 200);
+        }
+    }
+    hpack_encoder_resize(&encoder, 2048); /* the next block begins with the update */
+    assert_int_equal(hpack_encode_known(&encoder, block, 200, &fields[1]), 0);
+    hpack_encode(&encoder, block, 200, &fields[1], 1);
+    expect_known(&encoder, &fields[1], 200);
+    hpack_encoder_resize(&encoder, 0); /* no table */
+    hpack_encode(&encoder, block, 200, &fields[1], 1);
+    assert_int_equal(hpack_encode_known(&encoder, block, 200, &fields[1]), 0);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
+        T(a_field_in_the_table_is_written_shortly),
         T(every_byte_has_its_code),
         T(long_conversations_are_decoded_as_they_were_meant),
         T(name_of_an_entry_that_goes_is_kept),
