@@ -188,10 +188,10 @@ uint64_t grpc_server_oversized(const struct grpc_server *server);
 uint64_t grpc_server_overdue(const struct grpc_server *server);
 /** CLOCK_MONOTONIC in ms, read at most once in a turn of the loop. */
 uint64_t grpc_server_now_ms(const struct grpc_server *server);
-/** After a turn: a call that came alone waits for something. Its client will send the next one when
- * it has the answer, so the next turn may poll for up to `times` as long as
- * grpc_config.busy_poll_us says. */
-void grpc_server_poll_longer(struct grpc_server *server, uint8_t times);
+/** After a turn, or in it: something that calls wait for, or the next requests of clients that were
+ * just answered, are expected in about `ns`. If that is at most ten times as long as
+ * grpc_config.busy_poll_us, the next turn polls for it instead of sleeping. */
+void grpc_server_poll_expect(struct grpc_server *server, uint64_t ns);
 
 /** The number of method indexes: one for each method, in the order added, and a last one that
  * stands for all unknown methods. */

@@ -16,6 +16,18 @@ void grpc_poll_init(struct grpc_poll *poll, uint32_t bound_us)
     *poll = (struct grpc_poll){.bound_ns = bound_us * UINT64_C(1000)};
 }
 
+void grpc_poll_expect(struct grpc_poll *poll, uint64_t ns)
+{
+    uint64_t most = GRPC_POLL_TIMES * poll->bound_ns;
+    poll->expected_ns = 0;
+    if (ns > most)
+        return;
+    if (poll->holdoff != 0)
+        poll->holdoff--;
+    else
+        poll->expected_ns = MIN(2 * ns, most);
+}
+
 /** Polls until a time of clock_monotonic_ns().
  * @return whether bytes came (they have been handled), or a connection waits for its turn */
 static bool poll_until(struct grpc_poll *poll, const struct http2_context *http2, uint64_t until)
@@ -56,9 +68,9 @@ void grpc_poll_turn(struct grpc_poll *poll, struct http2_context *http2, int32_t
         return;
     }
     uint64_t start = clock_monotonic_ns();
-    uint64_t bound_ns = poll->bound_ns * MAX(poll->times, 1);
-    bool polled = poll->eager && wait_ms != 0;
-    poll->times = 0;
+    uint64_t bound_ns = MAX(poll->bound_ns, poll->expected_ns);
+    bool polled = (poll->eager || poll->expected_ns != 0) && wait_ms != 0;
+    poll->expected_ns = 0;
     bool found = polled && poll_until(poll, http2, start + bound_ns);
     if (!found)
         (void)h2o_evloop_run(loop, wait_ms);

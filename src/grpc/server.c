@@ -29,9 +29,9 @@ struct timers *grpc_server_timers(struct grpc_server *server)
     return server->timers;
 }
 
-void grpc_server_poll_longer(struct grpc_server *server, uint8_t times)
+void grpc_server_poll_expect(struct grpc_server *server, uint64_t ns)
 {
-    grpc_poll_longer(&server->poll, times);
+    grpc_poll_expect(&server->poll, ns);
 }
 
 uint64_t grpc_server_now_ms(const struct grpc_server *server)

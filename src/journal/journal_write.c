@@ -224,7 +224,7 @@ enum data_result journal_write_window(struct journal *journal, uint64_t version,
     uint64_t pending = changes_behind(journal);
     gather_note_window(&journal->gather, changes, pending, took);
     if (pending == 0)
-        journal->poll_ns = MIN(took, journal->config.poll_us * 1000);
+        journal->poll_ns = MIN(2 * took, journal->config.poll_us * 1000);
     return result;
 }
 

@@ -71,31 +71,51 @@ static void poll_that_finds_nothing_is_bounded_and_the_last(void **state)
     peer_close(peer);
 }
 
-/* The call waits for something that takes longer than the network. */
-static void poll_can_be_longer_once(void **state)
+/* @return the ms that a turn took which may sleep for one */
+static uint64_t short_turn(struct grpc_poll *poll)
 {
-    enum { BOUND_MS = 20, TIMES = 10 };
+    uint64_t start = clock_monotonic_ms();
+    grpc_poll_turn(poll, fixture.context, 1);
+    return clock_monotonic_ms() - start;
+}
+
+/* Calls wait for something that takes longer than the network. No lone request came. */
+static void what_is_expected_is_polled_for(void **state)
+{
+    enum { BOUND_MS = 20, EXPECTED_MS = 40 };
     (void)state;
     struct grpc_poll poll;
-    struct peer *peer = connect_and_make_eager(&poll);
-    poll.bound_ns = BOUND_MS * 1000000;
-    grpc_poll_longer(&poll, TIMES);
-    uint64_t start = clock_monotonic_ms();
-    grpc_poll_turn(&poll, fixture.context, 1); /* nothing comes */
-    assert_true(clock_monotonic_ms() - start >= TIMES * BOUND_MS - 1);
-    assert_false(poll.eager);
-    assert_int_equal(poll.times, 0);
+    struct peer *peer = connect_and_settle(&poll, BOUND_MS * 1000);
+    grpc_poll_expect(&poll, EXPECTED_MS * UINT64_C(1000000));
+    assert_true(short_turn(&poll) >= 2 * EXPECTED_MS - 1); /* nothing comes */
+    assert_true(short_turn(&poll) < EXPECTED_MS);          /* that was for one turn */
+    for (unsigned i = 0; i < 16; i++) {
+        grpc_poll_expect(&poll, EXPECTED_MS * UINT64_C(1000000));
+        assert_true(short_turn(&poll) < EXPECTED_MS); /* the last poll was in vain */
+    }
+    grpc_poll_expect(&poll, GRPC_POLL_TIMES * BOUND_MS * UINT64_C(1000000));
+    assert_true(short_turn(&poll) >= GRPC_POLL_TIMES * BOUND_MS - 1); /* no longer than that */
     poll.holdoff = 0;
-    peer_request(peer, 3, true, "/body/1", NULL);
-    grpc_poll_turn(&poll, fixture.context, 1000);
-    assert_true(poll.eager);
-    start = clock_monotonic_ms();
-    grpc_poll_turn(&poll, fixture.context, 1);
-    assert_true(clock_monotonic_ms() - start < (TIMES - 1) * BOUND_MS);
+    grpc_poll_expect(&poll, GRPC_POLL_TIMES * BOUND_MS * UINT64_C(1000000) + 1);
+    assert_true(short_turn(&poll) < EXPECTED_MS); /* too far away */
     peer_close(peer);
 }
 
-static void many_requests_in_a_turn_never_poll(void **state)
+static void what_was_expected_ends_the_poll(void **state)
+{
+    (void)state;
+    struct grpc_poll poll;
+    struct peer *peer = connect_and_settle(&poll, LONG_US);
+    grpc_poll_expect(&poll, LONG_US * UINT64_C(1000));
+    peer_request(peer, 1, true, "/body/1", NULL);
+    peer_request(peer, 3, true, "/body/1", NULL);
+    assert_true(short_turn(&poll) < LONG_US / 1000);
+    assert_int_equal(fixture.requests, 2);
+    assert_int_equal(poll.holdoff, 0);
+    peer_close(peer);
+}
+
+static void many_requests_in_a_turn_make_no_poll(void **state)
 {
     (void)state;
     struct grpc_poll poll;
@@ -162,8 +182,9 @@ int main(void)
     static const struct CMUnitTest tests[] = {
         T(lone_request_makes_the_next_turn_poll),
         T(poll_that_finds_nothing_is_bounded_and_the_last),
-        T(poll_can_be_longer_once),
-        T(many_requests_in_a_turn_never_poll),
+        T(what_is_expected_is_polled_for),
+        T(what_was_expected_ends_the_poll),
+        T(many_requests_in_a_turn_make_no_poll),
         T(what_is_no_request_never_polls),
         T(connection_that_waits_for_its_turn_ends_the_poll),
         T(bound_of_zero_never_polls),

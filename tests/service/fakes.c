@@ -15,7 +15,8 @@
 
 struct fake_store fake_store;
 uint64_t fake_now;
-uint8_t fake_polls;
+uint64_t fake_expected_ns;
+unsigned fake_expects;
 const void *fake_connection;
 char fake_note[256];
 
@@ -42,7 +43,7 @@ struct grpc_server *fake_server_create(void)
     assert_non_null(server);
     fake_store = (struct fake_store){.room = UINT64_MAX, .disk = {.behind_max = 8192}};
     fake_now = 1000;
-    fake_polls = 0;
+    fake_expected_ns = fake_expects = 0;
     fake_note[0] = '\0';
     server->timers = timers_create(fake_now);
     server->users = user_service.create(&config);
@@ -133,10 +134,11 @@ struct timers *grpc_server_timers(struct grpc_server *server)
     return server->timers;
 }
 
-void grpc_server_poll_longer(struct grpc_server *server, uint8_t times)
+void grpc_server_poll_expect(struct grpc_server *server, uint64_t ns)
 {
     (void)server;
-    fake_polls = times;
+    fake_expected_ns = ns;
+    fake_expects++;
 }
 
 uint64_t grpc_server_now_ms(const struct grpc_server *server)

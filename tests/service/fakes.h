@@ -63,7 +63,8 @@ struct fake_store {
 };
 extern struct fake_store fake_store;
 extern uint64_t fake_now;
-extern uint8_t fake_polls;          /* of the last grpc_server_poll_longer() */
+extern uint64_t fake_expected_ns;   /* of the last grpc_server_poll_expect() */
+extern unsigned fake_expects;       /* calls of it */
 extern const void *fake_connection; /* of the calls that are opened from now on */
 extern char fake_note[256];         /* the last line noted */
 

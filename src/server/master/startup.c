@@ -56,7 +56,7 @@ static bool open_process(struct master *master, const struct options *options, s
 
 /* A worker polls while a reply is on its way to the client and back; the journal also while a
  * worker takes notice of a publication and answers. */
-enum { JOURNAL_POLLS = 4 };
+enum { JOURNAL_POLLS = 10 };
 
 static bool open_journal(struct master *master, const struct options *options, struct fault *fault)
 {

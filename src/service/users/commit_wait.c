@@ -3,6 +3,7 @@
 
 #include <assert.h>
 
+#include "base/clock.h"
 #include "base/container_of.h"
 #include "service/users/disk_patience.h"
 
@@ -15,7 +16,6 @@ enum {
      * meanwhile. */
     ANSWERS_MAX = 32,
     FEW = 128,
-    POLLS = 4, /* for a call that waits alone; the journal polls for as long (JOURNAL_POLLS) */
 };
 
 static struct commit_wait *first_wait(const struct commit_waits *waits)
@@ -39,6 +39,14 @@ void commit_wait_leave(struct commit_waits *waits, struct commit_wait *wait)
 
 /* ---- published ---- */
 
+/* Calls go on. Notes how long this worker had nothing to do for them but to wait. */
+static void note_answers(struct commit_waits *waits)
+{
+    waits->answered = true;
+    if (waits->noted != 0)
+        waits->took_ns = clock_monotonic_ns() - waits->noted_ns;
+}
+
 /* @return whether there are more */
 static bool answer_published(struct commit_waits *waits)
 {
@@ -51,6 +59,8 @@ static bool answer_published(struct commit_waits *waits)
             return true;
         struct commit_wait *wait = first_wait(waits);
         struct grpc_call *call = wait->call;
+        if (n == 0)
+            note_answers(waits);
         commit_wait_leave(waits, wait);
         wait->published(call);
     }
@@ -66,6 +76,7 @@ void commit_waits_settle(struct commit_waits *waits)
         uint64_t version = first_wait(waits)->version;
         if (shm_wait_begin(waits->actor, version)) {
             waits->noted = version;
+            waits->noted_ns = clock_monotonic_ns();
         } else { /* it was published just now, and nothing is noted any more */
             waits->noted = 0;
             more = answer_published(waits);
@@ -74,9 +85,9 @@ void commit_waits_settle(struct commit_waits *waits)
     if (more) /* the loop does not sleep before its next turn */
         timer_arm(grpc_server_timers(waits->server), &waits->look,
                   grpc_server_now_ms(waits->server));
-    else if (waits->num == 1)
-        grpc_server_poll_longer(waits->server,
-                                POLLS); /* to sleep and to wake takes a sync's time */
+    else if (waits->answered || waits->num != 0) /* to sleep and to wake takes a sync's time */
+        grpc_server_poll_expect(waits->server, waits->took_ns);
+    waits->answered = false;
 }
 
 /* ---- patience ---- */

@@ -42,6 +42,9 @@ struct commit_waits {
     struct timer look;          /* armed while a call waits */
     struct grpc_server *server; /* once a call has waited */
     uint64_t noted;             /* the version of shm_wait_begin(); 0: none */
+    uint64_t noted_ns;          /* when that was */
+    uint64_t took_ns;           /* from there until the commit was published, the last time */
+    bool answered;              /* calls go on in this commit_waits_settle() */
     struct shm_disk_info disk;  /* when the timer looked last */
 };
 

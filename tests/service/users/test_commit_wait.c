@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -136,26 +137,34 @@ static void each_call_waits_for_its_own_commit(void **state)
         end(calls[i]);
 }
 
-/* Several calls, or none, are no client that waits for one answer after the other. */
-static void worker_polls_for_a_call_that_waits_alone(void **state)
+/* The worker says what it learned from the last publication: while calls wait, and once more when
+ * they are answered, for their clients' next calls. */
+static void worker_expects_what_the_last_commit_took(void **state)
 {
+    enum { TOOK_MS = 3 };
     (void)state;
     fake_settle(server);
-    assert_int_equal(fake_polls, 0);
-    struct grpc_call *first = create("alice");
+    assert_int_equal(fake_expects, 0); /* no call waits */
+    struct grpc_call *calls[3] = {create("alice"), create("bob")};
     fake_settle(server);
-    assert_true(fake_polls > 1);
-    fake_polls = 0;
-    struct grpc_call *second = create("bob");
-    fake_settle(server);
-    assert_int_equal(fake_polls, 0);
-    publish(1);
-    assert_true(fake_polls > 1);
-    fake_polls = 0;
+    assert_int_equal(fake_expects, 1);
+    assert_int_equal(fake_expected_ns, 0); /* nothing is known yet */
+    usleep(TOOK_MS * 1000);
     publish(2);
-    assert_int_equal(fake_polls, 0);
-    end(first);
-    end(second);
+    assert_int_equal(fake_expects, 2);
+    uint64_t took = fake_expected_ns;
+    assert_true(took >= TOOK_MS * 1000000);
+    fake_settle(server);
+    assert_int_equal(fake_expects, 2); /* the answers were long ago */
+    calls[2] = create("carol");
+    fake_settle(server);
+    assert_int_equal(fake_expects, 3);
+    assert_int_equal(fake_expected_ns, took);
+    publish(3);
+    assert_int_equal(fake_expects, 4);
+    assert_true(fake_expected_ns < took); /* this one took no time */
+    for (unsigned i = 0; i < 3; i++)
+        end(calls[i]);
 }
 
 /* A slow sync makes thousands of calls wait; others have their turns while these are answered. */
@@ -759,7 +768,7 @@ int main(void)
         WAIT_TEST(creation_is_answered_when_it_is_published),
         WAIT_TEST(published_commit_is_answered_at_once),
         WAIT_TEST(each_call_waits_for_its_own_commit),
-        WAIT_TEST(worker_polls_for_a_call_that_waits_alone),
+        WAIT_TEST(worker_expects_what_the_last_commit_took),
         WAIT_TEST(very_many_calls_are_answered_in_several_turns),
         WAIT_TEST(commit_that_is_published_before_the_worker_sleeps_is_answered),
         WAIT_TEST(worker_that_nobody_wakes_looks_itself),
