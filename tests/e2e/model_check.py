@@ -33,8 +33,9 @@ class State:
 @dataclasses.dataclass
 class Op:
     """One call. start and end are times of one clock."""
-    # create, update, delete, get, lookup, list; plain_create, plain_get: of UserService; repeat: of a
-    # create that was answered
+    # create, update (also SetPassword), delete, get, lookup, list, verify; plain_create, plain_get,
+    # plain_list: of UserService; repeat: of a create that was answered; replica: a follower of
+    # WatchUsers has the whole table
     kind: str
     start: int
     end: int
@@ -45,7 +46,9 @@ class Op:
     key: tuple = ()  # of a lookup: ("username", "ann")
     version: int = 0  # of the user in the reply
     state: State = None  # of that user
-    users: list = None  # of a list: (uid, version, state), in the order of the reply
+    users: list = None  # of a list or replica: (uid, version, state); of a list in the reply's order
+    plain: list = None  # of a plain_list: (uid, state)
+    secret: str = None  # the password that a write sets, or that is verified
     low: int = 0
     high: float = math.inf
 
@@ -63,6 +66,12 @@ class Life:
         self.may_die = False
         self.first_delete = math.inf  # when a call first began that may have deleted
         self.gone = math.inf  # when an answer first said that the user does not exist any more
+
+    def secret_at(self, version):
+        """The password that is valid at this version; None: there is none."""
+        known = [at for at, writer in self.writers.items()
+                 if at <= version and writer.secret is not None]
+        return self.writers[max(known)].secret if known else None
 
     def next(self, version):
         at = bisect.bisect_right(self.versions, version)
@@ -121,7 +130,7 @@ class Model:
             self.fault(f"{uid} at {version} is {known}, too", op)
 
     def collect(self, op):
-        if op.kind == "list":
+        if op.kind in ("list", "replica"):
             for uid, version, state in op.users or ():
                 self.learn(uid, version, state, op)
         elif op.state is not None and op.version:
@@ -147,8 +156,8 @@ class Model:
 
     def see_absence(self, op):
         """Somebody who was missing had died by then, if he had lived before."""
-        seen = [uid for uid, _, _ in op.users or ()]
-        if op.code == "OK" and op.kind in ("get", "lookup", "plain_get", "update"):
+        seen = [uid for uid, *_ in op.users or op.plain or ()]
+        if op.code == "OK" and op.kind in ("get", "lookup", "plain_get", "update", "verify"):
             seen.append(op.uid)
         for uid in seen:
             self.lives[uid].died_after = max(self.lives[uid].died_after, op.low)
@@ -251,15 +260,17 @@ class Model:
         if op.code == UNKNOWN or op.kind == "repeat":  # which its client compares with the first
             return
         life = self.lives.get(op.uid)
-        if op.kind == "list":
+        if op.kind in ("list", "plain_list", "replica"):
             self.check_list(op)
+        elif op.kind == "verify":
+            self.check_verify(op, life)
         elif op.code == "OK" and op.kind in ("get", "lookup"):
             self.check_read(op, life, [op.version])
             if op.kind == "lookup" and getattr(op.state, op.key[0]) != op.key[1]:
                 self.fault("another user", op)
         elif op.code == "OK" and op.kind == "plain_get":
             same = [version for version in life.versions
-                    if dataclasses.replace(life.states[version], disabled=False, labels=()) == op.state]
+                    if plain(life.states[version]) == op.state]
             self.check_read(op, life, same)
         elif op.code == "NOT_FOUND" and op.kind == "lookup":
             if not self.may_be_free(op):
@@ -283,21 +294,39 @@ class Model:
         if not any(version <= op.high and life.next(version) > op.low for version in versions):
             self.fault(f"read between {op.low} and {op.high}; there is {life.versions}", op)
 
+    def check_verify(self, op, life):
+        wrote = [writer for one in (life, self.lives[""]) for writer in (one.unknown if one else ())]
+        unsure = any(writer.secret is not None for writer in wrote)
+        if op.code == "OK":
+            self.check_read(op, life, [op.version])
+            if op.state.disabled:
+                self.fault("the user is disabled", op)
+            elif life.secret_at(op.version) != op.secret and not unsure:
+                self.fault(f"the password is {life.secret_at(op.version)}", op)
+        elif op.code != "UNAUTHENTICATED":
+            self.fault("such an answer is never right", op)
+        elif life is not None and life.versions and life.versions[0] <= op.low and not unsure and \
+                not life.may_die and not (life.dies and life.died_after < op.high) and all(
+                    life.secret_at(version) == op.secret and not life.states[version].disabled
+                    for version in life.versions if version <= op.high and life.next(version) > op.low):
+            self.fault("the password was right", op)
+
     def check_list(self, op):
-        newest = max((version for _, version, _ in op.users), default=0)
+        newest = max((version for _, version, _ in op.users or ()), default=0)
         points = range(max(op.low, newest),
                        int(min(op.high, max(op.low, newest) + 200)) + 1)
         others = {uid: life for uid, life in self.lives.items()
                   if life.versions and life.versions[0] <= op.high and life.gone >= op.start}
-        if any(uid not in others for uid, _, _ in op.users):
+        if any(uid not in others for uid, *_ in op.users or op.plain or ()):
             self.fault("a user had been deleted", op)
         elif not any(self.is_table(op, others, point) for point in points):
             self.fault(f"no table of {op.low} to {op.high}", op)
 
     def is_table(self, op, lives, point):
-        listed = {uid: version for uid, version, _ in op.users}
+        listed = {uid: what for uid, what, *_ in op.users or op.plain or ()}
         born = [self.lives[uid].versions[0] for uid in listed]
-        if born != sorted(born) or len(listed) != len(op.users):
+        if (born != sorted(born) and op.kind != "replica") or \
+                len(listed) != len(op.users or op.plain or ()):
             return False
         for uid, life in lives.items():
             there = life.at(point)
@@ -306,11 +335,17 @@ class Model:
             if op.end < life.first_delete:
                 dead = maybe = False
             if uid in listed:
-                if dead or listed[uid] != there:
+                if dead or not there or listed[uid] != (
+                        plain(life.states[there]) if op.kind == "plain_list" else there):
                     return False
             elif there and not dead and not maybe:
                 return False
         return True
+
+
+def plain(state):
+    """What UserService shows of it."""
+    return dataclasses.replace(state, disabled=False, labels=())
 
 
 def versions_in(op):
@@ -326,5 +361,7 @@ def explains(op, old, state):
         return False
     if op.kind in ("create", "plain_create"):
         return old is None and State(**op.fields) == state
+    if not op.fields:
+        return old == state
     return old is not None and all(getattr(state, field) == value
                                    for field, value in op.fields.items())

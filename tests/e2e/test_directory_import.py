@@ -10,6 +10,7 @@ import uuid
 import grpc
 import pytest
 
+import user_service_pb2 as pb
 from harness import expect, resident, wait_for
 from schema import message, method
 from test_directory import NAME, Directory, make
@@ -211,8 +212,9 @@ def test_import_with_request_ids_is_sent_again_as_a_whole(channel):
     assert all(user is not None for user in in_order(again)) and total(channel) == 59
     assert list(imported(channel, [requests[0], requests[0]]))[1].user == first[0].user
     other, = imported(channel, [request("other", request_id=requests[0].create.request_id)])
-    assert error_of(other) == (Code.INVALID_ARGUMENT, "request_id was the id of a request with other contents",
-                               "create.request_id")
+    assert error_of(other) == (
+        Code.INVALID_ARGUMENT, "request_id was the id of a request with other contents, or of another method",
+        "create.request_id")
     create = requests[1].create
     assert directory.CreateUser(user=create.user, request_id=create.request_id,
                                 password=create.password) == first[1].user
@@ -392,3 +394,22 @@ def test_answered_users_are_on_disk(start, tmp_path):
     users = list(imported(rosterd.channel(), [request(f"user{i}") for i in range(2000, 5000)]))
     assert all(answer.HasField("user") or error_of(answer)[0] == Code.ALREADY_EXISTS for answer in users)
     assert total(rosterd.channel()) == 5000
+
+
+def test_users_of_a_batch_have_nothing_of_an_import_before(start):
+    """In one worker both calls list their users in the same place."""
+    rosterd = start(workers=1)
+    answers = list(imported(rosterd.channel(), [
+        request(f"u{i}", password_hash=HASH[1], disabled=True, labels={"team": "blue"},
+                request_id=str(uuid.uuid4())) for i in range(300)]))
+    assert all(answer.HasField("user") for answer in answers)
+    assert rosterd.stub().BatchCreateUsers(
+        iter([pb.CreateUserRequest(username=f"b{i}") for i in range(300)])).created == 300
+    directory = Directory(rosterd.channel())
+    users = [user for user in directory.ListUsers(page_size=1000).users if user.username[0] == "b"]
+    assert len(users) == 300
+    for user in users:
+        assert not user.has_password and not user.disabled and not user.labels
+        assert user.update_time == user.create_time
+        new = directory.update(["labels"], name=user.name, labels={"a": "b"})
+        assert dict(new.labels) == {"a": "b"} and not new.has_password

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Random calls of both services from many clients, over workers that are killed, against a sequential
-model: each answer must be one that some order of the calls gives. model_check.py has the rules.
+model: each answer must be one that some order of the calls gives. model_check.py has the rules. Followers
+of WatchUsers must have the whole table whenever the server says so.
 
 MODEL_SECONDS (6): how long the clients call. `make model` runs for longer."""
 import dataclasses
@@ -23,6 +24,12 @@ from schema import message, method
 NAME = "rosterd.directory.v1."
 SECONDS = float(os.environ.get("MODEL_SECONDS", "6"))
 CLIENTS, WORKERS, USERNAMES, USERS = 8, 4, 50, 30
+FOLLOWERS, PAUSE = 2, 0.3  # in each second no call begins for so long, and followers get a BOOKMARK
+SECRETS = ("one", "two")
+CALLS = ("GetUser", "LookupUser", "BatchGetUsers", "ListUsers", "CreateUser", "UpdateUser", "DeleteUser",
+         "SetPassword", "VerifyPassword", "ImportUsers", "WatchUsers")
+CODES = {code.value[0]: code.name for code in grpc.StatusCode}
+TYPE = message(NAME + "WatchUsersResponse").Type
 NOBODY = str(uuid.UUID(int=0, version=4))
 
 
@@ -61,17 +68,77 @@ class Pool:
         return chance.choice(known) if known else (NOBODY, 0)
 
 
+def channel_to(server):
+    return grpc.insecure_channel(f"127.0.0.1:{server.port}", options=[
+        ("grpc.use_local_subchannel_pool", 1), ("grpc.enable_http_proxy", 0),
+        ("grpc.initial_reconnect_backoff_ms", 20), ("grpc.min_reconnect_backoff_ms", 20),
+        ("grpc.max_reconnect_backoff_ms", 100)])
+
+
+class Follower:
+    """Keeps the table as WatchUsers tells it, and goes on over killed workers. Now and then it forgets
+    all, and begins with a listing."""
+    SLACK_NS = 1_000_000_000  # by which a client may be late in reading an event
+
+    def __init__(self, server, seed):
+        self.server, self.chance = server, random.Random(seed)
+        self.ops, self.failure, self.ended, self.call = [], None, False, None
+        self.listings = self.bookmarks = 0
+        self.begin()
+        self.thread = threading.Thread(target=self.run)
+        self.thread.start()
+
+    def begin(self):
+        self.users, self.token, self.began = {}, "", time.monotonic_ns()
+
+    def run(self):
+        while not self.ended:
+            channel = channel_to(self.server)
+            try:
+                self.call = method(channel, f"{NAME}Directory/WatchUsers")(
+                    message(f"{NAME}WatchUsersRequest")(resume_token=self.token, send_initial=True),
+                    wait_for_ready=True, timeout=60)
+                for event in self.call:
+                    self.take(event)
+            except grpc.RpcError as error:
+                if error.code() not in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED):
+                    self.failure = error
+                    return
+            finally:
+                channel.close()
+            if not self.token or self.chance.random() < 0.5:
+                self.begin()
+
+    def take(self, event):
+        if event.type in (TYPE.CREATED, TYPE.UPDATED):
+            self.users[event.user.name[6:]] = event.user
+        elif event.type == TYPE.DELETED:
+            self.users.pop(event.user.name[6:], None)
+        else:
+            listed = event.type == TYPE.INITIAL_DONE
+            now = time.monotonic_ns()
+            self.listings += listed
+            self.bookmarks += not listed
+            self.ops.append(Op(
+                "replica", self.began if listed else now - self.SLACK_NS, now,
+                users=[(uid, version_of(user), state_of(user)) for uid, user in self.users.items()]))
+        self.token = event.resume_token
+
+    def end(self):
+        self.ended = True
+        self.call.cancel()
+        self.thread.join(60)
+        if self.failure is not None:
+            raise self.failure
+
+
 class Client:
     def __init__(self, server, pool, seed):
-        self.channel = grpc.insecure_channel(f"127.0.0.1:{server.port}", options=[
-            ("grpc.use_local_subchannel_pool", 1), ("grpc.enable_http_proxy", 0),
-            ("grpc.initial_reconnect_backoff_ms", 20), ("grpc.min_reconnect_backoff_ms", 20),
-            ("grpc.max_reconnect_backoff_ms", 100)])
+        self.channel = channel_to(server)
         self.plain = pb_grpc.UserServiceStub(self.channel)
-        self.calls = {call: method(self.channel, f"{NAME}Directory/{call}") for call in (
-            "GetUser", "LookupUser", "ListUsers", "CreateUser", "UpdateUser", "DeleteUser")}
+        self.calls = {call: method(self.channel, f"{NAME}Directory/{call}") for call in CALLS}
         self.pool, self.chance, self.ops = pool, random.Random(seed), []
-        self.repeats, self.faults = 0, []
+        self.repeats, self.batches, self.faults = 0, 0, []
 
     def record(self, op, call, request):
         """Makes the call. Returns its reply; None: it failed."""
@@ -103,23 +170,29 @@ class Client:
                                   if self.chance.random() < 0.5)}
         return {field: values[field] for field in fields}
 
+    @staticmethod
+    def create_request(op, uid):
+        fields = {"user": {**op.fields, "labels": dict(op.fields["labels"])}, "user_id": uid}
+        return fields if op.secret is None else fields | {"password": op.secret}
+
     # ---- the calls ----
 
     def create(self):
         uid = self.chance.choice(["", str(uuid.uuid4())])
         request = self.chance.choice(["", str(uuid.uuid4())])
-        op = Op("create", 0, 0, uid=uid, fields=self.random_fields(FIELDS))
-        user = {**op.fields, "labels": dict(op.fields["labels"])}
-        reply = self.directory(op, "CreateUser", user=user, user_id=uid, request_id=request)
+        op = Op("create", 0, 0, uid=uid, fields=self.random_fields(FIELDS),
+                secret=self.chance.choice([None, None, *SECRETS]))
+        fields = self.create_request(op, uid) | {"request_id": request}
+        reply = self.directory(op, "CreateUser", **fields)
         while request and op.code == UNKNOWN:  # the repeat says what became of it
             self.repeats += 1
-            reply = self.directory(op, "CreateUser", user=user, user_id=uid, request_id=request)
+            reply = self.directory(op, "CreateUser", **fields)
         if reply is None:
             return
         self.pool.see(op.uid, op.version)
         if request and self.chance.random() < 0.3:  # whatever has become of the user meanwhile
             again = Op("repeat", 0, 0)
-            self.directory(again, "CreateUser", user=user, user_id=uid, request_id=request)
+            self.directory(again, "CreateUser", **fields)
             self.repeats += 1
             if again.code != UNKNOWN and (again.uid, again.version, again.state) != (
                     op.uid, op.version, op.state):
@@ -138,6 +211,43 @@ class Client:
         if self.directory(op, "UpdateUser", user=user, update_mask={"paths": mask}) is not None:
             self.pool.see(uid, op.version)
 
+    def set_password(self):
+        uid, etag = self.pool.choose(self.chance)
+        op = Op("update", 0, 0, uid=uid, etag=self.chance.choice([0, etag]),
+                secret=self.chance.choice(SECRETS))
+        reply = self.directory(op, "SetPassword", name=f"users/{uid}", password=op.secret,
+                               etag=f'"{op.etag:x}"' if op.etag else "")
+        if reply is not None:
+            self.pool.see(uid, op.version)
+
+    def verify(self):
+        uid, _ = self.pool.choose(self.chance)
+        op = Op("verify", 0, 0, uid=uid, secret=self.chance.choice(SECRETS))
+        self.directory(op, "VerifyPassword", name=f"users/{uid}", password=op.secret)
+
+    def imports(self):
+        """Each entry of the stream is a create. Of those without an answer the outcome is unknown."""
+        ops = [Op("create", time.monotonic_ns(), 0, UNKNOWN, uid=str(uuid.uuid4()),
+                  fields=self.random_fields(FIELDS), secret=self.chance.choice([None, None, *SECRETS]))
+               for _ in range(self.chance.randrange(1, 5))]
+        requests = [message(f"{NAME}ImportUsersRequest")(create=self.create_request(op, op.uid))
+                    for op in ops]
+        self.ops += ops
+        try:
+            for answer in self.calls["ImportUsers"](iter(requests), timeout=20, wait_for_ready=True):
+                op = ops[answer.index]
+                op.end, op.code = time.monotonic_ns(), "OK"
+                if answer.HasField("error"):
+                    op.code = CODES[answer.error.code]
+                else:
+                    op.version, op.state = version_of(answer.user), state_of(answer.user)
+                    self.pool.see(op.uid, op.version)
+        except grpc.RpcError as error:
+            if error.code().name != UNKNOWN:
+                self.faults.append(f"ImportUsers: {error}")
+        for op in ops:
+            op.end = op.end or time.monotonic_ns()
+
     def delete(self):
         uid, etag = self.pool.choose(self.chance)
         op = Op("delete", 0, 0, uid=uid, etag=self.chance.choice([0, etag]))
@@ -152,6 +262,24 @@ class Client:
         if self.directory(op, "GetUser", name=f"users/{uid}") is not None:
             self.pool.see(uid, op.version)
 
+    def batch_get(self):
+        """For the model as many single reads."""
+        uids = list({self.pool.choose(self.chance)[0] for _ in range(4)})
+        whole = Op("batch", 0, 0)
+        reply = self.record(whole, self.calls["BatchGetUsers"], message(f"{NAME}BatchGetUsersRequest")(
+            names=[f"users/{uid}" for uid in uids], allow_missing=True))
+        self.ops.remove(whole)
+        if reply is None:
+            return
+        found = {user.name[6:]: user for user in reply.users}
+        if [uid for uid in uids if uid in found] != [user.name[6:] for user in reply.users]:
+            self.faults.append(f"BatchGetUsers: {uids} in another order: {reply}")
+        for uid in uids:
+            op = Op("get", whole.start, whole.end, "OK" if uid in found else "NOT_FOUND", uid=uid)
+            if uid in found:
+                op.version, op.state = version_of(found[uid]), state_of(found[uid])
+            self.ops.append(op)
+
     def lookup(self):
         key = self.chance.choice(["username", "email"])
         value = f"n{self.chance.randrange(USERNAMES)}" if key == "username" else \
@@ -163,6 +291,35 @@ class Client:
         page = self.directory(op, "ListUsers", page_size=1000)
         if page is not None:
             op.users = [(user.name[6:], version_of(user), state_of(user)) for user in page.users]
+            for uid, version, state in op.users:
+                if state.username[0] == "b":  # of plain_batch(), which does not learn the ids
+                    self.pool.see(uid, version)
+
+    def plain_list(self):
+        op = Op("plain_list", 0, 0)
+        users = self.record(op, self.plain.ListUsers, pb.ListUsersRequest(page_size=1000))
+        if users is not None:
+            op.plain = [(user.id, plain_state(user)) for user in users]
+
+    def plain_batch(self):
+        """The reply has no ids, so what was created is known from other reads. The names are for this
+        call alone: another write that is refused because of one would be hard to judge."""
+        ops = [Op("plain_create", time.monotonic_ns(), 0, UNKNOWN, fields={
+            "username": f"b{self.chance.randrange(10)}", "email": "", "roles": ("user",)})
+            for _ in range(self.chance.randrange(1, 3))]
+        self.ops += ops
+        try:
+            reply = self.plain.BatchCreateUsers(
+                iter([pb.CreateUserRequest(username=op.fields["username"]) for op in ops]), timeout=20,
+                wait_for_ready=True)
+            if reply.created + len(reply.errors) != len(ops):
+                self.faults.append(f"BatchCreateUsers of {len(ops)}: {reply}")
+            self.batches += 1
+        except grpc.RpcError as error:
+            if error.code().name != UNKNOWN:
+                self.faults.append(f"BatchCreateUsers: {error}")
+        for op in ops:
+            op.end = time.monotonic_ns()
 
     def plain_get(self):
         uid, _ = self.pool.choose(self.chance)
@@ -186,12 +343,17 @@ class Client:
         self.pool.see(op.uid, op.version)
 
     def run(self, until):
-        weights = {self.get: 20, self.lookup: 12, self.list: 3, self.update: 30, self.delete: 6,
-                   self.plain_get: 8, self.create: 12, self.plain_create: 5}
+        weights = {self.get: 16, self.lookup: 12, self.list: 3, self.update: 30, self.delete: 8,
+                   self.plain_get: 8, self.create: 12, self.plain_create: 5, self.batch_get: 5,
+                   self.set_password: 5, self.verify: 8, self.imports: 3, self.plain_list: 3,
+                   self.plain_batch: 1}
         while time.monotonic() < until:
+            if time.monotonic() % 1 < PAUSE:
+                time.sleep(0.02)
+                continue
             full = len(self.pool.etags) >= USERS
             call, = self.chance.choices(list(weights), list(weights.values()))
-            if full and call in (self.create, self.plain_create):
+            if full and call in (self.create, self.plain_create, self.imports):
                 call = self.delete
             call()
 
@@ -222,16 +384,20 @@ def test_random_calls_over_killed_workers_have_an_order(start, tmp_path):
     seed = random.randrange(1 << 32)
     print(f"seed {seed}")
     server = start("--unique", "username,email", "--data-file", str(tmp_path / "users.db"),
-                   workers=WORKERS)
+                   "--watch-bookmark", "100ms", "--password-memory", "1M", "--password-passes", "1",
+                   "--password-tries", "0", "--password-tries-per-address", "0", workers=WORKERS)
     pool = Pool()
     clients = [Client(server, pool, seed + number) for number in range(CLIENTS)]
     until = time.monotonic() + SECONDS
     threads = [threading.Thread(target=client.run, args=(until,)) for client in clients]
     for thread in threads:
         thread.start()
+    followers = [Follower(server, seed - number) for number in range(FOLLOWERS)]
     kills = kill_workers(server, until, random.Random(seed))
     for thread in threads:
         thread.join()
+    for follower in followers:
+        follower.end()
     read_all(clients)
     server.kill_all()
     os.unlink(f"/dev/shm{server.segment}")  # a reboot: all that was answered is on disk
@@ -239,19 +405,25 @@ def test_random_calls_over_killed_workers_have_an_order(start, tmp_path):
     read_all(clients)
     for client in clients:
         client.channel.close()
-    ops = [op for client in clients for op in client.ops]
+    ops = [op for client in clients + followers for op in client.ops]
     model = Model(ops)
     lost = sum(op.code == UNKNOWN for op in ops)
     repeats = sum(client.repeats for client in clients)
-    print(f"{len(ops)} calls, {kills} workers killed, {lost} answers lost, {repeats} calls repeated")
+    print(f"{len(ops)} calls, {kills} workers killed, {lost} answers lost, {repeats} calls repeated, "
+          f"followers got {sum(follower.listings for follower in followers)} listings and "
+          f"{sum(follower.bookmarks for follower in followers)} bookmarks")
     faults = model.faults + [fault for client in clients for fault in client.faults]
     assert faults == [], faults[:5]
     answers = {(op.kind, op.code) for op in ops}
     wanted = {("update", "OK"), ("update", "ABORTED"), ("update", "ALREADY_EXISTS"),
               ("update", "NOT_FOUND"), ("create", "OK"), ("create", "ALREADY_EXISTS"),
               ("delete", "OK"), ("delete", "ABORTED"), ("lookup", "OK"), ("lookup", "NOT_FOUND"),
-              ("get", "OK"), ("list", "OK"), ("plain_get", "OK"), ("plain_create", "OK")}
+              ("get", "OK"), ("list", "OK"), ("plain_get", "OK"), ("plain_create", "OK"),
+              ("verify", "OK"), ("verify", "UNAUTHENTICATED"), ("plain_list", "OK")}
     assert SANITIZED or wanted <= answers, wanted - answers
+    assert sum(client.batches for client in clients) > 0
+    assert all(follower.listings > 0 for follower in followers)
+    assert SANITIZED or sum(follower.bookmarks for follower in followers) > SECONDS / 2
 
 
 # ---- the model itself ----
@@ -354,6 +526,86 @@ def lost_write(ops):
     state = dataclasses.replace(ops[2].state, username="bea")
     ops[12].state = state
     ops[13].users = [(ANN, 5, state)]
+
+
+# ---- passwords, followers, UserService's listings ----
+
+def history_of_passwords(before):
+    """What follows history()."""
+    ann = before[12].state
+    blocked = dataclasses.replace(ann, disabled=True)
+    ops = [
+        Op("update", 0, 0, uid=ANN, secret="one", version=6, state=ann),
+        Op("verify", 0, 0, uid=ANN, secret="one", version=6, state=ann),
+        Op("verify", 0, 0, "UNAUTHENTICATED", uid=ANN, secret="two"),
+        Op("replica", 0, 0, users=[(ANN, 6, ann)]),
+        Op("plain_list", 0, 0, plain=[(ANN, dataclasses.replace(ann, disabled=False, labels=()))]),
+        Op("update", 0, 0, uid=ANN, fields={"disabled": True}, version=7, state=blocked),
+        Op("verify", 0, 0, "UNAUTHENTICATED", uid=ANN, secret="one"),
+        Op("verify", 0, 0, "UNAUTHENTICATED", uid=BEA, secret="one"),
+    ]
+    for number, op in enumerate(ops, len(before)):
+        op.start, op.end = 2 * number, 2 * number + 1
+    return ops
+
+
+def test_model_accepts_right_passwords():
+    before = history()
+    assert Model(before + history_of_passwords(before)).faults == []
+
+
+def wrong_password_is_right(ops):
+    ops[1].secret = "two"
+
+
+def right_password_is_wrong(ops):
+    ops[2].secret = "one"
+
+
+def disabled_user_is_verified(ops):
+    ops[6] = dataclasses.replace(ops[6], code="OK", version=7, state=ops[5].state)
+
+
+def deleted_user_is_verified(ops):
+    ops[7] = dataclasses.replace(ops[7], code="OK", version=2, state=State("bea"))
+
+
+def password_changes_a_field(ops):
+    for op in ops[0], ops[1]:
+        op.state = dataclasses.replace(op.state, email="")
+    ops[3].users = [(ANN, 6, ops[0].state)]
+
+
+def follower_without_a_user(ops):
+    ops[3].users = []
+
+
+def follower_of_an_old_user(ops):
+    ops[3].users = [(ANN, 5, ops[0].state)]
+
+
+def follower_with_a_deleted_user(ops):
+    ops[3].users.append((BEA, 2, State("bea")))
+
+
+def plain_list_without_a_user(ops):
+    ops[4].plain = []
+
+
+def plain_list_of_another_state(ops):
+    ops[4].plain = [(ANN, State("ann"))]
+
+
+@pytest.mark.parametrize("plant", [
+    wrong_password_is_right, right_password_is_wrong, disabled_user_is_verified,
+    deleted_user_is_verified, password_changes_a_field, follower_without_a_user,
+    follower_of_an_old_user, follower_with_a_deleted_user, plain_list_without_a_user,
+    plain_list_of_another_state])
+def test_model_finds_wrong_passwords_and_tables(plant):
+    before = history()
+    ops = history_of_passwords(before)
+    plant(ops)
+    assert Model(before + ops).faults != []
 
 
 @pytest.mark.parametrize("plant", [

@@ -108,9 +108,9 @@ static void load_users(struct user_service *service, const struct batch_call *ba
     const uint8_t *entry = batch->buffer;
     for (uint32_t i = 0; i < batch->waiting; i++) {
         struct shm_new_user *user = &service->batch[i];
+        *user = (struct shm_new_user){.body = entry + ENTRY_HEAD}; /* an import has left its own */
         uuid_random(&service->ids, user->id);
         memcpy(&user->body_len, entry + sizeof(uint32_t), sizeof(user->body_len));
-        user->body = entry + ENTRY_HEAD;
         entry += ENTRY_HEAD + user->body_len;
     }
 }

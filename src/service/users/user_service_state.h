@@ -23,8 +23,9 @@ struct user_service {
     struct listings listings;
     struct commit_waits commits;
     struct passwords passwords;
-    struct directory_watches *watches;        /* directory/directory_watches.h */
-    struct shm_new_user batch[SHM_BATCH_MAX]; /* the users of one insert; unused between calls */
+    struct directory_watches *watches; /* directory/directory_watches.h */
+    struct shm_new_user
+        batch[SHM_BATCH_MAX]; /* of one insert; whoever makes one sets all members */
 };
 
 #endif
