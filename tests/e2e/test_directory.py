@@ -161,7 +161,10 @@ def test_full_table_says_so(start):
 def test_lookup_of_nobody_and_of_nothing(directory):
     refused(lambda: directory.LookupUser(username="nobody"), Code.NOT_FOUND, "username 'nobody'")
     refused(lambda: directory.LookupUser(email="x" * 5000), Code.NOT_FOUND, "email 'xxx")
-    refused(lambda: directory.LookupUser(email=""), Code.NOT_FOUND, "email")
+    refused(lambda: directory.LookupUser(email=""), Code.INVALID_ARGUMENT, "email is empty", "email")
+    refused(lambda: directory.LookupUser(username=""), Code.INVALID_ARGUMENT, "is empty", "username")
+    refused(lambda: directory.LookupUser(username="a\n\x1b[31m\x7f"), Code.NOT_FOUND,
+            r"'a\?\?\[31m\?'")  # a message cannot steer the terminal that shows it
     refused(lambda: directory.LookupUser(), Code.INVALID_ARGUMENT, "username or email", "key")
 
 
@@ -335,7 +338,7 @@ def test_batch_answers_in_the_order_asked(directory):
     assert list(directory.BatchGetUsers(names=[names[0], missing, names[1]],
                                         allow_missing=True).users) == [users[3], users[0]]
     refused(lambda: directory.BatchGetUsers(names=[names[0], "x"], allow_missing=True),
-            Code.INVALID_ARGUMENT, "'x'", "names")
+            Code.INVALID_ARGUMENT, "'x'", "names[1]")
     assert list(directory.BatchGetUsers().users) == []
     assert len(directory.BatchGetUsers(names=names[:1] * 1000).users) == 1000
     refused(lambda: directory.BatchGetUsers(names=names[:1] * 1001), Code.INVALID_ARGUMENT, "1000",
@@ -358,8 +361,9 @@ def test_batch_of_large_users_takes_several_turns(both, directory):
     refused(lambda: directory.BatchGetUsers(names=[*names[1:], missing]), Code.NOT_FOUND, missing)
     assert len(directory.BatchGetUsers(names=[*names[1:], missing],
                                        allow_missing=True).users) == 999
-    refused(lambda: directory.BatchGetUsers(names=[*names[1:], "x"]), Code.INVALID_ARGUMENT, "'x'",
-            "names")
+    for at in (0, 15, 16, 500, 999):
+        refused(lambda i=at: directory.BatchGetUsers(names=[*names[:i], "x", *names[i + 1:]]),
+                Code.INVALID_ARGUMENT, "'x'", f"names[{at}]")
 
 
 # ---- ListUsers ----
@@ -384,8 +388,13 @@ def test_pages_have_all_users_oldest_first(directory):
         assert max(len(page.users) for page in seen) == min(size, 120)
     assert len(directory.ListUsers().users) == 50
     refused(lambda: directory.ListUsers(page_size=-1), Code.INVALID_ARGUMENT, "negative", "page_size")
-    refused(lambda: directory.ListUsers(page_token="x"), Code.INVALID_ARGUMENT, "next_page_token",
-            "page_token")
+    token = directory.ListUsers(page_size=2, filter="disabled = false").next_page_token
+    for fields in ({"page_token": "x"}, {"page_token": token}, # a token of another filter would skip users
+                   {"page_token": token, "filter": "disabled"},
+                   {"page_token": directory.ListUsers(page_size=2).next_page_token, "filter": "disabled"}):
+        refused(lambda f=fields: directory.ListUsers(**f), Code.INVALID_ARGUMENT,
+                "next_page_token of this server for this filter", "page_token")
+    assert len(directory.ListUsers(page_token=token, filter="disabled = false", page_size=1000).users) == 118
 
 
 @pytest.mark.slow

@@ -110,9 +110,9 @@ static void check_page_token(const uint8_t *value, size_t len)
     uint64_t seq;
     uint8_t id[UUID_SIZE];
     char again[PAGE_TOKEN_SIZE];
-    if (!page_token_parse(value, len, &seq, id))
+    if (!page_token_parse(value, len, 0, &seq, id))
         return;
-    page_token_format(again, seq, id);
+    page_token_format(again, 0, seq, id);
     if (len != sizeof(again) || memcmp(again, value, len) != 0)
         die("two texts are one page token");
 }

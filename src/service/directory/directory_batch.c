@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "service/directory/directory_batch.h"
 
+#include <stdio.h>
 #include <sys/param.h>
 
 #include "base/clock.h"
@@ -83,6 +84,14 @@ void directory_batch_on_writable(struct grpc_call *call)
 
 /* ---- the begin ---- */
 
+/* @param index of the name in the request */
+static void refuse_name(struct grpc_call *call, size_t index, const ProtobufCBinaryData *name)
+{
+    char field[32];
+    snprintf(field, sizeof(field), "names[%zu]", index);
+    directory_refuse_name(call, field, name);
+}
+
 /* @return how many of the names are good, up to the first bad one */
 static size_t parse_names(const ProtobufCBinaryData *names, size_t num, uint8_t (*ids)[UUID_SIZE])
 {
@@ -92,8 +101,9 @@ static size_t parse_names(const ProtobufCBinaryData *names, size_t num, uint8_t 
     return done;
 }
 
-/* Keeps what the request still asks for. */
-static void keep_rest(struct grpc_call *call, const ProtobufCBinaryData *names, size_t num)
+/* Keeps what the request still asks for, behind its first `done` names. */
+static void keep_rest(struct grpc_call *call, const ProtobufCBinaryData *names, size_t num,
+                      size_t done)
 {
     struct directory_batch_call *batch = grpc_call_state(call);
     batch->ids = grpc_arena_alloc(grpc_call_arena(call), num * sizeof(*batch->ids));
@@ -103,21 +113,23 @@ static void keep_rest(struct grpc_call *call, const ProtobufCBinaryData *names, 
     }
     batch->num = (uint32_t)parse_names(names, num, batch->ids);
     if (batch->num != num)
-        directory_refuse_name(call, "names", &names[batch->num]);
+        refuse_name(call, done + batch->num, &names[batch->num]);
     else
         grpc_call_want_write(call);
 }
 
-/* Adds the users with these names. A bad name is told after what is wrong with those before it.
+/* Adds the users with these names, the first of which has the index `first`. A bad name is told
+ * after what is wrong with those before it.
  * @return false: the call has ended */
-static bool batch_add_names(struct grpc_call *call, const ProtobufCBinaryData *names, size_t num)
+static bool batch_add_names(struct grpc_call *call, const ProtobufCBinaryData *names, size_t num,
+                            size_t first)
 {
     uint8_t ids[GROUP][UUID_SIZE];
     size_t good = parse_names(names, num, ids);
     if (!batch_add(call, (const uint8_t(*)[UUID_SIZE])ids, good))
         return false;
     if (good != num)
-        directory_refuse_name(call, "names", &names[good]);
+        refuse_name(call, first + good, &names[good]);
     return good == num;
 }
 
@@ -129,7 +141,7 @@ static void batch_begin(struct grpc_call *call, const ProtobufCBinaryData *names
     size_t done = 0;
     for (unsigned groups = 1; good && !over && done != num; groups++) {
         size_t count = MIN(num - done, (size_t)GROUP);
-        good = batch_add_names(call, names + done, count);
+        good = batch_add_names(call, names + done, count, done);
         done += count;
         over = is_over(groups, began);
     }
@@ -137,7 +149,7 @@ static void batch_begin(struct grpc_call *call, const ProtobufCBinaryData *names
     if (good && done == num)
         batch_send(call);
     else if (good)
-        keep_rest(call, names + done, num - done);
+        keep_rest(call, names + done, num - done, done);
 }
 
 void directory_batch_on_message(struct grpc_call *call, ProtobufCMessage *message)

@@ -41,7 +41,8 @@ static bool read_paths(struct grpc_call *call, const Google__Protobuf__FieldMask
         bool star = path->len == 1 && path->data[0] == '*';
         unsigned field = star ? all : field_of(path);
         if (field == 0) {
-            refuse_path(call, name, path, "is no field of a user");
+            refuse_path(call, name, path,
+                        "is no field of a user (a mask names whole fields, like update_time)");
             return false;
         }
         if ((field & all) != field) {

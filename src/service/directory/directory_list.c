@@ -25,7 +25,8 @@ enum {
 _Static_assert(2 + PAGE_TOKEN_SIZE + 1 + 10 <= DIRECTORY_USERS_REST_MAX,
                "next_page_token and total_size fit");
 
-static const char bad_page_token_text[] = "page_token is not a next_page_token of this server";
+static const char bad_page_token_text[] =
+    "page_token is not a next_page_token of this server for this filter";
 
 static struct user_service *service_of(struct grpc_call *call)
 {
@@ -49,7 +50,7 @@ static void send_page(struct grpc_call *call, bool more)
     uint8_t rest[DIRECTORY_USERS_REST_MAX], *end = rest;
     uint64_t total = list->filter == NULL ? shm_users(service_of(call)->store) : 0;
     if (more) {
-        page_token_format(token, list->after_seq, list->after_id);
+        page_token_format(token, list->token_filter, list->after_seq, list->after_id);
         end = wire_put_bytes(end, TAG_NEXT_PAGE, token, sizeof(token));
     }
     if (total != 0) {
@@ -218,9 +219,10 @@ void directory_list_on_message(struct grpc_call *call, ProtobufCMessage *message
         user_refuse(call, GRPC_INVALID_ARGUMENT, "page_size is negative");
         return;
     }
+    list->token_filter = page_token_filter(request->filter.data, request->filter.len);
     list->continues = token->len != 0;
-    if (list->continues &&
-        !page_token_parse(token->data, token->len, &list->after_seq, list->after_id)) {
+    if (list->continues && !page_token_parse(token->data, token->len, list->token_filter,
+                                             &list->after_seq, list->after_id)) {
         user_refuse(call, GRPC_INVALID_ARGUMENT, bad_page_token_text);
         return;
     }

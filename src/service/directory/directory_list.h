@@ -34,6 +34,7 @@ struct directory_list_call {
     struct filter *filter; /* NULL: all users */
     unsigned fields;
     uint32_t left;               /* users still to find for this page */
+    uint64_t token_filter;       /* page_token_filter() of the filter's text */
     bool continues;              /* the page follows an earlier one, whose last user was: */
     uint8_t after_id[UUID_SIZE]; /* (once the page is full: this page's last user) */
     uint64_t after_seq;

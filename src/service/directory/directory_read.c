@@ -88,6 +88,10 @@ void directory_lookup_on_message(struct grpc_call *call, ProtobufCMessage *messa
     }
     if (!directory_read_mask(call, request->read_mask, &fields))
         return;
+    if (text->len == 0) {
+        user_refuse(call, GRPC_INVALID_ARGUMENT, by_name ? "username is empty" : "email is empty");
+        return;
+    }
     struct user_text wanted = {.data = text->data, .len = text->len};
     int error = SHM_ENOENT;
     if (wanted.len <= USER_USERNAME_MAX) /* no user has a longer one */

@@ -261,10 +261,11 @@ static void leave_out_others(struct user_record *record, unsigned fields)
 bool directory_take_etag(struct grpc_call *call, const char *field, const ProtobufCBinaryData *etag)
 {
     struct directory_write_call *write = grpc_call_state(call);
-    char text[64];
+    char text[96];
     if (etag->len == 0 || user_etag_parse(etag->data, etag->len, &write->if_version))
         return true;
-    snprintf(text, sizeof(text), "%s is not an etag of this server", field);
+    snprintf(text, sizeof(text),
+             "%s is not an etag of this server (its double quotes are a part of it)", field);
     user_refuse(call, GRPC_INVALID_ARGUMENT, text);
     return false;
 }

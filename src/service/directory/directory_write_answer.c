@@ -49,10 +49,10 @@ void directory_write_refuse(struct grpc_call *call, const struct directory_write
         return;
     case SHM_EREPEAT:
         user_refuse(call, GRPC_INVALID_ARGUMENT,
-                    "request_id was the id of a request with other contents");
+                    "request_id was the id of a request with other contents, or of another method");
         return;
     case SHM_ESTALE:
-        grpc_call_finish(call, GRPC_ABORTED, "etag: the user has been changed since");
+        grpc_call_finish(call, GRPC_ABORTED, "etag: the user has been changed or deleted since");
         return;
     case SHM_EINVAL:
         if ((write->fields & DIRECTORY_HAS_PASSWORD) != 0) {

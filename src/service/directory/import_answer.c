@@ -101,7 +101,8 @@ static void refusal_of(const struct import_entry *entry, struct refusal *refusal
     case SHM_EREPEAT:
         refusal->status = GRPC_INVALID_ARGUMENT;
         refusal->path = import_of_request;
-        refusal->text = "request_id was the id of a request with other contents";
+        refusal->text =
+            "request_id was the id of a request with other contents, or of another method";
         return;
     default:
         refusal->status =

@@ -36,7 +36,7 @@ static void finish_page(struct grpc_call *call, bool more)
     const struct list_call *list = grpc_call_state(call);
     if (more) {
         char token[PAGE_TOKEN_SIZE];
-        page_token_format(token, list->after_seq, list->after_id);
+        page_token_format(token, 0, list->after_seq, list->after_id);
         grpc_call_add_trailing_metadata(call, "next-page-token", token, sizeof(token));
     }
     list_finish(call, GRPC_OK, NULL);
@@ -138,7 +138,7 @@ void list_users_on_message(struct grpc_call *call, ProtobufCMessage *message)
     }
     list->continues = token->len != 0;
     if (list->continues &&
-        !page_token_parse(token->data, token->len, &list->after_seq, list->after_id)) {
+        !page_token_parse(token->data, token->len, 0, &list->after_seq, list->after_id)) {
         user_refuse(call, GRPC_INVALID_ARGUMENT, bad_token_text);
         return;
     }

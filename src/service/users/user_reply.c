@@ -101,7 +101,7 @@ char *user_show(char *out, const uint8_t *text, size_t len)
 {
     size_t shown = len <= USER_SHOWN_MAX ? len : utf8_cut((const char *)text, len, USER_SHOWN_MAX);
     for (size_t i = 0; i < shown; i++)
-        *out++ = text[i] != 0 ? (char)text[i] : '?';
+        *out++ = text[i] < ' ' || text[i] == 0x7f ? '?' : (char)text[i];
     return shown < len ? mempcpy(out, "...", 3) : out;
 }
 

@@ -33,8 +33,8 @@ enum grpc_status user_insert_status(const struct user_service *service, int erro
 
 /**
  * Copies a client's text for a status text: at most USER_SHOWN_MAX bytes, cut between two
- * characters and followed by "..." if it was longer. A status text is a C string, so U+0000
- * becomes '?'.
+ * characters and followed by "..." if it was longer. Control characters become '?': a
+ * status text is a C string, and must not steer the terminal that shows it.
  * @param text valid UTF-8
  * @param out USER_SHOWN_SIZE bytes; not terminated
  * @return the end of what was written

@@ -273,7 +273,8 @@ static void refused_repeat_waits_for_the_first_request(void **state)
     fake_store.published = NEWEST;
     fake_settle(server);
     assert_int_equal(call->status, GRPC_INVALID_ARGUMENT);
-    assert_string_equal(call->message, "request_id was the id of a request with other contents");
+    assert_non_null(
+        strstr(call->message, "request_id was the id of a request with other contents"));
     fake_call_end(call, call->status);
 }
 

@@ -15,7 +15,7 @@ static bool parse(const char *text, size_t len)
 {
     uint64_t seq;
     uint8_t back[UUID_SIZE];
-    return page_token_parse((const uint8_t *)text, len, &seq, back);
+    return page_token_parse((const uint8_t *)text, len, 0, &seq, back);
 }
 
 static void sequence_number_and_id_come_back(void **state)
@@ -26,8 +26,8 @@ static void sequence_number_and_id_come_back(void **state)
         char text[PAGE_TOKEN_SIZE];
         uint64_t seq = 0;
         uint8_t back[UUID_SIZE] = {0};
-        page_token_format(text, seqs[i], id);
-        assert_true(page_token_parse((const uint8_t *)text, sizeof(text), &seq, back));
+        page_token_format(text, 0, seqs[i], id);
+        assert_true(page_token_parse((const uint8_t *)text, sizeof(text), 0, &seq, back));
         assert_int_equal(seq, seqs[i]);
         assert_memory_equal(back, id, UUID_SIZE);
     }
@@ -37,7 +37,7 @@ static void token_is_printable(void **state)
 {
     (void)state;
     char text[PAGE_TOKEN_SIZE + 1] = {0};
-    page_token_format(text, 12345678901234, id);
+    page_token_format(text, 0, 12345678901234, id);
     assert_int_equal(strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
                                   "0123456789-_"),
                      PAGE_TOKEN_SIZE);
@@ -47,7 +47,7 @@ static void every_changed_character_is_noticed(void **state)
 {
     (void)state;
     char text[PAGE_TOKEN_SIZE];
-    page_token_format(text, 42, id);
+    page_token_format(text, 0, 42, id);
     for (size_t at = 0; at < PAGE_TOKEN_SIZE; at++) {
         char original = text[at];
         for (int c = 0; c < 256; c++) {
@@ -62,13 +62,34 @@ static void other_lengths_and_garbage_are_refused(void **state)
 {
     (void)state;
     char text[PAGE_TOKEN_SIZE + 1];
-    page_token_format(text, 42, id);
+    page_token_format(text, 0, 42, id);
     text[PAGE_TOKEN_SIZE] = 'A';
     assert_false(parse(text, PAGE_TOKEN_SIZE - 1));
     assert_false(parse(text, PAGE_TOKEN_SIZE + 1));
     assert_false(parse("", 0));
     assert_false(parse("2", 1));
     assert_false(parse("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", PAGE_TOKEN_SIZE));
+}
+
+/* A page with another filter, or without one, does not go on with it. */
+static void token_is_of_its_filter_alone(void **state)
+{
+    static const char *const filters[] = {"", "disabled", "disabled = true", "NOT disabled"};
+    enum { NUM = sizeof(filters) / sizeof(filters[0]) };
+    uint64_t numbers[NUM], seq;
+    uint8_t back[UUID_SIZE];
+    (void)state;
+    for (size_t i = 0; i < NUM; i++)
+        numbers[i] = page_token_filter(filters[i], strlen(filters[i]));
+    assert_int_equal(numbers[0], 0);
+    for (size_t i = 0; i < NUM; i++)
+        for (size_t of = 0; of < NUM; of++) {
+            char text[PAGE_TOKEN_SIZE];
+            page_token_format(text, numbers[of], 42, id);
+            assert_int_equal(
+                page_token_parse((const uint8_t *)text, sizeof(text), numbers[i], &seq, back),
+                i == of);
+        }
 }
 
 int main(void)
@@ -78,6 +99,7 @@ int main(void)
         cmocka_unit_test(token_is_printable),
         cmocka_unit_test(every_changed_character_is_noticed),
         cmocka_unit_test(other_lengths_and_garbage_are_refused),
+        cmocka_unit_test(token_is_of_its_filter_alone),
     };
     return cmocka_run_group_tests_name("page_token", tests, NULL, NULL);
 }
