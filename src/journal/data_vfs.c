@@ -15,6 +15,7 @@
 #include "journal/data_count.h"
 #include "journal/data_file.h"
 #include "journal/data_held.h"
+#include "journal/data_memory.h"
 
 enum {
     HEAD = 24,
@@ -430,6 +431,7 @@ const char *data_vfs_name(void)
     sqlite3_config(SQLITE_CONFIG_LOG, NULL, NULL);
     /* Nobody asks how much memory it has, and keeping that number costs a lock each time. */
     sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+    data_memory_configure();
     sqlite3_vfs *found = sqlite3_vfs_find(NULL);
     if (found == NULL)
         return NULL;

@@ -8,6 +8,7 @@
 #include <sys/random.h>
 #include <sys/stat.h>
 
+#include "base/core_filter.h"
 #include "journal/data_path.h"
 #include "journal/load_reader.h"
 #include "journal/recent_changes.h"
@@ -255,7 +256,11 @@ int journal_load_fill(void *data, struct shm_store *store, struct shm_fault *fau
     int rc = shm_actor_join(&actor, store, SHM_ACTOR_MASTER, 0, fault);
     if (rc != SHM_OK)
         return rc;
+    unsigned filter;
+    bool filtered = core_filter_set(CORE_FILTER_NOTHING, &filter); /* data_memory.h says why */
     rc = load_table(load, store, actor, fault);
+    if (filtered)
+        (void)core_filter_set(filter, NULL);
     shm_actor_leave(actor);
     return rc;
 }

@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/secret.h"
+
 enum { BLOCKS = 16, BLOCK_BYTES = SHM_BATCH_MAX * SHM_BODY_MAX };
 
 struct load_reader {
@@ -126,7 +128,7 @@ static void *run_reader(void *data)
 static void free_reader(struct load_reader *reader)
 {
     for (unsigned i = 0; i < BLOCKS; i++)
-        free(reader->blocks[i].bodies);
+        secret_free(reader->blocks[i].bodies, BLOCK_BYTES);
     history_rows_free(&reader->history);
     free(reader);
 }
@@ -136,7 +138,7 @@ struct load_reader *load_reader_start(const char *path, struct fault *fault)
     struct load_reader *reader = calloc(1, sizeof(*reader));
     bool good = reader != NULL;
     for (unsigned i = 0; i < BLOCKS && good; i++) {
-        reader->blocks[i].bodies = malloc(BLOCK_BYTES);
+        reader->blocks[i].bodies = secret_alloc(BLOCK_BYTES); /* with hashes of passwords */
         good = reader->blocks[i].bodies != NULL;
     }
     if (good) {

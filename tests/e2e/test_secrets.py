@@ -203,6 +203,50 @@ def test_hash_is_in_the_table_and_nowhere_else(storing):
              "the last copy to be overwritten")
 
 
+@pytest.mark.unsanitized  # the sanitizer keeps freed memory unchanged on purpose
+def test_hashes_of_a_loaded_file_are_in_the_table_and_nowhere_else(storing):
+    """The workers are forked from the master, which has loaded the file."""
+    directory = Directory(storing.channel())
+    for i in range(2000):
+        directory.CreateUser(user=make("User", username=f"u{i}"), password_hash=HASH)
+    storing.kill_all()
+    os.unlink(f"/dev/shm{storing.segment}")
+    storing.start()
+    needle, journal = HASH[15:60].encode(), storing.journal_pid()
+    assert any(needle in open(path, "rb").read() for path in storing.shm_files())
+    for pid in (storing.process.pid, *storing.worker_pids(), *storing.password_pids()):
+        if pid != journal:
+            assert not [where for where, chunk in memory(pid) if needle in chunk], pid
+            with open(f"/proc/{pid}/coredump_filter", encoding="ascii") as file:
+                assert int(file.read(), 16) != 0, pid  # as it was before the load
+
+
+def test_a_core_of_the_journal_has_no_memory(storing):
+    """It needs the hashes."""
+    Directory(storing.channel()).CreateUser(user=make("User", username="ann"), password_hash=HASH)
+    journal = storing.journal_pid()
+    if not SANITIZED:
+        assert any(HASH[15:60].encode() in chunk for _, chunk in memory(journal))  # the search works
+    with open(f"/proc/{journal}/coredump_filter", encoding="ascii") as file:
+        assert int(file.read(), 16) == 0
+    with open("/proc/sys/kernel/core_pattern", encoding="ascii") as file:
+        if file.read().strip() != "core":
+            return  # cores go elsewhere
+    resource.prlimit(journal, resource.RLIMIT_CORE, (resource.RLIM_INFINITY,) * 2)
+    where = os.readlink(f"/proc/{journal}/cwd")
+    known = set(os.listdir(where))
+    os.kill(journal, signal.SIGABRT)
+    wait_for(lambda: storing.journal_pid() not in (None, journal), 10, "another journal")
+    cores = [os.path.join(where, name) for name in set(os.listdir(where)) - known if name.startswith("core")]
+    try:
+        for path in cores:
+            with open(path, "rb") as file:
+                assert HASH[15:60].encode() not in file.read()
+    finally:
+        for path in cores:
+            os.unlink(path)
+
+
 def test_hash_that_the_server_makes_is_in_the_table_and_nowhere_else(storing):
     """Also one that replaces another at a login."""
     directory = Directory(storing.channel())

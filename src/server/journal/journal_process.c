@@ -5,6 +5,7 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#include "base/core_filter.h"
 #include "journal/data_lock.h"
 #include "server/journal/journal_stats.h"
 #include "server/os/log.h"
@@ -109,7 +110,8 @@ int journal_process_run(const struct journal_process_config *config)
     struct journal_process process = {.config = config, .lock_fd = -1};
     struct fault fault;
     prctl(PR_SET_NAME, "rosterd-journal");
-    prctl(PR_SET_TIMERSLACK, 1000); /* ns: an open window sleeps for some 20 us */
+    prctl(PR_SET_TIMERSLACK, 1000);                   /* ns: an open window sleeps for some 20 us */
+    (void)core_filter_set(CORE_FILTER_NOTHING, NULL); /* SQLite's memory has hashes of passwords */
     orders_take();
     data_watch(show_turn, &process);
     bool started = start_journal(&process, &fault);
