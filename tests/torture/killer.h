@@ -74,6 +74,8 @@ int world_insert(struct world *w, struct shm_actor *actor, unsigned n, unsigned 
 int world_update(struct world *w, struct shm_actor *actor, unsigned n, unsigned count,
                  unsigned generation);
 int world_delete(struct world *w, struct shm_actor *actor, unsigned n, unsigned count);
+/* From now on an update of one user wants the version that user n has now. @return that version */
+uint64_t world_depend(struct world *w, struct shm_actor *actor, unsigned n);
 /* Sets the request of the next write of one user; 0: none. */
 void world_request(unsigned n);
 struct shm_actor *world_join(struct world *w);

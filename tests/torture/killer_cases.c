@@ -333,6 +333,30 @@ static void expect_renamed_requested(struct world *w)
     w->requested = true;
 }
 
+static uint64_t wanted;
+
+static void join_and_depend(struct world *w)
+{
+    join(w);
+    wanted = world_depend(w, writer, WORLD_TOWER);
+}
+
+/* Only the first of two updates finds the version that both want. */
+static void update_if_version(struct world *w)
+{
+    update_one(w);
+    world_check(w, world_update(w, writer, WORLD_TOWER, 1, 3) == SHM_ESTALE);
+}
+
+static void delete_if_version(struct world *w)
+{
+    uint8_t id[SHM_ID_SIZE];
+    world_id(w, WORLD_TOWER, id);
+    world_check(w, shm_user_delete(writer, id, wanted + 1, NULL) == SHM_ESTALE);
+    world_check(w, shm_user_delete(writer, id, wanted, NULL) == SHM_OK);
+    world_check(w, shm_user_delete(writer, id, wanted, NULL) == SHM_ENOENT);
+}
+
 static void delete_one(struct world *w)
 {
     world_check(w, world_delete(w, writer, WORLD_TOWER, 1) == SHM_OK);
@@ -443,6 +467,8 @@ CASE(rename_of_one_twice, .prepare = world_fill, .expect = expect_renamed_again,
 CASE(reclaim_of_renamed_nodes, .prepare = world_fill, .expect = expect_renamed_and_deleted,
      .before = pin_and_rename, .run = maintain_renamed);
 CASE(recovery_of_a_rename, .after = &rename_of_one, .after_percent = 50, .run = reap);
+CASE(update_of_a_version, .prepare = world_fill, .expect = expect_updated,
+     .before = join_and_depend, .run = update_if_version);
 CASE(insert_with_a_request, .prepare = fill_and_request, .expect = expect_one_requested,
      .before = join_for_a_request, .run = insert_one, .size = 32 << 20);
 CASE(update_with_a_request, .prepare = fill_and_request, .expect = expect_updated_requested,
@@ -459,6 +485,8 @@ CASE(recovery_of_large_bodies, .after = &insert_of_large_bodies, .after_percent 
      .run = maintain, .big = true, .slow = 1);
 CASE(delete_of_one, .prepare = world_fill, .expect = expect_deleted, .before = join,
      .run = delete_one);
+CASE(delete_of_a_version, .prepare = world_fill, .expect = expect_deleted,
+     .before = join_and_depend, .run = delete_if_version);
 CASE(delete_of_a_batch, .prepare = world_fill, .expect = expect_batch_deleted, .before = join,
      .run = delete_batch);
 CASE(delete_and_insert_again, .prepare = world_fill, .expect = expect_again, .before = join,
@@ -535,6 +563,7 @@ const struct killer_case *const killer_cases[] = {
     &rename_of_one_twice,
     &reclaim_of_renamed_nodes,
     &recovery_of_a_rename,
+    &update_of_a_version,
     &insert_with_a_request,
     &update_with_a_request,
     &rename_with_a_request,
@@ -543,6 +572,7 @@ const struct killer_case *const killer_cases[] = {
     &update_of_large_bodies,
     &recovery_of_large_bodies,
     &delete_of_one,
+    &delete_of_a_version,
     &delete_of_a_batch,
     &delete_and_insert_again,
     &reclaim_of_replaced_and_deleted,

@@ -105,6 +105,18 @@ void world_request(unsigned n)
     the_request = request_of(n);
 }
 
+static uint64_t if_version;
+
+uint64_t world_depend(struct world *w, struct shm_actor *actor, unsigned n)
+{
+    struct shm_user user;
+    uint8_t id[SHM_ID_SIZE];
+    world_id(w, n, id);
+    world_check(w, shm_user_find(actor, id, &user) == SHM_OK);
+    shm_actor_offline(actor);
+    return if_version = user.version;
+}
+
 static int write_users(struct world *w, struct shm_actor *actor, unsigned n, unsigned count,
                        unsigned generation, bool update)
 {
@@ -117,6 +129,7 @@ static int write_users(struct world *w, struct shm_actor *actor, unsigned n, uns
         users[i].body = bodies[i];
         users[i].body_len = make_body(w, n + i, generation, bodies[i]);
         users[i].request = has_request ? &the_request : NULL;
+        users[i].if_version = update && count == 1 ? if_version : 0;
     }
     return update ? shm_users_update(actor, users, count, NULL)
                   : shm_users_insert(actor, users, count, NULL);
