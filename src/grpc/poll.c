@@ -19,13 +19,7 @@ void grpc_poll_init(struct grpc_poll *poll, uint32_t bound_us)
 void grpc_poll_expect(struct grpc_poll *poll, uint64_t ns)
 {
     uint64_t most = GRPC_POLL_TIMES * poll->bound_ns;
-    poll->expected_ns = 0;
-    if (ns > most)
-        return;
-    if (poll->holdoff != 0)
-        poll->holdoff--;
-    else
-        poll->expected_ns = MIN(2 * ns, most);
+    poll->expected_ns = ns <= most ? MIN(2 * ns, most) : 0;
 }
 
 /** Polls until a time of clock_monotonic_ns().
@@ -53,10 +47,17 @@ static void note_turn(struct grpc_poll *poll, const struct http2_counts *counts,
     poll->bytes_in = counts->bytes_in;
     poll->streams = counts->streams_opened;
     poll->eager = bytes != 0 && bytes < SMALL_REQUEST && streams == 1 && took_ns < 2 * bound_ns;
-    if (poll->eager && poll->holdoff != 0) {
-        poll->holdoff--;
-        poll->eager = false;
-    }
+}
+
+/** Whether this turn polls. */
+static bool begin_poll(struct grpc_poll *poll, int32_t wait_ms)
+{
+    if ((!poll->eager && poll->expected_ns == 0) || wait_ms == 0)
+        return false;
+    if (poll->holdoff == 0)
+        return true;
+    poll->holdoff--;
+    return false;
 }
 
 void grpc_poll_turn(struct grpc_poll *poll, struct http2_context *http2, int32_t wait_ms)
@@ -69,9 +70,14 @@ void grpc_poll_turn(struct grpc_poll *poll, struct http2_context *http2, int32_t
     }
     uint64_t start = clock_monotonic_ns();
     uint64_t bound_ns = MAX(poll->bound_ns, poll->expected_ns);
-    bool polled = (poll->eager || poll->expected_ns != 0) && wait_ms != 0;
+    bool polled = begin_poll(poll, wait_ms), found = false;
     poll->expected_ns = 0;
-    bool found = polled && poll_until(poll, http2, start + bound_ns);
+    if (polled) { /* a timer is due after the wait */
+        uint64_t wait_ns = (uint64_t)wait_ms * 1000000;
+        found = poll_until(poll, http2, start + MIN(bound_ns, wait_ns));
+        uint64_t took_ms = (clock_monotonic_ns() - start) / 1000000;
+        wait_ms -= (int32_t)MIN(took_ms, (uint64_t)wait_ms);
+    }
     if (!found)
         (void)h2o_evloop_run(loop, wait_ms);
     if (polled && !found)

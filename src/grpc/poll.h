@@ -28,10 +28,10 @@
 enum { GRPC_POLL_TIMES = 10 };
 
 struct grpc_poll {
-    uint64_t bound_ns;          /* how long one poll may take; 0: never poll */
-    bool eager;                 /* the next turn polls */
-    uint8_t holdoff;            /* turns that do not poll, after a poll in which nothing came */
-    uint64_t expected_ns;       /* the next turn polls for so long, whatever came; 0: it does not */
+    uint64_t bound_ns;    /* how long one poll may take; 0: never poll */
+    bool eager;           /* a small request came alone in the last turn */
+    uint8_t holdoff;      /* occasions that are left out, after a poll in which nothing came */
+    uint64_t expected_ns; /* the next turn polls for so long, whatever came; 0: it does not */
     uint64_t bytes_in, streams; /* http2's counts after the last turn */
 };
 

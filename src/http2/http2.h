@@ -67,7 +67,6 @@ struct http2_stream {
     uint32_t error;             /* for on_close */
 };
 
-/** A request's header section. All of it is valid during on_request only. */
 enum { HTTP2_NOTE_SIZE = 48 };
 
 /** What the handler has concluded from a request, for the next ones with the same header block. */
@@ -75,13 +74,14 @@ struct http2_note {
     _Alignas(max_align_t) uint8_t bytes[HTTP2_NOTE_SIZE];
 };
 
+/** A request's header section. All of it is valid during on_request only; what the handler writes
+ * to the note stays for the next request with this note. */
 struct http2_request {
     h2o_iovec_t method, authority, path; /* base NULL where absent */
     const h2o_header_t *fields;          /* in order; names in lower case */
     size_t num_fields;
     /** NULL, or memory for the handler to write to, zeroed at first. Requests with the same note
-     * have the same method, authority, path and fields, at the same addresses. Valid during the
-     * call. */
+     * have the same method, authority, path and fields, at the same addresses. */
     struct http2_note *note;
     uint32_t list_size;    /* as defined by RFC 9113 6.5.2 */
     bool end_stream;       /* there is no body */

@@ -28,6 +28,8 @@ static void *copy_and_free(void *memory, int size)
 void data_memory_configure(void)
 {
     sqlite3_mem_methods wiping;
+    if (base_memory.xMalloc != NULL) /* SQLite's own would be these */
+        return;
     if (sqlite3_config(SQLITE_CONFIG_GETMALLOC, &base_memory) != SQLITE_OK)
         return;
     wiping = base_memory;

@@ -7,7 +7,7 @@
 #ifndef ROSTERD_JOURNAL_DATA_MEMORY_H
 #define ROSTERD_JOURNAL_DATA_MEMORY_H
 
-/** Called once, before anything else of SQLite. */
+/** Called before anything else of SQLite; again, it has no effect. */
 void data_memory_configure(void);
 
 #endif

@@ -66,7 +66,8 @@ static enum data_result turn_once(struct journal *journal, bool *idle, struct fa
 
 /* Clients that wait for their answers send their next calls soon after. Waking this process from
  * its sleep would take it as long as a fast disk takes for a sync. So behind a window that left
- * nothing the journal looks for the next commit for as long as the last one took, and then sleeps.
+ * nothing the journal looks for the next commit for twice as long as the last one took, and then
+ * sleeps.
  * @return whether there is one */
 static bool poll_for_commit(struct journal *journal, uint64_t after)
 {

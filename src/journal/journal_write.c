@@ -223,8 +223,9 @@ enum data_result journal_write_window(struct journal *journal, uint64_t version,
     result = after_commit(journal, fault);
     uint64_t pending = changes_behind(journal);
     gather_note_window(&journal->gather, changes, pending, took);
-    if (pending == 0)
-        journal->poll_ns = MIN(2 * took, journal->config.poll_us * 1000);
+    uint64_t most = journal->config.poll_us * 1000;
+    if (pending == 0 && took <= most)
+        journal->poll_ns = MIN(2 * took, most);
     return result;
 }
 

@@ -143,7 +143,7 @@ class Model:
         if op.code == UNKNOWN:
             life.unknown.append(op)
             life.may_die |= op.kind == "delete"
-            self.unknown_keys.update((key, op.fields[key]) for key in KEYS if key in op.fields)
+            self.unknown_keys.update((key, op.fields[key]) for key in KEYS if op.fields.get(key))
         elif op.code == "OK" and op.kind == "delete":
             if life.dies:
                 self.fault(f"{op.uid} was deleted twice", op)
@@ -238,7 +238,7 @@ class Model:
     def may_be_taken(self, op):
         for key in KEYS:
             value = op.fields.get(key)
-            if (key, value) in self.unknown_keys or any(
+            if value and (key, value) in self.unknown_keys or any(
                     uid != op.uid and begin <= op.high and most >= op.low
                     for begin, _, most, uid in self.spans[key].get(value, ())):
                 return True
@@ -296,7 +296,7 @@ class Model:
 
     def check_verify(self, op, life):
         wrote = [writer for one in (life, self.lives[""]) for writer in (one.unknown if one else ())]
-        unsure = any(writer.secret is not None for writer in wrote)
+        unsure = any(writer.secret is not None or writer.fields.get("disabled") for writer in wrote)
         if op.code == "OK":
             self.check_read(op, life, [op.version])
             if op.state.disabled:
@@ -313,8 +313,9 @@ class Model:
 
     def check_list(self, op):
         newest = max((version for _, version, _ in op.users or ()), default=0)
-        points = range(max(op.low, newest),
-                       int(min(op.high, max(op.low, newest) + 200)) + 1)
+        first = max(op.low, newest)
+        span = 200 if newest else 2000  # without versions it is not known how long the call waited
+        points = range(first, int(min(op.high, first + span)) + 1)
         others = {uid: life for uid, life in self.lives.items()
                   if life.versions and life.versions[0] <= op.high and life.gone >= op.start}
         if any(uid not in others for uid, *_ in op.users or op.plain or ()):

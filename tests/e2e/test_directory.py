@@ -163,8 +163,8 @@ def test_lookup_of_nobody_and_of_nothing(directory):
     refused(lambda: directory.LookupUser(email="x" * 5000), Code.NOT_FOUND, "email 'xxx")
     refused(lambda: directory.LookupUser(email=""), Code.INVALID_ARGUMENT, "email is empty", "email")
     refused(lambda: directory.LookupUser(username=""), Code.INVALID_ARGUMENT, "is empty", "username")
-    refused(lambda: directory.LookupUser(username="a\n\x1b[31m\x7f"), Code.NOT_FOUND,
-            r"'a\?\?\[31m\?'")  # a message cannot steer the terminal that shows it
+    refused(lambda: directory.LookupUser(username="a\n\x1b[31m\x7f\x9bM\xa9"), Code.NOT_FOUND,
+            "'a\\?\\?\\[31m\\?\\?M\xa9'")  # a message cannot steer the terminal that shows it
     refused(lambda: directory.LookupUser(), Code.INVALID_ARGUMENT, "username or email", "key")
 
 

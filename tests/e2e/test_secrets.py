@@ -231,7 +231,7 @@ def test_a_core_of_the_journal_has_no_memory(storing):
         assert int(file.read(), 16) == 0
     with open("/proc/sys/kernel/core_pattern", encoding="ascii") as file:
         if file.read().strip() != "core":
-            return  # cores go elsewhere
+            pytest.skip("cores go elsewhere; the filter is right")
     resource.prlimit(journal, resource.RLIMIT_CORE, (resource.RLIM_INFINITY,) * 2)
     where = os.readlink(f"/proc/{journal}/cwd")
     known = set(os.listdir(where))
@@ -239,6 +239,8 @@ def test_a_core_of_the_journal_has_no_memory(storing):
     wait_for(lambda: storing.journal_pid() not in (None, journal), 10, "another journal")
     cores = [os.path.join(where, name) for name in set(os.listdir(where)) - known if name.startswith("core")]
     try:
+        if not cores:
+            pytest.skip("no core was written")
         for path in cores:
             with open(path, "rb") as file:
                 assert HASH[15:60].encode() not in file.read()

@@ -61,43 +61,51 @@ static void poll_that_finds_nothing_is_bounded_and_the_last(void **state)
     for (int i = 0; i != 3; i++)
         grpc_poll_turn(&poll, fixture.context, 100);
     assert_false(poll.eager);
-    peer_request(peer, 3, true, "/body/1",
-                 NULL); /* after a poll that found nothing, the next turn does not poll */
+    peer_request(peer, 3, true, "/body/1", NULL);
     grpc_poll_turn(&poll, fixture.context, 1000);
     assert_int_equal(fixture.requests, 2);
-    assert_false(poll.eager);
-    /* waiting for 600 ms costs 2 ms of polling, not 600 */
+    assert_true(poll.eager);
+    assert_int_equal(poll.holdoff, 16);
+    grpc_poll_turn(&poll, fixture.context, 300); /* it could poll, and does not */
+    assert_int_equal(poll.holdoff, 15);
+    /* waiting for 900 ms costs 2 ms of polling, not 600 */
     assert_true((double)(clock() - cpu) / CLOCKS_PER_SEC < 0.1);
     peer_close(peer);
 }
 
-/* @return the ms that a turn took which may sleep for one */
-static uint64_t short_turn(struct grpc_poll *poll)
+/* @return the ms that a turn took which may sleep for `wait_ms` */
+static uint64_t turn_ms(struct grpc_poll *poll, int32_t wait_ms)
 {
     uint64_t start = clock_monotonic_ms();
-    grpc_poll_turn(poll, fixture.context, 1);
+    grpc_poll_turn(poll, fixture.context, wait_ms);
     return clock_monotonic_ms() - start;
 }
 
 /* Calls wait for something that takes longer than the network. No lone request came. */
 static void what_is_expected_is_polled_for(void **state)
 {
-    enum { BOUND_MS = 20, EXPECTED_MS = 40 };
+    enum { BOUND_MS = 20, EXPECTED_MS = 40, SHORT_MS = 1 };
     (void)state;
     struct grpc_poll poll;
     struct peer *peer = connect_and_settle(&poll, BOUND_MS * 1000);
+    clock_t cpu = clock();
     grpc_poll_expect(&poll, EXPECTED_MS * UINT64_C(1000000));
-    assert_true(short_turn(&poll) >= 2 * EXPECTED_MS - 1); /* nothing comes */
-    assert_true(short_turn(&poll) < EXPECTED_MS);          /* that was for one turn */
-    for (unsigned i = 0; i < 16; i++) {
+    assert_true(turn_ms(&poll, 2 * EXPECTED_MS) >= 2 * EXPECTED_MS - 1); /* nothing comes */
+    clock_t polled = clock() - cpu;
+    assert_int_equal(poll.holdoff, 16);
+    for (unsigned i = 16; i-- != 0;) { /* the poll was in vain */
         grpc_poll_expect(&poll, EXPECTED_MS * UINT64_C(1000000));
-        assert_true(short_turn(&poll) < EXPECTED_MS); /* the last poll was in vain */
+        grpc_poll_turn(&poll, fixture.context, SHORT_MS);
+        assert_int_equal(poll.holdoff, i);
     }
-    grpc_poll_expect(&poll, GRPC_POLL_TIMES * BOUND_MS * UINT64_C(1000000));
-    assert_true(short_turn(&poll) >= GRPC_POLL_TIMES * BOUND_MS - 1); /* no longer than that */
-    poll.holdoff = 0;
+    cpu = clock();
+    grpc_poll_turn(&poll, fixture.context, 2 * EXPECTED_MS); /* an expectation is for one turn */
+    assert_true(clock() - cpu < polled / 2);
     grpc_poll_expect(&poll, GRPC_POLL_TIMES * BOUND_MS * UINT64_C(1000000) + 1);
-    assert_true(short_turn(&poll) < EXPECTED_MS); /* too far away */
+    assert_int_equal(poll.expected_ns, 0); /* too far away */
+    grpc_poll_expect(&poll, GRPC_POLL_TIMES * BOUND_MS * UINT64_C(1000000));
+    assert_int_equal(poll.expected_ns, GRPC_POLL_TIMES * BOUND_MS * UINT64_C(1000000));
+    assert_true(turn_ms(&poll, SHORT_MS) < GRPC_POLL_TIMES * BOUND_MS); /* a timer is due */
     peer_close(peer);
 }
 
@@ -109,7 +117,7 @@ static void what_was_expected_ends_the_poll(void **state)
     grpc_poll_expect(&poll, LONG_US * UINT64_C(1000));
     peer_request(peer, 1, true, "/body/1", NULL);
     peer_request(peer, 3, true, "/body/1", NULL);
-    assert_true(short_turn(&poll) < LONG_US / 1000);
+    assert_true(turn_ms(&poll, LONG_US / 1000) < LONG_US / 1000);
     assert_int_equal(fixture.requests, 2);
     assert_int_equal(poll.holdoff, 0);
     peer_close(peer);

@@ -2,6 +2,7 @@
 #include "service/users/commit_wait.h"
 
 #include <assert.h>
+#include <sys/param.h>
 
 #include "base/clock.h"
 #include "base/container_of.h"
@@ -45,6 +46,17 @@ static void note_answers(struct commit_waits *waits)
     waits->answered = true;
     if (waits->noted != 0)
         waits->took_ns = clock_monotonic_ns() - waits->noted_ns;
+    waits->noted = 0; /* how long the worker takes for the answers is another matter */
+}
+
+/* To sleep and to wake takes a sync's time. The wait under way may be longer than the last one
+ * was: then the disk has become slow. */
+static void expect_publication(const struct commit_waits *waits)
+{
+    uint64_t ns = waits->took_ns;
+    if (waits->noted != 0)
+        ns = MAX(ns, clock_monotonic_ns() - waits->noted_ns);
+    grpc_server_poll_expect(waits->server, ns);
 }
 
 /* @return whether there are more */
@@ -85,8 +97,8 @@ void commit_waits_settle(struct commit_waits *waits)
     if (more) /* the loop does not sleep before its next turn */
         timer_arm(grpc_server_timers(waits->server), &waits->look,
                   grpc_server_now_ms(waits->server));
-    else if (waits->answered || waits->num != 0) /* to sleep and to wake takes a sync's time */
-        grpc_server_poll_expect(waits->server, waits->took_ns);
+    else if (waits->answered || waits->num != 0)
+        expect_publication(waits);
     waits->answered = false;
 }
 

@@ -100,8 +100,11 @@ enum grpc_status user_insert_status(const struct user_service *service, int erro
 char *user_show(char *out, const uint8_t *text, size_t len)
 {
     size_t shown = len <= USER_SHOWN_MAX ? len : utf8_cut((const char *)text, len, USER_SHOWN_MAX);
-    for (size_t i = 0; i < shown; i++)
-        *out++ = text[i] < ' ' || text[i] == 0x7f ? '?' : (char)text[i];
+    for (size_t i = 0; i < shown; i++) {
+        bool c1 = text[i] == 0xc2 && i + 1 < shown && text[i + 1] < 0xa0; /* U+0080 to U+009F */
+        *out++ = text[i] < ' ' || text[i] == 0x7f || c1 ? '?' : (char)text[i];
+        i += c1;
+    }
     return shown < len ? mempcpy(out, "...", 3) : out;
 }
 
