@@ -28,8 +28,13 @@ static void on_request(struct http2_stream *http2, const struct http2_request *r
 
 static void answer(struct echo_stream *stream)
 {
-    static const struct http2_field type = {"content-type", "application/grpc", 12, 16, 1};
-    static const struct http2_field status = {"grpc-status", "0", 11, 1, 2};
+    static const struct http2_field type = {.name = "content-type",
+                                            .value = "application/grpc",
+                                            .name_len = 12,
+                                            .value_len = 16,
+                                            .intern = 1};
+    static const struct http2_field status = {
+        .name = "grpc-status", .value = "0", .name_len = 11, .value_len = 1, .intern = 2};
     http2_stream_send_headers(&stream->http2, 200, &type, 1, false);
     uint8_t *body = http2_stream_reserve(&stream->http2, stream->len);
     if (body == NULL || http2_stream_pending(&stream->http2) != 0)

@@ -47,7 +47,11 @@ static void note_text(h2o_iovec_t text)
 
 static void on_request(struct http2_stream *stream, const struct http2_request *request)
 {
-    static const struct http2_field type = {"content-type", "text/plain", 12, 10, 1};
+    static const struct http2_field type = {.name = "content-type",
+                                            .value = "text/plain",
+                                            .name_len = 12,
+                                            .value_len = 10,
+                                            .intern = 1};
     note(request->fields_too_large ? "L" : "R", 1);
     note_text(request->method);
     note_text(request->authority);

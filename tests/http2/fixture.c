@@ -19,8 +19,10 @@ static struct test_stream *test_stream_of(struct http2_stream *http2)
     return container_of(http2, struct test_stream, http2);
 }
 
-static const struct http2_field type = {"content-type", "text/plain", 12, 10, 1};
-static const struct http2_field trailer = {"x-end", "yes", 5, 3, 2};
+static const struct http2_field type = {
+    .name = "content-type", .value = "text/plain", .name_len = 12, .value_len = 10, .intern = 1};
+static const struct http2_field trailer = {
+    .name = "x-end", .value = "yes", .name_len = 5, .value_len = 3, .intern = 2};
 
 void fixture_finish(struct test_stream *stream)
 {

@@ -12,8 +12,10 @@
 #include "http2/http2.h"
 
 static const char body[] = "hello from a stream\n";
-static const struct http2_field type = {"content-type", "text/plain", 12, 10, 1};
-static const struct http2_field trailer = {"x-end", "yes", 5, 3, 2};
+static const struct http2_field type = {
+    .name = "content-type", .value = "text/plain", .name_len = 12, .value_len = 10, .intern = 1};
+static const struct http2_field trailer = {
+    .name = "x-end", .value = "yes", .name_len = 5, .value_len = 3, .intern = 2};
 
 static void answer(struct http2_stream *stream)
 {

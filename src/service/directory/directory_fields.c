@@ -26,7 +26,7 @@ static void refuse_path(struct grpc_call *call, const char *mask, const Protobuf
 {
     char text[USER_SHOWN_SIZE + 96];
     char *p = text + sprintf(text, "%s: '", mask);
-    p = user_show(p, path->data, path->len);
+    p = user_show_plain(p, path->data, path->len);
     sprintf(p, "' %s", what);
     user_refuse(call, GRPC_INVALID_ARGUMENT, text);
 }

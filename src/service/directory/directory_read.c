@@ -17,7 +17,7 @@ void directory_refuse_name(struct grpc_call *call, const char *field,
     uint8_t id[UUID_SIZE];
     bool valid = directory_name_parse(name, id);
     char *p = text + (valid ? sprintf(text, "User '") : sprintf(text, "%s: '", field));
-    p = user_show(p, name->data, name->len);
+    p = user_show_plain(p, name->data, name->len);
     sprintf(p, "%s", valid ? "' not found" : "' is not users/ and a UUID");
     if (valid)
         grpc_call_finish(call, GRPC_NOT_FOUND, text);
@@ -67,7 +67,7 @@ static void lookup_refuse(struct grpc_call *call, unsigned key, struct user_text
         return;
     }
     char *p = shown + sprintf(shown, "No user has the %s '", user_key_name(key));
-    p = user_show(p, text.data, text.len);
+    p = user_show_plain(p, text.data, text.len);
     sprintf(p, "'");
     grpc_call_finish(call, GRPC_NOT_FOUND, shown);
 }

@@ -97,9 +97,22 @@ enum grpc_status user_insert_status(const struct user_service *service, int erro
     }
 }
 
+static size_t shown_length(const uint8_t *text, size_t len)
+{
+    return len <= USER_SHOWN_MAX ? len : utf8_cut((const char *)text, len, USER_SHOWN_MAX);
+}
+
 char *user_show(char *out, const uint8_t *text, size_t len)
 {
-    size_t shown = len <= USER_SHOWN_MAX ? len : utf8_cut((const char *)text, len, USER_SHOWN_MAX);
+    size_t shown = shown_length(text, len);
+    for (size_t i = 0; i < shown; i++)
+        *out++ = text[i] != 0 ? (char)text[i] : '?';
+    return shown < len ? mempcpy(out, "...", 3) : out;
+}
+
+char *user_show_plain(char *out, const uint8_t *text, size_t len)
+{
+    size_t shown = shown_length(text, len);
     for (size_t i = 0; i < shown; i++) {
         bool c1 = text[i] == 0xc2 && i + 1 < shown && text[i + 1] < 0xa0; /* U+0080 to U+009F */
         *out++ = text[i] < ' ' || text[i] == 0x7f || c1 ? '?' : (char)text[i];

@@ -33,13 +33,17 @@ enum grpc_status user_insert_status(const struct user_service *service, int erro
 
 /**
  * Copies a client's text for a status text: at most USER_SHOWN_MAX bytes, cut between two
- * characters and followed by "..." if it was longer. Control characters become '?': a
- * status text is a C string, and must not steer the terminal that shows it.
+ * characters and followed by "..." if it was longer. A status text is a C string, so U+0000
+ * becomes '?'.
  * @param text valid UTF-8
  * @param out USER_SHOWN_SIZE bytes; not terminated
  * @return the end of what was written
  */
 char *user_show(char *out, const uint8_t *text, size_t len);
+/** As user_show(), for texts that no contract wants back as they came: all control characters
+ * become
+ * '?', so that a message cannot steer the terminal that shows it. */
+char *user_show_plain(char *out, const uint8_t *text, size_t len);
 
 /** Writes the status message for SHM_EKEY: "username 'ann' is taken". */
 void user_taken_text(char text[USER_TAKEN_SIZE], const struct shm_new_user *user, unsigned key);

@@ -9,9 +9,10 @@ on their CPU (SCHED_FIFO, if this user may have it): a client that creates and w
 to leave the CPU would send several calls at once, and so give the durable server another load than
 the one in memory.
 
-A control row has another program sync the disk all the time beside the server in memory: what a busy
-neighbour and a busy disk cost on this machine, whoever they are. Two more rows have all processes of
-the server on one CPU, and both clients on the other.
+Two control rows read from a server in memory that nobody writes to, while another server with a data file
+gets the creates, on the CPU where they go otherwise: what a neighbour that writes to the disk costs on
+this machine, whoever it is. What the ratio leaves above 1 is the table's own. Two more rows have all processes
+of the server on one CPU, and both clients on the other.
 
 Each figure is the median of many short runs, and the servers take turns every two seconds: where a
 machine's host takes its CPUs away now and then, most runs are without that, and where it is slower for
@@ -54,7 +55,8 @@ def idle_worker(server):
 
 def give_own_cpu(server):
     """Leaves one CPU to the worker that will read. Returns its pid."""
-    reader = idle_worker(server)
+    workers = server.workers()
+    reader = workers[0] if len(workers) == 1 else idle_worker(server)
     server.pin(CLIENT_CPU)
     server.pin(SERVER_CPU, reader)
     return reader
@@ -86,26 +88,10 @@ def creating(bench, server, seconds):
                 client.kill()
 
 
-@contextlib.contextmanager
-def syncing(bench):
-    """Runs a program that writes and syncs all the time, on the CPU of the clients that create."""
-    path = bench.folder / "syncing"
-    argv = [*ON_CLIENT_CPU, bench.build / "tests/bench/durable/append", path, "4096", "-n",
-            "1000000", "-o"]
-    with subprocess.Popen(argv) as program:
-        try:
-            yield
-            bench.expect(program.poll() is None, "the program that syncs has ended")
-        finally:
-            program.kill()
-            program.wait()
-            path.unlink(missing_ok=True)
-
-
-def p99s_us(bench, server, place, on_cpu):
-    """Returns the p99 of each run."""
+def p99s_us(bench, server, place, on_cpu, written=None):
+    """Returns the p99 of each run. @param written the server that gets the creates, if it is another"""
     rate, runs = bench.rate(GETS), 1 if bench.smoke else RUNS
-    with creating(bench, server, runs * (RUN_SECONDS + START_SECONDS) + 0.8):
+    with creating(bench, written or server, runs * (RUN_SECONDS + START_SECONDS) + 0.8):
         place(server)
         return [server.calls("get", server.user_id, "-n", int(rate * RUN_SECONDS), "-r", rate, "-m",
                              100_000, before=on_cpu + before_others())["p99_us"] for _ in range(runs)]
@@ -119,18 +105,11 @@ def p99s_on_one_cpu_us(bench, server):
     return p99s_us(bench, server, share_one_cpu, ON_CLIENT_CPU)
 
 
-def p99s_beside_syncs_us(bench, server):
-    """With a server in memory: beside another program that syncs. With a durable one: the journal
-    does."""
-    with contextlib.nullcontext() if server.durable else syncing(bench):
-        return p99s_apart_us(bench, server)
-
-
-def cpus_us(bench, server):
-    """Returns the CPU time of a call in each run."""
+def cpus_us(bench, server, written=None):
+    """Returns the CPU time of a call in each run. @param written as in p99s_us()"""
     gets, rate = bench.scale(CPU_GETS), bench.rate(BURSTS * BURST)
     runs, used = 1 if bench.smoke else CPU_RUNS, []
-    with creating(bench, server, runs * (gets / rate + START_SECONDS) + 1):
+    with creating(bench, written or server, runs * (gets / rate + START_SECONDS) + 1):
         reader = give_own_cpu(server)
         for _ in range(runs):
             before = cpu_ns(reader)
@@ -142,40 +121,51 @@ def cpus_us(bench, server):
 
 
 def compare(bench, what, slow_ms):
-    def pair(name, workers):
-        options = {"workers": workers, "slow": slow_ms > 0, "pinned": False}
+    def server(name, workers, durable):
         # a slow disk has thousands of calls of the one connection wait
-        bounds = ("--max-concurrent-streams", "100000", "--max-connection-memory", "256M")
-        return (Rosterd(bench, name, *bounds, **options),
-                Rosterd(bench, f"{name}-memory", *bounds, durable=False, **options))
-    apart, together = pair("apart", 2), pair("together", 1)
+        return Rosterd(bench, name, "--max-concurrent-streams", "100000", "--max-connection-memory",
+                       "256M", workers=workers, slow=slow_ms > 0, pinned=False, durable=durable)
+    apart = server("apart", 2, True), server("apart-memory", 2, False)
+    together = server("together", 1, True), server("together-memory", 1, False)
+    written = server("neighbour", 1, True)  # for the control rows, and who reads beside it:
+    control = apart[0], server("quiet-memory", 1, False)
+
+    def beside(measure):
+        return lambda bench, one: measure(bench, one, written=None if one.durable else written)
+
+    def p99s_beside_us(bench, one, written):
+        return p99s_us(bench, one, give_own_cpu, ON_SERVER_CPU, written)
+
     figures = [  # title, function, servers, times in each round, the largest ratio
-        ("GetUser, CPU a call, {}", cpus_us, apart, 16, 1.05),
-        ("GetUser, p99, {}, on another worker", p99s_apart_us, apart, 16, 1.10),
-        ("GetUser, p99, {}, on the worker that creates", p99s_apart_us, together, 16, 1.10),
-        ("the first of these, against memory only beside another program that syncs the disk",
-         p99s_beside_syncs_us, apart, 8, None),
-        ("the first of these, all of the server on one CPU",
+        ("GetUser, CPU a call, {}", cpus_us, apart, 6, 1.05),
+        ("GetUser, p99, {}, on another worker", p99s_apart_us, apart, 6, 1.10),
+        ("GetUser, p99, {}, on the worker that creates", p99s_apart_us, together, 6, 1.10),
+        ("GetUser, CPU a call, {}, against memory only that another server's creates run beside",
+         beside(cpus_us), control, 4, None),
+        ("GetUser, p99, likewise", beside(p99s_beside_us), control, 4, None),
+        ("GetUser, p99, {}, on another worker, all of the server on one CPU",
          p99s_on_one_cpu_us, apart, 1, None),
-        ("the second of these, likewise", p99s_on_one_cpu_us, together, 1, None)]
+        ("GetUser, p99, {}, on the worker that creates, likewise", p99s_on_one_cpu_us, together, 1, None)]
     seen = {title: ([], []) for title, *_ in figures}
-    with bench.running(*apart, *together), no_sleep():
-        for server in (*apart, *together):
-            server.fill(bench.scale(100_000))
-            server.user_id = server.client("list", 1)["first_id"]
+    everyone = (*apart, *together, written, control[1])
+    with bench.running(*everyone), no_sleep():
+        written.pin(CLIENT_CPU)
+        for one in everyone:
+            one.fill(bench.scale(100_000))
+            one.user_id = one.client("list", 1)["first_id"]
             if slow_ms > 0:
-                server.slow.write_text(str(slow_ms))
-        for server in (apart[0], together[0]):
-            if server.client("create")["p50_us"] < slow_ms * 1000:
-                raise Failure(f"{server.name}: a create took less than an fdatasync, {slow_ms} ms")
+                one.slow.write_text(str(slow_ms))
+        for one in (apart[0], together[0], written):
+            if one.client("create")["p50_us"] < slow_ms * 1000:
+                raise Failure(f"{one.name}: a create took less than an fdatasync, {slow_ms} ms")
         for _ in range(bench.runs):
             for title, measure, servers, times, _ in figures:
                 for turn in range(1 if bench.smoke else times):
-                    for server, values in list(zip(servers, seen[title]))[::1 if turn % 2 else -1]:
-                        values.append(median(measure(bench, server)))
-        for server in (*apart, *together):
+                    for one, values in list(zip(servers, seen[title]))[::1 if turn % 2 else -1]:
+                        values.append(median(measure(bench, one)))
+        for one in everyone:
             if slow_ms > 0:
-                server.slow.unlink()
+                one.slow.unlink()
     for title, _, _, _, most in figures:
         mine, other = map(median, seen[title])
         ratio = paired_ratio(*seen[title])
