@@ -41,10 +41,16 @@ SANITIZED = is_sanitized()
 NO_REPORT = re.compile(r"^==\d+==Unable to get registers from thread \d+\.$", re.M)
 
 
+_given_ports = set()
+
+
 def free_port():
-    """Returns a free port below 32768, where no outgoing connection takes it meanwhile."""
+    """Returns a free port below 32768, where no outgoing connection takes it meanwhile. Never the same
+    twice: a test may ask for a second one before a server has the first."""
     while True:
         port = random.randrange(20000, 32000)
+        if port in _given_ports:
+            continue
         with socket.socket() as four, socket.socket(socket.AF_INET6) as six:
             try:
                 four.bind(("127.0.0.1", port))
@@ -52,6 +58,7 @@ def free_port():
                     six.bind(("::1", port))
             except OSError:
                 continue
+            _given_ports.add(port)
             return port
 
 
