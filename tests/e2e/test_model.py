@@ -312,7 +312,7 @@ class Client:
             op.plain = [(user.id, plain_state(user)) for user in users]
 
     def plain_batch(self):
-        """The reply has no ids, so what was created is known from other reads. The names are for this
+        """The reply has no ids, so what was created is seen in listings. The names are for this
         call alone: another write that is refused because of one would be hard to judge."""
         ops = [Op("plain_create", time.monotonic_ns(), 0, UNKNOWN, fields={
             "username": f"b{self.chance.randrange(10)}", "email": "", "roles": ("user",)})
