@@ -97,10 +97,24 @@ void directory_write_settle(struct grpc_call *call, const struct shm_conflict *c
         directory_write_finish(call);
 }
 
+/* Ends a call whose request could not be copied. Where the first step found the store busy, the
+ * fields have not been checked yet, and one that is too long cannot be copied. */
+static void refuse_to_wait(struct grpc_call *call, const struct user_record *record)
+{
+    struct directory_write_call *write = grpc_call_state(call);
+    if (record == NULL || directory_check_record(write, record)) {
+        grpc_call_finish(call, GRPC_RESOURCE_EXHAUSTED, "out of memory");
+        return;
+    }
+    write->result = SHM_EINVAL;
+    directory_write_refuse(call, write);
+}
+
 static void write_try(struct grpc_call *call)
 {
     struct user_service *service = grpc_call_service_data(call);
     struct directory_write_call *write = grpc_call_state(call);
+    const struct user_record *record = write->record;
     struct shm_conflict conflict = {0};
     uint8_t bytes[BYTES];
     write->bytes = bytes;
@@ -109,7 +123,7 @@ static void write_try(struct grpc_call *call)
     write->key = conflict.key;
     if (write->result == SHM_EBUSY && !write_keep_request(call)) {
         parking_leave(&write->parking, call);
-        grpc_call_finish(call, GRPC_RESOURCE_EXHAUSTED, "out of memory");
+        refuse_to_wait(call, record);
         return;
     }
     if (write->result == SHM_EBUSY &&

@@ -12,8 +12,9 @@
 #include "tests/service/fakes.h"
 #include "user/user_record.h"
 
-#define NAME "users/01000000-0000-0000-0000-000000000000"
-#define HASH "$2b$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW"
+#define NAME    "users/01000000-0000-0000-0000-000000000000"
+#define REQUEST "3f1c8f5e-6f0b-4d8f-9d39-0a3f6f1c2b4d"
+#define HASH    "$2b$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW"
 
 enum { NEWEST = 5 }; /* the newest commit, which made the user what it is; 4 is on disk */
 
@@ -31,7 +32,8 @@ static struct {
     int result;     /* of the next write */
     unsigned stale; /* so many updates before that find that another one was faster */
     unsigned key;
-    bool repeats; /* a request of this id was done */
+    bool repeats;       /* a request of this id was done */
+    bool requests_busy; /* whether it was done cannot be looked up now */
     uint8_t body[USER_BODY_MAX];
     uint32_t body_len;
 } table;
@@ -92,6 +94,8 @@ int __wrap_shm_request_find(struct shm_actor *actor, struct shm_request *request
     (void)actor;
     request->version = NEWEST;
     request->fingerprint++; /* it had other contents */
+    if (table.requests_busy)
+        return SHM_EBUSY;
     return table.repeats ? SHM_OK : SHM_ENOENT;
 }
 
@@ -142,16 +146,21 @@ static struct grpc_call *update_other_version(void)
     return update_with("ann", "\"1\"", "");
 }
 
+static const char *too_long(void)
+{
+    static char longer[USER_BODY_MAX + USER_HIDDEN_MAX]; /* more than a call that waits can keep */
+    memset(longer, 'a', sizeof(longer) - 1);
+    return longer;
+}
+
 static struct grpc_call *update_wrongly(void)
 {
-    static char longer[USER_USERNAME_MAX + 2];
-    memset(longer, 'a', sizeof(longer) - 1);
-    return update_with(longer, "", "");
+    return update_with(too_long(), "", "");
 }
 
 static struct grpc_call *update_by_request(void)
 {
-    return update_with("ann", "", "3f1c8f5e-6f0b-4d8f-9d39-0a3f6f1c2b4d");
+    return update_with("ann", "", REQUEST);
 }
 
 static struct grpc_call *delete_user(void)
@@ -311,6 +320,17 @@ static void request_outlives_its_message_while_the_table_is_busy(void **state)
     }
 }
 
+/* Its fields have not been looked at when the store is found to be busy. */
+static void busy_table_does_not_hide_a_field_that_is_too_long(void **state)
+{
+    (void)state;
+    table.requests_busy = true;
+    struct grpc_call *call = update_with(too_long(), "", REQUEST);
+    assert_int_equal(call->status, GRPC_INVALID_ARGUMENT);
+    assert_non_null(strstr(call->message, "username"));
+    fake_call_end(call, call->status);
+}
+
 static void update_that_meets_another_begins_again(void **state)
 {
     (void)state;
@@ -359,6 +379,7 @@ int main(void)
         WRITE_TEST(refused_repeat_waits_for_the_first_request),
         WRITE_TEST(answer_that_waited_has_the_user),
         WRITE_TEST(request_outlives_its_message_while_the_table_is_busy),
+        WRITE_TEST(busy_table_does_not_hide_a_field_that_is_too_long),
         WRITE_TEST(update_that_meets_another_begins_again),
         WRITE_TEST(call_that_ends_waits_no_more),
         WRITE_TEST(disk_that_does_not_get_on_leaves_the_change_open),
