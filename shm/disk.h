@@ -43,7 +43,7 @@ enum shm_disk_state {
 struct shm_disk_info {
     enum shm_disk_state state;
     int error;                    /* errno of the failure that the state is about, or 0 */
-    uint64_t since_ms;            /* CLOCK_MONOTONIC: when the state changed */
+    uint64_t since_ms;            /* CLOCK_MONOTONIC: when that failure, or state 0, began */
     uint64_t version;             /* the last commit that the file has */
     uint64_t behind;              /* changes of users that the file does not have yet */
     uint64_t behind_max;          /* a write that would make it more finds SHM_EBUSY */
@@ -133,8 +133,9 @@ struct shm_loaded_user {
  */
 int shm_load_users(struct shm_actor *actor, const struct shm_loaded_user *users, size_t count,
                    struct shm_conflict *conflict);
-/** Gives the new segment another id than that of shm_config.store_id. Before shm_load_end().
- * @return SHM_OK; SHM_EINVAL: the loading has ended */
+/** Gives the new segment another id than that of shm_config.store_id. Inside of shm_config.fill
+ * only, when nobody else has the segment.
+ * @return SHM_OK; SHM_EINVAL: outside of it */
 int shm_load_store_id(struct shm_store *store, const uint8_t id[SHM_STORE_ID_SIZE]);
 /**
  * Ends the loading: the table is at this version.

@@ -157,7 +157,9 @@ void shm_disk_set_state(struct shm_store *store, enum shm_disk_state state, int 
     (void)store;
     if (disk->state == state && disk->error == (uint64_t)error)
         return;
-    __atomic_store_n(&disk->since, clock_monotonic_ms(), __ATOMIC_RELAXED);
+    /* The same trouble may go through several states. */
+    if (error == 0 || disk->error != (uint64_t)error)
+        __atomic_store_n(&disk->since, clock_monotonic_ms(), __ATOMIC_RELAXED);
     __atomic_store_n(&disk->error, (uint64_t)error, __ATOMIC_RELAXED);
     __atomic_store_n(&disk->state, state, __ATOMIC_RELEASE);
 }

@@ -117,26 +117,37 @@ void journal_turn(struct journal *journal, uint64_t wait_ms)
         sleep_for(journal, journal->written, wait_ms);
 }
 
+/* One step to a file that has all up to the target. Sets *settled behind the last one. */
+static enum data_result settle_once(struct journal *journal, uint64_t target, bool *settled,
+                                    struct fault *fault)
+{
+    bool idle;
+    if (journal->file == NULL || journal->compare_due || journal->rewrite_due ||
+        journal->written < target)
+        return turn_once(journal, &idle, fault);
+    enum data_result result =
+        journal->config.durability != JOURNAL_SYNC ? journal_sync(journal, fault) : DATA_OK;
+    *settled = result == DATA_OK;
+    return result;
+}
+
 bool journal_settle(struct journal *journal, struct fault *fault)
 {
     uint64_t target = shm_newest(journal->config.store);
-    bool idle;
-    enum data_result result = DATA_OK;
-    if (journal->state == SHM_DISK_FAILED)
-        return fault_set(fault, "data-file %s: it has failed", journal->config.path);
-    while (result == DATA_OK && (journal->file == NULL || journal->compare_due ||
-                                 journal->rewrite_due || journal->written < target)) {
-        journal_note_alive(journal);
-        result = turn_once(journal, &idle, fault);
-        if (result == DATA_OK && journal->state == SHM_DISK_FAILED)
+    for (bool settled = false; !settled;) {
+        bool rewriting = journal->rewrite_due;
+        if (journal->state == SHM_DISK_FAILED)
             return fault_set(fault, "data-file %s: it has failed", journal->config.path);
+        journal_note_alive(journal);
+        enum data_result result = settle_once(journal, target, &settled, fault);
+        if (result == DATA_OK)
+            continue;
+        /* A file that has failed gets no more writes: the next turn writes a new one. */
+        journal_handle_trouble(journal, result, rewriting, fault);
+        if (rewriting || !journal->rewrite_due)
+            return false;
     }
-    if (result == DATA_OK && journal->config.durability != JOURNAL_SYNC)
-        result = journal_sync(journal, fault);
-    if (result == DATA_FULL)
-        journal_wait_for_space(journal, fault);
-    if (result != DATA_OK)
-        return false;
+    journal_leave_trouble(journal);
     return journal_publish(journal) || fault_set(fault, "the last commit cannot be published");
 }
 

@@ -154,7 +154,7 @@ static enum data_result compare_once(const struct journal_config *config, struct
     struct comparison c = {.file = file};
     struct data_meta meta;
     if (!walk_begin(&c.walk, config, fault))
-        return DATA_FULL;
+        return DATA_BUSY;
     *version = c.walk.snapshot.version;
     enum data_result result = data_file_begin(file, fault);
     if (result == DATA_OK)
@@ -183,7 +183,7 @@ enum data_result journal_compare(const struct journal_config *config, struct dat
     }
     fault_set(fault, "data-file %s: the listing that it is compared with was revoked %d times",
               config->path, TRIES);
-    return DATA_FULL;
+    return DATA_BUSY;
 }
 
 /* ---- writing a new file ---- */
@@ -210,7 +210,7 @@ static enum data_result rewrite_once(const struct journal_config *config, uint64
     struct data_rewrite *rewrite = NULL;
     struct data_meta meta = {.count = 0};
     if (!walk_begin(&walk, config, fault))
-        return DATA_FULL;
+        return DATA_BUSY;
     *version = meta.version = walk.snapshot.version;
     meta.seq = shm_last_seq(config->store);
     shm_store_id(config->store, meta.store);
@@ -238,5 +238,5 @@ enum data_result journal_rewrite(const struct journal_config *config, uint64_t *
     }
     fault_set(fault, "data-file %s: the listing that it is written from was revoked %d times",
               config->path, TRIES);
-    return DATA_FULL;
+    return DATA_BUSY;
 }

@@ -70,7 +70,7 @@ static void abandon_file(struct journal *journal, const struct fault *fault)
     set_state(journal, SHM_DISK_REWRITING, EIO, clock_monotonic_ms());
 }
 
-void journal_wait_for_space(struct journal *journal, const struct fault *fault)
+static void wait_for_space(struct journal *journal, const struct fault *fault)
 {
     uint64_t now = clock_monotonic_ms();
     if (journal->state != SHM_DISK_FULL)
@@ -90,7 +90,7 @@ void journal_handle_trouble(struct journal *journal, enum data_result result, bo
         result = DATA_FULL;
 #endif
     if (result == DATA_FULL) {
-        journal_wait_for_space(journal, fault);
+        wait_for_space(journal, fault);
     } else if (result == DATA_BUSY) {
         journal->retry_at = clock_monotonic_ms() + RETRY_BUSY_MS;
         journal_note_passing(journal, fault->text);

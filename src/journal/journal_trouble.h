@@ -10,8 +10,6 @@ void journal_note_line(const struct journal *journal, enum journal_note kind, co
                        ...) __attribute__((format(printf, 3, 4)));
 /** For troubles that pass and may be met many times a second. */
 void journal_note_passing(struct journal *journal, const char *text);
-/** The disk is full: the next try is in a second. */
-void journal_wait_for_space(struct journal *journal, const struct fault *fault);
 /** Nothing is written any more. */
 void journal_give_up_disk(struct journal *journal, const struct fault *fault);
 /** Takes note of a result that is not DATA_OK.

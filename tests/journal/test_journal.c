@@ -676,6 +676,55 @@ static void failed_sync_is_never_retried_on_that_file(void **state)
     assert_file_is_table();
 }
 
+static void sync_that_fails_at_the_journals_end_is_not_retried_either(void **state)
+{
+    for (int durability = JOURNAL_SYNC; durability <= JOURNAL_INTERVAL; durability++) {
+        (void)state;
+        restart_with(durability, 3600 * 1000);
+        uint64_t first = shm_last_seq(f->store);
+        users_insert(f->actor, first, first + 10, 1);
+        if (durability != JOURNAL_SYNC)
+            journal_turn(journal, 0);
+        disk_fail(DISK_SYNC, 1, false, EIO);
+        assert_true(journal_settle(journal, &fault));
+        assert_int_equal(disk_state(), SHM_DISK_OK);
+        assert_int_equal(shm_published(f->store), shm_newest(f->store));
+        assert_int_equal(disk_later_writes(), 0);
+        assert_non_null(strstr(notes, "a new file is written"));
+        assert_file_is_table();
+        disk_mend();
+    }
+    users_insert(f->actor, 100, 110, 1);
+    disk_fail(DISK_SYNC, 1, true, EIO);
+    assert_false(journal_settle(journal, &fault));
+    assert_int_equal(disk_state(), SHM_DISK_FAILED);
+    disk_mend();
+}
+
+/* It is not a full disk: nobody is told so. */
+static void new_file_waits_for_a_snapshot(void **state)
+{
+    (void)state;
+    static struct shm_snapshot taken[256];
+    unsigned n = 0;
+    users_insert(f->actor, 0, 10, 1);
+    while (shm_snapshot_begin(actor, &taken[n]) == SHM_OK) {
+        assert_true(++n < sizeof(taken) / sizeof(taken[0]));
+        update_user(1, 60); /* snapshots of one version share what there is a number of */
+        turn_until_published();
+    }
+    update_user(1, 61);
+    disk_fail(DISK_SYNC, 1, false, EIO);
+    journal_turn(journal, 0);
+    journal_turn(journal, 0);
+    assert_int_equal(disk_state(), SHM_DISK_REWRITING);
+    while (n > 0)
+        shm_snapshot_end(actor, &taken[--n]);
+    turn_until_published();
+    assert_int_equal(disk_state(), SHM_DISK_OK);
+    assert_file_is_table();
+}
+
 static void journal_that_dies_while_it_replaces_the_file_is_continued(void **state)
 {
     (void)state;
@@ -855,6 +904,8 @@ int main(void)
         TEST(without_syncs_commits_are_written_and_the_end_syncs),
         TEST(full_disk_is_tried_again_each_second_as_a_whole),
         TEST(failed_sync_is_never_retried_on_that_file),
+        TEST(sync_that_fails_at_the_journals_end_is_not_retried_either),
+        TEST(new_file_waits_for_a_snapshot),
         TEST(journal_that_dies_while_it_replaces_the_file_is_continued),
         TEST(disk_that_takes_no_new_file_either_makes_the_server_read_only),
         TEST(replacement_that_finds_the_disk_full_waits_for_room),

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "service/users/disk_patience.h"
 
+#include <errno.h>
 #include <sys/param.h>
 
 enum {
@@ -32,8 +33,9 @@ bool disk_failed_since(const struct shm_disk_info *disk, uint64_t began)
 {
     /* What was written after the failure is in no file that has failed. It will be in the new one.
      */
-    return disk->state == SHM_DISK_FAILED ||
-           (disk->state == SHM_DISK_REWRITING && began <= disk->since_ms);
+    bool replaced =
+        disk->state == SHM_DISK_REWRITING || (disk->state == SHM_DISK_FULL && disk->error == EIO);
+    return disk->state == SHM_DISK_FAILED || (replaced && began <= disk->since_ms);
 }
 
 void disk_end_call(const struct shm_disk_info *disk, struct grpc_call *call, uint64_t began)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Calls that wait until what they tell is on disk. The test is the journal: it sets `published`. */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -613,6 +614,25 @@ static void failed_file_ends_at_once_what_waited(void **state)
     end(batch);
 }
 
+/* The journal has met a full disk already when the worker looks. */
+static void new_file_that_finds_no_room_does_not_hide_the_failure(void **state)
+{
+    (void)state;
+    struct grpc_call *before = create("alice");
+    fake_pass(server, 20);
+    set_disk(SHM_DISK_FULL);
+    fake_store.disk.error = EIO;
+    fake_pass(server, 5);
+    assert_ended(before, GRPC_UNAVAILABLE, unknown);
+    struct grpc_call *after = create("bob");
+    fake_pass(server, 4999);
+    assert_int_equal(after->finishes, 0);
+    fake_pass(server, 6);
+    assert_ended(after, GRPC_RESOURCE_EXHAUSTED, full);
+    end(before);
+    end(after);
+}
+
 /* It is not in the file that failed, so its outcome is known when the new file is there. */
 static void write_after_the_failure_waits_for_the_new_file(void **state)
 {
@@ -802,6 +822,7 @@ int main(void)
         WAIT_TEST(disk_that_has_just_become_full_is_waited_for),
         WAIT_TEST(slow_disk_is_waited_for_for_a_minute),
         WAIT_TEST(failed_file_ends_at_once_what_waited),
+        WAIT_TEST(new_file_that_finds_no_room_does_not_hide_the_failure),
         WAIT_TEST(write_after_the_failure_waits_for_the_new_file),
         WAIT_TEST(new_file_that_fails_too_ends_what_waited_for_it),
         WAIT_TEST(failed_disk_refuses_writes),
