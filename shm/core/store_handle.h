@@ -15,6 +15,7 @@ struct shm_store {
     bool readonly;   /* the arena is mapped read-only: a reading tool */
     bool locked_out; /* everything is mapped read-only, without the right to write: no slot, no lock
                       */
+    bool filling;    /* shm_config.fill runs: nobody else has the segment */
     shm_key_of *key_of;
     uint64_t size; /* bytes mapped from SHM_BASE */
     char name[256];

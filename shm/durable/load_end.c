@@ -5,6 +5,7 @@
 
 #include "shm/core/actor_handle.h"
 #include "shm/core/mapping.h"
+#include "shm/core/store_handle.h"
 #include "shm/core/txn.h"
 #include "shm/core/writer_lock.h"
 #include "shm/disk.h"
@@ -29,8 +30,7 @@ static void log_load_end(struct shm_txn *txn, uint64_t version, uint64_t seq)
 int shm_load_store_id(struct shm_store *store, const uint8_t id[SHM_STORE_ID_SIZE])
 {
     struct shm_header *header = shm_header();
-    (void)store;
-    if (shm_control()->version != 0 || shm_control()->published != 0)
+    if (!store->filling)
         return SHM_EINVAL;
     memcpy(header->store_id, id, sizeof(header->store_id));
     shm_header_fill(header);

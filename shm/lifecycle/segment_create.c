@@ -160,7 +160,9 @@ static int build_segment(struct shm_store *store, const struct shm_config *confi
 static int fill_and_name(struct shm_store *store, const struct shm_config *config, bool *raced,
                          struct shm_fault *fault)
 {
+    store->filling = true;
     int rc = config->fill != NULL ? config->fill(config->disk_data, store, fault) : SHM_OK;
+    store->filling = false;
     SHM_POINT("filled");
     if (rc != SHM_OK)
         return rc;

@@ -233,11 +233,11 @@ static int load_table(struct journal_load *load, struct shm_store *store, struct
     int rc = reader != NULL ? load_all(load, actor, reader, &recent, fault)
                             : refuse_disk(fault, "%.500s", why.text);
     if (rc == SHM_OK)
-        rc = begin_history(load, store, fault);
-    if (rc == SHM_OK)
         rc = end_load(load, actor, fault);
     if (rc == SHM_OK)
         rc = load_past(load, actor, load_reader_history(reader), &recent, fault);
+    if (rc == SHM_OK) /* last: a file that is refused has not been changed */
+        rc = begin_history(load, store, fault);
     load_reader_stop(reader);
     recent_free(&recent);
     return rc;

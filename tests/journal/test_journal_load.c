@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include <cmocka.h>
 
@@ -96,13 +97,18 @@ static void write_file(uint64_t users, uint64_t twin)
     assert_result(DATA_OK, data_rewrite_finish(rewrite, &fault));
 }
 
-/* As a server's start. */
-static int open_segment(void)
+static void open_and_close_file(void)
 {
     struct data_file *file;
     assert_result(DATA_OK,
                   data_file_open(&file, data_file_name, DATA_SYNC_FULL, &load.meta, &fault));
     data_file_close(file, true);
+}
+
+/* As a server's start. */
+static int open_segment(void)
+{
+    open_and_close_file();
     load.exists = true;
     f->config.max_users = USERS_MAX;
     f->config.data_file = data_file_name;
@@ -115,9 +121,36 @@ static int open_segment(void)
 }
 
 /* The reason must contain all these words. */
+/* @return the file's bytes, which the caller frees */
+static char *read_file(size_t *len)
+{
+    FILE *file = fopen(data_file_name, "re");
+    assert_non_null(file);
+    assert_int_equal(fseek(file, 0, SEEK_END), 0);
+    *len = (size_t)ftell(file);
+    char *bytes = malloc(*len);
+    rewind(file);
+    assert_int_equal(fread(bytes, 1, *len, file), *len);
+    fclose(file);
+    return bytes;
+}
+
+/* The file is left as it was, and its log empty. */
 static void assert_refused(const char *a, const char *b)
 {
+    size_t len_before, len_after;
+    char log[300];
+    struct stat st;
+    open_and_close_file(); /* what the shell has left in the log comes into the file */
+    char *before = read_file(&len_before);
     int rc = open_segment();
+    char *after = read_file(&len_after);
+    assert_int_equal(len_after, len_before);
+    assert_memory_equal(after, before, len_before);
+    free(before);
+    free(after);
+    snprintf(log, sizeof(log), "%s-wal", data_file_name);
+    assert_true(stat(log, &st) != 0 || st.st_size == 0);
     if (rc != SHM_EDISK || strstr(f->fault.text, a) == NULL || strstr(f->fault.text, b) == NULL)
         fail_msg("%d: %s", rc, rc == SHM_OK ? "" : f->fault.text);
     assert_non_null(strstr(f->fault.text, data_file_name));
