@@ -11,8 +11,13 @@
  * as many addresses used up, at ten tries an hour each. Then another key is refused by mistake with
  * a probability of 1.6 %, and at ten tries a minute with one of 0.0005 %.
  *
+ * A try is taken before the password is verified, so that tries at the same time are bounded, too,
+ * and given back behind a right one. While tries of a key are open like that, and would make room
+ * for the next one if they came back, the next one is to be taken later.
+ *
  * Two workers that take the last try at the same moment may both get it: a bound may be passed by
- * the number of workers.
+ * the number of workers. The tries that a killed worker had open stay open, and used, until the
+ * cell's tries have all come back.
  */
 #ifndef ROSTERD_PASSWORD_TRIES_H
 #define ROSTERD_PASSWORD_TRIES_H
@@ -34,24 +39,35 @@ struct tries *tries_create(void);
 /** Unmaps this process's view. NULL is allowed. */
 void tries_destroy(struct tries *tries);
 
-/** A try that was taken, to be given back if it succeeds. */
+/** A try that was taken and is open: tries_give_back() or tries_use() ends it. Zeroed: none is. */
 struct tries_pass {
     uint32_t at[2];
     uint64_t cost; /* ms; 0: no limit */
 };
 
 /**
- * Takes a try, before the password is verified; so tries at the same time are counted, too.
+ * What stands for a key.
  * @param key of an address: see base/address_key.h
  * @param kind makes different keys of equal bytes: users and addresses
- * @param now ms of the monotonic clock
- * @param wait set if it is refused: ms until the next try
- * @return false: there is none left
  */
-bool tries_take(struct tries *tries, unsigned kind, const void *key, size_t len,
-                const struct tries_rate *rate, uint64_t now, struct tries_pass *pass,
-                uint64_t *wait);
-/** Gives a try back: it has succeeded, or was never made. */
-void tries_give_back(struct tries *tries, const struct tries_pass *pass);
+uint64_t tries_key(const struct tries *tries, unsigned kind, const void *key, size_t len);
+
+enum tries_result {
+    TRIES_TAKEN,
+    TRIES_LATER, /* all are used, but enough of them are open: they may come back soon */
+    TRIES_NONE,  /* all are used */
+};
+/**
+ * Takes a try.
+ * @param key see tries_key()
+ * @param now ms of the monotonic clock
+ * @param wait set if none is taken: ms until one comes back by itself
+ */
+enum tries_result tries_take(struct tries *tries, uint64_t key, const struct tries_rate *rate,
+                             uint64_t now, struct tries_pass *pass, uint64_t *wait);
+/** The try has succeeded, or was never made. */
+void tries_give_back(struct tries *tries, struct tries_pass *pass);
+/** The try has failed, or nobody knows: it stays used. */
+void tries_use(struct tries *tries, struct tries_pass *pass);
 
 #endif

@@ -14,7 +14,7 @@ import pytest
 
 import user_service_pb2 as pb
 from harness import expect, free_port, wait_for
-from schema import message
+from schema import message, method
 from test_directory import Code, Directory, make, refused
 from test_reload import reload
 
@@ -543,6 +543,23 @@ def test_wrong_passwords_of_a_user_are_bounded_in_all_workers(start):
     assert len(texts) == 1
     assert directories[0].VerifyPassword(username="bob", password=PASSWORD)
     assert directories[0].VerifyPassword(email="ann@a.org", password=PASSWORD)  # counts by itself
+
+
+def test_right_passwords_at_the_same_time_are_all_accepted(start):
+    """More than the tries of the user and of the address."""
+    rosterd = start(*CHEAP, "--password-tries", "2", "--password-tries-per-address", "3", workers=2)
+    directories = [Directory(rosterd.channel()) for _ in range(4)]
+    create(directories[0])
+    verify = [method(directory.channel, "rosterd.directory.v1.Directory/VerifyPassword")
+              for directory in directories]
+    right = make("VerifyPasswordRequest", username="ann", password=PASSWORD)
+    calls = [verify[i % 4].future(right, timeout=60) for i in range(60)]
+    assert all(call.result().username == "ann" for call in calls)
+    bad = make("VerifyPasswordRequest", username="ann", password=WRONG)
+    codes = [call.exception().code() for call in [verify[i % 4].future(bad, timeout=60) for i in range(60)]]
+    # A bound may be passed by the number of workers.
+    assert 2 <= codes.count(Code.UNAUTHENTICATED) <= 4
+    assert codes.count(Code.UNAUTHENTICATED) + codes.count(Code.RESOURCE_EXHAUSTED) == 60
 
 
 def test_folded_keys_count_together(start):

@@ -15,11 +15,21 @@
 static const struct tries_rate ten_an_hour = {.count = 10, .window = 3600000};
 enum { COMES_BACK = 360000, NOW = 5000000 };
 
+static enum tries_result take_as(struct tries *tries, unsigned kind, const char *key, uint64_t now,
+                                 struct tries_pass *pass, uint64_t *wait)
+{
+    return tries_take(tries, tries_key(tries, kind, key, strlen(key)), &ten_an_hour, now, pass,
+                      wait);
+}
+
+/* Whether there was a try. It failed. */
 static bool take(struct tries *tries, const char *key, uint64_t now)
 {
     struct tries_pass pass;
     uint64_t wait;
-    return tries_take(tries, 0, key, strlen(key), &ten_an_hour, now, &pass, &wait);
+    bool taken = take_as(tries, 0, key, now, &pass, &wait) == TRIES_TAKEN;
+    tries_use(tries, &pass);
+    return taken;
 }
 
 static unsigned take_all(struct tries *tries, const char *key, uint64_t now)
@@ -38,7 +48,7 @@ static void tries_come_back_one_by_one(void **state)
     uint64_t wait = 0;
     assert_non_null(tries);
     assert_int_equal(take_all(tries, "ada", NOW), 10);
-    assert_false(tries_take(tries, 0, "ada", 3, &ten_an_hour, NOW + 1000, &pass, &wait));
+    assert_int_equal(take_as(tries, 0, "ada", NOW + 1000, &pass, &wait), TRIES_NONE);
     assert_int_equal(wait, COMES_BACK - 1000);
     assert_false(take(tries, "ada", NOW + COMES_BACK - 1));
     assert_int_equal(take_all(tries, "ada", NOW + COMES_BACK), 1);
@@ -55,7 +65,7 @@ static void other_keys_and_kinds_have_their_own(void **state)
     uint64_t wait;
     assert_int_equal(take_all(tries, "ada", NOW), 10);
     assert_int_equal(take_all(tries, "ben", NOW), 10);
-    assert_true(tries_take(tries, 1, "ada", 3, &ten_an_hour, NOW, &pass, &wait));
+    assert_int_equal(take_as(tries, 1, "ada", NOW, &pass, &wait), TRIES_TAKEN);
     tries_destroy(tries);
 }
 
@@ -66,10 +76,69 @@ static void successful_try_is_given_back(void **state)
     for (unsigned i = 0; i < 50; i++) {
         struct tries_pass pass;
         uint64_t wait;
-        assert_true(tries_take(tries, 0, "ada", 3, &ten_an_hour, NOW, &pass, &wait));
+        assert_int_equal(take_as(tries, 0, "ada", NOW, &pass, &wait), TRIES_TAKEN);
         tries_give_back(tries, &pass);
     }
     assert_int_equal(take_all(tries, "ada", NOW), 10);
+    tries_destroy(tries);
+}
+
+/* @param open as many of the ten tries are being verified, and the others have failed */
+static struct tries *use_all(struct tries_pass passes[10], unsigned open)
+{
+    struct tries *tries = tries_create();
+    uint64_t wait;
+    assert_non_null(tries);
+    for (unsigned i = 0; i < 10; i++) {
+        assert_int_equal(take_as(tries, 0, "ada", NOW, &passes[i], &wait), TRIES_TAKEN);
+        if (i >= open)
+            tries_use(tries, &passes[i]);
+    }
+    return tries;
+}
+
+static void next_try_waits_only_for_enough_that_are_open(void **state)
+{
+    (void)state;
+    struct tries_pass passes[10], pass;
+    uint64_t wait;
+    for (unsigned open = 0; open <= 10; open++) {
+        struct tries *tries = use_all(passes, open);
+        assert_int_equal(take_as(tries, 0, "ada", NOW, &pass, &wait),
+                         open != 0 ? TRIES_LATER : TRIES_NONE);
+        assert_int_equal(wait, COMES_BACK);
+        for (unsigned i = 0; i < open; i++) {
+            assert_int_equal(take_as(tries, 0, "ada", NOW, &pass, &wait), TRIES_LATER);
+            tries_use(tries, &passes[i]);
+        }
+        assert_int_equal(take_as(tries, 0, "ada", NOW, &pass, &wait), TRIES_NONE);
+        tries_destroy(tries);
+    }
+}
+
+static void try_that_comes_back_is_the_next_ones(void **state)
+{
+    (void)state;
+    struct tries_pass passes[10], pass;
+    uint64_t wait;
+    struct tries *tries = use_all(passes, 3);
+    tries_give_back(tries, &passes[0]);
+    tries_give_back(tries, &passes[0]); /* no second time */
+    assert_int_equal(take_as(tries, 0, "ada", NOW, &pass, &wait), TRIES_TAKEN);
+    tries_use(tries, &pass);
+    assert_int_equal(take_as(tries, 0, "ada", NOW, &pass, &wait), TRIES_LATER);
+    tries_destroy(tries);
+}
+
+/* A worker was killed: nobody waits for its tries longer than until they have come back anyway. */
+static void tries_that_nobody_ends_are_forgotten(void **state)
+{
+    (void)state;
+    struct tries_pass passes[10], pass;
+    uint64_t wait;
+    struct tries *tries = use_all(passes, 10);
+    assert_int_equal(take_all(tries, "ada", NOW + 10 * COMES_BACK), 10);
+    assert_int_equal(take_as(tries, 0, "ada", NOW + 10 * COMES_BACK, &pass, &wait), TRIES_NONE);
     tries_destroy(tries);
 }
 
@@ -81,7 +150,7 @@ static void rate_of_nothing_is_no_limit(void **state)
     struct tries_pass pass;
     uint64_t wait;
     for (unsigned i = 0; i < 1000; i++)
-        assert_true(tries_take(tries, 0, "ada", 3, &none, NOW, &pass, &wait));
+        assert_int_equal(tries_take(tries, 1, &none, NOW, &pass, &wait), TRIES_TAKEN);
     tries_give_back(tries, &pass);
     assert_int_equal(take_all(tries, "ada", NOW), 10);
     tries_destroy(tries);
@@ -112,11 +181,12 @@ static void used_up_keys_hardly_affect_others(void **state)
     uint64_t wait, refused = 0;
     for (uint32_t i = 0; i < 72000; i++)
         for (unsigned k = 0; k < 10; k++)
-            (void)tries_take(tries, 0, &i, sizeof(i), &ten_an_hour, NOW, &pass, &wait);
+            (void)tries_take(tries, tries_key(tries, 0, &i, sizeof(i)), &ten_an_hour, NOW, &pass,
+                             &wait);
     for (uint32_t i = 0; i < 100000; i++) {
         uint64_t other = i;
-        if (!tries_take(tries, 1, &other, sizeof(other), &ten_an_hour, NOW, &pass, &wait))
-            refused++;
+        refused += tries_take(tries, tries_key(tries, 1, &other, sizeof(other)), &ten_an_hour, NOW,
+                              &pass, &wait) != TRIES_TAKEN;
         tries_give_back(tries, &pass);
     }
     assert_in_range(refused, 0, 2500);
@@ -129,6 +199,9 @@ int main(void)
         cmocka_unit_test(tries_come_back_one_by_one),
         cmocka_unit_test(other_keys_and_kinds_have_their_own),
         cmocka_unit_test(successful_try_is_given_back),
+        cmocka_unit_test(next_try_waits_only_for_enough_that_are_open),
+        cmocka_unit_test(try_that_comes_back_is_the_next_ones),
+        cmocka_unit_test(tries_that_nobody_ends_are_forgotten),
         cmocka_unit_test(rate_of_nothing_is_no_limit),
         cmocka_unit_test(all_processes_count_together),
         cmocka_unit_test(used_up_keys_hardly_affect_others),

@@ -108,6 +108,7 @@ static bool open_server(struct serving *serving, const struct worker_config *con
         .password_tries = (uint32_t)config->options->password_tries,
         .password_tries_of_address = (uint32_t)config->options->password_tries_of_address,
         .password_tries_window = config->options->password_tries_window,
+        .password_queue = config->options->password_queue,
         .store_passwords = config->options->store_passwords != 0,
         .password_counts = &serving->password_counts,
         .note = client_log_line,

@@ -37,8 +37,10 @@ struct service_config {
     struct tries *tries;           /* password/tries.h; NULL: the server has no such processes */
     /* Wrong passwords of a user and from an address, at once and in each window; 0: no limit. */
     uint32_t password_tries, password_tries_of_address;
-    uint64_t password_tries_window;          /* ms */
-    bool store_passwords;                    /* UserService.CreateUser stores passwords */
+    uint64_t password_tries_window; /* ms */
+    uint64_t
+        password_queue;   /* calls of this worker that may wait for a try; the pool has its own */
+    bool store_passwords; /* UserService.CreateUser stores passwords */
     struct password_counts *password_counts; /* the services add to it; NULL: nobody counts */
     /** Logs one line for an operator; the line never holds a request's text. */
     void (*note)(const char *line);

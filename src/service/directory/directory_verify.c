@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/container_of.h"
 #include "base/secret.h"
 #include "proto/google/rpc/error_details.pb-c.h"
 #include "proto/rosterd/directory/v1/directory.pb-c.h"
@@ -19,6 +20,8 @@
 enum {
     ROUNDS = 4, /* so often may a user's hash change while a password is verified */
     TRIES_OF_ADDRESS = VERIFY_BY_EMAIL + 1, /* kinds of keys; those of users are by what they are */
+    TRY_AGAIN_MS = 10,
+    TRY_PATIENCE_MS = 10000, /* the deadline may come earlier */
     SECOND_MS = 1000,
     MS_NS = 1000000,
 };
@@ -58,7 +61,7 @@ static bool may_log_in(const struct shm_user *user, struct user_record *record,
 static void give_tries_back(struct grpc_call *call)
 {
     const struct user_service *service = grpc_call_service_data(call);
-    const struct directory_verify_call *verify = grpc_call_state(call);
+    struct directory_verify_call *verify = grpc_call_state(call);
     tries_give_back(service->passwords.tries, &verify->of_user);
     tries_give_back(service->passwords.tries, &verify->of_address);
 }
@@ -79,29 +82,76 @@ static void refuse_try(struct grpc_call *call, const char *whose, uint64_t wait)
     grpc_call_finish_detail(call, GRPC_RESOURCE_EXHAUSTED, text, &info.base);
 }
 
-/* Takes a try of the address and one of the key. @param key the text as asked, for a key that no
- * user can have @return false: the call has ended */
-static bool take_tries(struct grpc_call *call, const ProtobufCBinaryData *key)
+/* @param key the text as asked, for a key that no user can have */
+static void set_tries_keys(struct grpc_call *call, const ProtobufCBinaryData *key)
+{
+    const struct user_service *service = grpc_call_service_data(call);
+    const struct tries *tries = service->passwords.tries;
+    struct directory_verify_call *verify = grpc_call_state(call);
+    uint8_t address[ADDRESS_KEY_MAX];
+    size_t address_len = grpc_call_peer_key(call, address);
+    verify->has_address = address_len != 0;
+    verify->address_key = tries_key(tries, TRIES_OF_ADDRESS, address, address_len);
+    verify->user_key = verify->value_len != 0
+                           ? tries_key(tries, verify->by, verify->value, verify->value_len)
+                           : tries_key(tries, verify->by, key->data, key->len);
+}
+
+/* Takes a try of the address and one of the user, or none. @param whose set if it takes none */
+static enum tries_result take_tries(struct grpc_call *call, const char **whose, uint64_t *wait)
 {
     const struct user_service *service = grpc_call_service_data(call);
     const struct passwords *passwords = &service->passwords;
     struct directory_verify_call *verify = grpc_call_state(call);
-    uint8_t address[ADDRESS_KEY_MAX];
-    size_t address_len = grpc_call_peer_key(call, address);
-    uint64_t now = grpc_server_now_ms(grpc_call_server(call)), wait;
-    if (address_len != 0 && !tries_take(passwords->tries, TRIES_OF_ADDRESS, address, address_len,
-                                        &passwords->of_address, now, &verify->of_address, &wait)) {
-        refuse_try(call, "from this address", wait);
-        return false;
+    uint64_t now = grpc_server_now_ms(grpc_call_server(call));
+    enum tries_result result = TRIES_TAKEN;
+    *whose = "from this address";
+    if (verify->has_address)
+        result = tries_take(passwords->tries, verify->address_key, &passwords->of_address, now,
+                            &verify->of_address, wait);
+    if (result != TRIES_TAKEN)
+        return result;
+    *whose = "for this user";
+    result = tries_take(passwords->tries, verify->user_key, &passwords->of_user, now,
+                        &verify->of_user, wait);
+    if (result != TRIES_TAKEN)
+        tries_give_back(passwords->tries, &verify->of_address);
+    return result;
+}
+
+static void wait_no_more(struct grpc_call *call)
+{
+    struct user_service *service = grpc_call_service_data(call);
+    struct directory_verify_call *verify = grpc_call_state(call);
+    if (verify->waits_until == 0)
+        return;
+    timer_disarm(grpc_server_timers(grpc_call_server(call)), &verify->later);
+    verify->waits_until = 0;
+    service->passwords.waiting--;
+}
+
+static void try_later(struct timer *timer);
+
+/* The tries of calls before this one may come back.
+ * @return false: nothing waits for that any more */
+static bool wait_for_try(struct grpc_call *call)
+{
+    struct user_service *service = grpc_call_service_data(call);
+    struct passwords *passwords = &service->passwords;
+    struct directory_verify_call *verify = grpc_call_state(call);
+    uint64_t now = grpc_server_now_ms(grpc_call_server(call));
+    if (verify->waits_until == 0) {
+        if (passwords->waiting >= passwords->waiting_max)
+            return false;
+        passwords->waiting++;
+        verify->waits_until = now + TRY_PATIENCE_MS;
+        verify->call = call;
+        verify->later.expired = try_later;
     }
-    const uint8_t *bytes = verify->value_len != 0 ? verify->value : key->data;
-    size_t len = verify->value_len != 0 ? verify->value_len : key->len;
-    if (tries_take(passwords->tries, verify->by, bytes, len, &passwords->of_user, now,
-                   &verify->of_user, &wait))
-        return true;
-    tries_give_back(passwords->tries, &verify->of_address);
-    refuse_try(call, "for this user", wait);
-    return false;
+    if (now >= verify->waits_until)
+        return false;
+    timer_arm(grpc_server_timers(grpc_call_server(call)), &verify->later, now + TRY_AGAIN_MS);
+    return true;
 }
 
 /* ---- answers ---- */
@@ -231,6 +281,30 @@ static bool keep_password(struct grpc_call *call, const ProtobufCBinaryData *pas
     return true;
 }
 
+static void verify_begin(struct grpc_call *call)
+{
+    const struct user_service *service = grpc_call_service_data(call);
+    const char *whose;
+    uint64_t wait = 0;
+    enum tries_result result = take_tries(call, &whose, &wait);
+    if (result == TRIES_LATER && wait_for_try(call))
+        return;
+    wait_no_more(call);
+    if (result == TRIES_TAKEN) {
+        verify_submit(call);
+    } else if (result == TRIES_NONE) {
+        refuse_try(call, whose, wait);
+    } else {
+        password_work_refuse(call);
+        passwords_count(&service->passwords, PASSWORD_BUSY);
+    }
+}
+
+static void try_later(struct timer *timer)
+{
+    verify_begin(container_of(timer, struct directory_verify_call, later)->call);
+}
+
 /* @return the text of the key; NULL: it is not set */
 static const ProtobufCBinaryData *verify_key(const verify_request *request,
                                              enum directory_verify_by *by)
@@ -291,15 +365,22 @@ void directory_verify_on_message(struct grpc_call *call, ProtobufCMessage *messa
         user_refuse(call, GRPC_INVALID_ARGUMENT, fault.text);
         return;
     }
-    if (password_work_possible(&service->passwords, call) &&
-        keep_password(call, &request->password) && take_tries(call, key))
-        verify_submit(call);
+    if (!password_work_possible(&service->passwords, call) ||
+        !keep_password(call, &request->password))
+        return;
+    set_tries_keys(call, key);
+    verify_begin(call);
 }
 
 void directory_verify_on_end(struct grpc_call *call, enum grpc_status status)
 {
+    const struct user_service *service = grpc_call_service_data(call);
     struct directory_verify_call *verify = grpc_call_state(call);
     (void)status;
+    wait_no_more(call);
+    /* Those that are still open, because the password is wrong or nobody waited for the answer. */
+    tries_use(service->passwords.tries, &verify->of_user);
+    tries_use(service->passwords.tries, &verify->of_address);
     password_work_cancel(&verify->work);
     secret_free(verify->secret, sizeof(*verify->secret));
 }

@@ -11,6 +11,7 @@ void passwords_init(struct passwords *passwords, const struct service_config *co
         .tries = config->tries,
         .of_user = {.count = config->password_tries, .window = window},
         .of_address = {.count = config->password_tries_of_address, .window = window},
+        .waiting_max = config->password_queue,
         .store = config->store_passwords,
         .counts = config->password_counts,
     };
@@ -44,6 +45,12 @@ static void on_password_done(struct pool_ticket *ticket, enum pool_outcome outco
     work->done(work->call, outcome, hash);
 }
 
+void password_work_refuse(struct grpc_call *call)
+{
+    grpc_call_finish(call, GRPC_RESOURCE_EXHAUSTED,
+                     "too many passwords wait (password-queue), try again");
+}
+
 enum pool_submitted password_work_submit(const struct passwords *passwords,
                                          struct password_work *work, struct grpc_call *call,
                                          struct pool_task *task,
@@ -56,8 +63,7 @@ enum pool_submitted password_work_submit(const struct passwords *passwords,
     work->done = done;
     enum pool_submitted result = pool_client_submit(passwords->pool, &work->ticket, task);
     if (result == POOL_FULL)
-        grpc_call_finish(call, GRPC_RESOURCE_EXHAUSTED,
-                         "too many passwords wait (password-queue), try again");
+        password_work_refuse(call);
     else if (result == POOL_NO_MEMORY)
         grpc_call_finish(call, GRPC_RESOURCE_EXHAUSTED, "out of memory");
     return result;

@@ -18,7 +18,8 @@ struct passwords {
     struct pool_client *pool; /* NULL: no password can be hashed */
     struct tries *tries;      /* NULL: there are no processes for passwords at all */
     struct tries_rate of_user, of_address;
-    bool store; /* UserService.CreateUser stores passwords */
+    uint64_t waiting, waiting_max; /* calls that wait for a try */
+    bool store;                    /* UserService.CreateUser stores passwords */
     struct password_counts *counts;
 };
 
@@ -55,6 +56,8 @@ static inline void password_work_cancel(struct password_work *work)
 }
 /** The status and the text, a static string, for an outcome that the task does not ask for. */
 enum grpc_status password_outcome_status(enum pool_outcome outcome, const char **text);
+/** Ends a call for whose password the queue has no room. */
+void password_work_refuse(struct grpc_call *call);
 /** Ends a call whose outcome is none that its task asks for. */
 void password_work_fail(struct grpc_call *call, enum pool_outcome outcome);
 

@@ -252,6 +252,7 @@ static int open_tables(void **state)
         .tries = tries,
         .password_tries = 1,
         .password_tries_window = WINDOW,
+        .password_queue = 2,
         .password_counts = &counts,
     };
     server = fake_server_create();
@@ -385,13 +386,54 @@ static void wrong_password_uses_a_try_and_a_right_one_does_not(void **state)
         end(call, GRPC_OK);
     }
     struct grpc_call *call = verify("ann");
-    assert_false(may_try("ann")); /* while it is looked at, too */
     answer(POOL_NO, "");
     end(call, GRPC_UNAUTHENTICATED);
     assert_false(may_try("ann"));
-    assert_int_equal(counts.of[PASSWORD_LIMITED], 2);
+    assert_int_equal(counts.of[PASSWORD_LIMITED], 1);
     fake_pass(server, WINDOW);
     assert_true(may_try("ann"));
+}
+
+/* The user has one try. */
+static void password_waits_for_the_try_of_one_that_is_looked_at(void **state)
+{
+    (void)state;
+    struct grpc_call *first = verify("ann"), *second = verify("ann"), *third = verify("ann");
+    assert_int_equal(pool.submitted, 1);
+    fake_pass(server, 100);
+    assert_int_equal(pool.submitted, 1);
+    answer(POOL_YES, "");
+    end(first, GRPC_OK);
+    fake_pass(server, 20);
+    assert_int_equal(pool.submitted, 2);
+    assert_int_equal(second->finishes + third->finishes, 0);
+    answer(POOL_NO, "");
+    struct grpc_call *wrong = second->finishes != 0 ? second : third;
+    struct grpc_call *last = second->finishes != 0 ? third : second;
+    end(wrong, GRPC_UNAUTHENTICATED);
+    fake_pass(server, 20);
+    assert_int_equal(pool.submitted, 2);
+    assert_in_range(last->retry_ms, 1, WINDOW);
+    end(last, GRPC_RESOURCE_EXHAUSTED);
+}
+
+static void number_of_passwords_that_wait_for_a_try_is_bounded(void **state)
+{
+    (void)state;
+    struct grpc_call *first = verify("ann"), *waiting[2] = {verify("ann"), verify("ann")};
+    struct grpc_call *more = verify("ann");
+    assert_string_equal(more->message, "too many passwords wait (password-queue), try again");
+    end(more, GRPC_RESOURCE_EXHAUSTED);
+    fake_call_end(waiting[0], GRPC_CANCELLED);
+    waiting[0] = verify("ann"); /* there is room again */
+    fake_pass(server, 9900);
+    assert_int_equal(waiting[0]->finishes + waiting[1]->finishes, 0);
+    fake_pass(server, 200);
+    end(waiting[0], GRPC_RESOURCE_EXHAUSTED);
+    end(waiting[1], GRPC_RESOURCE_EXHAUSTED);
+    assert_int_equal(counts.of[PASSWORD_BUSY], 3);
+    answer(POOL_YES, "");
+    end(first, GRPC_OK);
 }
 
 static void password_that_was_not_looked_at_uses_no_try(void **state)
@@ -577,6 +619,8 @@ int main(void)
         CASE(user_who_may_not_log_in_any_more_is_refused),
         CASE(hash_that_never_rests_ends_the_call),
         CASE(wrong_password_uses_a_try_and_a_right_one_does_not),
+        CASE(number_of_passwords_that_wait_for_a_try_is_bounded),
+        CASE(password_waits_for_the_try_of_one_that_is_looked_at),
         CASE(password_that_was_not_looked_at_uses_no_try),
         CASE(client_that_gives_up_has_used_its_try),
         CASE(keys_of_nobody_count_like_others),
