@@ -279,8 +279,9 @@ class Model:
             if not self.may_be_taken(op):
                 self.fault("nobody has the key", op)
         elif op.code == "OK" and op.kind == "delete":
-            if op.etag and life.versions[-1] != op.etag:
-                self.fault(f"it was at {life.versions[-1]} before", op)
+            before = life.versions[-1] if life.versions else None
+            if op.etag and before != op.etag:
+                self.fault(f"it was at {before} before", op)
         elif op.code == "ABORTED":
             if not op.etag or life is None or (op.etag <= op.low and life.next(op.etag) > op.high and not life.unknown and
                                not (life.dies and life.died_after < op.high)):

@@ -4,6 +4,7 @@ import concurrent.futures
 import json
 import os
 import re
+import threading
 import time
 import uuid
 
@@ -11,7 +12,7 @@ import grpc
 import pytest
 
 import user_service_pb2 as pb
-from harness import expect, wait_for
+from harness import expect, fill, requests, wait_for
 from schema import FILES, message, method
 
 NAME = "rosterd.directory.v1."
@@ -244,6 +245,93 @@ def test_missing_user_is_not_found_or_made(directory):
     assert directory.update(name=name, disabled=True, allow_missing=True).disabled
     refused(lambda: directory.update(name=f"users/{uuid.uuid4()}", disabled=True, allow_missing=True),
             Code.INVALID_ARGUMENT, "username", "user.username")
+
+
+# What clients have been generated from: it may get more, and never others.
+CONTRACT = {
+    "User": "1 name, 2 username, 3 email, 4 roles*, 5 disabled, 6 labels*, 7 etag, 8 has_password, "
+            "9 create_time, 10 update_time",
+    "GetUserRequest": "1 name, 2 read_mask",
+    "LookupUserRequest": "1 username, 2 email, 3 read_mask",
+    "BatchGetUsersRequest": "1 names*, 2 allow_missing, 3 read_mask",
+    "BatchGetUsersResponse": "1 users*",
+    "ListUsersRequest": "1 page_size, 2 page_token, 3 filter, 4 read_mask",
+    "ListUsersResponse": "1 users*, 2 next_page_token, 3 total_size",
+    "CreateUserRequest": "1 user, 2 user_id, 3 request_id, 4 password, 5 password_hash",
+    "UpdateUserRequest": "1 user, 2 update_mask, 3 allow_missing, 4 request_id",
+    "DeleteUserRequest": "1 name, 2 etag, 3 allow_missing",
+    "WatchUsersRequest": "1 resume_token, 2 send_initial, 3 read_mask",
+    "WatchUsersResponse": "1 type, 2 user, 3 resume_token",
+    "ImportUsersRequest": "1 create",
+    "ImportUsersResponse": "1 index, 2 user, 3 error",
+    "SetPasswordRequest": "1 name, 2 etag, 3 password, 4 password_hash",
+    "VerifyPasswordRequest": "1 name, 2 username, 3 email, 4 password",
+}
+ONEOFS = {"LookupUserRequest": {"key": ["username", "email"]},
+          "CreateUserRequest": {"credential": ["password", "password_hash"]},
+          "SetPasswordRequest": {"credential": ["password", "password_hash"]},
+          "VerifyPasswordRequest": {"key": ["name", "username", "email"]}}
+EVENTS = ["TYPE_UNSPECIFIED", "CREATED", "UPDATED", "DELETED", "BOOKMARK", "INITIAL_DONE"]
+
+
+def test_numbers_of_the_fields_are_those_of_the_contract():
+    file = message(NAME + "User").DESCRIPTOR.file
+    found = {name: ", ".join(f"{field.number} {field.name}" + "*" * (field.label == field.LABEL_REPEATED)
+                             for field in sorted(kind.fields, key=lambda field: field.number))
+             for name, kind in file.message_types_by_name.items()}
+    assert found == CONTRACT
+    assert {name: {oneof.name: [field.name for field in oneof.fields] for oneof in kind.oneofs}
+            for name, kind in file.message_types_by_name.items() if kind.oneofs} == ONEOFS
+    types = file.message_types_by_name["WatchUsersResponse"].enum_types_by_name["Type"]
+    assert [value.name for value in types.values] == EVENTS
+    assert [value.number for value in types.values] == list(range(6))
+
+
+def test_update_that_may_create_checks_all_fields_whoever_exists(directory):
+    ann = directory.create("ann")
+    for name in (ann.name, f"users/{uuid.uuid4()}"):
+        for username in (300 * "a", 5000 * "a"):
+            refused(lambda name=name, username=username: directory.update(
+                ["email"], name=name, username=username, email="ann@a.org", allow_missing=True),
+                    Code.INVALID_ARGUMENT, "username is longer", "user.username")
+    assert directory.update(["email"], name=ann.name, email="ann@a.org", allow_missing=True).username == "ann"
+
+
+def test_text_of_a_taken_name_cannot_steer_a_terminal(directory):
+    directory.create("\x1b[31mred")
+    refused(lambda: directory.create("\x1b[31mred"), Code.ALREADY_EXISTS, r"username '\?\[31mred' is taken",
+            "user.username")
+
+
+@pytest.mark.slow
+def test_page_shows_one_moment_though_its_scan_takes_many_turns(both, directory):
+    """One writer counts up in the oldest user and then in the newest one. So at each moment the oldest
+    one's number is the newest one's, or the next. A scan that went on in a newer table than it began in
+    would find a newer number at its end."""
+    oldest = directory.create("oldest", labels={"at": "end", "n": "0"})
+    fill(both, requests(100_000), 100_000)
+    newest = directory.create("newest", labels={"at": "end", "n": "0"})
+    stop = threading.Event()
+
+    def count():
+        mine, number = Directory(both.channel()), 0
+        while not stop.is_set():
+            number += 1
+            for name in (oldest.name, newest.name):
+                mine.update(["labels"], name=name, labels={"at": "end", "n": str(number)})
+        return number
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        writer = pool.submit(count)
+        try:
+            seen = []
+            for _ in range(60):
+                users = directory.ListUsers(filter='labels.at = "end"', page_size=10).users
+                first, last = (int(user.labels["n"]) for user in users)
+                assert first - 1 <= last <= first, (first, last)
+                seen.append(first)
+        finally:
+            stop.set()
+    assert writer.result() > 100 and len(set(seen)) > 20
 
 
 def test_conditional_update_does_not_bring_a_deleted_user_back(directory):

@@ -190,6 +190,15 @@ def test_silence_brings_bookmarks(directory):
     assert next(call).resume_token == event.resume_token
 
 
+@pytest.mark.slow
+def test_without_an_option_silence_brings_a_bookmark_each_ten_seconds(start):
+    call = watch(Directory(start().channel()))
+    first = next(call)
+    began = time.monotonic()
+    assert next(call) == first
+    assert 9.5 <= time.monotonic() - began < 12
+
+
 def test_batch_is_told_and_resumed_inside(watched, directory):
     begin = next(watch(directory)).resume_token
     fill(watched, requests(600), 600)

@@ -15,7 +15,7 @@ import pytest
 from hpack.hpack import encode_integer
 
 import user_service_pb2 as pb
-from harness import SANITIZED, expect, free_port, wait_for
+from harness import SANITIZED, children, expect, free_port, wait_for
 from test_directory import Directory, make
 from test_directory_import import imported, request
 from wire import CONTINUATION, END_HEADERS, HEADERS, Wire, message
@@ -383,6 +383,17 @@ def dumped(pid):
                     yield mem.read(end - begin)
                 except OSError:
                     pass
+
+
+def test_table_with_its_hashes_is_in_no_core(start):
+    """Each process maps all of it. A kernel may write out shared memory of any kind, if it is told to."""
+    rosterd = start("--unique", "username", workers=2)
+    for pid in [rosterd.process.pid, *children(rosterd.process.pid)]:
+        with open(f"/proc/{pid}/smaps", encoding="ascii") as file:
+            areas = re.findall(r"^(\w+)-(\w+) \S+ \S+ \S+ \d+ */dev/shm/.*?^VmFlags: (.*?) *$", file.read(),
+                               re.M | re.S)
+        _, flags = max((int(end, 16) - int(begin, 16), flags) for begin, end, flags in areas)
+        assert "dd" in flags.split(), (pid, flags)
 
 
 def half_a_message(wire, body):

@@ -9,6 +9,7 @@ import tempfile
 
 import pytest
 
+import user_service_pb2 as pb
 from harness import ROSTERD, Rosterd, wait_for
 
 NOBODY = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"]
@@ -51,16 +52,37 @@ def home():
         yield pathlib.Path(name)
 
 
-def test_directories_are_made_for_the_user_alone(home):
-    rosterd = Rosterd("--data-file", "default", start=False)
+def start_as_person(rosterd, home):
+    """Starts it as a person does, without the option data-file. Returns the process."""
     command = [word for word in rosterd.command() if word not in ("--data-file", "default")]
     before = NOBODY if os.geteuid() == 0 else []
-    file = home / ".local/state/rosterd" / (rosterd.segment[1:] + ".db")
     with open(rosterd.log_path, "wb") as log:
         process = subprocess.Popen([*before, *command], env={"HOME": str(home)}, stdout=log, stderr=log,
                                    cwd="/")
+    wait_for(lambda: "Server started" in rosterd.log() or process.poll() is not None, 30, "a start")
+    return process
+
+
+def test_users_of_a_person_survive_a_kill_of_everything_and_a_reboot(home):
+    rosterd = Rosterd("--data-file", "default", start=False)
     try:
-        wait_for(lambda: "Server started" in rosterd.log() or process.poll() is not None, 30, "a start")
+        rosterd.process = start_as_person(rosterd, home)
+        user = rosterd.stub().CreateUser(pb.CreateUserRequest(username="ada", email="ada@example.org"))
+        rosterd.kill_all()
+        for path in rosterd.shm_files():  # what a reboot does
+            os.unlink(path)
+        rosterd.process = start_as_person(rosterd, home)
+        assert rosterd.stub().GetUser(pb.GetUserRequest(id=user.id)) == user
+        assert "1 users were loaded" in rosterd.log()
+    finally:
+        rosterd.clean()
+
+
+def test_directories_are_made_for_the_user_alone(home):
+    rosterd = Rosterd("--data-file", "default", start=False)
+    file = home / ".local/state/rosterd" / (rosterd.segment[1:] + ".db")
+    process = start_as_person(rosterd, home)
+    try:
         assert file.exists(), rosterd.log()
         for directory in (".local", ".local/state", ".local/state/rosterd"):
             assert (home / directory).stat().st_mode & 0o777 == 0o700, directory

@@ -204,9 +204,8 @@ static bool answer_repeat(struct grpc_call *call)
 
 /* ---- the calls ---- */
 
-/* Whether the user can be, before its password is hashed: that takes time, and needs a copy of the
- * user. @return false: the call has ended */
-static bool check_create(struct grpc_call *call, const struct user_record *record)
+/* Whether the user can be, before the table is looked at. @return false: the call has ended */
+static bool check_record(struct grpc_call *call, const struct user_record *record)
 {
     struct directory_write_call *write = grpc_call_state(call);
     if (directory_check_record(write, record))
@@ -243,7 +242,7 @@ void directory_create_on_message(struct grpc_call *call, ProtobufCMessage *messa
         return;
     if (credential.kind == CREDENTIAL_NONE)
         write_try(call);
-    else if (check_create(call, &record) && directory_check_credential(call, &credential) &&
+    else if (check_record(call, &record) && directory_check_credential(call, &credential) &&
              !answer_repeat(call))
         directory_write_credential(call, &credential);
 }
@@ -270,6 +269,17 @@ static void leave_out_others(struct user_record *record, unsigned fields)
         record->fields.num_roles = 0;
     if ((fields & DIRECTORY_LABELS) == 0)
         record->num_labels = 0;
+}
+
+/* Checks all fields of an update that may create the user, who then has all of them: so the answer
+ * does not depend on who exists. Whether there is a user name at all depends on that.
+ * @return false: the call has ended */
+static bool check_given(struct grpc_call *call, const struct user_record *record)
+{
+    struct user_record given = *record;
+    if (given.fields.username.len == 0)
+        given.fields.username = (struct user_text){.data = (const uint8_t *)"-", .len = 1};
+    return check_record(call, &given);
 }
 
 bool directory_take_etag(struct grpc_call *call, const char *field, const ProtobufCBinaryData *etag)
@@ -308,8 +318,10 @@ void directory_update_on_message(struct grpc_call *call, ProtobufCMessage *messa
         return;
     struct user_record_room room;
     struct user_record record = directory_record_of(user, &room);
-    if (!write->allow_missing) /* a user who is created has all fields */
+    if (!write->allow_missing)
         leave_out_others(&record, write->fields);
+    else if (!check_given(call, &record))
+        return;
     const struct directory_wish wish = {.method = "UpdateUser",
                                         .id = write->id,
                                         .fields = write->fields,

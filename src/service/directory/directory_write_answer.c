@@ -37,7 +37,7 @@ void directory_write_refuse(struct grpc_call *call, const struct directory_write
     uuid_to_string(id, write->id);
     switch (write->result) {
     case SHM_EKEY:
-        user_taken_text(text, &wanted, write->key);
+        user_taken_text(text, &wanted, write->key, user_show_plain);
         refuse_user_field(call, GRPC_ALREADY_EXISTS, text);
         return;
     case SHM_EEXIST:

@@ -91,7 +91,7 @@ static void refusal_of(const struct import_entry *entry, struct refusal *refusal
     switch (entry->result) {
     case SHM_EKEY:
         *refusal = (struct refusal){GRPC_ALREADY_EXISTS, import_of_user, refusal->room, ""};
-        user_taken_text(refusal->room, &user, entry->key);
+        user_taken_text(refusal->room, &user, entry->key, user_show_plain);
         return;
     case SHM_EEXIST:
         uuid_to_string(id, entry->id);

@@ -139,7 +139,7 @@ static void add_taken(struct grpc_call *call, const struct shm_new_user *user, u
     const char *reason = "its username or email is taken";
     if (batch->num_errors < BATCH_ERRORS_MAX) { /* otherwise the text is not sent */
         char text[USER_TAKEN_SIZE];
-        user_taken_text(text, user, key);
+        user_taken_text(text, user, key, user_show);
         size_t size = strlen(text) + 1;
         char *kept = grpc_arena_alloc(grpc_call_arena(call), size);
         if (kept != NULL)

@@ -31,7 +31,7 @@ static void create_finish(struct grpc_call *call, const struct shm_new_user *use
 {
     if (result == SHM_EKEY) {
         char taken[USER_TAKEN_SIZE];
-        user_taken_text(taken, user, key);
+        user_taken_text(taken, user, key, user_show);
         user_refuse(call, GRPC_ALREADY_EXISTS, taken);
         return;
     }

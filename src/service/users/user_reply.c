@@ -121,13 +121,14 @@ char *user_show_plain(char *out, const uint8_t *text, size_t len)
     return shown < len ? mempcpy(out, "...", 3) : out;
 }
 
-void user_taken_text(char text[USER_TAKEN_SIZE], const struct shm_new_user *user, unsigned key)
+void user_taken_text(char text[USER_TAKEN_SIZE], const struct shm_new_user *user, unsigned key,
+                     user_shower *show)
 {
     struct user_fields fields = {0};
     struct user_text roles[USER_ROLES_MAX];
     user_body_decode(&fields, roles, user->body, user->body_len); /* this worker encoded it */
     struct user_text value = key == USER_KEY_EMAIL ? fields.email : fields.username;
     int len = snprintf(text, USER_TAKEN_SIZE, "%s '", user_key_name(key));
-    char *p = user_show(text + len, value.data, value.len);
+    char *p = show(text + len, value.data, value.len);
     memcpy(p, "' is taken", sizeof("' is taken"));
 }

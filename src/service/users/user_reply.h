@@ -41,11 +41,14 @@ enum grpc_status user_insert_status(const struct user_service *service, int erro
  */
 char *user_show(char *out, const uint8_t *text, size_t len);
 /** As user_show(), for texts that no contract wants back as they came: all control characters
- * become
- * '?', so that a message cannot steer the terminal that shows it. */
+ * become '?',
+ * so that a message cannot steer the terminal that shows it. */
 char *user_show_plain(char *out, const uint8_t *text, size_t len);
 
-/** Writes the status message for SHM_EKEY: "username 'ann' is taken". */
-void user_taken_text(char text[USER_TAKEN_SIZE], const struct shm_new_user *user, unsigned key);
+typedef char *user_shower(char *out, const uint8_t *text, size_t len);
+/** Writes the status message for SHM_EKEY: "username 'ann' is taken".
+ * @param show user_show or user_show_plain */
+void user_taken_text(char text[USER_TAKEN_SIZE], const struct shm_new_user *user, unsigned key,
+                     user_shower *show);
 
 #endif

@@ -67,6 +67,15 @@ static void defaults_are_those_of_the_manual(void **state)
     assert_int_equal(options.max_header_size, 8192);
     assert_int_equal(options.max_concurrent_streams, 1024);
     assert_int_equal(options.drain_timeout, 30000);
+    assert_int_equal(options.password_memory, 19 << 20);
+    assert_int_equal(options.password_passes, 2);
+    assert_int_equal(options.password_queue, 256);
+    assert_int_equal(options.password_tries, 10);
+    assert_int_equal(options.password_tries_of_address, 100);
+    assert_int_equal(options.password_tries_window, 600000);
+    assert_false(options.store_passwords);
+    assert_int_equal(options.watch_bookmark, 10000);
+    assert_int_equal(options.max_watches, 1024);
     assert_int_equal(options.log_level, LOG_LEVEL_INFO);
 }
 
