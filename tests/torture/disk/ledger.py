@@ -75,10 +75,9 @@ class Ledger:
 
     # ---- clients ----
 
-    def note_created(self, reply):
+    def note_created(self, user):
         if self.closed:
             return
-        user = User(reply.id, reply.username, reply.email, tuple(reply.roles))
         self.created[user.id] = (user, time.monotonic())
         self.known.append(user)
 
@@ -148,7 +147,7 @@ class Ledger:
                 yield f"CreateUser was acknowledged {self.ago(at)}, and is gone: {user}"
         for id, (index, at) in self.role_acks.items():
             if id in table and table[id].roles not in self.possible_roles(id)[index + 1:]:
-                yield f"set-roles was acknowledged {self.ago(at)}, and is gone: {table[id]}"
+                yield f"an update was acknowledged {self.ago(at)}, and is gone: {table[id]}"
         for id, at in self.delete_acks.items():
             if id in table:
                 yield f"delete was acknowledged {self.ago(at)}, and is undone: {table[id]}"

@@ -15,7 +15,9 @@ import harness
 import ledger as ledgers
 import user_service_pb2 as pb
 import wire
+from schema import message as kind_of
 
+DIRECTORY = "/rosterd.directory.v1.Directory/"
 _numbers = itertools.count(1)
 OK, NOT_FOUND, ABORTED, UNAVAILABLE, EXHAUSTED = 0, 5, 10, 14, 8
 
@@ -26,6 +28,20 @@ class Renewal(Exception):
 
 def user_of(message):
     return ledgers.User(message.id, message.username, message.email, tuple(message.roles))
+
+
+def made(kind, /, **fields):
+    """A message of the Directory, as it is sent."""
+    return wire.message(kind_of(f"rosterd.directory.v1.{kind}")(**fields))
+
+
+def created_user(stream, of_directory):
+    """The user in the reply of a CreateUser of either service."""
+    text = stream.messages()[0]
+    if not of_directory:
+        return user_of(pb.User.FromString(text))
+    user = kind_of("rosterd.directory.v1.User").FromString(text)
+    return ledgers.User(user.name.removeprefix("users/"), user.username, user.email, tuple(user.roles))
 
 
 class Load:
@@ -69,13 +85,12 @@ class Load:
         self.follower = subprocess.Popen(
             ["setpriv", "--pdeathsig", "KILL", harness.SHM_INSPECT, "--segment",
              self.rosterd.segment, "--json", "tail"], stdout=self.tail, stderr=subprocess.DEVNULL)
-        turns = {"creators": self.create, "batchers": self.create_batch, "editors": self.edit,
+        turns = {"creators": self.create, "batchers": self.create_batch, "editors": self.edits,
                  "readers": self.read}
         for kind, count in self.counts.items():
             for _ in range(count):
-                target, arguments = ((self.edits, ()) if kind == "editors" else
-                                     (self.client, (turns[kind], {"number": next(_numbers)})))
-                self.threads.append(threading.Thread(target=target, args=arguments, daemon=True))
+                self.threads.append(threading.Thread(
+                    target=self.client, args=(turns[kind], {"number": next(_numbers)}), daemon=True))
                 self.threads[-1].start()
         return self
 
@@ -111,23 +126,28 @@ class Load:
         return {"grpc-timeout": self.deadline} if self.deadline else {}
 
     def create(self, connection, state):
-        """Some calls at once, so that commits gather."""
-        streams = []
+        """Some calls at once, of both services, so that commits gather."""
+        streams = {}
         for _ in range(random.randint(1, 6)):
-            streams.append(connection.open("CreateUser", **self.changes()))
-            connection.data(streams[-1], wire.message(self.request(state, "c")))
+            request, of_directory = self.request(state, "c"), random.random() < 0.3
+            path = (DIRECTORY if of_directory else "") + "CreateUser"
+            number = connection.open(path, **self.changes())
+            streams[number] = of_directory
+            connection.data(number, made("CreateUserRequest", user={
+                "username": request.username, "email": request.email, "roles": ["user"]})
+                            if of_directory else wire.message(request))
         try:
-            for number in streams:
-                self.finish_create(connection.wait(number))
+            for number, of_directory in streams.items():
+                self.finish_create(connection.wait(number), of_directory)
         finally:
-            for number in streams:  # also those that were answered before the connection broke
-                self.finish_create(connection.streams.pop(number, None))
+            for number, of_directory in streams.items():  # also answered before the connection broke
+                self.finish_create(connection.streams.pop(number, None), of_directory)
 
-    def finish_create(self, stream):
+    def finish_create(self, stream, of_directory=False):
         if stream is None or not stream.ended or stream.grpc_status is None:
             return
         if stream.grpc_status == OK:
-            self.ledger.note_created(pb.User.FromString(stream.messages()[0]))
+            self.ledger.note_created(created_user(stream, of_directory))
         else:
             self.ledger.refused[stream.grpc_status] += 1
 
@@ -147,17 +167,28 @@ class Load:
             self.ledger.refused[reply.grpc_status] += 1
         raise Renewal  # upload() counts the windows of a connection that it has for itself
 
-    def edits(self):
-        while not self.over.is_set():
-            self.edit()
+    def edits(self, connection, _):
+        """An edit by shm-inspect, and some by UpdateUser and DeleteUser."""
+        def call(what, name, roles=""):
+            user = f"users/{name}"
+            reply = connection.call(DIRECTORY + "DeleteUser", made("DeleteUserRequest", name=user)) \
+                if what == "delete" else connection.call(DIRECTORY + "UpdateUser", made(
+                    "UpdateUserRequest", user={"name": user, "roles": roles.split(",")},
+                    update_mask={"paths": ["roles"]}))
+            return reply.grpc_status == OK
+        self.edit(self.inspect)
+        for _ in range(10):
+            self.edit(call)
+        connection.streams.clear()
 
     def inspect(self, *arguments):
         done = subprocess.run([harness.SHM_INSPECT, "--segment", self.rosterd.segment, *arguments],
                               capture_output=True, text=True, timeout=60, check=False)
         return done.returncode == 0 and not done.stderr
 
-    def edit(self):
-        """Updates and deletes, one after the other, so that a user's roles have an order."""
+    def edit(self, way):
+        """Updates and deletes, one after the other, so that a user's roles have an order. `way` does
+        it, and says whether that was acknowledged."""
         if not self.ledger.known:
             self.over.wait(0.005)
             return
@@ -166,13 +197,13 @@ class Load:
             self.ledger.known.remove(user)
         elif random.random() < 0.3:
             self.ledger.delete_tries[user.id] = user.username
-            if self.inspect("delete", user.id):
+            if way("delete", user.id):
                 self.ledger.note_deleted(user.id)
         else:
             tries = self.ledger.role_tries.setdefault(user.id, [])
             tries.append((f"r{next(_numbers)}", "user"))
             index = len(tries) - 1
-            if self.inspect("set-roles", user.id, ",".join(tries[index])):
+            if way("set-roles", user.id, ",".join(tries[index])):
                 self.ledger.note_roles(user.id, index)
 
     # ---- readers ----
