@@ -104,3 +104,16 @@ def test_figures_of_the_readme_are_measured():
     assert len(figures) == 7
     for figure in figures:
         assert re.search(rf"\| {re.escape(figure)}(?:/s| us| s| bytes)? \|", measured), figure
+
+
+def test_a_stop_has_time_for_running_calls_and_for_the_journal():
+    """Both at their longest: drain-timeout's default, and STOP_MS of the journal's owner."""
+    options = (ROOT / "src/server/config/options.def").read_text(encoding="utf-8")
+    drain = int(re.search(r'"drain-timeout".*?\.value = "(\d+)s"', options, re.S).group(1))
+    owner = (ROOT / "src/server/master/journal_owner.c").read_text(encoding="utf-8")
+    journal = int(re.search(r"STOP_MS = (\d+)000 ", owner).group(1))
+    for path, setting in (("scripts/systemd/rosterd.service.in", r"^TimeoutStopSec=(\d+)$"),
+                          ("examples/deploy/kubernetes.yaml", r"terminationGracePeriodSeconds: (\d+)$"),
+                          ("docs/operations.md", r"--stop-timeout=(\d+)`")):
+        given = re.search(setting, (ROOT / path).read_text(encoding="utf-8"), re.M).group(1)
+        assert int(given) >= drain + journal + 10, path
