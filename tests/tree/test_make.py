@@ -5,6 +5,7 @@ import os
 import pathlib
 import re
 import shutil
+import signal
 import subprocess
 
 import pytest
@@ -105,3 +106,20 @@ def test_ci_runs_the_whole_suite():
     assert re.search(r"^ +run: \.ci/run$", workflow, re.M)
     assert (ROOT / ".ci/run").read_text(encoding="utf-8").rstrip().endswith("exec scripts/test")
     assert os.access(ROOT / ".ci/run", os.X_OK)
+
+
+def limited(*command, seconds):
+    return subprocess.run([ROOT / "tests/limited", *command], text=True, capture_output=True, timeout=90,
+                          env=os.environ | {"TEST_SECONDS": str(seconds)})
+
+
+def test_test_program_that_hangs_is_shown_and_ended():
+    done = limited("/bin/sleep", "80", seconds=1)
+    assert done.returncode == -signal.SIGKILL
+    assert "/bin/sleep has not ended within 1 s (TEST_SECONDS). It stands here:" in done.stdout
+    assert "nanosleep" in done.stdout
+
+
+def test_test_program_that_ends_in_time_is_left_alone():
+    done = limited("/bin/sh", "-c", "sleep 0.3; echo said; wait; exit 7", seconds=60)
+    assert (done.returncode, done.stdout) == (7, "said\n")
