@@ -10,6 +10,7 @@ telling. make bench-watch calls this program.
 import argparse
 import contextlib
 import json
+import os
 import pathlib
 import statistics
 import subprocess
@@ -143,6 +144,22 @@ class Watch(measure.Bench):
             client.wait()
         return result["p99_us"]
 
+    def writer_us(self, count):
+        """Returns the CPU time that an update takes its writer, beside so many watches."""
+        client = self.watches(count) if count else None
+        changes = int(10_000 * self.args.seconds)
+        writer = subprocess.Popen(
+            ["taskset", "-c", CLIENT_CPU, self.build / "tests/e2e/writer", self.segment, "update", "0",
+             str(USERS), str(changes), "10000"], stdout=subprocess.DEVNULL)
+        _, status, usage = os.wait4(writer.pid, 0)
+        writer.returncode = status
+        if status != 0:
+            raise SystemExit("the program that changes users failed")
+        if client:
+            client.stdin.close()
+            client.wait()
+        return 1e6 * (usage.ru_utime + usage.ru_stime) / changes
+
     def run(self):
         self.loads()
         self.say("")
@@ -153,6 +170,10 @@ class Watch(measure.Bench):
         for text, count in (("alone", 0), ("beside 1,000 watches that are told 1,000 changes a second", 1000)):
             p99 = statistics.median(self.p99(count) for _ in range(self.args.runs))
             self.say(f"GetUser, 2,000 a second, {text}: p99 {p99:.0f} us.")
+        alone, beside = (statistics.median(values) for values in zip(
+            *((self.writer_us(0), self.writer_us(1000)) for _ in range(self.args.runs))))
+        self.say(f"An update takes its writer {alone:.1f} us of CPU time, and {beside:.1f} us beside 1,000 "
+                 "watches that follow; 10,000 a second.")
         self.say(f"A worker without a call takes {self.idle(0):.2f} thousandths of a CPU, with 250 watches "
                  f"that are told nothing {self.idle(1000):.2f}.")
 

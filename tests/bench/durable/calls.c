@@ -367,7 +367,15 @@ static void open_conn(struct conn *conn, const char *host, const char *port)
     put_frame(conn, NGHTTP2_WINDOW_UPDATE, 0, 0, more, sizeof(more));
 }
 
-/* Starts the calls that are due. @return the nanoseconds until the next is; -1: none is left */
+static void flush_all(void)
+{
+    for (unsigned i = 0; i != run.connections; i++)
+        flush(&run.conns[i]);
+}
+
+/* Starts the calls that are due. A server that stands still for a moment opens no window meanwhile:
+ * then calls start late, and their latency counts from when they were due.
+ * @return the nanoseconds until the next is due; -1: none is left, or the window must open first */
 static int64_t start_due_calls(void)
 {
     while (run.started != run.calls) {
@@ -378,10 +386,13 @@ static int64_t start_due_calls(void)
             struct conn *conn = &run.conns[run.started % run.connections];
             if (conn->under_way == run.streams)
                 die("%u calls are under way", run.streams);
+            if (conn->window < (int64_t)run.message_len) {
+                flush_all();
+                return -1;
+            }
             start_call(conn);
         }
-        for (unsigned i = 0; i != run.connections; i++)
-            flush(&run.conns[i]);
+        flush_all();
     }
     return -1;
 }
