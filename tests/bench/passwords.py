@@ -29,10 +29,10 @@ import grpc
 
 import measure
 
-RATE, RUNS, RUN_SECONDS, QUEUE = 2000, 10, 0.5, 200
+RATE, RUNS, RUN_SECONDS, QUEUE = 2000, 4, 0.5, 200
 HASH_SECONDS = 5
 RATIO_MAX = 1.1  # beside queued verifications, to the same beside another program that hashes
-TURN_SECONDS = 10  # more than the runs take
+TURN_SECONDS = 5  # more than the runs take
 DIRECTORY = "/rosterd.directory.v1.Directory/"
 
 
@@ -150,7 +150,7 @@ class Bench(measure.Bench):
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--build", default=".")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=12)
     parser.add_argument("--write", metavar="FILE", help="put the figures into this document")
     args = parser.parse_args()
     bench = Bench(args)
