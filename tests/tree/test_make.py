@@ -108,18 +108,21 @@ def test_ci_runs_the_whole_suite():
     assert os.access(ROOT / ".ci/run", os.X_OK)
 
 
-def limited(*command, seconds):
-    return subprocess.run([ROOT / "tests/limited", *command], text=True, capture_output=True, timeout=90,
-                          env=os.environ | {"TEST_SECONDS": str(seconds)})
+def limited(path, *command, seconds):
+    """Returns the status and the output, which goes into a file: the process beside it has it open, too."""
+    with path.open("w+", encoding="utf-8") as out:
+        done = subprocess.run([ROOT / "tests/limited", *command], stdout=out, stderr=out, timeout=90,
+                              env=os.environ | {"TEST_SECONDS": str(seconds)}, check=False)
+    return done.returncode, path.read_text(encoding="utf-8")
 
 
-def test_test_program_that_hangs_is_shown_and_ended():
-    done = limited("/bin/sleep", "80", seconds=1)
-    assert done.returncode == -signal.SIGKILL
-    assert "/bin/sleep has not ended within 1 s (TEST_SECONDS). It stands here:" in done.stdout
-    assert "nanosleep" in done.stdout
+def test_test_program_that_hangs_is_shown_and_ended(tmp_path):
+    status, said = limited(tmp_path / "log", "/bin/sleep", "80", seconds=1)
+    assert status == -signal.SIGKILL
+    assert "/bin/sleep has not ended within 1 s (TEST_SECONDS). It stands here:" in said
+    assert "nanosleep" in said
 
 
-def test_test_program_that_ends_in_time_is_left_alone():
-    done = limited("/bin/sh", "-c", "sleep 0.3; echo said; wait; exit 7", seconds=60)
-    assert (done.returncode, done.stdout) == (7, "said\n")
+def test_test_program_that_ends_in_time_is_left_alone(tmp_path):
+    command = ("/bin/sh", "-c", "sleep 0.3; echo said; wait; exit 7")
+    assert limited(tmp_path / "log", *command, seconds=60) == (7, "said\n")
