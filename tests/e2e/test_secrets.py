@@ -20,6 +20,7 @@ from test_directory import Directory, make
 from test_directory_import import imported, request
 from wire import CONTINUATION, END_HEADERS, HEADERS, Wire, message
 
+pytestmark = pytest.mark.slow  # it reads all of the memory of processes, again and again
 SECRET = "Zq7-hunter2-correct-horse-battery-"
 
 
