@@ -26,6 +26,7 @@ SLOT = struct.Struct("<6Q")  # kinds, error, first, last, calls, failed
 LATE = 8 + 2 * SLOT.size
 FIRST_SYNC = (KINDS["sync"], errno.EIO, 1, 1)
 DEADLINE = "400m"
+SLOW_MS = 300
 
 
 class Board:
@@ -160,6 +161,27 @@ class Trials:
         if late:
             losses.append(f"a file that has failed was written {late} times more")
         return met, losses
+
+    def tell_what_waits(self):
+        """A call waits for a sync that fails. The new file's syncs are slow, so that the worker looks
+        before that file has the call's user, too. @return losses"""
+        server, board = self.server, self.board
+        self.numbers = {"number": next(load._numbers)}
+        server.start()
+        ledger = ledgers.Ledger({})
+        with load.Load(server, ledger, creators=0, batchers=0, editors=0, readers=1) as clients:
+            assert self.create(clients, "5S") == load.OK
+            board.slow_down(SLOW_MS)
+            board.arm(FIRST_SYNC)
+            status = self.create(clients, "9S")
+            assert status == load.UNAVAILABLE, f"a call that waited for a failed sync got {status}"
+            harness.wait_for(lambda: self.state() == "ok", 20, "a new file")
+            board.slow_down(0)
+            assert self.create(clients, "5S") == load.OK
+        assert server.stop(seconds=60) == 0
+        board.disarm()
+        self.power_off()
+        return self.table.check(ledger, time.monotonic())
 
     def check_trouble(self, fault, clients):
         """The server says what it meets, and recovers by itself where it can."""

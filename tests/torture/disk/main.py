@@ -136,6 +136,13 @@ def disk_faults(report, folder, seconds):
         assert met, "no fault was met"
 
 
+def told_calls(report, folder):
+    with report.scene("call_that_waits_for_a_failed_sync_is_told_so"):
+        with faults.trials(folder, program("tests/torture/disk/rosterd-faults")) as tried:
+            losses = tried.tell_what_waits()
+            assert not losses, losses
+
+
 # ---- a disk that fills ----
 
 def fill_with_ballast(place, leave):
@@ -261,7 +268,8 @@ def main():
     scenes = {
         "cuts": lambda folder: power_cuts(report, folder, arguments.cuts),
         "kills": lambda folder: kills(report, folder, arguments.kills),
-        "faults": lambda folder: disk_faults(report, folder, arguments.fault_seconds),
+        "faults": lambda folder: (disk_faults(report, folder, arguments.fault_seconds),
+                                  told_calls(report, folder)),
         "full": lambda folder: full_disk(report, folder),
         "mutants": lambda folder: each_mutant(report, folder),
     }
