@@ -212,6 +212,22 @@ def test_batch_is_told_and_resumed_inside(watched, directory):
             assert next(rest) == event
 
 
+def test_listing_that_its_client_does_not_read_ends_the_watch(start):
+    """Before its first token: the client begins anew."""
+    rosterd = start("--snapshot-max-age", "1s")
+    fill(rosterd, requests(50_000), 50_000)
+    call = watch(Directory(rosterd.channel()), send_initial=True)
+    assert next(call).type == TYPE.CREATED
+    time.sleep(2.5)
+    told = []
+    with pytest.raises(grpc.RpcError) as ended:
+        told.extend(call)
+    assert ended.value.code() == Code.ABORTED and "older than snapshot-max-age (1s)" in ended.value.details()
+    again = iter(watch(Directory(rosterd.channel()), send_initial=True))
+    users = sum(1 for _ in iter(lambda: next(again).type, TYPE.INITIAL_DONE))
+    assert users == 50_000
+
+
 # ---- tokens ----
 
 def test_token_that_is_none_is_refused(directory, start):
