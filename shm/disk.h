@@ -43,7 +43,8 @@ enum shm_disk_state {
 struct shm_disk_info {
     enum shm_disk_state state;
     int error;                    /* errno of the failure that the state is about, or 0 */
-    uint64_t since_ms;            /* CLOCK_MONOTONIC: when that failure, or state 0, began */
+    uint64_t since_ms;            /* CLOCK_MONOTONIC: when the state changed */
+    uint64_t failed_ms;           /* likewise: when this error came first, maybe states before */
     uint64_t version;             /* the last commit that the file has */
     uint64_t behind;              /* changes of users that the file does not have yet */
     uint64_t behind_max;          /* a write that would make it more finds SHM_EBUSY */

@@ -202,7 +202,7 @@ struct shm_disk {
 
     uint32_t bell;     /* a futex: changes when the journal has to wake up (bell.h) */
     uint32_t sleeping; /* 1: the journal sleeps, or is about to */
-    uint64_t reserved;
+    uint64_t failed;   /* ms of CLOCK_MONOTONIC: when `error` came first, maybe states before */
     char path[SHM_DATA_FILE_MAX]; /* the file's, absolute; by an owner at its start; "": none */
 };
 _Static_assert(sizeof(struct shm_disk) == 64 + SHM_DATA_FILE_MAX, "a line and the path");

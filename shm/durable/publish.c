@@ -124,6 +124,7 @@ void shm_disk_info(const struct shm_store *store, struct shm_disk_info *info)
     info->state = (enum shm_disk_state)__atomic_load_n(&disk->state, __ATOMIC_RELAXED);
     info->error = (int)__atomic_load_n(&disk->error, __ATOMIC_RELAXED);
     info->since_ms = __atomic_load_n(&disk->since, __ATOMIC_RELAXED);
+    info->failed_ms = __atomic_load_n(&disk->failed, __ATOMIC_RELAXED);
     info->version = __atomic_load_n(&disk->version, __ATOMIC_RELAXED);
     info->behind = __atomic_load_n(&control->feed_head, __ATOMIC_RELAXED) - feed;
     info->behind_max = SHM_BACKLOG_MAX;
@@ -157,9 +158,11 @@ void shm_disk_set_state(struct shm_store *store, enum shm_disk_state state, int 
     (void)store;
     if (disk->state == state && disk->error == (uint64_t)error)
         return;
-    /* The same trouble may go through several states. */
-    if (error == 0 || disk->error != (uint64_t)error)
-        __atomic_store_n(&disk->since, clock_monotonic_ms(), __ATOMIC_RELAXED);
+    uint64_t now = clock_monotonic_ms();
+    /* A file that has failed goes through several states. */
+    if (disk->error != (uint64_t)error)
+        __atomic_store_n(&disk->failed, now, __ATOMIC_RELAXED);
+    __atomic_store_n(&disk->since, now, __ATOMIC_RELAXED);
     __atomic_store_n(&disk->error, (uint64_t)error, __ATOMIC_RELAXED);
     __atomic_store_n(&disk->state, state, __ATOMIC_RELEASE);
 }

@@ -54,7 +54,7 @@ void shm_config_set_disk(const struct shm_config *config)
     memset(disk->path, 0, sizeof(disk->path));
     if (config->data_file != NULL)
         memcpy(disk->path, config->data_file, strlen(config->data_file));
-    disk->error = disk->since = 0;
+    disk->error = disk->since = disk->failed = 0;
     disk->sleeping = 0;
     __atomic_store_n(&disk->state, config->data_file != NULL ? SHM_DISK_OK : SHM_DISK_NONE,
                      __ATOMIC_RELEASE);

@@ -61,6 +61,11 @@ static bool can_end(const struct grpc_call *call)
     return http2_stream_pending(&call->stream) == 0 || call->stream.local_closed;
 }
 
+bool grpc_call_is_finished(const struct grpc_call *call)
+{
+    return call->finished;
+}
+
 void grpc_call_finish(struct grpc_call *call, enum grpc_status status, const char *message)
 {
     if (call->finished)

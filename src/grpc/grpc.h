@@ -346,6 +346,9 @@ void grpc_call_resume(struct grpc_call *call);
  * @param message UTF-8 or NULL; it is copied, cut after 1,024 bytes and percent-encoded
  */
 void grpc_call_finish(struct grpc_call *call, enum grpc_status status, const char *message);
+/** Whether the call has its status, by whomever: only on_end follows. A timer of a service may
+ * still expire then, and must not begin anything. */
+bool grpc_call_is_finished(const struct grpc_call *call);
 /** grpc_call_finish() with a formatted message. */
 void grpc_call_finishf(struct grpc_call *call, enum grpc_status status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

@@ -5,13 +5,17 @@
 #include <sched.h>
 #include <stdlib.h>
 #include <sys/param.h>
+#include <time.h>
 
 #include "base/clock.h"
 #include "journal/journal_state.h"
 #include "journal/journal_trouble.h"
 #include "journal/journal_write.h"
 
-enum { UNPUBLISHED_MS = 20 }; /* between two tries to publish */
+enum {
+    UNPUBLISHED_MS = 20, /* between two tries to publish */
+    BUSY_MS = 50,        /* between two tries of what is locked, when the journal ends */
+};
 
 /* ---- turns ---- */
 
@@ -133,7 +137,9 @@ static enum data_result settle_once(struct journal *journal, uint64_t target, bo
 
 bool journal_settle(struct journal *journal, struct fault *fault)
 {
+    enum { FILES = 3, TRIES = 60 }; /* that may fail in a row; of what is locked or in use */
     uint64_t target = shm_newest(journal->config.store);
+    unsigned failed = 0, busy = 0;
     for (bool settled = false; !settled;) {
         bool rewriting = journal->rewrite_due;
         if (journal->state == SHM_DISK_FAILED)
@@ -143,8 +149,10 @@ bool journal_settle(struct journal *journal, struct fault *fault)
         if (result == DATA_OK)
             continue;
         /* A file that has failed gets no more writes: the next turn writes a new one. */
-        journal_handle_trouble(journal, result, rewriting, fault);
-        if (rewriting || !journal->rewrite_due)
+        journal_handle_trouble(journal, result, rewriting || failed == FILES, fault);
+        if (result == DATA_BUSY && busy++ < TRIES)
+            nanosleep(&(struct timespec){.tv_nsec = BUSY_MS * 1000000L}, NULL);
+        else if (result == DATA_BUSY || rewriting || !journal->rewrite_due || failed++ == FILES)
             return false;
     }
     journal_leave_trouble(journal);

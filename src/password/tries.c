@@ -3,8 +3,11 @@
  * A cell is one number, the time at which all of its tries will have come back (the generic cell
  * rate algorithm). Each try moves it by window / count into the future; a cell is used up when it
  * is further than the window minus that from now. It changes by compare-and-exchange alone and
- * orders no other memory. Beside it the cell counts the tries that are open. A process that is
- * killed leaves that number too high; it begins again when all tries have come back.
+ * orders no other memory.
+ *
+ * Beside it the cell counts the tries that are open: those that were taken in this epoch, a minute,
+ * and in the one before. So what a process that was killed had open is forgotten, and a
+ * verification that waits longer in the pool's queue is taken for one that failed.
  */
 #include "password/tries.h"
 
@@ -16,10 +19,22 @@
 
 enum { TRIES_CELLS = 1 << 19 }; /* of each half; pages that no key hashes to are never touched */
 
+enum { EPOCH_MS = 60000, OPEN_MAX = UINT16_MAX };
+
 struct cell {
     uint64_t back; /* when all tries will have come back, in ms */
-    uint64_t open; /* tries that may be given back */
+    uint64_t open; /* union open_tries */
 };
+
+/* Changes as one word. */
+union open_tries {
+    struct {
+        uint32_t epoch;
+        uint16_t now, before; /* taken in it, and in the one before it */
+    };
+    uint64_t word;
+};
+_Static_assert(sizeof(union open_tries) == sizeof(uint64_t), "a word");
 
 struct tries {
     uint64_t secret; /* of the hash, so that nobody can choose colliding keys */
@@ -60,24 +75,58 @@ static struct cell *cell_of(struct tries *tries, const struct tries_pass *pass, 
     return &tries->cells[half][pass->at[half]];
 }
 
-/* @param less is taken off, as far as there is so much */
-static void lower(uint64_t *word, uint64_t less)
+/* The tries that are open in an epoch. */
+static union open_tries open_in(uint64_t word, uint32_t epoch)
 {
-    uint64_t was = __atomic_load_n(word, __ATOMIC_RELAXED);
-    while (!__atomic_compare_exchange_n(word, &was, was - MIN(was, less), false, __ATOMIC_RELAXED,
-                                        __ATOMIC_RELAXED))
-        ;
+    union open_tries open = {.word = word};
+    if (open.epoch == epoch)
+        return open;
+    uint16_t before = open.epoch == epoch - 1 ? open.now : 0;
+    return (union open_tries){.epoch = epoch, .before = before};
 }
 
-static void cell_take(struct cell *cell, uint64_t cost, uint64_t now)
+static void open_add(struct cell *cell, uint32_t epoch)
+{
+    uint64_t was = __atomic_load_n(&cell->open, __ATOMIC_RELAXED);
+    union open_tries open;
+    do {
+        open = open_in(was, epoch);
+        if (open.now < OPEN_MAX)
+            open.now++;
+    } while (!__atomic_compare_exchange_n(&cell->open, &was, open.word, false, __ATOMIC_RELAXED,
+                                          __ATOMIC_RELAXED));
+}
+
+/* @param epoch in which the try was taken */
+static void open_end(struct cell *cell, uint32_t epoch)
+{
+    uint64_t was = __atomic_load_n(&cell->open, __ATOMIC_RELAXED);
+    union open_tries open;
+    do {
+        open.word = was;
+        if (open.epoch == epoch && open.now != 0)
+            open.now--;
+        else if (open.epoch == epoch + 1 && open.before != 0)
+            open.before--;
+    } while (!__atomic_compare_exchange_n(&cell->open, &was, open.word, false, __ATOMIC_RELAXED,
+                                          __ATOMIC_RELAXED));
+}
+
+static void cell_take(struct cell *cell, const struct tries_pass *pass, uint64_t now)
 {
     uint64_t was = __atomic_load_n(&cell->back, __ATOMIC_RELAXED);
-    if (was <= now)
-        __atomic_store_n(&cell->open, 0, __ATOMIC_RELAXED);
-    while (!__atomic_compare_exchange_n(&cell->back, &was, MAX(was, now) + cost, false,
+    while (!__atomic_compare_exchange_n(&cell->back, &was, MAX(was, now) + pass->cost, false,
                                         __ATOMIC_RELAXED, __ATOMIC_RELAXED))
         ;
-    __atomic_add_fetch(&cell->open, 1, __ATOMIC_RELAXED);
+    open_add(cell, pass->epoch);
+}
+
+static void cell_give_back(struct cell *cell, uint64_t cost)
+{
+    uint64_t was = __atomic_load_n(&cell->back, __ATOMIC_RELAXED);
+    while (!__atomic_compare_exchange_n(&cell->back, &was, was - MIN(was, cost), false,
+                                        __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+        ;
 }
 
 uint64_t tries_key(const struct tries *tries, unsigned kind, const void *key, size_t len)
@@ -98,27 +147,30 @@ enum tries_result tries_take(struct tries *tries, uint64_t key, const struct tri
     uint64_t a_back = __atomic_load_n(&a->back, __ATOMIC_RELAXED);
     uint64_t b_back = __atomic_load_n(&b->back, __ATOMIC_RELAXED);
     uint64_t back = MIN(a_back, b_back), most = now + cost * (rate->count - 1);
+    pass->epoch = (uint32_t)(now / EPOCH_MS);
     if (back > most) {
-        uint64_t open = __atomic_load_n(a_back < b_back ? &a->open : &b->open, __ATOMIC_RELAXED);
-        *wait = back - most;
-        return *wait <= open * cost ? TRIES_LATER : TRIES_NONE;
+        const struct cell *cell = a_back < b_back ? a : b;
+        union open_tries open =
+            open_in(__atomic_load_n(&cell->open, __ATOMIC_RELAXED), pass->epoch);
+        *wait = back - most; /* no more than one costs */
+        return open.now != 0 || open.before != 0 ? TRIES_LATER : TRIES_NONE;
     }
     pass->cost = cost;
-    cell_take(a, cost, now);
-    cell_take(b, cost, now);
+    cell_take(a, pass, now);
+    cell_take(b, pass, now);
     return TRIES_TAKEN;
 }
 
 void tries_give_back(struct tries *tries, struct tries_pass *pass)
 {
     for (unsigned half = 0; pass->cost != 0 && half < 2; half++)
-        lower(&cell_of(tries, pass, half)->back, pass->cost);
+        cell_give_back(cell_of(tries, pass, half), pass->cost);
     tries_use(tries, pass);
 }
 
 void tries_use(struct tries *tries, struct tries_pass *pass)
 {
     for (unsigned half = 0; pass->cost != 0 && half < 2; half++)
-        lower(&cell_of(tries, pass, half)->open, 1);
+        open_end(cell_of(tries, pass, half), pass->epoch);
     pass->cost = 0;
 }

@@ -12,12 +12,13 @@
  * a probability of 1.6 %, and at ten tries a minute with one of 0.0005 %.
  *
  * A try is taken before the password is verified, so that tries at the same time are bounded, too,
- * and given back behind a right one. While tries of a key are open like that, and would make room
- * for the next one if they came back, the next one is to be taken later.
+ * and given back behind a right one. While all tries of a key are used and some of them are open
+ * like that, the next one is to be taken later.
  *
  * Two workers that take the last try at the same moment may both get it: a bound may be passed by
- * the number of workers. The tries that a killed worker had open stay open, and used, until the
- * cell's tries have all come back.
+ * the number of workers. The tries that a killed worker had open stay used, and count as open for
+ * two minutes at most. A try that is given back later than it would have come back by itself takes
+ * another one with it, so that the next one has one more.
  */
 #ifndef ROSTERD_PASSWORD_TRIES_H
 #define ROSTERD_PASSWORD_TRIES_H
@@ -42,7 +43,8 @@ void tries_destroy(struct tries *tries);
 /** A try that was taken and is open: tries_give_back() or tries_use() ends it. Zeroed: none is. */
 struct tries_pass {
     uint32_t at[2];
-    uint64_t cost; /* ms; 0: no limit */
+    uint64_t cost;  /* ms; 0: no limit */
+    uint32_t epoch; /* when it was taken */
 };
 
 /**
@@ -54,7 +56,7 @@ uint64_t tries_key(const struct tries *tries, unsigned kind, const void *key, si
 
 enum tries_result {
     TRIES_TAKEN,
-    TRIES_LATER, /* all are used, but enough of them are open: they may come back soon */
+    TRIES_LATER, /* all are used, but some of them are open: they may come back soon */
     TRIES_NONE,  /* all are used */
 };
 /**

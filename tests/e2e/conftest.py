@@ -73,6 +73,7 @@ def pytest_runtest_protocol(item):
     seconds = marker.args[0] if marker else float(item.config.getini("timeout"))
     if 0 < SUITE_SECONDS < time.monotonic() - BEGAN:
         item.session.shouldstop = f"the tests took longer than {SUITE_SECONDS} s (E2E_SECONDS)"
+    faulthandler.cancel_dump_traceback_later()
     if seconds > 0:
         faulthandler.dump_traceback_later(seconds + STUCK_SECONDS, exit=True, file=STUCK)
     yield

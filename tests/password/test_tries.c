@@ -130,15 +130,39 @@ static void try_that_comes_back_is_the_next_ones(void **state)
     tries_destroy(tries);
 }
 
-/* A worker was killed: nobody waits for its tries longer than until they have come back anyway. */
+/* A worker was killed: soon nobody waits for its tries. */
 static void tries_that_nobody_ends_are_forgotten(void **state)
 {
+    enum { MINUTE = 60000 };
     (void)state;
     struct tries_pass passes[10], pass;
     uint64_t wait;
-    struct tries *tries = use_all(passes, 10);
-    assert_int_equal(take_all(tries, "ada", NOW + 10 * COMES_BACK), 10);
-    assert_int_equal(take_as(tries, 0, "ada", NOW + 10 * COMES_BACK, &pass, &wait), TRIES_NONE);
+    struct tries *tries = use_all(passes, 1);
+    assert_int_equal(take_as(tries, 0, "ada", NOW + MINUTE, &pass, &wait), TRIES_LATER);
+    assert_int_equal(take_as(tries, 0, "ada", NOW + 2 * MINUTE, &pass, &wait), TRIES_NONE);
+    /* also if somebody takes each try that comes back */
+    for (uint64_t now = NOW + COMES_BACK; now < NOW + 100 * COMES_BACK; now += COMES_BACK) {
+        assert_true(take(tries, "ada", now));
+        assert_int_equal(take_as(tries, 0, "ada", now, &pass, &wait), TRIES_NONE);
+    }
+    tries_use(tries, &passes[0]); /* it was not dead after all */
+    assert_int_equal(take_as(tries, 0, "ada", NOW + 99 * COMES_BACK, &pass, &wait), TRIES_NONE);
+    tries_destroy(tries);
+}
+
+static void try_ends_in_a_later_minute(void **state)
+{
+    enum { MINUTE = 60000 };
+    (void)state;
+    struct tries_pass passes[10], pass;
+    uint64_t wait;
+    struct tries *tries = use_all(passes, 2);
+    assert_int_equal(take_as(tries, 0, "ada", NOW + MINUTE, &pass, &wait), TRIES_LATER);
+    tries_use(tries, &passes[0]);
+    assert_int_equal(take_as(tries, 0, "ada", NOW + MINUTE, &pass, &wait), TRIES_LATER);
+    tries_give_back(tries, &passes[1]);
+    assert_true(take(tries, "ada", NOW + MINUTE));
+    assert_int_equal(take_as(tries, 0, "ada", NOW + MINUTE, &pass, &wait), TRIES_NONE);
     tries_destroy(tries);
 }
 
@@ -202,6 +226,7 @@ int main(void)
         cmocka_unit_test(next_try_waits_only_for_enough_that_are_open),
         cmocka_unit_test(try_that_comes_back_is_the_next_ones),
         cmocka_unit_test(tries_that_nobody_ends_are_forgotten),
+        cmocka_unit_test(try_ends_in_a_later_minute),
         cmocka_unit_test(rate_of_nothing_is_no_limit),
         cmocka_unit_test(all_processes_count_together),
         cmocka_unit_test(used_up_keys_hardly_affect_others),

@@ -281,6 +281,11 @@ bool grpc_call_add_trailing_metadata(struct grpc_call *call, const char *name, c
     return true;
 }
 
+bool grpc_call_is_finished(const struct grpc_call *call)
+{
+    return call->finishes != 0;
+}
+
 void grpc_call_finish(struct grpc_call *call, enum grpc_status status, const char *message)
 {
     if (call->finishes++ != 0)

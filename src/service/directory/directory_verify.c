@@ -302,7 +302,9 @@ static void verify_begin(struct grpc_call *call)
 
 static void try_later(struct timer *timer)
 {
-    verify_begin(container_of(timer, struct directory_verify_call, later)->call);
+    struct grpc_call *call = container_of(timer, struct directory_verify_call, later)->call;
+    if (!grpc_call_is_finished(call)) /* its deadline may have come in the same turn */
+        verify_begin(call);
 }
 
 /* @return the text of the key; NULL: it is not set */

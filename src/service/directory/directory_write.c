@@ -97,12 +97,25 @@ void directory_write_settle(struct grpc_call *call, const struct shm_conflict *c
         directory_write_finish(call);
 }
 
+/* The fields of an update, for a check of each of them: whether the user has a user name at all
+ * depends on the table. */
+static struct user_record given_fields(const struct user_record *record)
+{
+    struct user_record given = *record;
+    if (given.fields.username.len == 0)
+        given.fields.username = (struct user_text){.data = (const uint8_t *)"-", .len = 1};
+    return given;
+}
+
 /* Ends a call whose request could not be copied. Where the first step found the store busy, the
  * fields have not been checked yet, and one that is too long cannot be copied. */
 static void refuse_to_wait(struct grpc_call *call, const struct user_record *record)
 {
     struct directory_write_call *write = grpc_call_state(call);
-    if (record == NULL || directory_check_record(write, record)) {
+    struct user_record given;
+    if (record != NULL)
+        given = given_fields(record);
+    if (record == NULL || directory_check_record(write, &given)) {
         grpc_call_finish(call, GRPC_RESOURCE_EXHAUSTED, "out of memory");
         return;
     }
@@ -272,13 +285,11 @@ static void leave_out_others(struct user_record *record, unsigned fields)
 }
 
 /* Checks all fields of an update that may create the user, who then has all of them: so the answer
- * does not depend on who exists. Whether there is a user name at all depends on that.
+ * does not depend on who exists.
  * @return false: the call has ended */
 static bool check_given(struct grpc_call *call, const struct user_record *record)
 {
-    struct user_record given = *record;
-    if (given.fields.username.len == 0)
-        given.fields.username = (struct user_text){.data = (const uint8_t *)"-", .len = 1};
+    const struct user_record given = given_fields(record);
     return check_record(call, &given);
 }
 

@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "service/passwords/password_work.h"
 
+#include <sys/param.h>
+
 #include "base/container_of.h"
+
+#define WAITING_MAX UINT64_C(1024) /* each of them looks for a try again and again */
 
 void passwords_init(struct passwords *passwords, const struct service_config *config)
 {
@@ -11,7 +15,7 @@ void passwords_init(struct passwords *passwords, const struct service_config *co
         .tries = config->tries,
         .of_user = {.count = config->password_tries, .window = window},
         .of_address = {.count = config->password_tries_of_address, .window = window},
-        .waiting_max = config->password_queue,
+        .waiting_max = MIN(config->password_queue, WAITING_MAX),
         .store = config->store_passwords,
         .counts = config->password_counts,
     };

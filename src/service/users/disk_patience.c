@@ -35,7 +35,7 @@ bool disk_failed_since(const struct shm_disk_info *disk, uint64_t began)
      */
     bool replaced =
         disk->state == SHM_DISK_REWRITING || (disk->state == SHM_DISK_FULL && disk->error == EIO);
-    return disk->state == SHM_DISK_FAILED || (replaced && began <= disk->since_ms);
+    return disk->state == SHM_DISK_FAILED || (replaced && began <= disk->failed_ms);
 }
 
 void disk_end_call(const struct shm_disk_info *disk, struct grpc_call *call, uint64_t began)

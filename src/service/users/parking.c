@@ -9,7 +9,8 @@
 static void parking_on_timer(struct timer *timer)
 {
     struct parking *parking = container_of(timer, struct parking, timer);
-    parking->retry(parking->call);
+    if (!grpc_call_is_finished(parking->call)) /* its deadline may have come in the same turn */
+        parking->retry(parking->call);
 }
 
 bool parking_enter(struct parking *parking, struct grpc_call *call,

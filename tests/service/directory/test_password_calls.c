@@ -417,6 +417,20 @@ static void password_waits_for_the_try_of_one_that_is_looked_at(void **state)
     end(last, GRPC_RESOURCE_EXHAUSTED);
 }
 
+/* The loop runs timers before it tells a call of its end. */
+static void call_that_has_ended_takes_no_try_any_more(void **state)
+{
+    (void)state;
+    struct grpc_call *first = verify("ann"), *late = verify("ann");
+    grpc_call_finish(late, GRPC_DEADLINE_EXCEEDED, NULL);
+    answer(POOL_YES, "");
+    end(first, GRPC_OK);
+    fake_pass(server, 50);
+    assert_int_equal(pool.submitted, 1);
+    fake_call_end(late, late->status);
+    assert_true(may_try("ann"));
+}
+
 static void number_of_passwords_that_wait_for_a_try_is_bounded(void **state)
 {
     (void)state;
@@ -619,6 +633,7 @@ int main(void)
         CASE(user_who_may_not_log_in_any_more_is_refused),
         CASE(hash_that_never_rests_ends_the_call),
         CASE(wrong_password_uses_a_try_and_a_right_one_does_not),
+        CASE(call_that_has_ended_takes_no_try_any_more),
         CASE(number_of_passwords_that_wait_for_a_try_is_bounded),
         CASE(password_waits_for_the_try_of_one_that_is_looked_at),
         CASE(password_that_was_not_looked_at_uses_no_try),

@@ -28,9 +28,10 @@ static ProtobufCBinaryData bytes_of(const char *text)
 /* ---- the table ---- */
 
 static struct {
-    int found;      /* of a look for the user */
-    int result;     /* of the next write */
-    unsigned stale; /* so many updates before that find that another one was faster */
+    int found;       /* of a look for the user */
+    int result;      /* of the next write */
+    unsigned writes; /* so many were tried */
+    unsigned stale;  /* so many updates before that find that another one was faster */
     unsigned key;
     bool repeats;       /* a request of this id was done */
     bool requests_busy; /* whether it was done cannot be looked up now */
@@ -52,6 +53,7 @@ int __wrap_shm_user_find_at(struct shm_actor *actor, const uint8_t *id, uint64_t
 
 static int write_as_told(struct shm_conflict *conflict)
 {
+    table.writes++;
     *conflict = (struct shm_conflict){.version = NEWEST, .key = table.key};
     return table.result;
 }
@@ -132,6 +134,27 @@ static struct grpc_call *update_with(const char *username, const char *etag, con
     user.name = bytes_of(NAME);
     user.username = bytes_of(username);
     user.etag = bytes_of(etag);
+    call->method->on_message(call, &request.base);
+    return call;
+}
+
+/* An update of the e-mail address alone. */
+static struct grpc_call *update_email(const char *email, const char *request_id)
+{
+    struct grpc_call *call = fake_call_open(server, "UpdateUser");
+    Rosterd__Directory__V1__UpdateUserRequest request;
+    Rosterd__Directory__V1__User user;
+    Google__Protobuf__FieldMask mask = GOOGLE__PROTOBUF__FIELD_MASK__INIT;
+    ProtobufCBinaryData path = bytes_of("email");
+    rosterd__directory__v1__update_user_request__init(&request);
+    rosterd__directory__v1__user__init(&user);
+    mask.n_paths = 1;
+    mask.paths = &path;
+    request.user = &user;
+    request.update_mask = &mask;
+    request.request_id = bytes_of(request_id);
+    user.name = bytes_of(NAME);
+    user.email = bytes_of(email);
     call->method->on_message(call, &request.base);
     return call;
 }
@@ -327,7 +350,25 @@ static void busy_table_does_not_hide_a_field_that_is_too_long(void **state)
     table.requests_busy = true;
     struct grpc_call *call = update_with(too_long(), "", REQUEST);
     assert_int_equal(call->status, GRPC_INVALID_ARGUMENT);
-    assert_non_null(strstr(call->message, "username"));
+    assert_non_null(strstr(call->message, "username is longer"));
+    fake_call_end(call, call->status);
+    call = update_email(too_long(), REQUEST);
+    assert_int_equal(call->status, GRPC_INVALID_ARGUMENT);
+    assert_non_null(strstr(call->message, "email is longer"));
+    fake_call_end(call, call->status);
+}
+
+static void write_of_a_call_that_has_ended_is_not_tried_again(void **state)
+{
+    (void)state;
+    table.result = SHM_EBUSY;
+    struct grpc_call *call = update_ann();
+    fake_pass(server, 5);
+    grpc_call_finish(call, GRPC_DEADLINE_EXCEEDED, NULL);
+    unsigned writes = table.writes;
+    assert_true(writes > 0);
+    fake_pass(server, 50);
+    assert_int_equal(table.writes, writes);
     fake_call_end(call, call->status);
 }
 
@@ -380,6 +421,7 @@ int main(void)
         WRITE_TEST(answer_that_waited_has_the_user),
         WRITE_TEST(request_outlives_its_message_while_the_table_is_busy),
         WRITE_TEST(busy_table_does_not_hide_a_field_that_is_too_long),
+        WRITE_TEST(write_of_a_call_that_has_ended_is_not_tried_again),
         WRITE_TEST(update_that_meets_another_begins_again),
         WRITE_TEST(call_that_ends_waits_no_more),
         WRITE_TEST(disk_that_does_not_get_on_leaves_the_change_open),

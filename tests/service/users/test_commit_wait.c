@@ -514,7 +514,7 @@ static const char full[] = "the disk of the data file is full; the change may be
 static void set_disk(enum shm_disk_state disk_state)
 {
     fake_store.disk.state = disk_state;
-    fake_store.disk.since_ms = fake_now;
+    fake_store.disk.since_ms = fake_store.disk.failed_ms = fake_now;
 }
 
 static void full_disk_is_told_after_five_seconds(void **state)
@@ -631,6 +631,23 @@ static void new_file_that_finds_no_room_does_not_hide_the_failure(void **state)
     assert_ended(after, GRPC_RESOURCE_EXHAUSTED, full);
     end(before);
     end(after);
+}
+
+static void patience_begins_when_the_new_file_finds_no_room(void **state)
+{
+    (void)state;
+    set_disk(SHM_DISK_REWRITING);
+    fake_store.disk.error = EIO;
+    fake_pass(server, 1000);
+    struct grpc_call *call = create("alice");
+    fake_pass(server, 9000);
+    fake_store.disk.state = SHM_DISK_FULL;
+    fake_store.disk.since_ms = fake_now;
+    fake_pass(server, 4990);
+    assert_int_equal(call->finishes, 0);
+    fake_pass(server, 20);
+    assert_ended(call, GRPC_RESOURCE_EXHAUSTED, full);
+    end(call);
 }
 
 /* It is not in the file that failed, so its outcome is known when the new file is there. */
@@ -823,6 +840,7 @@ int main(void)
         WAIT_TEST(slow_disk_is_waited_for_for_a_minute),
         WAIT_TEST(failed_file_ends_at_once_what_waited),
         WAIT_TEST(new_file_that_finds_no_room_does_not_hide_the_failure),
+        WAIT_TEST(patience_begins_when_the_new_file_finds_no_room),
         WAIT_TEST(write_after_the_failure_waits_for_the_new_file),
         WAIT_TEST(new_file_that_fails_too_ends_what_waited_for_it),
         WAIT_TEST(failed_disk_refuses_writes),

@@ -214,13 +214,15 @@ static void failed_file_makes_the_table_read_only(void **state)
     assert_int_equal(disk.state, SHM_DISK_FAILED);
     assert_int_equal(disk.error, EIO);
     assert_in_range(disk.since_ms, before, clock_monotonic_ms());
-    const uint64_t since = disk.since_ms;
+    const uint64_t since = disk.failed_ms;
+    assert_in_range(since, before, disk.since_ms);
     for (uint64_t begin = clock_monotonic_ms(); clock_monotonic_ms() < begin + 3;)
         continue;
     shm_disk_set_state(f->store, SHM_DISK_FULL, EIO); /* the same failure */
     shm_disk_set_state(f->store, SHM_DISK_FAILED, EIO);
     shm_disk_info(f->store, &disk);
-    assert_int_equal(disk.since_ms, since);
+    assert_int_equal(disk.failed_ms, since);
+    assert_in_range(disk.since_ms, since + 3, clock_monotonic_ms());
     refused(f, SHM_UPDATED, 1, 1, SHM_EREADONLY, 0);
     refused(f, SHM_CREATED, 2, 2, SHM_EREADONLY, 0);
     refused(f, SHM_DELETED, 1, 1, SHM_EREADONLY, 0);
