@@ -45,6 +45,8 @@ enum data_result data_sqlite_fault(sqlite3 *db, const char *path, int rc, const 
     int primary = rc & 0xff, error = 0;
     if (db != NULL && (primary == SQLITE_IOERR || primary == SQLITE_CANTOPEN))
         error = data_vfs_error(db) != 0 ? data_vfs_error(db) : sqlite3_system_errno(db);
+    if (rc == SQLITE_IOERR_SHMSIZE && error != 0 && error != ENOSPC && error != EDQUOT)
+        result = DATA_FAILED;
     if (primary == SQLITE_NOMEM || rc == SQLITE_IOERR_NOMEM)
         fault_set(fault, "data-file %s: cannot %s: out of memory", path, what);
     else if (result == DATA_FULL)

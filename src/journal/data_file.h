@@ -111,8 +111,10 @@ enum data_result data_file_open(struct data_file **file, const char *path, enum 
  * @param file may be NULL
  * @param checkpoint move the write-ahead log into the file and remove it, as far as readers allow.
  *        Nothing is lost if that fails. A file that has failed is not touched.
+ * @return DATA_FAILED: the log could not be moved, for another reason than readers or a full disk;
+ *        otherwise DATA_OK
  */
-void data_file_close(struct data_file *file, bool checkpoint);
+enum data_result data_file_close(struct data_file *file, bool checkpoint);
 
 /**
  * A transaction: data_file_begin(), any number of data_file_put() and data_file_delete(), then

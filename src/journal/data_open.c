@@ -218,18 +218,25 @@ enum data_result data_file_open(struct data_file **file, const char *path, enum 
     return data_count_result(result);
 }
 
-void data_file_close(struct data_file *file, bool checkpoint)
+enum data_result data_file_close(struct data_file *file, bool checkpoint)
 {
+    enum data_result result = DATA_OK;
     if (file == NULL)
-        return;
+        return DATA_OK;
     data_file_rollback(file);
     for (int i = 0; i < DATA_STATEMENTS; i++)
         sqlite3_finalize(file->statements[i]);
     /* As the last connection SQLite also removes the log; until then the log is what counts. */
-    if (checkpoint && !file->failed && move_log(file->db) == SQLITE_OK)
-        sqlite3_db_config(file->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, NULL);
+    if (checkpoint && !file->failed) {
+        int rc = move_log(file->db);
+        if (rc == SQLITE_OK)
+            sqlite3_db_config(file->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, NULL);
+        else if ((rc & 0xff) != SQLITE_BUSY && (rc & 0xff) != SQLITE_FULL)
+            result = data_count_result(DATA_FAILED);
+    }
     sqlite3_close(file->db);
     if (file->lock_fd >= 0)
         close(file->lock_fd);
     free(file);
+    return result;
 }

@@ -211,6 +211,7 @@ void journal_close(struct journal *journal, bool checkpoint)
     if (journal == NULL)
         return;
     shm_actor_offline(journal->config.actor);
-    data_file_close(journal->file, checkpoint);
+    if (data_file_close(journal->file, checkpoint) == DATA_FAILED)
+        journal_note_bad_end(journal);
     free(journal);
 }

@@ -195,6 +195,27 @@ static int look_for_lone_log(const struct journal_load *load, struct shm_fault *
                        load->path, name);
 }
 
+static enum data_result set_store(const struct journal_load *load, const uint8_t id[DATA_ID_SIZE],
+                                  struct fault *fault)
+{
+    struct data_file *file;
+    struct data_meta meta;
+    enum data_result result = data_file_open(&file, load->path, DATA_SYNC_FULL, &meta, fault);
+    if (result == DATA_OK) {
+        result = data_file_set_store(file, id, fault);
+        data_file_close(file, false);
+    }
+    return result;
+}
+
+bool journal_load_undo(struct journal_load *load, struct fault *fault)
+{
+    if (!load->renamed)
+        return true;
+    load->renamed = false;
+    return set_store(load, load->former, fault) == DATA_OK;
+}
+
 /* The file gets an id that only the new segment has. Any other segment of this table would go on
  * from the commit at which the file and it have parted, and later commits of both would be taken
  * for each other's. The file comes first: a segment has no name yet, so it is gone if we die. A
@@ -202,23 +223,19 @@ static int look_for_lone_log(const struct journal_load *load, struct shm_fault *
 static int begin_history(struct journal_load *load, struct shm_store *store,
                          struct shm_fault *fault)
 {
-    struct data_file *file;
-    struct data_meta meta;
     struct fault why;
     uint8_t id[DATA_ID_SIZE];
     memcpy(id, load->meta.store, sizeof(id));
     if (getrandom(id + DATA_TABLE_ID_SIZE, sizeof(id) - DATA_TABLE_ID_SIZE, 0) < 0)
         return refuse_disk(fault, "data-file %.200s: cannot choose an id", load->path);
-    enum data_result result = data_file_open(&file, load->path, DATA_SYNC_FULL, &meta, &why);
-    if (result == DATA_OK) {
-        result = data_file_set_store(file, id, &why);
-        data_file_close(file, false);
-    }
+    enum data_result result = set_store(load, id, &why);
     if (result == DATA_FULL)
         return SHM_OK;
     if (result != DATA_OK)
         return refuse_disk(fault, "%.500s", why.text);
+    memcpy(load->former, load->meta.store, sizeof(id));
     memcpy(load->meta.store, id, sizeof(id));
+    load->renamed = true;
     return shm_load_store_id(store, id);
 }
 

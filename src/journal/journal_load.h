@@ -19,6 +19,9 @@ struct journal_load {
     void (*progress)(void *data, const char *what, unsigned percent);
     void *progress_data;
     uint64_t loaded; /* set: users */
+    /* The id that the file had until journal_load_fill() gave it the segment's. */
+    uint8_t former[DATA_ID_SIZE];
+    bool renamed;
 };
 
 /** Loads all rows, each with its sum checked. A second thread reads ahead. Loads nothing if there
@@ -29,5 +32,9 @@ int journal_load_fill(void *data, struct shm_store *store, struct shm_fault *fau
  * another one was, or the file is ahead of it */
 int journal_load_fits(void *data, const uint8_t store_id[SHM_STORE_ID_SIZE], uint64_t version,
                       struct shm_fault *fault);
+
+/** Gives the file the id of before the load. Only where the new segment is gone, and nobody has
+ * written to it. @return false: `fault` has the reason */
+bool journal_load_undo(struct journal_load *load, struct fault *fault);
 
 #endif

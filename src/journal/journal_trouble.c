@@ -70,6 +70,16 @@ static void abandon_file(struct journal *journal, const struct fault *fault)
     set_state(journal, SHM_DISK_REWRITING, EIO, clock_monotonic_ms());
 }
 
+void journal_note_bad_end(struct journal *journal)
+{
+    journal_note_line(
+        journal, JOURNAL_ERRORS,
+        "data-file %s: its log could not be moved into it when the journal ended; all "
+        "users are in the log",
+        journal->config.path);
+    set_state(journal, SHM_DISK_REWRITING, EIO, clock_monotonic_ms());
+}
+
 static void wait_for_space(struct journal *journal, const struct fault *fault)
 {
     uint64_t now = clock_monotonic_ms();

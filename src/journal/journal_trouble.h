@@ -12,6 +12,8 @@ void journal_note_line(const struct journal *journal, enum journal_note kind, co
 void journal_note_passing(struct journal *journal, const char *text);
 /** Nothing is written any more. */
 void journal_give_up_disk(struct journal *journal, const struct fault *fault);
+/** The file could not be closed in order: another journal of this server writes a new one. */
+void journal_note_bad_end(struct journal *journal);
 /** Takes note of a result that is not DATA_OK.
  * @param rewriting it is that of a new file, whose failure is final */
 void journal_handle_trouble(struct journal *journal, enum data_result result, bool rewriting,

@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import sqlite3
 import subprocess
 import threading
@@ -18,6 +19,7 @@ import user_service_pb2 as pb
 import user_service_pb2_grpc as pb_grpc
 from harness import ROSTERD, children, expect, fill, free_port, gone, read_all, requests, wait_for
 from test_reload import upgrade
+from wire import Wire, message
 
 
 @pytest.fixture
@@ -251,6 +253,70 @@ def test_reset_segment_comes_back_where_the_file_is_refused(durable, tmp_path):
     rosterd.options.remove("--segment-reset")
     rosterd.start()
     assert [user.id for user in everybody(rosterd)] == ids
+
+
+@pytest.mark.parametrize("file", ["there", "missing"])
+def test_reset_is_undone_where_the_start_fails_after_the_load(durable, tmp_path, file):
+    """The port is another's: that is noticed last of all."""
+    rosterd = durable()
+    ids = create(rosterd, 10)
+    wait_published(rosterd, ids)
+    rosterd.stop()
+    if file == "missing":
+        (tmp_path / "users.db").rename(tmp_path / "elsewhere.db")
+    before = sorted(rosterd.shm_files())
+    rosterd.options += ["--segment-reset"]
+    with socket.create_server(("127.0.0.1", rosterd.port)):
+        assert "in use" in refused(rosterd)
+    assert [path for path in sorted(rosterd.shm_files()) if ".stats" not in path] == \
+        [path for path in before if ".stats" not in path]
+    assert (tmp_path / "users.db").exists() == (file == "there")
+    rosterd.options.remove("--segment-reset")
+    rosterd.start()
+    assert "found with 10 users" in rosterd.log()
+    assert [user.id for user in everybody(rosterd)] == ids
+
+
+def write_during_a_start(rosterd):
+    """Ends a start at the first answer of a worker that is ready before all others are.
+    Returns the ids of the users whose creation was acknowledged."""
+    rosterd.spawn()
+    ids = []
+    while not ids:
+        assert rosterd.process.poll() is None, rosterd.log()
+        with contextlib.suppress(OSError, AssertionError, IndexError), Wire(rosterd.connect()) as wire:
+            reply = wire.call("CreateUser", message(pb.CreateUserRequest(username="early")))
+            ids = [pb.User.FromString(reply.messages()[0]).id]
+    rosterd.process.send_signal(signal.SIGTERM)
+    rosterd.process.wait(60)
+    return ids
+
+
+@pytest.mark.parametrize("begin", ["new", "file moved away"])
+def test_start_that_ends_before_all_workers_are_ready_loses_no_user(durable, tmp_path, begin):
+    rosterd = durable(workers=2)
+    for _ in range(10):  # until a start is that slow
+        before = create(rosterd, 5) if begin != "new" else []
+        wait_published(rosterd, before)
+        rosterd.stop()
+        for path in tmp_path.glob("users.db*"):
+            path.unlink()
+        for path in rosterd.shm_files() if begin == "new" else []:
+            os.unlink(path)
+        rosterd.workers = 64
+        ids = before + write_during_a_start(rosterd)
+        for path in rosterd.shm_files():  # a reboot
+            os.unlink(path)
+        rosterd.workers = 2
+        rosterd.start()
+        assert [user.id for user in everybody(rosterd)] == ids
+        if "kept, and its data file: clients have written already" in rosterd.log():
+            return
+        rosterd.stop()
+        for path in [*rosterd.shm_files(), *tmp_path.glob("users.db*")]:
+            os.unlink(path)
+        rosterd.start()
+    pytest.fail("each start was ready before a client was answered")
 
 
 def test_journal_that_keeps_dying_is_started_less_and_less_often(durable):

@@ -701,6 +701,25 @@ static void sync_that_fails_at_the_journals_end_is_not_retried_either(void **sta
     disk_mend();
 }
 
+static void log_that_cannot_be_moved_at_the_end_has_a_new_file_written(void **state)
+{
+    (void)state;
+    users_insert(f->actor, 0, 10, 1);
+    turn_until_published();
+    disk_fail(DISK_SYNC, 1, false, EIO);
+    journal_close(journal, true);
+    journal = NULL;
+    assert_int_equal(disk_state(), SHM_DISK_REWRITING);
+    assert_non_null(strstr(notes, "its log could not be moved into it when the journal ended"));
+    disk_mend();
+    assert_true(journal_resume(&journal, &config, &fault));
+    turn_until_published();
+    journal_turn(journal, 0);
+    journal_turn(journal, 0);
+    assert_int_equal(disk_state(), SHM_DISK_OK);
+    assert_file_is_table();
+}
+
 /* It is not a full disk: nobody is told so. */
 static void new_file_waits_for_a_snapshot(void **state)
 {
@@ -906,6 +925,7 @@ int main(void)
         TEST(failed_sync_is_never_retried_on_that_file),
         TEST(sync_that_fails_at_the_journals_end_is_not_retried_either),
         TEST(new_file_waits_for_a_snapshot),
+        TEST(log_that_cannot_be_moved_at_the_end_has_a_new_file_written),
         TEST(journal_that_dies_while_it_replaces_the_file_is_continued),
         TEST(disk_that_takes_no_new_file_either_makes_the_server_read_only),
         TEST(replacement_that_finds_the_disk_full_waits_for_room),

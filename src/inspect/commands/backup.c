@@ -55,6 +55,14 @@ static enum inspect_exit copy_and_check(struct backup_work *work)
     progress.unit = NULL;
     result = data_check(fd, work->path, data_place_show, &progress, &work->meta, &fault);
     progress_clear(&progress);
+    if (result == DATA_INVALID) {
+        const struct fault of_copy = fault;
+        fault_set(
+            &fault,
+            "%.500s; this is a copy, which is removed, of data-file %.300s: that file is damaged "
+            "if the next backup says the same",
+            of_copy.text, work->place.path);
+    }
     if (result != DATA_OK)
         return data_place_fail(work->path, &fault);
     work->bytes = fstat(fd, &st) == 0 ? (uint64_t)st.st_size : 0;

@@ -220,6 +220,8 @@ bool data_owner_settle(struct data_owner *owner, struct shm_store *store, struct
         owner->created = true;
         if (journal_rewrite(&config, &version, fault) != DATA_OK)
             return false;
+        log_notice("data-file %s: it is new, with the %llu users of the segment", owner->path,
+                   (unsigned long long)shm_users(store));
     }
     bool settled = settle_existing(&config, fault);
     unlock_writer(owner);
@@ -230,6 +232,14 @@ void data_owner_sign(const struct data_owner *owner)
 {
     if (owner->server_fd >= 0)
         data_lock_sign(owner->server_fd);
+}
+
+void data_owner_undo(struct data_owner *owner)
+{
+    struct fault fault;
+    if (!journal_load_undo(&owner->load, &fault))
+        log_error("%s; the segments of before this start are refused as parted from it",
+                  fault.text);
 }
 
 void data_owner_close(struct data_owner *owner, bool forget)

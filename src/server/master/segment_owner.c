@@ -15,6 +15,7 @@
 #include "server/os/log.h"
 #include "service/observe/stats.h"
 #include "service/services.h"
+#include "shm/disk.h"
 #include "user/segment_place.h"
 #include "user/user.h"
 
@@ -69,16 +70,17 @@ static bool set_aside(const char *name, char moved_to[256], struct fault *fault)
     return true;
 }
 
-/* The data file was refused: the segment that was moved aside may have the only users. */
-static void put_back(const char *name, const char *moved_to)
+/* The start has failed: the segment that was moved aside may have the only users. */
+static void put_back(struct segment_owner *owner)
 {
     struct shm_fault reason;
-    if (moved_to[0] == '\0')
+    if (owner->moved_to[0] == '\0')
         return;
-    if (shm_store_move(moved_to, name, &reason) == SHM_OK)
-        log_notice("segment %s: moved back from %s", name, moved_to);
+    if (shm_store_move(owner->moved_to, owner->name, &reason) == SHM_OK)
+        log_notice("segment %s: moved back from %s", owner->name, owner->moved_to);
     else
         log_warning("%s", reason.text);
+    owner->moved_to[0] = '\0';
 }
 
 /* @return SHM_OK or the store's error, with `reason` filled */
@@ -194,19 +196,20 @@ static bool set_name(struct segment_owner *owner, const struct options *options,
 bool segment_owner_open(struct segment_owner *owner, const struct options *options,
                         const struct predecessor *predecessor, struct fault *fault)
 {
-    char moved_to[256] = "";
     bool upgrading = predecessor->segment_fd >= 0;
     if (!data_owner_open(&owner->data, options, predecessor, fault))
         return false;
     if (!set_name(owner, options, predecessor, fault))
         return false;
-    if (options->segment_reset && !upgrading && !set_aside(owner->name, moved_to, fault))
+    if (options->segment_reset && !upgrading && !set_aside(owner->name, owner->moved_to, fault))
         return false;
     if (!open_user_segment(owner, options, predecessor, fault)) {
         if (owner->store == NULL)
-            put_back(owner->name, moved_to);
+            put_back(owner);
         return false;
     }
+    owner->opened = true;
+    owner->opened_at = shm_newest(owner->store);
     if (!open_counter_segment(owner, upgrading, fault))
         return false;
     (void)segment_owner_check_names(owner, 0, false);
@@ -311,6 +314,12 @@ static void release_names(struct segment_owner *owner)
 
 void segment_owner_close(struct segment_owner *owner, bool forget, bool leave_name)
 {
+    /* Workers serve as soon as they are ready, even if the start fails because another is not. */
+    if (forget && owner->opened && shm_newest(owner->store) != owner->opened_at) {
+        forget = false;
+        log_notice("segment %s: kept, and its data file: clients have written already",
+                   owner->name);
+    }
     stats_destroy(owner->stats);
     shm_actor_leave(owner->actor);
     if (owner->store != NULL && !leave_name)
@@ -318,8 +327,12 @@ void segment_owner_close(struct segment_owner *owner, bool forget, bool leave_na
     shm_counters_close(owner->counters);
     shm_store_close(owner->store);
     struct shm_fault why; /* not reported */
-    if (owner->created && forget)
+    if (owner->created && forget) {
         (void)shm_store_unlink(owner->name, &why);
+        if (owner->moved_to[0] != '\0')
+            data_owner_undo(&owner->data);
+        put_back(owner);
+    }
     data_owner_close(&owner->data, forget);
 }
 

@@ -32,7 +32,10 @@ struct segment_owner {
     struct data_owner data; /* the users on disk */
     struct stats *stats;    /* the counters of the master itself */
     bool created;           /* by this start, so that a failed start may remove it */
-    char name[256];
+    bool opened;            /* all users are there, as of the commit `opened_at` */
+    uint64_t opened_at;
+    char name[256],
+        moved_to[256]; /* moved_to: where --segment-reset has the old one; "": nowhere */
     struct segment_name users_name, counters_name;
 };
 
@@ -58,7 +61,8 @@ unsigned segment_owner_check_names(struct segment_owner *owner, uint64_t now, bo
 bool segment_owner_has_name(const struct segment_owner *owner);
 /**
  * The master's end.
- * @param forget remove a segment that this start has created
+ * @param forget the start has failed: undo what it has created and moved, unless a client has
+ * written something already
  * @param leave_name another program owns the name from now on
  */
 void segment_owner_close(struct segment_owner *owner, bool forget, bool leave_name);
