@@ -126,20 +126,27 @@ static bool is_weaker(const struct hash_format *format, const struct password_co
            format->rounds < cost->passes;
 }
 
-/* Spends what a hash of the usual cost takes more than the weaker one that was verified. Argon2's
- * time grows with its memory times its passes; that of other kinds cannot be compared, and so all
- * of the usual cost is spent. */
+/* What Argon2's time grows with: its memory times its passes. To get the memory, which the kernel
+ * fills with zeros, takes about as long as two passes over it. */
+static uint64_t argon2_work(uint64_t memory, uint64_t passes)
+{
+    enum { PASSES_TO_GET_IT = 2 };
+    return memory * (passes + PASSES_TO_GET_IT);
+}
+
+/* Spends what a hash of the usual cost takes more than the weaker one that was verified. The time
+ * of other kinds than Argon2 cannot be compared, and so all of the usual cost is spent. */
 static void spend_the_rest(const struct hash_format *format, const char *password, size_t len,
                            const struct password_cost *cost)
 {
     bool argon2 = format->kind == HASH_ARGON2ID || format->kind == HASH_ARGON2I;
-    uint64_t usual = cost->memory * cost->passes;
-    uint64_t spent = argon2 ? format->memory * format->rounds : 0;
+    uint64_t usual = argon2_work(cost->memory, cost->passes);
+    uint64_t spent = argon2 ? argon2_work(format->memory, format->rounds) : 0;
     if (spent >= usual)
         return;
-    const struct password_cost rest = {
-        .memory = MAX((usual - spent) / cost->passes, (uint64_t)crypto_pwhash_MEMLIMIT_MIN),
-        .passes = cost->passes};
+    uint64_t memory = (usual - spent) / argon2_work(1, cost->passes);
+    const struct password_cost rest = {.memory = MAX(memory, (uint64_t)crypto_pwhash_MEMLIMIT_MIN),
+                                       .passes = cost->passes};
     password_pretend(password, len, &rest); /* without the memory it stays a wrong password */
 }
 

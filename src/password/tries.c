@@ -112,13 +112,27 @@ static void open_end(struct cell *cell, uint32_t epoch)
                                           __ATOMIC_RELAXED));
 }
 
-static void cell_take(struct cell *cell, const struct tries_pass *pass, uint64_t now)
+/* When all tries will have come back. A window that was longer before a reload keeps nobody waiting
+ * for longer than this one. */
+static uint64_t cell_look(struct cell *cell, uint64_t now, const struct tries_rate *rate)
 {
-    uint64_t was = __atomic_load_n(&cell->back, __ATOMIC_RELAXED);
-    while (!__atomic_compare_exchange_n(&cell->back, &was, MAX(was, now) + pass->cost, false,
-                                        __ATOMIC_RELAXED, __ATOMIC_RELAXED))
-        ;
+    uint64_t back = __atomic_load_n(&cell->back, __ATOMIC_RELAXED), most = now + rate->window;
+    if (back > most && __atomic_compare_exchange_n(&cell->back, &back, most, false,
+                                                   __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+        back = most;
+    return back;
+}
+
+/* @return when the try will have come back */
+static uint64_t cell_take(struct cell *cell, const struct tries_pass *pass, uint64_t now)
+{
+    uint64_t was = __atomic_load_n(&cell->back, __ATOMIC_RELAXED), back;
+    do
+        back = MAX(was, now) + pass->cost;
+    while (!__atomic_compare_exchange_n(&cell->back, &was, back, false, __ATOMIC_RELAXED,
+                                        __ATOMIC_RELAXED));
     open_add(cell, pass->epoch);
+    return back;
 }
 
 static void cell_give_back(struct cell *cell, uint64_t cost)
@@ -144,8 +158,7 @@ enum tries_result tries_take(struct tries *tries, uint64_t key, const struct tri
     pass->at[0] = (uint32_t)key % TRIES_CELLS;
     pass->at[1] = (uint32_t)(key >> 32) % TRIES_CELLS;
     struct cell *a = cell_of(tries, pass, 0), *b = cell_of(tries, pass, 1);
-    uint64_t a_back = __atomic_load_n(&a->back, __ATOMIC_RELAXED);
-    uint64_t b_back = __atomic_load_n(&b->back, __ATOMIC_RELAXED);
+    uint64_t a_back = cell_look(a, now, rate), b_back = cell_look(b, now, rate);
     uint64_t back = MIN(a_back, b_back), most = now + cost * (rate->count - 1);
     pass->epoch = (uint32_t)(now / EPOCH_MS);
     if (back > most) {
@@ -156,15 +169,17 @@ enum tries_result tries_take(struct tries *tries, uint64_t key, const struct tri
         return open.now != 0 || open.before != 0 ? TRIES_LATER : TRIES_NONE;
     }
     pass->cost = cost;
-    cell_take(a, pass, now);
-    cell_take(b, pass, now);
+    pass->back[0] = cell_take(a, pass, now);
+    pass->back[1] = cell_take(b, pass, now);
     return TRIES_TAKEN;
 }
 
-void tries_give_back(struct tries *tries, struct tries_pass *pass)
+void tries_give_back(struct tries *tries, struct tries_pass *pass, uint64_t now)
 {
+    /* Tries come back one behind the other: this one takes up the last `cost` before `back`. */
     for (unsigned half = 0; pass->cost != 0 && half < 2; half++)
-        cell_give_back(cell_of(tries, pass, half), pass->cost);
+        if (pass->back[half] > now)
+            cell_give_back(cell_of(tries, pass, half), MIN(pass->cost, pass->back[half] - now));
     tries_use(tries, pass);
 }
 

@@ -17,8 +17,7 @@
  *
  * Two workers that take the last try at the same moment may both get it: a bound may be passed by
  * the number of workers. The tries that a killed worker had open stay used, and count as open for
- * two minutes at most. A try that is given back later than it would have come back by itself takes
- * another one with it, so that the next one has one more.
+ * two minutes at most.
  */
 #ifndef ROSTERD_PASSWORD_TRIES_H
 #define ROSTERD_PASSWORD_TRIES_H
@@ -43,8 +42,9 @@ void tries_destroy(struct tries *tries);
 /** A try that was taken and is open: tries_give_back() or tries_use() ends it. Zeroed: none is. */
 struct tries_pass {
     uint32_t at[2];
-    uint64_t cost;  /* ms; 0: no limit */
-    uint32_t epoch; /* when it was taken */
+    uint64_t cost;    /* ms; 0: no limit */
+    uint64_t back[2]; /* ms: when it will have come back by itself */
+    uint32_t epoch;   /* when it was taken */
 };
 
 /**
@@ -67,8 +67,9 @@ enum tries_result {
  */
 enum tries_result tries_take(struct tries *tries, uint64_t key, const struct tries_rate *rate,
                              uint64_t now, struct tries_pass *pass, uint64_t *wait);
-/** The try has succeeded, or was never made. */
-void tries_give_back(struct tries *tries, struct tries_pass *pass);
+/** The try has succeeded, or was never made: what has not come back by itself does now.
+ * @param now ms of the monotonic clock */
+void tries_give_back(struct tries *tries, struct tries_pass *pass, uint64_t now);
 /** The try has failed, or nobody knows: it stays used. */
 void tries_use(struct tries *tries, struct tries_pass *pass);
 

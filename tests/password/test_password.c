@@ -411,6 +411,19 @@ static void weaker_hash_costs_what_pretending_costs(void **state)
         assert_true(cost_alike(hash, &costs[i]));
 }
 
+/* As much memory times passes as usual, or a little more or less, in another shape. */
+static void hash_of_little_memory_and_many_passes_costs_what_pretending_costs(void **state)
+{
+    (void)state;
+    char hash[PASSWORD_HASH_MAX + 1];
+    const struct password_cost usual = PASSWORD_COST_DEFAULT;
+    const struct password_cost shapes[] = {{1 << 20, 38}, {4 << 20, 9}, {12 << 20, 3}};
+    for (size_t i = 0; i < sizeof(shapes) / sizeof(shapes[0]); i++) {
+        assert_true(password_hash(hash, "hunter2", 7, &shapes[i]));
+        assert_true(cost_alike(hash, &usual));
+    }
+}
+
 static int prepare(void **state)
 {
     struct fault fault;
@@ -435,6 +448,7 @@ int main(void)
         cmocka_unit_test(stored_hash_may_cost_what_can_be_set),
         cmocka_unit_test(pretending_costs_what_verifying_costs),
         cmocka_unit_test(weaker_hash_costs_what_pretending_costs),
+        cmocka_unit_test(hash_of_little_memory_and_many_passes_costs_what_pretending_costs),
     };
     return cmocka_run_group_tests(tests, prepare, NULL);
 }

@@ -77,7 +77,7 @@ static void successful_try_is_given_back(void **state)
         struct tries_pass pass;
         uint64_t wait;
         assert_int_equal(take_as(tries, 0, "ada", NOW, &pass, &wait), TRIES_TAKEN);
-        tries_give_back(tries, &pass);
+        tries_give_back(tries, &pass, NOW);
     }
     assert_int_equal(take_all(tries, "ada", NOW), 10);
     tries_destroy(tries);
@@ -122,8 +122,8 @@ static void try_that_comes_back_is_the_next_ones(void **state)
     struct tries_pass passes[10], pass;
     uint64_t wait;
     struct tries *tries = use_all(passes, 3);
-    tries_give_back(tries, &passes[0]);
-    tries_give_back(tries, &passes[0]); /* no second time */
+    tries_give_back(tries, &passes[0], NOW);
+    tries_give_back(tries, &passes[0], NOW); /* no second time */
     assert_int_equal(take_as(tries, 0, "ada", NOW, &pass, &wait), TRIES_TAKEN);
     tries_use(tries, &pass);
     assert_int_equal(take_as(tries, 0, "ada", NOW, &pass, &wait), TRIES_LATER);
@@ -160,9 +160,46 @@ static void try_ends_in_a_later_minute(void **state)
     assert_int_equal(take_as(tries, 0, "ada", NOW + MINUTE, &pass, &wait), TRIES_LATER);
     tries_use(tries, &passes[0]);
     assert_int_equal(take_as(tries, 0, "ada", NOW + MINUTE, &pass, &wait), TRIES_LATER);
-    tries_give_back(tries, &passes[1]);
+    tries_give_back(tries, &passes[1], NOW + MINUTE);
     assert_true(take(tries, "ada", NOW + MINUTE));
     assert_int_equal(take_as(tries, 0, "ada", NOW + MINUTE, &pass, &wait), TRIES_NONE);
+    tries_destroy(tries);
+}
+
+/* Its verification took longer than that. What it had is another one's by now. */
+static void try_that_has_come_back_by_itself_is_not_given_back(void **state)
+{
+    (void)state;
+    struct tries *tries = tries_create();
+    struct tries_pass slow, half;
+    uint64_t wait;
+    assert_int_equal(take_as(tries, 0, "ada", NOW, &slow, &wait), TRIES_TAKEN);
+    assert_int_equal(take_as(tries, 0, "ada", NOW, &half, &wait), TRIES_TAKEN);
+    assert_int_equal(take_all(tries, "ada", NOW + 3 * COMES_BACK / 2), 9);
+    tries_give_back(tries, &slow, NOW + 3 * COMES_BACK / 2);
+    assert_false(take(tries, "ada", NOW + 3 * COMES_BACK / 2));
+    tries_give_back(tries, &half, NOW + 3 * COMES_BACK / 2); /* the half that has not come back */
+    assert_true(take(tries, "ada", NOW + 3 * COMES_BACK / 2));
+    assert_false(take(tries, "ada", NOW + 3 * COMES_BACK / 2));
+    tries_destroy(tries);
+}
+
+/* As after a reload. */
+static void shorter_window_is_waited_for_only(void **state)
+{
+    (void)state;
+    struct tries *tries = tries_create();
+    const struct tries_rate minute = {.count = 10, .window = 60000};
+    struct tries_pass pass;
+    uint64_t wait;
+    assert_int_equal(take_all(tries, "ada", NOW), 10);
+    assert_int_equal(tries_take(tries, tries_key(tries, 0, "ada", 3), &minute, NOW, &pass, &wait),
+                     TRIES_NONE);
+    assert_in_range(wait, 1, 6000);
+    for (unsigned i = 0; i <= 10; i++)
+        assert_int_equal(
+            tries_take(tries, tries_key(tries, 0, "ada", 3), &minute, NOW + 60000, &pass, &wait),
+            i < 10 ? TRIES_TAKEN : TRIES_LATER);
     tries_destroy(tries);
 }
 
@@ -175,7 +212,7 @@ static void rate_of_nothing_is_no_limit(void **state)
     uint64_t wait;
     for (unsigned i = 0; i < 1000; i++)
         assert_int_equal(tries_take(tries, 1, &none, NOW, &pass, &wait), TRIES_TAKEN);
-    tries_give_back(tries, &pass);
+    tries_give_back(tries, &pass, NOW);
     assert_int_equal(take_all(tries, "ada", NOW), 10);
     tries_destroy(tries);
 }
@@ -211,7 +248,7 @@ static void used_up_keys_hardly_affect_others(void **state)
         uint64_t other = i;
         refused += tries_take(tries, tries_key(tries, 1, &other, sizeof(other)), &ten_an_hour, NOW,
                               &pass, &wait) != TRIES_TAKEN;
-        tries_give_back(tries, &pass);
+        tries_give_back(tries, &pass, NOW);
     }
     assert_in_range(refused, 0, 2500);
     tries_destroy(tries);
@@ -227,6 +264,8 @@ int main(void)
         cmocka_unit_test(try_that_comes_back_is_the_next_ones),
         cmocka_unit_test(tries_that_nobody_ends_are_forgotten),
         cmocka_unit_test(try_ends_in_a_later_minute),
+        cmocka_unit_test(try_that_has_come_back_by_itself_is_not_given_back),
+        cmocka_unit_test(shorter_window_is_waited_for_only),
         cmocka_unit_test(rate_of_nothing_is_no_limit),
         cmocka_unit_test(all_processes_count_together),
         cmocka_unit_test(used_up_keys_hardly_affect_others),

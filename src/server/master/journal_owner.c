@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/param.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -64,6 +65,20 @@ int journal_owner_spawn(struct journal_owner *owner, uint64_t now, void (*enter)
 
 /* ---- end ---- */
 
+/* A journal on a disk whose syncs take longer than the timeout is killed in each of them, and the
+ * next one begins with a sync. So each that has brought nothing onto the disk makes the timeout of
+ * the next one twice as long. */
+static void note_outcome(struct journal_owner *owner)
+{
+    enum { PATIENCE_MAX = 5 };
+    struct shm_disk_info info;
+    shm_disk_info(owner->config.store, &info);
+    bool in_vain =
+        info.version == owner->buried_at && info.version < shm_newest(owner->config.store);
+    owner->in_vain = in_vain ? MIN(owner->in_vain + 1, (unsigned)PATIENCE_MAX) : 0;
+    owner->buried_at = info.version;
+}
+
 bool journal_owner_bury(struct journal_owner *owner, pid_t pid, int status)
 {
     char end[128];
@@ -72,6 +87,7 @@ bool journal_owner_bury(struct journal_owner *owner, pid_t pid, int status)
         return false;
     owner->process.pid = 0;
     slot = owner->board->slot; /* written by the journal */
+    note_outcome(owner);
     shm_actor_reap(owner->config.store);
     if (slot < SHM_SLOTS)
         stats_clear_gauges(shm_counters_row(owner->config.counters, slot));
@@ -136,7 +152,7 @@ void journal_owner_check(struct journal_owner *owner, uint64_t timeout, uint64_t
         owner->kill_at = now + STOP_MS;
     }
     watched_look(&owner->process, journal_name, &owner->board->turns,
-                 watched_gap(&owner->checked_at, now), timeout, now);
+                 watched_gap(&owner->checked_at, now), timeout << owner->in_vain, now);
 }
 
 uint64_t journal_owner_lag(struct journal_owner *owner, uint64_t now)

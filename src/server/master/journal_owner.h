@@ -20,9 +20,12 @@ struct journal_owner {
     struct stats_board *board; /* in anonymous shared memory; NULL: there is no data file */
     struct watched process;
     uint64_t checked_at;
-    bool stopping;        /* it was told to end, and is not started again */
-    bool renewing;        /* it was told to end, and the next one starts at once */
-    uint64_t kill_at;     /* while stopping */
+    bool stopping;    /* it was told to end, and is not started again */
+    bool renewing;    /* it was told to end, and the next one starts at once */
+    uint64_t kill_at; /* while stopping */
+    unsigned
+        in_vain; /* journals that died in a row without a commit on disk, PATIENCE_MAX at most */
+    uint64_t buried_at;   /* the file's last commit when the last one died */
     uint64_t lag_version; /* the newest commit when lag_since was set */
     uint64_t lag_since;   /* since when this commit is not in the file */
 };

@@ -62,8 +62,9 @@ static void give_tries_back(struct grpc_call *call)
 {
     const struct user_service *service = grpc_call_service_data(call);
     struct directory_verify_call *verify = grpc_call_state(call);
-    tries_give_back(service->passwords.tries, &verify->of_user);
-    tries_give_back(service->passwords.tries, &verify->of_address);
+    uint64_t now = grpc_server_now_ms(grpc_call_server(call));
+    tries_give_back(service->passwords.tries, &verify->of_user, now);
+    tries_give_back(service->passwords.tries, &verify->of_address, now);
 }
 
 /* @param wait ms */
@@ -115,7 +116,7 @@ static enum tries_result take_tries(struct grpc_call *call, const char **whose, 
     result = tries_take(passwords->tries, verify->user_key, &passwords->of_user, now,
                         &verify->of_user, wait);
     if (result != TRIES_TAKEN)
-        tries_give_back(passwords->tries, &verify->of_address);
+        tries_give_back(passwords->tries, &verify->of_address, now);
     return result;
 }
 

@@ -108,13 +108,13 @@ class Trials:
             with reply:
                 return reply.code, reply.read().decode()
 
-    def create(self, clients, deadline):
+    def create(self, clients, deadline, seconds=20):
         """@return the status of one call, which the ledger learns"""
         clients.deadline = deadline
         with wire.Wire(self.server.connect()) as connection:
             stream = connection.open("CreateUser", **clients.changes())
             connection.data(stream, wire.message(clients.request(self.numbers, "p")))
-            reply = connection.wait(stream)
+            reply = connection.wait(stream, seconds)
             clients.finish_create(reply)
         return reply.grpc_status
 
@@ -183,6 +183,19 @@ class Trials:
         self.power_off()
         return self.table.check(ledger, time.monotonic())
 
+    def outlive_slow_syncs(self):
+        """Each sync takes longer than worker-timeout, which is 5 s."""
+        self.numbers = {"number": next(load._numbers)}
+        self.server.start()
+        ledger = ledgers.Ledger({})
+        with load.Load(self.server, ledger, creators=0, batchers=0, editors=0, readers=0) as clients:
+            assert self.create(clients, "5S") == load.OK
+            self.board.slow_down(6000)
+            assert self.create(clients, "120S", 130) == load.OK
+            assert "has made no progress" in self.server.log()
+            self.board.slow_down(0)
+        return self.table.check(ledger, time.monotonic())
+
     def check_trouble(self, fault, clients):
         """The server says what it meets, and recovers by itself where it can."""
         if fault.ever and fault.is_full() and self.board.failed(len(fault.slots()) - 1):
@@ -240,14 +253,14 @@ def each_fault():
 
 
 @contextlib.contextmanager
-def trials(folder, program):
+def trials(folder, program, *options):
     """A server with faults."""
     shadows = pathlib.Path(folder) / "shadows"
     shadows.mkdir(exist_ok=True)
     board = Board(folder)
     metrics = harness.free_port()
     server = lives.Server(program, pathlib.Path(folder) / "users.db",
-                          "--metrics-listen", f"127.0.0.1:{metrics}",
+                          "--metrics-listen", f"127.0.0.1:{metrics}", *options,
                           prefix=("env", f"DISK_FAULTS={board.path}", f"DISK_SHADOWS={shadows}"))
     server.metrics = metrics
     try:

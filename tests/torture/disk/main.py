@@ -143,6 +143,14 @@ def told_calls(report, folder):
             assert not losses, losses
 
 
+def slow_syncs(report, folder):
+    with report.scene("syncs_that_are_slower_than_the_timeout_end_at_some_time"):
+        with faults.trials(folder, program("tests/torture/disk/rosterd-faults"), "--worker-timeout",
+                           "5s") as tried:
+            losses = tried.outlive_slow_syncs()
+            assert not losses, losses
+
+
 # ---- a disk that fills ----
 
 def fill_with_ballast(place, leave):
@@ -270,12 +278,14 @@ def main():
         "kills": lambda folder: kills(report, folder, arguments.kills),
         "faults": lambda folder: (disk_faults(report, folder, arguments.fault_seconds),
                                   told_calls(report, folder)),
+        "slow": lambda folder: slow_syncs(report, folder),
         "full": lambda folder: full_disk(report, folder),
         "mutants": lambda folder: each_mutant(report, folder),
     }
     with tempfile.TemporaryDirectory(prefix="disk-", dir=harness.OUT) as folder:
         for name, scene in scenes.items():
-            if not arguments.scenes or name in arguments.scenes:
+            long = name == "slow" and arguments.fault_seconds != 0  # a minute: only in make torture
+            if name in arguments.scenes or not arguments.scenes and not long:
                 scene(folder)
     print(f"{report.cuts} power cuts, {report.kills} kills, {report.faults} faults, "
           f"{report.lost} lost, {report.caught}/{report.mutants} mutants caught")
