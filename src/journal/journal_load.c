@@ -228,14 +228,14 @@ static int begin_history(struct journal_load *load, struct shm_store *store,
     memcpy(id, load->meta.store, sizeof(id));
     if (getrandom(id + DATA_TABLE_ID_SIZE, sizeof(id) - DATA_TABLE_ID_SIZE, 0) < 0)
         return refuse_disk(fault, "data-file %.200s: cannot choose an id", load->path);
+    memcpy(load->former, load->meta.store, sizeof(id));
     enum data_result result = set_store(load, id, &why);
+    load->renamed = result != DATA_FULL; /* after another failure the file may have either id */
     if (result == DATA_FULL)
         return SHM_OK;
     if (result != DATA_OK)
         return refuse_disk(fault, "%.500s", why.text);
-    memcpy(load->former, load->meta.store, sizeof(id));
     memcpy(load->meta.store, id, sizeof(id));
-    load->renamed = true;
     return shm_load_store_id(store, id);
 }
 

@@ -70,12 +70,14 @@ static bool set_aside(const char *name, char moved_to[256], struct fault *fault)
     return true;
 }
 
-/* The start has failed: the segment that was moved aside may have the only users. */
+/* The start has failed: the segment that was moved aside may have the only users, and goes on with
+ * the file. */
 static void put_back(struct segment_owner *owner)
 {
     struct shm_fault reason;
     if (owner->moved_to[0] == '\0')
         return;
+    data_owner_undo(&owner->data);
     if (shm_store_move(owner->moved_to, owner->name, &reason) == SHM_OK)
         log_notice("segment %s: moved back from %s", owner->name, owner->moved_to);
     else
@@ -329,8 +331,6 @@ void segment_owner_close(struct segment_owner *owner, bool forget, bool leave_na
     struct shm_fault why; /* not reported */
     if (owner->created && forget) {
         (void)shm_store_unlink(owner->name, &why);
-        if (owner->moved_to[0] != '\0')
-            data_owner_undo(&owner->data);
         put_back(owner);
     }
     data_owner_close(&owner->data, forget);
