@@ -131,6 +131,7 @@ static const uint64_t shape[] = {
     FIELD(shm_disk, state),
     FIELD(shm_disk, error),
     FIELD(shm_disk, since),
+    FIELD(shm_disk, failed),
     FIELD(shm_disk, version),
     FIELD(shm_disk, feed),
     FIELD(shm_disk, users),

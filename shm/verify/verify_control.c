@@ -80,8 +80,7 @@ void verify_control(struct verify *v)
     if (!publication_fits(control))
         verify_fault(v, "what the control page says about the data file is wrong");
     if (!ZERO(control->pad0) || control->reserved1 != 0 || !ZERO(control->reserved2) ||
-        control->reserved3 != 0 || !ZERO(control->reserved) ||
-        !ZERO(log->reserved))
+        control->reserved3 != 0 || !ZERO(control->reserved) || !ZERO(log->reserved))
         verify_fault(v, "reserved bytes of the control pages are not zero");
     if (!is_mutex(&control->writer))
         verify_fault(v, "the writer lock is not a robust mutex");

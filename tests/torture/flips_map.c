@@ -72,6 +72,7 @@ static const struct field control_fields[] = {
     DISK(state),
     DISK(error),
     DISK(since),
+    DISK(failed),
     DISK(version),
     DISK(feed),
     DISK(users),

@@ -220,8 +220,6 @@ bool data_owner_settle(struct data_owner *owner, struct shm_store *store, struct
         owner->created = true;
         if (journal_rewrite(&config, &version, fault) != DATA_OK)
             return false;
-        log_notice("data-file %s: it is new, with the %llu users of the segment", owner->path,
-                   (unsigned long long)shm_users(store));
     }
     bool settled = settle_existing(&config, fault);
     unlock_writer(owner);

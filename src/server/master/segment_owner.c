@@ -229,6 +229,9 @@ void segment_owner_log_users(const struct segment_owner *owner, bool upgrading)
         log_notice("segment %s: made from the data file, with %llu users", owner->name, users);
     else
         log_notice("segment %s: new, without users", owner->name);
+    if (owner->data.created)
+        log_notice("data-file %s: it is new, with the %llu users of the segment", owner->data.path,
+                   users);
 }
 
 /* ---- names ---- */

@@ -130,6 +130,8 @@ class Trials:
             with wire.Wire(self.server.connect()) as connection, \
                     contextlib.suppress(load.Renewal):
                 clients.create_batch(connection, self.numbers)
+        with wire.Wire(self.server.connect()) as connection:
+            clients.edit_by_calls(connection, 6)
 
     def run(self, fault):
         """@return (whether the fault was met, losses)"""

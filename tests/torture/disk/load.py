@@ -169,15 +169,17 @@ class Load:
 
     def edits(self, connection, _):
         """An edit by shm-inspect, and some by UpdateUser and DeleteUser."""
+        self.edit(self.inspect)
+        self.edit_by_calls(connection, 10)
+
+    def edit_by_calls(self, connection, count):
         def call(what, name, roles=""):
             user = f"users/{name}"
-            reply = connection.call(DIRECTORY + "DeleteUser", made("DeleteUserRequest", name=user)) \
-                if what == "delete" else connection.call(DIRECTORY + "UpdateUser", made(
-                    "UpdateUserRequest", user={"name": user, "roles": roles.split(",")},
-                    update_mask={"paths": ["roles"]}))
-            return reply.grpc_status == OK
-        self.edit(self.inspect)
-        for _ in range(10):
+            path, request = ("DeleteUser", made("DeleteUserRequest", name=user)) if what == "delete" else (
+                "UpdateUser", made("UpdateUserRequest", user={"name": user, "roles": roles.split(",")},
+                                   update_mask={"paths": ["roles"]}))
+            return connection.call(DIRECTORY + path, request, **self.changes()).grpc_status == OK
+        for _ in range(count):
             self.edit(call)
         connection.streams.clear()
 
