@@ -12,8 +12,9 @@ import grpc
 import pytest
 
 from harness import fill, requests, resident, wait_for, writer
-from schema import message, method
+from schema import message
 from test_directory import NAME, Code, Directory, make, refused
+from wire import WINDOW_UPDATE, Wire, message as frame
 
 TYPE = message(NAME + "WatchUsersResponse").Type
 MANY = 100_000  # more changes than the store keeps
@@ -215,19 +216,23 @@ def test_batch_is_told_and_resumed_inside(watched, directory):
 def test_listing_that_its_client_does_not_read_ends_the_watch(start):
     """Before its first token: the client begins anew."""
     rosterd = start("--snapshot-max-age", "1s")
-    fill(rosterd, requests(50_000), 50_000)
-    watch_users = method(rosterd.channel(), NAME + "Directory/WatchUsers")
+    fill(rosterd, requests(20_000), 20_000)
     request = make("WatchUsersRequest", send_initial=True)
-    call = watch_users(request, timeout=100)
-    assert next(call).type == TYPE.CREATED
-    time.sleep(2.5)
-    told = []
-    with pytest.raises(grpc.RpcError) as ended:
-        told.extend(call)
-    assert ended.value.code() == Code.ABORTED and "older than snapshot-max-age (1s)" in ended.value.details()
-    again = watch_users(request, timeout=100)
-    assert [next(again).type for _ in range(1000)] == 1000 * [TYPE.CREATED]
-    again.cancel()
+    with Wire(rosterd.connect(), credit=False) as wire:  # the windows stay as they are, and are full soon
+        number = wire.open(f"/{NAME}Directory/WatchUsers")
+        wire.data(number, frame(request))
+        time.sleep(2.5)
+        wire.credit = True
+        for stream in (0, number):
+            wire.send_frame(WINDOW_UPDATE, 0, stream, (1 << 20).to_bytes(4, "big"))
+        ended = wire.wait(number, 30)
+    assert ended.grpc_status == Code.ABORTED.value[0]
+    assert "older than snapshot-max-age" in ended.trailers["grpc-message"]
+    kind = message(NAME + "WatchUsersResponse")
+    told = [kind.FromString(text) for text in ended.messages()]
+    assert 0 < len(told) < 20_000 and all(event.type == TYPE.CREATED and not event.resume_token for event in told)
+    again = watch(Directory(rosterd.channel()), send_initial=True)
+    assert next(again).type == TYPE.CREATED
 
 
 # ---- tokens ----

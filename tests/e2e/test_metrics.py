@@ -109,12 +109,16 @@ def test_calls_are_counted_by_method_and_code(server, stub):
 def test_durations_fill_the_histogram(server, stub):
     chat = labels("Chat", kind="bidi_stream")
     before = samples(server)
-    held = threading.Event()
+    begun = threading.Event()
 
     def lasting():
         yield pb.ChatMessage(text="a")
-        held.wait(0.3)
-    list(stub.Chat(lasting()))
+        assert begun.wait(20)  # the server has the call: on a busy machine that takes a while
+        time.sleep(0.3)
+    call = stub.Chat(lasting())
+    next(call)
+    begun.set()
+    list(call)
     after = samples(server)
 
     def growth(name):
