@@ -10,6 +10,7 @@
 #ifndef ROSTERD_SHM_DISK_H
 #define ROSTERD_SHM_DISK_H
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -52,6 +53,12 @@ struct shm_disk_info {
     char path[SHM_DATA_FILE_MAX]; /* "": none */
 };
 void shm_disk_info(const struct shm_store *store, struct shm_disk_info *info);
+/** Whether the file has failed, and a new one is to take its place, which may wait for room. */
+static inline bool shm_disk_is_replaced(const struct shm_disk_info *info)
+{
+    return info->state == SHM_DISK_REWRITING ||
+           (info->state == SHM_DISK_FULL && info->error == EIO);
+}
 /** The identity of the table, which its data file has, too. */
 void shm_store_id(const struct shm_store *store, uint8_t id[SHM_STORE_ID_SIZE]);
 

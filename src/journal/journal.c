@@ -200,8 +200,7 @@ bool journal_resume(struct journal **out, const struct journal_config *config, s
     /* its predecessor died while it replaced the file, which has failed */
     struct shm_disk_info info;
     shm_disk_info(config->store, &info);
-    journal->rewrite_due =
-        info.state == SHM_DISK_REWRITING || (info.state == SHM_DISK_FULL && info.error == EIO);
+    journal->rewrite_due = shm_disk_is_replaced(&info);
     *out = journal;
     return true;
 }

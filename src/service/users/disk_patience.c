@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "service/users/disk_patience.h"
 
-#include <errno.h>
 #include <sys/param.h>
 
 enum {
@@ -33,9 +32,8 @@ bool disk_failed_since(const struct shm_disk_info *disk, uint64_t began)
 {
     /* What was written after the failure is in no file that has failed. It will be in the new one.
      */
-    bool replaced =
-        disk->state == SHM_DISK_REWRITING || (disk->state == SHM_DISK_FULL && disk->error == EIO);
-    return disk->state == SHM_DISK_FAILED || (replaced && began <= disk->failed_ms);
+    return disk->state == SHM_DISK_FAILED ||
+           (shm_disk_is_replaced(disk) && began <= disk->failed_ms);
 }
 
 void disk_end_call(const struct shm_disk_info *disk, struct grpc_call *call, uint64_t began)
