@@ -97,30 +97,33 @@ void directory_write_settle(struct grpc_call *call, const struct shm_conflict *c
         directory_write_finish(call);
 }
 
-/* The fields of an update, for a check of each of them: whether the user has a user name at all
- * depends on the table. */
-static struct user_record given_fields(const struct user_record *record)
+/* Checks the user before the table is looked at. @return false: the call has ended */
+static bool check_record(struct grpc_call *call, const struct user_record *record)
+{
+    struct directory_write_call *write = grpc_call_state(call);
+    if (directory_check_record(write, record))
+        return true;
+    write->result = SHM_EINVAL;
+    directory_write_refuse(call, write);
+    return false;
+}
+
+/* Checks the fields that an update gives. Whether the user has a user name without it depends on
+ * the table. @return false: the call has ended */
+static bool check_given(struct grpc_call *call, const struct user_record *record)
 {
     struct user_record given = *record;
     if (given.fields.username.len == 0)
         given.fields.username = (struct user_text){.data = (const uint8_t *)"-", .len = 1};
-    return given;
+    return check_record(call, &given);
 }
 
 /* Ends a call whose request could not be copied. Where the first step found the store busy, the
  * fields have not been checked yet, and one that is too long cannot be copied. */
 static void refuse_to_wait(struct grpc_call *call, const struct user_record *record)
 {
-    struct directory_write_call *write = grpc_call_state(call);
-    struct user_record given;
-    if (record != NULL)
-        given = given_fields(record);
-    if (record == NULL || directory_check_record(write, &given)) {
+    if (record == NULL || check_given(call, record))
         grpc_call_finish(call, GRPC_RESOURCE_EXHAUSTED, "out of memory");
-        return;
-    }
-    write->result = SHM_EINVAL;
-    directory_write_refuse(call, write);
 }
 
 static void write_try(struct grpc_call *call)
@@ -217,17 +220,6 @@ static bool answer_repeat(struct grpc_call *call)
 
 /* ---- the calls ---- */
 
-/* Whether the user can be, before the table is looked at. @return false: the call has ended */
-static bool check_record(struct grpc_call *call, const struct user_record *record)
-{
-    struct directory_write_call *write = grpc_call_state(call);
-    if (directory_check_record(write, record))
-        return true;
-    write->result = SHM_EINVAL;
-    directory_write_refuse(call, write);
-    return false;
-}
-
 void directory_create_on_message(struct grpc_call *call, ProtobufCMessage *message)
 {
     struct user_service *service = grpc_call_service_data(call);
@@ -284,15 +276,6 @@ static void leave_out_others(struct user_record *record, unsigned fields)
         record->num_labels = 0;
 }
 
-/* Checks all fields of an update that may create the user, who then has all of them: so the answer
- * does not depend on who exists.
- * @return false: the call has ended */
-static bool check_given(struct grpc_call *call, const struct user_record *record)
-{
-    const struct user_record given = given_fields(record);
-    return check_record(call, &given);
-}
-
 bool directory_take_etag(struct grpc_call *call, const char *field, const ProtobufCBinaryData *etag)
 {
     struct directory_write_call *write = grpc_call_state(call);
@@ -332,7 +315,7 @@ void directory_update_on_message(struct grpc_call *call, ProtobufCMessage *messa
     if (!write->allow_missing)
         leave_out_others(&record, write->fields);
     else if (!check_given(call, &record))
-        return;
+        return; /* a user who is created has all fields: the answer does not depend on who exists */
     const struct directory_wish wish = {.method = "UpdateUser",
                                         .id = write->id,
                                         .fields = write->fields,

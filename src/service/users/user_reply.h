@@ -41,8 +41,7 @@ enum grpc_status user_insert_status(const struct user_service *service, int erro
  */
 char *user_show(char *out, const uint8_t *text, size_t len);
 /** As user_show(), for texts that no contract wants back as they came: all control characters
- * become '?',
- * so that a message cannot steer the terminal that shows it. */
+ * become '?', so that a message cannot steer the terminal that shows it. */
 char *user_show_plain(char *out, const uint8_t *text, size_t len);
 
 typedef char *user_shower(char *out, const uint8_t *text, size_t len);
