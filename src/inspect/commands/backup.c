@@ -57,11 +57,10 @@ static enum inspect_exit copy_and_check(struct backup_work *work)
     progress_clear(&progress);
     if (result == DATA_INVALID) {
         const struct fault of_copy = fault;
-        fault_set(
-            &fault,
-            "%.500s; this is a copy, which is removed, of data-file %.300s: that file is damaged "
-            "if the next backup says the same",
-            of_copy.text, work->place.path);
+        fault_set(&fault,
+                  "%.500s; this is the copy, which is removed. If the next backup says the same, "
+                  "data-file %.300s is damaged",
+                  of_copy.text, work->place.path);
     }
     if (result != DATA_OK)
         return data_place_fail(work->path, &fault);

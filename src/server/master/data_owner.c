@@ -236,7 +236,8 @@ void data_owner_undo(struct data_owner *owner)
 {
     struct fault fault;
     if (!journal_load_undo(&owner->load, &fault))
-        log_error("%s; the segments of before this start are refused as parted from it",
+        log_error("%s; the next start will find that it and the segment have parted: use "
+                  "--segment-reset again",
                   fault.text);
 }
 

@@ -229,8 +229,10 @@ void segment_owner_log_users(const struct segment_owner *owner, bool upgrading)
         log_notice("segment %s: made from the data file, with %llu users", owner->name, users);
     else
         log_notice("segment %s: new, without users", owner->name);
-    if (owner->data.created)
-        log_notice("data-file %s: it is new, with the %llu users of the segment", owner->data.path,
+    if (owner->data.created && users == 0)
+        log_notice("data-file %s: new, without users", owner->data.path);
+    else if (owner->data.created)
+        log_notice("data-file %s: new, with the %llu users of the segment", owner->data.path,
                    users);
 }
 
@@ -322,8 +324,10 @@ void segment_owner_close(struct segment_owner *owner, bool forget, bool leave_na
     /* Workers serve as soon as they are ready, even if the start fails because another is not. */
     if (forget && owner->opened && shm_newest(owner->store) != owner->opened_at) {
         forget = false;
-        log_notice("segment %s: kept, and its data file: clients have written already",
-                   owner->name);
+        log_notice(
+            "segment %s: it and its data file are kept although the start has failed, because "
+            "clients have written to them",
+            owner->name);
     }
     stats_destroy(owner->stats);
     shm_actor_leave(owner->actor);
