@@ -75,11 +75,11 @@ static struct cell *cell_of(struct tries *tries, const struct tries_pass *pass, 
     return &tries->cells[half][pass->at[half]];
 }
 
-/* The tries that are open in an epoch. */
+/* The tries that are open in an epoch. Another process may be in the next one already. */
 static union open_tries open_in(uint64_t word, uint32_t epoch)
 {
     union open_tries open = {.word = word};
-    if (open.epoch == epoch)
+    if (open.epoch == epoch || open.epoch == epoch + 1)
         return open;
     uint16_t before = open.epoch == epoch - 1 ? open.now : 0;
     return (union open_tries){.epoch = epoch, .before = before};
@@ -91,8 +91,10 @@ static void open_add(struct cell *cell, uint32_t epoch)
     union open_tries open;
     do {
         open = open_in(was, epoch);
-        if (open.now < OPEN_MAX)
+        if (open.epoch == epoch && open.now < OPEN_MAX)
             open.now++;
+        else if (open.epoch != epoch && open.before < OPEN_MAX)
+            open.before++;
     } while (!__atomic_compare_exchange_n(&cell->open, &was, open.word, false, __ATOMIC_RELAXED,
                                           __ATOMIC_RELAXED));
 }
@@ -113,10 +115,10 @@ static void open_end(struct cell *cell, uint32_t epoch)
 }
 
 /* When all tries will have come back. A window that was longer before a reload keeps nobody waiting
- * for longer than this one. */
-static uint64_t cell_look(struct cell *cell, uint64_t now, const struct tries_rate *rate)
+ * for longer than this one. @param most when the last of a full number of tries comes back */
+static uint64_t cell_look(struct cell *cell, uint64_t most)
 {
-    uint64_t back = __atomic_load_n(&cell->back, __ATOMIC_RELAXED), most = now + rate->window;
+    uint64_t back = __atomic_load_n(&cell->back, __ATOMIC_RELAXED);
     if (back > most && __atomic_compare_exchange_n(&cell->back, &back, most, false,
                                                    __ATOMIC_RELAXED, __ATOMIC_RELAXED))
         back = most;
@@ -158,8 +160,9 @@ enum tries_result tries_take(struct tries *tries, uint64_t key, const struct tri
     pass->at[0] = (uint32_t)key % TRIES_CELLS;
     pass->at[1] = (uint32_t)(key >> 32) % TRIES_CELLS;
     struct cell *a = cell_of(tries, pass, 0), *b = cell_of(tries, pass, 1);
-    uint64_t a_back = cell_look(a, now, rate), b_back = cell_look(b, now, rate);
-    uint64_t back = MIN(a_back, b_back), most = now + cost * (rate->count - 1);
+    uint64_t most = now + cost * (rate->count - 1),
+             full = now + MAX(rate->window, cost * rate->count);
+    uint64_t a_back = cell_look(a, full), b_back = cell_look(b, full), back = MIN(a_back, b_back);
     pass->epoch = (uint32_t)(now / EPOCH_MS);
     if (back > most) {
         const struct cell *cell = a_back < b_back ? a : b;

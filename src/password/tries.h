@@ -17,7 +17,8 @@
  *
  * Two workers that take the last try at the same moment may both get it: a bound may be passed by
  * the number of workers. The tries that a killed worker had open stay used, and count as open for
- * two minutes at most.
+ * two minutes at most. A right try that was verified for longer than it takes a try to come back
+ * may take a part of another one with it, at most as much as one try.
  */
 #ifndef ROSTERD_PASSWORD_TRIES_H
 #define ROSTERD_PASSWORD_TRIES_H

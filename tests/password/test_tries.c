@@ -184,6 +184,40 @@ static void try_that_has_come_back_by_itself_is_not_given_back(void **state)
     tries_destroy(tries);
 }
 
+static void process_whose_clock_is_behind_forgets_no_open_try(void **state)
+{
+    enum { NEXT_MINUTE = 5040000 };
+    (void)state;
+    struct tries_pass ahead, pass;
+    uint64_t wait;
+    struct tries *tries = tries_create();
+    assert_int_equal(take_as(tries, 0, "ada", NEXT_MINUTE, &ahead, &wait), TRIES_TAKEN);
+    assert_int_equal(take_all(tries, "ada", NEXT_MINUTE - 1), 8);
+    assert_int_equal(take_all(tries, "ada", NEXT_MINUTE), 1);
+    assert_int_equal(take_as(tries, 0, "ada", NEXT_MINUTE - 1, &pass, &wait), TRIES_LATER);
+    assert_int_equal(take_as(tries, 0, "ada", NEXT_MINUTE, &pass, &wait), TRIES_LATER);
+    tries_use(tries, &ahead);
+    assert_int_equal(take_as(tries, 0, "ada", NEXT_MINUTE, &pass, &wait), TRIES_NONE);
+    tries_destroy(tries);
+}
+
+/* One comes back each millisecond, however short the window is. */
+static void more_tries_than_milliseconds_are_bounded_too(void **state)
+{
+    (void)state;
+    struct tries *tries = tries_create();
+    const struct tries_rate many = {.count = 2000, .window = 1000};
+    uint64_t key = tries_key(tries, 0, "ada", 3), wait;
+    struct tries_pass pass;
+    for (unsigned i = 0; i < 2000; i++) {
+        assert_int_equal(tries_take(tries, key, &many, NOW, &pass, &wait), TRIES_TAKEN);
+        tries_use(tries, &pass);
+    }
+    assert_int_equal(tries_take(tries, key, &many, NOW, &pass, &wait), TRIES_NONE);
+    assert_int_equal(tries_take(tries, key, &many, NOW + 1, &pass, &wait), TRIES_TAKEN);
+    tries_destroy(tries);
+}
+
 /* As after a reload. */
 static void shorter_window_is_waited_for_only(void **state)
 {
@@ -265,6 +299,8 @@ int main(void)
         cmocka_unit_test(tries_that_nobody_ends_are_forgotten),
         cmocka_unit_test(try_ends_in_a_later_minute),
         cmocka_unit_test(try_that_has_come_back_by_itself_is_not_given_back),
+        cmocka_unit_test(process_whose_clock_is_behind_forgets_no_open_try),
+        cmocka_unit_test(more_tries_than_milliseconds_are_bounded_too),
         cmocka_unit_test(shorter_window_is_waited_for_only),
         cmocka_unit_test(rate_of_nothing_is_no_limit),
         cmocka_unit_test(all_processes_count_together),
