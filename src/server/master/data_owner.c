@@ -232,13 +232,13 @@ void data_owner_sign(const struct data_owner *owner)
         data_lock_sign(owner->server_fd);
 }
 
-void data_owner_undo(struct data_owner *owner)
+bool data_owner_undo(struct data_owner *owner)
 {
     struct fault fault;
-    if (!journal_load_undo(&owner->load, &fault))
-        log_error("%s; the next start will find that it and the segment have parted: use "
-                  "--segment-reset again",
-                  fault.text);
+    bool undone = journal_load_undo(&owner->load, &fault);
+    if (!undone)
+        log_error("%s; so the next start loads the file", fault.text);
+    return undone;
 }
 
 void data_owner_close(struct data_owner *owner, bool forget)

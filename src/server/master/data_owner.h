@@ -45,8 +45,8 @@ bool data_owner_settle(struct data_owner *owner, struct shm_store *store, struct
 /** When this program serves: others are told its pid, and not the predecessor's. */
 void data_owner_sign(const struct data_owner *owner);
 /** Undoes a load whose segment is gone again: a segment of before the load may go on with the file.
- */
-void data_owner_undo(struct data_owner *owner);
+ * @return false: that failed, and is logged */
+bool data_owner_undo(struct data_owner *owner);
 /** @param forget remove a file that this start has made */
 void data_owner_close(struct data_owner *owner, bool forget);
 

@@ -73,9 +73,8 @@ static void note_outcome(struct journal_owner *owner)
     enum { PATIENCE_MAX = 5 };
     struct shm_disk_info info;
     shm_disk_info(owner->config.store, &info);
-    bool in_vain =
-        info.version == owner->buried_at && info.version < shm_newest(owner->config.store);
-    owner->in_vain = in_vain ? MIN(owner->in_vain + 1, (unsigned)PATIENCE_MAX) : 0;
+    if (info.version < shm_newest(owner->config.store))
+        owner->in_vain = MIN(owner->in_vain + 1, (unsigned)PATIENCE_MAX);
     owner->buried_at = info.version;
 }
 
@@ -87,12 +86,13 @@ bool journal_owner_bury(struct journal_owner *owner, pid_t pid, int status)
         return false;
     owner->process.pid = 0;
     slot = owner->board->slot; /* written by the journal */
-    note_outcome(owner);
     shm_actor_reap(owner->config.store);
     if (slot < SHM_SLOTS)
         stats_clear_gauges(shm_counters_row(owner->config.counters, slot));
     bool told = owner->stopping || owner->renewing;
     owner->renewing = false;
+    if (!told)
+        note_outcome(owner);
     if (told && WIFEXITED(status) && WEXITSTATUS(status) == 0) {
         owner->process.respawn_at = 0;
         return true;
@@ -151,6 +151,10 @@ void journal_owner_check(struct journal_owner *owner, uint64_t timeout, uint64_t
         kill(owner->process.pid, SIGKILL);
         owner->kill_at = now + STOP_MS;
     }
+    struct shm_disk_info info;
+    shm_disk_info(owner->config.store, &info);
+    if (info.version != owner->buried_at)
+        owner->in_vain = 0;
     watched_look(&owner->process, journal_name, &owner->board->turns,
                  watched_gap(&owner->checked_at, now), timeout << owner->in_vain, now);
 }

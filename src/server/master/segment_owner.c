@@ -75,9 +75,8 @@ static bool set_aside(const char *name, char moved_to[256], struct fault *fault)
 static void put_back(struct segment_owner *owner)
 {
     struct shm_fault reason;
-    if (owner->moved_to[0] == '\0')
+    if (owner->moved_to[0] == '\0' || !data_owner_undo(&owner->data))
         return;
-    data_owner_undo(&owner->data);
     if (shm_store_move(owner->moved_to, owner->name, &reason) == SHM_OK)
         log_notice("segment %s: moved back from %s", owner->name, owner->moved_to);
     else
@@ -322,7 +321,8 @@ static void release_names(struct segment_owner *owner)
 void segment_owner_close(struct segment_owner *owner, bool forget, bool leave_name)
 {
     /* Workers serve as soon as they are ready, even if the start fails because another is not. */
-    if (forget && owner->opened && shm_newest(owner->store) != owner->opened_at) {
+    bool made = owner->created || owner->data.created;
+    if (forget && made && owner->opened && shm_newest(owner->store) != owner->opened_at) {
         forget = false;
         log_notice(
             "segment %s: it and its data file are kept although the start has failed, because "
