@@ -218,6 +218,15 @@ enum data_result data_file_open(struct data_file **file, const char *path, enum 
     return data_count_result(result);
 }
 
+/* Readers, a full disk and a lack of memory leave the log where it is. */
+static enum data_result close_result(const struct data_file *file, int rc)
+{
+    struct fault fault;
+    enum data_result result =
+        data_sqlite_fault(file->db, file->path, rc, "move its log into it", &fault);
+    return result == DATA_FULL || result == DATA_BUSY ? DATA_OK : data_count_result(DATA_FAILED);
+}
+
 enum data_result data_file_close(struct data_file *file, bool checkpoint)
 {
     enum data_result result = DATA_OK;
@@ -231,8 +240,8 @@ enum data_result data_file_close(struct data_file *file, bool checkpoint)
         int rc = move_log(file->db);
         if (rc == SQLITE_OK)
             sqlite3_db_config(file->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, NULL);
-        else if ((rc & 0xff) != SQLITE_BUSY && (rc & 0xff) != SQLITE_FULL)
-            result = data_count_result(DATA_FAILED);
+        else
+            result = close_result(file, rc);
     }
     sqlite3_close(file->db);
     if (file->lock_fd >= 0)

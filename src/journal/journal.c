@@ -14,7 +14,9 @@
 
 enum {
     UNPUBLISHED_MS = 20, /* between two tries to publish */
-    BUSY_MS = 50,        /* between two tries of what is locked, when the journal ends */
+    /* When the journal ends: */
+    BUSY_MS = 50,     /* between two tries of what is locked or in use */
+    LOCKED_MS = 3000, /* so long it is tried again */
 };
 
 /* ---- turns ---- */
@@ -137,9 +139,10 @@ static enum data_result settle_once(struct journal *journal, uint64_t target, bo
 
 bool journal_settle(struct journal *journal, struct fault *fault)
 {
-    enum { FILES = 3, TRIES = 60 }; /* that may fail in a row; of what is locked or in use */
+    enum { FILES = 3 }; /* new ones that are begun, each because the one before has failed */
     uint64_t target = shm_newest(journal->config.store);
-    unsigned failed = 0, busy = 0;
+    uint64_t until = clock_monotonic_ms() + LOCKED_MS;
+    unsigned failed = 0;
     for (bool settled = false; !settled;) {
         bool rewriting = journal->rewrite_due;
         if (journal->state == SHM_DISK_FAILED)
@@ -150,7 +153,7 @@ bool journal_settle(struct journal *journal, struct fault *fault)
             continue;
         /* A file that has failed gets no more writes: the next turn writes a new one. */
         journal_handle_trouble(journal, result, rewriting || failed == FILES, fault);
-        if (result == DATA_BUSY && busy++ < TRIES)
+        if (result == DATA_BUSY && clock_monotonic_ms() < until)
             nanosleep(&(struct timespec){.tv_nsec = BUSY_MS * 1000000L}, NULL);
         else if (result == DATA_BUSY || rewriting || !journal->rewrite_due || failed++ == FILES)
             return false;

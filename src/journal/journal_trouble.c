@@ -74,8 +74,8 @@ void journal_note_bad_end(struct journal *journal)
 {
     journal_note_line(
         journal, JOURNAL_ERRORS,
-        "data-file %s: its log could not be moved into it when the journal ended; all "
-        "users are in the log",
+        "data-file %s: its log could not be moved into it when the journal ended, and "
+        "stays beside it",
         journal->config.path);
     set_state(journal, SHM_DISK_REWRITING, EIO, clock_monotonic_ms());
 }
