@@ -115,18 +115,25 @@ static bool lost(const struct killer_case *kase, const struct trace *trace, size
     return false;
 }
 
+/* Kills a child at a position of its trace. A child on a busy machine may go another way, for it
+ * waits by the clock: then the next one tries. */
+static bool kill_at(const struct trace *trace, const struct position *at,
+                    const struct killer_case *kase, struct image *image)
+{
+    enum { TRIES = 3 };
+    for (unsigned tries = 0; tries < TRIES; tries++)
+        if (trace_kill_at(trace, at, kase, world, image))
+            return true;
+    return false;
+}
+
 /* @param way in which the survivor checks */
 static bool try_position(const struct killer_case *kase, const struct trace *trace, size_t i,
                          unsigned way, struct image *image)
 {
-    enum {
-        TRIES = 3
-    }; /* a child on a busy machine may go another way, for it waits by the clock */
     const struct position *at = &trace->at[i];
-    unsigned tries = 0;
-    while (!trace_kill_at(trace, at, kase, world, image))
-        if (++tries == TRIES)
-            return lost(kase, trace, i, "the child did not reach the position a second time");
+    if (!kill_at(trace, at, kase, image))
+        return lost(kase, trace, i, "the child did not reach the position a second time");
     total_kills++;
     survivor_version = at->version;
     survivor_way = way;
@@ -179,7 +186,7 @@ static void kill_first(const struct killer_case *kase, struct image *image)
     size_t at = sealed[0] + (sealed[1] - sealed[0]) * kase->after_percent / 100;
     while (!trace.at[at].sealed) /* between two transactions */
         at++;
-    assert_true(trace_kill_at(&trace, &trace.at[at], kase->after, world, image));
+    assert_true(kill_at(&trace, &trace.at[at], kase->after, image));
     assert_true(image_sealed(image));
     image_save(image);
     trace_free(&trace);
