@@ -1,12 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "service/directory/directory_verify.h"
 
-#include <stdio.h>
 #include <string.h>
 
-#include "base/container_of.h"
 #include "base/secret.h"
-#include "proto/google/rpc/error_details.pb-c.h"
 #include "proto/rosterd/directory/v1/directory.pb-c.h"
 #include "service/directory/directory_fields.h"
 #include "service/directory/directory_read.h"
@@ -19,11 +16,6 @@
 
 enum {
     ROUNDS = 4, /* so often may a user's hash change while a password is verified */
-    TRIES_OF_ADDRESS = VERIFY_BY_EMAIL + 1, /* kinds of keys; those of users are by what they are */
-    TRY_AGAIN_MS = 10,
-    TRY_PATIENCE_MS = 10000, /* the deadline may come earlier */
-    SECOND_MS = 1000,
-    MS_NS = 1000000,
 };
 
 struct verify_secret {
@@ -56,105 +48,6 @@ static bool may_log_in(const struct shm_user *user, struct user_record *record,
            !record->disabled && record->secret.len != 0 && record->secret.len <= PASSWORD_HASH_MAX;
 }
 
-/* ---- tries ---- */
-
-static void give_tries_back(struct grpc_call *call)
-{
-    const struct user_service *service = grpc_call_service_data(call);
-    struct directory_verify_call *verify = grpc_call_state(call);
-    uint64_t now = grpc_server_now_ms(grpc_call_server(call));
-    tries_give_back(service->passwords.tries, &verify->of_user, now);
-    tries_give_back(service->passwords.tries, &verify->of_address, now);
-}
-
-/* @param wait ms */
-static void refuse_try(struct grpc_call *call, const char *whose, uint64_t wait)
-{
-    const struct user_service *service = grpc_call_service_data(call);
-    Google__Protobuf__Duration delay = GOOGLE__PROTOBUF__DURATION__INIT;
-    Google__Rpc__RetryInfo info = GOOGLE__RPC__RETRY_INFO__INIT;
-    char text[96];
-    delay.seconds = (int64_t)(wait / SECOND_MS);
-    delay.nanos = (int32_t)(wait % SECOND_MS * MS_NS);
-    info.retry_delay = &delay;
-    snprintf(text, sizeof(text), "too many wrong passwords %s: try again in %llu s", whose,
-             (unsigned long long)(wait + SECOND_MS - 1) / SECOND_MS);
-    passwords_count(&service->passwords, PASSWORD_LIMITED);
-    grpc_call_finish_detail(call, GRPC_RESOURCE_EXHAUSTED, text, &info.base);
-}
-
-/* @param key the text as asked, for a key that no user can have */
-static void set_tries_keys(struct grpc_call *call, const ProtobufCBinaryData *key)
-{
-    const struct user_service *service = grpc_call_service_data(call);
-    const struct tries *tries = service->passwords.tries;
-    struct directory_verify_call *verify = grpc_call_state(call);
-    uint8_t address[ADDRESS_KEY_MAX];
-    size_t address_len = grpc_call_peer_key(call, address);
-    verify->has_address = address_len != 0;
-    verify->address_key = tries_key(tries, TRIES_OF_ADDRESS, address, address_len);
-    verify->user_key = verify->value_len != 0
-                           ? tries_key(tries, verify->by, verify->value, verify->value_len)
-                           : tries_key(tries, verify->by, key->data, key->len);
-}
-
-/* Takes a try of the address and one of the user, or none. @param whose set if it takes none */
-static enum tries_result take_tries(struct grpc_call *call, const char **whose, uint64_t *wait)
-{
-    const struct user_service *service = grpc_call_service_data(call);
-    const struct passwords *passwords = &service->passwords;
-    struct directory_verify_call *verify = grpc_call_state(call);
-    uint64_t now = grpc_server_now_ms(grpc_call_server(call));
-    enum tries_result result = TRIES_TAKEN;
-    *whose = "from this address";
-    if (verify->has_address)
-        result = tries_take(passwords->tries, verify->address_key, &passwords->of_address, now,
-                            &verify->of_address, wait);
-    if (result != TRIES_TAKEN)
-        return result;
-    *whose = "for this user";
-    result = tries_take(passwords->tries, verify->user_key, &passwords->of_user, now,
-                        &verify->of_user, wait);
-    if (result != TRIES_TAKEN)
-        tries_give_back(passwords->tries, &verify->of_address, now);
-    return result;
-}
-
-static void wait_no_more(struct grpc_call *call)
-{
-    struct user_service *service = grpc_call_service_data(call);
-    struct directory_verify_call *verify = grpc_call_state(call);
-    if (verify->waits_until == 0)
-        return;
-    timer_disarm(grpc_server_timers(grpc_call_server(call)), &verify->later);
-    verify->waits_until = 0;
-    service->passwords.waiting--;
-}
-
-static void try_later(struct timer *timer);
-
-/* The tries of calls before this one may come back.
- * @return false: nothing waits for that any more */
-static bool wait_for_try(struct grpc_call *call)
-{
-    struct user_service *service = grpc_call_service_data(call);
-    struct passwords *passwords = &service->passwords;
-    struct directory_verify_call *verify = grpc_call_state(call);
-    uint64_t now = grpc_server_now_ms(grpc_call_server(call));
-    if (verify->waits_until == 0) {
-        if (passwords->waiting >= passwords->waiting_max)
-            return false;
-        passwords->waiting++;
-        verify->waits_until = now + TRY_PATIENCE_MS;
-        verify->call = call;
-        verify->later.expired = try_later;
-    }
-    if (now >= verify->waits_until)
-        return false;
-    timer_arm(grpc_server_timers(grpc_call_server(call)), &verify->later, now + TRY_AGAIN_MS);
-    return true;
-}
-
 /* ---- answers ---- */
 
 static void verify_refuse(struct grpc_call *call)
@@ -167,7 +60,8 @@ static void verify_refuse(struct grpc_call *call)
 static void verify_fail(struct grpc_call *call, enum pool_outcome outcome)
 {
     const struct user_service *service = grpc_call_service_data(call);
-    give_tries_back(call);
+    struct directory_verify_call *verify = grpc_call_state(call);
+    verify_tries_give_back(call, &verify->tries);
     passwords_count(&service->passwords, PASSWORD_FAILED);
     password_work_fail(call, outcome);
 }
@@ -211,7 +105,7 @@ static void verify_accept(struct grpc_call *call, const char *hash)
         verify_submit(call);
         return;
     }
-    give_tries_back(call);
+    verify_tries_give_back(call, &verify->tries);
     passwords_count(&service->passwords, PASSWORD_ACCEPTED);
     directory_user_send(call, &user, DIRECTORY_ALL);
     grpc_call_finish(call, GRPC_OK, NULL);
@@ -245,7 +139,7 @@ static void verify_submit(struct grpc_call *call)
                              .password_len = secret->password_len,
                              .hash = secret->hash};
     if (verify->rounds++ == ROUNDS) {
-        give_tries_back(call);
+        verify_tries_give_back(call, &verify->tries);
         passwords_count(&service->passwords, PASSWORD_FAILED);
         grpc_call_finish(call, GRPC_UNAVAILABLE, "the user's password is changing, try again");
         return;
@@ -259,7 +153,7 @@ static void verify_submit(struct grpc_call *call)
     if (password_work_submit(&service->passwords, &verify->work, call, &task, on_verified) ==
         POOL_SUBMITTED)
         return;
-    give_tries_back(call);
+    verify_tries_give_back(call, &verify->tries);
     passwords_count(&service->passwords, PASSWORD_BUSY);
 }
 
@@ -280,32 +174,6 @@ static bool keep_password(struct grpc_call *call, const ProtobufCBinaryData *pas
     memcpy(secret->password, password->data, password->len);
     verify->secret = secret;
     return true;
-}
-
-static void verify_begin(struct grpc_call *call)
-{
-    const struct user_service *service = grpc_call_service_data(call);
-    const char *whose;
-    uint64_t wait = 0;
-    enum tries_result result = take_tries(call, &whose, &wait);
-    if (result == TRIES_LATER && wait_for_try(call))
-        return;
-    wait_no_more(call);
-    if (result == TRIES_TAKEN) {
-        verify_submit(call);
-    } else if (result == TRIES_NONE) {
-        refuse_try(call, whose, wait);
-    } else {
-        password_work_refuse(call);
-        passwords_count(&service->passwords, PASSWORD_BUSY);
-    }
-}
-
-static void try_later(struct timer *timer)
-{
-    struct grpc_call *call = container_of(timer, struct directory_verify_call, later)->call;
-    if (!grpc_call_is_finished(call)) /* its deadline may have come in the same turn */
-        verify_begin(call);
 }
 
 /* @return the text of the key; NULL: it is not set */
@@ -359,6 +227,7 @@ static bool take_verify_key(struct grpc_call *call, const verify_request *reques
 void directory_verify_on_message(struct grpc_call *call, ProtobufCMessage *message)
 {
     const struct user_service *service = grpc_call_service_data(call);
+    struct directory_verify_call *verify = grpc_call_state(call);
     const verify_request *request = (verify_request *)message;
     const ProtobufCBinaryData *key;
     struct fault fault;
@@ -371,19 +240,18 @@ void directory_verify_on_message(struct grpc_call *call, ProtobufCMessage *messa
     if (!password_work_possible(&service->passwords, call) ||
         !keep_password(call, &request->password))
         return;
-    set_tries_keys(call, key);
-    verify_begin(call);
+    if (verify->value_len != 0)
+        verify_tries_take(call, &verify->tries, verify->by, verify->value, verify->value_len,
+                          verify_submit);
+    else
+        verify_tries_take(call, &verify->tries, verify->by, key->data, key->len, verify_submit);
 }
 
 void directory_verify_on_end(struct grpc_call *call, enum grpc_status status)
 {
-    const struct user_service *service = grpc_call_service_data(call);
     struct directory_verify_call *verify = grpc_call_state(call);
     (void)status;
-    wait_no_more(call);
-    /* Those that are still open, because the password is wrong or nobody waited for the answer. */
-    tries_use(service->passwords.tries, &verify->of_user);
-    tries_use(service->passwords.tries, &verify->of_address);
+    verify_tries_end(call, &verify->tries);
     password_work_cancel(&verify->work);
     secret_free(verify->secret, sizeof(*verify->secret));
 }
