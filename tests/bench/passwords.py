@@ -11,7 +11,7 @@ The worker has one core; the client has another one. GetUser at a fixed rate is 
   a core costs on this machine, whoever uses it;
 - as the second, but the process for passwords has the worker's core.
 
-The target is the second's ratio to the third. The figure is the median of the 99th percentiles of many
+The target is the second's ratio to the first. Its ratio to the third is the server's own part. The figure is the median of the 99th percentiles of many
 short runs; the client that measures comes before all others on its core.
 make bench-passwords calls this program.
 """
@@ -31,7 +31,7 @@ import measure
 
 RATE, RUNS, RUN_SECONDS, QUEUE = 2000, 4, 0.5, 200
 HASH_SECONDS = 5
-RATIO_MAX = 1.1  # beside queued verifications, to the same beside another program that hashes
+RATIO_MAX = 1.1  # beside queued verifications, to alone
 TURN_SECONDS = 5  # more than the runs take
 DIRECTORY = "/rosterd.directory.v1.Directory/"
 
@@ -135,16 +135,17 @@ class Bench(measure.Bench):
                 for turn, values in list(zip(turns, p99s))[::1 if number % 2 else -1]:
                     values.append(statistics.median(turn()))
         alone, apart, other, same = map(statistics.median, p99s)
-        ratio = statistics.median(mine / control for mine, control in zip(p99s[1], p99s[2]))
+        ratio, own = (statistics.median(mine / other for mine, other in zip(p99s[1], others))
+                      for others in (p99s[0], p99s[2]))
         self.failed = ratio > RATIO_MAX
         return [f"Verifications a second, one process with a core of its own: {hashes:.1f}.",
                 f"The same beside a worker with {RATE:,} GetUsers a second, on one core: "
                 f"{statistics.median(rates):.1f}.",
-                f"GetUser's p99 at that rate: {alone:.0f} us alone; {apart:.0f} us while {QUEUE} verifications "
-                f"are queued and the process for passwords has another core than the worker; {other:.0f} us "
-                "while nothing is queued, and a program that is not the server hashes on that core. So the "
-                f"queue and its process make {ratio:.2f} of it (target {RATIO_MAX}). {same:.0f} us where the "
-                "process has the worker's core."]
+                f"GetUser's p99 at that rate: {alone:.0f} us alone; {apart:.0f} us, {ratio:.2f} times as long "
+                f"(target {RATIO_MAX}), while {QUEUE} verifications are queued and the process for passwords "
+                f"has another core than the worker; {same:.0f} us where it has the worker's.",
+                f"While nothing is queued, and a program that is not the server hashes on that other core: "
+                f"{other:.0f} us. The p99 beside the queue is {own:.2f} times as long as this."]
 
 
 def main():
