@@ -4,18 +4,22 @@
  * It checks each reply's frames and grpc-status, and prints one line of JSON with its results at
  * the end.
  *
- *   client get     HOST PORT ID    [-n CALLS] [-c CONNECTIONS] [-m STREAMS] [-r RATE] [-x]
+ *   client get     HOST PORT ID    [-n CALLS] [-c CONNECTIONS] [-m STREAMS] [-r RATE] [-x] [-k]
  *   client create  HOST PORT       [-n CALLS] [-c CONNECTIONS] [-m STREAMS] [-r RATE]
  *   client list    HOST PORT SIZE  [-n CALLS] [-c CONNECTIONS] [-m STREAMS]
  *   client batch   HOST PORT COUNT [-n CALLS]
  *   client chat    HOST PORT COUNT [-m OUTSTANDING_MESSAGES] [-c CONNECTIONS]
  *   client idle    HOST PORT COUNT [-c CONNECTIONS]: Chat streams that send one message and then
  *                 stay idle until stdin ends
+ *   client verify HOST PORT USERNAME PASSWORD [-m STREAMS]: Directory's VerifyPassword, so many at
+ *                 the same time until stdin ends; those that are open then are abandoned
  *   client echo    HOST PORT REQUEST_BYTES REPLY_BYTES [-n CALLS]: plain TCP, without HTTP
  *
  * -x: each call has a different grpc-timeout and traceparent.
  * -r: RATE calls a second are due, evenly spread. A call whose connection has STREAMS calls open
  * starts late, and its latency counts from when it was due.
+ * -k: latency counts from when a call is sent until the kernel has its reply. So it does not matter
+ * how soon this client gets a CPU that it shares with other programs.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -34,7 +38,7 @@
 
 #include "base/clock.h"
 
-enum { CONNECTIONS_MAX = 64 };
+enum { CONNECTIONS_MAX = 64, VERIFICATIONS_MAX = 1000000 };
 
 struct conn {
     int fd;
@@ -52,11 +56,13 @@ struct call {
 };
 
 static struct {
-    const char *mode, *id;
+    const char *mode, *id, *password;
     uint64_t calls, count, under_way;
     unsigned connections, streams;
     uint64_t rate, began_ns; /* calls a second, or 0 */
-    bool changing;
+    bool changing, kernel_times;
+    uint64_t unstamped; /* replies of which it does not say that: some of a connection's first */
+    uint64_t reply_ns;  /* when the kernel had the replies at hand; with kernel_times */
     /* Progress. */
     uint64_t started, finished, messages, message_bytes, errors;
     uint64_t wire_out, wire_in; /* bytes written to and read from the sockets */
@@ -79,6 +85,8 @@ static int dial(const char *host, const char *port)
         connect(fd, (struct sockaddr *)&addr, sizeof(addr)) != 0)
         die(host);
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
+    if (run.kernel_times && setsockopt(fd, SOL_SOCKET, SO_TIMESTAMPNS, &(int){1}, sizeof(int)) != 0)
+        die("SO_TIMESTAMPNS");
     return fd;
 }
 
@@ -115,6 +123,9 @@ static void build_message(struct call *call)
     size_t len = 0;
     if (strcmp(run.mode, "get") == 0) {
         len = put_string(at, 1, run.id);
+    } else if (strcmp(run.mode, "verify") == 0) {
+        len = put_string(at, 2, run.id); /* the username */
+        len += put_string(at + len, 4, run.password);
     } else if (strcmp(run.mode, "list") == 0) {
         at[len++] = 8;
         for (uint64_t v = run.count; v != 0; v >>= 7)
@@ -168,6 +179,14 @@ static uint64_t due_ns(void)
     return run.began_ns + run.started * 1000000000 / run.rate;
 }
 
+/* What the kernel stamps replies with. */
+static uint64_t clock_realtime_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
 static nghttp2_nv nv(const char *name, const char *value)
 {
     return (nghttp2_nv){(uint8_t *)(uintptr_t)name, (uint8_t *)(uintptr_t)value, strlen(name),
@@ -176,16 +195,21 @@ static nghttp2_nv nv(const char *name, const char *value)
 
 static const char *path(void)
 {
+#define USER_SERVICE "/userservice.UserService/"
     static const struct {
         const char *mode, *path;
-    } paths[] = {{"get", "GetUser"},    {"create", "CreateUser"},
-                 {"list", "ListUsers"}, {"batch", "BatchCreateUsers"},
-                 {"chat", "Chat"},      {"idle", "Chat"}};
-    static char text[64];
-    for (size_t i = 0; text[0] == '\0' && i != sizeof(paths) / sizeof(paths[0]); i++)
+    } paths[] = {{"get", USER_SERVICE "GetUser"},
+                 {"create", USER_SERVICE "CreateUser"},
+                 {"list", USER_SERVICE "ListUsers"},
+                 {"batch", USER_SERVICE "BatchCreateUsers"},
+                 {"chat", USER_SERVICE "Chat"},
+                 {"idle", USER_SERVICE "Chat"},
+                 {"verify", "/rosterd.directory.v1.Directory/VerifyPassword"}};
+#undef USER_SERVICE
+    for (size_t i = 0; i != sizeof(paths) / sizeof(paths[0]); i++)
         if (strcmp(paths[i].mode, run.mode) == 0)
-            snprintf(text, sizeof(text), "/userservice.UserService/%s", paths[i].path);
-    return text;
+            return paths[i].path;
+    return NULL;
 }
 
 static void start_call(struct conn *conn)
@@ -212,7 +236,9 @@ static void start_call(struct conn *conn)
     }
     bool many = strcmp(run.mode, "batch") == 0 || strcmp(run.mode, "chat") == 0;
     call->to_send = many ? run.count : 1;
-    call->started_ns = run.rate == 0 ? clock_monotonic_ns() : due_ns();
+    call->started_ns = run.kernel_times ? clock_realtime_ns()
+                       : run.rate == 0  ? clock_monotonic_ns()
+                                        : due_ns();
     nghttp2_data_provider body = {.source.ptr = call, .read_callback = read_body};
     if (nghttp2_submit_request(conn->session, NULL, fields, num, &body, call) < 0)
         die("nghttp2_submit_request");
@@ -287,7 +313,8 @@ static int on_close(nghttp2_session *session, int32_t id, uint32_t error, void *
     if (error != 0 || !call->status_ok || call->received != expected_messages())
         run.errors++;
     if (run.latencies != NULL)
-        run.latencies[run.finished] = clock_monotonic_ns() - call->started_ns;
+        run.latencies[run.finished] =
+            (run.kernel_times ? run.reply_ns : clock_monotonic_ns()) - call->started_ns;
     run.finished++;
     conn->open_streams--;
     free(call);
@@ -354,10 +381,37 @@ static bool flush_conn(struct conn *conn)
     return false;
 }
 
+/* recv(), which notes when the last of the bytes came. */
+static ssize_t receive_bytes(int fd, uint8_t *buf, size_t size)
+{
+    if (!run.kernel_times)
+        return recv(fd, buf, size, 0);
+    union {
+        struct cmsghdr head;
+        char bytes[CMSG_SPACE(sizeof(struct timespec))];
+    } control;
+    struct iovec iov = {buf, size};
+    struct msghdr msg = {.msg_iov = &iov,
+                         .msg_iovlen = 1,
+                         .msg_control = &control,
+                         .msg_controllen = sizeof(control)};
+    ssize_t n = recvmsg(fd, &msg, 0);
+    struct cmsghdr *head = n > 0 ? CMSG_FIRSTHDR(&msg) : NULL;
+    if (head != NULL && head->cmsg_level == SOL_SOCKET && head->cmsg_type == SCM_TIMESTAMPNS) {
+        struct timespec at;
+        memcpy(&at, CMSG_DATA(head), sizeof(at));
+        run.reply_ns = (uint64_t)at.tv_sec * 1000000000 + (uint64_t)at.tv_nsec;
+    } else {
+        run.reply_ns = clock_realtime_ns();
+        run.unstamped++;
+    }
+    return n;
+}
+
 static void receive(struct conn *conn)
 {
     static uint8_t buf[1 << 18];
-    ssize_t n = recv(conn->fd, buf, sizeof(buf), 0);
+    ssize_t n = receive_bytes(conn->fd, buf, sizeof(buf));
     if (n < 0 && errno == EAGAIN)
         return;
     if (n <= 0) {
@@ -389,6 +443,14 @@ static void turn(int64_t timeout_ns)
 
 /* ---- modes ---- */
 
+static void turn_until_stdin_ends(void)
+{
+    char byte;
+    fcntl(0, F_SETFL, O_NONBLOCK);
+    while (read(0, &byte, 1) < 0 && errno == EAGAIN)
+        turn(100000000);
+}
+
 static void hold_idle_streams(void)
 {
     for (uint64_t i = 0; i != run.count; i++)
@@ -403,10 +465,15 @@ static void hold_idle_streams(void)
     }
     printf("open\n");
     fflush(stdout);
-    fcntl(0, F_SETFL, O_NONBLOCK);
-    char byte;
-    while (read(0, &byte, 1) < 0 && errno == EAGAIN)
-        turn(100000000);
+    turn_until_stdin_ends();
+}
+
+static void verify_until_stdin_ends(void)
+{
+    for (unsigned m = 0; m != run.streams; m++)
+        for (unsigned c = 0; c != run.connections; c++)
+            start_call(&run.conns[c]);
+    turn_until_stdin_ends();
 }
 
 static void echo(const char *host, const char *port, size_t request, size_t reply)
@@ -445,8 +512,8 @@ static double percentile(double p)
 
 static int usage(void)
 {
-    fputs("usage: client get|create|list|batch|chat|idle|echo HOST PORT [ARG]... [-n N] [-c N] "
-          "[-m N] [-r N] [-x]\n",
+    fputs("usage: client get|create|list|batch|chat|idle|verify|echo HOST PORT [ARG]... "
+          "[-n N] [-c N] [-m N] [-r N] [-x] [-k]\n",
           stderr);
     return 2;
 }
@@ -454,7 +521,7 @@ static int usage(void)
 static void parse_options(int argc, char **argv)
 {
     int opt;
-    while ((opt = getopt(argc, argv, "n:c:m:r:x")) != -1) {
+    while ((opt = getopt(argc, argv, "n:c:m:r:xk")) != -1) {
         if (opt == 'n')
             run.calls = strtoull(optarg, NULL, 10);
         else if (opt == 'c')
@@ -465,6 +532,8 @@ static void parse_options(int argc, char **argv)
             run.rate = strtoull(optarg, NULL, 10);
         else if (opt == 'x')
             run.changing = true;
+        else if (opt == 'k')
+            run.kernel_times = true;
         else
             exit(usage());
     }
@@ -525,13 +594,16 @@ int main(int argc, char **argv)
                *second = argc > 5 ? argv[5] : "";
     parse_options(argc, argv);
     run.id = arg;
+    run.password = second;
     run.count = strtoull(arg, NULL, 10);
+    if (strcmp(run.mode, "verify") == 0)
+        run.calls = VERIFICATIONS_MAX;
     run.latencies = malloc(sizeof(uint64_t) * (run.calls + 1));
     uint64_t start = clock_monotonic_ns();
     if (strcmp(run.mode, "echo") == 0) {
         echo(host, port, run.count, strtoull(second, NULL, 10));
     } else {
-        if (path()[0] == '\0')
+        if (path() == NULL)
             return usage();
         for (unsigned i = 0; i != run.connections; i++)
             open_conn(&run.conns[i], host, port);
@@ -539,7 +611,15 @@ int main(int argc, char **argv)
             hold_idle_streams();
             return 0;
         }
-        drive();
+        if (strcmp(run.mode, "verify") == 0)
+            verify_until_stdin_ends();
+        else
+            drive();
+    }
+    if (run.unstamped > run.finished / 100 + 1) {
+        fprintf(stderr, "client: the kernel did not say when %" PRIu64 " replies came\n",
+                run.unstamped);
+        return 1;
     }
     double seconds = (double)(clock_monotonic_ns() - start) / 1e9;
     qsort(run.latencies, run.finished, sizeof(uint64_t), by_value);
