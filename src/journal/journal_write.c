@@ -134,8 +134,8 @@ static enum data_result write_up_to(struct journal *journal, struct shm_follower
 /* Between two looks for more. A sleep takes longer than many a disk needs for a sync. */
 static void pause_shortly(const struct journal *journal)
 {
-    enum { LOOKS = 32, SLEEP_MIN_NS = 20000, SLEEP_MAX_NS = 1000000 };
-    uint64_t ns = journal->gather.sync_ns / LOOKS;
+    enum { SLEEP_MIN_NS = 20000, SLEEP_MAX_NS = 1000000 };
+    uint64_t ns = gather_look_ns(&journal->gather);
     if (ns < SLEEP_MIN_NS && journal->config.poll_us != 0) {
         sched_yield(); /* others may need the CPU */
         return;
@@ -215,17 +215,18 @@ enum data_result journal_write_window(struct journal *journal, uint64_t version,
     }
     if (result != DATA_OK)
         return result;
-    uint64_t changes = follower.next - journal->follower.next;
-    uint64_t took = clock_monotonic_ns() - begin;
+    struct gathered window = {.changes = follower.next - journal->follower.next,
+                              .commit_at_ns = begin,
+                              .commit_ns = clock_monotonic_ns() - begin};
     journal->follower = follower;
     journal->requests = requests;
     journal->written = version;
     result = after_commit(journal, fault);
-    uint64_t pending = changes_behind(journal);
-    gather_note_window(&journal->gather, changes, pending, took);
+    window.pending = changes_behind(journal);
+    gather_note_window(&journal->gather, &window);
     uint64_t most = journal->config.poll_us * 1000;
-    if (pending == 0 && took <= most)
-        journal->poll_ns = MIN(2 * took, most);
+    if (window.pending == 0 && window.commit_ns <= most)
+        journal->poll_ns = MIN(2 * window.commit_ns, most);
     return result;
 }
 

@@ -453,8 +453,11 @@ static void turn_until_stdin_ends(void)
 
 static void hold_idle_streams(void)
 {
-    for (uint64_t i = 0; i != run.count; i++)
-        start_call(&run.conns[i % run.connections]);
+    unsigned next = 0; /* connection */
+    for (uint64_t i = 0; i != run.count; i++) {
+        start_call(&run.conns[next++]);
+        next = next == run.connections ? 0 : next;
+    }
     uint64_t deadline = clock_monotonic_ns() + 30000000000u;
     while (run.messages != run.count && clock_monotonic_ns() < deadline)
         turn(20000000);

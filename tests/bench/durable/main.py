@@ -21,7 +21,8 @@ import writes  # noqa: E402
 from measure import CPUS, machine, put_table  # noqa: E402
 from parties import Failure  # noqa: E402
 
-PARTS = {"one": writes.one_at_a_time, "many": writes.hundred_in_flight, "batch": writes.batches,
+PARTS = {"one": writes.one_at_a_time, "many": writes.hundred_in_flight,
+         "rate": writes.at_a_rate, "batch": writes.batches,
          "reads": reads.beside_creates, "slow": reads.beside_a_slow_disk, "start": starts.small}
 LARGE = {"large": starts.large}
 HEAD = ["| figure | rosterd | against | ratio | target | |", "| --- | --- | --- | --- | --- | --- |"]

@@ -149,6 +149,13 @@ class Rosterd(Program):
         text = pathlib.Path(f"/proc/{self.journal()}/io").read_text()
         return int(re.search(r"^wchar: (\d+)", text, re.M).group(1))
 
+    def syncs(self):
+        """Returns how many syncs of the disk the journal has made so far."""
+        text = output([self.bench.build / "src/inspect/shm-inspect", "--segment", self.segment,
+                       "stats", "--raw"])
+        return int(re.search(r'(\d+)  rosterd_journal_fsync_seconds_bucket\{le="\+Inf"\}',
+                             text).group(1))
+
     def settled_cpu_ns(self):
         """Returns the CPU time of all processes once none of them works any more."""
         seen = [cpu_ns(self.process.pid)]

@@ -3,9 +3,11 @@
 import os
 from statistics import median
 
+from measure import cpu_ns
 from parties import Postgres, Redis, Rosterd, bare_append, paired_ratio
 
 BATCH = 100_000
+RATE, RATE_SECONDS = 10_000, 2
 
 
 def one_at_a_time(bench):
@@ -86,6 +88,35 @@ def hundred_in_flight(bench):
     version = peers["postgres"].version if "postgres" in peers else "15"
     row(f"against PostgreSQL {version}, synchronous_commit on, 32 connections", "postgres", 5)
     row("against another rosterd, with h2load as the client", "h2load", None)
+
+
+def at_a_rate(bench):
+    """Clients that do not wait for their answers. No program is pinned."""
+    rate = bench.rate(RATE)
+    calls = bench.scale(rate * RATE_SECONDS)
+    options = ("--max-concurrent-streams", "100000", "--max-connection-memory", "256M")
+    ours = Rosterd(bench, "rate", *options, pinned=False)
+    memory = Rosterd(bench, "rate-memory", *options, durable=False, pinned=False)
+    seen, syncs = {ours: [], memory: []}, []
+    with bench.running(ours, memory):
+        for server in seen:
+            server.fill(1000)
+        for turn in range(1 if bench.smoke else 4 * bench.runs):
+            for server in list(seen)[::1 if turn % 2 else -1]:
+                before = cpu_ns(server.process.pid), server.syncs() if server.durable else 0
+                done = server.calls("create", "-n", calls, "-r", rate, "-m", 50_000)
+                used = (cpu_ns(server.process.pid) - before[0]) / 1e9 / done["seconds"]
+                seen[server].append((done["p50_us"], done["p99_us"], used))
+                if server.durable:
+                    syncs.append((server.syncs() - before[1]) / done["seconds"])
+    (p50, p99, used), (*others, other_used) = (map(median, zip(*seen[server])) for server in seen)
+    for what, mine, other in (("CreateUser, {:,} a second, p50", p50, others[0]),
+                              ("the same, p99", p99, others[1])):
+        bench.row(what.format(rate), f"{mine:.0f} us", f"{other:.0f} us", f"{mine / other:.1f}",
+                  None, True)
+    bench.row("the same, CPUs that the server uses, journal included", f"{used:.2f}",
+              f"{other_used:.2f}", f"{used / other_used:.1f}", None, True)
+    bench.row("the same, syncs a second", f"{median(syncs):,.0f}", "", "", None, True)
 
 
 def batches(bench):
