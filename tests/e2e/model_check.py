@@ -33,9 +33,9 @@ class State:
 @dataclasses.dataclass
 class Op:
     """One call. start and end are times of one clock."""
-    # create, update (also SetPassword), delete, get, lookup, list, verify; plain_create, plain_get,
-    # plain_list: of UserService; repeat: of a create that was answered; replica: a follower of
-    # WatchUsers has the whole table
+    # create, update (also SetPassword), upsert (an update with allow_missing), delete, get, lookup, list,
+    # verify; plain_create, plain_get, plain_list: of UserService; repeat: of a create that was answered;
+    # replica: a follower of WatchUsers has the whole table
     kind: str
     start: int
     end: int
@@ -48,6 +48,11 @@ class Op:
     state: State = None  # of that user
     users: list = None  # of a list or replica: (uid, version, state); of a list in the reply's order
     plain: list = None  # of a plain_list: (uid, state)
+    whole: dict = None  # of an upsert: the fields of a user whom it creates
+    once: str = ""  # of an update that is repeated: the label "r" that it sets, which nobody else does
+    match: object = None  # of a list: what its filter says, a function of a state
+    after: str = None  # of a list that is a page: the last user of the pages before it, or ""
+    more: bool = False  # of a page: whether it is not the last
     secret: str = None  # the password that a write sets, or that is verified
     low: int = 0
     high: float = math.inf
@@ -65,6 +70,7 @@ class Life:
         self.dies = False
         self.may_die = False
         self.first_delete = math.inf  # when a call first began that may have deleted
+        self.vague = False  # its first version may be older than the first that is known
         self.gone = math.inf  # when an answer first said that the user does not exist any more
 
     def secret_at(self, version):
@@ -101,6 +107,8 @@ class Model:
         self.spans = {key: self.spans_of(key) for key in KEYS}
         for op in ops:
             self.check(op)
+            if op.once:
+                self.check_once(op)
         self.check_keys()
 
     def fault(self, text, op=None):
@@ -113,7 +121,7 @@ class Model:
         ends = [end for end, _ in seen]
         newest = list(itertools.accumulate((version for _, version in seen), max))
         writes = sorted((op.start, op.version) for op in self.ops
-                        if op.kind in ("create", "update") and op.code == "OK")
+                        if op.kind in ("create", "update", "upsert") and op.code == "OK")
         starts = [start for start, _ in writes]
         oldest = list(itertools.accumulate((version for _, version in reversed(writes)), min))[::-1]
         for op in self.ops:
@@ -135,7 +143,7 @@ class Model:
                 self.learn(uid, version, state, op)
         elif op.state is not None and op.version:
             self.learn(op.uid, op.version, op.state, op)
-        if op.kind not in ("create", "plain_create", "update", "delete"):
+        if op.kind not in ("create", "plain_create", "update", "upsert", "delete"):
             return
         life = self.lives[op.uid]
         if op.kind == "delete" and op.code in ("OK", UNKNOWN):
@@ -143,7 +151,9 @@ class Model:
         if op.code == UNKNOWN:
             life.unknown.append(op)
             life.may_die |= op.kind == "delete"
-            self.unknown_keys.update((key, op.fields[key]) for key in KEYS if op.fields.get(key))
+            life.vague |= op.kind == "upsert"
+            fields = op.whole or op.fields
+            self.unknown_keys.update((key, fields[key]) for key in KEYS if fields.get(key))
         elif op.code == "OK" and op.kind == "delete":
             if life.dies:
                 self.fault(f"{op.uid} was deleted twice", op)
@@ -195,6 +205,10 @@ class Model:
             if state != State(**writer.fields):
                 self.fault(f"created was {state}", writer)
             return
+        if before is None and writer.kind == "upsert":
+            if state != State(**writer.whole) and not life.vague:
+                self.fault(f"created was {state}", writer)
+            return
         if before is None:
             self.fault(f"{uid} was changed and did not exist", writer)
             return
@@ -236,8 +250,9 @@ class Model:
                         self.fault(f"{key} {value} is {one}'s and {other}'s at {begin}")
 
     def may_be_taken(self, op):
+        fields = op.whole or op.fields
         for key in KEYS:
-            value = op.fields.get(key)
+            value = fields.get(key)
             if value and (key, value) in self.unknown_keys or any(
                     uid != op.uid and begin <= op.high and most >= op.low
                     for begin, _, most, uid in self.spans[key].get(value, ())):
@@ -286,8 +301,15 @@ class Model:
             if not op.etag or life is None or (op.etag <= op.low and life.next(op.etag) > op.high and not life.unknown and
                                not (life.dies and life.died_after < op.high)):
                 self.fault("the etag was right", op)
-        elif op.code not in ("OK", "NOT_FOUND"):
+        elif op.code not in ("OK", "NOT_FOUND") or (op.code, op.kind) == ("NOT_FOUND", "upsert"):
             self.fault("such an answer is never right", op)
+
+    def check_once(self, op):
+        """An update that is repeated is made once: between its label and the same label there is no other."""
+        life = self.lives[op.uid]
+        has = [dict(life.states[version].labels).get("r") == op.once for version in life.versions]
+        if sum(now and not before for before, now in zip([False, *has], has)) > 1:
+            self.fault("made twice", op)
 
     def check_read(self, op, life, versions):
         if op.start > life.gone:
@@ -315,19 +337,35 @@ class Model:
     def check_list(self, op):
         newest = max((version for _, version, _ in op.users or ()), default=0)
         first = max(op.low, newest)
-        span = 200 if newest else 2000  # without versions it is not known how long the call waited
+        # where not all users are listed with versions, it is not known how long the call waited
+        span = 2000 if not newest or op.match or op.after is not None else 200
         points = range(first, int(min(op.high, first + span)) + 1)
         others = {uid: life for uid, life in self.lives.items()
                   if life.versions and life.versions[0] <= op.high and life.gone >= op.start}
         if any(uid not in others for uid, *_ in op.users or op.plain or ()):
             self.fault("a user had been deleted", op)
-        elif not any(self.is_table(op, others, point) for point in points):
+        elif op.match and not all(op.match(state) for *_, state in op.users):
+            self.fault("the filter does not match", op)
+        elif not any(self.is_table(op, self.of_page(op, others), point) for point in points):
             self.fault(f"no table of {op.low} to {op.high}", op)
+
+    def of_page(self, op, lives):
+        """Those of the users who belong on this page if they exist. Users whom one commit created have an
+        order that is not known here, and may be on both sides of a page's end."""
+        if op.after is None or (op.more and not op.users):
+            return lives if op.after is None else {}
+        begin = self.lives[op.after].versions[0] if op.after else 0
+        listed = {uid for uid, *_ in op.users}
+        born = [self.lives[uid].versions[0] for uid in listed if not self.lives[uid].vague]
+        end = max(born, default=begin) if op.more else math.inf
+        return {uid: life for uid, life in lives.items()
+                if uid in listed or (begin < life.versions[0] < end and not life.vague)}
 
     def is_table(self, op, lives, point):
         listed = {uid: what for uid, what, *_ in op.users or op.plain or ()}
-        born = [self.lives[uid].versions[0] for uid in listed]
-        if (born != sorted(born) and op.kind != "replica") or \
+        known = [op.after] if op.after else []
+        born = [self.lives[uid].versions[0] for uid in [*known, *listed] if not self.lives[uid].vague]
+        if (born != sorted(born) and op.kind != "replica") or op.after in listed or \
                 len(listed) != len(op.users or op.plain or ()):
             return False
         for uid, life in lives.items():
@@ -340,7 +378,7 @@ class Model:
                 if dead or not there or listed[uid] != (
                         plain(life.states[there]) if op.kind == "plain_list" else there):
                     return False
-            elif there and not dead and not maybe:
+            elif there and not dead and not maybe and (not op.match or op.match(life.states[there])):
                 return False
         return True
 
@@ -363,6 +401,8 @@ def explains(op, old, state):
         return False
     if op.kind in ("create", "plain_create"):
         return old is None and State(**op.fields) == state
+    if op.kind == "upsert" and old is None:
+        return State(**op.whole) == state
     if not op.fields:
         return old == state
     return old is not None and all(getattr(state, field) == value

@@ -11,6 +11,7 @@ import socket
 import sqlite3
 import subprocess
 import threading
+import time
 
 import grpc
 import pytest
@@ -86,6 +87,28 @@ def test_log_says_where_the_users_of_a_start_come_from(durable, tmp_path):
     reboot(rosterd)
     rosterd.start()
     assert f"{name} made from the data file, with 12 users" in rosterd.log()
+
+
+def test_log_shows_how_far_a_long_load_is(durable):
+    """The process is stopped most of the time, so that its load takes seconds."""
+    rosterd = durable()
+    fill(rosterd, list(requests(1)) * 150_000, 150_000)
+    reboot(rosterd)
+    skip = len(rosterd.log())
+    rosterd.spawn()
+
+    def started():
+        with contextlib.suppress(ProcessLookupError):
+            rosterd.process.send_signal(signal.SIGSTOP)
+            time.sleep(0.6)
+            rosterd.process.send_signal(signal.SIGCONT)
+        time.sleep(0.003)
+        return "Server started" in rosterd.log()[skip:]
+    wait_for(started, 60, "the load's end")
+    percents = re.findall(rf"loading segment {rosterd.segment}: (\d+) %", rosterd.log()[skip:])
+    assert percents and sorted(map(int, percents)) == list(map(int, percents))
+    assert all(0 < int(percent) <= 100 for percent in percents)
+    assert rosterd.inspect("status")["users"] == 150_000
 
 
 def test_users_survive_a_reboot(durable):

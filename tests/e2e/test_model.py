@@ -53,6 +53,7 @@ class Pool:
     def __init__(self):
         self.lock = threading.Lock()
         self.etags = {}
+        self.upserts = [str(uuid.uuid4()) for _ in range(4)]  # whom nobody deletes
 
     def see(self, uid, version):
         with self.lock:
@@ -201,18 +202,72 @@ class Client:
                     op.uid, op.version, op.state):
                 self.faults.append(f"{again} repeats {op}")
 
+    @staticmethod
+    def user_of(uid, fields, etag=0):
+        user = {**fields, "name": f"users/{uid}"}
+        if "labels" in user:
+            user["labels"] = dict(user["labels"])
+        if etag:
+            user["etag"] = f'"{etag:x}"'
+        return user
+
     def update(self):
         uid, etag = self.pool.choose(self.chance)
         mask = self.chance.sample(FIELDS, self.chance.randrange(1, 4))
         op = Op("update", 0, 0, uid=uid, fields=self.random_fields(mask),
                 etag=self.chance.choice([0, etag]))
-        user = {**op.fields, "name": f"users/{uid}"}
-        if "labels" in user:
-            user["labels"] = dict(user["labels"])
-        if op.etag:
-            user["etag"] = f'"{op.etag:x}"'
-        if self.directory(op, "UpdateUser", user=user, update_mask={"paths": mask}) is not None:
+        if self.directory(op, "UpdateUser", user=self.user_of(uid, op.fields, op.etag),
+                          update_mask={"paths": mask}) is not None:
             self.pool.see(uid, op.version)
+
+    def update_what_is_set(self):
+        """Without a mask."""
+        uid, _ = self.pool.choose(self.chance)
+        mask = self.chance.sample(FIELDS, self.chance.randrange(1, 4))
+        fields = {field: value for field, value in self.random_fields(mask).items() if value}
+        op = Op("update", 0, 0, uid=uid, fields=fields)
+        if fields and self.directory(op, "UpdateUser", user=self.user_of(uid, fields)) is not None:
+            self.pool.see(uid, op.version)
+            self.done["UpdateUser without a mask"] += 1
+
+    def repeat_update(self, op, fields):
+        """Repeats an update that has a request_id: until there is an answer, and sometimes also then.
+        The answer to a repeat is the user as it is now, so for the model it is a read."""
+        repeats = op.code == UNKNOWN or self.chance.random() < 0.3
+        while repeats:
+            self.repeats += 1
+            again = Op("get", 0, 0, uid=op.uid)
+            self.directory(again, "UpdateUser", **fields)
+            if op.code == UNKNOWN:  # then the repeat may be what wrote
+                op.end = max(op.end, again.end)
+            if again.code == "ALREADY_EXISTS":
+                again.kind, again.fields, again.whole = op.kind, op.fields, op.whole
+            repeats = again.code == UNKNOWN
+
+    def update_once(self):
+        uid, _ = self.pool.choose(self.chance)
+        once = str(uuid.uuid4())
+        op = Op("update", 0, 0, uid=uid, once=once,
+                fields=self.random_fields(("roles", "disabled")) | {"labels": (("r", once),)})
+        fields = {"user": self.user_of(uid, op.fields), "update_mask": {"paths": list(op.fields)},
+                  "request_id": once}
+        if self.directory(op, "UpdateUser", **fields) is not None:
+            self.pool.see(uid, op.version)
+            self.done["UpdateUser with a request_id"] += 1
+        self.repeat_update(op, fields)
+
+    def upsert(self):
+        uid = self.chance.choice(self.pool.upserts)
+        whole = self.random_fields(FIELDS)
+        mask = self.chance.sample(FIELDS, self.chance.randrange(1, 4))
+        request = self.chance.choice(["", str(uuid.uuid4())])
+        op = Op("upsert", 0, 0, uid=uid, whole=whole, fields={field: whole[field] for field in mask})
+        fields = {"user": self.user_of(uid, whole), "update_mask": {"paths": mask},
+                  "allow_missing": True, "request_id": request}
+        if self.directory(op, "UpdateUser", **fields) is not None:
+            self.done["UpdateUser with allow_missing"] += 1
+        if request:
+            self.repeat_update(op, fields)
 
     def set_password(self):
         uid, etag = self.pool.choose(self.chance)
@@ -265,8 +320,11 @@ class Client:
 
     def get(self):
         uid, _ = self.pool.choose(self.chance)
+        if self.chance.random() < 0.1:
+            uid = self.chance.choice(self.pool.upserts)
         op = Op("get", 0, 0, uid=uid)
-        if self.directory(op, "GetUser", name=f"users/{uid}") is not None:
+        if self.directory(op, "GetUser", name=f"users/{uid}") is not None and \
+                uid not in self.pool.upserts:
             self.pool.see(uid, op.version)
 
     def batch_get(self):
@@ -304,6 +362,44 @@ class Client:
             for uid, version, state in op.users:
                 if state.username[0] == "b":  # of plain_batch(), which does not learn the ids
                     self.pool.see(uid, version)
+
+    def random_filter(self):
+        """A filter, and what it says of a state."""
+        digit, role = str(self.chance.randrange(9)), self.chance.choice("abc")
+        return self.chance.choice([
+            ("disabled", lambda state: state.disabled),
+            (f'NOT disabled AND roles:"{role}"', lambda state: not state.disabled and role in state.roles),
+            (f'username = "n{digit}*"', lambda state: state.username.startswith("n" + digit)),
+            (f'username = "n{digit}"', lambda state: state.username == "n" + digit),
+            (f'email = "e{digit}@example.org"', lambda state: state.email == f"e{digit}@example.org"),
+            (f'labels.x = "{digit}" OR roles:"{role}"',
+             lambda state: dict(state.labels).get("x") == digit or role in state.roles)])
+
+    def filtered_list(self):
+        text, match = self.random_filter()
+        op = Op("list", 0, 0, match=match)
+        page = self.directory(op, "ListUsers", page_size=1000, filter=text)
+        if page is not None:
+            op.users = [(user.name[6:], version_of(user), state_of(user)) for user in page.users]
+            self.done["ListUsers with a filter"] += bool(op.users)
+
+    def pages(self):
+        """Each page is a table of its own moment, behind the last user of the page before."""
+        size, token, after = self.chance.randrange(3, 9), "", ""
+        while True:
+            op = Op("list", 0, 0, after=after)
+            page = self.directory(op, "ListUsers", page_size=size, page_token=token)
+            if page is None:
+                return
+            op.users = [(user.name[6:], version_of(user), state_of(user)) for user in page.users]
+            token = page.next_page_token
+            op.more = token != ""
+            if len(op.users) > size:
+                self.faults.append(f"a page of {size} has {len(op.users)}: {op}")
+            if not token:
+                self.done["ListUsers by pages"] += 1
+                return
+            after = op.users[-1][0] if op.users else after
 
     def plain_list(self):
         op = Op("plain_list", 0, 0)
@@ -356,7 +452,8 @@ class Client:
         weights = {self.get: 16, self.lookup: 12, self.list: 3, self.update: 30, self.delete: 8,
                    self.plain_get: 8, self.create: 12, self.plain_create: 5, self.batch_get: 5,
                    self.set_password: 5, self.verify: 8, self.imports: 3, self.plain_list: 3,
-                   self.plain_batch: 1}
+                   self.plain_batch: 1, self.update_what_is_set: 6, self.update_once: 6,
+                   self.upsert: 6, self.filtered_list: 5, self.pages: 3}
         while time.monotonic() < until:
             if time.monotonic() % 1 < PAUSE:
                 time.sleep(0.02)
@@ -432,14 +529,17 @@ def test_random_calls_over_killed_workers_have_an_order(start, tmp_path):
               ("verify", "OK"), ("verify", "UNAUTHENTICATED"), ("plain_list", "OK")}
     assert SANITIZED or wanted <= answers, wanted - answers
     done = sum((client.done for client in clients), collections.Counter())
-    assert set(done) == {"BatchGetUsers", "ImportUsers", "SetPassword", "BatchCreateUsers"}
+    assert set(+done) == {
+        "BatchGetUsers", "ImportUsers", "SetPassword", "BatchCreateUsers", "UpdateUser without a mask",
+        "UpdateUser with a request_id", "UpdateUser with allow_missing", "ListUsers with a filter",
+        "ListUsers by pages"}
     assert all(follower.listings > 0 for follower in followers)
     assert SANITIZED or sum(follower.bookmarks for follower in followers) > SECONDS / 2
 
 
 # ---- the model itself ----
 
-ANN, BEA = "11111111-1111-4111-8111-111111111111", "22222222-2222-4222-8222-222222222222"
+ANN, BEA, CID = (f"{digit * 8}-{digit * 4}-4{digit * 3}-8{digit * 3}-{digit * 12}" for digit in "123")
 
 
 def history():
@@ -621,6 +721,94 @@ def plain_list_of_another_state(ops):
 def test_model_finds_wrong_passwords_and_tables(plant):
     before = history()
     ops = history_of_passwords(before)
+    plant(ops)
+    assert Model(before + ops).faults != []
+
+
+# ---- filters, pages, updates that create or are repeated ----
+
+def is_admin(state):
+    return "admin" in state.roles
+
+
+def history_of_variants(before):
+    """What follows history()."""
+    ann = before[12].state
+    cid = State("cid", labels=(("x", "1"),))
+    whole = {field: getattr(cid, field) for field in FIELDS}
+    blocked = dataclasses.replace(cid, disabled=True)
+    marked = dataclasses.replace(ann, labels=(("r", "once"),))
+    plain = dataclasses.replace(marked, labels=())
+    ops = [
+        Op("upsert", 0, 0, uid=CID, whole=whole, fields={"email": ""}, version=6, state=cid),
+        Op("upsert", 0, 0, uid=CID, whole=whole | {"disabled": True}, fields={"disabled": True},
+           version=7, state=blocked),
+        Op("list", 0, 0, match=is_admin, users=[(ANN, 5, ann)]),
+        Op("list", 0, 0, after="", more=True, users=[(ANN, 5, ann)]),
+        Op("list", 0, 0, after=ANN, users=[(CID, 7, blocked)]),
+        Op("update", 0, 0, UNKNOWN, uid=ANN, fields={"labels": marked.labels}, once="once"),
+        Op("get", 0, 0, uid=ANN, version=8, state=marked),
+        Op("update", 0, 0, uid=ANN, fields={"labels": ()}, version=9, state=plain),
+        Op("get", 0, 0, uid=ANN, version=9, state=plain),
+    ]
+    for number, op in enumerate(ops, len(before)):
+        op.start, op.end = 2 * number, 2 * number + 1
+    return ops
+
+
+def test_model_accepts_right_variants():
+    before = history()
+    assert Model(before + history_of_variants(before)).faults == []
+
+
+def upsert_creates_with_the_mask(ops):
+    ops[0].state = State("cid")
+
+
+def upsert_changes_what_the_mask_lacks(ops):
+    ops[1].state = dataclasses.replace(ops[1].state, labels=())
+    ops[4].users = [(CID, 7, ops[1].state)]
+
+
+def upsert_finds_nobody(ops):
+    ops[0] = dataclasses.replace(ops[0], code="NOT_FOUND", version=0, state=None)
+
+
+def filter_lets_another_through(ops):
+    ops[2].users.append((CID, 7, ops[1].state))
+
+
+def filter_drops_one(ops):
+    ops[2].users = []
+
+
+def page_without_its_user(ops):
+    ops[4].users = []
+
+
+def page_with_a_user_of_the_one_before(ops):
+    ops[4].users.insert(0, ops[3].users[0])
+
+
+def page_skips_a_user(ops):
+    ops[3].users = [(CID, 7, ops[1].state)]
+
+
+def last_page_ends_early(ops):
+    ops[3].more = False
+
+
+def repeat_writes_again(ops):
+    ops[8] = dataclasses.replace(ops[8], version=10, state=ops[6].state)
+
+
+@pytest.mark.parametrize("plant", [
+    upsert_creates_with_the_mask, upsert_changes_what_the_mask_lacks, upsert_finds_nobody,
+    filter_lets_another_through, filter_drops_one, page_without_its_user,
+    page_with_a_user_of_the_one_before, page_skips_a_user, last_page_ends_early, repeat_writes_again])
+def test_model_finds_wrong_variants(plant):
+    before = history()
+    ops = history_of_variants(before)
     plant(ops)
     assert Model(before + ops).faults != []
 

@@ -122,6 +122,12 @@ class Rosterd(Program):
         finally:
             self.forget_segment()
 
+    def crash(self):
+        for pid in tree(self.process.pid):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self.process.wait()
+
     # ---- its processes ----
 
     def workers(self):

@@ -5,11 +5,19 @@ from statistics import median
 from parties import Failure, Rosterd
 
 
+CRASH_USERS = 100_000  # created just before a crash: about as many as the log takes before a checkpoint
+
+
 def spelled(users):
     return f"{users // 1_000_000} M users" if users % 1_000_000 == 0 else f"{users:,} users"
 
 
-def one_start(server, users, cold):
+def one_start(server, users, cold, crash=False):
+    if crash:
+        server.start()
+        server.fill(server.bench.scale(CRASH_USERS))
+        users = server.users()
+        server.crash()
     server.forget_segment()
     if cold:
         server.forget_pages()
@@ -30,12 +38,15 @@ def after_a_reboot(bench, users, target):
         runs = {cold: [one_start(ours, users, cold) for _ in range(bench.runs)]
                 for cold in (False, True)}
         count, size, bodies = ours.file_bytes()
+        crashed = [one_start(ours, users, True, crash=True)[0] for _ in range(bench.runs)]
     if count != users:
         raise Failure(f"{count} of {users} users are in the file")
     for cold, what in ((True, "nothing of the file cached"), (False, "the file cached")):
         seconds = median(run[0] for run in runs[cold])
         bench.row(f"start after a reboot to READY, {spelled(users)}, {what}", f"{seconds:.2f} s",
                   "", "", f"{target} s", seconds <= target)
+    bench.row(f"the same behind a crash with {bench.scale(CRASH_USERS):,} users in the log, nothing cached",
+              f"{median(crashed):.2f} s", "", "", f"{target} s", median(crashed) <= target)
     memory = runs[True][-1][1]
     # A small table does not fill the memory that its segment takes ahead of use.
     most = 256 if users >= 10_000_000 else None

@@ -111,11 +111,12 @@ class Trials:
     def create(self, clients, deadline, seconds=20):
         """@return the status of one call, which the ledger learns"""
         clients.deadline = deadline
+        call = load.Create(clients.ledger, [clients.request(self.numbers, "p")])
         with wire.Wire(self.server.connect()) as connection:
-            stream = connection.open("CreateUser", **clients.changes())
-            connection.data(stream, wire.message(clients.request(self.numbers, "p")))
+            stream = connection.open(call.path, **clients.changes())
+            connection.data(stream, call.sent())
             reply = connection.wait(stream, seconds)
-            clients.finish_create(reply)
+            call.finish(reply)
         return reply.grpc_status
 
     # ---- a life ----

@@ -11,7 +11,8 @@ import time
 
 import harness
 
-User = collections.namedtuple("User", "id username email roles")
+# `secret` is a password's hash, which replies do not have.
+User = collections.namedtuple("User", "id username email roles secret", defaults=[""])
 NAME = re.compile(r"[a-z]+\d+-\d+-\d+")
 
 
@@ -21,11 +22,12 @@ def email_of(username):
 
 def table_of(rosterd):
     """All users of a server by id, as its segment has them."""
-    done = subprocess.run([harness.SHM_INSPECT, "--segment", rosterd.segment, "--json", "list"],
+    done = subprocess.run([harness.SHM_INSPECT, "--segment", rosterd.segment, "dump", "--with-secrets"],
                           capture_output=True, text=True, timeout=60, check=True)
-    users = [json.loads(line) for line in done.stdout.splitlines()]
-    table = {user["id"]: User(user["id"], user["username"], user["email"], tuple(user["roles"]))
-             for user in users}
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    users = [line for line in lines if "id" in line]  # without the dump's first and last line
+    table = {user["id"]: User(user["id"], user["username"], user["email"], tuple(user["roles"]),
+                              user.get("password_hash", "")) for user in users}
     assert len(table) == len(users), "two users have one id"
     return table
 
@@ -50,10 +52,13 @@ class Ledger:
     def __init__(self, base):
         self.base = base             # the users of the start, by id
         self.sent = set()            # names that a client asked for
+        self.sent_secrets = set()    # of creates
         self.created = {}            # id -> (User, time) that a reply acknowledged
         self.batches = []            # [names in order, time of the acknowledgement or None]
         self.role_tries = {}         # id -> [roles in the order of the calls]
         self.role_acks = {}          # id -> (index of the last acknowledged, time)
+        self.password_tries = {}     # id -> [hashes in the order of the calls]
+        self.password_acks = {}      # id -> (index of the last acknowledged, time)
         self.delete_tries = {}       # id -> name
         self.delete_acks = {}        # id -> time
         self.seen = {}               # id -> User that a reader saw last
@@ -71,7 +76,8 @@ class Ledger:
 
     def acknowledged(self):
         batches = sum(len(names) for names, at in self.batches if at)
-        return len(self.created) + batches + len(self.role_acks) + len(self.delete_acks)
+        return len(self.created) + batches + len(self.role_acks) + len(self.password_acks) + \
+            len(self.delete_acks)
 
     # ---- clients ----
 
@@ -99,6 +105,10 @@ class Ledger:
         if not self.closed:
             self.role_acks[id] = (index, time.monotonic())
 
+    def note_password(self, id, index):
+        if not self.closed:
+            self.password_acks[id] = (index, time.monotonic())
+
     def note_deleted(self, id):
         if not self.closed:
             self.delete_acks[id] = time.monotonic()
@@ -118,6 +128,11 @@ class Ledger:
         else:
             first = ("user",)
         return [first, *self.role_tries.get(id, ())]
+
+    def possible_secrets(self, id):
+        """All password hashes that a user may have, in the order of time."""
+        first = self.base.get(id) or self.created.get(id, (None,))[0]
+        return [first.secret if first else "", *self.password_tries.get(id, ())]
 
     def is_whole(self, user):
         if user.id in self.base:
@@ -148,6 +163,14 @@ class Ledger:
         for id, (index, at) in self.role_acks.items():
             if id in table and table[id].roles not in self.possible_roles(id)[index + 1:]:
                 yield f"an update was acknowledged {self.ago(at)}, and is gone: {table[id]}"
+        for id, (index, at) in self.password_acks.items():
+            if id in table and table[id].secret not in self.possible_secrets(id)[index + 1:]:
+                yield f"a password was set {self.ago(at)}, and is gone: {table[id]}"
+        for id, user in table.items():
+            answered = id in self.base or id in self.created
+            if user.secret not in self.possible_secrets(id) and (
+                    answered or user.secret not in self.sent_secrets):
+                yield f"nobody has set this password: {user}"
         for id, at in self.delete_acks.items():
             if id in table:
                 yield f"delete was acknowledged {self.ago(at)}, and is undone: {table[id]}"

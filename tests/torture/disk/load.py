@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Clients of a server, and readers beside them, that write down what they were told in a ledger."""
+import base64
 import contextlib
 import itertools
 import json
@@ -35,13 +36,75 @@ def made(kind, /, **fields):
     return wire.message(kind_of(f"rosterd.directory.v1.{kind}")(**fields))
 
 
-def created_user(stream, of_directory):
-    """The user in the reply of a CreateUser of either service."""
-    text = stream.messages()[0]
-    if not of_directory:
-        return user_of(pb.User.FromString(text))
-    user = kind_of("rosterd.directory.v1.User").FromString(text)
-    return ledgers.User(user.name.removeprefix("users/"), user.username, user.email, tuple(user.roles))
+def new_hash():
+    """A hash of some password, which no other user has."""
+    salt, value = (base64.b64encode(os.urandom(size)).decode().rstrip("=") for size in (16, 32))
+    return f"$argon2id$v=19$m=8,t=1,p=1${salt}${value}"
+
+
+def user_of_directory(user, secret=""):
+    return ledgers.User(user.name.removeprefix("users/"), user.username, user.email, tuple(user.roles),
+                        secret)
+
+
+class Create:
+    """A call of UserService that creates a user."""
+    path, has_secrets = "CreateUser", False
+
+    def __init__(self, ledger, requests):
+        self.ledger, self.requests = ledger, requests
+        self.secrets = [random.choice(("", new_hash())) if self.has_secrets else "" for _ in requests]
+        ledger.sent_secrets.update(self.secrets)
+
+    def sent(self):
+        return wire.message(self.requests[0])
+
+    def fields(self, index):
+        request, secret = self.requests[index], self.secrets[index]
+        fields = {"user": {"username": request.username, "email": request.email, "roles": ["user"]}}
+        return fields | {"password_hash": secret} if secret else fields
+
+    def note(self, text, _):
+        self.ledger.note_created(user_of(pb.User.FromString(text)))
+
+    def finish(self, stream):
+        """What the client was told until its connection ended."""
+        rest, number = stream.data, 0
+        while len(rest) >= 5 and len(rest) >= (size := 5 + int.from_bytes(rest[1:5], "big")):
+            if self.path.endswith("ImportUsers") or stream.grpc_status == OK:
+                self.note(rest[5:size], number)
+            rest, number = rest[size:], number + 1
+        if stream.ended and stream.grpc_status not in (OK, None):
+            self.ledger.refused[stream.grpc_status] += 1
+
+
+class DirectoryCreate(Create):
+    path, has_secrets = DIRECTORY + "CreateUser", True
+
+    def sent(self):
+        return made("CreateUserRequest", **self.fields(0))
+
+    def note(self, text, index):
+        user = kind_of("rosterd.directory.v1.User").FromString(text)
+        self.ledger.note_created(user_of_directory(user, self.secrets[index]))
+
+
+class Import(Create):
+    """A stream, each of whose answers counts."""
+    path, has_secrets = DIRECTORY + "ImportUsers", True
+
+    def sent(self):
+        return b"".join(made("ImportUsersRequest", create=self.fields(index))
+                        for index in range(len(self.requests)))
+
+    def note(self, text, index):
+        answer = kind_of("rosterd.directory.v1.ImportUsersResponse").FromString(text)
+        if answer.HasField("error"):
+            self.ledger.refused[answer.error.code] += 1
+        else:
+            self.ledger.note_created(user_of_directory(answer.user, self.secrets[answer.index]))
+        if answer.index != index:
+            self.ledger.faults.append(f"the answer {index} of an import is that of {answer.index}")
 
 
 class Load:
@@ -127,29 +190,21 @@ class Load:
 
     def create(self, connection, state):
         """Some calls at once, of both services, so that commits gather."""
-        streams = {}
-        for _ in range(random.randint(1, 6)):
-            request, of_directory = self.request(state, "c"), random.random() < 0.3
-            path = (DIRECTORY if of_directory else "") + "CreateUser"
-            number = connection.open(path, **self.changes())
-            streams[number] = of_directory
-            connection.data(number, made("CreateUserRequest", user={
-                "username": request.username, "email": request.email, "roles": ["user"]})
-                            if of_directory else wire.message(request))
+        calls = {}
         try:
-            for number, of_directory in streams.items():
-                self.finish_create(connection.wait(number), of_directory)
+            for _ in range(random.randint(1, 6)):
+                kind, = random.choices((Create, DirectoryCreate, Import), (6, 3, 1))
+                count = random.randint(1, 5) if kind is Import else 1
+                call = kind(self.ledger, [self.request(state, "c") for _ in range(count)])
+                number = connection.open(kind.path, **self.changes())
+                calls[number] = call
+                connection.data(number, call.sent())
+            for number in calls:
+                connection.wait(number)
         finally:
-            for number, of_directory in streams.items():  # also answered before the connection broke
-                self.finish_create(connection.streams.pop(number, None), of_directory)
-
-    def finish_create(self, stream, of_directory=False):
-        if stream is None or not stream.ended or stream.grpc_status is None:
-            return
-        if stream.grpc_status == OK:
-            self.ledger.note_created(created_user(stream, of_directory))
-        else:
-            self.ledger.refused[stream.grpc_status] += 1
+            for number, call in calls.items():  # also answered before the connection broke
+                if number in connection.streams:
+                    call.finish(connection.streams.pop(number))
 
     def create_batch(self, connection, state):
         requests = [self.request(state, "b") for _ in range(random.choice((1, 30, 300)))]
@@ -181,7 +236,19 @@ class Load:
             return connection.call(DIRECTORY + path, request, **self.changes()).grpc_status == OK
         for _ in range(count):
             self.edit(call)
+            self.set_password(connection)
         connection.streams.clear()
+
+    def set_password(self, connection):
+        known = [user for user in random.sample(self.ledger.known, min(3, len(self.ledger.known)))
+                 if user.id not in self.ledger.delete_tries]
+        for user in known[:1]:
+            tries = self.ledger.password_tries.setdefault(user.id, [])
+            tries.append(new_hash())
+            reply = connection.call(DIRECTORY + "SetPassword", made(
+                "SetPasswordRequest", name=f"users/{user.id}", password_hash=tries[-1]), **self.changes())
+            if reply.grpc_status == OK:
+                self.ledger.note_password(user.id, len(tries) - 1)
 
     def inspect(self, *arguments):
         done = subprocess.run([harness.SHM_INSPECT, "--segment", self.rosterd.segment, *arguments],
