@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/param.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 
@@ -65,6 +66,18 @@ static void format_id(const uint8_t id[SHM_ID_SIZE], char text[37])
         at += sprintf(at, "%s%02x", i == 4 || i == 6 || i == 8 || i == 10 ? "-" : "", id[i]);
 }
 
+/* @param text receives the user's value of a unique key, or the beginning of a long one */
+static void format_key(const struct journal_load *load, unsigned key,
+                       const struct shm_new_user *user, char *text, size_t size)
+{
+    uint8_t value[SHM_KEY_MAX];
+    size_t len = load->key_of(key, user->body, user->body_len, value);
+    len = MIN(len, size - 1);
+    for (size_t i = 0; i < len; i++)
+        text[i] = value[i] < ' ' || value[i] == 0x7f ? '?' : (char)value[i];
+    text[len] = '\0';
+}
+
 /* The user of the block's row `conflict->which` has the id or a key of another one. */
 static int refuse_twin(const struct journal_load *load, struct shm_actor *actor, int rc,
                        const struct load_block *block, const struct shm_conflict *conflict,
@@ -74,11 +87,15 @@ static int refuse_twin(const struct journal_load *load, struct shm_actor *actor,
     struct shm_user other;
     char id[37];
     format_id(loaded->user.id, id);
-    if (rc == SHM_EKEY)
+    if (rc == SHM_EKEY) {
+        char value[100];
+        const char *name = load->key_name != NULL ? load->key_name(conflict->key) : "key";
+        format_key(load, conflict->key, &loaded->user, value, sizeof(value));
         return refuse_disk(fault,
-                           "data-file %.200s: user %s (row %" PRIu64 ") shares a field with an "
+                           "data-file %.200s: user %s (row %" PRIu64 ") has the %s \"%s\" of an "
                            "earlier one, which the option unique forbids",
-                           load->path, id, loaded->seq);
+                           load->path, id, loaded->seq, name, value);
+    }
     for (size_t i = 0; i < conflict->which; i++)
         if (memcmp(block->users[i].user.id, loaded->user.id, SHM_ID_SIZE) == 0)
             return refuse_disk(fault,

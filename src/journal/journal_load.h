@@ -18,6 +18,9 @@ struct journal_load {
     /* Called now and then with the name of the activity and its progress, 0 to 100. */
     void (*progress)(void *data, const char *what, unsigned percent);
     void *progress_data;
+    /* Of the segment's unique keys, as in shm_config; key_name may be NULL. */
+    shm_key_of *key_of;
+    const char *(*key_name)(unsigned key);
     uint64_t loaded; /* set: users */
     /* The id that the file had until journal_load_fill() gave it the segment's. */
     uint8_t former[DATA_ID_SIZE];

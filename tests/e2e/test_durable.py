@@ -132,6 +132,16 @@ def test_users_survive_kills_of_everything_at_once_while_they_are_created(durabl
         assert len(everybody(rosterd)) == before + len(ids)
 
 
+def test_value_that_two_users_share_is_named_where_it_must_be_unique(durable):
+    rosterd = durable()
+    ids = create(rosterd, 3) + create(rosterd, 1)
+    wait_published(rosterd, ids)
+    reboot(rosterd)
+    rosterd.options += ("--unique", "username")
+    line = refused(rosterd)
+    assert f'user {ids[3]} (row 4) has the username "user0000000" of an earlier one' in line, line
+
+
 def test_page_token_survives_a_reboot(durable):
     rosterd = durable()
     ids = create(rosterd, 100)

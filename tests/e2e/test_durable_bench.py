@@ -10,7 +10,7 @@ from harness import OUT, ROSTERD, SANITIZED
 
 MAIN = pathlib.Path(__file__).resolve().parents[1] / "bench" / "durable" / "main.py"
 BUILD = pathlib.Path(ROSTERD).resolve().parents[2]
-ROWS = {"one": 6, "many": 3, "batch": 1, "reads": 7, "slow": 7, "start": 4}
+ROWS = {"one": 6, "many": 3, "rate": 4, "batch": 1, "reads": 7, "slow": 7, "start": 5}
 
 
 @pytest.mark.slow

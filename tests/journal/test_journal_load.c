@@ -226,7 +226,10 @@ static void users_that_share_a_key_are_refused(void **state)
     data_file_close(file, true);
     f->config.unique = 1;
     f->config.key_of = whole_body;
-    assert_refused("row 1000", "unique");
+    load.key_of = whole_body;
+    assert_refused("(row 1000) has the key \"????????xxx",
+                   "xxx\" of an earlier one, which the option "
+                   "unique forbids");
     f->config.unique = 0;
 }
 

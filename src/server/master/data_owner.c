@@ -132,6 +132,8 @@ void data_owner_configure(struct data_owner *owner, struct shm_config *config)
         return;
     owner->load.progress = config->progress;
     owner->load.progress_data = config->progress_data;
+    owner->load.key_of = config->key_of;
+    owner->load.key_name = config->key_name;
     config->data_file = owner->path;
     config->durable = owner->durability == JOURNAL_SYNC;
     config->store_id = owner->load.exists ? owner->load.meta.store : NULL;
