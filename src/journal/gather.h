@@ -9,14 +9,7 @@
  * The number of changes to wait for is what was in the last window plus what had come meanwhile: if
  * each client waits for its answer, that is one request of each. A window waits for no longer than
  * the last commit took. If that does not suffice (clients that do not wait, or that have gone), the
- * next windows do not wait for a number.
- *
- * Clients that do not wait for each other, and send many requests, would have the disk sync all the
- * time, for one or two changes each time. Then commits are spaced: a window waits until a fixed
- * time (0.7 ms) has passed since the last commit began. So a sync is for several changes, the disk
- * and the CPUs have less to do, and each change is on disk at most that much later. Windows are
- * spaced only if the last ones had changes enough for it. Clients that wait for their answers send
- * nothing during a sync that all of them wait for: then the number is waited for again.
+ * next windows do not wait for a number. While commits are put off (spacing.h), none does.
  */
 #ifndef ROSTERD_JOURNAL_GATHER_H
 #define ROSTERD_JOURNAL_GATHER_H
@@ -24,24 +17,18 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "journal/spacing.h"
+
 /** Zeroed: nothing is expected. */
 struct gather {
-    uint64_t expected;     /* changes */
-    uint64_t sync_ns;      /* how long the last commit took */
-    uint64_t until_ns;     /* when the open window's wait ends; 0: it has not waited yet */
-    uint64_t seen;         /* changes in the open window when it was last seen to grow */
-    uint64_t seen_ns;      /* when that was */
-    unsigned failures;     /* windows in a row that have waited in vain */
-    unsigned skip;         /* windows that will not wait for a number */
-    uint64_t commit_at_ns; /* when the last commit began */
-    bool frequent;         /* changes came so often then that spaced windows have several */
-};
-
-/** A window that is on disk. */
-struct gathered {
-    uint64_t changes;                 /* in it */
-    uint64_t pending;                 /* that have come since it was closed */
-    uint64_t commit_at_ns, commit_ns; /* when its commit began, and how long that took */
+    uint64_t expected; /* changes */
+    uint64_t sync_ns;  /* how long the last commit took */
+    uint64_t until_ns; /* when the open window's wait ends; 0: it has not waited yet */
+    uint64_t seen;     /* changes in the open window when it was last seen to grow */
+    uint64_t seen_ns;  /* when that was */
+    unsigned failures; /* windows in a row that have waited in vain */
+    unsigned skip;     /* windows that will not wait for a number */
+    struct spacing spacing;
 };
 
 /** Before a window, also behind one that has failed. */
@@ -51,7 +38,8 @@ void gather_begin_window(struct gather *gather);
 bool gather_wants_more(struct gather *gather, uint64_t changes, uint64_t now_ns);
 /** How long to wait between two looks for more. @return ns */
 uint64_t gather_look_ns(const struct gather *gather);
-/** After a window. */
-void gather_note_window(struct gather *gather, const struct gathered *window);
+/** After a window. @param pending changes that have come since it was closed */
+void gather_note_window(struct gather *gather, const struct spacing_window *window,
+                        uint64_t pending);
 
 #endif

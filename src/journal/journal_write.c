@@ -215,17 +215,17 @@ enum data_result journal_write_window(struct journal *journal, uint64_t version,
     }
     if (result != DATA_OK)
         return result;
-    struct gathered window = {.changes = follower.next - journal->follower.next,
-                              .commit_at_ns = begin,
-                              .commit_ns = clock_monotonic_ns() - begin};
+    const struct spacing_window window = {.changes = follower.next - journal->follower.next,
+                                          .commit_at_ns = begin,
+                                          .commit_ns = clock_monotonic_ns() - begin};
     journal->follower = follower;
     journal->requests = requests;
     journal->written = version;
     result = after_commit(journal, fault);
-    window.pending = changes_behind(journal);
-    gather_note_window(&journal->gather, &window);
+    uint64_t pending = changes_behind(journal);
+    gather_note_window(&journal->gather, &window, pending);
     uint64_t most = journal->config.poll_us * 1000;
-    if (window.pending == 0 && window.commit_ns <= most)
+    if (pending == 0 && window.commit_ns <= most)
         journal->poll_ns = MIN(2 * window.commit_ns, most);
     return result;
 }

@@ -401,8 +401,10 @@ def explains(op, old, state):
         return False
     if op.kind in ("create", "plain_create"):
         return old is None and State(**op.fields) == state
-    if op.kind == "upsert" and old is None:
-        return State(**op.whole) == state
+    if op.kind == "upsert" and old is None and State(**op.whole) == state:
+        return True
+    if op.kind == "upsert" and old is None:  # one before it may have created the user
+        return all(getattr(state, field) == value for field, value in op.fields.items())
     if not op.fields:
         return old == state
     return old is not None and all(getattr(state, field) == value

@@ -231,16 +231,16 @@ class Client:
             self.done["UpdateUser without a mask"] += 1
 
     def repeat_update(self, op, fields):
-        """Repeats an update that has a request_id: until there is an answer, and sometimes also then.
-        The answer to a repeat is the user as it is now, so for the model it is a read."""
-        repeats = op.code == UNKNOWN or self.chance.random() < 0.3
+        """Repeats an update that has a request_id: until there is an answer, and sometimes also when it
+        was done. (A repeat of one that was refused may be done.) The answer to a repeat is the user as it is now, so for the model it is a read."""
+        repeats = op.code == UNKNOWN or (op.code == "OK" and self.chance.random() < 0.3)
         while repeats:
             self.repeats += 1
             again = Op("get", 0, 0, uid=op.uid)
             self.directory(again, "UpdateUser", **fields)
             if op.code == UNKNOWN:  # then the repeat may be what wrote
                 op.end = max(op.end, again.end)
-            if again.code == "ALREADY_EXISTS":
+            if again.code == "ALREADY_EXISTS" or op.kind == "upsert" and again.code == "NOT_FOUND":
                 again.kind, again.fields, again.whole = op.kind, op.fields, op.whole
             repeats = again.code == UNKNOWN
 

@@ -30,9 +30,9 @@ static uint64_t run_window(struct gather *gather, uint64_t at_first, uint64_t mo
 /* A commit of the window, which takes `commit_ns`. */
 static void commit(struct gather *gather, uint64_t changes, uint64_t pending, uint64_t commit_ns)
 {
-    const struct gathered window = {changes, pending, now_ns, commit_ns};
+    const struct spacing_window window = {changes, now_ns, commit_ns};
     now_ns += commit_ns;
-    gather_note_window(gather, &window);
+    gather_note_window(gather, &window, pending);
 }
 
 static void nothing_is_waited_for_at_first_or_by_one_client(void **state)
@@ -123,7 +123,7 @@ static void window_behind_one_that_failed_waits_anew(void **state)
 }
 
 /* Clients that send at a fixed rate never reach what is expected: waits become rare. The disk is so
- * slow that commits are far apart anyway. */
+ * slow that spacing has nothing to do. */
 static void waits_in_vain_become_rare(void **state)
 {
     enum { SLOW_NS = 1000000 };
@@ -145,99 +145,6 @@ static void waits_in_vain_become_rare(void **state)
     assert_int_equal(gather.failures, 0);
 }
 
-/* ---- clients that do not wait for each other ---- */
-
-/* Changes that have come so far, of so many each second. */
-static uint64_t come(uint64_t since_ns, uint64_t rate)
-{
-    return (now_ns - since_ns) * rate / 1000000000;
-}
-
-/* Writes what comes at this rate for a second, one sync of SYNC_NS after the other.
- * @param mean_us how long a change waited for its window's commit to begin
- * @return commits */
-static unsigned write_for_a_second(struct gather *gather, uint64_t rate, uint64_t *mean_us)
-{
-    uint64_t begin = now_ns, written = 0, wait_ns = 0;
-    unsigned commits = 0;
-    while (now_ns - begin < 1000000000) {
-        if (come(begin, rate) == written) { /* the journal sleeps */
-            now_ns += LOOK_NS;
-            continue;
-        }
-        gather_begin_window(gather);
-        while (gather_wants_more(gather, come(begin, rate) - written, now_ns))
-            now_ns += gather_look_ns(gather);
-        uint64_t changes = come(begin, rate) - written, commit_at_ns = now_ns;
-        for (uint64_t i = 1; i <= changes; i++)
-            wait_ns += commit_at_ns - (begin + (written + i) * 1000000000 / rate);
-        written += changes;
-        now_ns += SYNC_NS;
-        const struct gathered window = {changes, come(begin, rate) - written, commit_at_ns,
-                                        SYNC_NS};
-        gather_note_window(gather, &window);
-        commits++;
-    }
-    *mean_us = wait_ns / MAX(written, (uint64_t)1) / 1000;
-    return commits;
-}
-
-static void many_changes_at_a_fixed_rate_share_a_sync(void **state)
-{
-    struct gather gather = {0};
-    uint64_t mean_us;
-    (void)state;
-    /* back to back, there would be 5,000 syncs */
-    assert_in_range(write_for_a_second(&gather, 10000, &mean_us), 1000, 1600);
-    assert_in_range(mean_us, 1, 500);
-    assert_in_range(write_for_a_second(&gather, 40000, &mean_us), 1000, 1600);
-    assert_in_range(mean_us, 1, 500);
-}
-
-/* So many that each sync is well used: they are not put off. */
-static void full_windows_are_not_put_off(void **state)
-{
-    struct gather gather = {0};
-    uint64_t mean_us;
-    (void)state;
-    assert_in_range(write_for_a_second(&gather, 400000, &mean_us), 2500, 5000);
-    assert_in_range(mean_us, 1, 200);
-}
-
-/* So few that there is nothing to share: none waits for others. */
-static void few_changes_are_not_put_off(void **state)
-{
-    struct gather gather = {0};
-    uint64_t mean_us;
-    (void)state;
-    assert_in_range(write_for_a_second(&gather, 2000, &mean_us), 1900, 2000);
-    assert_in_range(mean_us, 0, 20);
-}
-
-/* Eight clients, one of which is late once: the others do not pay for it for long. */
-static void clients_that_wait_for_answers_are_not_put_off(void **state)
-{
-    struct gather gather = {0};
-    (void)state;
-    for (int i = 0; i < 10; i++) {
-        (void)run_window(&gather, 1, 8, 1500);
-        commit(&gather, 8, 0, SYNC_NS);
-    }
-    assert_int_equal(run_window(&gather, 1, 5, 1500), 5);
-    commit(&gather, 5, 3, SYNC_NS);
-    assert_int_not_equal(gather.skip, 0);
-    uint64_t begin = now_ns;
-    assert_int_equal(run_window(&gather, 3, 8, 1500), 8);
-    assert_in_range(now_ns - begin, 0, 300000); /* all are there, and nothing comes */
-    commit(&gather, 8, 0, SYNC_NS);
-    for (int i = 0; i < 10; i++) {
-        begin = now_ns;
-        assert_int_equal(run_window(&gather, 1, 8, 1500), 8);
-        assert_in_range(now_ns - begin, 0, 8 * 1500);
-        commit(&gather, 8, 0, SYNC_NS);
-    }
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -249,10 +156,6 @@ int main(void)
         cmocka_unit_test(windows_that_do_not_wait_do_not_forgive),
         cmocka_unit_test(window_behind_one_that_failed_waits_anew),
         cmocka_unit_test(waits_in_vain_become_rare),
-        cmocka_unit_test(many_changes_at_a_fixed_rate_share_a_sync),
-        cmocka_unit_test(full_windows_are_not_put_off),
-        cmocka_unit_test(few_changes_are_not_put_off),
-        cmocka_unit_test(clients_that_wait_for_answers_are_not_put_off),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -110,7 +110,7 @@ int journal_process_run(const struct journal_process_config *config)
     struct journal_process process = {.config = config, .lock_fd = -1};
     struct fault fault;
     prctl(PR_SET_NAME, "rosterd-journal");
-    prctl(PR_SET_TIMERSLACK, 1000);                   /* ns: an open window sleeps for some 20 us */
+    prctl(PR_SET_TIMERSLACK, 1000); /* ns: an open window sleeps for 20 us and more */
     (void)core_filter_set(CORE_FILTER_NOTHING, NULL); /* SQLite's memory has hashes of passwords */
     orders_take();
     data_watch(show_turn, &process);

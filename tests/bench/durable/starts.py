@@ -16,8 +16,10 @@ def one_start(server, users, cold, crash=False):
     if crash:
         server.start()
         server.fill(server.bench.scale(CRASH_USERS))
-        users = server.users()
+        before, users = users, server.users()
         server.crash()
+        if server.file_bytes()[0] != before:
+            raise Failure("a checkpoint has moved the log into the file before the crash")
     server.forget_segment()
     if cold:
         server.forget_pages()
@@ -38,7 +40,8 @@ def after_a_reboot(bench, users, target):
         runs = {cold: [one_start(ours, users, cold) for _ in range(bench.runs)]
                 for cold in (False, True)}
         count, size, bodies = ours.file_bytes()
-        crashed = [one_start(ours, users, True, crash=True)[0] for _ in range(bench.runs)]
+        crashed = [one_start(ours, users + turn * bench.scale(CRASH_USERS), True, crash=True)[0]
+                   for turn in range(bench.runs)]
     if count != users:
         raise Failure(f"{count} of {users} users are in the file")
     for cold, what in ((True, "nothing of the file cached"), (False, "the file cached")):

@@ -76,6 +76,8 @@ class Create:
             rest, number = rest[size:], number + 1
         if stream.ended and stream.grpc_status not in (OK, None):
             self.ledger.refused[stream.grpc_status] += 1
+        if stream.ended and stream.grpc_status == OK and number != len(self.requests):
+            self.ledger.faults.append(f"{self.path} of {len(self.requests)} has {number} answers")
 
 
 class DirectoryCreate(Create):
@@ -199,10 +201,11 @@ class Load:
                 number = connection.open(kind.path, **self.changes())
                 calls[number] = call
                 connection.data(number, call.sent())
-            for number in calls:
+            for number, call in calls.items():
                 connection.wait(number)
+                call.finish(connection.streams.pop(number))
         finally:
-            for number, call in calls.items():  # also answered before the connection broke
+            for number, call in calls.items():  # the others, which were answered before the connection broke
                 if number in connection.streams:
                     call.finish(connection.streams.pop(number))
 

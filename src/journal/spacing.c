@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: MIT */
+#include "journal/spacing.h"
+
+#include <string.h>
+#include <sys/param.h>
+
+enum {
+    APART_SYNCS = 5,  /* so many times as long as a commit takes, from begin to begin */
+    LOOKS = 7,        /* for more, in that time */
+    CHANGES_MIN = 4,  /* of so few in that time, a sync each is no waste */
+    CHANGES_MAX = 64, /* with so many, a sync is none */
+    MEMORY = 16,      /* windows, behind which a window counts for a third */
+    SCALE = 1024,     /* of the changes that come lately */
+    TURNS = 4,        /* of a trial: back to back, apart, apart, back to back */
+    TURN_CHANGES = 500,
+    LOSS_PART = 12, /* so much less may come with commits apart: one part of twelve */
+    MUCH_PART = 4,  /* a trial ends early where so much less comes */
+};
+static const uint64_t apart_max_ns = 700000, pause_max_ns = 100000000;
+/* How long an outcome holds: at first, and twice as long each time that it is confirmed. */
+static const uint64_t hold_min_ns = 1000000000, hold_apart_ns = 4000000000, hold_ns = 16000000000;
+
+static uint64_t apart_ns(const struct spacing *spacing)
+{
+    return MIN(APART_SYNCS * spacing->sync_ns, apart_max_ns);
+}
+
+bool spacing_wants_more(const struct spacing *spacing, uint64_t changes, uint64_t now_ns)
+{
+    return spacing->apart && changes < CHANGES_MAX &&
+           now_ns - spacing->commit_at_ns < apart_ns(spacing);
+}
+
+uint64_t spacing_look_ns(const struct spacing *spacing)
+{
+    return apart_ns(spacing) / LOOKS;
+}
+
+/* ---- what comes ---- */
+
+static void note_flow(struct spacing *spacing, const struct spacing_window *window, uint64_t ns)
+{
+    struct spacing_flow *lately = &spacing->lately;
+    lately->changes += SCALE * window->changes - lately->changes / MEMORY;
+    lately->ns += ns - lately->ns / MEMORY;
+    uint64_t sync_ns = MIN(window->commit_ns, pause_max_ns);
+    spacing->sync_ns = spacing->sync_ns == 0
+                           ? sync_ns
+                           : spacing->sync_ns - spacing->sync_ns / MEMORY + sync_ns / MEMORY;
+}
+
+static bool may_help(const struct spacing *spacing)
+{
+    uint64_t come = spacing->lately.changes * apart_ns(spacing), each = SCALE * spacing->lately.ns;
+    return come >= CHANGES_MIN * each && come < CHANGES_MAX * each &&
+           2 * spacing->sync_ns <= apart_ns(spacing);
+}
+
+/* ---- trials ---- */
+
+static void begin_turn(struct spacing *spacing, unsigned turn)
+{
+    spacing->turn = turn;
+    spacing->turn_changes = 0;
+    spacing->apart = turn == 1 || turn == 2;
+}
+
+static void begin_trial(struct spacing *spacing)
+{
+    memset(spacing->of, 0, sizeof(spacing->of));
+    spacing->trying = true;
+    begin_turn(spacing, 0);
+}
+
+static void end_trial(struct spacing *spacing, bool outcome)
+{
+    bool confirmed = spacing->hold_ns != 0 && outcome == spacing->outcome;
+    uint64_t most = outcome ? hold_apart_ns : hold_ns;
+    spacing->hold_ns = confirmed ? MIN(2 * spacing->hold_ns, most) : hold_min_ns;
+    spacing->until_ns = spacing->commit_at_ns + spacing->hold_ns;
+    spacing->trying = false;
+    spacing->apart = spacing->outcome = outcome;
+}
+
+/* Whether with commits apart no more than one part of `part` is missing. */
+static bool as_many_come_apart(const struct spacing_flow of[2], unsigned part)
+{
+    return of[1].changes * of[0].ns * part >= of[0].changes * of[1].ns * (part - 1);
+}
+
+static void note_trial(struct spacing *spacing, uint64_t changes, uint64_t ns)
+{
+    struct spacing_flow *of = &spacing->of[spacing->apart];
+    of->changes += changes;
+    of->ns += ns;
+    spacing->turn_changes += changes;
+    if (spacing->turn_changes < TURN_CHANGES)
+        return;
+    if (spacing->turn == 1 && !as_many_come_apart(spacing->of, MUCH_PART))
+        end_trial(spacing, false);
+    else if (spacing->turn + 1 == TURNS)
+        end_trial(spacing, as_many_come_apart(spacing->of, LOSS_PART));
+    else
+        begin_turn(spacing, spacing->turn + 1);
+}
+
+void spacing_note_window(struct spacing *spacing, const struct spacing_window *window)
+{
+    uint64_t ns = MIN(window->commit_at_ns - spacing->commit_at_ns, pause_max_ns);
+    spacing->commit_at_ns = window->commit_at_ns;
+    note_flow(spacing, window, ns);
+    bool may = may_help(spacing);
+    if (!may && spacing->trying && spacing->apart) { /* commits apart have made changes few */
+        end_trial(spacing, false);
+    } else if (!may) {
+        if (spacing->outcome) /* it was another load's */
+            spacing->hold_ns = 0;
+        spacing->trying = spacing->apart = false;
+    } else if (spacing->trying) {
+        note_trial(spacing, window->changes, ns);
+    } else if (spacing->hold_ns == 0 || window->commit_at_ns >= spacing->until_ns) {
+        begin_trial(spacing);
+    }
+}

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Whether commits are put off, so that a sync of the disk is for several changes. Clients that send
+ * many requests without waiting for each other would have the disk sync all the time, for one or
+ * two changes each time. If commits begin five times as far apart as one takes, at most 0.7 ms, the
+ * disk and the CPUs have less to do, and each change is on disk at most that much later.
+ *
+ * Clients that wait for their answers would send less then. Nothing in the changes tells the two
+ * kinds apart, so the journal tries: it compares how many changes come with commits back to back,
+ * and with commits apart. Commits are put off as long as nearly as many come; now and then the
+ * journal tries again. There is nothing to try where a window would have few changes or dozens, or
+ * where a commit takes about as long.
+ */
+#ifndef ROSTERD_JOURNAL_SPACING_H
+#define ROSTERD_JOURNAL_SPACING_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/** What came in some time. */
+struct spacing_flow {
+    uint64_t changes, ns;
+};
+
+/** Zeroed: nothing is known. */
+struct spacing {
+    bool apart;                 /* commits are put off now */
+    bool trying;                /* which of the two is better */
+    bool outcome;               /* of the last trial */
+    unsigned turn;              /* of the trial under way */
+    uint64_t turn_changes;      /* in it */
+    struct spacing_flow of[2];  /* of the trial: back to back, apart */
+    uint64_t hold_ns;           /* how long the outcome holds; 0: there is none */
+    uint64_t until_ns;          /* when it ends */
+    struct spacing_flow lately; /* older changes and times count less; the changes are scaled */
+    uint64_t sync_ns;           /* how long a commit takes, likewise */
+    uint64_t commit_at_ns;      /* when the last commit began */
+};
+
+/** A window that is on disk. */
+struct spacing_window {
+    uint64_t changes;                 /* in it */
+    uint64_t commit_at_ns, commit_ns; /* when its commit began, and how long that took */
+};
+
+/** Whether the open window is put off still. @param now_ns of a monotonic clock */
+bool spacing_wants_more(const struct spacing *spacing, uint64_t changes, uint64_t now_ns);
+/** How long to wait between two looks for more. @return ns */
+uint64_t spacing_look_ns(const struct spacing *spacing);
+/** After a window. */
+void spacing_note_window(struct spacing *spacing, const struct spacing_window *window);
+
+#endif
