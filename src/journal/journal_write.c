@@ -225,7 +225,7 @@ enum data_result journal_write_window(struct journal *journal, uint64_t version,
     uint64_t pending = changes_behind(journal);
     gather_note_window(&journal->gather, &window, pending);
     uint64_t most = journal->config.poll_us * 1000;
-    if (pending == 0 && window.commit_ns <= most)
+    if (pending == 0 && window.commit_ns <= most && !journal->gather.spacing.apart)
         journal->poll_ns = MIN(2 * window.commit_ns, most);
     return result;
 }

@@ -15,10 +15,12 @@ enum {
     TURN_CHANGES = 500,
     LOSS_PART = 12, /* so much less may come with commits apart: one part of twelve */
     MUCH_PART = 4,  /* a trial ends early where so much less comes */
+    SPIKE = 4,      /* a commit counts for no more than so many usual ones */
 };
-static const uint64_t apart_max_ns = 700000, pause_max_ns = 100000000;
-/* How long an outcome holds: at first, and twice as long each time that it is confirmed. */
-static const uint64_t hold_min_ns = 1000000000, hold_apart_ns = 4000000000, hold_ns = 16000000000;
+static const uint64_t apart_max_ns = 700000, look_min_ns = 20000, pause_max_ns = 100000000;
+/* How long an outcome holds; that commits apart do harm, twice as long each time that it is found
+ * again. */
+static const uint64_t hold_min_ns = 1000000000, hold_max_ns = 16000000000;
 
 static uint64_t apart_ns(const struct spacing *spacing)
 {
@@ -33,7 +35,7 @@ bool spacing_wants_more(const struct spacing *spacing, uint64_t changes, uint64_
 
 uint64_t spacing_look_ns(const struct spacing *spacing)
 {
-    return apart_ns(spacing) / LOOKS;
+    return MAX(apart_ns(spacing) / LOOKS, look_min_ns);
 }
 
 /* ---- what comes ---- */
@@ -43,17 +45,21 @@ static void note_flow(struct spacing *spacing, const struct spacing_window *wind
     struct spacing_flow *lately = &spacing->lately;
     lately->changes += SCALE * window->changes - lately->changes / MEMORY;
     lately->ns += ns - lately->ns / MEMORY;
-    uint64_t sync_ns = MIN(window->commit_ns, pause_max_ns);
-    spacing->sync_ns = spacing->sync_ns == 0
-                           ? sync_ns
-                           : spacing->sync_ns - spacing->sync_ns / MEMORY + sync_ns / MEMORY;
+    if (spacing->sync_ns == 0)
+        spacing->sync_ns = MIN(window->commit_ns, apart_max_ns);
+    uint64_t sync_ns = MIN(window->commit_ns, SPIKE * spacing->sync_ns);
+    spacing->sync_ns += sync_ns / MEMORY - spacing->sync_ns / MEMORY;
 }
 
-static bool may_help(const struct spacing *spacing)
+/* Changes that come in the time between two commits apart, against `count`. */
+static bool fewer_come(const struct spacing *spacing, unsigned count)
 {
-    uint64_t come = spacing->lately.changes * apart_ns(spacing), each = SCALE * spacing->lately.ns;
-    return come >= CHANGES_MIN * each && come < CHANGES_MAX * each &&
-           2 * spacing->sync_ns <= apart_ns(spacing);
+    return spacing->lately.changes * apart_ns(spacing) < count * SCALE * spacing->lately.ns;
+}
+
+static bool is_slow(const struct spacing *spacing)
+{
+    return 2 * spacing->sync_ns > apart_ns(spacing);
 }
 
 /* ---- trials ---- */
@@ -74,9 +80,8 @@ static void begin_trial(struct spacing *spacing)
 
 static void end_trial(struct spacing *spacing, bool outcome)
 {
-    bool confirmed = spacing->hold_ns != 0 && outcome == spacing->outcome;
-    uint64_t most = outcome ? hold_apart_ns : hold_ns;
-    spacing->hold_ns = confirmed ? MIN(2 * spacing->hold_ns, most) : hold_min_ns;
+    bool again = spacing->hold_ns != 0 && !outcome && !spacing->outcome;
+    spacing->hold_ns = again ? MIN(2 * spacing->hold_ns, hold_max_ns) : hold_min_ns;
     spacing->until_ns = spacing->commit_at_ns + spacing->hold_ns;
     spacing->trying = false;
     spacing->apart = spacing->outcome = outcome;
@@ -88,10 +93,18 @@ static bool as_many_come_apart(const struct spacing_flow of[2], unsigned part)
     return of[1].changes * of[0].ns * part >= of[0].changes * of[1].ns * (part - 1);
 }
 
+/* Whether that takes a third less of windows, or still fewer. Bursts may come as far apart as
+ * commits do: then each takes its two windows anyway. */
+static bool fewer_windows_apart(const struct spacing_flow of[2])
+{
+    return of[1].windows * of[0].ns * 3 <= of[0].windows * of[1].ns * 2;
+}
+
 static void note_trial(struct spacing *spacing, uint64_t changes, uint64_t ns)
 {
     struct spacing_flow *of = &spacing->of[spacing->apart];
     of->changes += changes;
+    of->windows++;
     of->ns += ns;
     spacing->turn_changes += changes;
     if (spacing->turn_changes < TURN_CHANGES)
@@ -99,7 +112,8 @@ static void note_trial(struct spacing *spacing, uint64_t changes, uint64_t ns)
     if (spacing->turn == 1 && !as_many_come_apart(spacing->of, MUCH_PART))
         end_trial(spacing, false);
     else if (spacing->turn + 1 == TURNS)
-        end_trial(spacing, as_many_come_apart(spacing->of, LOSS_PART));
+        end_trial(spacing,
+                  as_many_come_apart(spacing->of, LOSS_PART) && fewer_windows_apart(spacing->of));
     else
         begin_turn(spacing, spacing->turn + 1);
 }
@@ -109,10 +123,10 @@ void spacing_note_window(struct spacing *spacing, const struct spacing_window *w
     uint64_t ns = MIN(window->commit_at_ns - spacing->commit_at_ns, pause_max_ns);
     spacing->commit_at_ns = window->commit_at_ns;
     note_flow(spacing, window, ns);
-    bool may = may_help(spacing);
-    if (!may && spacing->trying && spacing->apart) { /* commits apart have made changes few */
+    bool few = fewer_come(spacing, CHANGES_MIN);
+    if (few && spacing->trying && spacing->apart) { /* commits apart have made changes few */
         end_trial(spacing, false);
-    } else if (!may) {
+    } else if (few || is_slow(spacing) || !fewer_come(spacing, CHANGES_MAX)) {
         if (spacing->outcome) /* it was another load's */
             spacing->hold_ns = 0;
         spacing->trying = spacing->apart = false;

@@ -119,13 +119,14 @@ class Bench(measure.Bench):
         alone, apart, other, same = map(statistics.median, p99s)
         ratio = statistics.median(beside / before for before, beside in zip(p99s[0], p99s[1]))
         self.failed = ratio > RATIO_MAX
-        return [f"Verifications a second, one process with a core of its own: {hashes:.1f}.",
+        return [f"Verifications a second of a process without a server, with a core of its own, in "
+                f"{HASH_SECONDS} seconds: {hashes:.1f}.",
                 f"The same beside a worker with {RATE:,} GetUsers a second, on one core: "
                 f"{statistics.median(rates):.1f}.",
                 f"GetUser's p99 at that rate: {alone:.0f} us alone; {apart:.0f} us, {ratio:.2f} times as long "
                 f"(target {RATIO_MAX}), while {QUEUE} verifications are queued and the process for passwords "
                 f"has another core than the worker; {same:.0f} us where it has the worker's.",
-                f"While nothing is queued, and a program that is not the server hashes on that other core: "
+                f"The same while nothing is queued, and a program that is not the server hashes on that other core: "
                 f"{other:.0f} us."]
 
 

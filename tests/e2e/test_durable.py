@@ -89,23 +89,30 @@ def test_log_says_where_the_users_of_a_start_come_from(durable, tmp_path):
     assert f"{name} made from the data file, with 12 users" in rosterd.log()
 
 
-def test_log_shows_how_far_a_long_load_is(durable):
-    """The process is stopped again and again, until a line is due."""
-    rosterd = durable()
-    fill(rosterd, list(requests(1)) * 150_000, 150_000)
+def load_slowly(rosterd):
+    """Starts a server after a reboot, and stops its process again and again while it loads its users.
+    Returns its log."""
     reboot(rosterd)
     skip = len(rosterd.log())
     rosterd.spawn()
-    end = time.monotonic() + 120
-    while " %" not in rosterd.log()[skip:]:
-        assert rosterd.process.poll() is None and time.monotonic() < end, rosterd.log()[skip:]
+    while not re.search(" %|Server started", rosterd.log()[skip:]):
         rosterd.process.send_signal(signal.SIGSTOP)
         time.sleep(1.1)
         rosterd.process.send_signal(signal.SIGCONT)
-        time.sleep(0.003)
-        assert "Server started" not in rosterd.log()[skip:]
-    rosterd.wait_log("Server started", 60)
-    percents = re.findall(rf"loading segment {rosterd.segment}: (\d+) %", rosterd.log()[skip:])
+        time.sleep(0.01)
+        assert rosterd.process.poll() is None, rosterd.log()[skip:]
+    wait_for(lambda: "Server started" in rosterd.log()[skip:], 60, "the start")
+    return rosterd.log()[skip:]
+
+
+@pytest.mark.timeout(200)
+def test_log_shows_how_far_a_long_load_is(durable):
+    rosterd = durable()
+    fill(rosterd, list(requests(1)) * 150_000, 150_000)
+    for _ in range(3):  # a busy machine may load all before the process can be stopped
+        percents = re.findall(rf"loading segment {rosterd.segment}: (\d+) %", load_slowly(rosterd))
+        if percents:
+            break
     assert percents and all(0 < int(percent) <= 100 for percent in percents)
     assert rosterd.inspect("status")["users"] == 150_000
 

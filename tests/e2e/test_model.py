@@ -232,7 +232,8 @@ class Client:
 
     def repeat_update(self, op, fields):
         """Repeats an update that has a request_id: until there is an answer, and sometimes also when it
-        was done. (A repeat of one that was refused may be done.) The answer to a repeat is the user as it is now, so for the model it is a read."""
+        was done. (A repeat of one that was refused may be done.) The answer to a repeat is the user as
+        it is now, so for the model it is a read."""
         repeats = op.code == UNKNOWN or (op.code == "OK" and self.chance.random() < 0.3)
         while repeats:
             self.repeats += 1

@@ -199,11 +199,12 @@ class Rosterd(Program):
         return count, self.data.stat().st_size, bodies
 
     def forget_pages(self):
-        """Drops the file of a stopped server from the page cache."""
-        fd = os.open(self.data, os.O_RDONLY)
-        os.fsync(fd)
-        os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
-        os.close(fd)
+        """Drops the file of a stopped server, and its log, from the page cache."""
+        for path in self.data.parent.glob(self.data.name + "*"):
+            fd = os.open(path, os.O_RDONLY)
+            os.fsync(fd)
+            os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+            os.close(fd)
 
     # ---- load ----
 
