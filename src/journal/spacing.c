@@ -57,7 +57,7 @@ static bool fewer_come(const struct spacing *spacing, unsigned count)
     return spacing->lately.changes * apart_ns(spacing) < count * SCALE * spacing->lately.ns;
 }
 
-static bool is_slow(const struct spacing *spacing)
+static bool disk_is_slow(const struct spacing *spacing)
 {
     return 2 * spacing->sync_ns > apart_ns(spacing);
 }
@@ -126,7 +126,7 @@ void spacing_note_window(struct spacing *spacing, const struct spacing_window *w
     bool few = fewer_come(spacing, CHANGES_MIN);
     if (few && spacing->trying && spacing->apart) { /* commits apart have made changes few */
         end_trial(spacing, false);
-    } else if (few || is_slow(spacing) || !fewer_come(spacing, CHANGES_MAX)) {
+    } else if (few || disk_is_slow(spacing) || !fewer_come(spacing, CHANGES_MAX)) {
         if (spacing->outcome) /* it was another load's */
             spacing->hold_ns = 0;
         spacing->trying = spacing->apart = false;

@@ -22,14 +22,12 @@ static const uint64_t second = 1000000000;
 /* Clients that wait for their answers and then think, and others that send at a rate of their own.
  */
 struct load {
-    unsigned waiting;
-    uint64_t think_ns;
-    unsigned jitter; /* per cent: think times, and times between changes at a rate */
-    uint64_t rate;
-    unsigned burst; /* so many changes at a rate come 1 us after each other; 0: one */
-    uint64_t sync_ns;
-    unsigned slow_each; /* one commit of so many takes longer; 0: none does */
-    uint64_t slow_ns;
+    uint64_t think_ns, sync_ns, rate;
+    uint64_t slow_ns;   /* how long a slow commit takes */
+    unsigned slow_each; /* one commit of so many is slow; 0: none is */
+    unsigned waiting;   /* clients that wait for their answers */
+    unsigned jitter;    /* per cent: think times, and times between changes at a rate */
+    unsigned burst;     /* so many changes at a rate come 1 us after each other; 0: one */
 };
 
 struct outcome {
