@@ -491,7 +491,7 @@ def busy_cpu_fixture():
 def test_hashing_gives_way_to_others_until_it_gets_no_cpu(start, busy_cpu):
     cpu, start_program = busy_cpu
     rosterd = start("--unique", "username", "--password-processes", "1", "--password-passes", "6",
-                    "--password-tries", "0", workers=1)
+                    "--password-tries", "0", "--password-tries-per-address", "0", workers=1)
     (pid,) = wait_for(rosterd.password_pids, 10, "the process for passwords")
     gives_way = os.SCHED_IDLE if os.geteuid() == 0 else os.SCHED_BATCH
     wait_for(lambda: os.sched_getscheduler(pid) == gives_way, 10, "the policy")
