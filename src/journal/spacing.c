@@ -8,14 +8,14 @@ enum {
     APART_SYNCS = 5,  /* so many times as long as a commit takes, from begin to begin */
     LOOKS = 7,        /* for more, in that time */
     CHANGES_MIN = 4,  /* of so few in that time, a sync each is no waste */
+    CHANGES_KEPT = 2, /* of so few, commits are put off no longer */
     CHANGES_MAX = 64, /* with so many, a sync is none */
-    MEMORY = 16,      /* windows, behind which a window counts for a third */
+    MEMORY = 64,      /* windows, behind which a window counts for a third */
     SCALE = 1024,     /* of the changes that come lately */
     TURNS = 4,        /* of a trial: back to back, apart, apart, back to back */
     TURN_CHANGES = 500,
     LOSS_PART = 12, /* so much less may come with commits apart: one part of twelve */
-    MUCH_PART = 4,  /* a trial ends early where so much less comes */
-    SPIKE = 4,      /* a commit counts for no more than so many usual ones */
+    SLOWER = 2,     /* a trial ends early where the same changes take so many times as long */
 };
 static const uint64_t apart_max_ns = 700000, look_min_ns = 20000, pause_max_ns = 100000000;
 /* How long an outcome holds; that commits apart do harm, twice as long each time that it is found
@@ -47,8 +47,7 @@ static void note_flow(struct spacing *spacing, const struct spacing_window *wind
     lately->ns += ns - lately->ns / MEMORY;
     if (spacing->sync_ns == 0)
         spacing->sync_ns = MIN(window->commit_ns, apart_max_ns);
-    uint64_t sync_ns = MIN(window->commit_ns, SPIKE * spacing->sync_ns);
-    spacing->sync_ns += sync_ns / MEMORY - spacing->sync_ns / MEMORY;
+    spacing->sync_ns += window->commit_ns / MEMORY - spacing->sync_ns / MEMORY;
 }
 
 /* Changes that come in the time between two commits apart, against `count`. */
@@ -57,9 +56,10 @@ static bool fewer_come(const struct spacing *spacing, unsigned count)
     return spacing->lately.changes * apart_ns(spacing) < count * SCALE * spacing->lately.ns;
 }
 
+/* So that commits apart could hardly be a third fewer. */
 static bool disk_is_slow(const struct spacing *spacing)
 {
-    return 2 * spacing->sync_ns > apart_ns(spacing);
+    return 3 * spacing->sync_ns > 2 * apart_ns(spacing);
 }
 
 /* ---- trials ---- */
@@ -87,10 +87,9 @@ static void end_trial(struct spacing *spacing, bool outcome)
     spacing->apart = spacing->outcome = outcome;
 }
 
-/* Whether with commits apart no more than one part of `part` is missing. */
-static bool as_many_come_apart(const struct spacing_flow of[2], unsigned part)
+static bool as_many_come_apart(const struct spacing_flow of[2])
 {
-    return of[1].changes * of[0].ns * part >= of[0].changes * of[1].ns * (part - 1);
+    return of[1].changes * of[0].ns * LOSS_PART >= of[0].changes * of[1].ns * (LOSS_PART - 1);
 }
 
 /* Whether that takes a third less of windows, or still fewer. Bursts may come as far apart as
@@ -107,15 +106,22 @@ static void note_trial(struct spacing *spacing, uint64_t changes, uint64_t ns)
     of->windows++;
     of->ns += ns;
     spacing->turn_changes += changes;
-    if (spacing->turn_changes < TURN_CHANGES)
-        return;
-    if (spacing->turn == 1 && !as_many_come_apart(spacing->of, MUCH_PART))
+    if (spacing->turn == 1 && spacing->of[1].ns > SLOWER * spacing->of[0].ns)
         end_trial(spacing, false);
+    else if (spacing->turn_changes < TURN_CHANGES)
+        return;
     else if (spacing->turn + 1 == TURNS)
-        end_trial(spacing,
-                  as_many_come_apart(spacing->of, LOSS_PART) && fewer_windows_apart(spacing->of));
+        end_trial(spacing, as_many_come_apart(spacing->of) && fewer_windows_apart(spacing->of));
     else
         begin_turn(spacing, spacing->turn + 1);
+}
+
+/* There is nothing to try, or nothing to put off any longer. */
+static void stop(struct spacing *spacing)
+{
+    if (spacing->outcome) /* it was another load's */
+        spacing->hold_ns = 0;
+    spacing->trying = spacing->apart = false;
 }
 
 void spacing_note_window(struct spacing *spacing, const struct spacing_window *window)
@@ -123,16 +129,15 @@ void spacing_note_window(struct spacing *spacing, const struct spacing_window *w
     uint64_t ns = MIN(window->commit_at_ns - spacing->commit_at_ns, pause_max_ns);
     spacing->commit_at_ns = window->commit_at_ns;
     note_flow(spacing, window, ns);
-    bool few = fewer_come(spacing, CHANGES_MIN);
-    if (few && spacing->trying && spacing->apart) { /* commits apart have made changes few */
+    bool few = fewer_come(spacing, spacing->trying || spacing->apart ? CHANGES_KEPT : CHANGES_MIN);
+    bool holds = spacing->hold_ns != 0 && window->commit_at_ns < spacing->until_ns;
+    bool may_try = !spacing->trying && !holds;
+    if (few && spacing->trying && spacing->apart) /* commits apart have made changes few */
         end_trial(spacing, false);
-    } else if (few || disk_is_slow(spacing) || !fewer_come(spacing, CHANGES_MAX)) {
-        if (spacing->outcome) /* it was another load's */
-            spacing->hold_ns = 0;
-        spacing->trying = spacing->apart = false;
-    } else if (spacing->trying) {
+    else if (few || !fewer_come(spacing, CHANGES_MAX) || (may_try && disk_is_slow(spacing)))
+        stop(spacing);
+    else if (spacing->trying)
         note_trial(spacing, window->changes, ns);
-    } else if (spacing->hold_ns == 0 || window->commit_at_ns >= spacing->until_ns) {
+    else if (may_try)
         begin_trial(spacing);
-    }
 }

@@ -10,7 +10,7 @@
  * commits apart. Commits are put off as long as nearly as many changes come, in clearly fewer
  * windows; each second the journal tries again. (A few clients that wait, beside many that do not,
  * are answered later then.) There is nothing to try where a window would have fewer than four
- * changes, or 64 and more, or where a commit takes longer than 0.35 ms.
+ * changes, or 64 and more, or where a commit takes longer than 0.47 ms.
  */
 #ifndef ROSTERD_JOURNAL_SPACING_H
 #define ROSTERD_JOURNAL_SPACING_H

@@ -23,11 +23,12 @@ static const uint64_t second = 1000000000;
  */
 struct load {
     uint64_t think_ns, sync_ns, rate;
-    uint64_t slow_ns;   /* how long a slow commit takes */
-    unsigned slow_each; /* one commit of so many is slow; 0: none is */
-    unsigned waiting;   /* clients that wait for their answers */
-    unsigned jitter;    /* per cent: think times, and times between changes at a rate */
-    unsigned burst;     /* so many changes at a rate come 1 us after each other; 0: one */
+    uint64_t slow_ns;     /* how long a slow commit takes */
+    unsigned slow_each;   /* one commit of so many is slow; 0: none is */
+    unsigned waiting;     /* clients that wait for their answers */
+    unsigned jitter;      /* per cent: think times, and times between changes at a rate */
+    unsigned sync_jitter; /* per cent, of the commits' times */
+    unsigned burst;       /* so many changes at a rate come 1 us after each other; 0: one */
 };
 
 struct outcome {
@@ -45,11 +46,25 @@ struct world {
     bool in_window[CLIENTS_MAX];
 };
 
-static uint64_t jittered(struct world *world, uint64_t ns)
+static uint64_t jittered_by(struct world *world, uint64_t ns, unsigned jitter)
 {
     world->random = world->random * 6364136223846793005 + 1442695040888963407;
     uint64_t part = (world->random >> 33) % 2001; /* of thousandths: 0 to 2 times */
-    return ns + ns * world->load->jitter / 100 * part / 1000 - ns * world->load->jitter / 100;
+    return ns + ns * jitter / 100 * part / 1000 - ns * jitter / 100;
+}
+
+static uint64_t jittered(struct world *world, uint64_t ns)
+{
+    return jittered_by(world, ns, world->load->jitter);
+}
+
+static uint64_t commit_ns(struct world *world, uint64_t commits)
+{
+    const struct load *load = world->load;
+    if (load->slow_each != 0 && commits % load->slow_each == 1)
+        return load->slow_ns;
+    return load->sync_jitter != 0 ? jittered_by(world, load->sync_ns, load->sync_jitter)
+                                  : load->sync_ns;
 }
 
 /* Takes what has come into the window. */
@@ -120,10 +135,9 @@ static struct outcome simulate_from(struct gather *gather, const struct load *lo
             take(world);
         }
         outcome.apart += gather->spacing.apart;
-        bool slow = load->slow_each != 0 && outcome.commits % load->slow_each == 1;
-        uint64_t commit_ns = slow ? load->slow_ns : load->sync_ns;
-        const struct spacing_window window = {world->changes, world->now_ns, commit_ns};
-        world->now_ns += commit_ns;
+        const struct spacing_window window = {world->changes, world->now_ns,
+                                              commit_ns(world, outcome.commits)};
+        world->now_ns += window.commit_ns;
         wait_ns += world->changes * world->now_ns - world->waits_since_ns;
         for (unsigned i = 0; i < load->waiting; i++)
             if (world->in_window[i])
@@ -197,6 +211,23 @@ static void slow_commits_now_and_then_change_nothing(void **state)
     (void)state;
     struct outcome with = simulate(&load, false), without = simulate(&load, true);
     assert_share(with.commits, without.commits, 15, 50);
+}
+
+/* As disks are that others write to, too. */
+static void commits_of_any_length_change_nothing(void **state)
+{
+    (void)state;
+    for (uint64_t sync_us = 150; sync_us <= 350; sync_us += 50) {
+        const struct load load = {.rate = 10000,
+                                  .jitter = 100,
+                                  .sync_ns = sync_us * US,
+                                  .sync_jitter = 60,
+                                  .slow_each = 20,
+                                  .slow_ns = 1500 * US};
+        struct outcome with = simulate(&load, false), without = simulate(&load, true);
+        assert_share(with.commits, without.commits, 15, 70);
+        assert_true(with.apart * 100 > with.commits * 65);
+    }
 }
 
 static void few_changes_are_not_put_off(void **state)
@@ -299,6 +330,7 @@ int main(void)
         cmocka_unit_test(bursts_are_not_put_off),
         cmocka_unit_test(many_changes_are_not_put_off),
         cmocka_unit_test(slow_commits_now_and_then_change_nothing),
+        cmocka_unit_test(commits_of_any_length_change_nothing),
         cmocka_unit_test(few_changes_are_not_put_off),
         cmocka_unit_test(clients_that_wait_are_answered_as_often),
         cmocka_unit_test(clients_that_wait_beside_others_are_answered_as_often),
