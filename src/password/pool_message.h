@@ -8,7 +8,8 @@
 enum pool_operation {
     POOL_VERIFY,  /* and makes a new hash if the old one should be replaced */
     POOL_HASH,    /* makes a hash */
-    POOL_PRETEND, /* takes as long as POOL_VERIFY, and the answer is POOL_NO */
+    POOL_PRETEND, /* takes as long as POOL_VERIFY of the hash, or without one as of a hash that
+                   * costs what is set, and the answer is POOL_NO */
 };
 
 enum pool_outcome {
@@ -20,7 +21,8 @@ enum pool_outcome {
     POOL_LOST,    /* the process that worked on it has died, or no process has answered in time */
 };
 
-/** A worker's request. The password follows, then the hash of POOL_VERIFY with its NUL. */
+/** A worker's request. The password follows, then the hash of POOL_VERIFY and POOL_PRETEND with its
+ * NUL. */
 struct pool_request {
     uint64_t owner, id; /* the answer repeats both: see pool_channels.h */
     uint64_t expires;   /* ms of the monotonic clock */

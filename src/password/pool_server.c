@@ -32,7 +32,7 @@ struct pool_server {
 /* ---- one request ---- */
 
 /* The costs are bounded by the options' own maxima, should a worker be broken.
- * @return the hash of POOL_VERIFY; NULL: the packet is malformed */
+ * @return the hash of POOL_VERIFY and POOL_PRETEND; NULL: the packet is malformed */
 static const char *check_packet(const struct pool_request *request, size_t size)
 {
     const size_t head = offsetof(struct pool_request, bytes);
@@ -63,6 +63,18 @@ static enum pool_outcome serve_verify(const struct pool_request *request, const 
     }
 }
 
+/* @param hash of somebody else, whose work is done for nothing; empty: nobody's */
+static enum pool_outcome serve_pretend(const struct pool_request *request, const char *hash)
+{
+    bool replace;
+    if (hash[0] != '\0' &&
+        password_verify(hash, request->bytes, request->password_len, &request->cost,
+                        &request->limits, &replace) != PASSWORD_UNKNOWN)
+        return POOL_NO;
+    return password_pretend(request->bytes, request->password_len, &request->cost) ? POOL_NO
+                                                                                   : POOL_FAILED;
+}
+
 static enum pool_outcome serve_operation(const struct pool_request *request, size_t size,
                                          char *hash)
 {
@@ -79,9 +91,7 @@ static enum pool_outcome serve_operation(const struct pool_request *request, siz
                    ? POOL_HASHED
                    : POOL_FAILED;
     case POOL_PRETEND:
-        return password_pretend(request->bytes, request->password_len, &request->cost)
-                   ? POOL_NO
-                   : POOL_FAILED;
+        return serve_pretend(request, old_hash);
     default:
         return POOL_FAILED;
     }

@@ -131,6 +131,34 @@ def test_nobody_costs_less_than_another(start):
     assert all(0.5 < ratio < 2 for ratio in ratios.values()), ratios
 
 
+def test_nobody_costs_as_much_as_users_with_imported_hashes(start):
+    """Another user's hash is worked on for a key that nobody has."""
+    rosterd = start(*CHEAP, "--password-processes", "1", "--password-tries", "0", "--password-tries-per-address", "0")
+    directory = Directory(rosterd.channel())
+    slow = HASHES["bcrypt"][1].replace("$05$", "$10$")  # of no known password
+    for n in range(8):
+        create(directory, f"user{n}", password_hash=slow)
+    (hasher,) = wait_for(rosterd.password_pids, 10, "the process for passwords")
+    costs = {}
+    for _ in range(8):
+        for username in ("user3", "nobody"):
+            before = cpu_ticks(hasher)
+            wrong(lambda u=username: directory.VerifyPassword(username=u, password=WRONG))
+            costs[username] = costs.get(username, 0) + cpu_ticks(hasher) - before
+    assert costs["user3"] >= 20 and 0.5 < costs["nobody"] / costs["user3"] < 2, costs
+
+
+def test_password_of_another_user_opens_nothing(directory):
+    password, text = HASHES["bcrypt"]
+    users = [create(directory, f"user{n}", password_hash=text) for n in range(4)]
+    bare = create(directory, "bare", password_hash="")
+    for n in range(8):
+        wrong(lambda k=n: directory.VerifyPassword(username=f"nobody{k}", password=password))
+    wrong(lambda: directory.VerifyPassword(name=bare.name, password=password))
+    for user in users:  # nothing is replaced either
+        assert directory.GetUser(name=user.name) == user
+
+
 def test_set_password_replaces_and_removes(directory):
     user = create(directory, password_hash="")
     assert not user.has_password

@@ -770,7 +770,7 @@ static void disk_that_takes_no_new_file_either_makes_the_server_read_only(void *
     assert_int_equal(disk_state(), SHM_DISK_FAILED);
     assert_int_equal(user_insert(f->actor, 30, 60), SHM_EREADONLY);
     assert_int_equal(shm_published(f->store), 10);
-    user_check(f->actor, 5);
+    assert_user(f->actor, 5);
     disk_mend();
     journal_turn(journal, 0);
     replace_journal();

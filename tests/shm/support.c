@@ -138,7 +138,7 @@ struct shm_node *user_node(struct shm_actor *actor, uint64_t n)
     return caa_container_of((uint8_t *)(uintptr_t)user.id, struct shm_node, id[0]);
 }
 
-void user_check(struct shm_actor *actor, uint64_t n)
+void assert_user(struct shm_actor *actor, uint64_t n)
 {
     struct shm_user user;
     uint8_t id[SHM_ID_SIZE];

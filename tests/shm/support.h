@@ -33,7 +33,7 @@ void user_id(uint8_t id[SHM_ID_SIZE], uint64_t n);
 void users_insert(struct shm_actor *actor, uint64_t from, uint64_t to, size_t step);
 int user_insert(struct shm_actor *actor, uint64_t n, uint32_t body_len);
 /** Asserts that user n exists with the body that users_insert() gave it. */
-void user_check(struct shm_actor *actor, uint64_t n);
+void assert_user(struct shm_actor *actor, uint64_t n);
 /** The record of user n, which must exist. */
 struct shm_node *user_node(struct shm_actor *actor, uint64_t n);
 /** Steps the cursor until it finds a user or the end. */

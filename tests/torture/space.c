@@ -92,7 +92,7 @@ static void check_reads(struct fixture *f, uint64_t users)
     struct shm_user user;
     uint64_t count = 0;
     touch_all();
-    user_check(f->actor, 5);
+    assert_user(f->actor, 5);
     assert_int_equal(shm_snapshot_begin(f->actor, &snapshot), SHM_OK);
     shm_cursor_first(&cursor, f->actor, &snapshot);
     while (next_user(&cursor, &user) == SHM_OK)
@@ -405,7 +405,7 @@ static void join_without_memory_for_its_slot_fails_cleanly(void **state)
     assert_non_null(strstr(f->fault.text, "full"));
     assert_int_equal(shm_control()->slots_ready, SHM_SLOTS_STEP);
     touch_all(); /* (a verify uses a slot) */
-    user_check(f->actor, 5);
+    assert_user(f->actor, 5);
     if (space_mounts) { /* permanently, too */
         space_fail_from(0, 0, false);
         space_set_full();
@@ -413,7 +413,7 @@ static void join_without_memory_for_its_slot_fails_cleanly(void **state)
             shm_actor_join(&actors[SHM_SLOTS_STEP], f->store, SHM_ACTOR_WORKER, 99, &f->fault),
             SHM_ESPACE);
         touch_all();
-        user_check(f->actor, 5);
+        assert_user(f->actor, 5);
         space_set_size((uint64_t)ENOUGH_MB << 20);
     }
     space_fail_from(0, 0, false);

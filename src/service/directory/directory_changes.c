@@ -4,6 +4,7 @@
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/param.h>
 
 #include "shm/disk.h"
 
@@ -15,6 +16,7 @@ struct directory_shared {
     struct shm_change change;
     uint16_t done;  /* entries of the commit up to this one; 0: it is the last */
     uint64_t found; /* the version of the user's newest body; 0: the user is gone */
+    uint64_t seen;  /* that is so as of this commit */
     /* the message, if it may have to be told: */
     uint8_t type;
     bool complete;      /* it has a token, with ... */
@@ -68,15 +70,19 @@ static size_t write_shared(struct directory_changes *changes, struct directory_s
     uint8_t *out = directory_watch_put_type(changes->scratch, shared->type);
     if (change->kind == SHM_DELETED)
         return (size_t)(directory_watch_put_name(out, change->id) - changes->scratch);
-    if (shm_user_find(changes->actor, change->id, &user) != SHM_OK || user.seq != change->seq)
+    shared->seen = shm_published(changes->store);
+    if (shm_user_find(changes->actor, change->id, &user) != SHM_OK || user.seq != change->seq) {
+        shared->seen = shm_published(changes->store); /* the user may have gone just now */
         return 0;
+    }
     shared->found = user.version;
+    shared->seen = MAX(shared->seen, user.version);
     if (shared->found != change->version && !takes_newest(changes, change))
         return 0;
     return (size_t)(directory_watch_put_user(out, &user, fields) - changes->scratch);
 }
 
-/* Appends room for the token, and keeps the message. @return false: no memory */
+/* Appends room for a short token, and keeps the message. @return false: no memory */
 static bool keep_shared(struct directory_changes *changes, struct directory_shared *shared,
                         size_t len)
 {
@@ -182,6 +188,13 @@ int directory_changes_from(struct directory_changes *changes, struct directory_p
     return SHM_OK;
 }
 
+static void take_late(struct directory_place *place, const struct directory_resume *resume)
+{
+    directory_late_clear(&place->late);
+    for (unsigned i = 0; i < resume->late_count; i++)
+        directory_late_add(&place->late, &resume->late[i]);
+}
+
 /* Passes the changes of a commit that are told. */
 static int pass_told(struct directory_changes *changes, struct directory_place *place,
                      const struct directory_resume *resume)
@@ -215,6 +228,9 @@ int directory_changes_resume(struct directory_changes *changes, struct directory
     place->known_seq = resume->known_seq;
     place->unsure = resume->unsure;
     place->rebuilt = resume->version <= changes->rebuilt;
+    place->creates = inside && resume->creates;
+    place->again = again && resume->creates ? resume->version : 0;
+    take_late(place, resume);
     return rc;
 }
 
@@ -224,14 +240,19 @@ struct directory_resume directory_changes_token(const struct directory_changes *
     struct directory_resume resume = {.version = place->version,
                                       .done = place->done,
                                       .known_seq = place->known_seq,
-                                      .unsure = place->unsure};
+                                      .unsure = place->unsure,
+                                      .creates = place->done != 0 && place->creates};
+    unsigned count = place->late != NULL ? place->late->count : 0;
+    resume.late_count = MIN(count, (unsigned)DIRECTORY_RESUME_LATE);
+    for (unsigned i = 0; i < resume.late_count; i++)
+        resume.late[i] = place->late->ranges[count - resume.late_count + i];
     memcpy(resume.table, changes->table, sizeof(resume.table));
     return resume;
 }
 
 void directory_changes_end(struct directory_place *place)
 {
-    directory_pending_clear(&place->pending);
+    directory_late_clear(&place->late);
 }
 
 bool directory_changes_lost(const struct directory_changes *changes,
@@ -256,8 +277,21 @@ void directory_changes_quiet(const struct directory_changes *changes, struct dir
 {
     place->version = published;
     place->done = 0;
+    directory_late_pass(&place->late, published);
     if (place->rebuilt && published >= changes->rebuilt)
         know_rebuilt(changes, place);
+}
+
+/* A user is told with the newest body. The later entries that it includes must not be told. */
+static void note_newest(struct directory_place *place, const struct directory_shared *shared,
+                        bool rebuilt)
+{
+    const struct shm_change *change = &shared->change;
+    const struct directory_late_range one = {change->seq, change->seq, shared->seen};
+    if (shared->found == change->version)
+        directory_late_extend(place->late, change->seq, shared->seen);
+    else if (shared->found != 0 || !rebuilt) /* the client may know a user of a rebuilt entry */
+        directory_late_add(&place->late, &one);
 }
 
 /* @return the type that the client is told; TYPE_UNSPECIFIED: nothing is told */
@@ -268,12 +302,11 @@ static unsigned type_for(const struct directory_changes *changes, struct directo
     const struct shm_change *change = &shared->change;
     bool rebuilt = is_rebuilt(changes, change);
     bool known = !rebuilt || change->seq <= place->known_seq;
-    bool deleted = change->kind == SHM_DELETED;
+    bool told = change->version == place->again && known;
+    if (told || directory_late_covers(place->late, change))
+        return NOTHING;
     if (takes_newest(changes, change)) {
-        if (shared->found == 0 && !rebuilt)
-            directory_pending_add(&place->pending, change->seq, DIRECTORY_GONE);
-        else if (shared->found > change->version)
-            directory_pending_add(&place->pending, change->seq, shared->found);
+        note_newest(place, shared, rebuilt);
         if (shared->found == 0)
             return NOTHING;
         if (known)
@@ -281,10 +314,8 @@ static unsigned type_for(const struct directory_changes *changes, struct directo
         place->unsure = true; /* until all rebuilt entries are passed */
         return DIRECTORY_WATCH_TYPE(CREATED);
     }
-    return directory_pending_covers(&place->pending, change) || shared->len == 0 ||
-                   !(known || (deleted && place->unsure))
-               ? NOTHING
-               : shared->type;
+    bool deleted = change->kind == SHM_DELETED;
+    return shared->len != 0 && (known || (deleted && place->unsure)) ? shared->type : NOTHING;
 }
 
 /* Completes the message for this place. The token is the same for nearly all. */
@@ -293,14 +324,15 @@ static void complete_message(struct directory_changes *changes, const struct dir
                              struct directory_message *message)
 {
     enum { TOKEN_PART = 2 + DIRECTORY_RESUME_SIZE };
+    bool simple = place->late == NULL && place->version != place->again && type == shared->type;
     message->len = shared->len;
     message->bytes = shared->bytes;
-    if (shared->complete && shared->known_seq == place->known_seq &&
-        shared->unsure == place->unsure && type == shared->type)
+    if (shared->complete && simple && shared->known_seq == place->known_seq &&
+        shared->unsure == place->unsure)
         return;
     uint8_t *bytes = shared->bytes;
     assert(bytes != NULL); /* there is something to tell */
-    if (shared->complete || type != shared->type) {
+    if (shared->complete || !simple) {
         bytes = memcpy(changes->scratch, shared->bytes, shared->len);
     } else {
         shared->complete = true;
@@ -309,8 +341,9 @@ static void complete_message(struct directory_changes *changes, const struct dir
     }
     const struct directory_resume resume = directory_changes_token(changes, place);
     directory_watch_set_type(bytes, type);
-    directory_watch_put_token(bytes + shared->len - TOKEN_PART, &resume);
+    uint8_t *end = directory_watch_put_token(bytes + shared->len - TOKEN_PART, &resume);
     message->bytes = bytes;
+    message->len = (size_t)(end - bytes);
 }
 
 enum directory_step directory_changes_next(struct directory_changes *changes,
@@ -330,11 +363,14 @@ enum directory_step directory_changes_next(struct directory_changes *changes,
     place->follower.next++;
     place->version = change->version;
     place->done = shared->done;
+    place->creates = change->kind == SHM_CREATED || change->version == place->again;
     if (place->rebuilt && !is_rebuilt(changes, change))
         know_rebuilt(changes, place);
     unsigned type = type_for(changes, place, shared);
     if (change->kind == SHM_CREATED && !is_rebuilt(changes, change))
         place->known_seq = change->seq;
+    if (place->done == 0)
+        directory_late_pass(&place->late, place->version);
     if (type == DIRECTORY_WATCH_TYPE(TYPE_UNSPECIFIED))
         return DIRECTORY_PASSED;
     complete_message(changes, place, shared, type, message);

@@ -10,7 +10,8 @@
  *   nothing is told: a later entry reports that.
  * - CREATED is told with the newest body, at once: a watch never has to tell UPDATED of a user whom
  *   its client does not know. The entry that reports this body again, and those before it, are not
- *   told. Of a user who is gone already nothing is told, also not that (directory_pending.h).
+ *   told. Of a user who is gone already nothing is told, also not that (directory_late.h). Tokens
+ * say so, too: a resume tells no change again.
  * - After a reboot the store may have made the entries again, from the table: `rebuilt` is the last
  *   commit of these. They do not say CREATED. Up to there a user is created for a client if the
  *   client's token was given before the user was (known_seq). If the token was given among such
@@ -27,7 +28,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "service/directory/directory_pending.h"
+#include "service/directory/directory_late.h"
 #include "service/directory/directory_watch_message.h"
 #include "shm/store.h"
 
@@ -52,9 +53,11 @@ struct directory_place {
     uint64_t version; /* all commits before this one are told, and of this one ... */
     uint16_t done;    /* ... so many entries; 0: all */
     uint64_t known_seq;
-    bool unsure;  /* as the token's */
-    bool rebuilt; /* it has not passed the rebuilt entries: known_seq is the token's */
-    struct directory_pending *pending;
+    bool unsure;    /* as the token's */
+    bool rebuilt;   /* it has not passed the rebuilt entries: known_seq is the token's */
+    bool creates;   /* the entries of `done` are creations */
+    uint64_t again; /* a commit of creations that is told again after a reboot, from known_seq on */
+    struct directory_late *late;
 };
 
 void directory_changes_init(struct directory_changes *changes, const struct shm_store *store,

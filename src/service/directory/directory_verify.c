@@ -9,6 +9,7 @@
 #include "service/directory/directory_read.h"
 #include "service/directory/directory_user.h"
 #include "service/directory/directory_users.h"
+#include "service/directory/verify_stand_in.h"
 #include "service/passwords/credential.h"
 #include "service/users/user_reply.h"
 #include "service/users/user_service_state.h"
@@ -21,7 +22,7 @@ enum {
 struct verify_secret {
     size_t password_len;
     char password[PASSWORD_MAX];
-    char hash[PASSWORD_HASH_MAX + 1]; /* empty: the user has none that counts */
+    char hash[PASSWORD_HASH_MAX + 1]; /* to be verified, maybe for nothing; empty: there is none */
 };
 
 typedef Rosterd__Directory__V1__VerifyPasswordRequest verify_request;
@@ -144,12 +145,11 @@ static void verify_submit(struct grpc_call *call)
         grpc_call_finish(call, GRPC_UNAVAILABLE, "the user's password is changing, try again");
         return;
     }
-    secret->hash[0] = '\0';
-    if (verify_find(call, &user) == SHM_OK && may_log_in(&user, &record, &room)) {
-        memcpy(secret->hash, record.secret.data, record.secret.len);
-        secret->hash[record.secret.len] = '\0';
+    bool exists = verify_find(call, &user) == SHM_OK;
+    if (exists && may_log_in(&user, &record, &room))
         task.operation = POOL_VERIFY;
-    }
+    if (!exists || !verify_hash_of(&user, secret->hash))
+        verify_stand_in(service, verify->by, verify->value, verify->value_len, secret->hash);
     if (password_work_submit(&service->passwords, &verify->work, call, &task, on_verified) ==
         POOL_SUBMITTED)
         return;

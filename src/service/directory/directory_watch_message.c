@@ -15,34 +15,94 @@ enum {
     AT_VERSION = DIRECTORY_TABLE_SIZE,
     AT_KNOWN = AT_VERSION + 8,
     AT_DONE = AT_KNOWN + 8,
-    RESUME_VALUE = AT_DONE + 2,
+    RESUME_VALUE = AT_DONE + 2, /* without ranges */
+    CHECK = SEALED_RAW_SIZE - RESUME_VALUE,
+    CREATES_BIT = 1 << 15, /* of done: a commit has fewer changes */
+    RANGE_MAX = 3 * 10,    /* three varints */
 };
 #define UNSURE_BIT (UINT64_C(1) << 63) /* of known_seq: numbers are at most INT64_MAX */
 
-void directory_resume_format(char text[DIRECTORY_RESUME_SIZE],
-                             const struct directory_resume *resume)
+_Static_assert(RESUME_VALUE + DIRECTORY_RESUME_LATE * RANGE_MAX + CHECK <= SEALED_RAW_MAX,
+               "room for all ranges");
+_Static_assert((int)SHM_BATCH_MAX < (int)CREATES_BIT, "done");
+
+/* A range is its first number, which is not 0, how many more there are, and how many commits after
+ * the token's its version is. Zeros fill the text up. */
+static size_t put_ranges(uint8_t raw[SEALED_RAW_MAX], const struct directory_resume *resume)
 {
-    uint8_t raw[SEALED_RAW_SIZE];
+    uint8_t *out = raw + RESUME_VALUE;
+    for (unsigned i = 0; i < resume->late_count; i++) {
+        const struct directory_late_range *range = &resume->late[i];
+        out = wire_put_varint(out, range->first);
+        out = wire_put_varint(out, range->last - range->first);
+        out = wire_put_varint(out, range->version - resume->version);
+    }
+    while ((out - raw + CHECK) % 3 != 0)
+        *out++ = 0;
+    return (size_t)(out - raw);
+}
+
+/* @return where the next one begins; NULL: this is no range */
+static const uint8_t *get_range(const uint8_t *at, const uint8_t *end,
+                                const struct directory_resume *resume,
+                                struct directory_late_range *range)
+{
+    uint64_t more = 0, later = 0;
+    at = wire_get_varint(at, end, &range->first);
+    if (at != NULL)
+        at = wire_get_varint(at, end, &more);
+    if (at != NULL)
+        at = wire_get_varint(at, end, &later);
+    range->last = range->first + more;
+    range->version = resume->version + later;
+    return range->last >= range->first && range->version >= resume->version ? at : NULL;
+}
+
+static bool get_ranges(const uint8_t *at, const uint8_t *end, struct directory_resume *resume)
+{
+    resume->late_count = 0;
+    while (at != end && *at != 0) {
+        if (resume->late_count == DIRECTORY_RESUME_LATE)
+            return false;
+        at = get_range(at, end, resume, &resume->late[resume->late_count]);
+        if (at == NULL)
+            return false;
+        resume->late_count++;
+    }
+    return true;
+}
+
+size_t directory_resume_format(char text[DIRECTORY_RESUME_MAX],
+                               const struct directory_resume *resume)
+{
+    uint8_t raw[SEALED_RAW_MAX];
+    uint16_t done = resume->done | (resume->creates ? CREATES_BIT : 0);
     memcpy(raw, resume->table, DIRECTORY_TABLE_SIZE);
     sealed_put_number(raw + AT_VERSION, resume->version);
     sealed_put_number(raw + AT_KNOWN, resume->known_seq | (resume->unsure ? UNSURE_BIT : 0));
-    raw[AT_DONE] = (uint8_t)(resume->done >> 8);
-    raw[AT_DONE + 1] = (uint8_t)resume->done;
-    sealed_text_format(text, raw, RESUME_VALUE, SEALED_WATCH_TOKEN);
+    raw[AT_DONE] = (uint8_t)(done >> 8);
+    raw[AT_DONE + 1] = (uint8_t)done;
+    size_t len = put_ranges(raw, resume);
+    sealed_text_format(text, raw, len + CHECK, len, SEALED_WATCH_TOKEN);
+    return (len + CHECK) / 3 * 4;
 }
 
 bool directory_resume_parse(struct directory_resume *resume, const ProtobufCBinaryData *text)
 {
-    uint8_t raw[SEALED_RAW_SIZE];
-    if (!sealed_text_parse(raw, RESUME_VALUE, SEALED_WATCH_TOKEN, text->data, text->len))
+    uint8_t raw[SEALED_RAW_MAX];
+    size_t size = text->len / 4 * 3;
+    if (size < SEALED_RAW_SIZE || size > SEALED_RAW_MAX ||
+        !sealed_text_parse(raw, size, size - CHECK, SEALED_WATCH_TOKEN, text->data, text->len))
         return false;
     memcpy(resume->table, raw, DIRECTORY_TABLE_SIZE);
     resume->version = sealed_get_number(raw + AT_VERSION);
     uint64_t known = sealed_get_number(raw + AT_KNOWN);
     resume->known_seq = known & ~UNSURE_BIT;
     resume->unsure = (known & UNSURE_BIT) != 0;
-    resume->done = (uint16_t)(raw[AT_DONE] << 8 | raw[AT_DONE + 1]);
-    return true;
+    unsigned done = (unsigned)raw[AT_DONE] << 8 | raw[AT_DONE + 1];
+    resume->done = (uint16_t)(done & ~(unsigned)CREATES_BIT);
+    resume->creates = (done & CREATES_BIT) != 0;
+    return get_ranges(raw + RESUME_VALUE, raw + size - CHECK, resume);
 }
 
 /* ---- messages ---- */
@@ -74,7 +134,7 @@ uint8_t *directory_watch_put_name(uint8_t *out, const uint8_t id[UUID_SIZE])
 
 uint8_t *directory_watch_put_token(uint8_t *out, const struct directory_resume *resume)
 {
-    char text[DIRECTORY_RESUME_SIZE];
-    directory_resume_format(text, resume);
-    return wire_put_bytes(out, TAG_RESUME, text, sizeof(text));
+    char text[DIRECTORY_RESUME_MAX];
+    size_t len = directory_resume_format(text, resume);
+    return wire_put_bytes(out, TAG_RESUME, text, len);
 }

@@ -9,7 +9,8 @@
  * greatest sequence number of the users that the client knows: the changes since then, as they are
  * made again from the table after a reboot, do not say who was created. A token that was given
  * among such changes is unsure: of later users the client knows those whom it has been told
- * already.
+ * already. A token that was given when the watch was late says of which new users the client knows
+ * later changes already (directory_late.h); it is longer then.
  */
 #ifndef ROSTERD_SERVICE_DIRECTORY_DIRECTORY_WATCH_MESSAGE_H
 #define ROSTERD_SERVICE_DIRECTORY_DIRECTORY_WATCH_MESSAGE_H
@@ -19,6 +20,7 @@
 #include <stdint.h>
 
 #include "proto/rosterd/directory/v1/directory.pb-c.h"
+#include "service/directory/directory_late.h"
 #include "service/directory/directory_user.h"
 #include "service/users/sealed_text.h"
 #include "shm/store.h"
@@ -27,9 +29,11 @@
 
 enum {
     DIRECTORY_TABLE_SIZE = SHM_STORE_ID_SIZE / 2,
-    DIRECTORY_RESUME_SIZE = SEALED_TEXT_SIZE,
+    DIRECTORY_RESUME_LATE = 8,                /* ranges of a token */
+    DIRECTORY_RESUME_SIZE = SEALED_TEXT_SIZE, /* characters of one without */
+    DIRECTORY_RESUME_MAX = SEALED_TEXT_MAX,
     /* A message's most bytes: the type, the user, the token. */
-    DIRECTORY_WATCH_MESSAGE_MAX = 2 + (3 + DIRECTORY_USER_MAX) + (2 + DIRECTORY_RESUME_SIZE),
+    DIRECTORY_WATCH_MESSAGE_MAX = 2 + (3 + DIRECTORY_USER_MAX) + (3 + DIRECTORY_RESUME_MAX),
 };
 
 struct directory_resume {
@@ -37,10 +41,14 @@ struct directory_resume {
     uint64_t version;
     uint16_t done; /* so many changes of that commit are told; 0: all are */
     uint64_t known_seq;
-    bool unsure; /* of the users with greater numbers the client knows some */
+    bool unsure;  /* of the users with greater numbers the client knows some */
+    bool creates; /* those changes are creations */
+    unsigned late_count;
+    struct directory_late_range late[DIRECTORY_RESUME_LATE];
 };
-void directory_resume_format(char text[DIRECTORY_RESUME_SIZE],
-                             const struct directory_resume *resume);
+/** @return characters */
+size_t directory_resume_format(char text[DIRECTORY_RESUME_MAX],
+                               const struct directory_resume *resume);
 /** @return false: the text is no token */
 bool directory_resume_parse(struct directory_resume *resume, const ProtobufCBinaryData *text);
 

@@ -26,7 +26,7 @@ enum {
     WATCH_LOOK_BUSY_MS = 2,
     WATCH_LOOK_IDLE_MS = 10,
     /* What a watch counts as: its connection holds so much. */
-    WATCH_HOLDS = DIRECTORY_PENDING_MAX * 16,
+    WATCH_HOLDS = DIRECTORY_LATE_MAX * sizeof(struct directory_late_range),
 };
 
 /** A part of a call's state. Zeroed: the call is no watch. */

@@ -17,14 +17,15 @@ void page_token_format(char text[PAGE_TOKEN_SIZE], uint64_t filter, uint64_t seq
     uint8_t raw[SEALED_RAW_SIZE];
     sealed_put_number(raw, seq);
     memcpy(raw + SEQ_SIZE, id, UUID_SIZE);
-    sealed_text_format(text, raw, PAGE_TOKEN_VALUE, SEALED_PAGE_TOKEN ^ filter);
+    sealed_text_format(text, raw, sizeof(raw), PAGE_TOKEN_VALUE, SEALED_PAGE_TOKEN ^ filter);
 }
 
 bool page_token_parse(const uint8_t *text, size_t len, uint64_t filter, uint64_t *seq,
                       uint8_t id[UUID_SIZE])
 {
     uint8_t raw[SEALED_RAW_SIZE];
-    if (!sealed_text_parse(raw, PAGE_TOKEN_VALUE, SEALED_PAGE_TOKEN ^ filter, text, len))
+    if (!sealed_text_parse(raw, sizeof(raw), PAGE_TOKEN_VALUE, SEALED_PAGE_TOKEN ^ filter, text,
+                           len))
         return false;
     *seq = sealed_get_number(raw);
     memcpy(id, raw + SEQ_SIZE, UUID_SIZE);

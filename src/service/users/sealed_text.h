@@ -14,18 +14,22 @@
 enum {
     SEALED_RAW_SIZE = 30,  /* bytes: the value, and the checksum in what it leaves */
     SEALED_TEXT_SIZE = 40, /* characters, safe in URLs, headers and shells; there is no NUL */
+    SEALED_RAW_MAX = 270,  /* bytes of a longer one, which is a multiple of 3 */
+    SEALED_TEXT_MAX = SEALED_RAW_MAX / 3 * 4,
 };
 
 /** The kinds of text, and the versions of their formats: seeds of the checksums. */
 #define SEALED_PAGE_TOKEN  UINT64_C(0x726f7374657201)
 #define SEALED_WATCH_TOKEN UINT64_C(0x726f7374657202)
 
-/** @param raw the value, in its first `len` bytes; the others are overwritten */
-void sealed_text_format(char text[SEALED_TEXT_SIZE], uint8_t raw[SEALED_RAW_SIZE], size_t len,
-                        uint64_t kind);
+/** @param raw the value, in its first `len` bytes; the others are overwritten
+ * @param size bytes of raw, of which the checksum takes at most 8
+ * @param text receives size / 3 * 4 characters */
+void sealed_text_format(char *text, uint8_t *raw, size_t size, size_t len, uint64_t kind);
 /** @param raw receives the value, in its first `len` bytes
- * @return false: the text is none of this kind; raw is undefined */
-bool sealed_text_parse(uint8_t raw[SEALED_RAW_SIZE], size_t len, uint64_t kind, const uint8_t *text,
+ * @param size bytes of raw
+ * @return false: the text is none of this kind and size; raw is undefined */
+bool sealed_text_parse(uint8_t *raw, size_t size, size_t len, uint64_t kind, const uint8_t *text,
                        size_t text_len);
 
 /** Writes a number to 8 bytes, the greatest first. */

@@ -188,7 +188,7 @@ static void new_user_is_created_as_it_is_and_its_updates_are_not_told_again(void
     expect_told(&place, C, 1, 4);
     expect_told(&place, C, 2, 2);
     expect_quiet(&place);
-    assert_null(place.pending);
+    assert_null(place.late);
     update(1);
     expect_told(&place, U, 1, 5);
     expect_quiet(&place);
@@ -209,7 +209,7 @@ static void user_who_came_and_went_is_not_told(void **state)
     delete (1);
     expect_told(&place, D, 1, 0);
     expect_quiet(&place);
-    assert_null(place.pending);
+    assert_null(place.late);
 }
 
 static void update_after_the_created_body_is_told(void **state)
@@ -227,10 +227,10 @@ static void update_after_the_created_body_is_told(void **state)
     expect_quiet(&place);
 }
 
-static void full_set_tells_a_change_twice_and_loses_none(void **state)
+static void many_new_users_are_told_once(void **state)
 {
     (void)state;
-    enum { USERS_MADE = DIRECTORY_PENDING_MAX + 100, AT_ONCE = 100 };
+    enum { USERS_MADE = 3000 };
     struct directory_place place;
     begin_now(&place);
     for (uint64_t n = 0; n < USERS_MADE; n++)
@@ -239,10 +239,55 @@ static void full_set_tells_a_change_twice_and_loses_none(void **state)
         update(n);
     for (uint64_t n = 0; n < USERS_MADE; n++)
         expect_told(&place, C, n, USERS_MADE + 1 + n);
-    for (uint64_t n = DIRECTORY_PENDING_MAX; n < USERS_MADE; n++)
-        expect_told(&place, U, n, USERS_MADE + 1 + n);
+    assert_int_equal(place.late->count, 1);
     expect_quiet(&place);
-    assert_null(place.pending);
+    assert_null(place.late);
+}
+
+/* A user who is created in a row with others, but was looked up before them, as another watch made
+ * the message: what comes later is told. */
+static void update_after_the_shared_body_is_told(void **state)
+{
+    (void)state;
+    struct directory_place first, second;
+    begin_now(&first);
+    begin_now(&second);
+    create(1);
+    create(2);
+    create(3);
+    update(1);
+    expect_told(&first, C, 1, 4);
+    expect_told(&first, C, 2, 2);
+    update(2);
+    update(3);
+    expect_told(&second, C, 1, 4);
+    expect_told(&second, C, 2, 2);
+    expect_told(&second, C, 3, 6);
+    expect_told(&second, U, 2, 5);
+    expect_quiet(&second);
+}
+
+/* The client reads one event between two changes: each user is looked up at another commit. */
+static void full_set_tells_a_change_twice_and_loses_none(void **state)
+{
+    (void)state;
+    enum { USERS_MADE = DIRECTORY_LATE_MAX + 10 };
+    struct directory_place place;
+    begin_now(&place);
+    for (uint64_t n = 0; n < USERS_MADE; n++)
+        create(n);
+    for (uint64_t n = 0; n < USERS_MADE; n++)
+        update(n);
+    for (uint64_t n = 0; n < USERS_MADE; n++) {
+        expect_told(&place, C, n, USERS_MADE + 1 + n);
+        create(USERS_MADE + n);
+    }
+    for (uint64_t n = DIRECTORY_LATE_MAX; n < USERS_MADE; n++)
+        expect_told(&place, U, n, USERS_MADE + 1 + n);
+    for (uint64_t n = USERS_MADE; n < (uint64_t)2 * USERS_MADE; n++)
+        expect_told(&place, C, n, USERS_MADE + 1 + n);
+    expect_quiet(&place);
+    assert_null(place.late);
 }
 
 /* ---- tokens ---- */
@@ -260,6 +305,46 @@ static void expect_same(const struct directory_resume *a, const struct directory
     assert_int_equal(a->version, b->version);
     assert_int_equal(a->done, b->done);
     assert_int_equal(a->known_seq, b->known_seq);
+    assert_int_equal(a->unsure, b->unsure);
+    assert_int_equal(a->creates, b->creates);
+    assert_int_equal(a->late_count, b->late_count);
+    for (unsigned i = 0; i < a->late_count; i++)
+        assert_memory_equal(&a->late[i], &b->late[i], sizeof(a->late[i]));
+}
+
+static void resume_tells_no_change_again(void **state)
+{
+    (void)state;
+    struct directory_place place;
+    begin_now(&place);
+    for (uint64_t n = 0; n < 4; n++) /* 1 to 4 */
+        create(n);
+    update(0);  /* 5 */
+    delete (1); /* 6 */
+    update(3);  /* 7 */
+    const struct directory_resume first = expect_told(&place, C, 0, 5).resume;
+    const struct directory_resume third = expect_told(&place, C, 2, 3).resume;
+    const struct directory_resume fourth = expect_told(&place, C, 3, 7).resume;
+    update(0); /* 8 */
+    resume(&place, &first);
+    expect_told(&place, C, 2, 3);
+    expect_told(&place, C, 3, 7);
+    expect_told(&place, U, 0, 8);
+    expect_quiet(&place);
+    resume(&place, &third);
+    expect_told(&place, C, 3, 7);
+    expect_told(&place, U, 0, 8);
+    expect_quiet(&place);
+    resume(&place, &fourth);
+    expect_told(&place, U, 0, 8);
+    expect_quiet(&place);
+    assert_null(place.late);
+    changes.rebuilt = 8; /* and after a reboot */
+    directory_changes_clear(&changes);
+    resume(&place, &fourth);
+    expect_told(&place, U, 0, 8);
+    expect_quiet(&place);
+    assert_null(place.late);
 }
 
 static void each_token_goes_on_exactly_after_its_event(void **state)
@@ -398,7 +483,7 @@ static void user_of_a_rebuilt_feed_is_created_before_its_newer_update(void **sta
     expect_told(&place, U, 1, 6);
     expect_told(&place, C, 2, 5);
     expect_quiet(&place);
-    assert_null(place.pending);
+    assert_null(place.late);
 }
 
 static void end_of_an_unknown_user_of_a_rebuilt_feed_is_not_told(void **state)
@@ -459,6 +544,23 @@ static void rebuilt_commit_is_told_again_from_its_begin(void **state)
     expect_quiet(&place);
 }
 
+static void rebuilt_commit_of_creations_is_not_told_again(void **state)
+{
+    (void)state;
+    struct directory_place place;
+    begin_now(&place);
+    assert_int_equal(commit(f->actor, SHM_CREATED, 0, 4), SHM_OK);
+    expect_told(&place, C, 0, 1);
+    const struct directory_resume token = expect_told(&place, C, 1, 1).resume;
+    directory_changes_clear(&changes);
+    changes.rebuilt = 1;
+    resume(&place, &token);
+    /* the entries still say SHM_CREATED here: the store has not made them again */
+    expect_told(&place, C, 2, 1);
+    expect_told(&place, C, 3, 1);
+    expect_quiet(&place);
+}
+
 /* ---- shared messages ---- */
 
 static void watches_at_one_place_share_the_message(void **state)
@@ -507,8 +609,9 @@ static void watch_far_behind_does_not_take_the_messages_of_others(void **state)
 
 enum { MODEL_USERS = 12 };
 
-/* What a client knows, and whether its stream broke off since it was last quiet: then it may be
- * told of a body again, or of the end of a user whom it never knew. */
+/* What a client knows, and whether its stream was resumed, since it was last quiet, by a token that
+ * had no room for all that the watch knew: then it may be told of a body again, or of the end of a
+ * user whom it never knew. */
 struct replica {
     struct directory_place place;
     struct directory_resume token;
@@ -538,7 +641,7 @@ static void replica_compare(struct replica *replica)
         replica_take(replica, &told);
     replica->token = directory_changes_token(&changes, &replica->place);
     replica->broken = false;
-    assert_null(replica->place.pending);
+    assert_null(replica->place.late);
     for (uint64_t n = 0; n < MODEL_USERS; n++) {
         uint8_t id[SHM_ID_SIZE];
         struct shm_user user = {.version = 0};
@@ -547,6 +650,12 @@ static void replica_compare(struct replica *replica)
         assert_int_equal(replica->version[n], user.version);
     }
     shm_actor_offline(f->actor);
+}
+
+static void replica_resume(struct replica *replica)
+{
+    resume(&replica->place, &replica->token);
+    replica->broken |= replica->token.late_count == DIRECTORY_RESUME_LATE;
 }
 
 static void change_something(const uint64_t *random)
@@ -575,7 +684,7 @@ static void replicas_equal_the_table_whenever_they_are_quiet(void **state)
         if (what % 16 < 7)
             change_something(&(uint64_t){what / 64});
         else if (what % 16 == 7)
-            resume(&replica->place, &replica->token), replica->broken = true;
+            replica_resume(replica);
         else if (what % 400 == 8)
             replica_compare(replica);
         else if (next(&replica->place, &told))
@@ -585,28 +694,107 @@ static void replicas_equal_the_table_whenever_they_are_quiet(void **state)
         replica_compare(&replicas[i]);
 }
 
+/* ---- late ranges ---- */
+
+static bool covers(const struct directory_late *set, uint64_t seq, uint64_t version)
+{
+    const struct shm_change change = {.version = version, .kind = SHM_UPDATED, .seq = seq};
+    return directory_late_covers(set, &change);
+}
+
+static void range_covers_its_users_up_to_its_commit(void **state)
+{
+    (void)state;
+    struct directory_late *set = NULL;
+    directory_late_add(&set, &(struct directory_late_range){5, 6, 10});
+    directory_late_add(&set, &(struct directory_late_range){7, 7, 10});
+    directory_late_extend(set, 8, 10);
+    assert_int_equal(set->count, 1);
+    directory_late_extend(set, 10, 10); /* not the next one */
+    directory_late_extend(set, 9, 11);  /* another commit */
+    directory_late_add(&set, &(struct directory_late_range){10, 10, 10});
+    directory_late_add(&set, &(struct directory_late_range){11, 11, 12});
+    for (uint64_t seq = 4; seq <= 12; seq++) {
+        uint64_t last = seq >= 5 && seq <= 8 ? 10 : seq == 10 ? 10 : seq == 11 ? 12 : 0;
+        for (uint64_t version = 9; version <= 13; version++)
+            assert_int_equal(covers(set, seq, version), version <= last);
+    }
+    directory_late_pass(&set, 9);
+    assert_int_equal(set->count, 3);
+    directory_late_pass(&set, 10);
+    assert_int_equal(set->count, 1);
+    assert_true(covers(set, 11, 12));
+    directory_late_pass(&set, 11);
+    assert_non_null(set);
+    directory_late_pass(&set, 12);
+    assert_null(set);
+    directory_late_extend(set, 13, 13);
+    directory_late_pass(&set, 13);
+    assert_null(set);
+}
+
 /* ---- tokens as text ---- */
 
 static void token_comes_back_and_no_other_text_does(void **state)
 {
     (void)state;
-    char text[DIRECTORY_RESUME_SIZE + 1];
-    const struct directory_resume resume = {.table = {0xff, 1, 2, 3, 4, 5, 6, 7},
-                                            .version = UINT64_C(1) << 40,
-                                            .done = 255,
-                                            .known_seq = 1234567};
-    struct directory_resume back = {0};
-    ProtobufCBinaryData data = {.len = DIRECTORY_RESUME_SIZE, .data = (uint8_t *)text};
-    directory_resume_format(text, &resume);
-    assert_true(directory_resume_parse(&back, &data));
-    expect_same(&back, &resume);
-    for (size_t i = 0; i < DIRECTORY_RESUME_SIZE; i++) {
-        text[i] ^= 1;
-        assert_false(directory_resume_parse(&back, &data));
-        text[i] ^= 1;
+    char text[DIRECTORY_RESUME_MAX + 1];
+    struct directory_resume resume = {.table = {0xff, 1, 2, 3, 4, 5, 6, 7},
+                                      .version = UINT64_C(1) << 40,
+                                      .done = 255,
+                                      .creates = true,
+                                      .known_seq = 1234567};
+    for (unsigned late = 0; late <= DIRECTORY_RESUME_LATE; late++) {
+        struct directory_resume back = {0};
+        resume.late_count = late;
+        ProtobufCBinaryData data = {.data = (uint8_t *)text};
+        data.len = directory_resume_format(text, &resume);
+        assert_in_range(data.len, DIRECTORY_RESUME_SIZE, DIRECTORY_RESUME_MAX);
+        assert_true(directory_resume_parse(&back, &data));
+        expect_same(&back, &resume);
+        for (size_t i = 0; i < data.len; i++) {
+            text[i] ^= 1;
+            assert_false(directory_resume_parse(&back, &data));
+            text[i] ^= 1;
+        }
+        const size_t whole = data.len;
+        for (data.len = 0; data.len < whole; data.len++)
+            assert_false(directory_resume_parse(&back, &data));
+        if (late < DIRECTORY_RESUME_LATE)
+            resume.late[late] = (struct directory_late_range){
+                late % 2 != 0 ? 1 + late : UINT64_MAX / 2, UINT64_MAX / 2 + late,
+                resume.version + (late % 3 != 0 ? 1 : UINT64_MAX / 2)};
     }
-    for (data.len = 0; data.len < DIRECTORY_RESUME_SIZE; data.len++)
-        assert_false(directory_resume_parse(&back, &data));
+}
+
+/* Sealed as a real one: such a text is refused as a whole. */
+static void token_of_bad_ranges_is_refused(void **state)
+{
+    (void)state;
+    static const struct {
+        size_t len;
+        uint8_t ranges[12];
+        bool good;
+    } all[] = {
+        {3, {1, 0, 1}, true},
+        {3, {0, 0, 0}, true},
+        {3, {1, 0}, true}, /* its third number is 0 */
+        {3, {5, 0x80, 0x80}, false},
+        {12,
+         {1, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 1},
+         false}, /* last < first */
+    };
+    for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++) {
+        enum { VALUE = SEALED_RAW_SIZE - 4 };
+        uint8_t raw[SEALED_RAW_MAX] = {0};
+        char text[SEALED_TEXT_MAX];
+        struct directory_resume resume;
+        memcpy(raw + VALUE, all[i].ranges, all[i].len);
+        size_t len = VALUE + all[i].len;
+        sealed_text_format(text, raw, len + 4, len, SEALED_WATCH_TOKEN);
+        ProtobufCBinaryData data = {.len = (len + 4) / 3 * 4, .data = (uint8_t *)text};
+        assert_int_equal(directory_resume_parse(&resume, &data), all[i].good);
+    }
 }
 
 int main(void)
@@ -619,8 +807,11 @@ int main(void)
         CHANGES_TEST(new_user_is_created_as_it_is_and_its_updates_are_not_told_again),
         CHANGES_TEST(user_who_came_and_went_is_not_told),
         CHANGES_TEST(update_after_the_created_body_is_told),
+        CHANGES_TEST(many_new_users_are_told_once),
+        CHANGES_TEST(update_after_the_shared_body_is_told),
         CHANGES_TEST(full_set_tells_a_change_twice_and_loses_none),
         CHANGES_TEST(each_token_goes_on_exactly_after_its_event),
+        CHANGES_TEST(resume_tells_no_change_again),
         CHANGES_TEST(last_event_of_a_commit_needs_no_older_change),
         CHANGES_TEST(token_of_a_later_or_a_forgotten_state_is_refused),
         CHANGES_TEST(token_knows_the_users_of_its_version),
@@ -630,10 +821,13 @@ int main(void)
         CHANGES_TEST(end_of_an_unknown_user_of_a_rebuilt_feed_is_not_told),
         CHANGES_TEST(end_of_a_user_created_by_a_rebuilt_feed_is_told_after_the_next_load),
         CHANGES_TEST(rebuilt_commit_is_told_again_from_its_begin),
+        CHANGES_TEST(rebuilt_commit_of_creations_is_not_told_again),
         CHANGES_TEST(watches_at_one_place_share_the_message),
         CHANGES_TEST(watch_far_behind_does_not_take_the_messages_of_others),
         CHANGES_TEST(replicas_equal_the_table_whenever_they_are_quiet),
+        cmocka_unit_test(range_covers_its_users_up_to_its_commit),
         cmocka_unit_test(token_comes_back_and_no_other_text_does),
+        cmocka_unit_test(token_of_bad_ranges_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

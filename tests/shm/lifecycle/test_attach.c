@@ -133,7 +133,7 @@ static void check_all_there(struct fixture *f, bool committed)
     assert_int_equal(user_insert(f->actor, 2 * USERS, 64), SHM_OK);
     segment_check(f->store, users + 1);
     for (uint64_t n = USERS; n < users; n++)
-        user_check(f->actor, n);
+        assert_user(f->actor, n);
 }
 
 /* Reads with a careful reader: a pointer beyond the mapping is no damage. */

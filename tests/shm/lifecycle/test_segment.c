@@ -69,7 +69,7 @@ static void next_owner_finds_the_users(void **state)
     fixture_close(f);
     assert_int_equal(fixture_reopen(f), SHM_OK);
     for (uint64_t n = 0; n < 500; n++)
-        user_check(f->actor, n);
+        assert_user(f->actor, n);
     users_insert(f->actor, 500, 600, 1);
     shm_store_info(f->store, &info);
     assert_int_equal(info.users, 600);
@@ -366,7 +366,7 @@ static void tool_attaches_beside_the_owner(struct fixture *f, int expected)
     shm_store_info(tool, &info);
     if (info.users != (uint64_t)expected || !info.owned)
         _exit(3);
-    user_check(actor, 5);
+    assert_user(actor, 5);
     if (user_insert(actor, 5000, 8) != SHM_EINVAL)
         _exit(4);
     if (shm_store_verify(tool, &report, NULL, NULL) != SHM_OK)
@@ -394,7 +394,7 @@ static void tool_reads_a_dead_servers_segment(void **state)
     assert_int_equal(shm_actor_join(&f->actor, f->store, SHM_ACTOR_TOOL, 0, &f->fault), SHM_OK);
     shm_store_info(f->store, &info);
     assert_false(info.owned);
-    user_check(f->actor, 39);
+    assert_user(f->actor, 39);
     struct shm_store *none;
     assert_int_equal(
         shm_store_attach(&none, "/rosterd-test-none", SHM_ATTACH_READ, NULL, &f->fault),

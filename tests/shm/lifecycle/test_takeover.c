@@ -65,7 +65,7 @@ static void check_keys(struct fixture *f, unsigned unique)
                 shm_user_find_key(f->actor, key, (const uint8_t *)&n, sizeof(n), &user),
                 (unique >> key & 1) != 0 ? SHM_OK : SHM_EINVAL);
     for (uint64_t n = 0; n < USERS; n++)
-        user_check(f->actor, n);
+        assert_user(f->actor, n);
     segment_check(f->store, USERS);
     shm_actor_offline(f->actor);
 }

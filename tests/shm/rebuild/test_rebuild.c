@@ -50,7 +50,7 @@ static uint32_t shared_key_of(unsigned key, const uint8_t *body, uint32_t body_l
 static void check_all(struct fixture *f, uint64_t users)
 {
     for (uint64_t n = 0; n < users; n++)
-        user_check(f->actor, n);
+        assert_user(f->actor, n);
     segment_check(f->store, users);
 }
 
@@ -224,7 +224,7 @@ static void check_as_a_tool(struct fixture *f, uint64_t users)
     assert_int_equal(shm_actor_join(&f->actor, f->store, SHM_ACTOR_TOOL, 0, &f->fault), SHM_OK);
     segment_check(f->store, users);
     for (uint64_t n = 0; n < users; n += 97)
-        user_check(f->actor, n);
+        assert_user(f->actor, n);
     bool unfinished = shm_rebuild_unfinished();
     fixture_close(f);
     int rc = shm_store_attach(&none, f->name, SHM_ATTACH_WRITE, key_of, &f->fault);

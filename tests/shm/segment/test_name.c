@@ -125,7 +125,7 @@ static void segment_without_links_is_saved_completely(void **state)
     assert_int_equal(fixture_reopen(f), SHM_OK);
     segment_check(f->store, 500);
     for (uint64_t i = 1; i <= 500; i++)
-        user_check(f->actor, i);
+        assert_user(f->actor, i);
 }
 
 /* A growth was killed after its memory was allocated, and the next owner's limit is lower. */

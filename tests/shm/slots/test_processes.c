@@ -202,7 +202,7 @@ static void stopped_writer_delays_no_reader_and_writers_get_busy(void **state)
         assert_int_equal(user_insert(f->actor, 200, 8), SHM_EBUSY);
     assert_true(clock_monotonic_ms() - start <
                 2000); /* 20 times 50 us, plus time for a busy machine */
-    user_check(f->actor, 9);
+    assert_user(f->actor, 9);
     kill(pid, SIGCONT);
     assert_int_equal(waitpid(pid, &status, 0), pid);
     assert_int_equal(status, 0);

@@ -18,7 +18,7 @@ static void inserted_user_is_found(void **state)
     struct shm_user user;
     users_insert(f->actor, 0, 300, 1);
     for (uint64_t n = 0; n < 300; n++)
-        user_check(f->actor, n);
+        assert_user(f->actor, n);
     user_id(unknown, 300);
     assert_int_equal(shm_user_find(f->actor, unknown, &user), SHM_ENOENT);
     segment_check(f->store, 300);
@@ -151,7 +151,7 @@ static void full_table_refuses_and_keeps_its_users(void **state)
     struct fixture *f = *state;
     users_insert(f->actor, 0, 1000, 250);
     assert_int_equal(user_insert(f->actor, 1000, 8), SHM_EFULL);
-    user_check(f->actor, 999);
+    assert_user(f->actor, 999);
     segment_check(f->store, 1000);
 }
 
@@ -298,7 +298,7 @@ static void freed_memory_is_reused(void **state)
     shm_store_verify(f->store, &report, NULL, NULL);
     assert_int_equal(report.free_blocks, 0);
     for (uint64_t n = 0; n < 160; n++)
-        user_check(f->actor, n);
+        assert_user(f->actor, n);
     segment_check(f->store, 160);
 }
 
