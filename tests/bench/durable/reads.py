@@ -138,7 +138,7 @@ def compare(bench, what, slow_ms):
         return p99s_us(bench, one, give_own_cpu, ON_SERVER_CPU, written)
 
     figures = [  # title, function, servers, times in each round, the largest ratio
-        ("GetUser, CPU a call, {}", cpus_us, apart, 12, 1.05),
+        ("GetUser, CPU a call, {}", cpus_us, apart, 20, 1.05),
         ("GetUser, p99, {}, on another worker", p99s_apart_us, apart, 12, 1.10),
         ("GetUser, p99, {}, on the worker that creates", p99s_apart_us, together, 20, 1.10),
         ("GetUser, CPU a call, {}, against memory only that another server's creates run beside",
