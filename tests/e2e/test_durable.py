@@ -182,6 +182,22 @@ def test_killed_journal_loses_nothing(durable, tmp_path):
     assert len(everybody(rosterd)) == 100
 
 
+def test_term_of_all_processes_is_no_error(durable, tmp_path):
+    """As a stop by the process group; and of the helpers alone, which are started again."""
+    rosterd = durable("--password-processes", "1")
+    (hasher,) = wait_for(rosterd.password_pids, 10, "the process for passwords")
+    journal = rosterd.journal_pid()
+    for pid in (journal, hasher):
+        os.kill(pid, signal.SIGTERM)
+    rosterd.wait_log(rf"notice .*journal \(pid {journal}\) ended")
+    rosterd.wait_log(rf"notice .*password process 0 \(pid {hasher}\) ended")
+    create(rosterd, 5)
+    os.killpg(rosterd.process.pid, signal.SIGTERM)
+    assert rosterd.process.wait(20) == 0
+    assert len(rows(tmp_path / "users.db")) == 5
+    assert not re.search(r" (warning|error) \[", rosterd.log()), rosterd.log()
+
+
 def test_stopped_server_leaves_everything_in_one_file(durable, tmp_path):
     rosterd = durable()
     fill(rosterd, requests(5000), 5000)

@@ -93,13 +93,17 @@ bool journal_owner_bury(struct journal_owner *owner, pid_t pid, int status)
     owner->renewing = false;
     if (!told)
         note_outcome(owner);
-    if (told && WIFEXITED(status) && WEXITSTATUS(status) == 0) {
+    bool orderly = WIFEXITED(status) && WEXITSTATUS(status) == 0;
+    if (told && orderly) {
         owner->process.respawn_at = 0;
         return true;
     }
     children_describe_end(end, sizeof(end), status);
-    log_error("journal (pid %d) %s%s", (int)pid, end,
-              owner->stopping ? "" : "; writes wait until it has started again");
+    if (orderly)
+        log_notice("journal (pid %d) ended, as a TERM that was not the master's told it", (int)pid);
+    else
+        log_error("journal (pid %d) %s%s", (int)pid, end,
+                  owner->stopping ? "" : "; writes wait until it has started again");
     if (!owner->stopping)
         watched_plan_respawn(&owner->process, journal_name, clock_monotonic_ms());
     return true;

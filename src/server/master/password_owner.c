@@ -101,12 +101,17 @@ bool password_owner_bury(struct password_owner *owner, pid_t pid, int status, bo
     child->process.pid = 0;
     answer_its_request(owner, number);
     *crashed = !child->told;
-    if (child->told && WIFEXITED(status) && WEXITSTATUS(status) == 0) {
+    bool orderly = WIFEXITED(status) && WEXITSTATUS(status) == 0;
+    if (child->told && orderly) {
         child->process.respawn_at = 0;
         return true;
     }
     children_describe_end(end, sizeof(end), status);
-    log_error("password process %u (pid %d) %s", number, (int)pid, end);
+    if (orderly)
+        log_notice("password process %u (pid %d) ended, as a TERM that was not the master's told it",
+                   number, (int)pid);
+    else
+        log_error("password process %u (pid %d) %s", number, (int)pid, end);
     if (!owner->stopping)
         watched_plan_respawn(&child->process, name_of_process(number), clock_monotonic_ms());
     return true;
