@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "inspect/core/other_segments.h"
 #include "inspect/core/text.h"
 
 enum inspect_exit report_fail(enum inspect_exit code, const char *format, ...)
@@ -44,7 +45,10 @@ static enum inspect_exit store_error_exit(int error)
 
 enum inspect_exit report_store_fault(int error, const struct shm_fault *fault)
 {
+    char others[300] = "";
     assert(error != SHM_OK);
-    return report_fail(store_error_exit(error), "%s",
-                       fault->text[0] != '\0' ? fault->text : shm_strerror(error));
+    if (error == SHM_ENOSEG)
+        other_segments_describe(others, sizeof(others));
+    return report_fail(store_error_exit(error), "%s%s",
+                       fault->text[0] != '\0' ? fault->text : shm_strerror(error), others);
 }

@@ -79,7 +79,11 @@ bool command_line_read(struct command_line *line, int argc, char *const *argv, s
         }
     }
     if (good && waiting != NULL)
-        good = fault_set(fault, "%s: needs a value", waiting->name);
+        good = fault_set(fault,
+                         waiting->type == OPTION_PID
+                             ? "%s: needs a value: the process id of the server's master"
+                             : "%s: needs a value",
+                         waiting->name);
     return good || line->help || line->version;
 }
 

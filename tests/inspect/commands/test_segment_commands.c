@@ -104,6 +104,16 @@ static void wrong_usage_is_named_and_ends_with_2(void **state)
     }
 }
 
+static void other_segment_is_named_where_one_is_missing(void **state)
+{
+    (void)state;
+    segment_open();
+    struct tool_result got = tool_run("--segment", "/rosterd-of-nobody", "status", NULL);
+    tool_assert_failed(&got, 3, "segment /rosterd-of-nobody: no such segment; there is /rosterd-");
+    tool_assert_failed(&got, 3, ": name it by --segment");
+    tool_free(&got);
+}
+
 static void help_and_version_need_no_segment(void **state)
 {
     struct tool_result help = tool_run("--help", NULL), version = tool_run("--version", NULL);
@@ -448,6 +458,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         BARE(a_missing_segment_ends_every_command_with_3),
         BARE(wrong_usage_is_named_and_ends_with_2),
+        BARE(other_segment_is_named_where_one_is_missing),
         BARE(help_and_version_need_no_segment),
         BARE(what_is_no_segment_ends_with_4),
         BARE(status_tells_a_live_server_from_a_dead_one),

@@ -218,6 +218,7 @@ static void missing_value_is_told(void **state)
 {
     (void)state;
     assert_refused("--workers", "workers: needs a value");
+    assert_refused("--reload", "reload: needs a value: the process id of the server's master");
 }
 
 static void bad_count_names_option_value_and_what_is_expected(void **state)
