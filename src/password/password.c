@@ -150,9 +150,11 @@ static void spend_the_rest(const struct hash_format *format, const char *passwor
     password_pretend(password, len, &rest); /* without the memory it stays a wrong password */
 }
 
-enum password_verdict password_verify(const char *hash, const char *password, size_t len,
-                                      const struct password_cost *cost,
-                                      const struct password_limits *limits, bool *replace)
+/* @param pretend a right password takes as long as a wrong one */
+static enum password_verdict judge(const char *hash, const char *password, size_t len,
+                                   const struct password_cost *cost,
+                                   const struct password_limits *limits, bool pretend,
+                                   bool *replace)
 {
     struct hash_format format;
     enum password_verdict verdict = PASSWORD_UNKNOWN;
@@ -167,9 +169,23 @@ enum password_verdict password_verify(const char *hash, const char *password, si
         bool whole = format.kind != HASH_BCRYPT || len <= BCRYPT_LOOKS_AT;
         bool weaker = is_weaker(&format, cost);
         *replace = verdict == PASSWORD_YES && whole && weaker;
-        if (verdict == PASSWORD_NO && weaker)
+        if (weaker && (verdict == PASSWORD_NO || (verdict == PASSWORD_YES && pretend)))
             spend_the_rest(&format, password, len, cost);
     }
     explicit_bzero(&format, sizeof(format));
     return verdict;
+}
+
+enum password_verdict password_verify(const char *hash, const char *password, size_t len,
+                                      const struct password_cost *cost,
+                                      const struct password_limits *limits, bool *replace)
+{
+    return judge(hash, password, len, cost, limits, false, replace);
+}
+
+bool password_pretend_hash(const char *hash, const char *password, size_t len,
+                           const struct password_cost *cost, const struct password_limits *limits)
+{
+    bool replace;
+    return judge(hash, password, len, cost, limits, true, &replace) != PASSWORD_UNKNOWN;
 }

@@ -66,5 +66,9 @@ enum password_verdict password_verify(const char *hash, const char *password, si
 /** Takes as long as password_verify() of a hash that password_hash() made. For a user that does not
  * exist or has no password. @return false: there is not enough memory */
 bool password_pretend(const char *password, size_t len, const struct password_cost *cost);
+/** Takes as long as password_verify() of a wrong password, whether or not this one is right.
+ * @return false: as PASSWORD_UNKNOWN */
+bool password_pretend_hash(const char *hash, const char *password, size_t len,
+                           const struct password_cost *cost, const struct password_limits *limits);
 
 #endif

@@ -63,13 +63,11 @@ static enum pool_outcome serve_verify(const struct pool_request *request, const 
     }
 }
 
-/* @param hash of somebody else, whose work is done for nothing; empty: nobody's */
+/* @param hash to do the work of; empty: that of a hash of the usual cost */
 static enum pool_outcome serve_pretend(const struct pool_request *request, const char *hash)
 {
-    bool replace;
-    if (hash[0] != '\0' &&
-        password_verify(hash, request->bytes, request->password_len, &request->cost,
-                        &request->limits, &replace) != PASSWORD_UNKNOWN)
+    if (hash[0] != '\0' && password_pretend_hash(hash, request->bytes, request->password_len,
+                                                 &request->cost, &request->limits))
         return POOL_NO;
     return password_pretend(request->bytes, request->password_len, &request->cost) ? POOL_NO
                                                                                    : POOL_FAILED;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Hashes that other programs made are verified; wrong, damaged and too expensive ones are not. */
+#include <crypt.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -361,7 +362,9 @@ static uint64_t time_once(bool pretend, const char *hash, const struct password_
 {
     bool replace;
     uint64_t begin = clock_read_ns(CLOCK_PROCESS_CPUTIME_ID);
-    if (pretend)
+    if (pretend && hash != NULL)
+        assert_true(password_pretend_hash(hash, "hunter2", 7, cost, &PASSWORD_LIMITS_DEFAULT));
+    else if (pretend)
         assert_true(password_pretend("hunter2", 7, cost));
     else
         assert_int_equal(
@@ -372,7 +375,7 @@ static uint64_t time_once(bool pretend, const char *hash, const struct password_
 
 /* Compares the least time of each. On a busy machine it takes more rounds until both have had one
  * that nothing disturbed; a real difference stays. */
-static bool cost_alike(const char *hash, const struct password_cost *cost)
+static bool both_alike(const char *hash, const char *to_pretend, const struct password_cost *cost)
 {
     enum { ROUNDS_LEAST = 5, ROUNDS_MOST = 100 };
     uint64_t real = UINT64_MAX, pretended = UINT64_MAX;
@@ -380,13 +383,38 @@ static bool cost_alike(const char *hash, const struct password_cost *cost)
     for (int i = 0; i < ROUNDS_MOST && (i < ROUNDS_LEAST || !alike); i++) {
         uint64_t took = time_once(false, hash, cost);
         real = took < real ? took : real;
-        took = time_once(true, NULL, cost);
+        took = time_once(true, to_pretend, cost);
         pretended = took < pretended ? took : pretended;
         alike = pretended * 10 > real * 7 && pretended * 7 < real * 10;
     }
     printf("verified in %.1f ms, pretended in %.1f ms\n", (double)real / 1e6,
            (double)pretended / 1e6);
     return alike;
+}
+
+static bool cost_alike(const char *hash, const struct password_cost *cost)
+{
+    return both_alike(hash, NULL, cost);
+}
+
+/* Who pretends with somebody's hash does not learn whether the password is right for it. */
+static void right_password_is_pretended_as_long_as_a_wrong_one(void **state)
+{
+    (void)state;
+    char hash[PASSWORD_HASH_MAX + 1];
+    const struct password_cost cost = PASSWORD_COST_DEFAULT, less = {8 << 20, 1};
+    assert_true(password_hash(hash, "hunter2", 7, &cost));
+    assert_true(both_alike(hash, hash, &cost));
+    assert_true(password_hash(hash, "hunter2", 7, &less));
+    assert_true(both_alike(hash, hash, &cost));
+    bool replace;
+    static const char bcrypt[] = "$2b$08$CCCCCCCCCCCCCCCCCCCCC.";
+    struct crypt_data data = {0};
+    snprintf(hash, sizeof(hash), "%s", crypt_r("hunter2", bcrypt, &data));
+    assert_int_equal(password_verify(hash, "hunter2", 7, &cost, &PASSWORD_LIMITS_DEFAULT, &replace),
+                     PASSWORD_YES);
+    assert_true(both_alike(hash, hash, &cost));
+    assert_false(password_pretend_hash("$9$x", "hunter2", 7, &cost, &PASSWORD_LIMITS_DEFAULT));
 }
 
 static void pretending_costs_what_verifying_costs(void **state)
@@ -447,6 +475,7 @@ int main(void)
         cmocka_unit_test(limits_can_be_set),
         cmocka_unit_test(stored_hash_may_cost_what_can_be_set),
         cmocka_unit_test(pretending_costs_what_verifying_costs),
+        cmocka_unit_test(right_password_is_pretended_as_long_as_a_wrong_one),
         cmocka_unit_test(weaker_hash_costs_what_pretending_costs),
         cmocka_unit_test(hash_of_little_memory_and_many_passes_costs_what_pretending_costs),
     };

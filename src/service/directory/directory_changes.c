@@ -21,7 +21,6 @@ struct directory_shared {
     uint8_t type;
     bool complete;      /* it has a token, with ... */
     uint64_t known_seq; /* ... this number */
-    bool unsure;        /* ... and this */
     size_t len, cap;
     uint8_t *bytes;
 };
@@ -184,7 +183,8 @@ int directory_changes_from(struct directory_changes *changes, struct directory_p
     place->version = version;
     place->done = 0;
     place->known_seq = known_seq_at(changes, place->follower);
-    place->unsure = place->rebuilt = false;
+    place->among = 0;
+    place->rebuilt = false;
     return SHM_OK;
 }
 
@@ -215,7 +215,8 @@ static int pass_told(struct directory_changes *changes, struct directory_place *
 int directory_changes_resume(struct directory_changes *changes, struct directory_place *place,
                              const struct directory_resume *resume)
 {
-    /* The rebuilt entries of a commit are fewer: such a commit is told again. */
+    /* The rebuilt entries of a commit may be fewer: such a commit is passed again from its begin.
+     */
     bool inside = resume->done != 0 && resume->version != 0;
     bool again = inside && resume->version <= changes->rebuilt;
     if (resume->version > shm_published(changes->store))
@@ -226,27 +227,40 @@ int directory_changes_resume(struct directory_changes *changes, struct directory
     place->version = again ? resume->version - 1 : resume->version;
     place->done = again ? 0 : resume->done;
     place->known_seq = resume->known_seq;
-    place->unsure = resume->unsure;
     place->rebuilt = resume->version <= changes->rebuilt;
-    place->creates = inside && resume->creates;
-    place->again = again && resume->creates ? resume->version : 0;
+    place->among = place->rebuilt ? resume->among : 0;
     take_late(place, resume);
+    if (again && resume->creates) {
+        const struct directory_late_range told = {1, resume->known_seq, resume->version};
+        directory_late_add(&place->late, &told);
+    }
     return rc;
+}
+
+static bool is_inside_rebuilt(const struct directory_changes *changes,
+                              const struct directory_place *place)
+{
+    return place->done != 0 && place->version <= changes->rebuilt;
 }
 
 struct directory_resume directory_changes_token(const struct directory_changes *changes,
                                                 const struct directory_place *place)
 {
-    struct directory_resume resume = {.version = place->version,
-                                      .done = place->done,
-                                      .known_seq = place->known_seq,
-                                      .unsure = place->unsure,
-                                      .creates = place->done != 0 && place->creates};
-    unsigned count = place->late != NULL ? place->late->count : 0;
-    resume.late_count = MIN(count, (unsigned)DIRECTORY_RESUME_LATE);
-    for (unsigned i = 0; i < resume.late_count; i++)
-        resume.late[i] = place->late->ranges[count - resume.late_count + i];
+    struct directory_resume resume; /* large: `late` stays as it is */
     memcpy(resume.table, changes->table, sizeof(resume.table));
+    resume.version = place->version;
+    resume.done = place->done;
+    resume.known_seq = place->known_seq;
+    resume.among = place->among;
+    resume.creates = place->done != 0 && place->creates;
+    resume.late_count = 0;
+    if (is_inside_rebuilt(changes, place))
+        resume.late[resume.late_count++] =
+            (struct directory_late_range){1, place->seq, place->version};
+    unsigned count = place->late != NULL ? place->late->count : 0;
+    unsigned more = MIN(count, DIRECTORY_RESUME_LATE - resume.late_count);
+    for (unsigned i = 0; i < more; i++) /* the newest */
+        resume.late[resume.late_count++] = place->late->ranges[count - more + i];
     return resume;
 }
 
@@ -269,7 +283,8 @@ bool directory_changes_lost(const struct directory_changes *changes,
 static void know_rebuilt(const struct directory_changes *changes, struct directory_place *place)
 {
     place->known_seq = known_seq_at(changes, place->follower);
-    place->unsure = place->rebuilt = false;
+    place->among = 0;
+    place->rebuilt = false;
 }
 
 void directory_changes_quiet(const struct directory_changes *changes, struct directory_place *place,
@@ -282,16 +297,37 @@ void directory_changes_quiet(const struct directory_changes *changes, struct dir
         know_rebuilt(changes, place);
 }
 
-/* A user is told with the newest body. The later entries that it includes must not be told. */
-static void note_newest(struct directory_place *place, const struct directory_shared *shared,
-                        bool rebuilt)
+/* Whether the client may know this user. */
+static bool may_be_known(const struct directory_changes *changes,
+                         const struct directory_place *place, const struct shm_change *change)
+{
+    bool sure = place->among == 0 || place->among == changes->rebuilt;
+    return !is_rebuilt(changes, change) || change->seq <= place->known_seq || !sure;
+}
+
+/* A user is told with the newest body, or is gone. The later entries that say so are not told. */
+static void note_newest(const struct directory_changes *changes, struct directory_place *place,
+                        const struct directory_shared *shared)
 {
     const struct shm_change *change = &shared->change;
     const struct directory_late_range one = {change->seq, change->seq, shared->seen};
+    bool end_is_told = is_rebuilt(changes, change) && may_be_known(changes, place, change);
     if (shared->found == change->version)
         directory_late_extend(place->late, change->seq, shared->seen);
-    else if (shared->found != 0 || !rebuilt) /* the client may know a user of a rebuilt entry */
+    else if (shared->found != 0 || !end_is_told)
         directory_late_add(&place->late, &one);
+}
+
+/* A user is created for this client. @return as type_for() */
+static unsigned type_of_new(const struct directory_changes *changes, struct directory_place *place,
+                            const struct directory_shared *shared)
+{
+    note_newest(changes, place, shared);
+    if (shared->found == 0)
+        return DIRECTORY_WATCH_TYPE(TYPE_UNSPECIFIED);
+    if (is_rebuilt(changes, &shared->change) && place->among == 0)
+        place->among = changes->rebuilt; /* until all of them are passed */
+    return DIRECTORY_WATCH_TYPE(CREATED);
 }
 
 /* @return the type that the client is told; TYPE_UNSPECIFIED: nothing is told */
@@ -300,22 +336,28 @@ static unsigned type_for(const struct directory_changes *changes, struct directo
 {
     enum { NOTHING = DIRECTORY_WATCH_TYPE(TYPE_UNSPECIFIED) };
     const struct shm_change *change = &shared->change;
-    bool rebuilt = is_rebuilt(changes, change);
-    bool known = !rebuilt || change->seq <= place->known_seq;
-    bool told = change->version == place->again && known;
-    if (told || directory_late_covers(place->late, change))
+    bool known = !is_rebuilt(changes, change) || change->seq <= place->known_seq;
+    if (directory_late_covers(place->late, change))
         return NOTHING;
-    if (takes_newest(changes, change)) {
-        note_newest(place, shared, rebuilt);
-        if (shared->found == 0)
-            return NOTHING;
-        if (known)
-            return shared->type;
-        place->unsure = true; /* until all rebuilt entries are passed */
-        return DIRECTORY_WATCH_TYPE(CREATED);
+    switch (change->kind) {
+    case SHM_CREATED:
+        return type_of_new(changes, place, shared);
+    case SHM_UPDATED:
+        if (!known)
+            return type_of_new(changes, place, shared);
+        return shared->found == change->version ? shared->type : NOTHING;
+    case SHM_DELETED:
+        return may_be_known(changes, place, change) ? shared->type : NOTHING;
+    default: /* a damaged feed */
+        return NOTHING;
     }
-    bool deleted = change->kind == SHM_DELETED;
-    return shared->len != 0 && (known || (deleted && place->unsure)) ? shared->type : NOTHING;
+}
+
+/* Whether the token has the usual size. */
+static bool has_short_token(const struct directory_changes *changes,
+                            const struct directory_place *place)
+{
+    return place->late == NULL && place->among == 0 && !is_inside_rebuilt(changes, place);
 }
 
 /* Completes the message for this place. The token is the same for nearly all. */
@@ -324,24 +366,23 @@ static void complete_message(struct directory_changes *changes, const struct dir
                              struct directory_message *message)
 {
     enum { TOKEN_PART = 2 + DIRECTORY_RESUME_SIZE };
-    bool simple = place->late == NULL && place->version != place->again && type == shared->type;
+    bool usual = has_short_token(changes, place) && type == shared->type;
     message->len = shared->len;
     message->bytes = shared->bytes;
-    if (shared->complete && simple && shared->known_seq == place->known_seq &&
-        shared->unsure == place->unsure)
+    if (shared->complete && usual && shared->known_seq == place->known_seq)
         return;
     uint8_t *bytes = shared->bytes;
     assert(bytes != NULL); /* there is something to tell */
-    if (shared->complete || !simple) {
+    if (shared->complete || !usual) {
         bytes = memcpy(changes->scratch, shared->bytes, shared->len);
     } else {
         shared->complete = true;
         shared->known_seq = place->known_seq;
-        shared->unsure = place->unsure;
     }
     const struct directory_resume resume = directory_changes_token(changes, place);
     directory_watch_set_type(bytes, type);
     uint8_t *end = directory_watch_put_token(bytes + shared->len - TOKEN_PART, &resume);
+    assert(!usual || end == bytes + shared->len);
     message->bytes = bytes;
     message->len = (size_t)(end - bytes);
 }
@@ -363,14 +404,14 @@ enum directory_step directory_changes_next(struct directory_changes *changes,
     place->follower.next++;
     place->version = change->version;
     place->done = shared->done;
-    place->creates = change->kind == SHM_CREATED || change->version == place->again;
+    place->seq = change->seq;
+    place->creates = change->kind == SHM_CREATED;
     if (place->rebuilt && !is_rebuilt(changes, change))
         know_rebuilt(changes, place);
     unsigned type = type_for(changes, place, shared);
     if (change->kind == SHM_CREATED && !is_rebuilt(changes, change))
         place->known_seq = change->seq;
-    if (place->done == 0)
-        directory_late_pass(&place->late, place->version);
+    directory_late_pass(&place->late, place->version - (place->done != 0));
     if (type == DIRECTORY_WATCH_TYPE(TYPE_UNSPECIFIED))
         return DIRECTORY_PASSED;
     complete_message(changes, place, shared, type, message);

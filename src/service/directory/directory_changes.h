@@ -12,11 +12,16 @@
  *   its client does not know. The entry that reports this body again, and those before it, are not
  *   told. Of a user who is gone already nothing is told, also not that (directory_late.h). Tokens
  * say so, too: a resume tells no change again.
- * - After a reboot the store may have made the entries again, from the table: `rebuilt` is the last
- *   commit of these. They do not say CREATED. Up to there a user is created for a client if the
- *   client's token was given before the user was (known_seq). If the token was given among such
- *   entries of an earlier reboot, the client may know the user nevertheless: then CREATED may be
- *   told of a user whom it knows, and DELETED of one whom it does not.
+ * - After a reboot the store may have made the entries again, from the table, one for each user:
+ *   `rebuilt` is the last commit of these. They do not say CREATED. Up to there a user is created
+ *   for a client if the client's token was given before the user was (known_seq), and is told as
+ *   such a one. If the token was given among such entries of an earlier reboot, the client may know
+ *   the user nevertheless: then CREATED may be told of a user whom it knows, and DELETED of one
+ *   whom it does not.
+ * - The entries of one rebuilt commit are those of some of its users, in the order of their
+ * numbers. A token from inside such a commit says up to which number they are told, as a range that
+ *   directory_late.h describes. One from inside a commit of creations, which was whole then, says
+ *   the same by known_seq.
  *
  * All watches of a worker share the messages: the first one that comes to an entry makes the
  * message for its fields, and the others copy it. A watch that is far behind makes its own.
@@ -41,7 +46,7 @@ struct directory_changes {
     const struct shm_store *store;
     struct shm_actor *actor;
     uint8_t table[DIRECTORY_TABLE_SIZE];
-    uint64_t rebuilt; /* the last commit of the entries made from the table; 0: none */
+    uint64_t rebuilt; /* the last commit of the entries made from the table; 0: none. Stays */
     struct directory_shared *shared; /* DIRECTORY_CHANGES_SHARED and a spare one; NULL: none yet */
     uint8_t scratch[DIRECTORY_WATCH_MESSAGE_MAX];
 };
@@ -53,10 +58,10 @@ struct directory_place {
     uint64_t version; /* all commits before this one are told, and of this one ... */
     uint16_t done;    /* ... so many entries; 0: all */
     uint64_t known_seq;
-    bool unsure;    /* as the token's */
+    uint64_t seq;   /* of the last entry's user */
+    uint64_t among; /* as the token's */
     bool rebuilt;   /* it has not passed the rebuilt entries: known_seq is the token's */
     bool creates;   /* the entries of `done` are creations */
-    uint64_t again; /* a commit of creations that is told again after a reboot, from known_seq on */
     struct directory_late *late;
 };
 

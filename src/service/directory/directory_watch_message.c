@@ -18,19 +18,23 @@ enum {
     RESUME_VALUE = AT_DONE + 2, /* without ranges */
     CHECK = SEALED_RAW_SIZE - RESUME_VALUE,
     CREATES_BIT = 1 << 15, /* of done: a commit has fewer changes */
+    AMONG_MAX = 10,        /* a varint */
     RANGE_MAX = 3 * 10,    /* three varints */
 };
-#define UNSURE_BIT (UINT64_C(1) << 63) /* of known_seq: numbers are at most INT64_MAX */
+#define AMONG_BIT (UINT64_C(1) << 63) /* of known_seq: numbers are at most INT64_MAX */
 
-_Static_assert(RESUME_VALUE + DIRECTORY_RESUME_LATE * RANGE_MAX + CHECK <= SEALED_RAW_MAX,
+_Static_assert(RESUME_VALUE + AMONG_MAX + DIRECTORY_RESUME_LATE * RANGE_MAX + CHECK <=
+                   SEALED_RAW_MAX,
                "room for all ranges");
 _Static_assert((int)SHM_BATCH_MAX < (int)CREATES_BIT, "done");
 
-/* A range is its first number, which is not 0, how many more there are, and how many commits after
- * the token's its version is. Zeros fill the text up. */
-static size_t put_ranges(uint8_t raw[SEALED_RAW_MAX], const struct directory_resume *resume)
+/* First `among`, if AMONG_BIT is set. A range is its first number, which is not 0, how many more
+ * there are, and how many commits after the token's its version is. Zeros fill the text up. */
+static size_t put_rest(uint8_t raw[SEALED_RAW_MAX], const struct directory_resume *resume)
 {
     uint8_t *out = raw + RESUME_VALUE;
+    if (resume->among != 0)
+        out = wire_put_varint(out, resume->among);
     for (unsigned i = 0; i < resume->late_count; i++) {
         const struct directory_late_range *range = &resume->late[i];
         out = wire_put_varint(out, range->first);
@@ -58,9 +62,16 @@ static const uint8_t *get_range(const uint8_t *at, const uint8_t *end,
     return range->last >= range->first && range->version >= resume->version ? at : NULL;
 }
 
-static bool get_ranges(const uint8_t *at, const uint8_t *end, struct directory_resume *resume)
+static bool get_rest(const uint8_t *at, const uint8_t *end, bool among,
+                     struct directory_resume *resume)
 {
     resume->late_count = 0;
+    resume->among = 0;
+    if (among) {
+        at = wire_get_varint(at, end, &resume->among);
+        if (at == NULL)
+            return false;
+    }
     while (at != end && *at != 0) {
         if (resume->late_count == DIRECTORY_RESUME_LATE)
             return false;
@@ -79,10 +90,10 @@ size_t directory_resume_format(char text[DIRECTORY_RESUME_MAX],
     uint16_t done = resume->done | (resume->creates ? CREATES_BIT : 0);
     memcpy(raw, resume->table, DIRECTORY_TABLE_SIZE);
     sealed_put_number(raw + AT_VERSION, resume->version);
-    sealed_put_number(raw + AT_KNOWN, resume->known_seq | (resume->unsure ? UNSURE_BIT : 0));
+    sealed_put_number(raw + AT_KNOWN, resume->known_seq | (resume->among != 0 ? AMONG_BIT : 0));
     raw[AT_DONE] = (uint8_t)(done >> 8);
     raw[AT_DONE + 1] = (uint8_t)done;
-    size_t len = put_ranges(raw, resume);
+    size_t len = put_rest(raw, resume);
     sealed_text_format(text, raw, len + CHECK, len, SEALED_WATCH_TOKEN);
     return (len + CHECK) / 3 * 4;
 }
@@ -97,12 +108,11 @@ bool directory_resume_parse(struct directory_resume *resume, const ProtobufCBina
     memcpy(resume->table, raw, DIRECTORY_TABLE_SIZE);
     resume->version = sealed_get_number(raw + AT_VERSION);
     uint64_t known = sealed_get_number(raw + AT_KNOWN);
-    resume->known_seq = known & ~UNSURE_BIT;
-    resume->unsure = (known & UNSURE_BIT) != 0;
+    resume->known_seq = known & ~AMONG_BIT;
     unsigned done = (unsigned)raw[AT_DONE] << 8 | raw[AT_DONE + 1];
     resume->done = (uint16_t)(done & ~(unsigned)CREATES_BIT);
     resume->creates = (done & CREATES_BIT) != 0;
-    return get_ranges(raw + RESUME_VALUE, raw + size - CHECK, resume);
+    return get_rest(raw + RESUME_VALUE, raw + size - CHECK, (known & AMONG_BIT) != 0, resume);
 }
 
 /* ---- messages ---- */

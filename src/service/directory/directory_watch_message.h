@@ -8,9 +8,9 @@
  * of the store's id, which stays the same over restarts and reboots. The token also has the
  * greatest sequence number of the users that the client knows: the changes since then, as they are
  * made again from the table after a reboot, do not say who was created. A token that was given
- * among such changes is unsure: of later users the client knows those whom it has been told
- * already. A token that was given when the watch was late says of which new users the client knows
- * later changes already (directory_late.h); it is longer then.
+ * among such changes says so: of later users the client knows those whom it has been told already.
+ * A token that was given when the watch was late says of which new users the client knows later
+ * changes already (directory_late.h). Both make it longer.
  */
 #ifndef ROSTERD_SERVICE_DIRECTORY_DIRECTORY_WATCH_MESSAGE_H
 #define ROSTERD_SERVICE_DIRECTORY_DIRECTORY_WATCH_MESSAGE_H
@@ -29,7 +29,7 @@
 
 enum {
     DIRECTORY_TABLE_SIZE = SHM_STORE_ID_SIZE / 2,
-    DIRECTORY_RESUME_LATE = 8,                /* ranges of a token */
+    DIRECTORY_RESUME_LATE = 32,               /* ranges of a token */
     DIRECTORY_RESUME_SIZE = SEALED_TEXT_SIZE, /* characters of one without */
     DIRECTORY_RESUME_MAX = SEALED_TEXT_MAX,
     /* A message's most bytes: the type, the user, the token. */
@@ -41,7 +41,9 @@ struct directory_resume {
     uint64_t version;
     uint16_t done; /* so many changes of that commit are told; 0: all are */
     uint64_t known_seq;
-    bool unsure;  /* of the users with greater numbers the client knows some */
+    /* Not 0: it was given among the changes made again up to this commit, and of the users with
+     * greater numbers the client knows some. */
+    uint64_t among;
     bool creates; /* those changes are creations */
     unsigned late_count;
     struct directory_late_range late[DIRECTORY_RESUME_LATE];

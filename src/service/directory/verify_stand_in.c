@@ -20,42 +20,53 @@ bool verify_hash_of(const struct shm_user *user, char hash[PASSWORD_HASH_MAX + 1
     return true;
 }
 
-/* @param users there have been so many; at least 1
- * @return a number below the greatest power of two that is at most `users`. The store's id makes
- *   it another one in each table */
-static uint64_t stand_in_seq(const struct shm_store *store, uint64_t users,
-                             enum directory_verify_by by, const void *key, size_t len)
+/*
+ * A number from 1 to `count` for a random one: each is as likely, and with a greater count it is
+ * the same, or one of the new numbers. The numbers at which it changes are drawn one after the
+ * other, each from the one before: of `from` and a random part u of 1, the next is from / u.
+ * (J. Lamping and E. Veach, A Fast, Minimal Memory, Consistent Hash Algorithm, 2014.)
+ */
+static uint64_t consistent_number(uint64_t random, uint64_t count)
 {
-    uint8_t id[SHM_STORE_ID_SIZE];
-    shm_store_id(store, id);
-    uint64_t power = UINT64_C(1) << (63 - __builtin_clzll(users));
-    return XXH64(key, len, XXH64(id, sizeof(id), by)) & (power - 1);
+    enum { BITS = 31 };
+    uint64_t number = 1, next = 1;
+    while (next <= count) {
+        number = next;
+        random = random * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+        uint64_t part = (random >> (64 - BITS)) + 1; /* of 2^31 */
+        next = (uint64_t)(((unsigned __int128)number << BITS) / part) + 1;
+    }
+    return number;
 }
 
-/* Takes the first user after this sequence number. */
-static void hash_after(struct shm_actor *actor, const struct shm_snapshot *snapshot, uint64_t seq,
-                       char hash[PASSWORD_HASH_MAX + 1])
+/* @return whether the user with this sequence number exists, and has a hash */
+static bool hash_at(struct shm_actor *actor, const struct shm_snapshot *snapshot, uint64_t seq,
+                    char hash[PASSWORD_HASH_MAX + 1])
 {
     static const uint8_t no_id[SHM_ID_SIZE];
     struct shm_cursor cursor;
     struct shm_user user;
-    if (seq == 0)
+    if (seq == 1)
         shm_cursor_first(&cursor, actor, snapshot);
-    else if (shm_cursor_after(&cursor, actor, snapshot, seq, no_id) != SHM_OK)
-        return;
-    if (shm_cursor_next(&cursor, &user) == SHM_OK)
-        (void)verify_hash_of(&user, hash);
+    else if (shm_cursor_after(&cursor, actor, snapshot, seq - 1, no_id) != SHM_OK)
+        return false;
+    return shm_cursor_next(&cursor, &user) == SHM_OK && user.seq == seq &&
+           verify_hash_of(&user, hash);
 }
 
 void verify_stand_in(const struct user_service *service, enum directory_verify_by by,
                      const void *key, size_t len, char hash[PASSWORD_HASH_MAX + 1])
 {
-    uint64_t users = shm_last_seq(service->store);
+    uint8_t id[SHM_STORE_ID_SIZE];
     struct shm_snapshot snapshot;
+    uint64_t last = shm_last_seq(service->store);
     hash[0] = '\0';
-    if (users == 0 || shm_snapshot_begin(service->actor, &snapshot) != SHM_OK)
+    if (last == 0 || shm_snapshot_begin(service->actor, &snapshot) != SHM_OK)
         return;
-    uint64_t seq = stand_in_seq(service->store, users, by, key, len);
-    hash_after(service->actor, &snapshot, seq, hash);
+    shm_store_id(service->store, id);
+    uint64_t random = XXH64(key, len, XXH64(id, sizeof(id), by));
+    for (unsigned i = 0; i < VERIFY_DRAWS; i++, random = XXH64(&random, sizeof(random), i))
+        if (hash_at(service->actor, &snapshot, consistent_number(random, last), hash))
+            break;
     shm_snapshot_end(service->actor, &snapshot);
 }

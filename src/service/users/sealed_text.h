@@ -14,7 +14,7 @@
 enum {
     SEALED_RAW_SIZE = 30,  /* bytes: the value, and the checksum in what it leaves */
     SEALED_TEXT_SIZE = 40, /* characters, safe in URLs, headers and shells; there is no NUL */
-    SEALED_RAW_MAX = 270,  /* bytes of a longer one, which is a multiple of 3 */
+    SEALED_RAW_MAX = 1002, /* bytes of a longer one, which is a multiple of 3 */
     SEALED_TEXT_MAX = SEALED_RAW_MAX / 3 * 4,
 };
 

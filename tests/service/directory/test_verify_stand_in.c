@@ -93,24 +93,56 @@ static void nobody_stands_in_in_an_empty_table(void **state)
     assert_string_equal(hash, "");
 }
 
-/* A quarter of the users has bcrypt hashes, and an eighth has none. */
+static unsigned count_stand_ins(const char *wanted)
+{
+    char hash[PASSWORD_HASH_MAX + 1];
+    unsigned count = 0;
+    for (unsigned n = 0; n < KEYS; n++) {
+        stand_in(n, VERIFY_BY_EMAIL, hash);
+        count += strcmp(hash, wanted) == 0;
+    }
+    return count;
+}
+
+/* Wherever they are in the table. */
 static void kinds_of_hashes_are_as_many_as_in_the_table(void **state)
 {
     (void)state;
-    unsigned bcrypt = 0, none = 0;
-    for (unsigned i = 0; i < 64; i++)
-        create(i, 1, i % 4 == 1 ? "$2b$" : i % 8 == 2 ? "" : "$argon2id$");
-    for (unsigned n = 0; n < KEYS; n++) {
-        char hash[PASSWORD_HASH_MAX + 1];
-        stand_in(n, VERIFY_BY_EMAIL, hash);
-        bcrypt += strcmp(hash, "$2b$") == 0;
-        none += hash[0] == '\0';
-    }
-    assert_in_range(bcrypt, KEYS / 5, KEYS / 3);
-    assert_in_range(none, KEYS / 12, KEYS / 6);
+    create(0, 200, "$argon2id$");
+    create(200, 100, "$2b$");
+    assert_in_range(count_stand_ins("$2b$"), KEYS * 28 / 100, KEYS * 39 / 100);
+    create(300, 100, "$argon2id$");
+    assert_in_range(count_stand_ins("$2b$"), KEYS * 20 / 100, KEYS * 30 / 100);
+    create(400, 300, "");
+    assert_in_range(count_stand_ins("$2b$"), KEYS * 20 / 100, KEYS * 30 / 100);
+    assert_int_equal(count_stand_ins(""), 0);
 }
 
-static void key_keeps_its_user_until_the_table_has_doubled(void **state)
+static void delete_users(uint64_t n, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        uint8_t id[1][SHM_ID_SIZE];
+        user_id(id[0], n + i);
+        assert_int_equal(shm_users_delete(f->actor, (const uint8_t(*)[SHM_ID_SIZE])id, 1, NULL),
+                         SHM_OK);
+    }
+}
+
+static void nobody_stands_in_for_those_who_are_gone(void **state)
+{
+    (void)state;
+    create(0, 300, "$y$");
+    create(300, 1, "$2b$");
+    create(301, 99, "$argon2id$");
+    create(400, 100, "$y$");
+    delete_users(0, 300);
+    delete_users(400, 100);
+    assert_int_equal(count_stand_ins("$y$"), 0);
+    assert_in_range(count_stand_ins("$2b$"), 1, KEYS * 4 / 100);
+    assert_in_range(count_stand_ins(""), 0, KEYS / 100);
+}
+
+static void key_keeps_its_user_while_the_table_grows(void **state)
 {
     (void)state;
     static char before[KEYS][PASSWORD_HASH_MAX + 1];
@@ -122,20 +154,18 @@ static void key_keeps_its_user_until_the_table_has_doubled(void **state)
     }
     for (unsigned n = 0; n < KEYS; n++)
         stand_in(n, VERIFY_BY_USERNAME, before[n]);
-    create(64, 63, "$2b$");
+    create(64, 16, "$2b$");
     for (unsigned n = 0; n < KEYS; n++) {
         stand_in(n, VERIFY_BY_USERNAME, hash);
-        assert_string_equal(hash, before[n]);
+        if (strcmp(hash, before[n]) != 0) {
+            assert_string_equal(hash, "$2b$");
+            others++;
+        }
         stand_in(n, VERIFY_BY_EMAIL, hash);
         by_email += strcmp(hash, before[n]) != 0;
     }
+    assert_in_range(others, KEYS * 15 / 100, KEYS * 25 / 100);
     assert_in_range(by_email, KEYS * 9 / 10, KEYS);
-    create(127, 1, "$2b$");
-    for (unsigned n = 0; n < KEYS; n++) {
-        stand_in(n, VERIFY_BY_USERNAME, hash);
-        others += strcmp(hash, "$2b$") == 0;
-    }
-    assert_in_range(others, KEYS * 2 / 5, KEYS * 3 / 5);
 }
 
 int main(void)
@@ -145,7 +175,8 @@ int main(void)
         STAND_IN_TEST(hash_is_that_of_the_user),
         STAND_IN_TEST(nobody_stands_in_in_an_empty_table),
         STAND_IN_TEST(kinds_of_hashes_are_as_many_as_in_the_table),
-        STAND_IN_TEST(key_keeps_its_user_until_the_table_has_doubled),
+        STAND_IN_TEST(nobody_stands_in_for_those_who_are_gone),
+        STAND_IN_TEST(key_keeps_its_user_while_the_table_grows),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
