@@ -60,7 +60,7 @@ static bool publication_fits(const struct shm_control *control)
            (control->durable == 1 || control->published == control->version) &&
            control->published_gp <= control->gp && control->feed_first <= control->feed_head &&
            control->feed_from <= control->version && control->feed_rebuilt <= control->version &&
-           disk->state <= SHM_DISK_FAILED && disk->version <= control->version &&
+           disk->state <= SHM_DISK_STOPPED && disk->version <= control->version &&
            disk->feed <= control->feed_head && disk->users <= control->seq &&
            memchr(disk->path, 0, sizeof(disk->path)) != NULL;
 }

@@ -180,7 +180,7 @@ static enum data_result check_identity(sqlite3 *db, const char *path, unsigned *
     if (result != DATA_OK)
         return result;
     if (application != DATA_APPLICATION_ID)
-        return set_invalid(path, "is not a data file of rosterd", fault);
+        return set_invalid(path, "is not a data file of rosterd: name another one", fault);
     if (format < 1 || format > DATA_FORMAT) {
         fault_set(fault, "data-file %s: has format %lld, and this rosterd knows format %d%s", path,
                   (long long)format, DATA_FORMAT,
@@ -204,7 +204,7 @@ static enum data_result take_meta(sqlite3_stmt *statement, const char *path, str
             return set_invalid(path, "the numbers in its meta data are damaged", fault);
     }
     if (sqlite3_column_int64(statement, 4) != meta->format)
-        return set_invalid(path, "its meta data name another format", fault);
+        return set_invalid(path, "its meta data are damaged: they name another format than the file", fault);
     memcpy(meta->store, sqlite3_column_blob(statement, 0), DATA_ID_SIZE);
     meta->version = (uint64_t)sqlite3_column_int64(statement, 1);
     meta->count = (uint64_t)sqlite3_column_int64(statement, 2);

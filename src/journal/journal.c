@@ -176,7 +176,7 @@ static struct journal *new_journal(const struct journal_config *config, struct f
     struct shm_disk_info info;
     shm_disk_info(config->store, &info);
     journal->state = info.state;
-    journal->troubled_at = clock_monotonic_ms();
+    journal->troubled_at = info.since_ms;
     return journal;
 }
 

@@ -139,7 +139,7 @@ def test_alerts_about_room_the_disk_and_passwords_fire_when_they_should():
     rules = ROOT / "tests/e2e/alert_rules.yml"
     done = subprocess.run(["promtool", "test", "rules", rules], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done
-    shown = re.findall(r"alert: (Rosterd(?:Room|Creates|Disk|Commits|Passwords)\w+)", read("docs/alerts.yml"))
+    shown = re.findall(r"alert: (Rosterd(?:Room|Creates|Disk|Journal|Commits|Passwords)\w+)", read("docs/alerts.yml"))
     tested = rules.read_text(encoding="utf-8").split("exp_alerts:")[:-1]
     assert {part.split()[-1] for part in tested} == set(shown)
 

@@ -453,6 +453,34 @@ def test_file_in_use_is_refused_by_another_name_and_without_its_lock(durable, st
     assert [user.id for user in everybody(rosterd)] == ids
 
 
+def test_other_name_of_a_file_without_its_log_is_refused(durable, start, tmp_path):
+    """The log's users would be missing, and overwrite what is written there later."""
+    rosterd = durable()
+    ids = create(rosterd, 10)
+    reboot(rosterd)
+    os.link(tmp_path / "users.db", tmp_path / "link.db")
+    assert (tmp_path / "users.db-wal").stat().st_size
+    line = refused(start("--data-file", str(tmp_path / "link.db"), start=False))
+    assert "2 names (hard links)" in line and "NAME-wal" in line
+    rosterd.start()
+    assert [user.id for user in everybody(rosterd)] == ids
+    rosterd.stop()
+    assert "hard links" in refused(rosterd)  # neither has a log: it may have been moved
+    (tmp_path / "link.db").unlink()
+    rosterd.start()
+    assert [user.id for user in everybody(rosterd)] == ids
+
+
+def test_file_that_others_may_read_is_told(durable, tmp_path):
+    rosterd = durable()
+    create(rosterd)
+    rosterd.stop()
+    assert "chmod" not in rosterd.log()
+    (tmp_path / "users.db").chmod(0o644)
+    rosterd.start()
+    rosterd.wait_log(r"warning .*users\.db: others may use it \(mode 644\)")
+
+
 @pytest.mark.parametrize("damage, text", [
     ("UPDATE users SET body = x'00' WHERE seq = 7", "7"),
     ("DELETE FROM users WHERE seq = 7", "10"),
@@ -796,6 +824,30 @@ def test_failed_file_makes_the_server_read_only_and_everybody_says_so(durable, s
     assert get(rosterd, "/readyz") == (200, "ready\n")
     ids += create(rosterd, 3, "more")
     wait_published(rosterd, ids)
+
+
+def test_journal_that_cannot_start_is_shown(durable, tmp_path):
+    """A file that cannot be locked: here a directory has its lock's name."""
+    port = free_port()
+    rosterd = durable("--metrics-listen", f"127.0.0.1:{port}")
+    rosterd.web = port
+    ids = create(rosterd, 10)
+    (tmp_path / "users.db.lock").rename(tmp_path / "kept.lock")
+    (tmp_path / "users.db.lock").mkdir()
+    os.kill(rosterd.journal_pid(), signal.SIGKILL)
+    rosterd.wait_log("error .*journal: .*users.db")
+    wait_for(lambda: "\nrosterd_journal_state 5\n" in get(rosterd, "/metrics")[1], 10, "the state")
+    status, text = get(rosterd, "/readyz")
+    assert status == 503 and "cannot start" in text
+    error = expect(lambda: rosterd.stub().CreateUser(next(iter(requests(1, "late"))), timeout=1),
+                   grpc.StatusCode.DEADLINE_EXCEEDED)
+    assert rosterd.inspect("status")["journal"]["state"] == "stopped", error
+    assert [user.id for user in everybody(rosterd)] == ids
+    (tmp_path / "users.db.lock").rmdir()
+    (tmp_path / "kept.lock").rename(tmp_path / "users.db.lock")
+    wait_for(lambda: get(rosterd, "/readyz") == (200, "ready\n"), 30, "the journal")
+    assert "\nrosterd_journal_state 1\n" in get(rosterd, "/metrics")[1]
+    wait_for(lambda: len(everybody(rosterd)) == 11, 10, "the user of meanwhile")
 
 
 def test_metrics_show_the_journal(durable):

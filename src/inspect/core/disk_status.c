@@ -44,6 +44,8 @@ const char *disk_status_state(const struct disk_status *status)
         return "rewriting";
     case SHM_DISK_FAILED:
         return "failed";
+    case SHM_DISK_STOPPED:
+        return "stopped";
     }
     return "unknown"; /* a damaged segment */
 }

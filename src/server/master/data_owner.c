@@ -88,6 +88,36 @@ static void unlock_writer(struct data_owner *owner)
     owner->writer_fd = -1;
 }
 
+/* SQLite's log belongs to a name of the file. Under another name the commits in it are missing,
+ * and are put into the file later, over what it has got meanwhile.
+ * @return false: the file has other names, and a log may be beside one of them */
+static bool has_own_log(const struct data_owner *owner, struct fault *fault)
+{
+    char log[DATA_PATH_SIZE];
+    struct stat st;
+    data_path_beside(owner->path, "-wal", log);
+    if (stat(owner->path, &st) != 0 || st.st_nlink < 2 || access(log, F_OK) == 0)
+        return true;
+    int fd;
+    if (data_lock_inode(owner->path, &fd, fault) != DATA_OK) /* it is in use by another name */
+        return false;
+    close(fd);
+    return fault_set(fault,
+                     "data-file %.300s: it has %lu names (hard links), and users may be in the log "
+                     "of another one: remove the other names, or start with the one that has a "
+                     "log, NAME-wal",
+                     owner->path, (unsigned long)st.st_nlink);
+}
+
+static void warn_of_readers(const struct data_owner *owner)
+{
+    struct stat st;
+    if (stat(owner->path, &st) == 0 && (st.st_mode & 077) != 0)
+        log_warning("data-file %.300s: others may use it (mode %03o), and it may have hashes of "
+                    "passwords: chmod 600",
+                    owner->path, (unsigned)st.st_mode & 0777);
+}
+
 /* Opening the file finishes what an interrupted replacement has left, and recovers its log. */
 static bool read_meta(struct data_owner *owner, struct fault *fault)
 {
@@ -121,7 +151,10 @@ bool data_owner_open(struct data_owner *owner, const struct options *options,
     owner->load.path = owner->path;
     owner->load.segment = options->segment;
     owner->load.max_users = options->max_users;
-    return lock_file(owner, fault) && read_meta(owner, fault);
+    if (!lock_file(owner, fault) || !has_own_log(owner, fault) || !read_meta(owner, fault))
+        return false;
+    warn_of_readers(owner);
+    return true;
 }
 
 /* ---- with the segment ---- */

@@ -65,6 +65,15 @@ int journal_owner_spawn(struct journal_owner *owner, uint64_t now, void (*enter)
 
 /* ---- end ---- */
 
+/* It could not begin, for it cannot lock its file, say. One that begins sets the state again. */
+static void note_failed_start(const struct journal_owner *owner)
+{
+    struct shm_disk_info info;
+    shm_disk_info(owner->config.store, &info);
+    if (info.state == SHM_DISK_OK) /* another state says what the next one has to do */
+        shm_disk_set_state(owner->config.store, SHM_DISK_STOPPED, 0);
+}
+
 /* A journal on a disk whose syncs take longer than the timeout is killed in each of them, and the
  * next one begins with a sync. So each that has brought nothing onto the disk makes the timeout of
  * the next one twice as long. */
@@ -93,6 +102,8 @@ bool journal_owner_bury(struct journal_owner *owner, pid_t pid, int status)
     owner->renewing = false;
     if (!told)
         note_outcome(owner);
+    if (!told && WIFEXITED(status) && WEXITSTATUS(status) == EXIT_FAILURE)
+        note_failed_start(owner);
     bool orderly = WIFEXITED(status) && WEXITSTATUS(status) == 0;
     if (told && orderly) {
         owner->process.respawn_at = 0;

@@ -108,8 +108,9 @@ bool password_owner_bury(struct password_owner *owner, pid_t pid, int status, bo
     }
     children_describe_end(end, sizeof(end), status);
     if (orderly)
-        log_notice("password process %u (pid %d) ended, as a TERM that was not the master's told it",
-                   number, (int)pid);
+        log_notice(
+            "password process %u (pid %d) ended, as a TERM that was not the master's told it",
+            number, (int)pid);
     else
         log_error("password process %u (pid %d) %s", number, (int)pid, end);
     if (!owner->stopping)

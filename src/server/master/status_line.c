@@ -19,6 +19,8 @@ static const char *describe_disk(const struct shm_store *store)
         return "the data file has failed and is written anew; ";
     case SHM_DISK_FAILED:
         return "the data file has failed: users can be read, not written; ";
+    case SHM_DISK_STOPPED:
+        return "the process that writes the data file cannot start, and writes wait; ";
     default:
         return "";
     }

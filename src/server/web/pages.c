@@ -167,11 +167,17 @@ static const char *refusal_text(unsigned status)
     }
 }
 
-static bool disk_has_failed(const struct shm_store *store)
+/* @return NULL: users can be written */
+static const char *describe_disk_trouble(const struct shm_store *store)
 {
     struct shm_disk_info disk;
     shm_disk_info(store, &disk);
-    return disk.state == SHM_DISK_FAILED;
+    if (disk.state == SHM_DISK_FAILED)
+        return "the data file has failed: users can be read, not written\n";
+    if (disk.state == SHM_DISK_STOPPED)
+        return "the process that writes the data file cannot start: users can be read, not "
+               "written\n";
+    return NULL;
 }
 
 /* Asks for the master's gauges, now and then: that adds up many rows. */
@@ -194,12 +200,13 @@ static void answer_refused(const struct pages *pages, struct pages_response *res
 
 static void answer_ready(struct pages *pages, uint64_t now_ms, struct pages_response *response)
 {
+    const char *trouble = describe_disk_trouble(pages->store);
     if (pages->draining)
         answer_line(response, 503, "draining\n");
     else if (!shm_store_has_name(pages->store))
         answer_line(response, 503, "the segment's file was removed from /dev/shm\n");
-    else if (disk_has_failed(pages->store))
-        answer_line(response, 503, "the data file has failed: users can be read, not written\n");
+    else if (trouble != NULL)
+        answer_line(response, 503, trouble);
     else if (creates_are_refused(pages, now_ms))
         answer_refused(pages, response);
     else

@@ -170,7 +170,8 @@ enum stats_kind {
     ROW(STATS_JOURNAL_LAG_COMMITS, STATS_GAUGE, "rosterd_journal_lag_commits", NULL, NULL,         \
         "Changes of the table that are not in the data file yet.")                                 \
     ROW(STATS_JOURNAL_STATE, STATS_GAUGE, "rosterd_journal_state", NULL, NULL,                     \
-        "The data file: 0 none, 1 in use, 2 disk full, 3 being replaced, 4 failed.")
+        "The data file: 0 none, 1 in use, 2 disk full, 3 being replaced, 4 failed, "               \
+        "5 its process cannot start.")
 
 /* Values of all processes together, which metrics_format() reads from /proc; not in NAME.stats.
  * Their names are those of Prometheus' client libraries. */

@@ -46,7 +46,11 @@ void disk_end_call(const struct shm_disk_info *disk, struct grpc_call *call, uin
                          "the disk of the data file is full; the change may be made later");
     else
         grpc_call_finish(call, has_deadline(call) ? GRPC_DEADLINE_EXCEEDED : GRPC_UNAVAILABLE,
-                         "the disk of the data file is too slow; the change may be made later");
+                         disk->state == SHM_DISK_STOPPED
+                             ? "the process that writes the data file cannot start; the change may "
+                               "be made later"
+                             : "the disk of the data file is too slow; the change may be made "
+                               "later");
 }
 
 bool disk_is_behind(const struct shm_disk_info *disk)
