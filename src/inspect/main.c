@@ -67,7 +67,7 @@ static const char usage[] =
     "  delete USER...               delete users\n"
     "  unlink                       remove a segment, not its file; refused while a server runs\n"
     "\n"
-    "USER is an id (a UUID), username:NAME or email:ADDRESS.\n"
+    "USER is an id (a UUID, also as users/UUID), username:NAME or email:ADDRESS.\n"
     "\n"
     "Options:\n"
     "  --segment NAME               the segment; default: the one that there is of the service's,\n"

@@ -30,8 +30,10 @@ enum inspect_exit user_operand_of_key(struct user_operand *operand, unsigned key
 
 enum inspect_exit user_operand_parse(struct user_operand *operand, const char *typed)
 {
+    static const char name[] = "users/"; /* as Directory's replies have it */
+    bool is_name = strncmp(typed, name, strlen(name)) == 0;
     *operand = (struct user_operand){.typed = typed};
-    if (uuid_from_string(operand->id, typed))
+    if (uuid_from_string(operand->id, is_name ? typed + strlen(name) : typed))
         return INSPECT_DONE;
     for (unsigned key = 0; key < USER_KEYS; key++) {
         size_t len = strlen(prefixes[key]);

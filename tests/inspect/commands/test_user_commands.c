@@ -239,6 +239,12 @@ static void get_prints_the_one_user(void **state)
     assert_string_equal(json.out, "{\"id\":\"" ID_3 "\",\"username\":\"Zo\xC3\xAB\","
                                   "\"email\":\"z@example.org\",\"created_at\":1700000002,"
                                   "\"roles\":[\"user\",\"admin\"]," REST("22", "3") "\n");
+    struct tool_result name = tool_run(ON_SEGMENT, "get", "users/" ID_2, NULL);
+    assert_string_equal(name.out, text.out);
+    tool_free(&name);
+    name = tool_run(ON_SEGMENT, "get", "users/bob", NULL);
+    tool_assert_failed(&name, 1, "no user users/bob: a user is an id");
+    tool_free(&name);
     tool_free(&text);
     tool_free(&json);
 }
