@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "inspect/core/data_place.h"
@@ -38,6 +39,21 @@ static bool is_beside_data_file(const struct backup_work *work)
     return work->resolved[len] == '\0';
 }
 
+/* Waits for the end of a replacement that a server makes of a file that has failed. */
+static enum data_result copy_patiently(struct backup_work *work, struct progress *progress,
+                                       struct fault *fault)
+{
+    enum { TRIES = 100 };
+    const struct timespec pause = {.tv_nsec = 100000000};
+    for (unsigned tries = 1;; tries++) {
+        enum data_result result = data_backup(work->place.path, fileno(work->sink.file), work->path,
+                                              data_place_show, progress, fault);
+        if (result != DATA_BUSY || tries == TRIES || guard_stopped())
+            return result;
+        nanosleep(&pause, NULL);
+    }
+}
+
 static enum inspect_exit copy_and_check(struct backup_work *work)
 {
     struct fault fault;
@@ -46,8 +62,7 @@ static enum inspect_exit copy_and_check(struct backup_work *work)
     int fd = fileno(work->sink.file);
     progress_start(&progress, "backup", 0, false);
     progress.unit = "pages";
-    enum data_result result =
-        data_backup(work->place.path, fd, work->path, data_place_show, &progress, &fault);
+    enum data_result result = copy_patiently(work, &progress, &fault);
     progress_clear(&progress);
     if (result != DATA_OK)
         return data_place_fail(work->path, &fault);

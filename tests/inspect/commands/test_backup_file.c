@@ -10,6 +10,8 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -100,6 +102,25 @@ static void backup_needs_no_segment(void **state)
     got = tool_run(ON_SEGMENT, "backup", kit_path("other"), NULL);
     tool_assert_failed(&got, 3, "no such segment; --data-file PATH");
     tool_free(&got);
+}
+
+static void backup_waits_for_the_end_of_a_replacement(void **state)
+{
+    char new_name[600];
+    (void)state;
+    fill_kit();
+    snprintf(new_name, sizeof(new_name), "%s.new", kit_data_file());
+    close(open(new_name, O_CREAT | O_WRONLY, 0600));
+    pid_t child = fork();
+    if (child == 0) {
+        nanosleep(&(struct timespec){.tv_nsec = 300000000}, NULL);
+        _exit(unlink(new_name));
+    }
+    assert_true(child > 0);
+    assert_backup(tool_run(ON_SEGMENT, "backup", backup_path(), NULL), backup_path(), USERS);
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
 }
 
 static void summary_is_an_object(void **state)
@@ -281,6 +302,7 @@ int main(void)
         IN_KIT(backup_is_made_from_a_dead_servers_record),
         IN_KIT(backup_needs_no_slot),
         IN_KIT(backup_needs_no_segment),
+        IN_KIT(backup_waits_for_the_end_of_a_replacement),
         IN_KIT(summary_is_an_object),
         IN_KIT(path_may_be_relative),
         IN_KIT(existing_file_is_refused),
