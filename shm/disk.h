@@ -58,7 +58,8 @@ void shm_disk_info(const struct shm_store *store, struct shm_disk_info *info);
 static inline bool shm_disk_is_replaced(const struct shm_disk_info *info)
 {
     return info->state == SHM_DISK_REWRITING ||
-           (info->state == SHM_DISK_FULL && info->error == EIO);
+           ((info->state == SHM_DISK_FULL || info->state == SHM_DISK_STOPPED) &&
+            info->error == EIO);
 }
 /** The identity of the table, which its data file has, too. */
 void shm_store_id(const struct shm_store *store, uint8_t id[SHM_STORE_ID_SIZE]);

@@ -204,7 +204,8 @@ static enum data_result take_meta(sqlite3_stmt *statement, const char *path, str
             return set_invalid(path, "the numbers in its meta data are damaged", fault);
     }
     if (sqlite3_column_int64(statement, 4) != meta->format)
-        return set_invalid(path, "its meta data are damaged: they name another format than the file", fault);
+        return set_invalid(
+            path, "its meta data are damaged: they name another format than the file", fault);
     memcpy(meta->store, sqlite3_column_blob(statement, 0), DATA_ID_SIZE);
     meta->version = (uint64_t)sqlite3_column_int64(statement, 1);
     meta->count = (uint64_t)sqlite3_column_int64(statement, 2);

@@ -114,8 +114,12 @@ void journal_handle_trouble(struct journal *journal, enum data_result result, bo
 void journal_leave_trouble(struct journal *journal)
 {
     uint64_t now = clock_monotonic_ms();
-    if (journal->state == SHM_DISK_OK)
+    struct shm_disk_info info;
+    shm_disk_info(journal->config.store, &info);
+    if (journal->state == SHM_DISK_OK && info.state == SHM_DISK_OK)
         return;
+    if (journal->state == SHM_DISK_OK) /* as the master of an upgrade that failed has said */
+        journal->troubled_at = info.since_ms;
     journal_note_line(journal, JOURNAL_SAYS, "data-file %s: it is written again, after %llu ms",
                       journal->config.path, (unsigned long long)(now - journal->troubled_at));
     set_state(journal, SHM_DISK_OK, 0, now);

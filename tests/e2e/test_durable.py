@@ -471,6 +471,22 @@ def test_other_name_of_a_file_without_its_log_is_refused(durable, start, tmp_pat
     assert [user.id for user in everybody(rosterd)] == ids
 
 
+def test_restore_that_was_cut_off_is_finished_by_the_start(durable, tmp_path):
+    """The old file has two names then, and no log: that is no other name to start with."""
+    rosterd = durable()
+    ids = create(rosterd, 10)
+    rosterd.inspect("backup", str(tmp_path / "backup.db"))
+    create(rosterd, 5, "later")
+    rosterd.stop()
+    for path in rosterd.shm_files():
+        os.unlink(path)
+    os.link(tmp_path / "users.db", tmp_path / "users.db.20261128T120000Z")
+    (tmp_path / "backup.db").rename(tmp_path / "users.db.new")
+    rosterd.start()
+    assert [user.id for user in everybody(rosterd)] == ids
+    assert len(rows(tmp_path / "users.db.20261128T120000Z")) == 15
+
+
 def test_file_that_others_may_read_is_told(durable, tmp_path):
     rosterd = durable()
     create(rosterd)

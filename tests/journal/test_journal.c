@@ -758,6 +758,37 @@ static void journal_that_dies_while_it_replaces_the_file_is_continued(void **sta
     assert_file_is_table();
 }
 
+/* A master that could not start another one has said so, and is gone, as after an upgrade. */
+static void journal_that_writes_says_that_the_disk_is_good(void **state)
+{
+    (void)state;
+    shm_disk_set_state(f->store, SHM_DISK_STOPPED, 0);
+    journal_turn(journal, 0); /* also without a commit */
+    assert_int_equal(disk_state(), SHM_DISK_OK);
+    users_insert(f->actor, 0, 5, 5);
+    turn_until_published();
+    assert_int_equal(disk_state(), SHM_DISK_OK);
+}
+
+/* It dies while it replaces the file, and the next ones cannot start. */
+static void journal_that_could_not_start_still_replaces_the_file(void **state)
+{
+    struct shm_disk_info info;
+    (void)state;
+    users_insert(f->actor, 0, 10, 10);
+    turn_until_published();
+    end_journal();
+    shm_disk_set_state(f->store, SHM_DISK_STOPPED, EIO);
+    shm_disk_info(f->store, &info);
+    assert_true(shm_disk_is_replaced(&info));
+    run_sql(data_file_name, "UPDATE users SET body = x'00' WHERE seq = 3"); /* nobody knows */
+    assert_true(journal_resume(&journal, &config, &fault));
+    turn_until_published();
+    journal_turn(journal, 0);
+    assert_int_equal(disk_state(), SHM_DISK_OK);
+    assert_int_equal(ask_sql(data_file_name, "SELECT count(*) FROM users WHERE body = x'00'"), 0);
+}
+
 static void disk_that_takes_no_new_file_either_makes_the_server_read_only(void **state)
 {
     (void)state;
@@ -927,6 +958,8 @@ int main(void)
         TEST(new_file_waits_for_a_snapshot),
         TEST(log_that_cannot_be_moved_at_the_end_has_a_new_file_written),
         TEST(journal_that_dies_while_it_replaces_the_file_is_continued),
+        TEST(journal_that_writes_says_that_the_disk_is_good),
+        TEST(journal_that_could_not_start_still_replaces_the_file),
         TEST(disk_that_takes_no_new_file_either_makes_the_server_read_only),
         TEST(replacement_that_finds_the_disk_full_waits_for_room),
         TEST(damaged_page_is_named_and_the_file_replaced),

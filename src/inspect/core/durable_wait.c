@@ -57,8 +57,10 @@ static enum inspect_exit fail_unpublished(const struct durable *wait, const char
 /* Says what becomes of what was written to a table without a server. */
 static void report_no_server(const struct durable *wait)
 {
-    const char *shown = wait->status.disk.durable ? ", and is not shown before" : "";
-    report_fail(INSPECT_DONE, "%s has no server: what was written reaches %s when one starts%s",
+    const char *shown = wait->status.disk.durable ? "; it is not shown before" : "";
+    report_fail(INSPECT_DONE,
+                "%s has no server: what was written is in memory only, and lost with it, until one "
+                "starts and writes it to %s%s",
                 wait->writer->segment, wait->status.disk.path, shown);
 }
 

@@ -89,23 +89,26 @@ static void unlock_writer(struct data_owner *owner)
 }
 
 /* SQLite's log belongs to a name of the file. Under another name the commits in it are missing,
- * and are put into the file later, over what it has got meanwhile.
+ * and are put into the file later, over what it has got meanwhile. (While a new file waits to take
+ * its place, the other name is what keeps the old one.)
  * @return false: the file has other names, and a log may be beside one of them */
 static bool has_own_log(const struct data_owner *owner, struct fault *fault)
 {
-    char log[DATA_PATH_SIZE];
+    char log[DATA_PATH_SIZE], new_file[DATA_PATH_SIZE];
     struct stat st;
-    data_path_beside(owner->path, "-wal", log);
-    if (stat(owner->path, &st) != 0 || st.st_nlink < 2 || access(log, F_OK) == 0)
-        return true;
     int fd;
+    data_path_beside(owner->path, "-wal", log);
+    data_path_beside(owner->path, ".new", new_file);
+    if (stat(owner->path, &st) != 0 || st.st_nlink < 2 || access(log, F_OK) == 0 ||
+        access(new_file, F_OK) == 0)
+        return true;
     if (data_lock_inode(owner->path, &fd, fault) != DATA_OK) /* it is in use by another name */
         return false;
     close(fd);
     return fault_set(fault,
                      "data-file %.300s: it has %lu names (hard links), and users may be in the log "
-                     "of another one: remove the other names, or start with the one that has a "
-                     "log, NAME-wal",
+                     "of another one: start with the one that has a log, NAME-wal, or remove the "
+                     "other names",
                      owner->path, (unsigned long)st.st_nlink);
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "server/master/journal_owner.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "server/master/backoff.h"
 #include "server/master/children.h"
 #include "server/os/log.h"
 #include "shm/disk.h"
@@ -65,13 +67,15 @@ int journal_owner_spawn(struct journal_owner *owner, uint64_t now, void (*enter)
 
 /* ---- end ---- */
 
-/* It could not begin, for it cannot lock its file, say. One that begins sets the state again. */
+/* It could not begin, for it cannot lock its file, say, or it dies again and again. One that begins
+ * sets the state again, and learns by the error whether the file is to be replaced. */
 static void note_failed_start(const struct journal_owner *owner)
 {
     struct shm_disk_info info;
     shm_disk_info(owner->config.store, &info);
-    if (info.state == SHM_DISK_OK) /* another state says what the next one has to do */
-        shm_disk_set_state(owner->config.store, SHM_DISK_STOPPED, 0);
+    if (info.state != SHM_DISK_NONE && info.state != SHM_DISK_FAILED)
+        shm_disk_set_state(owner->config.store, SHM_DISK_STOPPED,
+                           shm_disk_is_replaced(&info) ? EIO : 0);
 }
 
 /* A journal on a disk whose syncs take longer than the timeout is killed in each of them, and the
@@ -102,8 +106,6 @@ bool journal_owner_bury(struct journal_owner *owner, pid_t pid, int status)
     owner->renewing = false;
     if (!told)
         note_outcome(owner);
-    if (!told && WIFEXITED(status) && WEXITSTATUS(status) == EXIT_FAILURE)
-        note_failed_start(owner);
     bool orderly = WIFEXITED(status) && WEXITSTATUS(status) == 0;
     if (told && orderly) {
         owner->process.respawn_at = 0;
@@ -117,6 +119,9 @@ bool journal_owner_bury(struct journal_owner *owner, pid_t pid, int status)
                   owner->stopping ? "" : "; writes wait until it has started again");
     if (!owner->stopping)
         watched_plan_respawn(&owner->process, journal_name, clock_monotonic_ms());
+    bool failed = WIFEXITED(status) && WEXITSTATUS(status) == EXIT_FAILURE;
+    if (!told && (failed || owner->process.quick_deaths >= BACKOFF_LOOP_DEATHS))
+        note_failed_start(owner);
     return true;
 }
 

@@ -412,6 +412,8 @@ enum directory_step directory_changes_next(struct directory_changes *changes,
     if (change->kind == SHM_CREATED && !is_rebuilt(changes, change))
         place->known_seq = change->seq;
     directory_late_pass(&place->late, place->version - (place->done != 0));
+    if (place->rebuilt && place->done == 0 && place->version == changes->rebuilt) /* the last one */
+        know_rebuilt(changes, place);
     if (type == DIRECTORY_WATCH_TYPE(TYPE_UNSPECIFIED))
         return DIRECTORY_PASSED;
     complete_message(changes, place, shared, type, message);

@@ -26,7 +26,7 @@ _Static_assert(2 + PAGE_TOKEN_SIZE + 1 + 10 <= DIRECTORY_USERS_REST_MAX,
                "next_page_token and total_size fit");
 
 static const char bad_page_token_text[] =
-    "page_token is not a next_page_token of this server for this filter";
+    "page_token is not a next_page_token of this server for this filter: begin anew";
 
 static struct user_service *service_of(struct grpc_call *call)
 {

@@ -248,7 +248,7 @@ static bool take_token(struct grpc_call *call, const ProtobufCBinaryData *text,
     const struct directory_changes *changes = &watches_of(call)->changes;
     if (!directory_resume_parse(resume, text))
         user_refuse(call, GRPC_INVALID_ARGUMENT,
-                    "resume_token is not a resume_token of this server");
+                    "resume_token is not a resume_token of this server: list anew");
     else if (memcmp(resume->table, changes->table, sizeof(resume->table)) != 0)
         user_refuse(call, GRPC_INVALID_ARGUMENT, "resume_token is of another table: list anew");
     else

@@ -15,7 +15,7 @@ enum {
 };
 
 static const char watch_drain_text[] =
-    "the server is shutting down: connect again, with the last resume_token";
+    "this process of the server ends: connect again, with the last resume_token, or list anew";
 
 static struct timers *timers_of(const struct directory_watch *watch)
 {

@@ -52,7 +52,8 @@ void directory_write_refuse(struct grpc_call *call, const struct directory_write
                     "request_id was the id of a request with other contents, or of another method");
         return;
     case SHM_ESTALE:
-        grpc_call_finish(call, GRPC_ABORTED, "etag: the user has been changed or deleted since");
+        grpc_call_finish(call, GRPC_ABORTED,
+                         "etag: the user has been changed or deleted since: read it again");
         return;
     case SHM_EINVAL:
         if ((write->fields & DIRECTORY_HAS_PASSWORD) != 0) {

@@ -8,7 +8,7 @@
  * The same key gets the same user, with few exceptions, for as long as that user has a hash: the
  * key's number in the table changes in one of n keys when the n-th user is created.
  *
- * It is drawn up to VERIFY_DRAWS times. Where fewer than a tenth of all users that ever were have
+ * It is drawn up to VERIFY_DRAWS times. Where fewer than a fifth of all users that ever were have
  * passwords now, some keys get no hash, and take the time of the cost that is set.
  */
 #ifndef ROSTERD_SERVICE_DIRECTORY_VERIFY_STAND_IN_H
@@ -22,7 +22,7 @@
 #include "service/users/user_service_state.h"
 #include "shm/store.h"
 
-enum { VERIFY_DRAWS = 64 };
+enum { VERIFY_DRAWS = 32 };
 
 /** Writes the user's hash, with a NUL. @return false: the user has none, and hash is empty */
 bool verify_hash_of(const struct shm_user *user, char hash[PASSWORD_HASH_MAX + 1]);

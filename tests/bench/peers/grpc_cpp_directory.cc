@@ -204,7 +204,7 @@ class Table {
             return {StatusCode::NOT_FOUND, "User '" + request.user().name() + "' not found"};
         Entry *entry = it->second.get();
         if (!request.user().etag().empty() && request.user().etag() != entry->user.etag())
-            return {StatusCode::ABORTED, "etag: the user has been changed or deleted since"};
+            return {StatusCode::ABORTED, "etag: the user has been changed or deleted since: read it again"};
         User changed = entry->user;
         Status status = merge(request, &changed);
         if (!status.ok())

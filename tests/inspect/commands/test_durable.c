@@ -260,8 +260,8 @@ static void write_without_a_server_is_not_shown_before_the_next(void **state)
     publish();
     end_server();
     snprintf(err, sizeof(err),
-             "shm-inspect: %s has no server: what was written reaches " DATA_FILE
-             " when one starts, and is not shown before\n",
+             "shm-inspect: %s has no server: what was written is in memory only, and lost with it, "
+             "until one starts and writes it to " DATA_FILE "; it is not shown before\n",
              segment_name());
     assert_prints(tool_run(ON_SEGMENT, "delete", ID_2, NULL), ID_2 " is deleted\n", err);
     struct tool_result got = tool_run(ON_SEGMENT, "get", ID_2, NULL);
@@ -280,8 +280,8 @@ static void write_without_a_server_that_does_not_wait_is_shown(void **state)
     open_durable(false);
     end_server();
     snprintf(err, sizeof(err),
-             "shm-inspect: %s has no server: what was written reaches " DATA_FILE
-             " when one starts\n",
+             "shm-inspect: %s has no server: what was written is in memory only, and lost with it, "
+             "until one starts and writes it to " DATA_FILE "\n",
              segment_name());
     assert_prints(tool_run(ON_SEGMENT, "delete", ID_2, NULL), ID_2 " is deleted\n", err);
     struct tool_result got = tool_run(ON_SEGMENT, "get", ID_2, NULL);

@@ -268,6 +268,27 @@ static void end_of_a_user_told_before_the_next_reboot_is_told(void **state)
     expect_quiet(&place);
 }
 
+/* The last rebuilt entry leaves nothing to guess. */
+static void client_that_has_all_of_a_reboot_is_sure_after_the_next(void **state)
+{
+    (void)state;
+    struct directory_place place = {0};
+    create(0);
+    publish();
+    const struct directory_resume before = token_now();
+    create(1);
+    reboot();
+    resume(&place, &before);
+    const struct directory_resume all = expect_told(&place, C, 1, 2).resume;
+    create(2);
+    update(1);
+    delete (2);
+    reboot();
+    resume(&place, &all);
+    expect_told(&place, U, 1, 4);
+    expect_quiet(&place);
+}
+
 /* ---- a model ---- */
 
 /* What a client knows, and whether one of the exceptions of docs/directory.md may come since it was
@@ -388,6 +409,7 @@ int main(void)
         REBOOT_TEST(rebuilt_commit_is_told_once),
         REBOOT_TEST(end_of_a_user_who_was_never_told_is_not_told),
         REBOOT_TEST(end_of_a_user_told_before_the_next_reboot_is_told),
+        REBOOT_TEST(client_that_has_all_of_a_reboot_is_sure_after_the_next),
         REBOOT_TEST(replicas_equal_the_table_over_reboots),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
