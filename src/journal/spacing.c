@@ -14,10 +14,10 @@ enum {
     SCALE = 1024,     /* of the changes that come lately */
     TURNS = 4,        /* of a trial: back to back, apart, apart, back to back */
     TURN_CHANGES = 500,
-    LOSS_PART = 12, /* so much less may come with commits apart: one part of twelve */
+    LOSS_PART = 20, /* so much less may come with commits apart: one part of twenty */
     SLOWER = 2,     /* a trial ends early where the same changes take so many times as long */
 };
-static const uint64_t apart_max_ns = 700000, look_min_ns = 20000, pause_max_ns = 100000000;
+static const uint64_t apart_max_ns = 1000000, look_min_ns = 20000, pause_max_ns = 100000000;
 /* How long an outcome holds; that commits apart do harm, twice as long each time that it is found
  * again. */
 static const uint64_t hold_min_ns = 1000000000, hold_max_ns = 16000000000;
@@ -56,10 +56,10 @@ static bool fewer_come(const struct spacing *spacing, unsigned count)
     return spacing->lately.changes * apart_ns(spacing) < count * SCALE * spacing->lately.ns;
 }
 
-/* So that commits apart could hardly be a third fewer. */
+/* So that commits apart would be more than half as many. */
 static bool disk_is_slow(const struct spacing *spacing)
 {
-    return 3 * spacing->sync_ns > 2 * apart_ns(spacing);
+    return 2 * spacing->sync_ns > apart_ns(spacing);
 }
 
 /* ---- trials ---- */

@@ -2,7 +2,7 @@
 /*
  * Whether commits are put off, so that a sync of the disk is for several changes. Clients that send
  * many requests without waiting for each other would have the disk sync all the time, for one or
- * two changes each time. If commits begin five times as far apart as one takes, at most some 0.7
+ * two changes each time. If commits begin five times as far apart as one takes, at most some 1
  * ms, the disk and the CPUs have less to do, and each change is on disk at most that much later.
  *
  * Clients that wait for their answers would send less then. Nothing in the changes tells the two
@@ -10,7 +10,7 @@
  * commits apart. Commits are put off as long as nearly as many changes come, in clearly fewer
  * windows; each second the journal tries again. (A few clients that wait, beside many that do not,
  * are answered later then.) There is nothing to try where a window would have fewer than four
- * changes, or 64 and more, or where a commit takes longer than 0.47 ms.
+ * changes, or 64 and more, or where a commit takes longer than 0.5 ms.
  */
 #ifndef ROSTERD_JOURNAL_SPACING_H
 #define ROSTERD_JOURNAL_SPACING_H

@@ -582,8 +582,10 @@ def test_check_config_makes_no_directory(tmp_path):
 def test_stop_writes_what_a_dead_journal_has_not(durable, tmp_path):
     rosterd = durable("--durability", "none")
     while not re.search(r"it is started again in \d{4,} ms", rosterd.log()):
+        pid = rosterd.journal_pid()
         with contextlib.suppress(ProcessLookupError):  # it has just died of the kill before
-            os.kill(rosterd.journal_pid(), signal.SIGKILL)
+            os.kill(pid, signal.SIGKILL)
+        rosterd.wait_log(rf"journal \(pid {pid}\) killed")  # and what comes next
     ids = create(rosterd, 20)  # seen at once, and written by nobody
     rosterd.stop()
     assert len(rows(tmp_path / "users.db")) == len(ids)

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * How a person names a user on the command line: by the id, a UUID, also as users/UUID; by
- * username:NAME; or by email:ADDRESS. A word without a prefix is never a user name, so no user can be named like another
- * one's id. Where the server keeps no names unique, several users may have one name: a command that
- * changes users refuses such a name.
+ * username:NAME; or by email:ADDRESS. A word without a prefix is never a user name, so no user can
+ * be named like another one's id. Where the server keeps no names unique, several users may have
+ * one name: a command that changes users refuses such a name.
  */
 #ifndef ROSTERD_INSPECT_CORE_USER_OPERAND_H
 #define ROSTERD_INSPECT_CORE_USER_OPERAND_H
