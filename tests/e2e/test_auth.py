@@ -113,9 +113,9 @@ def test_tokens_appear_in_no_output(start):
 
 @pytest.mark.parametrize("name, text, fault", [
     ("empty", "", "there is no token in it"),
-    ("nameless", f"{TOKEN}\n", "line 1: the token has no name"),
-    ("twice", f"{TOKEN} a\n{TOKEN} b\n", "line 2: the token is there already"),
-    ("binary", b"\0\1\2\xff" * 100, "line 1: a token is visible ASCII"),
+    ("nameless", f"{TOKEN}\n", ":1: the token has no name"),
+    ("twice", f"{TOKEN} a\n{TOKEN} b\n", ":2: the token is there already"),
+    ("binary", b"\0\1\2\xff" * 100, ":1: a token is visible ASCII"),
 ])
 def test_a_bad_token_file_prevents_the_start_and_is_named(name, text, fault):
     path = token_file(f"tokens-{name}", text)

@@ -152,7 +152,7 @@ def test_a_reload_changes_the_rights_of_a_token(start, tmp_path):
     expect(lambda: rosterd.stub().GetUser(pb.GetUserRequest(id=user.id), metadata=bearer("x")), DENIED)
     # A file that is refused changes no right.
     write(path, f"{token('x')} x raed\n")
-    assert "tokens line 1: unknown scope raed: the scopes are read, " in reload(rosterd, 1)
+    assert "tokens:1: unknown scope raed: the scopes are read, " in reload(rosterd, 1)
     rosterd.stub().CreateUser(create, metadata=bearer("x"))
     expect(lambda: list(rosterd.stub().ListUsers(pb.ListUsersRequest(), metadata=bearer("x"))), DENIED)
 
@@ -192,11 +192,11 @@ def test_the_recipe_of_the_readme_makes_a_line_that_works(start, tmp_path):
 
 
 @pytest.mark.parametrize("text, fault", [
-    (f"{token('x')} x\n{hashed(token('x'))} y read\n", "line 2: the token is there already"),
-    (f"{token('x')} x\nsha256:beef y\n", "line 2: a hashed token is sha256: and 64 hexadecimal digits"),
-    (f"{token('x')} x read,all\n", "line 1: unknown scope all: the scopes are read, write, password, "
+    (f"{token('x')} x\n{hashed(token('x'))} y read\n", ":2: the token is there already"),
+    (f"{token('x')} x\nsha256:beef y\n", ":2: a hashed token is sha256: and 64 hexadecimal digits"),
+    (f"{token('x')} x read,all\n", ":1: unknown scope all: the scopes are read, write, password, "
      "admin and metrics"),
-    (f"{token('x')} x read write\n", "line 1: more than a token, a name and scopes: TOKEN NAME "
+    (f"{token('x')} x read write\n", ":1: more than a token, a name and scopes: TOKEN NAME "
      "[SCOPE,SCOPE...]"),
 ])
 def test_a_bad_line_prevents_the_start_and_is_named(tmp_path, text, fault):
@@ -204,7 +204,7 @@ def test_a_bad_line_prevents_the_start_and_is_named(tmp_path, text, fault):
     done = subprocess.run([ROSTERD, "--auth-token-file", path, "--data-file", "none", "--check-config"],
                           capture_output=True, text=True, timeout=30, check=False)
     assert done.returncode == 1
-    assert done.stderr == f"rosterd: auth-token-file: {path} {fault}\n"
+    assert done.stderr == f"rosterd: auth-token-file: {path}{fault}\n"
 
 
 # ---- /metrics ----

@@ -145,24 +145,24 @@ static void fault_names_the_file_the_line_and_what_was_expected(void **state)
     } cases[] = {
         {"", "there is no token in it"},
         {"# nothing\n\n", "there is no token in it"},
-        {"goodgoodgoodgood ok\nalone\n", " line 2: the token has no name: TOKEN NAME"},
-        {"a b read c\n", " line 1: more than a token, a name and scopes: TOKEN NAME [SCOPE"},
-        {"a b read,write, metrics\n", " line 1: more than a token, a name and scopes"},
-        {"a b read\xc3\n", " line 1: more than a token, a name and scopes"},
-        {"x y\na b raed\n", " line 2: unknown scope raed: the scopes are read, write, password, "
+        {"goodgoodgoodgood ok\nalone\n", ":2: the token has no name: TOKEN NAME"},
+        {"a b read c\n", ":1: more than a token, a name and scopes: TOKEN NAME [SCOPE"},
+        {"a b read,write, metrics\n", ":1: more than a token, a name and scopes"},
+        {"a b read\xc3\n", ":1: more than a token, a name and scopes"},
+        {"x y\na b raed\n", ":2: unknown scope raed: the scopes are read, write, password, "
                             "admin and metrics"},
-        {"a b READ\n", " line 1: unknown scope READ"},
-        {"a b read,all\n", " line 1: unknown scope all"},
-        {"a b read, \n", " line 1: an empty scope: the scopes are read"},
-        {"a b ,read\n", " line 1: an empty scope"},
-        {"a b read,,write\n", " line 1: an empty scope"},
-        {"a b read,write,read\n", " line 1: the scope read is there twice"},
-        {"a b samesecretsame\n", " line 1: an unknown scope: the scopes are"},
-        {"a b same1\n", " line 1: an unknown scope: the scopes are"},
-        {"\n\xc3\xa4 b\n", " line 2: a token is visible ASCII"},
-        {"a\x01 b\n", " line 1: a token is visible ASCII"},
-        {"a \xc3\xa4\n", " line 1: a name is visible ASCII"},
-        {"same one\nother two\nsame three\n", " line 3: the token is there already"},
+        {"a b READ\n", ":1: unknown scope READ"},
+        {"a b read,all\n", ":1: unknown scope all"},
+        {"a b read, \n", ":1: an empty scope: the scopes are read"},
+        {"a b ,read\n", ":1: an empty scope"},
+        {"a b read,,write\n", ":1: an empty scope"},
+        {"a b read,write,read\n", ":1: the scope read is there twice"},
+        {"a b samesecretsame\n", ":1: an unknown scope: the scopes are"},
+        {"a b same1\n", ":1: an unknown scope: the scopes are"},
+        {"\n\xc3\xa4 b\n", ":2: a token is visible ASCII"},
+        {"a\x01 b\n", ":1: a token is visible ASCII"},
+        {"a \xc3\xa4\n", ":1: a name is visible ASCII"},
+        {"same one\nother two\nsame three\n", ":3: the token is there already"},
     };
     (void)state;
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -263,7 +263,7 @@ static void malformed_hash_is_refused_and_taken_for_no_token(void **state)
         snprintf(text, sizeof(text), "secretsecretsecret a\n%s b\n", tokens[i]);
         assert_null(load(text));
         assert_non_null(
-            strstr(fault.text, " line 2: a hashed token is sha256: and 64 hexadecimal digits"));
+            strstr(fault.text, ":2: a hashed token is sha256: and 64 hexadecimal digits"));
         assert_null(strstr(fault.text, "ba7816bf"));
     }
 }
@@ -273,11 +273,11 @@ static void token_may_be_there_once_plain_or_hashed(void **state)
     static const struct {
         const char *text, *line;
     } cases[] = {
-        {ABC_HASH " a\nx y\n" ABC_HASH " b read\n", " line 3: "},
-        {"abc a\n" ABC_HASH " a\n", " line 2: "},
-        {ABC_HASH " a\n# \nabc b\n", " line 3: "},
-        {"x y\n" LONG_TOKEN " a\nabc b\n" ABC_HASH " b\n" LONG_HASH " a\n", " line 4: "},
-        {LONG_HASH " a\n" ABC_HASH " a\nx y\nabc b\n" LONG_TOKEN " b\n", " line 4: "},
+        {ABC_HASH " a\nx y\n" ABC_HASH " b read\n", ":3: "},
+        {"abc a\n" ABC_HASH " a\n", ":2: "},
+        {ABC_HASH " a\n# \nabc b\n", ":3: "},
+        {"x y\n" LONG_TOKEN " a\nabc b\n" ABC_HASH " b\n" LONG_HASH " a\n", ":4: "},
+        {LONG_HASH " a\n" ABC_HASH " a\nx y\nabc b\n" LONG_TOKEN " b\n", ":4: "},
     };
     (void)state;
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)

@@ -77,6 +77,9 @@ static enum inspect_exit place_from_record(struct data_place *place,
     if (error == SHM_ENOSEG)
         return report_fail(INSPECT_NO_SEGMENT, "%s; --data-file PATH says where the data file is",
                            fault.text);
+    if (error == SHM_ECORRUPT || error == SHM_ELAYOUT)
+        return report_fail(INSPECT_BAD_SEGMENT, "%s; with --data-file PATH it is not needed",
+                           fault.text);
     if (error != SHM_OK)
         return report_store_fault(error, &fault);
     read_segment(place, store);

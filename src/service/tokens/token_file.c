@@ -42,7 +42,7 @@ static bool token_read_fail(struct reading *reading, const char *format, ...)
     vsnprintf(text, sizeof(text), format, args);
     va_end(args);
     if (reading->line != 0)
-        return fault_set(reading->fault, "%.300s line %u: %s", reading->path, reading->line, text);
+        return fault_set(reading->fault, "%.300s:%u: %s", reading->path, reading->line, text);
     return fault_set(reading->fault, "%.300s: %s", reading->path, text);
 }
 

@@ -150,6 +150,9 @@ static void what_is_no_segment_ends_with_4(void **state)
         struct tool_result got = tool_run(ON_SEGMENT, "status", NULL);
         tool_assert_failed(&got, 4, segment_name());
         tool_free(&got);
+        got = tool_run(ON_SEGMENT, "backup", "/tmp/never-made", NULL);
+        tool_assert_failed(&got, 4, "with --data-file PATH it is not needed");
+        tool_free(&got);
     }
 }
 
