@@ -11,26 +11,9 @@
 #include <unistd.h>
 
 #include "inspect/core/report.h"
+#include "inspect/core/segment_user.h"
 #include "shm/store.h"
 #include "user/segment_place.h"
-
-enum { SYSTEM_USERS = 1000 }; /* smaller numbers are the system's and its services' (Debian's) */
-
-/* @return the user whose segment it is, or -1 */
-static uid_t user_of(const char *name)
-{
-    uid_t uid;
-    gid_t gid;
-    return shm_store_exists(name) && shm_store_user(name, &uid, &gid, NULL) == SHM_OK ? uid
-                                                                                      : (uid_t)-1;
-}
-
-/* Any user may make files in /dev/shm. */
-static bool is_meant(const char *name, uid_t user)
-{
-    uid_t owner = user_of(name);
-    return owner != (uid_t)-1 && (owner == user || owner < SYSTEM_USERS);
-}
 
 /* A directory that this user may not enter: there is a service, and the command will say so. */
 static bool is_hidden(const char *name)
@@ -44,8 +27,9 @@ static const char *default_segment(uid_t user)
 {
     static char own[SEGMENT_NAME_SIZE];
     snprintf(own, sizeof(own), "/rosterd-%u", (unsigned)user);
-    uid_t service = user_of(SEGMENT_OF_SERVICE);
-    bool has_service = is_meant(SEGMENT_OF_SERVICE, user), has_own = user_of(own) == user;
+    uid_t service = segment_user(SEGMENT_OF_SERVICE);
+    bool has_service = segment_is_meant(SEGMENT_OF_SERVICE, user),
+         has_own = segment_user(own) == user;
     if (has_service && has_own && user != 0 && service != user)
         exit(report_fail(INSPECT_USAGE,
                          "there are two segments, %s and %s: --segment NAME says which",
@@ -54,7 +38,7 @@ static const char *default_segment(uid_t user)
         return SEGMENT_OF_SERVICE;
     if (has_own)
         return own;
-    if (is_meant(SEGMENT_BEFORE, user))
+    if (segment_is_meant(SEGMENT_BEFORE, user))
         return SEGMENT_BEFORE;
     return user == 0 || is_hidden(SEGMENT_OF_SERVICE) ? SEGMENT_OF_SERVICE : own;
 }

@@ -4,8 +4,9 @@
 #include <glob.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
-#include "shm/store.h"
+#include "inspect/core/segment_user.h"
 
 #define SHM_DIRECTORY "/dev/shm"
 
@@ -18,7 +19,9 @@ void other_segments_describe(char *text, size_t size)
     if (glob(SHM_DIRECTORY "/rosterd-*", 0, NULL, &found) == 0) {
         for (size_t i = 0; i < found.gl_pathc; i++) {
             const char *name = found.gl_pathv[i] + strlen(SHM_DIRECTORY);
-            if (strchr(name, '.') != NULL || !shm_store_exists(name)) /* a segment's other files */
+            if (strchr(name, '.') != NULL) /* a segment's other files */
+                continue;
+            if (!segment_is_meant(name, geteuid()))
                 continue;
             first = first != NULL ? first : name;
             count++;

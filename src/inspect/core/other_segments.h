@@ -6,7 +6,7 @@
 #include <stddef.h>
 
 /** Writes what can be appended to such a message: the first segment with a usual name, and whether
- * there are more. Empty if there is none that this user can see. */
+ * there are more. Empty if there is none that is meant for this user (segment_user.h). */
 void other_segments_describe(char *text, size_t size);
 
 #endif

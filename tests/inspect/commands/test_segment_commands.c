@@ -114,6 +114,22 @@ static void other_segment_is_named_where_one_is_missing(void **state)
     tool_free(&got);
 }
 
+/* Whoever can make a file in /dev/shm could lead others to it. */
+static void segment_of_another_user_is_not_offered(void **state)
+{
+    char path[128];
+    (void)state;
+    if (geteuid() != 0) /* only root can make one */
+        skip();
+    segment_open();
+    snprintf(path, sizeof(path), "/dev/shm%s", segment_name());
+    assert_int_equal(chown(path, 12345, 12345), 0);
+    struct tool_result got = tool_run("--segment", "/rosterd-of-nobody", "status", NULL);
+    tool_assert_failed(&got, 3, "segment /rosterd-of-nobody: no such segment");
+    assert_null(strstr(got.err, segment_name()));
+    tool_free(&got);
+}
+
 static void help_and_version_need_no_segment(void **state)
 {
     struct tool_result help = tool_run("--help", NULL), version = tool_run("--version", NULL);
@@ -462,6 +478,7 @@ int main(void)
         BARE(a_missing_segment_ends_every_command_with_3),
         BARE(wrong_usage_is_named_and_ends_with_2),
         BARE(other_segment_is_named_where_one_is_missing),
+        BARE(segment_of_another_user_is_not_offered),
         BARE(help_and_version_need_no_segment),
         BARE(what_is_no_segment_ends_with_4),
         BARE(status_tells_a_live_server_from_a_dead_one),
