@@ -38,7 +38,7 @@ enum shm_disk_state {
     SHM_DISK_FULL,      /* the disk is full: the journal tries again each second */
     SHM_DISK_REWRITING, /* the file has failed: the journal writes a new one */
     SHM_DISK_FAILED,    /* that has failed, too: writes are refused with SHM_EREADONLY */
-    SHM_DISK_STOPPED,   /* the process that writes the file cannot start: writes wait */
+    SHM_DISK_STOPPED,   /* no process that writes the file stays alive: writes wait */
 };
 
 /** Facts about the data file; each number is read separately. */

@@ -204,6 +204,10 @@ bool journal_resume(struct journal **out, const struct journal_config *config, s
     struct shm_disk_info info;
     shm_disk_info(config->store, &info);
     journal->rewrite_due = shm_disk_is_replaced(&info);
+    if (journal->rewrite_due && info.state == SHM_DISK_STOPPED) {
+        journal->state = SHM_DISK_REWRITING;
+        shm_disk_set_state(config->store, SHM_DISK_REWRITING, EIO);
+    }
     *out = journal;
     return true;
 }

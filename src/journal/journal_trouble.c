@@ -118,7 +118,8 @@ void journal_leave_trouble(struct journal *journal)
     shm_disk_info(journal->config.store, &info);
     if (journal->state == SHM_DISK_OK && info.state == SHM_DISK_OK)
         return;
-    if (journal->state == SHM_DISK_OK) /* as the master of an upgrade that failed has said */
+    /* Another server's master has set it: one that began to take over, and failed. */
+    if (journal->state == SHM_DISK_OK)
         journal->troubled_at = info.since_ms;
     journal_note_line(journal, JOURNAL_SAYS, "data-file %s: it is written again, after %llu ms",
                       journal->config.path, (unsigned long long)(now - journal->troubled_at));

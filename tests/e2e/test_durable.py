@@ -868,6 +868,21 @@ def test_journal_that_cannot_start_is_shown(durable, tmp_path):
     wait_for(lambda: len(everybody(rosterd)) == 11, 10, "the user of meanwhile")
 
 
+def test_journal_that_dies_again_and_again_is_shown(durable):
+    port = free_port()
+    rosterd = durable("--metrics-listen", f"127.0.0.1:{port}")
+    rosterd.web = port
+
+    def killed_and_shown():
+        pid = rosterd.journal_pid()
+        os.kill(pid, signal.SIGKILL)
+        rosterd.wait_log(rf"journal \(pid {pid}\) killed")
+        return "\nrosterd_journal_state 5\n" in get(rosterd, "/metrics")[1]
+    wait_for(killed_and_shown, 20, "the state")
+    assert len(re.findall("journal .* killed", rosterd.log())) >= 3
+    wait_for(lambda: "\nrosterd_journal_state 1\n" in get(rosterd, "/metrics")[1], 10, "the next journal")
+
+
 def test_metrics_show_the_journal(durable):
     port = free_port()
     rosterd = durable("--metrics-listen", f"127.0.0.1:{port}")

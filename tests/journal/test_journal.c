@@ -783,6 +783,7 @@ static void journal_that_could_not_start_still_replaces_the_file(void **state)
     assert_true(shm_disk_is_replaced(&info));
     run_sql(data_file_name, "UPDATE users SET body = x'00' WHERE seq = 3"); /* nobody knows */
     assert_true(journal_resume(&journal, &config, &fault));
+    assert_int_equal(disk_state(), SHM_DISK_REWRITING); /* from its start on */
     turn_until_published();
     journal_turn(journal, 0);
     assert_int_equal(disk_state(), SHM_DISK_OK);

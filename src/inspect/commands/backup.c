@@ -8,6 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "inspect/core/data_place.h"
 #include "inspect/core/guard.h"
 #include "inspect/core/object.h"
@@ -39,16 +40,18 @@ static bool is_beside_data_file(const struct backup_work *work)
     return work->resolved[len] == '\0';
 }
 
-/* Waits for the end of a replacement that a server makes of a file that has failed. */
+/* Waits, for some seconds, while the file is being replaced, as by a server after a failure, or is
+ * locked. */
 static enum data_result copy_patiently(struct backup_work *work, struct progress *progress,
                                        struct fault *fault)
 {
-    enum { TRIES = 100 };
+    enum { PATIENCE_MS = 10000 };
     const struct timespec pause = {.tv_nsec = 100000000};
-    for (unsigned tries = 1;; tries++) {
+    uint64_t until = clock_monotonic_ms() + PATIENCE_MS;
+    for (;;) {
         enum data_result result = data_backup(work->place.path, fileno(work->sink.file), work->path,
                                               data_place_show, progress, fault);
-        if (result != DATA_BUSY || tries == TRIES || guard_stopped())
+        if (result != DATA_BUSY || clock_monotonic_ms() >= until || guard_stopped())
             return result;
         nanosleep(&pause, NULL);
     }

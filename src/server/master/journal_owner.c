@@ -53,22 +53,10 @@ bool journal_owner_is_due(const struct journal_owner *owner, uint64_t now)
     return journal_owner_next_respawn(owner) <= now;
 }
 
-int journal_owner_spawn(struct journal_owner *owner, uint64_t now, void (*enter)(void *data),
-                        void *data)
-{
-    memset(owner->board, 0, sizeof(*owner->board));
-    owner->board->slot = SHM_SLOTS; /* none yet */
-    if (watched_fork(&owner->process, journal_name, now) != 0)
-        return -1;
-    /* What it has not written when it dies with the master is in the segment. */
-    enter(data);
-    return journal_process_run(&owner->config);
-}
-
-/* ---- end ---- */
-
-/* It could not begin, for it cannot lock its file, say, or it dies again and again. One that begins
- * sets the state again, and learns by the error whether the file is to be replaced. */
+/* No journal can start, because it cannot lock its file, say; or each dies soon after its start.
+ * The next one that writes sets the state again. The error tells it whether the file is to be
+ * replaced.
+ */
 static void note_failed_start(const struct journal_owner *owner)
 {
     struct shm_disk_info info;
@@ -77,6 +65,23 @@ static void note_failed_start(const struct journal_owner *owner)
         shm_disk_set_state(owner->config.store, SHM_DISK_STOPPED,
                            shm_disk_is_replaced(&info) ? EIO : 0);
 }
+
+int journal_owner_spawn(struct journal_owner *owner, uint64_t now, void (*enter)(void *data),
+                        void *data)
+{
+    memset(owner->board, 0, sizeof(*owner->board));
+    owner->board->slot = SHM_SLOTS; /* none yet */
+    pid_t pid = watched_fork(&owner->process, journal_name, now);
+    if (pid < 0)
+        note_failed_start(owner);
+    if (pid != 0)
+        return -1;
+    /* What it has not written when it dies with the master is in the segment. */
+    enter(data);
+    return journal_process_run(&owner->config);
+}
+
+/* ---- end ---- */
 
 /* A journal on a disk whose syncs take longer than the timeout is killed in each of them, and the
  * next one begins with a sync. So each that has brought nothing onto the disk makes the timeout of
